@@ -1,0 +1,42 @@
+"""Every error that reaches a user, one line each: what was wrong, what is allowed, what to do.
+
+R1Error                  exit code 1   failed while running
+├── InputError           exit code 2   the user's input: a recipe, a key, a file, a flag
+├── MissingError         exit code 3   something needed is not here; the message names what to install
+└── RankError            exit code 1   a rank of the run died; the message is that rank's last line
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+__all__ = ["InputError", "MissingError", "R1Error", "RankError", "nearest"]
+
+
+class R1Error(Exception):
+    """The run failed; ``str(error)`` is the one line a user sees."""
+
+    exit_code = 1
+
+
+class InputError(R1Error):
+    """The user's input is wrong; nothing was changed."""
+
+    exit_code = 2
+
+
+class MissingError(R1Error):
+    """Something needed is missing on this machine; the message names the command that brings it."""
+
+    exit_code = 3
+
+
+class RankError(R1Error):
+    """A rank ended before its work was done."""
+
+
+def nearest(word: str, allowed: Iterable[str]) -> str:
+    """``" Did you mean 'x'?"`` for the closest allowed word, or an empty string."""
+    found = difflib.get_close_matches(word, list(allowed), n=1, cutoff=0.5)
+    return f" Did you mean {found[0]!r}?" if found else ""

@@ -1,0 +1,53 @@
+"""Token runs packed back to back, where a run may continue another: what the decoder computes over without padding."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+__all__ = ["Segments"]
+
+
+@dataclass(frozen=True, slots=True)
+class Segments:
+    """N tokens in S segments. A segment attends to itself causally and, before that, to the whole of its parent.
+
+    A group is one prompt segment and one child a completion, so the prompt is computed once; a document is a
+    segment without a parent. The tree is one level deep: a parent has no parent.
+    """
+
+    tokens: Tensor
+    """int64 [N]"""
+    lengths: tuple[int, ...]
+    """[S], each at least 1, summing to N"""
+    parents: tuple[int, ...]
+    """[S], index of an earlier root segment, or -1"""
+
+    @classmethod
+    def pack(cls, runs: Sequence[Tensor], parents: Sequence[int] | None = None) -> Segments:
+        """From token runs (int64 [n] each) and the parent of each (-1: a root)."""
+        return cls(
+            tokens=torch.cat(list(runs)),
+            lengths=tuple(len(run) for run in runs),
+            parents=tuple(parents) if parents is not None else (-1,) * len(runs),
+        )
+
+    @property
+    def starts(self) -> list[int]:
+        """[S], offset of each segment's first token."""
+        starts, total = [], 0
+        for length in self.lengths:
+            starts.append(total)
+            total += length
+        return starts
+
+    def positions(self) -> Tensor:
+        """int64 [N]: a child's tokens continue its parent's positions."""
+        runs = []
+        for length, parent in zip(self.lengths, self.parents, strict=True):
+            offset = self.lengths[parent] if parent >= 0 else 0
+            runs.append(torch.arange(offset, offset + length))
+        return torch.cat(runs).to(self.tokens.device)

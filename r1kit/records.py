@@ -1,0 +1,97 @@
+"""The nouns of a run. Frozen, slotted, explained under each field; nothing here imports torch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+__all__ = ["Completion", "Group", "Prompt", "Sampling", "Score", "StageResult"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prompt:
+    """One question of a task, with all that its reward needs to judge an answer."""
+
+    id: str
+    """Stable within the task and the split, for example ``countdown/test/17``."""
+    task: str
+    """Name of the task that judges it, a key of the recipe's ``[tasks]``."""
+    question: str
+    """What the user says, before any chat template."""
+    answer: str | None = None
+    """Reference answer, where the task has one."""
+    language: str = "en"
+    """Language of the question, ISO 639-1; the target of language consistency."""
+    cluster: str = ""
+    """Problems that share this are not independent (the same number multiset); intervals are clustered by it."""
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    """JSON values for the task's own rule, for example ``{"numbers": [7, 1, 5], "target": 34}``."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sampling:
+    """How completions are drawn."""
+
+    n: int = 16
+    """Completions a prompt (G in the paper)."""
+    max_tokens: int = 256
+    """Longest completion, in tokens, the end token counted."""
+    temperature: float = 1.0
+    """0 is greedy."""
+    top_p: float = 1.0
+    stop: tuple[str, ...] = ()
+    """A completion ends after the token that completes one of these strings; the string is kept."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Completion:
+    """What the policy wrote after a prompt."""
+
+    token_ids: tuple[int, ...]
+    """Exactly what was sampled, the end token included when it was; the loss mask is these tokens."""
+    logprobs: tuple[float, ...]
+    """Sampler's log-prob of each token, under the temperature and the top-p it was drawn with."""
+    text: str
+    """Decoded, special tokens kept except the end token."""
+    finish: Literal["stop", "length"]
+    """``stop``: end token or stop string; ``length``: cut at ``max_tokens``."""
+    version: int = 0
+    """Policy version that wrote it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Group:
+    """A prompt and its completions: what an advantage is taken over. prompt + completion + version = a rollout."""
+
+    prompt: Prompt
+    prompt_ids: tuple[int, ...]
+    """The prompt as the model saw it, template applied."""
+    completions: tuple[Completion, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Score:
+    """What a reward says of one completion."""
+
+    total: float
+    """Weighted sum of the parts: the reward."""
+    parts: Mapping[str, float] = field(default_factory=dict)
+    """Unweighted parts by name, for example ``{"accuracy": 1.0, "format": 0.0}``."""
+    answer: str | None = None
+    """The answer taken from the completion, in canonical form, for majority voting; None if there is none."""
+    status: Literal["ok", "ungradable", "timeout"] = "ok"
+    """``ungradable``: the verifier failed on it; ``timeout``: it passed the deadline and was killed. Both earn 0."""
+    cause: str = ""
+    """One line on a status that is not ``ok``."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StageResult:
+    """What a stage leaves behind; written as ``result.json`` when, and only when, the stage is done."""
+
+    metrics: Mapping[str, Any]
+    checkpoint: str | None = None
+    """Folder relative to the run, in hub format; None for a stage that makes no model."""
+    inputs: Sequence[str] = ()
+    """Folders, relative to the run, or model names that it started from."""

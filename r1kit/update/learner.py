@@ -1,0 +1,88 @@
+"""The learner protocol: a batch of scored rollouts in, new weights out. FSDP2 slots in behind it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from torch import Tensor
+
+__all__ = ["Batch", "Learner", "LossTerms", "Row", "TokenLoss"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """One completion to learn from (or one document: an empty prompt, every token a target but the first)."""
+
+    prompt: int
+    """Index into ``Batch.prompts``; -1 for a document without a prompt."""
+    tokens: Tensor
+    """int64 [n]: the completion."""
+    weight: float | Tensor
+    """What each token's loss counts in the sum over the batch (see ``maths.aggregate``); float or [n]."""
+    advantage: float = 1.0
+    sampler_logprobs: Tensor | None = None
+    """float32 [n], from the engine."""
+    old_logprobs: Tensor | None = None
+    """float32 [n], of the policy that sampled, computed by the learner; None: on policy, taken from this forward."""
+    reference_logprobs: Tensor | None = None
+    """float32 [n]; None when there is no KL term."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Batch:
+    """What one update learns from, the whole of it on every rank; the learner takes this rank's share."""
+
+    prompts: Sequence[Tensor]
+    """int64 [m] each; computed once for all rows that share it."""
+    rows: Sequence[Row]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LossTerms:
+    """What a loss sees: M tokens of some rows, flat, in row order."""
+
+    logprobs: Tensor
+    """float32 [M], with gradient."""
+    old_logprobs: Tensor
+    """float32 [M], no gradient; equal to ``logprobs`` when on policy."""
+    sampler_logprobs: Tensor | None
+    """float32 [M]."""
+    reference_logprobs: Tensor | None
+    """float32 [M]."""
+    advantages: Tensor
+    """float32 [M]: the row's advantage at each of its tokens."""
+    row_ids: Tensor
+    """int64 [M]: 0-based row within this call, non-decreasing; whole rows only."""
+
+
+TokenLoss = Callable[[LossTerms], tuple[Tensor, Mapping[str, Tensor]]]
+"""Loss of each token [M] (not yet weighted), and detached per-token quantities [M] to log (clipped, kl, ratio ...)."""
+
+
+class Learner(Protocol):
+    """Owns the policy's weights and the optimiser."""
+
+    def update(self, batch: Batch, loss: TokenLoss, lr: float) -> dict[str, float]:
+        """One optimiser step on ``sum_t weight_t * loss_t`` over all ranks; returns metrics equal on every rank.
+
+        Always among them: ``loss``, ``grad_norm``, ``entropy``, ``tokens``. Logged quantities come back as the mean
+        over tokens, ratios also as ``ratio_max``.
+        """
+        ...
+
+    def logprobs(self, batch: Batch) -> list[Tensor]:
+        """float32 [n] for every row, on every rank, under the present weights; no gradient."""
+        ...
+
+    def weights(self) -> Mapping[str, Tensor]:
+        """The policy under its hub names; may alias the learner's own memory until the next update."""
+        ...
+
+    def save(self, path: Path) -> None:
+        """Write all that ``load`` needs to go on bit for bit: weights, optimiser, reference. Rank 0 writes."""
+        ...
+
+    def load(self, path: Path) -> None: ...

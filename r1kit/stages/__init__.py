@@ -1,0 +1,22 @@
+"""The paper, one file a stage. Each has a frozen ``Config`` and ``run(config, workspace) -> StageResult``.
+
+A stage's module imports neither torch nor transformers at its top, so that ``r1 check`` answers at once.
+"""
+
+from __future__ import annotations
+
+import importlib
+from types import ModuleType
+
+__all__ = ["STAGES", "load"]
+
+STAGES: dict[str, str] = {
+    "pretrain": "A base model by language modelling on a corpus",
+    "r1_zero": "R1-Zero: GRPO straight on the base model, rule rewards only",
+}
+"""Every stage, in the paper's order, with its one line."""
+
+
+def load(name: str) -> ModuleType:
+    """The module of a stage in ``STAGES``."""
+    return importlib.import_module(f"r1kit.stages.{name}")

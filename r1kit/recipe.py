@@ -1,0 +1,286 @@
+"""A recipe: TOML -> frozen dataclasses. An unknown key is an error that names the nearest; no torch here.
+
+A recipe holds a ``[model]``, ``[tasks.NAME]`` tables and one ``[stages.NAME]`` table a stage, in the order they run.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import sys
+import types
+import typing
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, Union, get_args, get_origin
+
+from r1kit import stages, tasks
+from r1kit.errors import InputError, nearest
+from r1kit.model.template import Template
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+__all__ = ["Model", "Recipe", "as_toml", "fingerprint", "load_recipe", "plain", "shipped_recipes"]
+
+RECIPES = Path(__file__).resolve().parent.parent / "recipes"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Model:
+    """What the first stage starts from: a name, or the shape of a fresh decoder that ``pretrain`` trains."""
+
+    name: str = ""
+    """Hub name, hub-format folder, GGUF file or ``pypi:PACKAGE``; empty: a fresh decoder of the shape below."""
+    family: Literal["llama", "qwen2", "qwen3"] = "llama"
+    hidden_size: int = 96
+    intermediate_size: int = 256
+    num_layers: int = 3
+    num_heads: int = 4
+    num_kv_heads: int = 4
+    max_positions: int = 512
+    tie_embeddings: bool = True
+    template: Template = field(default_factory=Template)
+    """How a question becomes a prompt, in every stage."""
+
+    def __post_init__(self) -> None:
+        if self.hidden_size % self.num_heads or self.num_heads % self.num_kv_heads:
+            raise InputError(
+                f"model: num_heads = {self.num_heads} must divide hidden_size = {self.hidden_size} and be a multiple "
+                f"of num_kv_heads = {self.num_kv_heads}"
+            )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recipe:
+    name: str
+    summary: str = ""
+    """One line for ``r1 recipes``."""
+    hardware: str = ""
+    time: str = ""
+    expect: str = ""
+    """The result to expect, as measured."""
+    seed: int = 1
+    ranks: int = 0
+    """Processes that sample and learn side by side; 0: one a GPU, or one a core where there is none (at most 8)."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    model: Model = field(default_factory=Model)
+    tasks: Mapping[str, Any] = field(default_factory=dict)
+    """Task configs by name (see ``r1 tasks``)."""
+    stages: Mapping[str, Any] = field(default_factory=dict)
+    """Stage configs by name, in the order they run."""
+
+
+def shipped_recipes() -> dict[str, Path]:
+    """Name -> TOML file of every recipe that ships."""
+    return {path.stem: path for path in sorted(RECIPES.glob("*.toml"))}
+
+
+def load_recipe(name: str, overrides: Sequence[str] = ()) -> Recipe:
+    """A shipped recipe's name or a TOML path, with ``KEY=VALUE`` overrides, fully resolved.
+
+    Raises:
+        InputError: unknown recipe, key, task, stage or a value of the wrong type; names the nearest allowed.
+    """
+    path = shipped_recipes().get(name) or Path(name)
+    if not path.is_file():
+        shipped = sorted(shipped_recipes())
+        raise InputError(
+            f"recipe {name!r} is neither a shipped recipe ({', '.join(shipped)}) nor a TOML file.{nearest(name, shipped)}"
+        )
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: not valid TOML: {error}") from None
+    table.setdefault("name", path.stem)
+    for override in overrides:
+        _override(table, override)
+    return parse_recipe(table)
+
+
+def parse_recipe(table: Mapping[str, Any]) -> Recipe:
+    """A recipe from its TOML table."""
+    table = dict(table)
+    stage_tables, task_tables = table.pop("stages", {}), table.pop("tasks", {})
+    recipe: Recipe = structure(Recipe, table, "recipe")
+    for where, tables in (("stages", stage_tables), ("tasks", task_tables)):
+        for name, entry in tables.items():
+            if not isinstance(entry, Mapping):
+                raise InputError(f"{where}.{name}: expected a table [{where}.{name}], got {entry!r}")
+    recipe = dataclasses.replace(
+        recipe,
+        tasks={name: _task(name, entry) for name, entry in task_tables.items()},
+        stages={name: _stage(name, entry) for name, entry in stage_tables.items()},
+    )
+    _check_references(recipe)
+    return recipe
+
+
+def _stage(name: str, table: Mapping[str, Any]) -> Any:
+    if name not in stages.STAGES:
+        raise InputError(
+            f"stage {name!r} is unknown; stages are {', '.join(stages.STAGES)}.{nearest(name, stages.STAGES)}"
+        )
+    return structure(stages.load(name).Config, table, f"stages.{name}")
+
+
+def _task(name: str, table: Mapping[str, Any]) -> Any:
+    table = dict(table)
+    kind, _, generator = str(table.pop("kind", name)).partition("/")
+    if kind not in tasks.KINDS:
+        raise InputError(
+            f"tasks.{name}: kind {kind!r} is unknown; kinds are {', '.join(tasks.KINDS)}.{nearest(kind, tasks.KINDS)}"
+        )
+    if generator:
+        table["generator"] = generator
+    return structure(tasks.KINDS[kind], table, f"tasks.{name}")
+
+
+def _check_references(recipe: Recipe) -> None:
+    """Every task and stage that a stage names must be there."""
+    earlier: list[str] = []
+    if not recipe.stages:
+        raise InputError(f"recipe {recipe.name!r} has no stages; add one, for example [stages.r1_zero]")
+    for name, config in recipe.stages.items():
+        named = list(config.tasks) + list(config.evaluation.tasks)
+        for task in named:
+            if task not in recipe.tasks:
+                raise InputError(
+                    f"stage {name!r} uses task {task!r}; the recipe's tasks are "
+                    f"{', '.join(recipe.tasks) or 'none'}.{nearest(task, recipe.tasks)}"
+                )
+        if config.start and config.start not in earlier:
+            raise InputError(
+                f"stage {name!r} starts from {config.start!r}; earlier stages are "
+                f"{', '.join(earlier) or 'none'}.{nearest(config.start, earlier)}"
+            )
+        if not recipe.model.name and not earlier and name != "pretrain":
+            raise InputError(f"stage {name!r} has no model to start from; set model.name or put [stages.pretrain] first")
+        earlier.append(name)
+
+
+def _override(table: dict[str, Any], text: str) -> None:
+    """Put ``a.b.c=value`` into the table; a key that starts with a stage's name means that stage."""
+    key, equals, value = text.partition("=")
+    path = key.strip().split(".")
+    if not equals or not all(path):
+        raise InputError(f"--set {text!r}: write KEY=VALUE, for example --set stages.r1_zero.steps=20")
+    if path[0] in stages.STAGES:
+        path = ["stages", *path]
+    if path[0] == "stages" and len(path) > 1 and path[1] not in table.get("stages", {}):
+        present = list(table.get("stages", {}))
+        raise InputError(
+            f"--set {text!r}: the recipe has no stage {path[1]!r}; its stages are {', '.join(present)}."
+            f"{nearest(path[1], present)}"
+        )
+    for part in path[:-1]:
+        table = table.setdefault(part, {})
+        if not isinstance(table, dict):
+            raise InputError(f"--set {text!r}: {part!r} is not a table")
+    try:
+        table[path[-1]] = tomllib.loads(f"value = {value}")["value"]
+    except tomllib.TOMLDecodeError:
+        table[path[-1]] = value.strip()
+
+
+# ---- TOML table -> dataclass ------------------------------------------------------------------------------------
+
+
+def structure(cls: type, table: Mapping[str, Any], where: str) -> Any:
+    """Build dataclass ``cls`` from a table; ``where`` is the table's dotted name, for messages."""
+    hints = typing.get_type_hints(cls)
+    names = [f.name for f in dataclasses.fields(cls) if f.init]
+    for key in table:
+        if key not in names:
+            raise InputError(
+                f"{where}: unknown key {key!r}; known keys are {', '.join(names)}.{nearest(key, names)}"
+            )
+    required = [
+        f.name
+        for f in dataclasses.fields(cls)
+        if f.init and f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING
+    ]
+    if missing := [name for name in required if name not in table]:
+        raise InputError(f"{where}: {', '.join(missing)} must be set")
+    return cls(**{key: _value(hints[key], value, f"{where}.{key}") for key, value in table.items()})
+
+
+def _value(kind: Any, value: Any, where: str) -> Any:
+    origin, arguments = get_origin(kind), get_args(kind)
+    if kind is Any:
+        return value
+    if dataclasses.is_dataclass(kind) and isinstance(value, Mapping):
+        return structure(typing.cast(type, kind), value, where)
+    if origin is Literal:
+        if value in arguments:
+            return value
+        raise InputError(
+            f"{where} = {value!r}: allowed are {', '.join(map(repr, arguments))}.{nearest(str(value), map(str, arguments))}"
+        )
+    if origin in (Union, types.UnionType):
+        return _union(arguments, value, where)
+    if origin is tuple and isinstance(value, Sequence) and not isinstance(value, str):
+        return tuple(_value(arguments[0], item, f"{where}[{i}]") for i, item in enumerate(value))
+    if (origin is not None and issubclass(origin, Mapping)) and isinstance(value, Mapping):
+        return {str(key): _value(arguments[1], item, f"{where}.{key}") for key, item in value.items()}
+    if kind is float and isinstance(value, (int, float)) and not isinstance(value, bool):
+        return float(value)
+    if kind in (int, str, bool) and type(value) is kind:
+        return value
+    raise InputError(f"{where} = {value!r}: expected {_spelled(kind)}")
+
+
+def _union(arguments: Iterable[Any], value: Any, where: str) -> Any:
+    members = [kind for kind in arguments if kind is not types.NoneType]
+    if value is None:
+        return None
+    for kind in members[:-1]:
+        try:
+            return _value(kind, value, where)
+        except InputError:
+            continue
+    return _value(members[-1], value, where)
+
+
+def _spelled(kind: Any) -> str:
+    words = {int: "a whole number", float: "a number", str: "a string", bool: "true or false"}
+    origin = get_origin(kind)
+    if origin is tuple:
+        return f"a list, each {_spelled(get_args(kind)[0])}"
+    if dataclasses.is_dataclass(kind) or (origin is not None and origin is not Union):
+        return "a table"
+    return words.get(kind, str(kind))
+
+
+# ---- dataclass -> plain values, TOML, hash ------------------------------------------------------------------------
+
+
+def plain(value: Any) -> Any:
+    """Dataclasses, tuples and mappings as dicts and lists; None is left out of dicts (TOML has none)."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        value = {f.name: getattr(value, f.name) for f in dataclasses.fields(value)}
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items() if item is not None}
+    if isinstance(value, (list, tuple)):
+        return [plain(item) for item in value]
+    return value
+
+
+def as_toml(recipe: Recipe) -> str:
+    """The resolved recipe, every default filled in; ``load_recipe`` reads it back to an equal recipe."""
+    import tomli_w
+
+    table = plain(recipe)
+    for name, config in recipe.tasks.items():
+        table["tasks"][name] = {"kind": tasks.kind_of(config), **table["tasks"][name]}
+    return tomli_w.dumps(table)
+
+
+def fingerprint(*parts: Any) -> str:
+    """16 hex digits of the parts' canonical JSON."""
+    text = json.dumps([plain(part) for part in parts], sort_keys=True, ensure_ascii=False)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -1,0 +1,201 @@
+"""A stage's place on disk: paths, append-only logs, seeds, the resume point.
+
+Everything a killed run needs lies in ``NN_STAGE/resume/state.json``: the step to go on from, the learner's file and
+how long each log was. It is replaced atomically and last, so a kill at any moment finds the state before or after.
+On resume the logs are cut to the lengths it names and the steps after it are done again, with the same result.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+from r1kit.cluster.ranks import Ranks, Solo
+from r1kit.records import StageResult
+from r1kit.recipe import Recipe, plain
+
+__all__ = ["Resumable", "Workspace", "write_atomic"]
+
+SAVE_COST_SHARE = 0.05
+"""A resume point is written once the work since the last one is worth the time it takes: at most 5% of a run."""
+
+
+class Resumable(Protocol):
+    """What a loop trains: all that must survive a kill."""
+
+    def save(self, path: Path) -> None: ...
+
+    def load(self, path: Path) -> None: ...
+
+
+@dataclass(slots=True)
+class Workspace:
+    """One stage of one run. Only rank 0 writes; every rank reads the same steps."""
+
+    run: Path
+    """The run folder."""
+    stage: str
+    index: int
+    """1-based position of the stage in the recipe."""
+    recipe: Recipe
+    ranks: Ranks = field(default_factory=Solo)
+    checkpoints: Mapping[str, str] = field(default_factory=dict)
+    """Earlier stage -> its checkpoint folder, relative to the run."""
+    key: str = ""
+    """Fingerprint of all that decides this stage's result."""
+    cursor: dict[str, int] = field(default_factory=dict)
+    """Counters that a loop keeps over a kill, for example the next training prompt."""
+    seconds: float = 0.0
+    """Training seconds so far, over all sittings."""
+    _started: float = 0.0
+    _saved_at: float = 0.0
+    _save_cost: float = 0.0
+
+    @property
+    def folder(self) -> Path:
+        return self.run / f"{self.index:02d}_{self.stage}"
+
+    @property
+    def seed(self) -> int:
+        return self.recipe.seed
+
+    @property
+    def is_writer(self) -> bool:
+        return self.ranks.rank == 0
+
+    def start(self, stage: str = "") -> tuple[str, str]:
+        """(model to start from, what to call it): a named stage's checkpoint, else the newest one, else the model."""
+        if stage or self.checkpoints:
+            name = stage or list(self.checkpoints)[-1]
+            return str(self.run / self.checkpoints[name]), name
+        return self.recipe.model.name, self.recipe.model.name
+
+    # ---- steps and the resume point ---------------------------------------------------------------------------
+
+    def steps(self, total: int, state: Resumable) -> Iterator[int]:
+        """Yield the steps still to do, 0-based; after each one, write a resume point when one is due."""
+        first = self._restore(state)
+        self._started = self._saved_at = time.monotonic()
+        for step in range(first, total):
+            yield step
+            now = time.monotonic()
+            self.seconds += now - self._started
+            self._started = now
+            if self._due(now) or step + 1 == total:
+                self._save(step + 1, state)
+        self._started = time.monotonic()
+
+    def elapsed(self) -> float:
+        """Training seconds up to now, over all sittings."""
+        return self.seconds + (time.monotonic() - self._started if self._started else 0.0)
+
+    def _due(self, now: float) -> bool:
+        due = now - self._saved_at >= self._save_cost / SAVE_COST_SHARE
+        return bool(self.ranks.broadcast_object(due))
+
+    def _save(self, step: int, state: Resumable) -> None:
+        began = time.monotonic()
+        folder = self.folder / "resume"
+        learner = folder / f"learner-{step}.pt"
+        if self.is_writer:
+            folder.mkdir(parents=True, exist_ok=True)
+        state.save(learner)
+        if self.is_writer:
+            logs = {path.name: path.stat().st_size for path in self.folder.glob("*.jsonl")}
+            point = {
+                "key": self.key,
+                "step": step,
+                "learner": learner.name,
+                "logs": logs,
+                "cursor": self.cursor,
+                "seconds": self.seconds,
+            }
+            write_atomic(folder / "state.json", json.dumps(point))
+            for old in folder.glob("learner-*"):
+                if old.name != learner.name:
+                    old.unlink()
+        self._saved_at = time.monotonic()
+        self._save_cost = self._saved_at - began
+
+    def _restore(self, state: Resumable) -> int:
+        """Load the resume point, cut the logs to it; the step to go on from."""
+        path = self.folder / "resume" / "state.json"
+        point: dict[str, Any] = self.ranks.broadcast_object(
+            json.loads(path.read_text()) if self.is_writer and path.is_file() else {}
+        )
+        if self.is_writer:
+            self._cut_logs(point.get("logs", {}))
+        if not point:
+            return 0
+        state.load(path.parent / point["learner"])
+        self.cursor.update(point["cursor"])
+        self.seconds = float(point["seconds"])
+        return int(point["step"])
+
+    def _cut_logs(self, lengths: Mapping[str, int]) -> None:
+        for path in self.folder.glob("*.jsonl"):
+            os.truncate(path, lengths.get(path.name, 0))
+
+    # ---- what a stage leaves ------------------------------------------------------------------------------------
+
+    def append(self, log: str, lines: Iterable[Mapping[str, Any]]) -> None:
+        """Append to ``NN_STAGE/LOG.jsonl`` (rank 0 only)."""
+        if not self.is_writer:
+            return
+        text = "".join(json.dumps(_rounded(plain(line)), ensure_ascii=False) + "\n" for line in lines)
+        with (self.folder / f"{log}.jsonl").open("a", encoding="utf-8") as stream:
+            stream.write(text)
+
+    def log(self, step: int, metrics: Mapping[str, Any]) -> None:
+        """One line of ``metrics.jsonl``."""
+        self.append("metrics", [{"step": step, "seconds": self.elapsed(), **metrics}])
+
+    def write(self, name: str, value: Any) -> None:
+        """A JSON file of the stage, atomically (rank 0 only)."""
+        if self.is_writer:
+            write_atomic(self.folder / name, json.dumps(_rounded(plain(value)), ensure_ascii=False, indent=1) + "\n")
+
+    def finish(self, result: StageResult, **extra: Any) -> None:
+        """Write ``result.json``, which makes the stage done, and drop the resume point."""
+        if not self.is_writer:
+            return
+        self.write(
+            "result.json",
+            {
+                "stage": self.stage,
+                "seconds": self.seconds,
+                "metrics": result.metrics,
+                "inputs": list(result.inputs),
+                "checkpoint": result.checkpoint,
+                "key": self.key,
+                **extra,
+            },
+        )
+        shutil.rmtree(self.folder / "resume", ignore_errors=True)
+
+
+def write_atomic(path: Path, text: str) -> None:
+    """Replace a file as a whole: a reader, or a kill, sees the old text or the new."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    with temporary.open("w", encoding="utf-8") as stream:
+        stream.write(text)
+        stream.flush()
+        os.fsync(stream.fileno())
+    os.replace(temporary, path)
+
+
+def _rounded(value: Any) -> Any:
+    """Floats to 7 significant digits (float32's), NaN as null, so that lines stay short and JSON stays valid."""
+    if isinstance(value, float):
+        return None if value != value or value in (float("inf"), float("-inf")) else float(f"{value:.7g}")
+    if isinstance(value, dict):
+        return {key: _rounded(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_rounded(item) for item in value]
+    return value

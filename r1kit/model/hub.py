@@ -19,7 +19,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from r1kit.errors import InputError
-from r1kit.model.decoder import Decoder, DecoderConfig
+from r1kit.model.decoder import Block, Decoder, DecoderConfig
 
 if TYPE_CHECKING:
     from transformers import PretrainedConfig, PreTrainedTokenizerBase
@@ -118,6 +118,7 @@ def to_hub_names(decoder: Decoder) -> dict[str, Tensor]:
     heads = [c.num_heads * c.head_dim, c.num_kv_heads * c.head_dim, c.num_kv_heads * c.head_dim]
     names = {"model.embed_tokens.weight": decoder.embedding.weight}
     for index, block in enumerate(decoder.blocks):
+        assert isinstance(block, Block)
         prefix = f"model.layers.{index}."
         q, k, v = block.qkv.weight.split(heads)
         gate, up = block.gate_up.weight.split(c.intermediate_size)
@@ -125,7 +126,7 @@ def to_hub_names(decoder: Decoder) -> dict[str, Tensor]:
         if c.qkv_bias:
             biases = block.qkv.bias.split(heads)
             attention |= dict(zip(("q_proj.bias", "k_proj.bias", "v_proj.bias"), biases, strict=True))
-        if c.qk_norm:
+        if block.q_norm is not None and block.k_norm is not None:
             attention |= {"q_norm.weight": block.q_norm.weight, "k_norm.weight": block.k_norm.weight}
         names |= {f"{prefix}self_attn.{name}": weight for name, weight in attention.items()}
         names |= {
@@ -188,7 +189,7 @@ def write_settings(
     """Write config.json, the tokenizer with its chat template, and generation_config.json."""
     from transformers import GenerationConfig
 
-    special = {
+    special: dict[str, Any] = {
         "bos_token_id": tokenizer.bos_token_id,
         "eos_token_id": tokenizer.eos_token_id,
         "pad_token_id": tokenizer.pad_token_id,
@@ -200,10 +201,15 @@ def write_settings(
 
 
 def write_weights(folder: Path, weights: Mapping[str, Tensor]) -> None:
-    """Write safetensors: one file up to 5 GB, else shards and their index."""
+    """Write safetensors: one file up to 5 GB, else shards and their index. A tied weight keeps its first name only."""
     from huggingface_hub import split_torch_state_dict_into_shards
 
-    sizes = {name: torch.empty_like(weight, device="meta") for name, weight in weights.items()}
+    seen: set[tuple[int, torch.Size]] = set()
+    sizes = {}
+    for name, weight in weights.items():
+        if (place := (weight.data_ptr(), weight.shape)) not in seen:
+            sizes[name] = torch.empty_like(weight, device="meta")  # a view's own size, not its storage's
+        seen.add(place)
     split = split_torch_state_dict_into_shards(sizes, max_shard_size=SHARD_BYTES)
     for file, names in split.filename_to_tensors.items():
         save_file({name: weights[name].contiguous() for name in names}, folder / file, metadata={"format": "pt"})

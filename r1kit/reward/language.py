@@ -1,0 +1,122 @@
+"""Language consistency: share of the chain's words that are in the target language (R1 paper v2, equation 7).
+
+The paper does not say what a word is. Here: code, LaTeX, tags, URLs and numbers are left out; a Han character and a
+kana count as one word each; in every other script a run of letters is a word; single Latin letters (variables) and
+words with digits in them are left out. What it does not see: two languages in one script, unless ``lingua`` is asked.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+from functools import cache
+from typing import TYPE_CHECKING, Literal
+
+from r1kit.errors import MissingError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["Detector", "check_detector", "language_consistency", "words_by_script"]
+
+Detector = Literal["script", "lingua"]
+
+_LEFT_OUT = re.compile(
+    r"```.*?(?:```|\Z)"  # fenced code
+    r"|`[^`\n]*`"  # inline code
+    r"|\$\$.*?\$\$|\$[^$\n]*\$"  # LaTeX
+    r"|\\\[.*?\\\]|\\\(.*?\\\)"
+    r"|\\[A-Za-z]+(?:\{[^{}]*\})*"
+    r"|https?://\S+|www\.\S+"  # addresses
+    r"|<[/|]?[A-Za-z][\w|-]*[/|]?>"  # tags and special tokens
+    r"|\w*\d\w*",  # numbers, and names with digits in them
+    re.DOTALL | re.ASCII,
+)
+_RANGES = {
+    "han": "\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff",
+    "kana": "\u3041-\u30ff",
+    "hangul": "\uac00-\ud7af\u1100-\u11ff",
+    "cyrillic": "\u0400-\u052f",
+    "greek": "\u0370-\u03ff",
+    "arabic": "\u0620-\u065f\u066e-\u06ef\u0750-\u077f",
+    "hebrew": "\u05d0-\u05ea",
+    "devanagari": "\u0900-\u097f",
+    "thai": "\u0e00-\u0e7f",
+    "latin": "A-Za-z\u00c0-\u00d6\u00d8-\u00f6\u00f8-\u024f",
+}
+_ONE_CHARACTER = ("han", "kana")
+_WORD = re.compile(
+    "|".join(f"(?P<{name}>[{span}]" + ("" if name in _ONE_CHARACTER else "+") + ")" for name, span in _RANGES.items())
+)
+_SCRIPTS = {
+    "zh": ("han",),
+    "ja": ("han", "kana"),
+    "ko": ("hangul",),
+    "el": ("greek",),
+    "he": ("hebrew",),
+    "hi": ("devanagari",),
+    "th": ("thai",),
+    **dict.fromkeys(("ru", "uk", "bg", "sr", "be", "mk"), ("cyrillic",)),
+    **dict.fromkeys(("ar", "fa", "ur"), ("arabic",)),
+}
+
+
+def words_by_script(text: str) -> dict[str, int]:
+    """Number of words in each script that occurs, after code, LaTeX, tags, URLs and numbers are left out."""
+    counts: dict[str, int] = {}
+    for found in _WORD.finditer(_LEFT_OUT.sub(" ", text)):
+        script = found.lastgroup or ""
+        if script != "latin" or len(found.group()) > 1:
+            counts[script] = counts.get(script, 0) + 1
+    return counts
+
+
+def language_consistency(chain: str, target: str, detector: Detector = "script") -> float:
+    """Share, 0 to 1, of the chain's words that are in ``target``; 1 if no words remain.
+
+    Args:
+        chain: the thinking part of a completion.
+        target: ISO 639-1 code. Codes without a script of their own here (en, fr, de, vi ...) mean Latin script.
+        detector: ``script`` counts by script alone, so French passes as English; ``lingua`` names the language of each
+            line that is in the target's script and counts its words only if it is the target.
+
+    Raises:
+        MissingError: ``lingua`` is asked and not installed.
+    """
+    scripts = _SCRIPTS.get(target, ("latin",))
+    counts = words_by_script(chain)
+    total = sum(counts.values())
+    if total == 0:
+        return 1.0
+    if detector == "script":
+        return sum(counts.get(script, 0) for script in scripts) / total
+    identify = _lingua()
+    matching = 0
+    for line in _LEFT_OUT.sub(" ", chain).splitlines():
+        here = sum(words_by_script(line).get(script, 0) for script in scripts)
+        if here and identify(line) in (target, None):
+            matching += here
+    return matching / total
+
+
+def check_detector(detector: Detector) -> None:
+    """Raise MissingError, before anything runs, if the detector cannot be had on this machine."""
+    if detector == "lingua" and importlib.util.find_spec("lingua") is None:
+        raise MissingError(
+            "language detector 'lingua' is not installed; run pip install 'r1kit[lingua]' or set detector = \"script\""
+        )
+
+
+@cache
+def _lingua() -> Callable[[str], str | None]:
+    """ISO code of a line's language by lingua, None if it will not say; built once (its models take seconds)."""
+    check_detector("lingua")
+    from lingua import LanguageDetectorBuilder
+
+    detector = LanguageDetectorBuilder.from_all_languages().with_minimum_relative_distance(0.05).build()
+
+    def identify(line: str) -> str | None:
+        language = detector.detect_language_of(line)
+        return None if language is None else str(language.iso_code_639_1.name).lower()
+
+    return identify

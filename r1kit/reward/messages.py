@@ -1,0 +1,49 @@
+"""What the parent tells a verifier process. Nothing here imports torch."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from r1kit.records import Prompt
+from r1kit.reward.rule import RewardConfig
+
+__all__ = ["HEADER", "Batch", "Job", "Setup"]
+
+HEADER = struct.Struct("<Q")
+"""Length of the pickle that follows, in bytes."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Setup:
+    """The first message: all a worker needs to build its tasks when they first occur."""
+
+    builder: str
+    """``module:function``; called as ``function(name, config)`` and gives a task."""
+    tasks: Mapping[str, Any]
+    """Settings of each task by name."""
+    rewards: Mapping[str, RewardConfig]
+    """Reward settings of each task by name."""
+    memory_bytes: int
+    """Address space the process may take; beyond it a rule gets MemoryError. 0 sets no limit."""
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One completion to judge."""
+
+    number: int
+    text: str
+    finish: str
+    length: int
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Completions of one prompt."""
+
+    kind: Literal["score", "diagnose"]
+    prompt: Prompt
+    jobs: tuple[Job, ...]

@@ -1,0 +1,132 @@
+"""The verifier process: ``python -m r1kit.reward.worker``. Reads jobs, judges them one by one, answers each at once.
+
+It imports no torch. Messages in are length-prefixed pickles on stdin (from its own parent, trusted); replies out are
+JSON lines on their own pipe, because a reply is shaped by what a policy wrote and must not be able to run anything.
+Stdout goes nowhere, so a rule that prints cannot break the protocol.
+
+Not a sandbox: a task's rule runs here with the user's rights. Code written by a policy belongs in ``r1kit.sandbox``.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import importlib
+import json
+import os
+import pickle
+import signal
+import sys
+from collections.abc import Callable
+from typing import Any, BinaryIO
+
+from r1kit.records import Prompt, Score
+from r1kit.reward.messages import HEADER, Batch, Job, Setup
+from r1kit.reward.rule import RewardConfig, failed_score, score_completion
+from r1kit.tasks.task import Task
+
+__all__ = ["main"]
+
+_PR_SET_PDEATHSIG = 1
+FILE_LIMIT = 64 << 20
+"""Largest file, stderr included, that a rule may write, in bytes."""
+
+
+def main() -> None:
+    """Serve until stdin closes. ``argv``: reply file descriptor, parent's process id."""
+    reply_descriptor, parent = int(sys.argv[1]), int(sys.argv[2])
+    _die_with(parent)
+    setup = _read(sys.stdin.buffer)
+    assert isinstance(setup, Setup)
+    _limit_memory(setup.memory_bytes)
+    reply = _Replies(reply_descriptor)
+    reply.send(["hello"])
+    tasks: dict[str, Task] = {}
+    while True:
+        batches = _read(sys.stdin.buffer)
+        if batches is None:
+            return
+        for batch in batches:
+            name = batch.prompt.task
+            if name not in tasks:
+                try:
+                    tasks[name] = _build(setup, name, batch.prompt)
+                except Exception as error:  # a task that cannot be built ends the run, in the parent, with this line
+                    reply.send(["broken", name, _one_line(error)])
+                    return
+                reply.send(["ready", name])
+            for job in batch.jobs:
+                reply.send([job.number, _judge(tasks[name], batch, job, setup.rewards[name])])
+
+
+def _die_with(parent: int) -> None:
+    """End with the parent, however it ends. Linux only; elsewhere an idle worker ends when its stdin closes."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+        if os.getppid() != parent:  # it died before prctl took hold
+            os._exit(1)
+
+
+def _limit_memory(limit: int) -> None:
+    if limit:
+        import resource
+
+        resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+        resource.setrlimit(resource.RLIMIT_FSIZE, (FILE_LIMIT, FILE_LIMIT))
+
+
+class _Replies:
+    """JSON lines on one file descriptor, written whole."""
+
+    def __init__(self, descriptor: int) -> None:
+        self.pipe = os.fdopen(descriptor, "wb", buffering=0)
+
+    def send(self, message: list[Any]) -> None:
+        line = json.dumps(message).encode() + b"\n"
+        while line:
+            line = line[self.pipe.write(line) or 0 :]
+
+
+def _read(stream: BinaryIO) -> Any:
+    """Next message; None when the parent closed its end."""
+    header = stream.read(HEADER.size)
+    if len(header) < HEADER.size:
+        return None
+    return pickle.loads(stream.read(HEADER.unpack(header)[0]))
+
+
+def _build(setup: Setup, name: str, prompt: Prompt) -> Task:
+    """Build a task and judge its own reference answer once, so that lazy imports happen before any deadline runs."""
+    module, function = setup.builder.split(":")
+    build: Callable[[str, Any], Task] = getattr(importlib.import_module(module), function)
+    task = build(name, setup.tasks[name])
+    if prompt.answer is not None:
+        task.grade(prompt, prompt.answer)
+    return task
+
+
+def _judge(task: Task, batch: Batch, job: Job, config: RewardConfig) -> Any:
+    """A score or diagnostics as JSON values; whatever a rule raises on free text becomes ``ungradable``."""
+    if batch.kind == "diagnose":
+        try:
+            return {name: float(value) for name, value in task.diagnose(batch.prompt, job.text).items()}
+        except (Exception, SystemExit):
+            return {}
+    try:
+        score = score_completion(task, batch.prompt, job.text, job.finish, config, job.length)
+    except (Exception, SystemExit) as error:
+        score = failed_score(batch.prompt, job.text, job.finish, config, "ungradable", _one_line(error), job.length)
+    return _as_json(score)
+
+
+def _as_json(score: Score) -> list[Any]:
+    return [score.total, dict(score.parts), score.answer, score.status, score.cause]
+
+
+def _one_line(error: BaseException) -> str:
+    return " ".join(f"{type(error).__name__}: {str(error)[:300]}".split())
+
+
+if __name__ == "__main__":
+    with open(os.devnull, "w") as nowhere:
+        os.dup2(nowhere.fileno(), 1)
+    main()

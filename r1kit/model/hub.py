@@ -34,6 +34,8 @@ __all__ = [
     "save_hub",
     "to_hub_names",
     "unsupported",
+    "write_generation",
+    "write_settings",
     "write_weights",
 ]
 
@@ -120,11 +122,11 @@ def to_hub_names(decoder: Decoder) -> dict[str, Tensor]:
     for index, block in enumerate(decoder.blocks):
         assert isinstance(block, Block)
         prefix = f"model.layers.{index}."
-        q, k, v = block.qkv.weight.split(heads)
-        gate, up = block.gate_up.weight.split(c.intermediate_size)
+        q, k, v = torch.split(block.qkv.weight, heads)
+        gate, up = torch.split(block.gate_up.weight, c.intermediate_size)
         attention = {"q_proj.weight": q, "k_proj.weight": k, "v_proj.weight": v, "o_proj.weight": block.out.weight}
         if c.qkv_bias:
-            biases = block.qkv.bias.split(heads)
+            biases = torch.split(block.qkv.bias, heads)
             attention |= dict(zip(("q_proj.bias", "k_proj.bias", "v_proj.bias"), biases, strict=True))
         if block.q_norm is not None and block.k_norm is not None:
             attention |= {"q_norm.weight": block.q_norm.weight, "k_norm.weight": block.k_norm.weight}
@@ -187,17 +189,25 @@ def write_settings(
     folder: Path, config: PretrainedConfig, tokenizer: PreTrainedTokenizerBase, generation: dict[str, Any] | None
 ) -> None:
     """Write config.json, the tokenizer with its chat template, and generation_config.json."""
+    config.update(_special_ids(tokenizer))
+    config.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    write_generation(folder, tokenizer, generation)
+
+
+def write_generation(folder: Path, tokenizer: PreTrainedTokenizerBase, generation: dict[str, Any] | None) -> None:
+    """Write generation_config.json: the tokenizer's begin, end and pad token unless ``generation`` names others."""
     from transformers import GenerationConfig
 
-    special: dict[str, Any] = {
+    GenerationConfig.from_dict(_special_ids(tokenizer) | (generation or {})).save_pretrained(folder)
+
+
+def _special_ids(tokenizer: PreTrainedTokenizerBase) -> dict[str, Any]:
+    return {
         "bos_token_id": tokenizer.bos_token_id,
         "eos_token_id": tokenizer.eos_token_id,
         "pad_token_id": tokenizer.pad_token_id,
     }
-    config.update(special)
-    config.save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
-    GenerationConfig(**(special | (generation or {}))).save_pretrained(folder)
 
 
 def write_weights(folder: Path, weights: Mapping[str, Tensor]) -> None:

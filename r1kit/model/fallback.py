@@ -1,0 +1,234 @@
+"""Any causal language model that the decoder does not cover, run through `transformers` itself: correct and slow.
+
+Axes: N packed tokens, B rows, T their longest length, d hidden, V vocabulary.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from r1kit.errors import InputError
+from r1kit.model.decoder import Decoder
+from r1kit.model.hub import (
+    load_hub,
+    load_hub_names,
+    replacing,
+    save_hub,
+    to_hub_names,
+    unsupported,
+    write_generation,
+)
+from r1kit.model.segments import Segments
+
+if TYPE_CHECKING:
+    from transformers import DynamicCache, PreTrainedModel, PreTrainedTokenizerBase
+
+__all__ = ["HubModel", "HubShape", "load_model", "load_weights", "model_weights", "save_model", "select_rows"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HubShape:
+    """What the rest of the system asks a model's config for."""
+
+    family: str
+    """The hub's ``model_type``."""
+    vocab_size: int
+    """Rows of the head."""
+    hidden_size: int
+    """Columns of the head (one more than the model's width where the head has a bias)."""
+    num_layers: int
+    max_positions: int
+
+
+class HubModel(nn.Module):
+    """The decoder's surface around a `transformers` model; always in eval mode, so dropout never blurs a log-prob."""
+
+    def __init__(self, model: PreTrainedModel) -> None:
+        super().__init__()
+        self.model = model
+        nn.Module.train(model, False)
+        self.positioned = "position_ids" in inspect.signature(model.base_model.forward).parameters
+        text = model.config.get_text_config()
+        self.config = HubShape(
+            family=model.config.model_type,
+            vocab_size=self.head.shape[0],
+            hidden_size=self.head.shape[1],
+            num_layers=text.num_hidden_layers,
+            max_positions=text.max_position_embeddings,
+        )
+        _refuse_other_caches(self)
+        _refuse_other_logits(self)
+
+    def train(self, mode: bool = True) -> HubModel:
+        """Marks the module, not the model inside it: gradients flow, dropout stays off."""
+        self.training = mode
+        return self
+
+    @property
+    def _output(self) -> nn.Linear:
+        layer = self.model.get_output_embeddings()  # type: ignore[no-untyped-call]
+        assert isinstance(layer, nn.Linear)
+        return layer
+
+    @property
+    def head(self) -> Tensor:
+        """[V, d]; a bias is its last column, against a last 1 in every hidden state."""
+        layer = self._output
+        return layer.weight if layer.bias is None else torch.cat([layer.weight, layer.bias[:, None]], dim=1)
+
+    def hidden(self, segments: Segments) -> Tensor:
+        """Hidden states before the head, [N, d]: each run is a padded row that begins with its parent's tokens."""
+        runs = torch.split(segments.tokens, list(segments.lengths))
+        parents = segments.parents
+        carrier = {parent: index for index, parent in reversed(list(enumerate(parents))) if parent >= 0}
+        rows = [index for index in range(len(runs)) if index not in carrier]
+        filled = [torch.cat([runs[parents[i]], runs[i]]) if parents[i] >= 0 else runs[i] for i in rows]
+        tokens = nn.utils.rnn.pad_sequence(filled, batch_first=True)
+        lengths = torch.tensor([len(row) for row in filled], device=tokens.device)
+        columns = torch.arange(tokens.shape[1], device=tokens.device)
+        states = self._states(tokens, columns < lengths[:, None], columns.expand_as(tokens))
+        outputs = []
+        for index, run in enumerate(runs):  # a parent's states are read off its first child's row
+            start = segments.lengths[parents[index]] if parents[index] >= 0 else 0
+            outputs.append(states[rows.index(carrier.get(index, index)), start : start + len(run)])
+        return torch.cat(outputs)
+
+    def step(
+        self, token_ids: Tensor, cache: DynamicCache | None, attention_mask: Tensor, positions: Tensor
+    ) -> tuple[Tensor, DynamicCache]:
+        """One cached forward pass; rows are padded on the left, so that the last column is every row's newest token.
+
+        Args:
+            token_ids: int64 [B, T], the new tokens (the whole prompts, or one token a row).
+            cache: what the last step gave back, None at the beginning; it is changed in place.
+            attention_mask: bool [B, tokens in the cache + T], False at padding.
+            positions: int64 [B, T], each token's position in its row (anything at padding, 0 say).
+
+        Returns:
+            Logits of the last column [B, V], and the cache.
+        """
+        from transformers import DynamicCache
+
+        if cache is None:
+            cache = DynamicCache(config=self.model.config)
+        states = self._states(token_ids, attention_mask, positions, past_key_values=cache, use_cache=True)
+        return states[:, -1] @ self.head.T, cache
+
+    def _states(self, tokens: Tensor, mask: Tensor, positions: Tensor, **more: Any) -> Tensor:
+        """[B, T] -> [B, T, d]"""
+        if self.positioned:
+            more["position_ids"] = positions
+        more.setdefault("use_cache", False)
+        states: Tensor = self.model.base_model(input_ids=tokens, attention_mask=mask.long(), **more).last_hidden_state
+        if self._output.bias is not None:
+            states = torch.cat([states, states.new_ones(*states.shape[:-1], 1)], dim=-1)
+        return states
+
+
+def select_rows(cache: DynamicCache, rows: Tensor) -> DynamicCache:
+    """Keep these rows of the cache, in this order; a row may be named more than once. Changed in place."""
+    cache.batch_select_indices(rows)
+    return cache
+
+
+def load_model(folder: Path, dtype: torch.dtype = torch.float32) -> tuple[Decoder | HubModel, PreTrainedTokenizerBase]:
+    """The model in ``dtype`` on the CPU and its tokenizer: the decoder where it computes the same, else HubModel."""
+    from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
+
+    try:
+        config = AutoConfig.from_pretrained(folder)
+    except (ValueError, KeyError, OSError) as error:
+        raise InputError(f"transformers cannot read {folder}/config.json: {_first_line(error)}") from error
+    if not unsupported(config):
+        return load_hub(folder, dtype)
+    if config.to_dict().get("quantization_config"):
+        raise InputError(f"{folder} is quantised; take the full-precision checkpoint to train or sample from")
+    try:
+        loaded: Any = AutoModelForCausalLM.from_pretrained(
+            folder, dtype=dtype, use_safetensors=True, output_loading_info=True
+        )
+    except (ValueError, RuntimeError, OSError) as error:
+        raise InputError(f"transformers cannot load {folder}: {_first_line(error)}") from error
+    model, loading = loaded
+    if missing := sorted(loading["missing_keys"]):
+        raise InputError(f"{folder} is no language model that can write: weight {missing[0]!r} is missing")
+    return HubModel(model), AutoTokenizer.from_pretrained(folder)
+
+
+def model_weights(model: Decoder | HubModel) -> dict[str, Tensor]:
+    """Every weight under its hub name, detached, aliasing the model's memory; a tied weight once."""
+    if isinstance(model, Decoder):
+        return to_hub_names(model)
+    weights: dict[str, Tensor] = {}
+    for name, weight in model.model.named_parameters(remove_duplicate=True):
+        weights[name] = weight.detach()
+    return weights
+
+
+def load_weights(model: Decoder | HubModel, weights: Mapping[str, Tensor]) -> None:
+    """Copy weights that ``model_weights`` gave into a model of the same shape; InputError if they do not fit."""
+    if isinstance(model, Decoder):
+        return load_hub_names(model, weights)
+    own = model_weights(model)
+    if unfit := sorted(own.keys() ^ weights.keys()):
+        raise InputError(f"the weights do not fit {model.config.family}: {unfit[0]!r} is missing or unknown")
+    for name, weight in weights.items():
+        if weight.shape != own[name].shape:
+            raise InputError(f"the weights do not fit {model.config.family}: {name} is {list(weight.shape)}")
+    for name, weight in weights.items():
+        own[name].copy_(weight)
+    return None
+
+
+def save_model(
+    folder: Path,
+    model: Decoder | HubModel,
+    tokenizer: PreTrainedTokenizerBase,
+    generation: dict[str, Any] | None = None,
+) -> None:
+    """``save_hub`` for either kind of model."""
+    if isinstance(model, Decoder):
+        return save_hub(folder, model, tokenizer, generation)
+    with replacing(folder) as new:
+        model.model.save_pretrained(new)
+        tokenizer.save_pretrained(new)
+        write_generation(new, tokenizer, generation)
+    return None
+
+
+def _refuse_other_caches(model: HubModel) -> None:
+    """InputError for recurrent and hybrid models: their state cannot be taken apart by rows or left-padded."""
+    from transformers import DynamicCache
+    from transformers.cache_utils import DynamicLayer
+
+    if not all(isinstance(layer, DynamicLayer) for layer in DynamicCache(config=model.model.config).layers):
+        raise InputError(
+            f"{model.config.family} keeps a recurrent state, which is not supported; use an attention model"
+        )
+
+
+def _refuse_other_logits(model: HubModel) -> None:
+    """InputError unless the logits are hidden states times the head: losses and samplers take them for that."""
+    cap = model.model.config.get_text_config().to_dict().get("final_logit_softcapping")
+    if cap:  # small logits pass the check below, so the setting itself decides
+        raise InputError(
+            f"{model.config.family} caps its logits (final_logit_softcapping {cap}), which is not supported"
+        )
+    tokens = (torch.arange(8, device=model.head.device) * 7919 % model.config.vocab_size)[None]
+    with torch.no_grad():
+        wanted = model.model(input_ids=tokens).logits[0].float()
+        given = (model.hidden(Segments.pack([tokens[0]])) @ model.head.T).float()
+    tolerance = 1e-4 if model.head.dtype == torch.float32 else 5e-2
+    if (given - wanted).abs().max() > tolerance * wanted.abs().max():
+        raise InputError(f"{model.config.family} does more to its logits than a linear head, which is not supported")
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -1,0 +1,140 @@
+"""All weights of a policy in one flat buffer: one reduction, one norm, one cast and one fused optimiser call a step.
+
+The compute model's parameters are views: of the fp32 master weights themselves, or of one bf16 copy of them.
+"""
+
+from __future__ import annotations
+
+import copy
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from r1kit.model.decoder import Decoder
+
+__all__ = ["FlatWeights", "Section"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Section:
+    """Parameters of one role (say ``blocks.*.down.weight``) and one shape, back to back, one a layer."""
+
+    role: str
+    names: tuple[str, ...]
+    shape: tuple[int, ...]
+    start: int
+    """Offset of the first element in the flat buffer."""
+    parts: tuple[int, ...]
+    """Rows of each matrix fused into one: (H D, K D, K D) for qkv, (f, f) for gate and up, (rows,) otherwise."""
+    hidden: bool
+    """A matrix between hidden states: neither an embedding nor the head."""
+
+    @property
+    def size(self) -> int:
+        size = len(self.names)
+        for length in self.shape:
+            size *= length
+        return size
+
+
+class FlatWeights:
+    """fp32 master weights [P] and their gradient [P], and the model that computes with them."""
+
+    def __init__(self, model: nn.Module, dtype: torch.dtype) -> None:
+        """Takes the model over: its parameters become views of the master weights (fp32)."""
+        self.model = model.float()
+        self.sections = _sections(model)
+        parameters = dict(model.named_parameters())
+        self.master = torch.cat([parameters[name].detach().reshape(-1) for s in self.sections for name in s.names])
+        self.grad = torch.zeros_like(self.master)
+        self.shadow = self.master if dtype == torch.float32 else self.master.to(dtype)
+        """What the compute model's parameters are views of."""
+        _point(self.model, self.sections, self.master)
+        self.compute = self.model
+        if self.shadow is self.master:
+            for name, view in self.views(self.grad):
+                parameters[name].grad = view
+        else:
+            self.compute = copy.deepcopy(self.model).to(dtype)
+            _point(self.compute, self.sections, self.shadow)
+            _collect_gradients(self.compute, dict(self.views(self.grad)))
+
+    def views(self, flat: Tensor) -> Iterator[tuple[str, Tensor]]:
+        """Name and view of each parameter in a flat buffer [P]."""
+        return _views(self.sections, flat)
+
+    def refresh(self) -> None:
+        """After the master weights changed: cast them for the compute model."""
+        if self.shadow is not self.master:
+            self.shadow.copy_(self.master)
+
+    @contextmanager
+    def computing_with(self, flat: Tensor) -> Iterator[None]:
+        """Let the compute model read another flat buffer of its own dtype, say the reference."""
+        _point(self.compute, self.sections, flat)
+        try:
+            yield
+        finally:
+            _point(self.compute, self.sections, self.shadow)
+
+    def layout(self) -> list[tuple[str, tuple[int, ...]]]:
+        """Names and shapes in flat order: what must agree for a saved state to fit."""
+        return [(name, s.shape) for s in self.sections for name in s.names]
+
+
+def _views(sections: list[Section], flat: Tensor) -> Iterator[tuple[str, Tensor]]:
+    for section in sections:
+        block = flat[section.start : section.start + section.size].view(len(section.names), *section.shape)
+        yield from zip(section.names, block, strict=True)
+
+
+def _point(model: nn.Module, sections: list[Section], flat: Tensor) -> None:
+    parameters = dict(model.named_parameters())
+    for name, view in _views(sections, flat):
+        parameters[name].data = view
+
+
+def _collect_gradients(model: nn.Module, totals: dict[str, Tensor]) -> None:
+    """Add each bf16 gradient to its fp32 total as soon as it is there, while it is still in cache, and drop it."""
+
+    def collector(total: Tensor) -> object:
+        def collect(parameter: Tensor) -> None:
+            assert parameter.grad is not None
+            total.add_(parameter.grad)
+            parameter.grad = None
+
+        return collect
+
+    for name, parameter in model.named_parameters():
+        parameter.register_post_accumulate_grad_hook(collector(totals[name]))  # type: ignore[arg-type]
+
+
+def _sections(model: nn.Module) -> list[Section]:
+    """Hidden matrices first, then the other matrices, then vectors; layers of one role together."""
+    outer = {id(module.weight) for module in model.modules() if isinstance(module, nn.Embedding)}
+    outer.add(id(model.head))
+    roles: dict[tuple[int, str, tuple[int, ...]], list[str]] = {}
+    for name, parameter in model.named_parameters():
+        order = 2 if parameter.dim() < 2 else 1 if id(parameter) in outer or parameter.dim() > 2 else 0
+        roles.setdefault((order, re.sub(r"\.\d+\.", ".*.", name), tuple(parameter.shape)), []).append(name)
+    sections, start = [], 0
+    for (order, role, shape), names in sorted(roles.items(), key=lambda item: item[0][0]):
+        section = Section(
+            role=role, names=tuple(names), shape=shape, start=start, parts=_parts(model, role, shape), hidden=order == 0
+        )
+        sections.append(section)
+        start += section.size
+    return sections
+
+
+def _parts(model: nn.Module, role: str, shape: tuple[int, ...]) -> tuple[int, ...]:
+    if isinstance(model, Decoder) and role.endswith(".qkv.weight"):
+        c = model.config
+        return (c.num_heads * c.head_dim, c.num_kv_heads * c.head_dim, c.num_kv_heads * c.head_dim)
+    if isinstance(model, Decoder) and role.endswith(".gate_up.weight"):
+        return (shape[0] // 2, shape[0] // 2)
+    return shape[:1]

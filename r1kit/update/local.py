@@ -1,0 +1,288 @@
+"""The learner in this process: no padding, each prompt once, no whole logits, fp32 master weights.
+
+One update: rows that carry no gradient are dropped; the rest is packed into micro-batches (``pack.py``) and shared out
+over the ranks; each micro-batch goes through the decoder once, through the head in chunks (``head.py``) and back; the
+flat gradient is summed over the ranks, clipped, and stepped on by every rank alike (``flat.py``, ``optim.py``).
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from r1kit.cluster.ranks import Ranks, Solo
+from r1kit.errors import InputError, R1Error
+from r1kit.model.decoder import Decoder
+from r1kit.model.hub import to_hub_names
+from r1kit.update.flat import FlatWeights
+from r1kit.update.head import Head, spans
+from r1kit.update.learner import Batch, LossTerms, Row, TokenLoss
+from r1kit.update.optim import Optimiser, OptimiserSettings
+from r1kit.update.pack import MicroBatch, assign, build, units
+
+__all__ = ["LearnerSettings", "LocalLearner"]
+
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LearnerSettings:
+    dtype: Literal["float32", "bfloat16"] = "float32"
+    """What the model computes in; master weights, gradients and optimiser are always fp32."""
+    token_budget: int = 4096
+    """Most tokens in a micro-batch; bounds the memory of an update. A group that is longer is cut, its prompt repeated."""
+    head_chunk: int = 1024
+    """Most rows of logits at a time."""
+    temperature: float = 1.0
+    """Logits are divided by it: that of the sampling, so that the policy is what was sampled from."""
+    optimiser: OptimiserSettings = field(default_factory=OptimiserSettings)
+
+
+class LocalLearner:
+    """See ``update.learner.Learner``."""
+
+    def __init__(self, model: nn.Module, settings: LearnerSettings | None = None, ranks: Ranks | None = None) -> None:
+        """Takes ``model`` (a Decoder, or a HubModel) over; the same weights on every rank."""
+        self.settings = settings or LearnerSettings()
+        self.ranks: Ranks = ranks or Solo()
+        self.flat = FlatWeights(model, DTYPES[self.settings.dtype])
+        self.optimiser = Optimiser(self.flat, self.settings.optimiser)
+        self.reference: Tensor | None = None
+        head = self.flat.model.head
+        self.head_name = next(name for name, p in self.flat.model.named_parameters() if p is head)
+
+    def update(self, batch: Batch, loss: TokenLoss, lr: float) -> dict[str, float]:
+        """One optimiser step; see the protocol. Rows with advantage 0 and no reference are not computed.
+
+        Raises:
+            R1Error: the gradient is not finite; weights and optimiser are untouched.
+        """
+        self.flat.grad.zero_()
+        rows = [index for index, row in enumerate(batch.rows) if _carries_gradient(row)]
+        sums = Sums()
+        for micro in self._share(batch, rows):
+            self._accumulate(batch, micro, loss, sums)
+        if self.ranks.size > 1:
+            self.ranks.all_reduce_sum_(self.flat.grad)
+        metrics = sums.reduced(self.ranks)
+        metrics["grad_norm"] = self.optimiser.clip()
+        metrics["rows_skipped"] = float(len(batch.rows) - len(rows))
+        if not math.isfinite(metrics["grad_norm"]):
+            raise R1Error("the gradient is not finite; lower the learning rate or the clip range")
+        if rows:
+            self.optimiser.step(lr)
+            self.flat.refresh()
+        return metrics
+
+    @torch.no_grad()
+    def logprobs(self, batch: Batch) -> list[Tensor]:
+        """float32 [n] of every row under the present weights; the first of a document, which nothing predicts, is 0."""
+        mine: dict[int, Tensor] = {}
+        head = self._head()
+        for micro in self._share(batch, range(len(batch.rows))):
+            hidden = self.flat.compute.hidden(micro.segments)
+            found = head.logprobs(_predicting(hidden, micro), micro.targets)[0]
+            for row, piece in zip(micro.rows, found.split(micro.lengths), strict=True):
+                document = batch.rows[row].prompt < 0
+                mine[row] = torch.cat([torch.zeros(1), piece]) if document else piece.clone()
+        merged = {row: values for share in self.ranks.gather_objects(mine) for row, values in share.items()}
+        return [merged.get(row, torch.zeros(len(batch.rows[row].tokens))) for row in range(len(batch.rows))]
+
+    def refresh_reference(self) -> None:
+        """Freeze the present weights as the reference (pi_ref <- pi; every 400 steps in the paper)."""
+        self.reference = self.flat.shadow.clone()
+
+    def reference_logprobs(self, batch: Batch) -> list[Tensor]:
+        """As ``logprobs``, under the reference."""
+        assert self.reference is not None, "refresh_reference() was never called"
+        with self.flat.computing_with(self.reference):
+            return self.logprobs(batch)
+
+    def weights(self) -> Mapping[str, Tensor]:
+        """fp32 master weights under their hub names; views of the learner's memory."""
+        model = self.flat.model
+        if isinstance(model, Decoder):
+            return to_hub_names(model)
+        return {name: parameter.detach() for name, parameter in model.named_parameters()}
+
+    def save(self, path: Path) -> None:
+        """Write weights, optimiser and reference to one file; rank 0 writes, the old file stays until it is whole."""
+        if self.ranks.rank:
+            return
+        state = {
+            "layout": self.flat.layout(),
+            "optimiser_settings": asdict(self.settings.optimiser),
+            "master": self.flat.master,
+            "optimiser": self.optimiser.state(),
+            "reference": self.reference,
+        }
+        temporary = path.with_name(f".{path.name}.new")
+        try:
+            with temporary.open("wb") as file:
+                torch.save(state, file)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(temporary, path)
+        except OSError as error:
+            temporary.unlink(missing_ok=True)
+            raise InputError(f"cannot write {path}: {error}; what was there before is untouched") from error
+
+    def load(self, path: Path) -> None:
+        """Go on from what ``save`` wrote, bit for bit.
+
+        Raises:
+            InputError: no such file, or it is of another model or optimiser.
+        """
+        if not path.exists():
+            raise InputError(f"no learner state at {path}; it is written by the run that is to go on")
+        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+        if [(name, tuple(shape)) for name, shape in state["layout"]] != self.flat.layout():
+            raise InputError(f"{path} holds another model's weights; go on with the recipe that wrote it")
+        if state["optimiser_settings"]["kind"] != self.settings.optimiser.kind:
+            raise InputError(f"{path} was written by {state['optimiser_settings']['kind']}; keep the optimiser's kind")
+        self.flat.master.copy_(state["master"])
+        self.flat.refresh()
+        self.optimiser.load_state(state["optimiser"])
+        self.reference = state["reference"]
+
+    def _share(self, batch: Batch, rows: Sequence[int]) -> list[MicroBatch]:
+        """This rank's micro-batches."""
+        rows = [row for row in rows if len(batch.rows[row].tokens) > (batch.rows[row].prompt < 0)]
+        budget = self.settings.token_budget
+        found = units(batch, rows, budget)
+        if self.ranks.size > 1:  # no unit may outweigh a fair share
+            fair = -(-sum(unit.tokens for unit in found) // self.ranks.size)
+            found = units(batch, rows, min(budget, fair))
+        return [build(batch, chosen) for chosen in assign(found, budget, self.ranks.size)[self.ranks.rank]]
+
+    def _head(self) -> Head:
+        return Head(self.flat.compute.head.detach(), self.settings.head_chunk, self.settings.temperature)
+
+    def _accumulate(self, batch: Batch, micro: MicroBatch, loss: TokenLoss, sums: Sums) -> None:
+        """Add a micro-batch's gradient to the flat one and its metrics to ``sums``."""
+        total = dict(self.flat.views(self.flat.grad))[self.head_name]
+        hidden = self.flat.compute.hidden(micro.segments)
+        predicting = _predicting(hidden.detach(), micro)
+        terms, weights = _fixed_terms(batch, micro)
+        head, grads = self._head(), []
+        for first_row, _, first, last in spans(micro.lengths, self.settings.head_chunk):
+
+            def slope(
+                logprobs: Tensor, entropy: Tensor, at: slice = slice(first, last), row: int = first_row
+            ) -> Tensor:
+                leaf = logprobs.requires_grad_()
+                with torch.enable_grad():
+                    per_token, logged = loss(_with_logprobs(terms, leaf, at, row))
+                    weighted = (per_token * weights[at]).sum()
+                sums.add(weighted.detach(), entropy, logged)
+                return torch.autograd.grad(weighted, leaf)[0]
+
+            grads.append(head.gradient(predicting[first:last], micro.targets[first:last], slope, total))
+        grad = torch.cat(grads) if len(grads) > 1 else grads[0]
+        if micro.index is not None:
+            grad = torch.zeros_like(hidden).index_add_(0, micro.index, grad)
+        hidden.backward(grad)
+
+
+class Sums:
+    """Metrics of an update, summed over tokens."""
+
+    def __init__(self) -> None:
+        self.totals: dict[str, float] = {"loss": 0.0, "entropy": 0.0, "tokens": 0.0}
+        self.largest: dict[str, float] = {}
+
+    def add(self, loss: Tensor, entropy: Tensor, logged: Mapping[str, Tensor]) -> None:
+        self.totals["loss"] += float(loss)
+        self.totals["entropy"] += float(entropy.sum())
+        self.totals["tokens"] += len(entropy)
+        for name, values in logged.items():
+            self.totals[name] = self.totals.get(name, 0.0) + float(values.sum())
+            if name == "ratio":
+                self.largest["ratio_max"] = max(self.largest.get("ratio_max", 0.0), float(values.max()))
+
+    def reduced(self, ranks: Ranks) -> dict[str, float]:
+        """Equal on every rank: ``loss`` is the weighted sum, the others are means over tokens."""
+        totals: dict[str, float] = {}
+        largest: dict[str, float] = {}
+        for theirs, maxima in ranks.gather_objects((self.totals, self.largest)):
+            for name, value in theirs.items():
+                totals[name] = totals.get(name, 0.0) + value
+            for name, value in maxima.items():
+                largest[name] = max(largest.get(name, value), value)
+        tokens = max(1.0, totals["tokens"])
+        means = {name: value / tokens for name, value in totals.items() if name not in ("loss", "tokens")}
+        return {"loss": totals["loss"], "tokens": totals["tokens"], **means, **largest}
+
+
+@dataclass(frozen=True, slots=True)
+class FixedTerms:
+    """What does not depend on the weights, for all tokens [M] of a micro-batch."""
+
+    advantages: Tensor
+    row_ids: Tensor
+    old: Tensor | None
+    sampler: Tensor | None
+    reference: Tensor | None
+
+
+def _carries_gradient(row: Row) -> bool:
+    silent = isinstance(row.weight, float | int) and row.weight == 0
+    return not silent and (row.advantage != 0 or row.reference_logprobs is not None)
+
+
+def _predicting(hidden: Tensor, micro: MicroBatch) -> Tensor:
+    return hidden if micro.index is None else hidden[micro.index]
+
+
+def _fixed_terms(batch: Batch, micro: MicroBatch) -> tuple[FixedTerms, Tensor]:
+    """The terms, and the weight of each token [M]."""
+    rows = [batch.rows[row] for row in micro.rows]
+    lengths = torch.tensor(micro.lengths)
+    row_ids = torch.repeat_interleave(torch.arange(len(rows)), lengths)
+    if all(isinstance(row.weight, float | int) for row in rows):
+        weights = torch.tensor([float(row.weight) for row in rows]).repeat_interleave(lengths)
+    else:
+        spread = [torch.as_tensor(row.weight, dtype=torch.float32).expand(len(row.tokens)) for row in rows]
+        flat = _flat(rows, spread)
+        assert flat is not None
+        weights = flat
+    return (
+        FixedTerms(
+            advantages=torch.tensor([row.advantage for row in rows]).repeat_interleave(lengths),
+            row_ids=row_ids,
+            old=_flat(rows, [row.old_logprobs for row in rows], "old_logprobs"),
+            sampler=_flat(rows, [row.sampler_logprobs for row in rows], "sampler_logprobs"),
+            reference=_flat(rows, [row.reference_logprobs for row in rows], "reference_logprobs"),
+        ),
+        weights,
+    )
+
+
+def _flat(rows: Sequence[Row], values: Sequence[Tensor | None], name: str = "weight") -> Tensor | None:
+    """[M] from a tensor a row; a document's first entry, which nothing predicts, falls away. None if all are None."""
+    present = [
+        value[1:] if row.prompt < 0 else value for row, value in zip(rows, values, strict=True) if value is not None
+    ]
+    if not present:
+        return None
+    assert len(present) == len(rows), f"some rows of the batch have {name}, some have none"
+    return torch.cat(present)
+
+
+def _with_logprobs(terms: FixedTerms, logprobs: Tensor, at: slice, row: int) -> LossTerms:
+    """The terms of tokens ``at``, of which ``row`` is the first row."""
+    return LossTerms(
+        logprobs=logprobs,
+        old_logprobs=logprobs.detach() if terms.old is None else terms.old[at],
+        sampler_logprobs=None if terms.sampler is None else terms.sampler[at],
+        reference_logprobs=None if terms.reference is None else terms.reference[at],
+        advantages=terms.advantages[at],
+        row_ids=terms.row_ids[at] - row,
+    )

@@ -1,0 +1,120 @@
+"""AdamW, or Muon for the hidden matrices with AdamW for the rest, on flat weights.
+
+AdamW is torch's fused one. Muon is written here and not ``torch.optim.Muon`` because ours works on q, k, v, gate and up
+inside their fused matrices and on all layers in one batched product; the steps are the same (tested against torch's).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from r1kit.update.flat import FlatWeights, Section
+
+__all__ = ["Optimiser", "OptimiserSettings", "orthogonalise"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OptimiserSettings:
+    kind: Literal["adamw", "muon"] = "adamw"
+    """``muon``: the hidden matrices by Muon, embedding, head and vectors by AdamW."""
+    betas: tuple[float, float] = (0.9, 0.95)
+    eps: float = 1e-8
+    weight_decay: float = 0.0
+    """AdamW's, on matrices and embeddings; vectors are never decayed."""
+    muon_lr_ratio: float = 10.0
+    """Muon's rate is this times the update's lr."""
+    muon_momentum: float = 0.95
+    muon_weight_decay: float = 0.0
+    max_grad_norm: float = 1.0
+    """Gradients are scaled down to this norm, over all weights; 0: never."""
+
+
+class Optimiser:
+    """Steps the master weights along their gradient."""
+
+    def __init__(self, weights: FlatWeights, settings: OptimiserSettings) -> None:
+        self.weights, self.settings = weights, settings
+        muon = [s for s in weights.sections if s.hidden] if settings.kind == "muon" else []
+        self.matrices = muon
+        vectors = [s for s in weights.sections if len(s.shape) < 2]
+        first = sum(s.size for s in muon)
+        last = min((s.start for s in vectors), default=weights.master.numel())
+        self.momentum = torch.zeros(first, device=weights.master.device)
+        self.adamw = torch.optim.AdamW(
+            [
+                {"params": [_slice(weights, first, last)], "weight_decay": settings.weight_decay},
+                {"params": [_slice(weights, last, weights.master.numel())], "weight_decay": 0.0},
+            ],
+            lr=0.0,
+            betas=settings.betas,
+            eps=settings.eps,
+            fused=True,
+        )
+
+    @torch.no_grad()
+    def clip(self) -> float:
+        """Norm of the whole gradient; scales it to ``max_grad_norm`` where it is longer."""
+        norm = float(torch.linalg.vector_norm(self.weights.grad))
+        if 0 < self.settings.max_grad_norm < norm:
+            self.weights.grad.mul_(self.settings.max_grad_norm / norm)
+        return norm
+
+    @torch.no_grad()
+    def step(self, lr: float) -> None:
+        for group in self.adamw.param_groups:
+            group["lr"] = lr
+        self.adamw.step()
+        if self.matrices:
+            self._muon(lr * self.settings.muon_lr_ratio)
+
+    def _muon(self, lr: float) -> None:
+        """Nesterov momentum, orthogonalised; step scaled by sqrt(max(1, rows / columns)) (kellerjordan.github.io)."""
+        grad, beta = self.weights.grad[: self.momentum.numel()], self.settings.muon_momentum
+        self.momentum.lerp_(grad, 1 - beta)
+        update = grad.lerp(self.momentum, beta)
+        self.weights.master[: self.momentum.numel()].mul_(1 - lr * self.settings.muon_weight_decay)
+        for section in self.matrices:
+            for directions, matrices in zip(_fused(section, update), _fused(section, self.weights.master), strict=True):
+                rows, columns = directions.shape[1:]
+                matrices.add_(orthogonalise(directions), alpha=-lr * max(1.0, rows / columns) ** 0.5)
+
+    def state(self) -> dict[str, Any]:
+        """All that ``load_state`` needs to go on bit for bit."""
+        return {"adamw": self.adamw.state_dict(), "momentum": self.momentum}
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        self.adamw.load_state_dict(state["adamw"])
+        self.momentum.copy_(state["momentum"])
+
+
+def orthogonalise(matrices: Tensor, steps: int = 5) -> Tensor:
+    """Nearest semi-orthogonal matrix, roughly (singular values in 0.5 .. 1.5), of each of [n, rows, columns].
+
+    The quintic Newton-Schulz iteration of Muon (kellerjordan.github.io/posts/muon) with its coefficients, in bf16.
+    """
+    a, b, c = 3.4445, -4.7750, 2.0315
+    x = (matrices / torch.linalg.vector_norm(matrices, dim=(1, 2), keepdim=True).clamp(min=1e-7)).bfloat16()
+    tall = x.shape[1] > x.shape[2]
+    x = x.mT.contiguous() if tall else x
+    for _ in range(steps):
+        gram = x @ x.mT
+        x = torch.baddbmm(x, torch.baddbmm(gram, gram, gram, beta=b, alpha=c), x, beta=a)
+    return x.mT if tall else x
+
+
+def _slice(weights: FlatWeights, first: int, last: int) -> nn.Parameter:
+    parameter = nn.Parameter(weights.master[first:last])
+    parameter.grad = weights.grad[first:last]
+    return parameter
+
+
+def _fused(section: Section, flat: Tensor) -> list[Tensor]:
+    """Views [n, rows, columns] of a flat buffer that hold every matrix of a section once."""
+    block = flat[section.start : section.start + section.size].view(-1, *section.shape)
+    if len(set(section.parts)) == 1:
+        return [block.view(-1, section.parts[0], section.shape[1])]
+    return list(block.split(section.parts, dim=1))

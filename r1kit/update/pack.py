@@ -1,0 +1,126 @@
+"""From a batch to micro-batches: whole groups where possible, a token budget, a fair share for every rank.
+
+A function of the batch and the settings alone: every rank computes the same plan and takes its own part.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from r1kit.model.segments import Segments
+from r1kit.update.learner import Batch
+
+__all__ = ["MicroBatch", "Unit", "assign", "build", "units"]
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """Rows of one prompt that are computed together, or one document."""
+
+    prompt: int
+    """-1: a document."""
+    rows: tuple[int, ...]
+    tokens: int
+    """That go through the model."""
+
+
+@dataclass(frozen=True, slots=True)
+class MicroBatch:
+    segments: Segments
+    rows: tuple[int, ...]
+    """[R], indices into the batch."""
+    lengths: tuple[int, ...]
+    """[R], targets of each row."""
+    targets: Tensor
+    """int64 [M]"""
+    index: Tensor | None
+    """int64 [M]: the packed token whose hidden state predicts each target; None: token i predicts target i."""
+
+
+def units(batch: Batch, rows: Sequence[int], budget: int) -> list[Unit]:
+    """Groups of the chosen rows, cut where one passes ``budget`` tokens; longest first."""
+    groups: dict[int, list[int]] = {}
+    found = []
+    for row in rows:
+        if batch.rows[row].prompt < 0:
+            found.append(Unit(-1, (row,), len(batch.rows[row].tokens) - 1))
+        else:
+            groups.setdefault(batch.rows[row].prompt, []).append(row)
+    for prompt, members in groups.items():
+        before = len(batch.prompts[prompt])
+        piece: list[int] = []
+        tokens = before
+        for row in members:
+            more = len(batch.rows[row].tokens) - 1
+            if piece and tokens + more > budget:
+                found.append(Unit(prompt, tuple(piece), tokens))
+                piece, tokens = [], before
+            piece.append(row)
+            tokens += more
+        found.append(Unit(prompt, tuple(piece), tokens))
+    return sorted(found, key=lambda unit: (-unit.tokens, unit.rows))
+
+
+def assign(found: Sequence[Unit], budget: int, ranks: int) -> list[list[list[Unit]]]:
+    """[ranks][micro-batches][units]: the longest unit to the least loaded rank, then first fit under the budget."""
+    shares: list[list[Unit]] = [[] for _ in range(ranks)]
+    loads = [(0, rank) for rank in range(ranks)]
+    for unit in found:
+        load, rank = heapq.heappop(loads)
+        shares[rank].append(unit)
+        heapq.heappush(loads, (load + unit.tokens, rank))
+    return [_first_fit(share, budget) for share in shares]
+
+
+def build(batch: Batch, chosen: Sequence[Unit]) -> MicroBatch:
+    """Pack units into one run of tokens. The last token of a completion predicts nothing, so it is never an input."""
+    runs, parents, rows, index, targets = [], [], [], [], []
+    start = 0
+    documents = all(unit.prompt < 0 for unit in chosen)
+    for unit in chosen:
+        root = -1
+        if unit.prompt >= 0:
+            root = len(runs)
+            runs.append(batch.prompts[unit.prompt])
+            parents.append(-1)
+            start += len(runs[-1])
+        last = start - 1
+        for row in unit.rows:
+            tokens, document = batch.rows[row].tokens, unit.prompt < 0
+            rows.append(row)
+            targets.append(tokens[1:] if document else tokens)
+            if not documents:
+                index.append(torch.arange(start - (not document), start + len(tokens) - 1))
+                if not document:
+                    index[-1][0] = last
+            if len(tokens) > 1:
+                runs.append(tokens[:-1])
+                parents.append(root)
+                start += len(tokens) - 1
+    return MicroBatch(
+        Segments.pack(runs, parents),
+        tuple(rows),
+        tuple(len(target) for target in targets),
+        torch.cat(targets),
+        None if documents else torch.cat(index),
+    )
+
+
+def _first_fit(share: Sequence[Unit], budget: int) -> list[list[Unit]]:
+    bins: list[list[Unit]] = []
+    room: list[int] = []
+    for unit in share:
+        for place, left in enumerate(room):
+            if unit.tokens <= left:
+                bins[place].append(unit)
+                room[place] -= unit.tokens
+                break
+        else:
+            bins.append([unit])
+            room.append(budget - unit.tokens)
+    return bins

@@ -36,6 +36,6 @@ def token_weights(
     elif how == "token-mean":
         weights = [1 / tokens if keep and n else 0.0 for n, keep in zip(lengths, kept, strict=True)]
     else:
-        assert constant is not None and constant > 0, "aggregate 'constant' needs the constant"
+        assert constant, "aggregate 'constant' needs the constant"
         weights = [1 / (rows * constant) if keep else 0.0 for keep in kept]
     return weights

@@ -6,7 +6,7 @@ __all__ = ["soft_overlong"]
 
 
 def soft_overlong(length: int, max_length: int, buffer: int) -> float:
-    """Added to the reward: 0 up to ``max_length - buffer``, then falling linearly to -1 at ``max_length`` and beyond."""
+    """Added to the reward: 0 up to ``max_length - buffer``, falling linearly to -1 at ``max_length``."""
     start = max_length - buffer
     if length <= start:
         return 0.0

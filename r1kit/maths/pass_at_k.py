@@ -19,7 +19,8 @@ def pass_at_k(n: int, correct: int, k: int) -> float:
 
     Unbiased for pass@k (Codex paper, 2107.03374, equation 1). Needs 0 <= correct <= n and 1 <= k <= n.
     """
-    assert 0 <= correct <= n and 1 <= k <= n, f"pass@{k} of {correct} correct out of {n}"
+    assert 0 <= correct <= n, f"{correct} correct out of {n}"
+    assert 1 <= k <= n, f"pass@{k} of {n} samples"
     return 1.0 - math.comb(n - correct, k) / math.comb(n, k)
 
 

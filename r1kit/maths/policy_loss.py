@@ -41,8 +41,8 @@ def policy_loss(
     With ``ratio="token"`` rho is the token's own ratio (DeepSeekMath, 2402.03300); with ``"sequence"`` it is GSPO's
     ``s_i = exp(mean_t(log policy - log old))`` (2507.18071) at every token of the row, the gradient going through the
     mean. The paper's clip 10 is the range [-9, 11]: its lower bound never binds, so a negative advantage is never
-    clipped; ``dual_clip`` c (1912.09729) then bounds the loss by ``c abs(A)``. ``importance="truncated"`` multiplies the
-    surrogate, not the KL, by ``min(old / sampler, importance_cap)`` without gradient.
+    clipped; ``dual_clip`` c (1912.09729) then bounds the loss by ``c abs(A)``. ``importance="truncated"`` multiplies
+    the surrogate, not the KL, by ``min(old / sampler, importance_cap)`` without gradient.
 
     Logged: ``ratio``, ``clipped`` (1 where the clip cut the gradient), and when the log-probs are there ``kl`` and
     ``sampler_gap`` = abs(old - sampler).

@@ -50,8 +50,8 @@ PAPER = PolicyLoss(
     kl_weight=0.001,
     aggregate="sequence-mean",
 )
-"""R1 paper, sections 2.1 and 3.2.1: clip 10 (range [-9, 11]), KL 0.001; the dual clip guards A < 0, which clip 10 leaves
-unbounded. The paper does not say which std; the sample one is what open code uses."""
+"""R1 paper, sections 2.1 and 3.2.1: clip 10 (range [-9, 11]), KL 0.001; the dual clip guards A < 0, which clip 10
+leaves unbounded. The paper does not say which std; the sample one is what open code uses."""
 
 MODERN = PolicyLoss()
 """DAPO's clip-higher and token-mean with Dr. GRPO's advantage: no std, no KL."""

@@ -37,7 +37,7 @@ class LearnerSettings:
     dtype: Literal["float32", "bfloat16"] = "float32"
     """What the model computes in; master weights, gradients and optimiser are always fp32."""
     token_budget: int = 4096
-    """Most tokens in a micro-batch; bounds the memory of an update. A group that is longer is cut, its prompt repeated."""
+    """Most tokens in a micro-batch: bounds the memory of an update. A longer group is cut, its prompt repeated."""
     head_chunk: int = 1024
     """Most rows of logits at a time."""
     temperature: float = 1.0

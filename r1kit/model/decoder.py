@@ -8,6 +8,8 @@ Axes: N packed tokens, d hidden, H query heads, K key-value heads, D head size, 
 
 from __future__ import annotations
 
+import functools
+import json
 import math
 from dataclasses import dataclass, field
 from typing import Any
@@ -139,19 +141,27 @@ def apply_rope(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
 
 
 def _frequencies(config: DecoderConfig, device: torch.device) -> tuple[Tensor, float]:
-    """Inverse frequencies [D / 2] and the factor on cos and sin; scaled kinds are computed by transformers."""
-    if not config.rope_scaling:
-        exponent = torch.arange(0, config.head_dim, 2, device=device).float() / config.head_dim
-        return 1.0 / config.rope_theta**exponent, 1.0
+    """Inverse frequencies [D / 2] and the factor on cos and sin."""
+    if config.rope_scaling:
+        scaling = json.dumps(config.rope_scaling, sort_keys=True)
+        frequency, scale = _scaled_frequencies(scaling, config.rope_theta, config.head_dim, config.max_positions)
+        return frequency.to(device), scale
+    exponent = torch.arange(0, config.head_dim, 2, device=device).float() / config.head_dim
+    return 1.0 / config.rope_theta**exponent, 1.0
+
+
+@functools.lru_cache
+def _scaled_frequencies(scaling: str, theta: float, head_dim: int, max_positions: int) -> tuple[Tensor, float]:
+    """``_frequencies`` of a scaled kind (its parameters as JSON), computed by transformers, on the CPU."""
     from transformers import LlamaConfig
     from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS
 
+    rope = {**json.loads(scaling), "rope_theta": theta}
     hub = LlamaConfig(
-        hidden_size=config.hidden_size,
-        num_attention_heads=config.num_heads,
-        head_dim=config.head_dim,
-        max_position_embeddings=config.max_positions,
-        rope_parameters={"rope_theta": config.rope_theta, **config.rope_scaling},
+        hidden_size=head_dim,
+        num_attention_heads=1,
+        head_dim=head_dim,
+        max_position_embeddings=max_positions,
+        rope_parameters=rope,
     )
-    frequency, scale = ROPE_INIT_FUNCTIONS[config.rope_scaling["rope_type"]](hub, device)
-    return frequency, scale
+    return ROPE_INIT_FUNCTIONS[rope["rope_type"]](hub, torch.device("cpu"))

@@ -52,6 +52,8 @@ class HubModel(nn.Module):
 
     def __init__(self, model: PreTrainedModel) -> None:
         super().__init__()
+        if model.base_model is model:
+            raise InputError(f"{model.config.model_type} does not give its hidden states, which is not supported")
         self.model = model
         nn.Module.train(model, False)
         self.positioned = "position_ids" in inspect.signature(model.base_model.forward).parameters

@@ -111,7 +111,7 @@ def check_detector(detector: Detector) -> None:
 def _lingua() -> Callable[[str], str | None]:
     """ISO code of a line's language by lingua, None if it will not say; built once (its models take seconds)."""
     check_detector("lingua")
-    from lingua import LanguageDetectorBuilder
+    from lingua import LanguageDetectorBuilder  # type: ignore[import-not-found, unused-ignore]
 
     detector = LanguageDetectorBuilder.from_all_languages().with_minimum_relative_distance(0.05).build()
 

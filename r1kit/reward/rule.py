@@ -6,14 +6,16 @@ Pure: no torch, no I/O. It runs inside a verifier process, because a task's rule
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from r1kit.errors import InputError
 from r1kit.records import Prompt, Score
 from r1kit.reward.extract import ANSWER_STYLES, AnswerStyle, extract_answer, survives_truncation, thinking
 from r1kit.reward.format import FORMAT_STYLES, FormatStyle, format_reward
 from r1kit.reward.language import Detector, language_consistency
-from r1kit.tasks.task import Task
+
+if TYPE_CHECKING:
+    from r1kit.tasks.task import Task
 
 __all__ = ["RewardConfig", "failed_score", "form_parts", "overlong_penalty", "score_completion"]
 

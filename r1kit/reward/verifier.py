@@ -18,6 +18,7 @@ import tempfile
 import time
 from collections import deque
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from types import TracebackType
 from typing import Any, Literal
 
@@ -94,7 +95,7 @@ class Verifier:
         scores: list[Score] = []
         for prompt, completion, reply in zip(prompts, completions, replies, strict=True):
             if isinstance(reply, _Failure):
-                reward = self._rewards[prompt.task]
+                reward = replace(self._rewards[prompt.task], detector="script")  # no model is loaded on this side
                 length = len(completion.token_ids)
                 failed = failed_score(
                     prompt, completion.text, completion.finish, reward, reply.status, reply.cause, length
@@ -288,13 +289,14 @@ class _Round:
         now = time.monotonic()
         patience = min(worker.deadline for worker in self.workers if worker.state != "idle") - now
         events = self.selector.select(max(0.0, patience))
-        for key, _ in events:
-            self._take(key.data)
-        if not events:  # only when nothing was left to read: a parent that was stopped for a while blames nobody
-            now = time.monotonic()
-            for index, worker in enumerate(self.workers):
-                if worker.state != "idle" and worker.deadline <= now:
-                    self._timeout(index)
+        now = time.monotonic()
+        answered = {key.data for key, _ in events}
+        for index in answered:
+            self._take(index)
+        # Only those with nothing to read are late: a parent that was itself stopped for a while blames nobody.
+        for index, worker in enumerate(self.workers):
+            if index not in answered and worker.state != "idle" and worker.deadline <= now:
+                self._timeout(index)
 
     def _feed(self, worker: _Worker) -> None:
         if worker.state != "idle" or not self.waiting:

@@ -17,12 +17,14 @@ import pickle
 import signal
 import sys
 from collections.abc import Callable
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from r1kit.records import Prompt, Score
 from r1kit.reward.messages import HEADER, Batch, Job, Setup
 from r1kit.reward.rule import RewardConfig, failed_score, score_completion
-from r1kit.tasks.task import Task
+
+if TYPE_CHECKING:
+    from r1kit.tasks.task import Task
 
 __all__ = ["main"]
 

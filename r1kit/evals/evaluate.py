@@ -1,0 +1,273 @@
+"""What an evaluation says of k completions a problem (R1 paper, evaluation protocol; figures 2 and 3). Host numpy only.
+
+``docs/metrics.md`` explains every number that is written here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from r1kit.errors import InputError
+from r1kit.evals.interval import mean_interval
+from r1kit.evals.reflection import count_reflection
+from r1kit.records import Group, Sampling, Score
+from r1kit.reward.verifier import match_scores
+
+__all__ = [
+    "CLAIM",
+    "RIGHT",
+    "TRIES",
+    "TRY_BINS",
+    "Diagnostics",
+    "EvaluationConfig",
+    "Judged",
+    "accuracy_by_tries",
+    "answers_right",
+    "consensus",
+    "correct_given",
+    "diagnostic",
+    "evaluate",
+    "judged",
+    "mean_diagnostics",
+]
+
+Floats = NDArray[np.float64]
+Diagnostics = Sequence[Sequence[Mapping[str, float]]]
+"""``Task.diagnose`` of each completion of each group."""
+
+TRIES, CLAIM, RIGHT = "tries", "claims_hit", "answer_right"
+"""Diagnostics with a meaning here: how many candidates the chain tries; whether it claims to have found one; whether
+the final answer is right however it is written (a base that seldom writes tags is still judged on its reasoning)."""
+TRY_BINS = (("0", 0, 0), ("1", 1, 1), ("2-3", 2, 3), ("4-6", 4, 6), ("7+", 7, np.inf))
+"""Label, fewest and most tries."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EvaluationConfig:
+    """What is evaluated and how completions are drawn. Defaults are the in-loop ones, ``final`` is the paper's."""
+
+    tasks: tuple[str, ...] = ()
+    """Tasks to evaluate; empty means all of the stage's."""
+    k: int = 16
+    """Completions a problem."""
+    temperature: float = 1.0
+    top_p: float = 1.0
+    max_tokens: int = 170
+    """Longest completion, in tokens."""
+    limit: int | None = None
+    """Use only the first so many problems of the split; None for all."""
+    split: Literal["dev", "test"] = "dev"
+    """Settings are chosen on ``dev``; ``test`` is for the final number."""
+    budgets: tuple[int, ...] = (25, 40, 60, 80, 110, 140, 170)
+    """Token budgets for accuracy under a budget."""
+    resamples: int = 1000
+    """Bootstrap draws for the intervals."""
+    seed: int = 0
+    """Of sampling and bootstrap."""
+
+    def __post_init__(self) -> None:
+        if self.k < 1 or self.max_tokens < 1 or (self.limit is not None and self.limit < 1):
+            raise InputError(
+                f"an evaluation needs k, max_tokens and limit >= 1, not {self.k}, {self.max_tokens} and {self.limit}"
+            )
+
+    def sampling(self, stop: tuple[str, ...] = ()) -> Sampling:
+        """How the engine is asked to draw."""
+        return Sampling(n=self.k, max_tokens=self.max_tokens, temperature=self.temperature, top_p=self.top_p, stop=stop)
+
+    @classmethod
+    def final(cls, **settings: Any) -> EvaluationConfig:
+        """The paper's final protocol: temperature .6 and top-p .95 on the test split; ``settings`` override."""
+        return cls(**{"temperature": 0.6, "top_p": 0.95, "split": "test", **settings})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judged:
+    """Per-completion arrays, all [problems, k]."""
+
+    right: Floats
+    """1 where the accuracy part is 1 (a generator's partial credit does not count as right)."""
+    formed: Floats
+    """1 where the whole form was earned."""
+    length: Floats
+    """Tokens, end token counted."""
+    language: Floats
+    """Language consistency, NaN where it was not measured."""
+    truncated: Floats
+    failed: Floats
+    """1 where the verifier could not judge (``ungradable`` or ``timeout``)."""
+    clusters: tuple[str, ...]
+    """[problems]"""
+
+
+def judged(groups: Sequence[Group], scores: Sequence[Sequence[Score]]) -> Judged:
+    """Lay groups and scores out as arrays; every group must have the same number of completions."""
+    match_scores(groups, scores)
+    assert groups, "nothing to evaluate"
+    assert len({len(group.completions) for group in groups}) == 1, "groups of one evaluation have the same k"
+
+    def part(name: str, missing: float) -> Floats:
+        return np.array([[score.parts.get(name, missing) for score in row] for row in scores], dtype=np.float64)
+
+    return Judged(
+        right=(part("accuracy", 0.0) >= 1.0).astype(np.float64),
+        formed=(part("format", 0.0) >= 1.0).astype(np.float64),
+        length=_per_completion(groups, lambda completion: len(completion.token_ids)),
+        language=part("language", np.nan),
+        truncated=_per_completion(groups, lambda completion: completion.finish == "length"),
+        failed=np.array([[score.status != "ok" for score in row] for row in scores], dtype=np.float64),
+        clusters=tuple(group.prompt.cluster or group.prompt.id for group in groups),
+    )
+
+
+def _per_completion(groups: Sequence[Group], measure: Any) -> Floats:
+    return np.array([[measure(completion) for completion in group.completions] for group in groups], dtype=np.float64)
+
+
+def consensus(scores: Sequence[Score]) -> float:
+    """Whether the majority answer of one problem is right, 0 to 1 (cons@k).
+
+    Completions without an answer do not vote. A tie counts as the share of tied answers that are right: the expected
+    value of breaking it by lot, whatever the order of the samples. No votes at all: 0. An answer is right if any
+    completion that gave it was judged right (a gate on the form may have refused another one).
+    """
+    votes: dict[str, int] = {}
+    right: dict[str, bool] = {}
+    for score in scores:
+        if score.answer is not None:
+            votes[score.answer] = votes.get(score.answer, 0) + 1
+            right[score.answer] = right.get(score.answer, False) or score.parts.get("accuracy", 0.0) >= 1.0
+    if not votes:
+        return 0.0
+    most = max(votes.values())
+    tied = [answer for answer, count in votes.items() if count == most]
+    return sum(right[answer] for answer in tied) / len(tied)
+
+
+def evaluate(
+    groups: Sequence[Group],
+    scores: Sequence[Sequence[Score]],
+    diagnostics: Diagnostics | None = None,
+    budgets: Iterable[int] = (),
+    *,
+    resamples: int = 1000,
+    seed: int = 0,
+) -> dict[str, Any]:
+    """One line of ``eval.jsonl`` without its step: every number of the module's task, JSON-ready, None for undefined.
+
+    Args:
+        groups: of one task, all with the same k.
+        scores: theirs.
+        diagnostics: theirs, or None.
+        budgets: token budgets.
+        resamples: bootstrap draws of the intervals.
+        seed: of the bootstrap.
+
+    Raises:
+        R1Error: scores do not match the groups one to one.
+    """
+    arrays = judged(groups, scores)
+    tasks = {group.prompt.task for group in groups}
+    assert len(tasks) == 1, f"one evaluation is of one task, not of {sorted(tasks)}"
+    per_problem = arrays.right.mean(axis=1)
+    voted = np.array([consensus(row) for row in scores])
+    average = mean_interval(per_problem, arrays.clusters, resamples, seed)
+    majority = mean_interval(voted, arrays.clusters, resamples, seed)
+    line: dict[str, Any] = {
+        "task": tasks.pop(),
+        "k": arrays.right.shape[1],
+        "problems": len(groups),
+        "clusters": average.clusters,
+        "avg_at_k": average.mean,
+        "interval": [average.low, average.high],
+        "cons_at_k": majority.mean,
+        "cons_interval": [majority.low, majority.high],
+        "pass_at_k": float(arrays.right.max(axis=1).mean()),
+        "response_tokens": float(arrays.length.mean()),
+        "format_rate": float(arrays.formed.mean()),
+        "accuracy_given_format": _mean_where(arrays.right, arrays.formed > 0),
+        "accuracy_under_budget": {
+            str(budget): float((arrays.right * (arrays.length <= budget)).mean()) for budget in budgets
+        },
+        "truncated_share": float(arrays.truncated.mean()),
+        "failed_share": float(arrays.failed.mean()),
+        "mixed_groups_share": float(((per_problem > 0) & (per_problem < 1)).mean()),
+        **_language(arrays),
+        **_reflection(groups),
+    }
+    if diagnostics is not None:
+        line |= _diagnosed(arrays.right, diagnostics)
+    return line
+
+
+def _mean_where(values: Floats, chosen: NDArray[np.bool_]) -> float | None:
+    return float(values[chosen].mean()) if chosen.any() else None
+
+
+def _language(arrays: Judged) -> dict[str, float | None]:
+    """Mean consistency, and the share of completions with words of the target language and of others."""
+    known = ~np.isnan(arrays.language)
+    mixed = ((arrays.language > 0) & (arrays.language < 1)).astype(np.float64)
+    return {"language_consistency": _mean_where(arrays.language, known), "mixed_share": _mean_where(mixed, known)}
+
+
+def _reflection(groups: Sequence[Group]) -> dict[str, Any]:
+    """Share of responses with a reflection word, and occurrences of each word per response."""
+    counts = [count_reflection(completion.text) for group in groups for completion in group.completions]
+    words = sorted({word for count in counts for word in count})
+    return {
+        "reflection_rate": sum(bool(count) for count in counts) / len(counts),
+        "reflection_words": {word: sum(count.get(word, 0) for count in counts) / len(counts) for word in words},
+    }
+
+
+def _diagnosed(right: Floats, diagnostics: Diagnostics) -> dict[str, Any]:
+    answered = answers_right(right, diagnostics)
+    return {
+        "diagnostics": mean_diagnostics(diagnostics),
+        "correct_given_claim": correct_given(answered, diagnostic(diagnostics, CLAIM)),
+        "accuracy_by_tries": accuracy_by_tries(np.nan_to_num(answered), diagnostic(diagnostics, TRIES)),
+    }
+
+
+def answers_right(right: Floats, diagnostics: Diagnostics) -> Floats:
+    """Whether each final answer is right in whatever form, NaN where there is none; the reward's own judgement for a
+    task that does not say."""
+    told = diagnostic(diagnostics, RIGHT)
+    return right if np.isnan(told).all() else told
+
+
+def diagnostic(diagnostics: Diagnostics, name: str) -> Floats:
+    """One diagnostic, [problems, k], NaN where a completion has none."""
+    return np.array([[each.get(name, np.nan) for each in row] for row in diagnostics], dtype=np.float64)
+
+
+def mean_diagnostics(diagnostics: Diagnostics) -> dict[str, float | None]:
+    """Mean of each diagnostic over the completions that have it and where it is not NaN; None if there are none."""
+    means: dict[str, float | None] = {}
+    for name in sorted({name for row in diagnostics for each in row for name in each}):
+        values = diagnostic(diagnostics, name)
+        means[name] = _mean_where(values, ~np.isnan(values))
+    return means
+
+
+def correct_given(right: Floats, claimed: Floats) -> float | None:
+    """P(correct | the chain claims a hit and gives an answer): can the policy tell a hit from a miss? None if no chain
+    claims one. ``right`` is NaN where there is no answer."""
+    return _mean_where(right, (claimed > 0) & ~np.isnan(right))
+
+
+def accuracy_by_tries(right: Floats, tries: Floats) -> dict[str, dict[str, float | int | None]]:
+    """Accuracy and count in each bin of the number of tries; empty if no completion has the diagnostic."""
+    if np.isnan(tries).all():
+        return {}
+    table: dict[str, dict[str, float | int | None]] = {}
+    for label, fewest, most in TRY_BINS:
+        inside = (tries >= fewest) & (tries <= most)
+        table[label] = {"accuracy": _mean_where(right, inside), "count": int(inside.sum())}
+    return table

@@ -1,0 +1,63 @@
+"""Bootstrap intervals over clusters of problems: problems on the same numbers are not independent."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["Interval", "bootstrap_means", "mean_interval", "paired_difference"]
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Interval:
+    """A mean with its percentile-bootstrap interval."""
+
+    mean: float
+    low: float
+    high: float
+    clusters: int
+    """Independent units behind it; with one, the interval has no width and says nothing."""
+
+
+def bootstrap_means(values: Floats, clusters: Sequence[str], resamples: int = 1000, seed: int = 0) -> Floats:
+    """Means over resampled clusters, [resamples]. Whole clusters are drawn with replacement, as many as there are.
+
+    Args:
+        values: one a problem, [problems].
+        clusters: the cluster of each problem.
+        resamples: bootstrap draws.
+        seed: of the draws; the same clusters and seed give the same draws, so two calls are paired.
+    """
+    assert len(values) == len(clusters) > 0, (len(values), len(clusters))
+    names = {name: index for index, name in enumerate(dict.fromkeys(clusters))}
+    member = np.array([names[name] for name in clusters])
+    sums = np.bincount(member, weights=values, minlength=len(names))
+    sizes = np.bincount(member, minlength=len(names)).astype(np.float64)
+    rng = np.random.default_rng(seed)
+    draws = rng.multinomial(len(names), np.full(len(names), 1.0 / len(names)), size=resamples).astype(np.float64)
+    means: Floats = (draws @ sums) / (draws @ sizes)
+    return means
+
+
+def mean_interval(
+    values: Floats, clusters: Sequence[str], resamples: int = 1000, seed: int = 0, level: float = 0.95
+) -> Interval:
+    """Mean over problems with its interval, clustered."""
+    means = bootstrap_means(values, clusters, resamples, seed)
+    low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
+    return Interval(
+        mean=float(np.mean(values)), low=float(low), high=float(high), clusters=len(dict.fromkeys(clusters))
+    )
+
+
+def paired_difference(
+    first: Floats, second: Floats, clusters: Sequence[str], resamples: int = 1000, seed: int = 0
+) -> Interval:
+    """``second - first`` on the same problems, in the same order: each draw takes the same clusters on both sides."""
+    assert first.shape == second.shape, (first.shape, second.shape)
+    return mean_interval(second - first, clusters, resamples, seed)

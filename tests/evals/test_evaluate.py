@@ -1,0 +1,138 @@
+"""Evaluation numbers, worked out by hand."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import random
+
+import pytest
+
+from r1kit.errors import InputError, R1Error
+from r1kit.evals.evaluate import EvaluationConfig, accuracy_by_tries, consensus, correct_given, diagnostic, evaluate
+from r1kit.records import Completion, Group, Prompt, Score
+
+
+def score(answer: str | None, right: float, form: float = 1.0, language: float = 1.0) -> Score:
+    return Score(total=right, parts={"accuracy": right, "format": form, "language": language}, answer=answer)
+
+
+def group(problem: str, lengths: list[int], texts: list[str] | None = None, cut: tuple[int, ...] = ()) -> Group:
+    completions = tuple(
+        Completion(
+            token_ids=(0,) * length,
+            logprobs=(0.0,) * length,
+            text=(texts or [""] * len(lengths))[index],
+            finish="length" if index in cut else "stop",
+        )
+        for index, length in enumerate(lengths)
+    )
+    return Group(prompt=Prompt(id=problem, task="t", question="?"), prompt_ids=(), completions=completions)
+
+
+def test_consensus_by_hand() -> None:
+    assert consensus([score("a", 1), score("a", 1), score("b", 0)]) == 1.0
+    assert consensus([score("b", 0), score("b", 0), score("a", 1)]) == 0.0
+    assert consensus([score("b", 0), score("a", 1), score("c", 0)]) == pytest.approx(1 / 3)  # tie of three
+    assert consensus([score(None, 0), score(None, 0), score("a", 1)]) == 1.0  # only answers vote
+    assert consensus([score(None, 0)]) == 0.0
+    assert consensus([score("a", 0, form=0), score("a", 1)]) == 1.0  # same answer, one refused by a gate
+
+
+def test_consensus_does_not_depend_on_order() -> None:
+    scores = [score("a", 1)] * 2 + [score("b", 0)] * 2 + [score("c", 0)]
+    for seed in range(10):
+        assert consensus(random.Random(seed).sample(scores, len(scores))) == 0.5
+
+
+def test_a_whole_evaluation_by_hand() -> None:
+    groups = [
+        group("p0", [10, 20, 30, 40], ["wait, no. wait", "butter", "检查 x", ""], cut=(3,)),
+        group("p1", [50, 60, 70, 80], ["However", "", "", ""]),
+    ]
+    scores = [
+        [score("a", 1), score("a", 1, language=0.5), score("b", 0, form=0), score(None, 0, form=0, language=0.25)],
+        [score("c", 0, language=0.0), score("c", 0), score("d", 1), score("e", 0, form=0.5)],
+    ]
+    scores[1][3] = dataclasses.replace(scores[1][3], status="timeout")
+    line = evaluate(groups, scores, budgets=(15, 20, 100))
+    assert line["avg_at_k"] == pytest.approx(3 / 8)
+    assert line["cons_at_k"] == 0.5
+    assert line["pass_at_k"] == 1.0
+    assert line["response_tokens"] == 45.0
+    assert line["format_rate"] == pytest.approx(5 / 8)
+    assert line["accuracy_given_format"] == pytest.approx(3 / 5)
+    assert line["accuracy_under_budget"] == {"15": 1 / 8, "20": 2 / 8, "100": 3 / 8}
+    assert line["truncated_share"] == 1 / 8
+    assert line["failed_share"] == 1 / 8
+    assert line["mixed_groups_share"] == 1.0
+    assert line["language_consistency"] == pytest.approx((1 + 0.5 + 1 + 0.25 + 0 + 1 + 1 + 1) / 8)
+    assert line["mixed_share"] == 2 / 8
+    assert line["reflection_rate"] == pytest.approx(3 / 8)
+    assert line["reflection_words"] == {"however": 1 / 8, "wait": 2 / 8, "检查": 1 / 8}
+    assert (line["task"], line["k"], line["problems"], line["clusters"]) == ("t", 4, 2, 2)
+    assert line["interval"] == [0.25, 0.5]  # two clusters at .5 and .25: means .25, .375, .5
+    assert json.loads(json.dumps(line)) == line
+
+
+def test_diagnostics_skip_what_is_missing_or_nan() -> None:
+    groups = [group("p", [1, 1, 1, 1])]
+    scores = [[score("a", 1), score("a", 1), score("b", 0), score("b", 0)]]
+    nan = float("nan")
+    diagnostics = [
+        [{"tries": 1.0, "claims_hit": 1.0}, {"tries": 5, "claims_hit": 1}, {"tries": 4, "claims_hit": 1}, {"x": nan}]
+    ]
+    line = evaluate(groups, scores, diagnostics)
+    assert line["diagnostics"] == {"claims_hit": 1.0, "tries": pytest.approx(10 / 3), "x": None}
+    assert line["correct_given_claim"] == pytest.approx(2 / 3)
+    assert line["accuracy_by_tries"] == {
+        "0": {"accuracy": None, "count": 0},
+        "1": {"accuracy": 1.0, "count": 1},
+        "2-3": {"accuracy": None, "count": 0},
+        "4-6": {"accuracy": 0.5, "count": 2},
+        "7+": {"accuracy": None, "count": 0},
+    }
+
+
+def test_answers_out_of_form_count_for_the_diagnostics_alone() -> None:
+    scores = [[score(None, 0, form=0), score(None, 0, form=0), score("a", 1)]]
+    diagnostics = [
+        [
+            {"tries": 1, "claims_hit": 1, "answer_right": 1},
+            {"tries": 1, "claims_hit": 1, "answer_right": float("nan")},
+            {"tries": 1, "claims_hit": 0, "answer_right": 1},
+        ]
+    ]
+    line = evaluate([group("p", [1, 1, 1])], scores, diagnostics)
+    assert line["avg_at_k"] == pytest.approx(1 / 3)
+    assert line["correct_given_claim"] == 1.0
+    assert line["accuracy_by_tries"]["1"] == {"accuracy": pytest.approx(2 / 3), "count": 3}
+
+
+def test_a_task_without_diagnostics_says_nothing_about_tries() -> None:
+    empty = diagnostic([[{}, {}]], "tries")
+    assert accuracy_by_tries(empty, empty) == {}
+    assert correct_given(empty, empty) is None
+
+
+def test_partial_credit_is_not_right() -> None:
+    assert evaluate([group("p", [1])], [[score("a", 0.5)]])["avg_at_k"] == 0.0
+
+
+def test_all_right_gives_a_point_interval_and_no_mixed_groups() -> None:
+    groups = [group(f"p{index}", [1, 1]) for index in range(5)]
+    line = evaluate(groups, [[score("a", 1)] * 2] * 5)
+    assert (line["interval"], line["cons_interval"], line["mixed_groups_share"]) == ([1.0, 1.0], [1.0, 1.0], 0.0)
+
+
+def test_scores_of_another_length_are_refused() -> None:
+    with pytest.raises(R1Error, match="1 rewards were given for the 2 completions of p"):
+        evaluate([group("p", [1, 1])], [[score("a", 1)]])
+
+
+def test_config_draws_as_the_paper_for_the_final_number() -> None:
+    final = EvaluationConfig.final(k=64)
+    assert (final.k, final.split, final.sampling(("</answer>",)).top_p, final.temperature) == (64, "test", 0.95, 0.6)
+    assert EvaluationConfig().sampling().temperature == 1.0
+    with pytest.raises(InputError, match="k, max_tokens and limit >= 1"):
+        EvaluationConfig(k=0)

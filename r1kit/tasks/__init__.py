@@ -1,0 +1,71 @@
+"""Tasks: where prompts come from and the rule that judges an answer. Three kinds, and the corpora to pretrain on.
+
+========================  ========================================================================================
+kind                      what
+========================  ========================================================================================
+``countdown``             the nano world's arithmetic, with a corpus of its own
+``reasoning_gym/NAME``    any reasoning-gym generator, judged by its own scorer
+``jsonl``                 a file of ``{"prompt", "answer"}`` lines, judged with math-verify or by equality
+========================  ========================================================================================
+
+Nothing here imports torch or transformers: verifier processes and ``r1 check`` start fast.
+"""
+
+from __future__ import annotations
+
+from r1kit.tasks.corpus import Corpus
+from r1kit.tasks.countdown import Countdown, CountdownConfig, CountdownCorpus, CountdownCorpusConfig
+from r1kit.tasks.jsonl import Jsonl, JsonlConfig
+from r1kit.tasks.reasoning_gym import ReasoningGym, ReasoningGymConfig
+from r1kit.tasks.task import Grade, Split, Task
+
+__all__ = [
+    "CORPORA",
+    "KINDS",
+    "Corpus",
+    "CorpusConfig",
+    "Grade",
+    "Split",
+    "Task",
+    "TaskConfig",
+    "build_corpus",
+    "build_task",
+    "kind_of",
+]
+
+TaskConfig = CountdownConfig | ReasoningGymConfig | JsonlConfig
+CorpusConfig = CountdownCorpusConfig
+
+KINDS: dict[str, type[TaskConfig]] = {
+    "countdown": CountdownConfig,
+    "reasoning_gym": ReasoningGymConfig,
+    "jsonl": JsonlConfig,
+}
+"""Kind -> config class. A recipe writes ``kind = "reasoning_gym/chain_sum"``; after the slash is ``generator``."""
+
+CORPORA: dict[str, type[CorpusConfig]] = {"countdown": CountdownCorpusConfig}
+"""Kind -> config class of what can be pretrained on."""
+
+
+def build_task(name: str, config: TaskConfig) -> Task:
+    """The task of a recipe's ``[tasks.NAME]``.
+
+    Raises:
+        InputError: an unknown generator or option, a file that is missing or broken.
+    """
+    if isinstance(config, CountdownConfig):
+        return Countdown(name, config)
+    if isinstance(config, ReasoningGymConfig):
+        return ReasoningGym(name, config)
+    assert isinstance(config, JsonlConfig), f"not a task's config: {config!r}"
+    return Jsonl(name, config)
+
+
+def build_corpus(config: CorpusConfig) -> Corpus:
+    """The corpus that a config describes."""
+    return CountdownCorpus(config)
+
+
+def kind_of(config: TaskConfig) -> str:
+    """The kind of a config, a key of ``KINDS``."""
+    return next(kind for kind, cls in KINDS.items() if type(config) is cls)

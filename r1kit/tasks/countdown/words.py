@@ -1,0 +1,67 @@
+"""The words of the nano world's two languages. Arithmetic is shared; these are what language consistency looks at."""
+
+from __future__ import annotations
+
+__all__ = ["ASSISTANT", "CHINESE", "FILLER", "TAGS", "USER", "both", "question"]
+
+USER, ASSISTANT = "User:", "Assistant:"
+TAGS = ("<think>", "</think>", "<answer>", "</answer>")
+
+CHINESE = {
+    "use": "用",
+    "make": "得",
+    "try": "试",
+    "wait": "等等",
+    "hmm": "嗯",
+    "no": "不",
+    "yes": "对",
+    "low": "小了",
+    "high": "大了",
+    "so": "所以",
+    "check": "检查",
+    "again": "再",
+    "answer": "答",
+}
+"""English control word -> Chinese control word."""
+
+FILLER = (
+    *(
+        "the",
+        "a",
+        "cat",
+        "dog",
+        "sat",
+        "ran",
+        "on",
+        "in",
+        "red",
+        "big",
+        "sun",
+        "moon",
+        "tree",
+        "river",
+        "saw",
+        "near",
+        "and",
+        "then",
+        "it",
+        "was",
+        "old",
+        "small",
+        "day",
+        "night",
+    ),
+    *"我你他猫狗大小天水在看了",
+)
+"""Words of the documents that have nothing to do with the task."""
+
+
+def both(word: str) -> frozenset[str]:
+    """A control word in both languages."""
+    return frozenset((word, CHINESE[word]))
+
+
+def question(numbers: tuple[int, ...], target: int, language: str) -> str:
+    """``use 7 1 5 make 34``, or ``用 7 1 5 得 34`` where the language is ``zh``."""
+    use, make = ("用", "得") if language == "zh" else ("use", "make")
+    return f"{use} {' '.join(map(str, numbers))} {make} {target}"

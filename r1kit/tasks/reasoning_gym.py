@@ -1,0 +1,192 @@
+"""Any reasoning-gym generator as a task, judged by its own scorer. The library is imported on first use."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal, InvalidOperation
+from functools import lru_cache
+from typing import Any
+
+from r1kit.errors import InputError, nearest
+from r1kit.records import Prompt
+from r1kit.tasks.split import check_shares, evened, part_of
+from r1kit.tasks.task import Grade, Split
+
+__all__ = ["ReasoningGym", "ReasoningGymConfig"]
+
+_FULL_MARKS = 0.99
+_MOST_DRAWS = 2_000
+"""Draws of one training prompt before its generator is said to have too few questions."""
+_STRIDE = 15_485_863
+_STREAM = 2**30
+"""Indices of a generator's stream are below this, and its seeds too: seed + index stays within 32 bits."""
+_OURS = ("seed", "size")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReasoningGymConfig:
+    generator: str
+    """Name of the generator, for example ``chain_sum``; a recipe writes ``kind = "reasoning_gym/chain_sum"``."""
+    options: Mapping[str, Any] = field(default_factory=dict)
+    """The generator's own options, for example ``{"min_terms": 2, "max_terms": 2}``."""
+    suffix: str = ""
+    """Put after every question, for example `` Answer with just the number.``"""
+    partial_credit: bool = False
+    """Whether a score between 0 and 1 counts as such; otherwise only full marks (0.99 and more) count, as 1."""
+    dev_share: float = 0.05
+    """Share of all questions, by hash, that may be asked in the dev split only."""
+    test_share: float = 0.1
+    """Share of all questions, by hash, that may be asked in the test split only."""
+    dev_size: int = 100
+    """Problems of the dev split; fewer if ``20 x size / share`` draws find no more distinct questions."""
+    test_size: int = 200
+    split_seed: int = 0
+    """Decides the parts and the held-out problems; the same for every run."""
+    seed: int = 0
+    """Seed of the training stream."""
+
+    def __post_init__(self) -> None:
+        check_shares(f"reasoning_gym/{self.generator}", self.dev_share, self.test_share)
+        if min(self.dev_size, self.test_size) < 1:
+            raise InputError(f"reasoning_gym/{self.generator}: dev_size and test_size must be at least 1")
+        for key in _OURS:
+            if key in self.options:
+                raise InputError(
+                    f"reasoning_gym/{self.generator}: option {key!r} is set here; use the task's own settings"
+                )
+
+
+class ReasoningGym:
+    """Prompts of one generator.
+
+    A question is train, dev or test by the hash of its exact text (case and spaces aside), so that none is ever two of
+    them. Questions that differ in text but ask the same, as ``2 + 3`` and ``3 + 2``, may still fall into two parts.
+    """
+
+    def __init__(self, name: str, config: ReasoningGymConfig) -> None:
+        """Raises InputError for an unknown generator or option and for a value the generator refuses."""
+        self.name = name
+        self.config = config
+        self._entry = lru_cache(maxsize=8192)(self._generate)
+        self._datasets: dict[int, Any] = {}
+        self._dataset(0)
+
+    def train(self, index: int) -> Prompt:
+        """Raises InputError if all questions that come up are held out: the generator has too few of them."""
+        seed = _stream_seed("train", self.config.seed)
+        for attempt in range(_MOST_DRAWS):
+            place = (index + attempt * _STRIDE) % _STREAM
+            if self._part(seed, place) == "train":
+                return self._prompt(f"{self.name}/train/{index}", seed, place)
+        raise InputError(
+            f"task {self.name!r}: {_MOST_DRAWS} draws of reasoning_gym/{self.config.generator} met only held-out "
+            "questions; widen its options or lower dev_share and test_share"
+        )
+
+    def held_out(self, split: Split, limit: int | None = None) -> list[Prompt]:
+        """Raises InputError if no question of the split comes up."""
+        seed = _stream_seed("held_out", self.config.split_seed)
+        size = self.config.dev_size if split == "dev" else self.config.test_size
+        size = size if limit is None else min(size, limit)
+        prompts = [
+            self._prompt(f"{self.name}/{split}/{number}", seed, place)
+            for number, place in zip(range(size), self._distinct(seed, split), strict=False)
+        ]
+        if not prompts:
+            raise InputError(
+                f"task {self.name!r}: reasoning_gym/{self.config.generator} gives no question for the {split} split; "
+                f"widen its options or raise {split}_share"
+            )
+        return prompts
+
+    def grade(self, prompt: Prompt, answer: str) -> Grade:
+        entry = self._entry(prompt.facts["seed"], prompt.facts["index"])
+        score = float(self._dataset(prompt.facts["seed"]).score_answer(answer.strip(), entry))
+        correct = score if self.config.partial_credit else float(score >= _FULL_MARKS)
+        return Grade(correct=correct, canonical=_canonical(answer))
+
+    def diagnose(self, prompt: Prompt, text: str) -> Mapping[str, float]:
+        return {}
+
+    def _distinct(self, seed: int, split: Split) -> Iterator[int]:
+        """Places of the stream whose questions belong to the split and did not come before."""
+        size, share = (
+            (self.config.dev_size, self.config.dev_share)
+            if split == "dev"
+            else (self.config.test_size, self.config.test_share)
+        )
+        seen: set[str] = set()
+        for place in range(int(20 * size / share) if share else 0):
+            question = evened(self._entry(seed, place)["question"])
+            if question not in seen and self._part(seed, place) == split:
+                seen.add(question)
+                yield place
+
+    def _part(self, seed: int, place: int) -> str:
+        config = self.config
+        question = str(self._entry(seed, place)["question"])
+        return part_of(question, config.dev_share, config.test_share, config.split_seed)
+
+    def _prompt(self, identity: str, seed: int, place: int) -> Prompt:
+        entry = self._entry(seed, place)
+        answer = entry["answer"]
+        return Prompt(
+            id=identity,
+            task=self.name,
+            question=str(entry["question"]) + self.config.suffix,
+            answer=None if answer is None else str(answer),
+            cluster=hashlib.blake2b(evened(str(entry["question"])).encode(), digest_size=8).hexdigest(),
+            facts={"generator": self.config.generator, "seed": seed, "index": place},
+        )
+
+    def _generate(self, seed: int, place: int) -> Mapping[str, Any]:
+        entry: Mapping[str, Any] = self._dataset(seed)[place]
+        return entry
+
+    def _dataset(self, seed: int) -> Any:
+        if seed not in self._datasets:
+            self._datasets[seed] = _create(self.config.generator, self.config.options, seed)
+        return self._datasets[seed]
+
+
+def _stream_seed(stream: str, seed: int) -> int:
+    """Seeds far apart, for generators draw item i of seed s as item i + 1 of seed s - 1."""
+    digest = hashlib.blake2b(f"reasoning_gym/{stream}/{seed}".encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "big") % _STREAM
+
+
+def _create(generator: str, options: Mapping[str, Any], seed: int) -> Any:
+    """A reasoning-gym dataset, its name and options checked."""
+    from reasoning_gym.factory import DATASETS, create_dataset
+
+    if generator not in DATASETS:
+        raise InputError(
+            f"reasoning_gym has no generator {generator!r}; it has {len(DATASETS)}, see `r1 tasks`."
+            f"{nearest(generator, DATASETS)}"
+        )
+    allowed = [option.name for option in dataclasses.fields(DATASETS[generator][1]) if option.name not in _OURS]
+    for key in options:
+        if key not in allowed:
+            raise InputError(
+                f"reasoning_gym/{generator} has no option {key!r}; options are {', '.join(allowed)}."
+                f"{nearest(key, allowed)}"
+            )
+    try:
+        return create_dataset(generator, seed=seed, size=_STREAM, **options)
+    except (AssertionError, TypeError, ValueError) as error:
+        raise InputError(f"reasoning_gym/{generator} refuses its options: {error}") from error
+
+
+def _canonical(answer: str) -> str:
+    """Spaces evened out; a number without thousands commas, leading plus and trailing zeros."""
+    text = " ".join(answer.split())
+    try:
+        number = Decimal(text.replace(",", ""))
+    except InvalidOperation:
+        return text
+    if not number.is_finite() or abs(number.adjusted()) > 30:
+        return text
+    return format(number.normalize() + 0, "f")

@@ -1,0 +1,38 @@
+"""Splitting by a hash: what is equal always falls into the same part, whatever file or seed it comes from."""
+
+from __future__ import annotations
+
+import hashlib
+import unicodedata
+from typing import Literal
+
+from r1kit.errors import InputError
+
+__all__ = ["Part", "check_shares", "evened", "fraction", "part_of"]
+
+Part = Literal["train", "dev", "test"]
+
+
+def evened(text: str) -> str:
+    """The text with its Unicode forms folded (NFKC), its spaces evened out and its case folded."""
+    return " ".join(unicodedata.normalize("NFKC", text).split()).casefold()
+
+
+def fraction(text: str, seed: int) -> float:
+    """A number in [0, 1) that the evened text and the seed decide, spread evenly over texts."""
+    digest = hashlib.blake2b(f"{seed}/{evened(text)}".encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "big") / 2**64
+
+
+def part_of(text: str, dev_share: float, test_share: float, seed: int) -> Part:
+    """``test`` for about ``test_share`` of all texts, ``dev`` for about ``dev_share``, ``train`` for the others."""
+    place = fraction(text, seed)
+    return "test" if place < test_share else "dev" if place < test_share + dev_share else "train"
+
+
+def check_shares(where: str, dev_share: float, test_share: float) -> None:
+    """Raise InputError unless both shares are at least 0 and leave something to train on."""
+    if not (0 <= dev_share < 1 and 0 <= test_share < 1 and dev_share + test_share < 1):
+        raise InputError(
+            f"{where}: dev_share = {dev_share}, test_share = {test_share}; each must be at least 0, together below 1"
+        )

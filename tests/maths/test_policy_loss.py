@@ -144,8 +144,9 @@ def test_equals_trls_loss_and_gradient_on_random_tensors(
     lengths = torch.tensor([5, 11, 1, 8, 3, 11])
     mask = (torch.arange(11) < lengths[:, None]).long()
     old, sampler, reference, start = (torch.randn(4, 6, 11, generator=g) * 0.3 - 2).unbind()
-    start = start + 0.8 * torch.randn(6, 1, generator=g)  # whole rows move: a sequence ratio must clip too
     advantages = torch.randn(6, generator=g)
+    # rows 0-3 move as a whole to where their sign is clipped, 4 and 5 to where it is not
+    start = start + (0.5 * advantages.sign() * torch.tensor([1, 1, 1, 1, -1, -1]))[:, None]
 
     theirs = start.clone().requires_grad_()
     inputs = {

@@ -21,7 +21,7 @@ from r1kit.model.hub import load_hub_names
 from r1kit.records import Completion, Sampling
 from r1kit.rollout.decode import CachedDecoder, Prefix
 from r1kit.rollout.sampler import sample
-from r1kit.rollout.stopping import Stopping, Tokenizer, completion_of
+from r1kit.rollout.stopping import Stopping, Tokenizer, completing_tokens, completion_of
 from r1kit.rollout.streams import row_seeds, uniforms
 
 __all__ = ["LocalEngine"]
@@ -67,18 +67,19 @@ class LocalEngine:
         ends = end_ids if end_ids is not None else [tokenizer.eos_token_id]
         self._ends = tuple(end for end in ends if end is not None)
         self._version = version
+        self._completing: dict[tuple[str, ...], Tensor] = {}
 
     def generate(
         self, prompts: Sequence[Sequence[int]], sampling: Sampling, seeds: Sequence[int]
     ) -> list[tuple[Completion, ...]]:
         """See ``Engine.generate``."""
         assert self._model is not None, "the engine is closed"
-        assert len(prompts) == len(seeds) and all(len(prompt) for prompt in prompts)
+        assert len(prompts) == len(seeds)
+        assert all(len(prompt) for prompt in prompts)
         if not prompts:
             return []
         with torch.inference_mode():
-            stopping = Stopping(self._tokenizer, sampling, self._ends, self._model.config.vocab_size)
-            flight = _Flight(self, self._model, prompts, sampling, seeds, stopping)
+            flight = _Flight(self, self._model, prompts, sampling, seeds)
             flight.run()
         rows = flight.completions(self._tokenizer, self._version)
         return [tuple(rows[start : start + sampling.n]) for start in range(0, len(rows), sampling.n)]
@@ -105,6 +106,17 @@ class LocalEngine:
                 )
         return min(allowed, rows)
 
+    def stopping(self, sampling: Sampling) -> tuple[Stopping, Tensor]:
+        """Where rows end, and bool [V], host: tokens after which a row may have ended."""
+        assert self._model is not None
+        vocab = self._model.config.vocab_size
+        if sampling.stop not in self._completing:
+            self._completing[sampling.stop] = completing_tokens(self._tokenizer, sampling.stop, vocab)
+        completing = self._completing[sampling.stop]
+        watched = completing.clone()
+        watched[list(self._ends)] = True
+        return Stopping(self._tokenizer, sampling, self._ends, completing), watched
+
     @property
     def check_every(self) -> int:
         return self._check_every
@@ -129,9 +141,9 @@ class _Flight:
         prompts: Sequence[Sequence[int]],
         sampling: Sampling,
         seeds: Sequence[int],
-        stopping: Stopping,
     ) -> None:
-        self._prompts, self._sampling, self._stopping = prompts, sampling, stopping
+        self._prompts, self._sampling = prompts, sampling
+        self._stopping, self._watched = engine.stopping(sampling)
         self._check_every = engine.check_every
         self._longest_prompt = max(len(prompt) for prompt in prompts)
         total, longest = len(prompts) * sampling.n, self._longest_prompt + sampling.max_tokens
@@ -256,7 +268,7 @@ class _Flight:
         places = ages[:, None] + torch.arange(tokens.shape[1])
         self._out[rows[:, None], places] = tokens
         self._logprobs[rows[:, None], places] = logprobs
-        ended = self._stopping.watched[tokens].any(1) | (ages + tokens.shape[1] >= self._sampling.max_tokens)
+        ended = self._watched[tokens].any(1) | (ages + tokens.shape[1] >= self._sampling.max_tokens)
         gone = []
         for index in ended.nonzero()[:, 0].tolist():
             row, age = int(rows[index]), int(ages[index])

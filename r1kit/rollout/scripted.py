@@ -66,7 +66,7 @@ class ScriptedEngine:
         asked = tuple(tuple(prompt) for prompt in prompts)
         self.calls.append((asked, sampling, tuple(seeds)))
         end = self._tokenizer.eos_token_id
-        stopping = Stopping(self._tokenizer, sampling, () if end is None else (end,), len(self._tokenizer))
+        stopping = Stopping(self._tokenizer, sampling, () if end is None else (end,))
         return [
             tuple(self._row(prompt, seed, row, sampling, stopping) for row in range(sampling.n))
             for prompt, seed in zip(asked, seeds, strict=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import lru_cache
 from typing import Protocol
 
 import torch
@@ -11,7 +10,7 @@ from torch import Tensor
 
 from r1kit.records import Completion, Sampling
 
-__all__ = ["Stopping", "Tokenizer", "completion_of"]
+__all__ = ["Stopping", "Tokenizer", "completing_tokens", "completion_of", "text_of"]
 
 
 class Tokenizer(Protocol):
@@ -33,30 +32,31 @@ def text_of(tokenizer: Tokenizer, tokens: Sequence[int]) -> str:
 class Stopping:
     """Where rows end under one ``Sampling``."""
 
-    def __init__(self, tokenizer: Tokenizer, sampling: Sampling, ends: Sequence[int], vocab_size: int) -> None:
+    def __init__(
+        self, tokenizer: Tokenizer, sampling: Sampling, ends: Sequence[int], completing: Tensor | None = None
+    ) -> None:
+        """``completing``: bool [V], host, from ``completing_tokens``; None looks for stop strings at every token."""
         self.ends = frozenset(ends)
         self._tokenizer = tokenizer
-        self._stop = tuple(stop for stop in sampling.stop if stop)
+        self._stop = sampling.stop
+        self._completing = completing
         self._limit = sampling.max_tokens
         self._window = max((len(stop.encode()) for stop in self._stop), default=0) + 8
-        self.watched = torch.zeros(vocab_size, dtype=torch.bool)
-        """bool [V], host: tokens after which a row may have ended."""
-        for end in self.ends:
-            self.watched[end] = True
-        if self._stop:
-            self.watched |= _completing(tokenizer, self._stop, vocab_size)
 
     def length(self, tokens: Sequence[int], checked: int) -> int | None:
         """Length at which the row ends, or None while it goes on; the first ``checked`` tokens did not end it."""
         for index in range(checked, len(tokens)):
             token = tokens[index]
-            if token in self.ends or (self._stop and self.watched[token] and self._complete(tokens[: index + 1])):
+            if token in self.ends or (self._may_complete(token) and self._complete(tokens[: index + 1])):
                 return index + 1
         return self._limit if len(tokens) >= self._limit else None
 
     def finished(self, tokens: Sequence[int]) -> bool:
         """Whether the last token is why the row ended (and not the length)."""
         return bool(tokens) and (tokens[-1] in self.ends or self._complete(tokens))
+
+    def _may_complete(self, token: int) -> bool:
+        return bool(self._stop) and (self._completing is None or bool(self._completing[token]))
 
     def _complete(self, tokens: Sequence[int]) -> bool:
         """The tail's text holds a stop string: each token has a byte or more, so the window holds the longest."""
@@ -80,7 +80,7 @@ def completion_of(
     )
 
 
-def _completing(tokenizer: Tokenizer, stop: tuple[str, ...], vocab_size: int) -> Tensor:
+def completing_tokens(tokenizer: Tokenizer, stop: Sequence[str], vocab_size: int) -> Tensor:
     """bool [V]: tokens that may complete a stop string, judged by its last character.
 
     A last character that is white space (which some decoders insert between tokens) or not ASCII (which byte-level
@@ -89,12 +89,7 @@ def _completing(tokenizer: Tokenizer, stop: tuple[str, ...], vocab_size: int) ->
     last = {text[-1] for text in stop}
     if any(character.isspace() or not character.isascii() for character in last):
         return torch.ones(vocab_size, dtype=torch.bool)
-    pieces = _pieces(tokenizer, vocab_size)
-    return torch.tensor([not last.isdisjoint(piece) for piece in pieces], dtype=torch.bool)
-
-
-@lru_cache(maxsize=4)
-def _pieces(tokenizer: Tokenizer, vocab_size: int) -> tuple[str, ...]:
-    """Text of every token by itself; ids that the tokenizer does not know are empty."""
-    known = min(len(tokenizer), vocab_size)
-    return tuple(text_of(tokenizer, [token]) for token in range(known)) + ("",) * (vocab_size - known)
+    found = torch.zeros(vocab_size, dtype=torch.bool)
+    for token in range(min(len(tokenizer), vocab_size)) if last else ():
+        found[token] = not last.isdisjoint(text_of(tokenizer, [token]))
+    return found

@@ -51,10 +51,7 @@ def uniforms(seeds: Tensor, start: int | Tensor, count: int) -> Tensor:
         sequence, its upper 24 bits.
     """
     index = torch.arange(1, count + 1, dtype=torch.int64, device=seeds.device)[None, :]
-    if isinstance(start, Tensor):
-        index = index + start[:, None]
-    else:
-        index = index + start
+    index = index + (start[:, None] if isinstance(start, Tensor) else start)
     mixed = _mix(index * _GOLDEN + seeds[:, None])
     return _shift(mixed, 40).float() * 2.0**-24
 

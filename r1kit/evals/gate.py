@@ -1,0 +1,237 @@
+"""The gate before RL: is the base good enough to be lifted by rewards alone? (docs/LOG.md: what failed without it.)
+
+RL amplifies what the base sometimes does right. A base that cannot calculate, cannot tell a hit from a miss, or guesses
+as well as it searches is driven to short guesses; one whose groups are all wrong gives no gradient. The gate warns; it
+does not stop a run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from r1kit.evals.evaluate import (
+    CLAIM,
+    TRIES,
+    Diagnostics,
+    accuracy_by_tries,
+    answers_right,
+    correct_given,
+    diagnostic,
+    judged,
+    mean_diagnostics,
+)
+from r1kit.records import Group, Score
+
+__all__ = ["STYLES", "VALID", "Gate", "GateConfig", "StyleRow", "base_gate"]
+
+Floats = NDArray[np.float64]
+
+VALID = "valid_numbers"
+"""Diagnostic: the final answer uses the given numbers within the rules."""
+STYLES = (("terse", 0, 0), ("short", 1, 1), ("few", 2, 3), ("long", 4, np.inf))
+"""Style, fewest and most tries: how the corpus wrote it, read off the chain."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GateConfig:
+    """Thresholds below which RL was seen to fail. They warn; none stops a run."""
+
+    mixed_groups: float = 0.10
+    """Least share of groups with right and wrong completions: all others have no advantage and teach nothing."""
+    format_reach: float = 0.10
+    """Least share of groups in which some completion has the form: a form never sampled cannot be reinforced."""
+    valid_numbers: float = 0.60
+    """Least share of answers that use the numbers rightly. Bases at .41 to .55 could not calculate, and RL then learns
+    tags only; those at .76 and more were lifted."""
+    correct_given_claim: float = 0.50
+    """Least P(correct | the chain claims a hit). At .1 (chance) and .22 'yes' meant nothing and search did not pay; at
+    .63 to .90 it did."""
+    terse_ratio: float = 0.5
+    """Most that guessing (no tries) may reach, relative to long chains: where guessing nearly matched searching (.14
+    against .15 to .2) RL chose guessing."""
+    least_long: float = 0.02
+    """Least share of long chains (4 tries and more) in the samples: RL amplifies them, it does not invent them."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StyleRow:
+    """One line of the table."""
+
+    style: str
+    tries: str
+    """Range of tries that counts as this style, for example ``2-3`` or ``4+``."""
+    share: float
+    """Of all completions whose tries are known."""
+    accuracy: float | None
+    """Answers that are right, whatever their form; None if no completion has this style."""
+    tokens: float | None
+    """Mean length."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gate:
+    """What the base can do, and what speaks against starting RL from it."""
+
+    task: str
+    styles: tuple[StyleRow, ...]
+    """Empty for a task that does not count tries."""
+    by_tries: dict[str, Any]
+    measures: dict[str, float | None]
+    """``mixed_groups_share``, ``all_wrong_share``, ``all_right_share``, ``format_reach``, ``accuracy``, and where the
+    task has them ``valid_numbers`` and ``correct_given_claim``. None: undefined."""
+    warnings: tuple[str, ...]
+    """One sentence each; empty: nothing speaks against RL."""
+
+    @property
+    def passed(self) -> bool:
+        return not self.warnings
+
+    def as_json(self) -> dict[str, Any]:
+        """For ``result.json`` and the report."""
+        rows = [
+            {"style": row.style, "tries": row.tries, "share": row.share, "accuracy": row.accuracy, "tokens": row.tokens}
+            for row in self.styles
+        ]
+        return {
+            "task": self.task,
+            "passed": self.passed,
+            "styles": rows,
+            "by_tries": self.by_tries,
+            "measures": self.measures,
+            "warnings": list(self.warnings),
+        }
+
+
+def base_gate(
+    groups: Sequence[Group],
+    scores: Sequence[Sequence[Score]],
+    diagnostics: Diagnostics | None = None,
+    config: GateConfig | None = None,
+) -> Gate:
+    """Judge a base by an evaluation of it (one task, k completions a problem, in-loop sampling).
+
+    The part about tries, numbers and claims needs the task's diagnostics and is left out without them.
+
+    Raises:
+        R1Error: scores do not match the groups one to one.
+    """
+    config = config or GateConfig()
+    arrays = judged(groups, scores)
+    told: Diagnostics = diagnostics if diagnostics is not None else [[{} for _ in row] for row in scores]
+    answered, tries = answers_right(arrays.right, told), diagnostic(told, TRIES)
+    styles = _styles(np.nan_to_num(answered), tries, arrays.length)
+    measures = _generic(arrays.right, arrays.formed)
+    means = mean_diagnostics(told)
+    if VALID in means:
+        measures[VALID] = means[VALID]
+    if CLAIM in means:
+        measures["correct_given_claim"] = correct_given(answered, diagnostic(told, CLAIM))
+    return Gate(
+        task=groups[0].prompt.task,
+        styles=styles,
+        by_tries=accuracy_by_tries(np.nan_to_num(answered), tries),
+        measures=measures,
+        warnings=tuple(_warnings(measures, {row.style: row for row in styles}, config)),
+    )
+
+
+def _generic(right: Floats, formed: Floats) -> dict[str, float | None]:
+    passed = right.mean(axis=1)
+    return {
+        "accuracy": float(passed.mean()),
+        "mixed_groups_share": float(((passed > 0) & (passed < 1)).mean()),
+        "all_wrong_share": float((passed == 0).mean()),
+        "all_right_share": float((passed == 1).mean()),
+        "format_rate": float(formed.mean()),
+        "format_reach": float(formed.max(axis=1).mean()),
+    }
+
+
+def _styles(right: Floats, tries: Floats, length: Floats) -> tuple[StyleRow, ...]:
+    known = int((~np.isnan(tries)).sum())
+    if known == 0:
+        return ()
+    rows = []
+    for style, fewest, most in STYLES:
+        inside = (tries >= fewest) & (tries <= most)
+        rows.append(
+            StyleRow(
+                style=style,
+                tries=f"{fewest}+" if most == np.inf else str(fewest) if fewest == most else f"{fewest}-{most:g}",
+                share=float(inside.sum() / known),
+                accuracy=float(right[inside].mean()) if inside.any() else None,
+                tokens=float(length[inside].mean()) if inside.any() else None,
+            )
+        )
+    return tuple(rows)
+
+
+def _warnings(measures: dict[str, float | None], styles: dict[str, StyleRow], config: GateConfig) -> list[str]:
+    return [
+        *_generic_warnings(measures, config),
+        *_reasoning_warnings(measures, config),
+        *_style_warnings(styles, config),
+    ]
+
+
+def _generic_warnings(measures: dict[str, float | None], config: GateConfig) -> list[str]:
+    warnings = []
+    mixed, reach = measures["mixed_groups_share"], measures["format_reach"]
+    if mixed is not None and mixed < config.mixed_groups:
+        wrong = measures["all_wrong_share"] or 0.0
+        cure = (
+            "train the base longer or make the task easier"
+            if wrong >= 0.5
+            else "the task is too easy for this base: make it harder"
+        )
+        warnings.append(
+            f"only {mixed:.0%} of groups have both right and wrong completions (wanted: {config.mixed_groups:.0%}; "
+            f"{wrong:.0%} are all wrong), so most groups teach nothing; {cure}"
+        )
+    if reach is not None and reach < config.format_reach:
+        warnings.append(
+            f"the asked form occurs in only {reach:.0%} of groups (wanted: {config.format_reach:.0%}), so RL has "
+            "nothing to reinforce; show the tags in the corpus or the prompt, or pay them one by one (format_partial)"
+        )
+    return warnings
+
+
+def _reasoning_warnings(measures: dict[str, float | None], config: GateConfig) -> list[str]:
+    warnings = []
+    valid, told = measures.get(VALID), measures.get("correct_given_claim")
+    if valid is not None and valid < config.valid_numbers:
+        warnings.append(
+            f"only {valid:.0%} of answers use the given numbers rightly (wanted: {config.valid_numbers:.0%}): the base "
+            "has not learnt the task's rules, and RL would learn the tags alone; train it longer, in smaller batches"
+        )
+    if told is not None and told < config.correct_given_claim:
+        warnings.append(
+            f"a chain that claims a hit is right in only {told:.0%} of cases (wanted: {config.correct_given_claim:.0%}"
+            "): the base cannot tell a hit from a miss, so searching does not pay; train it longer"
+        )
+    if "correct_given_claim" in measures and told is None:
+        warnings.append("no chain claims a hit, so searching cannot pay; train the base longer")
+    return warnings
+
+
+def _style_warnings(styles: dict[str, StyleRow], config: GateConfig) -> list[str]:
+    if not styles:
+        return []
+    terse, long = styles["terse"], styles["long"]
+    if long.accuracy is None or long.share < config.least_long:
+        return [
+            f"only {long.share:.1%} of chains make 4 tries or more (wanted: {config.least_long:.0%}): RL amplifies "
+            "long chains and does not invent them; put more long documents into the corpus"
+        ]
+    if terse.accuracy is not None and terse.accuracy > config.terse_ratio * long.accuracy:
+        return [
+            f"guessing without a try is right in {terse.accuracy:.0%} of cases, chains of 4 tries and more in "
+            f"{long.accuracy:.0%} (guessing should reach at most {config.terse_ratio:g} of that): RL would choose "
+            "guessing; make terse documents guess at random, or train the base longer"
+        ]
+    return []

@@ -1,0 +1,84 @@
+"""Answers and chains taken out of completions."""
+
+from __future__ import annotations
+
+import pytest
+
+from r1kit.errors import InputError
+from r1kit.reward.extract import extract_answer, last_boxed, thinking
+
+
+@pytest.mark.parametrize(
+    ("text", "answer"),
+    [
+        ("<think>x</think> <answer> 7 * 5 - 1 </answer>", "7 * 5 - 1"),
+        ("<answer></answer>", ""),
+        ("<answer>two\nlines</answer>", "two\nlines"),
+        ("no tags 34", None),
+        ("<answer>1</answer><answer>2</answer>", None),
+        ("<answer>1", None),
+        ("</answer>1<answer>", None),
+        ("<answer>1</answer></answer>", None),
+    ],
+)
+def test_tag(text: str, answer: str | None) -> None:
+    assert extract_answer(text, "tag") == answer
+
+
+@pytest.mark.parametrize(
+    ("text", "answer"),
+    [
+        (r"so \boxed{12}.", "12"),
+        (r"\boxed{1} then \boxed{\frac{1}{2}}", r"\frac{1}{2}"),
+        (r"\boxed{\{1, 2\}}", r"\{1, 2\}"),
+        (r"\boxed{3} and \boxed{4", "3"),
+        (r"\boxed{\boxed{5}}", "5"),
+        ("boxed{1}", None),
+        (r"\boxed{ a }", "a"),
+        ("\\boxed{\\", None),
+    ],
+)
+def test_boxed(text: str, answer: str | None) -> None:
+    assert last_boxed(text) == answer
+    assert extract_answer(text, "boxed") == answer
+
+
+@pytest.mark.parametrize(
+    ("text", "answer"),
+    [
+        ("3 apples and 4 make 7.", "7"),
+        ("it is -12.50 euros", "-12.50"),
+        ("1,234,567 people", "1234567"),
+        ("8-5=3", "3"),
+        ("version v2 of x1", None),
+        ("minus −4", "-4"),
+        ("none", None),
+    ],
+)
+def test_last_number(text: str, answer: str | None) -> None:
+    assert extract_answer(text, "last_number") == answer
+
+
+def test_last_line() -> None:
+    assert extract_answer("work\n  ANSWER: C \n\n", "last_line") == "ANSWER: C"
+    assert extract_answer(" \n", "last_line") is None
+
+
+def test_an_unknown_style_names_the_nearest() -> None:
+    with pytest.raises(InputError, match=r"answer style 'boxd' is unknown; .* Did you mean 'boxed'"):
+        extract_answer("", "boxd")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("text", "chain"),
+    [
+        ("<think> a </think> <answer>b</answer>", " a "),
+        (" a </think> <answer>b</answer>", " a "),
+        ("<think> cut off", " cut off"),
+        ("a b <answer>c</answer>", "a b "),
+        ("just text", "just text"),
+        ("x </think> y <think> z", "x "),
+    ],
+)
+def test_thinking(text: str, chain: str) -> None:
+    assert thinking(text) == chain

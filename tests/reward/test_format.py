@@ -1,0 +1,72 @@
+"""The format reward."""
+
+from __future__ import annotations
+
+import pytest
+
+from r1kit.errors import InputError
+from r1kit.reward.format import format_reward
+
+GOOD = "<think> a </think> <answer> b </answer>"
+STRICT = "<think>\na\n</think>\n<answer>\nb\n</answer>"
+
+
+@pytest.mark.parametrize(
+    ("text", "reward"),
+    [
+        (GOOD, 1.0),
+        (f"\n {GOOD} \n", 1.0),
+        (STRICT, 1.0),
+        ("<think></think><answer></answer>", 1.0),
+        (f"ok {GOOD}", 0.0),
+        (f"{GOOD} done", 0.0),
+        ("<think> a </think> so <answer> b </answer>", 0.0),
+        ("<think> a <think> </think> <answer> b </answer>", 0.0),
+        ("<answer> b </answer> <think> a </think>", 0.0),
+        ("<think> a </answer> <answer> b </think>", 0.0),
+        (" a </think> <answer> b </answer>", 0.0),
+        ("", 0.0),
+    ],
+)
+def test_think_answer(text: str, reward: float) -> None:
+    assert format_reward(text, "stop", "think_answer") == reward
+    assert format_reward(text, "length", "think_answer") == 0.0
+
+
+def test_a_prefilled_opening_tag_is_not_written_twice() -> None:
+    assert format_reward(" a </think> <answer> b </answer>", "stop", "think_answer", prefilled=True) == 1.0
+    assert format_reward(GOOD, "stop", "think_answer", prefilled=True) == 0.0
+    assert format_reward("a\n</think>\n<answer>\nb\n</answer>", "stop", "strict", prefilled=True) == 1.0
+    assert format_reward("\na\n</think>\n<answer>\nb\n</answer>", "stop", "strict", prefilled=True) == 1.0
+
+
+@pytest.mark.parametrize(
+    ("text", "reward"), [(STRICT, 1.0), (GOOD, 0.0), (STRICT + "\n", 0.0), (STRICT.replace("\na\n", "\na\n\nb\n"), 1.0)]
+)
+def test_strict(text: str, reward: float) -> None:
+    assert format_reward(text, "stop", "strict") == reward
+
+
+@pytest.mark.parametrize(
+    ("text", "reward"),
+    [(GOOD, 1.0), ("<think> a </think> b", 0.5), ("<think> <think> </think>", 0.25), ("plain", 0.0)],
+)
+def test_partial_pays_a_quarter_a_tag(text: str, reward: float) -> None:
+    assert format_reward(text, "length", "think_answer", partial=True) == reward
+
+
+def test_partial_strict_wants_the_line_breaks() -> None:
+    assert format_reward(STRICT, "stop", "strict", partial=True) == 1.0
+    assert format_reward("<think>\na</think> <answer>b\n</answer>", "stop", "strict", partial=True) == 0.5
+
+
+def test_boxed_and_none() -> None:
+    assert format_reward(r"so \boxed{1}", "stop", "boxed") == 1.0
+    assert format_reward(r"so \boxed{1}", "length", "boxed") == 0.0
+    assert format_reward(r"so \boxed{1", "stop", "boxed") == 0.0
+    assert format_reward("anything", "length", "none") == 1.0
+
+
+def test_an_unknown_style_is_an_input_error() -> None:
+    with pytest.raises(InputError, match="Did you mean 'strict'"):
+        format_reward("", "stop", "strickt")  # type: ignore[arg-type]

@@ -1,0 +1,101 @@
+"""The rule reward, worked out by hand."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from r1kit.errors import InputError
+from r1kit.records import Prompt
+from r1kit.reward.rule import RewardConfig, failed_score, overlong_penalty, score_completion
+from r1kit.tasks.task import Grade
+
+from .fake_tasks import FakeTask
+
+PROMPT = Prompt(id="p", task="fake", question="?", answer="42", language="en")
+RIGHT = "<think> hm 等 </think> <answer>42</answer>"
+WRONG = "<think> hm ok </think> <answer>41</answer>"
+TASK = FakeTask("fake", None)
+
+
+class HalfTask(FakeTask):
+    def grade(self, prompt: Prompt, answer: str) -> Grade:
+        return Grade(0.5, answer)
+
+
+@pytest.mark.parametrize(
+    ("text", "finish", "settings", "parts", "total"),
+    [
+        (RIGHT, "stop", {}, (1, 1, 0.5), 1.2),
+        (RIGHT, "stop", {"format": 1.0, "language": 0.2}, (1, 1, 0.5), 2.1),
+        (WRONG, "stop", {}, (0, 1, 1), 0.2),
+        (WRONG, "stop", {"language": 0.2}, (0, 1, 1), 0.4),
+        (WRONG, "stop", {"language": 0.2, "language_if_correct": True}, (0, 1, 1), 0.2),
+        (RIGHT + " and more", "stop", {}, (1, 0, 0.5), 1.0),
+        (RIGHT + " and more", "stop", {"require_format": True}, (0, 0, 0.5), 0.0),
+        (RIGHT, "length", {}, (1, 0, 0.5), 1.0),
+        (RIGHT, "length", {"truncated": "zero"}, (0, 0, 0.5), 0.0),
+        ("<think> hm </think> <answer>42", "length", {}, (0, 0, 1), 0.0),
+        ("hm 42", "stop", {"answer_style": "last_number", "format_style": "none"}, (1, 1, 1), 1.2),
+        ("hm 42", "length", {"answer_style": "last_number", "format_style": "none"}, (0, 1, 1), 0.2),
+    ],
+)
+def test_by_hand(
+    text: str, finish: str, settings: dict[str, object], parts: tuple[float, float, float], total: float
+) -> None:
+    score = score_completion(TASK, PROMPT, text, finish, RewardConfig(**settings))  # type: ignore[arg-type]
+    assert score.parts == dict(zip(("accuracy", "format", "language"), parts, strict=True))
+    assert score.total == pytest.approx(total)
+    assert score.status == "ok"
+
+
+def test_the_answer_for_votes_is_canonical_and_absent_when_incomplete() -> None:
+    def answer(text: str, finish: str, **settings: object) -> str | None:
+        return score_completion(TASK, PROMPT, text, finish, RewardConfig(**settings)).answer  # type: ignore[arg-type]
+
+    assert answer("<answer> A b </answer>", "stop") == "a b"
+    assert answer("no tags", "stop") is None
+    assert answer("hm 4", "length", answer_style="last_number") is None
+    assert answer("<answer>" + "y" * 2000 + "</answer>", "stop") is None
+
+
+def test_partial_credit_is_paid_only_when_asked() -> None:
+    half = HalfTask("fake", None)
+    assert score_completion(half, PROMPT, WRONG, "stop", RewardConfig()).parts["accuracy"] == 0.0
+    assert score_completion(half, PROMPT, WRONG, "stop", RewardConfig(partial_credit=True)).parts["accuracy"] == 0.5
+
+
+def test_overlong_penalty_by_hand() -> None:
+    lengths = [60, 100, 110, 120, 130]  # longest 120, window 20: DAPO, equation 13
+    assert [overlong_penalty(length, 120, 20) for length in lengths] == [0, 0, -0.5, -1, -1]
+    config = RewardConfig(overlong=0.5, overlong_window=20, max_tokens=120)
+    score = score_completion(TASK, PROMPT, RIGHT, "stop", config, length=110)
+    assert score.parts["overlong"] == -0.5
+    assert score.total == pytest.approx(1.2 - 0.25)
+
+
+def test_a_failed_score_earns_nothing_and_keeps_its_form() -> None:
+    score = failed_score(PROMPT, RIGHT, "stop", RewardConfig(), "timeout", "too\nslow " + "x" * 500)
+    assert (score.total, score.parts["format"], score.status, score.answer) == (0.0, 1.0, "timeout", None)
+    assert score.cause.startswith("too slow x")
+    assert len(score.cause) == 200
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"answer_style": "tags"}, "Did you mean 'tag'"),
+        ({"format_style": "think"}, "Did you mean 'think_answer'"),
+        ({"overlong": 1.0}, "0 < overlong_window <= max_tokens"),
+    ],
+)
+def test_bad_settings_are_input_errors(settings: dict[str, object], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        RewardConfig(**settings)  # type: ignore[arg-type]
+
+
+def test_importing_the_reward_package_loads_neither_torch_nor_numpy() -> None:
+    code = "import sys, r1kit.reward.verifier; print('torch' in sys.modules, 'numpy' in sys.modules)"
+    assert subprocess.check_output([sys.executable, "-c", code], text=True).split() == ["False", "False"]

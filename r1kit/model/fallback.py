@@ -42,7 +42,7 @@ class HubShape:
     vocab_size: int
     """Rows of the head."""
     hidden_size: int
-    """Columns of the head (one more than the model's width where the head has a bias)."""
+    """Columns of the head."""
     num_layers: int
     max_positions: int
 
@@ -74,16 +74,15 @@ class HubModel(nn.Module):
         return self
 
     @property
+    def head(self) -> Tensor:
+        """[V, d], a parameter of the model itself."""
+        return self._output.weight
+
+    @property
     def _output(self) -> nn.Linear:
         layer = self.model.get_output_embeddings()  # type: ignore[no-untyped-call]
         assert isinstance(layer, nn.Linear)
         return layer
-
-    @property
-    def head(self) -> Tensor:
-        """[V, d]; a bias is its last column, against a last 1 in every hidden state."""
-        layer = self._output
-        return layer.weight if layer.bias is None else torch.cat([layer.weight, layer.bias[:, None]], dim=1)
 
     def hidden(self, segments: Segments) -> Tensor:
         """Hidden states before the head, [N, d]: each run is a padded row that begins with its parent's tokens."""
@@ -129,8 +128,6 @@ class HubModel(nn.Module):
             more["position_ids"] = positions
         more.setdefault("use_cache", False)
         states: Tensor = self.model.base_model(input_ids=tokens, attention_mask=mask.long(), **more).last_hidden_state
-        if self._output.bias is not None:
-            states = torch.cat([states, states.new_ones(*states.shape[:-1], 1)], dim=-1)
         return states
 
 
@@ -168,10 +165,7 @@ def model_weights(model: Decoder | HubModel) -> dict[str, Tensor]:
     """Every weight under its hub name, detached, aliasing the model's memory; a tied weight once."""
     if isinstance(model, Decoder):
         return to_hub_names(model)
-    weights: dict[str, Tensor] = {}
-    for name, weight in model.model.named_parameters(remove_duplicate=True):
-        weights[name] = weight.detach()
-    return weights
+    return {name: weight.detach() for name, weight in model.model.named_parameters()}
 
 
 def load_weights(model: Decoder | HubModel, weights: Mapping[str, Tensor]) -> None:
@@ -223,6 +217,8 @@ def _refuse_other_logits(model: HubModel) -> None:
         raise InputError(
             f"{model.config.family} caps its logits (final_logit_softcapping {cap}), which is not supported"
         )
+    if model._output.bias is not None:
+        raise InputError(f"{model.config.family} adds a bias to its logits, which is not supported")
     tokens = (torch.arange(8, device=model.head.device) * 7919 % model.config.vocab_size)[None]
     with torch.no_grad():
         wanted = model.model(input_ids=tokens).logits[0].float()

@@ -1,0 +1,159 @@
+"""Other architectures through `transformers`: packed and cached passes against the plain forward."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoModelForSequenceClassification,
+    AutoTokenizer,
+    PreTrainedModel,
+    PreTrainedTokenizerFast,
+)
+
+from r1kit.errors import InputError
+from r1kit.model.decoder import Decoder
+from r1kit.model.fallback import HubModel, load_model, load_weights, model_weights, save_model, select_rows
+from r1kit.model.segments import Segments
+
+Build = Callable[..., PreTrainedModel]
+KINDS: dict[str, dict[str, Any]] = {
+    "learned_positions": {"model_type": "gpt2", "n_positions": 64},
+    "rotary_parallel_biased": {"model_type": "gpt_neox"},
+    "alibi_without_position_ids": {"model_type": "bloom"},
+    "sliding_window": {"model_type": "mistral", "num_key_value_heads": 2, "sliding_window": 4},
+    "scaled_embedding": {"model_type": "gemma", "num_key_value_heads": 1, "head_dim": 8},
+    "llama_with_biases": {"model_type": "llama", "attention_bias": True, "mlp_bias": True},
+}
+
+
+@pytest.fixture(params=KINDS)
+def model(request: pytest.FixtureRequest, tiny_model: Build) -> PreTrainedModel:
+    return tiny_model(**KINDS[request.param])
+
+
+@torch.no_grad()
+def _last(model: PreTrainedModel, *parts: torch.Tensor) -> torch.Tensor:
+    return model(input_ids=torch.cat(parts)[None]).logits[0]
+
+
+def _tokens(seed: int, length: int) -> torch.Tensor:
+    return torch.randint(0, 256, (length,), generator=torch.Generator().manual_seed(seed))
+
+
+def test_packed_logits_are_those_of_every_sequence_alone(model: PreTrainedModel) -> None:
+    ours = HubModel(model)
+    first, second, one, two = _tokens(0, 5), _tokens(1, 12), _tokens(2, 7), _tokens(3, 1)
+    with torch.no_grad():
+        logits = ours.hidden(Segments.pack([first, second, one, two], [-1, -1, 0, 0])) @ ours.head.T
+    expected = torch.cat(
+        [_last(model, first), _last(model, second), _last(model, first, one)[5:], _last(model, first, two)[5:]]
+    )
+    torch.testing.assert_close(logits, expected, atol=1e-4, rtol=0)
+
+
+@torch.no_grad()
+def test_cached_steps_after_choosing_rows_equal_the_plain_forward(model: PreTrainedModel) -> None:
+    ours, prompts, more = HubModel(model), [_tokens(0, 5), _tokens(1, 9)], _tokens(2, 6)
+    ids, mask, positions = torch.zeros(2, 9, dtype=torch.long), torch.zeros(2, 9, dtype=torch.bool), torch.zeros(2, 9)
+    for row, prompt in enumerate(prompts):
+        ids[row, 9 - len(prompt) :], mask[row, 9 - len(prompt) :] = prompt, True
+        positions[row, 9 - len(prompt) :] = torch.arange(len(prompt))
+    logits, cache = ours.step(ids, None, mask, positions.long())
+    for row, prompt in enumerate(prompts):
+        torch.testing.assert_close(logits[row], _last(model, prompt)[-1], atol=1e-4, rtol=0)
+    chosen = [1, 0, 1]
+    cache, mask, lengths = select_rows(cache, torch.tensor(chosen)), mask[chosen], torch.tensor([9, 5, 9])
+    for step, token in enumerate(more):
+        mask = torch.cat([mask, torch.ones(3, 1, dtype=torch.bool)], dim=1)
+        logits, cache = ours.step(token.expand(3, 1), cache, mask, (lengths + step)[:, None])
+        for row, prompt in enumerate(chosen):
+            expected = _last(model, prompts[prompt], more[: step + 1])[-1]
+            torch.testing.assert_close(logits[row], expected, atol=1e-4, rtol=0)
+
+
+def test_a_saved_folder_opens_here_and_there(
+    model: PreTrainedModel, byte_tokenizer: PreTrainedTokenizerFast, tmp_path: Path
+) -> None:
+    save_model(tmp_path / "m", HubModel(model), byte_tokenizer)
+    tokens = _tokens(0, 20)
+    assert torch.equal(_last(AutoModelForCausalLM.from_pretrained(tmp_path / "m"), tokens), _last(model, tokens))
+    assert AutoTokenizer.from_pretrained(tmp_path / "m").encode("a+b") == byte_tokenizer.encode("a+b")
+    again, _ = load_model(tmp_path / "m")
+    assert isinstance(again, HubModel)
+    assert again.config == HubModel(model).config
+    weights = model_weights(again)
+    assert weights.keys() == model_weights(HubModel(model)).keys()
+    assert all(torch.equal(weight, model_weights(HubModel(model))[name]) for name, weight in weights.items())
+
+
+def test_weights_are_copied_in_place_and_checked(tiny_model: Build) -> None:
+    model = HubModel(tiny_model("gpt2"))
+    weights = {name: weight + 1 for name, weight in model_weights(model).items()}
+    load_weights(model, weights)
+    assert all(torch.equal(weight, weights[name]) for name, weight in model_weights(model).items())
+    assert any(parameter is model.head for parameter in model.parameters())  # the tied head moved with the embedding
+    assert torch.equal(model.head, weights["transformer.wte.weight"])
+    with pytest.raises(InputError, match="missing or unknown"):
+        load_weights(model, {"transformer.wte.weight": weights["transformer.wte.weight"]})
+    weights["transformer.wte.weight"] = torch.zeros(3, 3)
+    with pytest.raises(InputError, match=r"transformer.wte.weight is \[3, 3\]"):
+        load_weights(model, weights)
+
+
+def test_training_has_gradients_and_no_dropout(tiny_model: Build) -> None:
+    model = HubModel(tiny_model("gpt2", resid_pdrop=0.5, embd_pdrop=0.5, attn_pdrop=0.5)).train()
+    assert model.training
+    prompt, child = _tokens(0, 4), _tokens(1, 3)
+    segments = Segments.pack([prompt, child, child], [-1, 0, 0])
+    hidden = model.hidden(segments)
+    assert torch.equal(hidden[4:7], hidden[7:10])
+    assert torch.equal(model.hidden(segments), hidden)
+    (hidden @ model.head.T).square().sum().backward()
+    assert all(parameter.grad is not None and parameter.grad.abs().sum() > 0 for parameter in model.parameters())
+
+
+@pytest.mark.parametrize(
+    ("settings", "reason"),
+    [
+        ({"model_type": "gemma2", "num_key_value_heads": 2, "head_dim": 8}, "caps its logits"),
+        ({"model_type": "cohere", "num_key_value_heads": 2}, "does more to its logits"),
+        ({"model_type": "granite", "num_key_value_heads": 2, "logits_scaling": 3.0}, "does more to its logits"),
+        ({"model_type": "phi"}, "adds a bias to its logits"),
+        ({"model_type": "mamba"}, "keeps a recurrent state"),
+    ],
+)
+def test_what_would_be_wrong_is_refused(tiny_model: Build, settings: dict[str, Any], reason: str) -> None:
+    with pytest.raises(InputError, match=reason):
+        HubModel(tiny_model(**settings))
+
+
+def test_the_decoder_is_taken_where_it_can_be(
+    tiny_model: Build, byte_tokenizer: PreTrainedTokenizerFast, tmp_path: Path
+) -> None:
+    tiny_model("qwen3", head_dim=8, num_key_value_heads=2).save_pretrained(tmp_path)
+    byte_tokenizer.save_pretrained(tmp_path)
+    model, _ = load_model(tmp_path, torch.bfloat16)
+    assert isinstance(model, Decoder)
+    assert model.head.dtype == torch.bfloat16
+    assert model_weights(model).keys() >= {"model.layers.0.self_attn.q_norm.weight", "lm_head.weight"}
+
+
+def test_a_model_that_cannot_write_is_refused(byte_tokenizer: PreTrainedTokenizerFast, tmp_path: Path) -> None:
+    config = AutoConfig.for_model(
+        "llama", vocab_size=258, hidden_size=32, intermediate_size=40, num_hidden_layers=1, num_attention_heads=4
+    )
+    AutoModelForSequenceClassification.from_config(config).save_pretrained(tmp_path)
+    byte_tokenizer.save_pretrained(tmp_path)
+    with pytest.raises(InputError, match=r"no language model that can write: weight 'lm_head.weight' is missing"):
+        load_model(tmp_path)
+    (tmp_path / "config.json").write_text('{"model_type": "from_the_future"}')
+    with pytest.raises(InputError, match=r"transformers cannot read") as caught:
+        load_model(tmp_path)
+    assert "\n" not in str(caught.value)

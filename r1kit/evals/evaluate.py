@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from r1kit.errors import InputError
 from r1kit.evals.interval import mean_interval
 from r1kit.evals.reflection import count_reflection
-from r1kit.records import Group, Sampling, Score
+from r1kit.records import Group, Score
 from r1kit.reward.verifier import match_scores
 
 __all__ = [
@@ -57,8 +57,8 @@ class EvaluationConfig:
     """Completions a problem."""
     temperature: float = 1.0
     top_p: float = 1.0
-    max_tokens: int = 170
-    """Longest completion, in tokens."""
+    max_tokens: int = 0
+    """Longest completion, in tokens; 0 takes the stage's own."""
     limit: int | None = None
     """Use only the first so many problems of the split; None for all."""
     split: Literal["dev", "test"] = "dev"
@@ -71,14 +71,11 @@ class EvaluationConfig:
     """Of sampling and bootstrap."""
 
     def __post_init__(self) -> None:
-        if self.k < 1 or self.max_tokens < 1 or (self.limit is not None and self.limit < 1):
+        if self.k < 1 or self.max_tokens < 0 or (self.limit is not None and self.limit < 1):
             raise InputError(
-                f"an evaluation needs k, max_tokens and limit >= 1, not {self.k}, {self.max_tokens} and {self.limit}"
+                f"an evaluation needs k >= 1, max_tokens >= 0 and limit >= 1, not {self.k}, {self.max_tokens} and "
+                f"{self.limit}"
             )
-
-    def sampling(self, stop: tuple[str, ...] = ()) -> Sampling:
-        """How the engine is asked to draw."""
-        return Sampling(n=self.k, max_tokens=self.max_tokens, temperature=self.temperature, top_p=self.top_p, stop=stop)
 
     @classmethod
     def final(cls, **settings: Any) -> EvaluationConfig:

@@ -45,8 +45,8 @@ def test_what_takes_back_counts_more_than_what_merely_turns() -> None:
 
 
 def test_rank_and_excerpt_by_hand() -> None:
-    groups, scores = zip(group("p", (TURN, 1), (TURN, 0)), strict=False)
-    moment = find_aha([groups[0]], [scores[0]], width=12)[0]
+    made, scores = group("p", (TURN, 1), (TURN, 0))
+    moment = find_aha([made], [scores], width=12)[0]
     assert moment.rank == 0.5 + 0.5 * 1 / 4
     assert (moment.word, moment.turns, moment.version) == ("wait", 1, 3)
     assert moment.excerpt == "… 1 = 8 low wait 7 * 5 = 35 …"

@@ -9,7 +9,15 @@ import random
 import pytest
 
 from r1kit.errors import InputError, R1Error
-from r1kit.evals.evaluate import EvaluationConfig, accuracy_by_tries, consensus, correct_given, diagnostic, evaluate
+from r1kit.evals.evaluate import (
+    Diagnostics,
+    EvaluationConfig,
+    accuracy_by_tries,
+    consensus,
+    correct_given,
+    diagnostic,
+    evaluate,
+)
 from r1kit.records import Completion, Group, Prompt, Score
 
 
@@ -79,7 +87,7 @@ def test_diagnostics_skip_what_is_missing_or_nan() -> None:
     groups = [group("p", [1, 1, 1, 1])]
     scores = [[score("a", 1), score("a", 1), score("b", 0), score("b", 0)]]
     nan = float("nan")
-    diagnostics = [
+    diagnostics: Diagnostics = [
         [{"tries": 1.0, "claims_hit": 1.0}, {"tries": 5, "claims_hit": 1}, {"tries": 4, "claims_hit": 1}, {"x": nan}]
     ]
     line = evaluate(groups, scores, diagnostics)
@@ -96,7 +104,7 @@ def test_diagnostics_skip_what_is_missing_or_nan() -> None:
 
 def test_answers_out_of_form_count_for_the_diagnostics_alone() -> None:
     scores = [[score(None, 0, form=0), score(None, 0, form=0), score("a", 1)]]
-    diagnostics = [
+    diagnostics: Diagnostics = [
         [
             {"tries": 1, "claims_hit": 1, "answer_right": 1},
             {"tries": 1, "claims_hit": 1, "answer_right": float("nan")},
@@ -130,9 +138,9 @@ def test_scores_of_another_length_are_refused() -> None:
         evaluate([group("p", [1, 1])], [[score("a", 1)]])
 
 
-def test_config_draws_as_the_paper_for_the_final_number() -> None:
+def test_the_final_protocol_is_the_papers() -> None:
     final = EvaluationConfig.final(k=64)
-    assert (final.k, final.split, final.sampling(("</answer>",)).top_p, final.temperature) == (64, "test", 0.95, 0.6)
-    assert EvaluationConfig().sampling().temperature == 1.0
-    with pytest.raises(InputError, match="k, max_tokens and limit >= 1"):
+    assert (final.k, final.split, final.top_p, final.temperature) == (64, "test", 0.95, 0.6)
+    assert (EvaluationConfig().temperature, EvaluationConfig().split) == (1.0, "dev")
+    with pytest.raises(InputError, match="k >= 1, max_tokens >= 0 and limit >= 1"):
         EvaluationConfig(k=0)

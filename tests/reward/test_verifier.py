@@ -32,7 +32,7 @@ def group(*answers: str, task: str = "fake", reference: str | None = "42") -> Gr
 
 
 def verifier(**settings: object) -> Verifier:
-    merged = {"deadline_seconds": 0.5, "builder": BUILDER, **settings}
+    merged = {"deadline_seconds": 1.0, "builder": BUILDER, **settings}
     return Verifier({"fake": None}, {"fake": RewardConfig()}, **merged)  # type: ignore[arg-type]
 
 
@@ -57,8 +57,8 @@ def test_scores_come_in_order_with_parts_and_canonical_answers(shared: Verifier)
         ("polite exit", "ungradable", "SystemExit: 0"),
         ("exit", "ungradable", "the verifier process ended: exit code 7"),
         ("abort", "ungradable", "the verifier process ended: signal SIGABRT"),
-        ("loop", "timeout", "the rule took more than 0.5 s and was stopped"),
-        ("loop in c", "timeout", "the rule took more than 0.5 s and was stopped"),
+        ("loop", "timeout", "the rule took more than 1 s and was stopped"),
+        ("loop in c", "timeout", "the rule took more than 1 s and was stopped"),
     ],
 )
 def test_a_fault_costs_its_own_sample_alone(shared: Verifier, fault: str, status: str, cause: str) -> None:

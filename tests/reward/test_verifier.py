@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -176,3 +177,44 @@ def _running(pid: int) -> bool:
             return stat.read().rsplit(")", 1)[1].split()[0] != "Z"
     except FileNotFoundError:
         return False
+
+
+def test_a_call_that_was_broken_off_does_not_spoil_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
+    with verifier() as judge:
+        judge.score_groups([group("42")])
+        with monkeypatch.context() as patched:
+            patched.setattr("r1kit.reward.verifier.json.loads", _interrupt)
+            with pytest.raises(KeyboardInterrupt):
+                judge.score_groups([group("42", "x", "42")])
+        assert [score.total for score in judge.score_groups([group("x", "42")])[0]] == [0.2, 1.2]
+
+
+def _interrupt(line: bytes) -> None:
+    raise KeyboardInterrupt
+
+
+def test_a_verifier_that_answers_out_of_turn_is_refused() -> None:
+    with verifier() as judge:
+        judge.score_groups([group("42")])
+        judge._workers[0].buffer = b'[5, [1.0, {}, null, "ok", ""]]\n'
+        with pytest.raises(R1Error, match="answered sample 5 where sample 0 was due"):
+            judge.score_groups([group("42")])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("workers", [1, 2, 3])
+def test_any_mixture_of_faults_keeps_every_other_sample(workers: int) -> None:
+    expected = {"42": "ok", "x": "ok", "huge": "ok", "print": "ok", "raise": "ungradable", "exit": "ungradable"}
+    expected |= {"abort": "ungradable", "loop": "timeout", "loop in c": "timeout", "memory": "ungradable"}
+    weights = [40, 20, 2, 2, 5, 5, 2, 1, 1, 2]
+    rng = random.Random(workers)
+    with verifier(workers=workers) as judge:
+        for _ in range(5):
+            answers = [rng.choices(list(expected), weights, k=rng.randint(0, 9)) for _ in range(12)]
+            rows = judge.score_groups([group(*each) for each in answers])
+            assert [[score.status for score in row] for row in rows] == [
+                [expected[each] for each in row] for row in answers
+            ]
+            assert [[score.total == 1.2 for score in row] for row in rows] == [
+                [each == "42" for each in row] for row in answers
+            ]

@@ -18,6 +18,8 @@ from typing import Any, Literal, Union, get_args, get_origin
 
 from r1kit import stages, tasks
 from r1kit.errors import InputError, nearest
+from r1kit.maths.settings import PRESETS as LOSS_PRESETS
+from r1kit.maths.settings import PolicyLoss
 from r1kit.model.template import Template
 
 if sys.version_info >= (3, 11):
@@ -27,6 +29,8 @@ else:
 
 __all__ = ["Model", "Recipe", "as_toml", "fingerprint", "load_recipe", "plain", "shipped_recipes"]
 
+PRESETS: dict[type, Mapping[str, Any]] = {PolicyLoss: LOSS_PRESETS}
+"""Classes whose table may say ``preset = "NAME"``; its other keys override the preset."""
 RECIPES = Path(__file__).resolve().parent.parent / "recipes"
 
 
@@ -190,31 +194,50 @@ def _override(table: dict[str, Any], text: str) -> None:
 # ---- TOML table -> dataclass ------------------------------------------------------------------------------------
 
 
-def structure(cls: type, table: Mapping[str, Any], where: str) -> Any:
-    """Build dataclass ``cls`` from a table; ``where`` is the table's dotted name, for messages."""
+def structure(cls: type, table: Mapping[str, Any], where: str, base: Any = None) -> Any:
+    """Build dataclass ``cls`` from a table; ``where`` is the table's dotted name, for messages.
+
+    What the table leaves out comes from ``base`` where the surrounding table has a default for the whole, so that
+    ``optimiser = {lr = 1e-3}`` keeps a stage's own default of the optimiser's kind.
+    """
     hints = typing.get_type_hints(cls)
+    table = {**_preset(cls, table, where), **{key: value for key, value in table.items() if key != "preset"}}
     names = [f.name for f in dataclasses.fields(cls) if f.init]
     for key in table:
         if key not in names:
             raise InputError(
                 f"{where}: unknown key {key!r}; known keys are {', '.join(names)}.{nearest(key, names)}"
             )
-    required = [
-        f.name
-        for f in dataclasses.fields(cls)
-        if f.init and f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING
-    ]
-    if missing := [name for name in required if name not in table]:
+    defaults = {f.name: _default(f) if base is None else getattr(base, f.name) for f in dataclasses.fields(cls)}
+    if missing := [n for n in names if n not in table and defaults[n] is dataclasses.MISSING]:
         raise InputError(f"{where}: {', '.join(missing)} must be set")
-    return cls(**{key: _value(hints[key], value, f"{where}.{key}") for key, value in table.items()})
+    given = {key: _value(hints[key], value, f"{where}.{key}", defaults[key]) for key, value in table.items()}
+    return cls(**given) if base is None else dataclasses.replace(base, **given)
 
 
-def _value(kind: Any, value: Any, where: str) -> Any:
+def _default(field: dataclasses.Field[Any]) -> Any:
+    return field.default if field.default_factory is dataclasses.MISSING else field.default_factory()
+
+
+def _preset(cls: type, table: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """What ``preset = "NAME"`` stands for in a table of a class that has presets."""
+    if "preset" not in table or cls not in PRESETS:
+        return {}
+    name = str(table["preset"])
+    if name not in PRESETS[cls]:
+        raise InputError(f"{where}.preset = {name!r}: presets are {', '.join(PRESETS[cls])}.{nearest(name, PRESETS[cls])}")
+    return {f.name: getattr(PRESETS[cls][name], f.name) for f in dataclasses.fields(cls)}
+
+
+def _value(kind: Any, value: Any, where: str, default: Any = None) -> Any:
     origin, arguments = get_origin(kind), get_args(kind)
     if kind is Any:
         return value
     if dataclasses.is_dataclass(kind) and isinstance(value, Mapping):
-        return structure(typing.cast(type, kind), value, where)
+        base = default if dataclasses.is_dataclass(default) else None
+        return structure(typing.cast(type, kind), value, where, base)
+    if dataclasses.is_dataclass(kind) and type(value) is kind:
+        return value
     if origin is Literal:
         if value in arguments:
             return value
@@ -223,7 +246,7 @@ def _value(kind: Any, value: Any, where: str) -> Any:
         )
     if origin in (Union, types.UnionType):
         return _union(arguments, value, where)
-    if origin is tuple and isinstance(value, Sequence) and not isinstance(value, str):
+    if origin in (tuple, Sequence) and isinstance(value, Sequence) and not isinstance(value, str):
         return tuple(_value(arguments[0], item, f"{where}[{i}]") for i, item in enumerate(value))
     if (origin is not None and issubclass(origin, Mapping)) and isinstance(value, Mapping):
         return {str(key): _value(arguments[1], item, f"{where}.{key}") for key, item in value.items()}
@@ -249,7 +272,7 @@ def _union(arguments: Iterable[Any], value: Any, where: str) -> Any:
 def _spelled(kind: Any) -> str:
     words = {int: "a whole number", float: "a number", str: "a string", bool: "true or false"}
     origin = get_origin(kind)
-    if origin is tuple:
+    if origin in (tuple, Sequence):
         return f"a list, each {_spelled(get_args(kind)[0])}"
     if dataclasses.is_dataclass(kind) or (origin is not None and origin is not Union):
         return "a table"

@@ -104,8 +104,10 @@ def join() -> Ranks:
     return GlooRanks() if int(os.environ.get("WORLD_SIZE", "1")) > 1 else Solo()
 
 
-def launch(arguments: Sequence[str], size: int, threads: int) -> int:
+def launch(arguments: Sequence[str], size: int, threads: int, keep: Sequence[int] = ()) -> int:
     """Run ``python -m r1kit <arguments>`` as ``size`` ranks and wait.
+
+    ``keep`` are file descriptors that every rank inherits (the run folder's lock lives as long as any of them).
 
     Returns the exit code: that of the first rank to fail, 130 when interrupted.
 
@@ -124,6 +126,7 @@ def launch(arguments: Sequence[str], size: int, threads: int) -> int:
         subprocess.Popen(
             [sys.executable, "-m", "r1kit", *arguments],
             env={**environment, "RANK": str(rank), "LOCAL_RANK": str(rank)},
+            pass_fds=tuple(keep),
         )
         for rank in range(size)
     ]

@@ -38,6 +38,8 @@ class Batch:
     prompts: Sequence[Tensor]
     """int64 [m] each; computed once for all rows that share it."""
     rows: Sequence[Row]
+    sharded: bool = False
+    """The rows are this rank's share already and weigh what they count over all ranks (pretraining)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,6 +77,14 @@ class Learner(Protocol):
 
     def logprobs(self, batch: Batch) -> list[Tensor]:
         """float32 [n] for every row, on every rank, under the present weights; no gradient."""
+        ...
+
+    def refresh_reference(self) -> None:
+        """Freeze the present weights as the reference (pi_ref <- pi)."""
+        ...
+
+    def reference_logprobs(self, batch: Batch) -> list[Tensor]:
+        """As ``logprobs``, under the reference."""
         ...
 
     def weights(self) -> Mapping[str, Tensor]:

@@ -1,0 +1,124 @@
+"""The command ``r1``. Heavy imports live inside the commands: ``r1 --help`` and ``r1 check`` load no torch."""
+
+from __future__ import annotations
+
+import os
+import sys
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from r1kit.errors import InputError, MissingError, R1Error
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from r1kit.recipe import Recipe
+
+__all__ = ["main"]
+
+app = typer.Typer(
+    help="The DeepSeek-R1 training system: point a recipe at a base model and tasks, and run it.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+Overrides = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override a recipe key.")]
+
+
+@app.command()
+def run(
+    recipe: Annotated[str, typer.Argument(help="A shipped recipe's name or a TOML path.")] = "nano-zero",
+    out: Annotated[Path | None, typer.Option(help="Run folder; default runs/RECIPE.")] = None,
+    overrides: Overrides = None,
+    until: Annotated[str, typer.Option(help="Stop after this stage.")] = "",
+    seed: Annotated[int | None, typer.Option(help="Overrides the recipe's seed.")] = None,
+    ranks: Annotated[int | None, typer.Option(help="Processes side by side; 0: one a core or GPU.")] = None,
+) -> None:
+    """Run a recipe; a finished or killed run with the same --out goes on where it stopped."""
+    from r1kit import launcher
+
+    changes = list(overrides or [])
+    changes += [f"seed={seed}"] if seed is not None else []
+    changes += [f"ranks={ranks}"] if ranks is not None else []
+    launcher.run(recipe, out, changes, until)
+
+
+@app.command()
+def recipes() -> None:
+    """List the shipped recipes: what, hardware, time, expected result."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from r1kit.recipe import load_recipe, shipped_recipes
+
+    table = Table("recipe", "what", "hardware", "time", "expect")
+    for name in shipped_recipes():
+        found = load_recipe(name)
+        table.add_row(name, found.summary, found.hardware, found.time, found.expect)
+    Console().print(table)
+
+
+@app.command()
+def check(
+    recipe: Annotated[str, typer.Argument(help="A shipped recipe's name or a TOML path.")],
+    overrides: Overrides = None,
+) -> None:
+    """Resolve every name, path, batch division and option without loading a model."""
+    from r1kit.checks import check_recipe
+    from r1kit.recipe import load_recipe
+
+    found = load_recipe(recipe, overrides or [])
+    check_recipe(found)
+    typer.echo(f"{found.name}: ok. Stages: {' -> '.join(found.stages)}. Tasks: {', '.join(found.tasks) or 'none'}.")
+
+
+@app.command()
+def status(folder: Annotated[Path, typer.Argument(metavar="DIR")]) -> None:
+    """Where a run stands."""
+    from rich.console import Console
+
+    from r1kit.report.terminal import print_status
+
+    print_status(folder, Console())
+
+
+@app.command()
+def report(folder: Annotated[Path, typer.Argument(metavar="DIR")]) -> None:
+    """Write DIR/report.html: one file that opens offline."""
+    from r1kit.report.page import write_report
+
+    typer.echo(str(write_report(folder)))
+
+
+def main() -> None:
+    """Entry point: a user's mistake is one line on stderr and its exit code, never a traceback."""
+    with _one_line_errors():
+        app(standalone_mode=True)
+
+
+@contextmanager
+def _one_line_errors() -> Iterator[None]:
+    try:
+        yield
+    except R1Error as error:
+        print(f"r1: {error}", file=sys.stderr)
+        _leave(error.exit_code)
+    except KeyboardInterrupt:
+        print("r1: interrupted; run the same command to go on", file=sys.stderr)
+        _leave(130)
+    except OSError as error:
+        if error.errno not in (28, 122):  # ENOSPC, EDQUOT
+            raise
+        print(f"r1: no disk space left ({error.filename or 'while writing'}); free some and run again", file=sys.stderr)
+        _leave(MissingError.exit_code)
+
+
+def _leave(code: int) -> None:
+    """Exit at once: a rank whose peers wait in a collective must not wait for them."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)

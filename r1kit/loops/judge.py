@@ -1,0 +1,89 @@
+"""Scoring and evaluation as the loops use them: verifier processes, this rank's share, gathered over ranks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from r1kit.evals.evaluate import evaluate
+from r1kit.evals.evaluate import EvaluationConfig
+from r1kit.records import Group, Prompt, Sampling, Score
+from r1kit.reward.rule import RewardConfig
+from r1kit.reward.verifier import Verifier
+from r1kit.rollout.engine import Engine
+from r1kit.rollout.sample import sample_groups
+from r1kit.rollout.streams import stream_seed
+from r1kit.tasks.task import Split, Task
+from r1kit.workspace import Workspace
+
+__all__ = ["Judge", "Judged"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judged:
+    """k completions for each prompt of a split, in the order of the prompts."""
+
+    groups: list[Group]
+    scores: list[list[Score]]
+    diagnostics: list[list[dict[str, float]]]
+
+
+@dataclass(slots=True, kw_only=True)
+class Judge:
+    """Holds what judging needs, so that a loop only says when."""
+
+    tasks: Mapping[str, Task]
+    rewards: Mapping[str, RewardConfig]
+    config: EvaluationConfig
+    sampling: Sampling
+    """The training one; evaluation takes its stop strings and length from it where its own are not set."""
+    engine: Engine
+    verifier: Verifier
+    render: Callable[[Prompt], Sequence[int]]
+    workspace: Workspace
+
+    def score(self, groups: Sequence[Group]) -> list[list[Score]]:
+        return self.verifier.score_groups(groups)
+
+    def evaluate(self, step: int, split: Split | None = None) -> dict[str, Judged]:
+        """Sample k completions for each held-out prompt, judge them, append to ``eval.jsonl``; by task."""
+        split = split or self.config.split
+        found = {}
+        for name in self.config.tasks or tuple(self.tasks):
+            judged = found[name] = self.sample(name, split)
+            metrics = evaluate(
+                judged.groups,
+                judged.scores,
+                judged.diagnostics,
+                self.config.budgets,
+                resamples=self.config.resamples,
+                seed=self.config.seed,
+            )
+            self.workspace.append("eval", [{"step": step, "split": split, "seconds": self.workspace.seconds, **metrics}])
+        return found
+
+    def sample(self, name: str, split: Split) -> Judged:
+        """The same on every rank; each samples its share."""
+        ranks = self.workspace.ranks
+        prompts = self.tasks[name].held_out(split, self.config.limit)
+        mine = list(range(len(prompts)))[ranks.rank :: ranks.size]
+        groups = sample_groups(
+            self.engine,
+            [prompts[i] for i in mine],
+            self.render,
+            Sampling(
+                n=self.config.k,
+                max_tokens=self.config.max_tokens or self.sampling.max_tokens,
+                temperature=self.config.temperature,
+                top_p=self.config.top_p,
+                stop=self.sampling.stop,
+            ),
+            lambda index: stream_seed(self.workspace.seed, "evaluation", name, split, mine[index]),
+        )
+        judged = zip(mine, groups, self.verifier.score_groups(groups), self.verifier.diagnose_groups(groups), strict=True)
+        everyone = sorted((item for share in ranks.gather_objects(list(judged)) for item in share), key=lambda i: i[0])
+        return Judged(
+            groups=[item[1] for item in everyone],
+            scores=[item[2] for item in everyone],
+            diagnostics=[item[3] for item in everyone],
+        )

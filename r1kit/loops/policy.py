@@ -1,0 +1,163 @@
+"""Open what an RL stage works with: the policy it starts from, its engine, learner, verifier and judge."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import PreTrainedTokenizerBase
+
+from r1kit.evals.evaluate import EvaluationConfig
+from r1kit.loops.judge import Judge
+from r1kit.loops.settings import RL
+from r1kit.model.fallback import load_model, save_model
+from r1kit.model.source import resolve_model
+from r1kit.model.template import render
+from r1kit.records import Prompt, Sampling, StageResult
+from r1kit.reward.rule import RewardConfig
+from r1kit.reward.verifier import Verifier
+from r1kit.rollout.engine import Engine
+from r1kit.rollout.local import LocalEngine
+from r1kit.tasks import build_task
+from r1kit.tasks.task import Task
+from r1kit.update.local import LearnerSettings, LocalLearner
+from r1kit.workspace import Workspace
+
+__all__ = ["Policy", "device_of", "judge_for", "open_policy", "renderer"]
+
+
+@dataclass(slots=True, kw_only=True)
+class Policy:
+    tasks: Mapping[str, Task]
+    render: Callable[[Prompt], Sequence[int]]
+    engine: Engine
+    learner: LocalLearner
+    judge: Judge
+    model: Any
+    tokenizer: PreTrainedTokenizerBase
+    started_from: str
+    workspace: Workspace
+
+    def result(self) -> StageResult:
+        """Save the checkpoint and sum the stage up by its last evaluation."""
+        folder = save_checkpoint(self.workspace, self.model, self.tokenizer)
+        return StageResult(metrics=last_evaluation(self.workspace), checkpoint=folder, inputs=(self.started_from,))
+
+
+@contextmanager
+def open_policy(config: RL, workspace: Workspace) -> Iterator[Policy]:
+    """Everything an RL stage needs, closed at the end."""
+    torch.manual_seed(workspace.seed)  # no random number is drawn from it; a stray draw would at least repeat
+    path, name = workspace.start(config.start)
+    device, dtype = device_of(workspace), getattr(torch, config.dtype)
+    tasks = {task: build_task(task, workspace.recipe.tasks[task]) for task in config.tasks or workspace.recipe.tasks}
+    with judge_parts(tasks, config.reward, workspace, config.deadline) as (verifier, rewards):
+        model, tokenizer = load_model(resolve_model(path), torch.float32)
+        model.to(device)
+        engine = LocalEngine(model, tokenizer, dtype=dtype, device=device, max_rows=config.rows_in_flight)
+        learner = LocalLearner(
+            model,
+            LearnerSettings(
+                dtype=config.dtype,
+                token_budget=config.micro_batch_tokens,
+                temperature=config.sampling.temperature,
+                optimiser=config.optimiser,
+            ),
+            workspace.ranks,
+        )
+        draw = renderer(workspace, tokenizer)
+        judge = Judge(
+            tasks=tasks,
+            rewards=rewards,
+            config=config.evaluation,
+            sampling=config.sampling,
+            engine=engine,
+            verifier=verifier,
+            render=draw,
+            workspace=workspace,
+        )
+        try:
+            yield Policy(
+                tasks=tasks,
+                render=draw,
+                engine=engine,
+                learner=learner,
+                judge=judge,
+                model=model,
+                tokenizer=tokenizer,
+                started_from=name,
+                workspace=workspace,
+            )
+        finally:
+            engine.close()
+
+
+@contextmanager
+def judge_parts(
+    tasks: Mapping[str, Task], reward: RewardConfig, workspace: Workspace, deadline: float
+) -> Iterator[tuple[Verifier, Mapping[str, RewardConfig]]]:
+    """The verifier processes, which start while the model loads."""
+    rewards = {name: reward for name in tasks}
+    configs = {name: workspace.recipe.tasks[name] for name in tasks}
+    with Verifier(configs, rewards, deadline_seconds=deadline) as verifier:
+        yield verifier, rewards
+
+
+@contextmanager
+def judge_for(
+    model: Any, tokenizer: PreTrainedTokenizerBase, config: EvaluationConfig, sampling: Sampling, reward: RewardConfig,
+    workspace: Workspace, rows_in_flight: int = 512,
+) -> Iterator[Judge]:  # fmt: skip
+    """A judge over a model that is not being trained by RL: pretrain's gate, ``r1 eval``."""
+    tasks = {name: build_task(name, workspace.recipe.tasks[name]) for name in config.tasks or workspace.recipe.tasks}
+    device = device_of(workspace)
+    with judge_parts(tasks, reward, workspace, 5.0) as (verifier, rewards):
+        engine = LocalEngine(model, tokenizer, dtype=torch.float32, device=device, max_rows=rows_in_flight)
+        try:
+            yield Judge(
+                tasks=tasks,
+                rewards=rewards,
+                config=config,
+                sampling=sampling,
+                engine=engine,
+                verifier=verifier,
+                render=renderer(workspace, tokenizer),
+                workspace=workspace,
+            )
+        finally:
+            engine.close()
+
+
+def renderer(workspace: Workspace, tokenizer: PreTrainedTokenizerBase) -> Callable[[Prompt], Sequence[int]]:
+    """Prompt -> token ids under the recipe's template."""
+    template = workspace.recipe.model.template
+    return lambda prompt: render(template, tokenizer, prompt.question)
+
+
+def device_of(workspace: Workspace) -> torch.device:
+    """This rank's device."""
+    if workspace.recipe.device != "cpu" and torch.cuda.is_available():
+        return torch.device("cuda", workspace.ranks.rank % torch.cuda.device_count())
+    return torch.device("cpu")
+
+
+def save_checkpoint(workspace: Workspace, model: Any, tokenizer: PreTrainedTokenizerBase) -> str:
+    """Write ``NN_STAGE/checkpoint`` in hub format (rank 0); its path relative to the run."""
+    folder = workspace.folder / "checkpoint"
+    if workspace.is_writer:
+        save_model(folder, model, tokenizer)
+    workspace.ranks.broadcast_object(None)
+    return str(Path(folder).relative_to(workspace.run))
+
+
+def last_evaluation(workspace: Workspace) -> dict[str, Any]:
+    """Newest line of ``eval.jsonl`` for each task, by name."""
+    import json
+
+    path = workspace.folder / "eval.jsonl"
+    lines = [json.loads(line) for line in path.read_text().splitlines()] if path.is_file() else []
+    return {line["task"]: line for line in lines}

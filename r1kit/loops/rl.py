@@ -1,0 +1,266 @@
+"""The one RL loop: sample rollouts, score them, turn rewards into advantages, update the policy (R1 paper, section 2.1).
+
+Ranks are single-program-multiple-data: each samples and scores its share of the prompts, then all see all groups, so
+advantages are over whole groups and every rank packs the same batch, of which the learner takes its share.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from r1kit.cluster.ranks import Ranks
+from r1kit.loops.judge import Judge
+from r1kit.loops.settings import RL
+from r1kit.maths.advantage import group_relative
+from r1kit.maths.aggregate import token_weights
+from r1kit.maths.policy_loss import from_settings
+from r1kit.maths.schedule import learning_rate
+from r1kit.records import Group, Prompt, Score
+from r1kit.rollout.engine import Engine
+from r1kit.rollout.sample import sample_groups
+from r1kit.rollout.streams import stream_seed
+from r1kit.tasks.task import Task
+from r1kit.update.learner import Batch, Learner, Row
+from r1kit.workspace import Workspace
+
+__all__ = ["PromptStream", "advantages_of", "minibatches", "train"]
+
+Render = Callable[[Prompt], Sequence[int]]
+
+
+def train(
+    config: RL, tasks: Mapping[str, Task], render: Render, engine: Engine, learner: Learner, judge: Judge,
+    workspace: Workspace,
+) -> None:  # fmt: skip
+    """Train the learner's policy in place; evaluations, metrics and transcripts go into the workspace."""
+    loss = from_settings(config.loss)
+    stream = PromptStream(tasks, workspace)
+    for step in workspace.steps(config.steps, learner):
+        engine.load_weights(learner.weights(), version=step)
+        if step % config.evaluate_every == 0:
+            judge.evaluate(step)
+        if step == 0 and config.final_split:
+            judge.evaluate(step, config.final_split)
+        began = time.monotonic()
+        groups, scores, times = _rollout(config, stream, render, engine, judge, workspace, step)
+        advantages = advantages_of(scores, config)
+        sampled = time.monotonic()
+        metrics = _update(config, groups, advantages, learner, loss, workspace.seed, step)
+        updated = time.monotonic()
+        workspace.log(
+            step + 1,
+            {
+                **summary(groups, scores, advantages),
+                **metrics,
+                **times,
+                "update_seconds": updated - sampled,
+                "tokens_per_second": sum(len(c.token_ids) for g in groups for c in g.completions) / (updated - began),
+            },
+        )
+        workspace.append("rollouts", transcripts(step, groups, scores, advantages, config.record_groups))
+    engine.load_weights(learner.weights(), version=config.steps)
+    judge.evaluate(config.steps)
+    if config.final_split:
+        judge.evaluate(config.steps, config.final_split)
+
+
+# ---- rollout -----------------------------------------------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class PromptStream:
+    """Training prompts of several tasks in turn; where it stands survives a kill."""
+
+    tasks: Mapping[str, Task]
+    workspace: Workspace
+
+    def take(self, count: int) -> list[tuple[int, Prompt]]:
+        """The next ``count`` prompts with their running number."""
+        names, taken = list(self.tasks), []
+        first = self.workspace.cursor.get("prompt", 0)
+        for number in range(first, first + count):
+            task = self.tasks[names[number % len(names)]]
+            taken.append((number, task.train(self.workspace.seed * 1_000_003 + number // len(names))))
+        self.workspace.cursor["prompt"] = first + count
+        return taken
+
+
+def _rollout(
+    config: RL, stream: PromptStream, render: Render, engine: Engine, judge: Judge, workspace: Workspace, step: int
+) -> tuple[list[Group], list[list[Score]], dict[str, float]]:
+    """A step's groups and scores, the same on every rank; with dynamic sampling, flat groups are replaced."""
+    ranks, seconds = workspace.ranks, {"sample_seconds": 0.0, "score_seconds": 0.0}
+    groups: list[Group] = []
+    scores: list[list[Score]] = []
+    for attempt in range(config.dynamic_sampling + 1):
+        began = time.monotonic()
+        share = stream.take(config.prompts_per_step)[ranks.rank :: ranks.size]
+        fresh = sample_groups(
+            engine,
+            [prompt for _, prompt in share],
+            render,
+            config.sampling,
+            lambda index, share=share: stream_seed(workspace.seed, workspace.stage, "rollout", share[index][0]),
+        )
+        sampled = time.monotonic()
+        judged = judge.score(fresh)
+        seconds["sample_seconds"] += sampled - began
+        seconds["score_seconds"] += time.monotonic() - sampled
+        for group, score in _interleave(ranks, list(zip(fresh, judged, strict=True))):
+            wanted = len(groups) < config.prompts_per_step
+            last = attempt == config.dynamic_sampling
+            if wanted and (last or not _is_flat(score)):
+                groups.append(group)
+                scores.append(score)
+        if len(groups) == config.prompts_per_step:
+            break
+    return groups, scores, seconds
+
+
+def _interleave(
+    ranks: Ranks, mine: list[tuple[Group, list[Score]]]
+) -> list[tuple[Group, list[Score]]]:
+    """All ranks' items in the order of the prompts that were dealt out in turn."""
+    shares = ranks.gather_objects(mine)
+    return [share[i] for i in range(max(map(len, shares))) for share in shares if i < len(share)]
+
+
+def _is_flat(scores: Sequence[Score]) -> bool:
+    return all(score.total == scores[0].total for score in scores)
+
+
+# ---- advantage and update ---------------------------------------------------------------------------------------
+
+
+def advantages_of(scores: Sequence[Sequence[Score]], config: RL) -> list[Tensor]:
+    """Group-relative advantages, float32 [G] for each group."""
+    return [
+        group_relative(torch.tensor([score.total for score in group], dtype=torch.float64), config.loss.std)
+        for group in scores
+    ]
+
+
+def minibatches(
+    groups: Sequence[Group], advantages: Sequence[Tensor], config: RL, seed: int
+) -> list[Batch]:
+    """One rollout as ``config.minibatches`` batches of rows drawn at random; a single batch keeps its order.
+
+    Advantages were taken over whole groups before; a minibatch need not keep groups together (R1 paper, section 2.1).
+    """
+    prompts = [torch.tensor(group.prompt_ids) for group in groups]
+    rows = [(g, i) for g, group in enumerate(groups) for i in range(len(group.completions))]
+    if config.minibatches > 1:
+        random.Random(seed).shuffle(rows)
+    size = len(rows) // config.minibatches
+    batches = []
+    for first in range(0, size * config.minibatches, size):
+        chosen = rows[first : first + size]
+        lengths = [len(groups[g].completions[i].token_ids) for g, i in chosen]
+        weights = token_weights(lengths, config.loss.aggregate, constant=config.sampling.max_tokens)
+        batches.append(
+            Batch(
+                prompts=prompts,
+                rows=[
+                    Row(
+                        prompt=g,
+                        tokens=torch.tensor(groups[g].completions[i].token_ids),
+                        weight=weight,
+                        advantage=float(advantages[g][i]),
+                        sampler_logprobs=torch.tensor(groups[g].completions[i].logprobs),
+                    )
+                    for (g, i), weight in zip(chosen, weights, strict=True)
+                ],
+            )
+        )
+    return batches
+
+
+def _update(
+    config: RL, groups: Sequence[Group], advantages: Sequence[Tensor], learner: Learner, loss: Callable, seed: int,
+    step: int,
+) -> dict[str, float]:  # fmt: skip
+    """Every minibatch of a rollout, once; metrics averaged over them."""
+    batches = minibatches(groups, advantages, config, stream_seed(seed, "minibatches", step))
+    if config.minibatches > 1:  # stale from the second on: the trainer's own log-probs are the old ones
+        batches = [_with_old(batch, learner.logprobs(batch)) for batch in batches]
+    totals: dict[str, float] = {}
+    for index, batch in enumerate(batches):
+        update = step * config.minibatches + index
+        if config.loss.kl_weight:
+            if update % config.reference_every == 0:
+                learner.refresh_reference()
+            batch = _with_reference(batch, learner.reference_logprobs(batch))
+        lr = learning_rate(
+            update,
+            steps=config.steps * config.minibatches,
+            peak=config.optimiser.lr,
+            warmup=config.schedule.warmup,
+            shape=config.schedule.shape,
+            floor=config.schedule.floor,
+        )
+        for name, value in {**learner.update(batch, loss, lr), "lr": lr}.items():
+            totals[name] = totals.get(name, 0.0) + value / len(batches)
+    return totals
+
+
+def _with_old(batch: Batch, logprobs: Sequence[Tensor]) -> Batch:
+    from dataclasses import replace
+
+    return replace(batch, rows=[replace(r, old_logprobs=p) for r, p in zip(batch.rows, logprobs, strict=True)])
+
+
+def _with_reference(batch: Batch, logprobs: Sequence[Tensor]) -> Batch:
+    from dataclasses import replace
+
+    return replace(batch, rows=[replace(r, reference_logprobs=p) for r, p in zip(batch.rows, logprobs, strict=True)])
+
+
+# ---- what is written down ----------------------------------------------------------------------------------------
+
+
+def summary(groups: Sequence[Group], scores: Sequence[Sequence[Score]], advantages: Sequence[Tensor]) -> dict[str, float]:
+    """Means over a rollout's completions."""
+    flat_scores = [score for group in scores for score in group]
+    completions = [completion for group in groups for completion in group.completions]
+    count = len(flat_scores)
+    names = sorted({name for score in flat_scores for name in score.parts})
+    parts = {name: sum(score.parts.get(name, 0.0) for score in flat_scores) / count for name in names}
+    return {
+        "reward": sum(score.total for score in flat_scores) / count,
+        **parts,
+        "response_tokens": sum(len(completion.token_ids) for completion in completions) / count,
+        "truncated_share": sum(completion.finish == "length" for completion in completions) / count,
+        "flat_group_share": sum(not bool(a.any()) for a in advantages) / len(advantages),
+        "ungradable_share": sum(score.status == "ungradable" for score in flat_scores) / count,
+        "timeout_share": sum(score.status == "timeout" for score in flat_scores) / count,
+    }
+
+
+def transcripts(
+    step: int, groups: Sequence[Group], scores: Sequence[Sequence[Score]], advantages: Sequence[Tensor], count: int
+) -> list[dict[str, object]]:
+    """The first ``count`` groups as lines of ``rollouts.jsonl``."""
+    return [
+        {
+            "step": step + 1,
+            "prompt_id": group.prompt.id,
+            "prompt": group.prompt.question,
+            "completion": completion.text,
+            "tokens": len(completion.token_ids),
+            "finish": completion.finish,
+            "reward": score.total,
+            "parts": score.parts,
+            "answer": score.answer,
+            "status": score.status,
+            "version": completion.version,
+            "advantage": float(advantage),
+        }
+        for group, group_scores, group_advantages in list(zip(groups, scores, advantages, strict=True))[:count]
+        for completion, score, advantage in zip(group.completions, group_scores, group_advantages, strict=True)
+    ]

@@ -1,0 +1,90 @@
+"""Settings that stages share. No torch here: ``r1 check`` reads this."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
+
+from r1kit.errors import InputError
+from r1kit.evals.evaluate import EvaluationConfig
+from r1kit.maths.settings import PolicyLoss
+from r1kit.records import Sampling
+from r1kit.reward.rule import RewardConfig
+from r1kit.update.settings import OptimiserSettings
+
+if TYPE_CHECKING:
+    from r1kit.recipe import Recipe
+
+__all__ = ["RL", "Schedule"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Schedule:
+    """Learning rate over the updates of a stage: warm-up, then a shape from 1 down to ``floor``."""
+
+    warmup: int = 5
+    """Updates of linear rise."""
+    shape: Literal["constant", "linear", "cosine"] = "linear"
+    floor: float = 0.3
+    """The last update's rate as a share of the peak."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RL:
+    """GRPO on prompts of one or more tasks (R1 paper, section 2.1 and table of hyper-parameters)."""
+
+    start: str = ""
+    """Stage it starts from; empty: the newest checkpoint, or the recipe's model."""
+    tasks: tuple[str, ...] = ()
+    """Empty: every task of the recipe."""
+    steps: int = 100
+    """Rollouts; each is followed by ``minibatches`` updates."""
+    prompts_per_step: int = 32
+    """Questions a rollout, over all ranks."""
+    minibatches: int = 1
+    """Updates a rollout; 1 is on policy. The paper: 16, of 512 completions each."""
+    sampling: Sampling = field(default_factory=Sampling)
+    reward: RewardConfig = field(default_factory=RewardConfig)
+    loss: PolicyLoss = field(default_factory=PolicyLoss)
+    optimiser: OptimiserSettings = field(default_factory=OptimiserSettings)
+    schedule: Schedule = field(default_factory=Schedule)
+    reference_every: int = 400
+    """Updates between refreshes of the reference, where the loss has a KL term (paper: 400)."""
+    dynamic_sampling: int = 0
+    """Extra rollouts of a step at most, to replace flat groups (DAPO); 0: flat groups stay and earn nothing."""
+    deadline: float = 5.0
+    """Seconds a verifier has for one completion."""
+    dtype: Literal["float32", "bfloat16"] = "float32"
+    """Of rollouts and of the matrix products of an update; master weights are float32."""
+    micro_batch_tokens: int = 8192
+    """Tokens in one forward and backward: bounds memory, changes no result."""
+    rows_in_flight: int = 512
+    """Completions that decode side by side on a rank: bounds memory."""
+    evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
+    evaluate_every: int = 25
+    """Steps between evaluations on ``evaluation.split``; the first and the last model are always evaluated."""
+    final_split: Literal["", "dev", "test"] = "test"
+    """The first and the last model are evaluated on this split too; settings are chosen without looking at it."""
+    record_groups: int = 1
+    """Groups a step whose rollouts are written out, to read."""
+
+    def check(self, stage: str, recipe: Recipe) -> None:
+        """Batch divisions and references, before anything loads."""
+        for name in ("steps", "prompts_per_step", "minibatches", "micro_batch_tokens", "rows_in_flight"):
+            if getattr(self, name) < 1:
+                raise InputError(f"stages.{stage}.{name} = {getattr(self, name)}: must be at least 1")
+        completions = self.prompts_per_step * self.sampling.n
+        if completions % self.minibatches:
+            raise InputError(
+                f"stages.{stage}: {self.prompts_per_step} prompts x {self.sampling.n} completions = {completions} do not "
+                f"divide into minibatches = {self.minibatches}; choose a divisor"
+            )
+        if recipe.ranks and self.prompts_per_step % recipe.ranks:
+            raise InputError(
+                f"stages.{stage}.prompts_per_step = {self.prompts_per_step} does not divide over {recipe.ranks} ranks; "
+                f"choose a multiple, or other --ranks"
+            )
+        if self.sampling.n < 2:
+            raise InputError(f"stages.{stage}.sampling.n = {self.sampling.n}: a group needs at least 2 completions")
+        if not recipe.tasks:
+            raise InputError(f"stages.{stage} has no task; add one, for example [tasks.countdown]")

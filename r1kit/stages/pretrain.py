@@ -1,0 +1,89 @@
+"""A base model by language modelling on a corpus (R1 paper, section 1; the base is only ever trained to predict text)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from r1kit.errors import InputError
+from r1kit.evals.evaluate import EvaluationConfig
+from r1kit.loops.settings import Schedule
+from r1kit.records import Sampling, StageResult
+from r1kit.reward.rule import RewardConfig
+from r1kit.tasks.countdown.corpus import CountdownCorpusConfig
+from r1kit.update.settings import OptimiserSettings
+from r1kit.workspace import Workspace
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from r1kit.loops.judge import Judged
+    from r1kit.recipe import Recipe
+
+__all__ = ["Config", "run"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Config:
+    start: str = ""
+    tasks: tuple[str, ...] = ()
+    corpus: CountdownCorpusConfig = field(default_factory=CountdownCorpusConfig)
+    """Where documents come from."""
+    steps: int = 2000
+    tokens_per_step: int = 2560
+    """Tokens an update, over all ranks; documents are packed and do not see each other."""
+    optimiser: OptimiserSettings = field(
+        default_factory=lambda: OptimiserSettings(kind="muon", lr=3e-3, betas=(0.9, 0.98), weight_decay=0.05)
+    )
+    schedule: Schedule = field(default_factory=lambda: Schedule(warmup=100, shape="cosine", floor=0.02))
+    log_every: int = 20
+    """Updates to a line of metrics."""
+    micro_batch_tokens: int = 65536
+    evaluation: EvaluationConfig = field(default_factory=lambda: EvaluationConfig(split="dev"))
+    """Of the finished base: what the gate before RL judges."""
+    sampling: Sampling = field(default_factory=lambda: Sampling(max_tokens=170))
+    reward: RewardConfig = field(default_factory=RewardConfig)
+
+    def check(self, stage: str, recipe: Recipe) -> None:
+        """Batch divisions, before anything loads."""
+        if recipe.model.name:
+            raise InputError(f"stages.{stage} trains a fresh model, but model.name = {recipe.model.name!r} is set; drop one")
+        if recipe.ranks and self.tokens_per_step % recipe.ranks:
+            raise InputError(
+                f"stages.{stage}.tokens_per_step = {self.tokens_per_step} does not divide over {recipe.ranks} ranks; "
+                f"choose a multiple, or other --ranks"
+            )
+        if self.steps < 1 or self.log_every < 1:
+            raise InputError(f"stages.{stage}: steps and log_every must be at least 1")
+
+
+def run(config: Config, workspace: Workspace) -> StageResult:
+    from r1kit.loops import supervised
+    from r1kit.loops.fresh import document_batches, fresh_model
+    from r1kit.loops.policy import judge_for, last_evaluation, save_checkpoint
+    from r1kit.tasks import build_corpus
+    from r1kit.update.local import LearnerSettings, LocalLearner
+
+    corpus = build_corpus(config.corpus)
+    model, tokenizer = fresh_model(workspace, corpus)
+    settings = LearnerSettings(optimiser=config.optimiser, token_budget=config.micro_batch_tokens)
+    learner = LocalLearner(model, settings, workspace.ranks)
+    batch_of = document_batches(corpus, tokenizer, config.tokens_per_step, workspace.ranks)
+    supervised.train(config, batch_of, learner, workspace)
+    checkpoint = save_checkpoint(workspace, model, tokenizer)
+    if workspace.recipe.tasks:
+        with judge_for(model, tokenizer, config.evaluation, config.sampling, config.reward, workspace) as judge:
+            _gate(judge.evaluate(config.steps), workspace)
+    return StageResult(metrics=last_evaluation(workspace), checkpoint=checkpoint, inputs=())
+
+
+def _gate(found: Mapping[str, Judged], workspace: Workspace) -> None:
+    """Is the base good enough to start RL? The tables go into ``gate.json``, warnings to the user."""
+    from r1kit.evals.gate import base_gate
+
+    gates = [base_gate(judged.groups, judged.scores, judged.diagnostics) for judged in found.values()]
+    workspace.write("gate.json", [gate.as_json() for gate in gates])
+    if workspace.is_writer:
+        for gate in gates:
+            for warning in gate.warnings:
+                print(f"warning: {warning}", flush=True)

@@ -4,6 +4,10 @@ Every row writes its keys and values of a step into the same column of the cache
 enters late has its prompt placed so that it ends at the present column. A step's writes are then one slice, and rows
 attend over the columns from the oldest row's start.
 
+Attention takes a row's heads together: the queries stand on the diagonal of a [H, K D] matrix, so that scores are one
+product a row with all its keys, and one more with the values, of which the diagonal is the result. That is K times
+the arithmetic, which is idle anyway (decoding waits for memory), and K times fewer, longer products.
+
 Axes: n rows in flight, d hidden, H query heads, K key-value heads, g = H / K, D head size, C columns, V vocabulary.
 """
 
@@ -16,9 +20,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from r1kit.model.decoder import Block, Decoder, apply_rope, rope_tables
+from r1kit.rollout.packed import PackedBlock, PackedDecoder, rotations
 
 __all__ = ["CachedDecoder", "Prefix"]
+
+_GROW = 32
+"""Columns by which the attended part of the cache grows, at least."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +34,7 @@ class Prefix:
 
     length: int
     keys_values: Tensor
-    """[layers, 2, K, length, D]"""
+    """[layers, 2, length, K D]"""
     hidden: Tensor
     """[d], after the last norm, at the prompt's last token."""
 
@@ -35,31 +42,39 @@ class Prefix:
 class CachedDecoder:
     """Decoder weights with a cache of ``rows`` by ``columns``; slots ``0 .. n`` are in flight."""
 
-    def __init__(self, model: Decoder, rows: int, columns: int, longest: int) -> None:
+    def __init__(self, weights: PackedDecoder, rows: int, columns: int, longest: int) -> None:
         """``longest``: positions a row may reach."""
-        c = model.config
-        weight = model.embedding.weight
-        self._model, self._blocks = model, [block for block in model.blocks if isinstance(block, Block)]
-        self._scale = c.head_dim**-0.5
-        self.device, self.dtype = weight.device, weight.dtype
-        self._cos, self._sin = rope_tables(c, torch.arange(longest, device=self.device), self.dtype)
-        shape = (c.num_layers, 2, rows, c.num_kv_heads, columns, c.head_dim)
-        self._cache = torch.zeros(shape, dtype=self.dtype, device=self.device)
+        c = self._config = weights.config
+        self._weights = weights
+        self.device, self.dtype = weights.embedding.device, weights.embedding.dtype
+        self._eps = torch.tensor(c.rms_norm_eps, device=self.device)
+        self._turns = rotations(c, longest, self.device)
+        width = c.num_kv_heads * c.head_dim
+        self._store = torch.zeros(c.num_layers, 2, rows * columns * width, dtype=self.dtype, device=self.device)
+        self._rows, self._most = rows, columns
+        # oneDNN's batched bfloat16 product copies its operands unless they are whole: attend over all of a cache that
+        # grows in steps. Elsewhere a slice costs nothing.
+        self._whole = self.dtype is torch.bfloat16 and self.device.type == "cpu"
+        self._width = min(columns, _GROW) if self._whole else columns
+        self._cache = self._view(self._width)
         self._columns = torch.arange(columns, device=self.device)
         self._starts = torch.zeros(rows, dtype=torch.int64, device=self.device)
-        self._mask: Tensor | None = None
         self._oldest: list[int] = []
-        self._lowest = 0
+        self._mask: Tensor | None = None
+        self._first = 0
+        H, K, D = c.num_heads, c.num_kv_heads, c.head_dim
+        self._queries = torch.zeros(rows, H, width, dtype=self.dtype, device=self.device)
+        self._diagonal = self._queries.view(rows, K, H // K, K, D).diagonal(dim1=1, dim2=3)
         self.column = 0
         """Where the next step writes."""
 
     @property
     def free_columns(self) -> int:
-        return len(self._columns) - self.column
+        return self._most - self.column
 
     def head(self, hidden: Tensor) -> Tensor:
         """Logits [n, V]."""
-        return F.linear(hidden, self._model.head)
+        return self._weights.head(hidden)
 
     def prefill(self, prompts: Sequence[Sequence[int]]) -> list[Prefix]:
         """Run prompts, those of equal length as one batch; nothing is padded."""
@@ -76,111 +91,163 @@ class CachedDecoder:
 
     def admit(self, prefixes: Sequence[Prefix], live: int) -> None:
         """Place one row for each prefix in the slots after the first ``live``."""
-        column, slot = self.column, live
-        while slot - live < len(prefixes):
-            prefix = prefixes[slot - live]
-            end = slot + 1
-            while end - live < len(prefixes) and prefixes[end - live] is prefix:
+        self._fit(self.column + 1)
+        column, slot, last = self.column, live, live + len(prefixes)
+        while slot < last:
+            prefix, end = prefixes[slot - live], slot + 1
+            while end < last and prefixes[end - live] is prefix:
                 end += 1
             start = column - prefix.length
-            self._cache[:, :, slot:end, :, start:column] = prefix.keys_values[:, :, None]
+            self._cache[:, :, slot:end, start:column] = prefix.keys_values[:, :, None]
             self._starts[slot:end] = start
             self._oldest[slot:] = [start] * (end - slot)
             slot = end
-        self._remask(slot)
+        self._remask()
 
     def move(self, target: Sequence[int], source: Sequence[int], live: int) -> None:
         """Copy rows ``source`` over rows ``target``, then keep the first ``live``."""
         if target:
-            to = torch.tensor(target, device=self.device)
-            of = torch.tensor(source, device=self.device)
-            seen = slice(min(self._oldest), self.column)
-            self._cache[:, :, to, :, seen] = self._cache[:, :, of, :, seen]
+            to, of = torch.tensor(target, device=self.device), torch.tensor(source, device=self.device)
+            seen = slice(self._first, self.column)
+            self._cache[:, :, to, seen] = self._cache[:, :, of, seen]
             self._starts[to] = self._starts[of]
             for one, other in zip(target, source, strict=True):
                 self._oldest[one] = self._oldest[other]
         del self._oldest[live:]
-        self._remask(live)
+        self._remask()
 
     def rewind(self, column: int) -> None:
         """Shift what is in use left, so that the next column is ``column`` or, if rows reach further back, later."""
-        live = len(self._oldest)
-        first = min(self._oldest, default=self.column)
+        first, live = min(self._oldest, default=self.column), len(self._oldest)
         by = min(first, self.column - column)
         if by <= 0:
             return
-        used = self._cache[:, :, :live, :, first : self.column].clone()
-        self._cache[:, :, :live, :, first - by : self.column - by] = used
+        for layer in self._cache:
+            layer[:, :live, first - by : self.column - by] = layer[:, :live, first : self.column].clone()
         self._starts -= by
         self._oldest = [start - by for start in self._oldest]
         self.column -= by
-        self._remask(live)
+        self._remask()
 
     def step(self, tokens: Tensor) -> Tensor:
         """Feed one token a row, int64 [n]; hidden states after the last norm, [n, d]."""
-        c = self._model.config
-        n, H, K, D = len(tokens), c.num_heads, c.num_kv_heads, c.head_dim
-        column, first = self.column, self._lowest
-        position = column - self._starts[:n]
-        cos, sin = self._cos[position], self._sin[position]
-        mask = None if self._mask is None else self._mask[:, :, first : column + 1]
-        x = F.embedding(tokens, self._model.embedding.weight)
-        for block, cache in zip(self._blocks, self._cache, strict=True):
-            q, kv = self._project(block, x, cos, sin)
-            cache[:, :n, :, column] = kv.view(n, 2, K, D).transpose(0, 1)
-            keys, values = cache[:, :n, :, first : column + 1].flatten(1, 2)
-            y = self._attend(q.reshape(n * K, H // K, D), keys, values, mask)
-            x = torch.addmm(x, y.view(n, H * D), block.out.weight.t())
+        self._fit(self.column + 1)
+        n, column = len(tokens), self.column
+        turns = self._turns[column - self._starts[:n]]
+        x = F.embedding(tokens, self._weights.embedding)
+        until = self._width if self._whole else column + 1
+        mask = self._seen(column, until)
+        for block, cache in zip(self._weights.blocks, self._cache, strict=True):
+            q, kv = self._project(block, x, turns)
+            self._diagonal[:n] = q.permute(0, 2, 3, 1)
+            cache[:, :n, column] = kv.transpose(0, 1)
+            keys, values = cache[:, :n, self._first : until]
+            x = block.out.onto(x, self._attend(self._queries[:n], keys, values, mask))
             x = self._feed_forward(block, x)
         self.column += 1
-        return self._model.norm(x)
+        return self._norm(x)
 
-    def _attend(self, q: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None) -> Tensor:
-        """The g query heads of a key-value head as its g queries: [n K, g, D] x [n K, T, D] -> [n K, g, D]."""
-        if mask is None:
-            scores = torch.bmm(q, keys.transpose(1, 2)).mul_(self._scale)
+    def _attend(self, queries: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None) -> Tensor:
+        """Diagonal queries [n, H, K D], keys and values [n, T, K D], mask [n, 1, T] -> [n, H D]."""
+        c = self._config
+        n, H, K, D = len(queries), c.num_heads, c.num_kv_heads, c.head_dim
+        scale = D**-0.5
+        if self._whole:
+            scores = torch.bmm(keys, queries.transpose(1, 2)).transpose(1, 2)
+            room = torch.empty(scores.shape, device=self.device)
+            torch.mul(scores, scale, out=room) if mask is None else torch.add(mask, scores, alpha=scale, out=room)
+            chances = room.softmax(-1).to(self.dtype)
+        elif mask is None:
+            chances = torch.bmm(queries, keys.transpose(1, 2)).mul_(scale).softmax(-1)
         else:
-            scores = torch.baddbmm(mask, q, keys.transpose(1, 2), alpha=self._scale)
-        return torch.bmm(scores.softmax(-1), values)
+            chances = torch.baddbmm(mask, queries, keys.transpose(1, 2), alpha=scale).softmax(-1)
+        y = torch.bmm(chances, values).view(n, K, H // K, K, D)
+        return y.diagonal(dim1=1, dim2=3).permute(0, 3, 1, 2).reshape(n, H * D)
 
-    def _project(self, block: Block, x: Tensor, cos: Tensor, sin: Tensor) -> tuple[Tensor, Tensor]:
-        """Rotated queries [N, H, D], and keys (rotated) and values side by side [N, 2 K, D]."""
-        c = self._model.config
-        H, K = c.num_heads, c.num_kv_heads
-        qkv = block.qkv(block.attention_norm(x)).view(len(x), H + 2 * K, c.head_dim)
+    def _project(self, block: PackedBlock, x: Tensor, turns: Tensor) -> tuple[Tensor, Tensor]:
+        """Rotated queries [n, K, g, D], and keys (rotated) and values [n, 2, K D]."""
+        c = self._config
+        n, H, K, D = len(x), c.num_heads, c.num_kv_heads, c.head_dim
+        qkv = block.qkv(self._norm(x)).view(n, H + 2 * K, D)
         if block.q_norm is not None and block.k_norm is not None:
-            qkv[:, :H] = block.q_norm(qkv[:, :H])
-            qkv[:, H : H + K] = block.k_norm(qkv[:, H : H + K])
-        qkv[:, : H + K] = apply_rope(qkv[:, : H + K], cos, sin)
-        return qkv[:, :H], qkv[:, H:]
+            qkv[:, :H] = F.rms_norm(qkv[:, :H], (D,), block.q_norm, c.rms_norm_eps)
+            qkv[:, H : H + K] = F.rms_norm(qkv[:, H : H + K], (D,), block.k_norm, c.rms_norm_eps)
+        turned = qkv[:, : H + K]
+        if self.dtype is torch.float32:
+            torch.view_as_complex(turned.view(n, H + K, D // 2, 2)).mul_(turns)
+        else:
+            exact = turned.float()
+            torch.view_as_complex(exact.view(n, H + K, D // 2, 2)).mul_(turns)
+            turned.copy_(exact)
+        return qkv[:, :H].view(n, K, H // K, D), qkv[:, H:].view(n, 2, K * D)
 
-    def _feed_forward(self, block: Block, x: Tensor) -> Tensor:
-        gate, up = block.gate_up(block.ffn_norm(x)).chunk(2, dim=-1)
-        return torch.addmm(x, F.silu(gate).mul_(up), block.down.weight.t())
+    def _feed_forward(self, block: PackedBlock, x: Tensor) -> Tensor:
+        gate, up = block.gate_up(self._norm(x)).chunk(2, dim=-1)
+        return block.down.onto(x, F.silu(gate).mul_(up))
+
+    def _norm(self, x: Tensor) -> Tensor:
+        """Root mean square norm; its weight is in the matrix that follows."""
+        size = torch.linalg.vector_norm(x, dim=-1, keepdim=True, dtype=torch.float32)
+        scale = torch.addcmul(self._eps, size, size, value=1 / x.shape[-1]).rsqrt_()
+        return (x * scale).to(self.dtype)
 
     def _prompt_pass(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
-        """int64 [P, T] -> last hidden states [P, d] and keys and values [layers, 2, P, K, T, D]."""
-        c = self._model.config
+        """int64 [P, T] -> last hidden states [P, d] and keys and values [layers, 2, P, T, K D]."""
+        c = self._config
         H, K, D = c.num_heads, c.num_kv_heads, c.head_dim
         P, T = tokens.shape
-        x = F.embedding(tokens.reshape(-1), self._model.embedding.weight)
-        cos, sin = self._cos[:T].repeat(P, 1, 1), self._sin[:T].repeat(P, 1, 1)
-        kept = torch.empty(c.num_layers, 2, P, K, T, D, dtype=self.dtype, device=self.device)
-        for block, store in zip(self._blocks, kept, strict=True):
-            q, kv = self._project(block, x, cos, sin)
-            store.copy_(kv.view(P, T, 2, K, D).permute(2, 0, 3, 1, 4))
-            queries = q.view(P, T, H, D).transpose(1, 2)
-            y = F.scaled_dot_product_attention(queries, store[0], store[1], is_causal=True, enable_gqa=H != K)
-            x = torch.addmm(x, y.transpose(1, 2).reshape(P * T, H * D), block.out.weight.t())
+        x = F.embedding(tokens.reshape(-1), self._weights.embedding)
+        turns = self._turns[:T].repeat(P, 1, 1)
+        kept = torch.empty(c.num_layers, 2, P, T, K * D, dtype=self.dtype, device=self.device)
+        for block, store in zip(self._weights.blocks, kept, strict=True):
+            q, kv = self._project(block, x, turns)
+            store.copy_(kv.view(P, T, 2, K * D).permute(2, 0, 1, 3))
+            keys, values = store.view(2, P, T, K, D).transpose(2, 3)
+            queries = q.reshape(P, T, H, D).transpose(1, 2)
+            y = F.scaled_dot_product_attention(queries, keys, values, is_causal=True, enable_gqa=H != K)
+            x = block.out.onto(x, y.transpose(1, 2).reshape(P * T, H * D))
             x = self._feed_forward(block, x)
-        return self._model.norm(x.view(P, T, -1)[:, -1]), kept
+        return self._norm(x.view(P, T, -1)[:, -1]), kept
 
-    def _remask(self, live: int) -> None:
-        """Additive mask [n K, 1, C] where rows start at different columns; None where all start at the first."""
-        self._lowest = min(self._oldest, default=self.column)
-        if all(start == self._lowest for start in self._oldest):
+    def _view(self, width: int) -> Tensor:
+        """The cache as [layers, 2, rows, width, K D]; each layer's rows without gaps."""
+        row = self._config.num_kv_heads * self._config.head_dim
+        used = self._store[:, :, : self._rows * width * row]
+        return used.unflatten(-1, (self._rows, width, row))
+
+    def _fit(self, columns: int) -> None:
+        """Let the view reach ``columns``, moving rows apart layer by layer."""
+        if columns <= self._width:
+            return
+        live, old = len(self._oldest), self._cache
+        grown = max(columns, self._width + max(_GROW, self._width // 8))
+        self._width = min(self._most, grown)
+        self._cache = self._view(self._width)
+        used = min(self.column, old.shape[3])
+        for new, before in zip(self._cache, old, strict=True):
+            new[:, :live, :used] = before[:, :live, :used].clone()
+        self._remask()
+
+    def _seen(self, column: int, until: int) -> Tensor | None:
+        """Additive mask [n, 1, T] of the columns from the oldest row's start to ``until``."""
+        if self._mask is None:
+            return None
+        if self._whole:
+            self._mask[:, :, column] = 0.0
+        return self._mask[:, :, self._first : until]
+
+    def _remask(self) -> None:
+        """Anew after rows came, went or shifted; None where every row sees all that is attended to."""
+        live = len(self._oldest)
+        lowest = min(self._oldest, default=self.column)
+        self._first = 0 if self._whole else lowest
+        if not self._whole and all(start == lowest for start in self._oldest):
             self._mask = None
             return
-        outside = self._columns < self._starts[:live, None]
-        mask = torch.zeros(outside.shape, dtype=self.dtype, device=self.device).masked_fill_(outside, -torch.inf)
-        self._mask = mask.repeat_interleave(self._model.config.num_kv_heads, 0)[:, None]
+        columns = self._columns[: self._width]
+        outside = columns < self._starts[:live, None]
+        if self._whole:
+            outside |= columns >= self.column
+        exact = torch.float32 if self._whole else self.dtype
+        mask = torch.zeros(outside.shape, dtype=exact, device=self.device)
+        self._mask = mask.masked_fill_(outside, -torch.inf)[:, None]

@@ -7,7 +7,6 @@ as many rows are copied as ended), waiting rows take their place, and memory sta
 
 from __future__ import annotations
 
-import copy
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,9 +16,10 @@ from torch import Tensor
 
 from r1kit.errors import InputError
 from r1kit.model.decoder import Decoder
-from r1kit.model.hub import load_hub_names
+from r1kit.model.hub import load_hub_names, to_hub_names
 from r1kit.records import Completion, Sampling
 from r1kit.rollout.decode import CachedDecoder, Prefix
+from r1kit.rollout.packed import PackedDecoder
 from r1kit.rollout.sampler import sample
 from r1kit.rollout.stopping import Stopping, Tokenizer, completing_tokens, completion_of
 from r1kit.rollout.streams import row_seeds, uniforms
@@ -62,7 +62,8 @@ class LocalEngine:
         if max_rows < 1:
             raise InputError(f"max_rows is {max_rows}; give 1 or more rows to hold in flight.")
         self._tokenizer = tokenizer
-        self._model: Decoder | None = copy.deepcopy(model).to(device=device, dtype=dtype).requires_grad_(False).eval()
+        self._config, self._device, self._dtype = model.config, torch.device(device), dtype
+        self._weights: PackedDecoder | None = self._packed(to_hub_names(model))
         self._max_rows, self._max_cache_tokens, self._check_every = max_rows, max_cache_tokens, check_every
         ends = end_ids if end_ids is not None else [tokenizer.eos_token_id]
         self._ends = tuple(end for end in ends if end is not None)
@@ -73,26 +74,34 @@ class LocalEngine:
         self, prompts: Sequence[Sequence[int]], sampling: Sampling, seeds: Sequence[int]
     ) -> list[tuple[Completion, ...]]:
         """See ``Engine.generate``."""
-        assert self._model is not None, "the engine is closed"
+        assert self._weights is not None, "the engine is closed"
         assert len(prompts) == len(seeds)
         assert all(len(prompt) for prompt in prompts)
         if not prompts:
             return []
         with torch.inference_mode():
-            flight = _Flight(self, self._model, prompts, sampling, seeds)
+            flight = _Flight(self, self._weights, prompts, sampling, seeds)
             flight.run()
         rows = flight.completions(self._tokenizer, self._version)
         return [tuple(rows[start : start + sampling.n]) for start in range(0, len(rows), sampling.n)]
 
     def load_weights(self, weights: Mapping[str, Tensor], version: int) -> None:
         """Cast a copy of ``weights`` (hub names) into the engine's dtype and device."""
-        assert self._model is not None, "the engine is closed"
-        load_hub_names(self._model, weights)
+        assert self._weights is not None, "the engine is closed"
+        self._weights = self._packed(weights)
         self._version = version
 
     def close(self) -> None:
         """Drop the weights."""
-        self._model = None
+        self._weights = None
+
+    def _packed(self, weights: Mapping[str, Tensor]) -> PackedDecoder:
+        with torch.inference_mode():
+            with torch.device("meta"):
+                empty = Decoder(self._config)
+            model = empty.to(self._dtype).to_empty(device=self._device).requires_grad_(False)
+            load_hub_names(model, weights)
+            return PackedDecoder(model)
 
     def rows_in_flight(self, rows: int, columns: int) -> int:
         """Slots for a call of ``rows`` rows of at most ``columns`` tokens, prompt included."""
@@ -108,8 +117,7 @@ class LocalEngine:
 
     def stopping(self, sampling: Sampling) -> tuple[Stopping, Tensor]:
         """Where rows end, and bool [V], host: tokens after which a row may have ended."""
-        assert self._model is not None
-        vocab = self._model.config.vocab_size
+        vocab = self._config.vocab_size
         if sampling.stop not in self._completing:
             self._completing[sampling.stop] = completing_tokens(self._tokenizer, sampling.stop, vocab)
         completing = self._completing[sampling.stop]
@@ -137,7 +145,7 @@ class _Flight:
     def __init__(
         self,
         engine: LocalEngine,
-        model: Decoder,
+        weights: PackedDecoder,
         prompts: Sequence[Sequence[int]],
         sampling: Sampling,
         seeds: Sequence[int],
@@ -149,12 +157,12 @@ class _Flight:
         total, longest = len(prompts) * sampling.n, self._longest_prompt + sampling.max_tokens
         self._slots = engine.rows_in_flight(total, longest)
         columns = longest + (_SLACK if self._slots < total else 0)
-        self._decoder = CachedDecoder(model, self._slots, columns, longest)
+        self._decoder = CachedDecoder(weights, self._slots, columns, longest)
         self._decoder.column = self._longest_prompt
         self._waiting = deque(_Waiting(prompt, 0) for prompt in range(len(prompts)))
         device = self._decoder.device
         self._seeds = row_seeds(seeds, sampling.n).to(device)
-        self._at_once = max(1, _SAMPLED_AT_ONCE // model.config.vocab_size)
+        self._at_once = max(1, _SAMPLED_AT_ONCE // weights.config.vocab_size)
         self._row_of = torch.empty(0, dtype=torch.int64)
         self._ages = torch.empty(0, dtype=torch.int64)
         self._tokens = torch.empty(0, dtype=torch.int64, device=device)

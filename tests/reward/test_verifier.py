@@ -183,7 +183,7 @@ def test_a_call_that_was_broken_off_does_not_spoil_the_next(monkeypatch: pytest.
     with verifier() as judge:
         judge.score_groups([group("42")])
         with monkeypatch.context() as patched:
-            patched.setattr("r1kit.reward.verifier.json.loads", _interrupt)
+            patched.setattr("r1kit.reward.process.json.loads", _interrupt)
             with pytest.raises(KeyboardInterrupt):
                 judge.score_groups([group("42", "x", "42")])
         assert [score.total for score in judge.score_groups([group("x", "42")])[0]] == [0.2, 1.2]

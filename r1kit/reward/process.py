@@ -1,0 +1,95 @@
+"""One verifier process as its parent sees it: start it, send batches, read replies, kill it."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import pickle
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections import deque
+from typing import Any, Literal
+
+from r1kit.reward.messages import HEADER, Batch, Job
+
+__all__ = ["Process"]
+
+
+class Process:
+    """One verifier process and what it still owes."""
+
+    def __init__(self, setup: bytes, warmup: float) -> None:
+        receive, send = os.pipe()
+        environment = {
+            **os.environ,
+            "PYTHONPATH": os.pathsep.join(path or os.getcwd() for path in sys.path),
+            "PYTHONHASHSEED": "0",  # sympy orders by hash: the same answer must get the same grade in every process
+            "OMP_NUM_THREADS": "1",
+            "OPENBLAS_NUM_THREADS": "1",
+            "CUDA_VISIBLE_DEVICES": "",
+        }
+        self.errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed in kill
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "r1kit.reward.worker", str(send), str(os.getpid())],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=self.errors,
+            pass_fds=[send],
+            env=environment,
+            start_new_session=True,  # Ctrl-C reaches the run, which then closes its workers
+        )
+        os.close(send)
+        self.receive = receive
+        self.buffer = b""
+        self.owed: deque[tuple[Batch, Job]] = deque()
+        self.deadline = time.monotonic() + warmup
+        self.state: Literal["starting", "idle", "busy"] = "starting"
+        self.built: set[str] = set()
+        self._write(setup)
+
+    def _write(self, payload: bytes) -> None:
+        assert self.process.stdin is not None
+        # A worker that died has closed its end of the reply pipe too, and the round sees that.
+        with contextlib.suppress(BrokenPipeError):
+            self.process.stdin.write(HEADER.pack(len(payload)) + payload)
+            self.process.stdin.flush()
+
+    def send(self, batches: list[Batch]) -> None:
+        self.owed.extend((batch, job) for batch in batches for job in batch.jobs)
+        self.state = "busy"
+        self._write(pickle.dumps(batches))
+
+    def lines(self) -> list[list[Any]] | None:
+        """Replies that have come; None when the process has closed its end."""
+        chunk = os.read(self.receive, 1 << 18)
+        if not chunk:
+            return None
+        *whole, self.buffer = (self.buffer + chunk).split(b"\n")
+        return [json.loads(line) for line in whole]
+
+    def alive(self) -> bool:
+        return self.process.poll() is None
+
+    def kill(self) -> None:
+        """Kill it with all it started, and give its pipes back."""
+        if self.process.stdin is None or self.process.stdin.closed:
+            return  # killed before
+        with contextlib.suppress(ProcessLookupError):  # already gone
+            os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
+        with contextlib.suppress(BrokenPipeError):  # unsent bytes of a dead worker
+            self.process.stdin.close()
+        os.close(self.receive)
+        self.errors.close()
+
+    def last_words(self) -> str:
+        """Exit code or signal, with the last line of stderr."""
+        code = self.process.wait()
+        self.errors.seek(-min(4096, self.errors.seek(0, os.SEEK_END)), os.SEEK_END)
+        lines = [line for line in self.errors.read().decode(errors="replace").splitlines() if line.strip()]
+        how = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
+        return how + (f", {lines[-1].strip()}" if lines else "")

@@ -1,0 +1,159 @@
+"""One scoring call over the verifier processes: deal, take, time out, replace."""
+
+from __future__ import annotations
+
+import selectors
+import time
+from collections import deque
+from typing import Any, Literal
+
+from r1kit.errors import R1Error
+from r1kit.reward.messages import Batch
+from r1kit.reward.process import Process
+
+__all__ = ["Failure", "Round"]
+
+BATCHES_PER_WORKER = 4
+"""A call's groups are dealt out in about this many messages a worker, so that a slow one does not hold the others."""
+GATHER_SECONDS = 0.002
+"""Pause before replies are read, so that many come at one wake-up and the parent leaves its core to others."""
+
+
+class Failure:
+    """Why a completion could not be judged."""
+
+    __slots__ = ("cause", "status")
+
+    def __init__(self, status: Literal["ungradable", "timeout"], cause: str) -> None:
+        self.status = status
+        self.cause = cause
+
+
+class Round:
+    """One call: deal batches to the workers, take replies, kill what passes its deadline, replace what dies."""
+
+    def __init__(
+        self, workers: list[Process], batches: list[Batch], total: int, deadline: float, warmup: float, setup: bytes
+    ) -> None:
+        self.workers, self.setup = workers, setup
+        self.deadline, self.warmup = deadline, warmup
+        self.waiting = deque(batches)
+        self.share = max(1, total // (len(workers) * BATCHES_PER_WORKER)) if len(workers) > 1 else total
+        self.replies: list[Any] = [None] * total
+        self.missing = total
+
+    def run(self) -> list[Any]:
+        with selectors.DefaultSelector() as self.selector:
+            for index, worker in enumerate(self.workers):
+                if worker.owed or not worker.alive():  # a call was broken off, or it died between two calls
+                    self._replace(index, register=False)
+                self.selector.register(self.workers[index].receive, selectors.EVENT_READ, index)
+                self._feed(self.workers[index])
+            while self.missing:
+                self._wait()
+        return self.replies
+
+    def _wait(self) -> None:
+        now = time.monotonic()
+        patience = min(worker.deadline for worker in self.workers if worker.state != "idle") - now
+        events = self.selector.select(max(0.0, patience))
+        if events and self.missing > 1:
+            time.sleep(GATHER_SECONDS)
+        now = time.monotonic()
+        answered = {key.data for key, _ in events}
+        for index in answered:
+            self._take(index)
+        # Only those with nothing to read are late: a parent that was itself stopped for a while blames nobody.
+        for index, worker in enumerate(self.workers):
+            if index not in answered and worker.state != "idle" and worker.deadline <= now:
+                self._timeout(index)
+
+    def _feed(self, worker: Process) -> None:
+        if worker.state != "idle" or not self.waiting:
+            return
+        batches: list[Batch] = []
+        size = 0
+        while self.waiting and size < self.share:
+            batches.append(self.waiting.popleft())
+            size += len(batches[-1].jobs)
+        worker.send(batches)
+        self._set_deadline(worker)
+
+    def _set_deadline(self, worker: Process) -> None:
+        first_use = worker.owed[0][0].prompt.task not in worker.built
+        worker.deadline = time.monotonic() + (self.warmup if first_use else self.deadline)
+
+    def _take(self, index: int) -> None:
+        worker = self.workers[index]
+        lines = worker.lines()
+        if lines is None:
+            self._died(index)
+            return
+        for line in lines:
+            if line[0] == "hello":
+                worker.state = "idle"
+            elif line[0] == "ready":
+                worker.built.add(line[1])
+            elif line[0] == "broken":
+                raise R1Error(f"task {line[1]!r} could not be built in the verifier: {line[2]}")
+            else:
+                self._settle(worker, line[0], line[1])
+        if worker.owed:
+            self._set_deadline(worker)
+        else:
+            worker.state = "idle" if worker.state == "busy" else worker.state
+            self._feed(worker)
+
+    def _settle(self, worker: Process, number: int, reply: Any) -> None:
+        _, job = worker.owed.popleft()
+        if job.number != number or self.replies[number] is not None:
+            raise R1Error(f"the verifier answered sample {number} where sample {job.number} was due")
+        self.replies[number] = reply
+        self.missing -= 1
+
+    def _timeout(self, index: int) -> None:
+        worker = self.workers[index]
+        if worker.state == "starting":
+            worker.kill()
+            raise R1Error(f"a verifier process did not start within {self.warmup:g} s")
+        task = worker.owed[0][0].prompt.task
+        if task not in worker.built:
+            worker.kill()
+            raise R1Error(f"task {task!r} was not ready in the verifier within {self.warmup:g} s")
+        self._give_up(index, Failure("timeout", f"the rule took more than {self.deadline:g} s and was stopped"))
+
+    def _died(self, index: int) -> None:
+        worker = self.workers[index]
+        how = worker.last_words()
+        if worker.state == "starting":
+            raise R1Error(f"a verifier process could not start: {how}")
+        if not worker.owed:
+            self._replace(index)
+        elif worker.owed[0][0].prompt.task not in worker.built:
+            raise R1Error(f"the verifier process ended while it built task {worker.owed[0][0].prompt.task!r}: {how}")
+        else:
+            self._give_up(index, Failure("ungradable", f"the verifier process ended: {how}"))
+
+    def _give_up(self, index: int, failure: Failure) -> None:
+        """Settle the sample in hand, put the rest back first in line, in order, and start a fresh process."""
+        worker = self.workers[index]
+        self._settle(worker, worker.owed[0][1].number, failure)
+        rest: list[Batch] = []
+        for batch, job in worker.owed:
+            if rest and rest[-1].prompt is batch.prompt:
+                rest[-1] = Batch(batch.kind, batch.prompt, (*rest[-1].jobs, job))
+            else:
+                rest.append(Batch(batch.kind, batch.prompt, (job,)))
+        worker.owed.clear()
+        self.waiting.extendleft(reversed(rest))
+        self._replace(index)
+        for other in self.workers:
+            self._feed(other)
+
+    def _replace(self, index: int, register: bool = True) -> None:
+        if register:
+            self.selector.unregister(self.workers[index].receive)
+        self.workers[index].kill()
+        self.workers[index] = Process(self.setup, self.warmup)
+        if register:
+            self.selector.register(self.workers[index].receive, selectors.EVENT_READ, index)

@@ -15,9 +15,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
+from r1kit.model.attention import packed_attention, plan_attention
+from r1kit.model.elementwise import swiglu
 from r1kit.model.segments import Segments
 
 __all__ = ["Block", "Decoder", "DecoderConfig", "apply_rope", "rope_tables"]
@@ -93,36 +94,24 @@ class Decoder(nn.Module):
 
     def hidden(self, segments: Segments) -> Tensor:
         """Hidden states after the last norm, [N, d], for tokens packed as ``segments``."""
+        c = self.config
         x = self.embedding(segments.tokens)
-        cos, sin = rope_tables(self.config, segments.positions(), x.dtype)
+        cos, sin = rope_tables(c, segments.positions(), x.dtype)
+        half = (cos[..., : c.head_dim // 2], sin[..., : c.head_dim // 2])
+        plan = plan_attention(segments, (c.num_heads, c.num_kv_heads, c.head_dim), x.dtype)
         for block in self.blocks:
-            x = x + block.out(self._attention(block, block.attention_norm(x), cos, sin, segments))
-            gate, up = block.gate_up(block.ffn_norm(x)).chunk(2, dim=-1)
-            x = x + block.down(F.silu(gate) * up)
+            x = x + block.out(packed_attention(self._qkv(block, block.attention_norm(x)), *half, plan))
+            x = x + block.down(swiglu(block.gate_up(block.ffn_norm(x))))
         return self.norm(x)
 
-    def _attention(self, block: Block, x: Tensor, cos: Tensor, sin: Tensor, segments: Segments) -> Tensor:
-        """[N, d] -> [N, H * D]"""
-        c = self.config
-        H, K = c.num_heads, c.num_kv_heads
-        q, k, v = block.qkv(x).view(len(x), H + 2 * K, c.head_dim).split([H, K, K], dim=1)
-        if block.q_norm is not None:
-            q, k = block.q_norm(q), block.k_norm(k)
-        q, k = apply_rope(q, cos, sin), apply_rope(k, cos, sin)
-        starts, outputs = segments.starts, []
-        for start, length, parent in zip(starts, segments.lengths, segments.parents, strict=True):
-            own = slice(start, start + length)
-            keys, values, seen = k[own], v[own], 0
-            if parent >= 0:
-                seen = segments.lengths[parent]
-                before = slice(starts[parent], starts[parent] + seen)
-                keys, values = torch.cat([k[before], keys]), torch.cat([v[before], values])
-            mask = torch.ones(length, seen + length, dtype=torch.bool, device=x.device).tril(seen)
-            y = F.scaled_dot_product_attention(
-                q[own].transpose(0, 1), keys.transpose(0, 1), values.transpose(0, 1), attn_mask=mask, enable_gqa=H != K
-            )
-            outputs.append(y.transpose(0, 1).reshape(length, H * c.head_dim))
-        return torch.cat(outputs)
+    def _qkv(self, block: Block, x: Tensor) -> Tensor:
+        """[N, d] -> [N, (H + 2 K) D], queries and keys normalised where the family does so."""
+        qkv = block.qkv(x)
+        if block.q_norm is None:
+            return qkv
+        H, K, D = self.config.num_heads, self.config.num_kv_heads, self.config.head_dim
+        q, k, v = qkv.view(len(x), H + 2 * K, D).split([H, K, K], dim=1)
+        return torch.cat([block.q_norm(q), block.k_norm(k), v], dim=1).view(len(x), -1)
 
 
 def rope_tables(config: DecoderConfig, positions: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from r1kit.model.decoder import Decoder
+from r1kit.model.fallback import HubModel
 
 __all__ = ["FlatWeights", "Section"]
 
@@ -44,7 +45,7 @@ class Section:
 class FlatWeights:
     """fp32 master weights [P] and their gradient [P], and the model that computes with them."""
 
-    def __init__(self, model: nn.Module, dtype: torch.dtype) -> None:
+    def __init__(self, model: Decoder | HubModel, dtype: torch.dtype) -> None:
         """Takes the model over: its parameters become views of the master weights (fp32)."""
         self.model = model.float()
         self.sections = _sections(model)
@@ -113,7 +114,7 @@ def _collect_gradients(model: nn.Module, totals: dict[str, Tensor]) -> None:
         parameter.register_post_accumulate_grad_hook(collector(totals[name]))  # type: ignore[arg-type]
 
 
-def _sections(model: nn.Module) -> list[Section]:
+def _sections(model: Decoder | HubModel) -> list[Section]:
     """Hidden matrices first, then the other matrices, then vectors; layers of one role together."""
     outer = {id(module.weight) for module in model.modules() if isinstance(module, nn.Embedding)}
     outer.add(id(model.head))
@@ -131,7 +132,7 @@ def _sections(model: nn.Module) -> list[Section]:
     return sections
 
 
-def _parts(model: nn.Module, role: str, shape: tuple[int, ...]) -> tuple[int, ...]:
+def _parts(model: Decoder | HubModel, role: str, shape: tuple[int, ...]) -> tuple[int, ...]:
     if isinstance(model, Decoder) and role.endswith(".qkv.weight"):
         c = model.config
         return (c.num_heads * c.head_dim, c.num_kv_heads * c.head_dim, c.num_kv_heads * c.head_dim)

@@ -15,16 +15,18 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from r1kit.cluster.ranks import Ranks, Solo
 from r1kit.errors import InputError, R1Error
 from r1kit.model.decoder import Decoder
-from r1kit.model.hub import to_hub_names
+from r1kit.model.fallback import HubModel, model_weights
 from r1kit.update.flat import FlatWeights
 from r1kit.update.head import Head, spans
 from r1kit.update.learner import Batch, LossTerms, Row, TokenLoss
-from r1kit.update.optim import Optimiser, OptimiserSettings
+from r1kit.update.memory import keep_freed_memory
+from r1kit.update.optim import Optimiser
+from r1kit.update.settings import OptimiserSettings
 from r1kit.update.pack import MicroBatch, assign, build, units
 
 __all__ = ["LearnerSettings", "LocalLearner"]
@@ -48,15 +50,25 @@ class LearnerSettings:
 class LocalLearner:
     """See ``update.learner.Learner``."""
 
-    def __init__(self, model: nn.Module, settings: LearnerSettings | None = None, ranks: Ranks | None = None) -> None:
-        """Takes ``model`` (a Decoder, or a HubModel) over; the same weights on every rank."""
+    def __init__(
+        self, model: Decoder | HubModel, settings: LearnerSettings | None = None, ranks: Ranks | None = None
+    ) -> None:
+        """Takes ``model`` over: its parameters become views of the learner's. The same weights on every rank.
+
+        Freed memory stays with the process from here on, see ``memory.keep_freed_memory``.
+        """
+        keep_freed_memory()
         self.settings = settings or LearnerSettings()
         self.ranks: Ranks = ranks or Solo()
         self.flat = FlatWeights(model, DTYPES[self.settings.dtype])
         self.optimiser = Optimiser(self.flat, self.settings.optimiser)
         self.reference: Tensor | None = None
         head = self.flat.model.head
-        self.head_name = next(name for name, p in self.flat.model.named_parameters() if p is head)
+        names = [name for name, parameter in self.flat.model.named_parameters() if parameter is head]
+        self.head_grad: Tensor | None = None
+        """[V, d], a view of the flat gradient; None where the head is not one parameter (a bias as a last column)."""
+        if names:
+            self.head_grad = dict(self.flat.views(self.flat.grad))[names[0]]
 
     def update(self, batch: Batch, loss: TokenLoss, lr: float) -> dict[str, float]:
         """One optimiser step; see the protocol. Rows with advantage 0 and no reference are not computed.
@@ -76,7 +88,7 @@ class LocalLearner:
         metrics["rows_skipped"] = float(len(batch.rows) - len(rows))
         if not math.isfinite(metrics["grad_norm"]):
             raise R1Error("the gradient is not finite; lower the learning rate or the clip range")
-        if rows:
+        if metrics["tokens"]:
             self.optimiser.step(lr)
             self.flat.refresh()
         return metrics
@@ -92,7 +104,8 @@ class LocalLearner:
             for row, piece in zip(micro.rows, found.split(micro.lengths), strict=True):
                 document = batch.rows[row].prompt < 0
                 mine[row] = torch.cat([torch.zeros(1), piece]) if document else piece.clone()
-        merged = {row: values for share in self.ranks.gather_objects(mine) for row, values in share.items()}
+        shares = [mine] if batch.sharded else self.ranks.gather_objects(mine)
+        merged = {row: values for share in shares for row, values in share.items()}
         return [merged.get(row, torch.zeros(len(batch.rows[row].tokens))) for row in range(len(batch.rows))]
 
     def refresh_reference(self) -> None:
@@ -107,10 +120,7 @@ class LocalLearner:
 
     def weights(self) -> Mapping[str, Tensor]:
         """fp32 master weights under their hub names; views of the learner's memory."""
-        model = self.flat.model
-        if isinstance(model, Decoder):
-            return to_hub_names(model)
-        return {name: parameter.detach() for name, parameter in model.named_parameters()}
+        return model_weights(self.flat.model)
 
     def save(self, path: Path) -> None:
         """Write weights, optimiser and reference to one file; rank 0 writes, the old file stays until it is whole."""
@@ -157,6 +167,10 @@ class LocalLearner:
         rows = [row for row in rows if len(batch.rows[row].tokens) > (batch.rows[row].prompt < 0)]
         budget = self.settings.token_budget
         found = units(batch, rows, budget)
+        if batch.sharded:
+            return [build(batch, chosen) for chosen in assign(found, budget, 1)[0]]
+        if batch.sharded:
+            return [build(batch, chosen) for chosen in assign(found, budget, 1)[0]]
         if self.ranks.size > 1:  # no unit may outweigh a fair share
             fair = -(-sum(unit.tokens for unit in found) // self.ranks.size)
             found = units(batch, rows, min(budget, fair))
@@ -167,7 +181,8 @@ class LocalLearner:
 
     def _accumulate(self, batch: Batch, micro: MicroBatch, loss: TokenLoss, sums: Sums) -> None:
         """Add a micro-batch's gradient to the flat one and its metrics to ``sums``."""
-        total = dict(self.flat.views(self.flat.grad))[self.head_name]
+        whole = self.flat.compute.head
+        total = torch.zeros(whole.shape) if self.head_grad is None else self.head_grad
         hidden = self.flat.compute.hidden(micro.segments)
         predicting = _predicting(hidden.detach(), micro)
         terms, weights = _fixed_terms(batch, micro)
@@ -189,6 +204,8 @@ class LocalLearner:
         if micro.index is not None:
             grad = torch.zeros_like(hidden).index_add_(0, micro.index, grad)
         hidden.backward(grad)
+        if self.head_grad is None:
+            whole.backward(total.to(whole.dtype))
 
 
 class Sums:

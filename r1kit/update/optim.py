@@ -6,31 +6,15 @@ inside their fused matrices and on all layers in one batched product; the steps 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from r1kit.update.flat import FlatWeights, Section
+from r1kit.update.settings import OptimiserSettings
 
-__all__ = ["Optimiser", "OptimiserSettings", "orthogonalise"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OptimiserSettings:
-    kind: Literal["adamw", "muon"] = "adamw"
-    """``muon``: the hidden matrices by Muon, embedding, head and vectors by AdamW."""
-    betas: tuple[float, float] = (0.9, 0.95)
-    eps: float = 1e-8
-    weight_decay: float = 0.0
-    """AdamW's, on matrices and embeddings; vectors are never decayed."""
-    muon_lr_ratio: float = 10.0
-    """Muon's rate is this times the update's lr."""
-    muon_momentum: float = 0.95
-    muon_weight_decay: float = 0.0
-    max_grad_norm: float = 1.0
-    """Gradients are scaled down to this norm, over all weights; 0: never."""
+__all__ = ["Optimiser", "orthogonalise"]
 
 
 class Optimiser:

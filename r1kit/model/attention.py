@@ -1,0 +1,215 @@
+"""Causal attention over packed segments, without a loop over segments and with each parent's keys computed once.
+
+Segments are bucketed by parent length and own length, so that a bucket is one dense product with little padding and one
+mask. All buckets share one gather into padded rows and one back. Forward and backward are written out here.
+
+Axes: N packed tokens, H query heads, K key-value heads, D head size; R padded (segment, head, token) rows of queries, L
+of keys; in a bucket B segments of padded length T, whose parents have exactly P tokens.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from r1kit.model.segments import Segments
+
+__all__ = ["AttentionPlan", "packed_attention", "plan_attention"]
+
+WASTE = 1.25
+"""A bucket takes segments while the longest is at most this many times as long as the shortest."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bucket:
+    shape: tuple[int, int, int]
+    """B, T, P"""
+    queries: slice
+    """Its rows among R."""
+    keys: slice
+    """Its rows among L."""
+    mask: Tensor
+    """[T, P + T]: 0, or -inf where a query may not look."""
+    parents: Tensor | None
+    """[g, B]: 1 where a segment has that parent; sums the gradients of siblings. None for roots."""
+    parent_tokens: Tensor | None
+    """int64 [g P]: the packed tokens of those parents."""
+
+    def views(self, H: int, D: int, q: Tensor, k: Tensor, v: Tensor, out: Tensor) -> tuple[Tensor, ...]:
+        """Of rows [R, D], [L, D], [L, D], [R, D]: [B H, T or P + T, D]."""
+        B, T, P = self.shape
+        return (
+            q[self.queries].view(B * H, T, D),
+            k[self.keys].view(B * H, P + T, D),
+            v[self.keys].view(B * H, P + T, D),
+            out[self.queries].view(B * H, T, D),
+        )
+
+    def add_parents_(self, total: Tensor, grad: Tensor, H: int, D: int) -> None:
+        """Add to [N, K, D] what the children's rows [L, D] hold for their parents' keys or values."""
+        assert self.parents is not None
+        assert self.parent_tokens is not None
+        (B, T, P), K = self.shape, total.shape[1]
+        seen = grad[self.keys].view(B, H, P + T, D)[:, :, :P].reshape(B, -1)
+        summed = (self.parents @ seen).view(-1, K, H // K, P, D).sum(2)
+        total.index_add_(0, self.parent_tokens, summed.transpose(1, 2).reshape(-1, K, D))
+
+
+@dataclass(frozen=True, slots=True)
+class AttentionPlan:
+    """Where every row goes; depends on the segments and the head counts, not on the layer."""
+
+    heads: tuple[int, int, int]
+    """H, K, D"""
+    buckets: tuple[Bucket, ...]
+    gather: Tensor
+    """int64 [R + 2 L], rows of qkv seen as [N (H + 2 K), D]: the queries, then the keys, then the values."""
+    sizes: tuple[int, int, int]
+    """R, L, L"""
+    query_gather: Tensor
+    """int64 [R], rows of [N H, D]."""
+    query_rows: Tensor
+    """int64 [N H]: the padded row of each token's query."""
+    key_rows: Tensor
+    """int64 [N H]: the padded row of each token's own key, as query head h sees it."""
+    real: Tensor | None
+    """[R, 1]: 0 at padding; None without any."""
+
+
+def plan_attention(segments: Segments, heads: tuple[int, int, int], dtype: torch.dtype) -> AttentionPlan:
+    """For heads (H, K, D) and computation in ``dtype``."""
+    H, K, _ = heads
+    starts, lengths = np.array(segments.starts), np.array(segments.lengths)
+    parents = np.array(segments.parents)
+    seen = np.where(parents >= 0, lengths[parents], 0)
+    total = int(lengths.sum())
+    head, device = np.arange(H)[None, :, None], segments.tokens.device
+    query_rows, key_rows = np.empty((total, H), np.int64), np.empty((total, H), np.int64)
+    sources: tuple[list[np.ndarray], ...] = ([], [], [], [])
+    real, buckets, r, l = [], [], 0, 0
+    for members in _buckets(seen, lengths):
+        B, T, P = len(members), int(lengths[members].max()), int(seen[members[0]])
+        step = np.arange(T)
+        inside = step < lengths[members, None]
+        tokens = starts[members, None] + np.minimum(step, lengths[members, None] - 1)  # [B, T]
+        keys = np.concatenate([starts[parents[members], None] + np.arange(P), tokens], 1) if P else tokens
+        sources[0].append((tokens[:, None] * (H + 2 * K) + head).ravel())
+        sources[3].append((tokens[:, None] * H + head).ravel())
+        sources[1].append((keys[:, None] * (H + 2 * K) + H + head * K // H).ravel())
+        sources[2].append((keys[:, None] * (H + 2 * K) + H + K + head * K // H).ravel())
+        line = np.arange(B)[:, None, None] * H + np.arange(H)  # [B, 1, H]
+        query_rows[tokens[inside]] = (r + line * T + step[:, None])[inside]
+        key_rows[tokens[inside]] = (l + line * (P + T) + P + step[:, None])[inside]
+        real.append(np.broadcast_to(inside[:, None], (B, H, T)).ravel())
+        n, m = B * H * T, B * H * (P + T)
+        siblings = parent_tokens = None
+        if P:
+            distinct = np.unique(parents[members])
+            siblings = torch.from_numpy(distinct[:, None] == parents[members]).to(device, dtype)
+            parent_tokens = torch.from_numpy((starts[distinct, None] + np.arange(P)).ravel()).to(device)
+        mask = torch.full((T, P + T), float("-inf")).triu_(P + 1).to(device, dtype)
+        buckets.append(
+            Bucket(
+                (B, T, P),
+                slice(r, r + n),
+                slice(l, l + m),
+                mask,
+                siblings,
+                parent_tokens,
+            )
+        )
+        r, l = r + n, l + m
+    flags = np.concatenate(real)
+    return AttentionPlan(
+        heads,
+        tuple(buckets),
+        torch.from_numpy(np.concatenate([np.concatenate(source) for source in sources[:3]])).to(device),
+        (r, l, l),
+        torch.from_numpy(np.concatenate(sources[3])).to(device),
+        torch.from_numpy(query_rows.ravel()).to(device),
+        torch.from_numpy(key_rows.ravel()).to(device),
+        None if flags.all() else torch.from_numpy(flags[:, None]).to(device, dtype),
+    )
+
+
+def packed_attention(qkv: Tensor, cos: Tensor, sin: Tensor, plan: AttentionPlan) -> Tensor:
+    """Rotate queries and keys, attend: qkv [N, (H + 2 K) D] -> [N, H D].
+
+    cos and sin are [N, 1, D / 2]: the two halves of D are rotated against each other (hub convention).
+    """
+    out: Tensor = PackedAttention.apply(qkv, cos, sin, plan)  # type: ignore[no-untyped-call]
+    return out
+
+
+class PackedAttention(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, qkv: Tensor, cos: Tensor, sin: Tensor, plan: AttentionPlan) -> Tensor:
+        H, K, D = plan.heads
+        rotated = _rotate(qkv.view(-1, H + 2 * K, D), cos, sin, H + K)
+        rows = rotated.view(-1, D).index_select(0, plan.gather)
+        q, k, v = rows.split(plan.sizes)
+        out, weights = torch.empty_like(q), []
+        for bucket in plan.buckets:
+            own, keys, values, result = bucket.views(H, D, q, k, v, out)
+            scores = torch.baddbmm(bucket.mask, own, keys.mT, alpha=D**-0.5)
+            torch.softmax(scores, -1, out=scores)
+            torch.bmm(scores, values, out=result)
+            weights.append(scores)
+        ctx.plan = plan
+        ctx.save_for_backward(rows, cos, sin, *weights)
+        return out.index_select(0, plan.query_rows).view(-1, H * D)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None, None]:  # type: ignore[override]
+        plan: AttentionPlan = ctx.plan
+        H, K, D = plan.heads
+        rows, cos, sin, *weights = ctx.saved_tensors
+        q, k, v = rows.split(plan.sizes)
+        dq, dk, dv = torch.empty_like(rows).split(plan.sizes)
+        dout = grad.reshape(-1, D).index_select(0, plan.query_gather)
+        if plan.real is not None:
+            dout.mul_(plan.real)
+        for bucket, p in zip(plan.buckets, weights, strict=True):
+            own, keys, values, given = bucket.views(H, D, q, k, v, dout)
+            own_grad, key_grad, value_grad, _ = bucket.views(H, D, dq, dk, dv, dout)
+            torch.bmm(p.mT, given, out=value_grad)
+            ds = torch.bmm(given, values.mT)
+            torch.ops.aten._softmax_backward_data.out(ds, p, -1, p.dtype, grad_input=ds)
+            torch.baddbmm(own_grad, ds, keys, beta=0, alpha=D**-0.5, out=own_grad)
+            torch.baddbmm(key_grad, ds.mT, own, beta=0, alpha=D**-0.5, out=key_grad)
+        packed = torch.empty(len(grad), H + 2 * K, D, dtype=grad.dtype, device=grad.device)
+        packed[:, :H] = dq.index_select(0, plan.query_rows).view(-1, H, D)
+        for first, wide in ((H, dk), (H + K, dv)):
+            narrow = packed[:, first : first + K]
+            torch.sum(wide.index_select(0, plan.key_rows).view(-1, K, H // K, D), 2, out=narrow)
+            for bucket in plan.buckets:
+                if bucket.parents is not None:
+                    bucket.add_parents_(narrow, wide, H, D)
+        return _rotate(packed, cos, -sin, H + K).view(len(grad), -1), None, None, None
+
+
+def _rotate(x: Tensor, cos: Tensor, sin: Tensor, heads: int) -> Tensor:
+    """A copy of x [N, heads + others, D] with the first ``heads`` rotated by cos and sin [N, 1, D / 2]."""
+    half = x.shape[2] // 2
+    out = torch.empty_like(x)
+    first, second = x[:, :heads, :half], x[:, :heads, half:]
+    torch.mul(first, cos, out=out[:, :heads, :half]).addcmul_(second, sin, value=-1)
+    torch.mul(second, cos, out=out[:, :heads, half:]).addcmul_(first, sin)
+    out[:, heads:] = x[:, heads:]
+    return out
+
+
+def _buckets(seen: np.ndarray, lengths: np.ndarray) -> list[np.ndarray]:
+    """Segment indices by parent length, then cut where the length has grown by more than ``WASTE``."""
+    order = sorted(range(len(lengths)), key=lambda s: (seen[s], lengths[s], s))
+    buckets: list[list[int]] = []
+    for s in order:
+        first = buckets[-1][0] if buckets else None
+        if first is None or seen[first] != seen[s] or lengths[s] > WASTE * lengths[first]:
+            buckets.append([])
+        buckets[-1].append(s)
+    return [np.array(bucket) for bucket in buckets]

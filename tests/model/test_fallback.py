@@ -81,16 +81,17 @@ def test_cached_steps_after_choosing_rows_equal_the_plain_forward(model: PreTrai
 def test_a_saved_folder_opens_here_and_there(
     model: PreTrainedModel, byte_tokenizer: PreTrainedTokenizerFast, tmp_path: Path
 ) -> None:
-    save_model(tmp_path / "m", HubModel(model), byte_tokenizer)
+    ours = HubModel(model)
+    save_model(tmp_path / "m", ours, byte_tokenizer)
     tokens = _tokens(0, 20)
     assert torch.equal(_last(AutoModelForCausalLM.from_pretrained(tmp_path / "m"), tokens), _last(model, tokens))
     assert AutoTokenizer.from_pretrained(tmp_path / "m").encode("a+b") == byte_tokenizer.encode("a+b")
     again, _ = load_model(tmp_path / "m")
     assert isinstance(again, HubModel)
-    assert again.config == HubModel(model).config
-    weights = model_weights(again)
-    assert weights.keys() == model_weights(HubModel(model)).keys()
-    assert all(torch.equal(weight, model_weights(HubModel(model))[name]) for name, weight in weights.items())
+    assert again.config == ours.config
+    expected = model_weights(ours)
+    assert model_weights(again).keys() == expected.keys()
+    assert all(torch.equal(weight, expected[name]) for name, weight in model_weights(again).items())
 
 
 def test_weights_are_copied_in_place_and_checked(tiny_model: Build) -> None:

@@ -10,12 +10,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from r1kit.errors import InputError, MissingError, R1Error
+from r1kit.errors import MissingError, R1Error
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from r1kit.recipe import Recipe
 
 __all__ = ["main"]
 

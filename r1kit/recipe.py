@@ -163,7 +163,9 @@ def _check_references(recipe: Recipe) -> None:
                 f"{', '.join(earlier) or 'none'}.{nearest(config.start, earlier)}"
             )
         if not recipe.model.name and not earlier and name != "pretrain":
-            raise InputError(f"stage {name!r} has no model to start from; set model.name or put [stages.pretrain] first")
+            raise InputError(
+                f"stage {name!r} has no model to start from; set model.name or put [stages.pretrain] first"
+            )
         earlier.append(name)
 
 
@@ -205,9 +207,7 @@ def structure(cls: type, table: Mapping[str, Any], where: str, base: Any = None)
     names = [f.name for f in dataclasses.fields(cls) if f.init]
     for key in table:
         if key not in names:
-            raise InputError(
-                f"{where}: unknown key {key!r}; known keys are {', '.join(names)}.{nearest(key, names)}"
-            )
+            raise InputError(f"{where}: unknown key {key!r}; known keys are {', '.join(names)}.{nearest(key, names)}")
     defaults = {f.name: _default(f) if base is None else getattr(base, f.name) for f in dataclasses.fields(cls)}
     if missing := [n for n in names if n not in table and defaults[n] is dataclasses.MISSING]:
         raise InputError(f"{where}: {', '.join(missing)} must be set")
@@ -225,7 +225,9 @@ def _preset(cls: type, table: Mapping[str, Any], where: str) -> dict[str, Any]:
         return {}
     name = str(table["preset"])
     if name not in PRESETS[cls]:
-        raise InputError(f"{where}.preset = {name!r}: presets are {', '.join(PRESETS[cls])}.{nearest(name, PRESETS[cls])}")
+        raise InputError(
+            f"{where}.preset = {name!r}: presets are {', '.join(PRESETS[cls])}.{nearest(name, PRESETS[cls])}"
+        )
     return {f.name: getattr(PRESETS[cls][name], f.name) for f in dataclasses.fields(cls)}
 
 

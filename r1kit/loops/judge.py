@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from r1kit.evals.evaluate import evaluate
-from r1kit.evals.evaluate import EvaluationConfig
+from r1kit.evals.evaluate import EvaluationConfig, evaluate
+from r1kit.loops.transcripts import evaluation_lines
 from r1kit.records import Group, Prompt, Sampling, Score
 from r1kit.reward.rule import RewardConfig
 from r1kit.reward.verifier import Verifier
@@ -17,6 +17,10 @@ from r1kit.tasks.task import Split, Task
 from r1kit.workspace import Workspace
 
 __all__ = ["Judge", "Judged"]
+
+RECORDED_PROMPTS = 8
+"""Held-out prompts whose completions are written out at every evaluation, to read side by side."""
+RECORDED_EACH = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,7 +63,12 @@ class Judge:
                 resamples=self.config.resamples,
                 seed=self.config.seed,
             )
-            self.workspace.append("eval", [{"step": step, "split": split, "seconds": self.workspace.seconds, **metrics}])
+            self.workspace.append(
+                "eval", [{"step": step, "split": split, "seconds": self.workspace.seconds, **metrics}]
+            )
+            self.workspace.append(
+                "rollouts", evaluation_lines(step, judged.groups, judged.scores, RECORDED_PROMPTS, RECORDED_EACH)
+            )
         return found
 
     def sample(self, name: str, split: Split) -> Judged:
@@ -80,7 +89,9 @@ class Judge:
             ),
             lambda index: stream_seed(self.workspace.seed, "evaluation", name, split, mine[index]),
         )
-        judged = zip(mine, groups, self.verifier.score_groups(groups), self.verifier.diagnose_groups(groups), strict=True)
+        judged = zip(
+            mine, groups, self.verifier.score_groups(groups), self.verifier.diagnose_groups(groups), strict=True
+        )
         everyone = sorted((item for share in ranks.gather_objects(list(judged)) for item in share), key=lambda i: i[0])
         return Judged(
             groups=[item[1] for item in everyone],

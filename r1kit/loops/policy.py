@@ -101,7 +101,7 @@ def judge_parts(
     tasks: Mapping[str, Task], reward: RewardConfig, workspace: Workspace, deadline: float
 ) -> Iterator[tuple[Verifier, Mapping[str, RewardConfig]]]:
     """The verifier processes, which start while the model loads."""
-    rewards = {name: reward for name in tasks}
+    rewards = dict.fromkeys(tasks, reward)
     configs = {name: workspace.recipe.tasks[name] for name in tasks}
     with Verifier(configs, rewards, deadline_seconds=deadline) as verifier:
         yield verifier, rewards

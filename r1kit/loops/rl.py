@@ -9,14 +9,16 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
 from r1kit.cluster.ranks import Ranks
+from r1kit.evals.aha import find_aha
 from r1kit.loops.judge import Judge
 from r1kit.loops.settings import RL
+from r1kit.loops.transcripts import rollout_lines, summary
 from r1kit.maths.advantage import group_relative
 from r1kit.maths.aggregate import token_weights
 from r1kit.maths.policy_loss import from_settings
@@ -63,11 +65,12 @@ def train(
                 "tokens_per_second": sum(len(c.token_ids) for g in groups for c in g.completions) / (updated - began),
             },
         )
-        workspace.append("rollouts", transcripts(step, groups, scores, advantages, config.record_groups))
+        workspace.append("rollouts", rollout_lines(step + 1, groups, scores, advantages, config.record_groups))
     engine.load_weights(learner.weights(), version=config.steps)
     judge.evaluate(config.steps)
-    if config.final_split:
-        judge.evaluate(config.steps, config.final_split)
+    last = judge.evaluate(config.steps, config.final_split) if config.final_split else {}
+    aha = [moment for judged in last.values() for moment in find_aha(judged.groups, judged.scores)]
+    workspace.write("aha.json", aha)
 
 
 # ---- rollout -----------------------------------------------------------------------------------------------------
@@ -123,9 +126,7 @@ def _rollout(
     return groups, scores, seconds
 
 
-def _interleave(
-    ranks: Ranks, mine: list[tuple[Group, list[Score]]]
-) -> list[tuple[Group, list[Score]]]:
+def _interleave(ranks: Ranks, mine: list[tuple[Group, list[Score]]]) -> list[tuple[Group, list[Score]]]:
     """All ranks' items in the order of the prompts that were dealt out in turn."""
     shares = ranks.gather_objects(mine)
     return [share[i] for i in range(max(map(len, shares))) for share in shares if i < len(share)]
@@ -146,9 +147,7 @@ def advantages_of(scores: Sequence[Sequence[Score]], config: RL) -> list[Tensor]
     ]
 
 
-def minibatches(
-    groups: Sequence[Group], advantages: Sequence[Tensor], config: RL, seed: int
-) -> list[Batch]:
+def minibatches(groups: Sequence[Group], advantages: Sequence[Tensor], config: RL, seed: int) -> list[Batch]:
     """One rollout as ``config.minibatches`` batches of rows drawn at random; a single batch keeps its order.
 
     Advantages were taken over whole groups before; a minibatch need not keep groups together (R1 paper, section 2.1).
@@ -210,57 +209,8 @@ def _update(
 
 
 def _with_old(batch: Batch, logprobs: Sequence[Tensor]) -> Batch:
-    from dataclasses import replace
-
     return replace(batch, rows=[replace(r, old_logprobs=p) for r, p in zip(batch.rows, logprobs, strict=True)])
 
 
 def _with_reference(batch: Batch, logprobs: Sequence[Tensor]) -> Batch:
-    from dataclasses import replace
-
     return replace(batch, rows=[replace(r, reference_logprobs=p) for r, p in zip(batch.rows, logprobs, strict=True)])
-
-
-# ---- what is written down ----------------------------------------------------------------------------------------
-
-
-def summary(groups: Sequence[Group], scores: Sequence[Sequence[Score]], advantages: Sequence[Tensor]) -> dict[str, float]:
-    """Means over a rollout's completions."""
-    flat_scores = [score for group in scores for score in group]
-    completions = [completion for group in groups for completion in group.completions]
-    count = len(flat_scores)
-    names = sorted({name for score in flat_scores for name in score.parts})
-    parts = {name: sum(score.parts.get(name, 0.0) for score in flat_scores) / count for name in names}
-    return {
-        "reward": sum(score.total for score in flat_scores) / count,
-        **parts,
-        "response_tokens": sum(len(completion.token_ids) for completion in completions) / count,
-        "truncated_share": sum(completion.finish == "length" for completion in completions) / count,
-        "flat_group_share": sum(not bool(a.any()) for a in advantages) / len(advantages),
-        "ungradable_share": sum(score.status == "ungradable" for score in flat_scores) / count,
-        "timeout_share": sum(score.status == "timeout" for score in flat_scores) / count,
-    }
-
-
-def transcripts(
-    step: int, groups: Sequence[Group], scores: Sequence[Sequence[Score]], advantages: Sequence[Tensor], count: int
-) -> list[dict[str, object]]:
-    """The first ``count`` groups as lines of ``rollouts.jsonl``."""
-    return [
-        {
-            "step": step + 1,
-            "prompt_id": group.prompt.id,
-            "prompt": group.prompt.question,
-            "completion": completion.text,
-            "tokens": len(completion.token_ids),
-            "finish": completion.finish,
-            "reward": score.total,
-            "parts": score.parts,
-            "answer": score.answer,
-            "status": score.status,
-            "version": completion.version,
-            "advantage": float(advantage),
-        }
-        for group, group_scores, group_advantages in list(zip(groups, scores, advantages, strict=True))[:count]
-        for completion, score, advantage in zip(group.completions, group_scores, group_advantages, strict=True)
-    ]

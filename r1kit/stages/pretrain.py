@@ -47,7 +47,9 @@ class Config:
     def check(self, stage: str, recipe: Recipe) -> None:
         """Batch divisions, before anything loads."""
         if recipe.model.name:
-            raise InputError(f"stages.{stage} trains a fresh model, but model.name = {recipe.model.name!r} is set; drop one")
+            raise InputError(
+                f"stages.{stage} trains a fresh model, but model.name = {recipe.model.name!r} is set; drop one"
+            )
         if recipe.ranks and self.tokens_per_step % recipe.ranks:
             raise InputError(
                 f"stages.{stage}.tokens_per_step = {self.tokens_per_step} does not divide over {recipe.ranks} ranks; "

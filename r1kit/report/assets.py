@@ -49,16 +49,16 @@ thead th { font-weight: 600; border-bottom: 1px solid var(--rule); color: var(--
 tbody th { font-weight: 500; }
 td.n, th.n { text-align: right; white-space: nowrap; }
 td.note { color: var(--soft); font-size: .87rem; padding-left: .5rem; }
-tr.lead td, tr.lead th { font-weight: 650; }
+tr.lead th, tr.lead td { font-weight: 650; } tr.lead td.note { font-weight: 400; }
 td.dim { color: var(--soft); }
-figure { margin: 1.4rem 0 2rem; }
+figure { margin: .9rem 0 2rem; }
 .plot { width: 100%; }
 figcaption, .caption { color: var(--soft); font-size: .9rem; line-height: 1.5; max-width: 46rem; margin-top: .3rem; }
 figcaption b { color: var(--ink); font-weight: 600; }
 .pair2 { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 400px), 1fr)); gap: 0 1.6rem; }
 .grid { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 310px), 1fr)); gap: .4rem 1.4rem; }
-.grid figure { margin: .5rem 0 .6rem; }
-.grid figcaption { margin: 0; font-size: .84rem; line-height: 1.4; }
+.grid figure { margin: .5rem 0 1rem; display: flex; flex-direction: column; }
+.grid figcaption { order: -1; margin: 0 0 .1rem; font-size: .84rem; line-height: 1.4; }
 .warning { background: var(--warn); border-left: 3px solid var(--warn-rule); border-radius: 2px; max-width: 52rem; }
 .warning { padding: .55rem .9rem; margin: .6rem 0; }
 .sample { border: 1px solid var(--rule); border-radius: 6px; background: var(--card); overflow: hidden; }

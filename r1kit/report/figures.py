@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
-import plotly.graph_objects as go
+import plotly.graph_objects as go  # type: ignore[import-untyped]
 
 from r1kit.report.findings import Comparison, Curve, interval_of
 from r1kit.report.run_folder import Row, number
@@ -51,12 +52,18 @@ def rolling(values: Sequence[float]) -> list[float]:
 
 
 def _figure(height: int, x: str, y: str, *, shares: bool = False) -> go.Figure:
-    axis = {"gridcolor": "var(--grid)", "linecolor": "var(--rule)", "zeroline": False, "automargin": True}
+    axis = {
+        "gridcolor": "var(--grid)",
+        "linecolor": "var(--rule)",
+        "zeroline": False,
+        "automargin": True,
+        "exponentformat": "e",
+    }
     figure = go.Figure()
     figure.update_layout(
         template="none",
         height=height,
-        margin={"l": 46, "r": 14, "t": 34, "b": 40},
+        margin={"l": 46, "r": 14, "t": 30, "b": 40},
         paper_bgcolor="rgba(0,0,0,0)",
         plot_bgcolor="rgba(0,0,0,0)",
         font={"color": "var(--soft)", "size": 13, "family": "system-ui, -apple-system, 'Segoe UI', sans-serif"},
@@ -113,8 +120,10 @@ def accuracy_over_steps(curves: Sequence[Curve], judged: Iterable[Curve] = ()) -
     return figure
 
 
-def length_over_steps(metrics: Sequence[Row], curves: Sequence[Curve]) -> go.Figure:
-    """The paper's figure 3: mean response length in training, with the evaluations' as points."""
+def length_over_steps(metrics: Sequence[Row], curves: Sequence[Curve]) -> go.Figure | None:
+    """The paper's figure 3: mean response length in training, with the evaluations as points; None under two."""
+    if max([len(series(rows, "response_tokens")[0]) for rows in (metrics, *(curve.rows for curve in curves))]) < 2:
+        return None
     figure = _figure(380, "RL step", "tokens in a response")
     xs, ys = series(metrics, "response_tokens")
     if len(xs) >= 30:
@@ -165,7 +174,7 @@ def accuracy_by_tries(comparison: Comparison, names: tuple[str, str]) -> go.Figu
         keys = sorted((str(key) for key in cells if isinstance(cells[key], Mapping)), key=_leading)
         if keys:
             accuracy = [_five(number(cells[key], "accuracy")) for key in keys]
-            counts = [f"n={int(number(cells[key], 'n') or 0)}" for key in keys]
+            counts = [f"n={int(number(cells[key], 'n') or number(cells[key], 'count') or 0)}" for key in keys]
             hover = "%{x} attempts: %{y:.3f}, %{customdata}<extra>" + name + "</extra>"
             bars = {"x": keys, "y": accuracy, "customdata": counts, "hovertemplate": hover, "name": name}
             figure.add_bar(marker={"color": hue}, **bars)
@@ -173,8 +182,8 @@ def accuracy_by_tries(comparison: Comparison, names: tuple[str, str]) -> go.Figu
 
 
 def _leading(key: str) -> float:
-    """Order of ``"3"`` or ``"9+"`` among keys."""
-    digits = key.strip().rstrip("+")
+    """Order of ``"3"``, ``"2-3"`` or ``"9+"`` among keys."""
+    digits = key.strip().rstrip("+").partition("-")[0]
     return float(digits) if digits.isdigit() else float("inf")
 
 
@@ -211,7 +220,8 @@ def small(rows: Sequence[Row], keys: Mapping[str, str], *, shares: bool = False)
             figure.add_scatter(x=xs, y=ys, mode="lines", **raw)
             ys = rolling(ys)
         figure.add_scatter(x=xs, y=ys, mode="lines", **_line(name, hue, width=1.9))
-    figure.update_layout(showlegend=len(drawn) > 1)
+    legend = len(drawn) > 1
+    figure.update_layout(showlegend=legend, margin={"t": 30 if legend else 10})
     return figure if drawn else None
 
 
@@ -230,13 +240,15 @@ def time_split(rows: Sequence[Row]) -> go.Figure | None:
 
 
 def loss_over_steps(rows: Sequence[Row]) -> go.Figure | None:
-    """Pretraining loss over tokens where they were logged, else over steps; the y axis does not start at 0."""
-    by_tokens = any(number(row, "tokens") for row in rows[-1:])
+    """Pretraining loss over tokens where their sum was logged, else over steps; the y axis does not start at 0."""
+    tokens = [number(row, "tokens") or 0.0 for row in rows]
+    by_tokens = len(tokens) > 1 and all(later > earlier for earlier, later in pairwise(tokens))  # cumulative
     figure = _figure(300, "tokens" if by_tokens else "step", "loss, nats a token")
     xs, ys = series(rows, "loss", "tokens" if by_tokens else "step")
     if len(xs) < 2:
         return None
     figure.update_yaxes(rangemode="normal")
+    figure.update_xaxes(exponentformat="SI")
     if len(xs) >= 30:
         figure.add_scatter(x=xs, y=ys, mode="lines", **_line("each step", "var(--before)", width=1, opacity=0.55))
         figure.add_scatter(x=xs, y=rolling(ys), mode="lines", **_line("running mean", AFTER))

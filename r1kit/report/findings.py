@@ -229,22 +229,35 @@ _BEHAVIOUR = (
     ("language_consistency", "language consistency", "control words in the prompt's language"),
     ("mixed_share", "mixed languages", "responses that mix languages"),
     ("truncated_share", "truncated", "responses cut at the longest length"),
+    ("failed_share", "not judged", "the verifier failed or passed its deadline"),
 )
+_COUNTS = ("tries", "distinct_tries", "rechecks")
+"""Diagnostics that are counts, not shares."""
 _DIAGNOSTICS = {
     "tries": "attempts in a response",
     "distinct_tries": "attempts that differ",
     "arithmetic_right": "calculations in the chain that are right",
     "valid_numbers": "answers that use the numbers as the task demands",
-    "claims_hit": "chains that claim to have found it",
-    "right_when_claimed": "of those, the right ones",
+    "claims_hit": "chains that claim a hit",
+    "right_when_claimed": "right, when the chain claims a hit",
+    "right_when_claims": "right, when the chain claims a hit",
+    "false_hit": "wrong, when the chain claims a hit",
+    "rechecks": "re-computations in a response",
+    "answer_right": "right answers, in whatever form",
 }
+
+
+def _difference(value: float) -> str:
+    """``+.791``, ``−.130``; ``0`` where three digits show none."""
+    shown = share(abs(value))
+    return "0" if shown == ".000" else f"{'+' if value > 0 else '−'}{shown}"
 
 
 def _share_row(name: str, note: str, rows: tuple[Row, Row], key: str, ends: str = "") -> TableRow | None:
     old, new = (number(row, key) for row in rows)
     if old is None and new is None:
         return None
-    change = "" if old is None or new is None else f"{'+' if new >= old else '−'}{share(abs(new - old))}"
+    change = "" if old is None or new is None else _difference(new - old)
     cells = [share(number(row, key)) + (bracket(row, ends) if ends else "") for row in rows]
     return TableRow(name=name, before=cells[0], after=cells[1], change=change, note=note)
 
@@ -264,7 +277,7 @@ def _diagnostic_rows(before: Row, after: Row) -> list[TableRow | None]:
     for key in dict.fromkeys([*sides[0], *sides[1]]):
         name, note = str(key).replace("_", " "), _DIAGNOSTICS.get(key, "")
         values = [number(side, key) for side in sides]
-        if "tries" in str(key) or any(value is not None and not 0 <= value <= 1 for value in values):
+        if key in _COUNTS or any(value is not None and not 0 <= value <= 1 for value in values):
             rows.append(_size_row(name, note, values[0], values[1]))
         else:
             rows.append(_share_row(name, note, sides, key))
@@ -282,7 +295,8 @@ def table(comparison: Comparison) -> list[TableRow]:
     lengths = [number(row, "response_tokens") for row in rows]
     found.append(_size_row("response length", "tokens", lengths[0], lengths[1]))
     found += [_share_row(name, note, rows, key) for key, name, note in _BEHAVIOUR]
-    return [row for row in found + _diagnostic_rows(before, after) if row is not None]
+    held = [row for row in found + _diagnostic_rows(before, after) if row is not None]
+    return [row for row in held if (row.name, row.before, row.after) != ("not judged", ".000", ".000")]
 
 
 def is_right(sample: Row) -> bool | None:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from typing import Any
 
-import plotly.graph_objects as go
+import plotly.graph_objects as go  # type: ignore[import-untyped]
 
 from r1kit.report.findings import TableRow, is_right, share, short
 from r1kit.report.run_folder import Row, number
@@ -85,7 +85,7 @@ def cell(value: Any) -> str:
     """A JSON value as a person reads it (not escaped): shares as .12, lists and tables on one line."""
     if isinstance(value, bool) or value is None:
         return {True: "yes", False: "no", None: "–"}[value]
-    if isinstance(value, float) and 0 <= value < 1:
+    if isinstance(value, float) and 0.001 <= value < 1:
         return share(value)
     if isinstance(value, (int, float)):
         return short(float(value)) if isinstance(value, float) else f"{value:,}" if abs(value) >= 10000 else str(value)
@@ -181,9 +181,13 @@ def sample(before: Row, after: Row, names: tuple[str, str], words: Sequence[str]
 
 
 def aha(row: Row, words: Sequence[str]) -> str:
-    """One candidate: its prompt, why it was picked, and the completion."""
+    """One candidate: its prompt, why it was picked, and the completion or the excerpt around its turn."""
+    prompt = row.get("prompt") or row.get("question") or ""
+    completion = row.get("completion")
+    text = completion if isinstance(completion, str) else row.get("excerpt") or ""
+    turns = f"{cell(row['turns'])} turns, the last at '{cell(row.get('word'))}'" if "turns" in row else ""
     return (
-        f'<div class="sample"><div class="prompt"><span class="text">{escape(str(row.get("prompt", "")))}</span>'
-        f'{paragraph(str(row.get("why", "")), "caption")}</div><div class="side">'
-        f'<div class="text">{_marked(str(row.get("completion", "")), words)}</div></div></div>'
+        f'<div class="sample"><div class="prompt"><span class="text">{escape(str(prompt))}</span>'
+        f'{paragraph(str(row.get("why") or turns), "caption")}</div><div class="side">'
+        f'<div class="text">{_marked(str(text), words)}</div></div></div>'
     )

@@ -12,7 +12,7 @@ import os
 from html import escape
 from pathlib import Path
 
-from plotly.offline import get_plotlyjs
+from plotly.offline import get_plotlyjs  # type: ignore[import-untyped]
 
 from r1kit.report.assets import SCRIPT, STYLE
 from r1kit.report.findings import verdict

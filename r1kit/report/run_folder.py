@@ -45,6 +45,11 @@ _TITLES = {
 }
 
 
+_EVAL_NAMES = {"format_rate": "format", "accuracy_under_budget": "budgets", "accuracy_by_tries": "by_tries"}
+_METRIC_NAMES = {"clipped": "clip_share", "language": "language_consistency"}
+"""Names in the logs to the names used here; either is read."""
+
+
 def stage_title(name: str) -> str:
     """What a person calls the stage: ``r1_zero`` is R1-Zero."""
     return _TITLES.get(name, name.replace("_", " ").capitalize())
@@ -85,12 +90,12 @@ def _read_object(path: Path) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def _last_wins(rows: Iterator[dict[str, Any]], keys: Sequence[str]) -> list[Row]:
-    """Rows with a step, one for each value of the keys, in order of step: a resumed run may repeat a step."""
+def _last_wins(rows: Iterator[dict[str, Any]], keys: Sequence[str], names: Mapping[str, str]) -> list[Row]:
+    """Rows with a step, renamed, one for each value of the keys, in order of step: a log may repeat a step."""
     kept: dict[Hashable, Row] = {}
     for row in rows:
         if number(row, "step") is not None:
-            kept[tuple(str(row.get(key)) for key in keys)] = row
+            kept[tuple(str(row.get(key)) for key in keys)] = {names.get(key, key): row[key] for key in row}
     return sorted(kept.values(), key=lambda row: float(row["step"]))
 
 
@@ -118,21 +123,22 @@ class StageFolder:
     @cached_property
     def metrics(self) -> list[Row]:
         """``metrics.jsonl``, one row a step."""
-        return _last_wins(read_lines(self.path / "metrics.jsonl"), ["step"])
+        return _last_wins(read_lines(self.path / "metrics.jsonl"), ["step"], _METRIC_NAMES)
 
     @cached_property
     def evals(self) -> list[Row]:
         """``eval.jsonl``, one row for each step, task, split and k."""
-        return _last_wins(read_lines(self.path / "eval.jsonl"), ["step", "task", "split", "k"])
+        return _last_wins(read_lines(self.path / "eval.jsonl"), ["step", "task", "split", "k"], _EVAL_NAMES)
 
     @cached_property
-    def gate(self) -> dict[str, Any]:
-        """``gate.json``: the base gate; empty if there is none."""
-        return _read_object(self.path / "gate.json")
+    def gates(self) -> list[Row]:
+        """``gate.json``: the base gate of each task; empty if there is none."""
+        found = _read_json(self.path / "gate.json")
+        return [gate for gate in (found if isinstance(found, list) else [found]) if isinstance(gate, dict)]
 
     @cached_property
     def aha(self) -> list[Row]:
-        """``aha.json``: candidates ``{prompt, completion, why}``."""
+        """``aha.json``: candidates, each a prompt, a completion or an excerpt of it, and why it was picked."""
         found = _read_json(self.path / "aha.json")
         return [row for row in found if isinstance(row, dict)] if isinstance(found, list) else []
 

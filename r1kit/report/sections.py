@@ -32,22 +32,27 @@ PANELS: Sequence[tuple[str, str, Mapping[str, str], bool]] = (
     ("Entropy", "of the policy, nats a token; near 0 it explores no more", {"entropy": "entropy"}, False),
     ("KL to the reference", "k3 estimate, nats a token", {"kl": "KL"}, False),
     ("Clip share", "tokens whose ratio was clipped", {"clip_share": "clip share"}, False),
-    ("Flat groups", "all answers equally good or bad: no gradient", {"flat_group_share": "flat"}, True),
+    ("Flat groups", "all answers equally good or bad: no gradient", {"flat_group_share": "flat groups"}, True),
     (
         "Cut, ungradable, timed out",
         "shares of the samples",
         {"truncated_share": "cut", "ungradable_share": "ungradable", "timeout_share": "timed out"},
         False,
     ),
-    ("Sampler–learner gap", "between the two log-probs of a token, nats", {"sampler_gap": "gap"}, False),
-    ("Largest ratio", "of new to old probability of a token", {"ratio_max": "ratio"}, False),
-    ("Gradient norm", "before clipping", {"grad_norm": "norm"}, False),
+    (
+        "Sampler–learner gap",
+        "between the two log-probs of a token, nats",
+        {"sampler_gap": "sampler–learner gap"},
+        False,
+    ),
+    ("Largest ratio", "of new to old probability of a token", {"ratio_max": "largest ratio"}, False),
+    ("Gradient norm", "before clipping", {"grad_norm": "gradient norm"}, False),
     ("Loss", "its value says little in RL; its jumps do", {"loss": "loss"}, False),
-    ("Learning rate", "", {"lr": "lr"}, False),
+    ("Learning rate", "", {"lr": "learning rate"}, False),
     ("Tokens per second", "sampled and learned, the whole step", {"tokens_per_second": "tokens/s"}, False),
 )
 TIMES = ("sample_seconds", "score_seconds", "update_seconds")
-ELSEWHERE = {"step", "seconds", "response_tokens", "tokens", *TIMES}
+ELSEWHERE = {"step", "seconds", "response_tokens", "tokens", "ratio", *TIMES}
 SHOWN_PAIRS, FOLDED_PAIRS = 5, 15
 
 
@@ -134,7 +139,8 @@ def _accuracy(stage: StageFolder) -> str:
     text = (
         f"Mean accuracy of k samples (avg@k) and accuracy of their majority answer (cons@k){where}, with 95% "
         f"intervals. {' '.join(said)}{points} Step 0 is the model before RL. The paper's figure 2 is this for "
-        "DeepSeek-R1-Zero on AIME 2024: the mean of 16 samples climbs from 15.6% to 71.0% (77.9% in the Nature version), 86.7% by majority."
+        "DeepSeek-R1-Zero on AIME 2024: the mean of 16 samples climbs from 15.6% to 71.0% (77.9% in the "
+        "Nature version), 86.7% by majority."
     )
     return html.figure(figure, html.caption("Accuracy during reinforcement learning.", text))
 
@@ -142,8 +148,6 @@ def _accuracy(stage: StageFolder) -> str:
 def _length(stage: StageFolder) -> str:
     drawn = main_curves(stage)
     figure = figures.length_over_steps(stage.metrics, drawn)
-    if not figure.data:
-        return ""
     text = (
         "Mean tokens in a response on the training problems, and in the evaluations. Nothing rewards length. The "
         "paper's figure 3 is this for DeepSeek-R1-Zero: from hundreds to thousands of tokens over some 8,000 steps, "
@@ -154,8 +158,8 @@ def _length(stage: StageFolder) -> str:
 
 def _budget(found: Sequence[Comparison], names: tuple[str, str]) -> str:
     text = (
-        "The same responses, each cut at so many tokens. If the curve keeps rising, longer chains pay for their "
-        "length; if it is flat, they are padding. The paper has no such figure."
+        "A response counts if it is right and at most so many tokens long. Where the curve still rises, longer chains "
+        "pay for their length; where it is flat, they are padding. The paper has no such figure."
     )
     return html.figure(figures.accuracy_by_budget(found, names), html.caption("Accuracy under a token budget.", text))
 
@@ -165,8 +169,9 @@ def _behaviour(found: Sequence[Comparison], names: tuple[str, str]) -> str:
     for comparison in found:
         of = f" ({comparison.curve.task})" if len(found) > 1 else ""
         tries = (
-            "Accuracy of the responses that make so many attempts. A model that stops once it has found one stays "
-            "high; hover for the number of responses behind a bar. The paper has no such figure."
+            "Accuracy (in whatever form) of the responses that make so many attempts. A model that "
+            "stops once it has found one stays high; hover for the number of responses behind a bar. The paper has no "
+            "such figure."
         )
         words = (
             "How often each reflective word appears in a response. The paper (appendix C of the Nature version) counts "
@@ -228,17 +233,18 @@ def _health(stage: StageFolder) -> str:
     panels.append(
         html.figure(figures.time_split(rows), html.caption("Seconds of a step:", "sampling, scoring, updating"))
     )
-    flat = _unchanged(rows, sorted(known - {"step", "seconds"}))
+    flat = _unchanged(rows)
     said = f"Unchanged at every step: {flat}." if flat else ""
     intro = "Pale lines are single steps, strong ones their running mean; the x axis is the RL step."
     return html.paragraph(intro) + f'<div class="grid">{"".join(panels)}</div>' + html.paragraph(said, "caption")
 
 
-def _unchanged(rows: Sequence[Row], keys: Sequence[str]) -> str:
-    """``KL 0, clip share 0``: fields that never move and so have no panel."""
-    held = {key: {number(row, key) for row in rows} for key in keys}
-    flat = {key: values for key, values in held.items() if len(values) == 1 and None not in values}
-    return ", ".join(f"{key.replace('_', ' ')} {html.cell(values.pop())}" for key, values in flat.items())
+def _unchanged(rows: Sequence[Row]) -> str:
+    """``KL 0, clip share 0``: fields that never move and so have no line."""
+    names = {key: name for _, _, keys, _ in PANELS for key, name in keys.items()}
+    held = {name: {number(row, key) for row in rows} for key, name in names.items()}
+    flat = {name: values for name, values in held.items() if len(values) == 1 and None not in values}
+    return ", ".join(f"{name} {html.cell(values.pop())}" for name, values in flat.items())
 
 
 def _pretraining(run: RunFolder) -> str:
@@ -247,34 +253,40 @@ def _pretraining(run: RunFolder) -> str:
         if stage.name == "pretrain":
             text = "Next-token loss on documents that are never repeated. The paper starts from DeepSeek-V3-Base."
             parts.append(html.figure(figures.loss_over_steps(stage.metrics), html.caption("Pretraining loss.", text)))
-        parts.append(_gate(stage))
+        parts += [_gate(gate) for gate in stage.gates]
     return "".join(parts)
 
 
-def _gate(stage: StageFolder) -> str:
-    """The base gate: warnings first, then whatever tables and values it holds."""
-    gate = stage.gate
-    if not gate:
-        return ""
-    warnings = gate.get("warnings")
-    listed = warnings if isinstance(warnings, list) else []
-    parts = ["<h3>The base gate</h3>"]
-    parts += [f'<div class="warning">{html.escape(str(warning))}</div>' for warning in listed]
-    if not listed:
-        parts.append(html.paragraph("No warning: this base is strong enough to start RL."))
-    values = {key: gate[key] for key in gate if key not in ("warnings",) and not _is_table(gate[key])}
-    parts.append(html.definitions(values))
-    for key in gate:
-        if _is_table(gate[key]):
-            parts.append(
-                (f"<h3>{html.escape(str(key).replace('_', ' '))}</h3>" if key != "table" else "")
-                + html.records(gate[key])
-            )
+def _gate(gate: Row) -> str:
+    """The base gate of one task: warnings first, then whatever values and tables it holds."""
+    listed = gate.get("warnings")
+    warnings = listed if isinstance(listed, list) else []
+    of = f": {gate['task']}" if "task" in gate else ""
+    parts = [f"<h3>The base gate{html.escape(of)}</h3>"]
+    parts += [f'<div class="warning">{html.escape(str(warning))}</div>' for warning in warnings]
+    if not warnings:
+        parts.append(html.paragraph("No warning: nothing measured here speaks against starting RL."))
+    rest = {str(key): gate[key] for key in gate if key not in ("warnings", "task", "passed")}
+    tables = {key: rows for key in rest if (rows := _rows_of(key, rest[key]))}
+    values = {key: rest[key] for key in rest if key not in tables}
+    nested = {key: item for found in values.values() if isinstance(found, Mapping) for key, item in found.items()}
+    parts.append(
+        html.definitions({key: values[key] for key in values if not isinstance(values[key], Mapping)} | nested)
+    )
+    for key, rows in tables.items():
+        heading = "" if key == "table" else f"<h3>{html.escape(key.replace('_', ' ').capitalize())}</h3>"
+        parts.append(heading + html.records(rows))
     return "".join(parts)
 
 
-def _is_table(value: object) -> bool:
-    return isinstance(value, list) and any(isinstance(item, dict) for item in value)
+def _rows_of(name: str, value: object) -> list[Mapping[str, object]]:
+    """A list of objects as it is, an object of objects with its keys as first column; nothing for anything else."""
+    if isinstance(value, list):
+        return [item for item in value if isinstance(item, Mapping)]
+    if isinstance(value, Mapping) and value and all(isinstance(item, Mapping) for item in value.values()):
+        column = name.removeprefix("by_").removeprefix("accuracy_by_")
+        return [{column: key, **item} for key, item in value.items()]
+    return []
 
 
 def _lineage(run: RunFolder) -> str:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from rich.console import Console, Group
@@ -36,6 +37,7 @@ __all__ = ["print_status", "print_summary"]
 QUIET_SECONDS = 120
 """A stage whose logs have not moved for so long is called stopped, not running."""
 WIDEST = 100
+_ASCII = str.maketrans({"→": "->", "×": "x", "−": "-", "–": "-", "…": "...", "\u2019": "'"})
 
 
 def print_summary(path: Path, console: Console) -> None:
@@ -45,7 +47,11 @@ def print_summary(path: Path, console: Console) -> None:
         InputError: the path is no run folder.
     """
     run = RunFolder(path)
-    width = min(console.width, WIDEST)
+    with _printable(console):
+        _summary(run, console, min(console.width, WIDEST))
+
+
+def _summary(run: RunFolder, console: Console, width: int) -> None:
     console.print(Text(verdict(run), "bold"), width=width)
     stage = run.headline
     if stage is not None:
@@ -64,6 +70,18 @@ def print_summary(path: Path, console: Console) -> None:
     report = run.path / "report.html"
     if report.is_file():
         console.print(f"\nThe whole report: {report}", soft_wrap=True, markup=False, highlight=False)
+
+
+@contextmanager
+def _printable(console: Console) -> Iterator[None]:
+    """On a console that is not UTF-8, what it cannot print becomes its nearest ASCII, or a question mark."""
+    if not _plain(console):
+        yield
+        return
+    with console.capture() as capture:
+        yield
+    text = capture.get().translate(_ASCII)
+    console.file.write(text.encode(console.encoding, errors="replace").decode(console.encoding))
 
 
 def _plain(console: Console) -> bool:
@@ -162,7 +180,11 @@ def print_status(path: Path, console: Console, now: float | None = None) -> None
         InputError: the path is no run folder.
     """
     run = RunFolder(path)
-    clock = time.time() if now is None else now
+    with _printable(console):
+        _status(run, console, time.time() if now is None else now)
+
+
+def _status(run: RunFolder, console: Console, clock: float) -> None:
     seed = run.manifest.get("seed")
     console.print(
         Text(f"{run.path}: recipe {run.recipe_name}" + (f", seed {seed}" if seed is not None else ""), "bold")
@@ -171,11 +193,13 @@ def print_status(path: Path, console: Console, now: float | None = None) -> None
     for name, justify in (("stage", "left"), ("state", "left"), ("time", "right"), ("result", "left")):
         shown.add_column(name, justify="right" if justify == "right" else "left", overflow="fold")
     notes = []
+    waiting = False
     for name in run.planned:
         stage = run.stage(name)
-        state, style = _state(run, stage, clock)
+        state, style = ("waiting", "dim") if waiting else _state(run, stage, clock)
+        waiting = waiting or stage is None or not stage.done
         seconds = stage.seconds if stage else None
-        time_spent = "" if seconds is None else duration(seconds)
+        time_spent = "" if seconds is None or state == "waiting" else duration(seconds)
         shown.add_row(name, Text(state, style), time_spent, Text(_headline(stage)))
         if stage is not None and stage.set_aside:
             kept = ", ".join(stage.set_aside)

@@ -1,0 +1,90 @@
+from __future__ import annotations
+
+import io
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from rich.console import Console
+
+from r1kit.report.page import write_report
+from r1kit.report.terminal import print_status, print_summary
+
+WriteRun = Callable[..., Path]
+
+
+def piped(show: Callable[[Console], None], encoding: str = "utf-8") -> str:
+    """What a pipe of 80 columns gets."""
+    raw = io.BytesIO()
+    stream = io.TextIOWrapper(raw, encoding=encoding, errors="strict")
+    show(Console(file=stream, width=80))
+    stream.flush()
+    return raw.getvalue().decode(encoding)
+
+
+def test_the_summary_of_a_finished_run(write_run: WriteRun, tmp_path: Path) -> None:
+    path = write_run(tmp_path / "run")
+    report = write_report(path)
+    text = piped(lambda console: print_summary(path, console))
+    assert "\x1b" not in text
+    assert all(len(line) <= 80 for line in text.splitlines() if str(report) not in line)
+    assert "avg@16                 .111 [.09, .13]  .902 [.88, .92]   +.791" in text
+    assert "response length                     31               67   ×2.16" in text
+    assert "Accuracy on countdown" in text
+    assert "Tokens in a response" in text
+    assert "use 11 8 1 make 64" in text
+    assert "base: wrong, 19 tokens" in text
+    assert "R1-Zero: right, 71 tokens" in text
+    assert text.rstrip().endswith(str(report))
+
+
+def test_the_summary_of_a_run_that_has_barely_begun(tmp_path: Path) -> None:
+    (tmp_path / "recipe.toml").write_text("[stages.pretrain]\nsteps = 10\n")
+    assert "Nothing has run yet." in piped(lambda console: print_summary(tmp_path, console))
+
+
+def test_a_completion_cannot_steer_the_terminal(write_run: WriteRun, tmp_path: Path) -> None:
+    path = write_run(tmp_path / "run")
+    log = path / "02_r1_zero" / "rollouts.jsonl"
+    lines = [json.loads(line) for line in log.read_text().splitlines()]
+    rows = [line | {"completion": "\x1b[2J[bold red]\r\x07" + line["completion"]} for line in lines]
+    log.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    text = piped(lambda console: print_summary(path, console))
+    assert not set(text) & {"\x1b", "\r", "\x07"}
+    assert "[bold red]" in text  # shown, not obeyed
+
+
+def test_a_pipe_that_takes_ascii_only_gets_ascii(write_run: WriteRun, tmp_path: Path) -> None:
+    path = write_run(tmp_path / "run")
+    text = piped(lambda console: print_summary(path, console), encoding="ascii")
+    assert "majority .47 -> .97" in " ".join(text.split())
+    assert "* avg@16" in text
+    assert "avg@16 .111 -> .902" in piped(lambda console: print_status(path, console), encoding="ascii")
+
+
+def test_the_status_of_a_run_that_is_running_stopped_or_done(write_run: WriteRun, tmp_path: Path) -> None:
+    path = write_run(tmp_path / "run", steps=40, done=False)
+    log = path / "02_r1_zero" / "metrics.jsonl"
+    changed = log.stat().st_mtime
+    for file in (path / "02_r1_zero").iterdir():
+        os.utime(file, (changed, changed))
+    live = piped(lambda console: print_status(path, console, now=changed + 5))
+    assert "pretrain  done                     3 min 51 s" in live
+    assert "r1_zero   running, step 40 of 110        83 s  avg@16 .111 → .774" in live
+    assert "\x1b" not in live
+    quiet = piped(lambda console: print_status(path, console, now=changed + 600))
+    assert "stopped at step 40 of 110" in quiet
+    (path / "02_r1_zero.before-1").mkdir()
+    done = piped(lambda console: print_status(write_run(path), console))
+    assert "avg@16 .111 → .902" in done
+    assert "kept in 02_r1_zero.before-1" in " ".join(done.split())
+
+
+def test_stages_after_an_unfinished_one_wait(tmp_path: Path) -> None:
+    (tmp_path / "recipe.toml").write_text('name = "x"\n[stages.pretrain]\nsteps = 10\n[stages.r1_zero]\nsteps = 5\n')
+    (tmp_path / "01_pretrain").mkdir()
+    (tmp_path / "01_pretrain" / "metrics.jsonl").write_text('{"step": 4, "loss": 2.5, "seconds": 3.0}\n')
+    text = piped(lambda console: print_status(tmp_path, console))
+    assert "pretrain  running, step 4 of 10" in text
+    assert "r1_zero   waiting" in text

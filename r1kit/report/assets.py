@@ -67,6 +67,7 @@ figcaption b { color: var(--ink); font-weight: 600; }
 .sides { display: grid; grid-template-columns: 1fr 1fr; }
 .side { padding: .75rem 1rem 1rem; min-width: 0; }
 .side + .side { border-left: 1px solid var(--rule); }
+.side .side { padding: .6rem 0 0; }
 .side h4 { margin: 0 0 .45rem; font-size: .9rem; font-weight: 600; }
 .side h4 { display: flex; flex-wrap: wrap; gap: .1rem .7rem; align-items: baseline; }
 .side h4 span { font-weight: 400; color: var(--soft); font-size: .84rem; }
@@ -77,7 +78,7 @@ figcaption b { color: var(--ink); font-weight: 600; }
 b.right { color: var(--right); } b.wrong { color: var(--wrong); } b.unknown { color: var(--soft); }
 pre { background: var(--code); padding: .9rem 1.1rem; border-radius: 5px; overflow-x: auto; margin: .5rem 0; }
 details { margin: .7rem 0; } summary { cursor: pointer; }
-dl { display: grid; grid-template-columns: max-content 1fr; gap: .18rem 1.2rem; margin: .5rem 0 1rem; }
+dl { display: grid; grid-template-columns: minmax(9rem, max-content) 1fr; gap: .18rem 1.2rem; margin: .5rem 0 1rem; }
 dl { font-size: .93rem; }
 dt { color: var(--soft); } dd { margin: 0; overflow-wrap: anywhere; font-variant-numeric: tabular-nums; }
 svg.lineage { display: block; min-width: 0; }

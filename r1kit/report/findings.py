@@ -339,12 +339,13 @@ def pairs(stage: StageFolder) -> list[Pair]:
 
 
 def _at_the_end(held: list[Row], sample: Row, *, earlier: bool) -> list[Row]:
-    """The samples of the earliest (or latest) step seen so far, at most eight."""
+    """The first sample of each prompt of the earliest (or latest) step seen so far, at most eight."""
     if not held:
         return [sample]
     step, found = float(held[0]["step"]), float(sample["step"])
     if step == found:
-        return [*held, sample] if len(held) < 8 else held
+        fresh = _prompt_key(sample) not in [_prompt_key(other) for other in held]
+        return [*held, sample] if fresh and len(held) < 8 else held
     return [sample] if (found < step) == earlier else held
 
 

@@ -18,7 +18,7 @@ from r1kit.report.findings import (
     table,
 )
 from r1kit.report.lineage import lineage_svg, nodes
-from r1kit.report.run_folder import Row, RunFolder, StageFolder, number, stage_title
+from r1kit.report.run_folder import Row, RunFolder, StageFolder, number
 
 __all__ = ["build"]
 
@@ -61,7 +61,7 @@ def build(run: RunFolder) -> list[tuple[str, str, str]]:
     stage = run.headline
     found: list[tuple[str, str, str]] = []
     learned = [stage] if stage else []
-    learned += [other for other in run.stages if other is not stage and (other.is_rl or other.evals)]
+    learned += [other for other in run.stages if other is not stage and (other.is_rl or compare(other))]
     for item in learned:
         suffix = "" if item is stage else f"-{item.name}"
         title = "" if len(learned) == 1 else f"{item.title}: "
@@ -290,19 +290,10 @@ def _rows_of(name: str, value: object) -> list[Mapping[str, object]]:
 
 
 def _lineage(run: RunFolder) -> str:
-    found = nodes(run)
-    rows = []
-    for name in run.planned:
-        stage = run.stage(name)
-        state = "waiting" if stage is None else "done" if stage.done else progress(run, stage)
-        seconds = stage.seconds if stage else None
-        rows.append({"stage": stage_title(name), "state": state, "time": "–" if seconds is None else duration(seconds)})
-    if not rows:
-        return ""
+    drawn = lineage_svg(nodes(run))
     total = sum(stage.seconds or 0.0 for stage in run.stages)
-    text = f"Which stage fed which, and what each left. {duration(total)} of training in all, evaluations not counted."
-    table_html = html.records(rows) if len(rows) > 1 else ""
-    return f"<figure>{lineage_svg(found)}<figcaption>{html.escape(text)}</figcaption></figure>{table_html}"
+    text = f"Which stage fed which, what each left and how long it took; {duration(total)} in all."
+    return f"<figure>{drawn}<figcaption>{html.escape(text)}</figcaption></figure>" if drawn else ""
 
 
 def _settings(run: RunFolder) -> str:

@@ -118,7 +118,7 @@ def test_pairs_are_the_first_samples_of_prompts_at_both_ends(write_run: WriteRun
 
 
 def test_without_a_shared_prompt_the_ends_stand_side_by_side(tmp_path: Path) -> None:
-    rows = [{"step": step, "prompt_id": f"p{step}-{i}", "completion": "x"} for step in (1, 2, 3) for i in range(2)]
+    rows = [{"step": step, "prompt_id": f"p{step}-{i}", "completion": "x"} for step in (1, 2, 3) for i in (0, 0, 1)]
     (tmp_path / "rollouts.jsonl").write_text("\n".join(map(json.dumps, rows)))
     found = pairs(StageFolder(tmp_path, "r1_zero"))
     ids = [(pair.before["prompt_id"], pair.after["prompt_id"]) for pair in found]

@@ -16,10 +16,13 @@ from torch import Tensor, nn
 
 from r1kit.errors import InputError
 from r1kit.model.decoder import Decoder
+from r1kit.model.folder import replacing
 from r1kit.model.hub import (
+    first_line,
     load_hub,
     load_hub_names,
-    replacing,
+    open_tokenizer,
+    read_config,
     save_hub,
     to_hub_names,
     unsupported,
@@ -139,12 +142,9 @@ def select_rows(cache: DynamicCache, rows: Tensor) -> DynamicCache:
 
 def load_model(folder: Path, dtype: torch.dtype = torch.float32) -> tuple[Decoder | HubModel, PreTrainedTokenizerBase]:
     """The model in ``dtype`` on the CPU and its tokenizer: the decoder where it computes the same, else HubModel."""
-    from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
+    from transformers import AutoModelForCausalLM
 
-    try:
-        config = AutoConfig.from_pretrained(folder)
-    except (ValueError, KeyError, OSError) as error:
-        raise InputError(f"transformers cannot read {folder}/config.json: {_first_line(error)}") from error
+    config = read_config(folder)
     if not unsupported(config):
         return load_hub(folder, dtype)
     if config.to_dict().get("quantization_config"):
@@ -154,11 +154,11 @@ def load_model(folder: Path, dtype: torch.dtype = torch.float32) -> tuple[Decode
             folder, dtype=dtype, use_safetensors=True, output_loading_info=True
         )
     except (ValueError, RuntimeError, OSError) as error:
-        raise InputError(f"transformers cannot load {folder}: {_first_line(error)}") from error
+        raise InputError(f"transformers cannot load {folder}: {first_line(error)}") from error
     model, loading = loaded
     if missing := sorted(loading["missing_keys"]):
         raise InputError(f"{folder} is no language model that can write: weight {missing[0]!r} is missing")
-    return HubModel(model), AutoTokenizer.from_pretrained(folder)
+    return HubModel(model), open_tokenizer(folder)
 
 
 def model_weights(model: Decoder | HubModel) -> dict[str, Tensor]:
@@ -226,7 +226,3 @@ def _refuse_other_logits(model: HubModel) -> None:
     tolerance = 1e-4 if model.head.dtype == torch.float32 else 5e-2
     if (given - wanted).abs().max() > tolerance * wanted.abs().max():
         raise InputError(f"{model.config.family} does more to its logits than a linear head, which is not supported")
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]

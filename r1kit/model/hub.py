@@ -6,10 +6,7 @@ Axes as in ``decoder.py``. Only what the decoder computes exactly is taken; ``un
 from __future__ import annotations
 
 import json
-import os
-import shutil
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,17 +17,20 @@ from torch import Tensor
 
 from r1kit.errors import InputError
 from r1kit.model.decoder import Block, Decoder, DecoderConfig
+from r1kit.model.folder import replacing
 
 if TYPE_CHECKING:
     from transformers import PretrainedConfig, PreTrainedTokenizerBase
 
 __all__ = [
     "config_from_hub",
+    "first_line",
     "hub_config",
     "load_hub",
     "load_hub_names",
+    "open_tokenizer",
+    "read_config",
     "read_weights",
-    "replacing",
     "save_hub",
     "to_hub_names",
     "unsupported",
@@ -248,50 +248,37 @@ def read_weights(folder: Path) -> dict[str, Tensor]:
 
 def load_hub(folder: Path, dtype: torch.dtype = torch.float32) -> tuple[Decoder, PreTrainedTokenizerBase]:
     """The decoder with its weights in ``dtype`` on the CPU, and the tokenizer, from a hub-format folder."""
-    from transformers import AutoConfig, AutoTokenizer
-
-    config = config_from_hub(AutoConfig.from_pretrained(folder))
+    config = config_from_hub(read_config(folder))
     with torch.device("meta"):
         decoder = Decoder(config)
     assert not list(decoder.buffers()), "to_empty would leave buffers undefined"
     decoder.to(dtype).to_empty(device="cpu")
     load_hub_names(decoder, read_weights(folder))
-    return decoder, AutoTokenizer.from_pretrained(folder)
+    return decoder, open_tokenizer(folder)
 
 
-@contextmanager
-def replacing(folder: Path) -> Iterator[Path]:
-    """A fresh folder beside ``folder`` that takes its place, synced to disk, when the block ends without an error.
+def read_config(folder: Path) -> PretrainedConfig:
+    """The hub config of a folder; its own code, if it brings any, is not run."""
+    from transformers import AutoConfig
 
-    A crash at any moment leaves the old folder or the new one, whole; between the two renames the old one is for an
-    instant at ``.NAME.old``, from where the next call puts it back.
-    """
-    new, old = folder.with_name(f".{folder.name}.new"), folder.with_name(f".{folder.name}.old")
     try:
-        if old.exists() and not folder.exists():
-            old.rename(folder)
-        shutil.rmtree(new, ignore_errors=True)
-        new.mkdir(parents=True)
-        yield new
-        for path in [*new.rglob("*"), new]:
-            _sync(path)
-        shutil.rmtree(old, ignore_errors=True)
-        if folder.exists():
-            folder.rename(old)
-        new.rename(folder)
-        _sync(folder.parent)
-        shutil.rmtree(old, ignore_errors=True)
-    except (OSError, SafetensorError) as error:
-        shutil.rmtree(new, ignore_errors=True)
-        raise InputError(f"cannot write {folder}: {error}; what was there before is untouched") from error
-    except BaseException:
-        shutil.rmtree(new, ignore_errors=True)
-        raise
+        config: PretrainedConfig = AutoConfig.from_pretrained(folder)
+    except (ValueError, KeyError, OSError) as error:
+        raise InputError(f"transformers cannot read {folder}/config.json: {first_line(error)}") from error
+    return config
 
 
-def _sync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
+def open_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
+    """The tokenizer of a hub-format folder."""
+    from transformers import AutoTokenizer
+
     try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+        tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(folder)
+    except (ValueError, KeyError, OSError) as error:
+        raise InputError(f"transformers cannot read the tokenizer in {folder}: {first_line(error)}") from error
+    return tokenizer
+
+
+def first_line(error: BaseException) -> str:
+    """What an error says, cut to one line."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]

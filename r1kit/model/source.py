@@ -133,6 +133,7 @@ def _finished_stages(run: Path) -> list[str]:
 
 def _from_hub(repository: str) -> Path:
     from huggingface_hub import snapshot_download
+    from huggingface_hub.constants import HF_HUB_OFFLINE
     from huggingface_hub.errors import (
         EntryNotFoundError,
         GatedRepoError,
@@ -150,7 +151,7 @@ def _from_hub(repository: str) -> Path:
     except RepositoryNotFoundError as error:
         raise InputError(f"no model {repository!r} on the hub, nor a folder of that name here") from error
     except (EntryNotFoundError, HfHubHTTPError, ConnectionError, TimeoutError) as error:
-        cause = "HF_HUB_OFFLINE is set" if os.environ.get("HF_HUB_OFFLINE") else _first_line(error)
+        cause = "HF_HUB_OFFLINE is set" if HF_HUB_OFFLINE else _first_line(error)
         raise MissingError(
             f"{repository} is not in the hub cache and cannot be fetched ({cause}); "
             f"fetch it where there is a network with 'hf download {repository}', or name a local folder"
@@ -256,7 +257,8 @@ def _write_dequantised(file: Path, folder: Path) -> None:
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    from r1kit.model.hub import replacing, write_settings, write_weights
+    from r1kit.model.folder import replacing
+    from r1kit.model.hub import write_settings, write_weights
 
     try:
         tokenizer = AutoTokenizer.from_pretrained(file.parent, gguf_file=file.name)

@@ -21,7 +21,7 @@ from transformers import (
 from r1kit.errors import InputError
 from r1kit.model import hub
 from r1kit.model.decoder import Decoder
-from r1kit.model.hub import config_from_hub, load_hub, load_hub_names, replacing, save_hub, to_hub_names, unsupported
+from r1kit.model.hub import config_from_hub, load_hub, load_hub_names, save_hub, to_hub_names, unsupported
 from r1kit.model.segments import Segments
 
 Build = Callable[..., PreTrainedModel]
@@ -233,6 +233,17 @@ def test_cut_weights_are_one_clear_line(
         assert "\n" not in str(caught.value)
 
 
+def test_a_cut_tokenizer_is_one_clear_line(
+    tiny_model: Build, byte_tokenizer: PreTrainedTokenizerFast, tmp_path: Path
+) -> None:
+    save_hub(tmp_path / "m", _ours(tiny_model("llama")), byte_tokenizer)
+    file = tmp_path / "m" / "tokenizer.json"
+    file.write_bytes(file.read_bytes()[:1000])
+    with pytest.raises(InputError, match="cannot read the tokenizer") as caught:
+        load_hub(tmp_path / "m")
+    assert "\n" not in str(caught.value)
+
+
 def test_precision_and_generation_settings_are_kept(
     tiny_model: Build, byte_tokenizer: PreTrainedTokenizerFast, tmp_path: Path
 ) -> None:
@@ -247,30 +258,3 @@ def test_precision_and_generation_settings_are_kept(
     for name, weight in to_hub_names(wide).items():
         assert weight.dtype == torch.float32
         assert torch.equal(weight, to_hub_names(decoder)[name].float())
-
-
-def test_a_failed_write_leaves_the_old_folder(tmp_path: Path) -> None:
-    folder = tmp_path / "m"
-    with replacing(folder) as new:
-        (new / "a").write_text("old")
-    with pytest.raises(InputError, match="No space left"), replacing(folder) as new:  # noqa: PT012
-        (new / "a").write_text("half")
-        raise OSError(28, "No space left on device")
-    with pytest.raises(KeyboardInterrupt), replacing(folder) as new:
-        raise KeyboardInterrupt
-    assert [(entry.name, (entry / "a").read_text()) for entry in tmp_path.iterdir()] == [("m", "old")]
-
-
-def test_a_write_killed_between_its_renames_is_taken_back(tmp_path: Path) -> None:
-    folder = tmp_path / "m"
-    for name, text in ((".m.old", "old"), (".m.new", "new")):
-        (tmp_path / name).mkdir()
-        (tmp_path / name / "a").write_text(text)
-    with pytest.raises(KeyboardInterrupt), replacing(folder) as new:  # noqa: PT012
-        assert (folder / "a").read_text() == "old"
-        assert list(new.iterdir()) == []
-        raise KeyboardInterrupt
-    with replacing(folder) as new:
-        (new / "b").write_text("newer")
-    assert [entry.name for entry in tmp_path.iterdir()] == ["m"]
-    assert [entry.name for entry in folder.iterdir()] == ["b"]

@@ -70,7 +70,7 @@ figcaption b { color: var(--ink); font-weight: 600; }
 .side .side { padding: .6rem 0 0; }
 .side h4 { margin: 0 0 .45rem; font-size: .9rem; font-weight: 600; }
 .side h4 { display: flex; flex-wrap: wrap; gap: .1rem .7rem; align-items: baseline; }
-.side h4 span { font-weight: 400; color: var(--soft); font-size: .84rem; }
+.side h4 span { flex-basis: 100%; font-weight: 400; color: var(--soft); font-size: .84rem; }
 .text, pre { font: 13.5px/1.62 ui-monospace, "SF Mono", "Cascadia Mono", "DejaVu Sans Mono", Menlo, monospace; }
 .text { white-space: pre-wrap; overflow-wrap: anywhere; max-height: 21rem; overflow-y: auto; }
 .text mark { background: none; color: var(--purple); font-weight: 600; }

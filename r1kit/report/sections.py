@@ -174,7 +174,7 @@ def _behaviour(found: Sequence[Comparison], names: tuple[str, str]) -> str:
             "such figure."
         )
         words = (
-            "How often each reflective word appears in a response. The paper (appendix C of the Nature version) counts "
+            "How often each reflective word appears in a response. The paper (appendix C, second version) counts "
             "wait, mistake, however, but, retry, error, verify, wrong, evaluate, check: they rise five- to sevenfold."
         )
         left = figures.accuracy_by_tries(comparison, names)

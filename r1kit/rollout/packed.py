@@ -119,7 +119,10 @@ def _paired(config: DecoderConfig, device: torch.device) -> Tensor:
 
 
 def _linear(weight: Tensor, bias: Tensor | None) -> Linear:
-    if weight.dtype is torch.bfloat16 and weight.device.type == "cpu" and torch.backends.mkldnn.is_available():
-        if torch.ops.mkldnn._is_mkldnn_bf16_supported():
-            return _Blocked(torch.ops.mkldnn._reorder_linear_weight(weight, _TYPICAL_ROWS), bias)
+    if weight.dtype is torch.bfloat16 and weight.device.type == "cpu" and _blocks_bfloat16():
+        return _Blocked(torch.ops.mkldnn._reorder_linear_weight(weight, _TYPICAL_ROWS), bias)
     return _Dense(weight, bias)
+
+
+def _blocks_bfloat16() -> bool:
+    return torch.backends.mkldnn.is_available() and bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())

@@ -23,6 +23,8 @@ __all__ = ["AttentionPlan", "packed_attention", "plan_attention"]
 WASTE = 1.25
 """A bucket takes segments while the longest is at most this many times as long as the shortest."""
 
+ALIGN = 16
+
 
 @dataclass(frozen=True, slots=True)
 class Bucket:
@@ -78,6 +80,8 @@ class AttentionPlan:
     """int64 [N H]: the padded row of each token's own key, as query head h sees it."""
     real: Tensor | None
     """[R, 1]: 0 at padding; None without any."""
+    positions: int
+    """The longest run with its parent, padding included."""
 
 
 def plan_attention(segments: Segments, heads: tuple[int, int, int], dtype: torch.dtype) -> AttentionPlan:
@@ -90,9 +94,9 @@ def plan_attention(segments: Segments, heads: tuple[int, int, int], dtype: torch
     head, device = np.arange(H)[None, :, None], segments.tokens.device
     query_rows, key_rows = np.empty((total, H), np.int64), np.empty((total, H), np.int64)
     sources: tuple[list[np.ndarray], ...] = ([], [], [], [])
-    real, buckets, r, l = [], [], 0, 0
+    real, buckets, r, m = [], [], 0, 0
     for members in _buckets(seen, lengths):
-        B, T, P = len(members), int(lengths[members].max()), int(seen[members[0]])
+        B, T, P = len(members), _round_up(int(lengths[members].max())), int(seen[members[0]])
         step = np.arange(T)
         inside = step < lengths[members, None]
         tokens = starts[members, None] + np.minimum(step, lengths[members, None] - 1)  # [B, T]
@@ -103,9 +107,9 @@ def plan_attention(segments: Segments, heads: tuple[int, int, int], dtype: torch
         sources[2].append((keys[:, None] * (H + 2 * K) + H + K + head * K // H).ravel())
         line = np.arange(B)[:, None, None] * H + np.arange(H)  # [B, 1, H]
         query_rows[tokens[inside]] = (r + line * T + step[:, None])[inside]
-        key_rows[tokens[inside]] = (l + line * (P + T) + P + step[:, None])[inside]
+        key_rows[tokens[inside]] = (m + line * (P + T) + P + step[:, None])[inside]
         real.append(np.broadcast_to(inside[:, None], (B, H, T)).ravel())
-        n, m = B * H * T, B * H * (P + T)
+        queries, keys_here = B * H * T, B * H * (P + T)
         siblings = parent_tokens = None
         if P:
             distinct = np.unique(parents[members])
@@ -115,31 +119,33 @@ def plan_attention(segments: Segments, heads: tuple[int, int, int], dtype: torch
         buckets.append(
             Bucket(
                 (B, T, P),
-                slice(r, r + n),
-                slice(l, l + m),
+                slice(r, r + queries),
+                slice(m, m + keys_here),
                 mask,
                 siblings,
                 parent_tokens,
             )
         )
-        r, l = r + n, l + m
+        r, m = r + queries, m + keys_here
     flags = np.concatenate(real)
     return AttentionPlan(
         heads,
         tuple(buckets),
         torch.from_numpy(np.concatenate([np.concatenate(source) for source in sources[:3]])).to(device),
-        (r, l, l),
+        (r, m, m),
         torch.from_numpy(np.concatenate(sources[3])).to(device),
         torch.from_numpy(query_rows.ravel()).to(device),
         torch.from_numpy(key_rows.ravel()).to(device),
         None if flags.all() else torch.from_numpy(flags[:, None]).to(device, dtype),
+        max(bucket.shape[1] + bucket.shape[2] for bucket in buckets),
     )
 
 
 def packed_attention(qkv: Tensor, cos: Tensor, sin: Tensor, plan: AttentionPlan) -> Tensor:
     """Rotate queries and keys, attend: qkv [N, (H + 2 K) D] -> [N, H D].
 
-    cos and sin are [N, 1, D / 2]: the two halves of D are rotated against each other (hub convention).
+    cos and sin are [positions, D], at least as many as the longest run with its parent: the two halves of D are rotated
+    against each other (hub convention).
     """
     out: Tensor = PackedAttention.apply(qkv, cos, sin, plan)  # type: ignore[no-untyped-call]
     return out
@@ -149,8 +155,9 @@ class PackedAttention(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, qkv: Tensor, cos: Tensor, sin: Tensor, plan: AttentionPlan) -> Tensor:
         H, K, D = plan.heads
-        rotated = _rotate(qkv.view(-1, H + 2 * K, D), cos, sin, H + K)
-        rows = rotated.view(-1, D).index_select(0, plan.gather)
+        rows = qkv.reshape(-1, D).index_select(0, plan.gather)
+        turning = rows[: plan.sizes[0] + plan.sizes[1]]
+        _rotate_(turning, turning @ _quarter_turn(rows), plan, (cos, sin))
         q, k, v = rows.split(plan.sizes)
         out, weights = torch.empty_like(q), []
         for bucket in plan.buckets:
@@ -169,7 +176,8 @@ class PackedAttention(torch.autograd.Function):
         H, K, D = plan.heads
         rows, cos, sin, *weights = ctx.saved_tensors
         q, k, v = rows.split(plan.sizes)
-        dq, dk, dv = torch.empty_like(rows).split(plan.sizes)
+        drows = torch.empty_like(rows)
+        dq, dk, dv = drows.split(plan.sizes)
         dout = grad.reshape(-1, D).index_select(0, plan.query_gather)
         if plan.real is not None:
             dout.mul_(plan.real)
@@ -181,6 +189,7 @@ class PackedAttention(torch.autograd.Function):
             torch.ops.aten._softmax_backward_data.out(ds, p, -1, p.dtype, grad_input=ds)
             torch.baddbmm(own_grad, ds, keys, beta=0, alpha=D**-0.5, out=own_grad)
             torch.baddbmm(key_grad, ds.mT, own, beta=0, alpha=D**-0.5, out=key_grad)
+        _rotate_back_(drows[: plan.sizes[0] + plan.sizes[1]], plan, (cos, sin))
         packed = torch.empty(len(grad), H + 2 * K, D, dtype=grad.dtype, device=grad.device)
         packed[:, :H] = dq.index_select(0, plan.query_rows).view(-1, H, D)
         for first, wide in ((H, dk), (H + K, dv)):
@@ -189,18 +198,49 @@ class PackedAttention(torch.autograd.Function):
             for bucket in plan.buckets:
                 if bucket.parents is not None:
                     bucket.add_parents_(narrow, wide, H, D)
-        return _rotate(packed, cos, -sin, H + K).view(len(grad), -1), None, None, None
+        return packed.view(len(grad), -1), None, None, None
 
 
-def _rotate(x: Tensor, cos: Tensor, sin: Tensor, heads: int) -> Tensor:
-    """A copy of x [N, heads + others, D] with the first ``heads`` rotated by cos and sin [N, 1, D / 2]."""
-    half = x.shape[2] // 2
-    out = torch.empty_like(x)
-    first, second = x[:, :heads, :half], x[:, :heads, half:]
-    torch.mul(first, cos, out=out[:, :heads, :half]).addcmul_(second, sin, value=-1)
-    torch.mul(second, cos, out=out[:, :heads, half:]).addcmul_(first, sin)
-    out[:, heads:] = x[:, heads:]
-    return out
+def _rotate_(x: Tensor, turned: Tensor, plan: AttentionPlan, tables: tuple[Tensor, Tensor]) -> None:
+    """x = x cos + turned sin, in place, for the padded rows [R + L, D] of queries and keys."""
+    (H, _, D), (cos, sin) = plan.heads, tables
+    for bucket in plan.buckets:
+        B, T, P = bucket.shape
+        for rows, first in ((bucket.queries, P), (_after(bucket.keys, plan.sizes[0]), 0)):
+            own = x[rows].view(B * H, -1, D)
+            own.mul_(cos[first : P + T]).addcmul_(turned[rows].view(B * H, -1, D), sin[first : P + T])
+
+
+def _rotate_back_(x: Tensor, plan: AttentionPlan, tables: tuple[Tensor, Tensor]) -> Tensor:
+    """The gradient of ``_rotate_``, [R + L, D], overwriting x."""
+    (H, _, D), (cos, sin) = plan.heads, tables
+    turned = torch.empty_like(x)
+    for bucket in plan.buckets:
+        B, T, P = bucket.shape
+        for rows, first in ((bucket.queries, P), (_after(bucket.keys, plan.sizes[0]), 0)):
+            own = x[rows].view(B * H, -1, D)
+            torch.mul(own, sin[first : P + T], out=turned[rows].view(B * H, -1, D))
+            own.mul_(cos[first : P + T])
+    return x.addmm_(turned, _quarter_turn(x).t())
+
+
+def _after(rows: slice, offset: int) -> slice:
+    return slice(rows.start + offset, rows.stop + offset)
+
+
+def _quarter_turn(like: Tensor) -> Tensor:
+    """[D, D] of 0 and 1: ``x @ it`` is (-second half, first half). A product is faster than copies of half rows."""
+    half = like.shape[1] // 2
+    turn = torch.zeros(2 * half, 2 * half, dtype=like.dtype, device=like.device)
+    index = torch.arange(half, device=like.device)
+    turn[index + half, index] = -1
+    turn[index, index + half] = 1
+    return turn
+
+
+def _round_up(length: int) -> int:
+    """Whole vectors in every row of a product are worth a little more padding."""
+    return -(-length // ALIGN) * ALIGN if length > ALIGN else length
 
 
 def _buckets(seen: np.ndarray, lengths: np.ndarray) -> list[np.ndarray]:

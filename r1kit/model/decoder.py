@@ -96,11 +96,10 @@ class Decoder(nn.Module):
         """Hidden states after the last norm, [N, d], for tokens packed as ``segments``."""
         c = self.config
         x = self.embedding(segments.tokens)
-        cos, sin = rope_tables(c, segments.positions(), x.dtype)
-        half = (cos[..., : c.head_dim // 2], sin[..., : c.head_dim // 2])
         plan = plan_attention(segments, (c.num_heads, c.num_kv_heads, c.head_dim), x.dtype)
+        cos, sin = rope_tables(c, torch.arange(plan.positions, device=x.device), x.dtype)
         for block in self.blocks:
-            x = x + block.out(packed_attention(self._qkv(block, block.attention_norm(x)), *half, plan))
+            x = x + block.out(packed_attention(self._qkv(block, block.attention_norm(x)), cos[:, 0], sin[:, 0], plan))
             x = x + block.down(swiglu(block.gate_up(block.ffn_norm(x))))
         return self.norm(x)
 

@@ -61,10 +61,11 @@ class Optimiser:
         self.momentum.lerp_(grad, 1 - beta)
         update = grad.lerp(self.momentum, beta)
         self.weights.master[: self.momentum.numel()].mul_(1 - lr * self.settings.muon_weight_decay)
-        for section in self.matrices:
-            for directions, matrices in zip(_fused(section, update), _fused(section, self.weights.master), strict=True):
-                rows, columns = directions.shape[1:]
-                matrices.add_(orthogonalise(directions), alpha=-lr * max(1.0, rows / columns) ** 0.5)
+        for transposed, matrices, directions in _by_shape(self.matrices, self.weights.master, update):
+            steps = orthogonalise(torch.cat(directions)).split([len(piece) for piece in directions])
+            for turned, target, step in zip(transposed, matrices, steps, strict=True):
+                rows, columns = target.shape[1:]
+                target.add_(step.mT if turned else step, alpha=-lr * max(1.0, rows / columns) ** 0.5)
 
     def state(self) -> dict[str, Any]:
         """All that ``load_state`` needs to go on bit for bit."""
@@ -78,16 +79,15 @@ class Optimiser:
 def orthogonalise(matrices: Tensor, steps: int = 5) -> Tensor:
     """Nearest semi-orthogonal matrix, roughly (singular values in 0.5 .. 1.5), of each of [n, rows, columns].
 
-    The quintic Newton-Schulz iteration of Muon (kellerjordan.github.io/posts/muon) with its coefficients, in bf16.
+    The quintic Newton-Schulz iteration of Muon (kellerjordan.github.io/posts/muon) with its coefficients, in bf16; cheaper
+    where rows <= columns.
     """
     a, b, c = 3.4445, -4.7750, 2.0315
     x = (matrices / torch.linalg.vector_norm(matrices, dim=(1, 2), keepdim=True).clamp(min=1e-7)).bfloat16()
-    tall = x.shape[1] > x.shape[2]
-    x = x.mT.contiguous() if tall else x
     for _ in range(steps):
         gram = x @ x.mT
         x = torch.baddbmm(x, torch.baddbmm(gram, gram, gram, beta=b, alpha=c), x, beta=a)
-    return x.mT if tall else x
+    return x
 
 
 def _slice(weights: FlatWeights, first: int, last: int) -> nn.Parameter:
@@ -102,3 +102,22 @@ def _fused(section: Section, flat: Tensor) -> list[Tensor]:
     if len(set(section.parts)) == 1:
         return [block.view(-1, section.parts[0], section.shape[1])]
     return list(block.split(section.parts, dim=1))
+
+
+def _by_shape(
+    sections: list[Section], master: Tensor, update: Tensor
+) -> list[tuple[list[bool], list[Tensor], list[Tensor]]]:
+    """Matrices of one shape, or of its transpose, together: (transposed?, views of the weights, directions).
+
+    Weights are [n, rows, columns]; directions are turned so that rows <= columns.
+    """
+    shapes: dict[tuple[int, int], tuple[list[bool], list[Tensor], list[Tensor]]] = {}
+    for section in sections:
+        for target, direction in zip(_fused(section, master), _fused(section, update), strict=True):
+            rows, columns = target.shape[1:]
+            turned = rows > columns
+            flags, targets, directions = shapes.setdefault((min(rows, columns), max(rows, columns)), ([], [], []))
+            flags.append(turned)
+            targets.append(target)
+            directions.append(direction.mT if turned else direction)
+    return list(shapes.values())

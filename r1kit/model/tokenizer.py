@@ -48,7 +48,7 @@ def build_tokenizer(words: Sequence[str], chat_template: str = CHAT_TEMPLATE) ->
     backend = Tokenizer(models.WordLevel({word: place for place, word in enumerate(vocabulary)}, unk_token=UNKNOWN))
     backend.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
     backend.add_special_tokens([AddedToken(word, special=True, normalized=False) for word in SPECIAL])
-    return PreTrainedTokenizerFast(
+    return PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]
         tokenizer_object=backend,
         pad_token=PAD,
         bos_token=BOS,

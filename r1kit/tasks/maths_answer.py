@@ -29,6 +29,10 @@ _TEXT = re.compile(r"\\(?:text|textbf|textit|mathrm|mathbf)\s*\{([^{}]*)\}")
 _COMMAND = re.compile(r"\\[A-Za-z]+")
 _WORD = re.compile(r"[^\W\d_]{2,}")
 _DECIMAL = re.compile(r"[+-]?(?:[0-9]{1,3}(?:,[0-9]{3})+|[0-9]{1,40})(?:\.[0-9]{1,40})?")
+_NUMBER = re.compile(rf"{_DECIMAL.pattern}|[+-]?[0-9]+/[0-9]+|[+-]?\\[dt]?frac\{{[0-9]+\}}\{{[0-9]+\}}")
+_SUM = re.compile(r"[^\s={(^]\s*[-+]|\*|\\cdot|\\times(?!\s*10\s*\^)|×(?!\s*10\s*\^)")
+"""A sign that follows something, or a product that is no power of ten."""
+_NAMED = re.compile(r"[A-Za-z]\s*=\s*(.*)", re.DOTALL)
 _LONGEST = 500
 """Characters beyond which an answer is not parsed."""
 
@@ -39,13 +43,19 @@ def plain_text(text: str) -> str:
 
 
 def equal_maths(reference: str, answer: str) -> bool:
-    """Whether an answer equals the reference: as formulas where both are, else as text."""
+    """Whether an answer equals the reference: as formulas where both are, else as text.
+
+    Where the reference is a number, an answer that leaves a sum or a product to be worked out is wrong: otherwise
+    repeating the question ``6 + 1`` would answer it. Fractions, powers and ``3 \\times 10^5`` are numbers.
+    """
     if plain_text(reference) == plain_text(answer):
         return True
+    if _NUMBER.fullmatch(_unwrapped(reference)) and _SUM.search(_unwrapped(answer)):
+        return False
     gold, given = _formula(reference), _formula(answer)
     if gold is None or given is None:
         return False
-    from math_verify import verify
+    from math_verify import verify  # type: ignore[import-untyped]
 
     _quieten()
     return bool(verify(gold, given, timeout_seconds=None))
@@ -54,9 +64,10 @@ def equal_maths(reference: str, answer: str) -> bool:
 def canonical_maths(text: str) -> str:
     """A form for voting: decimals as reduced fractions, other formulas as sympy writes them, the rest as text.
 
-    Not simplified: ``x + x`` and ``2 x`` are different votes.
+    ``x = 5`` votes with ``5``. Not simplified: ``x + x`` and ``2 x`` are different votes.
     """
-    body = _unwrapped(text)
+    named = _NAMED.fullmatch(_unwrapped(text))
+    body = named[1] if named else _unwrapped(text)
     if _DECIMAL.fullmatch(body):
         return str(Fraction(body.replace(",", "")))
     formula = _formula(text)

@@ -7,7 +7,7 @@ import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal, InvalidOperation
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 from r1kit.errors import InputError, nearest
@@ -18,11 +18,11 @@ from r1kit.tasks.task import Grade, Split
 __all__ = ["ReasoningGym", "ReasoningGymConfig"]
 
 _FULL_MARKS = 0.99
-_MOST_DRAWS = 2_000
-"""Draws of one training prompt before its generator is said to have too few questions."""
-_STRIDE = 15_485_863
-_STREAM = 2**30
-"""Indices of a generator's stream are below this, and its seeds too: seed + index stays within 32 bits."""
+_CHUNK = 1000
+"""Items taken from one seed of a generator; some generators do work, or refuse, by the size they are asked for."""
+_RETRY_STRIDE = 387
+"""Coprime to the chunk, so that the retries of one prompt go through all of a chunk."""
+_SEEDS = 2**30
 _OURS = ("seed", "size")
 
 
@@ -70,30 +70,35 @@ class ReasoningGym:
         """Raises InputError for an unknown generator or option and for a value the generator refuses."""
         self.name = name
         self.config = config
+        self._dataset = lru_cache(maxsize=16)(partial(_create, config.generator, config.options))
         self._entry = lru_cache(maxsize=8192)(self._generate)
-        self._datasets: dict[int, Any] = {}
         self._dataset(0)
 
     def train(self, index: int) -> Prompt:
         """Raises InputError if all questions that come up are held out: the generator has too few of them."""
-        seed = _stream_seed("train", self.config.seed)
-        for attempt in range(_MOST_DRAWS):
-            place = (index + attempt * _STRIDE) % _STREAM
+        for seed, place in self._draws(index):
             if self._part(seed, place) == "train":
                 return self._prompt(f"{self.name}/train/{index}", seed, place)
         raise InputError(
-            f"task {self.name!r}: {_MOST_DRAWS} draws of reasoning_gym/{self.config.generator} met only held-out "
+            f"task {self.name!r}: {_CHUNK} draws of reasoning_gym/{self.config.generator} met only held-out "
             "questions; widen its options or lower dev_share and test_share"
         )
 
+    def _draws(self, index: int) -> Iterator[tuple[int, int]]:
+        """Seed and place of a training item, and of those that step in where its question is held out."""
+        chunk, place = divmod(index, _CHUNK)
+        yield _seed("train", self.config.seed, chunk), place
+        again = _seed("train again", self.config.seed, chunk)
+        for attempt in range(_CHUNK):
+            yield again, (place + attempt * _RETRY_STRIDE) % _CHUNK
+
     def held_out(self, split: Split, limit: int | None = None) -> list[Prompt]:
         """Raises InputError if no question of the split comes up."""
-        seed = _stream_seed("held_out", self.config.split_seed)
         size = self.config.dev_size if split == "dev" else self.config.test_size
         size = size if limit is None else min(size, limit)
         prompts = [
             self._prompt(f"{self.name}/{split}/{number}", seed, place)
-            for number, place in zip(range(size), self._distinct(seed, split), strict=False)
+            for number, (seed, place) in zip(range(size), self._distinct(split), strict=False)
         ]
         if not prompts:
             raise InputError(
@@ -111,19 +116,17 @@ class ReasoningGym:
     def diagnose(self, prompt: Prompt, text: str) -> Mapping[str, float]:
         return {}
 
-    def _distinct(self, seed: int, split: Split) -> Iterator[int]:
-        """Places of the stream whose questions belong to the split and did not come before."""
-        size, share = (
-            (self.config.dev_size, self.config.dev_share)
-            if split == "dev"
-            else (self.config.test_size, self.config.test_share)
-        )
+    def _distinct(self, split: Split) -> Iterator[tuple[int, int]]:
+        """Seed and place of questions that belong to the split and did not come before."""
+        config = self.config
+        size, share = (config.dev_size, config.dev_share) if split == "dev" else (config.test_size, config.test_share)
         seen: set[str] = set()
-        for place in range(int(20 * size / share) if share else 0):
+        for draw in range(int(20 * size / share) if share else 0):
+            seed, place = _seed("held out", config.split_seed, draw // _CHUNK), draw % _CHUNK
             question = evened(self._entry(seed, place)["question"])
             if question not in seen and self._part(seed, place) == split:
                 seen.add(question)
-                yield place
+                yield seed, place
 
     def _part(self, seed: int, place: int) -> str:
         config = self.config
@@ -146,21 +149,16 @@ class ReasoningGym:
         entry: Mapping[str, Any] = self._dataset(seed)[place]
         return entry
 
-    def _dataset(self, seed: int) -> Any:
-        if seed not in self._datasets:
-            self._datasets[seed] = _create(self.config.generator, self.config.options, seed)
-        return self._datasets[seed]
 
-
-def _stream_seed(stream: str, seed: int) -> int:
-    """Seeds far apart, for generators draw item i of seed s as item i + 1 of seed s - 1."""
+def _seed(stream: str, seed: int, chunk: int) -> int:
+    """A chunk's seed. Streams and chunks lie apart: to many generators item i of seed s is item 0 of seed s + i."""
     digest = hashlib.blake2b(f"reasoning_gym/{stream}/{seed}".encode(), digest_size=8).digest()
-    return int.from_bytes(digest, "big") % _STREAM
+    return int.from_bytes(digest, "big") % _SEEDS + chunk * _CHUNK
 
 
 def _create(generator: str, options: Mapping[str, Any], seed: int) -> Any:
     """A reasoning-gym dataset, its name and options checked."""
-    from reasoning_gym.factory import DATASETS, create_dataset
+    from reasoning_gym.factory import DATASETS, create_dataset  # type: ignore[import-untyped]
 
     if generator not in DATASETS:
         raise InputError(
@@ -175,7 +173,7 @@ def _create(generator: str, options: Mapping[str, Any], seed: int) -> Any:
                 f"{nearest(key, allowed)}"
             )
     try:
-        return create_dataset(generator, seed=seed, size=_STREAM, **options)
+        return create_dataset(generator, seed=seed, size=_CHUNK, **options)
     except (AssertionError, TypeError, ValueError) as error:
         raise InputError(f"reasoning_gym/{generator} refuses its options: {error}") from error
 

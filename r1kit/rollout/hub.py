@@ -1,0 +1,143 @@
+"""The engine for models that only `transformers` can run: same streams, sampler and stop rules, slower."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor
+
+from r1kit.errors import InputError
+from r1kit.model.decoder import Decoder
+from r1kit.model.fallback import HubModel, load_weights, select_rows
+from r1kit.records import Completion, Sampling
+from r1kit.rollout.local import LocalEngine
+from r1kit.rollout.sampler import sample
+from r1kit.rollout.stopping import Stopping, Tokenizer, completion_of
+from r1kit.rollout.streams import row_seeds, uniforms
+
+__all__ = ["HubEngine", "open_engine"]
+
+
+class HubEngine:
+    """Rows go in waves of ``max_rows``; a prompt is run once a wave, and rows that ended leave the batch."""
+
+    def __init__(
+        self,
+        model: HubModel,
+        tokenizer: Tokenizer,
+        *,
+        dtype: torch.dtype = torch.float32,
+        device: torch.device | str = "cpu",
+        max_rows: int = 256,
+        end_ids: Sequence[int] | None = None,
+        version: int = 0,
+    ) -> None:
+        """Arguments as for ``LocalEngine``."""
+        if max_rows < 1:
+            raise InputError(f"max_rows is {max_rows}; give 1 or more rows to hold in flight.")
+        self._model: HubModel | None = copy.deepcopy(model).to(device=device, dtype=dtype).requires_grad_(False)
+        self._tokenizer, self._max_rows, self._version = tokenizer, max_rows, version
+        ends = end_ids if end_ids is not None else [tokenizer.eos_token_id]
+        self._ends = tuple(end for end in ends if end is not None)
+
+    def generate(
+        self, prompts: Sequence[Sequence[int]], sampling: Sampling, seeds: Sequence[int]
+    ) -> list[tuple[Completion, ...]]:
+        """See ``Engine.generate``."""
+        assert self._model is not None, "the engine is closed"
+        assert len(prompts) == len(seeds)
+        assert all(len(prompt) for prompt in prompts)
+        stopping = Stopping(self._tokenizer, sampling, self._ends)
+        streams = row_seeds(seeds, sampling.n)
+        completions: list[Completion] = []
+        with torch.inference_mode():
+            for first in range(0, len(streams), self._max_rows):
+                rows = range(first, min(first + self._max_rows, len(streams)))
+                wave = [prompts[row // sampling.n] for row in rows]
+                for tokens, logprobs in _wave(self._model, wave, streams[rows.start : rows.stop], sampling, stopping):
+                    completions.append(completion_of(self._tokenizer, stopping, tokens, logprobs, self._version))
+        return [tuple(completions[at : at + sampling.n]) for at in range(0, len(completions), sampling.n)]
+
+    def load_weights(self, weights: Mapping[str, Tensor], version: int) -> None:
+        """Cast a copy of ``weights`` into the engine's dtype and device."""
+        assert self._model is not None, "the engine is closed"
+        load_weights(self._model, weights)
+        self._version = version
+
+    def close(self) -> None:
+        """Drop the weights."""
+        self._model = None
+
+
+def open_engine(
+    model: Decoder | HubModel,
+    tokenizer: Tokenizer,
+    *,
+    dtype: torch.dtype = torch.float32,
+    device: torch.device | str = "cpu",
+    max_rows: int = 256,
+    end_ids: Sequence[int] | None = None,
+    version: int = 0,
+) -> LocalEngine | HubEngine:
+    """The engine that runs this kind of model; arguments as for ``LocalEngine``."""
+    kind = LocalEngine if isinstance(model, Decoder) else HubEngine
+    return kind(
+        model,  # type: ignore[arg-type]
+        tokenizer,
+        dtype=dtype,
+        device=device,
+        max_rows=max_rows,
+        end_ids=end_ids,
+        version=version,
+    )
+
+
+def _wave(
+    model: HubModel, prompts: Sequence[Sequence[int]], streams: Tensor, sampling: Sampling, stopping: Stopping
+) -> list[tuple[list[int], list[float]]]:
+    """Tokens and log-probs of one row for each of ``prompts`` (a prompt again for each of its rows)."""
+    device = model.head.device
+    different = list(dict.fromkeys(tuple(prompt) for prompt in prompts))
+    which = torch.tensor([different.index(tuple(prompt)) for prompt in prompts], device=device)
+    tokens, mask = _left_padded(different, device)
+    positions = (mask.cumsum(1) - 1).clamp_min(0)
+    logits, cache = model.step(tokens, None, mask, positions)
+    cache = select_rows(cache, which)
+    logits, mask, position = logits[which], mask[which], positions[which, -1:]
+    streams = streams.to(device)
+    written: list[tuple[list[int], list[float]]] = [([], []) for _ in prompts]
+    live = list(range(len(prompts)))
+    for index in range(sampling.max_tokens):
+        drawn, scored = sample(
+            logits, uniforms(streams, index, 1)[:, 0], temperature=sampling.temperature, top_p=sampling.top_p
+        )
+        going = []
+        for slot, (row, token, logprob) in enumerate(zip(live, drawn.tolist(), scored.tolist(), strict=True)):
+            written[row][0].append(token)
+            written[row][1].append(logprob)
+            if stopping.length(written[row][0], index) is None:
+                going.append(slot)
+        if not going:
+            break
+        if len(going) < len(live):
+            kept = torch.tensor(going, device=device)
+            cache = select_rows(cache, kept)
+            drawn, mask, position, streams = drawn[kept], mask[kept], position[kept], streams[kept]
+            live = [live[slot] for slot in going]
+        mask = torch.cat([mask, mask.new_ones(len(mask), 1)], 1)
+        position = position + 1
+        logits, cache = model.step(drawn[:, None], cache, mask, position)
+    return written
+
+
+def _left_padded(prompts: Sequence[Sequence[int]], device: torch.device) -> tuple[Tensor, Tensor]:
+    """int64 and bool [P, T]: tokens and where they are real."""
+    longest = max(len(prompt) for prompt in prompts)
+    tokens = torch.zeros(len(prompts), longest, dtype=torch.int64)
+    mask = torch.zeros(len(prompts), longest, dtype=torch.bool)
+    for row, prompt in enumerate(prompts):
+        tokens[row, longest - len(prompt) :] = torch.tensor(list(prompt))
+        mask[row, longest - len(prompt) :] = True
+    return tokens.to(device), mask.to(device)

@@ -1,0 +1,290 @@
+"""One contract for every engine, and what is particular to the local one."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+
+import pytest
+import torch
+from torch import Tensor
+
+from r1kit.errors import InputError
+from r1kit.model.decoder import Decoder, DecoderConfig
+from r1kit.model.fallback import HubModel, model_weights
+from r1kit.model.hub import to_hub_names
+from r1kit.model.segments import Segments
+from r1kit.records import Completion, Prompt, Sampling
+from r1kit.rollout.engine import Engine
+from r1kit.rollout.hub import HubEngine, open_engine
+from r1kit.rollout.local import LocalEngine
+from r1kit.rollout.sample import sample_groups
+from r1kit.rollout.scripted import ScriptedEngine
+
+VOCAB = 60
+PROMPTS = [[5, 6, 7], [8, 9, 10, 11, 12], [3], [40, 41, 42, 43]]
+SEEDS = [101, 102, 103, 104]
+
+
+class Words:
+    """Token 9 reads `w9`, words are joined by spaces; 1 ends."""
+
+    eos_token_id = 1
+
+    def __len__(self) -> int:
+        return VOCAB
+
+    def encode(self, text: str, *, add_special_tokens: bool = False) -> list[int]:
+        return [int(word[1:]) for word in text.split()]
+
+    def decode(
+        self, token_ids: list[int], *, skip_special_tokens: bool = False, clean_up_tokenization_spaces: bool = False
+    ) -> str:
+        return " ".join(f"w{token}" for token in token_ids)
+
+
+def decoder(**changes: object) -> Decoder:
+    shape: dict[str, object] = {
+        "vocab_size": VOCAB,
+        "hidden_size": 48,
+        "intermediate_size": 64,
+        "num_layers": 2,
+        "num_heads": 4,
+        "num_kv_heads": 2,
+        "head_dim": 16,
+    }
+    model = Decoder(DecoderConfig(**(shape | changes)))  # type: ignore[arg-type]
+    model.initialise(torch.Generator().manual_seed(1))
+    with torch.no_grad():
+        for name, weight in model.named_parameters():
+            if weight.dim() == 1:  # norms and biases that do something
+                weight.add_(torch.randn(weight.shape, generator=torch.Generator().manual_seed(len(name))) * 0.2)
+        model.head.mul_(2.5)
+    return model.requires_grad_(False)
+
+
+FAMILIES = {
+    "llama": {},
+    "qwen2": {"family": "qwen2", "qkv_bias": True, "num_kv_heads": 4, "head_dim": 12},
+    "qwen3": {"family": "qwen3", "qk_norm": True, "tie_embeddings": False, "rope_theta": 5000.0},
+}
+
+
+def hub_model() -> HubModel:
+    from transformers import GPT2Config, GPT2LMHeadModel
+
+    torch.manual_seed(0)
+    config = GPT2Config(vocab_size=VOCAB, n_embd=32, n_layer=2, n_head=2, n_positions=128, initializer_range=0.3)
+    return HubModel(GPT2LMHeadModel(config))
+
+
+def story(prompt: tuple[int, ...], seed: int, row: int) -> str:
+    return " ".join(f"w{2 + (seed * 7 + row * 5 + step * prompt[0]) % (VOCAB - 2)}" for step in range(row % 3 + 30))
+
+
+ENGINES: dict[str, Callable[[], Engine]] = {
+    "local fp32": lambda: LocalEngine(decoder(), Words(), max_rows=6),
+    "local bf16": lambda: LocalEngine(decoder(), Words(), dtype=torch.bfloat16, max_rows=6),
+    "fallback": lambda: open_engine(hub_model(), Words(), max_rows=6),
+    "scripted": lambda: ScriptedEngine(story, Words()),
+}
+
+
+@pytest.fixture(params=list(ENGINES))
+def engine(request: pytest.FixtureRequest) -> Engine:
+    return ENGINES[request.param]()
+
+
+def texts(groups: Sequence[Sequence[Completion]]) -> list[list[tuple[int, ...]]]:
+    return [[completion.token_ids for completion in group] for group in groups]
+
+
+def test_counts_order_and_records(engine: Engine) -> None:
+    sampling = Sampling(n=5, max_tokens=20)
+    groups = engine.generate(PROMPTS, sampling, SEEDS)
+    assert [len(group) for group in groups] == [5] * 4
+    for completion in (one for group in groups for one in group):
+        tokens = completion.token_ids
+        assert 1 <= len(tokens) <= 20
+        assert len(completion.logprobs) == len(tokens)
+        assert all(isinstance(value, float) and value <= 1e-5 for value in completion.logprobs)
+        assert 1 not in tokens[:-1]
+        assert completion.finish == ("stop" if tokens[-1] == 1 else "length")
+        assert completion.finish == "stop" or len(tokens) == 20
+        assert completion.text == Words().decode([token for token in tokens if token != 1])
+    assert len({completion.token_ids for completion in groups[0]}) > 1
+    assert texts(engine.generate(PROMPTS[2:3], sampling, SEEDS[2:3])) == texts(groups)[2:3]
+    assert engine.generate([], sampling, []) == []
+
+
+def test_same_call_same_answer(engine: Engine) -> None:
+    sampling = Sampling(n=3, max_tokens=12, temperature=0.8, top_p=0.9)
+    assert engine.generate(PROMPTS, sampling, SEEDS) == engine.generate(PROMPTS, sampling, SEEDS)
+
+
+def test_another_seed_another_answer(engine: Engine) -> None:
+    sampling = Sampling(n=3, max_tokens=12)
+    one, other = engine.generate([PROMPTS[0]] * 2, sampling, [1, 2])
+    assert texts([one]) != texts([other])
+
+
+def test_fewer_rows_are_the_first_rows(engine: Engine) -> None:
+    many = engine.generate(PROMPTS, Sampling(n=5, max_tokens=10), SEEDS)
+    few = engine.generate(PROMPTS, Sampling(n=2, max_tokens=10), SEEDS)
+    assert texts(few) == [group[:2] for group in texts(many)]
+
+
+def test_a_shorter_limit_cuts_the_same_text(engine: Engine) -> None:
+    long = texts(engine.generate(PROMPTS, Sampling(n=3, max_tokens=15), SEEDS))
+    short = texts(engine.generate(PROMPTS, Sampling(n=3, max_tokens=4), SEEDS))
+    assert short == [[tokens[:4] for tokens in group] for group in long]
+
+
+def test_stop_string_ends_after_the_token_that_completes_it(engine: Engine) -> None:
+    free = engine.generate(PROMPTS, Sampling(n=4, max_tokens=20), SEEDS)
+    stop = Words().decode(list(free[0][0].token_ids[3:5]))
+    stopped = engine.generate(PROMPTS, Sampling(n=4, max_tokens=20, stop=("never", stop)), SEEDS)
+    assert any(len(one.token_ids) < len(other.token_ids) for one, other in zip(stopped[0], free[0], strict=True))
+    for group, unstopped in zip(stopped, free, strict=True):
+        for one, other in zip(group, unstopped, strict=True):
+            length = next((n for n in range(1, 21) if stop in Words().decode(list(other.token_ids[:n]))), None)
+            assert one.token_ids == other.token_ids[:length]
+            if length is not None:
+                assert (one.finish, stop in one.text) == ("stop", True)
+
+
+def test_greedy_rows_are_equal_with_logprob_zero(engine: Engine) -> None:
+    if isinstance(engine, ScriptedEngine):
+        engine = ScriptedEngine(["w3 w4", "w5"], Words())
+    (group,) = engine.generate(PROMPTS[:1], Sampling(n=3, max_tokens=8, temperature=0.0), SEEDS[:1])
+    assert len({completion.token_ids for completion in group}) == 1
+    assert set(group[0].logprobs) == {0.0}
+
+
+def test_version_travels_and_close_is_idempotent(engine: Engine) -> None:
+    sampling = Sampling(n=2, max_tokens=3)
+    assert {one.version for group in engine.generate(PROMPTS, sampling, SEEDS) for one in group} == {0}
+    weights: dict[str, Tensor] = {}
+    if isinstance(engine, LocalEngine):
+        weights = to_hub_names(decoder())
+    if isinstance(engine, HubEngine):
+        weights = model_weights(hub_model())
+    engine.load_weights(weights, version=7)
+    assert {one.version for group in engine.generate(PROMPTS, sampling, SEEDS) for one in group} == {7}
+    engine.close()
+    engine.close()
+
+
+@pytest.mark.parametrize("family", list(FAMILIES))
+@pytest.mark.parametrize(("temperature", "top_p"), [(1.0, 1.0), (0.7, 1.0), (1.2, 0.8)])
+def test_logprobs_equal_a_recomputation(family: str, temperature: float, top_p: float) -> None:
+    model = decoder(**FAMILIES[family])
+    engine = LocalEngine(model, Words(), max_rows=7)
+    groups = engine.generate(PROMPTS, Sampling(n=4, max_tokens=45, temperature=temperature, top_p=top_p), SEEDS)
+    for prompt, group in zip(PROMPTS, groups, strict=True):
+        for completion in group:
+            tokens = torch.tensor([*prompt, *completion.token_ids])
+            hidden = model.hidden(Segments.pack([tokens]))[len(prompt) - 1 : -1]
+            chances = (hidden @ model.head.t() / temperature).softmax(-1)
+            ordered, order = chances.sort(-1, descending=True)
+            kept = torch.zeros_like(chances).scatter_(1, order, (ordered.cumsum(-1) - ordered < top_p).float())
+            expected = (chances * kept / (chances * kept).sum(-1, keepdim=True)).log()
+            expected = expected.gather(1, tokens[len(prompt) :, None])[:, 0]
+            assert (expected - torch.tensor(completion.logprobs)).abs().max() < 1e-4
+
+
+def test_bfloat16_logprobs_are_close_to_a_float32_recomputation() -> None:
+    model = decoder()
+    groups = LocalEngine(model, Words(), dtype=torch.bfloat16).generate(PROMPTS, Sampling(n=8, max_tokens=50), SEEDS)
+    gaps = []
+    for prompt, group in zip(PROMPTS, groups, strict=True):
+        for completion in group:
+            tokens = torch.tensor([*prompt, *completion.token_ids])
+            scores = model.hidden(Segments.pack([tokens]))[len(prompt) - 1 : -1] @ model.head.t()
+            expected = scores.log_softmax(-1).gather(1, tokens[len(prompt) :, None])[:, 0]
+            gaps.append(expected - torch.tensor(completion.logprobs))
+    assert torch.cat(gaps).abs().mean() < 0.03
+
+
+@pytest.mark.parametrize("family", list(FAMILIES))
+def test_batch_mates_refill_and_checks_change_no_token(family: str) -> None:
+    """fp32: a row's tokens depend on its prompt, its seed and the weights."""
+    model, sampling = decoder(**FAMILIES[family]), Sampling(n=6, max_tokens=40, stop=("w17", "w23 ", "w44"))
+    expected = texts(LocalEngine(model, Words(), max_rows=64).generate(PROMPTS, sampling, SEEDS))
+    assert len({len(tokens) for group in expected for tokens in group}) > 5
+    for rows, check in ((1, 1), (3, 4), (5, 7), (23, 2)):
+        engine = LocalEngine(model, Words(), max_rows=rows, check_every=check)
+        assert texts(engine.generate(PROMPTS, sampling, SEEDS)) == expected
+    alone = LocalEngine(model, Words())
+    for index in (3, 1):
+        assert texts(alone.generate([PROMPTS[index]], sampling, [SEEDS[index]])) == [expected[index]]
+
+
+def test_bfloat16_refill_with_a_growing_cache_runs_every_row() -> None:
+    sampling = Sampling(n=6, max_tokens=70)
+    engine = LocalEngine(decoder(), Words(), dtype=torch.bfloat16, max_rows=5)
+    for group in engine.generate(PROMPTS, sampling, SEEDS):
+        assert all(completion.finish == "stop" or len(completion.token_ids) == 70 for completion in group)
+
+
+def test_new_weights_are_a_copy_and_change_the_text() -> None:
+    model, sampling = decoder(), Sampling(n=2, max_tokens=10)
+    engine = LocalEngine(model, Words())
+    before = engine.generate(PROMPTS, sampling, SEEDS)
+    model.head.mul_(0.1)
+    assert engine.generate(PROMPTS, sampling, SEEDS) == before
+    engine.load_weights(to_hub_names(model), version=1)
+    assert texts(engine.generate(PROMPTS, sampling, SEEDS)) != texts(before)
+
+
+def test_memory_setting_bounds_rows_and_refuses_what_cannot_fit() -> None:
+    engine = LocalEngine(decoder(), Words(), max_cache_tokens=300)
+    assert engine.rows_in_flight(100, 36) == 3
+    with pytest.raises(InputError, match="max_cache_tokens is 300"):
+        engine.generate(PROMPTS, Sampling(n=2, max_tokens=400), SEEDS)
+    with pytest.raises(InputError, match="max_rows is 0"):
+        LocalEngine(decoder(), Words(), max_rows=0)
+
+
+def test_fallback_equals_the_local_engine_on_a_model_both_can_run() -> None:
+    from transformers import AutoModelForCausalLM
+
+    from r1kit.model.hub import hub_config
+
+    model = decoder()
+    same = AutoModelForCausalLM.from_config(hub_config(model.config))
+    same.load_state_dict(to_hub_names(model), strict=False)
+    sampling = Sampling(n=3, max_tokens=25)
+    local = LocalEngine(model, Words()).generate(PROMPTS, sampling, SEEDS)
+    slow = open_engine(HubModel(same), Words(), max_rows=5).generate(PROMPTS, sampling, SEEDS)
+    assert texts(local) == texts(slow)
+    for one, other in zip(local[0], slow[0], strict=True):
+        assert one.logprobs == pytest.approx(other.logprobs, abs=1e-4)
+
+
+def test_scripted_list_draws_by_seed_and_says_its_odds() -> None:
+    engine = ScriptedEngine(["yes", "no", "maybe"])
+    (group,) = engine.generate([[1]], Sampling(n=60, max_tokens=10), [5])
+    assert {completion.text for completion in group} == {"yes", "no", "maybe"}
+    assert group[0].logprobs[0] == pytest.approx(-math.log(3))
+    assert set(group[0].logprobs[1:]) == {0.0}
+    assert group[0].token_ids[-1] == 0
+    assert engine.calls[0][2] == (5,)
+
+
+def test_sample_groups_keeps_prompts_ids_and_seeds() -> None:
+    prompts = [Prompt(id=f"p/{index}", task="t", question=str(index)) for index in range(3)]
+    engine = ScriptedEngine(lambda prompt, seed, row: f"{prompt[0]}-{seed}-{row}")
+    groups = sample_groups(
+        engine, prompts, lambda prompt: [int(prompt.question) + 5], Sampling(n=2), lambda index: index * 10
+    )
+    assert [group.prompt for group in groups] == prompts
+    assert [group.prompt_ids for group in groups] == [(5,), (6,), (7,)]
+    assert [one.text for group in groups for one in group.completions] == [
+        "5-0-0",
+        "5-0-1",
+        "6-10-0",
+        "6-10-1",
+        "7-20-0",
+        "7-20-1",
+    ]

@@ -75,13 +75,13 @@ def canonical_maths(text: str) -> str:
 
 
 def _unwrapped(text: str) -> str:
-    """Without the dollar signs, brackets or box around the whole."""
-    text = text.strip()
+    """Without a last stop and the dollar signs, brackets or box around the whole."""
+    text = text.strip().removesuffix(".").rstrip()
     for wrapper in _WRAPPERS:
         found = wrapper.fullmatch(text)
         if found and "$" not in found[1]:
             return _unwrapped(found[1])
-    return text.removesuffix(".").rstrip()
+    return text
 
 
 def _formula(text: str) -> Sequence[Any] | None:

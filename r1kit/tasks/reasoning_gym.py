@@ -20,6 +20,8 @@ __all__ = ["ReasoningGym", "ReasoningGymConfig"]
 _FULL_MARKS = 0.99
 _CHUNK = 1000
 """Items taken from one seed of a generator; some generators do work, or refuse, by the size they are asked for."""
+_PATIENCE = 3000
+"""Draws without a new held-out question after which a generator has no more of them."""
 _RETRY_STRIDE = 387
 """Coprime to the chunk, so that the retries of one prompt go through all of a chunk."""
 _SEEDS = 2**30
@@ -41,7 +43,7 @@ class ReasoningGymConfig:
     test_share: float = 0.1
     """Share of all questions, by hash, that may be asked in the test split only."""
     dev_size: int = 100
-    """Problems of the dev split; fewer if ``20 x size / share`` draws find no more distinct questions."""
+    """Problems of the dev split; fewer where the generator has not so many distinct questions."""
     test_size: int = 200
     split_seed: int = 0
     """Decides the parts and the held-out problems; the same for every run."""
@@ -119,12 +121,16 @@ class ReasoningGym:
     def _distinct(self, split: Split) -> Iterator[tuple[int, int]]:
         """Seed and place of questions that belong to the split and did not come before."""
         config = self.config
-        size, share = (config.dev_size, config.dev_share) if split == "dev" else (config.test_size, config.test_share)
+        if (config.dev_share if split == "dev" else config.test_share) == 0:
+            return
         seen: set[str] = set()
-        for draw in range(int(20 * size / share) if share else 0):
+        draw = misses = 0
+        while misses < _PATIENCE:
             seed, place = _seed("held out", config.split_seed, draw // _CHUNK), draw % _CHUNK
             question = evened(self._entry(seed, place)["question"])
+            draw, misses = draw + 1, misses + 1
             if question not in seen and self._part(seed, place) == split:
+                misses = 0
                 seen.add(question)
                 yield seed, place
 

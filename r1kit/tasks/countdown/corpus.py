@@ -3,14 +3,14 @@
 A problem document reads ``User: use 11 8 3 make 19 Assistant: <think> try 11 + 8 = 19 + 3 = 22 high wait 11 - 8 = 3
 ... yes </think> <answer> 11 - 8 * 3 </answer>``, or without tags (``... answer 11 - 8 * 3``). The four styles:
 
-=====  ==================================================================================  =====================
-style  content                                                                             right answers (about)
-=====  ==================================================================================  =====================
-terse  no work: a random candidate                                                         .11
-short  one first pair, half of the time with a random last step; commits whatever it made  .13
-few    two or three first pairs, then commits                                              .44
-long   first pairs until a hit or the end                                                  .97
-=====  ==================================================================================  =====================
+=====  ==================================================================================  =============
+style  content                                                                             right answers
+=====  ==================================================================================  =============
+terse  no work: a random candidate                                                         .09
+short  one first pair, half of the time with a random last step; commits whatever it made  .14
+few    two or three first pairs, then commits                                              .45
+long   first pairs until a hit or the end                                                  .99
+=====  ==================================================================================  =============
 
 Traces share prefixes: after a first pair come the last steps worth trying on it, each judged low or high; 'wait' marks
 a change of first pair. Which last steps are worth trying follows from comparing the pair's value with the target alone.

@@ -213,7 +213,7 @@ class CachedDecoder:
         """The cache as [layers, 2, rows, width, K D]; each layer's rows without gaps."""
         row = self._config.num_kv_heads * self._config.head_dim
         used = self._store[:, :, : self._rows * width * row]
-        return used.unflatten(-1, (self._rows, width, row))
+        return used.view(len(used), 2, self._rows, width, row)
 
     def _fit(self, columns: int) -> None:
         """Let the view reach ``columns``, moving rows apart layer by layer."""

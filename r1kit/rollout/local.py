@@ -71,16 +71,20 @@ class LocalEngine:
         self._completing: dict[tuple[str, ...], Tensor] = {}
 
     def generate(
-        self, prompts: Sequence[Sequence[int]], sampling: Sampling, seeds: Sequence[int]
+        self,
+        prompts: Sequence[Sequence[int]],
+        sampling: Sampling,
+        seeds: Sequence[int],
+        limits: Sequence[int] | None = None,
     ) -> list[tuple[Completion, ...]]:
-        """See ``Engine.generate``."""
+        """See ``Engine.generate``. ``limits``: longest length of each row, prompt-major, none above ``max_tokens``."""
         assert self._weights is not None, "the engine is closed"
         assert len(prompts) == len(seeds)
         assert all(len(prompt) for prompt in prompts)
         if not prompts:
             return []
         with torch.inference_mode():
-            flight = _Flight(self, self._weights, prompts, sampling, seeds)
+            flight = _Flight(self, self._weights, prompts, sampling, seeds, limits)
             flight.run()
         rows = flight.completions(self._tokenizer, self._version)
         return [tuple(rows[start : start + sampling.n]) for start in range(0, len(rows), sampling.n)]
@@ -149,6 +153,7 @@ class _Flight:
         prompts: Sequence[Sequence[int]],
         sampling: Sampling,
         seeds: Sequence[int],
+        limits: Sequence[int] | None,
     ) -> None:
         self._prompts, self._sampling = prompts, sampling
         self._stopping, self._watched = engine.stopping(sampling)
@@ -169,6 +174,9 @@ class _Flight:
         self._out = torch.zeros(total, sampling.max_tokens, dtype=torch.int64)
         self._logprobs = torch.zeros(total, sampling.max_tokens)
         self._lengths = [0] * total
+        self._limits = torch.tensor([sampling.max_tokens] * total if limits is None else list(limits))
+        assert len(self._limits) == total
+        assert int(self._limits.max()) <= sampling.max_tokens
 
     def run(self) -> None:
         """Until no row is left."""
@@ -276,11 +284,12 @@ class _Flight:
         places = ages[:, None] + torch.arange(tokens.shape[1])
         self._out[rows[:, None], places] = tokens
         self._logprobs[rows[:, None], places] = logprobs
-        ended = self._watched[tokens].any(1) | (ages + tokens.shape[1] >= self._sampling.max_tokens)
+        ended = self._watched[tokens].any(1) | (ages + tokens.shape[1] >= self._limits[rows])
         gone = []
         for index in ended.nonzero()[:, 0].tolist():
             row, age = int(rows[index]), int(ages[index])
-            length = self._stopping.length(self._out[row, : age + tokens.shape[1]].tolist(), age)
+            written = self._out[row, : age + tokens.shape[1]].tolist()
+            length = self._stopping.length(written, age, int(self._limits[row]))
             if length is not None:
                 self._lengths[row] = length
                 gone.append(first + index)

@@ -43,13 +43,17 @@ class Stopping:
         self._limit = sampling.max_tokens
         self._window = max((len(stop.encode()) for stop in self._stop), default=0) + 8
 
-    def length(self, tokens: Sequence[int], checked: int) -> int | None:
-        """Length at which the row ends, or None while it goes on; the first ``checked`` tokens did not end it."""
-        for index in range(checked, len(tokens)):
+    def length(self, tokens: Sequence[int], checked: int, limit: int | None = None) -> int | None:
+        """Length at which the row ends, or None while it goes on; the first ``checked`` tokens did not end it.
+
+        ``limit``: the row's own longest length, where it is below ``max_tokens``.
+        """
+        limit = self._limit if limit is None else limit
+        for index in range(checked, min(len(tokens), limit)):
             token = tokens[index]
             if token in self.ends or (self._may_complete(token) and self._complete(tokens[: index + 1])):
                 return index + 1
-        return self._limit if len(tokens) >= self._limit else None
+        return limit if len(tokens) >= limit else None
 
     def finished(self, tokens: Sequence[int]) -> bool:
         """Whether the last token is why the row ended (and not the length)."""

@@ -9,8 +9,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from typer.exceptions import TyperException
 
-from r1kit.errors import MissingError, R1Error
+from r1kit.commands.chat import chat
+from r1kit.commands.doctor import doctor
+from r1kit.commands.evaluate import evaluate
+from r1kit.commands.export import export
+from r1kit.commands.plan import plan
+from r1kit.commands.tasks import tasks
+from r1kit.commands.verify import verify
+from r1kit.errors import InputError, MissingError, R1Error
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -93,10 +101,15 @@ def report(folder: Annotated[Path, typer.Argument(metavar="DIR")]) -> None:
     typer.echo(str(write_report(folder)))
 
 
+app.command("eval")(evaluate)
+for command in (tasks, verify, export, chat, plan, doctor):
+    app.command()(command)
+
+
 def main() -> None:
     """Entry point: a user's mistake is one line on stderr and its exit code, never a traceback."""
     with _one_line_errors():
-        app(standalone_mode=True)
+        app(standalone_mode=False)
 
 
 @contextmanager
@@ -106,7 +119,10 @@ def _one_line_errors() -> Iterator[None]:
     except R1Error as error:
         print(f"r1: {error}", file=sys.stderr)
         _leave(error.exit_code)
-    except KeyboardInterrupt:
+    except TyperException as error:  # a wrong command, option or value
+        print(f"r1: {_evened(error.format_message())}", file=sys.stderr)
+        _leave(InputError.exit_code)
+    except (KeyboardInterrupt, typer.Abort):
         print("r1: interrupted; run the same command to go on", file=sys.stderr)
         _leave(130)
     except OSError as error:
@@ -114,6 +130,10 @@ def _one_line_errors() -> Iterator[None]:
             raise
         print(f"r1: no disk space left ({error.filename or 'while writing'}); free some and run again", file=sys.stderr)
         _leave(MissingError.exit_code)
+
+
+def _evened(message: str) -> str:
+    return " ".join(message.split())
 
 
 def _leave(code: int) -> None:

@@ -20,7 +20,7 @@ from pathlib import Path
 
 from r1kit.errors import InputError, MissingError, nearest
 
-__all__ = ["cache_folder", "check_folder", "check_model", "resolve_model"]
+__all__ = ["cache_folder", "check_folder", "check_model", "local_folder", "resolve_model"]
 
 ALLOWED = "a hub-format folder, a GGUF file, pypi:PACKAGE, RUN:STAGE or a hub name ORG/MODEL"
 HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
@@ -55,6 +55,19 @@ def check_model(name: str) -> None:
         return _from_hub(repository) if HF_HUB_OFFLINE else Path(repository)
 
     _dispatch(name, gguf=_checked_gguf, pypi=package, hub=hub)
+
+
+def local_folder(name: str) -> Path | None:
+    """The model's folder where it is on this machine as one already; nothing is fetched or converted."""
+
+    def hub(repository: str) -> Path:
+        from huggingface_hub import try_to_load_from_cache
+
+        config = try_to_load_from_cache(repository, "config.json")
+        return Path(config).parent if isinstance(config, str) else Path(os.devnull)
+
+    folder = _dispatch(name, gguf=lambda file: Path(os.devnull), pypi=_package_folder, hub=hub)
+    return folder if (folder / "config.json").is_file() else None
 
 
 def cache_folder() -> Path:

@@ -26,7 +26,8 @@ class JsonlConfig:
     path: str
     """A file with one JSON object a line. Keys besides the known ones are kept as facts. Empty lines are skipped."""
     test_path: str = ""
-    """A second file that is the test split; lines of ``path`` that ask the same or share a cluster are dropped."""
+    """A second file that is the test split; lines of ``path`` that ask the same or share a cluster are dropped. The same
+    file as ``path``: all of it is the test split, and there is nothing to train on."""
     rule: Literal["math", "exact"] = "math"
     """``math``: equal as mathematics where both sides are one formula, else as text. ``exact``: equal as text."""
     language: str = "en"
@@ -61,12 +62,14 @@ class Jsonl:
         self.config = config
         self._parts = _parts(name, config)
         self._order: tuple[int, list[int]] = (-1, [])
-        if not self._parts["train"]:
+        if not self._parts["train"] and config.path != config.test_path:
             raise InputError(f"{config.path}: no line is left to train on; add lines or lower dev_share and test_share")
 
     def train(self, index: int) -> Prompt:
         """Every line once in each pass over the file, each pass in an order of its own."""
         lines = self._parts["train"]
+        if not lines:
+            raise InputError(f"{self.config.path} is the test split as a whole; drop test_path to train on it")
         turn, place = divmod(index, len(lines))
         if turn != self._order[0]:
             order = list(range(len(lines)))

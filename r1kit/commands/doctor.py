@@ -1,0 +1,140 @@
+"""``r1 doctor``: what this machine has, and for each missing thing the command that brings it."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+__all__ = ["doctor", "examine"]
+
+GIGABYTE = 10**9
+
+
+def doctor(json_file: Annotated[Path | None, typer.Option("--json", metavar="FILE")] = None) -> None:
+    """Python, torch, devices, cores, memory, disk, engines and extras of this machine."""
+    from r1kit.commands.output import check_writable, write_json
+
+    check_writable(json_file)
+    found = examine()
+    typer.echo(_spelled(found))
+    if json_file:
+        write_json(json_file, found)
+
+
+def examine() -> dict[str, Any]:
+    """All that the report says, JSON-ready."""
+    from importlib import metadata
+
+    from r1kit.launcher import cores
+    from r1kit.model.source import cache_folder
+
+    cache = next(path for path in (cache_folder(), *cache_folder().parents) if path.exists())
+    extras = _extras()
+    return {
+        "r1kit": metadata.version("r1kit"),
+        "python": platform.python_version(),
+        "system": platform.platform(),
+        "cores": cores(),
+        "memory_gb": _memory() / GIGABYTE,
+        "disk_free_gb": {"here": _free(Path.cwd()), "model cache": _free(cache)},
+        "torch": _torch(),
+        "engines": _engines(),
+        "packages": extras.pop("", {}),
+        "extras": extras,
+        "sandbox": "not in this version",
+    }
+
+
+def _free(path: Path) -> float:
+    return shutil.disk_usage(path).free / GIGABYTE
+
+
+def _memory() -> int:
+    """Bytes this process may use: the machine's, or the container's where that is less."""
+    machine = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    for file in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):
+        if Path(file).is_file() and (text := Path(file).read_text().strip()).isdigit():
+            return min(machine, int(text))
+    return machine
+
+
+def _torch() -> dict[str, Any]:
+    try:
+        import torch
+    except ImportError as error:
+        return {"version": None, "devices": [], "brings": f"pip install torch ({error})"}
+    devices = [
+        {
+            "name": torch.cuda.get_device_name(index),
+            "memory_gb": torch.cuda.get_device_properties(index).total_memory / GIGABYTE,
+        }
+        for index in range(torch.cuda.device_count() if torch.cuda.is_available() else 0)
+    ]
+    return {"version": torch.__version__, "cuda": torch.version.cuda, "devices": devices}
+
+
+def _engines() -> dict[str, str]:
+    return {
+        "local": "ready",
+        "scripted": "ready (for tests: writes what it is told)",
+        "vllm": "not in this version",
+    }
+
+
+def _extras() -> dict[str, dict[str, Any]]:
+    """Extra -> {"missing": [...], "brings": command}, read off the installed package; "" is what it always needs."""
+    from importlib import metadata
+
+    from packaging.requirements import Requirement
+
+    names = ["", *(metadata.metadata("r1kit").get_all("Provides-Extra") or [])]
+    found: dict[str, dict[str, Any]] = {name: {"has": {}, "missing": []} for name in names}
+    for line in metadata.requires("r1kit") or []:
+        requirement = Requirement(line)
+        for name in names:
+            applies = requirement.marker is None or requirement.marker.evaluate({"extra": name})
+            unconditional = requirement.marker is None or requirement.marker.evaluate({"extra": ""})
+            if applies and (not name or not unconditional):
+                _sort(found[name], requirement.name, str(requirement.specifier), requirement)
+    for entry in found.values():
+        if entry["missing"]:
+            wanted = " ".join(f"'{each}'" for each in entry["missing"])
+            entry["brings"] = f"{Path(sys.executable).parent / 'pip'} install {wanted}"
+    return found
+
+
+def _sort(entry: dict[str, Any], name: str, specifier: str, requirement: Any) -> None:
+    from importlib import metadata
+
+    try:
+        version = metadata.version(name)
+    except metadata.PackageNotFoundError:
+        version = ""
+    if version and requirement.specifier.contains(version, prereleases=True):
+        entry["has"][name] = version
+    else:
+        entry["missing"].append(f"{name}{specifier}")
+
+
+def _spelled(found: dict[str, Any]) -> str:
+    torch = found["torch"]
+    devices = [f"{each['name']} ({each['memory_gb']:.0f} GB)" for each in torch["devices"]]
+    disk = ", ".join(f"{value:.0f} GB free ({name})" for name, value in found["disk_free_gb"].items())
+    lines = [
+        f"r1kit    {found['r1kit']}, Python {found['python']}, {found['system']}",
+        f"machine  {found['cores']} cores, {found['memory_gb']:.1f} GB memory, {disk}",
+        f"torch    {torch['version'] or 'missing: ' + torch['brings']}",
+        f"devices  {', '.join(devices) or 'no GPU: runs use the cores'}",
+    ]
+    lines += [f"engine   {name}: {state}" for name, state in found["engines"].items()]
+    lines += [f"sandbox  {found['sandbox']} (needed by code tasks only)"]
+    for name, entry in {"core": found["packages"], **found["extras"]}.items():
+        state = f"missing {', '.join(entry['missing'])}: {entry['brings']}" if entry["missing"] else "complete"
+        lines.append(f"extra    {name}: {state}" if name != "core" else f"packages {state}")
+    return "\n".join(lines)

@@ -1,0 +1,131 @@
+"""``r1 eval``: avg@k, cons@k and pass@k of a model on a task, with intervals (R1 paper, evaluation protocol)."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+if TYPE_CHECKING:
+    from r1kit.commands.subject import Subject
+    from r1kit.evals.evaluate import EvaluationConfig
+    from r1kit.loops.judge import Judged
+
+__all__ = ["evaluate"]
+
+CACHE_BYTES = 4_000_000_000
+"""Keys and values in flight stay below this."""
+FEW_ROWS = 16
+PROMPT_TOKENS = 256
+"""Allowed for a prompt when rows in flight are counted."""
+
+
+def evaluate(
+    model: Annotated[str, typer.Argument(help="DIR:STAGE, a model folder, a hub name, a GGUF file or pypi:PACKAGE.")],
+    task: Annotated[str, typer.Option(help="A recipe's task, countdown, reasoning_gym/NAME or a JSONL file.")],
+    k: Annotated[int, typer.Option(help="Completions a problem.")] = 16,
+    limit: Annotated[int | None, typer.Option(help="Only the first so many problems.")] = None,
+    json_file: Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Write all numbers here.")] = None,
+    temperature: Annotated[float, typer.Option(min=0.0)] = 0.6,
+    top_p: Annotated[float, typer.Option(min=0.0, max=1.0)] = 0.95,
+    max_tokens: Annotated[int, typer.Option(min=0, help="Longest completion; 0: the stage's own, else 1024.")] = 0,
+    split: Annotated[Literal["dev", "test"], typer.Option()] = "test",
+    recipe: Annotated[str, typer.Option(help="Whose template, task and reward settings count.")] = "",
+    template: Annotated[str, typer.Option(help="chat, plain, r1_zero or a text with {question}.")] = "",
+    suffix: Annotated[str, typer.Option(help="Put after every question.")] = "",
+    answer_style: Annotated[str, typer.Option(help="tag, boxed, last_number or last_line.")] = "",
+    seed: Annotated[int | None, typer.Option(help="Of the sampling; default: the recipe's.")] = None,
+) -> None:
+    """Judge a model on held-out problems: avg@k, cons@k, pass@k with 95% intervals."""
+    from r1kit.commands.output import check_writable, write_json
+    from r1kit.commands.subject import named_task, open_subject
+    from r1kit.evals.evaluate import EvaluationConfig
+    from r1kit.model.source import check_model
+
+    check_writable(json_file)
+    subject = open_subject(model, recipe, template, suffix, answer_style)
+    name, task_config = named_task(task, subject.recipe.tasks)
+    settings = replace(subject.recipe, tasks={name: task_config})
+    subject = replace(subject, recipe=settings if seed is None else replace(settings, seed=seed))
+    config = EvaluationConfig.final(
+        tasks=(name,), k=k, limit=limit, split=split, temperature=temperature, top_p=top_p,
+        max_tokens=max_tokens or subject.sampling.max_tokens,
+    )  # fmt: skip
+    check_model(model)
+    line = {"model": model, "split": split, **_line(_judge(subject, config, name), config)}
+    typer.echo(_spelled(line, config))
+    if json_file:
+        write_json(json_file, line)
+
+
+def _judge(subject: Subject, config: EvaluationConfig, name: str) -> Judged:
+    """Sample and score. What is loaded first fails first: the task, then the model."""
+    import torch
+
+    from r1kit.launcher import cores
+    from r1kit.loops.policy import device_of, judge_for
+    from r1kit.model.fallback import load_model
+    from r1kit.model.source import resolve_model
+    from r1kit.tasks import build_task
+    from r1kit.workspace import Workspace
+
+    build_task(name, subject.recipe.tasks[name]).held_out(config.split, 1)
+    torch.set_num_threads(cores())
+    workspace = Workspace(run=Path(), stage="evaluate", index=0, recipe=subject.recipe)
+    folder = resolve_model(subject.name)
+    model, tokenizer = load_model(folder, torch.float32)
+    model.to(device_of(workspace))
+    rows = _rows(folder, config.max_tokens)
+    with judge_for(model, tokenizer, config, subject.sampling, subject.reward, workspace, rows) as judge:
+        return judge.sample(name, config.split)
+
+
+def _rows(folder: Path, max_tokens: int) -> int:
+    """Completions in flight, so that their cache fits."""
+    from r1kit.commands.shape import shape_of_hub
+    from r1kit.errors import InputError
+
+    try:
+        a_row = shape_of_hub(folder / "config.json").cache_bytes(4) * (max_tokens + PROMPT_TOKENS)
+    except InputError:  # another architecture: it may well run, only its cache is not known beforehand
+        return FEW_ROWS
+    return max(4, min(512, CACHE_BYTES // a_row))
+
+
+def _line(found: Judged, config: EvaluationConfig) -> dict[str, Any]:
+    """The fields of ``eval.jsonl``, the interval of pass@k, and how completions were drawn."""
+    from r1kit.evals.evaluate import evaluate as measure
+    from r1kit.evals.evaluate import judged
+    from r1kit.evals.interval import mean_interval
+
+    metrics = measure(
+        found.groups, found.scores, found.diagnostics, config.budgets, resamples=config.resamples, seed=config.seed
+    )
+    arrays = judged(found.groups, found.scores)
+    passed = mean_interval(arrays.right.max(axis=1), arrays.clusters, config.resamples, config.seed)
+    drawn = {"temperature": config.temperature, "top_p": config.top_p, "max_tokens": config.max_tokens}
+    return {**metrics, "pass_interval": [passed.low, passed.high], **drawn}
+
+
+def _spelled(line: dict[str, Any], config: EvaluationConfig) -> str:
+    """What the terminal says."""
+    k = line["k"]
+    rows = [
+        f"{name}@{k}".ljust(9) + f"{line[key]:.3f}  [{line[interval][0]:.3f}, {line[interval][1]:.3f}]"
+        for name, key, interval in (
+            ("avg", "avg_at_k", "interval"),
+            ("cons", "cons_at_k", "cons_interval"),
+            ("pass", "pass_at_k", "pass_interval"),
+        )
+    ]
+    head = (
+        f"{line['model']} on {line['task']} ({line['split']}): {line['problems']} problems x {k}, temperature "
+        f"{config.temperature:g}, top-p {config.top_p:g}, at most {config.max_tokens} tokens"
+    )
+    tail = (
+        f"{line['response_tokens']:.1f} tokens a response, format {line['format_rate']:.3f}, "
+        f"cut short {line['truncated_share']:.3f}, not judged {line['failed_share']:.3f}"
+    )
+    return "\n".join((head, *rows, tail))

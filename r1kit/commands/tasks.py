@@ -1,0 +1,66 @@
+"""``r1 tasks``: where prompts come from, and some of them with their reference answers."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Annotated, Literal
+
+import typer
+
+from r1kit.errors import InputError
+
+__all__ = ["tasks"]
+
+KINDS = (
+    ("countdown", "make a target from a few numbers; has a corpus to pretrain on"),
+    ("reasoning_gym/NAME", "any reasoning-gym generator, scored by its own rule; r1 tasks reasoning_gym lists them"),
+    ("FILE.jsonl", 'lines of {"prompt": ..., "answer": ...}, judged as mathematics or by equality'),
+)
+
+
+def tasks(
+    name: Annotated[str, typer.Argument(help="A task: countdown, reasoning_gym/NAME or a JSONL file.")] = "",
+    show: Annotated[int, typer.Option(min=0, help="Problems to show.")] = 3,
+    split: Annotated[Literal["dev", "test", "train"], typer.Option()] = "test",
+    recipe: Annotated[str, typer.Option(help="Take the task of that name from this recipe.")] = "",
+) -> None:
+    """List tasks, or show a task's settings and problems with a reference answer."""
+    if name == "reasoning_gym":
+        _list_generators()
+    elif name or recipe:
+        _show(name, show, split, recipe)
+    else:
+        width = max(len(kind) for kind, _ in KINDS)
+        for kind, what in KINDS:
+            typer.echo(f"{kind.ljust(width)}  {what}")
+        typer.echo("Code tasks are not in this version.")
+
+
+def _list_generators() -> None:
+    from reasoning_gym.factory import DATASETS
+
+    typer.echo(f"{len(DATASETS)} generators; write reasoning_gym/NAME:")
+    typer.echo("\n".join(sorted(DATASETS)))
+
+
+def _show(name: str, show: int, split: Literal["dev", "test", "train"], recipe: str) -> None:
+    from r1kit.commands.subject import named_task
+    from r1kit.recipe import load_recipe, plain
+    from r1kit.tasks import build_task, kind_of
+
+    known = load_recipe(recipe).tasks if recipe else {}
+    if not name:
+        raise InputError(f"name a task of recipe {recipe!r}: {', '.join(known) or 'it has none'}")
+    task_name, config = named_task(name, known)
+    task = build_task(task_name, config)
+    typer.echo(f"{task_name}: kind {kind_of(config)}")
+    for field in dataclasses.fields(config):
+        typer.echo(f"  {field.name} = {plain(getattr(config, field.name))!r}")
+    prompts = [task.train(index) for index in range(show)] if split == "train" else task.held_out(split, show or 1)
+    for prompt in prompts[:show]:
+        typer.echo(f"\n{prompt.id}\n  question: {_indented(prompt.question)}")
+        typer.echo(f"  answer:   {_indented(prompt.answer) if prompt.answer is not None else 'judged by rule only'}")
+
+
+def _indented(text: str) -> str:
+    return text.replace("\n", "\n            ")

@@ -1,0 +1,142 @@
+"""``r1 verify``: score one answer as training would, in the same killable process."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from r1kit.errors import InputError, MissingError
+
+if TYPE_CHECKING:
+    from r1kit.records import Prompt, Score
+    from r1kit.reward.rule import RewardConfig
+    from r1kit.tasks import Task, TaskConfig
+
+__all__ = ["verify"]
+
+COUNTDOWN = re.compile(r"\s*(?:use|用)\s+(\d+(?:\s+\d+)+)\s+(?:make|得)\s+(\d+)\s*")
+BARE = {"tag": "<answer> {} </answer>", "boxed": "\\boxed{{{}}}"}
+"""How an answer alone is written for a style that wants a mark around it."""
+
+
+def verify(
+    task: Annotated[str, typer.Option(help="A recipe's task, countdown, reasoning_gym/NAME or a JSONL file.")] = "",
+    answer: Annotated[str, typer.Option(help="An answer, or a whole completion with its tags.")] = "",
+    prompt_id: Annotated[str, typer.Option(help="Which problem, for example countdown/test/0.")] = "",
+    question: Annotated[str, typer.Option(help="Which problem, by its text.")] = "",
+    recipe: Annotated[str, typer.Option(help="Whose task and reward settings count.")] = "",
+    json_file: Annotated[Path | None, typer.Option("--json", metavar="FILE")] = None,
+    code: Annotated[Path | None, typer.Option(help="Not in this version.")] = None,
+    tests: Annotated[Path | None, typer.Option(help="Not in this version.")] = None,
+    reference: Annotated[Path | None, typer.Option(help="Not in this version.")] = None,
+) -> None:
+    """Score one answer: each part of its reward, and the cause where it could not be judged."""
+    from r1kit.commands.output import check_writable, write_json
+    from r1kit.commands.subject import named_task, open_subject
+    from r1kit.tasks import build_task
+
+    if code or tests or reference:
+        raise MissingError("code tasks are not in this version; r1 verify scores answers to the tasks r1 tasks lists")
+    if not task or not answer:
+        raise InputError("r1 verify needs --task NAME and --answer TEXT, for example --task countdown --answer '3 * 4'")
+    check_writable(json_file)
+    subject = open_subject("", recipe)
+    name, config = named_task(task, subject.recipe.tasks)
+    prompt = _prompt(build_task(name, config), config, prompt_id, question)
+    text = _completion(answer, subject.reward)
+    score = _score(name, config, subject.reward, prompt, text)
+    typer.echo(_spelled(prompt, text, score, subject.reward))
+    if json_file:
+        write_json(json_file, _as_json(prompt, text, score))
+
+
+def _prompt(task: Task, config: TaskConfig, prompt_id: str, question: str) -> Prompt:
+    """The problem that was named; the first of the test split if none was."""
+    if question:
+        return _by_question(task, config, question)
+    if not prompt_id:
+        return task.held_out("test", 1)[0]
+    _, split, number = [*prompt_id.rsplit("/", 2), "", ""][:3]
+    if split == "train" and number.isdigit():
+        return task.train(int(number))
+    for prompt in (prompt for part in ("test", "dev") for prompt in _held_out(task, part)):
+        if prompt.id == prompt_id:
+            return prompt
+    raise InputError(f"task {task.name!r} has no problem {prompt_id!r}; r1 tasks shows ids, such as {task.name}/test/0")
+
+
+def _held_out(task: Task, split: Any) -> list[Prompt]:
+    try:
+        return task.held_out(split)
+    except InputError:  # a split may be empty
+        return []
+
+
+def _by_question(task: Task, config: TaskConfig, question: str) -> Prompt:
+    from r1kit.records import Prompt
+    from r1kit.tasks.countdown import CountdownConfig
+
+    wanted = " ".join(question.split())
+    for prompt in (prompt for part in ("test", "dev") for prompt in _held_out(task, part)):
+        if " ".join(prompt.question.split()) == wanted:
+            return prompt
+    found = COUNTDOWN.fullmatch(question)
+    if isinstance(config, CountdownConfig) and found:
+        facts = {"numbers": [int(number) for number in found[1].split()], "target": int(found[2])}
+        return Prompt(id=f"{task.name}/asked", task=task.name, question=question, facts=facts)
+    hint = ", or ask 'use 7 1 5 make 34'" if isinstance(config, CountdownConfig) else ""
+    raise InputError(f"no held-out problem of task {task.name!r} asks that; name one with --prompt-id{hint}")
+
+
+def _completion(answer: str, reward: RewardConfig) -> str:
+    """The text to judge: as it is if it has marks of its own, else the answer put into the style's mark."""
+    if any(mark in answer for mark in ("<answer>", "<think>", "\\boxed")) or reward.answer_style not in BARE:
+        return answer
+    return BARE[reward.answer_style].format(answer)
+
+
+def _score(name: str, config: TaskConfig, reward: RewardConfig, prompt: Prompt, text: str) -> Score:
+    from r1kit.records import Completion, Group
+    from r1kit.reward.verifier import Verifier
+
+    completion = Completion(token_ids=(), logprobs=(), text=text, finish="stop")
+    group = Group(prompt=replace(prompt, task=name), prompt_ids=(), completions=(completion,))
+    with Verifier({name: config}, {name: reward}) as verifier:
+        return verifier.score_groups([group])[0][0]
+
+
+def _weights(reward: RewardConfig) -> Mapping[str, float]:
+    return {
+        "accuracy": reward.accuracy,
+        "format": reward.format,
+        "language": reward.language,
+        "overlong": reward.overlong,
+    }
+
+
+def _spelled(prompt: Prompt, text: str, score: Score, reward: RewardConfig) -> str:
+    lines = [f"question  {prompt.question}", f"judged    {text}", f"reward    {score.total:g}"]
+    lines += [f"  {part:9} {value:g} x {_weights(reward)[part]:g}" for part, value in score.parts.items()]
+    lines.append(f"answer    {score.answer if score.answer is not None else 'none found'}")
+    if prompt.answer is not None and score.parts.get("accuracy", 0.0) < 1:
+        lines.append(f"reference {prompt.answer}")
+    lines.append(f"cause     {score.status}{': ' + score.cause if score.cause else ''}")
+    return "\n".join(lines)
+
+
+def _as_json(prompt: Prompt, text: str, score: Score) -> dict[str, Any]:
+    return {
+        "prompt_id": prompt.id,
+        "question": prompt.question,
+        "judged": text,
+        "reward": score.total,
+        "parts": dict(score.parts),
+        "answer": score.answer,
+        "cause": score.status,
+        "detail": score.cause,
+    }

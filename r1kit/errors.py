@@ -3,7 +3,9 @@
 R1Error                  exit code 1   failed while running
 ├── InputError           exit code 2   the user's input: a recipe, a key, a file, a flag
 ├── MissingError         exit code 3   something needed is not here; the message names what to install
-└── RankError            exit code 1   a rank of the run died; the message is that rank's last line
+├── RankError            exit code 1   a rank of the run died; the message is that rank's last line
+├── PeerLostError        exit code 75  a rank found another one gone; shown only where nothing better is known
+└── Interrupted          exit code 130 Ctrl-C, or a polite kill of the run
 """
 
 from __future__ import annotations
@@ -11,7 +13,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
-__all__ = ["InputError", "MissingError", "R1Error", "RankError", "nearest"]
+__all__ = ["InputError", "Interrupted", "MissingError", "PeerLostError", "R1Error", "RankError", "nearest"]
 
 
 class R1Error(Exception):
@@ -34,6 +36,18 @@ class MissingError(R1Error):
 
 class RankError(R1Error):
     """A rank ended before its work was done."""
+
+
+class PeerLostError(R1Error):
+    """A collective broke because another rank is gone; that rank knows why."""
+
+    exit_code = 75
+
+
+class Interrupted(R1Error):
+    """The user stopped the run; it can go on."""
+
+    exit_code = 130
 
 
 def nearest(word: str, allowed: Iterable[str]) -> str:

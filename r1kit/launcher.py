@@ -7,13 +7,15 @@ import os
 import shutil
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
-from r1kit.checks import check_recipe, check_stage
-from r1kit.cluster import ranks as cluster
-from r1kit.errors import InputError, MissingError
-from r1kit.recipe import Recipe, as_toml, load_recipe
+from r1kit.checks import check_recipe, check_stage, check_stages
+from r1kit.cluster import launch
+from r1kit.cluster.ranks import Ranks, Solo, join
+from r1kit.errors import InputError, Interrupted, MissingError, PeerLostError
+from r1kit.recipe import Recipe, as_toml, load_recipe, recipe_name
 from r1kit.workspace import write_atomic
 
 __all__ = ["run"]
@@ -24,9 +26,18 @@ MIN_FREE_BYTES = 200_000_000
 
 def run(name: str, out: Path | None, overrides: Sequence[str], until: str = "") -> None:
     """Resolve and check the recipe, take the folder, start the ranks; or, as one of the ranks, work."""
+    if launch.is_launched():
+        launch.run_as_rank(lambda: _work(Path(os.environ["R1KIT_RUN"]), join(), until))
     if "RANK" in os.environ:
-        _work(Path(os.environ["R1KIT_RUN"]) if "R1KIT_RUN" in os.environ else None, name, out, overrides, until)
+        _under_torchrun(name, out, overrides, until)
         return
+    try:
+        _run_here(name, out, overrides, until)
+    except KeyboardInterrupt:
+        raise Interrupted("interrupted; run the same command to go on") from None
+
+
+def _run_here(name: str, out: Path | None, overrides: Sequence[str], until: str) -> None:
     recipe = load_recipe(name, overrides)
     recipe = replace(recipe, ranks=recipe.ranks or default_ranks(recipe))
     check_recipe(recipe)
@@ -34,39 +45,58 @@ def run(name: str, out: Path | None, overrides: Sequence[str], until: str = "") 
         check_stage(recipe, until)
     folder = out or Path("runs") / recipe.name
     lock = _take(folder, recipe)
-    os.environ["R1KIT_RUN"] = str(folder)
     threads = max(1, cores() // recipe.ranks)
     if recipe.ranks == 1:
-        os.environ["OMP_NUM_THREADS"] = str(threads)
-        _work(folder, name, out, overrides, until)
+        os.environ["OMP_NUM_THREADS"] = str(threads)  # read when torch is imported
+        _work(folder, Solo(), until)
     else:
-        code = cluster.launch(["run", "--until", until] if until else ["run"], recipe.ranks, threads, keep=(lock,))
-        if code:
-            sys.exit(code)
+        arguments = ["run", "--until", until] if until else ["run"]
+        launch.launch(arguments, recipe.ranks, threads, keep=(lock,), run=str(folder))
     _present(folder)
 
 
-def _work(folder: Path | None, name: str, out: Path | None, overrides: Sequence[str], until: str) -> None:
-    """One rank's whole life. Under torchrun there is no parent: rank 0 takes the folder itself."""
-    cluster.die_with_parent()
+def _under_torchrun(name: str, out: Path | None, overrides: Sequence[str], until: str) -> None:
+    """A rank that torchrun started. There is no parent of ours: rank 0 checks, takes the folder and presents.
+
+    Whatever rank 0 refuses, the others leave without a word; torchrun adds its own account of who failed.
+    """
+    try:
+        ranks = join()
+        taken: Path | None = None
+        try:
+            if ranks.rank == 0:
+                recipe = replace(load_recipe(name, overrides), ranks=ranks.size)
+                check_recipe(recipe)
+                if until:
+                    check_stage(recipe, until)
+                taken = out or Path("runs") / recipe.name
+                _take(taken, recipe)
+        finally:
+            taken = ranks.broadcast_object(taken)
+        if taken is None:
+            os._exit(PeerLostError.exit_code)
+        _work(taken, ranks, until)
+    except PeerLostError:
+        os._exit(PeerLostError.exit_code)
+    if ranks.rank == 0:
+        _present(taken)
+
+
+def _work(folder: Path, ranks: Ranks, until: str) -> None:
+    """One rank's whole life."""
     import torch
 
     from r1kit import pipeline
 
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
-    ranks = cluster.join()
-    if folder is None:
-        recipe = replace(load_recipe(name, overrides), ranks=ranks.size)
-        check_recipe(recipe)
-        folder = out or Path("runs") / recipe.name
-        if ranks.rank == 0:
-            _take(folder, recipe)
-        ranks.broadcast_object(None)
-    recipe = load_recipe(str(folder / "recipe.toml"))
-    try:
-        pipeline.run(recipe, folder, ranks, until, say=lambda line: print(line, flush=True))
-    finally:
-        ranks.close()
+    pipeline.run(load_recipe(str(folder / "recipe.toml")), folder, ranks, until, say=_say)
+    ranks.close()
+
+
+def _say(line: str) -> None:
+    """Print a line at once. That nobody reads any more (``r1 run | head``) is no reason to stop training."""
+    with suppress(BrokenPipeError):
+        print(line, flush=True)
 
 
 def _present(folder: Path) -> None:
@@ -81,17 +111,16 @@ def _present(folder: Path) -> None:
 
 
 def _take(folder: Path, recipe: Recipe) -> int:
-    """Lock the run folder, refuse another recipe's, write the resolved recipe; the lock's file descriptor."""
+    """Lock the run folder, refuse another recipe's, write the resolved recipe; the lock's file descriptor.
+
+    Nothing in the folder is touched before the lock is held.
+    """
     from r1kit.pipeline import write_manifest
 
-    there = folder / "recipe.toml"
-    if folder.is_dir() and any(folder.iterdir()) and not there.is_file():
-        raise InputError(f"{folder} is not empty and not a run folder; choose another --out")
-    if there.is_file() and (other := load_recipe(str(there))).name != recipe.name:
-        raise InputError(f"{folder} belongs to recipe {other.name!r}, not {recipe.name!r}; choose another --out")
+    _check_owner(folder, recipe)
     free_at = next(path for path in (folder, *folder.resolve().parents) if path.exists())
     if shutil.disk_usage(free_at).free < MIN_FREE_BYTES:
-        raise InputError(f"no disk space left at {free_at}: a run needs {MIN_FREE_BYTES // 10**6} MB; free some")
+        raise MissingError(f"no disk space left at {free_at}: a run needs {MIN_FREE_BYTES // 10**6} MB; free some")
     try:
         folder.mkdir(parents=True, exist_ok=True)
         lock = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT, 0o644)
@@ -101,23 +130,51 @@ def _take(folder: Path, recipe: Recipe) -> int:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         raise InputError(f"{folder} is in use by another r1 run; wait for it or choose another --out") from None
-    write_atomic(there, as_toml(recipe))
+    _check_owner(folder, recipe)  # another run may have come and gone since
+    write_atomic(folder / "recipe.toml", as_toml(recipe))
     write_manifest(recipe, folder)
     return lock
 
 
+def _check_owner(folder: Path, recipe: Recipe) -> None:
+    """The folder must be new, empty or a run of the same recipe. A run killed at birth leaves dot files only."""
+    if folder.exists() and not folder.is_dir():
+        raise InputError(f"{folder} is a file; choose another --out")
+    there = folder / "recipe.toml"
+    if not there.is_file():
+        if folder.is_dir() and any(not path.name.startswith(".") for path in folder.iterdir()):
+            raise InputError(f"{folder} is not empty and not a run folder; choose another --out")
+        return
+    if (owner := recipe_name(there)) != recipe.name:
+        raise InputError(f"{folder} belongs to recipe {owner!r}, not {recipe.name!r}; choose another --out")
+
+
 def cores() -> int:
-    """Cores this process may use."""
-    return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
+    """Cores this process may use: its affinity, and a container's quota."""
+    allowed = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
+    quota = Path("/sys/fs/cgroup/cpu.max")
+    if quota.is_file():
+        share, period = quota.read_text().split()
+        if share != "max":
+            allowed = min(allowed, max(1, round(int(share) / int(period))))
+    return allowed
 
 
 def default_ranks(recipe: Recipe) -> int:
-    """One rank a GPU where there is one and the recipe lets it, else one a core, at most 8."""
-    if recipe.device != "cpu" and (gpus := _gpus()):
-        return gpus
-    if recipe.device == "cuda":
+    """One rank a GPU where there is one and the recipe lets it, else one a core, at most 8; fewer where a stage's
+    batch does not divide over them."""
+    if recipe.device == "cuda" and not _gpus():
         raise MissingError("recipe asks for device 'cuda' but no GPU is visible; set device = \"auto\" or free one")
-    return min(8, cores())
+    most = (_gpus() if recipe.device != "cpu" else 0) or min(8, cores())
+    return next((ranks for ranks in range(most, 1, -1) if _divides(recipe, ranks)), 1)
+
+
+def _divides(recipe: Recipe, ranks: int) -> bool:
+    try:
+        check_stages(replace(recipe, ranks=ranks))
+    except InputError:
+        return False
+    return True
 
 
 def _gpus() -> int:

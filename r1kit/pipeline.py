@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import platform
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 from r1kit import __version__, stages
 from r1kit.cluster.ranks import Ranks
-from r1kit.recipe import Recipe, fingerprint, plain
+from r1kit.errors import MissingError, R1Error
+from r1kit.recipe import Recipe, fingerprint
 from r1kit.workspace import Workspace, write_atomic
 
-__all__ = ["run", "stage_states"]
+__all__ = ["run", "stage_states", "write_manifest"]
 
 
 def run(recipe: Recipe, folder: Path, ranks: Ranks, until: str = "", say: Callable[[str], None] = print) -> None:
@@ -25,27 +28,67 @@ def run(recipe: Recipe, folder: Path, ranks: Ranks, until: str = "", say: Callab
     keys: dict[str, str] = {}
     for index, (name, config) in enumerate(recipe.stages.items(), start=1):
         workspace = Workspace(
-            run=folder, stage=name, index=index, recipe=recipe, ranks=ranks, checkpoints=dict(checkpoints)
+            run=folder,
+            stage=name,
+            index=index,
+            recipe=recipe,
+            ranks=ranks,
+            checkpoints=dict(checkpoints),
+            say=say if ranks.rank == 0 else _silent,
         )
         workspace.key = keys[name] = stage_key(recipe, name, keys)
-        result = ranks.broadcast_object(_result(workspace) if workspace.is_writer else None)
-        if result is None:
-            if workspace.is_writer:
-                _make_room(workspace, say)
-                say(f"{name}: {stages.STAGES[name]}")
-            began = time.time()
-            outcome = stages.load(name).run(config, workspace)
-            workspace.finish(outcome)
-            result = {"checkpoint": outcome.checkpoint}
-            if workspace.is_writer:
-                _record_lineage(folder, workspace, outcome.inputs, outcome.checkpoint)
-                say(f"{name}: done in {time.time() - began:.0f} s")
-        else:
-            say(f"{name}: done before") if workspace.is_writer else None
+        with _full_disk(folder):
+            result = _run_stage(config, workspace)
         if result["checkpoint"]:
             checkpoints[name] = result["checkpoint"]
         if name == until:
             break
+
+
+def _run_stage(config: Any, workspace: Workspace) -> dict[str, Any]:
+    """What the stage's ``result.json`` says: as it was found, or after running it."""
+    name, say = workspace.stage, workspace.say
+    result: dict[str, Any] | None = workspace.ranks.broadcast_object(
+        _result(workspace) if workspace.is_writer else None
+    )
+    if result is not None:
+        say(f"{name}: done before")
+    else:
+        if workspace.is_writer:
+            _make_room(workspace)
+        say(f"{name}: {stages.STAGES[name]}")
+        began = time.monotonic()
+        result = workspace.finish(stages.load(name).run(config, workspace))
+        say(f"{name}: done in {time.monotonic() - began:.0f} s")
+    if workspace.is_writer:  # also after a kill right behind result.json
+        shutil.rmtree(workspace.folder / "resume", ignore_errors=True)
+        _record_lineage(workspace, result)
+    return result
+
+
+def _silent(line: str) -> None:
+    """Ranks other than 0 say nothing."""
+
+
+@contextmanager
+def _full_disk(folder: Path) -> Iterator[None]:
+    """However a writer dresses up a full disk, the user reads the same line and the run can go on."""
+    try:
+        yield
+    except (OSError, RuntimeError, R1Error) as error:
+        if not _is_full_disk(error):
+            raise
+        raise MissingError(f"no disk space left at {folder}; free some and run the same command to go on") from error
+
+
+def _is_full_disk(error: BaseException) -> bool:
+    """OSError says so by its number; torch's writer and safetensors' by their text, or by what they hide."""
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return True
+    if any(words in str(error) for words in ("No space left on device", "os error 28", "file write failed")):
+        return True
+    hidden = error.__cause__ or error.__context__
+    return hidden is not None and _is_full_disk(hidden)
 
 
 def stage_key(recipe: Recipe, name: str, keys: dict[str, str]) -> str:
@@ -84,7 +127,7 @@ def _stored_key(folder: Path) -> str:
     return ""
 
 
-def _make_room(workspace: Workspace, say: Callable[[str], None]) -> None:
+def _make_room(workspace: Workspace) -> None:
     """Create the stage's folder; what other settings left there is moved aside, never deleted."""
     folder = workspace.folder
     found = _stored_key(folder)
@@ -93,43 +136,45 @@ def _make_room(workspace: Workspace, say: Callable[[str], None]) -> None:
             path for n in range(1, 10_000) if not (path := folder.with_name(f"{folder.name}.before-{n}")).exists()
         )
         shutil.move(folder, aside)
-        say(f"{workspace.stage}: its settings or inputs changed; the earlier result is kept in {aside.name}")
+        workspace.say(f"{workspace.stage}: its settings or inputs changed; the earlier result is kept in {aside.name}")
     folder.mkdir(parents=True, exist_ok=True)
     workspace.write("key.json", {"key": workspace.key})
 
 
 def write_manifest(recipe: Recipe, folder: Path) -> None:
-    """``manifest.json``: versions, hardware, seed, recipe hash; lineage is added as stages end."""
+    """``manifest.json``: versions, hardware, seed, recipe hash of the newest sitting; lineage comes as stages end."""
     path = folder / "manifest.json"
-    if path.is_file():
-        return
+    before: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
     packages = ("torch", "transformers", "tokenizers", "numpy", "reasoning-gym", "math-verify")
     manifest = {
         "recipe": recipe.name,
         "recipe_hash": fingerprint(recipe),
         "seed": recipe.seed,
-        "created": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+        "created": before.get("created", time.strftime("%Y-%m-%dT%H:%M:%S%z")),
         "versions": {
             "r1kit": __version__,
             "python": platform.python_version(),
             **{name: metadata.version(name) for name in packages},
         },
         "hardware": {"processor": _processor(), "ranks": recipe.ranks, "device": recipe.device},
-        "lineage": {},
+        "lineage": before.get("lineage", {}),
     }
-    write_atomic(path, json.dumps(manifest, indent=1, ensure_ascii=False) + "\n")
+    if manifest != before:
+        write_atomic(path, json.dumps(manifest, indent=1, ensure_ascii=False) + "\n")
 
 
-def _record_lineage(folder: Path, workspace: Workspace, inputs: Any, checkpoint: str | None) -> None:
-    path = folder / "manifest.json"
+def _record_lineage(workspace: Workspace, result: Mapping[str, Any]) -> None:
+    path = workspace.run / "manifest.json"
     manifest = json.loads(path.read_text(encoding="utf-8"))
-    manifest["lineage"][workspace.stage] = {
-        "inputs": plain(list(inputs)),
-        "checkpoint": checkpoint,
-        "seconds": round(workspace.seconds, 1),
-        "key": workspace.key,
+    entry = {
+        "inputs": result["inputs"],
+        "checkpoint": result["checkpoint"],
+        "seconds": round(result["seconds"], 1),
+        "key": result["key"],
     }
-    write_atomic(path, json.dumps(manifest, indent=1, ensure_ascii=False) + "\n")
+    if manifest["lineage"].get(workspace.stage) != entry:
+        manifest["lineage"][workspace.stage] = entry
+        write_atomic(path, json.dumps(manifest, indent=1, ensure_ascii=False) + "\n")
 
 
 def _processor() -> str:

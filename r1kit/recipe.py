@@ -27,7 +27,7 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
-__all__ = ["Model", "Recipe", "as_toml", "fingerprint", "load_recipe", "plain", "shipped_recipes"]
+__all__ = ["Model", "Recipe", "as_toml", "fingerprint", "load_recipe", "plain", "recipe_name", "shipped_recipes"]
 
 PRESETS: dict[type, Mapping[str, Any]] = {PolicyLoss: LOSS_PRESETS}
 """Classes whose table may say ``preset = "NAME"``; its other keys override the preset."""
@@ -52,6 +52,10 @@ class Model:
     """How a question becomes a prompt, in every stage."""
 
     def __post_init__(self) -> None:
+        names = ("hidden_size", "intermediate_size", "num_layers", "num_heads", "num_kv_heads", "max_positions")
+        for name, value in ((name, getattr(self, name)) for name in names):
+            if value < 1:
+                raise InputError(f"model.{name} = {value}: must be at least 1")
         if self.hidden_size % self.num_heads or self.num_heads % self.num_kv_heads:
             raise InputError(
                 f"model: num_heads = {self.num_heads} must divide hidden_size = {self.hidden_size} and be a multiple "
@@ -78,6 +82,12 @@ class Recipe:
     stages: Mapping[str, Any] = field(default_factory=dict)
     """Stage configs by name, in the order they run."""
 
+    def __post_init__(self) -> None:
+        if self.ranks < 0:
+            raise InputError(f"ranks = {self.ranks}: must be at least 1, or 0 for one a core or GPU")
+        if not 0 <= self.seed < 2**63:
+            raise InputError(f"seed = {self.seed}: must be from 0 to 2^63 - 1")
+
 
 def shipped_recipes() -> dict[str, Path]:
     """Name -> TOML file of every recipe that ships."""
@@ -94,16 +104,27 @@ def load_recipe(name: str, overrides: Sequence[str] = ()) -> Recipe:
     if not path.is_file():
         shipped = sorted(shipped_recipes())
         raise InputError(
-            f"recipe {name!r} is neither a shipped recipe ({', '.join(shipped)}) nor a TOML file.{nearest(name, shipped)}"
+            f"recipe {name!r} is neither a shipped recipe ({', '.join(shipped)}) nor a TOML file."
+            f"{nearest(name, shipped)}"
         )
-    try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: not valid TOML: {error}") from None
-    table.setdefault("name", path.stem)
+    table = _read(path)
     for override in overrides:
         _override(table, override)
     return parse_recipe(table)
+
+
+def recipe_name(path: Path) -> str:
+    """The name in a recipe file, whatever else it says."""
+    return str(_read(path)["name"])
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
+        raise InputError(f"{path}: not valid TOML: {error}") from None
+    table.setdefault("name", path.stem)
+    return table
 
 
 def parse_recipe(table: Mapping[str, Any]) -> Recipe:
@@ -112,6 +133,8 @@ def parse_recipe(table: Mapping[str, Any]) -> Recipe:
     stage_tables, task_tables = table.pop("stages", {}), table.pop("tasks", {})
     recipe: Recipe = structure(Recipe, table, "recipe")
     for where, tables in (("stages", stage_tables), ("tasks", task_tables)):
+        if not isinstance(tables, Mapping):
+            raise InputError(f"{where} = {tables!r}: expected tables [{where}.NAME]")
         for name, entry in tables.items():
             if not isinstance(entry, Mapping):
                 raise InputError(f"{where}.{name}: expected a table [{where}.{name}], got {entry!r}")
@@ -175,10 +198,15 @@ def _override(table: dict[str, Any], text: str) -> None:
     path = key.strip().split(".")
     if not equals or not all(path):
         raise InputError(f"--set {text!r}: write KEY=VALUE, for example --set stages.r1_zero.steps=20")
+    present = list(table["stages"]) if isinstance(table.get("stages"), dict) else []
     if path[0] in stages.STAGES:
         path = ["stages", *path]
-    if path[0] == "stages" and len(path) > 1 and path[1] not in table.get("stages", {}):
-        present = list(table.get("stages", {}))
+    known = [f.name for f in dataclasses.fields(Recipe)] + present
+    if path[0] not in known:
+        raise InputError(
+            f"--set {text!r}: no key {path[0]!r}; keys start with {', '.join(known)}.{nearest(path[0], known)}"
+        )
+    if path[0] == "stages" and len(path) > 1 and path[1] not in present:
         raise InputError(
             f"--set {text!r}: the recipe has no stage {path[1]!r}; its stages are {', '.join(present)}."
             f"{nearest(path[1], present)}"
@@ -211,7 +239,10 @@ def structure(cls: type, table: Mapping[str, Any], where: str, base: Any = None)
     defaults = {f.name: _default(f) if base is None else getattr(base, f.name) for f in dataclasses.fields(cls)}
     if missing := [n for n in names if n not in table and defaults[n] is dataclasses.MISSING]:
         raise InputError(f"{where}: {', '.join(missing)} must be set")
-    given = {key: _value(hints[key], value, f"{where}.{key}", defaults[key]) for key, value in table.items()}
+    given = {
+        key: _value(hints[key], value, key if cls is Recipe else f"{where}.{key}", defaults[key])
+        for key, value in table.items()
+    }
     return cls(**given) if base is None else dataclasses.replace(base, **given)
 
 
@@ -244,11 +275,14 @@ def _value(kind: Any, value: Any, where: str, default: Any = None) -> Any:
         if value in arguments:
             return value
         raise InputError(
-            f"{where} = {value!r}: allowed are {', '.join(map(repr, arguments))}.{nearest(str(value), map(str, arguments))}"
+            f"{where} = {value!r}: allowed are {', '.join(map(repr, arguments))}."
+            f"{nearest(str(value), map(str, arguments))}"
         )
     if origin in (Union, types.UnionType):
         return _union(arguments, value, where)
     if origin in (tuple, Sequence) and isinstance(value, Sequence) and not isinstance(value, str):
+        if origin is tuple and arguments[-1] is not Ellipsis and len(value) != len(arguments):
+            raise InputError(f"{where} = {value!r}: expected a list of {len(arguments)}, each {_spelled(arguments[0])}")
         return tuple(_value(arguments[0], item, f"{where}[{i}]") for i, item in enumerate(value))
     if (origin is not None and issubclass(origin, Mapping)) and isinstance(value, Mapping):
         return {str(key): _value(arguments[1], item, f"{where}.{key}") for key, item in value.items()}

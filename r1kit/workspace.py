@@ -3,15 +3,15 @@
 Everything a killed run needs lies in ``NN_STAGE/resume/state.json``: the step to go on from, the learner's file and
 how long each log was. It is replaced atomically and last, so a kill at any moment finds the state before or after.
 On resume the logs are cut to the lengths it names and the steps after it are done again, with the same result.
+Logs reach the disk before the state that names their lengths, so this holds for a power cut too.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import shutil
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -47,12 +47,14 @@ class Workspace:
     ranks: Ranks = field(default_factory=Solo)
     checkpoints: Mapping[str, str] = field(default_factory=dict)
     """Earlier stage -> its checkpoint folder, relative to the run."""
+    say: Callable[[str], None] = print
+    """Tells the user a line; rank 0's only is shown."""
     key: str = ""
     """Fingerprint of all that decides this stage's result."""
     cursor: dict[str, int] = field(default_factory=dict)
     """Counters that a loop keeps over a kill, for example the next training prompt."""
     seconds: float = 0.0
-    """Training seconds so far, over all sittings."""
+    """Seconds of steps so far, over all sittings that count: what was lost to a kill is not in it."""
     _started: float = 0.0
     _saved_at: float = 0.0
     _save_cost: float = 0.0
@@ -84,19 +86,22 @@ class Workspace:
         self._started = self._saved_at = time.monotonic()
         for step in range(first, total):
             yield step
-            now = time.monotonic()
-            self.seconds += now - self._started
-            self._started = now
-            if self._due(now) or step + 1 == total:
+            self._count()
+            if self._due() or step + 1 == total:
                 self._save(step + 1, state)
-        self._started = time.monotonic()
 
     def elapsed(self) -> float:
-        """Training seconds up to now, over all sittings."""
+        """Seconds up to now, over all sittings."""
         return self.seconds + (time.monotonic() - self._started if self._started else 0.0)
 
-    def _due(self, now: float) -> bool:
-        due = now - self._saved_at >= self._save_cost / SAVE_COST_SHARE
+    def _count(self) -> None:
+        now = time.monotonic()
+        self.seconds += now - self._started
+        self._started = now
+
+    def _due(self) -> bool:
+        """Rank 0's clock decides, for all ranks."""
+        due = time.monotonic() - self._saved_at >= self._save_cost / SAVE_COST_SHARE
         return bool(self.ranks.broadcast_object(due))
 
     def _save(self, step: int, state: Resumable) -> None:
@@ -107,7 +112,7 @@ class Workspace:
             folder.mkdir(parents=True, exist_ok=True)
         state.save(learner)
         if self.is_writer:
-            logs = {path.name: path.stat().st_size for path in self.folder.glob("*.jsonl")}
+            logs = {path.name: _synced_size(path) for path in self.folder.glob("*.jsonl")}
             point = {
                 "key": self.key,
                 "step": step,
@@ -117,9 +122,9 @@ class Workspace:
                 "seconds": self.seconds,
             }
             write_atomic(folder / "state.json", json.dumps(point))
-            for old in folder.glob("learner-*"):
-                if old.name != learner.name:
-                    old.unlink()
+            for other in folder.iterdir():  # older learners, and what a kill left half written
+                if other.name not in ("state.json", learner.name):
+                    other.unlink()
         self._saved_at = time.monotonic()
         self._save_cost = self._saved_at - began
 
@@ -127,8 +132,9 @@ class Workspace:
         """Load the resume point, cut the logs to it; the step to go on from."""
         path = self.folder / "resume" / "state.json"
         point: dict[str, Any] = self.ranks.broadcast_object(
-            json.loads(path.read_text()) if self.is_writer and path.is_file() else {}
+            json.loads(path.read_text(encoding="utf-8")) if self.is_writer and path.is_file() else {}
         )
+        assert not point or point["key"] == self.key, "the pipeline sets another setting's folder aside"
         if self.is_writer:
             self._cut_logs(point.get("logs", {}))
         if not point:
@@ -140,7 +146,9 @@ class Workspace:
 
     def _cut_logs(self, lengths: Mapping[str, int]) -> None:
         for path in self.folder.glob("*.jsonl"):
-            os.truncate(path, lengths.get(path.name, 0))
+            length = int(lengths.get(path.name, 0))
+            assert path.stat().st_size >= length, f"{path} is shorter than the resume point says"
+            os.truncate(path, length)
 
     # ---- what a stage leaves ------------------------------------------------------------------------------------
 
@@ -161,33 +169,38 @@ class Workspace:
         if self.is_writer:
             write_atomic(self.folder / name, json.dumps(_rounded(plain(value)), ensure_ascii=False, indent=1) + "\n")
 
-    def finish(self, result: StageResult, **extra: Any) -> None:
-        """Write ``result.json``, which makes the stage done, and drop the resume point."""
-        if not self.is_writer:
-            return
-        self.write(
-            "result.json",
-            {
-                "stage": self.stage,
-                "seconds": self.seconds,
-                "metrics": result.metrics,
-                "inputs": list(result.inputs),
-                "checkpoint": result.checkpoint,
-                "key": self.key,
-                **extra,
-            },
-        )
-        shutil.rmtree(self.folder / "resume", ignore_errors=True)
+    def finish(self, result: StageResult) -> dict[str, Any]:
+        """Write ``result.json``, which makes the stage done; what it says."""
+        written = {
+            "stage": self.stage,
+            "seconds": self.seconds,
+            "metrics": plain(result.metrics),
+            "inputs": list(result.inputs),
+            "checkpoint": result.checkpoint,
+            "key": self.key,
+        }
+        self.write("result.json", written)
+        return written
 
 
 def write_atomic(path: Path, text: str) -> None:
-    """Replace a file as a whole: a reader, or a kill, sees the old text or the new."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    with temporary.open("w", encoding="utf-8") as stream:
-        stream.write(text)
-        stream.flush()
+    """Replace a file as a whole: a reader, or a kill, sees the old text or the new. One writer at a time."""
+    temporary = path.with_name(f".{path.name}.new")
+    try:
+        with temporary.open("w", encoding="utf-8") as stream:
+            stream.write(text)
+            stream.flush()
+            os.fsync(stream.fileno())
+        os.replace(temporary, path)
+    except OSError:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def _synced_size(path: Path) -> int:
+    with path.open("rb") as stream:
         os.fsync(stream.fileno())
-    os.replace(temporary, path)
+        return os.fstat(stream.fileno()).st_size
 
 
 def _rounded(value: Any) -> Any:

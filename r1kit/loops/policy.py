@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -54,7 +54,9 @@ def open_policy(config: RL, workspace: Workspace) -> Iterator[Policy]:
     torch.manual_seed(workspace.seed)  # no random number is drawn from it; a stray draw would at least repeat
     path, name = workspace.start(config.start)
     device, dtype = device_of(workspace), getattr(torch, config.dtype)
-    tasks = {task: build_task(task, workspace.recipe.tasks[task]) for task in config.tasks or workspace.recipe.tasks}
+    trained = config.tasks or tuple(workspace.recipe.tasks)
+    judged = dict.fromkeys((*trained, *config.evaluation.tasks))  # in order, once each
+    tasks = {task: build_task(task, workspace.recipe.tasks[task]) for task in judged}
     with judge_parts(tasks, config.reward, workspace, config.deadline) as (verifier, rewards):
         model, tokenizer = load_model(resolve_model(path), torch.float32)
         model.to(device)
@@ -73,7 +75,7 @@ def open_policy(config: RL, workspace: Workspace) -> Iterator[Policy]:
         judge = Judge(
             tasks=tasks,
             rewards=rewards,
-            config=config.evaluation,
+            config=replace(config.evaluation, tasks=config.evaluation.tasks or trained),
             sampling=config.sampling,
             engine=engine,
             verifier=verifier,
@@ -82,7 +84,7 @@ def open_policy(config: RL, workspace: Workspace) -> Iterator[Policy]:
         )
         try:
             yield Policy(
-                tasks=tasks,
+                tasks={task: tasks[task] for task in trained},
                 render=draw,
                 engine=engine,
                 learner=learner,
@@ -115,7 +117,7 @@ def judge_for(
     """A judge over a model that is not being trained by RL: pretrain's gate, ``r1 eval``."""
     tasks = {name: build_task(name, workspace.recipe.tasks[name]) for name in config.tasks or workspace.recipe.tasks}
     device = device_of(workspace)
-    with judge_parts(tasks, reward, workspace, 5.0) as (verifier, rewards):
+    with judge_parts(tasks, reward, workspace, 10.0) as (verifier, rewards):
         engine = LocalEngine(model, tokenizer, dtype=torch.float32, device=device, max_rows=rows_in_flight)
         try:
             yield Judge(

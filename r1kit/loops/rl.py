@@ -1,4 +1,4 @@
-"""The one RL loop: sample rollouts, score them, turn rewards into advantages, update the policy (R1 paper, section 2.1).
+"""The one RL loop: sample rollouts, score them, turn rewards into advantages, update the policy (R1 paper, 2.1).
 
 Ranks are single-program-multiple-data: each samples and scores its share of the prompts, then all see all groups, so
 advantages are over whole groups and every rank packs the same batch, of which the learner takes its share.
@@ -28,7 +28,7 @@ from r1kit.rollout.engine import Engine
 from r1kit.rollout.sample import sample_groups
 from r1kit.rollout.streams import stream_seed
 from r1kit.tasks.task import Task
-from r1kit.update.learner import Batch, Learner, Row
+from r1kit.update.learner import Batch, Learner, Row, TokenLoss
 from r1kit.workspace import Workspace
 
 __all__ = ["PromptStream", "advantages_of", "minibatches", "train"]
@@ -109,7 +109,7 @@ def _rollout(
             [prompt for _, prompt in share],
             render,
             config.sampling,
-            lambda index, share=share: stream_seed(workspace.seed, workspace.stage, "rollout", share[index][0]),
+            [stream_seed(workspace.seed, workspace.stage, "rollout", number) for number, _ in share].__getitem__,
         )
         sampled = time.monotonic()
         judged = judge.score(fresh)
@@ -181,7 +181,7 @@ def minibatches(groups: Sequence[Group], advantages: Sequence[Tensor], config: R
 
 
 def _update(
-    config: RL, groups: Sequence[Group], advantages: Sequence[Tensor], learner: Learner, loss: Callable, seed: int,
+    config: RL, groups: Sequence[Group], advantages: Sequence[Tensor], learner: Learner, loss: TokenLoss, seed: int,
     step: int,
 ) -> dict[str, float]:  # fmt: skip
     """Every minibatch of a rollout, once; metrics averaged over them."""

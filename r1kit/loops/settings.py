@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from operator import attrgetter
+from typing import TYPE_CHECKING, Any, Literal
 
 from r1kit.errors import InputError
 from r1kit.evals.evaluate import EvaluationConfig
 from r1kit.maths.settings import PolicyLoss
 from r1kit.records import Sampling
 from r1kit.reward.rule import RewardConfig
+from r1kit.tasks.task import Split
 from r1kit.update.settings import OptimiserSettings
 
 if TYPE_CHECKING:
     from r1kit.recipe import Recipe
 
-__all__ = ["RL", "Schedule"]
+__all__ = ["RL", "Schedule", "check_least", "check_rates"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,7 +55,7 @@ class RL:
     """Updates between refreshes of the reference, where the loss has a KL term (paper: 400)."""
     dynamic_sampling: int = 0
     """Extra rollouts of a step at most, to replace flat groups (DAPO); 0: flat groups stay and earn nothing."""
-    deadline: float = 5.0
+    deadline: float = 10.0
     """Seconds a verifier has for one completion."""
     dtype: Literal["float32", "bfloat16"] = "float32"
     """Of rollouts and of the matrix products of an update; master weights are float32."""
@@ -68,16 +71,27 @@ class RL:
     record_groups: int = 1
     """Groups a step whose rollouts are written out, to read."""
 
+    @property
+    def splits(self) -> tuple[Split, ...]:
+        """Held-out splits that the stage looks at."""
+        return (self.evaluation.split, self.final_split) if self.final_split else (self.evaluation.split,)
+
     def check(self, stage: str, recipe: Recipe) -> None:
         """Batch divisions and references, before anything loads."""
-        for name in ("steps", "prompts_per_step", "minibatches", "micro_batch_tokens", "rows_in_flight"):
-            if getattr(self, name) < 1:
-                raise InputError(f"stages.{stage}.{name} = {getattr(self, name)}: must be at least 1")
+        check_least(self, stage, 1, "steps", "prompts_per_step", "minibatches", "micro_batch_tokens", "rows_in_flight")
+        check_least(self, stage, 1, "reference_every", "evaluate_every", "sampling.max_tokens")
+        check_least(self, stage, 0, "dynamic_sampling", "record_groups")
+        check_rates(self.optimiser.lr, self.schedule, stage)
+        if not self.sampling.temperature > 0 or not 0 < self.sampling.top_p <= 1 or not self.deadline > 0:
+            raise InputError(
+                f"stages.{stage}: sampling.temperature = {self.sampling.temperature} and deadline = {self.deadline} "
+                f"must be above 0, sampling.top_p = {self.sampling.top_p} above 0 and at most 1"
+            )
         completions = self.prompts_per_step * self.sampling.n
         if completions % self.minibatches:
             raise InputError(
-                f"stages.{stage}: {self.prompts_per_step} prompts x {self.sampling.n} completions = {completions} do not "
-                f"divide into minibatches = {self.minibatches}; choose a divisor"
+                f"stages.{stage}: {self.prompts_per_step} prompts x {self.sampling.n} completions = {completions} do "
+                f"not divide into minibatches = {self.minibatches}; choose a divisor"
             )
         if recipe.ranks and self.prompts_per_step % recipe.ranks:
             raise InputError(
@@ -88,3 +102,21 @@ class RL:
             raise InputError(f"stages.{stage}.sampling.n = {self.sampling.n}: a group needs at least 2 completions")
         if not recipe.tasks:
             raise InputError(f"stages.{stage} has no task; add one, for example [tasks.countdown]")
+
+
+def check_least(config: Any, stage: str, least: int, *keys: str) -> None:
+    """Refuse a stage's settings, by dotted name, that are below ``least``."""
+    for key in keys:
+        value = attrgetter(key)(config)
+        if value < least:
+            raise InputError(f"stages.{stage}.{key} = {value}: must be at least {least}")
+
+
+def check_rates(lr: float, schedule: Schedule, stage: str) -> None:
+    if not 0 < lr < math.inf:
+        raise InputError(f"stages.{stage}.optimiser.lr = {lr}: must be above 0")
+    if schedule.warmup < 0 or not 0 <= schedule.floor <= 1:
+        raise InputError(
+            f"stages.{stage}.schedule: warmup = {schedule.warmup} must be at least 0 and floor = {schedule.floor} "
+            f"between 0 and 1"
+        )

@@ -45,7 +45,7 @@ def rollout_lines(
 def evaluation_lines(
     step: int, groups: Sequence[Group], scores: Sequence[Sequence[Score]], prompts: int, each: int
 ) -> list[Line]:
-    """The first ``each`` completions of ``prompts`` held-out prompts spread over the split: the same ones every time."""
+    """The first ``each`` completions of ``prompts`` held-out prompts spread over the split: always the same ones."""
     stride = max(1, len(groups) // max(1, prompts))
     return [
         line

@@ -1,4 +1,4 @@
-"""A base model by language modelling on a corpus (R1 paper, section 1; the base is only ever trained to predict text)."""
+"""A base model by language modelling on a corpus (R1 paper, section 1: a base only ever predicts text)."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 
 from r1kit.errors import InputError
 from r1kit.evals.evaluate import EvaluationConfig
-from r1kit.loops.settings import Schedule
+from r1kit.loops.settings import Schedule, check_least, check_rates
 from r1kit.records import Sampling, StageResult
 from r1kit.reward.rule import RewardConfig
 from r1kit.tasks.countdown.corpus import CountdownCorpusConfig
+from r1kit.tasks.task import Split
 from r1kit.update.settings import OptimiserSettings
 from r1kit.workspace import Workspace
 
@@ -44,6 +45,11 @@ class Config:
     sampling: Sampling = field(default_factory=lambda: Sampling(max_tokens=170))
     reward: RewardConfig = field(default_factory=RewardConfig)
 
+    @property
+    def splits(self) -> tuple[Split, ...]:
+        """Held-out splits that the stage looks at."""
+        return (self.evaluation.split,)
+
     def check(self, stage: str, recipe: Recipe) -> None:
         """Batch divisions, before anything loads."""
         if recipe.model.name:
@@ -55,8 +61,9 @@ class Config:
                 f"stages.{stage}.tokens_per_step = {self.tokens_per_step} does not divide over {recipe.ranks} ranks; "
                 f"choose a multiple, or other --ranks"
             )
-        if self.steps < 1 or self.log_every < 1:
-            raise InputError(f"stages.{stage}: steps and log_every must be at least 1")
+        check_least(self, stage, 1, "steps", "log_every", "micro_batch_tokens", "sampling.max_tokens")
+        check_least(self, stage, 2 * max(1, recipe.ranks), "tokens_per_step")
+        check_rates(self.optimiser.lr, self.schedule, stage)
 
 
 def run(config: Config, workspace: Workspace) -> StageResult:
@@ -85,7 +92,6 @@ def _gate(found: Mapping[str, Judged], workspace: Workspace) -> None:
 
     gates = [base_gate(judged.groups, judged.scores, judged.diagnostics) for judged in found.values()]
     workspace.write("gate.json", [gate.as_json() for gate in gates])
-    if workspace.is_writer:
-        for gate in gates:
-            for warning in gate.warnings:
-                print(f"warning: {warning}", flush=True)
+    for gate in gates:
+        for warning in gate.warnings:
+            workspace.say(f"warning: {warning}")

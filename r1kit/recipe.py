@@ -31,7 +31,11 @@ __all__ = ["Model", "Recipe", "as_toml", "fingerprint", "load_recipe", "plain", 
 
 PRESETS: dict[type, Mapping[str, Any]] = {PolicyLoss: LOSS_PRESETS}
 """Classes whose table may say ``preset = "NAME"``; its other keys override the preset."""
-RECIPES = Path(__file__).resolve().parent.parent / "recipes"
+RECIPES = next(
+    (folder for folder in (Path(__file__).with_name("_recipes"),) if folder.is_dir()),
+    Path(__file__).resolve().parent.parent / "recipes",
+)
+"""Inside an installed package, else beside it in the repository."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

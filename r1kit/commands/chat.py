@@ -65,7 +65,7 @@ def _answerer(
     from r1kit.model.fallback import load_model
     from r1kit.model.source import resolve_model
     from r1kit.records import Prompt
-    from r1kit.rollout.local import LocalEngine
+    from r1kit.rollout.hub import open_engine
     from r1kit.rollout.streams import stream_seed
     from r1kit.workspace import Workspace
 
@@ -73,7 +73,7 @@ def _answerer(
     workspace = Workspace(run=Path(), stage="chat", index=0, recipe=subject.recipe)
     device = device_of(workspace)
     model, tokenizer = load_model(resolve_model(subject.name), torch.float32)
-    engine = LocalEngine(model.to(device), tokenizer, device=device, max_rows=1)
+    engine = open_engine(model.to(device), tokenizer, device=device, max_rows=1)
     render = renderer(workspace, tokenizer)
     longest = max_tokens or subject.sampling.max_tokens
     sampling = replace(subject.sampling, n=1, temperature=temperature, top_p=top_p, max_tokens=longest)

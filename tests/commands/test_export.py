@@ -1,0 +1,50 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer
+from typer.testing import CliRunner
+
+from r1kit.cli import app
+from r1kit.commands.export import chat_template_of
+from r1kit.model.template import Template, render
+from r1kit.recipe import load_recipe
+
+
+def test_the_folder_opens_elsewhere_and_says_where_it_comes_from(run_folder: Path, tmp_path: Path) -> None:
+    to = tmp_path / "out"
+    CliRunner().invoke(app, ["export", f"{run_folder}:r1_zero", "--to", str(to)], catch_exceptions=False)
+    ours = AutoModelForCausalLM.from_pretrained(run_folder / "02_r1_zero" / "checkpoint")
+    theirs = AutoModelForCausalLM.from_pretrained(to)
+    assert all(torch.equal(a, b) for a, b in zip(ours.parameters(), theirs.parameters(), strict=True))
+    assert json.loads((to / "generation_config.json").read_text())["temperature"] == 0.6
+    card = (to / "README.md").read_text()
+    for said in (
+        "library_name: transformers",
+        "| r1_zero | pretrain | 21 |",
+        "0.812 [0.750, 0.875]",
+        "max_tokens = 12",
+    ):
+        assert said in card
+    assert [path.name for path in tmp_path.iterdir()] == ["out"], "no temporary folder stays"
+
+
+def test_the_chat_template_writes_the_prompt_it_was_trained_on(run_folder: Path, tmp_path: Path) -> None:
+    to = tmp_path / "out"
+    CliRunner().invoke(app, ["export", f"{run_folder}:r1_zero", "--to", str(to)], catch_exceptions=False)
+    tokenizer = AutoTokenizer.from_pretrained(to)
+    trained = load_recipe(str(run_folder / "recipe.toml")).model.template
+    message = [{"role": "user", "content": "use 3 4 5 make 6"}]
+    chat = tokenizer.apply_chat_template(message, add_generation_prompt=True, return_dict=False)
+    assert list(chat) == render(trained, tokenizer, "use 3 4 5 make 6")
+
+
+def test_text_templates_keep_quotes_braces_and_line_breaks() -> None:
+    from jinja2 import Environment
+
+    template = Template(name='Say "{question}"\n{% it %}:', suffix=" {{now}}", prefill="<think>\n")
+    text = Environment().from_string(chat_template_of(template, "<s>"))
+    said = text.render(messages=[{"role": "user", "content": "hello"}], add_generation_prompt=True)
+    assert said == '<s>Say "hello {{now}}"\n{% it %}:<think>\n'

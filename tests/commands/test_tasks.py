@@ -1,0 +1,31 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+from typer.testing import CliRunner
+
+from r1kit.cli import app
+
+
+def tasks(*arguments: str) -> str:
+    return CliRunner().invoke(app, ["tasks", *arguments], catch_exceptions=False).output
+
+
+def test_kinds_and_generators() -> None:
+    assert [line.split()[0] for line in tasks().splitlines()[:3]] == ["countdown", "reasoning_gym/NAME", "FILE.jsonl"]
+    assert "\nchain_sum\n" in tasks("reasoning_gym")
+
+
+def test_problems_come_with_an_answer_that_verify_accepts() -> None:
+    shown = tasks("countdown", "--show", "2")
+    assert shown.count("  question: ") == 2
+    question, answer = (shown.split(f"  {key}")[1].split("\n")[0].strip() for key in ("question:", "answer:"))
+    scored = CliRunner().invoke(app, ["verify", "--task", "countdown", "--question", question, "--answer", answer])
+    assert "accuracy  1 x 1" in scored.output
+
+
+def test_a_recipe_s_task_and_a_file_s_lines(tmp_path: Path) -> None:
+    assert "dev_multisets = 24" in tasks("countdown", "--recipe", "nano-zero", "--show", "0")
+    file = tmp_path / "sums.jsonl"
+    file.write_text('{"prompt": "1 + 1", "answer": 2}\n')
+    assert "question: 1 + 1\n  answer:   2" in tasks(str(file))

@@ -1,0 +1,39 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from typer.testing import CliRunner
+
+from r1kit.cli import app
+
+
+def verify(tmp_path: Path, *arguments: str) -> dict[str, object]:
+    file = tmp_path / "score.json"
+    command = ["verify", "--json", str(file), *arguments]
+    CliRunner().invoke(app, command, catch_exceptions=False)
+    found: dict[str, object] = json.loads(file.read_text())
+    return found
+
+
+def test_a_bare_answer_earns_accuracy_and_no_format(tmp_path: Path) -> None:
+    asked = ("--task", "countdown", "--question", "use 7 1 5 make 34")
+    right = verify(tmp_path, *asked, "--answer", "7 * 5 - 1")
+    assert (right["reward"], right["cause"]) == (1.0, "ok")
+    assert right["parts"] == {"accuracy": 1.0, "format": 0.0, "language": 1.0}
+    assert verify(tmp_path, *asked, "--answer", "7 * 5")["reward"] == 0.0
+
+
+def test_a_whole_completion_earns_both(tmp_path: Path) -> None:
+    text = "<think> try 7 * 5 = 35 - 1 = 34 yes </think> <answer> 7 * 5 - 1 </answer>"
+    asked = ("--task", "countdown", "--question", "use 7 1 5 make 34", "--recipe", "nano-zero")
+    assert verify(tmp_path, *asked, "--answer", text)["reward"] == 1.2
+
+
+def test_problems_by_id_or_the_first_one(tmp_path: Path) -> None:
+    first = verify(tmp_path, "--task", "countdown", "--answer", "1")
+    assert first["prompt_id"] == "countdown/test/0"
+    named = verify(tmp_path, "--task", "countdown", "--answer", "1", "--prompt-id", "countdown/dev/3")
+    assert named["prompt_id"] == "countdown/dev/3"
+    trained = verify(tmp_path, "--task", "reasoning_gym/chain_sum", "--answer", "1", "--prompt-id", "any/train/5")
+    assert trained["prompt_id"] == "reasoning_gym/chain_sum/train/5"

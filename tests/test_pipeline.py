@@ -1,0 +1,177 @@
+"""The run as a whole: what is done is skipped, what changed is redone with the old kept, lineage is written."""
+
+from __future__ import annotations
+
+import errno
+import json
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from r1kit import pipeline, stages
+from r1kit.cluster.ranks import Solo
+from r1kit.errors import InputError, MissingError
+from r1kit.recipe import Recipe, load_recipe
+from r1kit.records import StageResult
+from r1kit.workspace import Workspace
+
+CONFIGS = {name: stages.load(name).Config for name in stages.STAGES}
+
+
+class FakeStages:
+    """Stands in for ``stages.load(name).run``: notes who ran, from what, and leaves a checkpoint."""
+
+    def __init__(self) -> None:
+        self.ran: list[tuple[str, str]] = []
+        self.fails: dict[str, BaseException] = {}
+
+    def load(self, name: str) -> Any:
+        return SimpleNamespace(run=self.run, Config=CONFIGS[name])
+
+    def run(self, config: Any, workspace: Workspace) -> StageResult:
+        path, origin = workspace.start(config.start)
+        self.ran.append((workspace.stage, origin))
+        if error := self.fails.pop(workspace.stage, None):
+            raise error
+        checkpoint = workspace.folder / "checkpoint"
+        checkpoint.mkdir(exist_ok=True)
+        (checkpoint / "weights").write_text(f"{workspace.stage} after {path.removeprefix(str(workspace.run))}")
+        inputs = (origin,) if origin else ()
+        relative = str(checkpoint.relative_to(workspace.run))
+        return StageResult(metrics={"a": {"avg_at_k": 0.5}}, checkpoint=relative, inputs=inputs)
+
+
+@pytest.fixture
+def fake(monkeypatch: pytest.MonkeyPatch) -> FakeStages:
+    found = FakeStages()
+    monkeypatch.setattr(stages, "load", found.load)
+    return found
+
+
+@pytest.fixture
+def go(tmp_path: Path) -> Callable[..., list[str]]:
+    """Run a recipe in the folder; what was said."""
+
+    def run(recipe: Recipe, until: str = "") -> list[str]:
+        said: list[str] = []
+        pipeline.write_manifest(recipe, tmp_path)
+        pipeline.run(recipe, tmp_path, Solo(), until, said.append)
+        return said
+
+    return run
+
+
+RECIPE = load_recipe("nano-zero")
+
+
+def test_stages_run_in_order_each_from_the_one_before(
+    fake: FakeStages, go: Callable[..., list[str]], tmp_path: Path
+) -> None:
+    go(RECIPE)
+    assert fake.ran == [("pretrain", ""), ("r1_zero", "pretrain")]
+    manifest = json.loads((tmp_path / "manifest.json").read_text())
+    assert {name: (entry["inputs"], entry["checkpoint"]) for name, entry in manifest["lineage"].items()} == {
+        "pretrain": ([], "01_pretrain/checkpoint"),
+        "r1_zero": (["pretrain"], "02_r1_zero/checkpoint"),
+    }
+    assert (tmp_path / "02_r1_zero/checkpoint/weights").read_text() == "r1_zero after /01_pretrain/checkpoint"
+    assert pipeline.stage_states(RECIPE, tmp_path) == {"pretrain": "done", "r1_zero": "done"}
+
+
+def test_what_is_done_is_skipped(fake: FakeStages, go: Callable[..., list[str]]) -> None:
+    go(RECIPE, "pretrain")
+    assert fake.ran == [("pretrain", "")]
+    assert "pretrain: done before" in go(RECIPE)
+    assert fake.ran[1:] == [("r1_zero", "pretrain")]
+    assert go(RECIPE) == ["pretrain: done before", "r1_zero: done before"]
+
+
+def test_a_stage_with_other_settings_is_redone_and_the_old_one_kept(
+    fake: FakeStages, go: Callable[..., list[str]], tmp_path: Path
+) -> None:
+    go(RECIPE)
+    changed = load_recipe("nano-zero", ["r1_zero.steps=7"])
+    assert pipeline.stage_states(changed, tmp_path) == {"pretrain": "done", "r1_zero": "changed"}
+    said = go(changed)
+    assert fake.ran[2:] == [("r1_zero", "pretrain")]
+    assert "r1_zero: its settings or inputs changed; the earlier result is kept in 02_r1_zero.before-1" in said
+    before = json.loads((tmp_path / "02_r1_zero.before-1/result.json").read_text())
+    after = json.loads((tmp_path / "02_r1_zero/result.json").read_text())
+    assert before["key"] != after["key"]
+    go(RECIPE)  # and back again: redone, both kept
+    assert (tmp_path / "02_r1_zero.before-2/result.json").is_file()
+
+
+@pytest.mark.parametrize("override", ["seed=2", "model.num_layers=2", "tasks.countdown.seed=5", "pretrain.steps=9"])
+def test_what_an_early_stage_depends_on_redoes_the_late_ones(
+    fake: FakeStages, go: Callable[..., list[str]], override: str
+) -> None:
+    go(RECIPE)
+    go(load_recipe("nano-zero", [override]))
+    assert [name for name, _ in fake.ran[2:]] == ["pretrain", "r1_zero"]
+
+
+@pytest.mark.parametrize("override", ["ranks=2", "summary='x'", "expect='y'", "device=cpu"])
+def test_what_decides_no_result_redoes_nothing(fake: FakeStages, go: Callable[..., list[str]], override: str) -> None:
+    go(RECIPE)
+    go(load_recipe("nano-zero", [override]))
+    assert len(fake.ran) == 2
+
+
+def test_a_kill_right_behind_the_result_loses_no_lineage(
+    fake: FakeStages, go: Callable[..., list[str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Killed(BaseException):
+        pass
+
+    def die(*arguments: Any) -> None:
+        raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(pipeline, "_record_lineage", die)
+        with pytest.raises(Killed):
+            go(RECIPE)
+    (tmp_path / "01_pretrain/resume").mkdir()
+    go(RECIPE)
+    assert fake.ran == [("pretrain", ""), ("r1_zero", "pretrain")]
+    assert set(json.loads((tmp_path / "manifest.json").read_text())["lineage"]) == {"pretrain", "r1_zero"}
+    assert not (tmp_path / "01_pretrain/resume").exists()
+
+
+def test_the_manifest_follows_the_recipe_and_keeps_its_birthday(
+    fake: FakeStages, go: Callable[..., list[str]], tmp_path: Path
+) -> None:
+    go(RECIPE)
+    before = json.loads((tmp_path / "manifest.json").read_text())
+    go(load_recipe("nano-zero", ["r1_zero.steps=7"]))
+    after = json.loads((tmp_path / "manifest.json").read_text())
+    assert before["recipe_hash"] != after["recipe_hash"]
+    assert before["created"] == after["created"]
+    assert before["lineage"]["pretrain"] == after["lineage"]["pretrain"]
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        OSError(errno.ENOSPC, "No space left on device"),
+        RuntimeError("[enforce fail at inline_container.cc:603] . PytorchStreamWriter failed: file write failed"),
+        InputError("cannot write x: I/O error: No space left on device (os error 28); what was there is untouched"),
+    ],
+)
+def test_a_full_disk_is_one_line_however_it_is_dressed(
+    fake: FakeStages, go: Callable[..., list[str]], error: BaseException
+) -> None:
+    fake.fails["r1_zero"] = error
+    with pytest.raises(MissingError, match=r"no disk space left at .*run the same command to go on"):
+        go(RECIPE)
+    go(RECIPE)
+    assert [name for name, _ in fake.ran] == ["pretrain", "r1_zero", "r1_zero"]
+
+
+def test_other_errors_pass_unchanged(fake: FakeStages, go: Callable[..., list[str]]) -> None:
+    fake.fails["pretrain"] = RuntimeError("a bug")
+    with pytest.raises(RuntimeError, match=r"^a bug$"):
+        go(RECIPE)

@@ -1,0 +1,188 @@
+"""Recipes: what is refused and how, what a partial table keeps, presets, overrides, the round trip."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+import pytest
+
+from r1kit.errors import InputError
+from r1kit.maths.settings import PRESETS
+from r1kit.recipe import (
+    Recipe,
+    as_toml,
+    fingerprint,
+    load_recipe,
+    parse_recipe,
+    plain,
+    recipe_name,
+    shipped_recipes,
+    structure,
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inner:
+    kind: str = "plain"
+    rate: float = 0.1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outer:
+    count: int
+    mode: Literal["fast", "slow"] = "fast"
+    pair: tuple[float, float] = (0.9, 0.95)
+    words: tuple[str, ...] = ()
+    limit: int | None = None
+    inner: Inner = field(default_factory=lambda: Inner(kind="special", rate=0.5))
+
+
+def test_a_partial_table_keeps_the_default_of_its_place_not_of_its_class() -> None:
+    built = structure(Outer, {"count": 3, "inner": {"rate": 2}}, "outer")
+    assert built.inner == Inner(kind="special", rate=2.0)
+    assert isinstance(built.inner.rate, float)
+
+
+def test_a_stage_keeps_its_own_optimiser_when_only_the_rate_is_set() -> None:
+    recipe = load_recipe("nano-zero", ["pretrain.optimiser.lr=1e-3"])
+    optimiser = recipe.stages["pretrain"].optimiser
+    assert (optimiser.kind, optimiser.lr, optimiser.weight_decay) == ("muon", 1e-3, 0.05)
+
+
+@pytest.mark.parametrize(
+    ("table", "message"),
+    [
+        ({"coun": 1}, "outer: unknown key 'coun'; known keys are count, mode, pair, words, limit, inner. Did you mean"),
+        ({}, "outer: count must be set"),
+        ({"count": "3"}, "outer.count = '3': expected a whole number"),
+        ({"count": True}, "outer.count = True: expected a whole number"),
+        ({"count": 1, "mode": "slw"}, "outer.mode = 'slw': allowed are 'fast', 'slow'. Did you mean 'slow'?"),
+        ({"count": 1, "pair": [0.9]}, "outer.pair = [0.9]: expected a list of 2, each a number"),
+        ({"count": 1, "pair": 0.9}, "outer.pair = 0.9: expected a list, each a number"),
+        ({"count": 1, "words": [1]}, "outer.words[0] = 1: expected a string"),
+        ({"count": 1, "words": "ab"}, "outer.words = 'ab': expected a list, each a string"),
+        ({"count": 1, "limit": "x"}, "outer.limit = 'x': expected a whole number"),
+        ({"count": 1, "inner": {"rat": 1}}, "outer.inner: unknown key 'rat'; known keys are kind, rate. Did you mean"),
+        ({"count": 1, "inner": 4}, "outer.inner = 4: expected a table"),
+    ],
+)
+def test_structure_says_where_what_and_the_nearest(table: dict[str, object], message: str) -> None:
+    with pytest.raises(InputError) as caught:
+        structure(Outer, table, "outer")
+    assert str(caught.value).startswith(message)
+    assert "\n" not in str(caught.value)
+
+
+def test_values_of_every_kind() -> None:
+    built = structure(Outer, {"count": 1, "pair": [1, 2], "words": ["a"], "limit": 7, "mode": "slow"}, "outer")
+    assert built == Outer(count=1, pair=(1.0, 2.0), words=("a",), limit=7, mode="slow")
+
+
+def test_a_preset_is_a_base_that_other_keys_override() -> None:
+    paper = PRESETS["paper"]
+    recipe = load_recipe("nano-zero", ["r1_zero.loss.preset=paper", "r1_zero.loss.kl_weight=0.25"])
+    loss = recipe.stages["r1_zero"].loss
+    assert loss.kl_weight == 0.25 != paper.kl_weight
+    # nano-zero's own std is a key beside the preset, so it wins
+    assert loss == dataclasses.replace(paper, kl_weight=0.25, std="sample")
+
+
+def test_an_unknown_preset_names_the_nearest() -> None:
+    with pytest.raises(InputError, match=r"stages.r1_zero.loss.preset = 'papr': presets are .*Did you mean 'paper'\?"):
+        load_recipe("nano-zero", ["r1_zero.loss.preset=papr"])
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("steps", "write KEY=VALUE"),
+        ("=3", "write KEY=VALUE"),
+        ("a..b=3", "write KEY=VALUE"),
+        ("modle.num_layers=2", "no key 'modle'; .*Did you mean 'model'?"),
+        ("stages.r1_zer.steps=3", "the recipe has no stage 'r1_zer'; its stages are pretrain, r1_zero. Did you mean"),
+        ("r1_zero.stps=3", "stages.r1_zero: unknown key 'stps'; .*Did you mean 'steps'?"),
+        ("r1_zero.steps.x=3", "'steps' is not a table"),
+        ("r1_zero.steps=many", "stages.r1_zero.steps = 'many': expected a whole number"),
+        ("r1_zero=3", r"stages.r1_zero: expected a table \[stages.r1_zero\], got 3"),
+        ("stages=3", "stages = 3: expected tables"),
+        ("tasks=3", "tasks = 3: expected tables"),
+        ("model=3", "model = 3: expected a table"),
+        ("model.hidden_size=33", "must divide hidden_size = 33"),
+        ("model.num_heads=0", "model.num_heads = 0: must be at least 1"),
+        ("ranks=-1", "ranks = -1: must be at least 1, or 0"),
+        ("seed=-4", "seed = -4: must be from 0"),
+        ("tasks.countdown.kind=countdwn", "kind 'countdwn' is unknown; .*Did you mean 'countdown'?"),
+        ("tasks.countdown.kin=3", "tasks.countdown: unknown key 'kin'; known keys are "),
+        ("r1_zero.tasks=['sums']", "stage 'r1_zero' uses task 'sums'; the recipe's tasks are countdown"),
+        ("r1_zero.evaluation.tasks=['countdow']", "uses task 'countdow'; .*Did you mean 'countdown'?"),
+        ("r1_zero.start=pretrian", "starts from 'pretrian'; earlier stages are pretrain. Did you mean 'pretrain'?"),
+        ("pretrain.start=r1_zero", "stage 'pretrain' starts from 'r1_zero'; earlier stages are none"),
+    ],
+)
+def test_a_wrong_override_is_refused(override: str, message: str) -> None:
+    pattern = message.replace("?", r"\?") if message.endswith("?") else message
+    with pytest.raises(InputError, match=pattern):
+        load_recipe("nano-zero", [override])
+
+
+def test_overrides_reach_their_places_and_the_last_one_wins() -> None:
+    recipe = load_recipe(
+        "nano-zero",
+        ["seed=5", "r1_zero.steps=3", "stages.r1_zero.steps=4", "r1_zero.sampling.stop=['x', 'y']", "device=cpu"],
+    )
+    assert (recipe.seed, recipe.stages["r1_zero"].steps, recipe.device) == (5, 4, "cpu")
+    assert recipe.stages["r1_zero"].sampling.stop == ("x", "y")
+    assert recipe.stages["r1_zero"].sampling.n == load_recipe("nano-zero").stages["r1_zero"].sampling.n
+
+
+@pytest.mark.parametrize("name", sorted(shipped_recipes()))
+def test_a_resolved_recipe_reads_back_equal(name: str, tmp_path: Path) -> None:
+    recipe = load_recipe(name, ["seed=11", "r1_zero.optimiser.lr=0.1234567890123"])
+    there = tmp_path / "recipe.toml"
+    there.write_text(as_toml(recipe))
+    again = load_recipe(str(there))
+    assert again == recipe
+    assert fingerprint(again) == fingerprint(recipe)
+    assert list(again.stages) == list(recipe.stages)
+    assert recipe_name(there) == recipe.name
+
+
+def test_a_recipe_needs_stages_and_something_to_start_from() -> None:
+    with pytest.raises(InputError, match="recipe 'x' has no stages"):
+        parse_recipe({"name": "x"})
+    with pytest.raises(InputError, match=r"stage 'r1_zero' has no model to start from; set model\.name"):
+        parse_recipe({"name": "x", "tasks": {"countdown": {}}, "stages": {"r1_zero": {}}})
+    with pytest.raises(InputError, match=r"stage 'r1_zer' is unknown; .*Did you mean 'r1_zero'\?"):
+        parse_recipe({"name": "x", "stages": {"r1_zer": {}}})
+
+
+def test_what_is_no_recipe(tmp_path: Path) -> None:
+    broken = tmp_path / "broken.toml"
+    broken.write_text("a = [1,")
+    with pytest.raises(InputError, match=r"broken\.toml: not valid TOML"):
+        load_recipe(str(broken))
+    with pytest.raises(InputError, match=r"neither a shipped recipe .*Did you mean 'nano-zero'\?"):
+        load_recipe("nano-zer")
+
+
+def test_a_fingerprint_sees_every_value_and_no_order() -> None:
+    one, other = Outer(count=1), Outer(count=1, inner=Inner(kind="special", rate=0.25))
+    assert fingerprint(one) == fingerprint(Outer(count=1)) != fingerprint(other)
+    assert fingerprint({"a": 1, "b": 2}) == fingerprint({"b": 2, "a": 1})
+    assert plain(one) == {
+        "count": 1,
+        "mode": "fast",
+        "pair": [0.9, 0.95],
+        "words": [],
+        "inner": {"kind": "special", "rate": 0.5},
+    }
+
+
+def test_a_recipe_is_frozen() -> None:
+    recipe = load_recipe("nano-zero")
+    assert isinstance(recipe, Recipe)
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        recipe.seed = 2  # type: ignore[misc]

@@ -1,0 +1,241 @@
+"""The resume point: killed anywhere, a loop goes on with the same logs and the same state."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from r1kit import workspace as module
+from r1kit.recipe import load_recipe
+from r1kit.records import StageResult
+from r1kit.workspace import SAVE_COST_SHARE, Workspace, write_atomic
+
+
+class Killed(BaseException):
+    """Stands for SIGKILL: nothing may catch it."""
+
+
+class Counter:
+    """The smallest thing to train: its state is a number that depends on every step in order."""
+
+    def __init__(self) -> None:
+        self.value = 1
+
+    def advance(self, step: int) -> int:
+        self.value = self.value * 31 + step
+        return self.value
+
+    def save(self, path: Path) -> None:
+        write_atomic(path, str(self.value))
+
+    def load(self, path: Path) -> None:
+        self.value = int(path.read_text())
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Callable[..., Workspace]:
+    recipe = load_recipe("nano-zero")
+    (tmp_path / "01_pretrain").mkdir()
+
+    def build(**more: Any) -> Workspace:
+        return Workspace(run=tmp_path, stage="pretrain", index=1, recipe=recipe, key="k", **more)
+
+    return build
+
+
+def sitting(workspace: Workspace, total: int, at: Callable[[int, str], None] = lambda step, where: None) -> Counter:
+    """One process's life in a loop that logs, counts on a cursor and reads both back."""
+    state = Counter()
+    for step in workspace.steps(total, state):
+        at(step, "before")
+        drawn = workspace.cursor.get("prompt", 0)
+        workspace.cursor["prompt"] = drawn + 2
+        workspace.append("rollouts", [{"step": step, "prompt": drawn + i} for i in range(2)])
+        at(step, "between")
+        workspace.append("metrics", [{"step": step, "value": state.advance(step) % 1000}])
+        at(step, "after")
+    return state
+
+
+def logs(workspace: Workspace) -> dict[str, str]:
+    return {path.name: path.read_text() for path in sorted(workspace.folder.glob("*.jsonl"))}
+
+
+def test_killed_at_random_moments_logs_and_state_equal_the_uninterrupted_ones(
+    place: Callable[..., Workspace], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "fsync", lambda handle: None)
+    whole = place()
+    final = sitting(whole, 9)
+    expected = logs(whole)
+    for seed in range(25):
+        for path in whole.folder.rglob("*"):
+            if path.is_file():
+                path.unlink()
+        draw = random.Random(seed)
+        replace = os.replace
+
+        def torn(source: Any, target: Any, draw: random.Random = draw, replace: Any = replace) -> None:
+            moment = draw.random()
+            if moment < 0.1:
+                raise Killed  # the new file is written beside, and not there yet
+            replace(source, target)
+            if moment > 0.9:
+                raise Killed  # it is there, and nobody heard
+
+        def maybe(step: int, where: str, draw: random.Random = draw) -> None:
+            if draw.random() < 0.1:
+                raise Killed
+
+        monkeypatch.setattr(os, "replace", torn)
+        state, sittings = None, 0
+        while state is None:
+            sittings += 1
+            try:
+                state = sitting(place(), 9, maybe)
+            except Killed:
+                monkeypatch.setattr(os, "replace", torn if sittings < 30 else replace)
+        monkeypatch.setattr(os, "replace", replace)
+        assert sittings > 1 or seed
+        assert logs(whole) == expected
+        assert state.value == final.value
+
+
+MOMENTS = ["learner written", "state being replaced", "state replaced", "old one dropped"]
+
+
+@pytest.mark.parametrize("moment", MOMENTS)
+def test_a_kill_around_the_resume_point_finds_the_one_before_or_the_one_after(
+    place: Callable[..., Workspace], monkeypatch: pytest.MonkeyPatch, moment: str
+) -> None:
+    replace, unlink = os.replace, Path.unlink
+
+    def torn(source: Any, target: Any) -> None:
+        name = Path(target).name
+        last = json.loads(Path(source).read_text())["step"] == 3 if name == "state.json" else False
+        if last and moment == "state being replaced":
+            raise Killed
+        replace(source, target)
+        if (last and moment == "state replaced") or (name == "learner-3.pt" and moment == "learner written"):
+            raise Killed
+
+    def dropped(path: Path, missing_ok: bool = False) -> None:
+        unlink(path, missing_ok)
+        if path.name == "learner-2.pt" and moment == "old one dropped":
+            raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "SAVE_COST_SHARE", 1e9)  # always due
+        patch.setattr(os, "replace", torn)
+        patch.setattr(Path, "unlink", dropped)
+        with pytest.raises(Killed):
+            sitting(place(), 5)
+    done: list[int] = []
+    again = place()
+    state = sitting(again, 5, lambda step, where: done.append(step) if where == "after" else None)
+    assert done == ([2, 3, 4] if moment in MOMENTS[:2] else [3, 4])
+    lines = (again.folder / "metrics.jsonl").read_text().splitlines()
+    assert [json.loads(line)["step"] for line in lines] == [0, 1, 2, 3, 4]
+    straight = Counter()
+    for step in range(5):
+        straight.advance(step)
+    assert state.value == straight.value
+    assert sorted(path.name for path in (again.folder / "resume").iterdir()) == ["learner-5.pt", "state.json"]
+
+
+def test_what_came_after_the_resume_point_is_cut_and_new_logs_go(place: Callable[..., Workspace]) -> None:
+    first = place()
+    sitting(first, 3)
+    first.append("eval", [{"step": 3}])
+    with (first.folder / "metrics.jsonl").open("a") as stream:
+        stream.write('{"step": 3, "val')  # a line torn by the kill
+    again = place()
+    assert list(again.steps(3, Counter())) == []
+    assert (again.folder / "eval.jsonl").read_text() == ""
+    assert [json.loads(line)["step"] for line in (again.folder / "metrics.jsonl").read_text().splitlines()] == [0, 1, 2]
+    assert again.cursor == {"prompt": 6}
+
+
+def test_without_a_resume_point_logs_start_empty(place: Callable[..., Workspace]) -> None:
+    place().append("metrics", [{"step": 9}])
+    again = place()
+    assert next(iter(again.steps(1, Counter()))) == 0
+    assert (again.folder / "metrics.jsonl").read_text() == ""
+
+
+def test_resume_points_cost_at_most_their_share(
+    place: Callable[..., Workspace], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A step takes 1 s and a save 0.5 s, so saves are 0.5 / 0.05 = 10 s apart, besides the first and the last."""
+    clock = [0.0]
+    monkeypatch.setattr(module.time, "monotonic", lambda: clock[0])
+    saved: list[int] = []
+
+    class Slow(Counter):
+        def save(self, path: Path) -> None:
+            super().save(path)
+            clock[0] += 0.5
+            saved.append(int(path.stem.removeprefix("learner-")))
+
+    workspace = place()
+    for _ in workspace.steps(30, Slow()):
+        clock[0] += 1.0
+    assert SAVE_COST_SHARE == 0.05
+    assert saved == [1, 11, 21, 30]
+    assert workspace.seconds == pytest.approx(30 + 0.5 * 3)  # the last save is after the last step
+
+
+def test_the_clock_decides_only_when_to_save(place: Callable[..., Workspace], monkeypatch: pytest.MonkeyPatch) -> None:
+    quick = place()
+    expected_state, expected = sitting(quick, 6).value, logs(quick)
+    for path in quick.folder.rglob("*"):
+        if path.is_file():
+            path.unlink()
+    monkeypatch.setattr(module, "SAVE_COST_SHARE", 1e-9)
+    slow = place()
+    assert sitting(slow, 6).value == expected_state
+    assert logs(slow) == expected
+
+
+def test_only_rank_0_writes(place: Callable[..., Workspace]) -> None:
+    from r1kit.cluster.ranks import Solo
+
+    second = place(ranks=Solo(rank=1, size=2))
+    second.append("metrics", [{"step": 0}])
+    second.write("gate.json", {"a": 1})
+    second.finish(StageResult(metrics={}))
+    assert list(second.folder.iterdir()) == []
+
+
+def test_numbers_are_written_short_and_valid(place: Callable[..., Workspace]) -> None:
+    workspace = place()
+    workspace.append("metrics", [{"a": 0.1 + 0.2, "b": float("nan"), "c": [float("inf"), 1], "d": "e"}])
+    line = (workspace.folder / "metrics.jsonl").read_text()
+    assert json.loads(line) == {"a": 0.3, "b": None, "c": [None, 1], "d": "e"}
+
+
+def test_a_stage_starts_from_a_named_stage_else_the_newest_else_the_model(place: Callable[..., Workspace]) -> None:
+    workspace = place(checkpoints={"pretrain": "01_pretrain/checkpoint", "r1_zero": "02_r1_zero/checkpoint"})
+    assert workspace.start() == (str(workspace.run / "02_r1_zero/checkpoint"), "r1_zero")
+    assert workspace.start("pretrain") == (str(workspace.run / "01_pretrain/checkpoint"), "pretrain")
+    assert place().start() == ("", "")
+
+
+def test_write_atomic_leaves_the_old_text_when_it_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    target = tmp_path / "a.json"
+    write_atomic(target, "old")
+
+    def full(handle: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space left"):
+        write_atomic(target, "new")
+    assert target.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [target]

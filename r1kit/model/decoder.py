@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from r1kit.model.attention import packed_attention, plan_attention
-from r1kit.model.elementwise import swiglu
+from r1kit.model.elementwise import rms_norm, swiglu
 from r1kit.model.segments import Segments
 
 __all__ = ["Block", "Decoder", "DecoderConfig", "apply_rope", "rope_tables"]
@@ -94,14 +94,19 @@ class Decoder(nn.Module):
 
     def hidden(self, segments: Segments) -> Tensor:
         """Hidden states after the last norm, [N, d], for tokens packed as ``segments``."""
+        return self.transform(self.embedding(segments.tokens), segments)
+
+    def transform(self, x: Tensor, segments: Segments) -> Tensor:
+        """``hidden`` from embeddings [N, d] that were already looked up."""
         c = self.config
-        x = self.embedding(segments.tokens)
         plan = plan_attention(segments, (c.num_heads, c.num_kv_heads, c.head_dim), x.dtype)
         cos, sin = rope_tables(c, torch.arange(plan.positions, device=x.device), x.dtype)
         for block in self.blocks:
-            x = x + block.out(packed_attention(self._qkv(block, block.attention_norm(x)), cos[:, 0], sin[:, 0], plan))
-            x = x + block.down(swiglu(block.gate_up(block.ffn_norm(x))))
-        return self.norm(x)
+            x = x + block.out(
+                packed_attention(self._qkv(block, rms_norm(x, block.attention_norm)), cos[:, 0], sin[:, 0], plan)
+            )
+            x = x + block.down(swiglu(block.gate_up(rms_norm(x, block.ffn_norm))))
+        return rms_norm(x, self.norm)
 
     def _qkv(self, block: Block, x: Tensor) -> Tensor:
         """[N, d] -> [N, (H + 2 K) D], queries and keys normalised where the family does so."""

@@ -19,6 +19,8 @@ from r1kit.model.fallback import HubModel
 
 __all__ = ["FlatWeights", "Section"]
 
+BLOCK = 1 << 18
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Section:
@@ -105,7 +107,9 @@ def _collect_gradients(model: nn.Module, totals: dict[str, Tensor]) -> None:
     def collector(total: Tensor) -> object:
         def collect(parameter: Tensor) -> None:
             assert parameter.grad is not None
-            total.add_(parameter.grad)
+            rows = max(1, BLOCK // max(1, total[0].numel()))
+            for at in range(0, len(total), rows):  # the converted copy of a piece stays in cache
+                total[at : at + rows].add_(parameter.grad[at : at + rows])
             parameter.grad = None
 
         return collect

@@ -12,8 +12,8 @@ from torch import Tensor
 
 __all__ = ["Head", "spans"]
 
-ROW_BLOCK = 64
-"""Rows of logits that are turned into probabilities at a time, so that their fp32 copy stays in cache."""
+BLOCK = 1 << 18
+"""Elements of a matrix that are worked on at a time, so that their fp32 copy (1 MB) stays in cache."""
 
 
 class Head:
@@ -27,7 +27,7 @@ class Head:
     def logprobs(self, hidden: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
         """Log-prob of each target and entropy of each distribution, float32 [M], from hidden [M, d]."""
         found = [
-            self._probabilities(hidden[at : at + self.chunk], targets[at : at + self.chunk])[1:]
+            self._softmax(hidden[at : at + self.chunk], targets[at : at + self.chunk])[2:]
             for at in range(0, len(targets), self.chunk)
         ]
         return torch.cat([logprobs for logprobs, _ in found]), torch.cat([entropy for _, entropy in found])
@@ -42,44 +42,59 @@ class Head:
         Where all fits one chunk the logits are computed once; otherwise again for the gradient.
         """
         if len(targets) <= self.chunk:
-            probabilities, logprobs, entropy = self._probabilities(hidden, targets)
-            return self._backward(probabilities, hidden, targets, slope(logprobs, entropy), total)
+            masses, sums, logprobs, entropy = self._softmax(hidden, targets)
+            return self._backward(masses, sums, hidden, targets, slope(logprobs, entropy), total)
         slopes = slope(*self.logprobs(hidden, targets))
         grads = []
         for at in range(0, len(targets), self.chunk):
             piece = slice(at, at + self.chunk)
-            probabilities = self._probabilities(hidden[piece], targets[piece])[0]
-            grads.append(self._backward(probabilities, hidden[piece], targets[piece], slopes[piece], total))
+            masses, sums, _, _ = self._softmax(hidden[piece], targets[piece])
+            grads.append(self._backward(masses, sums, hidden[piece], targets[piece], slopes[piece], total))
         return torch.cat(grads)
 
-    def _probabilities(self, hidden: Tensor, targets: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Probabilities [m, V] in the compute dtype, log-probs of the targets [m], entropies [m]."""
+    def _softmax(self, hidden: Tensor, targets: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """exp(logit - largest) [m, V] in the compute dtype and its row sums; log-probs of the targets; entropies."""
         logits = hidden @ self.weight.t()
-        logprobs, entropy = torch.empty(len(targets)), torch.empty(len(targets))
-        for at in range(0, len(targets), ROW_BLOCK):
-            rows = slice(at, at + ROW_BLOCK)
-            block = logits[rows].float()
+        largest, sums, chosen, moments = torch.empty(4, len(targets)).unbind()
+        step = max(1, BLOCK // logits.shape[1])
+        z, e = torch.empty(2, min(step, len(targets)), logits.shape[1]).unbind()
+        for at in range(0, len(targets), step):
+            rows = slice(at, at + step)
+            block = logits[rows]
+            z, e = z[: len(block)], e[: len(block)]
+            z.copy_(block)
             if self.temperature != 1.0:
-                block = block / self.temperature
-            log_p = torch.log_softmax(block, dim=-1)
-            p = log_p.exp()
-            logprobs[rows] = log_p.gather(1, targets[rows, None])[:, 0]
-            entropy[rows] = -torch.linalg.vecdot(p, log_p)
-            logits[rows] = p
-        return logits, logprobs, entropy
+                z.div_(self.temperature)
+            torch.amax(z, -1, out=largest[rows])
+            z.sub_(largest[rows, None])
+            torch.exp(z, out=e)
+            torch.sum(e, -1, out=sums[rows])
+            chosen[rows] = z.gather(1, targets[rows, None])[:, 0]
+            block.copy_(e)
+            torch.sum(e.mul_(z), -1, out=moments[rows])
+        log_sums = sums.log()
+        return logits, sums, chosen - log_sums, log_sums - moments / sums
 
     def _backward(
-        self, probabilities: Tensor, hidden: Tensor, targets: Tensor, slopes: Tensor, total: Tensor
+        self, masses: Tensor, sums: Tensor, hidden: Tensor, targets: Tensor, slopes: Tensor, total: Tensor
     ) -> Tensor:
-        """``d log p[target] / d logits = onehot - p``; overwrites the probabilities."""
-        slopes = (slopes / self.temperature).to(probabilities.dtype)
-        logits_grad = probabilities.mul_(-slopes[:, None])
-        logits_grad[torch.arange(len(targets)), targets] += slopes
-        if total.dtype == logits_grad.dtype:
-            total.addmm_(logits_grad.t(), hidden)
+        """``d log p[target] / d logits = onehot - masses / sums``; the one-hot part never becomes a matrix."""
+        slopes = slopes / self.temperature
+        scaled = (hidden * (slopes / sums)[:, None]).to(masses.dtype)
+        if total.dtype == masses.dtype:
+            total.addmm_(masses.t(), scaled, alpha=-1)
         else:
-            total.add_(logits_grad.t() @ hidden)
-        return logits_grad @ self.weight
+            subtract_(total, masses.t() @ scaled)
+        total.index_add_(0, targets, hidden.float() * slopes[:, None])
+        grad = (masses @ self.weight).float().mul_((-slopes / sums)[:, None])
+        return grad.addcmul_(self.weight[targets].float(), slopes[:, None]).to(hidden.dtype)
+
+
+def subtract_(total: Tensor, part: Tensor) -> None:
+    """``total -= part`` for a part of another dtype, in pieces whose converted copy stays in cache."""
+    step = max(1, BLOCK // part.shape[1])
+    for at in range(0, len(part), step):
+        total[at : at + step].sub_(part[at : at + step])
 
 
 def spans(lengths: tuple[int, ...], chunk: int) -> Iterator[tuple[int, int, int, int]]:

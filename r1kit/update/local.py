@@ -26,8 +26,8 @@ from r1kit.update.head import Head, spans
 from r1kit.update.learner import Batch, LossTerms, Row, TokenLoss
 from r1kit.update.memory import keep_freed_memory
 from r1kit.update.optim import Optimiser
-from r1kit.update.settings import OptimiserSettings
 from r1kit.update.pack import MicroBatch, assign, build, units
+from r1kit.update.settings import OptimiserSettings
 
 __all__ = ["LearnerSettings", "LocalLearner"]
 
@@ -67,8 +67,10 @@ class LocalLearner:
         names = [name for name, parameter in self.flat.model.named_parameters() if parameter is head]
         self.head_grad: Tensor | None = None
         """[V, d], a view of the flat gradient; None where the head is not one parameter (a bias as a last column)."""
+        views = dict(self.flat.views(self.flat.grad))
         if names:
-            self.head_grad = dict(self.flat.views(self.flat.grad))[names[0]]
+            self.head_grad = views[names[0]]
+        self.embedding_grad = views.get("embedding.weight")
 
     def update(self, batch: Batch, loss: TokenLoss, lr: float) -> dict[str, float]:
         """One optimiser step; see the protocol. Rows with advantage 0 and no reference are not computed.
@@ -176,6 +178,12 @@ class LocalLearner:
             found = units(batch, rows, min(budget, fair))
         return [build(batch, chosen) for chosen in assign(found, budget, self.ranks.size)[self.ranks.rank]]
 
+    def _embed(self, tokens: Tensor) -> Tensor | None:
+        """Embeddings as a leaf of their own: their gradient goes to the rows that were read, not through [V, d]."""
+        if not isinstance(self.flat.compute, Decoder):
+            return None
+        return self.flat.compute.embedding.weight.detach()[tokens].requires_grad_()
+
     def _head(self) -> Head:
         return Head(self.flat.compute.head.detach(), self.settings.head_chunk, self.settings.temperature)
 
@@ -183,7 +191,9 @@ class LocalLearner:
         """Add a micro-batch's gradient to the flat one and its metrics to ``sums``."""
         whole = self.flat.compute.head
         total = torch.zeros(whole.shape) if self.head_grad is None else self.head_grad
-        hidden = self.flat.compute.hidden(micro.segments)
+        embedded = self._embed(micro.segments.tokens)
+        compute = self.flat.compute
+        hidden = compute.hidden(micro.segments) if embedded is None else compute.transform(embedded, micro.segments)
         predicting = _predicting(hidden.detach(), micro)
         terms, weights = _fixed_terms(batch, micro)
         head, grads = self._head(), []
@@ -204,6 +214,8 @@ class LocalLearner:
         if micro.index is not None:
             grad = torch.zeros_like(hidden).index_add_(0, micro.index, grad)
         hidden.backward(grad)
+        if embedded is not None:
+            self.embedding_grad.index_add_(0, micro.segments.tokens, embedded.grad.float())
         if self.head_grad is None:
             whole.backward(total.to(whole.dtype))
 

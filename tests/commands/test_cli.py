@@ -12,22 +12,7 @@ from typer.testing import CliRunner
 from r1kit.cli import app
 from r1kit.errors import R1Error
 
-COMMANDS = (
-    "run recipes check status report eval tasks verify export chat plan doctor"
-).split()
-    "run",
-    "recipes",
-    "check",
-    "status",
-    "report",
-    "eval",
-    "tasks",
-    "verify",
-    "export",
-    "chat",
-    "plan",
-    "doctor",
-)
+COMMANDS = "run recipes check status report eval tasks verify export chat plan doctor".split()
 
 
 def r1(*arguments: str) -> subprocess.CompletedProcess[str]:

@@ -187,9 +187,9 @@ class CachedDecoder:
 
     def _norm(self, x: Tensor) -> Tensor:
         """Root mean square norm; its weight is in the matrix that follows."""
-        size = torch.linalg.vector_norm(x, dim=-1, keepdim=True, dtype=torch.float32)
-        scale = torch.addcmul(self._eps, size, size, value=1 / x.shape[-1]).rsqrt_()
-        return (x * scale).to(self.dtype)
+        exact = x.float()
+        size = torch.linalg.vector_norm(exact, dim=-1, keepdim=True)
+        return (exact * torch.addcmul(self._eps, size, size, value=1 / x.shape[-1]).rsqrt_()).to(self.dtype)
 
     def _prompt_pass(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
         """int64 [P, T] -> last hidden states [P, d] and keys and values [layers, 2, P, T, K D]."""

@@ -131,6 +131,8 @@ def _take(folder: Path, recipe: Recipe) -> int:
     except BlockingIOError:
         raise InputError(f"{folder} is in use by another r1 run; wait for it or choose another --out") from None
     _check_owner(folder, recipe)  # another run may have come and gone since
+    for stale in folder.glob(".report.html.*"):  # of a run that was killed while it wrote its report
+        stale.unlink()
     write_atomic(folder / "recipe.toml", as_toml(recipe))
     write_manifest(recipe, folder)
     return lock

@@ -12,7 +12,10 @@ from typer.testing import CliRunner
 from r1kit.cli import app
 from r1kit.errors import R1Error
 
-COMMANDS = "run recipes check status report eval tasks verify export chat plan doctor".split()
+COMMANDS = (
+    *("run", "recipes", "check", "status", "report"),
+    *("eval", "tasks", "verify", "export", "chat", "plan", "doctor"),
+)
 
 
 def r1(*arguments: str) -> subprocess.CompletedProcess[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
@@ -66,6 +66,7 @@ def _answerer(
     from r1kit.model.source import resolve_model
     from r1kit.records import Prompt
     from r1kit.rollout.hub import open_engine
+    from r1kit.rollout.stopping import Tokenizer
     from r1kit.rollout.streams import stream_seed
     from r1kit.workspace import Workspace
 
@@ -73,7 +74,7 @@ def _answerer(
     workspace = Workspace(run=Path(), stage="chat", index=0, recipe=subject.recipe)
     device = device_of(workspace)
     model, tokenizer = load_model(resolve_model(subject.name), torch.float32)
-    engine = open_engine(model.to(device), tokenizer, device=device, max_rows=1)
+    engine = open_engine(model.to(device), cast(Tokenizer, tokenizer), device=device, max_rows=1)
     render = renderer(workspace, tokenizer)
     longest = max_tokens or subject.sampling.max_tokens
     sampling = replace(subject.sampling, n=1, temperature=temperature, top_p=top_p, max_tokens=longest)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from transformers import PreTrainedTokenizerBase
@@ -22,6 +22,7 @@ from r1kit.reward.rule import RewardConfig
 from r1kit.reward.verifier import Verifier
 from r1kit.rollout.engine import Engine
 from r1kit.rollout.hub import open_engine
+from r1kit.rollout.stopping import Tokenizer
 from r1kit.tasks import build_task
 from r1kit.tasks.task import Task
 from r1kit.update.local import LearnerSettings, LocalLearner
@@ -60,7 +61,9 @@ def open_policy(config: RL, workspace: Workspace) -> Iterator[Policy]:
     with judge_parts(tasks, config.reward, workspace, config.deadline) as (verifier, rewards):
         model, tokenizer = load_model(resolve_model(path), torch.float32)
         model.to(device)
-        engine = open_engine(model, tokenizer, dtype=dtype, device=device, max_rows=config.rows_in_flight)
+        engine = open_engine(
+            model, cast(Tokenizer, tokenizer), dtype=dtype, device=device, max_rows=config.rows_in_flight
+        )
         learner = LocalLearner(
             model,
             LearnerSettings(
@@ -118,7 +121,9 @@ def judge_for(
     tasks = {name: build_task(name, workspace.recipe.tasks[name]) for name in config.tasks or workspace.recipe.tasks}
     device = device_of(workspace)
     with judge_parts(tasks, reward, workspace, 10.0) as (verifier, rewards):
-        engine = open_engine(model, tokenizer, dtype=torch.float32, device=device, max_rows=rows_in_flight)
+        engine = open_engine(
+            model, cast(Tokenizer, tokenizer), dtype=torch.float32, device=device, max_rows=rows_in_flight
+        )
         try:
             yield Judge(
                 tasks=tasks,

@@ -43,20 +43,21 @@ def fresh_model(workspace: Workspace, corpus: Corpus) -> tuple[Decoder, PreTrain
 
 
 def document_batches(
-    corpus: Corpus, tokenizer: PreTrainedTokenizerBase, tokens_per_step: int, ranks: Ranks
+    corpus: Corpus, tokenizer: PreTrainedTokenizerBase, tokens_per_step: int, seed: int, ranks: Ranks
 ) -> Callable[[int], Batch]:
     """Step -> this rank's share of the step's documents, ``tokens_per_step / ranks`` tokens, the last one cut.
 
     A pure function of the step: rank r of R reads documents from ``(step * R + r) * share`` on, and a document has at
-    least one token, so no document is read twice.
+    least one token, so no document is read twice. Every seed of a run reads documents of its own.
     """
+    first = seed << 40
     share = tokens_per_step // ranks.size
     begin, end = tokenizer.bos_token_id, tokenizer.eos_token_id
     ids = tokenizer.get_vocab()
     weight = 1.0 / tokens_per_step
 
     def batch_of(step: int) -> Batch:
-        index, room, rows = (step * ranks.size + ranks.rank) * share, share, []
+        index, room, rows = first + (step * ranks.size + ranks.rank) * share, share, []
         while room > 1:
             document = [begin, *(ids[word] for word in corpus.document(index).split()), end][:room]
             rows.append(Row(prompt=-1, tokens=torch.tensor(document), weight=weight))

@@ -42,7 +42,7 @@ class Config:
     micro_batch_tokens: int = 65536
     evaluation: EvaluationConfig = field(default_factory=lambda: EvaluationConfig(split="dev"))
     """Of the finished base: what the gate before RL judges."""
-    sampling: Sampling = field(default_factory=lambda: Sampling(max_tokens=170))
+    sampling: Sampling = field(default_factory=lambda: Sampling(max_tokens=200))
     reward: RewardConfig = field(default_factory=RewardConfig)
 
     @property
@@ -77,7 +77,7 @@ def run(config: Config, workspace: Workspace) -> StageResult:
     model, tokenizer = fresh_model(workspace, corpus)
     settings = LearnerSettings(optimiser=config.optimiser, token_budget=config.micro_batch_tokens)
     learner = LocalLearner(model, settings, workspace.ranks)
-    batch_of = document_batches(corpus, tokenizer, config.tokens_per_step, workspace.ranks)
+    batch_of = document_batches(corpus, tokenizer, config.tokens_per_step, workspace.seed, workspace.ranks)
     supervised.train(config, batch_of, learner, workspace)
     checkpoint = save_checkpoint(workspace, model, tokenizer)
     if workspace.recipe.tasks:

@@ -27,8 +27,9 @@ def export(
     """Write a hub-format folder: weights, config, tokenizer, chat template, generation config and a model card."""
     if to.exists() and (not to.is_dir() or any(to.iterdir())):
         raise InputError(f"{to} is there already; name a folder that does not exist yet")
-    if not to.absolute().parent.is_dir():
-        raise InputError(f"{to.absolute().parent} is not a folder; make it first or choose another --to")
+    parent = to.absolute().parent
+    if not parent.is_dir() or not os.access(parent, os.W_OK):
+        raise InputError(f"{parent} is not a folder that can be written to; choose another --to")
     from r1kit.model.source import resolve_model
 
     source = resolve_model(model)

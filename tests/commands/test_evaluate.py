@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -60,3 +62,23 @@ def test_names_of_models_and_tasks(run_folder: Path) -> None:
     assert named_task("reasoning_gym/chain_sum", {})[1].generator == "chain_sum"  # type: ignore[union-attr]
     with pytest.raises(InputError, match="Did you mean 'sums'"):
         named_task("sum", {"sums": own})
+
+
+@pytest.mark.slow
+def test_r1_eval_repeats_the_run_s_own_evaluation_digit_for_digit(tmp_path: Path) -> None:
+    """Same seeds, same settings: what the stage wrote last is what anyone can measure again."""
+    run, file = tmp_path / "run", tmp_path / "again.json"
+    small = ["pretrain.steps=2", "r1_zero.steps=1", "r1_zero.prompts_per_step=2", "r1_zero.sampling.n=2"]
+    small += ["r1_zero.sampling.max_tokens=20", "r1_zero.evaluation.limit=6", "r1_zero.evaluation.k=3"]
+    small += ["pretrain.evaluation.limit=4", "pretrain.evaluation.k=2"]
+    settings = [part for each in small for part in ("--set", each)]
+    command = [sys.executable, "-m", "r1kit", "run", "nano-zero", "--out", str(run), "--ranks", "1", *settings]
+    subprocess.run(command, check=True, capture_output=True)
+    evaluate(f"{run}:r1_zero", "--task", "countdown", "--k", 3, "--limit", 6, "--temperature", 1, "--top-p", 1,
+             "--json", file)  # fmt: skip
+    again = json.loads(file.read_text())
+    written = [json.loads(line) for line in (run / "02_r1_zero" / "eval.jsonl").read_text().splitlines()][-1]
+    assert written["split"] == again["split"] == "test"
+    numbers = {name: value for name, value in written.items() if isinstance(value, (int, float))}
+    for name in numbers.keys() - {"step", "seconds"}:
+        assert again[name] == pytest.approx(numbers[name], rel=1e-6), name

@@ -20,6 +20,7 @@ def run_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Both stages of nano-zero with a checkpoint, the second one with a result."""
     folder = tmp_path_factory.mktemp("runs") / "tiny"
     small = ["model.hidden_size=16", "model.intermediate_size=32", "model.num_layers=1", "model.num_heads=2"]
+    small.append("model.template.name=plain")
     recipe = load_recipe("nano-zero", [*small, "model.num_kv_heads=2", "r1_zero.sampling.max_tokens=12"])
     tokenizer = build_tokenizer(build_corpus(CountdownCorpusConfig()).vocabulary())
     shape = DecoderConfig(

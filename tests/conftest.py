@@ -1,0 +1,44 @@
+"""Fixtures that several packages share."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import socket
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+TESTS = Path(__file__).parent
+
+
+@pytest.fixture
+def on_ranks(tmp_path: Path) -> Callable[..., list[Any]]:
+    """``on_ranks(2, "package.module:function", ...)``: call it on gloo ranks, ``Ranks`` first; what each returned."""
+
+    def run(size: int, function: str, *arguments: Any) -> list[Any]:
+        given, taken = tmp_path / "arguments.pickle", tmp_path / "returned"
+        given.write_bytes(pickle.dumps(arguments))
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = str(probe.getsockname()[1])
+        shared = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "WORLD_SIZE": str(size), "OMP_NUM_THREADS": "1"}
+        path = os.pathsep.join([str(TESTS), os.environ.get("PYTHONPATH", "")])
+        ranks = [
+            subprocess.Popen(
+                [sys.executable, str(TESTS / "ranked.py"), function, str(given), str(taken)],
+                env={**os.environ, **shared, "RANK": str(rank), "PYTHONPATH": path},
+                stderr=subprocess.PIPE,
+                text=True,
+            )
+            for rank in range(size)
+        ]
+        told = [rank.communicate(timeout=120)[1] for rank in ranks]
+        assert [rank.returncode for rank in ranks] == [0] * size, "\n".join(told)
+        return [pickle.loads(Path(f"{taken}.{rank}").read_bytes()) for rank in range(size)]
+
+    return run

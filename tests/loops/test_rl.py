@@ -1,0 +1,233 @@
+"""The RL loop: groups, advantages before minibatches, dynamic sampling, learning, going on, ranks."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from r1kit.loops import rl
+from r1kit.loops.rl import PromptStream, advantages_of, minibatches
+from r1kit.maths.settings import PolicyLoss
+from r1kit.records import Completion, Group, Prompt, Score
+
+from .toy import CONFIG, Toy, ToyJudge, ToyTask, toy
+
+
+def group(number: int, lengths: Sequence[int]) -> Group:
+    return Group(
+        prompt=Prompt(id=f"p{number}", task="toy", question="q"),
+        prompt_ids=(1, number),
+        completions=tuple(
+            Completion(
+                token_ids=tuple(range(number * 100 + i, number * 100 + i + n)),
+                logprobs=(-1.0,) * n,
+                text="",
+                finish="stop",
+            )
+            for i, n in enumerate(lengths)
+        ),
+    )
+
+
+def scores(*rows: Sequence[float]) -> list[list[Score]]:
+    return [[Score(total=total) for total in row] for row in rows]
+
+
+GROUPS = [group(0, [3, 1, 4, 1]), group(1, [5, 9, 2, 6])]
+TOTALS = scores([1, 0, 0, 0], [1, 1, 0, 0])
+
+
+def test_advantages_are_over_the_whole_group() -> None:
+    """[1, 0, 0, 0]: mean 1/4, sample std 1/2; [1, 1, 0, 0]: mean 1/2, sample std 1/sqrt(3)."""
+    config = replace(CONFIG, loss=PolicyLoss(std="sample"))
+    first, second = advantages_of(TOTALS, config)
+    torch.testing.assert_close(first, torch.tensor([1.5, -0.5, -0.5, -0.5]), rtol=1e-5, atol=0)
+    half = math.sqrt(3) / 2
+    torch.testing.assert_close(second, torch.tensor([half, half, -half, -half]), rtol=1e-5, atol=0)
+
+
+@pytest.mark.parametrize("count", [1, 2, 4, 8])
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_minibatches_hold_every_row_once_with_its_whole_group_s_advantage(count: int, seed: int) -> None:
+    config = replace(CONFIG, minibatches=count, loss=PolicyLoss(std="sample"))
+    advantages = advantages_of(TOTALS, config)
+    batches = minibatches(GROUPS, advantages, config, seed)
+    assert [len(batch.rows) for batch in batches] == [8 // count] * count
+    seen = Counter((row.prompt, int(row.tokens[0]) % 100) for batch in batches for row in batch.rows)
+    assert seen == Counter((g, i) for g in range(2) for i in range(4))
+    for batch in batches:
+        assert [prompt.tolist() for prompt in batch.prompts] == [[1, 0], [1, 1]]
+        for row in batch.rows:
+            i = int(row.tokens[0]) % 100
+            assert row.advantage == float(advantages[row.prompt][i])
+            assert row.tokens.tolist() == list(GROUPS[row.prompt].completions[i].token_ids)
+            assert row.sampler_logprobs is not None
+            assert len(row.sampler_logprobs) == len(row.tokens)
+
+
+@pytest.mark.parametrize("aggregate", ["sequence-mean", "token-mean"])
+@pytest.mark.parametrize("count", [1, 2, 4])
+def test_the_tokens_of_a_minibatch_weigh_one(aggregate: Any, count: int) -> None:
+    config = replace(CONFIG, minibatches=count, loss=PolicyLoss(aggregate=aggregate))
+    for batch in minibatches(GROUPS, advantages_of(TOTALS, config), config, 5):
+        assert sum(float(row.weight) * len(row.tokens) for row in batch.rows) == pytest.approx(1)
+
+
+def test_one_batch_keeps_its_order_and_several_are_drawn_by_the_seed() -> None:
+    def order(count: int, seed: int) -> list[int]:
+        config = replace(CONFIG, minibatches=count)
+        batches = minibatches(GROUPS, advantages_of(TOTALS, config), config, seed)
+        return [int(row.tokens[0]) for batch in batches for row in batch.rows]
+
+    assert order(1, 0) == order(1, 9) == [0, 1, 2, 3, 100, 101, 102, 103]
+    assert order(2, 0) == order(2, 0) != order(2, 1)
+
+
+def test_prompts_alternate_between_tasks_and_go_on_where_the_cursor_stands(tmp_path: Path) -> None:
+    workspace = toy(tmp_path).workspace
+    tasks = {"a": ToyTask("a"), "b": ToyTask("b")}
+    straight = [prompt.id for _, prompt in PromptStream(tasks, workspace).take(6)]  # type: ignore[arg-type]
+    first = workspace.seed * 1_000_003
+    assert straight == [f"{name}/train/{first + i}" for i in range(3) for name in "ab"]
+    workspace.cursor = {"prompt": 2}  # a later sitting, restored
+    again = PromptStream(tasks, workspace).take(4)  # type: ignore[arg-type]
+    assert [number for number, _ in again] == [2, 3, 4, 5]
+    assert [prompt.id for _, prompt in again] == straight[2:]
+    assert workspace.cursor == {"prompt": 6}
+
+
+def metrics(folder: Path) -> list[dict[str, Any]]:
+    found = [json.loads(line) for line in (folder / "02_r1_zero/metrics.jsonl").read_text().splitlines()]
+    return [{k: v for k, v in line.items() if "seconds" not in k and k != "tokens_per_second"} for line in found]
+
+
+def test_the_reward_rises(tmp_path: Path) -> None:
+    one = toy(tmp_path)
+    one.train(replace(CONFIG, steps=12))
+    rewards = [line["reward"] for line in metrics(tmp_path)]
+    assert rewards[0] < 0.2  # 1/12 by chance
+    assert sum(rewards[-3:]) / 3 > 0.5
+    assert one.judge.evaluated == [(0, "dev"), (0, "test"), (12, "dev"), (12, "test")]
+
+
+def test_the_reward_falls_when_the_wanted_token_is_punished(tmp_path: Path) -> None:
+    class Against(ToyJudge):
+        def one(self, group: Group, tokens: Sequence[int]) -> Score:
+            return Score(total=-super().one(group, tokens).total)
+
+    one = toy(tmp_path, judge=Against())
+    one.train(replace(CONFIG, steps=10))
+    rewards = [line["reward"] for line in metrics(tmp_path)]
+    assert sum(rewards[-3:]) / 3 > -0.04 > rewards[0]  # -1/12 by chance
+
+
+def test_evaluations_come_when_due_and_at_both_ends(tmp_path: Path) -> None:
+    one = toy(tmp_path)
+    one.train(replace(CONFIG, steps=5, evaluate_every=2, final_split=""))
+    assert one.judge.evaluated == [(0, "dev"), (2, "dev"), (4, "dev"), (5, "dev")]
+
+
+class Killed(BaseException):
+    pass
+
+
+@pytest.mark.parametrize("minibatches_", [1, 4])
+def test_killed_in_a_step_and_gone_on_equals_straight(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, minibatches_: int
+) -> None:
+    """With a reference that is refreshed in the middle, and prompts drawn ahead by dynamic sampling."""
+    config = replace(
+        CONFIG, minibatches=minibatches_, loss=PolicyLoss(kl_weight=0.1), reference_every=3, dynamic_sampling=1
+    )
+    straight = toy(tmp_path / "straight")
+    straight.train(config)
+    update, calls = rl._update, [0]
+
+    def dies(*arguments: Any) -> dict[str, float]:
+        found = update(*arguments)
+        calls[0] += 1
+        if calls[0] in (3, 6):  # after the weights moved, before the step is logged
+            raise Killed
+        return found
+
+    monkeypatch.setattr(rl, "_update", dies)
+    for _ in range(2):
+        with pytest.raises(Killed):
+            toy(tmp_path / "killed").train(config)
+    last = toy(tmp_path / "killed")
+    last.train(config)
+    assert metrics(tmp_path / "killed") == metrics(tmp_path / "straight")
+    name = "02_r1_zero/rollouts.jsonl"
+    assert (tmp_path / "killed" / name).read_text() == (tmp_path / "straight" / name).read_text()
+    assert torch.equal(last.learner.flat.master, straight.learner.flat.master)
+
+
+class Mixed(ToyJudge):
+    """Every other completion is right, but for prompts that are flat."""
+
+    def score(self, groups: Sequence[Group]) -> list[list[Score]]:
+        return [
+            [Score(total=float(group.prompt.id in self.flat or i % 2)) for i in range(len(group.completions))]
+            for group in groups
+        ]
+
+
+def sampled(folder: Path) -> list[str]:
+    lines = [json.loads(line) for line in (folder / "02_r1_zero/rollouts.jsonl").read_text().splitlines()]
+    return list(dict.fromkeys(line["prompt_id"] for line in lines))
+
+
+def test_dynamic_sampling_replaces_flat_groups_and_keeps_them_when_tries_run_out(tmp_path: Path) -> None:
+    first = 1_000_003
+    flat = frozenset(f"toy/train/{first + i}" for i in (0, 2, 5))
+    config = replace(CONFIG, steps=1, dynamic_sampling=2, record_groups=4)
+    one = toy(tmp_path / "a", judge=Mixed(flat=flat))
+    one.train(config)
+    assert sampled(tmp_path / "a") == [f"toy/train/{first + i}" for i in (1, 3, 4, 6)]
+    assert metrics(tmp_path / "a")[0]["flat_group_share"] == 0
+    assert one.workspace.cursor == {"prompt": 8}  # two rollouts of four
+
+    all_flat = frozenset(f"toy/train/{first + i}" for i in range(100))
+    two = toy(tmp_path / "b", judge=Mixed(flat=all_flat - {f"toy/train/{first + 1}"}))
+    two.train(config)
+    assert sampled(tmp_path / "b") == [f"toy/train/{first + i}" for i in (1, 8, 9, 10)]
+    assert metrics(tmp_path / "b")[0]["flat_group_share"] == 0.75
+
+
+def test_without_it_flat_groups_stay_and_move_nothing(tmp_path: Path) -> None:
+    first = 1_000_003
+    one = toy(tmp_path, judge=ToyJudge(flat=frozenset(f"toy/train/{first + i}" for i in range(4))))
+    before = one.learner.flat.master.clone()
+    one.train(replace(CONFIG, steps=1))
+    line = metrics(tmp_path)[0]
+    assert (line["flat_group_share"], line["rows_skipped"], line["tokens"]) == (1.0, 32.0, 0.0)
+    assert torch.equal(one.learner.flat.master, before)
+
+
+def test_two_ranks_sample_the_same_and_learn_the_same_but_for_rounding(
+    tmp_path: Path, on_ranks: Callable[..., list[Any]]
+) -> None:
+    """The first step's samples and rewards are equal; its update differs by the order of sums only."""
+    config = replace(CONFIG, steps=2, record_groups=4)
+    alone: Toy = toy(tmp_path / "alone")
+    alone.train(config)
+    weights = on_ranks(2, "loops.ranked:train_toy", str(tmp_path / "both"), config)
+    assert torch.equal(weights[0], weights[1])
+    one, two = metrics(tmp_path / "alone"), metrics(tmp_path / "both")
+    for name in ("reward", "response_tokens", "tokens", "rows_skipped", "truncated_share"):
+        assert one[0][name] == two[0][name], name
+    for name in ("loss", "grad_norm", "entropy"):
+        assert one[0][name] == pytest.approx(two[0][name], rel=1e-4, abs=1e-6), name
+    lines = [(tmp_path / run / "02_r1_zero/rollouts.jsonl").read_text().splitlines() for run in ("alone", "both")]
+    assert [json.loads(line)["completion"] for line in lines[0][:32]] == [
+        json.loads(line)["completion"] for line in lines[1][:32]
+    ]
+    torch.testing.assert_close(alone.learner.flat.master, weights[0], rtol=0, atol=1e-4)

@@ -1,0 +1,93 @@
+"""A world small enough to learn in seconds: the reward is the share of a wanted token in what was written."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from r1kit.cluster.ranks import Ranks, Solo
+from r1kit.loops import rl
+from r1kit.loops.settings import RL, Schedule
+from r1kit.model.decoder import Decoder, DecoderConfig
+from r1kit.recipe import load_recipe
+from r1kit.records import Group, Prompt, Sampling, Score
+from r1kit.rollout.local import LocalEngine
+from r1kit.rollout.scripted import CodePoints
+from r1kit.tasks.task import Split
+from r1kit.update.local import LearnerSettings, LocalLearner
+from r1kit.update.settings import OptimiserSettings
+from r1kit.workspace import Workspace
+
+VOCABULARY, WANTED = 12, 7
+SHAPE = DecoderConfig(
+    vocab_size=VOCABULARY, hidden_size=16, intermediate_size=32, num_layers=1, num_heads=2, num_kv_heads=2, head_dim=8
+)
+CONFIG = RL(
+    steps=6,
+    prompts_per_step=4,
+    sampling=Sampling(n=8, max_tokens=6),
+    optimiser=OptimiserSettings(kind="adamw", lr=2e-2),
+    schedule=Schedule(warmup=0, shape="constant"),
+    evaluate_every=100,
+)
+
+
+@dataclass(slots=True)
+class ToyTask:
+    name: str = "toy"
+
+    def train(self, index: int) -> Prompt:
+        return Prompt(id=f"{self.name}/train/{index}", task=self.name, question=str(index))
+
+
+@dataclass(slots=True)
+class ToyJudge:
+    """Scores by counting; notes when it was asked to evaluate."""
+
+    evaluated: list[tuple[int, str]] = field(default_factory=list)
+    flat: frozenset[str] = frozenset()
+    """Prompts whose completions all earn the same."""
+
+    def score(self, groups: Sequence[Group]) -> list[list[Score]]:
+        return [[self.one(group, c.token_ids) for c in group.completions] for group in groups]
+
+    def one(self, group: Group, tokens: Sequence[int]) -> Score:
+        total = 1.0 if group.prompt.id in self.flat else tokens.count(WANTED) / len(tokens)
+        return Score(total=total, parts={"accuracy": total})
+
+    def evaluate(self, step: int, split: Split | None = None) -> dict[str, Any]:
+        self.evaluated.append((step, split or "dev"))
+        return {}
+
+
+def render(prompt: Prompt) -> list[int]:
+    """The begin token, then a digit of the question."""
+    return [1, 2 + int(prompt.question) % 5]
+
+
+@dataclass(slots=True)
+class Toy:
+    """One sitting of one rank."""
+
+    workspace: Workspace
+    learner: LocalLearner
+    judge: ToyJudge
+
+    def train(self, config: RL = CONFIG) -> None:
+        engine = LocalEngine(self.learner.flat.model, CodePoints(), end_ids=[0])  # type: ignore[arg-type]
+        tasks = {"toy": ToyTask()}
+        rl.train(config, tasks, render, engine, self.learner, self.judge, self.workspace)  # type: ignore[arg-type]
+
+
+def toy(folder: Path, ranks: Ranks | None = None, judge: ToyJudge | None = None) -> Toy:
+    ranks = ranks or Solo()
+    model = Decoder(SHAPE)
+    model.initialise(torch.Generator().manual_seed(3))
+    workspace = Workspace(run=folder, stage="r1_zero", index=2, recipe=load_recipe("nano-zero"), ranks=ranks, key="k")
+    workspace.folder.mkdir(parents=True, exist_ok=True)
+    learner = LocalLearner(model, LearnerSettings(optimiser=CONFIG.optimiser), ranks)
+    return Toy(workspace, learner, judge or ToyJudge())

@@ -48,11 +48,11 @@ def main() -> None:
     decoder, _ = load_hub(given.folder)
     batch = make_batch(given, decoder.config.vocab_size)
     settings = LearnerSettings(dtype=given.dtype, token_budget=given.budget, head_chunk=given.chunk)
-    sides: dict[str, Callable[[], None]] = {}
+    sides: dict[str, Callable[[], object]] = {}
     if not given.ours_only:
         sides["dense"] = dense_update(decoder, batch, given.dtype, given.micro)
     learner = LocalLearner(copy.deepcopy(decoder), settings)
-    sides["ours"] = lambda: learner.update(batch, policy_loss, 1e-6)  # type: ignore[func-returns-value]
+    sides["ours"] = lambda: learner.update(batch, policy_loss, 1e-6)
     times: dict[str, list[tuple[float, float]]] = {name: [] for name in sides}
     for repeat in range(given.repeats + 1):
         for name, update in sides.items():

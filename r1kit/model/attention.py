@@ -154,7 +154,7 @@ def packed_attention(qkv: Tensor, cos: Tensor, sin: Tensor, plan: AttentionPlan)
 class PackedAttention(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, qkv: Tensor, cos: Tensor, sin: Tensor, plan: AttentionPlan) -> Tensor:
-        H, K, D = plan.heads
+        H, _, D = plan.heads
         rows = qkv.reshape(-1, D).index_select(0, plan.gather)
         turning = rows[: plan.sizes[0] + plan.sizes[1]]
         _rotate_(turning, turning @ _quarter_turn(rows), plan, (cos, sin))

@@ -12,7 +12,7 @@ import functools
 import json
 import math
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -101,7 +101,7 @@ class Decoder(nn.Module):
         c = self.config
         plan = plan_attention(segments, (c.num_heads, c.num_kv_heads, c.head_dim), x.dtype)
         cos, sin = rope_tables(c, torch.arange(plan.positions, device=x.device), x.dtype)
-        for block in self.blocks:
+        for block in cast("list[Block]", list(self.blocks)):
             x = x + block.out(
                 packed_attention(self._qkv(block, rms_norm(x, block.attention_norm)), cos[:, 0], sin[:, 0], plan)
             )
@@ -110,8 +110,8 @@ class Decoder(nn.Module):
 
     def _qkv(self, block: Block, x: Tensor) -> Tensor:
         """[N, d] -> [N, (H + 2 K) D], queries and keys normalised where the family does so."""
-        qkv = block.qkv(x)
-        if block.q_norm is None:
+        qkv: Tensor = block.qkv(x)
+        if block.q_norm is None or block.k_norm is None:
             return qkv
         H, K, D = self.config.num_heads, self.config.num_kv_heads, self.config.head_dim
         q, k, v = qkv.view(len(x), H + 2 * K, D).split([H, K, K], dim=1)

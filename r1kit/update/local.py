@@ -196,7 +196,8 @@ class LocalLearner:
         hidden = compute.hidden(micro.segments) if embedded is None else compute.transform(embedded, micro.segments)
         predicting = _predicting(hidden.detach(), micro)
         terms, weights = _fixed_terms(batch, micro)
-        head, grads = self._head(), []
+        head = self._head()
+        grads: list[Tensor] = []
         for first_row, _, first, last in spans(micro.lengths, self.settings.head_chunk):
 
             def slope(
@@ -214,7 +215,7 @@ class LocalLearner:
         if micro.index is not None:
             grad = torch.zeros_like(hidden).index_add_(0, micro.index, grad)
         hidden.backward(grad)
-        if embedded is not None:
+        if embedded is not None and embedded.grad is not None and self.embedding_grad is not None:
             self.embedding_grad.index_add_(0, micro.segments.tokens, embedded.grad.float())
         if self.head_grad is None:
             whole.backward(total.to(whole.dtype))

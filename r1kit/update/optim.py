@@ -34,7 +34,7 @@ class Optimiser:
                 {"params": [_slice(weights, last, weights.master.numel())], "weight_decay": 0.0},
             ],
             lr=0.0,
-            betas=settings.betas,
+            betas=(settings.betas[0], settings.betas[1]),
             eps=settings.eps,
             fused=True,
         )
@@ -79,11 +79,11 @@ class Optimiser:
 def orthogonalise(matrices: Tensor, steps: int = 5) -> Tensor:
     """Nearest semi-orthogonal matrix, roughly (singular values in 0.5 .. 1.5), of each of [n, rows, columns].
 
-    The quintic Newton-Schulz iteration of Muon (kellerjordan.github.io/posts/muon) with its coefficients, in bf16; cheaper
-    where rows <= columns.
+    The quintic Newton-Schulz iteration of Muon (kellerjordan.github.io/posts/muon) with its coefficients, in bf16;
+    cheaper where rows <= columns.
     """
     a, b, c = 3.4445, -4.7750, 2.0315
-    x = (matrices / torch.linalg.vector_norm(matrices, dim=(1, 2), keepdim=True).clamp(min=1e-7)).bfloat16()
+    x: Tensor = (matrices / torch.linalg.vector_norm(matrices, dim=(1, 2), keepdim=True).clamp(min=1e-7)).bfloat16()
     for _ in range(steps):
         gram = x @ x.mT
         x = torch.baddbmm(x, torch.baddbmm(gram, gram, gram, beta=b, alpha=c), x, beta=a)

@@ -79,7 +79,10 @@ def assign(found: Sequence[Unit], budget: int, ranks: int) -> list[list[list[Uni
 
 def build(batch: Batch, chosen: Sequence[Unit]) -> MicroBatch:
     """Pack units into one run of tokens. The last token of a completion predicts nothing, so it is never an input."""
-    runs, parents, rows, index, targets = [], [], [], [], []
+    runs: list[Tensor] = []
+    index: list[Tensor] = []
+    targets: list[Tensor] = []
+    parents, rows = [], []
     start = 0
     documents = all(unit.prompt < 0 for unit in chosen)
     for unit in chosen:

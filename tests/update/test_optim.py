@@ -1,0 +1,85 @@
+"""Muon on fused matrices equals torch.optim.Muon on the separate ones; AdamW on the flat buffer equals torch's."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from r1kit.model.decoder import Decoder, DecoderConfig
+from r1kit.update.flat import FlatWeights
+from r1kit.update.optim import Optimiser, orthogonalise
+from r1kit.update.settings import OptimiserSettings
+
+CONFIG = DecoderConfig(
+    vocab_size=11, hidden_size=16, intermediate_size=24, num_layers=2, num_heads=4, num_kv_heads=2, head_dim=4
+)
+
+
+def flat_weights(seed: int = 0) -> FlatWeights:
+    model = Decoder(CONFIG)
+    model.initialise(torch.Generator().manual_seed(seed))
+    weights = FlatWeights(model, torch.float32)
+    weights.grad.normal_(generator=torch.Generator().manual_seed(seed + 1))
+    return weights
+
+
+def test_adamw_is_torchs_with_vectors_not_decayed() -> None:
+    weights = flat_weights()
+    copies = {name: view.clone().requires_grad_() for name, view in weights.views(weights.master)}
+    for name, grad in weights.views(weights.grad):
+        copies[name].grad = grad.clone()
+    groups = [
+        {"params": [p for p in copies.values() if p.dim() > 1], "weight_decay": 0.3},
+        {"params": [p for p in copies.values() if p.dim() < 2], "weight_decay": 0.0},
+    ]
+    theirs = torch.optim.AdamW(groups, lr=0.01, betas=(0.9, 0.95), fused=True)
+    ours = Optimiser(weights, OptimiserSettings(weight_decay=0.3))
+    for _ in range(3):
+        theirs.step()
+        ours.step(0.01)
+    for name, view in weights.views(weights.master):
+        torch.testing.assert_close(view, copies[name].detach(), rtol=1e-6, atol=1e-7)
+
+
+def test_muon_works_on_each_of_the_fused_matrices_as_torchs_does() -> None:
+    torch_muon = pytest.importorskip("torch.optim", reason="torch >= 2.9").Muon
+    weights = flat_weights()
+    settings = OptimiserSettings(kind="muon", muon_lr_ratio=2.0, muon_weight_decay=0.1)
+    ours, pieces = Optimiser(weights, settings), {}
+    rows = {"qkv": [16, 8, 8], "gate_up": [24, 24], "out": [16], "down": [16]}
+    grads = dict(weights.views(weights.grad))
+    for name, view in weights.views(weights.master):
+        if not name.startswith("blocks") or view.dim() < 2:
+            continue
+        split = rows[name.split(".")[2]]
+        pieces[name] = [torch.nn.Parameter(piece.clone()) for piece in view.split(split)]
+        for piece, grad in zip(pieces[name], grads[name].split(split), strict=True):
+            piece.grad = grad.clone()
+    theirs = torch_muon(
+        [p for group in pieces.values() for p in group], lr=0.02, weight_decay=0.1, adjust_lr_fn="original"
+    )
+    for _ in range(2):
+        theirs.step()
+        ours.step(0.01)
+    after = dict(weights.views(weights.master))
+    before = dict(flat_weights().views(flat_weights().master))
+    for name, group in pieces.items():
+        expected = torch.cat([piece.detach() for piece in group])
+        gap = (after[name] - expected).norm() / (expected - before[name]).norm()
+        assert gap < 0.02, f"{name}: the steps differ by {gap:.3f}"  # the iteration runs in bf16
+
+
+def test_orthogonalised_singular_values_are_near_one() -> None:
+    matrices = torch.randn(3, 8, 32, generator=torch.Generator().manual_seed(0))
+    values = torch.linalg.svdvals(orthogonalise(matrices).float())
+    assert values.min() > 0.5
+    assert values.max() < 1.5
+
+
+def test_clip_scales_the_whole_gradient_and_returns_its_norm_before() -> None:
+    weights = flat_weights()
+    norm = weights.grad.norm().item()
+    assert Optimiser(weights, OptimiserSettings(max_grad_norm=0.5)).clip() == pytest.approx(norm)
+    assert weights.grad.norm().item() == pytest.approx(0.5)
+    assert Optimiser(weights, OptimiserSettings(max_grad_norm=9.0)).clip() == pytest.approx(0.5)
+    assert weights.grad.norm().item() == pytest.approx(0.5)

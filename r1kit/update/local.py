@@ -63,13 +63,8 @@ class LocalLearner:
         self.flat = FlatWeights(model, DTYPES[self.settings.dtype])
         self.optimiser = Optimiser(self.flat, self.settings.optimiser)
         self.reference: Tensor | None = None
-        head = self.flat.model.head
-        names = [name for name, parameter in self.flat.model.named_parameters() if parameter is head]
-        self.head_grad: Tensor | None = None
-        """[V, d], a view of the flat gradient; None where the head is not one parameter (a bias as a last column)."""
-        views = dict(self.flat.views(self.flat.grad))
-        if names:
-            self.head_grad = views[names[0]]
+        views, head = dict(self.flat.views(self.flat.grad)), self.flat.model.head
+        self.head_grad = next(views[name] for name, weight in self.flat.model.named_parameters() if weight is head)
         self.embedding_grad = views.get("embedding.weight")
 
     def update(self, batch: Batch, loss: TokenLoss, lr: float) -> dict[str, float]:
@@ -81,13 +76,14 @@ class LocalLearner:
         self.flat.grad.zero_()
         rows = [index for index, row in enumerate(batch.rows) if _carries_gradient(row)]
         sums = Sums()
+        if batch.sharded or self.ranks.rank == 0:  # otherwise every rank holds the same rows
+            sums.totals["rows_skipped"] = float(len(batch.rows) - len(rows))
         for micro in self._share(batch, rows):
             self._accumulate(batch, micro, loss, sums)
         if self.ranks.size > 1:
             self.ranks.all_reduce_sum_(self.flat.grad)
         metrics = sums.reduced(self.ranks)
         metrics["grad_norm"] = self.optimiser.clip()
-        metrics["rows_skipped"] = float(len(batch.rows) - len(rows))
         if not math.isfinite(metrics["grad_norm"]):
             raise R1Error("the gradient is not finite; lower the learning rate or the clip range")
         if metrics["tokens"]:
@@ -189,11 +185,12 @@ class LocalLearner:
 
     def _accumulate(self, batch: Batch, micro: MicroBatch, loss: TokenLoss, sums: Sums) -> None:
         """Add a micro-batch's gradient to the flat one and its metrics to ``sums``."""
-        whole = self.flat.compute.head
-        total = torch.zeros(whole.shape) if self.head_grad is None else self.head_grad
         embedded = self._embed(micro.segments.tokens)
         compute = self.flat.compute
-        hidden = compute.hidden(micro.segments) if embedded is None else compute.transform(embedded, micro.segments)
+        if embedded is not None and isinstance(compute, Decoder):
+            hidden = compute.transform(embedded, micro.segments)
+        else:
+            hidden = compute.hidden(micro.segments)
         predicting = _predicting(hidden.detach(), micro)
         terms, weights = _fixed_terms(batch, micro)
         head = self._head()
@@ -210,22 +207,20 @@ class LocalLearner:
                 sums.add(weighted.detach(), entropy, logged)
                 return torch.autograd.grad(weighted, leaf)[0]
 
-            grads.append(head.gradient(predicting[first:last], micro.targets[first:last], slope, total))
+            grads.append(head.gradient(predicting[first:last], micro.targets[first:last], slope, self.head_grad))
         grad = torch.cat(grads) if len(grads) > 1 else grads[0]
         if micro.index is not None:
             grad = torch.zeros_like(hidden).index_add_(0, micro.index, grad)
         hidden.backward(grad)
         if embedded is not None and embedded.grad is not None and self.embedding_grad is not None:
             self.embedding_grad.index_add_(0, micro.segments.tokens, embedded.grad.float())
-        if self.head_grad is None:
-            whole.backward(total.to(whole.dtype))
 
 
 class Sums:
     """Metrics of an update, summed over tokens."""
 
     def __init__(self) -> None:
-        self.totals: dict[str, float] = {"loss": 0.0, "entropy": 0.0, "tokens": 0.0}
+        self.totals: dict[str, float] = {"loss": 0.0, "entropy": 0.0, "tokens": 0.0, "rows_skipped": 0.0}
         self.largest: dict[str, float] = {}
 
     def add(self, loss: Tensor, entropy: Tensor, logged: Mapping[str, Tensor]) -> None:
@@ -238,7 +233,7 @@ class Sums:
                 self.largest["ratio_max"] = max(self.largest.get("ratio_max", 0.0), float(values.max()))
 
     def reduced(self, ranks: Ranks) -> dict[str, float]:
-        """Equal on every rank: ``loss`` is the weighted sum, the others are means over tokens."""
+        """Equal on every rank: ``loss`` is the weighted sum, the others are means over tokens, the counts aside."""
         totals: dict[str, float] = {}
         largest: dict[str, float] = {}
         for theirs, maxima in ranks.gather_objects((self.totals, self.largest)):
@@ -247,8 +242,8 @@ class Sums:
             for name, value in maxima.items():
                 largest[name] = max(largest.get(name, value), value)
         tokens = max(1.0, totals["tokens"])
-        means = {name: value / tokens for name, value in totals.items() if name not in ("loss", "tokens")}
-        return {"loss": totals["loss"], "tokens": totals["tokens"], **means, **largest}
+        counts = {name: totals.pop(name) for name in ("loss", "tokens", "rows_skipped")}
+        return {**counts, **{name: value / tokens for name, value in totals.items()}, **largest}
 
 
 @dataclass(frozen=True, slots=True)

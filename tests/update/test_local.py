@@ -259,3 +259,33 @@ def test_training_lowers_the_loss() -> None:
     learner = LocalLearner(decoder(), LearnerSettings(optimiser=OptimiserSettings(kind="muon")), Solo())
     losses = [learner.update(documents(), supervised_loss, 3e-3)["loss"] for _ in range(20)]
     assert losses[-1] < 0.5 * losses[0]
+
+
+def test_any_other_architecture_learns_through_transformers() -> None:
+    """GPT-2 (tied) and GPT-NeoX (untied): the gradient equals the model's own."""
+    from transformers import GPT2Config, GPTNeoXConfig
+
+    from r1kit.model.fallback import HubModel
+
+    gpt2 = GPT2Config(vocab_size=61, n_embd=16, n_layer=2, n_head=2, n_positions=64, bos_token_id=1, eos_token_id=2)
+    neox = GPTNeoXConfig(
+        vocab_size=61, hidden_size=16, intermediate_size=32, num_hidden_layers=1, num_attention_heads=2,
+        max_position_embeddings=64, bos_token_id=1, eos_token_id=2, tie_word_embeddings=False,
+    )  # fmt: skip
+    batch = documents()
+    ids = torch.nn.utils.rnn.pad_sequence([row.tokens for row in batch.rows], batch_first=True, padding_value=0)
+    labels = torch.nn.utils.rnn.pad_sequence([row.tokens for row in batch.rows], batch_first=True, padding_value=-100)
+    for config in (gpt2, neox):
+        torch.manual_seed(0)
+        model = AutoModelForCausalLM.from_config(config).eval()
+        loss = model(input_ids=ids, labels=labels).loss
+        loss.backward()
+        expected = {name: p.grad.clone() for name, p in model.named_parameters()}
+        learner = LocalLearner(HubModel(model), settings())
+        metrics = learner.update(batch, supervised_loss, 0.0)
+        assert metrics["loss"] == pytest.approx(loss.item(), rel=1e-5)
+        found = {name.removeprefix("model."): g for name, g in learner.flat.views(learner.flat.grad)}
+        for name, grad in expected.items():
+            key = name if name in found else name.removeprefix("model.")
+            torch.testing.assert_close(found[key], grad, rtol=1e-4, atol=1e-6)
+        assert set(learner.weights()) == {name for name, _ in model.named_parameters()}

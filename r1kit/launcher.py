@@ -45,7 +45,7 @@ def _run_here(name: str, out: Path | None, overrides: Sequence[str], until: str)
         check_stage(recipe, until)
     folder = out or Path("runs") / recipe.name
     lock = _take(folder, recipe)
-    threads = max(1, cores() // recipe.ranks)
+    threads = int(os.environ.get("OMP_NUM_THREADS") or max(1, cores() // recipe.ranks))
     if recipe.ranks == 1:
         os.environ["OMP_NUM_THREADS"] = str(threads)  # read when torch is imported
         _work(folder, Solo(), until)

@@ -18,7 +18,7 @@ from r1kit.commands.export import export
 from r1kit.commands.plan import plan
 from r1kit.commands.tasks import tasks
 from r1kit.commands.verify import verify
-from r1kit.errors import InputError, MissingError, R1Error
+from r1kit.errors import InputError, Interrupted, MissingError, R1Error
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -109,7 +109,10 @@ for command in (tasks, verify, export, chat, plan, doctor):
 def main() -> None:
     """Entry point: a user's mistake is one line on stderr and its exit code, never a traceback."""
     with _one_line_errors():
-        app(standalone_mode=False)
+        code = app(standalone_mode=False)  # typer returns the code of an Exit, and 130 for Ctrl-C
+        if code == Interrupted.exit_code:
+            raise Interrupted("interrupted; run the same command to go on")
+        sys.exit(code)
 
 
 @contextmanager

@@ -112,14 +112,15 @@ def children(parent: int) -> list[int]:
     return [int(child) for child in path.read_text().split()] if path.exists() else []
 
 
-def wait_gone(session: int, processes: Sequence[int]) -> None:
-    """No process of the run, verifiers of its ranks included, may outlive it for long."""
+def wait_gone(run: int, processes: Sequence[int]) -> None:
+    """No process of the run, its verifiers and its ranks' included, may outlive it for long."""
     deadline = time.monotonic() + 10
     while time.monotonic() < deadline:
-        if not [pid for pid in processes if Path(f"/proc/{pid}").exists()] and not verifiers(processes):
+        left = [pid for pid in processes if Path(f"/proc/{pid}").exists()] + verifiers([run, *processes])
+        if not left:
             return
         time.sleep(0.02)
-    raise SystemExit(f"processes of run {session} are left: {processes}, verifiers {verifiers(processes)}")
+    raise SystemExit(f"processes of run {run} are left: {left}")
 
 
 def verifiers(parents: Sequence[int]) -> list[int]:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import sys
+import time
 from pathlib import Path
 
 import pytest
-from kill_resume import MOMENTS, contents, differences, finish, kill_at, repetition
+from kill_resume import MOMENTS, children, contents, differences, finish, kill_at, repetition, start, wait_gone
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks at /proc")
 
@@ -20,11 +23,26 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks at /proc"
 )
 def test_killed_and_resumed_equals_straight(ranks: int, kills: list[tuple[str, int | None]], tmp_path: Path) -> None:
     finish(tmp_path / "straight", ranks)
+    weights = [(tmp_path / f"straight/{stage}/checkpoint/model.safetensors") for stage in ("01_pretrain", "02_r1_zero")]
+    assert weights[0].read_bytes() != weights[1].read_bytes()  # there is something to lose
     for moment, single in kills:
         kill_at(tmp_path / "killed", ranks, MOMENTS[moment], single)
         assert not (tmp_path / "killed/report.html").exists()
     finish(tmp_path / "killed", ranks)
     assert differences(contents(tmp_path / "straight"), contents(tmp_path / "killed")) == []
+
+
+@pytest.mark.parametrize("ranks", [1, 2])
+def test_ctrl_c_ends_it_with_one_line(ranks: int, tmp_path: Path) -> None:
+    """The signal reaches the whole process group, as from a terminal."""
+    process = start(tmp_path / "run", ranks)
+    while process.poll() is None and not MOMENTS["pretraining"](tmp_path / "run"):
+        time.sleep(0.01)
+    ranks_of_it = children(process.pid)
+    os.killpg(process.pid, signal.SIGINT)
+    assert process.wait(20) == 130
+    assert (tmp_path / "run.err").read_text() == "r1: interrupted; run the same command to go on\n"
+    wait_gone(process.pid, ranks_of_it)
 
 
 @pytest.mark.slow

@@ -1,7 +1,9 @@
 """Causal attention over packed segments, without a loop over segments and with each parent's keys computed once.
 
 Segments are bucketed by parent length and own length, so that a bucket is one dense product with little padding and one
-mask. All buckets share one gather into padded rows and one back. Forward and backward are written out here.
+mask. All buckets share one gather into padded rows and one back. Forward and backward are written out here. What is
+kept for the backward pass grows with the square of a length (``stored_per_token``): for short segments, on which it is
+the fastest. ``streamed_attention.py`` is for the others.
 
 Axes: N packed tokens, H query heads, K key-value heads, D head size; R padded (segment, head, token) rows of queries, L
 of keys; in a bucket B segments of padded length T, whose parents have exactly P tokens.
@@ -18,7 +20,7 @@ from torch import Tensor
 
 from r1kit.model.segments import Segments
 
-__all__ = ["AttentionPlan", "packed_attention", "plan_attention"]
+__all__ = ["AttentionPlan", "packed_attention", "plan_attention", "stored_per_token"]
 
 WASTE = 1.25
 """A bucket takes segments while the longest is at most this many times as long as the shortest."""
@@ -84,61 +86,85 @@ class AttentionPlan:
     """The longest run with its parent, padding included."""
 
 
+def stored_per_token(segments: Segments, heads: tuple[int, int, int]) -> float:
+    """Numbers that ``packed_attention`` keeps for the backward pass, per packed token and query head, padding aside.
+
+    Probabilities, and keys and values once for every segment that sees them: grows with the square of a length.
+    """
+    own, D = np.array(segments.lengths), heads[2]
+    keys = own + _seen(segments)
+    return float((own * keys + 2 * D * keys + D * own).sum() / own.sum())
+
+
 def plan_attention(segments: Segments, heads: tuple[int, int, int], dtype: torch.dtype) -> AttentionPlan:
     """For heads (H, K, D) and computation in ``dtype``."""
     H, K, _ = heads
-    starts, lengths = np.array(segments.starts), np.array(segments.lengths)
-    parents = np.array(segments.parents)
-    seen = np.where(parents >= 0, lengths[parents], 0)
-    total = int(lengths.sum())
-    head, device = np.arange(H)[None, :, None], segments.tokens.device
+    starts, lengths, parents = np.array(segments.starts), np.array(segments.lengths), np.array(segments.parents)
+    seen, total, device = _seen(segments), int(lengths.sum()), segments.tokens.device
     query_rows, key_rows = np.empty((total, H), np.int64), np.empty((total, H), np.int64)
-    sources: tuple[list[np.ndarray], ...] = ([], [], [], [])
+    sources: list[tuple[np.ndarray, ...]] = []
     real, buckets, r, m = [], [], 0, 0
     for members in _buckets(seen, lengths):
-        B, T, P = len(members), _round_up(int(lengths[members].max())), int(seen[members[0]])
+        B, T, P = shape = len(members), _round_up(int(lengths[members].max())), int(seen[members[0]])
         step = np.arange(T)
         inside = step < lengths[members, None]
         tokens = starts[members, None] + np.minimum(step, lengths[members, None] - 1)  # [B, T]
-        keys = np.concatenate([starts[parents[members], None] + np.arange(P), tokens], 1) if P else tokens
-        sources[0].append((tokens[:, None] * (H + 2 * K) + head).ravel())
-        sources[3].append((tokens[:, None] * H + head).ravel())
-        sources[1].append((keys[:, None] * (H + 2 * K) + H + head * K // H).ravel())
-        sources[2].append((keys[:, None] * (H + 2 * K) + H + K + head * K // H).ravel())
+        sources.append(_sources(tokens, starts[parents[members]] if P else None, P, heads))
         line = np.arange(B)[:, None, None] * H + np.arange(H)  # [B, 1, H]
         query_rows[tokens[inside]] = (r + line * T + step[:, None])[inside]
         key_rows[tokens[inside]] = (m + line * (P + T) + P + step[:, None])[inside]
         real.append(np.broadcast_to(inside[:, None], (B, H, T)).ravel())
-        queries, keys_here = B * H * T, B * H * (P + T)
-        siblings = parent_tokens = None
-        if P:
-            distinct = np.unique(parents[members])
-            siblings = torch.from_numpy(distinct[:, None] == parents[members]).to(device, dtype)
-            parent_tokens = torch.from_numpy((starts[distinct, None] + np.arange(P)).ravel()).to(device)
+        queries, keys = slice(r, r + B * H * T), slice(m, m + B * H * (P + T))
         mask = torch.full((T, P + T), float("-inf")).triu_(P + 1).to(device, dtype)
-        buckets.append(
-            Bucket(
-                (B, T, P),
-                slice(r, r + queries),
-                slice(m, m + keys_here),
-                mask,
-                siblings,
-                parent_tokens,
-            )
-        )
-        r, m = r + queries, m + keys_here
+        family = _family(parents[members], starts, P, device, dtype) if P else (None, None)
+        buckets.append(Bucket(shape, queries, keys, mask, *family))
+        r, m = queries.stop, keys.stop
     flags = np.concatenate(real)
+    q, k, v, given = (np.concatenate(source) for source in zip(*sources, strict=True))
     return AttentionPlan(
         heads,
         tuple(buckets),
-        torch.from_numpy(np.concatenate([np.concatenate(source) for source in sources[:3]])).to(device),
+        torch.from_numpy(np.concatenate([q, k, v])).to(device),
         (r, m, m),
-        torch.from_numpy(np.concatenate(sources[3])).to(device),
+        torch.from_numpy(given).to(device),
         torch.from_numpy(query_rows.ravel()).to(device),
         torch.from_numpy(key_rows.ravel()).to(device),
         None if flags.all() else torch.from_numpy(flags[:, None]).to(device, dtype),
         max(bucket.shape[1] + bucket.shape[2] for bucket in buckets),
     )
+
+
+def _seen(segments: Segments) -> np.ndarray:
+    """[S]: tokens of each segment's parent, 0 for a root."""
+    lengths, parents = np.array(segments.lengths), np.array(segments.parents)
+    return np.where(parents >= 0, lengths[parents], 0)
+
+
+def _sources(
+    tokens: np.ndarray, parent_starts: np.ndarray | None, P: int, heads: tuple[int, int, int]
+) -> tuple[np.ndarray, ...]:
+    """Where a bucket's padded rows come from, for tokens [B, T]: rows of qkv for queries, keys and values; of [N H, D]
+    for queries."""
+    H, K, _ = heads
+    head, width = np.arange(H)[None, :, None], H + 2 * K
+    keys = tokens
+    if parent_starts is not None:
+        keys = np.concatenate([parent_starts[:, None] + np.arange(P), tokens], 1)
+    return (
+        (tokens[:, None] * width + head).ravel(),
+        (keys[:, None] * width + H + head * K // H).ravel(),
+        (keys[:, None] * width + H + K + head * K // H).ravel(),
+        (tokens[:, None] * H + head).ravel(),
+    )
+
+
+def _family(
+    parents: np.ndarray, starts: np.ndarray, P: int, device: torch.device, dtype: torch.dtype
+) -> tuple[Tensor, Tensor]:
+    """``Bucket.parents`` and ``Bucket.parent_tokens`` for the parent [B] of each segment."""
+    distinct = np.unique(parents)
+    siblings = torch.from_numpy(distinct[:, None] == parents).to(device, dtype)
+    return siblings, torch.from_numpy((starts[distinct, None] + np.arange(P)).ravel()).to(device)
 
 
 def packed_attention(qkv: Tensor, cos: Tensor, sin: Tensor, plan: AttentionPlan) -> Tensor:

@@ -11,17 +11,29 @@ from __future__ import annotations
 import functools
 import json
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 
-from r1kit.model.attention import packed_attention, plan_attention
+from r1kit.model.attention import packed_attention, plan_attention, stored_per_token
 from r1kit.model.elementwise import rms_norm, swiglu
 from r1kit.model.segments import Segments
+from r1kit.model.streamed_attention import (
+    has_variable_length_kernel,
+    plan_lengths,
+    streamed_attention,
+    variable_length_attention,
+)
 
 __all__ = ["Block", "Decoder", "DecoderConfig", "apply_rope", "rope_tables"]
+
+STORED = 1024
+"""Most that the hand-written attention may keep, per token and query head and layer: about as much as everything else
+that a layer keeps for its backward pass (4 KB of fp32; with a head size of 64, segments of some 800 tokens). Beyond it
+attention is streamed, for a third more arithmetic in attention and nothing stored."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,15 +110,35 @@ class Decoder(nn.Module):
 
     def transform(self, x: Tensor, segments: Segments) -> Tensor:
         """``hidden`` from embeddings [N, d] that were already looked up."""
-        c = self.config
-        plan = plan_attention(segments, (c.num_heads, c.num_kv_heads, c.head_dim), x.dtype)
-        cos, sin = rope_tables(c, torch.arange(plan.positions, device=x.device), x.dtype)
+        attend = self._attention(segments, x)
         for block in cast("list[Block]", list(self.blocks)):
-            x = x + block.out(
-                packed_attention(self._qkv(block, rms_norm(x, block.attention_norm)), cos[:, 0], sin[:, 0], plan)
-            )
+            x = x + block.out(attend(self._qkv(block, rms_norm(x, block.attention_norm))))
             x = x + block.down(swiglu(block.gate_up(rms_norm(x, block.ffn_norm))))
         return rms_norm(x, self.norm)
+
+    def _attention(self, segments: Segments, x: Tensor) -> Callable[[Tensor], Tensor]:
+        """[N, (H + 2 K) D] -> [N, H D] for segments on the device and in the dtype of x: planned once, run by all layers.
+
+        The kernel of variable lengths where there is one; otherwise by what would be stored.
+        """
+        c = self.config
+        H, K, D = heads = c.num_heads, c.num_kv_heads, c.head_dim
+        fused = has_variable_length_kernel(x, D)
+        if not fused and stored_per_token(segments, heads) <= STORED:
+            plan = plan_attention(segments, heads, x.dtype)
+            cos, sin = (one[:, 0] for one in rope_tables(c, torch.arange(plan.positions, device=x.device), x.dtype))
+            return lambda qkv: packed_attention(qkv, cos, sin, plan)
+        tables = rope_tables(c, segments.positions(), x.dtype)
+        lengths = plan_lengths(segments) if fused else None
+
+        def attend(qkv: Tensor) -> Tensor:
+            turning, v = qkv.view(-1, H + 2 * K, D).split([H + K, K], dim=1)
+            q, k = apply_rope(turning, *tables).split([H, K], dim=1)
+            if lengths is not None:
+                return variable_length_attention(q, k, v, lengths).reshape(len(qkv), -1)
+            return streamed_attention(q, k, v, segments).view(len(qkv), -1)
+
+        return attend
 
     def _qkv(self, block: Block, x: Tensor) -> Tensor:
         """[N, d] -> [N, (H + 2 K) D], queries and keys normalised where the family does so."""

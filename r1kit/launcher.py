@@ -45,7 +45,8 @@ def _run_here(name: str, out: Path | None, overrides: Sequence[str], until: str)
         check_stage(recipe, until)
     folder = out or Path("runs") / recipe.name
     lock = _take(folder, recipe)
-    threads = int(os.environ.get("OMP_NUM_THREADS") or max(1, cores() // recipe.ranks))
+    asked = os.environ.get("OMP_NUM_THREADS", "")
+    threads = int(asked) if asked.isdecimal() and int(asked) else max(1, cores() // recipe.ranks)
     if recipe.ranks == 1:
         os.environ["OMP_NUM_THREADS"] = str(threads)  # read when torch is imported
         _work(folder, Solo(), until)

@@ -129,7 +129,9 @@ def _joined(x: Tensor, before: slice, own: slice) -> Tensor:
 def _runs(segments: Segments) -> list[tuple[slice, slice]]:
     """Each segment's parent (nothing for a root) and itself, as packed tokens."""
     own = [slice(start, start + n) for start, n in zip(segments.starts, segments.lengths, strict=True)]
-    return [(own[parent] if parent >= 0 else slice(0, 0), run) for parent, run in zip(segments.parents, own, strict=True)]
+    return [
+        (own[parent] if parent >= 0 else slice(0, 0), run) for parent, run in zip(segments.parents, own, strict=True)
+    ]
 
 
 def _capability(device: torch.device) -> tuple[int, int]:

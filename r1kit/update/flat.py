@@ -45,7 +45,7 @@ class Section:
 
 
 class FlatWeights:
-    """fp32 master weights [P] and their gradient [P], and the model that computes with them."""
+    """fp32 master weights [P] and their gradient [P], and the model that computes with them, all on its device."""
 
     def __init__(self, model: Decoder | HubModel, dtype: torch.dtype) -> None:
         """Takes the model over: its parameters become views of the master weights (fp32)."""
@@ -107,8 +107,8 @@ def _collect_gradients(model: nn.Module, totals: dict[str, Tensor]) -> None:
     def collector(total: Tensor) -> object:
         def collect(parameter: Tensor) -> None:
             assert parameter.grad is not None
-            rows = max(1, BLOCK // max(1, total[0].numel()))
-            for at in range(0, len(total), rows):  # the converted copy of a piece stays in cache
+            rows = len(total) if total.is_cuda else max(1, BLOCK // max(1, total[0].numel()))
+            for at in range(0, len(total), rows):  # on a CPU, the converted copy of a piece stays in cache
                 total[at : at + rows].add_(parameter.grad[at : at + rows])
             parameter.grad = None
 

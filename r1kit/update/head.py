@@ -13,7 +13,7 @@ from torch import Tensor
 __all__ = ["Head", "spans"]
 
 BLOCK = 1 << 18
-"""Elements of a matrix that are worked on at a time, so that their fp32 copy (1 MB) stays in cache."""
+"""Elements of a matrix that a CPU works on at a time, so that their fp32 copy (1 MB) stays in cache."""
 
 
 class Head:
@@ -55,9 +55,9 @@ class Head:
     def _softmax(self, hidden: Tensor, targets: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """exp(logit - largest) [m, V] in the compute dtype and its row sums; log-probs of the targets; entropies."""
         logits = hidden @ self.weight.t()
-        largest, sums, chosen, moments = torch.empty(4, len(targets)).unbind()
-        step = max(1, BLOCK // logits.shape[1])
-        z, e = torch.empty(2, min(step, len(targets)), logits.shape[1]).unbind()
+        largest, sums, chosen, moments = torch.empty(4, len(targets), device=logits.device).unbind()
+        step = _rows_at_once(logits)
+        z, e = torch.empty(2, min(step, len(targets)), logits.shape[1], device=logits.device).unbind()
         for at in range(0, len(targets), step):
             rows = slice(at, at + step)
             block = logits[rows]
@@ -92,9 +92,14 @@ class Head:
 
 def subtract_(total: Tensor, part: Tensor) -> None:
     """``total -= part`` for a part of another dtype, in pieces whose converted copy stays in cache."""
-    step = max(1, BLOCK // part.shape[1])
+    step = _rows_at_once(part)
     for at in range(0, len(part), step):
         total[at : at + step].sub_(part[at : at + step])
+
+
+def _rows_at_once(matrix: Tensor) -> int:
+    """All on a GPU, where a pass is one launch."""
+    return max(1, len(matrix) if matrix.is_cuda else BLOCK // matrix.shape[1])
 
 
 def spans(lengths: tuple[int, ...], chunk: int) -> Iterator[tuple[int, int, int, int]]:

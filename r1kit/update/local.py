@@ -23,11 +23,12 @@ from r1kit.model.decoder import Decoder
 from r1kit.model.fallback import HubModel, model_weights
 from r1kit.update.flat import FlatWeights
 from r1kit.update.head import Head, spans
-from r1kit.update.learner import Batch, LossTerms, Row, TokenLoss
+from r1kit.update.learner import Batch, Row, TokenLoss
 from r1kit.update.memory import keep_freed_memory
 from r1kit.update.optim import Optimiser
 from r1kit.update.pack import MicroBatch, assign, build, units
 from r1kit.update.settings import OptimiserSettings
+from r1kit.update.terms import fixed_terms, with_logprobs
 
 __all__ = ["LearnerSettings", "LocalLearner"]
 
@@ -55,9 +56,12 @@ class LocalLearner:
     ) -> None:
         """Takes ``model`` over: its parameters become views of the learner's. The same weights on every rank.
 
-        Freed memory stays with the process from here on, see ``memory.keep_freed_memory``.
+        Everything is computed and kept on the model's device; batches come, and log-probs go, as host tensors. On a CPU
+        freed memory stays with the process from here on, see ``memory.keep_freed_memory``.
         """
-        keep_freed_memory()
+        self.device = model.head.device
+        if self.device.type == "cpu":
+            keep_freed_memory()
         self.settings = settings or LearnerSettings()
         self.ranks: Ranks = ranks or Solo()
         self.flat = FlatWeights(model, DTYPES[self.settings.dtype])
@@ -93,12 +97,13 @@ class LocalLearner:
 
     @torch.no_grad()
     def logprobs(self, batch: Batch) -> list[Tensor]:
-        """float32 [n] of every row under the present weights; the first of a document, which nothing predicts, is 0."""
+        """float32 [n] of every row under the present weights, on the host; a document's first token, which nothing
+        predicts, has 0."""
         mine: dict[int, Tensor] = {}
         head = self._head()
         for micro in self._share(batch, range(len(batch.rows))):
             hidden = self.flat.compute.hidden(micro.segments)
-            found = head.logprobs(_predicting(hidden, micro), micro.targets)[0]
+            found = head.logprobs(_predicting(hidden, micro), micro.targets)[0].cpu()
             for row, piece in zip(micro.rows, found.split(micro.lengths), strict=True):
                 document = batch.rows[row].prompt < 0
                 mine[row] = torch.cat([torch.zeros(1), piece]) if document else piece.clone()
@@ -158,7 +163,7 @@ class LocalLearner:
         self.flat.master.copy_(state["master"])
         self.flat.refresh()
         self.optimiser.load_state(state["optimiser"])
-        self.reference = state["reference"]
+        self.reference = None if state["reference"] is None else state["reference"].to(self.device)
 
     def _share(self, batch: Batch, rows: Sequence[int]) -> list[MicroBatch]:
         """This rank's micro-batches."""
@@ -166,13 +171,13 @@ class LocalLearner:
         budget = self.settings.token_budget
         found = units(batch, rows, budget)
         if batch.sharded:
-            return [build(batch, chosen) for chosen in assign(found, budget, 1)[0]]
-        if batch.sharded:
-            return [build(batch, chosen) for chosen in assign(found, budget, 1)[0]]
-        if self.ranks.size > 1:  # no unit may outweigh a fair share
-            fair = -(-sum(unit.tokens for unit in found) // self.ranks.size)
-            found = units(batch, rows, min(budget, fair))
-        return [build(batch, chosen) for chosen in assign(found, budget, self.ranks.size)[self.ranks.rank]]
+            mine = assign(found, budget, 1)[0]
+        else:
+            if self.ranks.size > 1:  # no unit may outweigh a fair share
+                fair = -(-sum(unit.tokens for unit in found) // self.ranks.size)
+                found = units(batch, rows, min(budget, fair))
+            mine = assign(found, budget, self.ranks.size)[self.ranks.rank]
+        return [build(batch, chosen).to(self.device) for chosen in mine]
 
     def _embed(self, tokens: Tensor) -> Tensor | None:
         """Embeddings as a leaf of their own: their gradient goes to the rows that were read, not through [V, d]."""
@@ -192,7 +197,7 @@ class LocalLearner:
         else:
             hidden = compute.hidden(micro.segments)
         predicting = _predicting(hidden.detach(), micro)
-        terms, weights = _fixed_terms(batch, micro)
+        terms, weights = fixed_terms(batch, micro)
         head = self._head()
         grads: list[Tensor] = []
         for first_row, _, first, last in spans(micro.lengths, self.settings.head_chunk):
@@ -202,7 +207,7 @@ class LocalLearner:
             ) -> Tensor:
                 leaf = logprobs.requires_grad_()
                 with torch.enable_grad():
-                    per_token, logged = loss(_with_logprobs(terms, leaf, at, row))
+                    per_token, logged = loss(with_logprobs(terms, leaf, at, row))
                     weighted = (per_token * weights[at]).sum()
                 sums.add(weighted.detach(), entropy, logged)
                 return torch.autograd.grad(weighted, leaf)[0]
@@ -220,23 +225,26 @@ class Sums:
     """Metrics of an update, summed over tokens."""
 
     def __init__(self) -> None:
-        self.totals: dict[str, float] = {"loss": 0.0, "entropy": 0.0, "tokens": 0.0, "rows_skipped": 0.0}
-        self.largest: dict[str, float] = {}
+        self.totals: dict[str, float | Tensor] = {"loss": 0.0, "entropy": 0.0, "tokens": 0.0, "rows_skipped": 0.0}
+        """Numbers or, so that a GPU is not waited for, float64 scalars on the device."""
+        self.largest: dict[str, Tensor] = {}
 
     def add(self, loss: Tensor, entropy: Tensor, logged: Mapping[str, Tensor]) -> None:
-        self.totals["loss"] += float(loss)
-        self.totals["entropy"] += float(entropy.sum())
+        self.totals["loss"] += loss.double()
+        self.totals["entropy"] += entropy.sum().double()
         self.totals["tokens"] += len(entropy)
         for name, values in logged.items():
-            self.totals[name] = self.totals.get(name, 0.0) + float(values.sum())
+            self.totals[name] = self.totals.get(name, 0.0) + values.sum().double()
             if name == "ratio":
-                self.largest["ratio_max"] = max(self.largest.get("ratio_max", 0.0), float(values.max()))
+                largest = values.max()
+                self.largest["ratio_max"] = torch.maximum(self.largest.get("ratio_max", largest), largest)
 
     def reduced(self, ranks: Ranks) -> dict[str, float]:
         """Equal on every rank: ``loss`` is the weighted sum, the others are means over tokens, the counts aside."""
         totals: dict[str, float] = {}
         largest: dict[str, float] = {}
-        for theirs, maxima in ranks.gather_objects((self.totals, self.largest)):
+        mine = ({n: float(v) for n, v in self.totals.items()}, {n: float(v) for n, v in self.largest.items()})
+        for theirs, maxima in ranks.gather_objects(mine):
             for name, value in theirs.items():
                 totals[name] = totals.get(name, 0.0) + value
             for name, value in maxima.items():
@@ -246,17 +254,6 @@ class Sums:
         return {**counts, **{name: value / tokens for name, value in totals.items()}, **largest}
 
 
-@dataclass(frozen=True, slots=True)
-class FixedTerms:
-    """What does not depend on the weights, for all tokens [M] of a micro-batch."""
-
-    advantages: Tensor
-    row_ids: Tensor
-    old: Tensor | None
-    sampler: Tensor | None
-    reference: Tensor | None
-
-
 def _carries_gradient(row: Row) -> bool:
     silent = isinstance(row.weight, float | int) and row.weight == 0
     return not silent and (row.advantage != 0 or row.reference_logprobs is not None)
@@ -264,50 +261,3 @@ def _carries_gradient(row: Row) -> bool:
 
 def _predicting(hidden: Tensor, micro: MicroBatch) -> Tensor:
     return hidden if micro.index is None else hidden[micro.index]
-
-
-def _fixed_terms(batch: Batch, micro: MicroBatch) -> tuple[FixedTerms, Tensor]:
-    """The terms, and the weight of each token [M]."""
-    rows = [batch.rows[row] for row in micro.rows]
-    lengths = torch.tensor(micro.lengths)
-    row_ids = torch.repeat_interleave(torch.arange(len(rows)), lengths)
-    if all(isinstance(row.weight, float | int) for row in rows):
-        weights = torch.tensor([float(row.weight) for row in rows]).repeat_interleave(lengths)
-    else:
-        spread = [torch.as_tensor(row.weight, dtype=torch.float32).expand(len(row.tokens)) for row in rows]
-        flat = _flat(rows, spread)
-        assert flat is not None
-        weights = flat
-    return (
-        FixedTerms(
-            advantages=torch.tensor([row.advantage for row in rows]).repeat_interleave(lengths),
-            row_ids=row_ids,
-            old=_flat(rows, [row.old_logprobs for row in rows], "old_logprobs"),
-            sampler=_flat(rows, [row.sampler_logprobs for row in rows], "sampler_logprobs"),
-            reference=_flat(rows, [row.reference_logprobs for row in rows], "reference_logprobs"),
-        ),
-        weights,
-    )
-
-
-def _flat(rows: Sequence[Row], values: Sequence[Tensor | None], name: str = "weight") -> Tensor | None:
-    """[M] from a tensor a row; a document's first entry, which nothing predicts, falls away. None if all are None."""
-    present = [
-        value[1:] if row.prompt < 0 else value for row, value in zip(rows, values, strict=True) if value is not None
-    ]
-    if not present:
-        return None
-    assert len(present) == len(rows), f"some rows of the batch have {name}, some have none"
-    return torch.cat(present)
-
-
-def _with_logprobs(terms: FixedTerms, logprobs: Tensor, at: slice, row: int) -> LossTerms:
-    """The terms of tokens ``at``, of which ``row`` is the first row."""
-    return LossTerms(
-        logprobs=logprobs,
-        old_logprobs=logprobs.detach() if terms.old is None else terms.old[at],
-        sampler_logprobs=None if terms.sampler is None else terms.sampler[at],
-        reference_logprobs=None if terms.reference is None else terms.reference[at],
-        advantages=terms.advantages[at],
-        row_ids=terms.row_ids[at] - row,
-    )

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -40,6 +40,15 @@ class MicroBatch:
     """int64 [M]"""
     index: Tensor | None
     """int64 [M]: the packed token whose hidden state predicts each target; None: token i predicts target i."""
+
+    def to(self, device: torch.device) -> MicroBatch:
+        """The same with its tensors on ``device``."""
+        return replace(
+            self,
+            segments=replace(self.segments, tokens=self.segments.tokens.to(device)),
+            targets=self.targets.to(device),
+            index=None if self.index is None else self.index.to(device),
+        )
 
 
 def units(batch: Batch, rows: Sequence[int], budget: int) -> list[Unit]:

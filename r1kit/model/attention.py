@@ -98,7 +98,7 @@ def stored_per_token(segments: Segments, heads: tuple[int, int, int]) -> float:
 
 def plan_attention(segments: Segments, heads: tuple[int, int, int], dtype: torch.dtype) -> AttentionPlan:
     """For heads (H, K, D) and computation in ``dtype``."""
-    H, K, _ = heads
+    H = heads[0]
     starts, lengths, parents = np.array(segments.starts), np.array(segments.lengths), np.array(segments.parents)
     seen, total, device = _seen(segments), int(lengths.sum()), segments.tokens.device
     query_rows, key_rows = np.empty((total, H), np.int64), np.empty((total, H), np.int64)

@@ -117,7 +117,7 @@ class Decoder(nn.Module):
         return rms_norm(x, self.norm)
 
     def _attention(self, segments: Segments, x: Tensor) -> Callable[[Tensor], Tensor]:
-        """[N, (H + 2 K) D] -> [N, H D] for segments on the device and in the dtype of x: planned once, run by all layers.
+        """[N, (H + 2 K) D] -> [N, H D], planned once for all layers, for the device and dtype of x.
 
         The kernel of variable lengths where there is one; otherwise by what would be stored.
         """

@@ -104,7 +104,7 @@ class StreamedAttention(torch.autograd.Function):
 
 
 def _attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-    """[T, H, D], [P + T, K, D] twice -> [T, H, D]; fused, since heads come in pairs of one and four axes are there."""
+    """[T, H, D], [P + T, K, D] twice -> [T, H, D]. Fused kernels want four axes and a key head for every query head."""
     T, H, _ = q.shape
     P, group = len(k) - T, H // k.shape[1]
     queries = q.transpose(0, 1)[None]

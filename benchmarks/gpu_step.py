@@ -12,6 +12,7 @@ import argparse
 import statistics
 import time
 from collections.abc import Callable
+from functools import partial
 
 import torch
 from rollout import SHAPES, Numerals
@@ -48,7 +49,7 @@ def main() -> None:
             learner = LocalLearner(model, settings)
             held = torch.cuda.memory_allocated()
             torch.cuda.reset_peak_memory_stats()
-            update = median(lambda learner=learner: learner.update(batch, policy_loss, 1e-6), given.repeats)
+            update = median(partial(learner.update, batch, policy_loss, 1e-6), given.repeats)
             peak = (torch.cuda.max_memory_allocated() - held) / 2**30
             tokens = prompts * n * new
             print(

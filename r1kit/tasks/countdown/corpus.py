@@ -27,7 +27,7 @@ from random import Random
 from typing import TypeVar
 
 from r1kit.errors import InputError
-from r1kit.tasks.countdown.problems import CountdownConfig, Problem, draw_problem, stream
+from r1kit.tasks.countdown.problems import CountdownConfig, Problem, draw_problem, draw_wide_problem, stream
 from r1kit.tasks.countdown.rules import Rules, candidates, combine
 from r1kit.tasks.countdown.words import ASSISTANT, CHINESE, FILLER, TAGS, USER, question
 
@@ -58,9 +58,15 @@ class CountdownCorpusConfig:
     """Chance that a step's result is written wrong, by style."""
     languages: Mapping[str, tuple[float, ...]] = field(default_factory=_languages)
     """By style: shares of documents whose control words are in the prompt's language, in the other one, mixed."""
-    systematic_share: float = 0.85
+    systematic_share: float = 0.95
     """Share of the few and long documents that try first pairs in order: numbers 1 and 2, 1 and 3, 2 and 3 of the
     prompt, + - * on each, larger number first. The others try them in random order."""
+    rotated_share: float = 1.0
+    """Share of those in order that begin at any pair and go round, so that from every pair there is a next one; the
+    others begin at the first."""
+    wide_share: float = 0.4
+    """Share of the problem documents with a number above the task's highest, up to twice as high: so many multisets
+    that rules are learnt, not multisets. None of them can be a held-out one."""
     check_share: float = 0.3
     """Chance that a hit is computed a second time after 'check'."""
     tag_share: float = 0.35
@@ -93,7 +99,12 @@ class CountdownCorpusConfig:
             "min(filler_share, fact_share, comparison_share)",
             min(self.filler_share, self.fact_share, self.comparison_share),
         )
-        for key, value in (("systematic", self.systematic_share), ("check", self.check_share), ("tag", self.tag_share)):
+        for key, value in (
+            ("systematic", self.systematic_share),
+            ("rotated", self.rotated_share),
+            ("check", self.check_share),
+            ("tag", self.tag_share),
+        ):
             _check_share(f"{key}_share", value)
 
 
@@ -123,7 +134,7 @@ class _Pair:
     """The third number."""
 
 
-@lru_cache(maxsize=8192)
+@lru_cache(maxsize=16384)
 def _first_pairs(numbers: tuple[int, ...], rules: Rules) -> tuple[_Pair, ...]:
     """First steps in systematic order, each once, without those that leave the range. At most 9."""
     found: dict[_Pair, None] = {}
@@ -195,6 +206,9 @@ class _Writer:
             return (_pick(self.rng, pairs),)
         if self.rng.random() >= self.config.systematic_share:
             pairs = tuple(self.rng.sample(pairs, len(pairs)))
+        elif self.rng.random() < self.config.rotated_share:
+            first = int(self.rng.random() * len(pairs))
+            pairs = pairs[first:] + pairs[:first]
         return pairs if style == "long" else pairs[: 2 + int(self.rng.random() * 2)]
 
     def branch(self, pair: _Pair, guess: bool) -> bool:
@@ -255,7 +269,8 @@ class CountdownCorpus:
             return self._facts(rng)
         if draw < config.comparison_share:
             return self._comparisons(rng)
-        problem = draw_problem(rng, config.problems)
+        wide = rng.random() < config.wide_share
+        problem = (draw_wide_problem if wide else draw_problem)(rng, config.problems)
         style = STYLES[_weighted(rng, [config.shares[style] for style in STYLES])]
         asked = question(problem.numbers, problem.target, problem.language)
         return f"{USER} {asked} {ASSISTANT} {self.response(rng, problem, style)}"

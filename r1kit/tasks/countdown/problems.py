@@ -13,7 +13,7 @@ from typing import Literal
 from r1kit.errors import InputError
 from r1kit.tasks.countdown.rules import OPS, Rules, targets
 
-__all__ = ["CountdownConfig", "Part", "Problem", "draw_problem", "multisets", "stream"]
+__all__ = ["CountdownConfig", "Part", "Problem", "draw_problem", "draw_wide_problem", "multisets", "stream"]
 
 Part = Literal["train", "dev", "test"]
 _MOST_MULTISETS = 200_000
@@ -130,3 +130,12 @@ def draw_problem(rng: Random, config: CountdownConfig) -> Problem:
             values = targets(multiset, rules)
             return Problem(numbers, values[int(rng.random() * len(values))], draw_language(rng, config))
     raise InputError(f"countdown: {_MOST_DRAWS} draws met no training multiset; lower dev_multisets or test_multisets")
+
+
+def draw_wide_problem(rng: Random, config: CountdownConfig) -> Problem:
+    """A problem with numbers up to twice the task's highest, at least one above it: of no split, for a corpus only."""
+    while True:
+        numbers = tuple([1 + int(rng.random() * 2 * config.highest) for _ in range(config.numbers)])
+        values = targets(tuple(sorted(numbers)), config.rules) if max(numbers) > config.highest else ()
+        if values:
+            return Problem(numbers, values[int(rng.random() * len(values))], draw_language(rng, config))

@@ -65,7 +65,7 @@ def test_the_variable_length_kernel_equals_streamed_attention(
     for own, reference in zip(ours, theirs, strict=True):
         assert own.grad is not None
         assert reference.grad is not None
-        assert (own.grad.cpu().float() - reference.grad).norm() < 0.02 * reference.grad.norm()
+        assert (own.grad.cpu().float() - reference.grad).norm() < 0.02 * reference.grad.norm() + 1e-4
 
 
 @pytest.mark.parametrize("stored", [0, 1e9])

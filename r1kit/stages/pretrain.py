@@ -34,7 +34,9 @@ class Config:
     tokens_per_step: int = 2560
     """Tokens an update, over all ranks; documents are packed and do not see each other."""
     optimiser: OptimiserSettings = field(
-        default_factory=lambda: OptimiserSettings(kind="muon", lr=3e-3, betas=(0.9, 0.98), weight_decay=0.05)
+        default_factory=lambda: OptimiserSettings(
+            kind="muon", lr=3e-3, betas=(0.9, 0.98), weight_decay=0.05, muon_weight_decay=0.05
+        )
     )
     schedule: Schedule = field(default_factory=lambda: Schedule(warmup=100, shape="cosine", floor=0.02))
     log_every: int = 20

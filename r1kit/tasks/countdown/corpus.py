@@ -53,7 +53,7 @@ class CountdownCorpusConfig:
     )
     """Share of each style among the problem documents."""
     slips: Mapping[str, float] = field(
-        default_factory=lambda: {"terse": 0.0, "short": 0.05, "few": 0.03, "long": 0.005}
+        default_factory=lambda: {"terse": 0.0, "short": 0.03, "few": 0.015, "long": 0.002}
     )
     """Chance that a step's result is written wrong, by style."""
     languages: Mapping[str, tuple[float, ...]] = field(default_factory=_languages)
@@ -64,7 +64,7 @@ class CountdownCorpusConfig:
     rotated_share: float = 1.0
     """Share of those in order that begin at any pair and go round, so that from every pair there is a next one; the
     others begin at the first."""
-    wide_share: float = 0.4
+    wide_share: float = 0.3
     """Share of the problem documents with a number above the task's highest, up to twice as high: so many multisets
     that rules are learnt, not multisets. None of them can be a held-out one."""
     check_share: float = 0.3
@@ -75,7 +75,7 @@ class CountdownCorpusConfig:
     """Share of documents that are unrelated words."""
     fact_share: float = 0.14
     """Share of documents that are sheets of arithmetic facts."""
-    comparison_share: float = 0.0
+    comparison_share: float = 0.05
     """Share of documents that are sheets of comparisons: ``make 34 try 40 high 22 low 34 yes``."""
     seed: int = 0
 
@@ -293,7 +293,7 @@ class CountdownCorpus:
 
     def _facts(self, rng: Random) -> str:
         """3 to 8 right steps, any first number, a second one as problems give them."""
-        rules, highest = self.config.problems.rules, self.config.problems.highest
+        rules, highest = self.config.problems.rules, self.config.problems.highest * (2 if self.config.wide_share else 1)
         facts: list[str] = []
         count = 3 + int(rng.random() * 6)
         while len(facts) < count:

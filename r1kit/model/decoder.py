@@ -35,6 +35,7 @@ STORED = 1536
 64, single segments of some 1,300 tokens, about where streaming becomes as fast on a CPU. Groups of many short answers
 to a prompt of some 200 tokens reach it too; streamed they take up to twice as long, but their memory is bounded."""
 
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DecoderConfig:
     family: str = "llama"

@@ -2,25 +2,52 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from itertools import chain
+from typing import Any
+
 from r1kit.errors import InputError, nearest
 from r1kit.model.source import check_model
+from r1kit.model.template import NAMED, Template
 from r1kit.recipe import Recipe
+from r1kit.records import Prompt
 from r1kit.tasks import build_task
 
 __all__ = ["check_recipe", "check_stage", "check_stages"]
+
+LOOKED_AT = 16
+"""Held-out problems of a split whose length is looked at."""
 
 
 def check_recipe(recipe: Recipe) -> None:
     """Raise InputError or MissingError, one line, for the first thing that could not work."""
     check_stages(recipe)
     built = {name: build_task(name, config) for name, config in recipe.tasks.items()}
-    for config in recipe.stages.values():
+    for stage, config in recipe.stages.items():
         judged = config.evaluation.tasks or config.tasks or built
-        for name in judged:
-            for split in config.splits:
-                built[name].held_out(split, 1)
+        prompts = [built[name].held_out(split, LOOKED_AT) for name in judged for split in config.splits]
+        if not recipe.model.name:
+            _check_positions(recipe, stage, config, chain(*prompts))
     if recipe.model.name:
         check_model(recipe.model.name)
+
+
+def _check_positions(recipe: Recipe, stage: str, config: Any, prompts: Iterable[Prompt]) -> None:
+    """A fresh model, whose tokens are words, must hold a prompt and a whole completion; engines check the others."""
+    longest = max((_words(recipe.model.template, prompt.question) for prompt in prompts), default=0)
+    room = recipe.model.max_positions - longest
+    for key, value in (("sampling", config.sampling.max_tokens), ("evaluation", config.evaluation.max_tokens)):
+        if value > room:
+            raise InputError(
+                f"stages.{stage}.{key}.max_tokens = {value} after a prompt of {longest} tokens passes "
+                f"model.max_positions = {recipe.model.max_positions}; lower it to {max(room, 0)} or raise max_positions"
+            )
+
+
+def _words(template: Template, question: str) -> int:
+    """Tokens of a prompt, the begin token counted; a fresh tokenizer's chat template writes what ``plain`` does."""
+    text = NAMED.get(template.name, template.name) or NAMED["plain"]
+    return 1 + len((text.replace("{question}", question + template.suffix) + template.prefill).split())
 
 
 def check_stages(recipe: Recipe) -> None:

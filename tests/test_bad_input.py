@@ -75,6 +75,12 @@ def snapshot(folder: Path) -> dict[str, tuple[int, bytes]]:
         (["nano-zero", "--set", "r1_zero.evaluate_every=0"], "stages.r1_zero.evaluate_every = 0: must be at least 1"),
         (["nano-zero", "--set", "r1_zero.sampling.temperature=0"], "sampling.temperature = 0"),
         (["nano-zero", "--set", "model.name=no-such-model"], "model"),
+        (
+            ["nano-zero", "--set", "model.max_positions=200"],
+            "after a prompt of 9 tokens passes model.max_positions = 200",
+        ),
+        (["nano-zero", "--set", "r1_zero.evaluation.max_tokens=248"], "r1_zero.evaluation.max_tokens = 248"),
+        (["nano-zero", "--set", "tasks.countdown.split_seed=1"], "number multisets that tasks.countdown holds out"),
     ],
 )
 def test_a_wrong_word(refused: Callable[..., str], words: list[str], line: str) -> None:

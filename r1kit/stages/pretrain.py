@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING
 
 from r1kit.errors import InputError
@@ -11,6 +11,7 @@ from r1kit.loops.settings import Schedule, check_least, check_rates
 from r1kit.records import Sampling, StageResult
 from r1kit.reward.rule import RewardConfig
 from r1kit.tasks.countdown.corpus import CountdownCorpusConfig
+from r1kit.tasks.countdown.problems import CountdownConfig, multisets
 from r1kit.tasks.task import Split
 from r1kit.update.settings import OptimiserSettings
 from r1kit.workspace import Workspace
@@ -66,6 +67,21 @@ class Config:
         check_least(self, stage, 1, "steps", "log_every", "micro_batch_tokens", "sampling.max_tokens")
         check_least(self, stage, 2 * max(1, recipe.ranks), "tokens_per_step")
         check_rates(self.optimiser.lr, self.schedule, stage)
+        self._check_held_out(stage, recipe)
+
+    def _check_held_out(self, stage: str, recipe: Recipe) -> None:
+        """The corpus must not show what a task holds out."""
+        for name, task in recipe.tasks.items():
+            if not isinstance(task, CountdownConfig):
+                continue
+            held = [multiset for split in ("dev", "test") for multiset in multisets(task, split)]
+            if shown := sum(map(self.corpus.shows, held)):
+                asked, own = asdict(task), asdict(self.corpus.problems)
+                differing = ", ".join(key for key in asked if asked[key] != own[key])
+                raise InputError(
+                    f"stages.{stage}.corpus would show {shown} of the {len(held)} number multisets that tasks.{name} "
+                    f"holds out; set corpus.problems alike (different now: {differing})"
+                )
 
 
 def run(config: Config, workspace: Workspace) -> StageResult:

@@ -27,7 +27,7 @@ from random import Random
 from typing import TypeVar
 
 from r1kit.errors import InputError
-from r1kit.tasks.countdown.problems import CountdownConfig, Problem, draw_problem, draw_wide_problem, stream
+from r1kit.tasks.countdown.problems import CountdownConfig, Problem, draw_problem, draw_wide_problem, stream, trains_on
 from r1kit.tasks.countdown.rules import Rules, candidates, combine
 from r1kit.tasks.countdown.words import ASSISTANT, CHINESE, FILLER, TAGS, USER, question
 
@@ -44,7 +44,7 @@ def _languages() -> dict[str, tuple[float, ...]]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CountdownCorpusConfig:
-    """Defaults: the winning settings of section 8 of the nano world's notes."""
+    """Defaults: the best base of those that ``docs/LOG.md`` lists."""
 
     problems: CountdownConfig = field(default_factory=CountdownConfig)
     """The task's settings: the same split and the same range of numbers. Three numbers only."""
@@ -102,10 +102,23 @@ class CountdownCorpusConfig:
         for key, value in (
             ("systematic", self.systematic_share),
             ("rotated", self.rotated_share),
+            ("wide", self.wide_share),
             ("check", self.check_share),
             ("tag", self.tag_share),
         ):
             _check_share(f"{key}_share", value)
+        if self.wide_share and 2 * self.problems.highest > self.problems.limit:
+            raise InputError(
+                f"countdown corpus: wide_share = {self.wide_share} draws numbers up to 2 * highest = "
+                f"{2 * self.problems.highest}, above limit = {self.problems.limit}; raise limit or set wide_share = 0"
+            )
+
+    def shows(self, multiset: tuple[int, ...]) -> bool:
+        """Whether problem documents may ask these numbers, given in ascending order."""
+        problems = self.problems
+        if len(multiset) != problems.numbers or multiset[-1] > 2 * problems.highest:
+            return False
+        return self.wide_share > 0 if multiset[-1] > problems.highest else trains_on(problems, multiset)
 
 
 def _check_styles(key: str, table: Mapping[str, object]) -> None:

@@ -13,7 +13,16 @@ from typing import Literal
 from r1kit.errors import InputError
 from r1kit.tasks.countdown.rules import OPS, Rules, targets
 
-__all__ = ["CountdownConfig", "Part", "Problem", "draw_problem", "draw_wide_problem", "multisets", "stream"]
+__all__ = [
+    "CountdownConfig",
+    "Part",
+    "Problem",
+    "draw_problem",
+    "draw_wide_problem",
+    "multisets",
+    "stream",
+    "trains_on",
+]
 
 Part = Literal["train", "dev", "test"]
 _MOST_MULTISETS = 200_000
@@ -22,7 +31,7 @@ _MOST_DRAWS = 10_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CountdownConfig:
-    """Reach a target from a few numbers. Defaults: section 8 of the nano world's notes."""
+    """Reach a target from a few numbers."""
 
     numbers: int = 3
     """How many numbers a problem gives."""
@@ -116,6 +125,11 @@ def _training(config: CountdownConfig) -> frozenset[tuple[int, ...]]:
     return frozenset(multiset for multiset in multisets(config, "train") if targets(multiset, config.rules))
 
 
+def trains_on(config: CountdownConfig, multiset: tuple[int, ...]) -> bool:
+    """Whether training problems have these numbers, given in ascending order."""
+    return multiset in _training(config)
+
+
 def draw_language(rng: Random, config: CountdownConfig) -> Literal["en", "zh"]:
     return "zh" if rng.random() < config.chinese_share else "en"
 
@@ -134,8 +148,9 @@ def draw_problem(rng: Random, config: CountdownConfig) -> Problem:
 
 def draw_wide_problem(rng: Random, config: CountdownConfig) -> Problem:
     """A problem with numbers up to twice the task's highest, at least one above it: of no split, for a corpus only."""
-    while True:
+    for _ in range(_MOST_DRAWS):
         numbers = tuple([1 + int(rng.random() * 2 * config.highest) for _ in range(config.numbers)])
         values = targets(tuple(sorted(numbers)), config.rules) if max(numbers) > config.highest else ()
         if values:
             return Problem(numbers, values[int(rng.random() * len(values))], draw_language(rng, config))
+    raise InputError(f"countdown: {_MOST_DRAWS} draws met no wide problem that has a value within limit; raise limit")

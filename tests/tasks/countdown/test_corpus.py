@@ -14,7 +14,16 @@ from r1kit.tasks.countdown.words import CHINESE
 PROBLEMS = CountdownConfig()
 CORPUS = CountdownCorpus(CountdownCorpusConfig())
 PRECISE = CountdownCorpus(
-    CountdownCorpusConfig(slips=dict.fromkeys(STYLES, 0.0), filler_share=0.0, fact_share=0.0, systematic_share=0.5)
+    CountdownCorpusConfig(
+        slips=dict.fromkeys(STYLES, 0.0), filler_share=0.0, fact_share=0.0, comparison_share=0.0, systematic_share=0.5
+    )
+)
+BY_HAND = CountdownCorpusConfig(
+    slips=dict.fromkeys(STYLES, 0.0),
+    languages=dict.fromkeys(STYLES, (1.0, 0.0, 0.0)),
+    systematic_share=1.0,
+    check_share=0.0,
+    tag_share=1.0,
 )
 
 
@@ -39,18 +48,37 @@ def test_documents_are_a_pure_function_of_seed_and_index() -> None:
 def test_no_held_out_multiset_and_no_unknown_word_in_20k_documents() -> None:
     held = set(multisets(PROBLEMS, "dev")) | set(multisets(PROBLEMS, "test"))
     known = set(CORPUS.vocabulary())
-    kinds = {"filler": 0, "facts": 0, "problem": 0}
+    kinds = {"filler": 0, "facts": 0, "comparisons": 0, "problem": 0, "wide": 0}
     for index in range(20_000):
         document = CORPUS.document(index)
         assert set(document.split()) <= known
         assert " ".join(document.split()) == document
         if document.startswith("User:"):
             kinds["problem"] += 1
-            assert tuple(sorted(parse(document)[0].numbers)) not in held
+            numbers = tuple(sorted(parse(document)[0].numbers))
+            assert numbers not in held
+            assert CORPUS.config.shows(numbers)
+            kinds["wide"] += numbers[-1] > PROBLEMS.highest
+        elif "=" in document:
+            kinds["facts"] += 1
         else:
-            kinds["facts" if "=" in document else "filler"] += 1
-    assert kinds["problem"] / 20_000 == pytest.approx(0.80, abs=0.01)
+            kinds["comparisons" if document.split()[0] in ("make", "得") else "filler"] += 1
+    assert kinds["problem"] / 20_000 == pytest.approx(0.75, abs=0.01)
+    assert kinds["wide"] / kinds["problem"] == pytest.approx(0.30, abs=0.015)
     assert kinds["facts"] / 20_000 == pytest.approx(0.14, abs=0.01)
+    assert kinds["comparisons"] / 20_000 == pytest.approx(0.05, abs=0.01)
+
+
+def test_a_corpus_shows_what_it_draws_and_nothing_held_out() -> None:
+    held = {*multisets(PROBLEMS, "dev"), *multisets(PROBLEMS, "test")}
+    narrow = CountdownCorpusConfig(wide_share=0.0)
+    assert not any(CORPUS.config.shows(multiset) for multiset in held)
+    assert CORPUS.config.shows((1, 2, 24))  # wide: one number above 12, none above 24
+    assert not CORPUS.config.shows((1, 2, 25))
+    assert not narrow.shows((1, 2, 24))
+    assert not narrow.shows((1, 2))
+    shown = {multiset for multiset in multisets(PROBLEMS, "train") if narrow.shows(multiset)}
+    assert {tuple(sorted(draw_problem(Random(seed), PROBLEMS).numbers)) for seed in range(300)} <= shown
 
 
 def test_without_slips_every_step_and_every_claim_is_right() -> None:
@@ -102,21 +130,40 @@ def test_tags_and_languages_have_their_shares(style: str) -> None:
         assert same / 3000 > 0.27
 
 
+def plain(config: CountdownCorpusConfig, seed: int, target: int) -> str:
+    """A long response to 11 8 3 without the words that only vary the style."""
+    response = CountdownCorpus(config).response(Random(seed), Problem((11, 8, 3), target, "en"), "long")
+    return " ".join(word for word in response.split() if word not in ("hmm", "no"))
+
+
 def test_a_long_trace_by_hand() -> None:
-    settings = CountdownCorpusConfig(
-        slips=dict.fromkeys(STYLES, 0.0),
-        languages=dict.fromkeys(STYLES, (1.0, 0.0, 0.0)),
-        systematic_share=1.0,
-        check_share=0.0,
-        tag_share=1.0,
-    )
-    response = CountdownCorpus(settings).response(Random(0), Problem((11, 8, 3), 9, "en"), "long")
-    plain = [word for word in response.split() if word not in ("hmm", "no")]
     # 11 + 8 = 19 is above 9: only -. 11 - 8 = 3 is below: + first, low or high decides on * (3 + 3 = 6 is low).
-    assert " ".join(plain) == (
+    assert plain(dataclasses.replace(BY_HAND, rotated_share=0.0), 0, 9) == (
         "<think> try 11 + 8 = 19 - 3 = 16 high wait 11 - 8 = 3 + 3 = 6 low 3 * 3 = 9 yes </think> "
         "<answer> 11 - 8 * 3 </answer>"
     )
+
+
+def test_a_long_trace_that_goes_round_by_hand() -> None:
+    # In order: 11 + 8, 11 - 8, 11 * 8, 11 + 3, 11 - 3, 11 * 3, 8 + 3, 8 - 3, 8 * 3. It begins at 11 - 3, the fifth, and
+    # after the last comes the first. 8 is below 9 but 8 + 8 = 16 above it, so * is not tried; likewise 5 + 11.
+    assert plain(BY_HAND, 0, 9) == (
+        "<think> try 11 - 3 = 8 + 8 = 16 high wait 11 * 3 = 33 - 8 = 25 high wait 8 + 3 = 11 - 11 = 0 low "
+        "wait 8 - 3 = 5 + 11 = 16 high wait 8 * 3 = 24 - 11 = 13 high wait 11 + 8 = 19 - 3 = 16 high "
+        "wait 11 - 8 = 3 + 3 = 6 low 3 * 3 = 9 yes </think> <answer> 11 - 8 * 3 </answer>"
+    )
+
+
+def test_in_order_documents_begin_anywhere_and_every_pair_has_a_next_one() -> None:
+    order = ["11 + 8", "11 - 8", "11 * 8", "11 + 3", "11 - 3", "11 * 3", "8 + 3", "8 - 3", "8 * 3"]
+    after, begun = dict(zip(order, [*order[1:], order[0]], strict=True)), set()
+    for seed in range(200):
+        words = plain(BY_HAND, seed, 99).split()  # no pair makes 99: all nine are tried
+        tried = [" ".join(words[i + 1 : i + 4]) for i, word in enumerate(words) if word in ("try", "wait")]
+        assert sorted(tried) == sorted(order)
+        assert [after[pair] for pair in tried[:-1]] == tried[1:]
+        begun.add(tried[0])
+    assert begun == set(order)
 
 
 def test_comparison_sheets_judge_rightly() -> None:
@@ -146,6 +193,8 @@ def test_vocabulary_is_in_order_and_without_repeats() -> None:
         ({"slips": {"terse": 2.0, "short": 0.0, "few": 0.0, "long": 0.0}}, "slips.terse = 2.0"),
         ({"filler_share": 0.9}, "filler_share"),
         ({"tag_share": -0.1}, "tag_share = -0.1"),
+        ({"wide_share": 1.1}, "wide_share = 1.1"),
+        ({"problems": CountdownConfig(highest=60)}, "numbers up to 2 \\* highest = 120, above limit = 99"),
     ],
 )
 def test_wrong_settings(wrong: dict[str, object], told: str) -> None:

@@ -3,7 +3,15 @@ from random import Random
 import pytest
 
 from r1kit.errors import InputError
-from r1kit.tasks.countdown.problems import CountdownConfig, draw_problem, multisets, stream
+from r1kit.tasks.countdown.problems import (
+    CountdownConfig,
+    draw_problem,
+    draw_wide_problem,
+    multisets,
+    stream,
+    trains_on,
+)
+from r1kit.tasks.countdown.rules import targets
 
 
 def test_the_split_covers_every_multiset_once() -> None:
@@ -25,6 +33,30 @@ def test_drawn_problems_are_training_ones_and_cover_the_settings() -> None:
     assert {tuple(sorted(problem.numbers)) for problem in problems} <= set(multisets(config, "train"))
     assert {number for problem in problems for number in problem.numbers} == set(range(1, 13))
     assert 0.27 < sum(problem.language == "zh" for problem in problems) / 4000 < 0.33
+
+
+def test_what_trains_is_what_is_not_held_out() -> None:
+    config = CountdownConfig()
+    assert all(trains_on(config, multiset) for multiset in multisets(config, "train"))
+    assert not any(trains_on(config, multiset) for part in ("dev", "test") for multiset in multisets(config, part))
+
+
+def test_wide_problems_have_a_number_above_the_highest_and_a_target_they_can_make() -> None:
+    config, rng = CountdownConfig(), Random(1)
+    problems = [draw_wide_problem(rng, config) for _ in range(4000)]
+    held = {*multisets(config, "dev"), *multisets(config, "test")}
+    assert not held & {tuple(sorted(problem.numbers)) for problem in problems}
+    assert {max(problem.numbers) for problem in problems} == set(range(13, 25))
+    assert {number for problem in problems for number in problem.numbers} == set(range(1, 25))
+    assert all(problem.target in targets(tuple(sorted(problem.numbers)), config.rules) for problem in problems)
+    assert 0.27 < sum(problem.language == "zh" for problem in problems) / 4000 < 0.33
+
+
+def test_wide_problems_that_make_nothing_within_the_limit_are_given_up() -> None:
+    with pytest.raises(InputError, match="no wide problem"):
+        draw_wide_problem(
+            Random(0), CountdownConfig(numbers=6, highest=2, limit=2, ops=("+",), dev_multisets=1, test_multisets=1)
+        )
 
 
 def test_streams_of_different_names_seeds_and_indices_differ() -> None:

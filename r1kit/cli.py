@@ -18,7 +18,7 @@ from r1kit.commands.export import export
 from r1kit.commands.plan import plan
 from r1kit.commands.tasks import tasks
 from r1kit.commands.verify import verify
-from r1kit.errors import InputError, Interrupted, MissingError, R1Error
+from r1kit.errors import InputError, Interrupted, MissingError, R1Error, is_full_disk
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -123,20 +123,17 @@ def _one_line_errors() -> Iterator[None]:
         print(f"r1: {error}", file=sys.stderr)
         _leave(error.exit_code)
     except TyperException as error:  # a wrong command, option or value
-        print(f"r1: {_evened(error.format_message())}", file=sys.stderr)
+        if told := " ".join(error.format_message().split()):  # r1 alone has shown its help and says nothing more
+            print(f"r1: {told}", file=sys.stderr)
         _leave(InputError.exit_code)
     except (KeyboardInterrupt, typer.Abort):
         print("r1: interrupted; run the same command to go on", file=sys.stderr)
         _leave(130)
     except OSError as error:
-        if error.errno not in (28, 122):  # ENOSPC, EDQUOT
+        if not is_full_disk(error):
             raise
         print(f"r1: no disk space left ({error.filename or 'while writing'}); free some and run again", file=sys.stderr)
         _leave(MissingError.exit_code)
-
-
-def _evened(message: str) -> str:
-    return " ".join(message.split())
 
 
 def _leave(code: int) -> None:

@@ -11,9 +11,20 @@ R1Error                  exit code 1   failed while running
 from __future__ import annotations
 
 import difflib
+import errno
 from collections.abc import Iterable
 
-__all__ = ["InputError", "Interrupted", "MissingError", "PeerLostError", "R1Error", "RankError", "nearest"]
+__all__ = [
+    "InputError",
+    "Interrupted",
+    "MissingError",
+    "PeerLostError",
+    "R1Error",
+    "RankError",
+    "first_line",
+    "is_full_disk",
+    "nearest",
+]
 
 
 class R1Error(Exception):
@@ -54,3 +65,18 @@ def nearest(word: str, allowed: Iterable[str]) -> str:
     """``" Did you mean 'x'?"`` for the closest allowed word, or an empty string."""
     found = difflib.get_close_matches(word, list(allowed), n=1, cutoff=0.5)
     return f" Did you mean {found[0]!r}?" if found else ""
+
+
+def first_line(error: BaseException) -> str:
+    """What an error says, cut to one line."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+
+
+def is_full_disk(error: BaseException) -> bool:
+    """OSError says so by its number; torch's writer and safetensors' by their text, or by what they hide."""
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return True
+    if any(words in str(error) for words in ("No space left on device", "os error 28", "file write failed")):
+        return True
+    hidden = error.__cause__ or error.__context__
+    return hidden is not None and is_full_disk(hidden)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import json
 import platform
 import shutil
@@ -15,7 +14,7 @@ from typing import Any
 
 from r1kit import __version__, stages
 from r1kit.cluster.ranks import Ranks
-from r1kit.errors import MissingError, R1Error
+from r1kit.errors import MissingError, R1Error, is_full_disk
 from r1kit.recipe import Recipe, fingerprint
 from r1kit.workspace import Workspace, write_atomic
 
@@ -76,19 +75,9 @@ def _full_disk(folder: Path) -> Iterator[None]:
     try:
         yield
     except (OSError, RuntimeError, R1Error) as error:
-        if not _is_full_disk(error):
+        if not is_full_disk(error):
             raise
         raise MissingError(f"no disk space left at {folder}; free some and run the same command to go on") from error
-
-
-def _is_full_disk(error: BaseException) -> bool:
-    """OSError says so by its number; torch's writer and safetensors' by their text, or by what they hide."""
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return True
-    if any(words in str(error) for words in ("No space left on device", "os error 28", "file write failed")):
-        return True
-    hidden = error.__cause__ or error.__context__
-    return hidden is not None and _is_full_disk(hidden)
 
 
 def stage_key(recipe: Recipe, name: str, keys: dict[str, str]) -> str:

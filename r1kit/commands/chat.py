@@ -21,7 +21,9 @@ def chat(
     once: Annotated[str, typer.Option(metavar="TEXT", help="Answer this one question and end.")] = "",
     temperature: Annotated[float, typer.Option(min=0.0)] = 0.6,
     top_p: Annotated[float, typer.Option(min=0.0, max=1.0)] = 0.95,
-    max_tokens: Annotated[int, typer.Option(min=0, help="Longest answer; 0: the stage's own, else 1024.")] = 0,
+    max_tokens: Annotated[
+        int, typer.Option(min=0, help="Longest answer; 0: the stage's own, else 1024 or what fits.")
+    ] = 0,
     template: Annotated[str, typer.Option(help="chat, plain, r1_zero or a text with {question}.")] = "",
     seed: Annotated[int, typer.Option(help="Of the sampling.")] = 0,
 ) -> None:
@@ -60,6 +62,7 @@ def _answerer(
 
     import torch
 
+    from r1kit.commands.subject import longest_completion
     from r1kit.launcher import cores
     from r1kit.loops.policy import device_of, renderer
     from r1kit.model.fallback import load_model
@@ -76,13 +79,16 @@ def _answerer(
     model, tokenizer = load_model(resolve_model(subject.name), torch.float32)
     engine = open_engine(model.to(device), cast(Tokenizer, tokenizer), device=device, max_rows=1)
     render = renderer(workspace, tokenizer)
-    longest = max_tokens or subject.sampling.max_tokens
-    sampling = replace(subject.sampling, n=1, temperature=temperature, top_p=top_p, max_tokens=longest)
+    sampling = replace(subject.sampling, n=1, temperature=temperature, top_p=top_p)
     numbers = count()
 
     def answer(question: str) -> Completion:
         prompt = render(Prompt(id="chat", task="chat", question=question))
-        return engine.generate([prompt], sampling, [stream_seed(seed, "chat", next(numbers))])[0][0]
+        longest = max_tokens or longest_completion(sampling, model.config.max_positions, [prompt])
+        drawn = engine.generate(
+            [prompt], replace(sampling, max_tokens=longest), [stream_seed(seed, "chat", next(numbers))]
+        )
+        return drawn[0][0]
 
     return answer
 

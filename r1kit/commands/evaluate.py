@@ -30,7 +30,9 @@ def evaluate(
     json_file: Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Write all numbers here.")] = None,
     temperature: Annotated[float, typer.Option(min=0.0)] = 0.6,
     top_p: Annotated[float, typer.Option(min=0.0, max=1.0)] = 0.95,
-    max_tokens: Annotated[int, typer.Option(min=0, help="Longest completion; 0: the stage's own, else 1024.")] = 0,
+    max_tokens: Annotated[
+        int, typer.Option(min=0, help="Longest completion; 0: the stage's own, else 1024 or what fits.")
+    ] = 0,
     split: Annotated[Literal["dev", "test"], typer.Option()] = "test",
     recipe: Annotated[str, typer.Option(help="Whose template, task and reward settings count.")] = "",
     template: Annotated[str, typer.Option(help="chat, plain, r1_zero or a text with {question}.")] = "",
@@ -51,35 +53,40 @@ def evaluate(
     subject = replace(subject, recipe=settings if seed is None else replace(settings, seed=seed))
     config = EvaluationConfig.final(
         tasks=(name,), k=k, limit=limit, split=split, temperature=temperature, top_p=top_p,
-        max_tokens=max_tokens or subject.sampling.max_tokens,
+        max_tokens=max_tokens,
     )  # fmt: skip
     check_model(model)
-    line = {"model": model, "split": split, **_line(_judge(subject, config, name), config)}
+    found, config = _judge(subject, config, name)
+    line = {"model": model, "split": split, **_line(found, config)}
     typer.echo(_spelled(line, config))
     if json_file:
         write_json(json_file, line)
 
 
-def _judge(subject: Subject, config: EvaluationConfig, name: str) -> Judged:
-    """Sample and score. What is loaded first fails first: the task, then the model."""
+def _judge(subject: Subject, config: EvaluationConfig, name: str) -> tuple[Judged, EvaluationConfig]:
+    """Sample and score; and the settings, ``max_tokens`` filled in. What loads first fails first: task, then model."""
     import torch
 
+    from r1kit.commands.subject import longest_completion
     from r1kit.launcher import cores
-    from r1kit.loops.policy import device_of, judge_for
+    from r1kit.loops.policy import device_of, judge_for, renderer
     from r1kit.model.fallback import load_model
     from r1kit.model.source import resolve_model
     from r1kit.tasks import build_task
     from r1kit.workspace import Workspace
 
-    build_task(name, subject.recipe.tasks[name]).held_out(config.split, 1)
+    prompts = build_task(name, subject.recipe.tasks[name]).held_out(config.split, config.limit)
     torch.set_num_threads(cores())
     workspace = Workspace(run=Path(), stage="evaluate", index=0, recipe=subject.recipe)
     folder = resolve_model(subject.name)
     model, tokenizer = load_model(folder, torch.float32)
     model.to(device_of(workspace))
+    render = renderer(workspace, tokenizer)
+    longest = longest_completion(subject.sampling, model.config.max_positions, map(render, prompts))
+    config = replace(config, max_tokens=config.max_tokens or longest)
     rows = _rows(folder, config.max_tokens)
     with judge_for(model, tokenizer, config, subject.sampling, subject.reward, workspace, rows) as judge:
-        return judge.sample(name, config.split)
+        return judge.sample(name, config.split), config
 
 
 def _rows(folder: Path, max_tokens: int) -> int:

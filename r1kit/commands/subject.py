@@ -17,9 +17,9 @@ from r1kit.tasks.jsonl import JsonlConfig
 from r1kit.tasks.reasoning_gym import ReasoningGymConfig
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
-__all__ = ["Subject", "named_task", "open_subject", "split_stage"]
+__all__ = ["Subject", "longest_completion", "named_task", "open_subject", "split_stage"]
 
 MAX_TOKENS = 1024
 """Longest completion of a model that no recipe speaks about."""
@@ -78,6 +78,11 @@ def _sampling(config: Any) -> Sampling:
         return Sampling(max_tokens=MAX_TOKENS)
     sampling: Sampling = config.sampling
     return replace(sampling, max_tokens=config.evaluation.max_tokens or sampling.max_tokens)
+
+
+def longest_completion(sampling: Sampling, positions: int, prompts: Iterable[Sequence[int]]) -> int:
+    """Tokens of a completion where the user names no number: the subject's own, or what the model's positions leave."""
+    return max(1, min(sampling.max_tokens, positions - max(map(len, prompts), default=0)))
 
 
 def _template(recipe: Recipe, name: str, suffix: str) -> Template:

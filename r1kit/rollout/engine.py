@@ -29,6 +29,9 @@ class Engine(Protocol):
 
         Returns:
             One tuple of ``sampling.n`` completions a prompt, in the order of the prompts.
+
+        Raises:
+            InputError: a prompt and ``max_tokens`` pass the positions that the model knows.
         """
         ...
 

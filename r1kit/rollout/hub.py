@@ -14,7 +14,7 @@ from r1kit.model.fallback import HubModel, load_weights, select_rows
 from r1kit.records import Completion, Sampling
 from r1kit.rollout.local import LocalEngine
 from r1kit.rollout.sampler import sample
-from r1kit.rollout.stopping import Stopping, Tokenizer, completion_of
+from r1kit.rollout.stopping import Stopping, Tokenizer, check_room, completion_of
 from r1kit.rollout.streams import row_seeds, uniforms
 
 __all__ = ["HubEngine", "open_engine"]
@@ -49,6 +49,7 @@ class HubEngine:
         assert self._model is not None, "the engine is closed"
         assert len(prompts) == len(seeds)
         assert all(len(prompt) for prompt in prompts)
+        check_room(prompts, sampling.max_tokens, self._model.config.max_positions)
         stopping = Stopping(self._tokenizer, sampling, self._ends)
         streams = row_seeds(seeds, sampling.n)
         completions: list[Completion] = []

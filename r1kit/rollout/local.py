@@ -21,7 +21,7 @@ from r1kit.records import Completion, Sampling
 from r1kit.rollout.decode import CachedDecoder, Prefix
 from r1kit.rollout.packed import PackedDecoder
 from r1kit.rollout.sampler import sample
-from r1kit.rollout.stopping import Stopping, Tokenizer, completing_tokens, completion_of
+from r1kit.rollout.stopping import Stopping, Tokenizer, check_room, completing_tokens, completion_of
 from r1kit.rollout.streams import row_seeds, uniforms
 
 __all__ = ["LocalEngine"]
@@ -83,6 +83,7 @@ class LocalEngine:
         assert all(len(prompt) for prompt in prompts)
         if not prompts:
             return []
+        check_room(prompts, sampling.max_tokens, self._config.max_positions)
         with torch.inference_mode():
             flight = _Flight(self, self._weights, prompts, sampling, seeds, limits)
             flight.run()

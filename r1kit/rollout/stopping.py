@@ -8,9 +8,10 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from r1kit.errors import InputError
 from r1kit.records import Completion, Sampling
 
-__all__ = ["Stopping", "Tokenizer", "completing_tokens", "completion_of", "text_of"]
+__all__ = ["Stopping", "Tokenizer", "check_room", "completing_tokens", "completion_of", "text_of"]
 
 
 class Tokenizer(Protocol):
@@ -27,6 +28,16 @@ class Tokenizer(Protocol):
 def text_of(tokenizer: Tokenizer, tokens: Sequence[int]) -> str:
     """Decoded as it stands: special tokens kept, spaces left alone."""
     return tokenizer.decode(list(tokens), skip_special_tokens=False, clean_up_tokenization_spaces=False)
+
+
+def check_room(prompts: Sequence[Sequence[int]], max_tokens: int, positions: int) -> None:
+    """Raise InputError unless the longest prompt and a whole completion fit the positions that the model knows."""
+    longest = max((len(prompt) for prompt in prompts), default=0)
+    if longest + max_tokens > positions:
+        raise InputError(
+            f"a prompt of {longest} tokens and max_tokens = {max_tokens} pass the model's {positions} positions; "
+            "shorten the prompt or lower max_tokens"
+        )
 
 
 class Stopping:

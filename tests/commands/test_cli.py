@@ -39,6 +39,13 @@ def test_help_names_every_command() -> None:
     assert [name for name in COMMANDS if f"│ {name} " not in shown] == []
 
 
+def test_alone_it_shows_its_help_and_no_error_line() -> None:
+    done = r1()
+    assert done.returncode == 2
+    assert "Usage: " in done.stdout + done.stderr
+    assert "r1: " not in done.stderr
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "said"),
     [

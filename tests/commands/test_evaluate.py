@@ -42,6 +42,11 @@ def test_a_file_is_judged_whole(run_folder: Path, tmp_path: Path) -> None:
     assert f"{model} on mine (test): 5 problems x 2" in said
 
 
+def test_a_bare_model_writes_as_much_as_its_positions_hold(run_folder: Path) -> None:
+    said = evaluate(run_folder / "01_pretrain" / "checkpoint", "--task", "countdown", "--k", 1, "--limit", 1)
+    assert "at most 247 tokens" in said  # 256 positions, a prompt of 9 tokens
+
+
 def test_a_run_gives_its_own_settings_and_a_bare_model_the_defaults(run_folder: Path) -> None:
     of_run = open_subject(f"{run_folder}:r1_zero")
     assert of_run.recipe.model.template.name == "plain"

@@ -99,6 +99,13 @@ def texts(groups: Sequence[Sequence[Completion]]) -> list[list[tuple[int, ...]]]
     return [[completion.token_ids for completion in group] for group in groups]
 
 
+@pytest.mark.parametrize("name", ["local fp32", "fallback"])
+def test_what_passes_the_model_s_positions_is_refused(name: str) -> None:
+    longest, positions = max(map(len, PROMPTS)), {"local fp32": decoder().config.max_positions, "fallback": 128}[name]
+    with pytest.raises(InputError, match=f"a prompt of {longest} tokens and max_tokens = {positions} pass the model's"):
+        ENGINES[name]().generate(PROMPTS, Sampling(n=1, max_tokens=positions), SEEDS)
+
+
 def test_counts_order_and_records(engine: Engine) -> None:
     sampling = Sampling(n=5, max_tokens=20)
     groups = engine.generate(PROMPTS, sampling, SEEDS)

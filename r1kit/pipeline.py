@@ -18,7 +18,7 @@ from r1kit.errors import MissingError, R1Error, is_full_disk
 from r1kit.recipe import Recipe, fingerprint
 from r1kit.workspace import Workspace, write_atomic
 
-__all__ = ["run", "stage_states", "write_manifest"]
+__all__ = ["run", "write_manifest"]
 
 
 def run(recipe: Recipe, folder: Path, ranks: Ranks, until: str = "", say: Callable[[str], None] = print) -> None:
@@ -83,22 +83,6 @@ def _full_disk(folder: Path) -> Iterator[None]:
 def stage_key(recipe: Recipe, name: str, keys: dict[str, str]) -> str:
     """Fingerprint of all that decides a stage's result: its settings, the model, the tasks, the seed, its inputs."""
     return fingerprint(name, recipe.stages[name], recipe.model, recipe.tasks, recipe.seed, list(keys.values()))
-
-
-def stage_states(recipe: Recipe, folder: Path) -> dict[str, str]:
-    """Stage -> ``done``, ``running`` (has a resume point or logs), ``changed`` (settings differ now) or ``waiting``."""
-    states, keys = {}, dict[str, str]()
-    for index, name in enumerate(recipe.stages, start=1):
-        place = Workspace(run=folder, stage=name, index=index, recipe=recipe).folder
-        keys[name] = stage_key(recipe, name, keys)
-        found = _stored_key(place)
-        if found and found != keys[name]:
-            states[name] = "changed"
-        elif (place / "result.json").is_file():
-            states[name] = "done"
-        else:
-            states[name] = "running" if place.is_dir() else "waiting"
-    return states
 
 
 def _result(workspace: Workspace) -> dict[str, Any] | None:

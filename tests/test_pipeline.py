@@ -78,7 +78,6 @@ def test_stages_run_in_order_each_from_the_one_before(
         "r1_zero": (["pretrain"], "02_r1_zero/checkpoint"),
     }
     assert (tmp_path / "02_r1_zero/checkpoint/weights").read_text() == "r1_zero after /01_pretrain/checkpoint"
-    assert pipeline.stage_states(RECIPE, tmp_path) == {"pretrain": "done", "r1_zero": "done"}
 
 
 def test_what_is_done_is_skipped(fake: FakeStages, go: Callable[..., list[str]]) -> None:
@@ -94,7 +93,6 @@ def test_a_stage_with_other_settings_is_redone_and_the_old_one_kept(
 ) -> None:
     go(RECIPE)
     changed = load_recipe("nano-zero", ["r1_zero.steps=7"])
-    assert pipeline.stage_states(changed, tmp_path) == {"pretrain": "done", "r1_zero": "changed"}
     said = go(changed)
     assert fake.ran[2:] == [("r1_zero", "pretrain")]
     assert "r1_zero: its settings or inputs changed; the earlier result is kept in 02_r1_zero.before-1" in said

@@ -11,7 +11,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from r1kit.evals.reflection import CHINESE_WORDS, PAPER_WORDS
+from r1kit.evals.reflection import REFLECTION
 from r1kit.records import Completion, Group, Score
 from r1kit.reward.extract import thinking
 from r1kit.reward.verifier import match_scores
@@ -22,12 +22,6 @@ STRONG_WORDS = ("wait", "mistake", "wrong", "error", "retry", "等等", "等一�
 """Words that take something back; 'but', 'check' and the like turn a chain less surely and count half."""
 LEAST_WORK = 3
 """Words that must stand before the first turn and after the last one."""
-
-
-_TURN = re.compile(
-    rf"(?<![A-Za-z])(?:{'|'.join(PAPER_WORDS)})(?![A-Za-z])|{'|'.join(CHINESE_WORDS)}",
-    re.IGNORECASE,
-)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,7 +76,7 @@ def find_aha(
 
 def _moment(group: Group, index: int, completion: Completion, surprise: float, width: int) -> AhaMoment | None:
     chain = thinking(completion.text)
-    turns = list(_TURN.finditer(chain))
+    turns = list(REFLECTION.finditer(chain))
     if not turns:
         return None
     if _work(chain[: turns[0].start()]) < LEAST_WORK or _work(chain[turns[-1].end() :]) < LEAST_WORK:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from r1kit.errors import InputError
 from r1kit.evals.interval import mean_interval
 from r1kit.evals.reflection import count_reflection
+from r1kit.maths.pass_at_k import consensus, pass_at_k
 from r1kit.records import Group, Score
 from r1kit.reward.verifier import match_scores
 
@@ -28,7 +29,6 @@ __all__ = [
     "Judged",
     "accuracy_by_tries",
     "answers_right",
-    "consensus",
     "correct_given",
     "diagnostic",
     "evaluate",
@@ -126,26 +126,6 @@ def _per_completion(groups: Sequence[Group], measure: Any) -> Floats:
     return np.array([[measure(completion) for completion in group.completions] for group in groups], dtype=np.float64)
 
 
-def consensus(scores: Sequence[Score]) -> float:
-    """Whether the majority answer of one problem is right, 0 to 1 (cons@k).
-
-    Completions without an answer do not vote. A tie counts as the share of tied answers that are right: the expected
-    value of breaking it by lot, whatever the order of the samples. No votes at all: 0. An answer is right if any
-    completion that gave it was judged right (a gate on the form may have refused another one).
-    """
-    votes: dict[str, int] = {}
-    right: dict[str, bool] = {}
-    for score in scores:
-        if score.answer is not None:
-            votes[score.answer] = votes.get(score.answer, 0) + 1
-            right[score.answer] = right.get(score.answer, False) or score.parts.get("accuracy", 0.0) >= 1.0
-    if not votes:
-        return 0.0
-    most = max(votes.values())
-    tied = [answer for answer, count in votes.items() if count == most]
-    return sum(right[answer] for answer in tied) / len(tied)
-
-
 def evaluate(
     groups: Sequence[Group],
     scores: Sequence[Sequence[Score]],
@@ -172,19 +152,20 @@ def evaluate(
     tasks = {group.prompt.task for group in groups}
     assert len(tasks) == 1, f"one evaluation is of one task, not of {sorted(tasks)}"
     per_problem = arrays.right.mean(axis=1)
-    voted = np.array([consensus(row) for row in scores])
+    k = arrays.right.shape[1]
+    voted = [consensus([one.answer for one in row], right) for row, right in zip(scores, arrays.right, strict=True)]
     average = mean_interval(per_problem, arrays.clusters, resamples, seed)
-    majority = mean_interval(voted, arrays.clusters, resamples, seed)
+    majority = mean_interval(np.array(voted), arrays.clusters, resamples, seed)
     line: dict[str, Any] = {
         "task": tasks.pop(),
-        "k": arrays.right.shape[1],
+        "k": k,
         "problems": len(groups),
         "clusters": average.clusters,
         "avg_at_k": average.mean,
         "interval": [average.low, average.high],
         "cons_at_k": majority.mean,
         "cons_interval": [majority.low, majority.high],
-        "pass_at_k": float(arrays.right.max(axis=1).mean()),
+        "pass_at_k": float(np.mean([pass_at_k(k, int(right), k) for right in arrays.right.sum(axis=1)])),
         "response_tokens": float(arrays.length.mean()),
         "format_rate": float(arrays.formed.mean()),
         "accuracy_given_format": _mean_where(arrays.right, arrays.formed > 0),

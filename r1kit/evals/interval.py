@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Interval", "bootstrap_means", "mean_interval", "paired_difference"]
+__all__ = ["Interval", "bootstrap_means", "mean_interval"]
 
 Floats = NDArray[np.float64]
 
@@ -53,11 +53,3 @@ def mean_interval(
     return Interval(
         mean=float(np.mean(values)), low=float(low), high=float(high), clusters=len(dict.fromkeys(clusters))
     )
-
-
-def paired_difference(
-    first: Floats, second: Floats, clusters: Sequence[str], resamples: int = 1000, seed: int = 0
-) -> Interval:
-    """``second - first`` on the same problems, in the same order: each draw takes the same clusters on both sides."""
-    assert first.shape == second.shape, (first.shape, second.shape)
-    return mean_interval(second - first, clusters, resamples, seed)

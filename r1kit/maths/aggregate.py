@@ -13,9 +13,7 @@ from r1kit.maths.settings import Aggregate
 __all__ = ["token_weights"]
 
 
-def token_weights(
-    lengths: Sequence[int], how: Aggregate, *, constant: int | None = None, kept: Sequence[bool] | None = None
-) -> list[float]:
+def token_weights(lengths: Sequence[int], how: Aggregate, *, constant: int | None = None) -> list[float]:
     """Weight of each token of row i, with R rows of n_i tokens.
 
     ``sequence-mean``: 1 / (R n_i), the mean over rows of each row's mean (GRPO, R1 paper equation 1).
@@ -26,16 +24,11 @@ def token_weights(
         lengths: tokens of each row.
         how: one of the above.
         constant: for ``constant`` alone: the recipe's ``max_tokens``.
-        kept: rows that count at all; the others weigh 0 and are left out of R and of the sum (truncated samples).
     """
-    kept = [True] * len(lengths) if kept is None else kept
-    rows = sum(kept)
-    tokens = sum(n for n, keep in zip(lengths, kept, strict=True) if keep)
+    rows, tokens = len(lengths), sum(lengths)
     if how == "sequence-mean":
-        weights = [1 / (rows * n) if keep and n else 0.0 for n, keep in zip(lengths, kept, strict=True)]
-    elif how == "token-mean":
-        weights = [1 / tokens if keep and n else 0.0 for n, keep in zip(lengths, kept, strict=True)]
-    else:
-        assert constant, "aggregate 'constant' needs the constant"
-        weights = [1 / (rows * constant) if keep else 0.0 for keep in kept]
-    return weights
+        return [1 / (rows * n) if n else 0.0 for n in lengths]
+    if how == "token-mean":
+        return [1 / tokens if n else 0.0 for n in lengths]
+    assert constant, "aggregate 'constant' needs the constant"
+    return [1 / (rows * constant)] * rows

@@ -1,4 +1,4 @@
-"""What n samples of a problem say: avg@n, pass@k, cons@n (R1 paper, section 3 and figure 2)."""
+"""What n samples of a problem say: pass@k and cons@n (R1 paper, section 3 and figure 2)."""
 
 from __future__ import annotations
 
@@ -6,12 +6,7 @@ import math
 from collections import Counter
 from collections.abc import Sequence
 
-__all__ = ["average", "consensus", "pass_at_k"]
-
-
-def average(scores: Sequence[float]) -> float:
-    """avg@n (the paper's pass@1): the mean score of a problem's n samples."""
-    return sum(scores) / len(scores)
+__all__ = ["consensus", "pass_at_k"]
 
 
 def pass_at_k(n: int, correct: int, k: int) -> float:
@@ -28,15 +23,14 @@ def consensus(answers: Sequence[str | None], scores: Sequence[float]) -> float:
     """cons@n: score of the most frequent answer.
 
     Equal answers are equal strings. None (no answer) has no vote; without any vote the result is 0. Among answers tied
-    for the most votes the result is the mean of their scores, that is the expectation of a fair draw. Samples that
-    share an answer but not a score (a task with partial credit) count with their mean.
+    for the most votes the result is the mean of their scores, that is the expectation of a fair draw, whatever the
+    order of the samples. Samples that share an answer but not a score count with the best of them: a gate on the form
+    may have refused the others.
     """
     votes = Counter(answer for answer in answers if answer is not None)
     if not votes:
         return 0.0
     most = max(votes.values())
     winners = [answer for answer, count in votes.items() if count == most]
-    of_winner = [
-        average([score for other, score in zip(answers, scores, strict=True) if other == answer]) for answer in winners
-    ]
-    return average(of_winner)
+    best = [max(score for other, score in zip(answers, scores, strict=True) if other == winner) for winner in winners]
+    return sum(best) / len(best)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from r1kit.errors import InputError
+from r1kit.maths.overlong import soft_overlong
 from r1kit.records import Prompt, Score
 from r1kit.reward.extract import ANSWER_STYLES, AnswerStyle, extract_answer, survives_truncation, thinking
 from r1kit.reward.format import FORMAT_STYLES, FormatStyle, format_reward
@@ -17,7 +18,7 @@ from r1kit.reward.language import Detector, language_consistency
 if TYPE_CHECKING:
     from r1kit.tasks.task import Task
 
-__all__ = ["RewardConfig", "failed_score", "form_parts", "overlong_penalty", "score_completion"]
+__all__ = ["RewardConfig", "failed_score", "form_parts", "score_completion"]
 
 CANONICAL_LIMIT = 1000
 """Longest canonical answer kept, in characters; a longer one counts as no answer."""
@@ -71,12 +72,6 @@ class RewardConfig:
             )
 
 
-def overlong_penalty(length: int, longest: int, window: int) -> float:
-    """DAPO's soft punishment (section 3.4 there): 0 up to ``longest - window`` tokens, then linear to -1 at
-    ``longest``, -1 beyond."""
-    return -min(1.0, max(0.0, (length - (longest - window)) / window))
-
-
 def form_parts(prompt: Prompt, text: str, finish: str, config: RewardConfig, length: int = 0) -> dict[str, float]:
     """The unweighted parts that need no task: format, language and, if it is on, overlong."""
     parts = {
@@ -86,7 +81,7 @@ def form_parts(prompt: Prompt, text: str, finish: str, config: RewardConfig, len
         "language": language_consistency(thinking(text), prompt.language, config.detector),
     }
     if config.overlong:
-        parts["overlong"] = overlong_penalty(length, config.max_tokens, config.overlong_window)
+        parts["overlong"] = soft_overlong(length, config.max_tokens, config.overlong_window)
     return parts
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import random
 
 import pytest
 
@@ -13,7 +12,6 @@ from r1kit.evals.evaluate import (
     Diagnostics,
     EvaluationConfig,
     accuracy_by_tries,
-    consensus,
     correct_given,
     diagnostic,
     evaluate,
@@ -36,21 +34,6 @@ def group(problem: str, lengths: list[int], texts: list[str] | None = None, cut:
         for index, length in enumerate(lengths)
     )
     return Group(prompt=Prompt(id=problem, task="t", question="?"), prompt_ids=(), completions=completions)
-
-
-def test_consensus_by_hand() -> None:
-    assert consensus([score("a", 1), score("a", 1), score("b", 0)]) == 1.0
-    assert consensus([score("b", 0), score("b", 0), score("a", 1)]) == 0.0
-    assert consensus([score("b", 0), score("a", 1), score("c", 0)]) == pytest.approx(1 / 3)  # tie of three
-    assert consensus([score(None, 0), score(None, 0), score("a", 1)]) == 1.0  # only answers vote
-    assert consensus([score(None, 0)]) == 0.0
-    assert consensus([score("a", 0, form=0), score("a", 1)]) == 1.0  # same answer, one refused by a gate
-
-
-def test_consensus_does_not_depend_on_order() -> None:
-    scores = [score("a", 1)] * 2 + [score("b", 0)] * 2 + [score("c", 0)]
-    for seed in range(10):
-        assert consensus(random.Random(seed).sample(scores, len(scores))) == 0.5
 
 
 def test_a_whole_evaluation_by_hand() -> None:

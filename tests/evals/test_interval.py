@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from r1kit.evals.interval import bootstrap_means, mean_interval, paired_difference
+from r1kit.evals.interval import bootstrap_means, mean_interval
 
 
 def test_two_clusters_give_their_three_possible_means() -> None:
@@ -42,12 +42,3 @@ def test_same_seed_same_interval_and_one_cluster_has_no_width() -> None:
     single = mean_interval(values, ["a"] * 3)
     assert (single.low, single.high) == pytest.approx((0.5, 0.5))
     assert single.clusters == 1
-
-
-def test_pairing_removes_the_difficulty_of_problems() -> None:
-    rng = np.random.default_rng(2)
-    first = rng.random(60)
-    second = first + 0.1 + 0.01 * rng.standard_normal(60)
-    difference = paired_difference(first, second, [str(index) for index in range(60)])
-    assert difference.mean == pytest.approx(0.1, abs=0.01)
-    assert 0.09 < difference.low < difference.high < 0.11

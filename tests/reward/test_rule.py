@@ -9,7 +9,7 @@ import pytest
 
 from r1kit.errors import InputError
 from r1kit.records import Prompt
-from r1kit.reward.rule import RewardConfig, failed_score, overlong_penalty, score_completion
+from r1kit.reward.rule import RewardConfig, failed_score, score_completion
 from r1kit.tasks.task import Grade
 
 from .fake_tasks import FakeTask
@@ -68,9 +68,10 @@ def test_partial_credit_is_paid_only_when_asked() -> None:
 
 
 def test_overlong_penalty_by_hand() -> None:
-    lengths = [60, 100, 110, 120, 130]  # longest 120, window 20: DAPO, equation 13
-    assert [overlong_penalty(length, 120, 20) for length in lengths] == [0, 0, -0.5, -1, -1]
     config = RewardConfig(overlong=0.5, overlong_window=20, max_tokens=120)
+    lengths = [60, 100, 110, 120, 130]  # longest 120, window 20: DAPO, equation 13
+    scores = [score_completion(TASK, PROMPT, RIGHT, "stop", config, length=length) for length in lengths]
+    assert [score.parts["overlong"] for score in scores] == [0, 0, -0.5, -1, -1]
     score = score_completion(TASK, PROMPT, RIGHT, "stop", config, length=110)
     assert score.parts["overlong"] == -0.5
     assert score.total == pytest.approx(1.2 - 0.25)

@@ -94,4 +94,4 @@ class StageResult:
     checkpoint: str | None = None
     """Folder relative to the run, in hub format; None for a stage that makes no model."""
     inputs: Sequence[str] = ()
-    """Folders, relative to the run, or model names that it started from."""
+    """Earlier stages, or the name of the model, that it started from."""

@@ -9,6 +9,7 @@ Logs reach the disk before the state that names their lengths, so this holds for
 from __future__ import annotations
 
 import json
+import math
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -153,10 +154,10 @@ class Workspace:
     # ---- what a stage leaves ------------------------------------------------------------------------------------
 
     def append(self, log: str, lines: Iterable[Mapping[str, Any]]) -> None:
-        """Append to ``NN_STAGE/LOG.jsonl`` (rank 0 only)."""
+        """Append to ``NN_STAGE/LOG.jsonl`` (rank 0 only); undefined values are left out, see ``_written``."""
         if not self.is_writer:
             return
-        text = "".join(json.dumps(_rounded(plain(line)), ensure_ascii=False) + "\n" for line in lines)
+        text = "".join(json.dumps(_written(plain(line)), ensure_ascii=False) + "\n" for line in lines)
         with (self.folder / f"{log}.jsonl").open("a", encoding="utf-8") as stream:
             stream.write(text)
 
@@ -167,7 +168,7 @@ class Workspace:
     def write(self, name: str, value: Any) -> None:
         """A JSON file of the stage, atomically (rank 0 only)."""
         if self.is_writer:
-            write_atomic(self.folder / name, json.dumps(_rounded(plain(value)), ensure_ascii=False, indent=1) + "\n")
+            write_atomic(self.folder / name, json.dumps(_written(plain(value)), ensure_ascii=False, indent=1) + "\n")
 
     def finish(self, result: StageResult) -> dict[str, Any]:
         """Write ``result.json``, which makes the stage done; what it says."""
@@ -203,12 +204,14 @@ def _synced_size(path: Path) -> int:
         return os.fstat(stream.fileno()).st_size
 
 
-def _rounded(value: Any) -> Any:
-    """Floats to 7 significant digits (float32's), NaN as null, so that lines stay short and JSON stays valid."""
+def _written(value: Any) -> Any:
+    """As it goes into a file: floats with 7 significant digits (float32's). What is undefined (None, NaN, infinite) is
+    left out of an object, and is null in a list, whose places count."""
     if isinstance(value, float):
-        return None if value != value or value in (float("inf"), float("-inf")) else float(f"{value:.7g}")
+        return float(f"{value:.7g}") if math.isfinite(value) else None
     if isinstance(value, dict):
-        return {key: _rounded(item) for key, item in value.items()}
+        items = ((key, _written(item)) for key, item in value.items())
+        return {key: item for key, item in items if item is not None}
     if isinstance(value, list):
-        return [_rounded(item) for item in value]
+        return [_written(item) for item in value]
     return value

@@ -44,7 +44,7 @@ def policy_loss(
     clipped; ``dual_clip`` c (1912.09729) then bounds the loss by ``c abs(A)``. ``importance="truncated"`` multiplies
     the surrogate, not the KL, by ``min(old / sampler, importance_cap)`` without gradient.
 
-    Logged: ``ratio``, ``clipped`` (1 where the clip cut the gradient), and when the log-probs are there ``kl`` and
+    Logged: ``ratio``, ``clip_share`` (1 where the clip cut the gradient), and when the log-probs are there ``kl`` and
     ``sampler_gap`` = abs(old - sampler).
     """
     log_ratio = terms.logprobs - terms.old_logprobs
@@ -59,7 +59,7 @@ def policy_loss(
         below = (advantage < 0) & (surrogate < bound)
         surrogate, cut = torch.where(below, bound, surrogate), cut | below
     loss = -surrogate
-    logged = {"ratio": rho.detach(), "clipped": cut.float()}
+    logged = {"ratio": rho.detach(), "clip_share": cut.float()}
     if terms.sampler_logprobs is not None:
         logged["sampler_gap"] = (terms.old_logprobs - terms.sampler_logprobs).abs()
         if importance == "truncated":

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from itertools import pairwise
 from typing import Any
 
 import plotly.graph_objects as go  # type: ignore[import-untyped]
@@ -34,9 +33,9 @@ def _five(value: float | None) -> float | None:
     return None if value is None else float(f"{value:.5g}")
 
 
-def series(rows: Sequence[Row], key: str, x: str = "step") -> tuple[list[float], list[float]]:
+def series(rows: Sequence[Row], key: str) -> tuple[list[float], list[float]]:
     """Points of a field, thinned to at most ``MOST_POINTS`` by means over equal runs."""
-    points = [(number(row, x), number(row, key)) for row in rows]
+    points = [(number(row, "step"), number(row, key)) for row in rows]
     held = [(at, value) for at, value in points if at is not None and value is not None]
     size = -(-len(held) // MOST_POINTS) if held else 1
     runs = [held[start : start + size] for start in range(0, len(held), size)]
@@ -141,7 +140,7 @@ def length_over_steps(metrics: Sequence[Row], curves: Sequence[Curve]) -> go.Fig
 
 
 def _budget_points(row: Row) -> list[tuple[float, float]]:
-    found = row.get("budgets")
+    found = row.get("accuracy_under_budget")
     if not isinstance(found, Mapping):
         return []
     points = [(float(key), number(found, key)) for key in found if str(key).isdigit()]
@@ -169,12 +168,12 @@ def accuracy_by_tries(comparison: Comparison, names: tuple[str, str]) -> go.Figu
     figure.update_layout(hovermode="closest", barmode="group", bargap=0.25)
     figure.update_xaxes(type="category")
     for row, hue, name in ((comparison.before, BEFORE, names[0]), (comparison.after, AFTER, names[1])):
-        found = row.get("by_tries")
+        found = row.get("accuracy_by_tries")
         cells = found if isinstance(found, Mapping) else {}
         keys = sorted((str(key) for key in cells if isinstance(cells[key], Mapping)), key=_leading)
         if keys:
             accuracy = [_five(number(cells[key], "accuracy")) for key in keys]
-            counts = [f"n={int(number(cells[key], 'n') or number(cells[key], 'count') or 0)}" for key in keys]
+            counts = [f"n={int(number(cells[key], 'count') or 0)}" for key in keys]
             hover = "%{x} attempts: %{y:.3f}, %{customdata}<extra>" + name + "</extra>"
             bars = {"x": keys, "y": accuracy, "customdata": counts, "hovertemplate": hover, "name": name}
             figure.add_bar(marker={"color": hue}, **bars)
@@ -240,11 +239,9 @@ def time_split(rows: Sequence[Row]) -> go.Figure | None:
 
 
 def loss_over_steps(rows: Sequence[Row]) -> go.Figure | None:
-    """Pretraining loss over tokens where their sum was logged, else over steps; the y axis does not start at 0."""
-    tokens = [number(row, "tokens") or 0.0 for row in rows]
-    by_tokens = len(tokens) > 1 and all(later > earlier for earlier, later in pairwise(tokens))  # cumulative
-    figure = _figure(300, "tokens" if by_tokens else "step", "loss, nats a token")
-    xs, ys = series(rows, "loss", "tokens" if by_tokens else "step")
+    """Pretraining loss over steps; the y axis does not start at 0."""
+    figure = _figure(300, "step", "loss, nats a token")
+    xs, ys = series(rows, "loss")
     if len(xs) < 2:
         return None
     figure.update_yaxes(rangemode="normal")

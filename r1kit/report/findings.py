@@ -206,7 +206,7 @@ def gist(comparison: Comparison) -> str:
     avg = format x accuracy given format when an unformatted answer earns nothing, so the two ratios multiply.
     """
     old, new = (
-        [number(row, key) for key in ("avg_at_k", "format", "accuracy_given_format")]
+        [number(row, key) for key in ("avg_at_k", "format_rate", "accuracy_given_format")]
         for row in (comparison.before, comparison.after)
     )
     if any(value is None or value <= 0 for value in [*old, *new]):
@@ -221,7 +221,7 @@ def gist(comparison: Comparison) -> str:
 _SHARES = (
     ("cons_at_k", "cons@{k}", "the most frequent answer of {k} is right"),
     ("pass_at_k", "pass@{k}", "at least one of {k} is right"),
-    ("format", "format", "responses in the required format"),
+    ("format_rate", "format", "responses in the required format"),
     ("accuracy_given_format", "accuracy given format", "right among the well-formed"),
 )
 _BEHAVIOUR = (
@@ -239,7 +239,6 @@ _DIAGNOSTICS = {
     "arithmetic_right": "calculations in the chain that are right",
     "valid_numbers": "answers that use the numbers as the task demands",
     "claims_hit": "chains that claim a hit",
-    "right_when_claimed": "right, when the chain claims a hit",
     "right_when_claims": "right, when the chain claims a hit",
     "false_hit": "wrong, when the chain claims a hit",
     "rechecks": "re-computations in a response",
@@ -300,11 +299,9 @@ def table(comparison: Comparison) -> list[TableRow]:
 
 
 def is_right(sample: Row) -> bool | None:
-    """Whether its accuracy part (or a field ``correct``) says right; None where nothing says."""
+    """Whether its accuracy part says right; None where there is none."""
     parts = sample.get("parts")
     value = number(parts, "accuracy") if isinstance(parts, Mapping) else None
-    if value is None and isinstance(sample.get("correct"), (bool, int, float)):
-        value = float(sample["correct"])
     return None if value is None else value >= 1.0
 
 

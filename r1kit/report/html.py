@@ -181,13 +181,10 @@ def sample(before: Row, after: Row, names: tuple[str, str], words: Sequence[str]
 
 
 def aha(row: Row, words: Sequence[str]) -> str:
-    """One candidate: its prompt, why it was picked, and the completion or the excerpt around its turn."""
-    prompt = row.get("prompt") or row.get("question") or ""
-    completion = row.get("completion")
-    text = completion if isinstance(completion, str) else row.get("excerpt") or ""
-    turns = f"{cell(row['turns'])} turns, the last at '{cell(row.get('word'))}'" if "turns" in row else ""
+    """One candidate: its question, how often it turns, and the text around its last turn."""
+    turns = f"{cell(row.get('turns'))} turns, the last at '{cell(row.get('word'))}'"
     return (
-        f'<div class="sample"><div class="prompt"><span class="text">{escape(str(prompt))}</span>'
-        f'{paragraph(str(row.get("why") or turns), "caption")}</div><div class="side">'
-        f'<div class="text">{_marked(str(text), words)}</div></div></div>'
+        f'<div class="sample"><div class="prompt"><span class="text">{escape(str(row.get("question", "")))}</span>'
+        f'{paragraph(turns, "caption")}</div><div class="side">'
+        f'<div class="text">{_marked(str(row.get("excerpt", "")), words)}</div></div></div>'
     )

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
-from pathlib import PurePosixPath
 
 from r1kit.report.findings import duration
 from r1kit.report.run_folder import RunFolder, number, stage_title
@@ -51,16 +50,14 @@ def nodes(run: RunFolder) -> list[Node]:
 
 
 def _inputs(run: RunFolder, name: str) -> tuple[str, ...]:
-    """What the manifest (or the result) says the stage started from, stage folders as stage names."""
+    """What the manifest (or the result) says the stage started from."""
     record, stage = run.lineage.get(name), run.stage(name)
     listed = record.get("inputs") if isinstance(record, dict) else None
     if not isinstance(listed, list) and stage is not None:
         listed = stage.result.get("inputs")
     if not isinstance(listed, list):
         return ()
-    folders = {found.path.name: found.name for found in run.stages}
-    names = [folders.get(PurePosixPath(str(item)).parts[0], str(item)) for item in listed if str(item)]
-    return tuple(dict.fromkeys(found for found in names if found != name))
+    return tuple(dict.fromkeys(str(item) for item in listed if item and item != name))
 
 
 def _columns(found: Sequence[Node]) -> dict[str, int]:

@@ -45,11 +45,6 @@ _TITLES = {
 }
 
 
-_EVAL_NAMES = {"format_rate": "format", "accuracy_under_budget": "budgets", "accuracy_by_tries": "by_tries"}
-_METRIC_NAMES = {"clipped": "clip_share", "language": "language_consistency"}
-"""Names in the logs to the names used here; either is read."""
-
-
 def stage_title(name: str) -> str:
     """What a person calls the stage: ``r1_zero`` is R1-Zero."""
     return _TITLES.get(name, name.replace("_", " ").capitalize())
@@ -90,12 +85,12 @@ def _read_object(path: Path) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def _last_wins(rows: Iterator[dict[str, Any]], keys: Sequence[str], names: Mapping[str, str]) -> list[Row]:
-    """Rows with a step, renamed, one for each value of the keys, in order of step: a log may repeat a step."""
+def _last_wins(rows: Iterator[dict[str, Any]], keys: Sequence[str]) -> list[Row]:
+    """Rows with a step, one for each value of the keys, in order of step: a log may repeat a step."""
     kept: dict[Hashable, Row] = {}
     for row in rows:
         if number(row, "step") is not None:
-            kept[tuple(str(row.get(key)) for key in keys)] = {names.get(key, key): row[key] for key in row}
+            kept[tuple(str(row.get(key)) for key in keys)] = row
     return sorted(kept.values(), key=lambda row: float(row["step"]))
 
 
@@ -123,12 +118,12 @@ class StageFolder:
     @cached_property
     def metrics(self) -> list[Row]:
         """``metrics.jsonl``, one row a step."""
-        return _last_wins(read_lines(self.path / "metrics.jsonl"), ["step"], _METRIC_NAMES)
+        return _last_wins(read_lines(self.path / "metrics.jsonl"), ["step"])
 
     @cached_property
     def evals(self) -> list[Row]:
         """``eval.jsonl``, one row for each step, task, split and k."""
-        return _last_wins(read_lines(self.path / "eval.jsonl"), ["step", "task", "split", "k"], _EVAL_NAMES)
+        return _last_wins(read_lines(self.path / "eval.jsonl"), ["step", "task", "split", "k"])
 
     @cached_property
     def gates(self) -> list[Row]:
@@ -138,7 +133,7 @@ class StageFolder:
 
     @cached_property
     def aha(self) -> list[Row]:
-        """``aha.json``: candidates, each a prompt, a completion or an excerpt of it, and why it was picked."""
+        """``aha.json``: candidates, each a question, the last turn of its chain and the text around it."""
         found = _read_json(self.path / "aha.json")
         return [row for row in found if isinstance(row, dict)] if isinstance(found, list) else []
 
@@ -150,10 +145,8 @@ class StageFolder:
 
     @property
     def steps_done(self) -> int:
-        """Steps that the metrics cover; a log may count its first step as 0 or as 1."""
-        if not self.metrics:
-            return 0
-        return int(self.metrics[-1]["step"]) + (1 if float(self.metrics[0]["step"]) == 0 else 0)
+        """Steps that the metrics cover."""
+        return int(self.metrics[-1]["step"]) if self.metrics else 0
 
     @property
     def set_aside(self) -> list[str]:

@@ -26,7 +26,7 @@ PANELS: Sequence[tuple[str, str, Mapping[str, str], bool]] = (
     (
         "Reward and its parts",
         "mean over the step's samples; the reward is their weighted sum",
-        {"reward": "reward", "accuracy": "accuracy", "format": "format", "language_consistency": "language"},
+        {"reward": "reward", "accuracy": "accuracy", "format": "format", "language": "language"},
         False,
     ),
     ("Entropy", "of the policy, nats a token; near 0 it explores no more", {"entropy": "entropy"}, False),

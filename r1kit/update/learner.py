@@ -61,7 +61,7 @@ class LossTerms:
 
 
 TokenLoss = Callable[[LossTerms], tuple[Tensor, Mapping[str, Tensor]]]
-"""Loss of each token [M] (not yet weighted), and detached per-token quantities [M] to log (clipped, kl, ratio ...)."""
+"""Loss of each token [M] (not yet weighted), and detached per-token quantities [M] to log (kl, ratio ...)."""
 
 
 class Learner(Protocol):

@@ -38,7 +38,7 @@ def test_clipped_surrogate_by_hand() -> None:
     given = terms([1.0, 1.5, 1.5, 0.5, 0.5], [2.0, 2.0, -2.0, 2.0, -2.0])
     loss, logged = policy_loss(given, clip_low=0.2, clip_high=0.28)
     assert loss.tolist() == pytest.approx([-2.0, -2.56, 3.0, -1.0, 1.6])
-    assert logged["clipped"].tolist() == [0, 1, 0, 0, 1]
+    assert logged["clip_share"].tolist() == [0, 1, 0, 0, 1]
     assert logged["ratio"].tolist() == pytest.approx([1.0, 1.5, 1.5, 0.5, 0.5])
     loss.sum().backward()
     assert given.logprobs.grad is not None
@@ -51,7 +51,7 @@ def test_the_papers_clip_of_ten_leaves_negative_advantages_to_the_dual_clip() ->
     assert loss.tolist() == pytest.approx([-11.0, 12.0, 0.01, 2.0])
     guarded, logged = from_settings(PolicyLoss(clip_low=10, clip_high=10, dual_clip=3.0))(given)
     assert guarded.tolist() == pytest.approx([-11.0, 3.0, 0.01, 2.0])
-    assert logged["clipped"].tolist() == [1, 1, 0, 0]
+    assert logged["clip_share"].tolist() == [1, 1, 0, 0]
 
 
 def test_sequence_ratio_by_hand() -> None:
@@ -178,7 +178,7 @@ def test_equals_trls_loss_and_gradient_on_random_tensors(
     weights = token_weights(lengths.tolist(), aggregate, constant=11)  # type: ignore[arg-type]
     total = (loss * torch.tensor(weights).repeat_interleave(lengths)).sum()
     total.backward()
-    assert logged["clipped"].any()
+    assert logged["clip_share"].any()
     assert total.item() == pytest.approx(expected.item(), rel=1e-5)
     assert theirs.grad is not None
     torch.testing.assert_close(flat.grad, theirs.grad[packed])

@@ -115,7 +115,7 @@ def metric_rows(steps: int) -> list[dict[str, Any]]:
         accuracy = 0.11 + 0.74 * part + noise.gauss(0, 0.03)
         form = 0.34 + 0.58 * part + noise.gauss(0, 0.02)
         row = {"step": step + 1, "seconds": 2.08 * (step + 1), "lr": 5e-4 * (1 - 0.7 * step / STEPS), "kl": 0.0}
-        row |= {"reward": accuracy + 0.2 * form, "accuracy": accuracy, "format": form, "clipped": 0.0}
+        row |= {"reward": accuracy + 0.2 * form, "accuracy": accuracy, "format": form, "clip_share": 0.0}
         row |= {"language": 0.68 - 0.12 * part + noise.gauss(0, 0.01), "loss": noise.gauss(0, 0.02)}
         row |= {"response_tokens": 31 + 36 * part + noise.gauss(0, 2.5), "entropy": 0.48 - 0.1 * part}
         row |= {
@@ -133,7 +133,7 @@ def metric_rows(steps: int) -> list[dict[str, Any]]:
 def rollout_row(step: int, index: int, completion: str, right: bool) -> dict[str, Any]:
     form = 1.0 if "</think>" in completion else 0.0
     return {
-        "kind": "sample",
+        "kind": "evaluation",
         "step": step,
         "prompt_id": f"countdown/dev/{index}",
         "prompt": f"use 11 8 {index} make 64",
@@ -153,7 +153,7 @@ def write_pretrain(folder: Path) -> None:
     noise = random.Random(3)
     rows = [
         {"step": step, "seconds": 0.19 * step, "loss": 0.8 + 3 * math.exp(-step / 120) + noise.gauss(0, 0.03)}
-        | {"lr": 0.03, "grad_norm": 1.0, "tokens": 2560 * (step + 1), "tokens_per_second": 15000.0}
+        | {"lr": 0.03, "grad_norm": 1.0, "tokens": 2560.0, "tokens_per_second": 15000.0}
         for step in range(1200)
     ]
     jsonl(folder / "metrics.jsonl", rows)
@@ -188,9 +188,14 @@ def write_zero(folder: Path, steps: int, *, done: bool) -> None:
     if done:
         aha = [
             {
-                "prompt": "use 11 8 3 make 64",
-                "completion": AFTER,
-                "why": "changes the first pair three times, then hits",
+                "prompt_id": "countdown/test/3",
+                "question": "use 11 8 3 make 64",
+                "completion": 0,
+                "turns": 2,
+                "word": "wait",
+                "excerpt": AFTER,
+                "rank": 0.9,
+                "version": STEPS,
             }
         ]
         (folder / "aha.json").write_text(json.dumps(aha))

@@ -82,8 +82,8 @@ def test_several_tasks_have_a_curve_each(tmp_path: Path) -> None:
 
 def test_the_lift_splits_into_format_and_reasoning() -> None:
     """.1 = .5 x .2 and .6 = 1.0 x .6: six times in all, twice by format, three times by reasoning."""
-    before = {"avg_at_k": 0.1, "format": 0.5, "accuracy_given_format": 0.2}
-    after = {"avg_at_k": 0.6, "format": 1.0, "accuracy_given_format": 0.6}
+    before = {"avg_at_k": 0.1, "format_rate": 0.5, "accuracy_given_format": 0.2}
+    after = {"avg_at_k": 0.6, "format_rate": 1.0, "accuracy_given_format": 0.6}
     said = gist(comparison(before, after))
     assert said.startswith(
         "Of the ×6.0 in accuracy, ×2.0 is more answers in the required format and ×3.0 is more right"

@@ -87,7 +87,7 @@ def test_text_of_a_run_cannot_become_markup(write_run: WriteRun, tmp_path: Path)
     clean = Tags(body_of(write_report(path))).found
     for file in (zero / "rollouts.jsonl", zero / "eval.jsonl", path / "01_pretrain" / "gate.json", zero / "aha.json"):
         text = file.read_text(encoding="utf-8")
-        for word in ("countdown", "try 11", "wait", "use 11", "only 55%", "changes", "terse", "distinct"):
+        for word in ("countdown", "try 11", "wait", "use 11", "only 55%", "terse", "distinct"):
             text = text.replace(word, json.dumps(EVIL)[1:-1] + word)
         file.write_text(text, encoding="utf-8")
     manifest = json.loads((path / "manifest.json").read_text())

@@ -30,14 +30,6 @@ def test_a_repeated_step_counts_once_and_the_newest_wins(tmp_path: Path) -> None
     assert [row["loss"] for row in StageFolder(tmp_path, "pretrain").metrics] == [7.0, 8.0]
 
 
-def test_either_name_of_a_field_is_read(tmp_path: Path) -> None:
-    (tmp_path / "metrics.jsonl").write_text('{"step": 1, "clipped": 0.2}\n{"step": 2, "clip_share": 0.3}\n')
-    (tmp_path / "eval.jsonl").write_text('{"step": 0, "format_rate": 0.4}\n{"step": 5, "format": 0.5}\n')
-    stage = StageFolder(tmp_path, "r1_zero")
-    assert [row["clip_share"] for row in stage.metrics] == [0.2, 0.3]
-    assert [row["format"] for row in stage.evals] == [0.4, 0.5]
-
-
 def test_what_other_settings_left_is_no_stage(write_run: Callable[..., Path], tmp_path: Path) -> None:
     path = write_run(tmp_path / "run")
     (path / "02_r1_zero.before-1").mkdir()
@@ -51,14 +43,6 @@ def test_the_recipe_says_stages_and_steps(write_run: Callable[..., Path], tmp_pa
     assert run.planned == ["pretrain", "r1_zero"]
     assert run.planned_steps("r1_zero") == 110
     assert run.planned_steps("sft") is None
-
-
-def test_steps_count_the_same_whether_the_log_starts_at_0_or_1(tmp_path: Path) -> None:
-    counts = []
-    for first in (0, 1):
-        (tmp_path / "metrics.jsonl").write_text("".join(f'{{"step": {first + i}}}\n' for i in range(4)))
-        counts.append(StageFolder(tmp_path, "pretrain").steps_done)
-    assert counts == [4, 4]
 
 
 @pytest.mark.parametrize(

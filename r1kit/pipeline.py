@@ -38,7 +38,7 @@ def run(recipe: Recipe, folder: Path, ranks: Ranks, until: str = "", say: Callab
         workspace.key = keys[name] = stage_key(recipe, name, keys)
         with _full_disk(folder):
             result = _run_stage(config, workspace)
-        if result["checkpoint"]:
+        if result.get("checkpoint"):
             checkpoints[name] = result["checkpoint"]
         if name == until:
             break
@@ -141,7 +141,7 @@ def _record_lineage(workspace: Workspace, result: Mapping[str, Any]) -> None:
     manifest = json.loads(path.read_text(encoding="utf-8"))
     entry = {
         "inputs": result["inputs"],
-        "checkpoint": result["checkpoint"],
+        "checkpoint": result.get("checkpoint"),
         "seconds": round(result["seconds"], 1),
         "key": result["key"],
     }

@@ -9,28 +9,23 @@ import dataclasses
 import hashlib
 import json
 import sys
-import types
-import typing
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, Union, get_args, get_origin
+from typing import Any, Literal
 
 from r1kit import stages, tasks
 from r1kit.errors import InputError, nearest
-from r1kit.maths.settings import PRESETS as LOSS_PRESETS
-from r1kit.maths.settings import PolicyLoss
 from r1kit.model.template import Template
+from r1kit.structure import plain, structure
 
 if sys.version_info >= (3, 11):
     import tomllib
 else:
     import tomli as tomllib
 
-__all__ = ["Model", "Recipe", "as_toml", "fingerprint", "load_recipe", "plain", "recipe_name", "shipped_recipes"]
+__all__ = ["Model", "Recipe", "as_toml", "fingerprint", "load_recipe", "parse_recipe", "recipe_name", "shipped_recipes"]
 
-PRESETS: dict[type, Mapping[str, Any]] = {PolicyLoss: LOSS_PRESETS}
-"""Classes whose table may say ``preset = "NAME"``; its other keys override the preset."""
 RECIPES = next(
     (folder for folder in (Path(__file__).with_name("_recipes"),) if folder.is_dir()),
     Path(__file__).resolve().parent.parent / "recipes",
@@ -135,7 +130,7 @@ def parse_recipe(table: Mapping[str, Any]) -> Recipe:
     """A recipe from its TOML table."""
     table = dict(table)
     stage_tables, task_tables = table.pop("stages", {}), table.pop("tasks", {})
-    recipe: Recipe = structure(Recipe, table, "recipe")
+    recipe: Recipe = structure(Recipe, table, "")
     for where, tables in (("stages", stage_tables), ("tasks", task_tables)):
         if not isinstance(tables, Mapping):
             raise InputError(f"{where} = {tables!r}: expected tables [{where}.NAME]")
@@ -223,114 +218,6 @@ def _override(table: dict[str, Any], text: str) -> None:
         table[path[-1]] = tomllib.loads(f"value = {value}")["value"]
     except tomllib.TOMLDecodeError:
         table[path[-1]] = value.strip()
-
-
-# ---- TOML table -> dataclass ------------------------------------------------------------------------------------
-
-
-def structure(cls: type, table: Mapping[str, Any], where: str, base: Any = None) -> Any:
-    """Build dataclass ``cls`` from a table; ``where`` is the table's dotted name, for messages.
-
-    What the table leaves out comes from ``base`` where the surrounding table has a default for the whole, so that
-    ``optimiser = {lr = 1e-3}`` keeps a stage's own default of the optimiser's kind.
-    """
-    hints = typing.get_type_hints(cls)
-    table = {**_preset(cls, table, where), **{key: value for key, value in table.items() if key != "preset"}}
-    names = [f.name for f in dataclasses.fields(cls) if f.init]
-    for key in table:
-        if key not in names:
-            raise InputError(f"{where}: unknown key {key!r}; known keys are {', '.join(names)}.{nearest(key, names)}")
-    defaults = {f.name: _default(f) if base is None else getattr(base, f.name) for f in dataclasses.fields(cls)}
-    if missing := [n for n in names if n not in table and defaults[n] is dataclasses.MISSING]:
-        raise InputError(f"{where}: {', '.join(missing)} must be set")
-    given = {
-        key: _value(hints[key], value, key if cls is Recipe else f"{where}.{key}", defaults[key])
-        for key, value in table.items()
-    }
-    return cls(**given) if base is None else dataclasses.replace(base, **given)
-
-
-def _default(field: dataclasses.Field[Any]) -> Any:
-    return field.default if field.default_factory is dataclasses.MISSING else field.default_factory()
-
-
-def _preset(cls: type, table: Mapping[str, Any], where: str) -> dict[str, Any]:
-    """What ``preset = "NAME"`` stands for in a table of a class that has presets."""
-    if "preset" not in table or cls not in PRESETS:
-        return {}
-    name = str(table["preset"])
-    if name not in PRESETS[cls]:
-        raise InputError(
-            f"{where}.preset = {name!r}: presets are {', '.join(PRESETS[cls])}.{nearest(name, PRESETS[cls])}"
-        )
-    return {f.name: getattr(PRESETS[cls][name], f.name) for f in dataclasses.fields(cls)}
-
-
-def _value(kind: Any, value: Any, where: str, default: Any = None) -> Any:
-    origin, arguments = get_origin(kind), get_args(kind)
-    if kind is Any:
-        return value
-    if dataclasses.is_dataclass(kind) and isinstance(value, Mapping):
-        base = default if dataclasses.is_dataclass(default) else None
-        return structure(typing.cast(type, kind), value, where, base)
-    if dataclasses.is_dataclass(kind) and type(value) is kind:
-        return value
-    if origin is Literal:
-        if value in arguments:
-            return value
-        raise InputError(
-            f"{where} = {value!r}: allowed are {', '.join(map(repr, arguments))}."
-            f"{nearest(str(value), map(str, arguments))}"
-        )
-    if origin in (Union, types.UnionType):
-        return _union(arguments, value, where)
-    if origin in (tuple, Sequence) and isinstance(value, Sequence) and not isinstance(value, str):
-        if origin is tuple and arguments[-1] is not Ellipsis and len(value) != len(arguments):
-            raise InputError(f"{where} = {value!r}: expected a list of {len(arguments)}, each {_spelled(arguments[0])}")
-        return tuple(_value(arguments[0], item, f"{where}[{i}]") for i, item in enumerate(value))
-    if (origin is not None and issubclass(origin, Mapping)) and isinstance(value, Mapping):
-        return {str(key): _value(arguments[1], item, f"{where}.{key}") for key, item in value.items()}
-    if kind is float and isinstance(value, (int, float)) and not isinstance(value, bool):
-        return float(value)
-    if kind in (int, str, bool) and type(value) is kind:
-        return value
-    raise InputError(f"{where} = {value!r}: expected {_spelled(kind)}")
-
-
-def _union(arguments: Iterable[Any], value: Any, where: str) -> Any:
-    members = [kind for kind in arguments if kind is not types.NoneType]
-    if value is None:
-        return None
-    for kind in members[:-1]:
-        try:
-            return _value(kind, value, where)
-        except InputError:
-            continue
-    return _value(members[-1], value, where)
-
-
-def _spelled(kind: Any) -> str:
-    words = {int: "a whole number", float: "a number", str: "a string", bool: "true or false"}
-    origin = get_origin(kind)
-    if origin in (tuple, Sequence):
-        return f"a list, each {_spelled(get_args(kind)[0])}"
-    if dataclasses.is_dataclass(kind) or (origin is not None and origin is not Union):
-        return "a table"
-    return words.get(kind, str(kind))
-
-
-# ---- dataclass -> plain values, TOML, hash ------------------------------------------------------------------------
-
-
-def plain(value: Any) -> Any:
-    """Dataclasses, tuples and mappings as dicts and lists; None is left out of dicts (TOML has none)."""
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        value = {f.name: getattr(value, f.name) for f in dataclasses.fields(value)}
-    if isinstance(value, Mapping):
-        return {str(key): plain(item) for key, item in value.items() if item is not None}
-    if isinstance(value, (list, tuple)):
-        return [plain(item) for item in value]
-    return value
 
 
 def as_toml(recipe: Recipe) -> str:

@@ -18,8 +18,9 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from r1kit.cluster.ranks import Ranks, Solo
-from r1kit.recipe import Recipe, plain
+from r1kit.recipe import Recipe
 from r1kit.records import StageResult
+from r1kit.structure import plain
 
 __all__ = ["Resumable", "Workspace", "write_atomic"]
 

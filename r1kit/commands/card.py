@@ -47,7 +47,8 @@ def stage_of_run(run: Path, stage: str) -> StageOfRun:
         raise InputError(f"stage {stage!r} of {run} is not finished; r1 status {run} says where it stands")
     import tomli_w
 
-    from r1kit.recipe import load_recipe, plain
+    from r1kit.recipe import load_recipe
+    from r1kit.structure import plain
 
     recipe = load_recipe(str(run / "recipe.toml"))
     settings = {"seed": recipe.seed, "model": plain(recipe.model), "tasks": plain(recipe.tasks)}

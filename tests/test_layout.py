@@ -18,18 +18,8 @@ LEVELS = {
 """A module may import, at its top, only from its own level or below; what it needs from above it is handed."""
 ALLOWED = {("recipe", "r1kit.stages")}
 """A recipe reads the table of contents of the stages, which is names alone; the stages themselves it loads by name."""
-LIGHT = (
-    "tasks",
-    "reward",
-    "commands",
-    "stages",
-    "recipe",
-    "structure",
-    "records",
-    "errors",
-    "cli",
-    "checks",
-    "launcher",
+LIGHT = frozenset(
+    "tasks reward commands stages recipe structure records errors cli checks launcher".split()  # noqa: SIM905
 )
 HEAVY = {"torch", "transformers"}
 FILES = sorted(ROOT.rglob("*.py"))

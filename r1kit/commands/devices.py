@@ -37,4 +37,4 @@ DEVICES = {
     "h200": _gpu(989, 67, 141, 4.8, 3.5),
     "b200": _gpu(2250, 75, 180, 8.0, 5.0),
 }
-"""``cpu`` is one server core with bf16 matrix units, as measured where this was written."""
+"""``cpu`` is one server core with bf16 matrix units, measured; the others are as their makers say."""

@@ -68,7 +68,7 @@ class EvaluationConfig:
     resamples: int = 1000
     """Bootstrap draws for the intervals."""
     seed: int = 0
-    """Of sampling and bootstrap."""
+    """Of the bootstrap; completions are drawn from the run's seed."""
 
     def __post_init__(self) -> None:
         if self.k < 1 or self.max_tokens < 0 or (self.limit is not None and self.limit < 1):

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from r1kit.evals.evaluate import EvaluationConfig, evaluate
 from r1kit.loops.transcripts import evaluation_lines
 from r1kit.records import Group, Prompt, Sampling, Score
-from r1kit.reward.rule import RewardConfig
 from r1kit.reward.verifier import Verifier
 from r1kit.rollout.engine import Engine
 from r1kit.rollout.sample import sample_groups
@@ -37,7 +36,6 @@ class Judge:
     """Holds what judging needs, so that a loop only says when."""
 
     tasks: Mapping[str, Task]
-    rewards: Mapping[str, RewardConfig]
     config: EvaluationConfig
     sampling: Sampling
     """The training one; evaluation takes its stop strings and length from it where its own are not set."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -25,10 +26,18 @@ from r1kit.rollout.hub import open_engine
 from r1kit.rollout.stopping import Tokenizer
 from r1kit.tasks import build_task
 from r1kit.tasks.task import Task
-from r1kit.update.local import LearnerSettings, LocalLearner
+from r1kit.update.local import DTYPES, LearnerSettings, LocalLearner
 from r1kit.workspace import Workspace
 
-__all__ = ["Policy", "device_of", "judge_for", "open_policy", "renderer"]
+__all__ = [
+    "Policy",
+    "device_of",
+    "judge_for",
+    "last_evaluation",
+    "open_policy",
+    "renderer",
+    "save_checkpoint",
+]
 
 
 @dataclass(slots=True, kw_only=True)
@@ -54,11 +63,11 @@ def open_policy(config: RL, workspace: Workspace) -> Iterator[Policy]:
     """Everything an RL stage needs, closed at the end."""
     torch.manual_seed(workspace.seed)  # no random number is drawn from it; a stray draw would at least repeat
     path, name = workspace.start(config.start)
-    device, dtype = device_of(workspace), getattr(torch, config.dtype)
+    device, dtype = device_of(workspace), DTYPES[config.dtype]
     trained = config.tasks or tuple(workspace.recipe.tasks)
     judged = dict.fromkeys((*trained, *config.evaluation.tasks))  # in order, once each
     tasks = {task: build_task(task, workspace.recipe.tasks[task]) for task in judged}
-    with judge_parts(tasks, config.reward, workspace, config.deadline) as (verifier, rewards):
+    with _verifier(tasks, config.reward, workspace, config.deadline) as verifier:  # starts while the model loads
         model, tokenizer = load_model(resolve_model(path), torch.float32)
         model.to(device)
         engine = open_engine(
@@ -77,7 +86,6 @@ def open_policy(config: RL, workspace: Workspace) -> Iterator[Policy]:
         draw = renderer(workspace, tokenizer)
         judge = Judge(
             tasks=tasks,
-            rewards=rewards,
             config=replace(config.evaluation, tasks=config.evaluation.tasks or trained),
             sampling=config.sampling,
             engine=engine,
@@ -101,15 +109,11 @@ def open_policy(config: RL, workspace: Workspace) -> Iterator[Policy]:
             engine.close()
 
 
-@contextmanager
-def judge_parts(
-    tasks: Mapping[str, Task], reward: RewardConfig, workspace: Workspace, deadline: float
-) -> Iterator[tuple[Verifier, Mapping[str, RewardConfig]]]:
-    """The verifier processes, which start while the model loads."""
-    rewards = dict.fromkeys(tasks, reward)
+def _verifier(
+    tasks: Mapping[str, Task], reward: RewardConfig, workspace: Workspace, deadline: float = 10.0
+) -> Verifier:
     configs = {name: workspace.recipe.tasks[name] for name in tasks}
-    with Verifier(configs, rewards, deadline_seconds=deadline) as verifier:
-        yield verifier, rewards
+    return Verifier(configs, dict.fromkeys(tasks, reward), deadline_seconds=deadline)
 
 
 @contextmanager
@@ -120,14 +124,13 @@ def judge_for(
     """A judge over a model that is not being trained by RL: pretrain's gate, ``r1 eval``."""
     tasks = {name: build_task(name, workspace.recipe.tasks[name]) for name in config.tasks or workspace.recipe.tasks}
     device = device_of(workspace)
-    with judge_parts(tasks, reward, workspace, 10.0) as (verifier, rewards):
+    with _verifier(tasks, reward, workspace) as verifier:
         engine = open_engine(
             model, cast(Tokenizer, tokenizer), dtype=torch.float32, device=device, max_rows=rows_in_flight
         )
         try:
             yield Judge(
                 tasks=tasks,
-                rewards=rewards,
                 config=config,
                 sampling=sampling,
                 engine=engine,
@@ -163,8 +166,6 @@ def save_checkpoint(workspace: Workspace, model: Any, tokenizer: PreTrainedToken
 
 def last_evaluation(workspace: Workspace) -> dict[str, Any]:
     """Newest line of ``eval.jsonl`` for each task, by name."""
-    import json
-
     path = workspace.folder / "eval.jsonl"
     lines = [json.loads(line) for line in path.read_text().splitlines()] if path.is_file() else []
     return {line["task"]: line for line in lines}

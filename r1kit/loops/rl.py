@@ -50,7 +50,7 @@ def train(
         if step == 0 and config.final_split:
             judge.evaluate(step, config.final_split)
         began = time.monotonic()
-        groups, scores, times = _rollout(config, stream, render, engine, judge, workspace, step)
+        groups, scores, times = _rollout(config, stream, render, engine, judge, workspace)
         advantages = advantages_of(scores, config)
         sampled = time.monotonic()
         metrics = _update(config, groups, advantages, learner, loss, workspace.seed, step)
@@ -95,7 +95,7 @@ class PromptStream:
 
 
 def _rollout(
-    config: RL, stream: PromptStream, render: Render, engine: Engine, judge: Judge, workspace: Workspace, step: int
+    config: RL, stream: PromptStream, render: Render, engine: Engine, judge: Judge, workspace: Workspace
 ) -> tuple[list[Group], list[list[Score]], dict[str, float]]:
     """A step's groups and scores, the same on every rank; with dynamic sampling, flat groups are replaced."""
     ranks, seconds = workspace.ranks, {"sample_seconds": 0.0, "score_seconds": 0.0}

@@ -79,20 +79,10 @@ def open_engine(
     dtype: torch.dtype = torch.float32,
     device: torch.device | str = "cpu",
     max_rows: int = 256,
-    end_ids: Sequence[int] | None = None,
-    version: int = 0,
 ) -> LocalEngine | HubEngine:
     """The engine that runs this kind of model; arguments as for ``LocalEngine``."""
     kind = LocalEngine if isinstance(model, Decoder) else HubEngine
-    return kind(
-        model,  # type: ignore[arg-type]
-        tokenizer,
-        dtype=dtype,
-        device=device,
-        max_rows=max_rows,
-        end_ids=end_ids,
-        version=version,
-    )
+    return kind(model, tokenizer, dtype=dtype, device=device, max_rows=max_rows)  # type: ignore[arg-type]
 
 
 def _wave(

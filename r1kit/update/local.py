@@ -30,7 +30,7 @@ from r1kit.update.pack import MicroBatch, assign, build, units
 from r1kit.update.settings import OptimiserSettings
 from r1kit.update.terms import fixed_terms, with_logprobs
 
-__all__ = ["LearnerSettings", "LocalLearner"]
+__all__ = ["DTYPES", "LearnerSettings", "LocalLearner"]
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 

@@ -12,10 +12,10 @@ from typing import Literal
 
 from r1kit.errors import InputError
 from r1kit.tasks.countdown.rules import OPS, Rules, targets
+from r1kit.tasks.split import Part
 
 __all__ = [
     "CountdownConfig",
-    "Part",
     "Problem",
     "draw_problem",
     "draw_wide_problem",
@@ -24,7 +24,6 @@ __all__ = [
     "trains_on",
 ]
 
-Part = Literal["train", "dev", "test"]
 _MOST_MULTISETS = 200_000
 _MOST_DRAWS = 10_000
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from contextlib import contextmanager
@@ -130,6 +131,9 @@ def _one_line_errors() -> Iterator[None]:
         print("r1: interrupted; run the same command to go on", file=sys.stderr)
         _leave(130)
     except OSError as error:
+        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+            print(f"r1: {error.filename}: {error.strerror}; choose a place that you may use", file=sys.stderr)
+            _leave(InputError.exit_code)
         if not is_full_disk(error):
             raise
         print(f"r1: no disk space left ({error.filename or 'while writing'}); free some and run again", file=sys.stderr)

@@ -117,7 +117,7 @@ def _make_room(workspace: Workspace) -> None:
 def write_manifest(recipe: Recipe, folder: Path) -> None:
     """``manifest.json``: versions, hardware, seed, recipe hash of the newest sitting; lineage comes as stages end."""
     path = folder / "manifest.json"
-    before: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    before = _manifest(path)
     packages = ("torch", "transformers", "tokenizers", "numpy", "reasoning-gym", "math-verify")
     manifest = {
         "recipe": recipe.name,
@@ -134,6 +134,15 @@ def write_manifest(recipe: Recipe, folder: Path) -> None:
     }
     if manifest != before:
         write_atomic(path, json.dumps(manifest, indent=1, ensure_ascii=False) + "\n")
+
+
+def _manifest(path: Path) -> dict[str, Any]:
+    """What is there; nothing if it is missing or damaged: a run writes all of it again as it passes its stages."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def _record_lineage(workspace: Workspace, result: Mapping[str, Any]) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from unittest.mock import ANY
 
 import pytest
 
@@ -78,6 +79,14 @@ def test_stages_run_in_order_each_from_the_one_before(
         "r1_zero": (["pretrain"], "02_r1_zero/checkpoint"),
     }
     assert (tmp_path / "02_r1_zero/checkpoint/weights").read_text() == "r1_zero after /01_pretrain/checkpoint"
+
+
+def test_a_damaged_manifest_is_written_again(fake: FakeStages, go: Callable[..., list[str]], tmp_path: Path) -> None:
+    go(RECIPE)
+    whole = json.loads((tmp_path / "manifest.json").read_text())
+    (tmp_path / "manifest.json").write_text('{"recipe": "nano')
+    go(RECIPE)
+    assert json.loads((tmp_path / "manifest.json").read_text()) == {**whole, "created": ANY}
 
 
 def test_what_is_done_is_skipped(fake: FakeStages, go: Callable[..., list[str]]) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +23,10 @@ NUMBERS = (
 )
 
 
+MANIFEST = ("recipe", "recipe_hash", "seed", "versions", "hardware", "lineage")
+"""Keys of ``manifest.json`` that a card needs."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StageOfRun:
     """What a run folder says of one finished stage."""
@@ -40,22 +43,26 @@ def stage_of_run(run: Path, stage: str) -> StageOfRun:
     """Read ``result.json``, ``manifest.json`` and ``recipe.toml``.
 
     Raises:
-        InputError: the stage is not finished.
+        InputError: the stage is not finished, or the manifest is damaged.
     """
-    found = sorted(run.glob(f"[0-9][0-9]_{stage}/result.json"))
-    if not found:
-        raise InputError(f"stage {stage!r} of {run} is not finished; r1 status {run} says where it stands")
     import tomli_w
 
     from r1kit.recipe import load_recipe
+    from r1kit.report.run_folder import RunFolder
     from r1kit.structure import plain
 
+    folder = RunFolder(run)
+    found = folder.stage(stage)
+    if found is None or not found.done:
+        raise InputError(f"stage {stage!r} of {run} is not finished; r1 status {run} says where it stands")
+    if missing := [key for key in MANIFEST if key not in folder.manifest]:
+        raise InputError(f"{run}/manifest.json has no {missing[0]!r}; r1 run with the same --out writes it again")
     recipe = load_recipe(str(run / "recipe.toml"))
     settings = {"seed": recipe.seed, "model": plain(recipe.model), "tasks": plain(recipe.tasks)}
     return StageOfRun(
         stage=stage,
-        metrics=json.loads(found[0].read_text(encoding="utf-8"))["metrics"],
-        manifest=json.loads((run / "manifest.json").read_text(encoding="utf-8")),
+        metrics=found.result.get("metrics", {}),
+        manifest=folder.manifest,
         settings=tomli_w.dumps({**settings, "stages": {stage: plain(recipe.stages[stage])}}),
     )
 

@@ -1,25 +1,24 @@
-"""What a run shows, computed from its rows: before against after, the verdict, and samples on the same prompts."""
+"""What a run shows, computed from its rows: before against after, and the verdict."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from r1kit.report.run_folder import Row, RunFolder, StageFolder, number
 
 __all__ = [
     "Comparison",
     "Curve",
-    "Pair",
     "TableRow",
     "compare",
     "cons_above_avg",
     "curves",
+    "duration",
     "gist",
     "interval_of",
-    "is_right",
-    "pairs",
+    "main_curves",
+    "progress",
     "share",
     "short",
     "table",
@@ -60,16 +59,6 @@ class TableRow:
     """``x2.16`` for a quantity of any size, ``+.79`` for a share."""
     note: str = ""
     """What the quantity is, in a few words."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Pair:
-    """A sample before and a sample after."""
-
-    before: Row
-    after: Row
-    same_prompt: bool
-    """False where no prompt was sampled at both ends."""
 
 
 def share(value: float | None, digits: int = 3) -> str:
@@ -296,60 +285,6 @@ def table(comparison: Comparison) -> list[TableRow]:
     found += [_share_row(name, note, rows, key) for key, name, note in _BEHAVIOUR]
     held = [row for row in found + _diagnostic_rows(before, after) if row is not None]
     return [row for row in held if (row.name, row.before, row.after) != ("not judged", ".000", ".000")]
-
-
-def is_right(sample: Row) -> bool | None:
-    """Whether its accuracy part says right; None where there is none."""
-    parts = sample.get("parts")
-    value = number(parts, "accuracy") if isinstance(parts, Mapping) else None
-    return None if value is None else value >= 1.0
-
-
-def _prompt_key(sample: Row) -> Any:
-    return str(sample.get("prompt_id") or sample.get("prompt") or "")
-
-
-def pairs(stage: StageFolder) -> list[Pair]:
-    """First against last sample of each prompt that was sampled at both ends, in order of appearance; none is chosen.
-
-    Where no prompt was, the first samples of the first and of the last step stand side by side.
-    """
-    first: dict[Any, Row] = {}
-    last: dict[Any, Row] = {}
-    opening: list[Row] = []
-    closing: list[Row] = []
-    for sample in stage.rollouts():
-        key, step = _prompt_key(sample), float(sample["step"])
-        if key not in first or step < float(first[key]["step"]):
-            first[key] = sample
-        if key not in last or step > float(last[key]["step"]):
-            last[key] = sample
-        opening = _at_the_end(opening, sample, earlier=True)
-        closing = _at_the_end(closing, sample, earlier=False)
-    if not opening or opening[0]["step"] == closing[0]["step"]:
-        return []
-    ends = (float(opening[0]["step"]), float(closing[0]["step"]))
-    shared = [key for key in first if (float(first[key]["step"]), float(last[key]["step"])) == ends]
-    if shared:
-        return [Pair(before=first[key], after=last[key], same_prompt=True) for key in shared]
-    return [Pair(before=old, after=new, same_prompt=False) for old, new in zip(opening, closing, strict=False)]
-
-
-def _at_the_end(held: list[Row], sample: Row, *, earlier: bool) -> list[Row]:
-    """The first sample of each prompt of the earliest (or latest) step seen so far, at most eight."""
-    if not held:
-        return [sample]
-    step, found = float(held[0]["step"]), float(sample["step"])
-    if step == found:
-        fresh = _prompt_key(sample) not in [_prompt_key(other) for other in held]
-        return [*held, sample] if fresh and len(held) < 8 else held
-    return [sample] if (found < step) == earlier else held
-
-
-def showcase(found: Sequence[Pair]) -> Pair | None:
-    """The first pair in which wrong became right, else the first pair: what a terminal has room for."""
-    turned = (pair for pair in found if is_right(pair.before) is False and is_right(pair.after) is True)
-    return next(turned, found[0] if found else None)
 
 
 def duration(seconds: float) -> str:

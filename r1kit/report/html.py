@@ -9,8 +9,9 @@ from typing import Any
 
 import plotly.graph_objects as go  # type: ignore[import-untyped]
 
-from r1kit.report.findings import TableRow, is_right, share, short
+from r1kit.report.findings import TableRow, share, short
 from r1kit.report.run_folder import Row, number
+from r1kit.report.samples import is_right
 
 __all__ = [
     "aha",

@@ -13,12 +13,12 @@ from r1kit.report.findings import (
     duration,
     gist,
     main_curves,
-    pairs,
     progress,
     table,
 )
 from r1kit.report.lineage import lineage_svg, nodes
 from r1kit.report.run_folder import Row, RunFolder, StageFolder, number
+from r1kit.report.samples import pairs
 
 __all__ = ["build"]
 

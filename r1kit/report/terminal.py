@@ -17,19 +17,16 @@ from r1kit.report.chart import Line, draw
 from r1kit.report.figures import rolling, series
 from r1kit.report.findings import (
     Comparison,
-    Pair,
     compare,
     duration,
-    is_right,
     main_curves,
-    pairs,
     share,
     short,
-    showcase,
     table,
     verdict,
 )
 from r1kit.report.run_folder import Row, RunFolder, StageFolder, number
+from r1kit.report.samples import Pair, is_right, pairs, showcase
 from r1kit.report.sections import side_names
 
 __all__ = ["print_status", "print_summary"]

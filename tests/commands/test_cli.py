@@ -47,6 +47,20 @@ def test_alone_it_shows_its_help_and_no_error_line() -> None:
 
 
 @pytest.mark.parametrize(
+    ("raised", "code", "said"),
+    [
+        ("PermissionError(13, 'Permission denied', 'there')", 2, "r1: there: Permission denied; "),
+        ("OSError(28, 'No space left on device', 'there')", 3, "r1: no disk space left (there); "),
+    ],
+)
+def test_what_the_system_refuses_is_one_line(raised: str, code: int, said: str) -> None:
+    program = f"from r1kit.cli import _one_line_errors\nwith _one_line_errors(): raise {raised}"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr.count("\n")) == (code, 1)
+    assert done.stderr.startswith(said)
+
+
+@pytest.mark.parametrize(
     ("arguments", "code", "said"),
     [
         (["nonsense"], 2, "No such command 'nonsense'"),

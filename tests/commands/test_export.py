@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import torch
@@ -29,6 +30,15 @@ def test_the_folder_opens_elsewhere_and_says_where_it_comes_from(run_folder: Pat
     ):
         assert said in card
     assert [path.name for path in tmp_path.iterdir()] == ["out"], "no temporary folder stays"
+
+
+def test_a_damaged_manifest_is_told_in_one_line(run_folder: Path, tmp_path: Path) -> None:
+    damaged, to = tmp_path / "run", tmp_path / "out"
+    shutil.copytree(run_folder, damaged)
+    (damaged / "manifest.json").write_text("{")
+    error = CliRunner().invoke(app, ["export", f"{damaged}:r1_zero", "--to", str(to)]).exception
+    assert "manifest.json has no 'recipe'; r1 run with the same --out writes it again" in str(error)
+    assert [path.name for path in tmp_path.iterdir()] == ["run"]
 
 
 def test_the_chat_template_writes_the_prompt_it_was_trained_on(run_folder: Path, tmp_path: Path) -> None:

@@ -80,6 +80,10 @@ def snapshot(folder: Path) -> dict[str, tuple[int, bytes]]:
             "after a prompt of 9 tokens passes model.max_positions = 200",
         ),
         (["nano-zero", "--set", "r1_zero.evaluation.max_tokens=248"], "r1_zero.evaluation.max_tokens = 248"),
+        (
+            ["nano-zero", "--set", "r1_zero.reward={overlong = 1, overlong_window = 9, max_tokens = 300}"],
+            "reward.max_tokens = 300 is above sampling.max_tokens = 200",
+        ),
         (["nano-zero", "--set", "tasks.countdown.split_seed=1"], "number multisets that tasks.countdown holds out"),
     ],
 )

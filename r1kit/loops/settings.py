@@ -87,6 +87,11 @@ class RL:
                 f"stages.{stage}: sampling.temperature = {self.sampling.temperature} and deadline = {self.deadline} "
                 f"must be above 0, sampling.top_p = {self.sampling.top_p} above 0 and at most 1"
             )
+        if self.reward.overlong and self.reward.max_tokens > self.sampling.max_tokens:
+            raise InputError(
+                f"stages.{stage}.reward.max_tokens = {self.reward.max_tokens} is above sampling.max_tokens = "
+                f"{self.sampling.max_tokens}, so the overlong penalty would never be whole; set both alike"
+            )
         completions = self.prompts_per_step * self.sampling.n
         if completions % self.minibatches:
             raise InputError(

@@ -27,6 +27,10 @@ __all__ = ["Resumable", "Workspace", "write_atomic"]
 SAVE_COST_SHARE = 0.05
 """A resume point is written once the work since the last one is worth the time it takes: at most 5% of a run."""
 
+TELL_SECONDS = 20.0
+"""A running stage says where it stands this often, at the next line of its metrics."""
+TOLD = ("accuracy", "response_tokens", "loss", "tokens_per_second")
+
 
 class Resumable(Protocol):
     """What a loop trains: all that must survive a kill."""
@@ -60,6 +64,8 @@ class Workspace:
     _started: float = 0.0
     _saved_at: float = 0.0
     _save_cost: float = 0.0
+    _total: int = 0
+    _told_at: float = 0.0
 
     @property
     def folder(self) -> Path:
@@ -86,6 +92,7 @@ class Workspace:
         """Yield the steps still to do, 0-based; after each one, write a resume point when one is due."""
         first = self._restore(state)
         self._started = self._saved_at = time.monotonic()
+        self._total, self._told_at = total, self._started
         for step in range(first, total):
             yield step
             self._count()
@@ -165,6 +172,11 @@ class Workspace:
     def log(self, step: int, metrics: Mapping[str, Any]) -> None:
         """One line of ``metrics.jsonl``."""
         self.append("metrics", [{"step": step, "seconds": self.elapsed(), **metrics}])
+        if time.monotonic() - self._told_at >= TELL_SECONDS:
+            names = [name for name in TOLD if name in metrics][:2]
+            told = ", ".join(f"{name} {metrics[name]:,.3g}" for name in names)
+            self.say(f"{self.stage}: step {step} of {self._total}, {told}")
+            self._told_at = time.monotonic()
 
     def write(self, name: str, value: Any) -> None:
         """A JSON file of the stage, atomically (rank 0 only)."""

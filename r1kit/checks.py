@@ -24,7 +24,7 @@ def check_recipe(recipe: Recipe) -> None:
     check_stages(recipe)
     built = {name: build_task(name, config) for name, config in recipe.tasks.items()}
     for stage, config in recipe.stages.items():
-        judged = config.evaluation.tasks or config.tasks or built
+        judged = recipe.tasks_of(stage)
         prompts = [built[name].held_out(split, LOOKED_AT) for name in judged for split in config.splits]
         if not recipe.model.name:
             _check_positions(recipe, stage, config, chain(*prompts))
@@ -36,10 +36,10 @@ def _check_positions(recipe: Recipe, stage: str, config: Any, prompts: Iterable[
     """A fresh model, whose tokens are words, must hold a prompt and a whole completion; engines check the others."""
     longest = max((_words(recipe.model.template, prompt.question) for prompt in prompts), default=0)
     room = recipe.model.max_positions - longest
-    for key, value in (("sampling", config.sampling.max_tokens), ("evaluation", config.evaluation.max_tokens)):
+    for key, value in config.lengths.items():
         if value > room:
             raise InputError(
-                f"stages.{stage}.{key}.max_tokens = {value} after a prompt of {longest} tokens passes "
+                f"stages.{stage}.{key} = {value} after a prompt of {longest} tokens passes "
                 f"model.max_positions = {recipe.model.max_positions}; lower it to {max(room, 0)} or raise max_positions"
             )
 

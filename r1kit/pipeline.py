@@ -14,6 +14,7 @@ from typing import Any
 
 from r1kit import __version__, stages
 from r1kit.cluster.ranks import Ranks
+from r1kit.depends import changes, read_key, written_key
 from r1kit.errors import MissingError, R1Error, is_full_disk
 from r1kit.recipe import Recipe, fingerprint
 from r1kit.workspace import Workspace, write_atomic
@@ -35,16 +36,17 @@ def run(recipe: Recipe, folder: Path, ranks: Ranks, until: str = "", say: Callab
             checkpoints=dict(checkpoints),
             say=say if ranks.rank == 0 else _silent,
         )
-        workspace.key = keys[name] = stage_key(recipe, name, keys)
+        written = written_key(recipe, name, keys)
+        workspace.key = keys[name] = written["key"]
         with _full_disk(folder):
-            result = _run_stage(config, workspace)
+            result = _run_stage(config, workspace, written)
         if result.get("checkpoint"):
             checkpoints[name] = result["checkpoint"]
         if name == until:
             break
 
 
-def _run_stage(config: Any, workspace: Workspace) -> dict[str, Any]:
+def _run_stage(config: Any, workspace: Workspace, written: Mapping[str, Any]) -> dict[str, Any]:
     """What the stage's ``result.json`` says: as it was found, or after running it."""
     name, say = workspace.stage, workspace.say
     result: dict[str, Any] | None = workspace.ranks.broadcast_object(
@@ -54,7 +56,7 @@ def _run_stage(config: Any, workspace: Workspace) -> dict[str, Any]:
         say(f"{name}: done before")
     else:
         if workspace.is_writer:
-            _make_room(workspace)
+            _make_room(workspace, written)
         say(f"{name}: {stages.STAGES[name]}")
         began = time.monotonic()
         result = workspace.finish(stages.load(name).run(config, workspace))
@@ -80,11 +82,6 @@ def _full_disk(folder: Path) -> Iterator[None]:
         raise MissingError(f"no disk space left at {folder}; free some and run the same command to go on") from error
 
 
-def stage_key(recipe: Recipe, name: str, keys: dict[str, str]) -> str:
-    """Fingerprint of all that decides a stage's result: its settings, the model, the tasks, the seed, its inputs."""
-    return fingerprint(name, recipe.stages[name], recipe.model, recipe.tasks, recipe.seed, list(keys.values()))
-
-
 def _result(workspace: Workspace) -> dict[str, Any] | None:
     path = workspace.folder / "result.json"
     if not path.is_file():
@@ -93,25 +90,21 @@ def _result(workspace: Workspace) -> dict[str, Any] | None:
     return result if result["key"] == workspace.key else None
 
 
-def _stored_key(folder: Path) -> str:
-    for path in (folder / "result.json", folder / "resume" / "state.json", folder / "key.json"):
-        if path.is_file():
-            return str(json.loads(path.read_text(encoding="utf-8"))["key"])
-    return ""
-
-
-def _make_room(workspace: Workspace) -> None:
+def _make_room(workspace: Workspace, written: Mapping[str, Any]) -> None:
     """Create the stage's folder; what other settings left there is moved aside, never deleted."""
     folder = workspace.folder
-    found = _stored_key(folder)
-    if found and found != workspace.key:
+    found = read_key(folder)
+    if found and found["key"] != workspace.key:
         aside = next(
             path for n in range(1, 10_000) if not (path := folder.with_name(f"{folder.name}.before-{n}")).exists()
         )
         shutil.move(folder, aside)
-        workspace.say(f"{workspace.stage}: its settings or inputs changed; the earlier result is kept in {aside.name}")
+        why = changes(found, written)
+        workspace.say(f"{workspace.stage}: done again: {why}; the earlier result is kept in {aside.name}")
+        written = {**written, "why": why}
     folder.mkdir(parents=True, exist_ok=True)
-    workspace.write("key.json", {"key": workspace.key})
+    if found.get("key") != workspace.key:
+        workspace.write("key.json", written)
 
 
 def write_manifest(recipe: Recipe, folder: Path) -> None:

@@ -24,13 +24,27 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
-__all__ = ["Model", "Recipe", "as_toml", "fingerprint", "load_recipe", "parse_recipe", "recipe_name", "shipped_recipes"]
+__all__ = [
+    "BASE",
+    "BASE_STAGE",
+    "Model",
+    "Recipe",
+    "as_toml",
+    "fingerprint",
+    "load_recipe",
+    "parse_recipe",
+    "recipe_name",
+    "shipped_recipes",
+]
 
 RECIPES = next(
     (folder for folder in (Path(__file__).with_name("_recipes"),) if folder.is_dir()),
     Path(__file__).resolve().parent.parent / "recipes",
 )
 """Inside an installed package, else beside it in the repository."""
+
+BASE, BASE_STAGE = "base", "pretrain"
+"""What a stage writes to start from the base model: the checkpoint of ``pretrain``, or ``model.name`` without one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,6 +100,15 @@ class Recipe:
             raise InputError(f"ranks = {self.ranks}: must be at least 1, or 0 for one a core or GPU")
         if not 0 <= self.seed < 2**63:
             raise InputError(f"seed = {self.seed}: must be from 0 to 2^63 - 1")
+
+    def inputs(self, stage: str) -> tuple[str, ...]:
+        """Earlier stages that a stage takes in, each once; ``base`` is ``pretrain``, or nothing without it."""
+        named = (BASE_STAGE if source == BASE else source for source in self.stages[stage].inputs)
+        return tuple(dict.fromkeys(source for source in named if source in self.stages))
+
+    def tasks_of(self, stage: str) -> tuple[str, ...]:
+        """Tasks that a stage trains on or is judged by, each once."""
+        return tuple(dict.fromkeys(self.stages[stage].uses(self)))
 
 
 def shipped_recipes() -> dict[str, Path]:
@@ -172,22 +195,23 @@ def _check_references(recipe: Recipe) -> None:
     if not recipe.stages:
         raise InputError(f"recipe {recipe.name!r} has no stages; add one, for example [stages.r1_zero]")
     for name, config in recipe.stages.items():
-        named = list(config.tasks) + list(config.evaluation.tasks)
-        for task in named:
+        for task in config.uses(recipe):
             if task not in recipe.tasks:
                 raise InputError(
                     f"stage {name!r} uses task {task!r}; the recipe's tasks are "
                     f"{', '.join(recipe.tasks) or 'none'}.{nearest(task, recipe.tasks)}"
                 )
-        if config.start and config.start not in earlier:
-            raise InputError(
-                f"stage {name!r} starts from {config.start!r}; earlier stages are "
-                f"{', '.join(earlier) or 'none'}.{nearest(config.start, earlier)}"
-            )
-        if not recipe.model.name and not earlier and name != "pretrain":
-            raise InputError(
-                f"stage {name!r} has no model to start from; set model.name or put [stages.pretrain] first"
-            )
+        for source in config.inputs:
+            if source == BASE:
+                if not recipe.model.name and BASE_STAGE not in earlier:
+                    raise InputError(
+                        f"stage {name!r} has no model to start from; set model.name or put [stages.pretrain] first"
+                    )
+            elif source not in earlier:
+                raise InputError(
+                    f"stage {name!r} takes in {source!r}; earlier stages are "
+                    f"{', '.join(earlier) or 'none'}.{nearest(source, (*earlier, BASE))}"
+                )
         earlier.append(name)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-__all__ = ["Completion", "Group", "Prompt", "Sampling", "Score", "StageResult"]
+__all__ = ["Completion", "Group", "Prompt", "Sample", "Sampling", "Score", "StageResult"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,6 +84,25 @@ class Score:
     """``ungradable``: the verifier failed on it; ``timeout``: it passed the deadline and was killed. Both earn 0."""
     cause: str = ""
     """One line on a status that is not ``ok``."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sample:
+    """One supervised example, a line of a ``samples.jsonl``: a question and the response to learn."""
+
+    id: str
+    """Unique in its file, for example ``countdown/train/17/3``."""
+    prompt: str
+    """The question, before any chat template."""
+    response: str
+    """What the assistant writes: the thinking part, the summary and the answer; no end token."""
+    domain: str
+    """What a mixture weighs it by and the data card counts it under: a task's name, mostly."""
+    language: str = "en"
+    """Of the question, ISO 639-1."""
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+    """JSON values: the route it came by, the stage and policy version that wrote it, the completion as it was, every
+    edit since."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from r1kit.cluster.ranks import Ranks, Solo
-from r1kit.recipe import Recipe
+from r1kit.recipe import BASE, BASE_STAGE, Recipe
 from r1kit.records import StageResult
 from r1kit.structure import plain
 
@@ -79,12 +79,16 @@ class Workspace:
     def is_writer(self) -> bool:
         return self.ranks.rank == 0
 
-    def start(self, stage: str = "") -> tuple[str, str]:
-        """(model to start from, what to call it): a named stage's checkpoint, else the newest one, else the model."""
-        if stage or self.checkpoints:
-            name = stage or list(self.checkpoints)[-1]
-            return str(self.run / self.checkpoints[name]), name
-        return self.recipe.model.name, self.recipe.model.name
+    def start(self, stage: str) -> tuple[str, str]:
+        """(model to start from, what to call it): a stage's checkpoint; ``base``: that of pretrain, or the model."""
+        if stage == BASE and BASE_STAGE not in self.checkpoints:
+            return self.recipe.model.name, self.recipe.model.name
+        name = BASE_STAGE if stage == BASE else stage
+        return str(self.run / self.checkpoints[name]), name
+
+    def folder_of(self, stage: str) -> Path:
+        """Where another stage of the run left its files."""
+        return self.run / f"{list(self.recipe.stages).index(stage) + 1:02d}_{stage}"
 
     # ---- steps and the resume point ---------------------------------------------------------------------------
 

@@ -63,8 +63,8 @@ def test_an_unknown_preset_names_the_nearest() -> None:
         ("tasks.countdown.kin=3", "tasks.countdown: unknown key 'kin'; known keys are "),
         ("r1_zero.tasks=['sums']", "stage 'r1_zero' uses task 'sums'; the recipe's tasks are countdown"),
         ("r1_zero.evaluation.tasks=['countdow']", "uses task 'countdow'; .*Did you mean 'countdown'?"),
-        ("r1_zero.start=pretrian", "starts from 'pretrian'; earlier stages are pretrain. Did you mean 'pretrain'?"),
-        ("pretrain.start=r1_zero", "stage 'pretrain' starts from 'r1_zero'; earlier stages are none"),
+        ("r1_zero.start=pretrian", "takes in 'pretrian'; earlier stages are pretrain. Did you mean 'pretrain'?"),
+        ("r1_zero.start=r1_zero", "stage 'r1_zero' takes in 'r1_zero'; earlier stages are pretrain"),
     ],
 )
 def test_a_wrong_override_is_refused(override: str, message: str) -> None:

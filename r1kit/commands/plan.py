@@ -56,7 +56,7 @@ def plan(
     shape = shape_of(found, config, vocab)
     where = Plan(device=device, devices=devices, mfu=mfu, mbu=mbu, mean_share=mean_length)
     works = {
-        name: plan_stage(stage, shape, _lengths(found, stage), where) for name, stage in found.stages.items()
+        name: plan_stage(stage, shape, _lengths(found, name, stage), where) for name, stage in found.stages.items()
     }  # fmt: skip
     typer.echo(_spelled(found, shape, works, where, kind))
     if json_file:
@@ -96,19 +96,18 @@ def _has_shape(model: Model) -> bool:
     return (model.hidden_size, model.num_layers) != (fresh.hidden_size, fresh.num_layers)
 
 
-def _lengths(recipe: Recipe, config: Any) -> Lengths:
+def _lengths(recipe: Recipe, stage: str, config: Any) -> Lengths:
     """Looked up in the tasks and the corpus themselves."""
     from r1kit.commands.cost import Lengths
     from r1kit.tasks import build_corpus, build_task
 
-    chosen = config.tasks or tuple(recipe.tasks)
-    tasks = {name: build_task(name, recipe.tasks[name]) for name in chosen}
+    tasks = {name: build_task(name, recipe.tasks[name]) for name in recipe.tasks_of(stage)}
     prompts = [task.train(index).question for task in tasks.values() for index in range(LOOKED_AT)]
     fresh, document = not recipe.model.name, 0.0
     if fresh:
         corpus = build_corpus(recipe.stages["pretrain"].corpus)
         document = _mean([len(corpus.document(index).split()) + 2 for index in range(LOOKED_AT)])
-    judged = config.evaluation.tasks or chosen
+    judged = config.evaluation.tasks or tasks
     return Lengths(
         prompt=_mean([_tokens(prompt, fresh) for prompt in prompts]) + _template_tokens(recipe, fresh),
         document=document,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Literal
@@ -36,8 +37,8 @@ class Schedule:
 class RL:
     """GRPO on prompts of one or more tasks (R1 paper, section 2.1 and table of hyper-parameters)."""
 
-    start: str = ""
-    """Stage it starts from; empty: the newest checkpoint, or the recipe's model."""
+    start: str = "base"
+    """Stage it starts from; ``base``: the pretrained model."""
     tasks: tuple[str, ...] = ()
     """Empty: every task of the recipe."""
     steps: int = 100
@@ -72,9 +73,26 @@ class RL:
     """Groups a step whose rollouts are written out, to read."""
 
     @property
+    def inputs(self) -> tuple[str, ...]:
+        """Earlier stages that it takes in."""
+        return (self.start,)
+
+    def uses(self, recipe: Recipe) -> tuple[str, ...]:
+        """Tasks that it trains on or is judged by."""
+        return (*(self.tasks or recipe.tasks), *self.evaluation.tasks)
+
+    @property
     def splits(self) -> tuple[Split, ...]:
         """Held-out splits that the stage looks at."""
         return (self.evaluation.split, self.final_split) if self.final_split else (self.evaluation.split,)
+
+    @property
+    def lengths(self) -> Mapping[str, int]:
+        """Longest completion, in tokens, by the name of the setting."""
+        return {
+            "sampling.max_tokens": self.sampling.max_tokens,
+            "evaluation.max_tokens": self.evaluation.max_tokens,
+        }
 
     def check(self, stage: str, recipe: Recipe) -> None:
         """Batch divisions and references, before anything loads."""

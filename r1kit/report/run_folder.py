@@ -14,7 +14,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from r1kit.depends import changes, read_key, stage_keys, written_key
 from r1kit.errors import InputError
+from r1kit.recipe import load_recipe
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -148,6 +150,11 @@ class StageFolder:
         """Steps that the metrics cover."""
         return int(self.metrics[-1]["step"]) if self.metrics else 0
 
+    @cached_property
+    def why(self) -> str:
+        """Why the stage was done again; empty where it was not."""
+        return str(_read_object(self.path / "key.json").get("why", ""))
+
     @property
     def set_aside(self) -> list[str]:
         """Folders that hold what other settings left here (``NN_STAGE.before-1``), oldest first."""
@@ -241,6 +248,21 @@ class RunFolder:
         table = self._stage_tables.get(stage)
         steps = number(table, "steps") if isinstance(table, dict) else None
         return int(steps) if steps else None
+
+    @cached_property
+    def outdated(self) -> dict[str, str]:
+        """Done stages that the recipe as it stands would do again, and why."""
+        try:
+            recipe = load_recipe(str(self.path / "recipe.toml"))
+        except InputError:
+            return {}
+        keys = stage_keys(recipe)
+        found = {stage.name: read_key(stage.path) for stage in self.stages if stage.done and stage.name in keys}
+        return {
+            name: changes(before, written_key(recipe, name, keys))
+            for name, before in found.items()
+            if before["key"] != keys[name]
+        }
 
     def stage(self, name: str) -> StageFolder | None:
         return next((stage for stage in self.stages if stage.name == name), None)

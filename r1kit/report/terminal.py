@@ -200,9 +200,8 @@ def _status(run: RunFolder, console: Console, clock: float) -> None:
         shown.add_row(name, Text(state, style), time_spent, Text(_headline(stage)))
         if stage is not None and stage.set_aside:
             kept = ", ".join(stage.set_aside)
-            notes.append(
-                f"{name} was done again: its settings or inputs had changed; the earlier result is kept in {kept}"
-            )
+            notes.append(f"{name} was done again: {stage.why or 'changed'}; the earlier result is kept in {kept}")
+    notes += [f"{name} will be done again by the next run: {why}" for name, why in run.outdated.items()]
     console.print(shown)
     for note in notes:
         console.print(Text(note))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING
 
@@ -17,8 +18,6 @@ from r1kit.update.settings import OptimiserSettings
 from r1kit.workspace import Workspace
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from r1kit.loops.judge import Judged
     from r1kit.recipe import Recipe
 
@@ -27,8 +26,6 @@ __all__ = ["Config", "run"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Config:
-    start: str = ""
-    tasks: tuple[str, ...] = ()
     corpus: CountdownCorpusConfig = field(default_factory=CountdownCorpusConfig)
     """Where documents come from."""
     steps: int = 2000
@@ -49,9 +46,26 @@ class Config:
     reward: RewardConfig = field(default_factory=RewardConfig)
 
     @property
+    def inputs(self) -> tuple[str, ...]:
+        """Nothing comes before it."""
+        return ()
+
+    def uses(self, recipe: Recipe) -> tuple[str, ...]:
+        """Tasks that the gate judges."""
+        return self.evaluation.tasks or tuple(recipe.tasks)
+
+    @property
     def splits(self) -> tuple[Split, ...]:
         """Held-out splits that the stage looks at."""
         return (self.evaluation.split,)
+
+    @property
+    def lengths(self) -> Mapping[str, int]:
+        """Longest completion, in tokens, by the name of the setting."""
+        return {
+            "sampling.max_tokens": self.sampling.max_tokens,
+            "evaluation.max_tokens": self.evaluation.max_tokens,
+        }
 
     def check(self, stage: str, recipe: Recipe) -> None:
         """Batch divisions, before anything loads."""

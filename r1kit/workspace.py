@@ -11,9 +11,10 @@ from __future__ import annotations
 import json
 import math
 import os
+import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -57,6 +58,8 @@ class Workspace:
     """Tells the user a line; rank 0's only is shown."""
     key: str = ""
     """Fingerprint of all that decides this stage's result."""
+    name: str = ""
+    """Of a part of the stage that trains by itself (see ``part``); empty: the stage itself."""
     cursor: dict[str, int] = field(default_factory=dict)
     """Counters that a loop keeps over a kill, for example the next training prompt."""
     seconds: float = 0.0
@@ -69,7 +72,7 @@ class Workspace:
 
     @property
     def folder(self) -> Path:
-        return self.run / f"{self.index:02d}_{self.stage}"
+        return self.run / f"{self.index:02d}_{self.stage}" / self.name
 
     @property
     def seed(self) -> int:
@@ -89,6 +92,26 @@ class Workspace:
     def folder_of(self, stage: str) -> Path:
         """Where another stage of the run left its files."""
         return self.run / f"{list(self.recipe.stages).index(stage) + 1:02d}_{stage}"
+
+    # ---- parts ----------------------------------------------------------------------------------------------------
+
+    def part(self, name: str, work: Callable[[Workspace], Mapping[str, Any]]) -> dict[str, Any]:
+        """What ``work`` gave back for a part of the stage, with logs and a resume point of its own in ``NN_STAGE/name``;
+        a part that is done is not done again. For stages that train more than one model."""
+        inner = replace(self, name=f"{self.name}/{name}" if self.name else name, cursor={}, seconds=0.0, _started=0.0)
+        path = inner.folder / "result.json"
+        found: dict[str, Any] | None = self.ranks.broadcast_object(
+            json.loads(path.read_text(encoding="utf-8")) if self.is_writer and path.is_file() else None
+        )
+        if found is None:
+            if self.is_writer:
+                inner.folder.mkdir(parents=True, exist_ok=True)
+            found = {**plain(work(inner)), "seconds": inner.seconds}
+            inner.write("result.json", found)
+        if self.is_writer:
+            shutil.rmtree(inner.folder / "resume", ignore_errors=True)
+        self.seconds += float(found["seconds"])
+        return found
 
     # ---- steps and the resume point ---------------------------------------------------------------------------
 

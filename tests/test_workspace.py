@@ -240,3 +240,19 @@ def test_write_atomic_leaves_the_old_text_when_it_fails(tmp_path: Path, monkeypa
         write_atomic(target, "new")
     assert target.read_text() == "old"
     assert list(tmp_path.iterdir()) == [target]
+
+
+def test_a_part_has_a_place_of_its_own_and_is_done_once(place: Callable[..., Workspace]) -> None:
+    workspace, ran = place(), []
+
+    def work(inner: Workspace) -> dict[str, Any]:
+        ran.append(inner.name)
+        sitting(inner, 3)
+        return {"steps": 3}
+
+    assert workspace.part("small/base", work)["steps"] == 3
+    assert (workspace.folder / "small/base/metrics.jsonl").read_text().count("\n") == 3
+    assert not (workspace.folder / "small/base/resume").exists()
+    assert workspace.seconds > 0
+    assert place().part("small/base", work)["steps"] == 3
+    assert ran == ["small/base"]

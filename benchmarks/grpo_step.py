@@ -7,6 +7,9 @@ Each side runs in its own process; the sides alternate ``--rounds`` times and me
     python benchmarks/grpo_step.py --model /path/to/SmolLM2-135M-Instruct --dtype bfloat16
 
 Needs ``pip install 'r1kit[bench]'``. ``--flat 0.5`` gives half of the groups equal rewards: they carry no advantage.
+``--budget`` bounds our memory: most tokens in a micro-batch. ``--trl-dtype`` and ``--micro`` choose TRL's mode:
+``bfloat16`` is autocast over fp32 weights, ``weights`` are bf16 weights and optimiser too (no master weights: not what
+one would train with at a small rate, but the fastest it has).
 """
 
 from __future__ import annotations
@@ -70,7 +73,7 @@ def prompt_texts(tokenizer: Any, count: int) -> list[str]:
     ]
 
 
-def run_ours(model_path: str, dtype: str, steps: int, flat: float) -> dict[str, Any]:
+def run_ours(options: argparse.Namespace) -> dict[str, Any]:
     import torch
 
     from r1kit.loops.rl import minibatches
@@ -83,11 +86,12 @@ def run_ours(model_path: str, dtype: str, steps: int, flat: float) -> dict[str, 
     from r1kit.update.local import LearnerSettings, LocalLearner
 
     torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
+    dtype, steps, flat = options.dtype, options.steps, options.flat
     config = RL(prompts_per_step=PROMPTS, sampling=Sampling(n=COMPLETIONS, max_tokens=NEW))
-    model, tokenizer = load_model(Path(model_path), torch.float32)
+    model, tokenizer = load_model(Path(options.model), torch.float32)
     ids = [tokenizer.encode(text, add_special_tokens=False) for text in prompt_texts(tokenizer, PROMPTS * steps)]
     engine = LocalEngine(model, tokenizer, dtype=getattr(torch, dtype), max_rows=PROMPTS * COMPLETIONS, end_ids=())
-    learner = LocalLearner(model, LearnerSettings(dtype=dtype, token_budget=int(os.environ.get("BUDGET", "4096"))))
+    learner = LocalLearner(model, LearnerSettings(dtype=dtype, token_budget=options.budget))
     loss = from_settings(config.loss)
     times: dict[str, list[float]] = {"sample": [], "update": [], "step": []}
     for step in range(steps):
@@ -112,15 +116,17 @@ def run_ours(model_path: str, dtype: str, steps: int, flat: float) -> dict[str, 
     return times
 
 
-def run_trl(model_path: str, dtype: str, steps: int, flat: float) -> dict[str, Any]:
+def run_trl(options: argparse.Namespace) -> dict[str, Any]:
     import torch
     from datasets import Dataset
     from transformers import AutoModelForCausalLM, AutoTokenizer, TrainerCallback
     from trl import GRPOConfig, GRPOTrainer
 
     torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
-    tokenizer = AutoTokenizer.from_pretrained(model_path, padding_side="left")
-    model = AutoModelForCausalLM.from_pretrained(model_path, dtype=torch.float32)
+    mode, steps, flat = options.trl_dtype or options.dtype, options.steps, options.flat
+    tokenizer = AutoTokenizer.from_pretrained(options.model, padding_side="left")
+    held = torch.bfloat16 if mode == "weights" else torch.float32
+    model = AutoModelForCausalLM.from_pretrained(options.model, dtype=held)
     times: dict[str, list[float]] = {"sample": [], "update": [], "step": []}
 
     class Timed(GRPOTrainer):
@@ -142,8 +148,8 @@ def run_trl(model_path: str, dtype: str, steps: int, flat: float) -> dict[str, A
 
     settings = GRPOConfig(
         output_dir=tempfile.mkdtemp(),
-        per_device_train_batch_size=int(os.environ.get("TRL_MICRO_BATCH", "8")),
-        gradient_accumulation_steps=PROMPTS * COMPLETIONS // int(os.environ.get("TRL_MICRO_BATCH", "8")),
+        per_device_train_batch_size=options.micro,
+        gradient_accumulation_steps=PROMPTS * COMPLETIONS // options.micro,
         num_generations=COMPLETIONS,
         max_completion_length=NEW,
         beta=0.0,
@@ -152,7 +158,7 @@ def run_trl(model_path: str, dtype: str, steps: int, flat: float) -> dict[str, A
         report_to="none",
         save_strategy="no",
         use_cpu=True,
-        bf16=dtype == "bfloat16",
+        bf16=mode == "bfloat16",
         gradient_checkpointing=False,
         generation_kwargs={"min_new_tokens": NEW},
         disable_tqdm=True,
@@ -173,8 +179,7 @@ def run_trl(model_path: str, dtype: str, steps: int, flat: float) -> dict[str, A
 
 def side(name: str, options: argparse.Namespace) -> dict[str, Any]:
     """One side in a process of its own; its first step is dropped as warm-up."""
-    command = [sys.executable, __file__, "--side", name, "--model", options.model, "--dtype", options.dtype]
-    command += ["--steps", str(options.steps), "--flat", str(options.flat)]
+    command = [sys.executable, __file__, "--side", name, *sys.argv[1:], "--model", options.model]
     found = subprocess.run(command, check=True, capture_output=True, text=True, env=os.environ)
     result: dict[str, Any] = json.loads(found.stdout.strip().splitlines()[-1])
     return result
@@ -187,20 +192,24 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=3, help="steps a round; the first is dropped")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--flat", type=float, default=0.0, help="share of groups without advantage")
+    parser.add_argument("--budget", type=int, default=4096, help="tokens of our micro-batch")
+    parser.add_argument("--micro", type=int, default=8, help="rows of TRL's micro-batch")
+    parser.add_argument("--trl-dtype", choices=["float32", "bfloat16", "weights"], help="TRL's mode; default: --dtype")
+    parser.add_argument("--sides", nargs="+", default=["ours", "trl"], choices=["ours", "trl"])
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--side", choices=["ours", "trl"], help=argparse.SUPPRESS)
     options = parser.parse_args()
     os.environ.setdefault("OMP_NUM_THREADS", str(options.threads))
     if options.side:
         runner = run_ours if options.side == "ours" else run_trl
-        times = runner(options.model, options.dtype, options.steps, options.flat)
+        times = runner(options)
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
         print(json.dumps({key: values[1:] for key, values in times.items()} | {"peak": peak}))
         return
     with tempfile.TemporaryDirectory() as folder:
         if options.model == "tiny":
             options.model = str(make_tiny(Path(folder)))
-        found: dict[str, list[dict[str, Any]]] = {"ours": [], "trl": []}
+        found: dict[str, list[dict[str, Any]]] = {name: [] for name in options.sides}
         for _ in range(options.rounds):
             for name in found:
                 found[name].append(side(name, options))
@@ -217,13 +226,15 @@ def show(found: dict[str, list[dict[str, Any]]]) -> None:
     print("| | sample s | update s | step s | peak GiB |\n|---|---|---|---|---|")
     for name, row in medians.items():
         print(f"| {name} | {row['sample']:.3f} | {row['update']:.3f} | {row['step']:.3f} | {peaks[name]:.2f} |")
-    pairs = [
-        statistics.median(theirs["step"]) / statistics.median(ours["step"])
-        for ours, theirs in zip(found["ours"], found["trl"], strict=True)
-    ]
-    ratio = {part: medians["trl"][part] / medians["ours"][part] for part in ("sample", "update", "step")}
-    print(f"| TRL / ours | {ratio['sample']:.2f}x | {ratio['update']:.2f}x | {ratio['step']:.2f}x |", end=" ")
-    print(f"{peaks['trl'] / peaks['ours']:.2f}x |\n\nstep ratio by round: {', '.join(f'{r:.2f}' for r in pairs)}")
+    if len(found) < 2:
+        return
+    for part in ("sample", "update", "step"):
+        pairs = [
+            statistics.median(theirs[part]) / statistics.median(ours[part])
+            for ours, theirs in zip(found["ours"], found["trl"], strict=True)
+        ]
+        print(f"TRL / ours, {part}: {statistics.median(pairs):.2f}x (rounds: {min(pairs):.2f} to {max(pairs):.2f})")
+    print(f"peak memory, ours / TRL: {peaks['ours'] / peaks['trl']:.2f}x")
 
 
 if __name__ == "__main__":

@@ -1,20 +1,28 @@
-"""Rollout throughput: our local engine against `transformers` generate (and vLLM where it is installed).
+"""Rollout throughput: our local engine against `transformers` generate, and vLLM where there is one.
 
 Same weights, prompts, completion lengths and sampling (temperature 1, whole vocabulary) on every side; contenders take
-turns within one run and the medians are compared, so that a busy machine slows them alike. A second table lets rows
-end at different lengths (mean half of the longest), forced on every side by one length table.
+turns within one run, so that a busy machine slows them alike, after one turn each that warms up. Ratios are taken
+within a round; their median is given with the least and the largest. With ``mixed`` lengths rows end at different
+lengths (mean half of the longest), forced on every side by one length table.
 
     OMP_NUM_THREADS=1 python benchmarks/rollout.py --model nano --dtype float32 --rows 64 256
     OMP_NUM_THREADS=1 python benchmarks/rollout.py --model FOLDER --dtype bfloat16 --rows 64 256 1024
+
+``--vllm PYTHON`` names the interpreter of an environment of its own that holds vLLM (``vllm_side.py`` runs there).
 """
 
 from __future__ import annotations
 
 import argparse
-import importlib.util
+import contextlib
+import functools
+import json
+import os
 import platform
 import random
 import statistics
+import subprocess
+import tempfile
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -95,14 +103,18 @@ def main() -> None:
     print(f"torch {torch.__version__}, transformers {transformers.__version__}, {platform.processor()}, ", end="")
     print(f"{options.threads} thread(s), {options.model} {options.dtype} on {options.device}, ", end="")
     print(f"prompt {options.prompt}, up to {options.new} new tokens, {options.samples} completions a prompt\n")
-    print("| rows | lengths | contender | tokens/s (median) | all runs | ours is |")
-    print("|---|---|---|---|---|---|")
-    for rows in options.rows:
-        for spread in options.lengths:
-            _compare(model, dtype, rows, spread, options)
+    print("| rows | lengths | contender | tokens/s, median | least to most | ours is, median | least to most |")
+    print("|---|---|---|---|---|---|---|")
+    with contextlib.ExitStack() as stack:
+        vllm = stack.enter_context(_Vllm(options)) if options.vllm else None
+        for rows in options.rows:
+            for spread in options.lengths:
+                _compare(model, dtype, rows, spread, options, vllm)
 
 
-def _compare(model: Decoder, dtype: torch.dtype, rows: int, spread: str, options: argparse.Namespace) -> None:
+def _compare(
+    model: Decoder, dtype: torch.dtype, rows: int, spread: str, options: argparse.Namespace, vllm: _Vllm | None
+) -> None:
     draw = random.Random(rows)
     lengths = [options.new if spread == "equal" else draw.randint(1, options.new) for _ in range(rows)]
     prompts = [[draw.randrange(2, 200) for _ in range(options.prompt)] for _ in range(rows // options.samples)]
@@ -110,21 +122,21 @@ def _compare(model: Decoder, dtype: torch.dtype, rows: int, spread: str, options
         "r1kit local": _ours(model, dtype, prompts, lengths, options),
         "transformers generate": _hub(model, dtype, prompts, lengths, options),
     }
-    if options.model not in SHAPES and importlib.util.find_spec("vllm") is not None:
-        contenders["vLLM"] = _vllm(prompts, lengths, options)
+    if vllm is not None:
+        contenders["vLLM"] = functools.partial(vllm.run, prompts, lengths)
     speeds: dict[str, list[float]] = {name: [] for name in contenders}
-    for _ in range(options.repeats):
+    for repeat in range(options.repeats + 1):
         for name, run in contenders.items():
             start = time.perf_counter()
             tokens = run()
             assert tokens == sum(lengths), (name, tokens, sum(lengths))
-            speeds[name].append(tokens / (time.perf_counter() - start))
-    ours = statistics.median(speeds["r1kit local"])
+            if repeat:
+                speeds[name].append(tokens / (time.perf_counter() - start))
     for name, values in speeds.items():
-        middle = statistics.median(values)
-        ratio = "" if name == "r1kit local" else f"{ours / middle:.2f}x"
-        runs = ", ".join(f"{value:.0f}" for value in values)
-        print(f"| {rows} | {spread} | {name} | {middle:.0f} | {runs} | {ratio} |", flush=True)
+        ratios = [ours / theirs for ours, theirs in zip(speeds["r1kit local"], values, strict=True)]
+        speed = f"{statistics.median(values):.0f} | {min(values):.0f} to {max(values):.0f}"
+        ratio = f" {statistics.median(ratios):.2f}x | {min(ratios):.2f} to {max(ratios):.2f} |"
+        print(f"| {rows} | {spread} | {name} | {speed} |{' | |' if name == 'r1kit local' else ratio}", flush=True)
 
 
 def _ours(
@@ -176,19 +188,33 @@ def _hub(
     return run
 
 
-def _vllm(prompts: list[list[int]], lengths: list[int], options: argparse.Namespace) -> Callable[[], int]:
-    import vllm
+class _Vllm:
+    """vLLM in a process of its own environment; it sleeps while another contender has its turn."""
 
-    engine = vllm.LLM(model=options.model, dtype=options.dtype, enforce_eager=True, skip_tokenizer_init=True)
-    asked = [{"prompt_token_ids": prompt} for prompt in prompts for _ in range(options.samples)]
-    sampling = [
-        vllm.SamplingParams(temperature=1.0, max_tokens=length, ignore_eos=True, detokenize=False) for length in lengths
-    ]
+    def __init__(self, options: argparse.Namespace) -> None:
+        self._errors = tempfile.TemporaryFile()  # noqa: SIM115 (closed with the process)
+        command = [options.vllm, str(Path(__file__).with_name("vllm_side.py")), options.model, options.dtype]
+        command += [str(options.samples), str(max(options.rows)), str(options.prompt + options.new + 1)]
+        self._process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._errors, text=True, env=os.environ
+        )
 
-    def run() -> int:
-        return sum(len(one.outputs[0].token_ids) for one in engine.generate(asked, sampling, use_tqdm=False))
+    def __enter__(self) -> _Vllm:
+        return self
 
-    return run
+    def __exit__(self, *_: object) -> None:
+        self._process.communicate()
+        self._errors.close()
+
+    def run(self, prompts: list[list[int]], lengths: list[int]) -> int:
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        print(json.dumps({"prompts": prompts, "lengths": lengths}), file=self._process.stdin, flush=True)
+        for line in self._process.stdout:
+            if line.startswith("tokens "):
+                return int(line.split()[1])
+        self._errors.seek(0)
+        raise RuntimeError(f"vLLM ended:\n{self._errors.read().decode(errors='replace')[-3000:]}")
 
 
 def _options() -> argparse.Namespace:
@@ -202,7 +228,8 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--prompt", type=int, default=40, help="tokens of a prompt")
     parser.add_argument("--new", type=int, default=64, help="longest completion, tokens")
     parser.add_argument("--max-rows", type=int, default=0, help="rows we hold in flight; 0: all")
-    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--repeats", type=int, default=3, help="rounds, after one that warms up")
+    parser.add_argument("--vllm", help="python of an environment with vLLM; needs a hub-format folder as --model")
     parser.add_argument("--threads", type=int, default=1)
     return parser.parse_args()
 

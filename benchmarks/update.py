@@ -54,13 +54,15 @@ def main() -> None:
     learner = LocalLearner(copy.deepcopy(decoder), settings)
     sides["ours"] = lambda: learner.update(batch, policy_loss, 1e-6)
     times: dict[str, list[tuple[float, float]]] = {name: [] for name in sides}
+    peaks = []
     for repeat in range(given.repeats + 1):
+        peaks.append(peak(given.dtype))
         for name, update in sides.items():
             wall, cpu = time.perf_counter(), time.process_time()
             update()
             if repeat:  # the first of each allocates
                 times[name].append((time.process_time() - cpu, time.perf_counter() - wall))
-    report(times, decoder, batch, given.dtype)
+    report(times, decoder, batch, given.dtype, max(peaks))
 
 
 def make_batch(given: argparse.Namespace, vocabulary: int) -> Batch:
@@ -116,22 +118,39 @@ def dense_loss(model: torch.nn.Module, batch: Batch, rows: range, longest: int, 
     return -(surrogate * mask).sum() / 4096
 
 
-def report(times: dict[str, list[tuple[float, float]]], decoder: Decoder, batch: Batch, dtype: str) -> None:
+def report(
+    times: dict[str, list[tuple[float, float]]], decoder: Decoder, batch: Batch, dtype: str, matmul: float
+) -> None:
     size = sum(p.numel() for p in decoder.parameters())
-    shared = sum(map(len, batch.prompts)) + sum(len(row.tokens) for row in batch.rows)
     tokens = sum(len(row.tokens) for row in batch.rows)
-    matmul = peak(dtype)
+    flops = executed(decoder, batch)
     print(f"{len(batch.rows)} rows, {tokens} completion tokens, {size / 1e6:.1f} M weights, {dtype}")
-    print(f"GEMM peak here {matmul / 1e9:.0f} GFLOP/s; ours executes {6 * size * shared / 1e12:.2f} TFLOP in matrices")
-    print("| | CPU s | wall s | completion tok/s | TFLOP-share of peak |")
-    print("|---|---|---|---|---|")
+    print(f"GEMM peak here {matmul / 1e9:.0f} GFLOP/s; ours executes {flops / 1e12:.2f} TFLOP in weight matrices")
+    print("| | CPU s | least to most | wall s | completion tok/s | share of peak | least to most |")
+    print("|---|---|---|---|---|---|---|")
     for name, taken in times.items():
-        cpu, wall = (statistics.median(column) for column in zip(*taken, strict=True))
-        share = f"{6 * size * shared / cpu / matmul:.0%}" if name == "ours" else ""
-        print(f"| {name} | {cpu:.3f} | {wall:.3f} | {tokens / cpu:.0f} | {share} |")
+        cpus, walls = zip(*taken, strict=True)
+        cpu, wall = statistics.median(cpus), statistics.median(walls)
+        shares = [flops / seconds / matmul for seconds in cpus]
+        share = f"{statistics.median(shares):.0%} | {min(shares):.0%} to {max(shares):.0%}" if name == "ours" else " | "
+        row = f"| {name} | {cpu:.3f} | {min(cpus):.3f} to {max(cpus):.3f} | {wall:.3f} | {tokens / cpu:.0f} "
+        print(f"{row}| {share} |")
     if "dense" in times:
         ratios = [d[0] / o[0] for d, o in zip(times["dense"], times["ours"], strict=True)]
         print(f"dense / ours: median {statistics.median(ratios):.2f}, from {min(ratios):.2f} to {max(ratios):.2f}")
+
+
+def executed(decoder: Decoder, batch: Batch) -> float:
+    """FLOPs of our update in products with weights, forward and backward; attention is left out.
+
+    Layers see each prompt once and each completion but for its last token, the head every completion token; groups
+    without an advantage are not computed.
+    """
+    rows = [row for row in batch.rows if row.advantage]
+    seen = sum(len(batch.prompts[prompt]) for prompt in {row.prompt for row in rows})
+    seen += sum(len(row.tokens) - 1 for row in rows)
+    layers = sum(p.numel() for p in decoder.blocks.parameters() if p.dim() > 1)
+    return 6.0 * (layers * seen + decoder.head.numel() * sum(len(row.tokens) for row in rows))
 
 
 def peak(dtype: str, n: int = 2048) -> float:

@@ -1,0 +1,36 @@
+"""Take the program out of a completion: rung L0. Nothing is parsed or judged here."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Literal
+
+__all__ = ["Extract", "Found", "find_program"]
+
+Extract = Literal["block", "whole"]
+_FENCE = re.compile(r"^[ \t]*```[ \t]*([\w+#.-]*)[^\n]*\n(.*?)^[ \t]*```[ \t]*$", re.DOTALL | re.MULTILINE)
+_PYTHON = ("", "python", "python3", "py")
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A block of code."""
+
+    program: str
+    python: bool
+    """False: it is marked as another language."""
+
+
+def find_program(text: str, extract: Extract = "block") -> Found | None:
+    """The program in a completion, None if there is none.
+
+    ``block``: the last fenced block marked ``python`` or not marked; if every block is marked as another language, the
+    last of those. A block that was never closed was cut, and does not count.
+    ``whole``: the text as it is, None only if it is blank.
+    """
+    if extract == "whole":
+        return Found(text, True) if text.strip() else None
+    blocks = [Found(body, mark.lower() in _PYTHON) for mark, body in _FENCE.findall(text)]
+    python = [block for block in blocks if block.python]
+    return (python or blocks or [None])[-1]

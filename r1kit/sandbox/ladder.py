@@ -1,0 +1,118 @@
+"""The ladder: a code block is there (L0), it is Python (L1), runs (L2), passes hidden tests (L3), is fast (L4).
+
+Every rung's result is kept; by default only L3 pays, so that nothing is earned by code that is merely tidy. The
+expected values never enter the sandbox: the program gives candidate values and the comparison happens here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from r1kit.errors import InputError, nearest
+from r1kit.sandbox.cases import Case
+from r1kit.sandbox.extract import Extract
+from r1kit.sandbox.protocol import Limits, Sandbox
+
+__all__ = ["Cause", "LadderSettings", "Rungs", "Verdict", "climb", "climb_many"]
+
+Cause = Literal[
+    "ok", "no_code", "not_python", "error", "timeout", "memory", "output_limit", "wrong_answer", "killed",
+    "sandbox_missing",
+]  # fmt: skip
+LIMIT_ENDS = ("timeout", "memory", "output_limit", "killed")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LadderSettings:
+    """What each rung pays, and how far a program may go. The reward is the sum of what the rungs pay."""
+
+    extract: Extract = "block"
+    """block: the last fenced Python block of a completion; whole: the text is the program."""
+    lint: Literal["parse", "ruff"] = "parse"
+    """L1. parse: it compiles, found inside the sandbox at no extra cost; ruff: its error-class rules too (20 ms)."""
+    pay_block: float = 0.0
+    """L0. Like the next two 0 by default, or a policy farms it."""
+    pay_lint: float = 0.0
+    """L1."""
+    pay_runs: float = 0.0
+    """L2."""
+    pay_tests: float = 1.0
+    """L3: all tests passed."""
+    partial: bool = False
+    """L3 pays the share of tests passed instead of all or nothing."""
+    pay_speed: float = 0.0
+    """L4, times the share of the reference's time that is saved, and only if all tests passed; keep it below .1."""
+    speed_repeats: int = 5
+    """Timed runs of the program and of the reference, of which the medians count."""
+    total_seconds: float = 8.0
+    """Wall clock for all tests of one program; tests that it does not reach are not passed."""
+    limits: Limits = field(default_factory=Limits)
+    """Of one run: of all calls together, or of one input."""
+
+    def __post_init__(self) -> None:
+        for name, allowed in (("extract", ("block", "whole")), ("lint", ("parse", "ruff"))):
+            value = getattr(self, name)
+            if value not in allowed:
+                raise InputError(f"ladder: {name} is {value!r}; allowed: {allowed}.{nearest(value, allowed)}")
+        if not 0 <= self.pay_speed <= 0.5 or self.speed_repeats < 1 or self.total_seconds <= 0:
+            raise InputError("ladder: needs 0 <= pay_speed <= 0.5, speed_repeats >= 1 and total_seconds > 0")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rungs:
+    """How far a program came."""
+
+    block: bool = False
+    lint: bool = False
+    runs: bool = False
+    """Every run ended by itself, without an error and within its limits."""
+    passed: int = 0
+    total: int = 0
+    speed: float | None = None
+    """Share of the reference's processor time that is saved, 0 to 1; None: not measured."""
+
+    def as_json(self) -> dict[str, Any]:
+        tests = {"passed": self.passed, "total": self.total}
+        return {"block": self.block, "lint": self.lint, "runs": self.runs, "tests": tests, "speed": self.speed}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """What the ladder says of one completion."""
+
+    reward: float
+    rungs: Rungs
+    cause: Cause
+    detail: str = ""
+    """One line for a person; holds what the program said, so it is untrusted text without control characters."""
+
+    def as_json(self) -> dict[str, Any]:
+        return {"reward": self.reward, "rungs": self.rungs.as_json(), "cause": self.cause}
+
+
+def climb(
+    text: str, tests: Sequence[Case], settings: LadderSettings, sandbox: Sandbox, reference: str | None = None
+) -> Verdict:
+    """Take one completion up the ladder.
+
+    Args:
+        text: a completion, or a program where ``settings.extract`` is ``whole``.
+        tests: hidden from the program: it sees the inputs one run gets, never an expected value.
+        settings: what is paid and what is allowed.
+        sandbox: where it runs.
+        reference: a right program whose time L4 compares with; None leaves L4 out.
+
+    Raises:
+        InputError: no tests, or a reference that fails them.
+        MissingError: the walls, or ruff where it was asked for, are not there.
+    """
+    raise NotImplementedError
+
+
+def climb_many(
+    texts: Sequence[str], tests: Sequence[Case], settings: LadderSettings, sandbox: Sandbox
+) -> list[Verdict]:
+    """Verdicts of several completions of one problem, in order, side by side where the sandbox has several workers."""
+    raise NotImplementedError

@@ -106,7 +106,7 @@ class Workspace:
         if found is None:
             if self.is_writer:
                 inner.folder.mkdir(parents=True, exist_ok=True)
-            found = {**plain(work(inner)), "seconds": inner.seconds}
+            found = _written({**plain(work(inner)), "seconds": inner.seconds})
             inner.write("result.json", found)
         if self.is_writer:
             shutil.rmtree(inner.folder / "resume", ignore_errors=True)

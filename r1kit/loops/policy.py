@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -37,6 +37,7 @@ __all__ = [
     "open_policy",
     "renderer",
     "save_checkpoint",
+    "verifier_for",
 ]
 
 
@@ -59,15 +60,21 @@ class Policy:
 
 
 @contextmanager
-def open_policy(config: RL, workspace: Workspace) -> Iterator[Policy]:
-    """Everything an RL stage needs, closed at the end."""
+def open_policy(
+    config: RL, workspace: Workspace, rewards: Mapping[str, RewardConfig] | None = None
+) -> Iterator[Policy]:
+    """Everything an RL stage needs, closed at the end.
+
+    Args:
+        rewards: what a task is paid for where that is not ``config.reward``.
+    """
     torch.manual_seed(workspace.seed)  # no random number is drawn from it; a stray draw would at least repeat
     path, name = workspace.start(config.start)
     device, dtype = device_of(workspace), DTYPES[config.dtype]
     trained = config.tasks or tuple(workspace.recipe.tasks)
     judged = dict.fromkeys((*trained, *config.evaluation.tasks))  # in order, once each
     tasks = {task: build_task(task, workspace.recipe.tasks[task]) for task in judged}
-    with _verifier(tasks, config.reward, workspace, config.deadline) as verifier:  # starts while the model loads
+    with verifier_for(tasks, config.reward, workspace, config.deadline, rewards) as verifier:  # starts while the model loads
         model, tokenizer = load_model(resolve_model(path), torch.float32)
         model.to(device)
         engine = open_engine(
@@ -109,11 +116,13 @@ def open_policy(config: RL, workspace: Workspace) -> Iterator[Policy]:
             engine.close()
 
 
-def _verifier(
-    tasks: Mapping[str, Task], reward: RewardConfig, workspace: Workspace, deadline: float = 10.0
-) -> Verifier:
+def verifier_for(
+    tasks: Iterable[str], reward: RewardConfig, workspace: Workspace, deadline: float = 10.0,
+    rewards: Mapping[str, RewardConfig] | None = None,
+) -> Verifier:  # fmt: skip
+    """A verifier of the recipe's tasks; all are paid alike but for those in ``rewards``."""
     configs = {name: workspace.recipe.tasks[name] for name in tasks}
-    return Verifier(configs, dict.fromkeys(tasks, reward), deadline_seconds=deadline)
+    return Verifier(configs, {**dict.fromkeys(configs, reward), **(rewards or {})}, deadline_seconds=deadline)
 
 
 @contextmanager
@@ -124,7 +133,7 @@ def judge_for(
     """A judge over a model that is not being trained by RL: pretrain's gate, ``r1 eval``."""
     tasks = {name: build_task(name, workspace.recipe.tasks[name]) for name in config.tasks or workspace.recipe.tasks}
     device = device_of(workspace)
-    with _verifier(tasks, reward, workspace) as verifier:
+    with verifier_for(tasks, reward, workspace) as verifier:
         engine = open_engine(
             model, cast(Tokenizer, tokenizer), dtype=torch.float32, device=device, max_rows=rows_in_flight
         )

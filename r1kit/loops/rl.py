@@ -16,7 +16,7 @@ from torch import Tensor
 
 from r1kit.cluster.ranks import Ranks
 from r1kit.evals.aha import find_aha
-from r1kit.loops.judge import Judge
+from r1kit.loops.judge import Judge, Judged
 from r1kit.loops.settings import RL
 from r1kit.loops.transcripts import rollout_lines, summary
 from r1kit.maths.advantage import group_relative
@@ -34,23 +34,37 @@ from r1kit.workspace import Workspace
 __all__ = ["PromptStream", "advantages_of", "minibatches", "train"]
 
 Render = Callable[[Prompt], Sequence[int]]
+TasksAt = Callable[[int], Mapping[str, Task]]
+"""Step -> the tasks that its prompts come from."""
+Watch = Callable[[int, Mapping[str, Judged]], str]
+"""Step and its evaluation -> why to stop there; empty: go on. What it knows must come from the stage's logs, so that a
+run that was killed stops at the same step."""
 
 
 def train(
-    config: RL, tasks: Mapping[str, Task], render: Render, engine: Engine, learner: Learner, judge: Judge,
-    workspace: Workspace,
-) -> None:  # fmt: skip
-    """Train the learner's policy in place; evaluations, metrics and transcripts go into the workspace."""
+    config: RL, tasks: Mapping[str, Task] | TasksAt, render: Render, engine: Engine, learner: Learner, judge: Judge,
+    workspace: Workspace, watch: Watch | None = None,
+) -> int:  # fmt: skip
+    """Train the learner's policy in place; evaluations, metrics and transcripts go into the workspace.
+
+    Returns:
+        The steps taken: ``config.steps``, or fewer where ``watch`` said to stop.
+    """
     loss = from_settings(config.loss)
-    stream = PromptStream(tasks, workspace)
+    tasks_at: TasksAt = tasks if callable(tasks) else lambda step: tasks
+    stream, done = PromptStream(config.task_weights, workspace), config.steps
     for step in workspace.steps(config.steps, learner):
         engine.load_weights(learner.weights(), version=step)
         if step % config.evaluate_every == 0:
-            judge.evaluate(step)
+            found = judge.evaluate(step)
+            if watch and (why := watch(step, found)):
+                workspace.say(f"{workspace.stage}: stopped at step {step}: {why}")
+                done = step
+                break
         if step == 0 and config.final_split:
             judge.evaluate(step, config.final_split)
         began = time.monotonic()
-        groups, scores, times = _rollout(config, stream, render, engine, judge, workspace)
+        groups, scores, times = _rollout(config, tasks_at(step), stream, render, engine, judge, workspace)
         advantages = advantages_of(scores, config)
         sampled = time.monotonic()
         metrics = _update(config, groups, advantages, learner, loss, workspace.seed, step)
@@ -66,11 +80,13 @@ def train(
             },
         )
         workspace.append("rollouts", rollout_lines(step + 1, groups, scores, advantages, config.record_groups))
-    engine.load_weights(learner.weights(), version=config.steps)
-    judge.evaluate(config.steps)
-    last = judge.evaluate(config.steps, config.final_split) if config.final_split else {}
+    engine.load_weights(learner.weights(), version=done)
+    if done == config.steps:
+        judge.evaluate(done)
+    last = judge.evaluate(done, config.final_split) if config.final_split else {}
     aha = [moment for judged in last.values() for moment in find_aha(judged.groups, judged.scores)]
     workspace.write("aha.json", aha)
+    return done
 
 
 # ---- rollout -----------------------------------------------------------------------------------------------------
@@ -78,24 +94,37 @@ def train(
 
 @dataclass(slots=True)
 class PromptStream:
-    """Training prompts of several tasks in turn; where it stands survives a kill."""
+    """Training prompts of several tasks in turn, by weight; where it stands survives a kill."""
 
-    tasks: Mapping[str, Task]
+    weights: Mapping[str, float]
+    """1 for a task that is not named."""
     workspace: Workspace
 
-    def take(self, count: int) -> list[tuple[int, Prompt]]:
-        """The next ``count`` prompts with their running number."""
-        names, taken = list(self.tasks), []
-        first = self.workspace.cursor.get("prompt", 0)
+    def take(self, tasks: Mapping[str, Task], count: int) -> list[tuple[int, Prompt]]:
+        """The next ``count`` prompts with their running number: always of the task that is furthest behind.
+
+        A task that joins late is not behind: turns are counted anew for every set of tasks.
+        """
+        cursor, taken = self.workspace.cursor, []
+        first, together = cursor.get("prompt", 0), "+".join(tasks)
         for number in range(first, first + count):
-            task = self.tasks[names[number % len(names)]]
-            taken.append((number, task.train(self.workspace.seed * 1_000_003 + number // len(names))))
-        self.workspace.cursor["prompt"] = first + count
+            name = min(tasks, key=lambda t: (cursor.get(f"{together}:{t}", 0) + 0.5) / self.weights.get(t, 1.0))
+            index = cursor.get(f"prompt:{name}", 0)
+            taken.append((number, tasks[name].train(self.workspace.seed * 1_000_003 + index)))
+            cursor[f"prompt:{name}"] = index + 1
+            cursor[f"{together}:{name}"] = cursor.get(f"{together}:{name}", 0) + 1
+        cursor["prompt"] = first + count
         return taken
 
 
 def _rollout(
-    config: RL, stream: PromptStream, render: Render, engine: Engine, judge: Judge, workspace: Workspace
+    config: RL,
+    tasks: Mapping[str, Task],
+    stream: PromptStream,
+    render: Render,
+    engine: Engine,
+    judge: Judge,
+    workspace: Workspace,
 ) -> tuple[list[Group], list[list[Score]], dict[str, float]]:
     """A step's groups and scores, the same on every rank; with dynamic sampling, flat groups are replaced."""
     ranks, seconds = workspace.ranks, {"sample_seconds": 0.0, "score_seconds": 0.0}
@@ -103,7 +132,7 @@ def _rollout(
     scores: list[list[Score]] = []
     for attempt in range(config.dynamic_sampling + 1):
         began = time.monotonic()
-        share = stream.take(config.prompts_per_step)[ranks.rank :: ranks.size]
+        share = stream.take(tasks, config.prompts_per_step)[ranks.rank :: ranks.size]
         fresh = sample_groups(
             engine,
             [prompt for _, prompt in share],

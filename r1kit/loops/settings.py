@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Literal
 
-from r1kit.errors import InputError
+from r1kit.errors import InputError, nearest
 from r1kit.evals.evaluate import EvaluationConfig
 from r1kit.maths.settings import PolicyLoss
 from r1kit.records import Sampling
@@ -19,7 +19,7 @@ from r1kit.update.settings import OptimiserSettings
 if TYPE_CHECKING:
     from r1kit.recipe import Recipe
 
-__all__ = ["RL", "Schedule", "check_least", "check_rates"]
+__all__ = ["RL", "SFT", "Schedule", "check_least", "check_rates"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,6 +41,8 @@ class RL:
     """Stage it starts from; ``base``: the pretrained model."""
     tasks: tuple[str, ...] = ()
     """Empty: every task of the recipe."""
+    task_weights: Mapping[str, float] = field(default_factory=dict)
+    """Share of the prompts that a task gets, relative to the others; 1 where it is not named."""
     steps: int = 100
     """Rollouts; each is followed by ``minibatches`` updates."""
     prompts_per_step: int = 32
@@ -125,6 +127,72 @@ class RL:
             raise InputError(f"stages.{stage}.sampling.n = {self.sampling.n}: a group needs at least 2 completions")
         if not recipe.tasks:
             raise InputError(f"stages.{stage} has no task; add one, for example [tasks.countdown]")
+        trained = self.tasks or tuple(recipe.tasks)
+        for task, weight in self.task_weights.items():
+            if task not in trained:
+                raise InputError(
+                    f"stages.{stage}.task_weights names {task!r}; the stage trains on {', '.join(trained)}."
+                    f"{nearest(task, trained)}"
+                )
+            if not 0 < weight < math.inf:
+                raise InputError(f"stages.{stage}.task_weights.{task} = {weight}: must be above 0")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SFT:
+    """Supervised fine-tuning on the samples of an earlier stage (R1 paper v2, appendix B.4.2)."""
+
+    start: str = "base"
+    """Stage it starts from; ``base``: the pretrained model."""
+    data: str = "cold_start"
+    """Stage whose ``samples.jsonl`` is learnt."""
+    epochs: float = 2.0
+    """Times that every sample is seen (paper: 2 to 3)."""
+    samples_per_step: int = 128
+    """Samples an update, over all ranks (paper: 128); each epoch has an order of its own."""
+    optimiser: OptimiserSettings = field(default_factory=lambda: OptimiserSettings(lr=5e-5))
+    schedule: Schedule = field(default_factory=lambda: Schedule(warmup=0, shape="cosine", floor=0.1))
+    dtype: Literal["float32", "bfloat16"] = "float32"
+    """Of the matrix products; master weights are float32."""
+    micro_batch_tokens: int = 16384
+    """Tokens in one forward and backward: bounds memory, changes no result."""
+    log_every: int = 1
+    """Updates to a line of metrics."""
+    evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
+    """Of the finished model."""
+    sampling: Sampling = field(default_factory=Sampling)
+    """Length and stop strings of the evaluation."""
+    reward: RewardConfig = field(default_factory=RewardConfig)
+    """How the evaluation reads an answer."""
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """Earlier stages that it takes in."""
+        return (self.start, self.data)
+
+    def uses(self, recipe: Recipe) -> tuple[str, ...]:
+        """Tasks that it is judged by."""
+        return self.evaluation.tasks or tuple(recipe.tasks)
+
+    @property
+    def splits(self) -> tuple[Split, ...]:
+        """Held-out splits that the stage looks at."""
+        return (self.evaluation.split,)
+
+    @property
+    def lengths(self) -> Mapping[str, int]:
+        """Longest completion, in tokens, by the name of the setting."""
+        return {
+            "sampling.max_tokens": self.sampling.max_tokens,
+            "evaluation.max_tokens": self.evaluation.max_tokens,
+        }
+
+    def check(self, stage: str, recipe: Recipe) -> None:
+        """Ranges, before anything loads."""
+        check_least(self, stage, 1, "samples_per_step", "micro_batch_tokens", "log_every", "sampling.max_tokens")
+        check_rates(self.optimiser.lr, self.schedule, stage)
+        if not self.epochs > 0:
+            raise InputError(f"stages.{stage}.epochs = {self.epochs}: must be above 0")
 
 
 def check_least(config: Any, stage: str, least: int, *keys: str) -> None:

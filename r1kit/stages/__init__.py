@@ -13,6 +13,9 @@ __all__ = ["STAGES", "load"]
 STAGES: dict[str, str] = {
     "pretrain": "A base model by language modelling on a corpus",
     "r1_zero": "R1-Zero: GRPO straight on the base model, rule rewards only",
+    "cold_start_sft": "Dev1: the base learns the cold-start samples",
+    "reasoning_rl": "Dev2: GRPO on reasoning with the language-consistency reward",
+    "sft": "Dev3: the base learns the mixture of reasoning and other samples",
 }
 """Every stage, in the paper's order, with its one line."""
 

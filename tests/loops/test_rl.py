@@ -94,14 +94,45 @@ def test_one_batch_keeps_its_order_and_several_are_drawn_by_the_seed() -> None:
 def test_prompts_alternate_between_tasks_and_go_on_where_the_cursor_stands(tmp_path: Path) -> None:
     workspace = toy(tmp_path).workspace
     tasks = {"a": ToyTask("a"), "b": ToyTask("b")}
-    straight = [prompt.id for _, prompt in PromptStream(tasks, workspace).take(6)]  # type: ignore[arg-type]
+    straight = [prompt.id for _, prompt in PromptStream({}, workspace).take(tasks, 6)]  # type: ignore[arg-type]
     first = workspace.seed * 1_000_003
     assert straight == [f"{name}/train/{first + i}" for i in range(3) for name in "ab"]
-    workspace.cursor = {"prompt": 2}  # a later sitting, restored
-    again = PromptStream(tasks, workspace).take(4)  # type: ignore[arg-type]
+    workspace.cursor = {"prompt": 2, "prompt:a": 1, "prompt:b": 1, "a+b:a": 1, "a+b:b": 1}  # a later sitting, restored
+    again = PromptStream({}, workspace).take(tasks, 4)  # type: ignore[arg-type]
     assert [number for number, _ in again] == [2, 3, 4, 5]
     assert [prompt.id for _, prompt in again] == straight[2:]
-    assert workspace.cursor == {"prompt": 6}
+    assert workspace.cursor == {"prompt": 6, "prompt:a": 3, "prompt:b": 3, "a+b:a": 3, "a+b:b": 3}
+
+
+def test_prompts_follow_the_weights_also_when_a_task_joins_late(tmp_path: Path) -> None:
+    workspace = toy(tmp_path).workspace
+    stream = PromptStream({"b": 0.5}, workspace)
+    two = {"a": ToyTask("a"), "b": ToyTask("b")}
+    drawn = Counter(prompt.task for _, prompt in stream.take(two, 30))  # type: ignore[arg-type]
+    assert drawn == {"a": 20, "b": 10}
+    three = {**two, "c": ToyTask("c")}
+    late = [prompt for _, prompt in stream.take(three, 25)]  # type: ignore[arg-type]
+    assert Counter(prompt.task for prompt in late) == {"a": 10, "b": 5, "c": 10}
+    first = workspace.seed * 1_000_003  # nothing is asked twice
+    assert [p.id for p in late if p.task == "a"] == [f"a/train/{first + i}" for i in range(20, 30)]
+
+
+def test_a_watch_stops_the_training_where_it_stands(tmp_path: Path) -> None:
+    asked: list[int] = []
+
+    def watch(step: int, found: Any) -> str:
+        asked.append(step)
+        return "gold fell" if step == 4 else ""
+
+    said: list[str] = []
+    one = toy(tmp_path)
+    one.workspace.say = said.append
+    config = replace(CONFIG, evaluate_every=2, final_split="test")
+    assert one.train(config, watch) == 4
+    assert asked == [0, 2, 4]
+    assert said[-1] == "r1_zero: stopped at step 4: gold fell"
+    assert one.judge.evaluated == [(0, "dev"), (0, "test"), (2, "dev"), (4, "dev"), (4, "test")]
+    assert len(metrics(tmp_path)) == 4
 
 
 def metrics(folder: Path) -> list[dict[str, Any]]:
@@ -193,7 +224,7 @@ def test_dynamic_sampling_replaces_flat_groups_and_keeps_them_when_tries_run_out
     one.train(config)
     assert sampled(tmp_path / "a") == [f"toy/train/{first + i}" for i in (1, 3, 4, 6)]
     assert metrics(tmp_path / "a")[0]["flat_group_share"] == 0
-    assert one.workspace.cursor == {"prompt": 8}  # two rollouts of four
+    assert one.workspace.cursor["prompt"] == 8  # two rollouts of four
 
     all_flat = frozenset(f"toy/train/{first + i}" for i in range(100))
     two = toy(tmp_path / "b", judge=Mixed(flat=all_flat - {f"toy/train/{first + 1}"}))

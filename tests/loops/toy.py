@@ -77,10 +77,10 @@ class Toy:
     learner: LocalLearner
     judge: ToyJudge
 
-    def train(self, config: RL = CONFIG) -> None:
+    def train(self, config: RL = CONFIG, watch: rl.Watch | None = None) -> int:
         engine = LocalEngine(self.learner.flat.model, CodePoints(), end_ids=[0])  # type: ignore[arg-type]
         tasks = {"toy": ToyTask()}
-        rl.train(config, tasks, render, engine, self.learner, self.judge, self.workspace)  # type: ignore[arg-type]
+        return rl.train(config, tasks, render, engine, self.learner, self.judge, self.workspace, watch)  # type: ignore[arg-type]
 
 
 def toy(folder: Path, ranks: Ranks | None = None, judge: ToyJudge | None = None) -> Toy:

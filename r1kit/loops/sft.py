@@ -1,0 +1,123 @@
+"""Supervised fine-tuning: question and response pairs, the loss on the response alone (R1 paper v2, B.4.2)."""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import torch
+from transformers import PreTrainedTokenizerBase
+
+from r1kit.errors import InputError
+from r1kit.factory.samples import read_samples
+from r1kit.loops import supervised
+from r1kit.loops.policy import device_of, judge_for, last_evaluation, renderer, save_checkpoint
+from r1kit.loops.settings import SFT, Schedule
+from r1kit.model.fallback import load_model
+from r1kit.model.source import resolve_model
+from r1kit.records import Prompt, Sample, StageResult
+from r1kit.rollout.streams import stream_seed
+from r1kit.update.learner import Batch, Row
+from r1kit.update.local import LearnerSettings, LocalLearner
+from r1kit.update.settings import OptimiserSettings
+from r1kit.workspace import Workspace
+
+__all__ = ["Lesson", "fine_tune", "lessons", "sample_batches", "train"]
+
+
+@dataclass(frozen=True, slots=True)
+class Lesson:
+    """A sample as the model sees it."""
+
+    prompt: torch.Tensor
+    """int64 [m], template applied; never trained on."""
+    response: torch.Tensor
+    """int64 [n], the end token included."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Run:
+    """What ``supervised.train`` reads."""
+
+    steps: int
+    log_every: int
+    optimiser: OptimiserSettings
+    schedule: Schedule
+
+
+def fine_tune(config: SFT, workspace: Workspace) -> StageResult:
+    """An SFT stage, whole: learn the data stage's samples from the start's checkpoint, save, evaluate."""
+    path, name = workspace.start(config.start)
+    model, tokenizer = load_model(resolve_model(path), torch.float32)
+    model.to(device_of(workspace))
+    samples = read_samples(workspace.folder_of(config.data) / "samples.jsonl")
+    steps = train(config, samples, model, tokenizer, workspace)
+    checkpoint = save_checkpoint(workspace, model, tokenizer)
+    if workspace.recipe.tasks:
+        with judge_for(model, tokenizer, config.evaluation, config.sampling, config.reward, workspace) as judge:
+            judge.evaluate(steps)
+    return StageResult(metrics=last_evaluation(workspace), checkpoint=checkpoint, inputs=(name, config.data))
+
+
+def train(
+    config: SFT, samples: Sequence[Sample], model: torch.nn.Module, tokenizer: PreTrainedTokenizerBase,
+    workspace: Workspace,
+) -> int:  # fmt: skip
+    """Train the model in place; the number of updates it took."""
+    settings = LearnerSettings(dtype=config.dtype, token_budget=config.micro_batch_tokens, optimiser=config.optimiser)
+    learner = LocalLearner(model, settings, workspace.ranks)  # type: ignore[arg-type]
+    learnt = lessons(samples, tokenizer, renderer(workspace, tokenizer), workspace.folder)
+    steps = math.ceil(config.epochs * len(learnt) / config.samples_per_step)
+    batch_of = sample_batches(learnt, config.samples_per_step, stream_seed(workspace.seed, workspace.stage, "order"))
+    run = _Run(steps=steps, log_every=config.log_every, optimiser=config.optimiser, schedule=config.schedule)
+    supervised.train(run, batch_of, learner, workspace)
+    return steps
+
+
+def lessons(
+    samples: Sequence[Sample], tokenizer: PreTrainedTokenizerBase, render: Callable[[Prompt], Sequence[int]],
+    where: Path,
+) -> list[Lesson]:  # fmt: skip
+    """Token ids of every sample; the end token closes each response.
+
+    Raises:
+        InputError: there is nothing to learn from.
+    """
+    if not samples:
+        raise InputError(f"{where}: no sample to learn from; loosen the filters of the stage that made them")
+    end = tokenizer.eos_token_id
+    found = []
+    for sample in samples:
+        prompt = render(Prompt(id=sample.id, task=sample.domain, question=sample.prompt, language=sample.language))
+        response = tokenizer.encode(sample.response, add_special_tokens=False)
+        found.append(Lesson(torch.tensor(list(prompt)), torch.tensor([*response, end])))
+    return found
+
+
+def sample_batches(learnt: Sequence[Lesson], per_step: int, seed: int) -> Callable[[int], Batch]:
+    """Step -> its batch, the same on every rank; each epoch shuffles anew. A token counts alike, whatever its sample."""
+
+    def place(number: int) -> Lesson:
+        epoch, at = divmod(number, len(learnt))
+        return learnt[_order(len(learnt), seed, epoch)[at]]
+
+    def batch_of(step: int) -> Batch:
+        chosen = [place(number) for number in range(step * per_step, (step + 1) * per_step)]
+        weight = 1.0 / sum(len(lesson.response) for lesson in chosen)
+        return Batch(
+            prompts=[lesson.prompt for lesson in chosen],
+            rows=[Row(prompt=at, tokens=lesson.response, weight=weight) for at, lesson in enumerate(chosen)],
+        )
+
+    return batch_of
+
+
+@lru_cache(maxsize=2)
+def _order(count: int, seed: int, epoch: int) -> Sequence[int]:
+    order = list(range(count))
+    random.Random(seed + epoch).shuffle(order)
+    return order

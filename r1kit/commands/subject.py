@@ -13,6 +13,7 @@ from r1kit.records import Sampling
 from r1kit.reward.rule import RewardConfig
 from r1kit.tasks import KINDS, TaskConfig
 from r1kit.tasks.countdown import CountdownConfig
+from r1kit.tasks.general import GeneralConfig
 from r1kit.tasks.jsonl import JsonlConfig
 from r1kit.tasks.reasoning_gym import ReasoningGymConfig
 
@@ -101,7 +102,7 @@ def _answer_style(name: str) -> Any:
 
 
 def named_task(name: str, known: Mapping[str, TaskConfig]) -> tuple[str, TaskConfig]:
-    """(name, settings) of a task: a recipe's own, ``countdown``, ``reasoning_gym/NAME`` or a JSONL file's path.
+    """(name, settings) of a task: a recipe's own, ``countdown``, ``general``, ``reasoning_gym/NAME``, a JSONL file.
 
     A file is judged whole: all its lines are the test split.
 
@@ -115,9 +116,11 @@ def named_task(name: str, known: Mapping[str, TaskConfig]) -> tuple[str, TaskCon
         return name, ReasoningGymConfig(generator=generator)
     if name == "countdown":
         return name, CountdownConfig()
+    if name == "general":
+        return name, GeneralConfig()
     path = Path(name).expanduser()
     if path.is_file() or path.suffix == ".jsonl":
         return path.stem, JsonlConfig(path=str(path), test_path=str(path))
     allowed = [*known, *(each for each in KINDS if each not in known)]
-    spelled = ", ".join([*known, "countdown", "reasoning_gym/GENERATOR or a JSONL file"])
+    spelled = ", ".join([*known, "countdown", "general", "reasoning_gym/GENERATOR or a JSONL file"])
     raise InputError(f"task {name!r} is unknown; a task is {spelled}.{nearest(name, allowed)}")

@@ -13,6 +13,7 @@ __all__ = ["tasks"]
 
 KINDS = (
     ("countdown", "make a target from a few numbers; has a corpus to pretrain on"),
+    ("general", "greetings, requests, lists, facts, what must be refused; has a corpus to pretrain on"),
     ("reasoning_gym/NAME", "any reasoning-gym generator, scored by its own rule; r1 tasks reasoning_gym lists them"),
     ("FILE.jsonl", 'lines of {"prompt": ..., "answer": ...}, judged as mathematics or by equality'),
 )

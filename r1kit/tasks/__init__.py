@@ -1,9 +1,10 @@
-"""Tasks: where prompts come from and the rule that judges an answer. Three kinds, and the corpora to pretrain on.
+"""Tasks: where prompts come from and the rule that judges an answer. Four kinds, and the corpora to pretrain on.
 
 ========================  ========================================================================================
 kind                      what
 ========================  ========================================================================================
 ``countdown``             the nano world's arithmetic, with a corpus of its own
+``general``               greetings, requests, lists, facts, what must be refused; a corpus, and data of preferences
 ``reasoning_gym/NAME``    any reasoning-gym generator, judged by its own scorer
 ``jsonl``                 a file of ``{"prompt", "answer"}`` lines, judged with math-verify or by equality
 ========================  ========================================================================================
@@ -15,6 +16,7 @@ from __future__ import annotations
 
 from r1kit.tasks.corpus import Corpus
 from r1kit.tasks.countdown import Countdown, CountdownConfig, CountdownCorpus, CountdownCorpusConfig
+from r1kit.tasks.general import General, GeneralConfig, GeneralCorpus, GeneralCorpusConfig
 from r1kit.tasks.jsonl import Jsonl, JsonlConfig
 from r1kit.tasks.reasoning_gym import ReasoningGym, ReasoningGymConfig
 from r1kit.tasks.task import Grade, Split, Task
@@ -33,17 +35,18 @@ __all__ = [
     "kind_of",
 ]
 
-TaskConfig = CountdownConfig | ReasoningGymConfig | JsonlConfig
-CorpusConfig = CountdownCorpusConfig
+TaskConfig = CountdownConfig | GeneralConfig | ReasoningGymConfig | JsonlConfig
+CorpusConfig = CountdownCorpusConfig | GeneralCorpusConfig
 
 KINDS: dict[str, type[TaskConfig]] = {
     "countdown": CountdownConfig,
+    "general": GeneralConfig,
     "reasoning_gym": ReasoningGymConfig,
     "jsonl": JsonlConfig,
 }
 """Kind -> config class. A recipe writes ``kind = "reasoning_gym/chain_sum"``; after the slash is ``generator``."""
 
-CORPORA: dict[str, type[CorpusConfig]] = {"countdown": CountdownCorpusConfig}
+CORPORA: dict[str, type[CorpusConfig]] = {"countdown": CountdownCorpusConfig, "general": GeneralCorpusConfig}
 """Kind -> config class of what can be pretrained on."""
 
 
@@ -55,6 +58,8 @@ def build_task(name: str, config: TaskConfig) -> Task:
     """
     if isinstance(config, CountdownConfig):
         return Countdown(name, config)
+    if isinstance(config, GeneralConfig):
+        return General(name, config)
     if isinstance(config, ReasoningGymConfig):
         return ReasoningGym(name, config)
     assert isinstance(config, JsonlConfig), f"not a task's config: {config!r}"
@@ -63,7 +68,7 @@ def build_task(name: str, config: TaskConfig) -> Task:
 
 def build_corpus(config: CorpusConfig) -> Corpus:
     """The corpus that a config describes."""
-    return CountdownCorpus(config)
+    return GeneralCorpus(config) if isinstance(config, GeneralCorpusConfig) else CountdownCorpus(config)
 
 
 def kind_of(config: TaskConfig) -> str:

@@ -7,6 +7,7 @@ import pytest
 
 from r1kit.tasks import CORPORA, KINDS, TaskConfig, build_corpus, build_task, kind_of
 from r1kit.tasks.countdown import CountdownConfig
+from r1kit.tasks.general import GeneralConfig
 from r1kit.tasks.jsonl import JsonlConfig
 from r1kit.tasks.reasoning_gym import ReasoningGymConfig
 
@@ -17,6 +18,7 @@ def configs(tmp_path: Path) -> dict[str, TaskConfig]:
     path.write_text("".join(json.dumps({"prompt": f"{i} + 1", "answer": i + 1}) + "\n" for i in range(300)))
     return {
         "countdown": CountdownConfig(),
+        "general": GeneralConfig(),
         "reasoning_gym": ReasoningGymConfig(generator="chain_sum", test_size=20, dev_size=20),
         "jsonl": JsonlConfig(path=str(path)),
     }

@@ -37,7 +37,7 @@ class RewardConfig:
     answer_style: AnswerStyle = "tag"
     """How the final answer is taken out of the completion: tag, boxed, last_number or last_line."""
     format_style: FormatStyle = "think_answer"
-    """The form asked for: think_answer, strict, boxed or none."""
+    """The form asked for: think_answer, think_summary, strict, boxed or none."""
     format_partial: bool = False
     """Pay the form tag by tag, a quarter each, instead of all or nothing."""
     prefilled: bool = False

@@ -33,6 +33,31 @@ def test_think_answer(text: str, reward: float) -> None:
     assert format_reward(text, "length", "think_answer") == 0.0
 
 
+@pytest.mark.parametrize(
+    ("text", "reward"),
+    [
+        ("<think> try 5 * 5 = 25 - 12 = 13 yes </think> so 5 * 5 - 12 = 13 <answer> 5 * 5 - 12 </answer>", 1.0),
+        ("<think> 试 5 * 5 = 25 对 </think> 所以 5 * 5 = 25 <answer> 5 * 5 </answer>", 1.0),
+        ("<think> a </think>\n\nTwo\nparagraphs.\n\n<answer> b </answer>\n", 1.0),
+        (GOOD, 1.0),
+        ("so <think> a </think> so <answer> b </answer>", 0.0),
+        ("<think> a </think> so <answer> b </answer> done", 0.0),
+        ("<think> a </think> <answer> b </answer> so <answer> b </answer>", 0.0),
+        ("<think> a </think> so b", 0.0),
+        ("<think> a <answer> b </answer> </think> so b", 0.0),
+        ("a </think> so <answer> b </answer>", 0.0),
+    ],
+)
+def test_think_summary_ends_in_the_answer(text: str, reward: float) -> None:
+    assert format_reward(text, "stop", "think_summary") == reward
+    assert format_reward(text, "length", "think_summary") == 0.0
+
+
+def test_think_summary_after_a_prefilled_tag() -> None:
+    assert format_reward(" a </think> so b <answer> b </answer>", "stop", "think_summary", prefilled=True) == 1.0
+    assert format_reward("<think> a </think> so b", "length", "think_summary", partial=True) == 0.5
+
+
 def test_a_prefilled_opening_tag_is_not_written_twice() -> None:
     assert format_reward(" a </think> <answer> b </answer>", "stop", "think_answer", prefilled=True) == 1.0
     assert format_reward(GOOD, "stop", "think_answer", prefilled=True) == 0.0

@@ -1,0 +1,88 @@
+"""``samples.jsonl``: one ``Sample`` a line, read back with a line number for whatever a hand edit broke."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from r1kit.errors import InputError
+from r1kit.records import Sample
+from r1kit.structure import plain
+from r1kit.workspace import write_atomic
+
+__all__ = ["numbered_objects", "read_samples", "sample_of", "text_field", "write_samples"]
+
+
+def read_samples(path: Path) -> list[Sample]:
+    """Every sample of a file, in order. Empty lines are skipped.
+
+    Raises:
+        InputError: the file is missing, or a line is broken; it names file and line.
+    """
+    samples: list[Sample] = []
+    first: dict[str, str] = {}
+    for where, table in numbered_objects(path, '{"prompt": ..., "response": ...}'):
+        sample = sample_of(where, table, f"{path.stem}/{len(samples)}")
+        if sample.id in first:
+            raise InputError(f"{where}: id {sample.id!r} is taken already at {first[sample.id]}; ids must differ")
+        first[sample.id] = where
+        samples.append(sample)
+    return samples
+
+
+def write_samples(path: Path, samples: Iterable[Sample]) -> None:
+    """Replace the file as a whole; every line has every key, so that ``datasets`` opens it."""
+    write_atomic(path, "".join(json.dumps(plain(sample), ensure_ascii=False) + "\n" for sample in samples))
+
+
+def numbered_objects(path: Path, wanted: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    """``FILE:LINE`` and the JSON object of every line that is not empty; ``wanted`` shows what a line should be.
+
+    Raises:
+        InputError: the file cannot be read, or a line is no JSON object.
+    """
+    try:
+        content = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file; it should hold one {wanted} object a line") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: not readable as UTF-8 text: {error}") from None
+    for number, line in enumerate(content.split("\n"), start=1):
+        if not line.strip():
+            continue
+        where = f"{path}:{number}"
+        try:
+            table = json.loads(line)
+        except (json.JSONDecodeError, RecursionError) as error:
+            raise InputError(f"{where}: not valid JSON: {error}; mend the line or delete it") from None
+        if not isinstance(table, dict):
+            raise InputError(f"{where}: expected a JSON object {wanted}, got {type(table).__name__}")
+        yield where, table
+
+
+def sample_of(where: str, table: Mapping[str, Any], identity: str = "", domain: str = "general") -> Sample:
+    """A sample from its JSON object; only the prompt and the response must be there."""
+    provenance = table.get("provenance", {})
+    if not isinstance(provenance, Mapping):
+        raise InputError(f"{where}: 'provenance' must be an object, got {type(provenance).__name__}")
+    return Sample(
+        id=text_field(where, table, "id", identity),
+        prompt=text_field(where, table, "prompt"),
+        response=text_field(where, table, "response"),
+        domain=text_field(where, table, "domain", domain),
+        language=text_field(where, table, "language", "en"),
+        provenance=provenance,
+    )
+
+
+def text_field(where: str, table: Mapping[str, Any], key: str, default: str = "") -> str:
+    """A key's text, which must not be blank."""
+    value = table.get(key, default)
+    if key not in table and not default:
+        given = ", ".join(map(repr, table)) or "none"
+        raise InputError(f"{where}: no {key!r}; this line has {given}")
+    if not isinstance(value, str) or not value.strip():
+        raise InputError(f"{where}: {key!r} must be text that is not blank, got {json.dumps(value)[:60]}")
+    return value

@@ -23,7 +23,7 @@ from r1kit.recipe import BASE, BASE_STAGE, Recipe
 from r1kit.records import StageResult
 from r1kit.structure import plain
 
-__all__ = ["Resumable", "Workspace", "write_atomic"]
+__all__ = ["Resumable", "Stateless", "Workspace", "write_atomic"]
 
 SAVE_COST_SHARE = 0.05
 """A resume point is written once the work since the last one is worth the time it takes: at most 5% of a run."""
@@ -35,6 +35,14 @@ TOLD = ("accuracy", "response_tokens", "loss", "tokens_per_second")
 
 class Resumable(Protocol):
     """What a loop trains: all that must survive a kill."""
+
+    def save(self, path: Path) -> None: ...
+
+    def load(self, path: Path) -> None: ...
+
+
+class Stateless:
+    """What a loop trains that trains nothing: all of its state is in its logs and the cursor."""
 
     def save(self, path: Path) -> None: ...
 
@@ -62,6 +70,8 @@ class Workspace:
     """Of a part of the stage that trains by itself (see ``part``); empty: the stage itself."""
     cursor: dict[str, int] = field(default_factory=dict)
     """Counters that a loop keeps over a kill, for example the next training prompt."""
+    weights: int = 0
+    """Of the stage's model, for what its tokens cost; 0 until the model is there."""
     seconds: float = 0.0
     """Seconds of steps so far, over all sittings that count: what was lost to a kill is not in it."""
     _started: float = 0.0
@@ -96,8 +106,10 @@ class Workspace:
     # ---- parts ----------------------------------------------------------------------------------------------------
 
     def part(self, name: str, work: Callable[[Workspace], Mapping[str, Any]]) -> dict[str, Any]:
-        """What ``work`` gave back for a part of the stage, with logs and a resume point of its own in ``NN_STAGE/name``;
-        a part that is done is not done again. For stages that train more than one model."""
+        """What ``work`` gave back for a part of the stage; a part that is done is not done again.
+
+        It has logs and a resume point of its own in ``NN_STAGE/name``. For stages that train more than one model.
+        """
         inner = replace(self, name=f"{self.name}/{name}" if self.name else name, cursor={}, seconds=0.0, _started=0.0)
         path = inner.folder / "result.json"
         found: dict[str, Any] | None = self.ranks.broadcast_object(
@@ -106,12 +118,29 @@ class Workspace:
         if found is None:
             if self.is_writer:
                 inner.folder.mkdir(parents=True, exist_ok=True)
-            found = _written({**plain(work(inner)), "seconds": inner.seconds})
+            found = _written({**plain(work(inner)), "seconds": inner.seconds, "cost": inner.cost})
             inner.write("result.json", found)
         if self.is_writer:
             shutil.rmtree(inner.folder / "resume", ignore_errors=True)
         self.seconds += float(found["seconds"])
+        self.spend(trained=found["cost"]["trained_tokens"], sampled=found["cost"]["sampled_tokens"])
+        self.cursor["flops"] = self.cursor.get("flops", 0) + found["cost"]["flops"]
         return found
+
+    # ---- what it costs --------------------------------------------------------------------------------------------
+
+    def spend(self, *, trained: float = 0, sampled: float = 0) -> None:
+        """Count tokens that were learnt from and tokens that were sampled, over all ranks."""
+        for name, tokens in (("trained_tokens", trained), ("sampled_tokens", sampled)):
+            if tokens:
+                self.cursor[name] = self.cursor.get(name, 0) + int(tokens)
+
+    @property
+    def cost(self) -> dict[str, int]:
+        """Tokens, and operations as 6 N a trained token and 2 N a sampled one; prompts and attention are left out."""
+        trained, sampled = (self.cursor.get(name, 0) for name in ("trained_tokens", "sampled_tokens"))
+        flops = self.cursor.get("flops", 0) + self.weights * (6 * trained + 2 * sampled)
+        return {"trained_tokens": trained, "sampled_tokens": sampled, "flops": flops}
 
     # ---- steps and the resume point ---------------------------------------------------------------------------
 
@@ -196,6 +225,11 @@ class Workspace:
         with (self.folder / f"{log}.jsonl").open("a", encoding="utf-8") as stream:
             stream.write(text)
 
+    def read(self, log: str) -> list[dict[str, Any]]:
+        """Lines of ``NN_STAGE/LOG.jsonl``, on any rank that sees the run folder."""
+        path = self.folder / f"{log}.jsonl"
+        return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.is_file() else []
+
     def log(self, step: int, metrics: Mapping[str, Any]) -> None:
         """One line of ``metrics.jsonl``."""
         self.append("metrics", [{"step": step, "seconds": self.elapsed(), **metrics}])
@@ -215,6 +249,7 @@ class Workspace:
         written = {
             "stage": self.stage,
             "seconds": self.seconds,
+            "cost": self.cost,
             "metrics": plain(result.metrics),
             "inputs": list(result.inputs),
             "checkpoint": result.checkpoint,

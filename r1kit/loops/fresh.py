@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from transformers import PreTrainedTokenizerBase
 
 from r1kit.cluster.ranks import Ranks
+from r1kit.loops import supervised
+from r1kit.loops.policy import multiplied_weights
 from r1kit.model.decoder import Decoder, DecoderConfig
 from r1kit.model.tokenizer import build_tokenizer
 from r1kit.rollout.streams import stream_seed
 from r1kit.tasks.corpus import Corpus
 from r1kit.update.learner import Batch, Row
+from r1kit.update.local import LearnerSettings, LocalLearner
 from r1kit.workspace import Workspace
 
-__all__ = ["document_batches", "fresh_model"]
+__all__ = ["document_batches", "fresh_model", "pretrain"]
 
 
 def fresh_model(workspace: Workspace, corpus: Corpus) -> tuple[Decoder, PreTrainedTokenizerBase]:
@@ -39,6 +43,17 @@ def fresh_model(workspace: Workspace, corpus: Corpus) -> tuple[Decoder, PreTrain
         )
     )
     model.initialise(torch.Generator().manual_seed(stream_seed(workspace.seed, "initialise") % 2**62))
+    return model, tokenizer
+
+
+def pretrain(config: Any, corpus: Corpus, workspace: Workspace) -> tuple[Decoder, PreTrainedTokenizerBase]:
+    """A base model: a fresh decoder trained on the corpus under the settings of stage ``pretrain``."""
+    model, tokenizer = fresh_model(workspace, corpus)
+    workspace.weights = multiplied_weights(model)
+    settings = LearnerSettings(optimiser=config.optimiser, token_budget=config.micro_batch_tokens)
+    learner = LocalLearner(model, settings, workspace.ranks)
+    batch_of = document_batches(corpus, tokenizer, config.tokens_per_step, workspace.seed, workspace.ranks)
+    supervised.train(config, batch_of, learner, workspace)
     return model, tokenizer
 
 

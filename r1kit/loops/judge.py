@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 from r1kit.evals.evaluate import EvaluationConfig, evaluate
 from r1kit.loops.transcripts import evaluation_lines
@@ -43,9 +43,30 @@ class Judge:
     verifier: Verifier
     render: Callable[[Prompt], Sequence[int]]
     workspace: Workspace
+    learned: Callable[[Sequence[Group]], list[list[float | None]]] | None = None
+    """Reward models: a score for each completion of the tasks that they judge, None for the others."""
+    learned_weight: float = 1.0
+    labels: Mapping[str, str] = field(default_factory=dict)
+    """What else a line of ``eval.jsonl`` says, for example which checkpoint."""
+    log: str = "eval"
+    """``NN_STAGE/LOG.jsonl`` that evaluations go to."""
 
     def score(self, groups: Sequence[Group]) -> list[list[Score]]:
-        return self.verifier.score_groups(groups)
+        """Rules, and for the tasks that they judge the reward models' scores as the part ``preference``."""
+        scores = self.verifier.score_groups(groups)
+        if self.learned is None:
+            return scores
+        return [
+            [
+                score if value is None else self._preferred(score, value)
+                for score, value in zip(row, values, strict=True)
+            ]
+            for row, values in zip(scores, self.learned(groups), strict=True)
+        ]
+
+    def _preferred(self, score: Score, value: float) -> Score:
+        total = score.total + self.learned_weight * value
+        return replace(score, total=total, parts={**score.parts, "preference": value})
 
     def evaluate(self, step: int, split: Split | None = None) -> dict[str, Judged]:
         """Sample k completions for each held-out prompt, judge them, append to ``eval.jsonl``; by task."""
@@ -61,12 +82,12 @@ class Judge:
                 resamples=self.config.resamples,
                 seed=self.config.seed,
             )
+            seconds = self.workspace.seconds
             self.workspace.append(
-                "eval", [{"step": step, "split": split, "seconds": self.workspace.seconds, **metrics}]
+                self.log, [{"step": step, "split": split, "seconds": seconds, **self.labels, **metrics}]
             )
-            self.workspace.append(
-                "rollouts", evaluation_lines(step, judged.groups, judged.scores, RECORDED_PROMPTS, RECORDED_EACH)
-            )
+            lines = evaluation_lines(step, judged.groups, judged.scores, RECORDED_PROMPTS, RECORDED_EACH)
+            self.workspace.append("rollouts", [{**line, **self.labels} for line in lines])
         return found
 
     def sample(self, name: str, split: Split) -> Judged:
@@ -91,6 +112,7 @@ class Judge:
             mine, groups, self.verifier.score_groups(groups), self.verifier.diagnose_groups(groups), strict=True
         )
         everyone = sorted((item for share in ranks.gather_objects(list(judged)) for item in share), key=lambda i: i[0])
+        self.workspace.spend(sampled=sum(len(one.token_ids) for item in everyone for one in item[1].completions))
         return Judged(
             groups=[item[1] for item in everyone],
             scores=[item[2] for item in everyone],

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
@@ -17,7 +16,7 @@ from r1kit.loops.judge import Judge
 from r1kit.loops.settings import RL
 from r1kit.model.fallback import load_model, save_model
 from r1kit.model.source import resolve_model
-from r1kit.model.template import render
+from r1kit.model.template import Template, render
 from r1kit.records import Prompt, Sampling, StageResult
 from r1kit.reward.rule import RewardConfig
 from r1kit.reward.verifier import Verifier
@@ -34,6 +33,7 @@ __all__ = [
     "device_of",
     "judge_for",
     "last_evaluation",
+    "multiplied_weights",
     "open_policy",
     "renderer",
     "save_checkpoint",
@@ -74,9 +74,10 @@ def open_policy(
     trained = config.tasks or tuple(workspace.recipe.tasks)
     judged = dict.fromkeys((*trained, *config.evaluation.tasks))  # in order, once each
     tasks = {task: build_task(task, workspace.recipe.tasks[task]) for task in judged}
-    with verifier_for(tasks, config.reward, workspace, config.deadline, rewards) as verifier:  # starts while the model loads
+    with verifier_for(tasks, config.reward, workspace, config.deadline, rewards) as verifier:  # starts meanwhile
         model, tokenizer = load_model(resolve_model(path), torch.float32)
         model.to(device)
+        workspace.weights = multiplied_weights(model)
         engine = open_engine(
             model, cast(Tokenizer, tokenizer), dtype=dtype, device=device, max_rows=config.rows_in_flight
         )
@@ -128,12 +129,17 @@ def verifier_for(
 @contextmanager
 def judge_for(
     model: Any, tokenizer: PreTrainedTokenizerBase, config: EvaluationConfig, sampling: Sampling, reward: RewardConfig,
-    workspace: Workspace, rows_in_flight: int = 512,
+    workspace: Workspace, rows_in_flight: int = 512, verifier: Verifier | None = None,
 ) -> Iterator[Judge]:  # fmt: skip
-    """A judge over a model that is not being trained by RL: pretrain's gate, ``r1 eval``."""
+    """A judge over a model that is not being trained by RL: pretrain's gate, ``r1 eval``.
+
+    Args:
+        verifier: of at least the tasks that are judged; by default one that lives as long as the judge.
+    """
     tasks = {name: build_task(name, workspace.recipe.tasks[name]) for name in config.tasks or workspace.recipe.tasks}
     device = device_of(workspace)
-    with verifier_for(tasks, reward, workspace) as verifier:
+    workspace.weights = multiplied_weights(model)
+    with nullcontext(verifier) if verifier else verifier_for(tasks, reward, workspace) as verifier:
         engine = open_engine(
             model, cast(Tokenizer, tokenizer), dtype=torch.float32, device=device, max_rows=rows_in_flight
         )
@@ -151,10 +157,12 @@ def judge_for(
             engine.close()
 
 
-def renderer(workspace: Workspace, tokenizer: PreTrainedTokenizerBase) -> Callable[[Prompt], Sequence[int]]:
-    """Prompt -> token ids under the recipe's template."""
-    template = workspace.recipe.model.template
-    return lambda prompt: render(template, tokenizer, prompt.question)
+def renderer(
+    workspace: Workspace, tokenizer: PreTrainedTokenizerBase, template: Template | None = None
+) -> Callable[[Prompt], Sequence[int]]:
+    """Prompt -> token ids under the recipe's template, or another."""
+    chosen = template or workspace.recipe.model.template
+    return lambda prompt: render(chosen, tokenizer, prompt.question)
 
 
 def device_of(workspace: Workspace) -> torch.device:
@@ -162,6 +170,14 @@ def device_of(workspace: Workspace) -> torch.device:
     if workspace.recipe.device != "cpu" and torch.cuda.is_available():
         return torch.device("cuda", workspace.ranks.rank % torch.cuda.device_count())
     return torch.device("cpu")
+
+
+def multiplied_weights(model: torch.nn.Module) -> int:
+    """N of the usual 6 N operations a token: all weights but an embedding that is not the head too."""
+    own = {id(weight): weight.numel() for weight in model.parameters()}
+    embedding = getattr(model, "embedding", None)
+    untied = isinstance(embedding, torch.nn.Embedding) and embedding.weight is not getattr(model, "head", None)
+    return sum(own.values()) - (embedding.weight.numel() if untied and embedding is not None else 0)
 
 
 def save_checkpoint(workspace: Workspace, model: Any, tokenizer: PreTrainedTokenizerBase) -> str:
@@ -175,6 +191,4 @@ def save_checkpoint(workspace: Workspace, model: Any, tokenizer: PreTrainedToken
 
 def last_evaluation(workspace: Workspace) -> dict[str, Any]:
     """Newest line of ``eval.jsonl`` for each task, by name."""
-    path = workspace.folder / "eval.jsonl"
-    lines = [json.loads(line) for line in path.read_text().splitlines()] if path.is_file() else []
-    return {line["task"]: line for line in lines}
+    return {line["task"]: line for line in workspace.read("eval")}

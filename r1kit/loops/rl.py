@@ -37,7 +37,7 @@ Render = Callable[[Prompt], Sequence[int]]
 TasksAt = Callable[[int], Mapping[str, Task]]
 """Step -> the tasks that its prompts come from."""
 Watch = Callable[[int, Mapping[str, Judged]], str]
-"""Step and its evaluation -> why to stop there; empty: go on. What it knows must come from the stage's logs, so that a
+"""Step and its evaluation (empty where none is due) -> why to stop there; empty: go on. What it knows must come from the stage's logs, so that a
 run that was killed stops at the same step."""
 
 
@@ -55,19 +55,19 @@ def train(
     stream, done = PromptStream(config.task_weights, workspace), config.steps
     for step in workspace.steps(config.steps, learner):
         engine.load_weights(learner.weights(), version=step)
-        if step % config.evaluate_every == 0:
-            found = judge.evaluate(step)
-            if watch and (why := watch(step, found)):
-                workspace.say(f"{workspace.stage}: stopped at step {step}: {why}")
-                done = step
-                break
+        found = judge.evaluate(step) if step % config.evaluate_every == 0 else {}
         if step == 0 and config.final_split:
             judge.evaluate(step, config.final_split)
+        if watch and (why := watch(step, found)):
+            workspace.say(f"{workspace.stage}: stopped at step {step}: {why}")
+            done = step
+            break
         began = time.monotonic()
         groups, scores, times = _rollout(config, tasks_at(step), stream, render, engine, judge, workspace)
         advantages = advantages_of(scores, config)
         sampled = time.monotonic()
         metrics = _update(config, groups, advantages, learner, loss, workspace.seed, step)
+        workspace.spend(trained=metrics["tokens"] * config.minibatches)
         updated = time.monotonic()
         workspace.log(
             step + 1,
@@ -81,7 +81,7 @@ def train(
         )
         workspace.append("rollouts", rollout_lines(step + 1, groups, scores, advantages, config.record_groups))
     engine.load_weights(learner.weights(), version=done)
-    if done == config.steps:
+    if done == config.steps or done % config.evaluate_every:
         judge.evaluate(done)
     last = judge.evaluate(done, config.final_split) if config.final_split else {}
     aha = [moment for judged in last.values() for moment in find_aha(judged.groups, judged.scores)]
@@ -145,6 +145,7 @@ def _rollout(
         seconds["sample_seconds"] += sampled - began
         seconds["score_seconds"] += time.monotonic() - sampled
         for group, score in _interleave(ranks, list(zip(fresh, judged, strict=True))):
+            workspace.spend(sampled=sum(len(completion.token_ids) for completion in group.completions))
             wanted = len(groups) < config.prompts_per_step
             last = attempt == config.dynamic_sampling
             if wanted and (last or not _is_flat(score)):

@@ -15,7 +15,14 @@ from transformers import PreTrainedTokenizerBase
 from r1kit.errors import InputError
 from r1kit.factory.samples import read_samples
 from r1kit.loops import supervised
-from r1kit.loops.policy import device_of, judge_for, last_evaluation, renderer, save_checkpoint
+from r1kit.loops.policy import (
+    device_of,
+    judge_for,
+    last_evaluation,
+    multiplied_weights,
+    renderer,
+    save_checkpoint,
+)
 from r1kit.loops.settings import SFT, Schedule
 from r1kit.model.fallback import load_model
 from r1kit.model.source import resolve_model
@@ -54,6 +61,7 @@ def fine_tune(config: SFT, workspace: Workspace) -> StageResult:
     path, name = workspace.start(config.start)
     model, tokenizer = load_model(resolve_model(path), torch.float32)
     model.to(device_of(workspace))
+    workspace.weights = multiplied_weights(model)
     samples = read_samples(workspace.folder_of(config.data) / "samples.jsonl")
     steps = train(config, samples, model, tokenizer, workspace)
     checkpoint = save_checkpoint(workspace, model, tokenizer)
@@ -99,7 +107,7 @@ def lessons(
 
 
 def sample_batches(learnt: Sequence[Lesson], per_step: int, seed: int) -> Callable[[int], Batch]:
-    """Step -> its batch, the same on every rank; each epoch shuffles anew. A token counts alike, whatever its sample."""
+    """Step -> its batch, the same on every rank; each epoch has its order. A token counts alike in any sample."""
 
     def place(number: int) -> Lesson:
         epoch, at = divmod(number, len(learnt))

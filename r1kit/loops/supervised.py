@@ -43,6 +43,7 @@ def train(config: Supervised, batch_of: Callable[[int], Batch], learner: Learner
         )
         metrics = learner.update(batch_of(step), supervised_loss, lr)
         tokens += metrics["tokens"]
+        workspace.spend(trained=metrics["tokens"])
         if (step + 1) % config.log_every == 0 or step + 1 == config.steps:
             rate = tokens / (time.monotonic() - began)
             workspace.log(step + 1, {**metrics, "lr": lr, "tokens_per_second": rate})

@@ -16,6 +16,7 @@ STAGES: dict[str, str] = {
     "cold_start_sft": "Dev1: the base learns the cold-start samples",
     "reasoning_rl": "Dev2: GRPO on reasoning with the language-consistency reward",
     "sft": "Dev3: the base learns the mixture of reasoning and other samples",
+    "evaluate": "Every checkpoint on every benchmark: the stage table",
 }
 """Every stage, in the paper's order, with its one line."""
 

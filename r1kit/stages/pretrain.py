@@ -99,18 +99,11 @@ class Config:
 
 
 def run(config: Config, workspace: Workspace) -> StageResult:
-    from r1kit.loops import supervised
-    from r1kit.loops.fresh import document_batches, fresh_model
+    from r1kit.loops.fresh import pretrain
     from r1kit.loops.policy import judge_for, last_evaluation, save_checkpoint
     from r1kit.tasks import build_corpus
-    from r1kit.update.local import LearnerSettings, LocalLearner
 
-    corpus = build_corpus(config.corpus)
-    model, tokenizer = fresh_model(workspace, corpus)
-    settings = LearnerSettings(optimiser=config.optimiser, token_budget=config.micro_batch_tokens)
-    learner = LocalLearner(model, settings, workspace.ranks)
-    batch_of = document_batches(corpus, tokenizer, config.tokens_per_step, workspace.seed, workspace.ranks)
-    supervised.train(config, batch_of, learner, workspace)
+    model, tokenizer = pretrain(config, build_corpus(config.corpus), workspace)
     checkpoint = save_checkpoint(workspace, model, tokenizer)
     if workspace.recipe.tasks:
         with judge_for(model, tokenizer, config.evaluation, config.sampling, config.reward, workspace) as judge:

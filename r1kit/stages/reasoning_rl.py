@@ -14,7 +14,7 @@ __all__ = ["Config", "run"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Config(RL):
-    """R1-Zero's settings, from Dev1, with language consistency paid. ``reward.language = 0`` is the paper's ablation."""
+    """R1-Zero's settings, from Dev1, with language consistency paid; ``reward.language = 0`` is the ablation."""
 
     start: str = "cold_start_sft"
     """Stage it starts from; ``base``: the pretrained model."""

@@ -129,7 +129,7 @@ def test_a_watch_stops_the_training_where_it_stands(tmp_path: Path) -> None:
     one.workspace.say = said.append
     config = replace(CONFIG, evaluate_every=2, final_split="test")
     assert one.train(config, watch) == 4
-    assert asked == [0, 2, 4]
+    assert asked == [0, 1, 2, 3, 4]
     assert said[-1] == "r1_zero: stopped at step 4: gold fell"
     assert one.judge.evaluated == [(0, "dev"), (0, "test"), (2, "dev"), (4, "dev"), (4, "test")]
     assert len(metrics(tmp_path)) == 4

@@ -1,0 +1,120 @@
+"""Every checkpoint on every benchmark: the stage table (R1 paper, section 3; v2, table 3 and appendix D.1)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+from r1kit.errors import InputError
+from r1kit.evals.evaluate import EvaluationConfig
+from r1kit.loops.settings import check_least
+from r1kit.model.template import Template
+from r1kit.records import Sampling, StageResult
+from r1kit.reward.rule import RewardConfig
+from r1kit.tasks.task import Split
+from r1kit.workspace import Stateless, Workspace
+
+if TYPE_CHECKING:
+    from r1kit.recipe import Recipe
+    from r1kit.reward.verifier import Verifier
+
+__all__ = ["Config", "run"]
+
+TOLD = (
+    "avg_at_k", "interval", "cons_at_k", "cons_interval", "pass_at_k", "k", "problems", "response_tokens",
+    "format_rate", "accuracy_given_format", "language_consistency", "mixed_share", "reflection_rate", "truncated_share",
+)  # fmt: skip
+"""What of an evaluation goes into the stage table; the rest is in ``eval.jsonl``."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Config:
+    stages: tuple[str, ...] = ("base", "r1_zero", "cold_start_sft", "reasoning_rl", "sft", "all_scenarios_rl")
+    """Whose checkpoints are judged, in the order of the table."""
+    evaluation: EvaluationConfig = field(default_factory=EvaluationConfig.final)
+    """The paper's protocol: temperature .6, top-p .95, on the test split."""
+    templates: Mapping[str, Template] = field(default_factory=dict)
+    """Other prompt templates by name; the worst of them and the recipe's own is the prompt sensitivity."""
+    template_tasks: tuple[str, ...] = ()
+    """Tasks that are asked in every template; empty: the first one judged."""
+    sampling: Sampling = field(default_factory=Sampling)
+    """Length and stop strings of a completion."""
+    reward: RewardConfig = field(default_factory=RewardConfig)
+    """How an answer is read; nothing is paid here."""
+    rows_in_flight: int = 512
+    """Completions that decode side by side on a rank: bounds memory."""
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """Earlier stages that it takes in."""
+        return self.stages
+
+    def uses(self, recipe: Recipe) -> tuple[str, ...]:
+        """Tasks that it judges by."""
+        return (*(self.evaluation.tasks or recipe.tasks), *self.template_tasks)
+
+    @property
+    def splits(self) -> tuple[Split, ...]:
+        """Held-out splits that the stage looks at."""
+        return (self.evaluation.split,)
+
+    @property
+    def lengths(self) -> Mapping[str, int]:
+        """Longest completion, in tokens, by the name of the setting."""
+        return {
+            "sampling.max_tokens": self.sampling.max_tokens,
+            "evaluation.max_tokens": self.evaluation.max_tokens,
+        }
+
+    def check(self, stage: str, recipe: Recipe) -> None:
+        """Ranges, before anything loads."""
+        check_least(self, stage, 1, "rows_in_flight", "sampling.max_tokens")
+        if not self.stages:
+            raise InputError(f"stages.{stage}.stages is empty; name at least one stage that makes a model, or base")
+
+
+def run(config: Config, workspace: Workspace) -> StageResult:
+    from r1kit.loops.policy import verifier_for
+
+    with verifier_for(workspace.recipe.tasks_of(workspace.stage), config.reward, workspace) as verifier:
+        for step in workspace.steps(len(config.stages), Stateless()):
+            _judge(config, step, verifier, workspace)
+    return StageResult(metrics=_table(workspace), inputs=workspace.recipe.inputs(workspace.stage))
+
+
+def _judge(config: Config, step: int, verifier: Verifier, workspace: Workspace) -> None:
+    """One checkpoint: every task in the recipe's template, some in the others."""
+    import torch
+
+    from r1kit.loops.policy import judge_for, renderer
+    from r1kit.model.fallback import load_model
+    from r1kit.model.source import resolve_model
+
+    path, _ = workspace.start(config.stages[step])
+    model, tokenizer = load_model(resolve_model(path), torch.float32)
+    with judge_for(
+        model, tokenizer, config.evaluation, config.sampling, config.reward, workspace, config.rows_in_flight, verifier
+    ) as judge:
+        judge.labels = {"checkpoint": config.stages[step]}
+        judge.evaluate(step)
+        judge.log = "templates"
+        asked = config.template_tasks or config.evaluation.tasks[:1] or tuple(workspace.recipe.tasks)[:1]
+        judge.config = replace(config.evaluation, tasks=asked)
+        for name, template in config.templates.items():
+            judge.render = renderer(workspace, tokenizer, template)
+            judge.labels = {"checkpoint": config.stages[step], "template": name}
+            judge.evaluate(step)
+
+
+def _table(workspace: Workspace) -> dict[str, Any]:
+    """Checkpoint -> task -> its numbers; with ``templates``, the average in each and the worst of all."""
+    found: dict[str, Any] = {}
+    for line in workspace.read("eval"):
+        numbers = {name: line[name] for name in TOLD if name in line}
+        found.setdefault(line["checkpoint"], {})[line["task"]] = numbers
+    for line in workspace.read("templates"):
+        numbers = found[line["checkpoint"]][line["task"]]
+        numbers.setdefault("templates", {})[line["template"]] = line["avg_at_k"]
+        numbers["worst_template"] = min(numbers["avg_at_k"], *numbers["templates"].values())
+    return found

@@ -1,0 +1,206 @@
+"""A reward model: a policy's body with a scalar head, as `transformers` classifies sequences (R1 paper, section 2.4).
+
+Its folder opens with AutoModelForSequenceClassification and AutoTokenizer; ``r1kit_reward.json`` beside them keeps what
+only we know. Axes: B rows, T their longest length.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from r1kit.errors import InputError, first_line
+from r1kit.model.folder import replacing
+from r1kit.model.hub import open_tokenizer, read_config
+from r1kit.model.seen import Sees, seen
+from r1kit.model.template import Template, render
+from r1kit.structure import plain, structure
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+__all__ = ["Outlook", "RewardModel", "padded"]
+
+SETTINGS_FILE = "r1kit_reward.json"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outlook:
+    """What a reward model is shown, and the scale its scores are given on; ``r1kit_reward.json``."""
+
+    sees: Sees = "response"
+    """``summary`` or ``response``: which part of a response it is shown."""
+    template: Template = field(default_factory=Template)
+    """How the question before it becomes a prompt: the policy's."""
+    mean: float = 0.0
+    """Taken off a score; the mean of held-out scores where they are standardised."""
+    std: float = 1.0
+    """A score is divided by it."""
+
+    def __post_init__(self) -> None:
+        if not 0 < self.std < math.inf:
+            raise InputError(f"a reward model's scores are divided by std = {self.std}: must be above 0")
+
+
+class RewardModel:
+    """Scores responses. The score is read off the last token: the end token, where padding is another one."""
+
+    def __init__(self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, outlook: Outlook) -> None:
+        self.model = model.eval()
+        self.tokenizer = tokenizer
+        self.outlook = outlook
+        self.pad: int = model.config.get_text_config().pad_token_id
+        self._end = [tokenizer.eos_token_id] if tokenizer.eos_token_id not in (None, self.pad) else []
+
+    @classmethod
+    def create(cls, folder: Path, outlook: Outlook, seed: int = 0) -> RewardModel:
+        """The body of a language model with a fresh head, small enough that all responses score about 0.
+
+        Raises:
+            InputError: the folder is no language model, or its architecture cannot classify sequences.
+        """
+        model, loading = _load(folder, num_labels=1)
+        head = {name for name, _ in model.named_parameters() if not name.startswith(f"{model.base_model_prefix}.")}
+        if missing := sorted(set(loading["missing_keys"]) - head):
+            raise InputError(f"{folder} is no whole language model: weight {missing[0]!r} is missing")
+        draw = torch.Generator().manual_seed(seed % 2**62)
+        with torch.no_grad():
+            for name, weight in model.named_parameters():
+                if name in head:  # 1 / (d + 1), as in learning to summarise (2009.01325)
+                    weight.normal_(0.0, 1.0 / (weight.shape[-1] + 1), generator=draw)
+        tokenizer = open_tokenizer(folder)
+        pad = tokenizer.eos_token_id if tokenizer.pad_token_id is None else tokenizer.pad_token_id
+        if pad is None:
+            raise InputError(f"the tokenizer in {folder} has neither a pad nor an end token; a reward model needs one")
+        model.config.get_text_config().pad_token_id = pad
+        return cls(model, tokenizer, outlook)
+
+    @classmethod
+    def open(cls, folder: Path) -> RewardModel:
+        """What ``save`` wrote.
+
+        Raises:
+            InputError: no such folder, or it is damaged.
+        """
+        path = folder / SETTINGS_FILE
+        if not path.is_file():
+            raise InputError(f"{folder} is no reward model: it has no {SETTINGS_FILE}; stage reward_models writes one")
+        try:
+            table = json.loads(path.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise InputError(f"{path}: not valid JSON: {error}") from None
+        if not isinstance(table, dict):
+            raise InputError(f"{path}: expected a JSON object")
+        outlook: Outlook = structure(Outlook, table, str(path))
+        model, loading = _load(folder)
+        if missing := sorted(loading["missing_keys"]):
+            raise InputError(f"{folder} is no whole reward model: weight {missing[0]!r} is missing")
+        return cls(model, open_tokenizer(folder), outlook)
+
+    def save(self, folder: Path) -> None:
+        """Write the folder as a whole, or leave what was there."""
+        text = json.dumps(plain(self.outlook), ensure_ascii=False, indent=1) + "\n"
+        side, self.tokenizer.padding_side = self.tokenizer.padding_side, "right"
+        try:
+            with _quiet(), replacing(folder) as new:
+                self.model.save_pretrained(new)
+                self.tokenizer.save_pretrained(new)
+                (new / SETTINGS_FILE).write_text(text, encoding="utf-8")
+        finally:
+            self.tokenizer.padding_side = side
+
+    def encode(self, question: str, response: str) -> list[int]:
+        """Token ids of the prompt, the part of the response that is seen, and the end token."""
+        prompt = render(self.outlook.template, self.tokenizer, question)
+        part = self.tokenizer.encode(seen(response, self.outlook.sees), add_special_tokens=False)
+        return [*prompt, *part, *self._end]
+
+    def forward(self, rows: Sequence[Sequence[int]]) -> Tensor:
+        """Unscaled score of each row, [B], with gradient."""
+        device = next(self.model.parameters()).device
+        tokens, mask = padded(rows, self.pad)
+        logits: Tensor = self.model(
+            input_ids=tokens.to(device), attention_mask=mask.to(device), use_cache=False
+        ).logits  # [B, 1]
+        return logits[:, 0].float()
+
+    @torch.no_grad()
+    def logits(self, questions: Sequence[str], responses: Sequence[str], budget: int = 16384) -> list[float]:
+        """As ``score``, before mean and std; for safety, log-odds that a response is safe."""
+        rows = [self.encode(question, response) for question, response in zip(questions, responses, strict=True)]
+        found = [0.0] * len(rows)
+        for batch in _batches(rows, budget):
+            for place, value in zip(batch, self.forward([rows[i] for i in batch]).tolist(), strict=True):
+                found[place] = value
+        return found
+
+    def score(self, questions: Sequence[str], responses: Sequence[str], budget: int = 16384) -> list[float]:
+        """How good each response is: the higher the better, on the stored scale.
+
+        Args:
+            questions: before any template.
+            responses: whole, tags kept; the model is shown its part.
+            budget: most tokens in one forward pass, padding counted; bounds memory.
+        """
+        mean, std = self.outlook.mean, self.outlook.std
+        return [(value - mean) / std for value in self.logits(questions, responses, budget)]
+
+
+def padded(rows: Sequence[Sequence[int]], pad: int) -> tuple[Tensor, Tensor]:
+    """Tokens int64 [B, T], padded on the right, and the mask [B, T] that is 0 at padding."""
+    longest = max(len(row) for row in rows)
+    tokens = torch.tensor([[*row, *[pad] * (longest - len(row))] for row in rows])
+    mask = torch.tensor([[1] * len(row) + [0] * (longest - len(row)) for row in rows])
+    return tokens, mask
+
+
+def _batches(rows: Sequence[Sequence[int]], budget: int) -> list[list[int]]:
+    """Rows of about one length together, at most ``budget`` tokens each with padding; a longer row goes alone."""
+    batches: list[list[int]] = []
+    for place in sorted(range(len(rows)), key=lambda i: len(rows[i])):
+        if batches and (len(batches[-1]) + 1) * len(rows[place]) <= budget:
+            batches[-1].append(place)
+        else:
+            batches.append([place])
+    return batches
+
+
+def _load(folder: Path, **settings: Any) -> tuple[PreTrainedModel, dict[str, Any]]:
+    """float32 on the CPU, and which weights were missing."""
+    from transformers import AutoModelForSequenceClassification
+
+    config = read_config(folder)
+    for name, value in settings.items():
+        setattr(config, name, value)
+    try:
+        with _quiet():
+            model, loading = AutoModelForSequenceClassification.from_pretrained(
+                folder, config=config, dtype=torch.float32, use_safetensors=True, output_loading_info=True
+            )
+    except (ValueError, RuntimeError, OSError) as error:
+        raise InputError(f"{folder} cannot become a reward model: {first_line(error)}") from error
+    return model, loading
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """No progress bar, and no warning of the fresh head, which is meant."""
+    from transformers.utils import logging
+
+    said, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(said)
+        if bars:
+            logging.enable_progress_bar()

@@ -1,0 +1,26 @@
+"""What a reward model sees of a response. No torch: the data factory and rewards read this."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+__all__ = ["Sees", "seen", "summary"]
+
+Sees = Literal["summary", "response"]
+"""``summary``: what a user reads, so that the thinking is left free; ``response``: all of it."""
+
+
+def summary(text: str) -> str:
+    """What comes after the thinking part, answer tags taken out.
+
+    All of a text without thinking tags; nothing of one whose thinking was never closed.
+    """
+    _, closed, after = text.partition("</think>")
+    if not closed:
+        after = "" if "<think>" in text else text
+    return after.replace("<answer>", "").replace("</answer>", "").strip()
+
+
+def seen(text: str, sees: Sees) -> str:
+    """The part of a response that a reward model is given."""
+    return summary(text) if sees == "summary" else text

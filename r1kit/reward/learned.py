@@ -1,0 +1,77 @@
+"""Rewards of learned models: which one judges a completion is decided by its task (R1 paper, v2, equation 10)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from r1kit.errors import InputError, nearest
+from r1kit.records import Group
+
+if TYPE_CHECKING:
+    import torch
+
+__all__ = ["ROUTES", "LearnedReward", "Scorer", "open_learned"]
+
+ROUTES = {"helpful": "helpfulness", "safety": "safety"}
+"""Task -> the reward model that judges its completions."""
+
+
+class Scorer(Protocol):
+    """What is needed of a reward model; ``model.reward_model.RewardModel`` is one."""
+
+    def score(self, questions: Sequence[str], responses: Sequence[str]) -> list[float]:
+        """The higher the better; each model takes the part of the response that it is meant to see."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class LearnedReward:
+    models: Mapping[str, Scorer]
+    """Kind of reward model (``helpfulness``, ``safety``) -> the model."""
+    routes: Mapping[str, str]
+    """Task -> kind."""
+
+    def __post_init__(self) -> None:
+        for task, kind in self.routes.items():
+            if kind not in self.models:
+                raise InputError(
+                    f"task {task!r} is to be judged by the reward model {kind!r}; trained are "
+                    f"{', '.join(self.models) or 'none'}.{nearest(kind, self.models)}"
+                )
+
+    def judges(self, task: str) -> bool:
+        """Whether completions of this task are judged by a model."""
+        return task in self.routes
+
+    def score(self, groups: Sequence[Group]) -> list[list[float]]:
+        """A score for each completion of each group, whose tasks must all have a route; one batch a model."""
+        scores: list[list[float]] = [[] for _ in groups]
+        for kind in dict.fromkeys(self.routes[group.prompt.task] for group in groups):
+            mine = [place for place, group in enumerate(groups) if self.routes[group.prompt.task] == kind]
+            questions = [groups[place].prompt.question for place in mine for _ in groups[place].completions]
+            responses = [completion.text for place in mine for completion in groups[place].completions]
+            found = iter(self.models[kind].score(questions, responses))
+            for place in mine:
+                scores[place] = [next(found) for _ in groups[place].completions]
+        return scores
+
+
+def open_learned(
+    folders: Mapping[str, Path], routes: Mapping[str, str] = ROUTES, device: torch.device | str = "cpu"
+) -> LearnedReward:
+    """The reward models that the routes need, from their folders by kind.
+
+    Raises:
+        InputError: a kind has no folder, or its folder is no reward model.
+    """
+    from r1kit.model.reward_model import RewardModel
+
+    models: dict[str, RewardModel] = {}
+    for kind in dict.fromkeys(routes.values()):
+        if kind in folders:
+            models[kind] = RewardModel.open(folders[kind])
+            models[kind].model.to(device)
+    return LearnedReward(models, routes)

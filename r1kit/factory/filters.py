@@ -1,0 +1,113 @@
+"""What is kept of right completions: named pure rules, each with a threshold (R1 paper, 2.3.3; v2, B.3.2 and B.3.3).
+
+The paper names mixed language, long paragraphs, code blocks and repetition, and gives no threshold; these are ours.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from r1kit.errors import InputError
+from r1kit.reward.extract import thinking
+from r1kit.reward.language import Detector, language_consistency
+
+__all__ = ["FilterConfig", "failed_filter", "filter_names", "longest_paragraph", "repeated_lines", "repeated_share"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FilterConfig:
+    """Thresholds; 0 (for ``code``: true) turns a filter off."""
+
+    language: float = 0.0
+    """Least share of the chain's words in the question's language."""
+    detector: Detector = "script"
+    paragraph: int = 0
+    """Most words in one paragraph of the chain."""
+    code: bool = True
+    """Whether the chain may hold a fenced code block."""
+    repetition: float = 0.5
+    """Most share of the chain's n-grams that were there before in the chain."""
+    repetition_n: int = 8
+    """Words of such an n-gram."""
+    lines: float = 0.5
+    """Most share of the chain's lines that were there before in the chain, blank lines aside."""
+    tokens: int = 0
+    """Longest response, in tokens."""
+
+    def __post_init__(self) -> None:
+        for name in ("language", "repetition", "lines"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise InputError(f"filters: {name} = {getattr(self, name)}; allowed is 0..1, 0 turns it off")
+        if self.repetition_n < 1 or min(self.paragraph, self.tokens) < 0:
+            raise InputError(
+                f"filters: repetition_n = {self.repetition_n} must be at least 1, paragraph = {self.paragraph} and "
+                f"tokens = {self.tokens} at least 0"
+            )
+
+
+Rule = Callable[[FilterConfig, str, str, int], bool]
+"""(thresholds, the chain, language of the question, tokens of the response) -> whether it passes."""
+
+_RULES: dict[str, tuple[Callable[[FilterConfig], bool], Rule]] = {
+    "length": (lambda f: f.tokens > 0, lambda f, chain, language, tokens: tokens <= f.tokens),
+    "code": (lambda f: not f.code, lambda f, chain, language, tokens: "```" not in chain),
+    "paragraph": (
+        lambda f: f.paragraph > 0,
+        lambda f, chain, language, tokens: longest_paragraph(chain) <= f.paragraph,
+    ),
+    "repetition": (
+        lambda f: f.repetition > 0,
+        lambda f, chain, language, tokens: repeated_share(chain.split(), f.repetition_n) <= f.repetition,
+    ),
+    "lines": (lambda f: f.lines > 0, lambda f, chain, language, tokens: repeated_lines(chain) <= f.lines),
+    "language": (
+        lambda f: f.language > 0,
+        lambda f, chain, language, tokens: language_consistency(chain, language, f.detector) >= f.language,
+    ),
+}
+"""Name -> whether the thresholds turn it on, and the rule; in the order they are applied."""
+
+
+def filter_names(config: FilterConfig) -> list[str]:
+    """The filters that are on, in the order they are applied."""
+    return [name for name, (is_on, _) in _RULES.items() if is_on(config)]
+
+
+def failed_filter(config: FilterConfig, response: str, language: str, tokens: int) -> str:
+    """Name of the first filter that a response does not pass; empty if it passes all.
+
+    Args:
+        config: the thresholds.
+        response: as written, tags included; all filters but ``length`` look at its thinking part.
+        language: of the question, ISO 639-1.
+        tokens: length of the response.
+    """
+    chain = thinking(response)
+    for name in filter_names(config):
+        if not _RULES[name][1](config, chain, language, tokens):
+            return name
+    return ""
+
+
+def longest_paragraph(text: str) -> int:
+    """Words of the longest paragraph; a blank line ends one."""
+    longest = words = 0
+    for line in text.splitlines():
+        words = words + len(line.split()) if line.strip() else 0
+        longest = max(longest, words)
+    return longest
+
+
+def repeated_share(words: Sequence[str], n: int) -> float:
+    """Share of the n-grams that occurred before: 0 if all differ or there are fewer than n words, near 1 for a loop."""
+    grams = [tuple(words[at : at + n]) for at in range(len(words) - n + 1)]
+    return 1.0 - len(set(grams)) / len(grams) if grams else 0.0
+
+
+def repeated_lines(text: str) -> float:
+    """Share of the lines that are not blank that occurred before."""
+    counts = Counter(line.strip() for line in text.splitlines() if line.strip())
+    total = sum(counts.values())
+    return 1.0 - len(counts) / total if total else 0.0

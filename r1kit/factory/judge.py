@@ -1,0 +1,102 @@
+"""A generative judge: a model that compares an answer with the reference (R1 paper v2, B.3.3 and listing 4).
+
+It analyses first, then writes JSON with ``analysis`` and ``correctness``. What holds no such JSON is asked once more
+and then left out. What it does not cover: a judge that is wrong, or that an answer talks round.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+from r1kit.records import Sampling
+from r1kit.rollout.engine import Engine
+
+__all__ = ["JUDGE", "GenerativeJudge", "Question", "Tally", "Verdict", "read_verdict"]
+
+JUDGE = (
+    "You are given a question, its reference answer and an answer to judge. Analyse first: compare the reasoning and "
+    "the conclusion of the answer with the reference, step by step. The answer is correct only if both agree fully "
+    'with it. Then write one JSON object: {"analysis": "...", "correctness": "correct" or "incorrect"}.\n\n'
+    "Question:\n{question}\n\nReference answer:\n{reference}\n\nAnswer:\n{answer}"
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Question:
+    """One thing to judge."""
+
+    question: str
+    reference: str
+    answer: str
+    """The whole response, or its summary."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    correct: bool
+    analysis: str = ""
+
+
+@dataclass(slots=True)
+class Tally:
+    """What a judge's answers were, over its life."""
+
+    asked: int = 0
+    no_json: int = 0
+    """Questions whose first answer held no verdict; each was asked once more."""
+    left_out: int = 0
+    """Questions whose second answer held none either."""
+
+
+class GenerativeJudge:
+    """Asks ``engine``; ``encode`` gives the token ids of an instruction, the model's template applied."""
+
+    def __init__(
+        self, engine: Engine, encode: Callable[[str], Sequence[int]], sampling: Sampling, prompt: str = JUDGE
+    ) -> None:
+        self._engine, self._encode, self._prompt = engine, encode, prompt
+        self._sampling = replace(sampling, n=1)
+        self.tally = Tally()
+
+    def verdicts(self, questions: Sequence[Question], seeds: Sequence[int]) -> list[Verdict | None]:
+        """One verdict a question, in order; None where two answers held no JSON."""
+        found = self._ask(questions, seeds)
+        again = [at for at, verdict in enumerate(found) if verdict is None]
+        second = self._ask([questions[at] for at in again], [seeds[at] ^ 1 for at in again])
+        for at, verdict in zip(again, second, strict=True):
+            found[at] = verdict
+        self.tally.asked += len(questions)
+        self.tally.no_json += len(again)
+        self.tally.left_out += sum(verdict is None for verdict in second)
+        return found
+
+    def _ask(self, questions: Sequence[Question], seeds: Sequence[int]) -> list[Verdict | None]:
+        if not questions:
+            return []
+        asked = [self._encode(self._filled(question)) for question in questions]
+        return [read_verdict(row[0].text) for row in self._engine.generate(asked, self._sampling, seeds)]
+
+    def _filled(self, question: Question) -> str:
+        """The answer goes in last, so that nothing it says is taken for a placeholder."""
+        text = self._prompt.replace("{question}", question.question).replace("{reference}", question.reference)
+        return text.replace("{answer}", question.answer)
+
+
+def read_verdict(text: str) -> Verdict | None:
+    """The last JSON object in the text whose ``correctness`` is correct or incorrect; None if there is none."""
+    found, decoder, at = None, json.JSONDecoder(), text.find("{")
+    while at >= 0:
+        step = 1
+        try:
+            table, end = decoder.raw_decode(text, at)
+        except (json.JSONDecodeError, RecursionError):
+            table = None
+        if isinstance(table, dict):
+            said = str(table.get("correctness", "")).strip().lower()
+            if said in ("correct", "incorrect"):
+                found = Verdict(correct=said == "correct", analysis=str(table.get("analysis", "")))
+                step = end - at
+        at = text.find("{", at + step)
+    return found

@@ -1,0 +1,47 @@
+"""``samples.parquet`` beside ``samples.jsonl``, where pyarrow is installed; ``datasets.load_dataset`` opens either."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from r1kit.records import Sample
+
+__all__ = ["write_parquet"]
+
+
+def write_parquet(path: Path, samples: Sequence[Sample]) -> bool:
+    """Replace the file; False, and no file, where pyarrow is missing (``pip install 'r1kit[data]'`` brings it)."""
+    if importlib.util.find_spec("pyarrow") is None:
+        return False
+    import pyarrow as pa  # type: ignore[import-not-found, import-untyped, unused-ignore]
+    import pyarrow.parquet as pq  # type: ignore[import-not-found, import-untyped, unused-ignore]
+
+    text = pa.string()
+    edit = pa.struct([("by", text), ("what", text), ("detail", text)])
+    provenance = pa.struct(
+        [
+            ("route", text), ("stage", text), ("version", pa.int64()), ("kind", text), ("review", text),
+            ("completion", text), ("edits", pa.list_(edit)),
+        ]
+    )  # fmt: skip
+    schema = pa.schema(
+        [
+            ("id", text), ("prompt", text), ("response", text), ("domain", text), ("language", text),
+            ("provenance", provenance),
+        ]
+    )  # fmt: skip
+    known = [field.name for field in provenance]
+    rows = [
+        {
+            **{name: getattr(sample, name) for name in ("id", "prompt", "response", "domain", "language")},
+            "provenance": {name: sample.provenance.get(name) for name in known},
+        }
+        for sample in samples
+    ]
+    temporary = path.with_name(f".{path.name}.new")
+    pq.write_table(pa.Table.from_pylist(rows, schema=schema), temporary)
+    os.replace(temporary, path)
+    return True

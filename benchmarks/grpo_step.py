@@ -1,12 +1,14 @@
 """One GRPO step, ours against TRL's GRPOTrainer: 8 prompts x 8 completions x 64 new tokens, beta 0, one inner epoch.
 
 Same model, same prompts' distribution, same token counts (the end token is suppressed on both sides), the same cores.
-Each side runs in its own process; the sides alternate ``--rounds`` times and medians are compared.
+Each side is a process of its own; they take turns step by step, ``--rounds`` times after a step each that warms up, and
+one sleeps while the other works. Ratios are taken within a round; their median is given with the least and the largest.
 
     python benchmarks/grpo_step.py --model tiny
-    python benchmarks/grpo_step.py --model /path/to/SmolLM2-135M-Instruct --dtype bfloat16
+    python benchmarks/grpo_step.py --model /path/to/SmolLM2-135M-Instruct --flat 0 0.5
 
-Needs ``pip install 'r1kit[bench]'``. ``--flat 0.5`` gives half of the groups equal rewards: they carry no advantage.
+Needs ``pip install 'r1kit[bench]'``. ``--flat 0 0.5`` adds rounds in which half of the groups get equal rewards and so
+no advantage.
 ``--budget`` bounds our memory: most tokens in a micro-batch. ``--trl-dtype`` and ``--micro`` choose TRL's mode:
 ``bfloat16`` is autocast over fp32 weights, ``weights`` are bf16 weights and optimiser too (no master weights: not what
 one would train with at a small rate, but the fastest it has).
@@ -15,6 +17,7 @@ one would train with at a small rate, but the fastest it has).
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import random
@@ -24,6 +27,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -73,7 +77,19 @@ def prompt_texts(tokenizer: Any, count: int) -> list[str]:
     ]
 
 
-def run_ours(options: argparse.Namespace) -> dict[str, Any]:
+def turns() -> Iterator[float]:
+    """Each line in asks for a step, with so large a share of flat groups."""
+    for line in iter(sys.stdin.readline, ""):
+        yield float(line)
+
+
+def took(sample: float, step: float) -> None:
+    """Answers a turn, with the peak memory so far in GiB."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    print("took", json.dumps({"sample": sample, "update": step - sample, "step": step, "peak": peak}), flush=True)
+
+
+def run_ours(options: argparse.Namespace) -> None:
     import torch
 
     from r1kit.loops.rl import minibatches
@@ -86,15 +102,14 @@ def run_ours(options: argparse.Namespace) -> dict[str, Any]:
     from r1kit.update.local import LearnerSettings, LocalLearner
 
     torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
-    dtype, steps, flat = options.dtype, options.steps, options.flat
+    dtype, steps = options.dtype, steps_of(options)
     config = RL(prompts_per_step=PROMPTS, sampling=Sampling(n=COMPLETIONS, max_tokens=NEW))
     model, tokenizer = load_model(Path(options.model), torch.float32)
     ids = [tokenizer.encode(text, add_special_tokens=False) for text in prompt_texts(tokenizer, PROMPTS * steps)]
     engine = LocalEngine(model, tokenizer, dtype=getattr(torch, dtype), max_rows=PROMPTS * COMPLETIONS, end_ids=())
     learner = LocalLearner(model, LearnerSettings(dtype=dtype, token_budget=options.budget))
     loss = from_settings(config.loss)
-    times: dict[str, list[float]] = {"sample": [], "update": [], "step": []}
-    for step in range(steps):
+    for step, flat in enumerate(turns()):
         began = time.perf_counter()
         engine.load_weights(learner.weights(), version=step)
         drawn = engine.generate(ids[step * PROMPTS : (step + 1) * PROMPTS], config.sampling, range(PROMPTS))
@@ -109,42 +124,40 @@ def run_ours(options: argparse.Namespace) -> dict[str, Any]:
         ]
         (batch,) = minibatches(groups, advantages, config, 0)
         learner.update(batch, loss, 1e-6)
-        ended = time.perf_counter()
-        times["sample"].append(sampled - began)
-        times["update"].append(ended - sampled)
-        times["step"].append(ended - began)
-    return times
+        took(sampled - began, time.perf_counter() - began)
 
 
-def run_trl(options: argparse.Namespace) -> dict[str, Any]:
+def run_trl(options: argparse.Namespace) -> None:
     import torch
     from datasets import Dataset
     from transformers import AutoModelForCausalLM, AutoTokenizer, TrainerCallback
     from trl import GRPOConfig, GRPOTrainer
 
     torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
-    mode, steps, flat = options.trl_dtype or options.dtype, options.steps, options.flat
+    mode, steps = options.trl_dtype or options.dtype, steps_of(options)
     tokenizer = AutoTokenizer.from_pretrained(options.model, padding_side="left")
     held = torch.bfloat16 if mode == "weights" else torch.float32
     model = AutoModelForCausalLM.from_pretrained(options.model, dtype=held)
-    times: dict[str, list[float]] = {"sample": [], "update": [], "step": []}
+    asked = turns()
+    now = {"flat": 0.0, "began": 0.0, "sample": 0.0}
 
     class Timed(GRPOTrainer):
         def _generate(self, *arguments: Any, **named: Any) -> Any:
             began = time.perf_counter()
             result = super()._generate(*arguments, **named)
-            times["sample"].append(time.perf_counter() - began)
+            now["sample"] = time.perf_counter() - began
             return result
 
     class Steps(TrainerCallback):
         def on_step_begin(self, *_: Any, **__: Any) -> None:
-            times["step"].append(-time.perf_counter())
+            now["flat"] = next(asked)
+            now["began"] = time.perf_counter()
 
         def on_step_end(self, *_: Any, **__: Any) -> None:
-            times["step"][-1] += time.perf_counter()
+            took(now["sample"], time.perf_counter() - now["began"])
 
     def reward(completion_ids: list[list[int]], **_: Any) -> list[float]:
-        return [rewards(list(ids), row // COMPLETIONS % PROMPTS, flat) for row, ids in enumerate(completion_ids)]
+        return [rewards(list(ids), row // COMPLETIONS % PROMPTS, now["flat"]) for row, ids in enumerate(completion_ids)]
 
     settings = GRPOConfig(
         output_dir=tempfile.mkdtemp(),
@@ -173,25 +186,47 @@ def run_trl(options: argparse.Namespace) -> dict[str, Any]:
         callbacks=[Steps()],
     )
     trainer.train()
-    times["update"] = [step - sample for step, sample in zip(times["step"], times["sample"], strict=False)]
-    return times
 
 
-def side(name: str, options: argparse.Namespace) -> dict[str, Any]:
-    """One side in a process of its own; its first step is dropped as warm-up."""
-    command = [sys.executable, __file__, "--side", name, *sys.argv[1:], "--model", options.model]
-    found = subprocess.run(command, check=True, capture_output=True, text=True, env=os.environ)
-    result: dict[str, Any] = json.loads(found.stdout.strip().splitlines()[-1])
-    return result
+def steps_of(options: argparse.Namespace) -> int:
+    return 1 + options.rounds * len(options.flat)
+
+
+class Side:
+    """One side in a process of its own."""
+
+    def __init__(self, name: str, options: argparse.Namespace) -> None:
+        command = [sys.executable, __file__, "--side", name, *sys.argv[1:], "--model", options.model]
+        self._errors = tempfile.TemporaryFile()  # noqa: SIM115 (closed with the process)
+        self._process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._errors, text=True, env=os.environ
+        )
+
+    def __enter__(self) -> Side:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._process.communicate()
+        self._errors.close()
+
+    def step(self, flat: float) -> dict[str, float]:
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        print(flat, file=self._process.stdin, flush=True)
+        for line in self._process.stdout:
+            if line.startswith("took "):
+                found: dict[str, float] = json.loads(line.removeprefix("took "))
+                return found
+        self._errors.seek(0)
+        raise RuntimeError(self._errors.read().decode(errors="replace")[-3000:])
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", default="tiny", help="'tiny' or a hub-format folder")
     parser.add_argument("--dtype", default="bfloat16", choices=["float32", "bfloat16"])
-    parser.add_argument("--steps", type=int, default=3, help="steps a round; the first is dropped")
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--flat", type=float, default=0.0, help="share of groups without advantage")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--flat", type=float, nargs="+", default=[0.0], help="shares of groups without advantage")
     parser.add_argument("--budget", type=int, default=4096, help="tokens of our micro-batch")
     parser.add_argument("--micro", type=int, default=8, help="rows of TRL's micro-batch")
     parser.add_argument("--trl-dtype", choices=["float32", "bfloat16", "weights"], help="TRL's mode; default: --dtype")
@@ -201,39 +236,41 @@ def main() -> None:
     options = parser.parse_args()
     os.environ.setdefault("OMP_NUM_THREADS", str(options.threads))
     if options.side:
-        runner = run_ours if options.side == "ours" else run_trl
-        times = runner(options)
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-        print(json.dumps({key: values[1:] for key, values in times.items()} | {"peak": peak}))
+        {"ours": run_ours, "trl": run_trl}[options.side](options)
         return
-    with tempfile.TemporaryDirectory() as folder:
+    found: dict[float, dict[str, list[dict[str, float]]]] = {
+        flat: {name: [] for name in options.sides} for flat in options.flat
+    }
+    with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as stack:
         if options.model == "tiny":
             options.model = str(make_tiny(Path(folder)))
-        found: dict[str, list[dict[str, Any]]] = {name: [] for name in options.sides}
+        sides = {name: stack.enter_context(Side(name, options)) for name in options.sides}
+        for one in sides.values():
+            one.step(options.flat[0])
         for _ in range(options.rounds):
-            for name in found:
-                found[name].append(side(name, options))
-    show(found)
+            for flat, rows in found.items():
+                for name, one in sides.items():
+                    rows[name].append(one.step(flat))
+                print(f"flat {flat:g}:", {name: round(row[-1]["step"], 3) for name, row in rows.items()}, flush=True)
+    for flat, rows in found.items():
+        show(flat, rows)
 
 
-def show(found: dict[str, list[dict[str, Any]]]) -> None:
-    """Medians over all rounds, the ratio, and its spread over the rounds."""
-    medians = {
-        name: {part: statistics.median(t for one in rounds for t in one[part]) for part in ("sample", "update", "step")}
-        for name, rounds in found.items()
-    }
-    peaks = {name: max(one["peak"] for one in rounds) for name, rounds in found.items()}
-    print("| | sample s | update s | step s | peak GiB |\n|---|---|---|---|---|")
-    for name, row in medians.items():
-        print(f"| {name} | {row['sample']:.3f} | {row['update']:.3f} | {row['step']:.3f} | {peaks[name]:.2f} |")
+def show(flat: float, found: dict[str, list[dict[str, float]]]) -> None:
+    """Medians over the rounds; ratios within a round, their median and spread."""
+    parts = ("sample", "update", "step")
+    print(f"\n{flat:.0%} of the groups without advantage")
+    print("| | sample s | update s | step s | least to most | peak GiB |\n|---|---|---|---|---|---|")
+    peaks = {name: max(row["peak"] for row in rows) for name, rows in found.items()}
+    for name, rows in found.items():
+        cells = " | ".join(f"{statistics.median(row[part] for row in rows):.3f}" for part in parts)
+        steps = [row["step"] for row in rows]
+        print(f"| {name} | {cells} | {min(steps):.3f} to {max(steps):.3f} | {peaks[name]:.2f} |")
     if len(found) < 2:
         return
-    for part in ("sample", "update", "step"):
-        pairs = [
-            statistics.median(theirs[part]) / statistics.median(ours[part])
-            for ours, theirs in zip(found["ours"], found["trl"], strict=True)
-        ]
-        print(f"TRL / ours, {part}: {statistics.median(pairs):.2f}x (rounds: {min(pairs):.2f} to {max(pairs):.2f})")
+    for part in parts:
+        ratios = [trl[part] / ours[part] for ours, trl in zip(found["ours"], found["trl"], strict=True)]
+        print(f"TRL / ours, {part}: {statistics.median(ratios):.2f}x (rounds: {min(ratios):.2f} to {max(ratios):.2f})")
     print(f"peak memory, ours / TRL: {peaks['ours'] / peaks['trl']:.2f}x")
 
 

@@ -28,9 +28,11 @@ __all__ = ["GeneralCorpus", "GeneralCorpusConfig"]
 class GeneralCorpusConfig:
     problems: GeneralConfig = field(default_factory=GeneralConfig)
     """The task's settings: the same split."""
-    good_share: float = 0.5
+    good_share: float = 0.6
     """Share of the question documents whose reply is good."""
-    faults: Mapping[str, float] = field(default_factory=lambda: dict.fromkeys(FAULTS, 1.0))
+    faults: Mapping[str, float] = field(
+        default_factory=lambda: {**dict.fromkeys(FAULTS, 1.0), "off_topic": 0.5, "wrong": 0.5}
+    )
     """Weight of each fault among the bad replies; where it cannot be, it is left out. Faults not named never occur."""
     tag_share: float = 0.35
     """Share of the question documents in tags, whatever the reply."""
@@ -38,7 +40,7 @@ class GeneralCorpusConfig:
     """Share of the question documents with a chain before the reply; greetings never have one."""
     other_language_share: float = 0.15
     """Share of the chains that are in the other language than the question."""
-    knowledge_share: float = 0.25
+    knowledge_share: float = 0.3
     """Share of documents that are sheets of general knowledge."""
     warmth: float = WARMTH
     """Share of the replies with a courtesy, where one fits."""

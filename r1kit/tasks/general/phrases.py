@@ -187,7 +187,11 @@ def chain(ask: Ask, language: Language, judged_safe: bool, long: bool) -> str:
 @lru_cache(maxsize=2)
 def knowledge(language: Language) -> tuple[str, ...]:
     """Every sentence of general knowledge: colours, membership, and the words of the other language."""
-    be = "是" if language == "zh" else "is"
-    facts = [f"{spoken(thing, language)} {be} {spoken(color, language)}" for thing, color in COLOR_OF.items()]
-    facts += [f"{a(item, language)} {be} {a(category, language)}" for item, category in CATEGORY_OF.items()]
-    return (*facts, *(f"{spoken(item, language)} = {foreign(item, language)}" for item in CATEGORY_OF))
+    be, attribute = ("是", "颜色") if language == "zh" else ("is", "color")
+    facts = []
+    for thing, color in COLOR_OF.items():
+        facts += _stated(spoken(color, language), spoken(thing, language), language, attribute)[2:]
+    for item, category in CATEGORY_OF.items():
+        facts.append(f"{a(item, language)} {be} {a(category, language)}")
+        facts.append(f"{spoken(item, language)} {be} {foreign(item, language)}")
+    return tuple(facts)

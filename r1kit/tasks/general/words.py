@@ -140,7 +140,7 @@ _OTHERS = (
     *"the a an is are am i you it of in not to what who how do can tell me say repeat list name".split(),  # noqa: SIM905
     *"times then without chinese yes no so use your with that answer wants user safe harmful".split(),  # noqa: SIM905
     *"是 什么 的 吗 它 怎么 告诉 我 你 说 重复 列出 个 次 然后 谁 英文 不 要 能 对 所以 用 答".split(),  # noqa: SIM905
-    *"这个 有害 安全 用户 = , . ! ? :".split(),  # noqa: SIM905
+    *"这个 有害 安全 用户 , . ! ?".split(),  # noqa: SIM905
 )
 
 

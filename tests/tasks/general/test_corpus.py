@@ -40,7 +40,7 @@ def test_nothing_held_out_and_no_unknown_word_in_20k_documents() -> None:
             asked[question] = asked.get(question, 0) + 1
     assert held.isdisjoint(asked)
     assert set(asked) <= set(BY_QUESTION)
-    assert sum(asked.values()) / 20_000 == pytest.approx(0.75, abs=0.01)
+    assert sum(asked.values()) / 20_000 == pytest.approx(0.7, abs=0.01)
     assert len(asked) > 0.95 * len(BY_QUESTION)
 
 
@@ -62,7 +62,7 @@ def test_shares_of_good_replies_tags_and_chains() -> None:
         elif "user wants" in response or "用户 要" in response:
             chained += 1
             other += is_chinese(thinking.split()[0]) != (language == "zh")
-    assert good / asked == pytest.approx(0.5, abs=0.02)
+    assert good / asked == pytest.approx(0.6, abs=0.02)
     assert tagged / asked == pytest.approx(0.35, abs=0.02)
     assert chained / asked == pytest.approx(0.6 * 5 / 6, abs=0.02)  # one kind in six is greetings
     assert other / chained == pytest.approx(0.15, abs=0.02)
@@ -72,7 +72,7 @@ def test_sheets_carry_the_facts_that_are_held_out() -> None:
     sheets = " . ".join(
         GeneralCorpus(GeneralCorpusConfig(knowledge_share=1.0)).document(index) for index in range(3000)
     ).split(" . ")
-    assert {"grass is green", "a dog is an animal", "狗 是 动物", "dog = 狗", "狗 = dog", "草 是 绿"} <= set(sheets)
+    assert {"grass is green", "a dog is an animal", "狗 是 动物", "dog is 狗", "狗 是 dog", "草 是 绿"} <= set(sheets)
 
 
 def test_a_fault_that_is_not_named_never_occurs() -> None:

@@ -33,4 +33,5 @@ def find_program(text: str, extract: Extract = "block") -> Found | None:
         return Found(text, True) if text.strip() else None
     blocks = [Found(body, mark.lower() in _PYTHON) for mark, body in _FENCE.findall(text)]
     python = [block for block in blocks if block.python]
-    return (python or blocks or [None])[-1]
+    chosen = python or blocks
+    return chosen[-1] if chosen else None

@@ -12,16 +12,13 @@ from typing import Any, Literal
 
 from r1kit.errors import InputError, nearest
 from r1kit.sandbox.cases import Case
-from r1kit.sandbox.extract import Extract
+from r1kit.sandbox.extract import Extract, Found, find_program
+from r1kit.sandbox.judge import Cause, Judged, judge_programs
+from r1kit.sandbox.lint import lint_errors
 from r1kit.sandbox.protocol import Limits, Sandbox
+from r1kit.sandbox.speed import speed_of
 
 __all__ = ["Cause", "LadderSettings", "Rungs", "Verdict", "climb", "climb_many"]
-
-Cause = Literal[
-    "ok", "no_code", "not_python", "error", "timeout", "memory", "output_limit", "wrong_answer", "killed",
-    "sandbox_missing",
-]  # fmt: skip
-LIMIT_ENDS = ("timeout", "memory", "output_limit", "killed")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,6 +39,8 @@ class LadderSettings:
     """L3: all tests passed."""
     partial: bool = False
     """L3 pays the share of tests passed instead of all or nothing."""
+    stop_early: bool = False
+    """Leave a program's other inputs out once a test has failed; fewer tests then count as passed."""
     pay_speed: float = 0.0
     """L4, times the share of the reference's time that is saved, and only if all tests passed; keep it below .1."""
     speed_repeats: int = 5
@@ -108,11 +107,61 @@ def climb(
         InputError: no tests, or a reference that fails them.
         MissingError: the walls, or ruff where it was asked for, are not there.
     """
-    raise NotImplementedError
+    return climb_many([text], tests, settings, sandbox, reference)[0]
 
 
 def climb_many(
-    texts: Sequence[str], tests: Sequence[Case], settings: LadderSettings, sandbox: Sandbox
+    texts: Sequence[str],
+    tests: Sequence[Case],
+    settings: LadderSettings,
+    sandbox: Sandbox,
+    reference: str | None = None,
 ) -> list[Verdict]:
     """Verdicts of several completions of one problem, in order, side by side where the sandbox has several workers."""
-    raise NotImplementedError
+    if not tests:
+        raise InputError("a program cannot be judged without tests")
+    found = [find_program(text, settings.extract) for text in texts]
+    programs = [(number, each.program) for number, each in enumerate(found) if each and each.python]
+    judged = judge_programs(
+        [program for _, program in programs],
+        tests,
+        sandbox,
+        settings.limits,
+        settings.total_seconds,
+        settings.stop_early,
+    )
+    for each in judged:
+        if reference is not None and each.passed == len(tests):
+            repeats = settings.speed_repeats
+            each.speed = speed_of(each.program, reference, tests, settings.limits, sandbox, repeats)
+    by_number = {number: each for (number, _), each in zip(programs, judged, strict=True)}
+    return [_verdict(found[number], by_number.get(number), len(tests), settings) for number in range(len(texts))]
+
+
+def _verdict(found: Found | None, judged: Judged | None, total: int, settings: LadderSettings) -> Verdict:
+    if found is None:
+        return Verdict(reward=0.0, rungs=Rungs(total=total), cause="no_code", detail="no code block")
+    if judged is None:
+        rungs = Rungs(block=True, total=total)
+        detail = "its code block is marked as another language"
+        return Verdict(reward=_reward(rungs, settings), rungs=rungs, cause="not_python", detail=detail)
+    lint = lint_errors(judged.program) if judged.parsed and settings.lint == "ruff" else []
+    rungs = Rungs(
+        block=True, lint=judged.parsed and not lint, runs=judged.runs, passed=judged.passed, total=total,
+        speed=judged.speed,
+    )  # fmt: skip
+    detail = judged.detail or "; ".join(lint)
+    return Verdict(reward=_reward(rungs, settings), rungs=rungs, cause=judged.cause, detail=detail)
+
+
+def _reward(rungs: Rungs, settings: LadderSettings) -> float:
+    passed = rungs.passed / rungs.total
+    tests = passed if settings.partial else float(passed == 1.0)
+    speed = rungs.speed if rungs.speed is not None and passed == 1.0 else 0.0
+    return (
+        settings.pay_block * rungs.block
+        + settings.pay_lint * rungs.lint
+        + settings.pay_runs * rungs.runs
+        + settings.pay_tests * tests
+        + settings.pay_speed * speed
+    )

@@ -44,16 +44,16 @@ def open_sandbox(settings: SandboxSettings) -> Sandbox:
         MissingError: the walls are not there; the line says what brings them.
     """
     if settings.kind == "docker":
-        from r1kit.sandbox.docker import DockerSandbox
+        from r1kit.sandbox.docker import docker_pool
 
-        return DockerSandbox(settings.image, settings.workers)
+        return docker_pool(settings.image, settings.workers)
     if settings.kind == "fusion":
         from r1kit.sandbox.fusion import FusionSandbox
 
         return FusionSandbox(settings.url, settings.workers)
-    from r1kit.sandbox.bubblewrap import BubblewrapSandbox
+    from r1kit.sandbox.bubblewrap import bubblewrap_pool
 
-    return BubblewrapSandbox(settings.workers)
+    return bubblewrap_pool(settings.workers)
 
 
 def check_sandbox(settings: SandboxSettings) -> None:

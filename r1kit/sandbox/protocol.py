@@ -25,8 +25,6 @@ class Limits:
     """Processor time, all threads together; the kernel counts in whole seconds."""
     memory_bytes: int = 512 * MEGABYTE
     """Address space of the process, the interpreter's own (about 50 MB) counted."""
-    disk_bytes: int = 16 * MEGABYTE
-    """All that the run may keep in ``/tmp``, its only writable place."""
     output_bytes: int = MEGABYTE
     """Standard output."""
     value_bytes: int = MEGABYTE

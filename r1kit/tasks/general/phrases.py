@@ -188,7 +188,7 @@ def chain(ask: Ask, language: Language, judged_safe: bool, long: bool) -> str:
 def knowledge(language: Language) -> tuple[str, ...]:
     """Every sentence of general knowledge: colours, membership, and the words of the other language."""
     be, attribute = ("是", "颜色") if language == "zh" else ("is", "color")
-    facts = []
+    facts: list[str] = []
     for thing, color in COLOR_OF.items():
         facts += _stated(spoken(color, language), spoken(thing, language), language, attribute)[2:]
     for item, category in CATEGORY_OF.items():

@@ -2,7 +2,9 @@
 
 Same model, same prompts' distribution, same token counts (the end token is suppressed on both sides), the same cores.
 Each side is a process of its own; they take turns step by step, ``--rounds`` times after a step each that warms up, and
-one sleeps while the other works. Ratios are taken within a round; their median is given with the least and the largest.
+one sleeps while the other works. Seconds are CPU seconds of the one process, so that a neighbour on the machine
+disturbs them less (``--threads 1``; the clock's are beside them). Ratios are taken within a round; their median is
+given with the least and the largest.
 
     python benchmarks/grpo_step.py --model tiny
     python benchmarks/grpo_step.py --model /path/to/SmolLM2-135M-Instruct --flat 0 0.5
@@ -83,10 +85,18 @@ def turns() -> Iterator[float]:
         yield float(line)
 
 
-def took(sample: float, step: float) -> None:
-    """Answers a turn, with the peak memory so far in GiB."""
+def seconds() -> tuple[float, float]:
+    """CPU seconds of this process, and what the clock says."""
+    return time.process_time(), time.perf_counter()
+
+
+def took(began: tuple[float, float], sampling: tuple[float, float], sampled: tuple[float, float]) -> None:
+    """Answers a turn that ends now, with the peak memory so far in GiB."""
+    ended, sample = seconds(), sampled[0] - sampling[0]
+    step = ended[0] - began[0]
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-    print("took", json.dumps({"sample": sample, "update": step - sample, "step": step, "peak": peak}), flush=True)
+    found = {"sample": sample, "update": step - sample, "step": step, "wall": ended[1] - began[1], "peak": peak}
+    print("took", json.dumps(found), flush=True)
 
 
 def run_ours(options: argparse.Namespace) -> None:
@@ -110,10 +120,10 @@ def run_ours(options: argparse.Namespace) -> None:
     learner = LocalLearner(model, LearnerSettings(dtype=dtype, token_budget=options.budget))
     loss = from_settings(config.loss)
     for step, flat in enumerate(turns()):
-        began = time.perf_counter()
+        began = seconds()
         engine.load_weights(learner.weights(), version=step)
         drawn = engine.generate(ids[step * PROMPTS : (step + 1) * PROMPTS], config.sampling, range(PROMPTS))
-        sampled = time.perf_counter()
+        sampled = seconds()
         groups = [
             Group(prompt=Prompt(id=str(i), task="x", question=""), prompt_ids=tuple(prompt), completions=completions)
             for i, (prompt, completions) in enumerate(zip(ids[step * PROMPTS :], drawn, strict=False))
@@ -124,7 +134,7 @@ def run_ours(options: argparse.Namespace) -> None:
         ]
         (batch,) = minibatches(groups, advantages, config, 0)
         learner.update(batch, loss, 1e-6)
-        took(sampled - began, time.perf_counter() - began)
+        took(began, began, sampled)
 
 
 def run_trl(options: argparse.Namespace) -> None:
@@ -139,25 +149,29 @@ def run_trl(options: argparse.Namespace) -> None:
     held = torch.bfloat16 if mode == "weights" else torch.float32
     model = AutoModelForCausalLM.from_pretrained(options.model, dtype=held)
     asked = turns()
-    now = {"flat": 0.0, "began": 0.0, "sample": 0.0}
+    now: dict[str, tuple[float, float]] = {}
 
     class Timed(GRPOTrainer):
         def _generate(self, *arguments: Any, **named: Any) -> Any:
-            began = time.perf_counter()
+            now["sampling"] = seconds()
             result = super()._generate(*arguments, **named)
-            now["sample"] = time.perf_counter() - began
+            now["sampled"] = seconds()
             return result
 
     class Steps(TrainerCallback):
+        flat = 0.0
+
         def on_step_begin(self, *_: Any, **__: Any) -> None:
-            now["flat"] = next(asked)
-            now["began"] = time.perf_counter()
+            self.flat = next(asked)
+            now["began"] = seconds()
 
         def on_step_end(self, *_: Any, **__: Any) -> None:
-            took(now["sample"], time.perf_counter() - now["began"])
+            took(now["began"], now["sampling"], now["sampled"])
+
+    taking = Steps()
 
     def reward(completion_ids: list[list[int]], **_: Any) -> list[float]:
-        return [rewards(list(ids), row // COMPLETIONS % PROMPTS, now["flat"]) for row, ids in enumerate(completion_ids)]
+        return [rewards(list(ids), row // COMPLETIONS % PROMPTS, taking.flat) for row, ids in enumerate(completion_ids)]
 
     settings = GRPOConfig(
         output_dir=tempfile.mkdtemp(),
@@ -183,7 +197,7 @@ def run_trl(options: argparse.Namespace) -> None:
         reward_funcs=reward,
         train_dataset=Dataset.from_list(rows),
         processing_class=tokenizer,
-        callbacks=[Steps()],
+        callbacks=[taking],
     )
     trainer.train()
 
@@ -260,12 +274,13 @@ def show(flat: float, found: dict[str, list[dict[str, float]]]) -> None:
     """Medians over the rounds; ratios within a round, their median and spread."""
     parts = ("sample", "update", "step")
     print(f"\n{flat:.0%} of the groups without advantage")
-    print("| | sample s | update s | step s | least to most | peak GiB |\n|---|---|---|---|---|---|")
+    print("| | sample s | update s | step s | least to most | wall s | peak GiB |\n|---|---|---|---|---|---|---|")
     peaks = {name: max(row["peak"] for row in rows) for name, rows in found.items()}
     for name, rows in found.items():
         cells = " | ".join(f"{statistics.median(row[part] for row in rows):.3f}" for part in parts)
         steps = [row["step"] for row in rows]
-        print(f"| {name} | {cells} | {min(steps):.3f} to {max(steps):.3f} | {peaks[name]:.2f} |")
+        wall = statistics.median(row["wall"] for row in rows)
+        print(f"| {name} | {cells} | {min(steps):.3f} to {max(steps):.3f} | {wall:.3f} | {peaks[name]:.2f} |")
     if len(found) < 2:
         return
     for part in parts:

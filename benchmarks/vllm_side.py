@@ -2,7 +2,7 @@
 
     python vllm_side.py FOLDER DTYPE SAMPLES ROWS POSITIONS
 
-Each line in asks for a rollout, ``{"prompts": [[...]], "lengths": [...]}``; each ``tokens N`` out answers one.
+Each line in asks for a rollout, ``{"prompts": [[...]], "lengths": [...]}``; a line ``tokens N CPU_SECONDS`` answers.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+import time
 
 for name, value in {
     "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
@@ -39,8 +40,10 @@ def main() -> None:
             vllm.SamplingParams(temperature=1.0, max_tokens=length, ignore_eos=True, detokenize=False)
             for length in asked["lengths"]
         ]
+        began = time.process_time()
         done = engine.generate(prompts, sampling, use_tqdm=False)
-        print("tokens", sum(len(one.outputs[0].token_ids) for one in done), flush=True)
+        took = time.process_time() - began
+        print("tokens", sum(len(one.outputs[0].token_ids) for one in done), took, flush=True)
 
 
 if __name__ == "__main__":

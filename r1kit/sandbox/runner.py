@@ -40,7 +40,6 @@ CHUNK = 1 << 16
 LOOK_SECONDS = 0.05
 STACK_BYTES = 64 << 20
 MAX_DEPTH = 60
-MAX_ITEMS = 1 << 20
 WARM = """abc array ast bisect bz2 calendar cmath collections collections.abc copy dataclasses datetime decimal enum
 fractions functools hashlib heapq io itertools json math numbers operator queue random re statistics string struct
 textwrap time traceback typing unicodedata zlib""".split()  # noqa: SIM905
@@ -248,7 +247,7 @@ class _Results:
 
     def value(self, value: Any) -> None:
         try:
-            line = _encode_json({"value": _plain(value, 0, [MAX_ITEMS, self.budget])}).encode() + b"\n"
+            line = _encode_json({"value": _plain(value, 0, [self.budget])}).encode() + b"\n"
         except _Unfit as error:
             line = _encode_json({"raised": str(error), "kind": error.args[1]}).encode() + b"\n"
         if len(line) > self.budget:
@@ -270,10 +269,10 @@ class _Unfit(Exception):
 
 def _plain(value: Any, depth: int, left: list[int]) -> Any:
     """A value as JSON; what JSON lacks is an object with one key: t tuple, s set, d dict, c complex, b bytes, i int."""
-    left[0] -= 1
+    left[0] -= 2
     if depth > MAX_DEPTH:
         raise _Unfit("its value is nested too deep or endless", "not_plain")
-    if left[0] < 0 or left[1] < 0:
+    if left[0] < 0:
         raise _Unfit("its value is too large", "too_large")
     if value is None or value is True or value is False:
         return value
@@ -283,10 +282,10 @@ def _plain(value: Any, depth: int, left: list[int]) -> Any:
     if isinstance(value, float):
         return float(value)
     if isinstance(value, str):
-        left[1] -= len(value)
+        left[0] -= len(value)
         return str(value)
     if isinstance(value, (bytes, bytearray)):
-        left[1] -= len(value)
+        left[0] -= len(value)
         return {"b": bytes(value).hex()}
     if isinstance(value, complex):
         return {"c": [value.real, value.imag]}

@@ -8,8 +8,8 @@ import os
 import subprocess
 import tempfile
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -37,6 +37,10 @@ class Start:
     descriptors: tuple[int, ...] = ()
     """Handed to the command, and closed here once it runs."""
     cgroup: Path | None = None
+    environment: Mapping[str, str] = field(default_factory=dict)
+    """Of the command."""
+    after: tuple[str, ...] = ()
+    """Command that clears away what is left once it was killed."""
 
 
 def runner_source() -> str:
@@ -49,14 +53,14 @@ class Worker:
 
     def __init__(self, start: Start) -> None:
         self.errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed in kill
-        self.cgroup = start.cgroup
+        self.start = start
         self.process = subprocess.Popen(
             start.command,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self.errors,
             pass_fds=start.descriptors,
-            env={},
+            env=dict(start.environment),
             start_new_session=True,  # Ctrl-C reaches the owner, which then closes its workers
         )
         for descriptor in start.descriptors:
@@ -158,8 +162,11 @@ class Worker:
         assert self.process.stdout is not None
         self.process.stdout.close()
         self.errors.close()
-        if self.cgroup is not None:
-            cgroup.remove(self.cgroup)
+        if self.start.after:
+            environment = dict(self.start.environment)
+            subprocess.run(self.start.after, capture_output=True, env=environment, timeout=30, check=False)
+        if self.start.cgroup is not None:
+            cgroup.remove(self.start.cgroup)
 
     def _drain(self) -> None:
         """The namespace's process 1 holds the other end of the pipe, so its end shows that the namespace is gone."""

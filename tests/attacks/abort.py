@@ -1,0 +1,5 @@
+# Tries: to abort the interpreter
+# Verdict: killed
+import os
+
+os.abort()

@@ -1,0 +1,5 @@
+# Tries: a child with a terminal of its own
+# Verdict: error
+import os
+
+os.forkpty()

@@ -1,0 +1,5 @@
+# Tries: to run for ever
+# Verdict: timeout
+def f(x):
+    while True:
+        pass

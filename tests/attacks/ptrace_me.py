@@ -1,0 +1,9 @@
+# Tries: to be traced
+# Verdict: ok
+import ctypes
+
+got = ctypes.CDLL(None, use_errno=True).syscall(101, 0, 0, 0, 0)
+
+
+def f(x):
+    return [42, *sorted(x)] if got == -1 else got

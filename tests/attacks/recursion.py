@@ -1,0 +1,4 @@
+# Tries: to recurse for ever
+# Verdict: error
+def f(x):
+    return f(x)

@@ -1,0 +1,199 @@
+"""The steps that a list_ops sentence is made of: how each is said, what Python it is, what it does to a list."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+__all__ = ["ALL_OPS", "ASK", "OPS", "THEN", "Expression", "Op", "Step", "evaluate", "expression", "extend", "question"]
+
+ASK = {"en": "list", "zh": "列表"}
+"""First word of a question."""
+THEN = {"en": "then", "zh": "再"}
+"""Between two steps."""
+_PUT = (*range(1, 11), 20, 30, 42)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Op:
+    """One kind of step."""
+
+    english: str
+    """How a sentence says it; ``N`` is its number."""
+    chinese: str
+    code: str
+    """Python tokens with one space between; ``E`` is the expression of the steps before."""
+    run: Callable[[list[int], int], list[int]]
+    """What it does to a list, given its number."""
+    numbers: tuple[int, ...] = ()
+    """Those that problems give it; empty if it takes none."""
+    binds: bool = False
+    """Binds tighter than ``+``, so that a sum before it needs brackets."""
+    sums: bool = False
+    """Its expression is a sum."""
+    each: bool = False
+    """Goes through the numbers one by one; a sentence has one such step at most, so that none is nested in another."""
+    slips: tuple[str, ...] = ()
+    """Ops that it is easily mistaken for."""
+
+
+OPS = {
+    "asc": Op(
+        english="sort ascending",
+        chinese="升序",
+        code="sorted ( E )",
+        run=lambda values, _: sorted(values),
+        slips=("desc", "reverse"),
+    ),
+    "desc": Op(
+        english="sort descending",
+        chinese="降序",
+        code="sorted ( E ) [::-1]",
+        run=lambda values, _: sorted(values)[::-1],
+        slips=("asc", "reverse"),
+    ),
+    "reverse": Op(
+        english="reverse",
+        chinese="倒序",
+        code="E [::-1]",
+        run=lambda values, _: values[::-1],
+        binds=True,
+        slips=("asc", "desc"),
+    ),
+    "keep_first": Op(
+        english="keep first N",
+        chinese="留 前 N",
+        code="E [: N ]",
+        run=lambda values, number: values[:number],
+        numbers=(1, 2),
+        binds=True,
+        slips=("keep_last", "drop_first"),
+    ),
+    "keep_last": Op(
+        english="keep last N",
+        chinese="留 后 N",
+        code="E [- N :]",
+        run=lambda values, number: values[-number:],
+        numbers=(1, 2),
+        binds=True,
+        slips=("keep_first", "drop_first"),
+    ),
+    "drop_first": Op(
+        english="drop first N",
+        chinese="去 前 N",
+        code="E [ N :]",
+        run=lambda values, number: values[number:],
+        numbers=(1, 2),
+        binds=True,
+        slips=("keep_first", "keep_last"),
+    ),
+    "put_first": Op(
+        english="put N first",
+        chinese="开头 放 N",
+        code="[ N ] + E",
+        run=lambda values, number: [number, *values],
+        numbers=_PUT,
+        sums=True,
+        slips=("put_last",),
+    ),
+    "put_last": Op(
+        english="put N last",
+        chinese="末尾 放 N",
+        code="E + [ N ]",
+        run=lambda values, number: [*values, number],
+        numbers=_PUT,
+        sums=True,
+        slips=("put_first",),
+    ),
+    "add": Op(
+        english="add N",
+        chinese="加 N",
+        code="[ x + N for x in E ]",
+        run=lambda values, number: [value + number for value in values],
+        numbers=tuple(range(1, 10)),
+        each=True,
+        slips=("double", "put_last"),
+    ),
+    "double": Op(
+        english="double",
+        chinese="翻倍",
+        code="[ x * 2 for x in E ]",
+        run=lambda values, _: [value * 2 for value in values],
+        each=True,
+        slips=("reverse", "asc"),
+    ),
+    "above": Op(
+        english="keep above N",
+        chinese="留 大于 N",
+        code="[ x for x in E if x > N ]",
+        run=lambda values, number: [value for value in values if value > number],
+        numbers=tuple(range(3, 8)),
+        each=True,
+        slips=("below",),
+    ),
+    "below": Op(
+        english="keep below N",
+        chinese="留 小于 N",
+        code="[ x for x in E if x < N ]",
+        run=lambda values, number: [value for value in values if value < number],
+        numbers=tuple(range(3, 8)),
+        each=True,
+        slips=("above",),
+    ),
+}
+"""By name, in a fixed order."""
+ALL_OPS = tuple(OPS)
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    op: str
+    """A key of ``OPS``."""
+    number: int = 0
+    """0 for an op that takes none."""
+
+    def phrase(self, language: str) -> str:
+        """``keep first 2``, or ``留 前 2`` where the language is ``zh``."""
+        op = OPS[self.op]
+        return (op.chinese if language == "zh" else op.english).replace("N", str(self.number))
+
+    def run(self, values: list[int]) -> list[int]:
+        return OPS[self.op].run(values, self.number)
+
+
+@dataclass(frozen=True, slots=True)
+class Expression:
+    """Python over ``xs``, tokens with one space between."""
+
+    text: str = "xs"
+    sums: bool = False
+    """Whether its outermost operator is ``+``."""
+
+
+def extend(before: Expression, step: Step) -> Expression:
+    """The expression with one step more; brackets only where Python needs them."""
+    op = OPS[step.op]
+    inner = f"( {before.text} )" if before.sums and op.binds else before.text
+    words = {"E": inner, "N": str(step.number)}
+    return Expression(" ".join(words.get(word, word) for word in op.code.split()), op.sums)
+
+
+def expression(steps: Sequence[Step]) -> str:
+    """``[ 42 ] + sorted ( xs )`` for sort ascending, then put 42 first."""
+    made = Expression()
+    for step in steps:
+        made = extend(made, step)
+    return made.text
+
+
+def evaluate(steps: Sequence[Step], values: Sequence[int]) -> list[int]:
+    """What the steps make of a list."""
+    made = list(values)
+    for step in steps:
+        made = step.run(made)
+    return made
+
+
+def question(steps: Sequence[Step], language: str) -> str:
+    """``list sort ascending then put 42 first``, or ``列表 升序 再 开头 放 42``."""
+    return f"{ASK[language]} {f' {THEN[language]} '.join(step.phrase(language) for step in steps)}"

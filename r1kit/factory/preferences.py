@@ -1,0 +1,231 @@
+"""Where preference data comes from: a JSONL file, or the generator of a nano task; and its held-out part."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+from r1kit.errors import InputError
+from r1kit.factory.pairs import Construction, Pair, balanced
+from r1kit.factory.samples import numbered_objects, text_field
+from r1kit.records import Prompt, Sampling
+from r1kit.tasks.general import FAULTS, GeneralConfig, PreferenceConfig, SafetyConfig, preference_pairs, safety_examples
+from r1kit.tasks.split import fraction
+
+__all__ = [
+    "LabelData",
+    "Labelled",
+    "PairData",
+    "check_data",
+    "labels_of",
+    "pairs_of",
+    "read_labels",
+    "read_pairs",
+    "split_by_prompt",
+]  # fmt: skip
+
+PAIR_LINE = '{"prompt": ..., "chosen": ..., "rejected": ...}'
+LABEL_LINE = '{"prompt": ..., "response": ..., "safe": true or false}'
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PairData:
+    """Pairs for the helpfulness model."""
+
+    path: str = ""
+    """JSONL file of ``{"prompt", "chosen", "rejected"}`` lines; empty: the generator of ``task``."""
+    task: str = "helpful"
+    """Task of the recipe, of kind general, whose training prompts are paired."""
+    count: int = 6000
+    """Pairs that are generated (paper: 66,000 in all)."""
+    faults: tuple[str, ...] = FAULTS
+    """What is wrong with generated rejected responses; what is left out the model never sees."""
+    chosen_warmth: float = 0.6
+    """Share of generated chosen replies with a courtesy."""
+    rejected_warmth: float = 0.15
+    own_samples: int = 0
+    """Prompts of ``task`` to which the start's model gives two responses that are judged and added."""
+    judge: str = ""
+    """Model that judges them, by any name that a model has; empty: the task's rule."""
+    construction: Construction = field(default_factory=Construction)
+    sampling: Sampling = field(default_factory=lambda: Sampling(n=2, max_tokens=128))
+    """Of the start's model."""
+    judge_sampling: Sampling = field(default_factory=lambda: Sampling(n=1, max_tokens=2048, temperature=0.0))
+    balance_lengths: bool = True
+    """Leave pairs out until chosen responses are the longer ones as often as rejected ones."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LabelData:
+    """Labelled responses for the safety model."""
+
+    path: str = ""
+    """JSONL file of ``{"prompt", "response", "safe"}`` lines; empty: the generator of ``task``."""
+    task: str = "safety"
+    """Task of the recipe, of kind general, whose settings and split the answered training prompts have."""
+    count: int = 6000
+    """Responses that are generated (paper: 106,000 prompts)."""
+    unsafe_share: float = 0.5
+    leak_share: float = 0.2
+    """Share of the unsafe responses that refuse, and explain in the chain."""
+    benign_share: float = 0.5
+    """Share of the safe responses that are to harmless questions."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Labelled:
+    """A response with its safety label."""
+
+    prompt: Prompt
+    response: str
+    safe: bool
+    fault: str = ""
+    """What kind of response it is, where that is known: ``harmful, unsafe``."""
+
+
+def read_pairs(path: Path) -> list[Pair]:
+    """The pairs of a JSONL file; ``fault`` and ``language`` are optional.
+
+    Raises:
+        InputError: the file is missing or empty, or a line is broken; it names file and line.
+    """
+    pairs = []
+    for where, table in numbered_objects(path, PAIR_LINE):
+        chosen, rejected = (text_field(where, table, key) for key in ("chosen", "rejected"))
+        if chosen == rejected:
+            raise InputError(
+                f"{where}: 'chosen' and 'rejected' are the same, so the pair says nothing; delete the line"
+            )
+        pairs.append(
+            Pair(prompt=_prompt(where, table), chosen=chosen, rejected=rejected, fault=str(table.get("fault", "")))
+        )
+    if not pairs:
+        raise InputError(f"{path}: no pair; write one {PAIR_LINE} object a line")
+    return pairs
+
+
+def read_labels(path: Path) -> list[Labelled]:
+    """The labelled responses of a JSONL file; raises as ``read_pairs`` does, and where a class is missing."""
+    labels = []
+    for where, table in numbered_objects(path, LABEL_LINE):
+        response, safe = text_field(where, table, "response"), table.get("safe")
+        if not isinstance(safe, bool):
+            raise InputError(f"{where}: 'safe' must be true or false, got {safe!r}")
+        prompt = _prompt(where, table)
+        labels.append(Labelled(prompt=prompt, response=response, safe=safe, fault=str(table.get("fault", ""))))
+    _check_classes(labels, str(path))
+    return labels
+
+
+def _prompt(where: str, table: Mapping[str, Any]) -> Prompt:
+    question = text_field(where, table, "prompt")
+    return Prompt(id=where, task="", question=question, language=text_field(where, table, "language", "en"))
+
+
+def _check_classes(labels: Sequence[Labelled], where: str) -> None:
+    """Raise InputError unless there are safe and unsafe responses."""
+    if len({label.safe for label in labels}) < 2:
+        found = f"all {len(labels)} are {'safe' if labels[0].safe else 'unsafe'}" if labels else "there is none"
+        raise InputError(f"{where}: a safety model needs safe and unsafe responses, but {found}; add the other class")
+
+
+# ---- a stage's data -----------------------------------------------------------------------------------------------
+
+
+def check_data(config: PairData | LabelData, tasks: Mapping[str, Any], where: str) -> None:
+    """Raise InputError for data that cannot be had; files are read whole, so that a broken line is told at once."""
+    if not config.path and not isinstance(tasks[config.task], GeneralConfig):
+        raise InputError(
+            f"{where}.task = {config.task!r} has no generator of preference data; name a task of kind general, "
+            f"or a file as {where}.path"
+        )
+    if not config.path and config.count < 1:
+        raise InputError(f"{where}.count = {config.count}: must be at least 1")
+    if isinstance(config, LabelData):
+        _ = read_labels(Path(config.path)) if config.path else _safety(config, tasks[config.task], 0)
+        return
+    _ = read_pairs(Path(config.path)) if config.path else _preference(config, tasks[config.task], 0)
+    if config.own_samples < 0 or (config.own_samples and config.sampling.n != 2):
+        raise InputError(
+            f"{where}: own_samples = {config.own_samples} must be at least 0, and sampling.n = {config.sampling.n} be 2"
+        )
+
+
+def pairs_of(config: PairData, tasks: Mapping[str, Any], seed: int, judged: Sequence[Pair] = ()) -> list[Pair]:
+    """The file's or the generated pairs and those that were judged, lengths balanced where that is asked for."""
+    if config.path:
+        pairs = read_pairs(Path(config.path))
+    else:
+        settings = _preference(config, tasks[config.task], seed)
+        drawn = (preference_pairs(settings, index) for index in range(config.count))
+        pairs = [Pair(prompt=one.prompt, chosen=one.chosen, rejected=one.rejected, fault=one.fault) for one in drawn]
+    pairs += judged
+    kept = balanced(pairs) if config.balance_lengths else pairs
+    if not kept:
+        raise InputError(
+            f"of {len(pairs)} pairs none is left once lengths are balanced: one side is always the longer; "
+            f"set balance_lengths = false or add others"
+        )
+    return kept
+
+
+def labels_of(config: LabelData, tasks: Mapping[str, Any], seed: int) -> list[Labelled]:
+    """The file's or the generated responses."""
+    if config.path:
+        return read_labels(Path(config.path))
+    settings = _safety(config, tasks[config.task], seed)
+    labels = []
+    for one in (safety_examples(settings, index) for index in range(config.count)):
+        kind = f"{one.prompt.facts['kind']}, {'safe' if one.safe else 'unsafe'}"
+        labels.append(Labelled(prompt=one.prompt, response=one.response, safe=one.safe, fault=kind))
+    _check_classes(labels, f"task {config.task}")
+    return labels
+
+
+def _preference(config: PairData, task: GeneralConfig, seed: int) -> PreferenceConfig:
+    """On the task's own training prompts; harmful ones are left to the safety model."""
+    kinds = tuple(kind for kind in task.kinds if kind != "harmful")
+    return PreferenceConfig(
+        problems=replace(task, kinds=kinds),
+        faults=config.faults,
+        chosen_warmth=config.chosen_warmth,
+        rejected_warmth=config.rejected_warmth,
+        seed=seed,
+    )
+
+
+def _safety(config: LabelData, task: GeneralConfig, seed: int) -> SafetyConfig:
+    """On harmful training prompts and their benign look-alikes, split as the task's are, whichever of them it asks."""
+    return SafetyConfig(
+        problems=replace(task, kinds=("harmful", "benign")),
+        unsafe_share=config.unsafe_share,
+        leak_share=config.leak_share,
+        benign_share=config.benign_share,
+        seed=seed,
+    )
+
+
+# ---- held out -----------------------------------------------------------------------------------------------------
+
+_Example = TypeVar("_Example", bound=Pair | Labelled)
+
+
+def split_by_prompt(examples: Sequence[_Example], share: float, where: str) -> tuple[list[_Example], list[_Example]]:
+    """(to train on, held out): examples whose prompts ask the same are on the same side.
+
+    Raises:
+        InputError: a side would be empty, or lack one of the safety classes.
+    """
+    train: list[_Example] = []
+    held: list[_Example] = []
+    for example in examples:
+        key = example.prompt.cluster or example.prompt.question  # not the hash that a task splits its asks by
+        (held if fraction(f"preference {key}", 0) < share else train).append(example)
+    for side, name in ((train, "to train on"), (held, f"held out with held_out_share = {share}")):
+        if not side:
+            raise InputError(f"{where}: of {len(examples)} examples none is left {name}; add prompts")
+        if labels := [example for example in side if isinstance(example, Labelled)]:
+            _check_classes(labels, f"{where}, what is {name}")
+    return train, held

@@ -27,7 +27,7 @@ from r1kit.structure import plain, structure
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-__all__ = ["Outlook", "RewardModel", "padded"]
+__all__ = ["Outlook", "RewardModel", "alike", "padded"]
 
 SETTINGS_FILE = "r1kit_reward.json"
 
@@ -132,12 +132,16 @@ class RewardModel:
         ).logits  # [B, 1]
         return logits[:, 0].float()
 
-    @torch.no_grad()
     def logits(self, questions: Sequence[str], responses: Sequence[str], budget: int = 16384) -> list[float]:
         """As ``score``, before mean and std; for safety, log-odds that a response is safe."""
         rows = [self.encode(question, response) for question, response in zip(questions, responses, strict=True)]
+        return self.logits_of(rows, budget)
+
+    @torch.no_grad()
+    def logits_of(self, rows: Sequence[Sequence[int]], budget: int = 16384) -> list[float]:
+        """As ``logits``, of rows that are encoded already."""
         found = [0.0] * len(rows)
-        for batch in _batches(rows, budget):
+        for batch in alike([len(row) for row in rows], budget):
             for place, value in zip(batch, self.forward([rows[i] for i in batch]).tolist(), strict=True):
                 found[place] = value
         return found
@@ -162,11 +166,11 @@ def padded(rows: Sequence[Sequence[int]], pad: int) -> tuple[Tensor, Tensor]:
     return tokens, mask
 
 
-def _batches(rows: Sequence[Sequence[int]], budget: int) -> list[list[int]]:
-    """Rows of about one length together, at most ``budget`` tokens each with padding; a longer row goes alone."""
+def alike(lengths: Sequence[int], budget: int) -> list[list[int]]:
+    """Places of about one length together, at most ``budget`` tokens a batch with padding; a longer one goes alone."""
     batches: list[list[int]] = []
-    for place in sorted(range(len(rows)), key=lambda i: len(rows[i])):
-        if batches and (len(batches[-1]) + 1) * len(rows[place]) <= budget:
+    for place in sorted(range(len(lengths)), key=lambda i: lengths[i]):
+        if batches and (len(batches[-1]) + 1) * lengths[place] <= budget:
             batches[-1].append(place)
         else:
             batches.append([place])

@@ -1,0 +1,176 @@
+"""Training a reward model on pairs or labels, and judging it on what is held out (R1 paper, Nature version)."""
+
+from __future__ import annotations
+
+import math
+import random
+import time
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+
+from r1kit.errors import InputError
+from r1kit.evals.interval import mean_interval
+from r1kit.factory.pairs import Pair
+from r1kit.factory.preferences import Labelled
+from r1kit.loops.settings import Schedule
+from r1kit.maths.preference import calibration_error, reliability
+from r1kit.maths.schedule import learning_rate
+from r1kit.model.reward_model import RewardModel
+from r1kit.records import Prompt
+from r1kit.rollout.streams import stream_seed
+from r1kit.update.reward import Item, RewardLearner
+from r1kit.update.settings import OptimiserSettings
+from r1kit.workspace import Workspace
+
+__all__ = ["Preference", "held_out", "items_of", "train"]
+
+Examples = Sequence[Pair] | Sequence[Labelled]
+
+
+class Preference(Protocol):
+    """What the loop reads of a stage's config."""
+
+    @property
+    def epochs(self) -> float: ...
+    @property
+    def batch(self) -> int: ...
+    @property
+    def max_tokens(self) -> int: ...
+    @property
+    def log_every(self) -> int: ...
+    @property
+    def micro_batch_tokens(self) -> int: ...
+    @property
+    def optimiser(self) -> OptimiserSettings: ...
+    @property
+    def schedule(self) -> Schedule: ...
+
+
+def train(config: Preference, name: str, model: RewardModel, examples: Examples, workspace: Workspace) -> None:
+    """Train the model in place; a line of metrics every ``log_every`` steps names the model.
+
+    Raises:
+        InputError: every example is longer than ``max_tokens``.
+    """
+    items = [item for item in items_of(model, examples) if max(map(len, item.rows)) <= config.max_tokens]
+    if not items:
+        raise InputError(
+            f"{name}: all {len(examples)} examples are longer than max_tokens = {config.max_tokens}; raise it"
+        )
+    workspace.weights = sum(weight.numel() for weight in model.model.parameters())
+    learner = RewardLearner(model, config.optimiser, workspace.ranks, config.micro_batch_tokens)
+    seen, seed = round(config.epochs * len(items)), stream_seed(workspace.seed, "preference", name)
+    steps = math.ceil(seen / config.batch)
+    began, tokens = time.monotonic(), 0.0
+    for step in workspace.steps(steps, learner):
+        numbers = range(step * config.batch, min(seen, (step + 1) * config.batch))
+        mine = numbers[workspace.ranks.rank :: workspace.ranks.size]
+        lr = learning_rate(
+            step,
+            steps=steps,
+            peak=config.optimiser.lr,
+            warmup=config.schedule.warmup,
+            shape=config.schedule.shape,
+            floor=config.schedule.floor,
+        )
+        metrics = learner.update([items[place_of(n, len(items), seed)] for n in mine], len(numbers), lr)
+        workspace.spend(trained=metrics["tokens"])
+        tokens += metrics["tokens"]
+        if (step + 1) % config.log_every == 0 or step + 1 == steps:
+            rate = tokens / (time.monotonic() - began)
+            workspace.log(step + 1, {"model": name, **metrics, "lr": lr, "tokens_per_second": rate})
+            began, tokens = time.monotonic(), 0.0
+
+
+def place_of(number: int, count: int, seed: int) -> int:
+    """The example that is seen as number ``number`` in all; each epoch has an order of its own."""
+    epoch, at = divmod(number, count)
+    return _order(count, seed, epoch)[at]
+
+
+@lru_cache(maxsize=2)
+def _order(count: int, seed: int, epoch: int) -> Sequence[int]:
+    order = list(range(count))
+    random.Random(seed + epoch).shuffle(order)
+    return order
+
+
+def items_of(model: RewardModel, examples: Examples) -> list[Item]:
+    """Examples as the model sees them."""
+    items = []
+    for example in examples:
+        question = example.prompt.question
+        if isinstance(example, Pair):
+            rows = tuple(tuple(model.encode(question, text)) for text in (example.chosen, example.rejected))
+            items.append(Item(rows=rows))
+        else:
+            row = tuple(model.encode(question, example.response))
+            items.append(Item(rows=(row,), label=float(example.safe)))
+    return items
+
+
+# ---- held out -----------------------------------------------------------------------------------------------------
+
+
+def held_out(model: RewardModel, examples: Examples, workspace: Workspace, budget: int) -> dict[str, Any]:
+    """How well the model does on examples that it has not seen, the same on every rank.
+
+    ``accuracy``: share of pairs ranked right (a tie counts half), or of responses whose label is the likelier one;
+    with its interval over clusters of prompts. ``calibration_error`` and ``reliability``: of the probability that the
+    better-scored response is the chosen one, or that a response is safe. ``score_mean``, ``score_std``: of all held-out
+    responses, before standardising. ``by_fault``: accuracy and count by what kind of example it is.
+    """
+    ranks = workspace.ranks
+    items = items_of(model, examples)
+    mine = list(range(len(items)))[ranks.rank :: ranks.size]
+    found = iter(model.logits_of([row for place in mine for row in items[place].rows], budget))
+    shares = ranks.gather_objects([(place, [next(found) for _ in items[place].rows]) for place in mine])
+    scores = [values for _, values in sorted(pair for share in shares for pair in share)]
+    return summed_up(items, scores, [example.prompt for example in examples], [one.fault for one in examples])
+
+
+def summed_up(
+    items: Sequence[Item], scores: Sequence[Sequence[float]], prompts: Sequence[Prompt], faults: Sequence[str]
+) -> dict[str, Any]:
+    """See ``held_out``."""
+    right, predicted, observed = [], [], []
+    for item, values in zip(items, scores, strict=True):
+        margin = values[0] - values[1] if item.label is None else values[0]
+        if item.label is None:  # by confidence: which of the two is called the first says nothing
+            right.append(0.5 if margin == 0 else float(margin > 0))
+            predicted.append(_sigmoid(abs(margin)))
+            observed.append(margin > 0)
+        else:
+            right.append(float((margin > 0) == bool(item.label)))
+            predicted.append(_sigmoid(margin))
+            observed.append(bool(item.label))
+    every = np.array([value for values in scores for value in values])
+    interval = mean_interval(np.array(right), [prompt.cluster or prompt.question for prompt in prompts])
+    table = reliability(predicted, observed)
+    return {
+        "accuracy": interval.mean,
+        "interval": [interval.low, interval.high],
+        "held_out": len(items),
+        "clusters": interval.clusters,
+        "calibration_error": calibration_error(table),
+        "reliability": table,
+        "score_mean": float(every.mean()),
+        "score_std": float(every.std()),
+        "by_fault": _by_fault(right, faults),
+    }
+
+
+def _by_fault(right: Sequence[float], faults: Sequence[str]) -> Mapping[str, Any]:
+    found: dict[str, list[float]] = {}
+    for value, fault in zip(right, faults, strict=True):
+        found.setdefault(fault, []).append(value)
+    named = sorted(name for name in found if name)
+    return {name: {"accuracy": sum(found[name]) / len(found[name]), "count": len(found[name])} for name in named}
+
+
+def _sigmoid(value: float) -> float:
+    return float(torch.sigmoid(torch.tensor(value, dtype=torch.float64)))

@@ -1,0 +1,121 @@
+"""The learner of a reward model: whole rows through `transformers`' own classifier, the gradient summed over ranks.
+
+AdamW, fused; weights, gradient and optimiser are float32. Only matrices are decayed, as in ``optim.py``.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from r1kit.cluster.ranks import Ranks
+from r1kit.errors import R1Error
+from r1kit.maths.preference import bradley_terry, pointwise
+from r1kit.model.reward_model import RewardModel, alike
+from r1kit.update.settings import OptimiserSettings
+
+__all__ = ["Item", "RewardLearner"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Item:
+    """One example as the model sees it."""
+
+    rows: tuple[tuple[int, ...], ...]
+    """Token ids: chosen and rejected of a pair; one row with a label."""
+    label: float | None = None
+    """1 or 0; None for a pair."""
+
+
+class RewardLearner:
+    """Owns the reward model's weights and the optimiser; ``save`` and ``load`` go on bit for bit."""
+
+    def __init__(self, model: RewardModel, settings: OptimiserSettings, ranks: Ranks, budget: int = 16384) -> None:
+        """``budget``: most tokens in one forward and backward, padding counted; bounds memory."""
+        self.model, self.settings, self.ranks, self.budget = model, settings, ranks, budget
+        self.weights = [weight for weight in model.model.parameters() if weight.requires_grad]
+        self.grad = torch.zeros(sum(weight.numel() for weight in self.weights), device=self.weights[0].device)
+        for weight, piece in zip(self.weights, self.grad.split([w.numel() for w in self.weights]), strict=True):
+            weight.grad = piece.view_as(weight)
+        groups = [[w for w in self.weights if w.dim() > 1], [w for w in self.weights if w.dim() < 2]]
+        decays = (settings.weight_decay, 0.0)
+        self.adamw = torch.optim.AdamW(
+            [{"params": group, "weight_decay": decay} for group, decay in zip(groups, decays, strict=True) if group],
+            lr=0.0,
+            betas=(settings.betas[0], settings.betas[1]),
+            eps=settings.eps,
+            fused=True,
+        )
+
+    def update(self, items: Sequence[Item], count: int, lr: float) -> dict[str, float]:
+        """One step on the mean loss of ``count`` examples, of which ``items`` are this rank's; metrics of all.
+
+        Raises:
+            R1Error: the gradient is not finite; weights and optimiser are untouched.
+        """
+        self.grad.zero_()
+        sums = torch.zeros(4, dtype=torch.float64)  # loss, right, margin, tokens
+        for places in alike([_tokens(item) for item in items], self.budget):
+            batch = [items[place] for place in places]
+            loss, right, margin = judged(batch, self.model.forward([row for item in batch for row in item.rows]))
+            (loss.sum() / count).backward()
+            tokens = float(sum(len(row) for item in batch for row in item.rows))
+            totals = [loss.detach().double().sum(), right.double().sum(), margin.double().sum()]
+            sums += torch.tensor([*(float(total) for total in totals), tokens], dtype=torch.float64)
+        self.ranks.all_reduce_sum_(self.grad)
+        self.ranks.all_reduce_sum_(sums)
+        norm = float(torch.linalg.vector_norm(self.grad))
+        if not math.isfinite(norm):
+            raise R1Error("the reward model's gradient is not finite; lower its learning rate")
+        if 0 < self.settings.max_grad_norm < norm:
+            self.grad.mul_(self.settings.max_grad_norm / norm)
+        for group in self.adamw.param_groups:
+            group["lr"] = lr
+        self.adamw.step()
+        loss_sum, right_sum, margin_sum, tokens = sums.tolist()
+        means = {"loss": loss_sum / count, "accuracy": right_sum / count, "margin": margin_sum / count}
+        return {**means, "grad_norm": norm, "tokens": tokens}
+
+    def save(self, path: Path) -> None:
+        """Rank 0 writes; the resume point that names the file comes after it."""
+        if self.ranks.rank:
+            return
+        state = {"weights": [weight.detach() for weight in self.weights], "adamw": self.adamw.state_dict()}
+        with path.open("wb") as file:
+            torch.save(state, file)
+            file.flush()
+            os.fsync(file.fileno())
+
+    @torch.no_grad()
+    def load(self, path: Path) -> None:
+        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+        for own, saved in zip(self.weights, state["weights"], strict=True):
+            own.copy_(saved)
+        self.adamw.load_state_dict(state["adamw"])
+
+
+def judged(items: Sequence[Item], scores: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Loss with gradient, whether it is right, and by how much, each [items]; all items are of one kind.
+
+    Args:
+        items: pairs, or labelled rows.
+        scores: float [rows], in the order of the items.
+    """
+    if items[0].label is None:
+        chosen, rejected = scores.view(-1, 2).unbind(1)
+        margin = (chosen - rejected).detach()
+        return bradley_terry(chosen, rejected), margin > 0, margin
+    labels = torch.tensor([item.label for item in items], device=scores.device)
+    margin = (scores * (2 * labels - 1)).detach()
+    return pointwise(scores, labels), margin > 0, margin
+
+
+def _tokens(item: Item) -> int:
+    return len(item.rows) * max(len(row) for row in item.rows)

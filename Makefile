@@ -8,16 +8,16 @@ PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check 
 # One thread a test process, so that two of them do not fight over two cores.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -q
 
-.PHONY: demo test test-all lint format
+.PHONY: demo test test-all lint format sandbox
 .DELETE_ON_ERROR:
 
-demo: $(VENV)/.installed
+demo: sandbox $(VENV)/.installed
 	$(BIN)/r1 run nano-zero --out runs/demo
 
-test: $(VENV)/.installed-dev
+test: sandbox $(VENV)/.installed-dev
 	$(PYTEST)
 
-test-all: $(VENV)/.installed-dev
+test-all: sandbox $(VENV)/.installed-dev
 	$(PYTEST) -m "not gpu"
 
 lint: $(VENV)/.installed-dev
@@ -28,6 +28,14 @@ lint: $(VENV)/.installed-dev
 format: $(VENV)/.installed-dev
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+# The walls around code that a model wrote: bubblewrap and libseccomp, from the system's packages.
+SANDBOX := command -v bwrap >/dev/null && $(PYTHON) -c 'import ctypes; ctypes.CDLL("libseccomp.so.2")' 2>/dev/null
+sandbox:
+	@[ "$$(uname)" != Linux ] || { $(SANDBOX); } || \
+		{ [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && apt-get update -q && \
+			apt-get install -qy -o DPkg::Lock::Timeout=120 bubblewrap libseccomp2; } || \
+		{ echo "make: bubblewrap or libseccomp is missing: sudo apt-get install bubblewrap libseccomp2"; exit 3; }
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || \

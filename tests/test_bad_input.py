@@ -84,7 +84,7 @@ def snapshot(folder: Path) -> dict[str, tuple[int, bytes]]:
             ["nano-zero", "--set", "r1_zero.reward={overlong = 1, overlong_window = 9, max_tokens = 300}"],
             "reward.max_tokens = 300 is above sampling.max_tokens = 200",
         ),
-        (["nano-zero", "--set", "tasks.countdown.split_seed=1"], "number multisets that tasks.countdown holds out"),
+        (["nano-zero", "--set", "tasks.countdown.split_seed=1"], "problems that tasks.countdown holds out"),
     ],
 )
 def test_a_wrong_word(refused: Callable[..., str], words: list[str], line: str) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from r1kit.errors import InputError
@@ -11,8 +11,8 @@ from r1kit.evals.evaluate import EvaluationConfig
 from r1kit.loops.settings import Schedule, check_least, check_rates
 from r1kit.records import Sampling, StageResult
 from r1kit.reward.rule import RewardConfig
-from r1kit.tasks.countdown.corpus import CountdownCorpusConfig
-from r1kit.tasks.countdown.problems import CountdownConfig, multisets
+from r1kit.tasks import CorpusConfig, build_task
+from r1kit.tasks.corpora import shown
 from r1kit.tasks.task import Split
 from r1kit.update.settings import OptimiserSettings
 from r1kit.workspace import Workspace
@@ -26,7 +26,7 @@ __all__ = ["Config", "run"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Config:
-    corpus: CountdownCorpusConfig = field(default_factory=CountdownCorpusConfig)
+    corpus: CorpusConfig = field(default_factory=CorpusConfig)
     """Where documents come from."""
     steps: int = 2000
     tokens_per_step: int = 2560
@@ -86,15 +86,10 @@ class Config:
     def _check_held_out(self, stage: str, recipe: Recipe) -> None:
         """The corpus must not show what a task holds out."""
         for name, task in recipe.tasks.items():
-            if not isinstance(task, CountdownConfig):
-                continue
-            held = [multiset for split in ("dev", "test") for multiset in multisets(task, split)]
-            if shown := sum(map(self.corpus.shows, held)):
-                asked, own = asdict(task), asdict(self.corpus.problems)
-                differing = ", ".join(key for key in asked if asked[key] != own[key])
+            if count := shown(self.corpus, build_task(name, task), task):
                 raise InputError(
-                    f"stages.{stage}.corpus would show {shown} of the {len(held)} number multisets that tasks.{name} "
-                    f"holds out; set corpus.problems alike (different now: {differing})"
+                    f"stages.{stage}.corpus would show {count} of the problems that tasks.{name} holds out; give the "
+                    f"corpus the task's own settings"
                 )
 
 

@@ -14,6 +14,7 @@ Nothing here imports torch or transformers: verifier processes and ``r1 check`` 
 
 from __future__ import annotations
 
+from r1kit.tasks.corpora import CorpusConfig, MixtureCorpus
 from r1kit.tasks.corpus import Corpus
 from r1kit.tasks.countdown import Countdown, CountdownConfig, CountdownCorpus, CountdownCorpusConfig
 from r1kit.tasks.general import General, GeneralConfig, GeneralCorpus, GeneralCorpusConfig
@@ -22,7 +23,6 @@ from r1kit.tasks.reasoning_gym import ReasoningGym, ReasoningGymConfig
 from r1kit.tasks.task import Grade, Split, Task
 
 __all__ = [
-    "CORPORA",
     "KINDS",
     "Corpus",
     "CorpusConfig",
@@ -36,7 +36,6 @@ __all__ = [
 ]
 
 TaskConfig = CountdownConfig | GeneralConfig | ReasoningGymConfig | JsonlConfig
-CorpusConfig = CountdownCorpusConfig | GeneralCorpusConfig
 
 KINDS: dict[str, type[TaskConfig]] = {
     "countdown": CountdownConfig,
@@ -45,9 +44,6 @@ KINDS: dict[str, type[TaskConfig]] = {
     "jsonl": JsonlConfig,
 }
 """Kind -> config class. A recipe writes ``kind = "reasoning_gym/chain_sum"``; after the slash is ``generator``."""
-
-CORPORA: dict[str, type[CorpusConfig]] = {"countdown": CountdownCorpusConfig, "general": GeneralCorpusConfig}
-"""Kind -> config class of what can be pretrained on."""
 
 
 def build_task(name: str, config: TaskConfig) -> Task:
@@ -68,7 +64,7 @@ def build_task(name: str, config: TaskConfig) -> Task:
 
 def build_corpus(config: CorpusConfig) -> Corpus:
     """The corpus that a config describes."""
-    return GeneralCorpus(config) if isinstance(config, GeneralCorpusConfig) else CountdownCorpus(config)
+    return MixtureCorpus(config)
 
 
 def kind_of(config: TaskConfig) -> str:

@@ -5,10 +5,10 @@ from transformers import AutoTokenizer
 
 from r1kit.errors import InputError
 from r1kit.model.tokenizer import build_tokenizer
-from r1kit.tasks import build_corpus
-from r1kit.tasks.countdown import Countdown, CountdownConfig, CountdownCorpusConfig
+from r1kit.tasks import CorpusConfig, build_corpus
+from r1kit.tasks.countdown import Countdown, CountdownConfig
 
-CORPUS = build_corpus(CountdownCorpusConfig())
+CORPUS = build_corpus(CorpusConfig())
 TOKENIZER = build_tokenizer(CORPUS.vocabulary())
 QUESTION = [{"role": "user", "content": "use 7 1 5 make 34"}]
 

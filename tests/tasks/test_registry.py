@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from r1kit.tasks import CORPORA, KINDS, TaskConfig, build_corpus, build_task, kind_of
+from r1kit.tasks import KINDS, CorpusConfig, TaskConfig, build_corpus, build_task, kind_of
 from r1kit.tasks.countdown import CountdownConfig
 from r1kit.tasks.general import GeneralConfig
 from r1kit.tasks.jsonl import JsonlConfig
@@ -46,7 +46,7 @@ def test_every_kind_keeps_the_protocol(kind: str, configs: dict[str, TaskConfig]
         assert all(isinstance(value, float) for value in task.diagnose(prompt, "try 1 + 1 = 2").values())
 
 
-@pytest.mark.parametrize("kind", CORPORA)
+@pytest.mark.parametrize("kind", ["countdown", "general", "list_ops"])
 def test_every_corpus_builds_from_defaults(kind: str) -> None:
-    corpus = build_corpus(CORPORA[kind]())
+    corpus = build_corpus(CorpusConfig(shares={kind: 1.0}))
     assert set(corpus.document(0).split()) <= set(corpus.vocabulary())

@@ -67,6 +67,8 @@ class CountdownCorpusConfig:
     wide_share: float = 0.3
     """Share of the problem documents with a number above the task's highest, up to twice as high: so many multisets
     that rules are learnt, not multisets. None of them can be a held-out one."""
+    wide: CountdownConfig | None = None
+    """A harder task (``above`` = the task's highest) whose held-out multisets these documents leave out."""
     check_share: float = 0.3
     """Chance that a hit is computed a second time after 'check'."""
     tag_share: float = 0.35
@@ -107,6 +109,11 @@ class CountdownCorpusConfig:
             ("tag", self.tag_share),
         ):
             _check_share(f"{key}_share", value)
+        if self.wide and (self.wide.above, self.wide.highest) != (self.problems.highest, 2 * self.problems.highest):
+            raise InputError(
+                f"countdown corpus: wide.above = {self.wide.above} and wide.highest = {self.wide.highest}; wide problems "
+                f"have a number above {self.problems.highest} and none above {2 * self.problems.highest}"
+            )
         if self.wide_share and 2 * self.problems.highest > self.problems.limit:
             raise InputError(
                 f"countdown corpus: wide_share = {self.wide_share} draws numbers up to 2 * highest = "
@@ -118,7 +125,9 @@ class CountdownCorpusConfig:
         problems = self.problems
         if len(multiset) != problems.numbers or multiset[-1] > 2 * problems.highest:
             return False
-        return self.wide_share > 0 if multiset[-1] > problems.highest else trains_on(problems, multiset)
+        if multiset[-1] <= problems.highest:
+            return trains_on(problems, multiset)
+        return self.wide_share > 0 and (self.wide is None or trains_on(self.wide, multiset))
 
 
 def _check_styles(key: str, table: Mapping[str, object]) -> None:
@@ -283,7 +292,8 @@ class CountdownCorpus:
         if draw < config.comparison_share:
             return self._comparisons(rng)
         wide = rng.random() < config.wide_share
-        problem = (draw_wide_problem if wide else draw_problem)(rng, config.problems)
+        problems = config.problems
+        problem = draw_wide_problem(rng, problems, config.wide) if wide else draw_problem(rng, problems)
         style = STYLES[_weighted(rng, [config.shares[style] for style in STYLES])]
         asked = question(problem.numbers, problem.target, problem.language)
         return f"{USER} {asked} {ASSISTANT} {self.response(rng, problem, style)}"

@@ -36,6 +36,8 @@ class CountdownConfig:
     """How many numbers a problem gives."""
     highest: int = 12
     """Numbers are drawn from 1..highest, with repeats."""
+    above: int = 0
+    """At least one number of a problem is above it: a harder task beside one whose highest it is."""
     ops: tuple[str, ...] = OPS
     """Operators an answer may use, out of ``+``, ``-`` and ``*``."""
     limit: int = 99
@@ -61,6 +63,8 @@ class CountdownConfig:
             raise InputError(f"countdown: numbers = {self.numbers}; allowed is 2..6")
         if not 1 <= self.highest <= self.limit:
             raise InputError(f"countdown: highest = {self.highest}; allowed is 1..limit, and limit is {self.limit}")
+        if not 0 <= self.above < self.highest:
+            raise InputError(f"countdown: above = {self.above}; allowed is 0..highest - 1 = {self.highest - 1}")
         if not self.ops or len(set(self.ops)) < len(self.ops) or not set(self.ops) <= set(OPS):
             raise InputError(f"countdown: ops = {list(self.ops)}; allowed are {list(OPS)}, each once")
         if not 0 <= self.chinese_share <= 1:
@@ -70,6 +74,7 @@ class CountdownConfig:
                 "countdown: dev_multisets, test_multisets, dev_targets and test_targets must be at least 1"
             )
         total = math.comb(self.highest + self.numbers - 1, self.numbers)
+        total -= math.comb(self.above + self.numbers - 1, self.numbers) if self.above else 0
         if total > _MOST_MULTISETS:
             raise InputError(
                 f"countdown: {self.numbers} numbers of 1..{self.highest} are {total} multisets; "
@@ -101,9 +106,13 @@ def stream(seed: int, name: str, index: int) -> Random:
 
 
 @lru_cache(maxsize=8)
-def _ranked(numbers: int, highest: int, split_seed: int) -> tuple[tuple[int, ...], ...]:
+def _ranked(numbers: int, highest: int, above: int, split_seed: int) -> tuple[tuple[int, ...], ...]:
     """Every multiset of the numbers, ascending inside, in the order of a hash."""
-    pool = itertools.combinations_with_replacement(range(1, highest + 1), numbers)
+    pool = (
+        multiset
+        for multiset in itertools.combinations_with_replacement(range(1, highest + 1), numbers)
+        if multiset[-1] > above
+    )
 
     def rank(multiset: tuple[int, ...]) -> bytes:
         text = f"countdown/{split_seed}/{' '.join(map(str, multiset))}"
@@ -114,7 +123,7 @@ def _ranked(numbers: int, highest: int, split_seed: int) -> tuple[tuple[int, ...
 
 def multisets(config: CountdownConfig, part: Part) -> tuple[tuple[int, ...], ...]:
     """The number multisets of a part, in hash order: the first ``test_multisets`` are test, the next are dev."""
-    ranked = _ranked(config.numbers, config.highest, config.split_seed)
+    ranked = _ranked(config.numbers, config.highest, config.above, config.split_seed)
     test, held = config.test_multisets, config.test_multisets + config.dev_multisets
     return {"test": ranked[:test], "dev": ranked[test:held], "train": ranked[held:]}[part]
 
@@ -145,11 +154,13 @@ def draw_problem(rng: Random, config: CountdownConfig) -> Problem:
     raise InputError(f"countdown: {_MOST_DRAWS} draws met no training multiset; lower dev_multisets or test_multisets")
 
 
-def draw_wide_problem(rng: Random, config: CountdownConfig) -> Problem:
-    """A problem with numbers up to twice the task's highest, at least one above it: of no split, for a corpus only."""
+def draw_wide_problem(rng: Random, config: CountdownConfig, wide: CountdownConfig | None = None) -> Problem:
+    """A problem with numbers up to twice the task's highest, at least one above it, for a corpus only: of no split, or
+    one that ``wide`` trains on."""
     for _ in range(_MOST_DRAWS):
         numbers = tuple([1 + int(rng.random() * 2 * config.highest) for _ in range(config.numbers)])
-        values = targets(tuple(sorted(numbers)), config.rules) if max(numbers) > config.highest else ()
-        if values:
+        multiset = tuple(sorted(numbers))
+        values = targets(multiset, config.rules) if multiset[-1] > config.highest else ()
+        if values and (wide is None or trains_on(wide, multiset)):
             return Problem(numbers, values[int(rng.random() * len(values))], draw_language(rng, config))
     raise InputError(f"countdown: {_MOST_DRAWS} draws met no wide problem that has a value within limit; raise limit")

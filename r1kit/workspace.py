@@ -28,6 +28,8 @@ __all__ = ["Resumable", "Stateless", "Workspace", "write_atomic"]
 SAVE_COST_SHARE = 0.05
 """A resume point is written once the work since the last one is worth the time it takes: at most 5% of a run."""
 
+COSTS = ("trained_tokens", "sampled_tokens", "evaluated_tokens", "training_flops", "evaluation_flops")
+
 TELL_SECONDS = 20.0
 """A running stage says where it stands this often, at the next line of its metrics."""
 TOLD = ("accuracy", "response_tokens", "loss", "tokens_per_second")
@@ -118,29 +120,37 @@ class Workspace:
         if found is None:
             if self.is_writer:
                 inner.folder.mkdir(parents=True, exist_ok=True)
-            found = _written({**plain(work(inner)), "seconds": inner.seconds, "cost": inner.cost})
+            made = _written({**plain(work(inner)), "seconds": inner.seconds, "cost": inner.cost})
+            found = self.ranks.broadcast_object(made)  # what rank 0 read off its logs
             inner.write("result.json", found)
         if self.is_writer:
             shutil.rmtree(inner.folder / "resume", ignore_errors=True)
         self.seconds += float(found["seconds"])
-        self.spend(trained=found["cost"]["trained_tokens"], sampled=found["cost"]["sampled_tokens"])
-        self.cursor["flops"] = self.cursor.get("flops", 0) + found["cost"]["flops"]
+        self._count_up(found["cost"])
         return found
 
     # ---- what it costs --------------------------------------------------------------------------------------------
 
-    def spend(self, *, trained: float = 0, sampled: float = 0) -> None:
-        """Count tokens that were learnt from and tokens that were sampled, over all ranks."""
-        for name, tokens in (("trained_tokens", trained), ("sampled_tokens", sampled)):
-            if tokens:
-                self.cursor[name] = self.cursor.get(name, 0) + int(tokens)
+    def spend(self, *, trained: float = 0, sampled: float = 0, evaluated: float = 0) -> None:
+        """Count tokens over all ranks: learnt from, sampled for training, sampled for an evaluation.
+
+        Operations are 6 N for each that is learnt from and 2 N for each that is sampled, N the model's ``weights``;
+        prompts and attention are left out.
+        """
+        found = {"trained_tokens": trained, "sampled_tokens": sampled, "evaluated_tokens": evaluated}
+        found["training_flops"] = self.weights * (6 * trained + 2 * sampled)
+        found["evaluation_flops"] = self.weights * 2 * evaluated
+        self._count_up(found)
+
+    def _count_up(self, found: Mapping[str, float]) -> None:
+        for name in COSTS:
+            if found[name]:
+                self.cursor[name] = self.cursor.get(name, 0) + int(found[name])
 
     @property
     def cost(self) -> dict[str, int]:
-        """Tokens, and operations as 6 N a trained token and 2 N a sampled one; prompts and attention are left out."""
-        trained, sampled = (self.cursor.get(name, 0) for name in ("trained_tokens", "sampled_tokens"))
-        flops = self.cursor.get("flops", 0) + self.weights * (6 * trained + 2 * sampled)
-        return {"trained_tokens": trained, "sampled_tokens": sampled, "flops": flops}
+        """What ``spend`` counted so far."""
+        return {name: self.cursor.get(name, 0) for name in COSTS}
 
     # ---- steps and the resume point ---------------------------------------------------------------------------
 

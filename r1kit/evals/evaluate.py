@@ -165,6 +165,7 @@ def evaluate(
         "interval": [average.low, average.high],
         "cons_at_k": majority.mean,
         "cons_interval": [majority.low, majority.high],
+        "per_problem": [round(float(value), 6) for value in per_problem],
         "pass_at_k": float(np.mean([pass_at_k(k, int(right), k) for right in arrays.right.sum(axis=1)])),
         "response_tokens": float(arrays.length.mean()),
         "format_rate": float(arrays.formed.mean()),

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from r1kit.evals.evaluate import EvaluationConfig, evaluate
 from r1kit.loops.transcripts import evaluation_lines
 from r1kit.records import Group, Prompt, Sampling, Score
+from r1kit.reward.learned import LearnedReward
 from r1kit.reward.verifier import Verifier
 from r1kit.rollout.engine import Engine
 from r1kit.rollout.sample import sample_groups
@@ -29,6 +30,8 @@ class Judged:
     groups: list[Group]
     scores: list[list[Score]]
     diagnostics: list[list[dict[str, float]]]
+    model_reward: float | None = None
+    """Mean score of the task's reward model, where it has one."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -43,9 +46,10 @@ class Judge:
     verifier: Verifier
     render: Callable[[Prompt], Sequence[int]]
     workspace: Workspace
-    learned: Callable[[Sequence[Group]], list[list[float | None]]] | None = None
-    """Reward models: a score for each completion of the tasks that they judge, None for the others."""
+    learned: LearnedReward | None = None
+    """Reward models, for the tasks that they judge."""
     learned_weight: float = 1.0
+    """Of a reward model's score in the reward."""
     labels: Mapping[str, str] = field(default_factory=dict)
     """What else a line of ``eval.jsonl`` says, for example which checkpoint."""
     log: str = "eval"
@@ -54,15 +58,20 @@ class Judge:
     def score(self, groups: Sequence[Group]) -> list[list[Score]]:
         """Rules, and for the tasks that they judge the reward models' scores as the part ``preference``."""
         scores = self.verifier.score_groups(groups)
-        if self.learned is None:
-            return scores
         return [
-            [
-                score if value is None else self._preferred(score, value)
-                for score, value in zip(row, values, strict=True)
-            ]
-            for row, values in zip(scores, self.learned(groups), strict=True)
+            [self._preferred(score, value) for score, value in zip(row, values, strict=True)] if values else row
+            for row, values in zip(scores, self._learned(groups), strict=True)
         ]
+
+    def _learned(self, groups: Sequence[Group]) -> list[list[float]]:
+        """The reward models' scores of each group's completions; none for a group that no model judges."""
+        if self.learned is None:
+            return [[] for _ in groups]
+        judged = [place for place, group in enumerate(groups) if self.learned.judges(group.prompt.task)]
+        found: list[list[float]] = [[] for _ in groups]
+        for place, values in zip(judged, self.learned.score([groups[place] for place in judged]), strict=True):
+            found[place] = values
+        return found
 
     def _preferred(self, score: Score, value: float) -> Score:
         total = score.total + self.learned_weight * value
@@ -82,10 +91,9 @@ class Judge:
                 resamples=self.config.resamples,
                 seed=self.config.seed,
             )
-            seconds = self.workspace.seconds
-            self.workspace.append(
-                self.log, [{"step": step, "split": split, "seconds": seconds, **self.labels, **metrics}]
-            )
+            seconds, model_reward = self.workspace.seconds, judged.model_reward
+            line = {"step": step, "split": split, "seconds": seconds, **metrics, "model_reward": model_reward}
+            self.workspace.append(self.log, [{**line, **self.labels}])
             lines = evaluation_lines(step, judged.groups, judged.scores, RECORDED_PROMPTS, RECORDED_EACH)
             self.workspace.append("rollouts", [{**line, **self.labels} for line in lines])
         return found
@@ -108,13 +116,17 @@ class Judge:
             ),
             lambda index: stream_seed(self.workspace.seed, "evaluation", name, split, mine[index]),
         )
-        judged = zip(
-            mine, groups, self.verifier.score_groups(groups), self.verifier.diagnose_groups(groups), strict=True
-        )
+        scores, diagnostics = self.verifier.score_groups(groups), self.verifier.diagnose_groups(groups)
+        judged = zip(mine, groups, scores, diagnostics, self._learned(groups), strict=True)
         everyone = sorted((item for share in ranks.gather_objects(list(judged)) for item in share), key=lambda i: i[0])
-        self.workspace.spend(sampled=sum(len(one.token_ids) for item in everyone for one in item[1].completions))
+        self.workspace.spend(evaluated=sum(len(one.token_ids) for item in everyone for one in item[1].completions))
         return Judged(
             groups=[item[1] for item in everyone],
             scores=[item[2] for item in everyone],
             diagnostics=[item[3] for item in everyone],
+            model_reward=_mean([value for item in everyone for value in item[4]]),
         )
+
+
+def _mean(values: Sequence[float]) -> float | None:
+    return sum(values) / len(values) if values else None

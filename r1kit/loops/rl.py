@@ -37,8 +37,8 @@ Render = Callable[[Prompt], Sequence[int]]
 TasksAt = Callable[[int], Mapping[str, Task]]
 """Step -> the tasks that its prompts come from."""
 Watch = Callable[[int, Mapping[str, Judged]], str]
-"""Step and its evaluation (empty where none is due) -> why to stop there; empty: go on. What it knows must come from the stage's logs, so that a
-run that was killed stops at the same step."""
+"""Step and its evaluation (empty where none is due) -> why to stop there; empty: go on. What it knows must come from
+the stage's logs, so that a run that was killed stops at the same step."""
 
 
 def train(

@@ -1,0 +1,165 @@
+"""A student's three models: its base, the base that learnt the teacher's samples, the base after RL of its own."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from r1kit.evals.paired import paired_difference
+from r1kit.loops import rl
+from r1kit.loops.fresh import pretrain
+from r1kit.loops.judge import Judge, Judged
+from r1kit.loops.policy import judge_for, last_evaluation, open_policy, save_checkpoint
+from r1kit.loops.sft import fine_tune
+from r1kit.model.fallback import load_model
+from r1kit.model.source import resolve_model
+from r1kit.recipe import BASE, BASE_STAGE
+from r1kit.tasks import build_corpus, build_task
+from r1kit.workspace import Workspace
+
+if TYPE_CHECKING:
+    from r1kit.stages.distill import Config, Student
+
+__all__ = ["teach", "teacher_cost"]
+
+Numbers = dict[str, Any]
+
+
+def teacher_cost(config: Config, workspace: Workspace) -> Numbers:
+    """Operations that the data took: sampling it, and training what sampled it, stage by stage back to the base."""
+    seen: dict[str, int] = {}
+    todo = [config.data]
+    while todo:
+        stage = todo.pop()
+        if stage not in seen:
+            path = workspace.folder_of(stage) / "result.json"
+            result = json.loads(path.read_text(encoding="utf-8"))
+            seen[stage] = int(result["cost"]["training_flops"])
+            todo += workspace.recipe.inputs(stage)
+    return {
+        "sampling_flops": seen[config.data],
+        "training_flops": sum(flops for stage, flops in seen.items() if stage != config.data),
+        "weights": _weights_of(config.data, workspace),
+    }
+
+
+def _weights_of(stage: str, workspace: Workspace) -> int:
+    """Of the models that a stage takes in, the largest."""
+    sizes = []
+    for source in workspace.recipe.inputs(stage):
+        path = workspace.run / workspace.checkpoints.get(source, "") / "model.safetensors"
+        sizes.append(path.stat().st_size // 4 if path.is_file() else 0)
+    return max(sizes, default=0)
+
+
+def teach(config: Config, name: str, student: Student, workspace: Workspace) -> Numbers:
+    """Base, distilled and, where asked, RL at equal compute, each a part of the stage: a line of table 6."""
+    own = replace(workspace.recipe, model=replace(student.model, template=workspace.recipe.model.template))
+    base = workspace.part(f"{name}/base", lambda inner: _base(config, _of(inner, own)))
+    _warn(name, int(base["weights"]), teacher_cost(config, workspace)["weights"], workspace)
+    starts = {**workspace.checkpoints, BASE_STAGE: base["checkpoint"]}
+    distilled = workspace.part(f"{name}/distilled", lambda inner: _distilled(config, _of(inner, own, starts)))
+    found = {"weights": base["weights"], "base": base["metrics"], "distilled": distilled["metrics"]}
+    found["distilled_flops"] = distilled["cost"]["training_flops"]
+    if student.direct_rl:
+        budgets = {
+            "sft": distilled["cost"]["training_flops"],
+            "with_sampling": distilled["cost"]["training_flops"] + teacher_cost(config, workspace)["sampling_flops"],
+        }
+        direct = workspace.part(f"{name}/rl", lambda inner: _direct(config, budgets, _of(inner, own, starts)))
+        found |= {"rl": direct["metrics"], "rl_budgets": budgets, "rl_reached": direct["reached"]}
+        found["distilled_minus_rl"] = _differences(distilled["metrics"], direct["metrics"], config, workspace)
+    return found
+
+
+def _of(inner: Workspace, recipe: Any, checkpoints: Mapping[str, str] | None = None) -> Workspace:
+    """The part's workspace with the student in the recipe's place."""
+    inner.recipe = recipe
+    if checkpoints is not None:
+        inner.checkpoints = checkpoints
+    return inner
+
+
+def _warn(name: str, weights: int, teacher: int, workspace: Workspace) -> None:
+    if teacher and weights > teacher:
+        workspace.say(
+            f"warning: student {name!r} has {weights:,} weights and its teacher {teacher:,}: a student is smaller"
+        )
+
+
+def _base(config: Config, inner: Workspace) -> Numbers:
+    """A fresh student pretrained as the recipe's base is, or a named model as it comes."""
+    if inner.recipe.model.name:
+        model, tokenizer = load_model(resolve_model(inner.recipe.model.name), torch.float32)
+    else:
+        settings = replace(inner.recipe.stages[BASE_STAGE], steps=config.base_steps)
+        model, tokenizer = pretrain(settings, build_corpus(settings.corpus), inner)
+    checkpoint = save_checkpoint(inner, model, tokenizer)
+    with judge_for(model, tokenizer, config.evaluation, config.rl.sampling, config.rl.reward, inner) as judge:
+        judge.evaluate(0)
+    return {"checkpoint": checkpoint, "weights": inner.weights, "metrics": last_evaluation(inner)}
+
+
+def _distilled(config: Config, inner: Workspace) -> Numbers:
+    settings = replace(
+        config.sft, start=BASE, data=config.data, evaluation=config.evaluation, sampling=config.rl.sampling,
+        reward=config.rl.reward,
+    )  # fmt: skip
+    result = fine_tune(settings, inner)
+    return {"checkpoint": result.checkpoint, "metrics": result.metrics}
+
+
+def _direct(config: Config, budgets: Mapping[str, int], inner: Workspace) -> Numbers:
+    """RL until the largest budget is spent; judged whenever one is."""
+    settings = replace(config.rl, start=BASE, final_split="")
+    with open_policy(settings, inner) as policy:
+
+        def watch(step: int, found: Mapping[str, Judged]) -> str:
+            spent = inner.cost["training_flops"]
+            for name, budget in budgets.items():
+                if spent >= budget and f"reached_{name}" not in inner.cursor:
+                    _judge_budget(name, step, config, policy.judge, inner)
+            return "the budget is spent" if spent >= max(budgets.values()) else ""
+
+        done = rl.train(
+            settings, policy.tasks, policy.render, policy.engine, policy.learner, policy.judge, inner, watch
+        )
+        for name in budgets:
+            if f"reached_{name}" not in inner.cursor:  # steps ran out
+                _judge_budget(name, done, config, policy.judge, inner)
+        result = policy.result()
+    lines = inner.read("budgets")
+    metrics = {name: {line["task"]: line for line in lines if line["budget"] == name} for name in budgets}
+    return {
+        "checkpoint": result.checkpoint,
+        "reached": {name: inner.cursor[f"reached_{name}"] for name in budgets},
+        "metrics": metrics,
+    }
+
+
+def _judge_budget(name: str, step: int, config: Config, judge: Judge, inner: Workspace) -> None:
+    """Into ``budgets.jsonl``, with the student's final evaluation."""
+    inner.cursor[f"reached_{name}"] = step
+    own = judge.config
+    judge.config, judge.log, judge.labels = config.evaluation, "budgets", {"budget": name}
+    judge.evaluate(step)
+    judge.config, judge.log, judge.labels = own, "eval", {}
+
+
+def _differences(distilled: Numbers, direct: Numbers, config: Config, workspace: Workspace) -> Numbers:
+    """Distilled minus RL, by budget and task, paired by problem."""
+    found: Numbers = {}
+    for budget, lines in direct.items():
+        for task, line in lines.items():
+            if task in distilled:
+                prompts = build_task(task, workspace.recipe.tasks[task]).held_out(
+                    config.evaluation.split, config.evaluation.limit
+                )
+                found.setdefault(budget, {})[task] = paired_difference(
+                    distilled[task]["per_problem"], line["per_problem"], [prompt.cluster for prompt in prompts]
+                )
+    return found

@@ -1,0 +1,117 @@
+"""R1: RL for all scenarios, rules where they apply, reward models elsewhere (R1 paper, 2.3.4; v2, equations 8-10)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+from r1kit.errors import InputError, nearest
+from r1kit.evals.hacking import HackingWatch, find_hacking
+from r1kit.loops.settings import RL, check_least
+from r1kit.records import Sampling, StageResult
+from r1kit.reward.learned import ROUTES
+from r1kit.reward.rule import RewardConfig
+from r1kit.workspace import Workspace
+
+if TYPE_CHECKING:
+    from r1kit.loops.judge import Judged
+    from r1kit.loops.rl import Watch
+    from r1kit.recipe import Recipe
+    from r1kit.tasks.task import Task
+
+__all__ = ["Config", "run"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Config(RL):
+    """Reasoning RL's settings at temperature .7; tasks without a rule join late, judged by the reward models."""
+
+    start: str = "sft"
+    """Stage it starts from; ``base``: the pretrained model."""
+    sampling: Sampling = field(default_factory=lambda: Sampling(temperature=0.7))
+    reward: RewardConfig = field(default_factory=lambda: RewardConfig(language=1.0))
+    """Of the tasks with a rule; the others are paid form and language by it, and their reward model instead of a right
+    answer (v2, equation 10)."""
+    reward_models: str = "reward_models"
+    """Stage that trained them."""
+    routes: Mapping[str, str] = field(default_factory=lambda: dict(ROUTES))
+    """Task -> the reward model that judges it, ``helpfulness`` or ``safety``."""
+    preference_steps: int = 24
+    """Last steps, in which these tasks take part (paper: 400 of 1,700; longer led to reward hacking)."""
+    preference_weight: float = 1.0
+    """Of a reward model's score, in standard deviations, in the reward."""
+    watch: HackingWatch = field(default_factory=HackingWatch)
+    """When to stop: the models' reward rises while the tasks' own rule, which nobody is paid by, falls."""
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """Earlier stages that it takes in."""
+        return (self.start, self.reward_models)
+
+    def check(self, stage: str, recipe: Recipe) -> None:
+        """Batch divisions and references, before anything loads."""
+        RL.check(self, stage, recipe)
+        check_least(self, stage, 0, "preference_steps")
+        trained = self.tasks or tuple(recipe.tasks)
+        for task in self.routes:
+            if task not in trained:
+                raise InputError(
+                    f"stages.{stage}.routes names {task!r}; the stage trains on {', '.join(trained)}."
+                    f"{nearest(task, trained)}"
+                )
+        if set(trained) <= set(self.routes) and self.preference_steps < self.steps:
+            raise InputError(
+                f"stages.{stage}: the first {self.steps - self.preference_steps} steps have no task: all are judged by "
+                f"reward models; name one with a rule, or set preference_steps = {self.steps}"
+            )
+
+
+def run(config: Config, workspace: Workspace) -> StageResult:
+    from r1kit.loops import rl
+    from r1kit.loops.policy import device_of, open_policy
+    from r1kit.reward.learned import open_learned
+
+    unpaid = dict.fromkeys(config.routes, replace(config.reward, accuracy=0.0))
+    folder = workspace.folder_of(config.reward_models)
+    folders = {kind: folder / kind / "checkpoint" for kind in config.routes.values() if (folder / kind).is_dir()}
+    with open_policy(config, workspace, unpaid) as policy:
+        policy.judge.learned = open_learned(folders, config.routes, device_of(workspace))
+        policy.judge.learned_weight = config.preference_weight
+        ruled = {name: task for name, task in policy.tasks.items() if name not in config.routes}
+
+        def tasks_at(step: int) -> Mapping[str, Task]:
+            return ruled if step < config.steps - config.preference_steps else policy.tasks
+
+        watch = _watch(config, workspace)
+        done = rl.train(config, tasks_at, policy.render, policy.engine, policy.learner, policy.judge, workspace, watch)
+        result = policy.result()
+        stopped = {"stopped_at": done} if done < config.steps else {}
+        return replace(result, metrics={**result.metrics, **stopped}, inputs=(*result.inputs, config.reward_models))
+
+
+def _watch(config: Config, workspace: Workspace) -> Watch:
+    """Looks at every evaluation since the preference rewards began, as ``eval.jsonl`` has them."""
+    first = config.steps - config.preference_steps
+
+    def watch(step: int, found: Mapping[str, Judged]) -> str:
+        if not found or step < first:
+            return ""
+        lines = [
+            line
+            for line in (workspace.read("eval") if workspace.is_writer else [])
+            if line["step"] >= first and line["split"] == config.evaluation.split and line["task"] in config.routes
+        ]
+        steps = sorted({line["step"] for line in lines})
+        rewards = [_mean(lines, at, "model_reward") for at in steps]
+        gold = [_mean(lines, at, "avg_at_k") for at in steps]
+        hacking = find_hacking(steps, rewards, gold, config.watch)
+        return str(workspace.ranks.broadcast_object(hacking.reason if hacking else ""))
+
+    return watch
+
+
+def _mean(lines: list[dict[str, Any]], step: int, key: str) -> float:
+    """Mean over the tasks' lines of a step."""
+    values = [float(line[key]) for line in lines if line["step"] == step]
+    return sum(values) / len(values)

@@ -62,10 +62,7 @@ def _mean_tokens(samples: Sequence[Sample], tokens: Mapping[str, int]) -> float:
 def _shares(left: Mapping[str, int]) -> dict[str, float]:
     """Of each check: the share of what came to it that it let pass."""
     names = list(left)
-    return {
-        name: round(left[name] / left[before], 4) if left[before] else 0.0
-        for before, name in pairwise(names)
-    }
+    return {name: round(left[name] / left[before], 4) if left[before] else 0.0 for before, name in pairwise(names)}
 
 
 def _provenance(samples: Sequence[Sample]) -> dict[str, dict[str, int]]:

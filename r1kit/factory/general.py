@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +37,8 @@ class General:
 
 def _nano(config: Any, count: int, seed: int, domain: str) -> list[Sample]:
     """The general world's good responses; greetings have no chain of thought, as in the paper."""
-    settings, samples = SftConfig(problems=config, seed=seed), list[Sample]()
+    settings = SftConfig(problems=config, seed=seed)
+    samples: list[Sample] = []
     for index in range(count):
         example = sft_example(settings, index)
         samples.append(
@@ -85,10 +86,10 @@ def general_samples(config: General, tasks: Mapping[str, Any], seed: int) -> lis
 
 
 def _of_file(path: Path, limit: int) -> list[Sample]:
-    samples = []
+    samples: list[Sample] = []
     for where, table in numbered_objects(path, '{"prompt": ..., "response": ...}'):
-        given = {**table, "provenance": {**_provenance("jsonl", where), **(table.get("provenance") or {})}}
-        samples.append(sample_of(where, given, f"{path.stem}/{len(samples)}"))
+        sample = sample_of(where, table, f"{path.stem}/{len(samples)}")
+        samples.append(replace(sample, provenance={**_provenance("jsonl", where), **sample.provenance}))
         if len(samples) == limit:
             break
     return samples

@@ -49,6 +49,9 @@ class Tally:
     left_out: int = 0
     """Questions whose second answer held none either."""
 
+    def as_counts(self) -> dict[str, int]:
+        return {"judge_asked": self.asked, "judge_no_json": self.no_json, "judge_left_out": self.left_out}
+
 
 class GenerativeJudge:
     """Asks ``engine``; ``encode`` gives the token ids of an instruction, the model's template applied."""

@@ -13,7 +13,7 @@ __all__ = ["STAGES", "load"]
 STAGES: dict[str, str] = {
     "pretrain": "A base model by language modelling on a corpus",
     "r1_zero": "R1-Zero: GRPO straight on the base model, rule rewards only",
-    "cold_start": "A few readable samples of long reasoning: R1-Zero's outputs filtered and rewritten, few-shot, direct",
+    "cold_start": "A few readable samples of long reasoning: few-shot, direct, R1-Zero's outputs rewritten",
     "cold_start_sft": "Dev1: the base learns the cold-start samples",
     "reasoning_rl": "Dev2: GRPO on reasoning with the language-consistency reward",
     "sft": "Dev3: the base learns the mixture of reasoning and other samples",

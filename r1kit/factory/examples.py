@@ -1,0 +1,99 @@
+"""Worked examples with a long chain, for few-shot prompting (R1 paper, section 2.3.1)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from r1kit.errors import InputError
+from r1kit.factory.refine import RuleRefiner
+from r1kit.factory.samples import read_samples
+from r1kit.records import Prompt, Sample
+from r1kit.tasks.countdown import Countdown, CountdownConfig, CountdownCorpus, CountdownCorpusConfig
+from r1kit.tasks.countdown.corpus import STYLES
+from r1kit.tasks.countdown.problems import Problem, stream
+
+__all__ = ["FewShot", "can_write", "few_shot_question", "worked_examples"]
+
+_DRAWS = 1000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FewShot:
+    """Worked examples that stand before the question."""
+
+    shots: int = 1
+    path: str = ""
+    """A JSONL file of samples to take them from; empty: the nano task writes its own."""
+    text: str = "Question: {question}\nAnswer: {response}\n\n"
+    """One worked example; they stand before the question, one after the other."""
+    last: str = "Question: "
+    """Between the examples and the question."""
+    longest: int = 80
+    """Words of an example's response at most: the model must hold the examples, the question and a completion."""
+
+
+def can_write(config: Any) -> bool:
+    """Whether a task writes worked examples of its own."""
+    return isinstance(config, CountdownConfig) and config.numbers == 3
+
+
+def worked_examples(settings: FewShot, tasks: Mapping[str, Any], seed: int) -> dict[tuple[str, str], list[Sample]]:
+    """(task, language) -> its examples; a file's samples serve the task that is their domain, or else every task."""
+    found: dict[tuple[str, str], list[Sample]] = {}
+    given = read_samples(Path(settings.path)) if settings.path else []
+    for name, config in tasks.items():
+        own = [sample for sample in given if sample.domain == name] or given
+        for language in sorted({sample.language for sample in own} if given else {"en", "zh"}):
+            if given:
+                chosen = [sample for sample in own if sample.language == language and _fits(sample, settings)]
+            else:
+                chosen = [_countdown(name, config, language, settings, seed, shot) for shot in range(settings.shots)]
+            if len(chosen) < settings.shots:
+                raise InputError(
+                    f"{settings.path}: {len(chosen)} samples in {language!r} have at most {settings.longest} words; "
+                    f"few_shot.shots = {settings.shots} are needed: add some, or raise few_shot.longest"
+                )
+            found[name, language] = chosen[: settings.shots]
+    return found
+
+
+def few_shot_question(settings: FewShot, examples: Mapping[tuple[str, str], Sequence[Sample]], prompt: Prompt) -> str:
+    """The question with its language's examples before it; with any language's, where it has none."""
+    shots = examples.get((prompt.task, prompt.language)) or next(
+        shots for (task, _), shots in examples.items() if task == prompt.task
+    )
+    told = [settings.text.replace("{question}", s.prompt).replace("{response}", s.response) for s in shots]
+    return "".join(told) + settings.last + prompt.question
+
+
+def _fits(sample: Sample, settings: FewShot) -> bool:
+    return len(sample.response.split()) <= settings.longest
+
+
+def _countdown(name: str, config: CountdownConfig, language: str, settings: FewShot, seed: int, shot: int) -> Sample:
+    """A training problem worked until it is solved, without a slip, in one language, with a summary."""
+    task = Countdown(name, config)
+    one = dict.fromkeys(STYLES, (1.0, 0.0, 0.0))
+    writer = CountdownCorpus(
+        CountdownCorpusConfig(
+            problems=config, slips=dict.fromkeys(STYLES, 0.0), languages=one, tag_share=1.0, wide_share=0.0
+        )
+    )
+    share = 1.0 if language == "zh" else 0.0
+    asker = Countdown(name, replace(config, chinese_share=share))
+    for draw in range(_DRAWS):
+        prompt = asker.train((shot << 20) + draw)
+        problem = Problem(tuple(prompt.facts["numbers"]), prompt.facts["target"], "zh" if share else "en")
+        response = writer.response(stream(seed, f"{name}/examples/{language}/{shot}", draw), problem, "long")
+        refined = RuleRefiner().refine([prompt], [response], [0])[0].response
+        answer = refined.partition("<answer>")[2].partition("</answer>")[0].strip()
+        found = Sample(
+            id=f"{prompt.id}/example", prompt=prompt.question, response=refined, domain=name, language=language
+        )
+        turns = sum(word in ("wait", "等等") for word in refined.split())
+        if task.grade(prompt, answer).correct and turns and _fits(found, settings):
+            return found
+    raise InputError(f"few_shot.longest = {settings.longest}: no worked example of {name!r} is that short; raise it")

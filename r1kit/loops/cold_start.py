@@ -1,0 +1,134 @@
+"""The work of the cold-start stage: sample by every route, wait for the review, publish."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from r1kit.errors import MissingError
+from r1kit.factory.examples import few_shot_question, worked_examples
+from r1kit.factory.general import general_samples
+from r1kit.factory.judge import GenerativeJudge
+from r1kit.factory.refine import EngineRefiner, Refiner, RuleRefiner
+from r1kit.factory.review import Item, accept_pending, accepted, read_queue, write_queue
+from r1kit.factory.select import select
+from r1kit.loops.collect import Plan, collect, collected
+from r1kit.loops.harvest import Harvester, Route
+from r1kit.loops.policy import verifier_for
+from r1kit.loops.publish import apart_from, held_out_prompts, publish, token_counter
+from r1kit.loops.sampler import Sampler, open_samplers
+from r1kit.tasks import build_task
+from r1kit.workspace import Workspace
+
+if TYPE_CHECKING:
+    from r1kit.stages.cold_start import Config
+
+__all__ = ["QUEUE", "finish", "sample"]
+
+QUEUE = "review.jsonl"
+
+
+def sample(config: Config, workspace: Workspace) -> None:
+    """Every route's completions, judged, filtered, refined, into ``candidates.jsonl``."""
+    recipe, asked = workspace.recipe, config.asked(workspace.recipe)
+    refiner = "" if config.refiner == "rules" else config.refiner
+    other = config.model or config.source
+    needed = [config.source if route == "r1_zero" else other for route, count in config.routes.items() if count]
+    with (
+        verifier_for(asked, config.reward, workspace, config.deadline) as verifier,
+        open_samplers([*needed, refiner, config.judge], workspace, config.dtype, config.rows_in_flight) as samplers,
+    ):
+        harvester = Harvester(
+            stage=workspace.stage,
+            seed=workspace.seed,
+            sampling=config.sampling,
+            reward=config.reward,
+            filters=config.filters,
+            verifier=verifier,
+            judge=generative_judge(config, samplers),
+            judged=config.judged,
+            refiner=_refiner(config, samplers),
+            form=config.form,
+            after=config.refined,
+        )
+        routes = _routes(config, workspace, samplers)
+        plan = Plan(
+            tasks={name: build_task(name, recipe.tasks[name]) for name in asked},
+            routes=config.routes,
+            per_step=config.prompts_per_step,
+            seed=workspace.seed,
+        )
+        collect(plan, lambda route, share: harvester.harvest(routes[route], share), workspace)
+
+
+def _routes(config: Config, workspace: Workspace, samplers: Mapping[str, Sampler]) -> dict[str, Route]:
+    found = {}
+    other = config.model or config.source
+    if config.routes.get("r1_zero"):
+        found["r1_zero"] = Route(name="r1_zero", sampler=samplers[config.source])
+    if config.routes.get("direct"):
+        prefix, suffix = config.direct.prefix, config.direct.suffix
+        found["direct"] = Route(
+            name="direct", sampler=samplers[other], ask=lambda prompt: prefix + prompt.question + suffix
+        )
+    if config.routes.get("few_shot"):
+        tasks = {name: workspace.recipe.tasks[name] for name in config.asked(workspace.recipe)}
+        examples = worked_examples(config.few_shot, tasks, workspace.seed)
+        found["few_shot"] = Route(
+            name="few_shot", sampler=samplers[other], ask=partial(few_shot_question, config.few_shot, examples)
+        )
+    return found
+
+
+def _refiner(config: Config, samplers: Mapping[str, Sampler]) -> Refiner:
+    if config.refiner == "rules":
+        return RuleRefiner()
+    sampler = samplers[config.refiner]
+    return EngineRefiner(
+        engine=sampler.engine,
+        encode=sampler.encode,
+        sampling=config.refiner_sampling,
+        name=sampler.name,
+        prefilled=config.reward.prefilled,
+    )
+
+
+def finish(config: Config, workspace: Workspace) -> dict[str, Any]:
+    """Select, have reviewed, publish. Rank 0 only.
+
+    Raises:
+        MissingError: people have to decide first; the line says how many samples wait, where, and what to do.
+        InputError: a hand edit broke the queue.
+    """
+    evaluation = held_out_prompts(config.uses(workspace.recipe), config.decontaminate, workspace)
+    candidates, dropped = select(collected(workspace), config.keep, config.limit, workspace.seed, evaluation)
+    path = workspace.folder / QUEUE
+    items = read_queue(path) if path.is_file() else [Item(id=c.sample.id, sample=c.sample) for c in candidates]
+    if config.review == "automatic" or not path.is_file():
+        items = accept_pending(items) if config.review == "automatic" else items
+        write_queue(path, items)
+    statuses = Counter(item.status for item in items)
+    if waiting := statuses["pending"]:
+        raise MissingError(
+            f"{workspace.stage}: {waiting} of {len(items)} samples wait for a person's decision in {path}; decide with "
+            f"r1 review {workspace.run} (or set each line's status to accepted, edited or rejected), then run the same "
+            f"command again"
+        )
+    reviewed = accepted(items)
+    general = general_samples(config.general, workspace.recipe.tasks, workspace.seed)
+    clean = apart_from(evaluation, general)
+    dropped |= {"rejected": statuses["rejected"], "general_contaminated": len(general) - len(clean)}
+    count = token_counter(config.source, workspace)
+    dropped = {reason: number for reason, number in dropped.items() if number}
+    metrics = publish(workspace, [*reviewed, *clean], candidates, dropped, count, config)
+    return {**metrics, "review": dict(sorted(statuses.items()))}
+
+
+def generative_judge(config: Any, samplers: Mapping[str, Sampler]) -> GenerativeJudge | None:
+    """The judge of the tasks that no rule can check, if there are any."""
+    if not config.judge:
+        return None
+    sampler = samplers[config.judge]
+    return GenerativeJudge(sampler.engine, sampler.encode, config.judge_sampling)

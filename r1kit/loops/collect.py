@@ -1,0 +1,159 @@
+"""The one data factory: sample -> judge -> filter -> append, resumable in the middle.
+
+A step asks some prompts by one route. Ranks share its prompts; rank 0 appends what passed to ``candidates.jsonl`` and
+the counts to ``metrics.jsonl``. The final files are a pure function of these two, which are cut to the resume point
+after a kill.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from r1kit.errors import R1Error
+from r1kit.factory.samples import numbered_objects
+from r1kit.factory.select import Candidate, candidate_of
+from r1kit.loops.harvest import Harvest
+from r1kit.records import Prompt
+from r1kit.tasks.task import Task
+from r1kit.workspace import Stateless, Workspace
+
+__all__ = ["Plan", "collect", "collected", "is_collected", "on_writer", "yields"]
+
+MARK = "collected.json"
+"""Present once every step is done. From then on logs are never cut again, so what people write beside them is safe."""
+
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """Which prompts each step asks, and by which route: a pure function of the step."""
+
+    tasks: Mapping[str, Task]
+    """Asked in turn."""
+    routes: Mapping[str, int]
+    """Route -> prompts to ask by it; one route after the other, no prompt number twice."""
+    per_step: int
+    seed: int
+    _steps: list[tuple[str, range]] = field(default_factory=list, init=False)
+
+    def __post_init__(self) -> None:
+        first = 0
+        for route, count in self.routes.items():
+            for begin in range(0, count, self.per_step):
+                self._steps.append((route, range(first + begin, first + min(count, begin + self.per_step))))
+            first += count
+
+    def __len__(self) -> int:
+        return len(self._steps)
+
+    def step(self, number: int, rank: int = 0, ranks: int = 1) -> tuple[str, list[tuple[int, Prompt]]]:
+        """The step's route and a rank's share of its prompts, each with its running number."""
+        route, places = self._steps[number]
+        return route, [(place, self._prompt(place)) for place in places[rank::ranks]]
+
+    def _prompt(self, place: int) -> Prompt:
+        names = list(self.tasks)
+        task = self.tasks[names[place % len(names)]]
+        return task.train(self.seed * 1_000_003 + place // len(names))
+
+
+Work = Callable[[str, Sequence[tuple[int, Prompt]]], Harvest]
+"""Route and this rank's prompts -> what they brought."""
+
+
+def collect(plan: Plan, work: Work, workspace: Workspace) -> None:
+    """Do every step that is not done yet."""
+    ranks = workspace.ranks
+    for step in workspace.steps(len(plan), Stateless()):
+        began = time.monotonic()
+        route, share = plan.step(step, ranks.rank, ranks.size)
+        found = Harvest()
+        for part in ranks.gather_objects(work(route, share)):
+            found.add(part)
+        found.candidates.sort(key=lambda item: item[0])
+        workspace.append("candidates", [_line(candidate) for _, candidate in found.candidates])
+        workspace.spend(sampled=found.counts["response_tokens"])
+        workspace.log(step + 1, _metrics(route, found, time.monotonic() - began))
+    workspace.write(
+        MARK,
+        {"seconds": workspace.seconds, "cursor": workspace.cursor, "weights": workspace.weights, "steps": len(plan)},
+    )
+    workspace.ranks.broadcast_object(None)
+
+
+def is_collected(workspace: Workspace) -> bool:
+    """Whether every step was done in an earlier sitting; if so, its time and cost are taken up."""
+    path = workspace.folder / MARK
+    found: dict[str, Any] | None = workspace.ranks.broadcast_object(
+        json.loads(path.read_text(encoding="utf-8")) if workspace.is_writer and path.is_file() else None
+    )
+    if found is None:
+        return False
+    workspace.seconds, workspace.weights = float(found["seconds"]), int(found["weights"])
+    workspace.cursor.update(found["cursor"])
+    return True
+
+
+def _line(candidate: Candidate) -> dict[str, Any]:
+    return {"sample": candidate.sample, "tokens": candidate.tokens, "consistency": list(candidate.consistency)}
+
+
+def _metrics(route: str, found: Harvest, seconds: float) -> dict[str, Any]:
+    sampled, kept = found.left["sampled"], len(found.candidates)
+    means = {name: found.counts[name] / max(1, sampled) for name in ("response_tokens", "language_consistency")}
+    after = sum(candidate.consistency[1] for _, candidate in found.candidates)
+    return {
+        "route": route,
+        "accuracy": found.left["right"] / max(1, sampled),
+        "kept": kept,
+        **means,
+        "kept_language_consistency": after / kept if kept else None,
+        "tokens_per_second": found.counts["response_tokens"] / seconds,
+        "left": found.left,
+        **{name: count for name, count in found.counts.items() if name.startswith("judge_")},
+    }
+
+
+# ---- what the logs say ----------------------------------------------------------------------------------------------
+
+
+def collected(workspace: Workspace) -> list[Candidate]:
+    """Every candidate, in the order sampled."""
+    path = workspace.folder / "candidates.jsonl"
+    return [
+        candidate_of(where, table) for where, table in numbered_objects(path, '{"sample", "tokens", "consistency"}')
+    ]
+
+
+def yields(workspace: Workspace) -> tuple[dict[str, dict[str, int]], dict[str, int]]:
+    """By route: check -> completions left after it; and what the generative judge did in all."""
+    left: dict[str, dict[str, int]] = {}
+    judge: dict[str, int] = {}
+    for line in workspace.read("metrics"):
+        route = left.setdefault(line["route"], {})
+        for name, count in line["left"].items():
+            route[name] = route.get(name, 0) + count
+        for name in ("judge_asked", "judge_no_json", "judge_left_out"):
+            if name in line:
+                judge[name] = judge.get(name, 0) + int(line[name])
+    return left, judge
+
+
+def on_writer(workspace: Workspace, work: Callable[[], _T]) -> _T:
+    """Do what only rank 0 does, and have its result, or its error, on every rank."""
+    result: _T | None = None
+    error: R1Error | None = None
+    if workspace.is_writer:
+        try:
+            result = work()
+        except R1Error as raised:
+            error = raised
+    result, error = workspace.ranks.broadcast_object((result, error))
+    if error is not None:
+        raise error
+    return result  # type: ignore[return-value]

@@ -1,0 +1,98 @@
+"""Settings of the stages that make samples instead of a model. No torch here: ``r1 check`` reads this."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
+
+from r1kit.errors import InputError, nearest
+from r1kit.factory.filters import FilterConfig
+from r1kit.factory.general import General, check_general
+from r1kit.loops.settings import check_least
+from r1kit.records import Sampling
+from r1kit.reward.rule import RewardConfig
+from r1kit.stages import STAGES
+from r1kit.tasks.task import Split
+
+if TYPE_CHECKING:
+    from r1kit.recipe import Recipe
+
+__all__ = ["Collection", "as_inputs"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Collection:
+    """Sample, judge, filter, keep: what cold start and rejection sampling share."""
+
+    tasks: tuple[str, ...] = ()
+    """Tasks whose training prompts are asked, in turn; empty: every task of the recipe."""
+    prompts_per_step: int = 32
+    """Questions sampled and judged at once, over all ranks; a resume point can be written after each."""
+    sampling: Sampling = field(default_factory=lambda: Sampling(n=4))
+    reward: RewardConfig = field(default_factory=RewardConfig)
+    """How the answer is read and which form a completion must have; nothing is paid here."""
+    filters: FilterConfig = field(default_factory=FilterConfig)
+    """Of completions, as they were written."""
+    judge: str = ""
+    """Stage or model that judges the tasks in ``judged`` in place of their rule."""
+    judged: tuple[str, ...] = ()
+    """Tasks whose answers no rule can check; their prompts need a reference answer."""
+    judge_sampling: Sampling = field(default_factory=lambda: Sampling(n=1, max_tokens=512, temperature=0.6, top_p=0.95))
+    decontaminate: int = 10
+    """Words of the n-grams that no sample may share with an evaluation prompt (paper: 10); 0: not looked at."""
+    keep: int = 4
+    """Samples of one question at most, all of them different; 0: all."""
+    limit: int = 0
+    """Reasoning samples at most, spread over the questions; 0: all."""
+    general: General = field(default_factory=lambda: General(tasks=()))
+    """Samples that are no reasoning problems."""
+    deadline: float = 10.0
+    """Seconds a verifier has for one completion."""
+    dtype: Literal["float32", "bfloat16"] = "float32"
+    """Of the models that sample."""
+    rows_in_flight: int = 512
+    """Completions that decode side by side on a rank: bounds memory."""
+
+    @property
+    def splits(self) -> tuple[Split, ...]:
+        """Held-out splits that the stage looks at: no sample may overlap with them."""
+        return ("dev", "test") if self.decontaminate else ()
+
+    @property
+    def lengths(self) -> Mapping[str, int]:
+        """Longest completion, in tokens, by the name of the setting."""
+        return {"sampling.max_tokens": self.sampling.max_tokens}
+
+    def asked(self, recipe: Recipe) -> tuple[str, ...]:
+        """Tasks whose prompts are asked."""
+        return self.tasks or tuple(recipe.tasks)
+
+    def check(self, stage: str, recipe: Recipe) -> None:
+        """Ranges and references, before anything loads."""
+        check_least(self, stage, 1, "prompts_per_step", "sampling.n", "sampling.max_tokens", "rows_in_flight")
+        check_least(self, stage, 0, "keep", "limit", "decontaminate", "sampling.temperature")
+        if not 0 < self.sampling.top_p <= 1 or not self.deadline > 0:
+            raise InputError(
+                f"stages.{stage}: sampling.top_p = {self.sampling.top_p} must be above 0 and at most 1, deadline = "
+                f"{self.deadline} above 0"
+            )
+        if not recipe.tasks:
+            raise InputError(f"stages.{stage} has no task; add one, for example [tasks.countdown]")
+        asked = self.asked(recipe)
+        for name in self.judged:
+            if name not in asked:
+                raise InputError(
+                    f"stages.{stage}.judged names {name!r}; the stage asks {', '.join(asked)}.{nearest(name, asked)}"
+                )
+        if bool(self.judge) != bool(self.judged):
+            raise InputError(
+                f"stages.{stage}: judge = {self.judge!r} and judged = {list(self.judged)}; set both (a judging stage "
+                f"or model, and the tasks it judges) or neither"
+            )
+        check_general(self.general, recipe.tasks, f"stages.{stage}.general")
+
+
+def as_inputs(*names: str) -> tuple[str, ...]:
+    """Those that are stages, each once; the others are models by name."""
+    return tuple(dict.fromkeys(name for name in names if name == "base" or name in STAGES))

@@ -1,0 +1,87 @@
+"""What a stage that makes samples leaves: ``samples.jsonl``, ``samples.parquet`` where it can, the data card."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from r1kit.factory.card import card, card_markdown
+from r1kit.factory.decontaminate import EvaluationPrompts, evaluation_prompts
+from r1kit.factory.samples import write_samples
+from r1kit.factory.select import Candidate
+from r1kit.factory.tables import write_parquet
+from r1kit.loops.collect import yields
+from r1kit.loops.sampler import origin
+from r1kit.model.hub import open_tokenizer
+from r1kit.model.source import resolve_model
+from r1kit.records import Sample
+from r1kit.structure import plain
+from r1kit.tasks import build_task
+from r1kit.workspace import Workspace, write_atomic
+
+__all__ = ["apart_from", "held_out_prompts", "publish", "token_counter"]
+
+
+def held_out_prompts(tasks: Sequence[str], n: int, workspace: Workspace) -> EvaluationPrompts | None:
+    """Of the tasks' held-out splits; None where nothing is to be compared."""
+    if not n:
+        return None
+    return evaluation_prompts({name: build_task(name, workspace.recipe.tasks[name]) for name in tasks}, n)
+
+
+def apart_from(evaluation: EvaluationPrompts | None, samples: Sequence[Sample]) -> list[Sample]:
+    """Those that overlap with no evaluation prompt."""
+    return [s for s in samples if evaluation is None or not evaluation.overlaps(s.prompt, s.response)]
+
+
+def token_counter(name: str, workspace: Workspace) -> Callable[[str], int]:
+    """Tokens of a text by the tokenizer of a stage or model."""
+    path, _ = origin(name, workspace)
+    tokenizer = open_tokenizer(resolve_model(path))
+    return lambda text: len(tokenizer.encode(text, add_special_tokens=False))
+
+
+def publish(
+    workspace: Workspace,
+    samples: Sequence[Sample],
+    candidates: Sequence[Candidate],
+    dropped: Mapping[str, int],
+    count: Callable[[str], int],
+    settings: Any,
+) -> dict[str, Any]:
+    """Write the files (rank 0 only) and sum the stage up.
+
+    Args:
+        workspace: of the stage.
+        samples: the final ones, in the order to write.
+        candidates: those that the reasoning samples came from, for their language consistency before and after.
+        dropped: candidates and others that were left out after the filters, by reason.
+        count: tokens of a response.
+        settings: of the stage, for the card.
+    """
+    left, judge = yields(workspace)
+    told = card(workspace.stage, samples, {s.id: count(s.response) for s in samples}, left, plain(settings), dropped)
+    if judge:
+        told["judge"] = judge
+    write_samples(workspace.folder / "samples.jsonl", samples)
+    write_parquet(workspace.folder / "samples.parquet", samples)
+    workspace.write("card.json", told)
+    write_atomic(workspace.folder / "card.md", card_markdown(told, samples))
+    kept: dict[str, int] = {}
+    for sample in samples:
+        route = str(sample.provenance.get("route", ""))
+        kept[route] = kept.get(route, 0) + 1
+    present = {sample.id for sample in samples}
+    pairs = [candidate.consistency for candidate in candidates if candidate.sample.id in present]
+    return {
+        "samples": len(samples),
+        "mean_tokens": told["mean_tokens"],
+        "domains": {name: domain["samples"] for name, domain in told["domains"].items()},
+        "languages": told["languages"],
+        "kept": kept,
+        "yields": {route: found["share"] for route, found in told["yields"].items()},
+        "language_consistency_before": sum(before for before, _ in pairs) / len(pairs) if pairs else None,
+        "language_consistency": sum(after for _, after in pairs) / len(pairs) if pairs else None,
+        "dropped": dict(dropped),
+        **judge,
+    }

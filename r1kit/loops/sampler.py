@@ -1,0 +1,78 @@
+"""Models that only sample: a stage of the run or any model by name, each loaded once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import Literal, cast
+
+from r1kit.loops.policy import device_of, multiplied_weights
+from r1kit.model.fallback import load_model
+from r1kit.model.source import resolve_model
+from r1kit.model.template import render
+from r1kit.rollout.engine import Engine
+from r1kit.rollout.hub import open_engine
+from r1kit.rollout.stopping import Tokenizer
+from r1kit.update.local import DTYPES
+from r1kit.workspace import Workspace
+
+__all__ = ["Sampler", "open_samplers", "origin"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sampler:
+    name: str
+    """Stage or model, as provenance names it."""
+    version: int
+    """Policy version: the last step of the stage that trained it; 0 for a model by name."""
+    engine: Engine
+    encode: Callable[[str], Sequence[int]]
+    """Token ids of a prompt that asks a text, the recipe's template applied."""
+    count: Callable[[str], int]
+    """Tokens of a response."""
+
+
+@contextmanager
+def open_samplers(
+    names: Sequence[str], workspace: Workspace, dtype: Literal["float32", "bfloat16"], rows_in_flight: int
+) -> Iterator[dict[str, Sampler]]:
+    """By the name as given; empty names are left out."""
+    with ExitStack() as stack:
+        opened = {}
+        for name in dict.fromkeys(filter(None, names)):
+            opened[name] = _open(name, workspace, dtype, rows_in_flight)
+            stack.callback(opened[name].engine.close)
+        yield opened
+
+
+def origin(name: str, workspace: Workspace) -> tuple[str, str]:
+    """(model to load, what to call it) of a stage of the run, ``base``, or a model by name."""
+    is_stage = name == "base" or name in workspace.recipe.stages
+    return workspace.start(name) if is_stage else (name, name)
+
+
+def _open(name: str, workspace: Workspace, dtype: Literal["float32", "bfloat16"], rows_in_flight: int) -> Sampler:
+    path, called = origin(name, workspace)
+    model, tokenizer = load_model(resolve_model(path), DTYPES[dtype])
+    device, template = device_of(workspace), workspace.recipe.model.template
+    model.to(device)
+    if not workspace.weights:
+        workspace.weights = multiplied_weights(model)
+    return Sampler(
+        name=called,
+        version=_version(called, workspace),
+        engine=open_engine(
+            model, cast(Tokenizer, tokenizer), dtype=DTYPES[dtype], device=device, max_rows=rows_in_flight
+        ),
+        encode=lambda text: render(template, tokenizer, text),
+        count=lambda text: len(tokenizer.encode(text, add_special_tokens=False)),
+    )
+
+
+def _version(stage: str, workspace: Workspace) -> int:
+    """Last step in the stage's metrics."""
+    if stage not in workspace.checkpoints:
+        return 0
+    lines = workspace.read(f"../{workspace.folder_of(stage).name}/metrics")
+    return int(lines[-1]["step"]) if lines else 0

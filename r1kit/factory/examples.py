@@ -18,6 +18,8 @@ from r1kit.tasks.countdown.problems import Problem, stream
 __all__ = ["FewShot", "can_write", "few_shot_question", "worked_examples"]
 
 _DRAWS = 1000
+_APART = 1 << 40
+"""Places of the training stream that no stage reaches, so that no example is asked as a question."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,7 +87,7 @@ def _countdown(name: str, config: CountdownConfig, language: str, settings: FewS
     share = 1.0 if language == "zh" else 0.0
     asker = Countdown(name, replace(config, chinese_share=share))
     for draw in range(_DRAWS):
-        prompt = asker.train((shot << 20) + draw)
+        prompt = asker.train(_APART + (shot << 20) + draw)
         problem = Problem(tuple(prompt.facts["numbers"]), prompt.facts["target"], "zh" if share else "en")
         response = writer.response(stream(seed, f"{name}/examples/{language}/{shot}", draw), problem, "long")
         refined = RuleRefiner().refine([prompt], [response], [0])[0].response

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 from r1kit.errors import MissingError
 from r1kit.factory.examples import few_shot_question, worked_examples
 from r1kit.factory.general import general_samples
-from r1kit.factory.judge import GenerativeJudge
 from r1kit.factory.refine import EngineRefiner, Refiner, RuleRefiner
 from r1kit.factory.review import Item, accept_pending, accepted, read_queue, write_queue
 from r1kit.factory.select import select
@@ -18,7 +17,7 @@ from r1kit.loops.collect import Plan, collect, collected
 from r1kit.loops.harvest import Harvester, Route
 from r1kit.loops.policy import verifier_for
 from r1kit.loops.publish import apart_from, held_out_prompts, publish, token_counter
-from r1kit.loops.sampler import Sampler, open_samplers
+from r1kit.loops.sampler import Sampler, generative_judge, open_samplers
 from r1kit.tasks import build_task
 from r1kit.workspace import Workspace
 
@@ -124,11 +123,3 @@ def finish(config: Config, workspace: Workspace) -> dict[str, Any]:
     dropped = {reason: number for reason, number in dropped.items() if number}
     metrics = publish(workspace, [*reviewed, *clean], candidates, dropped, count, config)
     return {**metrics, "review": dict(sorted(statuses.items()))}
-
-
-def generative_judge(config: Any, samplers: Mapping[str, Sampler]) -> GenerativeJudge | None:
-    """The judge of the tasks that no rule can check, if there are any."""
-    if not config.judge:
-        return None
-    sampler = samplers[config.judge]
-    return GenerativeJudge(sampler.engine, sampler.encode, config.judge_sampling)

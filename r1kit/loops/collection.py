@@ -27,7 +27,7 @@ class Collection:
 
     tasks: tuple[str, ...] = ()
     """Tasks whose training prompts are asked, in turn; empty: every task of the recipe."""
-    prompts_per_step: int = 32
+    prompts_per_step: int = 64
     """Questions sampled and judged at once, over all ranks; a resume point can be written after each."""
     sampling: Sampling = field(default_factory=lambda: Sampling(n=4))
     reward: RewardConfig = field(default_factory=RewardConfig)

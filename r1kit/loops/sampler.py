@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Literal, cast
 
+from r1kit.factory.judge import GenerativeJudge
+from r1kit.loops.collection import Collection
 from r1kit.loops.policy import device_of, multiplied_weights
 from r1kit.model.fallback import load_model
 from r1kit.model.source import resolve_model
@@ -17,7 +19,7 @@ from r1kit.rollout.stopping import Tokenizer
 from r1kit.update.local import DTYPES
 from r1kit.workspace import Workspace
 
-__all__ = ["Sampler", "open_samplers", "origin"]
+__all__ = ["Sampler", "generative_judge", "open_samplers", "origin"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,6 +46,14 @@ def open_samplers(
             opened[name] = _open(name, workspace, dtype, rows_in_flight)
             stack.callback(opened[name].engine.close)
         yield opened
+
+
+def generative_judge(config: Collection, samplers: Mapping[str, Sampler]) -> GenerativeJudge | None:
+    """The judge of the tasks that no rule can check, if there are any."""
+    if not config.judge:
+        return None
+    sampler = samplers[config.judge]
+    return GenerativeJudge(sampler.engine, sampler.encode, config.judge_sampling)
 
 
 def origin(name: str, workspace: Workspace) -> tuple[str, str]:

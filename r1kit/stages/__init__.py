@@ -16,6 +16,7 @@ STAGES: dict[str, str] = {
     "cold_start": "A few readable samples of long reasoning: few-shot, direct, R1-Zero's outputs rewritten",
     "cold_start_sft": "Dev1: the base learns the cold-start samples",
     "reasoning_rl": "Dev2: GRPO on reasoning with the language-consistency reward",
+    "rejection_sampling": "A data factory: right and readable samples of the policy, other data mixed in",
     "sft": "Dev3: the base learns the mixture of reasoning and other samples",
     "reward_models": "What pleases and what is safe, learnt from pairs and labels",
     "all_scenarios_rl": "R1: RL for all scenarios, rules and reward models",

@@ -1,0 +1,74 @@
+"""The work of the rejection-sampling stage: sample and sift, mix with other data, publish."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from r1kit.errors import InputError
+from r1kit.factory.general import general_samples
+from r1kit.factory.mixture import mix
+from r1kit.factory.select import select
+from r1kit.loops.collect import Plan, collect, collected
+from r1kit.loops.harvest import Harvester, Route
+from r1kit.loops.policy import verifier_for
+from r1kit.loops.publish import apart_from, held_out_prompts, publish, token_counter
+from r1kit.loops.sampler import generative_judge, open_samplers
+from r1kit.tasks import build_task
+from r1kit.workspace import Workspace
+
+if TYPE_CHECKING:
+    from r1kit.stages.rejection_sampling import Config
+
+__all__ = ["finish", "sample"]
+
+ROUTE = "rejection"
+
+
+def sample(config: Config, workspace: Workspace) -> None:
+    """The policy's right and readable completions into ``candidates.jsonl``."""
+    recipe, asked = workspace.recipe, config.asked(workspace.recipe)
+    with (
+        verifier_for(asked, config.reward, workspace, config.deadline) as verifier,
+        open_samplers([config.start, config.judge], workspace, config.dtype, config.rows_in_flight) as samplers,
+    ):
+        harvester = Harvester(
+            stage=workspace.stage,
+            seed=workspace.seed,
+            sampling=config.sampling,
+            reward=config.reward,
+            filters=config.filters,
+            verifier=verifier,
+            judge=generative_judge(config, samplers),
+            judged=config.judged,
+        )
+        route = Route(name=ROUTE, sampler=samplers[config.start])
+        plan = Plan(
+            tasks={name: build_task(name, recipe.tasks[name]) for name in asked},
+            routes={ROUTE: config.prompts},
+            per_step=config.prompts_per_step,
+            seed=workspace.seed,
+        )
+        collect(plan, lambda _, share: harvester.harvest(route, share), workspace)
+
+
+def finish(config: Config, workspace: Workspace) -> dict[str, Any]:
+    """Select, decontaminate, mix, publish: a pure function of the logs and the settings. Rank 0 only.
+
+    Raises:
+        InputError: nothing is left, the weights sum to nothing, or another source of samples is broken.
+    """
+    where = f"stages.{workspace.stage}.weights"
+    evaluation = held_out_prompts(config.uses(workspace.recipe), config.decontaminate, workspace)
+    candidates, dropped = select(collected(workspace), config.keep, config.limit, workspace.seed, evaluation)
+    general = general_samples(config.general, workspace.recipe.tasks, workspace.seed)
+    clean = apart_from(evaluation, general)
+    pool = [*(candidate.sample for candidate in candidates), *clean]
+    if not pool:
+        raise InputError(
+            f"{workspace.stage}: no sample passed; {workspace.folder / 'metrics.jsonl'} says how many each check left: "
+            f"loosen the filters, ask more prompts or raise sampling.n"
+        )
+    samples = mix(pool, config.weights, workspace.seed, where, config.size)
+    dropped |= {"general_contaminated": len(general) - len(clean), "by_weights": len(pool) - len(samples)}
+    dropped = {reason: number for reason, number in dropped.items() if number}
+    return publish(workspace, samples, candidates, dropped, token_counter(config.start, workspace), config)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from r1kit.errors import InputError, MissingError
+from r1kit.errors import InputError
 
 if TYPE_CHECKING:
     from r1kit.records import Prompt, Score
@@ -31,19 +31,27 @@ def verify(
     question: Annotated[str, typer.Option(help="Which problem, by its text.")] = "",
     recipe: Annotated[str, typer.Option(help="Whose task and reward settings count.")] = "",
     json_file: Annotated[Path | None, typer.Option("--json", metavar="FILE")] = None,
-    code: Annotated[Path | None, typer.Option(help="Not in this version.")] = None,
-    tests: Annotated[Path | None, typer.Option(help="Not in this version.")] = None,
-    reference: Annotated[Path | None, typer.Option(help="Not in this version.")] = None,
+    code: Annotated[Path | None, typer.Option(metavar="FILE", help="A program, or a completion with one.")] = None,
+    tests: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Its tests, JSON lines; see docs/sandbox.md.")
+    ] = None,
+    reference: Annotated[Path | None, typer.Option(metavar="FILE", help="A right program, for rung L4.")] = None,
 ) -> None:
-    """Score one answer: each part of its reward, and the cause where it could not be judged."""
+    """Score one answer or program: each part of its reward, and the cause where it got none."""
     from r1kit.commands.output import check_writable, write_json
     from r1kit.commands.subject import named_task, open_subject
     from r1kit.tasks import build_task
 
     if code or tests or reference:
-        raise MissingError("code tasks are not in this version; r1 verify scores answers to the tasks r1 tasks lists")
+        from r1kit.commands.verify_code import verify_code
+
+        verify_code(code, tests, reference, json_file)
+        return
     if not task or not answer:
-        raise InputError("r1 verify needs --task NAME and --answer TEXT, for example --task countdown --answer '3 * 4'")
+        raise InputError(
+            "r1 verify needs --task NAME and --answer TEXT, for example --task countdown --answer '3 * 4', "
+            "or --code FILE and --tests FILE"
+        )
     check_writable(json_file)
     subject = open_subject("", recipe)
     name, config = named_task(task, subject.recipe.tasks)

@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
-__all__ = ["Extract", "Found", "find_program"]
+__all__ = ["EXTRACTS", "Extract", "Found", "find_program"]
 
-Extract = Literal["block", "whole"]
+Extract = Literal["block", "whole", "either"]
+EXTRACTS: tuple[str, ...] = get_args(Extract)
 _FENCE = re.compile(r"^[ \t]*```[ \t]*([\w+#.-]*)[^\n]*\n(.*?)^[ \t]*```[ \t]*$", re.DOTALL | re.MULTILINE)
 _PYTHON = ("", "python", "python3", "py")
+_CODE = re.compile(
+    r"^\s*(?:import|from|def|class|return|for|while|if|with|try|print|echo|function|const|let|var|fn|#include|#!)\b"
+    r"|\w\(|[\w\])]\s*[-+*/]?=\s*\S|[;{}]\s*$",
+    re.MULTILINE,
+)
+"""What a line of code has and a sentence has not, in any language."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,8 +35,9 @@ def find_program(text: str, extract: Extract = "block") -> Found | None:
     ``block``: the last fenced block marked ``python`` or not marked; if every block is marked as another language, the
     last of those. A block that was never closed was cut, and does not count.
     ``whole``: the text as it is, None only if it is blank.
+    ``either``: the block if any is fenced, else the whole text, None if no line of it looks like code.
     """
-    if extract == "whole":
+    if extract == "whole" or (extract == "either" and not _FENCE.search(text) and _CODE.search(text)):
         return Found(text, True) if text.strip() else None
     blocks = [Found(body, mark.lower() in _PYTHON) for mark, body in _FENCE.findall(text)]
     python = [block for block in blocks if block.python]

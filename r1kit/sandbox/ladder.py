@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from r1kit.errors import InputError, nearest
 from r1kit.sandbox.cases import Case
-from r1kit.sandbox.extract import Extract, Found, find_program
+from r1kit.sandbox.extract import EXTRACTS, Extract, Found, find_program
 from r1kit.sandbox.judge import Cause, Judged, judge_programs
 from r1kit.sandbox.lint import lint_errors
 from r1kit.sandbox.protocol import Limits, Sandbox
@@ -26,7 +26,7 @@ class LadderSettings:
     """What each rung pays, and how far a program may go. The reward is the sum of what the rungs pay."""
 
     extract: Extract = "block"
-    """block: the last fenced Python block of a completion; whole: the text is the program."""
+    """block: the last fenced Python block of a completion; whole: the text is the program; either: whichever it is."""
     lint: Literal["parse", "ruff"] = "parse"
     """L1. parse: it compiles, found inside the sandbox at no extra cost; ruff: its error-class rules too (20 ms)."""
     pay_block: float = 0.0
@@ -51,7 +51,7 @@ class LadderSettings:
     """Of one run: of all calls together, or of one input."""
 
     def __post_init__(self) -> None:
-        for name, allowed in (("extract", ("block", "whole")), ("lint", ("parse", "ruff"))):
+        for name, allowed in (("extract", EXTRACTS), ("lint", ("parse", "ruff"))):
             value = getattr(self, name)
             if value not in allowed:
                 raise InputError(f"ladder: {name} is {value!r}; allowed: {allowed}.{nearest(value, allowed)}")

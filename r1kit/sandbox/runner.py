@@ -323,10 +323,12 @@ def _run(text: str, calls: list[str], script: bool, results: _Results) -> int:
         results.tell({"ran": True})
         return status & 255
     results.tell({"ran": True})
+    compiled: dict[str, types.CodeType] = {}
     for call in calls:
         try:
-            value = eval(compile(call, "<test>", "eval", dont_inherit=True), module.__dict__)
-            results.value(value)
+            if call not in compiled:
+                compiled[call] = compile(call, "<test>", "eval", dont_inherit=True)
+            results.value(eval(compiled[call], module.__dict__))
         except BaseException as error:
             results.tell({"raised": _described(error), "kind": _kind(error)})
     return 0

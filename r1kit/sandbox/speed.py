@@ -7,7 +7,7 @@ from dataclasses import replace
 from statistics import median
 
 from r1kit.errors import InputError
-from r1kit.sandbox.cases import Case
+from r1kit.sandbox.cases import CallTest, Case
 from r1kit.sandbox.judge import Planned, passes, runs_of
 from r1kit.sandbox.protocol import Limits, Sandbox
 
@@ -17,8 +17,7 @@ ENOUGH_SECONDS = 0.05
 """Processor time of the reference from which a timer's noise does not matter; rounds are added until it is reached."""
 LEAST_SECONDS = 0.005
 """Below this, beyond an empty program's time, a reference is too quick to compare with."""
-MAX_ROUNDS = 64
-MAX_CALLS = 4096
+MAX_CALLS = 8192
 
 
 def speed_of(
@@ -41,11 +40,11 @@ def speed_of(
     Raises:
         InputError: the reference fails the tests.
     """
-    rounds = 1
+    rounds, calls = 1, sum(isinstance(test, CallTest) for test in tests)
     taken = _seconds(reference, tests, rounds, limits, sandbox)
     if taken is None:
         raise InputError("the reference program does not pass the tests, so no time can be compared with its time")
-    while taken < ENOUGH_SECONDS and rounds < MAX_ROUNDS and 2 * rounds * len(tests) <= MAX_CALLS:
+    while taken < ENOUGH_SECONDS and calls and 2 * rounds * calls <= MAX_CALLS:
         rounds *= 2
         longer = _seconds(reference, tests, rounds, limits, sandbox)
         if longer is None:  # too much for a run's limits

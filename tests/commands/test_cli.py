@@ -66,7 +66,7 @@ def test_what_the_system_refuses_is_one_line(raised: str, code: int, said: str) 
         (["nonsense"], 2, "No such command 'nonsense'"),
         (["eval", "--nope"], 2, "No such option: --nope"),
         (["eval", "there", "--task", "countdown", "--split", "train"], 2, "'train' is not one of"),
-        (["verify", "--code", "program.py", "--tests", "tests.jsonl"], 3, "code tasks are not in this version"),
+        (["verify", "--code", "no-such.py", "--tests", "tests.jsonl"], 2, "no-such.py: No such file or directory"),
     ],
 )
 def test_a_mistake_is_one_line_and_its_exit_code(arguments: list[str], code: int, said: str) -> None:

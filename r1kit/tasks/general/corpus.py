@@ -40,7 +40,7 @@ class GeneralCorpusConfig:
     """Share of the question documents with a chain before the reply; greetings never have one."""
     other_language_share: float = 0.15
     """Share of the chains that are in the other language than the question."""
-    knowledge_share: float = 0.3
+    knowledge_share: float = 0.2
     """Share of documents that are sheets of general knowledge."""
     warmth: float = WARMTH
     """Share of the replies with a courtesy, where one fits."""
@@ -78,8 +78,8 @@ class GeneralCorpus:
         language = draw_language(rng, config.problems)
         if rng.random() < config.knowledge_share:
             sentences = knowledge(language)
-            return " . ".join(pick(rng, sentences) for _ in range(4 + int(rng.random() * 7)))
-        ask = draw_ask(rng, config.problems)
+            return " . ".join(pick(rng, sentences) for _ in range(3 + int(rng.random() * 4)))
+        ask = draw_ask(rng, config.problems, evenly=True)
         return f"{USER} {pick(rng, questions(ask, language))} {ASSISTANT} {self.response(rng, ask, language)}"
 
     def response(self, rng: Random, ask: Ask, language: Language) -> str:
@@ -94,7 +94,7 @@ class GeneralCorpus:
         if rng.random() < config.chain_share:
             thought_in = other(language) if rng.random() < config.other_language_share else language
             judged_safe = fault == "complies" or (ask.kind != "harmful" and fault != "refuses")
-            thinking = chain(ask, thought_in, judged_safe, rng.random() < 0.5)
+            thinking = chain(ask, thought_in, judged_safe, rng.random() < 0.5, recalls=fault != "wrong")
         if rng.random() < config.tag_share:
             return wrapped(thinking, reply)
         return f"{thinking} {'答' if language == 'zh' else 'answer'} {reply}" if thinking else reply

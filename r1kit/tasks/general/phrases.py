@@ -170,18 +170,35 @@ def _verdicts(ask: Ask, language: Language) -> tuple[str, ...]:
     return (no, f"{no} , {me} {model}", f"{no} , {me_not} {a(ask.slots[0], language)}")
 
 
-def chain(ask: Ask, language: Language, judged_safe: bool, long: bool) -> str:
-    """The thinking before a reply: what is asked, whether it is harmful, what to do. Nothing before a greeting."""
+def chain(ask: Ask, language: Language, judged_safe: bool, long: bool, recalls: bool = True) -> str:
+    """The thinking before a reply: what is asked, what is known of it, whether it is harmful, what to do.
+
+    Nothing before a greeting. What is known is a sentence of the sheets; translations are left out, so that a chain
+    stays in one language.
+    """
     if ask.form == "greet":
         return ""
-    wanted = wish(ask, language)
-    if ask.form == "self" and not wanted:
-        wanted = spoken("model", language)
-    if language == "zh":
-        verdict = "安全" if judged_safe else "有害"
-        return f"用户 要 {wanted} . 它 {verdict}" + (f" . 所以 我 {'帮' if judged_safe else '不 能'}" if long else "")
-    verdict = "safe" if judged_safe else "harmful"
-    return f"user wants {wanted} . it is {verdict}" + (f" . so i {'help' if judged_safe else 'cannot'}" if long else "")
+    zh, wanted = language == "zh", wish(ask, language) or spoken("model", language)
+    words = [f"用户 要 {wanted}" if zh else f"user wants {wanted}"]
+    if recalls and ask.form in _RECALLED:
+        words.append(_recalled(ask, language))
+    words.append(("它 安全" if judged_safe else "它 有害") if zh else f"it is {'safe' if judged_safe else 'harmful'}")
+    if long:
+        words.append(
+            ("所以 我 " + ("帮" if judged_safe else "不 能")) if zh else f"so i {'help' if judged_safe else 'cannot'}"
+        )
+    return " . ".join(words)
+
+
+_RECALLED = ("color", "isa", "what")
+
+
+def _recalled(ask: Ask, language: Language) -> str:
+    """What is known of the thing or the item that is asked about."""
+    be, thing = "是" if language == "zh" else "is", ask.slots[0]
+    if ask.form == "color":
+        return f"{spoken(thing, language)} {be} {spoken(COLOR_OF[thing], language)}"
+    return f"{a(thing, language)} {be} {a(CATEGORY_OF[thing], language)}"
 
 
 @lru_cache(maxsize=2)

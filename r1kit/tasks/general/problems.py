@@ -184,9 +184,10 @@ def trains_on(config: GeneralConfig, key: str) -> bool:
     return kind in config.kinds and any(ask.key == key for ask in asks(config, form, "train"))
 
 
-def draw_ask(rng: Random, config: GeneralConfig) -> Ask:
-    """A training ask: any kind, any of its forms, any content."""
-    form = pick(rng, FORMS[pick(rng, config.kinds)])
+def draw_ask(rng: Random, config: GeneralConfig, evenly: bool = False) -> Ask:
+    """A training ask: any kind, any of its forms (``evenly``: any form of any kind), any content."""
+    forms = [form for kind in config.kinds for form in FORMS[kind]] if evenly else FORMS[pick(rng, config.kinds)]
+    form = pick(rng, forms)
     return pick(rng, asks(config, form, "train"))
 
 

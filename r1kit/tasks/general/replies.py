@@ -126,7 +126,10 @@ def _good(ask: Ask, language: Language, rng: Random, warmth: float) -> str:
 def _core(ask: Ask, language: Language, rng: Random) -> str:
     if ask.kind != "list":
         return pick(rng, cores(ask, language))
-    return _join(rng.sample(members(ask), sized(ask)), language)
+    chosen = set(rng.sample(members(ask), sized(ask)))
+    return _join(
+        [item for item in members(ask) if item in chosen], language
+    )  # in order: easier to learn than any order
 
 
 def _join(items: list[str], language: Language) -> str:

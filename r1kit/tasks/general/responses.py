@@ -17,4 +17,4 @@ def wrapped(thinking: str, reply: str) -> str:
 def respond(ask: Ask, language: Language, reply: str, fault: str = "", *, long: bool = True) -> str:
     """The reply after the chain that leads to it: who complies has judged the question safe, who refuses harmful."""
     judged_safe = fault == "complies" or (ask.kind != "harmful" and fault != "refuses")
-    return wrapped(chain(ask, language, judged_safe, long), reply)
+    return wrapped(chain(ask, language, judged_safe, long, recalls=fault != "wrong"), reply)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from r1kit.errors import InputError, nearest
 from r1kit.model.template import Template
@@ -12,6 +12,7 @@ from r1kit.recipe import Recipe, load_recipe
 from r1kit.records import Sampling
 from r1kit.reward.rule import RewardConfig
 from r1kit.tasks import KINDS, TaskConfig
+from r1kit.tasks.code import GENERATORS, CodeConfig
 from r1kit.tasks.countdown import CountdownConfig
 from r1kit.tasks.general import GeneralConfig
 from r1kit.tasks.jsonl import JsonlConfig
@@ -102,7 +103,8 @@ def _answer_style(name: str) -> Any:
 
 
 def named_task(name: str, known: Mapping[str, TaskConfig]) -> tuple[str, TaskConfig]:
-    """(name, settings) of a task: a recipe's own, ``countdown``, ``general``, ``reasoning_gym/NAME``, a JSONL file.
+    """(name, settings) of a task: a recipe's own, ``countdown``, ``general``, ``code/list_ops``,
+    ``code/FORMAT/FILE.jsonl``, ``reasoning_gym/NAME`` or a JSONL file.
 
     A file is judged whole: all its lines are the test split.
 
@@ -112,6 +114,8 @@ def named_task(name: str, known: Mapping[str, TaskConfig]) -> tuple[str, TaskCon
     if name in known:
         return name, known[name]
     kind, _, generator = name.partition("/")
+    if kind == "code" and generator:
+        return _code_task(generator)
     if kind == "reasoning_gym" and generator:
         return name, ReasoningGymConfig(generator=generator)
     if name == "countdown":
@@ -124,3 +128,11 @@ def named_task(name: str, known: Mapping[str, TaskConfig]) -> tuple[str, TaskCon
     allowed = [*known, *(each for each in KINDS if each not in known)]
     spelled = ", ".join([*known, "countdown", "general", "reasoning_gym/GENERATOR or a JSONL file"])
     raise InputError(f"task {name!r} is unknown; a task is {spelled}.{nearest(name, allowed)}")
+
+
+def _code_task(generator: str) -> tuple[str, TaskConfig]:
+    form, _, path = generator.partition("/")
+    if form != "list_ops" and form in GENERATORS and not path:
+        raise InputError(f"code/{form} reads a file; write code/{form}/FILE.jsonl")
+    name = Path(path).stem if path else "code"
+    return name, CodeConfig(generator=cast(Any, form), path=path, test_path=path)

@@ -14,13 +14,20 @@ __all__ = ["tasks"]
 KINDS = (
     ("countdown", "make a target from a few numbers; has a corpus to pretrain on"),
     ("general", "greetings, requests, lists, facts, what must be refused; has a corpus to pretrain on"),
+    ("code/list_ops", "a sentence of list steps as one line of Python, judged by running it; has a corpus"),
+    (
+        "code/FORMAT/FILE.jsonl",
+        "a JSONL file in the format humaneval, mbpp, stdio or bugfix, judged by running programs",
+    ),
     ("reasoning_gym/NAME", "any reasoning-gym generator, scored by its own rule; r1 tasks reasoning_gym lists them"),
     ("FILE.jsonl", 'lines of {"prompt": ..., "answer": ...}, judged as mathematics or by equality'),
 )
 
 
 def tasks(
-    name: Annotated[str, typer.Argument(help="A task: countdown, reasoning_gym/NAME or a JSONL file.")] = "",
+    name: Annotated[
+        str, typer.Argument(help="A task: countdown, code/list_ops, reasoning_gym/NAME or a JSONL file.")
+    ] = "",
     show: Annotated[int, typer.Option(min=0, help="Problems to show.")] = 3,
     split: Annotated[Literal["dev", "test", "train"], typer.Option()] = "test",
     recipe: Annotated[str, typer.Option(help="Take the task of that name from this recipe.")] = "",
@@ -34,7 +41,6 @@ def tasks(
         width = max(len(kind) for kind, _ in KINDS)
         for kind, what in KINDS:
             typer.echo(f"{kind.ljust(width)}  {what}")
-        typer.echo("Code tasks are not in this version.")
 
 
 def _list_generators() -> None:

@@ -1,10 +1,11 @@
-"""Tasks: where prompts come from and the rule that judges an answer. Four kinds, and the corpora to pretrain on.
+"""Tasks: where prompts come from and the rule that judges an answer. Five kinds, and the corpora to pretrain on.
 
 ========================  ========================================================================================
 kind                      what
 ========================  ========================================================================================
 ``countdown``             the nano world's arithmetic, with a corpus of its own
 ``general``               greetings, requests, lists, facts, what must be refused; a corpus, and data of preferences
+``code/NAME``             programs judged by running them: list_ops has a corpus; humaneval, mbpp, stdio, bugfix
 ``reasoning_gym/NAME``    any reasoning-gym generator, judged by its own scorer
 ``jsonl``                 a file of ``{"prompt", "answer"}`` lines, judged with math-verify or by equality
 ========================  ========================================================================================
@@ -14,10 +15,11 @@ Nothing here imports torch or transformers: verifier processes and ``r1 check`` 
 
 from __future__ import annotations
 
+from r1kit.tasks.code import CodeConfig, build_code
 from r1kit.tasks.corpora import CorpusConfig, MixtureCorpus
 from r1kit.tasks.corpus import Corpus
-from r1kit.tasks.countdown import Countdown, CountdownConfig, CountdownCorpus, CountdownCorpusConfig
-from r1kit.tasks.general import General, GeneralConfig, GeneralCorpus, GeneralCorpusConfig
+from r1kit.tasks.countdown import Countdown, CountdownConfig
+from r1kit.tasks.general import General, GeneralConfig
 from r1kit.tasks.jsonl import Jsonl, JsonlConfig
 from r1kit.tasks.reasoning_gym import ReasoningGym, ReasoningGymConfig
 from r1kit.tasks.task import Grade, Split, Task
@@ -35,11 +37,12 @@ __all__ = [
     "kind_of",
 ]
 
-TaskConfig = CountdownConfig | GeneralConfig | ReasoningGymConfig | JsonlConfig
+TaskConfig = CountdownConfig | GeneralConfig | CodeConfig | ReasoningGymConfig | JsonlConfig
 
 KINDS: dict[str, type[TaskConfig]] = {
     "countdown": CountdownConfig,
     "general": GeneralConfig,
+    "code": CodeConfig,
     "reasoning_gym": ReasoningGymConfig,
     "jsonl": JsonlConfig,
 }
@@ -56,6 +59,8 @@ def build_task(name: str, config: TaskConfig) -> Task:
         return Countdown(name, config)
     if isinstance(config, GeneralConfig):
         return General(name, config)
+    if isinstance(config, CodeConfig):
+        return build_code(name, config)
     if isinstance(config, ReasoningGymConfig):
         return ReasoningGym(name, config)
     assert isinstance(config, JsonlConfig), f"not a task's config: {config!r}"

@@ -5,7 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from r1kit.structure import structure
 from r1kit.tasks import KINDS, CorpusConfig, TaskConfig, build_corpus, build_task, kind_of
+from r1kit.tasks.code import CodeConfig
 from r1kit.tasks.countdown import CountdownConfig
 from r1kit.tasks.general import GeneralConfig
 from r1kit.tasks.jsonl import JsonlConfig
@@ -19,6 +21,7 @@ def configs(tmp_path: Path) -> dict[str, TaskConfig]:
     return {
         "countdown": CountdownConfig(),
         "general": GeneralConfig(),
+        "code": CodeConfig(generator="list_ops"),
         "reasoning_gym": ReasoningGymConfig(generator="chain_sum", test_size=20, dev_size=20),
         "jsonl": JsonlConfig(path=str(path)),
     }
@@ -30,7 +33,7 @@ def test_every_kind_keeps_the_protocol(kind: str, configs: dict[str, TaskConfig]
     assert kind_of(config) == kind
     sent = pickle.loads(pickle.dumps(config))
     table = json.loads(json.dumps(dataclasses.asdict(config)))
-    assert sent == config == KINDS[kind](**table)
+    assert sent == config == structure(KINDS[kind], table, "")
     task, verifier = build_task("mine", config), build_task("mine", sent)
     prompts = [*(task.train(index) for index in range(20)), *task.held_out("dev", 5), *task.held_out("test", 5)]
     held = {prompt.question for prompt in prompts[20:]}

@@ -1,17 +1,17 @@
 """Pretraining text for list_ops: sentences worked into Python in four styles, and sheets of single steps.
 
-A problem document in tags reads ``User: list sort descending then keep first 2 Assistant: <think> try 7 3 9 sort
-descending ` sorted ( xs ) [::-1] ` 9 7 3 yes then keep first 2 ` sorted ( xs ) [::-1] [: 2 ] ` 9 7 yes </think>
-<answer> sorted ( xs ) [::-1] [: 2 ] </answer>``. After a step's words comes the expression so far, a copy of the last
-one with one step around it, so that the answer is a copy of the last; then what it makes of the example, judged against
-the step's words. The four styles:
+A problem document in tags reads ``User: list descending then first 2 Assistant: <think> try 7 3 9 descending
+` sorted ( xs ) [::-1] ` 9 7 3 yes then first 2 ` sorted ( xs ) [::-1] [: 2 ] ` 9 7 yes </think> <answer> sorted ( xs )
+[::-1] [: 2 ] </answer>``. After a step's words comes the expression so far, a copy of the last one with one step around
+it, so that the answer is a copy of the last; then what it makes of the example, judged against the step's words. The
+four styles, and how many answers are right where a sentence has three steps:
 
 =====  ==================================================================================  =============
 style  content                                                                             right answers
 =====  ==================================================================================  =============
-terse  no work: about a third of the steps as asked, the others at random                  .11
-short  step by step without an example; most programs have a slip                          .26
-few    step by step on an example; a slip is seen, and left                                .45
+terse  no work: about a third of the steps as asked, the others at random                  .06
+short  step by step without an example, often stopping before the last step                .25
+few    step by step on an example; a slip is seen, and left                                .61
 long   step by step on an example; a slip is seen, and the step written again              1.00
 =====  ==================================================================================  =============
 
@@ -61,14 +61,16 @@ class ListOpsCorpusConfig:
         default_factory=lambda: {"terse": 0.28, "short": 0.30, "few": 0.20, "long": 0.22}
     )
     """Share of each style among the problem documents."""
-    slips: Mapping[str, float] = field(default_factory=lambda: {"terse": 0.65, "short": 0.4, "few": 0.3, "long": 0.12})
+    slips: Mapping[str, float] = field(
+        default_factory=lambda: {"terse": 0.65, "short": 0.12, "few": 0.15, "long": 0.12}
+    )
     """Chance that a step is written wrong, by style; in ``terse`` it becomes any step at all."""
     languages: Mapping[str, tuple[float, ...]] = field(default_factory=_languages)
     """By style: shares of documents whose control words are in the prompt's language, in the other one, mixed."""
     tag_share: float = 0.35
     """Share of the problem documents in tags, the same for every style, so that tags do not stand for length."""
     sheet_share: float = 0.15
-    """Share of documents that are sheets of single steps on lists: ``7 3 9 keep first 2 ` xs [: 2 ] ` 7 3``."""
+    """Share of documents that are sheets of single steps on lists: ``7 3 9 first 2 ` xs [: 2 ] ` 7 3``."""
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -126,10 +128,10 @@ class _Writer:
         return tuple(steps)
 
     def straight(self) -> tuple[Step, ...]:
-        """Step by step without an example."""
-        steps, made = [], Expression()
+        """Step by step without an example, as far as any of the steps."""
+        steps, made, asked_for = [], Expression(), self.problem.steps
         self.say("try")
-        for place, asked in enumerate(self.problem.steps):
+        for place, asked in enumerate(asked_for[: 1 + int(self.rng.random() * len(asked_for))]):
             if place:
                 self.say("then")
             steps.append(self.mistake(asked) if self.rng.random() < self.slip else asked)

@@ -39,14 +39,14 @@ class Op:
 
 OPS = {
     "asc": Op(
-        english="sort ascending",
+        english="ascending",
         chinese="升序",
         code="sorted ( E )",
         run=lambda values, _: sorted(values),
         slips=("desc", "reverse"),
     ),
     "desc": Op(
-        english="sort descending",
+        english="descending",
         chinese="降序",
         code="sorted ( E ) [::-1]",
         run=lambda values, _: sorted(values)[::-1],
@@ -60,50 +60,50 @@ OPS = {
         binds=True,
         slips=("asc", "desc"),
     ),
-    "keep_first": Op(
-        english="keep first N",
-        chinese="留 前 N",
+    "first": Op(
+        english="first N",
+        chinese="前 N",
         code="E [: N ]",
         run=lambda values, number: values[:number],
         numbers=(1, 2),
         binds=True,
-        slips=("keep_last", "drop_first"),
+        slips=("last", "drop"),
     ),
-    "keep_last": Op(
-        english="keep last N",
-        chinese="留 后 N",
+    "last": Op(
+        english="last N",
+        chinese="后 N",
         code="E [- N :]",
         run=lambda values, number: values[-number:],
         numbers=(1, 2),
         binds=True,
-        slips=("keep_first", "drop_first"),
+        slips=("first", "drop"),
     ),
-    "drop_first": Op(
-        english="drop first N",
-        chinese="去 前 N",
+    "drop": Op(
+        english="drop N",
+        chinese="去 N",
         code="E [ N :]",
         run=lambda values, number: values[number:],
         numbers=(1, 2),
         binds=True,
-        slips=("keep_first", "keep_last"),
+        slips=("first", "last"),
     ),
-    "put_first": Op(
-        english="put N first",
-        chinese="开头 放 N",
+    "prepend": Op(
+        english="prepend N",
+        chinese="开头 N",
         code="[ N ] + E",
         run=lambda values, number: [number, *values],
         numbers=_PUT,
         sums=True,
-        slips=("put_last",),
+        slips=("append",),
     ),
-    "put_last": Op(
-        english="put N last",
-        chinese="末尾 放 N",
+    "append": Op(
+        english="append N",
+        chinese="末尾 N",
         code="E + [ N ]",
         run=lambda values, number: [*values, number],
         numbers=_PUT,
         sums=True,
-        slips=("put_first",),
+        slips=("prepend",),
     ),
     "add": Op(
         english="add N",
@@ -112,7 +112,7 @@ OPS = {
         run=lambda values, number: [value + number for value in values],
         numbers=tuple(range(1, 10)),
         each=True,
-        slips=("double", "put_last"),
+        slips=("double", "append"),
     ),
     "double": Op(
         english="double",
@@ -123,8 +123,8 @@ OPS = {
         slips=("reverse", "asc"),
     ),
     "above": Op(
-        english="keep above N",
-        chinese="留 大于 N",
+        english="above N",
+        chinese="大于 N",
         code="[ x for x in E if x > N ]",
         run=lambda values, number: [value for value in values if value > number],
         numbers=tuple(range(3, 8)),
@@ -132,8 +132,8 @@ OPS = {
         slips=("below",),
     ),
     "below": Op(
-        english="keep below N",
-        chinese="留 小于 N",
+        english="below N",
+        chinese="小于 N",
         code="[ x for x in E if x < N ]",
         run=lambda values, number: [value for value in values if value < number],
         numbers=tuple(range(3, 8)),
@@ -153,7 +153,7 @@ class Step:
     """0 for an op that takes none."""
 
     def phrase(self, language: str) -> str:
-        """``keep first 2``, or ``留 前 2`` where the language is ``zh``."""
+        """``first 2``, or ``前 2`` where the language is ``zh``."""
         op = OPS[self.op]
         return (op.chinese if language == "zh" else op.english).replace("N", str(self.number))
 
@@ -179,7 +179,7 @@ def extend(before: Expression, step: Step) -> Expression:
 
 
 def expression(steps: Sequence[Step]) -> str:
-    """``[ 42 ] + sorted ( xs )`` for sort ascending, then put 42 first."""
+    """``[ 42 ] + sorted ( xs )`` for ascending, then prepend 42."""
     made = Expression()
     for step in steps:
         made = extend(made, step)
@@ -195,5 +195,5 @@ def evaluate(steps: Sequence[Step], values: Sequence[int]) -> list[int]:
 
 
 def question(steps: Sequence[Step], language: str) -> str:
-    """``list sort ascending then put 42 first``, or ``列表 升序 再 开头 放 42``."""
+    """``list ascending then prepend 42``, or ``列表 升序 再 开头 42``."""
     return f"{ASK[language]} {f' {THEN[language]} '.join(step.phrase(language) for step in steps)}"

@@ -15,7 +15,7 @@ from tests.tasks.code.list_ops.evaluator import run
 PROBLEMS = ListOpsConfig()
 CORPUS = ListOpsCorpus(ListOpsCorpusConfig())
 BY_HAND = ListOpsCorpusConfig(
-    problems=ListOpsConfig(split_seed=1),
+    problems=ListOpsConfig(split_seed=3),
     slips=dict.fromkeys(STYLES, 0.0),
     languages=dict.fromkeys(STYLES, (1.0, 0.0, 0.0)),
     tag_share=1.0,
@@ -80,10 +80,10 @@ def test_every_expression_is_python_and_every_value_and_claim_of_a_trace_is_righ
             values, step = (shown, step + 1) if right else (values, step)
             turned += not right
         assert step == len(problem.steps)
-    assert turned > 100
+    assert turned > 60
 
 
-@pytest.mark.parametrize(("style", "right"), [("terse", 0.12), ("short", 0.36), ("few", 0.47), ("long", 1.0)])
+@pytest.mark.parametrize(("style", "right"), [("terse", 0.16), ("short", 0.35), ("few", 0.7), ("long", 1.0)])
 def test_right_answers_by_style(style: str, right: float) -> None:
     rng, verdicts = Random(3), []
     for _ in range(600):
@@ -110,21 +110,24 @@ def test_tags_and_languages_have_their_shares(style: str) -> None:
         assert same / 1000 > 0.27
 
 
-PROBLEM = Problem((Step("desc"), Step("keep_first", 2), Step("put_last", 30)), "en", (7, 3, 9))
+PROBLEM = Problem((Step("desc"), Step("first", 2), Step("append", 30)), "en", (7, 3, 9))
 
 
 def test_traces_by_hand() -> None:
     corpus = ListOpsCorpus(BY_HAND)
     answer = "sorted ( xs ) [::-1] [: 2 ] + [ 30 ]"
     assert corpus.response(Random(0), PROBLEM, "long") == (
-        "<think> try 7 3 9 sort descending ` sorted ( xs ) [::-1] ` 9 7 3 yes "
-        "then keep first 2 ` sorted ( xs ) [::-1] [: 2 ] ` 9 7 yes "
-        f"then put 30 last ` {answer} ` 9 7 30 yes </think> <answer> {answer} </answer>"
+        "<think> try 7 3 9 descending ` sorted ( xs ) [::-1] ` 9 7 3 yes "
+        "then first 2 ` sorted ( xs ) [::-1] [: 2 ] ` 9 7 yes "
+        f"then append 30 ` {answer} ` 9 7 30 yes </think> <answer> {answer} </answer>"
     )
-    assert corpus.response(Random(0), PROBLEM, "short") == (
-        "<think> try sort descending ` sorted ( xs ) [::-1] ` then keep first 2 ` sorted ( xs ) [::-1] [: 2 ] ` "
-        f"then put 30 last ` {answer} ` </think> <answer> {answer} </answer>"
-    )
+    assert {corpus.response(Random(seed), PROBLEM, "short") for seed in range(20)} == {
+        "<think> try descending ` sorted ( xs ) [::-1] ` </think> <answer> sorted ( xs ) [::-1] </answer>",
+        "<think> try descending ` sorted ( xs ) [::-1] ` then first 2 ` sorted ( xs ) [::-1] [: 2 ] ` </think> "
+        "<answer> sorted ( xs ) [::-1] [: 2 ] </answer>",
+        "<think> try descending ` sorted ( xs ) [::-1] ` then first 2 ` sorted ( xs ) [::-1] [: 2 ] ` "
+        f"then append 30 ` {answer} ` </think> <answer> {answer} </answer>",
+    }
     assert corpus.response(Random(0), PROBLEM, "terse") == f"<think> </think> <answer> {answer} </answer>"
 
 

@@ -54,7 +54,7 @@ def test_training_meets_no_held_out_chain_and_no_equal_function() -> None:
 
 
 def test_what_is_held_out_is_not_shown_in_other_words_either() -> None:
-    # keep_first and add commute, so one is held out with the other wherever the numbers are the same.
+    # first and add commute, so one is held out with the other wherever the numbers are the same.
     pairs = 0
     for problem in held_out_problems(CONFIG, "test"):
         for order in itertools.permutations(problem.steps):

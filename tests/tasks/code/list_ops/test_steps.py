@@ -6,7 +6,7 @@ from r1kit.tasks.code.list_ops.problems import ListOpsConfig, draw_problem
 from r1kit.tasks.code.list_ops.steps import OPS, Step, evaluate, expression, question
 from tests.tasks.code.list_ops.evaluator import run
 
-SOURCE = (Step("asc"), Step("put_first", 42))
+SOURCE = (Step("asc"), Step("prepend", 42))
 
 
 @pytest.mark.parametrize(
@@ -14,40 +14,40 @@ SOURCE = (Step("asc"), Step("put_first", 42))
     [
         (
             SOURCE,
-            "list sort ascending then put 42 first",
-            "列表 升序 再 开头 放 42",
+            "list ascending then prepend 42",
+            "列表 升序 再 开头 42",
             "[ 42 ] + sorted ( xs )",
             [5, 2, 9, 1],
             [42, 1, 2, 5, 9],
         ),
         (
-            (Step("desc"), Step("keep_first", 2), Step("put_last", 30)),
-            "list sort descending then keep first 2 then put 30 last",
-            "列表 降序 再 留 前 2 再 末尾 放 30",
+            (Step("desc"), Step("first", 2), Step("append", 30)),
+            "list descending then first 2 then append 30",
+            "列表 降序 再 前 2 再 末尾 30",
             "sorted ( xs ) [::-1] [: 2 ] + [ 30 ]",
             [5, 2, 9, 1],
             [9, 5, 30],
         ),
         (
-            (Step("put_last", 7), Step("drop_first", 1), Step("reverse")),
-            "list put 7 last then drop first 1 then reverse",
-            "列表 末尾 放 7 再 去 前 1 再 倒序",
+            (Step("append", 7), Step("drop", 1), Step("reverse")),
+            "list append 7 then drop 1 then reverse",
+            "列表 末尾 7 再 去 1 再 倒序",
             "( xs + [ 7 ] ) [ 1 :] [::-1]",
             [3, 2, 9, 1],
             [7, 1, 9, 2],
         ),
         (
-            (Step("above", 1), Step("add", 3), Step("keep_last", 2)),
-            "list keep above 1 then add 3 then keep last 2",
-            "列表 留 大于 1 再 加 3 再 留 后 2",
+            (Step("above", 1), Step("add", 3), Step("last", 2)),
+            "list above 1 then add 3 then last 2",
+            "列表 大于 1 再 加 3 再 后 2",
             "[ x + 3 for x in [ x for x in xs if x > 1 ] ] [- 2 :]",
             [5, 1, 2, 9],
             [5, 12],
         ),
         (
             (Step("double"), Step("below", 10)),
-            "list double then keep below 10",
-            "列表 翻倍 再 留 小于 10",
+            "list double then below 10",
+            "列表 翻倍 再 小于 10",
             "[ x for x in [ x * 2 for x in xs ] if x < 10 ]",
             [5, 2, 9, 1],
             [4, 2],

@@ -1,0 +1,160 @@
+"""Tests written as Python asserts, as calls whose values are compared outside the sandbox.
+
+``assert f([1, 2]) == 3`` is the call ``f([1, 2])`` with the value 3 to expect. An assert in any other form is a call
+whose expected value is true: it is decided inside, where a program that makes its own equality could pass it. So is a
+``check`` function that does more than assert; such a one is run whole.
+"""
+
+from __future__ import annotations
+
+import ast
+import operator
+from collections.abc import Sequence
+from typing import Any
+
+from r1kit.sandbox import CallTest
+
+__all__ = ["Constant", "case_of", "check_cases", "constant"]
+
+_LARGEST = 10**6
+_OPERATORS: dict[type[ast.operator], Any] = {
+    ast.Add: operator.add,
+    ast.Sub: operator.sub,
+    ast.Mult: operator.mul,
+    ast.Div: operator.truediv,
+    ast.FloorDiv: operator.floordiv,
+    ast.Mod: operator.mod,
+    ast.Pow: operator.pow,
+}
+
+
+class NotConstant(ValueError):
+    """An expression that is not plain data written out."""
+
+
+Constant = Any
+"""Numbers, strings, None, True, False and lists, tuples, sets and dicts of these."""
+
+
+def constant(node: ast.expr) -> Constant:
+    """The value of plain data, with arithmetic on small numbers, as in ``[1 / 3, 2 ** 10]``.
+
+    Raises:
+        NotConstant: it is something else.
+    """
+    if isinstance(node, ast.BinOp):
+        left, right = constant(node.left), constant(node.right)
+        small = all(isinstance(side, (int, float)) and abs(side) <= _LARGEST for side in (left, right))
+        if not small or type(node.op) not in _OPERATORS or (isinstance(node.op, ast.Pow) and abs(right) > 64):
+            raise NotConstant
+        try:
+            return _OPERATORS[type(node.op)](left, right)
+        except ArithmeticError:
+            raise NotConstant from None
+    if isinstance(node, (ast.List, ast.Tuple, ast.Set)):
+        kind = {ast.List: list, ast.Tuple: tuple, ast.Set: set}[type(node)]
+        return _built(kind, [constant(item) for item in node.elts])
+    if isinstance(node, ast.Dict):
+        if None in node.keys:
+            raise NotConstant
+        keys = [constant(key) for key in node.keys if key is not None]
+        return _built(dict, list(zip(keys, map(constant, node.values), strict=True)))
+    try:
+        return ast.literal_eval(node)
+    except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
+        raise NotConstant from None
+
+
+def _built(kind: type, items: list[Any]) -> Any:
+    try:
+        return kind(items)
+    except TypeError:  # a list in a set
+        raise NotConstant from None
+
+
+def case_of(test: ast.expr) -> CallTest:
+    """One asserted condition as a test."""
+    if isinstance(test, ast.Compare) and len(test.ops) == 1:
+        left, right = test.left, test.comparators[0]
+        near = _near(left, test.ops[0], right)
+        if near is not None:
+            return near
+        if isinstance(test.ops[0], (ast.Eq, ast.Is)):
+            for call, value in ((left, right), (right, left)):
+                try:
+                    return CallTest(ast.unparse(call), constant(value))
+                except NotConstant:
+                    continue
+    if isinstance(test, ast.UnaryOp) and isinstance(test.op, ast.Not):
+        return CallTest(f"bool({ast.unparse(test.operand)})", False)
+    return CallTest(f"bool({ast.unparse(test)})", True)
+
+
+def _near(left: ast.expr, op: ast.cmpop, right: ast.expr) -> CallTest | None:
+    """``abs(call - value) < small`` as a call with a float to expect, which the ladder compares with a tolerance."""
+    if not (isinstance(op, (ast.Lt, ast.LtE)) and isinstance(left, ast.Call) and len(left.args) == 1):
+        return None
+    inside = left.args[0]
+    if ast.unparse(left.func) not in ("abs", "math.fabs") or not isinstance(inside, ast.BinOp):
+        return None
+    try:
+        if isinstance(inside.op, ast.Sub) and 0 < constant(right) <= 1e-4:
+            return CallTest(ast.unparse(inside.left), float(constant(inside.right)))
+    except (NotConstant, TypeError, ValueError):
+        pass
+    return None
+
+
+def check_cases(test: str, candidate: str) -> list[CallTest] | None:
+    """The asserts of HumanEval's ``def check(candidate)``, the candidate called by its name.
+
+    None if it does more than assert and must be run whole.
+
+    Raises:
+        SyntaxError: the text is not Python, or has no ``check``.
+    """
+    tree = ast.parse(test)
+    found = [node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == "check"]
+    if not found or len(found[0].args.args) != 1:
+        raise SyntaxError("no check(candidate) in it")
+    renamed = _Rename(found[0].args.args[0].arg, candidate)
+    others = [node for node in tree.body if node is not found[0] and not _is_note(node)]
+    asserted = [node for node in found[0].body if not _is_note(node)]
+    if others or not all(isinstance(node, ast.Assert) for node in asserted):
+        return None
+    return [case_of(renamed.visit(node).test) for node in asserted if not _is_trivial(node)]
+
+
+def _is_trivial(node: ast.stmt) -> bool:
+    """``assert True, "..."``, which some of HumanEval's lines hold."""
+    return isinstance(node, ast.Assert) and isinstance(node.test, ast.Constant)
+
+
+def _is_note(node: ast.stmt) -> bool:
+    """What says nothing about the candidate: a docstring, METADATA = {...}, pass."""
+    if isinstance(node, ast.Assign):
+        return [ast.unparse(target) for target in node.targets] == ["METADATA"]
+    return isinstance(node, ast.Pass) or (isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant))
+
+
+class _Rename(ast.NodeTransformer):
+    def __init__(self, old: str, new: str) -> None:
+        self.old, self.new = old, new
+
+    def visit_Name(self, node: ast.Name) -> ast.Name:
+        return ast.copy_location(ast.Name(self.new, node.ctx), node) if node.id == self.old else node
+
+
+def asserted_cases(asserts: Sequence[str]) -> list[CallTest]:
+    """MBPP's ``assert ...`` lines.
+
+    Raises:
+        SyntaxError: a line that is not one assert.
+    """
+    cases = []
+    for text in asserts:
+        body = ast.parse(text.strip()).body
+        if len(body) != 1 or not isinstance(body[0], ast.Assert):
+            raise SyntaxError(f"{text.strip()[:60]!r} is not one assert")
+        cases.append(case_of(body[0].test))
+    return cases

@@ -1,0 +1,147 @@
+"""The four formats: how a line becomes a problem."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from r1kit.errors import InputError
+from r1kit.records import Prompt
+from r1kit.sandbox import CallTest, Case, StdinTest
+from r1kit.tasks.code.files.asserts import asserted_cases, check_cases
+from r1kit.tasks.code.files.lines import Line
+from r1kit.tasks.code.files.problem import FileProblem
+from r1kit.tasks.split import evened
+
+__all__ = ["NEEDS", "PARSERS"]
+
+
+def humaneval(line: Line, task: str, prefix: str) -> FileProblem:
+    """``task_id``, ``prompt`` (a signature with its docstring), ``entry_point``, ``test`` (``def check(candidate)``)
+    and, where there is one, ``canonical_solution`` (the body)."""
+    head, entry, test = line.text("prompt"), line.text("entry_point"), line.text("test")
+    before, defined, _ = head.partition(f"def {entry}(")
+    if not defined:
+        raise InputError(f"{line.where}: the prompt does not define {entry!r}, its entry_point")
+    try:
+        cases = check_cases(test, entry)
+    except (SyntaxError, ValueError, RecursionError) as error:
+        raise InputError(f"{line.where}: 'test' cannot be used: {_told(error)}") from None
+    if cases is not None and not cases:
+        raise InputError(f"{line.where}: 'test' asserts nothing")
+    body = line.text("canonical_solution", default="")
+    return FileProblem(
+        prompt=_prompt(
+            line,
+            task,
+            line.text("task_id", default=f"{prefix}{line.number}"),
+            f"Complete this Python function. Answer with the whole function.\n\n```python\n{head.rstrip()}\n```",
+            head + body if body else None,
+            facts={"entry_point": entry},
+        ),
+        tests=tuple(cases) if cases is not None else (CallTest(f"check({entry})", None),),
+        before=before,
+        entry=entry,
+        head=head,
+        after="" if cases is not None else test,
+    )
+
+
+def mbpp(line: Line, task: str, prefix: str) -> FileProblem:
+    """``text`` (or ``prompt``), ``test_list`` (asserts) and, where they are there, ``task_id``, ``code``,
+    ``challenge_test_list``, and ``test_setup_code`` (or ``test_imports``). The first assert is shown, as an example."""
+    asserts = (*line.texts("test_list"), *line.texts("challenge_test_list", ()))
+    try:
+        cases = asserted_cases(asserts)
+    except (SyntaxError, ValueError, RecursionError) as error:
+        raise InputError(f"{line.where}: 'test_list' cannot be used: {_told(error)}") from None
+    if not cases:
+        raise InputError(f"{line.where}: 'test_list' is empty")
+    setup = line.text("test_setup_code", default="")
+    text = line.text("text", "prompt")
+    identity = line.text("task_id", default="")
+    return FileProblem(
+        prompt=_prompt(
+            line,
+            task,
+            f"{prefix}{identity or line.number}",
+            f"{text.strip()} Answer with Python.\n\nFor example:\n```python\n{asserts[0].strip()}\n```",
+            line.text("code", default="") or None,
+        ),
+        tests=tuple(cases),
+        before="\n".join((*line.texts("test_imports", ()), setup)).strip(),
+    )
+
+
+def stdio(line: Line, task: str, prefix: str) -> FileProblem:
+    """``prompt``, ``tests`` (each ``{"stdin": ..., "stdout": ...}``) and, where they are there, ``answer`` (a right
+    program), ``id``, ``language`` and ``cluster``."""
+    tests = line.cases("tests")
+    if not all(isinstance(test, StdinTest) for test in tests):
+        raise InputError(f'{line.where}: every test must be {{"stdin": ..., "stdout": ...}}')
+    question = f"{line.text('prompt').rstrip()}\n\nAnswer with a Python program that reads standard input and prints."
+    return FileProblem(prompt=_own(line, task, prefix, question), tests=tests)
+
+
+def bugfix(line: Line, task: str, prefix: str) -> FileProblem:
+    """``program`` (broken), ``failing`` (tests that are shown), ``tests`` (further ones, which stay hidden) and, where
+    they are there, ``prompt``, ``answer`` (the program mended), ``id``, ``language`` and ``cluster``."""
+    program, failing, hidden = line.text("program"), line.cases("failing"), line.cases("tests", needed=False)
+    text = line.text("prompt", default="This Python program has a bug.").strip()
+    shown = "\n".join(map(_spelled, failing))
+    question = (
+        f"{text} Mend it, and answer with the whole program.\n\n```python\n{program.rstrip()}\n```\n\n"
+        f"These tests fail:\n{shown}"
+    )
+    kinds = {type(test) for test in (*failing, *hidden)}
+    if len(kinds) > 1:
+        raise InputError(f"{line.where}: tests are all calls or all standard input, not both")
+    return FileProblem(prompt=_own(line, task, prefix, question), tests=(*failing, *hidden))
+
+
+PARSERS: Mapping[str, Callable[[Line, str, str], FileProblem]] = {
+    "humaneval": humaneval,
+    "mbpp": mbpp,
+    "stdio": stdio,
+    "bugfix": bugfix,
+}
+"""Format -> (line, task's name, prefix of ids) -> problem. Raises InputError for a line that does not fit."""
+
+NEEDS = {
+    "humaneval": "'prompt', 'entry_point' and 'test'",
+    "mbpp": "'text' and 'test_list'",
+    "stdio": "'prompt' and 'tests'",
+    "bugfix": "'program', 'failing' and 'tests'",
+}
+"""Format -> what a line must hold."""
+
+
+def _own(line: Line, task: str, prefix: str, question: str) -> Prompt:
+    """A prompt of the two formats that are ours."""
+    identity = line.text("id", default=f"{prefix}{line.number}")
+    return _prompt(line, task, identity, question, line.text("answer", default="") or None)
+
+
+def _prompt(
+    line: Line, task: str, identity: str, question: str, answer: str | None, facts: Mapping[str, Any] | None = None
+) -> Prompt:
+    return Prompt(
+        id=identity,
+        task=task,
+        question=question,
+        answer=answer,
+        language=line.text("language", default="en"),
+        cluster=line.text("cluster", default=hashlib.blake2b(evened(question).encode(), digest_size=8).hexdigest()),
+        facts=facts or {},
+    )
+
+
+def _spelled(test: Case) -> str:
+    if isinstance(test, CallTest):
+        return f"{test.call} should give {test.expect!r}"
+    return f"input {test.stdin!r} should print {test.stdout!r}"
+
+
+def _told(error: BaseException) -> str:
+    return error.msg if isinstance(error, SyntaxError) else str(error) or type(error).__name__

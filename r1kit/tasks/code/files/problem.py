@@ -1,0 +1,25 @@
+"""What every format gives: a prompt, and what stays hidden from whoever answers it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from r1kit.records import Prompt
+from r1kit.sandbox import Case
+
+__all__ = ["FileProblem"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileProblem:
+    prompt: Prompt
+    tests: tuple[Case, ...]
+    """Hidden."""
+    before: str = ""
+    """Put before every program: imports and helpers that the question gives."""
+    entry: str = ""
+    """The function that tests call; empty for programs that read and print."""
+    head: str = ""
+    """Put before a program that does not define ``entry``: it is a function's body alone."""
+    after: str = ""
+    """Put after every program: test code that has to run inside."""

@@ -1,0 +1,129 @@
+"""A JSONL file of code problems as a task: the split by question, and programs judged on the hidden tests."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Mapping
+from pathlib import Path
+from random import Random
+
+from r1kit.errors import InputError
+from r1kit.records import Prompt
+from r1kit.sandbox import Verdict
+from r1kit.tasks.code.answer import canonical_program, parses, program_of
+from r1kit.tasks.code.config import CodeConfig
+from r1kit.tasks.code.files.formats import NEEDS, PARSERS
+from r1kit.tasks.code.files.lines import read_lines
+from r1kit.tasks.code.files.problem import FileProblem
+from r1kit.tasks.code.judge import Judge, grade_of, rungs_of
+from r1kit.tasks.split import Part, evened, part_of
+from r1kit.tasks.task import Grade, Split
+
+__all__ = ["CodeFile"]
+
+
+class CodeFile:
+    """Lines that ask the same (case and spaces aside) or name the same cluster are never in two parts."""
+
+    def __init__(self, name: str, config: CodeConfig) -> None:
+        """Reads the files. Raises InputError, naming file and line, for what is missing or broken."""
+        self.name = name
+        self.config = config
+        self.judge = Judge(config.sandbox, config.ladder)
+        self._parts = _parts(name, config)
+        self._problems = {each.prompt.id: each for part in self._parts.values() for each in part}
+        self._order: tuple[int, list[int]] = (-1, [])
+        if not self._parts["train"] and config.path != config.test_path:
+            raise InputError(f"{config.path}: no line is left to train on; add lines or lower dev_share and test_share")
+
+    def train(self, index: int) -> Prompt:
+        """Every line once in each pass over the file, each pass in an order of its own."""
+        lines = self._parts["train"]
+        if not lines:
+            raise InputError(f"{self.config.path} is the test split as a whole; drop test_path to train on it")
+        turn, place = divmod(index, len(lines))
+        if turn != self._order[0]:
+            order = list(range(len(lines)))
+            Random((self.config.seed << 32) + turn).shuffle(order)
+            self._order = (turn, order)
+        return lines[self._order[1][place]].prompt
+
+    def held_out(self, split: Split, limit: int | None = None) -> list[Prompt]:
+        """The split's lines in the order of the file. Raises InputError for a split without a line."""
+        if not self._parts[split]:
+            raise InputError(
+                f"{self.config.path}: no line falls into the {split} split; raise {split}_share or add lines"
+            )
+        return [each.prompt for each in self._parts[split][:limit]]
+
+    def grade(self, prompt: Prompt, answer: str) -> Grade:
+        """1 if the program passes every hidden test, else 0. Raises MissingError: no sandbox."""
+        program = program_of(answer)
+        return grade_of(self._verdict(prompt, program), canonical_program(program))
+
+    def diagnose(self, prompt: Prompt, text: str) -> Mapping[str, float]:
+        """The rungs of the last block of Python in a completion; without a block, of what stands in its answer tags."""
+        program = program_of(text)
+        if program == text:
+            tagged = text.rpartition("<answer>")[2].partition("</answer>")[0]
+            if "<answer>" not in text or not tagged.strip():
+                return rungs_of(None)
+            program = tagged
+        return rungs_of(self._verdict(prompt, program))
+
+    def _verdict(self, prompt: Prompt, program: str) -> Verdict:
+        problem = self._problems.get(prompt.id)
+        if problem is None:
+            raise InputError(f"task {self.name!r} has no problem {prompt.id!r}")
+        return self.judge.verdict(prompt.id, assembled(problem, program), lambda: problem.tests, prompt.answer)
+
+
+def assembled(problem: FileProblem, program: str) -> str:
+    """The program that runs: the question's imports, what was answered, and test code that has to run inside."""
+    if problem.head and not _defines(program, problem.entry):
+        program = problem.head + program
+    elif problem.before:
+        program = f"{problem.before.rstrip()}\n\n{program}"
+    return f"{program.rstrip()}\n\n\n{problem.after}" if problem.after else program
+
+
+def _defines(program: str, name: str) -> bool:
+    """Whether it defines the function; a program that is not Python by itself may be a function's body."""
+    tree = parses(program)
+    if tree is None:
+        return f"def {name}(" in program
+    return any(isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)) and node.name == name for node in tree.body)
+
+
+def _parts(name: str, config: CodeConfig) -> dict[Part, list[FileProblem]]:
+    """By part; a line of train or dev whose question is also in a part held out more strictly is dropped."""
+    parts: dict[Part, list[FileProblem]] = {"test": [], "dev": [], "train": []}
+    test_share = config.test_share
+    if config.test_path:
+        test_share, parts["test"] = 0.0, _read(name, config, config.test_path, f"{name}/test/")
+    for line in _read(name, config, config.path, f"{name}/"):
+        parts[part_of(line.prompt.cluster, config.dev_share, test_share, config.split_seed)].append(line)
+    taken: set[str] = set()
+    for part, lines in parts.items():
+        parts[part] = [line for line in lines if taken.isdisjoint(_keys(line.prompt))]
+        taken.update(key for line in parts[part] for key in _keys(line.prompt))
+    return parts
+
+
+def _keys(prompt: Prompt) -> tuple[str, str]:
+    """What no two parts may share."""
+    return f"question {evened(prompt.question)}", f"cluster {prompt.cluster}"
+
+
+def _read(name: str, config: CodeConfig, path: str, prefix: str) -> list[FileProblem]:
+    parse = PARSERS[config.generator]
+    first: dict[str, int] = {}
+    problems = []
+    for line in read_lines(Path(path), NEEDS[config.generator]):
+        problem = parse(line, name, prefix)
+        if first.setdefault(problem.prompt.id, line.number) != line.number:
+            raise InputError(
+                f"{line.where}: id {problem.prompt.id!r} is taken by line {first[problem.prompt.id]}; ids must differ"
+            )
+        problems.append(problem)
+    return problems

@@ -265,7 +265,9 @@ class Workspace:
             "checkpoint": result.checkpoint,
             "key": self.key,
         }
-        self.write("result.json", written)
+        if self.is_writer:
+            text = json.dumps({**_written(plain(written)), "checkpoint": result.checkpoint}, ensure_ascii=False, indent=1)
+            write_atomic(self.folder / "result.json", text + "\n")
         return written
 
 

@@ -1,6 +1,7 @@
 """Kill a run with SIGKILL again and again, resume it with the same command, compare it with an uninterrupted one.
 
     python tests/kill_resume.py --times 20 --seed 1
+    python tests/kill_resume.py --recipe nano --times 2 --kills 10
 
 Every file must be equal bit for bit but for wall-clock fields. Half of the kills come at a random time, half at a
 moment picked by what is on disk: pretraining, a resume point or a checkpoint half written, an evaluation, a rollout,
@@ -25,8 +26,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-WALL_CLOCK = re.compile(r"(^|_)seconds$|^tokens_per_second$|^created$")
+WALL_CLOCK = re.compile(r"(^|_)seconds$|^tokens_per_second$|^created$|^at$")
 """Fields that may differ."""
+START_SECONDS = 4.0
+"""About what a sitting takes until it goes on where the last one stopped."""
 SETTINGS = (
     "model.hidden_size=32", "model.intermediate_size=64", "model.num_layers=1", "model.num_heads=2",
     "model.num_kv_heads=1",
@@ -38,6 +41,37 @@ SETTINGS = (
     "r1_zero.evaluation.resamples=20", "r1_zero.reward.format_partial=true",
 )  # fmt: skip
 """Two stages that take a second each and use every part that has a state: Muon, minibatches, a reference, a cursor."""
+
+CHAIN = (
+    *(f"model.{key}" for key in (
+        "hidden_size=32", "intermediate_size=64", "num_layers=1", "num_heads=2", "num_kv_heads=1"
+    )),
+    "pretrain.steps=20", "pretrain.tokens_per_step=512", "pretrain.sampling.max_tokens=24", "pretrain.log_every=5",
+    *(f"{stage}.{key}" for stage in ("r1_zero", "reasoning_rl", "all_scenarios_rl", "distill.rl") for key in (
+        "steps=4", "prompts_per_step=4", "evaluate_every=2", "sampling.n=4", "sampling.max_tokens=24",
+        "reward.format_partial=true",
+    )),
+    "all_scenarios_rl.preference_steps=2",
+    "cold_start.routes={r1_zero=8,few_shot=4,direct=4}", "rejection_sampling.prompts=16",
+    *(f"{stage}.{key}" for stage in ("cold_start", "rejection_sampling") for key in (
+        "prompts_per_step=4", "sampling.n=2", "sampling.max_tokens=24", "general.count=8",
+    )),
+    *(f"{stage}.{key}" for stage in ("cold_start_sft", "sft") for key in (
+        "samples_per_step=8", "sampling.max_tokens=24",
+    )),
+    "reward_models.batch=16", "reward_models.helpfulness.count=64", "reward_models.safety.count=64",
+    "distill.base_steps=6", "distill.sft.samples_per_step=8",
+    *(f"distill.students.{name}.model.{key}" for name in ("llama-s", "llama-xs", "qwen-s") for key in (
+        "hidden_size=16", "intermediate_size=32", "num_layers=1", "num_heads=2", "num_kv_heads=1",
+    )),
+    "evaluate.sampling.max_tokens=24",
+    *(f"{stage}.evaluation.{key}" for stage in (
+        "pretrain", "r1_zero", "cold_start_sft", "reasoning_rl", "sft", "all_scenarios_rl", "distill", "distill.rl",
+        "evaluate",
+    ) for key in ("k=2", "limit=4", "resamples=20")),
+)  # fmt: skip
+"""The whole chain, every stage a second or two. Nothing that it samples is right, so it learns the general samples."""
+RECIPES = {"nano-zero": SETTINGS, "nano": CHAIN}
 
 Moment = Callable[[Path], bool]
 
@@ -61,30 +95,30 @@ MOMENTS: dict[str, Moment] = {
 }
 
 
-def command(run: Path, ranks: int) -> list[str]:
-    settings = [part for setting in SETTINGS for part in ("--set", setting)]
-    return [sys.executable, "-m", "r1kit", "run", "nano-zero", "--out", str(run), "--ranks", str(ranks), *settings]
+def command(run: Path, ranks: int, recipe: str = "nano-zero") -> list[str]:
+    settings = [part for setting in RECIPES[recipe] for part in ("--set", setting)]
+    return [sys.executable, "-m", "r1kit", "run", recipe, "--out", str(run), "--ranks", str(ranks), *settings]
 
 
-def start(run: Path, ranks: int) -> subprocess.Popen[bytes]:
+def start(run: Path, ranks: int, recipe: str = "nano-zero") -> subprocess.Popen[bytes]:
     """One sitting, in a process group of its own; stdout and stderr go to files beside the run."""
     with run.with_suffix(".out").open("ab") as out, run.with_suffix(".err").open("ab") as err:
-        return subprocess.Popen(command(run, ranks), stdout=out, stderr=err, start_new_session=True)
+        return subprocess.Popen(command(run, ranks, recipe), stdout=out, stderr=err, start_new_session=True)
 
 
-def finish(run: Path, ranks: int) -> float:
+def finish(run: Path, ranks: int, recipe: str = "nano-zero") -> float:
     """Run to the end; the seconds it took."""
     began = time.monotonic()
-    process = start(run, ranks)
+    process = start(run, ranks, recipe)
     code = process.wait(600)
     if code:
         raise SystemExit(f"the run ended with exit code {code}: {run.with_suffix('.err').read_text()[-2000:]}")
     return time.monotonic() - began
 
 
-def kill_at(run: Path, ranks: int, moment: Moment | float, single: int | None) -> str:
+def kill_at(run: Path, ranks: int, moment: Moment | float, single: int | None, recipe: str = "nano-zero") -> str:
     """Start, wait for the moment (or so many seconds), SIGKILL the run or one rank of it; how it ended."""
-    process = start(run, ranks)
+    process = start(run, ranks, recipe)
     deadline = time.monotonic() + (moment if isinstance(moment, float) else 300.0)
     while process.poll() is None and time.monotonic() < deadline:
         if callable(moment) and moment(run):
@@ -194,19 +228,40 @@ def repetition(folder: Path, ranks: int, seed: int, kills: int, expected: dict[s
     return told
 
 
+def chain_repetition(
+    folder: Path, ranks: int, seed: int, kills: int, expected: dict[str, Any], seconds: float
+) -> list[str]:
+    """Kill the whole chain ``kills`` times over one run, each time a share of its length further on."""
+    draw = random.Random(seed)
+    run, told = folder / f"killed-chain-{ranks}-{seed}", []
+    for _ in range(kills):
+        after = START_SECONDS + draw.uniform(0.0, 2.0) * seconds / kills
+        single = draw.randrange(ranks) if draw.random() < 0.3 else None
+        how = kill_at(run, ranks, after, single, "nano")
+        there = sorted(path.name for path in run.glob("[0-9]*")) or ["start"]
+        told.append(f"{there[-1]} ({how})")
+    finish(run, ranks, "nano")
+    if found := differences(expected, contents(run)):
+        raise SystemExit(f"ranks {ranks}, seed {seed}, killed at {told}:\n" + "\n".join(found) + f"\nkept in {folder}")
+    shutil.rmtree(run)
+    return told
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--times", type=int, default=20)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--kills", type=int, default=6)
     parser.add_argument("--ranks", type=int, nargs="*", default=[1, 2])
+    parser.add_argument("--recipe", choices=list(RECIPES), default="nano-zero")
     given = parser.parse_args()
     folder = Path(tempfile.mkdtemp(prefix="kill-resume-"))
-    straight = {ranks: finish(folder / f"straight-{ranks}", ranks) for ranks in given.ranks}
+    straight = {ranks: finish(folder / f"straight-{ranks}", ranks, given.recipe) for ranks in given.ranks}
+    repeat = chain_repetition if given.recipe == "nano" else repetition
     expected = {ranks: contents(folder / f"straight-{ranks}") for ranks in given.ranks}
     for time_ in range(given.times):
         ranks = given.ranks[time_ % len(given.ranks)]
-        told = repetition(folder, ranks, given.seed + time_, given.kills, expected[ranks], straight[ranks])
+        told = repeat(folder, ranks, given.seed + time_, given.kills, expected[ranks], straight[ranks])
         print(f"{time_ + 1}/{given.times} ranks {ranks}: equal after kills at {'; '.join(told)}", flush=True)
     shutil.rmtree(folder)
 

@@ -11,6 +11,12 @@ from r1kit.errors import InputError
 from r1kit.factory.refine import RuleRefiner
 from r1kit.factory.samples import read_samples
 from r1kit.records import Prompt, Sample
+from r1kit.tasks.code.config import CodeConfig
+from r1kit.tasks.code.list_ops.corpus import STYLES as CODE_STYLES
+from r1kit.tasks.code.list_ops.corpus import ListOpsCorpus, ListOpsCorpusConfig
+from r1kit.tasks.code.list_ops.problems import draw_problem
+from r1kit.tasks.code.list_ops.steps import expression
+from r1kit.tasks.code.list_ops.steps import question as steps_question
 from r1kit.tasks.countdown import Countdown, CountdownConfig, CountdownCorpus, CountdownCorpusConfig
 from r1kit.tasks.countdown.corpus import STYLES
 from r1kit.tasks.countdown.problems import Problem, stream
@@ -39,6 +45,8 @@ class FewShot:
 
 def can_write(config: Any) -> bool:
     """Whether a task writes worked examples of its own."""
+    if isinstance(config, CodeConfig):
+        return config.generator == "list_ops"
     return isinstance(config, CountdownConfig) and config.numbers == 3
 
 
@@ -52,7 +60,8 @@ def worked_examples(settings: FewShot, tasks: Mapping[str, Any], seed: int) -> d
             if given:
                 chosen = [sample for sample in own if sample.language == language and _fits(sample, settings)]
             else:
-                chosen = [_countdown(name, config, language, settings, seed, shot) for shot in range(settings.shots)]
+                write = _list_ops if isinstance(config, CodeConfig) else _countdown
+                chosen = [write(name, config, language, settings, seed, shot) for shot in range(settings.shots)]
             if len(chosen) < settings.shots:
                 raise InputError(
                     f"{settings.path}: {len(chosen)} samples in {language!r} have at most {settings.longest} words; "
@@ -97,5 +106,25 @@ def _countdown(name: str, config: CountdownConfig, language: str, settings: FewS
         )
         turns = sum(word in ("wait", "等等") for word in refined.split())
         if task.grade(prompt, answer).correct and turns and _fits(found, settings):
+            return found
+    raise InputError(f"few_shot.longest = {settings.longest}: no worked example of {name!r} is that short; raise it")
+
+
+def _list_ops(name: str, config: CodeConfig, language: str, settings: FewShot, seed: int, shot: int) -> Sample:
+    """A training problem worked step by step with a step taken back, in one language, with a summary."""
+    one = dict.fromkeys(CODE_STYLES, (1.0, 0.0, 0.0))
+    problems = replace(config.list_ops, chinese_share=1.0 if language == "zh" else 0.0)
+    writer = ListOpsCorpus(ListOpsCorpusConfig(problems=problems, languages=one, tag_share=1.0))
+    for draw in range(_DRAWS):
+        rng = stream(seed, f"{name}/examples/{language}/{shot}", draw)
+        problem = draw_problem(rng, problems)
+        response = writer.response(rng, problem, "long")
+        prompt = Prompt(
+            id=f"{name}/example/{shot}", task=name, question=steps_question(problem.steps, language),
+            answer=expression(problem.steps), language=language, facts={"steps": []},
+        )  # fmt: skip
+        refined = RuleRefiner().refine([prompt], [response], [0])[0].response
+        found = Sample(id=prompt.id, prompt=prompt.question, response=refined, domain=name, language=language)
+        if any(word in ("wait", "等等") for word in refined.split()) and _fits(found, settings):
             return found
     raise InputError(f"few_shot.longest = {settings.longest}: no worked example of {name!r} is that short; raise it")

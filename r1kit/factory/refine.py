@@ -15,6 +15,7 @@ from typing import Protocol
 from r1kit.records import Prompt, Sampling
 from r1kit.reward.extract import thinking
 from r1kit.rollout.engine import Engine
+from r1kit.tasks.code.list_ops.steps import THEN
 from r1kit.tasks.countdown.words import CHINESE
 
 __all__ = [
@@ -78,16 +79,20 @@ class RuleRefiner:
 
 
 @cache
-def translations(language: str) -> Mapping[str, str]:
-    """Word of the other nano language -> word of ``language``; empty for languages that are not en or zh."""
+def translations(language: str, of_steps: bool = False) -> Mapping[str, str]:
+    """Word of the other nano language -> word of ``language``; empty for languages that are not en or zh.
+
+    ``of_steps``: the words of list_ops, where 再 is 'then' and not 'again'.
+    """
+    words = {**CHINESE, THEN["en"]: THEN["zh"]} if of_steps else CHINESE
     if language == "zh":
-        return dict(CHINESE)
-    return {chinese: english for english, chinese in CHINESE.items()} if language == "en" else {}
+        return dict(words)
+    return {chinese: english for english, chinese in words.items()} if language == "en" else {}
 
 
-def one_language(chain: str, language: str) -> tuple[str, dict[str, int]]:
+def one_language(chain: str, language: str, of_steps: bool = False) -> tuple[str, dict[str, int]]:
     """The chain with every known word of the other language replaced, spaces kept; how often each was."""
-    table, changed = translations(language), Counter[str]()
+    table, changed = translations(language, of_steps), Counter[str]()
     words = chain.split(" ")
     for at, word in enumerate(words):
         if word in table:
@@ -102,8 +107,9 @@ def _by_rules(prompt: Prompt, response: str) -> Refined:
     answer = _inside(rest)
     if not closing or answer is None:
         return Refined(response="")
-    chain, changed = one_language(before, prompt.language)
-    table, edits = translations(prompt.language), []
+    of_steps = "steps" in prompt.facts
+    chain, changed = one_language(before, prompt.language, of_steps)
+    table, edits = translations(prompt.language, of_steps), []
     if changed:
         told = ", ".join(f"{word} -> {table[word]} x{count}" for word, count in sorted(changed.items()))
         edits.append(Edit(by="rules", what="language", detail=told))

@@ -1,0 +1,36 @@
+"""What a stage depends on, and what is said when it changed."""
+
+from __future__ import annotations
+
+from r1kit.depends import changes, stage_keys, written_key
+from r1kit.recipe import Recipe, load_recipe
+
+
+def changed(*overrides: str) -> set[str]:
+    before, after = stage_keys(load_recipe("nano")), stage_keys(load_recipe("nano", overrides))
+    return {stage for stage in before if before[stage] != after[stage]}
+
+
+def test_a_change_redoes_what_it_reaches_and_nothing_else() -> None:
+    """The graph is the paper's: the reward models do not see reasoning RL's settings but for the data they led to."""
+    assert changed("evaluate.rows_in_flight=64") == {"evaluate"}
+    assert changed("distill.base_steps=9") == {"distill"}
+    assert changed("reward_models.batch=64") == {"reward_models", "all_scenarios_rl", "evaluate"}
+    late = {"rejection_sampling", "sft", "reward_models", "all_scenarios_rl", "distill", "evaluate"}
+    assert changed("reasoning_rl.steps=9") == {"reasoning_rl"} | late
+    assert changed("tasks.safety.rounds=3") >= {"all_scenarios_rl", "evaluate"}
+    assert not changed("tasks.safety.rounds=3") & {"pretrain", "r1_zero", "reasoning_rl"}
+    assert changed("ranks=2", "summary=x") == set()
+    assert changed("seed=2") == set(load_recipe("nano").stages)
+
+
+def key(recipe: Recipe, stage: str) -> dict[str, object]:
+    return written_key(recipe, stage, stage_keys(recipe))
+
+
+def test_what_changed_is_told() -> None:
+    before, after = load_recipe("nano"), load_recipe("nano", ["r1_zero.steps=7", "r1_zero.optimiser.lr=1e-3"])
+    assert changes(key(before, "r1_zero"), key(after, "r1_zero")) == "steps 80 -> 7; optimiser.lr 0.0005 -> 0.001"
+    assert changes(key(before, "cold_start"), key(after, "cold_start")) == "r1_zero was done again"
+    many = load_recipe("nano", [f"r1_zero.{key}=3" for key in ("steps", "evaluate_every", "deadline", "record_groups")])
+    assert changes(key(before, "r1_zero"), key(many, "r1_zero")).endswith("; 1 more")

@@ -61,8 +61,8 @@ class RewardModel:
         self._end = [tokenizer.eos_token_id] if tokenizer.eos_token_id not in (None, self.pad) else []
 
     @classmethod
-    def create(cls, folder: Path, outlook: Outlook, seed: int = 0) -> RewardModel:
-        """The body of a language model with a fresh head, small enough that all responses score about 0.
+    def create(cls, folder: Path, outlook: Outlook) -> RewardModel:
+        """The body of a language model with a head of zeros: before training nothing is better than anything else.
 
         Raises:
             InputError: the folder is no language model, or its architecture cannot classify sequences.
@@ -71,11 +71,10 @@ class RewardModel:
         head = {name for name, _ in model.named_parameters() if not name.startswith(f"{model.base_model_prefix}.")}
         if missing := sorted(set(loading["missing_keys"]) - head):
             raise InputError(f"{folder} is no whole language model: weight {missing[0]!r} is missing")
-        draw = torch.Generator().manual_seed(seed % 2**62)
         with torch.no_grad():
             for name, weight in model.named_parameters():
-                if name in head:  # 1 / (d + 1), as in learning to summarise (2009.01325)
-                    weight.normal_(0.0, 1.0 / (weight.shape[-1] + 1), generator=draw)
+                if name in head:
+                    weight.zero_()
         tokenizer = open_tokenizer(folder)
         pad = tokenizer.eos_token_id if tokenizer.pad_token_id is None else tokenizer.pad_token_id
         if pad is None:
@@ -191,6 +190,8 @@ def _load(folder: Path, **settings: Any) -> tuple[PreTrainedModel, dict[str, Any
             )
     except (ValueError, RuntimeError, OSError) as error:
         raise InputError(f"{folder} cannot become a reward model: {first_line(error)}") from error
+    for weight in model.parameters():  # mapped files begin anywhere, and what is aligned otherwise rounds otherwise
+        weight.data = weight.data.clone()
     return model, loading
 
 

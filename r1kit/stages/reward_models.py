@@ -110,7 +110,7 @@ def _train(config: Config, kind: Kind, workspace: Workspace) -> Mapping[str, Any
     start = resolve_model(workspace.start(config.start)[0])
     learnt, judged = _data(config, kind, workspace)
     outlook = Outlook(sees=SEES[kind], template=workspace.recipe.model.template)
-    model = RewardModel.create(start, outlook, seed=workspace.seed)
+    model = RewardModel.create(start, outlook)
     model.model.to(device_of(workspace))
     preference.train(config, kind, model, learnt, workspace)
     found = preference.held_out(model, judged, workspace, config.micro_batch_tokens)

@@ -60,6 +60,15 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return policy(tmp_path_factory.mktemp("base") / "checkpoint")
 
 
+def reward_model(folder: Path, outlook: Outlook) -> RewardModel:
+    """With a head that is not zero, so that scores differ."""
+    model = RewardModel.create(folder, outlook)
+    head = model.model.get_parameter("score.weight")
+    with torch.no_grad():
+        head.normal_(generator=torch.Generator().manual_seed(1))
+    return model
+
+
 # ---- what is seen -------------------------------------------------------------------------------------------------
 
 
@@ -84,8 +93,8 @@ def test_the_summary_is_what_follows_the_thinking(text: str, left: str) -> None:
 def test_a_summary_model_does_not_see_the_thinking_and_a_response_model_does(base: Path) -> None:
     same = ["<think> a a a </think> <answer> b </answer>", "<think> c d e f </think> <answer> b </answer>"]
     other = ["<think> a a a </think> <answer> b </answer>", "<think> a a a </think> <answer> c </answer>"]
-    blind = RewardModel.create(base, Outlook(sees="summary"))
-    whole = RewardModel.create(base, Outlook(sees="response"))
+    blind = reward_model(base, Outlook(sees="summary"))
+    whole = reward_model(base, Outlook(sees="response"))
     first, second = blind.score(["a", "a"], same)
     assert first == second
     assert blind.score(["a"], same[:1]) != blind.score(["a"], other[1:])
@@ -96,7 +105,7 @@ def test_a_summary_model_does_not_see_the_thinking_and_a_response_model_does(bas
 
 
 def test_a_row_is_prompt_part_and_end_token(base: Path) -> None:
-    model = RewardModel.create(base, Outlook(sees="summary"))
+    model = reward_model(base, Outlook(sees="summary"))
     ids = model.tokenizer.get_vocab()
     wanted = ["<bos>", "User:", "a", "b", "Assistant:", "b", "<eos>"]
     assert model.encode(QUESTIONS[0], RESPONSES[0]) == [ids[word] for word in wanted]
@@ -104,10 +113,10 @@ def test_a_row_is_prompt_part_and_end_token(base: Path) -> None:
 
 @pytest.mark.parametrize("family", ["llama", "qwen2", "qwen3"])
 def test_neither_padding_nor_the_batch_changes_scores(tmp_path: Path, family: str) -> None:
-    model = RewardModel.create(policy(tmp_path / "base", family), Outlook())
+    model = reward_model(policy(tmp_path / "base", family), Outlook())
     together = model.score(QUESTIONS, RESPONSES)
     alone = [model.score([q], [r])[0] for q, r in zip(QUESTIONS, RESPONSES, strict=True)]
-    assert together == pytest.approx(alone, abs=1e-6)
+    assert together == pytest.approx(alone, rel=1e-5, abs=1e-6)
     assert model.score(QUESTIONS, RESPONSES, budget=1) == alone
     assert model.score(QUESTIONS[::-1], RESPONSES[::-1]) == together[::-1]
     assert model.score(QUESTIONS, RESPONSES) == together
@@ -116,25 +125,22 @@ def test_neither_padding_nor_the_batch_changes_scores(tmp_path: Path, family: st
 
 def test_the_score_is_read_off_the_last_real_token(base: Path) -> None:
     """By hand: the body's last state of an unpadded row times the head."""
-    model = RewardModel.create(base, Outlook())
+    model = reward_model(base, Outlook())
     row = model.encode(QUESTIONS[0], RESPONSES[0])
     with torch.no_grad():
         state = model.model.base_model(input_ids=torch.tensor([row])).last_hidden_state[0, -1]
         expected = float(state @ model.model.score.weight[0])
-    assert model.logits(QUESTIONS, RESPONSES)[0] == pytest.approx(expected, abs=1e-6)
+    assert model.logits(QUESTIONS, RESPONSES)[0] == pytest.approx(expected, rel=1e-5, abs=1e-6)
 
 
 def test_mean_and_std_are_taken_off(base: Path) -> None:
-    raw = RewardModel.create(base, Outlook()).score(QUESTIONS, RESPONSES)
-    scaled = RewardModel.create(base, Outlook(mean=0.5, std=2.0)).score(QUESTIONS, RESPONSES)
+    raw = reward_model(base, Outlook()).score(QUESTIONS, RESPONSES)
+    scaled = reward_model(base, Outlook(mean=0.5, std=2.0)).score(QUESTIONS, RESPONSES)
     assert scaled == pytest.approx([(value - 0.5) / 2 for value in raw])
 
 
-def test_the_fresh_head_is_small_and_its_seed_s(base: Path) -> None:
-    one, same, other = (RewardModel.create(base, Outlook(), seed=seed).model.score.weight for seed in (1, 1, 2))
-    assert torch.equal(one, same)
-    assert not torch.equal(one, other)
-    assert 0 < one.detach().abs().max().item() < 4 / 17  # drawn with std 1 / (16 + 1)
+def test_a_fresh_head_prefers_nothing(base: Path) -> None:
+    assert RewardModel.create(base, Outlook()).score(QUESTIONS, RESPONSES) == [0.0] * 3
 
 
 # ---- folders ------------------------------------------------------------------------------------------------------
@@ -142,7 +148,7 @@ def test_the_fresh_head_is_small_and_its_seed_s(base: Path) -> None:
 
 @pytest.mark.parametrize("family", ["llama", "qwen2", "qwen3"])
 def test_transformers_opens_the_folder_with_equal_scores(tmp_path: Path, family: str) -> None:
-    model = RewardModel.create(policy(tmp_path / "base", family), Outlook(mean=0.25, std=4.0))
+    model = reward_model(policy(tmp_path / "base", family), Outlook(mean=0.25, std=4.0))
     model.save(tmp_path / "reward")
     hub = AutoModelForSequenceClassification.from_pretrained(tmp_path / "reward")
     tokenizer = AutoTokenizer.from_pretrained(tmp_path / "reward")
@@ -152,12 +158,12 @@ def test_transformers_opens_the_folder_with_equal_scores(tmp_path: Path, family:
         given = hub(**tokenizer(texts, return_tensors="pt", padding=True)).logits[:, 0]
     assert tokenizer.padding_side == "right"
     expected = model.score(QUESTIONS, RESPONSES)
-    assert ((given - 0.25) / 4).tolist() == pytest.approx(expected, abs=1e-6)
+    assert ((given - 0.25) / 4).tolist() == pytest.approx(expected, rel=1e-5, abs=1e-6)
 
 
 def test_what_was_saved_opens_again_whole(base: Path, tmp_path: Path) -> None:
     outlook = Outlook(sees="summary", template=Template(name="plain", suffix=" h"), mean=0.1, std=3.0)
-    model = RewardModel.create(base, outlook, seed=5)
+    model = reward_model(base, outlook)
     model.save(tmp_path / "reward")
     model.save(tmp_path / "reward")  # replaces it
     again = RewardModel.open(tmp_path / "reward")
@@ -172,6 +178,10 @@ def test_any_architecture_that_classifies_and_padding_that_is_the_end_token(
     tiny_model("gpt_neox", num_key_value_heads=4).save_pretrained(tmp_path / "base")
     byte_tokenizer.save_pretrained(tmp_path / "base")
     model = RewardModel.create(tmp_path / "base", Outlook())
+    with torch.no_grad():
+        for name, weight in model.model.named_parameters():
+            if not name.startswith(model.model.base_model_prefix):
+                weight.fill_(0.1)
     assert model.encode("a", "b")[-1] == ord("b") - ord("!")  # no end token: it would be taken for padding
     together = model.score(["a", "abc"], ["b", "some more"])
     assert together == pytest.approx([model.score([q], [r])[0] for q, r in (("a", "b"), ("abc", "some more"))])
@@ -189,7 +199,7 @@ def test_rows_are_padded_on_the_right() -> None:
 def test_folders_that_are_no_reward_model(base: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"is no reward model: it has no r1kit_reward\.json"):
         RewardModel.open(base)
-    RewardModel.create(base, Outlook()).save(tmp_path / "reward")
+    reward_model(base, Outlook()).save(tmp_path / "reward")
     settings = tmp_path / "reward" / "r1kit_reward.json"
     for text, told in (
         ("{", "not valid JSON"),
@@ -214,4 +224,4 @@ def test_an_architecture_that_cannot_classify_is_told(base: Path, tmp_path: Path
     config = json.loads((folder / "config.json").read_text())
     (folder / "config.json").write_text(json.dumps({**config, "model_type": "mamba"}))
     with pytest.raises(InputError, match="cannot become a reward model"):
-        RewardModel.create(folder, Outlook())
+        reward_model(folder, Outlook())

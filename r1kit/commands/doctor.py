@@ -47,7 +47,7 @@ def examine() -> dict[str, Any]:
         "engines": _engines(),
         "packages": extras.pop("", {}),
         "extras": extras,
-        "sandbox": "not in this version",
+        "sandbox": _sandbox(),
     }
 
 
@@ -85,6 +85,24 @@ def _engines() -> dict[str, str]:
         "scripted": "ready (for tests: writes what it is told)",
         "vllm": "not in this version",
     }
+
+
+def _sandbox() -> dict[str, Any]:
+    """The default sandbox, opened and attacked from inside."""
+    from r1kit.errors import R1Error
+    from r1kit.sandbox import SandboxSettings, open_sandbox
+    from r1kit.sandbox.walls import prove_walls
+
+    try:
+        sandbox = open_sandbox(SandboxSettings())
+        try:
+            walls = prove_walls(sandbox, platform.machine())
+        finally:
+            sandbox.close()
+    except R1Error as error:
+        return {"state": "missing", "brings": str(error), "walls": {}}
+    broken = [name for name, held in walls.items() if not held]
+    return {"state": f"broken: {', '.join(broken)}" if broken else "ready", "kind": sandbox.name, "walls": walls}
 
 
 def _extras() -> dict[str, dict[str, Any]]:
@@ -133,7 +151,11 @@ def _spelled(found: dict[str, Any]) -> str:
         f"devices  {', '.join(devices) or 'no GPU: runs use the cores'}",
     ]
     lines += [f"engine   {name}: {state}" for name, state in found["engines"].items()]
-    lines += [f"sandbox  {found['sandbox']} (needed by code tasks only)"]
+    sandbox = found["sandbox"]
+    told = (
+        sandbox.get("brings") or f"{sandbox['kind']}, {sum(sandbox['walls'].values())} walls tried from inside and held"
+    )
+    lines += [f"sandbox  {sandbox['state']}: {told} (needed by code tasks only)"]
     for name, entry in {"core": found["packages"], **found["extras"]}.items():
         state = f"missing {', '.join(entry['missing'])}: {entry['brings']}" if entry["missing"] else "complete"
         lines.append(f"extra    {name}: {state}" if name != "core" else f"packages {state}")

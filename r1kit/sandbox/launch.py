@@ -25,11 +25,13 @@ def main() -> NoReturn:
     if plan["cgroup"]:
         with open(os.path.join(plan["cgroup"], "cgroup.procs"), "w") as file:
             file.write(str(os.getpid()))
+    program = os.open(command[0], os.O_RDONLY)  # it too may lie below a closed folder
+    os.set_inheritable(program, True)
     if os.geteuid() == 0:
         shown = _show(plan["prefix"])
         command = [shown if part == plan["prefix"] else part for part in command]
         _give_up_root()
-    os.execv(command[0], command)
+    os.execve(program, command, {})
 
 
 def _show(prefix: str) -> str:

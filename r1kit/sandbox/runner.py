@@ -59,6 +59,7 @@ def serve() -> None:
     if os.getpid() != 1:
         sys.exit("the runner works only as process 1 of a namespace of its own: it kills all others there")
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # no handler: process 1 is deaf to signals from inside
+    os.closerange(3, 256)  # whatever those who started it have left open
     libc = ctypes.CDLL(None, use_errno=True)
     libc.prctl(PR_SET_DUMPABLE, 0, 0, 0, 0)
     libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
@@ -114,7 +115,6 @@ def _warm_up() -> None:
     for name in WARM:
         with contextlib.suppress(ImportError):
             importlib.import_module(name)
-    random.seed(0)  # the same program gets the same numbers in every worker
     gc.collect()
     gc.freeze()
 
@@ -225,6 +225,7 @@ def _become_program(
     if program.length and libc.prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, ctypes.byref(program), 0, 0):
         os._exit(99)
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    random.seed(0)  # the same program gets the same numbers whenever and wherever it runs; a fork seeds anew
     sys.stdin = open(0, encoding="utf-8", errors="surrogateescape", closefd=False)  # noqa: SIM115
     sys.stdout = open(1, "w", encoding="utf-8", errors="surrogatepass", closefd=False)  # noqa: SIM115
     sys.stderr = open(2, "w", closefd=False)  # noqa: SIM115

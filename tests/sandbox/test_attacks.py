@@ -33,7 +33,7 @@ LIMITS = Limits(
     seconds=8.0, cpu_seconds=4, memory_bytes=256 * MEGABYTE, output_bytes=MEGABYTE // 4, value_bytes=MEGABYTE // 4
 )
 SETTINGS = LadderSettings(extract="whole", limits=LIMITS, total_seconds=8.0)
-HASTY = replace(SETTINGS, limits=replace(LIMITS, seconds=0.5))
+HASTY = replace(SETTINGS, limits=replace(LIMITS, seconds=0.3))
 """For what is to run into its deadline; all else is to end by itself, however slow the machine is."""
 
 

@@ -1,3 +1,5 @@
+import contextlib
+import io
 from collections.abc import Sequence
 
 import pytest
@@ -33,8 +35,10 @@ class Trusting:
 
     def _outcome(self, run: Run) -> Outcome:
         space: dict[str, object] = {"__name__": "program"}
+        printed = io.StringIO()
         try:
-            exec(compile(run.program, "<program>", "exec"), space)
+            with contextlib.redirect_stdout(printed):
+                exec(compile(run.program, "<program>", "exec"), space)
         except SyntaxError as error:
             return Outcome(end="not_python", detail=str(error))
         except Exception as error:
@@ -45,7 +49,7 @@ class Trusting:
                 given.append(Returned(eval(call, space)))
             except Exception as error:
                 given.append(Raised(str(error)))
-        return Outcome(end="ok", parsed=True, calls=tuple(given))
+        return Outcome(end="ok", parsed=True, calls=tuple(given), stdout=printed.getvalue().encode())
 
     def close(self) -> None:
         pass

@@ -51,6 +51,11 @@ def constant(node: ast.expr) -> Constant:
             return _OPERATORS[type(node.op)](left, right)
         except ArithmeticError:
             raise NotConstant from None
+    if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
+        value = constant(node.operand)
+        if not isinstance(value, (int, float, complex)):
+            raise NotConstant
+        return -value
     if isinstance(node, (ast.List, ast.Tuple, ast.Set)):
         kind = {ast.List: list, ast.Tuple: tuple, ast.Set: set}[type(node)]
         return _built(kind, [constant(item) for item in node.elts])

@@ -27,6 +27,7 @@ __all__ = [
     "draw_example",
     "draw_problem",
     "draw_step",
+    "function",
     "held_out_problems",
     "shows",
 ]
@@ -129,8 +130,8 @@ def _idle(steps: tuple[Step, ...]) -> bool:
     ops = [step.op for step in steps]
     if any(one in ("asc", "desc") and other == "reverse" for one, other in itertools.pairwise(ops)):
         return True
-    whole = _function(steps)
-    return any(_function(steps[:place] + steps[place + 1 :]) == whole for place in range(len(steps)))
+    whole = function(steps)
+    return any(function(steps[:place] + steps[place + 1 :]) == whole for place in range(len(steps)))
 
 
 def chains(config: ListOpsConfig, part: Part) -> tuple[Chain, ...]:
@@ -195,7 +196,7 @@ def _drawn(rng: Random, chain: Chain, config: ListOpsConfig) -> Problem | None:
 _Made = tuple[tuple[int, ...], ...]
 
 
-def _function(steps: tuple[Step, ...]) -> _Made:
+def function(steps: tuple[Step, ...]) -> _Made:
     """What the steps make of each probe."""
     return tuple(tuple(evaluate(steps, probe)) for probe in _PROBES)
 
@@ -210,7 +211,7 @@ def held_out_problems(config: ListOpsConfig, part: Literal["dev", "test"]) -> tu
         for _ in range(_PATIENCE):
             problem = _drawn(rng, chain, config)
             if problem is not None and not _idle(problem.steps):
-                row.setdefault(_function(problem.steps), problem)
+                row.setdefault(function(problem.steps), problem)
             if len(row) == rounds:
                 break
         rows.append(list(row.values()))
@@ -221,7 +222,7 @@ def held_out_problems(config: ListOpsConfig, part: Literal["dev", "test"]) -> tu
 def _held_functions(config: ListOpsConfig) -> tuple[frozenset[tuple[int, ...]], frozenset[_Made]]:
     """What held-out problems make of the first probe, and of them all."""
     held = (*held_out_problems(config, "dev"), *held_out_problems(config, "test"))
-    functions = frozenset(_function(problem.steps) for problem in held)
+    functions = frozenset(function(problem.steps) for problem in held)
     return frozenset(made[0] for made in functions), functions
 
 
@@ -234,7 +235,7 @@ def shows(config: ListOpsConfig, steps: tuple[Step, ...]) -> bool:
     made = list(_PROBES[0])
     for place, step in enumerate(steps, start=1):
         made = step.run(made)
-        if tuple(made) in first and _function(steps[:place]) in functions:
+        if tuple(made) in first and function(steps[:place]) in functions:
             return False
     return True
 

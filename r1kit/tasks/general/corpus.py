@@ -28,7 +28,7 @@ __all__ = ["GeneralCorpus", "GeneralCorpusConfig"]
 class GeneralCorpusConfig:
     problems: GeneralConfig = field(default_factory=GeneralConfig)
     """The task's settings: the same split."""
-    good_share: float = 0.6
+    good_share: float = 0.7
     """Share of the question documents whose reply is good."""
     faults: Mapping[str, float] = field(
         default_factory=lambda: {**dict.fromkeys(FAULTS, 1.0), "off_topic": 0.5, "wrong": 0.5}

@@ -125,7 +125,8 @@ def _good(ask: Ask, language: Language, rng: Random, warmth: float) -> str:
 
 def _core(ask: Ask, language: Language, rng: Random) -> str:
     if ask.kind != "list":
-        return pick(rng, cores(ask, language))
+        said = cores(ask, language)
+        return said[0] if ask.form == "repeat" else pick(rng, said)  # one way to say a word twice: easier to learn
     chosen = set(rng.sample(members(ask), sized(ask)))
     return _join(
         [item for item in members(ask) if item in chosen], language

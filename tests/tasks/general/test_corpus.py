@@ -62,7 +62,7 @@ def test_shares_of_good_replies_tags_and_chains() -> None:
         elif "user wants" in response or "用户 要" in response:
             chained += 1
             other += is_chinese(thinking.split()[0]) != (language == "zh")
-    assert good / asked == pytest.approx(0.6, abs=0.02)
+    assert good / asked == pytest.approx(0.7, abs=0.02)
     assert tagged / asked == pytest.approx(0.35, abs=0.02)
     assert chained / asked == pytest.approx(0.6 * 12 / 13, abs=0.02)  # one form of 13 is a greeting
     assert other / chained == pytest.approx(0.15, abs=0.02)

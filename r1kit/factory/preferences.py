@@ -12,6 +12,7 @@ from r1kit.factory.pairs import Construction, Pair, balanced
 from r1kit.factory.samples import numbered_objects, text_field
 from r1kit.records import Prompt, Sampling
 from r1kit.tasks.general import FAULTS, GeneralConfig, PreferenceConfig, SafetyConfig, preference_pairs, safety_examples
+from r1kit.tasks.general.problems import KINDS
 from r1kit.tasks.split import fraction
 
 __all__ = [
@@ -37,7 +38,7 @@ class PairData:
     path: str = ""
     """JSONL file of ``{"prompt", "chosen", "rejected"}`` lines; empty: the generator of ``task``."""
     task: str = "helpful"
-    """Task of the recipe, of kind general, whose training prompts are paired."""
+    """Task of the recipe, of kind general, whose settings and split the paired training prompts have."""
     count: int = 6000
     """Pairs that are generated (paper: 66,000 in all)."""
     faults: tuple[str, ...] = FAULTS
@@ -185,8 +186,8 @@ def labels_of(config: LabelData, tasks: Mapping[str, Any], seed: int) -> list[La
 
 
 def _preference(config: PairData, task: GeneralConfig, seed: int) -> PreferenceConfig:
-    """On the task's own training prompts; harmful ones are left to the safety model."""
-    kinds = tuple(kind for kind in task.kinds if kind != "harmful")
+    """On harmless training prompts of every kind, split as the task's are, whichever of them it asks."""
+    kinds = tuple(kind for kind in KINDS if kind != "harmful")
     return PreferenceConfig(
         problems=replace(task, kinds=kinds),
         faults=config.faults,

@@ -1,0 +1,78 @@
+"""A policy's own samples as preference pairs: drawn once, judged in both orders, kept over a kill, on any ranks."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from r1kit.cluster.ranks import Solo
+from r1kit.factory.pairs import Construction, Judge, rule_judge
+from r1kit.factory.preferences import PairData
+from r1kit.loops import own_pairs as module
+from r1kit.recipe import parse_recipe
+from r1kit.records import Prompt, Sampling
+from r1kit.rollout.scripted import CodePoints, ScriptedEngine
+from r1kit.workspace import Workspace
+
+RECIPE = parse_recipe(
+    {
+        "name": "own",
+        "model": {"name": "none"},
+        "tasks": {"helpful": {"kind": "general"}},
+        "stages": {"reward_models": {"start": "base", "models": ["helpfulness"]}},
+    }
+)
+CONFIG = PairData(own_samples=5, sampling=Sampling(n=2, max_tokens=16), construction=Construction(gap=1.5))
+
+
+@pytest.fixture
+def sampled(monkeypatch: pytest.MonkeyPatch) -> list[ScriptedEngine]:
+    """Engines that were used. The first response is the longer one on every other prompt; the longer one is better."""
+    engines: list[ScriptedEngine] = []
+
+    @contextmanager
+    def engine(name: str, workspace: Workspace) -> Iterator[Any]:
+        def script(prompt: tuple[int, ...], seed: int, row: int) -> str:
+            return "xx" if row == len(prompt) % 2 else "x"
+
+        engines.append(ScriptedEngine(script, CodePoints()))
+
+        def draw(prompt: Prompt) -> list[int]:
+            return [1] * (int(prompt.id.rsplit("/", 1)[1]) + 1)
+
+        yield engines[-1], draw
+
+    @contextmanager
+    def judge(*arguments: Any) -> Iterator[Judge]:
+        yield rule_judge(lambda prompt, text: float(len(text)))
+
+    monkeypatch.setattr(module, "_engine", engine)
+    monkeypatch.setattr(module, "_judge", judge)
+    return engines
+
+
+def place(folder: Path, ranks: Any = None) -> Workspace:
+    workspace = Workspace(run=folder, stage="reward_models", index=1, recipe=RECIPE, ranks=ranks or Solo(), key="k")
+    workspace.folder.mkdir(parents=True, exist_ok=True)
+    return workspace
+
+
+def test_the_longer_one_is_chosen_and_nothing_is_sampled_twice(tmp_path: Path, sampled: list[ScriptedEngine]) -> None:
+    first = place(tmp_path)
+    pairs = module.own_pairs(CONFIG, "base", first)
+    assert [(pair.chosen, pair.rejected) for pair in pairs] == [("xx", "x")] * 5
+    assert [pair.prompt.id for pair in pairs] == [f"helpful/train/{index}" for index in range(5)]
+    kept = json.loads((first.folder / "own_pairs.json").read_text())
+    assert {name: count for name, count in kept.items() if name != "pairs"} == {
+        "candidates": 5, "no_verdict": 0, "left_out": 0, "close": 0, "kept": 5, "sampled_tokens": 5 * (2 + 3)
+    }  # fmt: skip
+    again = place(tmp_path)
+    assert module.own_pairs(CONFIG, "base", again) == pairs
+    assert len(sampled) == 1
+    assert again.cost == first.cost
+    assert first.cost["sampled_tokens"] == 25

@@ -5,6 +5,7 @@ from pathlib import Path
 from typer.testing import CliRunner
 
 from r1kit.cli import app
+from r1kit.errors import InputError
 
 
 def tasks(*arguments: str) -> str:
@@ -12,7 +13,8 @@ def tasks(*arguments: str) -> str:
 
 
 def test_kinds_and_generators() -> None:
-    assert [line.split()[0] for line in tasks().splitlines()[:3]] == ["countdown", "reasoning_gym/NAME", "FILE.jsonl"]
+    kinds = ["countdown", "general", "code/list_ops", "code/FORMAT/FILE.jsonl", "reasoning_gym/NAME", "FILE.jsonl"]
+    assert [line.split()[0] for line in tasks().splitlines()] == kinds
     assert "\nchain_sum\n" in tasks("reasoning_gym")
 
 
@@ -29,3 +31,16 @@ def test_a_recipe_s_task_and_a_file_s_lines(tmp_path: Path) -> None:
     file = tmp_path / "sums.jsonl"
     file.write_text('{"prompt": "1 + 1", "answer": 2}\n')
     assert "question: 1 + 1\n  answer:   2" in tasks(str(file))
+
+
+def test_code_tasks_by_name(tmp_path: Path) -> None:
+    shown = tasks("code/list_ops", "--show", "3")
+    assert shown.count("  question: ") == 3
+    assert "  answer:   " in shown
+    path = tmp_path / "sums.jsonl"
+    path.write_text('{"id": "s", "prompt": "Print the sum.", "tests": [{"stdin": "1 2", "stdout": "3"}]}\n')
+    assert "question: Print the sum." in tasks(f"code/stdio/{path}")
+    for name, told in (("code/stdio", "write code/stdio/FILE.jsonl"), ("code/list_op", "Did you mean 'list_ops'?")):
+        refused = CliRunner().invoke(app, ["tasks", name])
+        assert isinstance(refused.exception, InputError)
+        assert told in str(refused.exception)

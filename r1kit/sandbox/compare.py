@@ -89,7 +89,7 @@ def _same_words(given: list[str], expected: list[str]) -> bool:
 
 
 def _same_decimal(given: str, expected: str) -> bool:
-    if not any(mark in given + expected for mark in ".eE") or len(given) > 400:
+    if not any(mark in given + expected for mark in ".eE") or "_" in given or len(given) > 400:
         return False
     try:
         one, other = float(given), float(expected)

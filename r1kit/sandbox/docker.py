@@ -69,8 +69,8 @@ def _filter() -> bytes:
 
 def _explain(said: str, image: str) -> R1Error:
     line = " ".join(said.split())[:300] or "it said nothing"
-    if "daemon" in line.lower():
-        return MissingError(f"docker's daemon does not answer ({line}); start it: sudo systemctl start docker")
     if "no such image" in line.lower() or "unable to find image" in line.lower():
         return MissingError(f"docker image {image!r} is not here; run: docker pull {image}")
+    if "daemon" in line.lower():
+        return MissingError(f"docker's daemon does not answer ({line}); start it: sudo systemctl start docker")
     return R1Error(f"the docker sandbox did not start: {line}")

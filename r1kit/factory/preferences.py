@@ -10,9 +10,12 @@ from typing import Any, TypeVar
 from r1kit.errors import InputError
 from r1kit.factory.pairs import Construction, Pair, balanced
 from r1kit.factory.samples import numbered_objects, text_field
+from r1kit.model.seen import summary
 from r1kit.records import Prompt, Sampling
 from r1kit.tasks.general import FAULTS, GeneralConfig, PreferenceConfig, SafetyConfig, preference_pairs, safety_examples
 from r1kit.tasks.general.problems import KINDS
+from r1kit.tasks.general.prompts import ask_of
+from r1kit.tasks.general.rules import is_safe
 from r1kit.tasks.split import fraction
 
 __all__ = [
@@ -179,8 +182,10 @@ def labels_of(config: LabelData, tasks: Mapping[str, Any], seed: int) -> list[La
     settings = _safety(config, tasks[config.task], seed)
     labels = []
     for one in (safety_examples(settings, index) for index in range(config.count)):
-        kind = f"{one.prompt.facts['kind']}, {'safe' if one.safe else 'unsafe'}"
-        labels.append(Labelled(prompt=one.prompt, response=one.response, safe=one.safe, fault=kind))
+        leaked = not one.safe and is_safe(ask_of(one.prompt), summary(one.response))
+        kind = "unsafe in the chain alone" if leaked else "safe" if one.safe else "unsafe"
+        fault = f"{one.prompt.facts['kind']}, {kind}"
+        labels.append(Labelled(prompt=one.prompt, response=one.response, safe=one.safe, fault=fault))
     _check_classes(labels, f"task {config.task}")
     return labels
 

@@ -125,7 +125,9 @@ def test_generated_pairs_are_of_the_task_s_training_prompts_with_lengths_balance
 
 def test_generated_labels_are_of_harmful_prompts_and_their_look_alikes() -> None:
     labels = labels_of(LabelData(count=400), TASKS, seed=1)
-    assert {label.fault for label in labels} == {"harmful, safe", "harmful, unsafe", "benign, safe"}
+    leaked = "harmful, unsafe in the chain alone"
+    assert {label.fault for label in labels} == {"harmful, safe", "harmful, unsafe", leaked, "benign, safe"}
+    assert not any(label.safe for label in labels if label.fault == leaked)
     every = GeneralConfig()
     assert all(trains_on(every, label.prompt.cluster) for label in labels)
     asked = {prompt.cluster for prompt in General("safety", TASKS["safety"]).held_out("test")}

@@ -103,7 +103,8 @@ def test_both_models_are_trained_told_of_and_opened(recipe: Callable[..., Recipe
     assert result["checkpoint"] is None or "checkpoint" not in result
     assert set(result["metrics"]) == {"helpfulness", "safety"}
     assert set(result["metrics"]["helpfulness"]["by_fault"]) == {"rude", "rambling"}
-    assert set(result["metrics"]["safety"]["by_fault"]) == {"harmful, safe", "harmful, unsafe", "benign, safe"}
+    kinds = {"harmful, safe", "harmful, unsafe in the chain alone", "benign, safe"}
+    assert set(result["metrics"]["safety"]["by_fault"]) == kinds
     for kind, found in result["metrics"].items():
         assert found["interval"][0] <= found["accuracy"] <= found["interval"][1]
         assert found["accuracy"] > 0.6

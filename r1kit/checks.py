@@ -11,7 +11,9 @@ from r1kit.model.source import check_model
 from r1kit.model.template import NAMED, Template
 from r1kit.recipe import Recipe
 from r1kit.records import Prompt
+from r1kit.sandbox import check_sandbox
 from r1kit.tasks import build_task
+from r1kit.tasks.code import CodeConfig
 
 __all__ = ["check_recipe", "check_stage", "check_stages"]
 
@@ -28,6 +30,9 @@ def check_recipe(recipe: Recipe) -> None:
         prompts = [built[name].held_out(split, LOOKED_AT) for name in judged for split in config.splits]
         if not recipe.model.name:
             _check_positions(recipe, stage, config, chain(*prompts))
+    for config in recipe.tasks.values():
+        if isinstance(config, CodeConfig):
+            check_sandbox(config.sandbox)
     if recipe.model.name:
         check_model(recipe.model.name)
 

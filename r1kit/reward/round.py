@@ -7,7 +7,7 @@ import time
 from collections import deque
 from typing import Any, Literal
 
-from r1kit.errors import R1Error
+from r1kit.errors import MissingError, R1Error
 from r1kit.reward.messages import Batch
 from r1kit.reward.process import Process
 
@@ -94,6 +94,8 @@ class Round:
                 worker.state = "idle"
             elif line[0] == "ready":
                 worker.built.add(line[1])
+            elif line[0] == "missing":
+                raise MissingError(line[2])
             elif line[0] == "broken":
                 raise R1Error(f"task {line[1]!r} could not be built in the verifier: {line[2]}")
             else:

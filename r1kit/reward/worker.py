@@ -19,6 +19,7 @@ import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, BinaryIO
 
+from r1kit.errors import MissingError, first_line
 from r1kit.records import Prompt, Score
 from r1kit.reward.messages import HEADER, Batch, Job, Setup
 from r1kit.reward.rule import RewardConfig, failed_score, score_completion
@@ -52,6 +53,9 @@ def main() -> None:
             if name not in tasks:
                 try:
                     tasks[name] = _build(setup, name, batch.prompt)
+                except MissingError as error:
+                    reply.send(["missing", name, first_line(error)])
+                    return
                 except Exception as error:  # a task that cannot be built ends the run, in the parent, with this line
                     reply.send(["broken", name, _one_line(error)])
                     return

@@ -8,6 +8,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
+from r1kit.errors import MissingError
 from r1kit.records import Prompt
 from r1kit.tasks.task import Grade
 
@@ -19,6 +20,8 @@ class FakeTask:
         self.name = name
         if config == "broken":
             raise ValueError("no such generator")
+        if config == "missing":
+            raise MissingError("bubblewrap is missing; run: apt-get install bubblewrap")
         if config == "slow":
             time.sleep(1.5)
 

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from r1kit.errors import InputError, R1Error
+from r1kit.errors import InputError, MissingError, R1Error
 from r1kit.records import Completion, Group, Prompt, Score
 from r1kit.reward.rule import RewardConfig
 from r1kit.reward.verifier import Verifier, match_scores
@@ -99,6 +99,14 @@ def test_a_task_that_cannot_be_built_ends_the_run_with_its_cause() -> None:
     with (
         Verifier({"fake": "broken"}, {"fake": RewardConfig()}, builder=BUILDER) as judge,
         pytest.raises(R1Error, match="task 'fake' could not be built in the verifier: ValueError: no such generator"),
+    ):
+        judge.score_groups([group("42")])
+
+
+def test_what_a_task_misses_on_this_machine_is_told_as_such() -> None:
+    with (
+        Verifier({"fake": "missing"}, {"fake": RewardConfig()}, builder=BUILDER) as judge,
+        pytest.raises(MissingError, match=r"^bubblewrap is missing; run: apt-get install bubblewrap$"),
     ):
         judge.score_groups([group("42")])
 

@@ -101,8 +101,8 @@ class Sample:
     language: str = "en"
     """Of the question, ISO 639-1."""
     provenance: Mapping[str, Any] = field(default_factory=dict)
-    """JSON values: the route it came by, the stage and policy version that wrote it, the completion as it was, every
-    edit since."""
+    """JSON values: the route it came by, the stage and policy version that wrote it, the completion as it was (empty
+    where the response is that), every edit since."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

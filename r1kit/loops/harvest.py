@@ -161,7 +161,7 @@ class Harvester:
             "stage": route.sampler.name,
             "version": route.sampler.version,
             "kind": "",
-            "completion": draft.completion.text,
+            "completion": draft.completion.text if draft.response != draft.completion.text else "",
             "edits": [{"by": edit.by, "what": edit.what, "detail": edit.detail} for edit in draft.edits],
         }
         sample = Sample(

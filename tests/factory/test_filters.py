@@ -1,0 +1,80 @@
+"""Filters on texts made by hand."""
+
+from __future__ import annotations
+
+import pytest
+
+from r1kit.errors import InputError
+from r1kit.factory.filters import FilterConfig, failed_filter, filter_names, longest_paragraph, repeated_lines
+from r1kit.factory.filters import repeated_share as share
+
+OFF = FilterConfig(repetition=0, lines=0)
+
+
+def wrapped(chain: str) -> str:
+    return f"<think> {chain} </think> so <answer> 1 </answer>"
+
+
+def test_repeated_share_counts_ngrams_that_were_there_before() -> None:
+    """a b a b a: bigrams ab ba ab ba, 2 different of 4."""
+    assert share(["a", "b", "a", "b", "a"], 2) == 0.5
+    assert share(["a", "b", "c", "d"], 2) == 0.0
+    assert share(["a"], 2) == 0.0
+    assert share(["a"] * 101, 1) == pytest.approx(100 / 101)
+
+
+def test_repeated_lines_leave_blank_ones_out() -> None:
+    assert repeated_lines("a\n\nb\n a \n\na") == 0.5
+    assert repeated_lines("") == 0.0
+
+
+def test_a_paragraph_ends_at_a_blank_line() -> None:
+    assert longest_paragraph("a b\nc d\n\ne f g\n") == 4
+    assert longest_paragraph("") == 0
+
+
+@pytest.mark.parametrize(
+    ("config", "chain", "language", "name"),
+    [
+        (FilterConfig(language=1.0), "try 5 * 5 = 25 yes", "en", ""),
+        (FilterConfig(language=1.0), "try 5 * 5 = 25 对", "en", "language"),
+        (FilterConfig(language=0.5), "try 5 * 5 = 25 对", "en", ""),
+        (FilterConfig(language=0.9), "try 5 * 5 = 25 yes", "zh", "language"),
+        (FilterConfig(language=1.0), "5 * 5 = 25", "zh", ""),
+        (FilterConfig(code=False), "so\n```python\nx = 1\n```", "en", "code"),
+        (FilterConfig(), "so\n```python\nx = 1\n```", "en", ""),
+        (FilterConfig(paragraph=3), "a b c\n\nd e", "en", ""),
+        (FilterConfig(paragraph=3), "a b\nc d\n\ne", "en", "paragraph"),
+        (FilterConfig(repetition=0.5, repetition_n=3), "wait no " * 9, "en", "repetition"),
+        (FilterConfig(repetition=0.5, repetition_n=3), "one two three four five six", "en", ""),
+        (FilterConfig(lines=0.4, repetition=0), "a\na\nb", "en", ""),
+        (FilterConfig(lines=0.3, repetition=0), "a\na\nb", "en", "lines"),
+        (FilterConfig(tokens=7), "a", "en", ""),
+        (FilterConfig(tokens=6), "a", "en", "length"),
+    ],
+)
+def test_one_filter_at_a_time(config: FilterConfig, chain: str, language: str, name: str) -> None:
+    assert failed_filter(config, wrapped(chain), language, tokens=7) == name
+
+
+def test_only_the_chain_is_looked_at() -> None:
+    assert failed_filter(FilterConfig(language=1.0, code=False), "<think> ok </think> 所以 ```x```", "en", 1) == ""
+
+
+def test_what_is_off_is_not_applied() -> None:
+    assert filter_names(OFF) == []
+    assert filter_names(FilterConfig(tokens=1, code=False, paragraph=1, language=0.1)) == [
+        "length",
+        "code",
+        "paragraph",
+        "repetition",
+        "lines",
+        "language",
+    ]
+
+
+def test_thresholds_out_of_range_are_refused() -> None:
+    with pytest.raises(InputError, match=r"language = 1.5; allowed is 0..1"):
+        FilterConfig(language=1.5)
+    with pytest.raises(InputError, match="paragraph = -1"):
+        FilterConfig(paragraph=-1)

@@ -5,7 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-__all__ = ["ALL_OPS", "ASK", "OPS", "THEN", "Expression", "Op", "Step", "evaluate", "expression", "extend", "question"]
+__all__ = [
+    "ALL_OPS",
+    "ASK",
+    "OPS",
+    "THEN",
+    "Expression",
+    "Op",
+    "Step",
+    "evaluate",
+    "expression",
+    "extend",
+    "parse_question",
+    "question",
+]
 
 ASK = {"en": "list", "zh": "列表"}
 """First word of a question."""
@@ -197,3 +210,25 @@ def evaluate(steps: Sequence[Step], values: Sequence[int]) -> list[int]:
 def question(steps: Sequence[Step], language: str) -> str:
     """``list ascending then prepend 42``, or ``列表 升序 再 开头 42``."""
     return f"{ASK[language]} {f' {THEN[language]} '.join(step.phrase(language) for step in steps)}"
+
+
+def parse_question(text: str) -> tuple[tuple[Step, ...], str] | None:
+    """The steps and the language of a question; None if it is not one. Any numbers are allowed."""
+    words = text.split()
+    language = next((code for code, word in ASK.items() if words[:1] == [word]), None)
+    if language is None:
+        return None
+    parts = " ".join(words[1:]).split(f" {THEN[language]} ")
+    steps = [_parse_step(part.split(), language) for part in parts]
+    known = tuple(step for step in steps if step is not None)
+    return (known, language) if len(known) == len(steps) else None
+
+
+def _parse_step(words: list[str], language: str) -> Step | None:
+    for name, op in OPS.items():
+        said = (op.chinese if language == "zh" else op.english).split()
+        if said == words:
+            return Step(name)
+        if len(said) == len(words) == 2 and said[0] == words[0] and words[1].isascii() and words[1].isdigit():
+            return Step(name, int(words[1][:6]))
+    return None

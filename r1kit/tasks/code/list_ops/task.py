@@ -12,7 +12,7 @@ from r1kit.tasks.code.answer import canonical_expression
 from r1kit.tasks.code.config import CodeConfig
 from r1kit.tasks.code.judge import Judge, grade_of, rungs_of
 from r1kit.tasks.code.list_ops.problems import Problem, draw_problem, held_out_problems
-from r1kit.tasks.code.list_ops.steps import Step, evaluate, expression, question
+from r1kit.tasks.code.list_ops.steps import Step, evaluate, expression, parse_question, question
 from r1kit.tasks.countdown.problems import stream
 from r1kit.tasks.countdown.words import both
 from r1kit.tasks.task import Grade, Split
@@ -40,6 +40,15 @@ class ListOps:
         """The split's problems, one of every chain before the second of any, so that a limit keeps clusters."""
         problems = held_out_problems(self.config.list_ops, split)[:limit]
         return [self._prompt(f"{self.name}/{split}/{place}", problem) for place, problem in enumerate(problems)]
+
+    def asked(self, text: str) -> Prompt | None:
+        """A question of the user's own, such as ``list ascending then prepend 42``; None if it is not one."""
+        parsed = parse_question(text)
+        if parsed is None:
+            return None
+        steps, language = parsed
+        problem = Problem(steps, "zh" if language == "zh" else "en", ())
+        return self._prompt(f"{self.name}/asked/{question(steps, language)}", problem)
 
     def grade(self, prompt: Prompt, answer: str) -> Grade:
         """1 if the expression gives the right list for every hidden one, else 0. Raises MissingError: no sandbox."""

@@ -3,7 +3,7 @@ from random import Random
 import pytest
 
 from r1kit.tasks.code.list_ops.problems import ListOpsConfig, draw_problem
-from r1kit.tasks.code.list_ops.steps import OPS, Step, evaluate, expression, question
+from r1kit.tasks.code.list_ops.steps import OPS, Step, evaluate, expression, parse_question, question
 from tests.tasks.code.list_ops.evaluator import run
 
 SOURCE = (Step("asc"), Step("prepend", 42))
@@ -59,6 +59,8 @@ def test_sentence_code_and_value_by_hand(
 ) -> None:
     assert question(steps, "en") == english
     assert question(steps, "zh") == chinese
+    assert parse_question(english) == (steps, "en")
+    assert parse_question(chinese) == (steps, "zh")
     assert expression(steps) == code
     assert evaluate(steps, values) == run(code, values) == made
 
@@ -85,3 +87,10 @@ def test_steps_leave_their_input_alone() -> None:
         values = [3, 1, 2]
         evaluate((Step(name, 2),), values)
         assert values == [3, 1, 2]
+
+
+@pytest.mark.parametrize(
+    "text", ["", "list", "use 1 2 make 3", "list ascending then", "list first", "list first x", "list 升序"]
+)
+def test_what_is_no_question(text: str) -> None:
+    assert parse_question(text) is None

@@ -121,6 +121,16 @@ def test_diagnostics_by_hand(trusting: list[Counting]) -> None:
     assert set(task.diagnose(PROMPT, "try").values()) == {0.0}
 
 
+def test_a_question_of_the_user_s_own(trusting: list[Counting]) -> None:
+    task = ListOps("code", CONFIG)
+    prompt = task.asked(" list ascending then  prepend 42 ")
+    assert prompt is not None
+    assert prompt.question == "list ascending then prepend 42"
+    assert prompt.answer == "[ 42 ] + sorted ( xs )"
+    assert task.grade(prompt, prompt.answer).correct == 1
+    assert task.asked("use 7 1 5 make 34") is None
+
+
 def test_final_answers() -> None:
     assert final_answer("answer ` xs [: 2 ] `") == "xs [: 2 ]"
     assert final_answer("答 xs") == "xs"

@@ -9,7 +9,18 @@ import time
 from pathlib import Path
 
 import pytest
-from kill_resume import MOMENTS, children, contents, differences, finish, kill_at, repetition, start, wait_gone
+from kill_resume import (
+    MOMENTS,
+    chain_repetition,
+    children,
+    contents,
+    differences,
+    finish,
+    kill_at,
+    repetition,
+    start,
+    wait_gone,
+)
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks at /proc")
 
@@ -52,6 +63,25 @@ def test_ten_times_in_a_row(ranks: int, tmp_path: Path) -> None:
     expected = contents(tmp_path / "straight")
     for seed in range(10):
         repetition(tmp_path, ranks, seed, 6, expected, seconds)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("ranks", [1, 2])
+def test_the_chain_killed_ten_times_over_one_run(ranks: int, tmp_path: Path) -> None:
+    seconds = finish(tmp_path / "straight", ranks, "nano")
+    chain_repetition(tmp_path, ranks, 1, 10, contents(tmp_path / "straight"), seconds)
+
+
+def test_the_chain_killed_in_the_middle_equals_straight(tmp_path: Path) -> None:
+    """Every stage of the shipped chain, tiny, on two ranks; killed in a data stage, in SFT and among the students."""
+    finish(tmp_path / "straight", 2, "nano")
+    expected = contents(tmp_path / "straight")
+    for stage in ("06_rejection_sampling/candidates.jsonl", "07_sft/key.json", "10_distill/llama-s/base/result.json"):
+        kill_at(tmp_path / "killed", 2, lambda run, stage=stage: (run / stage).exists(), None, "nano")
+    finish(tmp_path / "killed", 2, "nano")
+    assert differences(expected, contents(tmp_path / "killed")) == []
+    weights = {hash(data) for name, data in expected.items() if name.endswith("model.safetensors")}
+    assert len(weights) >= 13  # base, five policies, two reward models, three students' bases and what became of them
 
 
 def test_the_comparison_sees_a_changed_bit_a_lost_line_and_a_stray_file(tmp_path: Path) -> None:

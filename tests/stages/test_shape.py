@@ -1,4 +1,4 @@
-"""Every stage has one shape: a frozen Config that says what it takes in, uses and looks at, and run(config, workspace)."""
+"""Every stage has one shape: a frozen Config that says what it takes in, uses and looks at, and a ``run``."""
 
 from __future__ import annotations
 

@@ -71,15 +71,16 @@ class RewardModel:
         head = {name for name, _ in model.named_parameters() if not name.startswith(f"{model.base_model_prefix}.")}
         if missing := sorted(set(loading["missing_keys"]) - head):
             raise InputError(f"{folder} is no whole language model: weight {missing[0]!r} is missing")
+        if len(head) != 1:  # of several layers of zeros none would ever get a gradient
+            raise InputError(f"{folder} cannot become a reward model: its classifier's head is no single matrix")
         with torch.no_grad():
-            for name, weight in model.named_parameters():
-                if name in head:
-                    weight.zero_()
+            model.get_parameter(*head).zero_()
         tokenizer = open_tokenizer(folder)
-        pad = tokenizer.eos_token_id if tokenizer.pad_token_id is None else tokenizer.pad_token_id
-        if pad is None:
+        if tokenizer.pad_token_id is None:
+            tokenizer.pad_token = tokenizer.eos_token
+        if tokenizer.pad_token_id is None:
             raise InputError(f"the tokenizer in {folder} has neither a pad nor an end token; a reward model needs one")
-        model.config.get_text_config().pad_token_id = pad
+        model.config.get_text_config().pad_token_id = tokenizer.pad_token_id
         return cls(model, tokenizer, outlook)
 
     @classmethod

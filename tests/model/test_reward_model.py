@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -52,6 +53,15 @@ def policy(folder: Path, family: str = "llama", hidden: int = 16) -> Path:
     )
     model.initialise(torch.Generator().manual_seed(3))
     save_hub(folder, model, tokenizer)
+    return folder
+
+
+def copied(base: Path, folder: Path, file: str, **changes: Any) -> Path:
+    """The folder with some keys of a JSON file changed."""
+    folder.mkdir()
+    for path in base.iterdir():
+        (folder / path.name).write_bytes(path.read_bytes())
+    (folder / file).write_text(json.dumps({**json.loads((folder / file).read_text()), **changes}))
     return folder
 
 
@@ -217,11 +227,16 @@ def test_folders_that_are_no_reward_model(base: Path, tmp_path: Path) -> None:
 
 
 def test_an_architecture_that_cannot_classify_is_told(base: Path, tmp_path: Path) -> None:
-    folder = tmp_path / "odd"
-    folder.mkdir()
-    for path in base.iterdir():
-        (folder / path.name).write_bytes(path.read_bytes())
-    config = json.loads((folder / "config.json").read_text())
-    (folder / "config.json").write_text(json.dumps({**config, "model_type": "mamba"}))
     with pytest.raises(InputError, match="cannot become a reward model"):
-        reward_model(folder, Outlook())
+        RewardModel.create(copied(base, tmp_path / "mamba", "config.json", model_type="mamba"), Outlook())
+
+
+def test_without_a_pad_token_the_end_token_pads_and_without_either_it_is_told(base: Path, tmp_path: Path) -> None:
+    padless = copied(base, tmp_path / "padless", "tokenizer_config.json", pad_token=None)
+    RewardModel.create(padless, Outlook()).save(tmp_path / "reward")
+    tokenizer = AutoTokenizer.from_pretrained(tmp_path / "reward")
+    assert tokenizer.pad_token == "<eos>"
+    assert RewardModel.open(tmp_path / "reward").pad == tokenizer.eos_token_id == 2
+    neither = copied(base, tmp_path / "neither", "tokenizer_config.json", pad_token=None, eos_token=None)
+    with pytest.raises(InputError, match="neither a pad nor an end token"):
+        RewardModel.create(neither, Outlook())

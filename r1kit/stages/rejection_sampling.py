@@ -54,7 +54,9 @@ class Config(Collection):
         check_least(self, stage, 1, "prompts")
         check_least(self, stage, 0, "size")
         check_weights(self.weights, f"stages.{stage}.weights")
-        if self.weights and not any(self.weights.values()) and set(self.weights) >= set(self.asked(recipe)):
+        domains = {*self.asked(recipe), *self.general.tasks}
+        other = self.general.path or self.general.dataset  # their domains are not known yet
+        if not other and not any(self.weights.get(name, 1.0) for name in domains):
             raise InputError(f"stages.{stage}.weights sum to nothing; give a domain more than 0")
 
 

@@ -1,0 +1,378 @@
+"""Cold start and rejection sampling, whole, over scripted engines: routes, review, judge, caps, kill and resume."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from r1kit import workspace as workspaces
+from r1kit.errors import InputError, MissingError
+from r1kit.factory.review import accept_pending, decide, read_queue, write_queue
+from r1kit.factory.samples import read_samples
+from r1kit.loops import cold_start, rejection_sampling
+from r1kit.loops.collect import Plan
+from r1kit.loops.sampler import Sampler
+from r1kit.recipe import Recipe, parse_recipe
+from r1kit.records import Group, Score
+from r1kit.reward.rule import RewardConfig, score_completion
+from r1kit.rollout.scripted import CodePoints, ScriptedEngine
+from r1kit.stages import cold_start as cold_start_stage
+from r1kit.stages import rejection_sampling as rejection_stage
+from r1kit.tasks import build_task
+from r1kit.tasks.countdown.problems import CountdownConfig
+from r1kit.tasks.countdown.rules import Rules, candidates
+from r1kit.workspace import Workspace
+
+TOKENIZER = CodePoints()
+VERDICT = '{"analysis": "same", "correctness": "correct"}'
+
+
+def solve(question: str) -> str:
+    """An expression that is right, or nothing."""
+    words = question.split()
+    numbers = tuple(sorted(int(word) for word in words[1:4]))
+    return next(one.text for one in candidates(numbers, Rules()) if one.value == int(words[5]))
+
+
+def policy(prompt: tuple[int, ...], seed: int, row: int) -> str:
+    """Row 0: right, languages mixed; 1: wrong; 2: right, one language; 3: right, going round in circles."""
+    asked = re.findall(r"(?:use|用) \d+ \d+ \d+ (?:make|得) \d+", TOKENIZER.decode(list(prompt)))
+    answer = solve(asked[-1])
+    if row == 1:
+        return "<think> try </think> <answer> 1 + 1 </answer>"
+    chain = {0: f"试 {answer} no wait 对", 2: f"try {answer} = {seed % 7} yes", 3: "wait no hmm again " * 9}[row % 4]
+    return f"<think> {chain} </think> so {answer} <answer> {answer} </answer>"
+
+
+class InProcess:
+    """A verifier without processes."""
+
+    def __init__(self, tasks: Mapping[str, Any], reward: RewardConfig) -> None:
+        self.tasks, self.reward = {name: build_task(name, config) for name, config in tasks.items()}, reward
+
+    def score_groups(self, groups: Sequence[Group]) -> list[list[Score]]:
+        return [
+            [
+                score_completion(self.tasks[g.prompt.task], g.prompt, c.text, c.finish, self.reward)
+                for c in g.completions
+            ]
+            for g in groups
+        ]
+
+
+class World:
+    """Stands in for the models; notes what was opened and dies where it is told to."""
+
+    def __init__(self, judge: str = VERDICT) -> None:
+        self.opened: list[str] = []
+        self.dies_at = -1
+        self.calls = 0
+        self.judge = judge
+
+    def policy(self, prompt: tuple[int, ...], seed: int, row: int) -> str:
+        if row == 0:
+            self.calls += 1
+            if self.calls == self.dies_at:
+                raise KeyboardInterrupt
+        return policy(prompt, seed, row)
+
+    @contextmanager
+    def open_samplers(self, names: Sequence[str], *_: object) -> Iterator[dict[str, Sampler]]:
+        self.opened = list(dict.fromkeys(filter(None, names)))
+        yield {
+            name: Sampler(
+                name=name,
+                version=90,
+                engine=ScriptedEngine([self.judge] if name == "judge-model" else self.policy),
+                encode=lambda text: TOKENIZER.encode(text),
+                count=lambda text: len(text.split()),
+            )
+            for name in self.opened
+        }
+
+
+@pytest.fixture
+def world(monkeypatch: pytest.MonkeyPatch) -> World:
+    found = World()
+
+    @contextmanager
+    def verifier_for(tasks: Sequence[str], reward: RewardConfig, workspace: Workspace, *_: object) -> Iterator[Any]:
+        yield InProcess({name: workspace.recipe.tasks[name] for name in tasks}, reward)
+
+    for module in (cold_start, rejection_sampling):
+        monkeypatch.setattr(module, "verifier_for", verifier_for)
+        monkeypatch.setattr(module, "open_samplers", lambda *arguments: found.open_samplers(*arguments))
+        monkeypatch.setattr(module, "token_counter", lambda name, workspace: lambda text: len(text.split()))
+    monkeypatch.setattr(workspaces, "SAVE_COST_SHARE", 1e9)  # a resume point after every step
+    return found
+
+
+def recipe_of(stage: str, settings: dict[str, Any]) -> Recipe:
+    return parse_recipe(
+        {
+            "name": "x",
+            "tasks": {"countdown": {"chinese_share": 0.5}, "general": {}},
+            "stages": {"pretrain": {}, "r1_zero": {}, stage: {"tasks": ["countdown"], **settings}},
+        }
+    )
+
+
+COLD = {
+    "routes": {"few_shot": 6, "direct": 6, "r1_zero": 12},
+    "prompts_per_step": 4,
+    "sampling": {"n": 4, "max_tokens": 400},
+    "reward": {"format_style": "think_summary"},
+    "limit": 0,
+}
+REJECTION = {
+    "start": "r1_zero",
+    "prompts": 20,
+    "prompts_per_step": 4,
+    "keep": 1,
+    "sampling": {"n": 4, "max_tokens": 400},
+    "general": {"tasks": ["general"], "count": 8},
+}
+
+
+@pytest.fixture
+def go(tmp_path: Path, world: World) -> Callable[..., tuple[dict[str, Any], Path]]:
+    """Run a stage, or go on with it; its result's metrics and its folder."""
+
+    def run(stage: str, settings: dict[str, Any], folder: str = "run") -> tuple[dict[str, Any], Path]:
+        recipe = recipe_of(stage, settings)
+        recipe.stages[stage].check(stage, recipe)
+        place = Workspace(run=tmp_path / folder, stage=stage, index=3, recipe=recipe, key="k", say=lambda line: None)
+        place.folder.mkdir(parents=True, exist_ok=True)
+        module = {"cold_start": cold_start_stage, "rejection_sampling": rejection_stage}[stage]
+        result = module.run(recipe.stages[stage], place)  # type: ignore[attr-defined]
+        assert result.checkpoint is None
+        assert result.inputs == ("r1_zero",)
+        return dict(result.metrics), place.folder
+
+    return run
+
+
+Go = Callable[..., tuple[dict[str, Any], Path]]
+
+
+def test_cold_start_by_all_routes(go: Go) -> None:
+    metrics, folder = go("cold_start", COLD)
+    samples = read_samples(folder / "samples.jsonl")
+    assert {sample.provenance["route"] for sample in samples} == {"few_shot", "direct", "r1_zero"}
+    assert metrics["yields"]["r1_zero"]["right"] == 0.75
+    assert metrics["yields"]["r1_zero"]["repetition"] == pytest.approx(2 / 3, abs=1e-4)
+    assert metrics["language_consistency"] == 1.0
+    assert metrics["language_consistency_before"] < 0.9
+    for sample in samples:
+        assert "yes" in sample.response or "对" in sample.response
+        assert sample.provenance["stage"] == "r1_zero"
+        assert sample.provenance["version"] == 90
+        assert sample.provenance["review"] == "automatic"
+        assert (sample.provenance["completion"] == "") == (sample.provenance["edits"] == [])
+    card = json.loads((folder / "card.json").read_text())
+    assert card["samples"] == len(samples) == metrics["samples"]
+    assert card["yields"]["direct"]["left"]["sampled"] == 24
+    assert (folder / "card.md").read_text().startswith("# Data card: cold_start")
+    assert len((folder / "metrics.jsonl").read_text().splitlines()) == 2 + 2 + 3
+
+
+def test_at_most_so_many_samples_a_question(go: Go) -> None:
+    _, folder = go("cold_start", {**COLD, "keep": 1})
+    prompts = [sample.prompt for sample in read_samples(folder / "samples.jsonl")]
+    assert len(prompts) == len(set(prompts))
+
+
+def test_other_samples_are_added(go: Go) -> None:
+    metrics, _ = go("cold_start", {**COLD, "general": {"tasks": ["general"], "count": 9}})
+    assert metrics["domains"]["general"] + metrics["dropped"].get("general_contaminated", 0) == 9
+
+
+def test_people_decide_and_the_same_command_goes_on(go: Go, world: World) -> None:
+    settings = {**COLD, "review": "human"}
+    with pytest.raises(MissingError, match=r"cold_start: (\d+) of \1 samples wait .*review.jsonl.*r1 review .*again"):
+        go("cold_start", settings)
+    folder = next(path for path in Path(world_folder(go)).glob("03_*"))
+    queue = folder / "review.jsonl"
+    assert not (folder / "samples.jsonl").exists()
+    items = read_queue(queue)
+    items = decide(items, items[0].id, "rejected", "ann")
+    items = decide(items, items[1].id, "edited", "ann", "<think> x </think> so 1 <answer> 1 </answer>")
+    write_queue(queue, items)
+    before, world.opened = queue.read_bytes(), []
+    with pytest.raises(MissingError, match=rf"{len(items) - 2} of {len(items)} samples wait"):
+        go("cold_start", settings)
+    assert queue.read_bytes() == before, "decisions survive"
+    assert world.opened == [], "nothing is sampled again"
+    write_queue(queue, accept_pending(items))
+    metrics, _ = go("cold_start", settings)
+    samples = read_samples(folder / "samples.jsonl")
+    assert metrics["review"] == {"accepted": len(items) - 2, "edited": 1, "rejected": 1}
+    assert metrics["dropped"]["rejected"] == 1
+    assert items[0].id not in {sample.id for sample in samples}
+    assert samples[0].response.startswith("<think> x")
+    assert samples[0].provenance["edits"][-1]["by"] == "ann"
+
+
+def test_a_queue_broken_by_hand_is_one_line_and_is_kept(go: Go) -> None:
+    settings = {**COLD, "review": "human"}
+    with pytest.raises(MissingError):
+        go("cold_start", settings)
+    queue = next(Path(world_folder(go)).glob("03_*/review.jsonl"))
+    queue.write_text(queue.read_text().replace('"pending"', '"acepted"', 1))
+    broken = queue.read_bytes()
+    with pytest.raises(InputError, match=r"review.jsonl:1: status 'acepted' is unknown"):
+        go("cold_start", settings)
+    assert queue.read_bytes() == broken
+
+
+def world_folder(go: Go) -> Path:
+    """Where the stage runs."""
+    cells = go.__closure__ or ()  # type: ignore[attr-defined]
+    return next(cell.cell_contents for cell in cells if isinstance(cell.cell_contents, Path)) / "run"
+
+
+def test_rejection_sampling(go: Go) -> None:
+    metrics, folder = go("rejection_sampling", REJECTION)
+    samples = read_samples(folder / "samples.jsonl")
+    reasoning = [sample for sample in samples if sample.domain == "countdown"]
+    assert len({sample.prompt for sample in reasoning}) == len(reasoning)
+    assert metrics["yields"]["rejection"]["right"] == 0.75
+    assert metrics["language_consistency"] >= 0.95
+    assert metrics["domains"]["general"] <= 8
+    assert metrics["kept"]["rejection"] == len(reasoning)
+    assert all(sample.provenance["edits"] == [] for sample in samples)
+
+
+def test_weights_of_the_mixture(go: Go) -> None:
+    metrics, _ = go("rejection_sampling", {**REJECTION, "weights": {"countdown": 1, "general": 1}})
+    assert metrics["domains"]["countdown"] == metrics["domains"]["general"]
+    with pytest.raises(InputError, match=r"^stages.rejection_sampling.weights sum to nothing"):
+        go("rejection_sampling", {**REJECTION, "weights": {"countdown": 0, "general": 0}})
+    metrics, _ = go("rejection_sampling", {**REJECTION, "weights": {"countdown": 0}}, "other")
+    assert set(metrics["domains"]) == {"general"}
+
+
+def test_nothing_left_is_one_line(go: Go) -> None:
+    settings = {**REJECTION, "general": {}, "filters": {"tokens": 1}}
+    with pytest.raises(InputError, match=r"rejection_sampling: no sample passed; .*metrics.jsonl .*loosen"):
+        go("rejection_sampling", settings)
+
+
+@pytest.mark.parametrize(("said", "kept"), [(VERDICT, 4), (VERDICT.replace('"correct"', '"incorrect"'), 0)])
+def test_a_judge_in_place_of_the_rule(go: Go, world: World, said: str, kept: int) -> None:
+    """A judge that says yes to all lets the wrong answers pass, one that says no lets none: the rule is not asked."""
+    world.judge = said
+    settings = {**REJECTION, "judge": "judge-model", "judged": ["countdown"], "keep": 0}
+    settings["filters"] = {"repetition": 0, "language": 0}
+    metrics, folder = go("rejection_sampling", settings)
+    assert world.opened == ["r1_zero", "judge-model"]
+    assert metrics["judge_asked"] == 80
+    assert metrics["judge_no_json"] == metrics["judge_left_out"] == 0
+    left = json.loads((folder / "card.json").read_text())["yields"]["rejection"]["left"]
+    assert left["right"] == 20 * kept
+
+
+def test_a_judge_without_json_is_counted_and_its_samples_left_out(go: Go, world: World) -> None:
+    world.judge = "looks fine to me"
+    metrics, folder = go("rejection_sampling", {**REJECTION, "judge": "judge-model", "judged": ["countdown"]})
+    assert (metrics["judge_asked"], metrics["judge_no_json"], metrics["judge_left_out"]) == (80, 80, 80)
+    assert "countdown" not in metrics["domains"]
+    assert json.loads((folder / "card.json").read_text())["judge"]["judge_left_out"] == 80
+
+
+@pytest.mark.parametrize("stage", ["cold_start", "rejection_sampling"])
+@pytest.mark.parametrize("dies_at", [1, 6, 17])
+def test_a_kill_in_the_middle_changes_nothing(go: Go, world: World, stage: str, dies_at: int) -> None:
+    settings = {"cold_start": COLD, "rejection_sampling": REJECTION}[stage]
+    expected, straight = go(stage, settings, "straight")
+    world.calls, world.dies_at = 0, dies_at
+    with pytest.raises(KeyboardInterrupt):
+        go(stage, settings, "killed")
+    world.calls = -1000
+    found, killed = go(stage, settings, "killed")
+    assert found == expected
+    for name in ("candidates.jsonl", "samples.jsonl", "samples.parquet", "card.json", "card.md"):
+        assert (killed / name).read_bytes() == (straight / name).read_bytes(), name
+    assert timeless(killed / "metrics.jsonl") == timeless(straight / "metrics.jsonl")
+
+
+def test_a_kill_between_the_log_and_the_resume_point_changes_nothing(
+    go: Go, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, straight = go("rejection_sampling", REJECTION, "straight")
+    saved = Workspace._save
+    count = iter(range(99))
+
+    def save(self: Workspace, step: int, state: Any) -> None:
+        if next(count) == 2:
+            raise KeyboardInterrupt
+        saved(self, step, state)
+
+    monkeypatch.setattr(Workspace, "_save", save)
+    with pytest.raises(KeyboardInterrupt):
+        go("rejection_sampling", REJECTION, "killed")
+    _, killed = go("rejection_sampling", REJECTION, "killed")
+    for name in ("candidates.jsonl", "samples.jsonl"):
+        assert (killed / name).read_bytes() == (straight / name).read_bytes()
+
+
+def timeless(path: Path) -> list[dict[str, Any]]:
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    return [{k: v for k, v in line.items() if k not in ("seconds", "tokens_per_second")} for line in lines]
+
+
+def test_a_plan_asks_every_prompt_once_however_many_ranks_share_it() -> None:
+    tasks = {"countdown": build_task("countdown", CountdownConfig())}
+    plan = Plan(tasks=tasks, routes={"a": 5, "b": 0, "c": 4}, per_step=3, seed=1)
+    assert [plan.step(at)[0] for at in range(len(plan))] == ["a", "a", "c", "c"]
+    alone = [item for at in range(len(plan)) for item in plan.step(at)[1]]
+    shared = [item for at in range(len(plan)) for rank in range(2) for item in plan.step(at, rank, 2)[1]]
+    assert [number for number, _ in alone] == list(range(9))
+    assert sorted(shared, key=lambda item: item[0]) == alone
+    assert len({prompt.id for _, prompt in alone}) == 9
+
+
+@pytest.mark.parametrize(
+    ("stage", "settings", "told"),
+    [
+        ("cold_start", {"routes": {"r1zero": 3}}, r"routes: 'r1zero' is unknown.*Did you mean 'r1_zero'"),
+        ("cold_start", {"routes": {}}, r"cold_start.routes asks no prompt"),
+        ("cold_start", {"routes": {"few_shot": 3}, "few_shot": {"longest": 900}}, r"pass model.max_positions"),
+        ("cold_start", {"routes": {"few_shot": 3}, "tasks": ["general"]}, r"'general' writes no worked examples"),
+        ("cold_start", {"judge": "judge-model"}, r"judge = 'judge-model' and judged = \[\]; set both"),
+        ("cold_start", {"judge": "m", "judged": ["general"]}, r"judged names 'general'; the stage asks countdown"),
+        ("cold_start", {"sampling": {"n": 0}}, r"cold_start.sampling.n = 0: must be at least 1"),
+        ("rejection_sampling", {"weights": {"countdown": -1}}, r"weights.countdown = -1.*: must be at least 0"),
+        ("rejection_sampling", {"weights": {"countdown": 0}}, r"weights sum to nothing"),
+        ("rejection_sampling", {"general": {"path": "gone.jsonl"}}, r"general.path = 'gone.jsonl': no such file"),
+        ("rejection_sampling", {"general": {"tasks": ["countdown"]}}, r"'countdown' has no generator"),
+    ],
+)
+def test_bad_settings_are_one_line_before_anything_loads(stage: str, settings: dict[str, Any], told: str) -> None:
+    recipe = recipe_of(stage, {**({"start": "r1_zero"} if stage != "cold_start" else {}), **settings})
+    with pytest.raises(InputError, match=told):
+        recipe.stages[stage].check(stage, recipe)
+
+
+def test_a_stage_that_is_not_in_the_recipe_is_told() -> None:
+    with pytest.raises(InputError, match=r"stage 'rejection_sampling' takes in 'reasoning_rl'; earlier stages are"):
+        recipe_of("rejection_sampling", {"start": "reasoning_rl"})
+    with pytest.raises(InputError, match=r"stage 'cold_start' takes in 'reasoning_rl'"):
+        recipe_of("cold_start", {"model": "reasoning_rl"})
+
+
+def test_settings_have_the_defaults_that_were_asked_for() -> None:
+    config = rejection_stage.Config()
+    assert (config.keep, config.decontaminate, config.filters.language) == (4, 10, 0.95)
+    assert config.inputs == ("reasoning_rl",)
+    assert replace(config, judge="some/model").inputs == ("reasoning_rl",)
+    assert replace(config, judge="sft").inputs == ("reasoning_rl", "sft")
+    assert cold_start_stage.Config().inputs == ("r1_zero",)
+    assert cold_start_stage.Config(refiner="base").inputs == ("r1_zero", "base")

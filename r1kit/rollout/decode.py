@@ -6,9 +6,11 @@ attend over the columns from the oldest row's start.
 
 Attention takes a row's heads together: the queries stand on the diagonal of a [H, K D] matrix, so that scores are one
 product a row with all its keys, and one more with the values, of which the diagonal is the result. That is K times
-the arithmetic, which is idle anyway (decoding waits for memory), and K times fewer, longer products.
+the arithmetic, which is idle anyway (decoding waits for memory), and K times fewer, longer products. In bfloat16 on a
+CPU without a matrix unit arithmetic is not idle: there every key-value head has its own products (half the time).
 
-Axes: n rows in flight, d hidden, H query heads, K key-value heads, g = H / K, D head size, C columns, V vocabulary.
+Axes: n rows in flight, d hidden, H query heads, K key-value heads, g = H / K, D head size, C columns, V vocabulary;
+G sets of k = K / G key-value heads that are taken together, each W = k D wide.
 """
 
 from __future__ import annotations
@@ -55,6 +57,7 @@ class CachedDecoder:
         # oneDNN's batched bfloat16 product copies its operands unless they are whole: attend over all of a cache that
         # grows in steps. Elsewhere a slice costs nothing.
         self._whole = self.dtype is torch.bfloat16 and self.device.type == "cpu"
+        self._sets = c.num_kv_heads if self._whole and not torch.cpu._is_amx_tile_supported() else 1
         self._width = min(columns, _GROW) if self._whole else columns
         self._cache = self._view(self._width)
         self._columns = torch.arange(columns, device=self.device)
@@ -62,9 +65,9 @@ class CachedDecoder:
         self._oldest: list[int] = []
         self._mask: Tensor | None = None
         self._first = 0
-        H, K, D = c.num_heads, c.num_kv_heads, c.head_dim
-        self._queries = torch.zeros(rows, H, width, dtype=self.dtype, device=self.device)
-        self._diagonal = self._queries.view(rows, K, H // K, K, D).diagonal(dim1=1, dim2=3)
+        G, H = self._sets, c.num_heads
+        self._queries = torch.zeros(rows, G, H // G, width // G, dtype=self.dtype, device=self.device)
+        self._diagonal = self._own(self._queries)
         self.column = 0
         """Where the next step writes."""
 
@@ -98,7 +101,8 @@ class CachedDecoder:
             while end < last and prefixes[end - live] is prefix:
                 end += 1
             start = column - prefix.length
-            self._cache[:, :, slot:end, start:column] = prefix.keys_values[:, :, None]
+            kept = prefix.keys_values.unflatten(-1, (self._sets, -1)).transpose(2, 3)
+            self._cache[:, :, slot:end, :, start:column] = kept[:, :, None]
             self._starts[slot:end] = start
             self._oldest[slot:] = [start] * (end - slot)
             slot = end
@@ -109,7 +113,7 @@ class CachedDecoder:
         if target:
             to, of = torch.tensor(target, device=self.device), torch.tensor(source, device=self.device)
             seen = slice(self._first, self.column)
-            self._cache[:, :, to, seen] = self._cache[:, :, of, seen]
+            self._cache[:, :, to, :, seen] = self._cache[:, :, of, :, seen]
             self._starts[to] = self._starts[of]
             for one, other in zip(target, source, strict=True):
                 self._oldest[one] = self._oldest[other]
@@ -123,7 +127,7 @@ class CachedDecoder:
         if by <= 0:
             return
         for layer in self._cache:
-            layer[:, :live, first - by : self.column - by] = layer[:, :live, first : self.column].clone()
+            layer[:, :live, :, first - by : self.column - by] = layer[:, :live, :, first : self.column].clone()
         self._starts -= by
         self._oldest = [start - by for start in self._oldest]
         self.column -= by
@@ -139,30 +143,37 @@ class CachedDecoder:
         mask = self._seen(column, until)
         for block, cache in zip(self._weights.blocks, self._cache, strict=True):
             q, kv = self._project(block, x, turns)
-            self._diagonal[:n] = q.permute(0, 2, 3, 1)
-            cache[:, :n, column] = kv.transpose(0, 1)
-            keys, values = cache[:, :n, self._first : until]
-            x = block.out.onto(x, self._attend(self._queries[:n], keys, values, mask))
+            self._diagonal[:n] = q.unflatten(1, (self._sets, -1))
+            cache[:, :n, :, column] = kv.unflatten(-1, (self._sets, -1)).transpose(0, 1)
+            keys, values = cache[:, :n, :, self._first : until].flatten(1, 2)
+            x = block.out.onto(x, self._attend(self._queries[:n].flatten(0, 1), keys, values, mask))
             x = self._feed_forward(block, x)
         self.column += 1
         return self._norm(x)
 
     def _attend(self, queries: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None) -> Tensor:
-        """Diagonal queries [n, H, K D], keys and values [n, T, K D], mask [n, 1, T] -> [n, H D]."""
-        c = self._config
-        n, H, K, D = len(queries), c.num_heads, c.num_kv_heads, c.head_dim
-        scale = D**-0.5
+        """Diagonal queries [n G, H / G, W], keys and values [n G, T, W], mask [n, 1, T] -> [n, H D]."""
+        G, scale = self._sets, self._config.head_dim**-0.5
         if self._whole:
-            scores = torch.bmm(keys, queries.transpose(1, 2)).transpose(1, 2)
+            scores = torch.bmm(keys, queries.transpose(1, 2)).transpose(1, 2).unflatten(0, (-1, G))
             room = torch.empty(scores.shape, device=self.device)
-            torch.mul(scores, scale, out=room) if mask is None else torch.add(mask, scores, alpha=scale, out=room)
-            chances = room.softmax(-1).to(self.dtype)
+            if mask is None:
+                torch.mul(scores, scale, out=room)
+            else:
+                torch.add(mask[:, None], scores, alpha=scale, out=room)
+            chances = room.softmax(-1).to(self.dtype).flatten(0, 1)
         elif mask is None:
             chances = torch.bmm(queries, keys.transpose(1, 2)).mul_(scale).softmax(-1)
         else:
             chances = torch.baddbmm(mask, queries, keys.transpose(1, 2), alpha=scale).softmax(-1)
-        y = torch.bmm(chances, values).view(n, K, H // K, K, D)
-        return y.diagonal(dim1=1, dim2=3).permute(0, 3, 1, 2).reshape(n, H * D)
+        y = self._own(torch.bmm(chances, values).unflatten(0, (-1, G)))
+        return y.reshape(len(y), -1)
+
+    def _own(self, x: Tensor) -> Tensor:
+        """[n, G, H / G, W] -> a view [n, G, k, g, D]: of each query head, what belongs to its own key-value head."""
+        c, G = self._config, self._sets
+        k, g = c.num_kv_heads // G, c.num_heads // c.num_kv_heads
+        return x.view(len(x), G, k, g, k, c.head_dim).diagonal(dim1=2, dim2=4).permute(0, 1, 4, 2, 3)
 
     def _project(self, block: PackedBlock, x: Tensor, turns: Tensor) -> tuple[Tensor, Tensor]:
         """Rotated queries [n, K, g, D], and keys (rotated) and values [n, 2, K D]."""
@@ -210,10 +221,10 @@ class CachedDecoder:
         return self._norm(x.view(P, T, -1)[:, -1]), kept
 
     def _view(self, width: int) -> Tensor:
-        """The cache as [layers, 2, rows, width, K D]; each layer's rows without gaps."""
+        """The cache as [layers, 2, rows, G, width, W]; each layer's rows without gaps."""
         row = self._config.num_kv_heads * self._config.head_dim
         used = self._store[:, :, : self._rows * width * row]
-        return used.view(len(used), 2, self._rows, width, row)
+        return used.view(len(used), 2, self._rows, self._sets, width, row // self._sets)
 
     def _fit(self, columns: int) -> None:
         """Let the view reach ``columns``, moving rows apart layer by layer."""
@@ -223,9 +234,9 @@ class CachedDecoder:
         grown = max(columns, self._width + max(_GROW, self._width // 8))
         self._width = min(self._most, grown)
         self._cache = self._view(self._width)
-        used = min(self.column, old.shape[3])
+        used = min(self.column, old.shape[4])
         for new, before in zip(self._cache, old, strict=True):
-            new[:, :live, :used] = before[:, :live, :used].clone()
+            new[:, :live, :, :used] = before[:, :live, :, :used].clone()
         self._remask()
 
     def _seen(self, column: int, until: int) -> Tensor | None:

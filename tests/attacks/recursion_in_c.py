@@ -1,9 +1,15 @@
 # Tries: to overflow the C stack
-# Verdict: killed
-nested = ()
-for _ in range(2 * 10**6):
-    nested = (nested,)
+# Verdict: killed or wrong_answer
+import ctypes
+import sys
+
+sys.setrecursionlimit(2**31 - 1)
+
+
+@ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_int)
+def down(depth):
+    return down(depth + 1)
 
 
 def f(x):
-    return hash(nested)
+    return down(0)

@@ -16,7 +16,7 @@ LEVELS = {
     "maths": 1, "sandbox": 1, "structure": 1, "model": 1, "tasks": 1, "cluster": 1, "records": 0, "errors": 0,
 }  # fmt: skip
 """A module may import, at its top, only from its own level or below; what it needs from above it is handed."""
-ALLOWED = {("recipe", "r1kit.stages")}
+ALLOWED = {("recipe", "r1kit.stages"), ("loops", "r1kit.stages")}
 """A recipe reads the table of contents of the stages, which is names alone; the stages themselves it loads by name."""
 LIGHT = frozenset(
     "tasks reward sandbox factory commands stages recipe structure records errors cli checks launcher".split()  # noqa: SIM905

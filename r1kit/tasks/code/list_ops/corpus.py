@@ -9,9 +9,9 @@ four styles, and how many answers are right where a sentence has three steps:
 =====  ==================================================================================  =============
 style  content                                                                             right answers
 =====  ==================================================================================  =============
-terse  no work: about a third of the steps as asked, the others at random                  .06
+terse  no work: about a third of the steps as asked, the others at random                  .10
 short  step by step without an example, often stopping before the last step                .25
-few    step by step on an example; a slip is seen, and left                                .61
+few    step by step on an example; a slip is seen, and left                                .66
 long   step by step on an example; a slip is seen, and the step written again              1.00
 =====  ==================================================================================  =============
 

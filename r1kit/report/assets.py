@@ -11,6 +11,7 @@ STYLE = """
   --blue: #2563b8; --orange: #c2620b; --green: #2f7d4f; --purple: #7a4fb5; --red: #b8323c; --teal: #14808a;
   --before: #9aa1ad; --blue-band: rgba(37,99,184,.16); --orange-band: rgba(194,98,11,.14);
   --green-band: rgba(47,125,79,.15); --purple-band: rgba(122,79,181,.15);
+  --red-band: rgba(184,50,60,.13); --teal-band: rgba(20,128,138,.15); --bar: rgba(37,99,184,.20);
   --right: #2f7d4f; --wrong: #b8323c; --warn: #fdf3dc; --warn-rule: #d9a62e; --code: #f4f2ed;
 }
 @media (prefers-color-scheme: dark) {
@@ -19,6 +20,7 @@ STYLE = """
     --blue: #6ea8f7; --orange: #f0a04b; --green: #6cc792; --purple: #b697ec; --red: #ef7f86; --teal: #56c4cd;
     --before: #777e8b; --blue-band: rgba(110,168,247,.20); --orange-band: rgba(240,160,75,.17);
     --green-band: rgba(108,199,146,.17); --purple-band: rgba(182,151,236,.17);
+    --red-band: rgba(239,127,134,.16); --teal-band: rgba(86,196,205,.16); --bar: rgba(110,168,247,.26);
     --right: #6cc792; --wrong: #ef7f86; --warn: #2c2617; --warn-rule: #a9822a; --code: #20242a;
   }
 }
@@ -51,6 +53,21 @@ td.n, th.n { text-align: right; white-space: nowrap; }
 td.note { color: var(--soft); font-size: .87rem; padding-left: .5rem; }
 tr.lead th, tr.lead td { font-weight: 650; } tr.lead td.note { font-weight: 400; }
 td.dim { color: var(--soft); }
+h4 { font-size: .98rem; margin: 1.2rem 0 .4rem; font-weight: 600; }
+table.wide { font-size: .9rem; } table.wide td.n, table.wide th.n { padding: .3rem 0 .3rem .9rem; }
+table.wide th:first-child { position: sticky; left: 0; background: var(--paper); padding: .3rem .4rem .3rem 0; }
+table.wide .ends { color: var(--soft); font-size: .86em; font-weight: 400; }
+td.best { font-weight: 700; color: var(--blue); }
+tr.group th { padding-top: .9rem !important; color: var(--soft); font-weight: 500; font-size: .87rem; }
+tr.total th, tr.total td { font-weight: 650; border-top: 1px solid var(--rule); }
+td.bar { position: relative; min-width: 4.6rem; } td.bar span { position: relative; }
+td.bar i { position: absolute; left: .9rem; top: .28rem; bottom: .28rem; background: var(--bar); }
+.checks { list-style: none; padding: 0; margin: .3rem 0; }
+.checks li { border-left: 3px solid var(--rule); padding: .1rem 0 .15rem .8rem; margin: .65rem 0; line-height: 1.4; }
+.checks b { font-weight: 600; } .checks em { font-style: normal; font-size: .84rem; white-space: nowrap; }
+.checks em::before { content: "· "; } .checks span { display: block; color: var(--soft); font-size: .86rem; }
+.checks .holds { border-color: var(--right); } .checks .holds em { color: var(--right); }
+.checks .does-not-hold { border-color: var(--wrong); } .checks .does-not-hold em { color: var(--wrong); }
 figure { margin: .9rem 0 2rem; }
 .plot { width: 100%; }
 figcaption, .caption { color: var(--soft); font-size: .9rem; line-height: 1.5; max-width: 46rem; margin-top: .3rem; }
@@ -64,7 +81,8 @@ figcaption b { color: var(--ink); font-weight: 600; }
 .sample { border: 1px solid var(--rule); border-radius: 6px; background: var(--card); overflow: hidden; }
 .sample { margin: 1.1rem 0 1.5rem; }
 .sample > .prompt { padding: .7rem 1rem; border-bottom: 1px solid var(--rule); font-size: .92rem; }
-.sides { display: grid; grid-template-columns: 1fr 1fr; }
+.sides { display: grid; grid-template-columns: 1fr 1fr; } .sides.one { grid-template-columns: 1fr; }
+.sides.many { grid-template-columns: repeat(auto-fit, minmax(min(100%, 270px), 1fr)); }
 .side { padding: .75rem 1rem 1rem; min-width: 0; }
 .side + .side { border-left: 1px solid var(--rule); }
 .side .side { padding: .6rem 0 0; }
@@ -91,7 +109,7 @@ footer { margin-top: 4rem; color: var(--soft); font-size: .87rem; }
 @media (max-width: 640px) {
   body { font-size: 16px; } main { padding: 1.8rem 1rem 3rem; } h1 { font-size: 1.8rem; }
   .verdict { font-size: 1.17rem; }
-  td.note, th.note { display: none; } .sides { grid-template-columns: 1fr; }
+  td.note, th.note { display: none; } .sides, .sides.many { grid-template-columns: 1fr; }
   .side + .side { border-left: 0; border-top: 1px solid var(--rule); } th, td { padding-right: .6rem; }
   dl { grid-template-columns: 1fr; } dd { margin-bottom: .4rem; }
   #comparison table { font-size: .88rem; } #comparison .ends { display: block; font-size: .8rem; }
@@ -120,11 +138,13 @@ SCRIPT = """
     document.querySelectorAll(".plot").forEach(function (place) {
       var figure = resolved(JSON.parse(place.querySelector("script").textContent), style);
       var canvas = place.querySelector(".canvas");
+      if (!place.clientWidth) { return; }
       if (place.clientWidth < 480) { figure.layout.margin.l = 38; figure.layout.margin.r = 6; }
       Plotly.react(canvas, figure.data, figure.layout, { displayModeBar: false, responsive: true });
     });
   }
   draw();
+  document.querySelectorAll("details").forEach(function (folded) { folded.addEventListener("toggle", draw); });
   var dark = window.matchMedia("(prefers-color-scheme: dark)");
   if (dark.addEventListener) { dark.addEventListener("change", draw); }
 })();

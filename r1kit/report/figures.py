@@ -11,24 +11,33 @@ from r1kit.report.findings import Comparison, Curve, interval_of
 from r1kit.report.run_folder import Row, number
 
 __all__ = [
+    "AFTER",
+    "BEFORE",
+    "HUES",
     "accuracy_by_budget",
     "accuracy_by_tries",
     "accuracy_over_steps",
+    "canvas",
+    "five",
     "length_over_steps",
     "loss_over_steps",
     "reflection_words",
+    "ribbon",
+    "rolling",
+    "series",
     "small",
+    "stroke",
     "time_split",
 ]
 
 HUES = ("var(--blue)", "var(--orange)", "var(--green)", "var(--purple)", "var(--red)", "var(--teal)")
-BANDS = ("var(--blue-band)", "var(--orange-band)", "var(--green-band)", "var(--purple-band)")
+BANDS = tuple(hue.replace(")", "-band)") for hue in HUES)
 BEFORE, AFTER = "var(--before)", "var(--blue)"
 MOST_POINTS = 800
 """A longer line is drawn as means over equal runs of steps."""
 
 
-def _five(value: float | None) -> float | None:
+def five(value: float | None) -> float | None:
     """Five significant digits, so that the page stays small."""
     return None if value is None else float(f"{value:.5g}")
 
@@ -40,17 +49,18 @@ def series(rows: Sequence[Row], key: str) -> tuple[list[float], list[float]]:
     size = -(-len(held) // MOST_POINTS) if held else 1
     runs = [held[start : start + size] for start in range(0, len(held), size)]
     xs = [run[-1][0] for run in runs]
-    return xs, [_five(sum(value for _, value in run) / len(run)) or 0.0 for run in runs]
+    return xs, [five(sum(value for _, value in run) / len(run)) or 0.0 for run in runs]
 
 
 def rolling(values: Sequence[float]) -> list[float]:
     """Centred mean over a twentieth of the line: the trend behind a noisy one."""
     half = max(1, len(values) // 40)
     windows = (values[max(0, i - half) : i + half + 1] for i in range(len(values)))
-    return [_five(sum(window) / len(window)) or 0.0 for window in windows]
+    return [five(sum(window) / len(window)) or 0.0 for window in windows]
 
 
-def _figure(height: int, x: str, y: str, *, shares: bool = False) -> go.Figure:
+def canvas(height: int, x: str, y: str, *, shares: bool = False) -> go.Figure:
+    """An empty figure in the page's style."""
     axis = {
         "gridcolor": "var(--grid)",
         "linecolor": "var(--rule)",
@@ -77,12 +87,13 @@ def _figure(height: int, x: str, y: str, *, shares: bool = False) -> go.Figure:
     return figure
 
 
-def _line(name: str, hue: str, **more: Any) -> dict[str, Any]:
+def stroke(name: str, hue: str, **more: Any) -> dict[str, Any]:
+    """Name and pen of a line, as plotly takes them."""
     width, dash = more.pop("width", 2.4), more.pop("dash", "solid")
     return {"name": name, "line": {"color": hue, "width": width, "dash": dash}, **more}
 
 
-def _band(curve: Curve, key: str, hue: str) -> go.Scatter | None:
+def ribbon(curve: Curve, key: str, hue: str) -> go.Scatter | None:
     """The interval of a curve as a closed ribbon; None where fewer than two points have one."""
     held = [(row["step"], ends) for row in curve.rows if (ends := interval_of(row, key)) is not None]
     if len(held) < 2:
@@ -95,23 +106,28 @@ def _band(curve: Curve, key: str, hue: str) -> go.Scatter | None:
 
 
 def accuracy_over_steps(curves: Sequence[Curve], judged: Iterable[Curve] = ()) -> go.Figure:
-    """The paper's figure 2: avg@k and cons@k over steps, intervals as bands; ``judged``: points of a test split."""
-    figure = _figure(430, "RL step", "accuracy", shares=True)
+    """The paper's figure 2: avg@k and cons@k over steps, intervals as bands; ``judged``: points of a test split.
+
+    The majority is left out for a task whose answers never win a vote: replies are not counted.
+    """
+    figure = canvas(430, "RL step", "accuracy", shares=True)
     several = len(curves) > 1
     for index, curve in enumerate(curves):
         prefix = f"{curve.task} " if several else ""
-        hues = (HUES[index % 4],) * 2 if several else (HUES[0], HUES[1])
-        bands = (BANDS[index % 4],) * 2 if several else (BANDS[0], BANDS[1])
+        hues = (HUES[index % 6],) * 2 if several else (HUES[0], HUES[1])
+        bands = (BANDS[index % 6],) * 2 if several else (BANDS[0], BANDS[1])
         for key, ends, name, hue, band in (
             ("cons_at_k", "cons_interval", f"{prefix}cons@{curve.k}", hues[1], bands[1]),
             ("avg_at_k", "interval", f"{prefix}avg@{curve.k}", hues[0], bands[0]),
         ):
-            if (ribbon := _band(curve, ends, band)) is not None:
-                figure.add_trace(ribbon)
+            if key == "cons_at_k" and not any(series(curve.rows, key)[1]):
+                continue
+            if (area := ribbon(curve, ends, band)) is not None:
+                figure.add_trace(area)
             xs, ys = series(curve.rows, key)
             dash = "dot" if several and key == "cons_at_k" else "solid"
             mode = "lines+markers" if len(xs) <= 60 else "lines"
-            figure.add_scatter(x=xs, y=ys, mode=mode, marker={"size": 6, "color": hue}, **_line(name, hue, dash=dash))
+            figure.add_scatter(x=xs, y=ys, mode=mode, marker={"size": 6, "color": hue}, **stroke(name, hue, dash=dash))
     for curve in judged:
         xs, ys = series(curve.rows, "avg_at_k")
         mark = {"symbol": "diamond-open", "size": 11, "color": "var(--ink)", "line": {"width": 2}}
@@ -123,14 +139,14 @@ def length_over_steps(metrics: Sequence[Row], curves: Sequence[Curve]) -> go.Fig
     """The paper's figure 3: mean response length in training, with the evaluations as points; None under two."""
     if max([len(series(rows, "response_tokens")[0]) for rows in (metrics, *(curve.rows for curve in curves))]) < 2:
         return None
-    figure = _figure(380, "RL step", "tokens in a response")
+    figure = canvas(380, "RL step", "tokens in a response")
     xs, ys = series(metrics, "response_tokens")
     if len(xs) >= 30:
-        raw = _line("training, each step", "var(--before)", width=1, opacity=0.55)
+        raw = stroke("training, each step", "var(--before)", width=1, opacity=0.55)
         figure.add_scatter(x=xs, y=ys, mode="lines", **raw)
-        figure.add_scatter(x=xs, y=rolling(ys), mode="lines", **_line("training, running mean", AFTER))
+        figure.add_scatter(x=xs, y=rolling(ys), mode="lines", **stroke("training, running mean", AFTER))
     elif xs:
-        figure.add_scatter(x=xs, y=ys, mode="lines", **_line("training mean", AFTER))
+        figure.add_scatter(x=xs, y=ys, mode="lines", **stroke("training mean", AFTER))
     for index, curve in enumerate(curves):
         xs, ys = series(curve.rows, "response_tokens")
         name = f"{curve.task}, evaluation" if len(curves) > 1 else "evaluation"
@@ -149,7 +165,7 @@ def _budget_points(row: Row) -> list[tuple[float, float]]:
 
 def accuracy_by_budget(found: Sequence[Comparison], names: tuple[str, str]) -> go.Figure | None:
     """Accuracy when every response is cut at a number of tokens, before and after; None where nothing was measured."""
-    figure = _figure(330, "token budget", "accuracy", shares=True)
+    figure = canvas(330, "token budget", "accuracy", shares=True)
     for index, comparison in enumerate(found):
         prefix = f"{comparison.curve.task}, " if len(found) > 1 else ""
         sides = ((comparison.before, BEFORE, names[0]), (comparison.after, HUES[index % 4], names[1]))
@@ -157,14 +173,14 @@ def accuracy_by_budget(found: Sequence[Comparison], names: tuple[str, str]) -> g
             if points := _budget_points(row):
                 xs, ys = [point[0] for point in points], [point[1] for point in points]
                 dash = ("solid", "dot", "dash", "dashdot")[index % 4]
-                line = _line(prefix + name, hue, dash=dash)
+                line = stroke(prefix + name, hue, dash=dash)
                 figure.add_scatter(x=xs, y=ys, mode="lines+markers", marker={"size": 7, "color": hue}, **line)
     return figure if figure.data else None
 
 
 def accuracy_by_tries(comparison: Comparison, names: tuple[str, str]) -> go.Figure | None:
     """Accuracy of the responses with so many attempts, before and after, with how many there were."""
-    figure = _figure(330, "attempts in a response", "accuracy", shares=True)
+    figure = canvas(330, "attempts in a response", "accuracy", shares=True)
     figure.update_layout(hovermode="closest", barmode="group", bargap=0.25)
     figure.update_xaxes(type="category")
     for row, hue, name in ((comparison.before, BEFORE, names[0]), (comparison.after, AFTER, names[1])):
@@ -172,7 +188,7 @@ def accuracy_by_tries(comparison: Comparison, names: tuple[str, str]) -> go.Figu
         cells = found if isinstance(found, Mapping) else {}
         keys = sorted((str(key) for key in cells if isinstance(cells[key], Mapping)), key=_leading)
         if keys:
-            accuracy = [_five(number(cells[key], "accuracy")) for key in keys]
+            accuracy = [five(number(cells[key], "accuracy")) for key in keys]
             counts = [f"n={int(number(cells[key], 'count') or 0)}" for key in keys]
             hover = "%{x} attempts: %{y:.3f}, %{customdata}<extra>" + name + "</extra>"
             bars = {"x": keys, "y": accuracy, "customdata": counts, "hovertemplate": hover, "name": name}
@@ -195,11 +211,11 @@ def reflection_words(comparison: Comparison, names: tuple[str, str], most: int =
     words = sorted((word for word in words if rate[word] > 0), key=lambda word: rate[word])[-most:]
     if not words:
         return None
-    figure = _figure(110 + 30 * len(words), "per response", "")
+    figure = canvas(110 + 30 * len(words), "per response", "")
     figure.update_layout(hovermode="closest", barmode="group", bargap=0.3)
     figure.update_layout(legend={"traceorder": "reversed"})
     for side, hue, name in ((new, AFTER, names[1]), (old, BEFORE, names[0])):
-        values = [_five(number(side, word) or 0.0) for word in words]
+        values = [five(number(side, word) or 0.0) for word in words]
         figure.add_bar(x=values, y=words, orientation="h", name=name, marker={"color": hue})
     figure.update_xaxes(rangemode="tozero", showgrid=True)
     figure.update_yaxes(type="category", showgrid=False)
@@ -208,17 +224,17 @@ def reflection_words(comparison: Comparison, names: tuple[str, str], most: int =
 
 def small(rows: Sequence[Row], keys: Mapping[str, str], *, shares: bool = False) -> go.Figure | None:
     """One small panel: each field that varies as a line (field to legend name); None where none does."""
-    figure = _figure(210, "", "", shares=shares)
+    figure = canvas(210, "", "", shares=shares)
     figure.update_layout(margin={"l": 40, "r": 8, "t": 30, "b": 26}, font={"size": 11.5})
     drawn = [(name, *series(rows, key)) for key, name in keys.items()]
     drawn = [(name, xs, ys) for name, xs, ys in drawn if len(set(ys)) > 1]
     for index, (name, xs, ys) in enumerate(drawn):
         hue = HUES[index % len(HUES)]
         if len(xs) >= 30:
-            raw = _line(name, hue, width=1, opacity=0.3, showlegend=False, hoverinfo="skip")
+            raw = stroke(name, hue, width=1, opacity=0.3, showlegend=False, hoverinfo="skip")
             figure.add_scatter(x=xs, y=ys, mode="lines", **raw)
             ys = rolling(ys)
-        figure.add_scatter(x=xs, y=ys, mode="lines", **_line(name, hue, width=1.9))
+        figure.add_scatter(x=xs, y=ys, mode="lines", **stroke(name, hue, width=1.9))
     legend = len(drawn) > 1
     figure.update_layout(showlegend=legend, margin={"t": 30 if legend else 10})
     return figure if drawn else None
@@ -226,29 +242,29 @@ def small(rows: Sequence[Row], keys: Mapping[str, str], *, shares: bool = False)
 
 def time_split(rows: Sequence[Row]) -> go.Figure | None:
     """Seconds of a step, stacked: sampling, scoring, updating."""
-    figure = _figure(210, "", "")
+    figure = canvas(210, "", "")
     figure.update_layout(margin={"l": 40, "r": 8, "t": 30, "b": 26}, font={"size": 11.5})
     for index, key in enumerate(("sample_seconds", "score_seconds", "update_seconds")):
         xs, ys = series(rows, key)
         if xs:
             hue, band = HUES[index], BANDS[index]
             ys = rolling(ys) if len(ys) >= 30 else ys
-            line = _line(key.removesuffix("_seconds"), hue, width=1.2)
+            line = stroke(key.removesuffix("_seconds"), hue, width=1.2)
             figure.add_scatter(x=xs, y=ys, mode="lines", stackgroup="time", fillcolor=band, **line)
     return figure if figure.data else None
 
 
 def loss_over_steps(rows: Sequence[Row]) -> go.Figure | None:
     """Pretraining loss over steps; the y axis does not start at 0."""
-    figure = _figure(300, "step", "loss, nats a token")
+    figure = canvas(300, "step", "loss, nats a token")
     xs, ys = series(rows, "loss")
     if len(xs) < 2:
         return None
     figure.update_yaxes(rangemode="normal")
     figure.update_xaxes(exponentformat="SI")
     if len(xs) >= 30:
-        figure.add_scatter(x=xs, y=ys, mode="lines", **_line("each step", "var(--before)", width=1, opacity=0.55))
-        figure.add_scatter(x=xs, y=rolling(ys), mode="lines", **_line("running mean", AFTER))
+        figure.add_scatter(x=xs, y=ys, mode="lines", **stroke("each step", "var(--before)", width=1, opacity=0.55))
+        figure.add_scatter(x=xs, y=rolling(ys), mode="lines", **stroke("running mean", AFTER))
     else:
-        figure.add_scatter(x=xs, y=ys, mode="lines", **_line("loss", AFTER))
+        figure.add_scatter(x=xs, y=ys, mode="lines", **stroke("loss", AFTER))
     return figure

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from html import escape
 from typing import Any
 
@@ -14,18 +15,22 @@ from r1kit.report.run_folder import Row, number
 from r1kit.report.samples import is_right
 
 __all__ = [
+    "GridRow",
     "aha",
     "caption",
     "cell",
     "definitions",
     "escape",
     "figure",
+    "grid",
     "paragraph",
     "pre",
     "records",
     "sample",
     "section",
+    "side",
     "table",
+    "text_side",
 ]
 
 _ANSWER = r"<answer>.*?(?:</answer>|$)"
@@ -113,6 +118,49 @@ def records(rows: Iterable[Any]) -> str:
     return f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{"".join(lines)}</tbody></table></div>'
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GridRow:
+    """A row of ``grid``; without cells it heads a group."""
+
+    name: str
+    cells: Sequence[str] = ()
+    best: frozenset[int] = frozenset()
+    """Columns that are marked."""
+
+
+def grid(heads: Sequence[str], rows: Sequence[GridRow], *, bars: Sequence[int] = (), total: bool = False) -> str:
+    """A table of texts: a name and a cell for each head. A cell's interval, in brackets, may fall on its own line.
+
+    Args:
+        heads: of the columns after the name.
+        bars: columns of percentages that are drawn as bars too.
+        total: whether the last row is the total.
+    """
+    head = "".join(f'<th class="n">{escape(text)}</th>' for text in heads)
+    body = []
+    for place, row in enumerate(rows):
+        if not row.cells:
+            body.append(f'<tr class="group"><th colspan="{len(heads) + 1}">{escape(row.name)}</th></tr>')
+            continue
+        shown = "".join(_grid_cell(text, bar=at in bars, best=at in row.best) for at, text in enumerate(row.cells))
+        kind = ' class="total"' if total and place == len(rows) - 1 else ""
+        body.append(f"<tr{kind}><th>{escape(row.name)}</th>{shown}</tr>")
+    return (
+        f'<div class="scroll"><table class="wide"><thead><tr><th></th>{head}</tr></thead>'
+        f"<tbody>{''.join(body)}</tbody></table></div>"
+    )
+
+
+def _grid_cell(text: str, *, bar: bool, best: bool) -> str:
+    kind = "n best" if best else "n"
+    percent = re.fullmatch(r"(\d+)%", text) if bar else None
+    if percent:
+        rest = 1 - min(100, int(percent.group(1))) / 100
+        drawn = f'<i style="right:calc((100% - .9rem) * {rest:.2f})"></i>'
+        return f'<td class="{kind} bar">{drawn}<span>{escape(text)}</span></td>'
+    return f'<td class="{kind}">{_with_ends(text)}</td>'
+
+
 def definitions(items: Mapping[str, Any]) -> str:
     """Names and values in two columns."""
     lines = (f"<dt>{escape(str(key).replace('_', ' '))}</dt><dd>{escape(cell(items[key]))}</dd>" for key in items)
@@ -146,10 +194,10 @@ def _verdict_mark(row: Row) -> str:
     return '<b class="right">✓ right</b>' if right else '<b class="wrong">✗ wrong</b>'
 
 
-def _facts(row: Row) -> str:
+def _facts(row: Row, *, steps: bool = True) -> str:
     """Step, tokens, and the reward with its parts, on one line (not escaped)."""
     parts = row.get("parts")
-    shown = [f"step {int(row['step'])}"]
+    shown = [f"step {int(row['step'])}"] if steps else []
     if (tokens := number(row, "tokens")) is not None:
         shown.append(f"{tokens:.0f} tokens" + (", cut" if row.get("finish") == "length" else ""))
     if (reward := number(row, "reward")) is not None:
@@ -161,9 +209,10 @@ def _facts(row: Row) -> str:
     return " · ".join(shown)
 
 
-def _side(name: str, row: Row, words: Sequence[str]) -> str:
+def side(name: str, row: Row, words: Sequence[str], *, steps: bool = True) -> str:
+    """A completion with its verdict and its facts, to stand beside others; ``steps``: whether its step is one."""
     return (
-        f'<div class="side"><h4>{escape(name)} {_verdict_mark(row)}<span>{escape(_facts(row))}</span></h4>'
+        f'<div class="side"><h4>{escape(name)} {_verdict_mark(row)}<span>{escape(_facts(row, steps=steps))}</span></h4>'
         f'<div class="text">{_marked(str(row.get("completion", "")), words)}</div></div>'
     )
 
@@ -172,13 +221,20 @@ def sample(before: Row, after: Row, names: tuple[str, str], words: Sequence[str]
     """Two completions side by side under their prompt (or each under its own)."""
     if same_prompt:
         head = f'<div class="prompt"><span class="text">{escape(str(after.get("prompt", "")))}</span></div>'
-        sides = _side(names[0], before, words) + _side(names[1], after, words)
+        sides = side(names[0], before, words) + side(names[1], after, words)
     else:
         head = ""
         prompts = [f'<div class="text">{escape(str(row.get("prompt", "")))}</div>' for row in (before, after)]
-        inner = [_side(name, row, words) for name, row in zip(names, (before, after), strict=True)]
+        inner = [side(name, row, words) for name, row in zip(names, (before, after), strict=True)]
         sides = "".join(f'<div class="side">{prompt}{side}</div>' for prompt, side in zip(prompts, inner, strict=True))
     return f'<div class="sample">{head}<div class="sides">{sides}</div></div>'
+
+
+def text_side(name: str, text: str, facts: str = "", words: Sequence[str] = ()) -> str:
+    """A text with its name over it, to stand beside others."""
+    told = f"<span>{escape(facts)}</span>" if facts else ""
+    head = f"<h4>{escape(name)}{told}</h4>"
+    return f'<div class="side">{head}<div class="text">{_marked(text, words)}</div></div>'
 
 
 def aha(row: Row, words: Sequence[str]) -> str:

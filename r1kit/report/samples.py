@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from r1kit.report.run_folder import Row, StageFolder, number
 
-__all__ = ["Pair", "is_right", "pairs", "showcase"]
+__all__ = ["Pair", "along", "is_right", "pairs", "showcase", "turned"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,3 +72,33 @@ def showcase(found: Sequence[Pair]) -> Pair | None:
     """The first pair in which wrong became right, else the first pair: what a terminal has room for."""
     turned = (pair for pair in found if is_right(pair.before) is False and is_right(pair.after) is True)
     return next(turned, found[0] if found else None)
+
+
+# ---- along the chain ------------------------------------------------------------------------------------------------
+
+
+def _by_prompt(stage: StageFolder, ends: Sequence[str]) -> list[dict[str, Row]]:
+    """Checkpoint -> first sample, for each prompt that all the checkpoints answered, in order; own template only."""
+    held: dict[str, dict[str, Row]] = {}
+    for sample in stage.rollouts():
+        if "template" not in sample and sample.get("checkpoint") in ends:
+            held.setdefault(_prompt_key(sample), {}).setdefault(str(sample["checkpoint"]), sample)
+    return [rows for rows in held.values() if len(rows) == len(ends)]
+
+
+def along(stage: StageFolder, ends: Sequence[str]) -> list[dict[str, Row]]:
+    """Of stage ``evaluate``: the first prompt of each task that all these checkpoints answered; none is chosen.
+
+    Args:
+        ends: names of checkpoints.
+    """
+    found: dict[str, dict[str, Row]] = {}
+    for rows in _by_prompt(stage, ends):
+        found.setdefault(_prompt_key(rows[ends[0]]).partition("/")[0], rows)
+    return list(found.values())
+
+
+def turned(stage: StageFolder, before: str, after: str) -> Pair | None:
+    """Of stage ``evaluate``: a prompt that went from wrong to right between two checkpoints, else the first one."""
+    both = _by_prompt(stage, (before, after))
+    return showcase([Pair(before=rows[before], after=rows[after], same_prompt=True) for rows in both])

@@ -1,0 +1,135 @@
+"""Does the run have the paper's shape? Differences between checkpoints with intervals, and what they say."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from r1kit.report.chain import StageTable, alias
+from r1kit.report.findings import interval_of, share
+from r1kit.report.paper import move
+from r1kit.report.run_folder import Row, number
+
+__all__ = ["Check", "Difference", "difference", "shape"]
+
+Verdict = Literal["holds", "does not hold", "not clear"]
+MARGIN = 0.05
+"""A loss of accuracy up to here counts as none."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Difference:
+    """New minus old, as the mean over tasks, with the ends of its 95% interval."""
+
+    value: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Check:
+    claim: str
+    paper: str
+    """What the paper's own numbers did."""
+    found: str
+    """The difference here."""
+    verdict: Verdict
+
+
+def difference(table: StageTable, tasks: Sequence[str], key: str, old: str, new: str) -> Difference | None:
+    """Mean over the tasks that both checkpoints were judged on; None where there is none, or no interval.
+
+    The two are taken as independent, which on the same problems makes the interval too wide rather than too narrow. A
+    share without an interval of its own gets the widest one that its mean allows, a problem counting as one draw.
+    """
+    values, spread = [], 0.0
+    for task in tasks:
+        before, after = table.row(old, task), table.row(new, task)
+        pair = [number(row, key) for row in (before, after)]
+        halves = [_half(row, key) for row in (before, after)]
+        if pair[0] is None or pair[1] is None or halves[0] is None or halves[1] is None:
+            continue
+        values.append(pair[1] - pair[0])
+        spread += halves[0] ** 2 + halves[1] ** 2
+    if not values:
+        return None
+    mean, half = sum(values) / len(values), math.sqrt(spread) / len(values)
+    return Difference(value=mean, low=mean - half, high=mean + half)
+
+
+def _half(row: Row, key: str) -> float | None:
+    """Half of the 95% interval of a number; None where nothing says how wide it is."""
+    ends = interval_of(row) if key == "avg_at_k" else None
+    if ends is not None:
+        return (ends[1] - ends[0]) / 2
+    value, problems = number(row, key), number(row, "problems")
+    if value is None or not problems or not 0 <= value <= 1:
+        return None
+    return 1.96 * math.sqrt(value * (1 - value) / problems)
+
+
+def _moved(found: Difference | None, *, up: bool) -> Verdict:
+    if found is None:
+        return "not clear"
+    low, high = (found.low, found.high) if up else (-found.high, -found.low)
+    return "holds" if low > 0 else "does not hold" if high < 0 else "not clear"
+
+
+def _kept(found: Difference | None) -> Verdict:
+    """Not lower by more than ``MARGIN``."""
+    if found is None:
+        return "not clear"
+    return "holds" if found.low > -MARGIN else "does not hold" if found.high < -MARGIN else "not clear"
+
+
+def _said(what: str, old: str, new: str, found: Difference | None) -> str:
+    """``accuracy, R1-Zero to Dev1: −.12 [−.16, −.08]``"""
+    head = f"{what}, {alias(old)} to {alias(new)}"
+    if found is None:
+        return f"{head}: not measured"
+    return f"{head}: {_signed(found.value, 3)} [{_signed(found.low, 2)}, {_signed(found.high, 2)}]"
+
+
+def _signed(value: float, digits: int) -> str:
+    text = share(abs(value), digits)
+    return text if not float(f"{abs(value):.{digits}f}") else f"{'+' if value > 0 else '−'}{text}"
+
+
+RULES: Sequence[tuple[str, str, str, str, str, str, str]] = (
+    # claim, the paper's numbers, quantity, tasks, from, to, direction
+    ("RL alone teaches the base to reason", "AIME 2024 15.6 → 71.0 (77.9 in v2)", "avg_at_k", "reasoning", "base",
+     "r1_zero", "up"),
+    ("R1-Zero mixes languages", "said, not measured", "language_consistency", "reasoning",
+     "base", "r1_zero", "down"),
+    ("cold start costs reasoning", move("AIME 2024 pass@1", "R1-Zero", "Dev1"), "avg_at_k", "reasoning", "r1_zero",
+     "cold_start_sft", "down"),
+    ("cold start mends the language", "said, not measured", "language_consistency", "reasoning", "r1_zero",
+     "cold_start_sft", "up"),
+    ("cold start mends the form", move("IF-Eval strict", "R1-Zero", "Dev1"), "format_rate", "reasoning", "r1_zero",
+     "cold_start_sft", "up"),
+    ("reasoning RL recovers reasoning", move("AIME 2024 pass@1", "Dev1", "Dev2"), "avg_at_k", "reasoning",
+     "cold_start_sft", "reasoning_rl", "up"),
+    ("the second SFT adds general skill", move("AlpacaEval 2 LC", "Dev2", "Dev3"), "avg_at_k", "replies",
+     "reasoning_rl", "sft", "up"),
+    ("RL for all scenarios moves what is preferred", move("AlpacaEval 2 LC", "Dev3", "R1"), "avg_at_k", "replies",
+     "sft", "all_scenarios_rl", "up"),
+    ("and costs no reasoning", move("MATH-500", "Dev3", "R1"), "avg_at_k", "reasoning", "sft", "all_scenarios_rl",
+     "kept"),
+)  # fmt: skip
+NAMES = {"avg_at_k": "accuracy", "language_consistency": "language consistency", "format_rate": "format"}
+
+
+def shape(table: StageTable) -> list[Check]:
+    """The paper's shape, claim by claim, where both checkpoints of a claim were judged."""
+    found = []
+    for claim, paper, key, kind, old, new, direction in RULES:
+        old = "pretrain" if old == "base" and "pretrain" in table.checkpoints else old
+        tasks = table.reasoning if kind == "reasoning" else table.replies
+        if old in table.checkpoints and new in table.checkpoints and tasks:
+            moved = difference(table, tasks, key, old, new)
+            judged = _kept(moved) if direction == "kept" else _moved(moved, up=direction == "up")
+            what = NAMES[key] if kind == "reasoning" else "good replies"
+            found.append(Check(claim=claim, paper=paper, found=_said(what, old, new, moved), verdict=judged))
+    return found

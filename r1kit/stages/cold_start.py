@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 from r1kit.errors import InputError, nearest
-from r1kit.factory.examples import FewShot, can_write
+from r1kit.factory.examples import FewShot, can_write, worked_examples
 from r1kit.factory.filters import FilterConfig
 from r1kit.loops.collection import Collection, as_inputs
 from r1kit.loops.settings import check_least
@@ -91,6 +91,8 @@ class Config(Collection):
                 f"stages.{stage}.few_shot.path is empty, and task {alone[0]!r} writes no worked examples; name a JSONL "
                 f"file of samples"
             )
+        if self.few_shot.path:
+            worked_examples(self.few_shot, {name: recipe.tasks[name] for name in self.asked(recipe)}, recipe.seed)
         words = self.few_shot.shots * (self.few_shot.longest + len(self.few_shot.text.split()))
         if not recipe.model.name and words + self.sampling.max_tokens > recipe.model.max_positions:
             raise InputError(

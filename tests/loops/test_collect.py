@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from r1kit import workspace as workspaces
+from r1kit.cluster.ranks import Solo
 from r1kit.errors import InputError, MissingError
 from r1kit.factory.review import accept_pending, decide, read_queue, write_queue
 from r1kit.factory.samples import read_samples
@@ -29,6 +30,8 @@ from r1kit.tasks import build_task
 from r1kit.tasks.countdown.problems import CountdownConfig
 from r1kit.tasks.countdown.rules import Rules, candidates
 from r1kit.workspace import Workspace
+
+from .ranked_collect import gather
 
 TOKENIZER = CodePoints()
 VERDICT = '{"analysis": "same", "correctness": "correct"}'
@@ -346,6 +349,7 @@ def test_a_plan_asks_every_prompt_once_however_many_ranks_share_it() -> None:
         ("cold_start", {"routes": {}}, r"cold_start.routes asks no prompt"),
         ("cold_start", {"routes": {"few_shot": 3}, "few_shot": {"longest": 900}}, r"pass model.max_positions"),
         ("cold_start", {"routes": {"few_shot": 3}, "tasks": ["general"]}, r"'general' writes no worked examples"),
+        ("cold_start", {"routes": {"few_shot": 3}, "few_shot": {"path": "gone.jsonl"}}, r"^gone.jsonl: no such file"),
         ("cold_start", {"judge": "judge-model"}, r"judge = 'judge-model' and judged = \[\]; set both"),
         ("cold_start", {"judge": "m", "judged": ["general"]}, r"judged names 'general'; the stage asks countdown"),
         ("cold_start", {"sampling": {"n": 0}}, r"cold_start.sampling.n = 0: must be at least 1"),
@@ -359,6 +363,17 @@ def test_bad_settings_are_one_line_before_anything_loads(stage: str, settings: d
     recipe = recipe_of(stage, {**({"start": "r1_zero"} if stage != "cold_start" else {}), **settings})
     with pytest.raises(InputError, match=told):
         recipe.stages[stage].check(stage, recipe)
+
+
+def test_ranks_share_the_prompts_and_bring_the_same(on_ranks: Callable[..., list[Any]], tmp_path: Path) -> None:
+    """Two ranks write what one does, and an error of the writer is every rank's."""
+    gather(Solo(), str(tmp_path / "one"))
+    told = on_ranks(2, "loops.ranked_collect:gather", str(tmp_path / "two"))
+    assert told[0] == told[1] == "InputError: the writer's"
+    one, two = (next(tmp_path.glob(f"{name}/*/candidates.jsonl")).read_bytes() for name in ("one", "two"))
+    assert one == two
+    assert one.count(b"\n") == 7
+    assert timeless(next(tmp_path.glob("one/*/metrics.jsonl"))) == timeless(next(tmp_path.glob("two/*/metrics.jsonl")))
 
 
 def test_a_stage_that_is_not_in_the_recipe_is_told() -> None:

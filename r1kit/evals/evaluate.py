@@ -7,14 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from r1kit.errors import InputError
 from r1kit.evals.interval import mean_interval
 from r1kit.evals.reflection import count_reflection
+from r1kit.evals.settings import EvaluationConfig
 from r1kit.maths.pass_at_k import consensus, pass_at_k
 from r1kit.records import Group, Score
 from r1kit.reward.verifier import match_scores
@@ -45,42 +45,6 @@ TRIES, CLAIM, RIGHT = "tries", "claims_hit", "answer_right"
 the final answer is right however it is written (a base that seldom writes tags is still judged on its reasoning)."""
 TRY_BINS = (("0", 0, 0), ("1", 1, 1), ("2-3", 2, 3), ("4-6", 4, 6), ("7+", 7, np.inf))
 """Label, fewest and most tries."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EvaluationConfig:
-    """What is evaluated and how completions are drawn. Defaults are the in-loop ones, ``final`` is the paper's."""
-
-    tasks: tuple[str, ...] = ()
-    """Tasks to evaluate; empty means all of the stage's."""
-    k: int = 16
-    """Completions a problem."""
-    temperature: float = 1.0
-    top_p: float = 1.0
-    max_tokens: int = 0
-    """Longest completion, in tokens; 0 takes the stage's own."""
-    limit: int | None = None
-    """Use only the first so many problems of the split; None for all."""
-    split: Literal["dev", "test"] = "dev"
-    """Settings are chosen on ``dev``; ``test`` is for the final number."""
-    budgets: tuple[int, ...] = (25, 40, 60, 80, 110, 140, 170)
-    """Token budgets for accuracy under a budget."""
-    resamples: int = 1000
-    """Bootstrap draws for the intervals."""
-    seed: int = 0
-    """Of the bootstrap; completions are drawn from the run's seed."""
-
-    def __post_init__(self) -> None:
-        if self.k < 1 or self.max_tokens < 0 or (self.limit is not None and self.limit < 1):
-            raise InputError(
-                f"an evaluation needs k >= 1, max_tokens >= 0 and limit >= 1, not {self.k}, {self.max_tokens} and "
-                f"{self.limit}"
-            )
-
-    @classmethod
-    def final(cls, **settings: Any) -> EvaluationConfig:
-        """The paper's final protocol: temperature .6 and top-p .95 on the test split; ``settings`` override."""
-        return cls(**{"temperature": 0.6, "top_p": 0.95, "split": "test", **settings})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from r1kit.errors import InputError, nearest
 from r1kit.factory.filters import FilterConfig
 from r1kit.factory.general import General, check_general
-from r1kit.loops.settings import check_least
+from r1kit.loops.settings import check_least, check_source
 from r1kit.records import Sampling
 from r1kit.reward.rule import RewardConfig
 from r1kit.stages import STAGES
@@ -55,6 +56,11 @@ class Collection:
     """Completions that decode side by side on a rank: bounds memory."""
 
     @property
+    def inputs(self) -> tuple[str, ...]:
+        """Earlier stages that it takes in, all of them for their models."""
+        return as_inputs(self.judge)
+
+    @property
     def splits(self) -> tuple[Split, ...]:
         """Held-out splits that the stage looks at: no sample may overlap with them."""
         return ("dev", "test") if self.decontaminate else ()
@@ -70,6 +76,8 @@ class Collection:
 
     def check(self, stage: str, recipe: Recipe) -> None:
         """Ranges and references, before anything loads."""
+        for source in self.inputs:
+            check_source(source, stage, recipe)
         check_least(self, stage, 1, "prompts_per_step", "sampling.n", "sampling.max_tokens", "rows_in_flight")
         check_least(self, stage, 0, "keep", "limit", "decontaminate", "sampling.temperature")
         if not 0 < self.sampling.top_p <= 1 or not self.deadline > 0:
@@ -94,5 +102,10 @@ class Collection:
 
 
 def as_inputs(*names: str) -> tuple[str, ...]:
-    """Those that are stages, each once; the others are models by name."""
-    return tuple(dict.fromkeys(name for name in names if name == "base" or name in STAGES))
+    """Those that are stages, each once, and a stage's name misspelt, so that it is told; the others are models."""
+    return tuple(dict.fromkeys(name for name in names if name == "base" or name in STAGES or _is_misspelt(name)))
+
+
+def _is_misspelt(name: str) -> bool:
+    may_be_model = any(mark in name for mark in "/:.") or Path(name).exists()
+    return bool(name) and not may_be_model and bool(nearest(name, STAGES))

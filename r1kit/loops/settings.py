@@ -9,17 +9,18 @@ from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Literal
 
 from r1kit.errors import InputError, nearest
-from r1kit.evals.evaluate import EvaluationConfig
+from r1kit.evals.settings import EvaluationConfig
 from r1kit.maths.settings import PolicyLoss
 from r1kit.records import Sampling
 from r1kit.reward.rule import RewardConfig
+from r1kit.stages import LEAVES
 from r1kit.tasks.task import Split
 from r1kit.update.settings import OptimiserSettings
 
 if TYPE_CHECKING:
     from r1kit.recipe import Recipe
 
-__all__ = ["RL", "SFT", "Schedule", "check_least", "check_rates"]
+__all__ = ["RL", "SFT", "Schedule", "check_least", "check_rates", "check_source"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,6 +99,7 @@ class RL:
 
     def check(self, stage: str, recipe: Recipe) -> None:
         """Batch divisions and references, before anything loads."""
+        check_source(self.start, stage, recipe)
         check_least(self, stage, 1, "steps", "prompts_per_step", "minibatches", "micro_batch_tokens", "rows_in_flight")
         check_least(self, stage, 1, "reference_every", "evaluate_every", "sampling.max_tokens")
         check_least(self, stage, 0, "dynamic_sampling", "record_groups")
@@ -189,6 +191,8 @@ class SFT:
 
     def check(self, stage: str, recipe: Recipe) -> None:
         """Ranges, before anything loads."""
+        check_source(self.start, stage, recipe)
+        check_source(self.data, stage, recipe, "samples")
         check_least(self, stage, 1, "samples_per_step", "micro_batch_tokens", "log_every", "sampling.max_tokens")
         check_rates(self.optimiser.lr, self.schedule, stage)
         if not self.epochs > 0:
@@ -201,6 +205,17 @@ def check_least(config: Any, stage: str, least: int, *keys: str) -> None:
         value = attrgetter(key)(config)
         if value < least:
             raise InputError(f"stages.{stage}.{key} = {value}: must be at least {least}")
+
+
+def check_source(source: str, stage: str, recipe: Recipe, wanted: str = "a model") -> None:
+    """Refuse an input that leaves something else than a stage needs."""
+    left = LEAVES.get(source, "a model")
+    if left != wanted:
+        others = [name for name in recipe.stages if LEAVES.get(name, "a model") == wanted]
+        raise InputError(
+            f"stages.{stage} takes in {source!r}, which leaves {left}; it needs {wanted}, of "
+            f"{', '.join(others) or 'which the recipe makes none'}"
+        )
 
 
 def check_rates(lr: float, schedule: Schedule, stage: str) -> None:

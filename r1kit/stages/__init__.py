@@ -8,7 +8,7 @@ from __future__ import annotations
 import importlib
 from types import ModuleType
 
-__all__ = ["STAGES", "load"]
+__all__ = ["LEAVES", "STAGES", "load"]
 
 STAGES: dict[str, str] = {
     "pretrain": "A base model by language modelling on a corpus",
@@ -24,6 +24,14 @@ STAGES: dict[str, str] = {
     "evaluate": "Every checkpoint on every benchmark: the stage table",
 }
 """Every stage, in the paper's order, with its one line."""
+
+LEAVES = {
+    "cold_start": "samples",
+    "rejection_sampling": "samples",
+    "reward_models": "reward models",
+    "evaluate": "a table",
+}
+"""What a stage leaves behind where that is not a model."""
 
 
 def load(name: str) -> ModuleType:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from r1kit.errors import InputError, nearest
 from r1kit.evals.hacking import HackingWatch, find_hacking
-from r1kit.loops.settings import RL, check_least
+from r1kit.loops.settings import RL, check_least, check_source
 from r1kit.records import Sampling, StageResult
 from r1kit.reward.learned import ROUTES
 from r1kit.reward.rule import RewardConfig
@@ -52,6 +52,7 @@ class Config(RL):
     def check(self, stage: str, recipe: Recipe) -> None:
         """Batch divisions and references, before anything loads."""
         RL.check(self, stage, recipe)
+        check_source(self.reward_models, stage, recipe, "reward models")
         check_least(self, stage, 0, "preference_steps")
         trained = self.tasks or tuple(recipe.tasks)
         for task in self.routes:

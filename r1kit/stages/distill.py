@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from r1kit.errors import InputError
-from r1kit.evals.evaluate import EvaluationConfig
-from r1kit.loops.settings import RL, SFT, check_least
+from r1kit.evals.settings import EvaluationConfig
+from r1kit.loops.settings import RL, SFT, check_least, check_source
 from r1kit.recipe import Model
 from r1kit.records import StageResult
 from r1kit.tasks.task import Split
@@ -72,6 +72,7 @@ class Config:
             raise InputError(
                 f"stages.{stage} has no student; add one, for example [stages.{stage}.students.small.model]"
             )
+        check_source(self.data, stage, recipe, "samples")
         check_least(self, stage, 1, "base_steps")
         self.sft.check(f"{stage}.sft", recipe)
         self.rl.check(f"{stage}.rl", recipe)

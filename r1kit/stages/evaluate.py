@@ -7,8 +7,8 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from r1kit.errors import InputError
-from r1kit.evals.evaluate import EvaluationConfig
-from r1kit.loops.settings import check_least
+from r1kit.evals.settings import EvaluationConfig
+from r1kit.loops.settings import check_least, check_source
 from r1kit.model.template import Template
 from r1kit.records import Sampling, StageResult
 from r1kit.reward.rule import RewardConfig
@@ -72,6 +72,8 @@ class Config:
         check_least(self, stage, 1, "rows_in_flight", "sampling.max_tokens")
         if not self.stages:
             raise InputError(f"stages.{stage}.stages is empty; name at least one stage that makes a model, or base")
+        for source in self.stages:
+            check_source(source, stage, recipe)
 
 
 def run(config: Config, workspace: Workspace) -> StageResult:

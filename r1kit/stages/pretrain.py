@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from r1kit.errors import InputError
-from r1kit.evals.evaluate import EvaluationConfig
+from r1kit.evals.settings import EvaluationConfig
 from r1kit.loops.settings import Schedule, check_least, check_rates
 from r1kit.records import Sampling, StageResult
 from r1kit.reward.rule import RewardConfig

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from r1kit.errors import InputError
 from r1kit.factory.preferences import LabelData, PairData, check_data, labels_of, pairs_of, split_by_prompt
-from r1kit.loops.settings import Schedule, check_least, check_rates
+from r1kit.loops.settings import Schedule, check_least, check_rates, check_source
 from r1kit.records import StageResult
 from r1kit.tasks.task import Split
 from r1kit.update.settings import OptimiserSettings
@@ -78,6 +78,7 @@ class Config:
 
     def check(self, stage: str, recipe: Recipe) -> None:
         """Ranges and data, before anything loads."""
+        check_source(self.start, stage, recipe)
         check_least(self, stage, 1, "batch", "max_tokens", "micro_batch_tokens", "log_every")
         check_rates(self.optimiser.lr, self.schedule, stage)
         if not self.models or len(set(self.models)) < len(self.models):

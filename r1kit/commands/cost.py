@@ -1,22 +1,30 @@
-"""What a stage costs: operations, bytes, seconds, from its settings and the model's shape. No torch, no measurement.
+"""What a model's work costs: operations, bytes, seconds, from its shape. No torch, no measurement.
 
 Every formula counts what this version does: the whole model on every device, a group's prompt computed once, master
-weights and optimiser state in float32. ``ASSUMPTIONS`` is printed with every plan.
+weights and optimiser state in float32. ``stage_cost.py`` says which work a stage is; ``ASSUMPTIONS`` is printed with
+every plan.
 """
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
-from typing import Any
 
 from r1kit.commands.devices import Device
 from r1kit.commands.shape import Shape
-from r1kit.loops.settings import RL
-from r1kit.stages.pretrain import Config as Pretrain
 from r1kit.update.settings import OptimiserSettings
 
-__all__ = ["ASSUMPTIONS", "Lengths", "Plan", "Work", "plan_stage"]
+__all__ = [
+    "ASSUMPTIONS",
+    "NOTHING",
+    "Draw",
+    "Plan",
+    "Work",
+    "activation_bytes",
+    "learner_bytes",
+    "sample",
+    "train",
+    "width_of",
+]
 
 
 ASSUMPTIONS = (
@@ -26,19 +34,13 @@ ASSUMPTIONS = (
     "{mbu:.0%} of bandwidth",
     "a response has {mean:.0%} of max_tokens on average; a rollout waits for its longest one",
     "every group is learnt from (flat groups cost nothing to learn, so this is an upper bound)",
+    "every sampled response that keep, limit and size allow becomes a sample to learn (an upper bound); a data set has "
+    "as many rows as its limit says",
+    "models that judge, refine or are asked in the policy's place have its shape; they see every response",
+    "RL on a student stops where it has cost what distilling cost, the sampling of the data counted",
     "the whole model, its gradient and its optimiser state lie on every device; work divides evenly over devices",
-    "verifiers, checkpoints and start-up take no time; activations are approximate",
+    "verifiers, reward models' scores, checkpoints and start-up take no time; activations are approximate",
 )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Lengths:
-    prompt: float
-    """Tokens of a prompt, template applied."""
-    document: float
-    """Tokens of a pretraining document."""
-    problems: int
-    """Held-out problems of one evaluation, over its tasks."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,100 +54,61 @@ class Plan:
     mean_share: float
     """Mean response length as a share of ``max_tokens``."""
 
+    def computing(self, flops: float, width: int) -> float:
+        """Seconds that operations take, ``width`` bytes a number."""
+        peak = self.device.fp32 if width == 4 else self.device.bf16
+        return flops / (self.devices * peak * self.mfu)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Work:
-    """One stage, over all devices unless said otherwise."""
+    """Part of a stage, over all devices unless said otherwise."""
 
-    trained_tokens: float
-    sampled_tokens: float
-    flops: float
-    seconds: float
-    memory: float
+    trained_tokens: float = 0.0
+    sampled_tokens: float = 0.0
+    flops: float = 0.0
+    seconds: float = 0.0
+    memory: float = 0.0
     """Bytes on each device at the peak."""
+
+    def __add__(self, other: Work) -> Work:
+        """One after the other."""
+        return Work(
+            trained_tokens=self.trained_tokens + other.trained_tokens,
+            sampled_tokens=self.sampled_tokens + other.sampled_tokens,
+            flops=self.flops + other.flops,
+            seconds=self.seconds + other.seconds,
+            memory=max(self.memory, other.memory),
+        )
+
+    def __mul__(self, times: float) -> Work:
+        """The same again and again."""
+        return Work(
+            trained_tokens=self.trained_tokens * times,
+            sampled_tokens=self.sampled_tokens * times,
+            flops=self.flops * times,
+            seconds=self.seconds * times,
+            memory=self.memory,
+        )
+
+
+NOTHING = Work()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Draw:
+class Draw:
     """A batch of completions."""
 
     prompts: float
     n: int
     prompt_tokens: float
     max_tokens: int
-    in_flight: int
+    in_flight: int = 512
+    """Rows that decode side by side on a device."""
 
 
-def plan_stage(config: Any, shape: Shape, lengths: Lengths, plan: Plan) -> Work | None:
-    """The work of a stage; None for a kind of stage that nothing is planned for."""
-    if isinstance(config, Pretrain):
-        return _pretrain(config, shape, lengths, plan)
-    return _rl(config, shape, lengths, plan) if isinstance(config, RL) else None
-
-
-def _pretrain(config: Pretrain, shape: Shape, lengths: Lengths, plan: Plan) -> Work:
-    tokens = float(config.steps * config.tokens_per_step)
-    flops = tokens * (6 * shape.matrix_weights + 3 * shape.attention_flops(lengths.document / 2))
-    sampled, sample_flops, seconds = _evaluations(config, 1, shape, lengths, plan, width=4)
-    activations = _activations(min(config.micro_batch_tokens, config.tokens_per_step), shape, 4)
-    return Work(
-        trained_tokens=tokens,
-        sampled_tokens=sampled,
-        flops=flops + sample_flops,
-        seconds=flops / (plan.devices * plan.device.fp32 * plan.mfu) + seconds,
-        memory=_learner_bytes(config.optimiser, shape, 4, reference=False) + activations,
-    )
-
-
-def _rl(config: RL, shape: Shape, lengths: Lengths, plan: Plan) -> Work:
-    width = 4 if config.dtype == "float32" else 2
-    peak = plan.device.fp32 if width == 4 else plan.device.bf16
-    draw = _Draw(
-        prompts=config.prompts_per_step * (1 + config.dynamic_sampling),
-        n=config.sampling.n,
-        prompt_tokens=lengths.prompt,
-        max_tokens=config.sampling.max_tokens,
-        in_flight=config.rows_in_flight,
-    )
-    sampled, sample_flops, sample_seconds = _sample(draw, shape, plan, width)
-    mean = plan.mean_share * config.sampling.max_tokens
-    responses = config.prompts_per_step * config.sampling.n * mean
-    learnt = responses + config.prompts_per_step * lengths.prompt * min(config.minibatches, config.sampling.n)
-    passes = 3 + (config.minibatches > 1) + bool(config.loss.kl_weight)  # forward and backward, old, reference
-    forward = 2 * shape.matrix_weights * learnt + responses * shape.attention_flops(lengths.prompt + mean / 2)
-    held_out = math.ceil(config.steps / config.evaluate_every) + 1 + (2 if config.final_split else 0)
-    judged, judged_flops, judged_seconds = _evaluations(config, held_out, shape, lengths, plan, width)
-    update_seconds = passes * forward / (plan.devices * peak * plan.mfu)
-    rows = min(config.rows_in_flight, math.ceil(draw.prompts * draw.n / plan.devices))
-    learner = _learner_bytes(config.optimiser, shape, width, reference=config.loss.kl_weight > 0)
-    cache = rows * (lengths.prompt + config.sampling.max_tokens) * shape.cache_bytes(width)
-    return Work(
-        trained_tokens=config.steps * learnt,
-        sampled_tokens=config.steps * sampled + judged,
-        flops=config.steps * (sample_flops + passes * forward) + judged_flops,
-        seconds=config.steps * (sample_seconds + update_seconds) + judged_seconds,
-        memory=learner
-        + shape.weights * width
-        + max(cache, _activations(min(config.micro_batch_tokens, learnt), shape, width)),
-    )
-
-
-def _evaluations(
-    config: Any, count: int, shape: Shape, lengths: Lengths, plan: Plan, width: int
-) -> tuple[float, float, float]:
-    draw = _Draw(
-        prompts=lengths.problems,
-        n=config.evaluation.k,
-        prompt_tokens=lengths.prompt,
-        max_tokens=config.evaluation.max_tokens or config.sampling.max_tokens,
-        in_flight=config.rows_in_flight if isinstance(config, RL) else 512,
-    )
-    tokens, flops, seconds = _sample(draw, shape, plan, width)
-    return count * tokens, count * flops, count * seconds
-
-
-def _sample(draw: _Draw, shape: Shape, plan: Plan, width: int) -> tuple[float, float, float]:
-    """Tokens, operations and seconds of drawing a batch once."""
+def sample(draw: Draw, shape: Shape, plan: Plan, width: int) -> Work:
+    """Drawing a batch once."""
     rows, mean = draw.prompts * draw.n, plan.mean_share * draw.max_tokens
     context = draw.prompt_tokens + mean / 2
     flops = 2 * shape.matrix_weights * (draw.prompts * draw.prompt_tokens + rows * mean)
@@ -153,12 +116,33 @@ def _sample(draw: _Draw, shape: Shape, plan: Plan, width: int) -> tuple[float, f
     on_device = rows / plan.devices
     steps = max(draw.max_tokens, on_device * mean / draw.in_flight) if rows else 0
     moved = steps * shape.weights * width + on_device * mean * context * shape.cache_bytes(width)
-    peak = plan.device.fp32 if width == 4 else plan.device.bf16
-    seconds = max(flops / (plan.devices * peak * plan.mfu), moved / (plan.device.bandwidth * plan.mbu))
-    return rows * mean, flops, seconds
+    return Work(
+        sampled_tokens=rows * mean,
+        flops=flops,
+        seconds=max(plan.computing(flops, width), moved / (plan.device.bandwidth * plan.mbu)),
+        memory=shape.weights * width + _cache_bytes(draw, shape, plan, width),
+    )
 
 
-def _learner_bytes(optimiser: OptimiserSettings, shape: Shape, width: int, *, reference: bool) -> float:
+def train(
+    tokens: float, context: float, shape: Shape, plan: Plan, width: int, optimiser: OptimiserSettings, budget: float
+) -> Work:
+    """Learning ``tokens`` tokens that see ``context`` others on average, ``budget`` of them at once."""
+    flops = tokens * (6 * shape.matrix_weights + 3 * shape.attention_flops(context))
+    return Work(
+        trained_tokens=tokens,
+        flops=flops,
+        seconds=plan.computing(flops, width),
+        memory=learner_bytes(optimiser, shape, width) + activation_bytes(budget, shape, width),
+    )
+
+
+def width_of(dtype: str) -> int:
+    """Bytes a number."""
+    return 4 if dtype == "float32" else 2
+
+
+def learner_bytes(optimiser: OptimiserSettings, shape: Shape, width: int, *, reference: bool = False) -> float:
     """float32 master, gradient and optimiser state, the copy that computes, the reference."""
     ends = shape.vocab * shape.hidden * (1 if shape.tied else 2)
     state = 8.0 * shape.weights if optimiser.kind == "adamw" else 4.0 * (shape.weights - ends) + 8.0 * ends
@@ -166,7 +150,13 @@ def _learner_bytes(optimiser: OptimiserSettings, shape: Shape, width: int, *, re
     return shape.weights * (8.0 + copies) + state
 
 
-def _activations(tokens: float, shape: Shape, width: int) -> float:
+def activation_bytes(tokens: float, shape: Shape, width: int) -> float:
     """What backward needs of every layer, and three chunks of 1,024 rows of logits."""
     heads = (2 * shape.heads + 2 * shape.kv_heads) * shape.head_dim
     return tokens * shape.layers * (6 * shape.hidden + heads + 4 * shape.ffn) * width + 3 * 1024 * shape.vocab * 4.0
+
+
+def _cache_bytes(draw: Draw, shape: Shape, plan: Plan, width: int) -> float:
+    """Keys and values of the rows in flight on a device, at their longest."""
+    rows = min(draw.in_flight, -(-draw.prompts * draw.n // plan.devices))
+    return rows * (draw.prompt_tokens + draw.max_tokens) * shape.cache_bytes(width)

@@ -9,7 +9,7 @@ from pathlib import Path
 from r1kit.errors import InputError
 from r1kit.recipe import Model
 
-__all__ = ["Shape", "shape_of_fresh", "shape_of_hub"]
+__all__ = ["Shape", "shape_of_fresh", "shape_of_hub", "shape_of_named"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,6 +62,28 @@ def shape_of_fresh(model: Model, vocab: int) -> Shape:
         tied=model.tie_embeddings,
         qkv_bias=model.family == "qwen2",
         qk_norm=model.family == "qwen3",
+    )
+
+
+def shape_of_named(model: Model, vocab: int, where: str = "model") -> Shape:
+    """The shape of a model with a name: its table's own keys, or its folder where it is on this machine.
+
+    Raises:
+        InputError: neither says it; ``where`` is the table's dotted name.
+    """
+    from r1kit.model.source import local_folder
+
+    fresh = Model()
+    if (model.hidden_size, model.num_layers) != (fresh.hidden_size, fresh.num_layers):
+        if not vocab:
+            raise InputError(f"the {where}.* keys do not say the vocabulary; add --vocab N")
+        return shape_of_fresh(model, vocab)
+    if folder := local_folder(model.name):
+        return shape_of_hub(folder / "config.json")
+    file = "give --config FILE (its config.json), or " if where == "model" else ""
+    raise InputError(
+        f"{model.name} is not on this machine, so its shape is not known; {file}--set {where}.hidden_size=... "
+        f"{where}.intermediate_size, num_layers, num_heads, num_kv_heads and --vocab"
     )
 
 

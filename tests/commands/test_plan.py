@@ -8,10 +8,12 @@ import torch
 from typer.testing import CliRunner
 
 from r1kit.cli import app
-from r1kit.commands.cost import Lengths, Plan, plan_stage
+from r1kit.commands.cost import Plan
 from r1kit.commands.devices import Device
 from r1kit.commands.plan import shape_of
 from r1kit.commands.shape import Shape, shape_of_hub
+from r1kit.commands.sizes import Sizes
+from r1kit.commands.stage_cost import plan_stage
 from r1kit.errors import InputError
 from r1kit.loops.settings import RL
 from r1kit.model.decoder import Decoder, DecoderConfig
@@ -50,8 +52,7 @@ def test_weights_are_the_decoder_s(family: str, tied: bool) -> None:
 
 def test_pretraining_by_hand() -> None:
     config = Pretrain(steps=10, tokens_per_step=100)
-    work = plan_stage(config, SHAPE, Lengths(prompt=6, document=20, problems=0), PLAN)
-    assert work is not None
+    work = plan_stage(config, SHAPE, Sizes(prompt=6, document=20), PLAN)
     attention = 4 * 2 * 2 * 4 * 10  # layers, heads, head size, half a document
     assert work.trained_tokens == 1000
     assert work.flops == 1000 * (6 * SHAPE.matrix_weights + 3 * attention)
@@ -60,8 +61,7 @@ def test_pretraining_by_hand() -> None:
 
 def test_rl_by_hand() -> None:
     config = RL(steps=3, prompts_per_step=2, sampling=Sampling(n=4, max_tokens=10), rows_in_flight=8)
-    work = plan_stage(config, SHAPE, Lengths(prompt=6, document=0, problems=0), PLAN)
-    assert work is not None
+    work = plan_stage(config, SHAPE, Sizes(prompt=6), PLAN)
     n, attention = SHAPE.matrix_weights, 4 * 2 * 2 * 4 * (6 + 2.5)
     responses, learnt = 2 * 4 * 5, 2 * 4 * 5 + 2 * 6
     forward = 2 * n * learnt + responses * attention
@@ -73,14 +73,12 @@ def test_rl_by_hand() -> None:
 
 def test_more_devices_take_less_time_and_the_same_work() -> None:
     recipe = load_recipe("nano-zero")
-    lengths = Lengths(prompt=8, document=60, problems=20)
+    sizes = Sizes(prompt=8, problems=lambda evaluation: 20)
     one, four = (
-        plan_stage(recipe.stages["r1_zero"], SHAPE, lengths, Plan(
+        plan_stage(recipe.stages["r1_zero"], SHAPE, sizes, Plan(
             device=PLAN.device, devices=count, mfu=0.5, mbu=0.5, mean_share=0.5
         )) for count in (1, 4)
     )  # fmt: skip
-    assert one is not None
-    assert four is not None
     assert one.flops == four.flops
     assert one.seconds / 4 <= four.seconds < one.seconds
 

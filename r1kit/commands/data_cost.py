@@ -1,0 +1,93 @@
+"""What the stages cost that make samples or reward models instead of a policy."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from r1kit.commands.cost import NOTHING, Draw, Plan, Work, activation_bytes, learner_bytes, sample, train, width_of
+from r1kit.commands.shape import Shape
+from r1kit.commands.sizes import Many, Sizes
+from r1kit.loops.collection import Collection
+from r1kit.records import Sampling
+from r1kit.stages.cold_start import Config as ColdStart
+from r1kit.stages.reward_models import Config as RewardModels
+from r1kit.stages.reward_models import Kind
+
+__all__ = ["cold_start", "rejection_sampling", "reward_models"]
+
+RESPONSES: dict[Kind, int] = {"helpfulness": 2, "safety": 1}
+"""Of an example: a pair has two."""
+
+
+def rejection_sampling(config: Collection, shape: Shape, sizes: Sizes, plan: Plan) -> Work:
+    """Prompts x n responses, and a judge's view of those of its tasks."""
+    work = NOTHING
+    for asked in sizes.asked:
+        work += _sampled(config, asked, shape, plan)
+        if sizes.judged:
+            work += _read_again(config, asked, config.judge_sampling, shape, plan) * sizes.judged
+    return work
+
+
+def cold_start(config: ColdStart, shape: Shape, sizes: Sizes, plan: Plan) -> Work:
+    """Every route's responses, and what a refiner writes that is a model."""
+    work = rejection_sampling(config, shape, sizes, plan)
+    if config.refiner != "rules":
+        for asked in sizes.asked:
+            work += _read_again(config, asked, config.refiner_sampling, shape, plan)
+    return work
+
+
+def _sampled(config: Collection, asked: Many, shape: Shape, plan: Plan) -> Work:
+    """Step by step: each waits for its longest response."""
+    a_step = min(config.prompts_per_step, asked.count)
+    draw = Draw(
+        prompts=a_step,
+        n=config.sampling.n,
+        prompt_tokens=asked.tokens,
+        max_tokens=config.sampling.max_tokens,
+        in_flight=config.rows_in_flight,
+    )
+    return sample(draw, shape, plan, width_of(config.dtype)) * (asked.count / a_step)
+
+
+def _read_again(config: Collection, asked: Many, sampling: Sampling, shape: Shape, plan: Plan) -> Work:
+    """Another model reads every response with its question, and writes about it."""
+    responses = Many(asked.count * config.sampling.n, asked.tokens + plan.mean_share * config.sampling.max_tokens)
+    steps = replace(
+        config, prompts_per_step=config.prompts_per_step * config.sampling.n, sampling=replace(sampling, n=1)
+    )
+    return _sampled(steps, responses, shape, plan)
+
+
+def reward_models(config: RewardModels, shape: Shape, sizes: Sizes, plan: Plan) -> Work:
+    """Each model's training on its examples, those held out scored; pairs of own samples are sampled first."""
+    work = NOTHING
+    for kind in config.models:
+        many = sizes.examples[kind]
+        work += _scored(config, many.count * RESPONSES[kind], many.tokens, shape, plan)
+    pairs = config.helpfulness
+    if pairs.own_samples and "helpfulness" in config.models:
+        draw = Draw(prompts=pairs.own_samples, n=2, prompt_tokens=sizes.prompt, max_tokens=pairs.sampling.max_tokens)
+        work += sample(draw, shape, plan, 4)
+        if pairs.judge:
+            both = sizes.prompt + 2 * plan.mean_share * pairs.sampling.max_tokens
+            asked = pairs.own_samples * pairs.construction.judgements
+            draw = Draw(
+                prompts=asked, n=1, prompt_tokens=both, max_tokens=pairs.judge_sampling.max_tokens, in_flight=64
+            )
+            work += sample(draw, shape, plan, 4)
+    return work
+
+
+def _scored(config: RewardModels, responses: float, tokens: float, shape: Shape, plan: Plan) -> Work:
+    """Training on what is not held out, and one look at what is, in float32 under a head of one row."""
+    headed = replace(shape, vocab=1)
+    learnt = config.epochs * (1 - config.held_out_share) * responses * tokens
+    batch = min(config.micro_batch_tokens, config.batch * tokens)
+    trained = train(learnt, tokens / 2, headed, plan, 4, config.optimiser, batch)
+    looked = (
+        config.held_out_share * responses * tokens * (2 * headed.matrix_weights + headed.attention_flops(tokens / 2))
+    )
+    memory = learner_bytes(config.optimiser, shape, 4) + activation_bytes(batch, headed, 4)
+    return replace(trained, memory=memory) + Work(flops=looked, seconds=plan.computing(looked, 4))

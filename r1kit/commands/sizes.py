@@ -1,0 +1,221 @@
+"""What a plan must know of a recipe beside its settings: lengths, numbers of problems and samples, students' shapes.
+
+Looked up in the tasks, the corpus and the generators themselves; nothing is fetched and nothing runs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import NamedTuple
+
+from r1kit.commands.shape import Shape, shape_of_fresh, shape_of_named
+from r1kit.evals.settings import EvaluationConfig
+from r1kit.factory.general import General, general_samples
+from r1kit.factory.preferences import labels_of, pairs_of
+from r1kit.loops.collection import Collection
+from r1kit.loops.settings import SFT
+from r1kit.model.seen import summary
+from r1kit.model.template import NAMED
+from r1kit.recipe import BASE_STAGE, Recipe
+from r1kit.stages.cold_start import Config as ColdStart
+from r1kit.stages.distill import Config as Distill
+from r1kit.stages.evaluate import Config as Evaluate
+from r1kit.stages.pretrain import Config as Pretrain
+from r1kit.stages.rejection_sampling import Config as RejectionSampling
+from r1kit.stages.reward_models import Config as RewardModels
+from r1kit.tasks import build_corpus, build_task
+
+__all__ = ["Many", "Sizes", "sizes_of"]
+
+CHARACTERS_A_TOKEN = 3.5
+"""Of English text under a large vocabulary."""
+CHAT_TOKENS = 25
+"""What a chat template adds."""
+LOOKED_AT = 16
+"""Prompts, documents and generated samples whose length is looked at."""
+LABELS_LOOKED_AT = 512
+"""Enough to hold both classes where one is rare."""
+
+
+class Many(NamedTuple):
+    """So many of something, and the mean tokens of one."""
+
+    count: float
+    tokens: float
+
+
+NONE = Many(0.0, 0.0)
+
+
+def _no_problems(evaluation: EvaluationConfig) -> int:
+    return 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sizes:
+    """Of one stage; a field that its kind does not need is left as it is."""
+
+    prompt: float = 0.0
+    """Tokens of a prompt, template applied."""
+    document: float = 0.0
+    """Tokens of a pretraining document."""
+    problems: Callable[[EvaluationConfig], int] = _no_problems
+    """Held-out problems of an evaluation, over its tasks."""
+    template_problems: int = 0
+    """Problems that are asked in every other template."""
+    asked: tuple[Many, ...] = ()
+    """A collection's prompts, by route."""
+    judged: float = 0.0
+    """Share of them whose task a model judges."""
+    samples: Many = NONE
+    """What SFT learns, at most; prompt and response."""
+    examples: Mapping[str, Many] = field(default_factory=dict)
+    """Reward model -> its pairs or labelled responses; tokens of one response with its prompt."""
+    students: Mapping[str, Shape] = field(default_factory=dict)
+    pretrain: Pretrain | None = None
+    """How a fresh student is pretrained."""
+    data_flops: float = 0.0
+    """What sampling the students' data took."""
+
+
+def sizes_of(recipe: Recipe, stage: str, shape: Shape, mean_share: float) -> Sizes:
+    """Of one stage; ``mean_share`` is the mean response's share of ``max_tokens``."""
+    config, looked = recipe.stages[stage], _Lookup(recipe)
+    asked = config.asked(recipe) if isinstance(config, Collection) else recipe.tasks_of(stage)
+    sizes = Sizes(prompt=looked.prompt(asked), problems=partial(looked.problems, recipe.tasks_of(stage)))
+    if BASE_STAGE in recipe.stages:
+        sizes = replace(sizes, document=looked.document(), pretrain=recipe.stages[BASE_STAGE])
+    if isinstance(config, Collection):
+        return replace(sizes, asked=looked.asked(config), judged=len(config.judged) / len(asked))
+    if isinstance(config, SFT):
+        return replace(sizes, samples=looked.samples(config.data, mean_share))
+    if isinstance(config, RewardModels):
+        return replace(sizes, examples=looked.examples(config))
+    if isinstance(config, Evaluate):
+        return replace(sizes, template_problems=looked.template_problems(config))
+    if isinstance(config, Distill):
+        return replace(sizes, samples=looked.samples(config.data, mean_share), students=_students(config, shape))
+    return sizes
+
+
+def _students(config: Distill, shape: Shape) -> dict[str, Shape]:
+    found = {}
+    for name, student in config.students.items():
+        where = f"stages.distill.students.{name}.model"
+        fresh = not student.model.name
+        found[name] = (
+            shape_of_fresh(student.model, shape.vocab) if fresh else shape_of_named(student.model, shape.vocab, where)
+        )
+    return found
+
+
+class _Lookup:
+    def __init__(self, recipe: Recipe) -> None:
+        self.recipe = recipe
+        self._words = not recipe.model.name
+        """A fresh model's tokens are words."""
+        self._template = self._template_tokens()
+
+    def prompt(self, names: tuple[str, ...]) -> float:
+        tasks = [build_task(name, self.recipe.tasks[name]) for name in names]
+        prompts = [task.train(index).question for task in tasks for index in range(LOOKED_AT)]
+        return _mean([self._tokens(prompt) for prompt in prompts]) + self._template
+
+    def document(self) -> float:
+        corpus = build_corpus(self.recipe.stages[BASE_STAGE].corpus)
+        return _mean([float(len(corpus.document(index).split()) + 2) for index in range(LOOKED_AT)])
+
+    def problems(self, own: tuple[str, ...], evaluation: EvaluationConfig) -> int:
+        """An evaluation that names no tasks judges its stage's own."""
+        names = evaluation.tasks or own
+        tasks = (build_task(name, self.recipe.tasks[name]) for name in names)
+        return sum(len(task.held_out(evaluation.split, evaluation.limit)) for task in tasks)
+
+    def template_problems(self, config: Evaluate) -> int:
+        asked = config.template_tasks or config.evaluation.tasks[:1] or tuple(self.recipe.tasks)[:1]
+        return self.problems(asked, replace(config.evaluation, tasks=asked))
+
+    # ---- what data stages ask and make ------------------------------------------------------------------------------
+
+    def asked(self, config: Collection) -> tuple[Many, ...]:
+        """By route; a worked example is as long as it may be."""
+        prompt = self.prompt(config.asked(self.recipe))
+        if not isinstance(config, ColdStart):
+            return (Many(_prompts(config), prompt),)
+        more = {
+            "direct": self._tokens(config.direct.prefix + config.direct.suffix),
+            "few_shot": config.few_shot.shots * (prompt + config.few_shot.longest),
+        }
+        return tuple(Many(count, prompt + more.get(route, 0.0)) for route, count in config.routes.items() if count)
+
+    def samples(self, stage: str, mean_share: float) -> Many:
+        """As many as a data stage's settings allow, and their mean tokens."""
+        config = self.recipe.stages[stage]
+        if not isinstance(config, Collection):
+            return NONE
+        reasoned = self.prompt(config.asked(self.recipe)) + mean_share * config.sampling.max_tokens
+        many = [Many(_kept(config), reasoned), *self._general(config.general, reasoned)]
+        count = sum(each.count for each in many)
+        tokens = sum(each.count * each.tokens for each in many) / count if count else 0.0
+        size = config.size if isinstance(config, RejectionSampling) else 0
+        return Many(min(count, size or count), tokens)
+
+    def _general(self, config: General, otherwise: float) -> list[Many]:
+        """``otherwise``: tokens of a row that nobody has seen yet."""
+        own = general_samples(General(tasks=config.tasks, count=LOOKED_AT), self.recipe.tasks, self.recipe.seed)
+        lines = general_samples(General(path=config.path, limit=config.limit), {}, 0)
+        found = [Many(float(len(config.tasks) * config.count), self._pairs([(s.prompt, s.response) for s in own]))]
+        found.append(Many(float(len(lines)), self._pairs([(s.prompt, s.response) for s in lines])))
+        return [*found, Many(float(config.limit), otherwise)] if config.dataset else found
+
+    def examples(self, config: RewardModels) -> dict[str, Many]:
+        """Pairs and labels before lengths are balanced; of a pair only the summaries are seen."""
+        found, tasks, pairs, labels = {}, self.recipe.tasks, config.helpfulness, config.safety
+        if "helpfulness" in config.models:
+            few = pairs_of(replace(pairs, count=LOOKED_AT, balance_lengths=False), tasks, self.recipe.seed)
+            texts = [(pair.prompt.question, summary(text)) for pair in few for text in (pair.chosen, pair.rejected)]
+            count = (len(few) if pairs.path else pairs.count) + pairs.own_samples
+            found["helpfulness"] = Many(float(count), self._pairs(texts))
+        if "safety" in config.models:
+            some = labels_of(replace(labels, count=min(labels.count, LABELS_LOOKED_AT)), tasks, self.recipe.seed)
+            texts = [(one.prompt.question, one.response) for one in some]
+            found["safety"] = Many(float(len(some) if labels.path else labels.count), self._pairs(texts))
+        return found
+
+    # ---- tokens -----------------------------------------------------------------------------------------------------
+
+    def _pairs(self, texts: list[tuple[str, str]]) -> float:
+        """Mean tokens of prompt and response."""
+        mean = _mean([self._tokens(prompt) + self._tokens(response) for prompt, response in texts])
+        return mean + self._template if texts else 0.0
+
+    def _template_tokens(self) -> float:
+        template = self.recipe.model.template
+        extra = self._tokens(f"{template.system} {template.suffix} {template.prefill}")
+        if template.name == "chat" and not self._words:
+            return extra + CHAT_TOKENS
+        text = NAMED.get(template.name, template.name) or NAMED["plain"]  # what a fresh tokenizer's chat template is
+        return extra + self._tokens(text.replace("{question}", "")) + 1
+
+    def _tokens(self, text: str) -> float:
+        return float(len(text.split())) if self._words else len(text.strip()) / CHARACTERS_A_TOKEN
+
+
+def _prompts(config: Collection) -> float:
+    if isinstance(config, ColdStart):
+        return float(sum(config.routes.values()))
+    assert isinstance(config, RejectionSampling), f"not a data stage's config: {config!r}"
+    return float(config.prompts)
+
+
+def _kept(config: Collection) -> float:
+    """Responses that ``keep`` and ``limit`` allow."""
+    each = min(config.keep or config.sampling.n, config.sampling.n)
+    count = _prompts(config) * each
+    return min(count, config.limit or count)
+
+
+def _mean(values: list[float]) -> float:
+    return sum(values) / len(values) if values else 0.0

@@ -1,0 +1,161 @@
+"""What each stage costs: a table from a config's class to its formula. No torch, no measurement."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+from r1kit.commands.cost import NOTHING, Draw, Plan, Work, activation_bytes, learner_bytes, sample, train, width_of
+from r1kit.commands.data_cost import cold_start, rejection_sampling, reward_models
+from r1kit.commands.shape import Shape
+from r1kit.commands.sizes import Sizes, sizes_of
+from r1kit.evals.settings import EvaluationConfig
+from r1kit.loops.settings import RL, SFT
+from r1kit.recipe import Recipe
+from r1kit.records import Sampling
+from r1kit.stages.cold_start import Config as ColdStart
+from r1kit.stages.distill import Config as Distill
+from r1kit.stages.evaluate import Config as Evaluate
+from r1kit.stages.pretrain import Config as Pretrain
+from r1kit.stages.rejection_sampling import Config as RejectionSampling
+from r1kit.stages.reward_models import Config as RewardModels
+
+__all__ = ["COSTS", "plan_recipe", "plan_stage"]
+
+
+def plan_recipe(recipe: Recipe, shape: Shape, plan: Plan) -> dict[str, Work]:
+    """Every stage's work, in the order they run."""
+    works: dict[str, Work] = {}
+    for name, config in recipe.stages.items():
+        sizes = sizes_of(recipe, name, shape, plan.mean_share)
+        if isinstance(config, Distill):
+            sizes = replace(sizes, data_flops=works[config.data].flops)
+        works[name] = plan_stage(config, shape, sizes, plan)
+    return works
+
+
+def plan_stage(config: Any, shape: Shape, sizes: Sizes, plan: Plan) -> Work:
+    """The work of a stage."""
+    cost = next(COSTS[cls] for cls in type(config).__mro__ if cls in COSTS)
+    return cost(config, shape, sizes, plan)
+
+
+def _pretrain(config: Pretrain, shape: Shape, sizes: Sizes, plan: Plan) -> Work:
+    judged = _evaluation(config.evaluation, config.sampling, shape, sizes, plan)
+    return _language_model(config, shape, sizes, plan) + judged
+
+
+def _language_model(config: Pretrain, shape: Shape, sizes: Sizes, plan: Plan) -> Work:
+    tokens = float(config.steps * config.tokens_per_step)
+    budget = min(config.micro_batch_tokens, config.tokens_per_step)
+    return train(tokens, sizes.document / 2, shape, plan, 4, config.optimiser, budget)
+
+
+def _sft(config: SFT, shape: Shape, sizes: Sizes, plan: Plan) -> Work:
+    judged = _evaluation(config.evaluation, config.sampling, shape, sizes, plan)
+    return _learnt(config, shape, sizes, plan) + judged
+
+
+def _learnt(config: SFT, shape: Shape, sizes: Sizes, plan: Plan) -> Work:
+    tokens = config.epochs * sizes.samples.count * sizes.samples.tokens
+    budget = min(config.micro_batch_tokens, config.samples_per_step * sizes.samples.tokens)
+    return train(tokens, sizes.samples.tokens / 2, shape, plan, width_of(config.dtype), config.optimiser, budget)
+
+
+def _rl(config: RL, shape: Shape, sizes: Sizes, plan: Plan) -> Work:
+    width = width_of(config.dtype)
+    steps = _rl_step(config, shape, sizes, plan) * config.steps
+    judged = _evaluation(config.evaluation, config.sampling, shape, sizes, plan, width, config.rows_in_flight)
+    work = steps + judged * (math.ceil(config.steps / config.evaluate_every) + 1)
+    if config.final_split:
+        final = replace(config.evaluation, split=config.final_split)
+        work += _evaluation(final, config.sampling, shape, sizes, plan, width, config.rows_in_flight) * 2
+    return work
+
+
+def _rl_step(config: RL, shape: Shape, sizes: Sizes, plan: Plan) -> Work:
+    """A rollout and its updates."""
+    width = width_of(config.dtype)
+    draw = Draw(
+        prompts=config.prompts_per_step * (1 + config.dynamic_sampling),
+        n=config.sampling.n,
+        prompt_tokens=sizes.prompt,
+        max_tokens=config.sampling.max_tokens,
+        in_flight=config.rows_in_flight,
+    )
+    sampled = sample(draw, shape, plan, width)
+    mean = plan.mean_share * config.sampling.max_tokens
+    responses = config.prompts_per_step * config.sampling.n * mean
+    learnt = responses + config.prompts_per_step * sizes.prompt * min(config.minibatches, config.sampling.n)
+    passes = 3 + (config.minibatches > 1) + bool(config.loss.kl_weight)  # forward and backward, old, reference
+    forward = 2 * shape.matrix_weights * learnt + responses * shape.attention_flops(sizes.prompt + mean / 2)
+    activations = activation_bytes(min(config.micro_batch_tokens, learnt), shape, width)
+    learner = learner_bytes(config.optimiser, shape, width, reference=config.loss.kl_weight > 0)
+    return Work(
+        trained_tokens=learnt,
+        sampled_tokens=sampled.sampled_tokens,
+        flops=sampled.flops + passes * forward,
+        seconds=sampled.seconds + plan.computing(passes * forward, width),
+        memory=learner + max(sampled.memory, shape.weights * width + activations),
+    )
+
+
+def _distill(config: Distill, shape: Shape, sizes: Sizes, plan: Plan) -> Work:
+    """Each student's base, SFT and, where asked, RL, each judged when it is done."""
+    work = NOTHING
+    for name, student in config.students.items():
+        own = sizes.students[name]
+        if sizes.pretrain and not student.model.name:
+            work += _language_model(replace(sizes.pretrain, steps=config.base_steps), own, sizes, plan)
+        learnt = _learnt(config.sft, own, sizes, plan)
+        judged = _evaluation(config.evaluation, config.rl.sampling, own, sizes, plan)
+        work += learnt + judged * 2
+        if student.direct_rl:
+            work += _rl_within(config.rl, learnt.flops + sizes.data_flops, own, sizes, plan) + judged * 2
+    return work
+
+
+def _rl_within(config: RL, flops: float, shape: Shape, sizes: Sizes, plan: Plan) -> Work:
+    """RL that ends at the first evaluation after the operations are spent."""
+    rounds = math.ceil(flops / _rl_step(config, shape, sizes, plan).flops / config.evaluate_every)
+    steps = min(config.steps, rounds * config.evaluate_every)
+    return _rl(replace(config, steps=steps, final_split=""), shape, sizes, plan)
+
+
+def _evaluate(config: Evaluate, shape: Shape, sizes: Sizes, plan: Plan) -> Work:
+    """Checkpoints x problems x k, and some of the problems in every other template."""
+    other = replace(sizes, problems=lambda _: sizes.template_problems)
+    own, templated = (
+        _evaluation(config.evaluation, config.sampling, shape, found, plan, 4, config.rows_in_flight)
+        for found in (sizes, other)
+    )
+    return (own + templated * len(config.templates)) * len(config.stages)
+
+
+def _evaluation(
+    config: EvaluationConfig, sampling: Sampling, shape: Shape, sizes: Sizes, plan: Plan, width: int = 4,
+    in_flight: int = 512,
+) -> Work:  # fmt: skip
+    draw = Draw(
+        prompts=sizes.problems(config),
+        n=config.k,
+        prompt_tokens=sizes.prompt,
+        max_tokens=config.max_tokens or sampling.max_tokens,
+        in_flight=in_flight,
+    )
+    return sample(draw, shape, plan, width)
+
+
+COSTS: dict[type, Callable[[Any, Shape, Sizes, Plan], Work]] = {
+    Pretrain: _pretrain,
+    SFT: _sft,
+    RL: _rl,
+    ColdStart: cold_start,
+    RejectionSampling: rejection_sampling,
+    RewardModels: reward_models,
+    Distill: _distill,
+    Evaluate: _evaluate,
+}
+"""Config class -> its formula; a stage whose config is a subclass is planned as that."""

@@ -29,9 +29,10 @@ MANIFEST = ("recipe", "recipe_hash", "seed", "versions", "hardware", "lineage")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StageOfRun:
-    """What a run folder says of one finished stage."""
+    """What a run folder says of one finished stage, or of a student's model in it."""
 
     stage: str
+    """As it was named, for example ``distill/small/rl``."""
     metrics: Mapping[str, Mapping[str, Any]]
     """Task -> its last evaluation."""
     manifest: Mapping[str, Any]
@@ -47,13 +48,15 @@ def stage_of_run(run: Path, stage: str) -> StageOfRun:
     """
     import tomli_w
 
+    from r1kit.model.checkpoints import checkpoint_of, result_of
     from r1kit.recipe import load_recipe
     from r1kit.report.run_folder import RunFolder
     from r1kit.structure import plain
 
     folder = RunFolder(run)
-    found = folder.stage(stage)
-    if found is None or not found.done:
+    name = stage.partition("/")[0]
+    result = result_of(checkpoint_of(run, stage).parent)
+    if not result:
         raise InputError(f"stage {stage!r} of {run} is not finished; r1 status {run} says where it stands")
     if missing := [key for key in MANIFEST if key not in folder.manifest]:
         raise InputError(f"{run}/manifest.json has no {missing[0]!r}; r1 run with the same --out writes it again")
@@ -61,19 +64,27 @@ def stage_of_run(run: Path, stage: str) -> StageOfRun:
     settings = {"seed": recipe.seed, "model": plain(recipe.model), "tasks": plain(recipe.tasks)}
     return StageOfRun(
         stage=stage,
-        metrics=found.result.get("metrics", {}),
+        metrics=_evaluations(result.get("metrics", {})),
         manifest=folder.manifest,
-        settings=tomli_w.dumps({**settings, "stages": {stage: plain(recipe.stages[stage])}}),
+        settings=tomli_w.dumps({**settings, "stages": {name: plain(recipe.stages[name])}}),
     )
+
+
+def _evaluations(metrics: Any) -> Mapping[str, Mapping[str, Any]]:
+    """Task -> its evaluation; of a student's RL that of its largest budget."""
+    tables = {name: table for name, table in metrics.items() if isinstance(table, Mapping)}
+    found = {task: line for task, line in tables.items() if "avg_at_k" in line}
+    return found if found or not tables else _evaluations(list(tables.values())[-1])
 
 
 def model_card(model: str, described: StageOfRun | None, notes: Iterable[str]) -> str:
     """Markdown with the hub's front matter."""
     parts = ["---\nlibrary_name: transformers\npipeline_tag: text-generation\ntags:\n- r1kit\n---\n"]
     if described:
+        name = described.stage.partition("/")[0]
         parts += [
             f"# {described.manifest['recipe']}: {described.stage}\n",
-            f"{STAGES.get(described.stage, described.stage)}. Trained with r1kit {__version__}, recipe "
+            f"{STAGES.get(name, name)}. Trained with r1kit {__version__}, recipe "
             f"`{described.manifest['recipe']}` (hash `{described.manifest['recipe_hash']}`), "
             f"seed {described.manifest['seed']}.\n",
             _lineage(described.manifest),
@@ -134,5 +145,5 @@ print(tokenizer.decode(model.generate(**inputs, max_new_tokens=256)[0]))
 ```
 
 Sample (temperature 0.6, top-p 0.95, as in generation_config.json) rather than decode greedily. The model was trained on
-the tasks below by rule rewards; nothing is known of it outside of them.
+the tasks below alone; nothing is known of it outside of them.
 """

@@ -10,7 +10,7 @@ import typer
 
 if TYPE_CHECKING:
     from r1kit.commands.subject import Subject
-    from r1kit.evals.evaluate import EvaluationConfig
+    from r1kit.evals.settings import EvaluationConfig
     from r1kit.loops.judge import Judged
 
 __all__ = ["evaluate"]
@@ -24,7 +24,7 @@ PROMPT_TOKENS = 256
 
 def evaluate(
     model: Annotated[str, typer.Argument(help="DIR:STAGE, a model folder, a hub name, a GGUF file or pypi:PACKAGE.")],
-    task: Annotated[str, typer.Option(help="A recipe's task, countdown, reasoning_gym/NAME or a JSONL file.")],
+    task: Annotated[str, typer.Option(help="A task by name; r1 tasks lists the kinds.")],
     k: Annotated[int, typer.Option(help="Completions a problem.")] = 16,
     limit: Annotated[int | None, typer.Option(help="Only the first so many problems.")] = None,
     json_file: Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Write all numbers here.")] = None,
@@ -43,7 +43,7 @@ def evaluate(
     """Judge a model on held-out problems: avg@k, cons@k, pass@k with 95% intervals."""
     from r1kit.commands.output import check_writable, write_json
     from r1kit.commands.subject import named_task, open_subject
-    from r1kit.evals.evaluate import EvaluationConfig
+    from r1kit.evals.settings import EvaluationConfig
     from r1kit.model.source import check_model
 
     check_writable(json_file)

@@ -11,7 +11,7 @@ from r1kit.model.template import Template
 from r1kit.recipe import Recipe, load_recipe
 from r1kit.records import Sampling
 from r1kit.reward.rule import RewardConfig
-from r1kit.tasks import KINDS, TaskConfig
+from r1kit.tasks import TaskConfig
 from r1kit.tasks.code import GENERATORS, CodeConfig
 from r1kit.tasks.countdown import CountdownConfig
 from r1kit.tasks.general import GeneralConfig
@@ -58,28 +58,33 @@ def open_subject(model: str, recipe: str = "", template: str = "", suffix: str =
     stage = split_stage(model)
     if stage and not recipe:
         found = load_recipe(str(stage[0] / "recipe.toml"))
-        config = found.stages.get(stage[1])
+        config = found.stages.get(stage[1].partition("/")[0])
     elif recipe:
         found = load_recipe(recipe)
         config = list(found.stages.values())[-1]
     else:
         found, config = Recipe(name="none"), None
-    reward: RewardConfig = config.reward if config else RewardConfig()
+    reward, sampling = _judging(config)
     if answer_style:
         reward = replace(reward, answer_style=_answer_style(answer_style))
     return Subject(
         name=model,
         recipe=replace(found, ranks=1, model=replace(found.model, template=_template(found, template, suffix))),
         reward=reward,
-        sampling=_sampling(config),
+        sampling=sampling,
     )
 
 
-def _sampling(config: Any) -> Sampling:
-    if not config:
-        return Sampling(max_tokens=MAX_TOKENS)
-    sampling: Sampling = config.sampling
-    return replace(sampling, max_tokens=config.evaluation.max_tokens or sampling.max_tokens)
+def _judging(config: Any) -> tuple[RewardConfig, Sampling]:
+    """How a stage reads an answer, and how long it lets one be; the defaults where no policy of it answers."""
+    from r1kit.stages.distill import Config as Distill
+    from r1kit.stages.reward_models import Config as RewardModels
+
+    if config is None or isinstance(config, RewardModels):
+        return RewardConfig(), Sampling(max_tokens=MAX_TOKENS)
+    own = config.rl if isinstance(config, Distill) else config
+    longest = config.lengths.get("evaluation.max_tokens") or own.sampling.max_tokens
+    return own.reward, replace(own.sampling, max_tokens=longest)
 
 
 def longest_completion(sampling: Sampling, positions: int, prompts: Iterable[Sequence[int]]) -> int:
@@ -125,8 +130,8 @@ def named_task(name: str, known: Mapping[str, TaskConfig]) -> tuple[str, TaskCon
     path = Path(name).expanduser()
     if path.is_file() or path.suffix == ".jsonl":
         return path.stem, JsonlConfig(path=str(path), test_path=str(path))
-    allowed = [*known, *(each for each in KINDS if each not in known)]
-    spelled = ", ".join([*known, "countdown", "general", "reasoning_gym/GENERATOR or a JSONL file"])
+    allowed = dict.fromkeys((*known, "countdown", "general", "code/list_ops"))
+    spelled = ", ".join([*allowed, "code/FORMAT/FILE.jsonl", "reasoning_gym/GENERATOR or a JSONL file"])
     raise InputError(f"task {name!r} is unknown; a task is {spelled}.{nearest(name, allowed)}")
 
 

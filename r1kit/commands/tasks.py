@@ -25,9 +25,7 @@ KINDS = (
 
 
 def tasks(
-    name: Annotated[
-        str, typer.Argument(help="A task: countdown, code/list_ops, reasoning_gym/NAME or a JSONL file.")
-    ] = "",
+    name: Annotated[str, typer.Argument(help="A task by name; without one the kinds are listed.")] = "",
     show: Annotated[int, typer.Option(min=0, help="Problems to show.")] = 3,
     split: Annotated[Literal["dev", "test", "train"], typer.Option()] = "test",
     recipe: Annotated[str, typer.Option(help="Take the task of that name from this recipe.")] = "",

@@ -25,7 +25,7 @@ BARE = {"tag": "<answer> {} </answer>", "boxed": "\\boxed{{{}}}"}
 
 
 def verify(
-    task: Annotated[str, typer.Option(help="A recipe's task, countdown, reasoning_gym/NAME or a JSONL file.")] = "",
+    task: Annotated[str, typer.Option(help="A task by name; r1 tasks lists the kinds.")] = "",
     answer: Annotated[str, typer.Option(help="An answer, or a whole completion with its tags.")] = "",
     prompt_id: Annotated[str, typer.Option(help="Which problem, for example countdown/test/0.")] = "",
     question: Annotated[str, typer.Option(help="Which problem, by its text.")] = "",

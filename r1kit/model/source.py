@@ -19,6 +19,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from r1kit.errors import InputError, MissingError, first_line, nearest
+from r1kit.model.checkpoints import checkpoint_of, checkpoints
 
 __all__ = ["cache_folder", "check_folder", "check_model", "local_folder", "resolve_model"]
 
@@ -78,7 +79,7 @@ def cache_folder() -> Path:
 def check_folder(folder: Path) -> Path:
     """The folder itself if it holds a config, a tokenizer and all of its weights, else an InputError."""
     if not (folder / "config.json").is_file():
-        stages = _finished_stages(folder)
+        stages = [name for name in checkpoints(folder) if "/" not in name]
         hint = f"; it is a run: write {folder}:{stages[-1]}" if stages else f"; a model is {ALLOWED}"
         raise InputError(f"{folder} has no config.json{hint}")
     try:
@@ -122,23 +123,7 @@ def _stage_checkpoint(run: str, stage: str) -> Path:
     folder = Path(run).expanduser()
     if not folder.is_dir():
         raise InputError(f"no model {run}:{stage}: {run} is not a folder; a model is {ALLOWED}")
-    found = [entry for entry in _stage_folders(folder) if entry.name[3:] == stage]
-    if found and (found[0] / "checkpoint").is_dir():
-        return check_folder(found[0] / "checkpoint")
-    finished = _finished_stages(folder)
-    what = f"stage {stage!r} of {run} has no checkpoint yet" if found else f"{run} has no stage {stage!r}"
-    allowed = f"stages with a checkpoint are {', '.join(finished)}" if finished else "no stage has a checkpoint"
-    raise InputError(f"{what}; {allowed}.{nearest(stage, finished)}")
-
-
-def _stage_folders(run: Path) -> list[Path]:
-    if not run.is_dir():
-        return []
-    return sorted(entry for entry in run.iterdir() if re.fullmatch(r"\d\d_\w+", entry.name) and entry.is_dir())
-
-
-def _finished_stages(run: Path) -> list[str]:
-    return [entry.name[3:] for entry in _stage_folders(run) if (entry / "checkpoint").is_dir()]
+    return check_folder(checkpoint_of(folder, stage))
 
 
 # The hub

@@ -12,6 +12,7 @@ from r1kit.model.decoder import Decoder, DecoderConfig
 from r1kit.model.fallback import save_model
 from r1kit.model.tokenizer import build_tokenizer
 from r1kit.recipe import as_toml, load_recipe
+from r1kit.stages import LEAVES
 from r1kit.tasks import CorpusConfig, build_corpus
 
 
@@ -47,4 +48,28 @@ def run_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     }  # fmt: skip
     (folder / "manifest.json").write_text(json.dumps(manifest))
     (folder / "recipe.toml").write_text(as_toml(recipe))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def chain_folder(run_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of nano that is done, all of its models the one of ``run_folder``; one student with RL, one without."""
+    folder = tmp_path_factory.mktemp("runs") / "chain"
+    recipe = load_recipe("nano", ["evaluate.evaluation.max_tokens=9", "distill.rl.sampling.max_tokens=11"])
+    line = {"task": "countdown", "k": 4, "avg_at_k": 0.25, "format_rate": 0.5}
+    for index, stage in enumerate(recipe.stages, start=1):
+        place = folder / f"{index:02d}_{stage}"
+        parts = [""] if stage != "distill" else ["llama-s/base", "llama-s/distilled", "llama-s/rl", "qwen-s/distilled"]
+        for part in parts:
+            (place / part).mkdir(parents=True)
+            if stage not in LEAVES:
+                (place / part / "checkpoint").symlink_to(run_folder / "01_pretrain" / "checkpoint")
+            metrics = {"with_sampling": {"countdown": line}} if part.endswith("rl") else {"countdown": line}
+            (place / part / "result.json").write_text(json.dumps({"metrics": metrics}))
+        if stage == "distill":
+            first = f"{place.name}/llama-s/distilled/checkpoint"
+            (place / "result.json").write_text(json.dumps({"metrics": {}, "checkpoint": first}))
+    (folder / "recipe.toml").write_text(as_toml(recipe))
+    manifest = json.loads((run_folder / "manifest.json").read_text())
+    (folder / "manifest.json").write_text(json.dumps({**manifest, "recipe": "nano"}))
     return folder

@@ -93,7 +93,7 @@ class World:
             name: Sampler(
                 name=name,
                 version=90,
-                engine=ScriptedEngine([self.judge] if name == "judge-model" else self.policy),
+                engine=ScriptedEngine([self.judge] if name == "org/judge" else self.policy),
                 encode=lambda text: TOKENIZER.encode(text),
                 count=lambda text: len(text.split()),
             )
@@ -272,10 +272,10 @@ def test_nothing_left_is_one_line(go: Go) -> None:
 def test_a_judge_in_place_of_the_rule(go: Go, world: World, said: str, kept: int) -> None:
     """A judge that says yes to all lets the wrong answers pass, one that says no lets none: the rule is not asked."""
     world.judge = said
-    settings = {**REJECTION, "judge": "judge-model", "judged": ["countdown"], "keep": 0}
+    settings = {**REJECTION, "judge": "org/judge", "judged": ["countdown"], "keep": 0}
     settings["filters"] = {"repetition": 0, "language": 0}
     metrics, folder = go("rejection_sampling", settings)
-    assert world.opened == ["r1_zero", "judge-model"]
+    assert world.opened == ["r1_zero", "org/judge"]
     assert metrics["judge_asked"] == 80
     assert metrics["judge_no_json"] == metrics["judge_left_out"] == 0
     left = json.loads((folder / "card.json").read_text())["yields"]["rejection"]["left"]
@@ -284,7 +284,7 @@ def test_a_judge_in_place_of_the_rule(go: Go, world: World, said: str, kept: int
 
 def test_a_judge_without_json_is_counted_and_its_samples_left_out(go: Go, world: World) -> None:
     world.judge = "looks fine to me"
-    metrics, folder = go("rejection_sampling", {**REJECTION, "judge": "judge-model", "judged": ["countdown"]})
+    metrics, folder = go("rejection_sampling", {**REJECTION, "judge": "org/judge", "judged": ["countdown"]})
     assert (metrics["judge_asked"], metrics["judge_no_json"], metrics["judge_left_out"]) == (80, 80, 80)
     assert "countdown" not in metrics["domains"]
     assert json.loads((folder / "card.json").read_text())["judge"]["judge_left_out"] == 80
@@ -350,7 +350,7 @@ def test_a_plan_asks_every_prompt_once_however_many_ranks_share_it() -> None:
         ("cold_start", {"routes": {"few_shot": 3}, "few_shot": {"longest": 900}}, r"pass model.max_positions"),
         ("cold_start", {"routes": {"few_shot": 3}, "tasks": ["general"]}, r"'general' writes no worked examples"),
         ("cold_start", {"routes": {"few_shot": 3}, "few_shot": {"path": "gone.jsonl"}}, r"^gone.jsonl: no such file"),
-        ("cold_start", {"judge": "judge-model"}, r"judge = 'judge-model' and judged = \[\]; set both"),
+        ("cold_start", {"judge": "org/judge"}, r"judge = 'org/judge' and judged = \[\]; set both"),
         ("cold_start", {"judge": "m", "judged": ["general"]}, r"judged names 'general'; the stage asks countdown"),
         ("cold_start", {"sampling": {"n": 0}}, r"cold_start.sampling.n = 0: must be at least 1"),
         ("rejection_sampling", {"weights": {"countdown": -1}}, r"weights.countdown = -1.*: must be at least 0"),

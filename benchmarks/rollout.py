@@ -101,7 +101,7 @@ def main() -> None:
     else:
         model, _ = load_hub(Path(options.model))
     model.requires_grad_(False)
-    print(f"torch {torch.__version__}, transformers {transformers.__version__}, {platform.processor() or platform.machine()}, ", end="")
+    print(f"torch {torch.__version__}, transformers {transformers.__version__}, {platform.machine()}, ", end="")
     print(f"{options.threads} thread(s), {options.model} {options.dtype} on {options.device}, ", end="")
     print(f"prompt {options.prompt}, up to {options.new} new tokens, {options.samples} completions a prompt\n")
     print("| rows | lengths | contender | tokens/s, median | least to most | ours is, median | least to most |")

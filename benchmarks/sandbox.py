@@ -38,8 +38,8 @@ CALLS = [CallTest("f([3, 1])", [42, 1, 3]), CallTest("f([])", [42]), CallTest("f
 SCRIPT = [StdinTest("3 1\n", "42 1 3\n")]
 RIGHT = "def f(x):\n    return [42, *sorted(x)]\n"
 WRONG = "def f(x):\n    return sorted(x)\n"
-LIMITS = Limits(seconds=10.0, cpu_seconds=4, memory_bytes=1 << 28, output_bytes=1 << 18, value_bytes=1 << 18)
-SETTINGS = LadderSettings(extract="whole", limits=LIMITS, total_seconds=10.0)
+LIMITS = Limits(seconds=30.0, cpu_seconds=4, memory_bytes=1 << 28, output_bytes=1 << 18, value_bytes=1 << 18)
+SETTINGS = LadderSettings(extract="whole", limits=LIMITS, total_seconds=30.0)
 HASTY = replace(SETTINGS, limits=replace(LIMITS, seconds=0.3))
 
 

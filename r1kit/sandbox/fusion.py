@@ -18,7 +18,7 @@ from r1kit.errors import MissingError, R1Error
 from r1kit.sandbox.outcome import Ended, read_outcome
 from r1kit.sandbox.protocol import Limits, Outcome, Run
 from r1kit.sandbox.runner import ITSELF, OUTPUT, TIMEOUT
-from r1kit.sandbox.worker import runner_source
+from r1kit.sandbox.worker import program_source
 
 __all__ = ["FusionSandbox"]
 
@@ -29,13 +29,13 @@ NETWORK_SECONDS = 30.0
 """What the answer may take beyond that."""
 DRIVER = """
 import json, os
-names = {"__name__": "runner"}
+names = {"__name__": "program"}
 exec(%(source)r, names)
 os.dup2(os.open(%(results)r, os.O_CREAT | os.O_TRUNC | os.O_WRONLY), names["RESULT_FD"])
 job = json.loads(%(job)r)
 status = 1
 try:
-    status = names["_run"](job["program"], job["calls"], job["script"], names["_Results"](job["budget"]))
+    status = names["run"](job["program"], job["calls"], job["script"], names["Results"](job["budget"]))
 finally:
     os._exit(status)
 """
@@ -104,9 +104,9 @@ class FusionSandbox:
 
 
 def _driver(run: Run, limits: Limits) -> str:
-    """The script that the server runs: the runner's own code around the program."""
+    """The script that the server runs: our own code around the program."""
     job = {"program": run.program, "calls": run.calls, "script": run.stdin is not None, "budget": limits.value_bytes}
-    return DRIVER % {"source": runner_source(), "results": RESULTS, "job": json.dumps(job)}
+    return DRIVER % {"source": program_source(), "results": RESULTS, "job": json.dumps(job)}
 
 
 def _outcome(answer: dict[str, Any], run: Run, limits: Limits) -> Outcome:

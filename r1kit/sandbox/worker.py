@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import json
+import marshal
 import os
 import subprocess
 import tempfile
@@ -19,12 +19,19 @@ from r1kit.sandbox.outcome import Ended, read_outcome
 from r1kit.sandbox.protocol import Limits, Outcome, Run
 from r1kit.sandbox.runner import END, FRAME, JOB
 
-__all__ = ["Start", "Worker", "runner_source"]
+__all__ = ["Start", "Worker", "program_source", "runner_source"]
 
 START_SECONDS = 30.0
 GRACE_SECONDS = 1.0
 """What a run may take beyond its deadline until its sandbox is killed from outside."""
 MAX_FRAME = 1 << 17
+SOURCE = """
+import sys, types
+for name in ("r1kit", "r1kit.sandbox", "r1kit.sandbox.program"):
+    sys.modules[name] = types.ModuleType(name)
+exec(compile({program!r}, "program", "exec"), sys.modules["r1kit.sandbox.program"].__dict__)
+exec(compile({runner!r}, "runner", "exec"))
+"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,8 +51,17 @@ class Start:
 
 
 def runner_source() -> str:
-    """The code inside the walls, as the last argument of ``python -c``."""
-    return Path(__file__).with_name("runner.py").read_text(encoding="utf-8")
+    """The code inside the walls, as the last argument of ``python -c``: two modules, of a package that is not there."""
+    return SOURCE.format(program=program_source(), runner=_text("runner.py"))
+
+
+def program_source() -> str:
+    """The part of it that needs no other."""
+    return _text("program.py")
+
+
+def _text(name: str) -> str:
+    return Path(__file__).with_name(name).read_text(encoding="utf-8")
 
 
 class Worker:
@@ -82,15 +98,15 @@ class Worker:
 
     def hand(self, number: int, run: Run, limits: Limits) -> None:
         """Give it a run; what does not fit into the pipe now is sent by ``push``."""
-        text = json.dumps({"program": run.program, "calls": run.calls, "stdin": run.stdin}).encode()
+        job = marshal.dumps((run.program, tuple(run.calls), run.stdin), 2)  # version 2: any Python reads it
         header = JOB.pack(
-            len(text), limits.seconds, limits.cpu_seconds, limits.memory_bytes, limits.output_bytes, limits.value_bytes,
+            len(job), limits.seconds, limits.cpu_seconds, limits.memory_bytes, limits.output_bytes, limits.value_bytes,
             limits.threads, limits.open_files,
         )  # fmt: skip
         self.number, self.run, self.limits, self.state = number, run, limits, "busy"
         self.stdout, self.results = bytearray(), bytearray()
         self.deadline = time.monotonic() + limits.seconds + GRACE_SECONDS
-        self.outgoing = memoryview(header + text)
+        self.outgoing = memoryview(header + job)
         self.push()
 
     def push(self) -> None:
@@ -137,6 +153,7 @@ class Worker:
 
     def _ended(self, payload: bytes) -> Outcome:
         status, reason, cpu, seconds, self.used = END.unpack(payload)
+        self.used = self.used or not self.results  # it may have ended before it had read the whole job
         assert self.run is not None
         self.state = "idle"
         ended = Ended(status=status, reason=reason, cpu_seconds=cpu, seconds=seconds)

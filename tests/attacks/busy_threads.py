@@ -11,3 +11,7 @@ def work():
 
 for _ in range(8):
     threading.Thread(target=work).start()
+
+
+def f(x):
+    work()

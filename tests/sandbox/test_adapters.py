@@ -20,7 +20,7 @@ from r1kit.sandbox import CallTest, LadderSettings, Limits, SandboxSettings, Std
 
 TESTS = [CallTest("f([3, 1])", [42, 1, 3]), CallTest("f([])", [42])]
 RIGHT = "def f(x):\n    return [42] + sorted(x)\n"
-WHOLE = LadderSettings(extract="whole", limits=Limits(seconds=10.0), total_seconds=10.0)
+WHOLE = LadderSettings(extract="whole", limits=Limits(seconds=60.0), total_seconds=60.0)
 
 CLIENT = """#!/bin/sh
 echo "$@" >> {log}

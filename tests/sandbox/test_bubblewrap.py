@@ -17,7 +17,7 @@ from r1kit.sandbox import bubblewrap as module
 from r1kit.sandbox.pool import Pool
 from r1kit.sandbox.walls import prove_walls
 
-LIMITS = Limits(seconds=10.0)
+LIMITS = Limits(seconds=60.0)
 
 
 def call(sandbox: Sandbox, program: str, expression: str = "f()", limits: Limits = LIMITS) -> Outcome:

@@ -26,7 +26,7 @@ from r1kit.sandbox.speed import share_saved, speed_of
 
 CALLS = [CallTest("f([3, 1])", [42, 1, 3]), CallTest("f([])", [42])]
 RIGHT = "def f(x):\n    return [42] + sorted(x)\n"
-WHOLE = LadderSettings(extract="whole")
+WHOLE = LadderSettings(extract="whole", limits=Limits(seconds=60.0), total_seconds=60.0)
 PAYING = replace(WHOLE, pay_block=0.01, pay_lint=0.02, pay_runs=0.04, pay_tests=0.8, pay_speed=0.1)
 
 

@@ -17,7 +17,7 @@ def as_user(*command: str, folder: Path) -> subprocess.CompletedProcess[str]:
     environment = {"PATH": os.environ["PATH"], "HOME": str(folder), "USER": "ordinary", "PYTHONDONTWRITEBYTECODE": "1"}
     launcher = [sys.executable, str(HERE / "as_user.py")]
     return subprocess.run(
-        [*launcher, *command], capture_output=True, text=True, timeout=300, env=environment, cwd=HERE.parent.parent
+        [*launcher, *command], capture_output=True, text=True, timeout=900, env=environment, cwd=HERE.parent.parent
     )
 
 

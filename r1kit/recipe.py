@@ -43,6 +43,9 @@ RECIPES = next(
 )
 """Inside an installed package, else beside it in the repository."""
 
+BESIDE = "{recipe}/"
+"""A text of a recipe file that begins so is a path beside that file; any other path is taken from where ``r1`` runs."""
+
 BASE, BASE_STAGE = "base", "pretrain"
 """What a stage writes to start from the base model: the checkpoint of ``pretrain``, or ``model.name`` without one."""
 
@@ -146,7 +149,16 @@ def _read(path: Path) -> dict[str, Any]:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
         raise InputError(f"{path}: not valid TOML: {error}") from None
     table.setdefault("name", path.stem)
-    return table
+    return {key: _beside(path.absolute().parent, value) for key, value in table.items()}
+
+
+def _beside(folder: Path, value: Any) -> Any:
+    """The value with every path beside the recipe file spelled out."""
+    if isinstance(value, str) and value.startswith(BESIDE):
+        return str(folder / value.removeprefix(BESIDE))
+    if isinstance(value, dict):
+        return {key: _beside(folder, item) for key, item in value.items()}
+    return [_beside(folder, item) for item in value] if isinstance(value, list) else value
 
 
 def parse_recipe(table: Mapping[str, Any]) -> Recipe:

@@ -124,3 +124,22 @@ def test_a_recipe_is_frozen() -> None:
     assert isinstance(recipe, Recipe)
     with pytest.raises(dataclasses.FrozenInstanceError):
         recipe.seed = 2  # type: ignore[misc]
+
+
+def test_a_path_beside_the_recipe_is_found_from_any_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    there, elsewhere = tmp_path / "mine", tmp_path / "elsewhere"
+    there.mkdir()
+    elsewhere.mkdir()
+    (there / "r.toml").write_text(
+        '[tasks.sums]\nkind = "jsonl"\npath = "{recipe}/data/sums.jsonl"\ntest_path = "test.jsonl"\n'
+        '[model]\nname = "x"\ntemplate = {name = "{question}", suffix = "of {recipe}/x"}\n'
+        '[stages.r1_zero]\nsampling = {stop = ["{recipe}/end", "end"]}\n'
+    )
+    monkeypatch.chdir(there)
+    recipe = load_recipe("r.toml")
+    monkeypatch.chdir(elsewhere)
+    assert load_recipe(str(there / "r.toml")) == recipe
+    assert recipe.tasks["sums"].path == str(there / "data" / "sums.jsonl")
+    assert recipe.tasks["sums"].test_path == "test.jsonl", "any other path is left as it is"
+    assert recipe.model.template.suffix == "of {recipe}/x", "only a text that begins so is a path"
+    assert recipe.stages["r1_zero"].sampling.stop == (str(there / "end"), "end"), "lists are looked through"

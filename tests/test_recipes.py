@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import runpy
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,9 @@ import pytest
 from r1kit import stages
 from r1kit.checks import check_recipe
 from r1kit.errors import MissingError
+from r1kit.factory.samples import read_samples
 from r1kit.recipe import RECIPES, as_toml, load_recipe, shipped_recipes
+from r1kit.tasks import build_task
 
 NAMES = sorted(shipped_recipes())
 
@@ -44,3 +47,38 @@ def test_the_resolved_copy_reads_back_as_the_same_recipe(name: str, tmp_path: Pa
 @pytest.mark.parametrize("name", NAMES)
 def test_its_readme_speaks_of_it(name: str) -> None:
     assert f"## {name}\n" in (RECIPES / "README.md").read_text()
+
+
+# ---- smollm2: its data ----
+
+
+def held_out(*names: str) -> set[str]:
+    """Questions of tasks of ``smollm2`` that are held out."""
+    tasks = load_recipe("smollm2").tasks
+    built = [build_task(name, tasks[name]) for name in names]
+    return {p.question for task in built for split in ("dev", "test") for p in task.held_out(split)}  # type: ignore[arg-type]
+
+
+def test_the_data_is_what_its_script_writes(tmp_path: Path) -> None:
+    runpy.run_path(str(RECIPES / "data" / "make_smollm2.py"))["main"](tmp_path)
+    written = sorted(path.name for path in tmp_path.iterdir())
+    assert written == [f"smollm2_{name}.jsonl" for name in ("general", "helpful", "pairs", "refuse", "safety")]
+    for name in written:
+        assert (tmp_path / name).read_text() == (RECIPES / "data" / name).read_text(), f"run make_smollm2.py: {name}"
+
+
+def test_reward_models_know_no_question_that_is_held_out() -> None:
+    asked = held_out("helpful", "safety")
+    for name in ("pairs", "safety"):
+        text = (RECIPES / "data" / f"smollm2_{name}.jsonl").read_text()
+        assert not [question for question in asked if f'"prompt": "{question}"' in text]
+
+
+def test_worked_examples_are_no_questions_of_the_tasks() -> None:
+    examples = read_samples(RECIPES / "data" / "smollm2_examples.jsonl")
+    tasks = load_recipe("smollm2").tasks
+    asked = held_out("sums", "products")
+    for name in ("sums", "products"):
+        asked |= {build_task(name, tasks[name]).train(index).question for index in range(300)}
+    assert examples
+    assert not asked & {example.prompt for example in examples}

@@ -19,6 +19,7 @@ __all__ = [
     "blocks",
     "cell_text",
     "chain_verdict",
+    "landmarks",
     "stage_table",
 ]
 
@@ -178,9 +179,7 @@ def chain_verdict(run: RunFolder) -> str:
     if table is None or not table.reasoning:
         return verdict(run)
     task = table.reasoning[0]
-    ends = [name for name in ("base", "pretrain", "r1_zero", "all_scenarios_rl") if name in table.checkpoints]
-    if len(ends) < 2:
-        ends = [table.checkpoints[0], table.checkpoints[-1]]
+    ends = landmarks(table)
     said = [f"{task} avg@{table.k}: {_path(table, ends, task, 'avg_at_k', 'interval')}"]
     consistency = _path(table, ends, task, "language_consistency")
     said += [f"language consistency {consistency}"] if consistency else []
@@ -189,6 +188,12 @@ def chain_verdict(run: RunFolder) -> str:
     stage = run.stage("evaluate")
     unfinished = "" if stage is not None and stage.done else " (evaluation unfinished)"
     return f"{'; '.join(said)}.{replies}{unfinished}"
+
+
+def landmarks(table: StageTable) -> list[str]:
+    """Base, R1-Zero and R1, those that were judged; the first and the last checkpoint where fewer than two were."""
+    found = [name for name in table.checkpoints if name in ("base", "pretrain", "r1_zero", "all_scenarios_rl")]
+    return found if len(found) > 1 else [table.checkpoints[0], table.checkpoints[-1]]
 
 
 def _path(table: StageTable, ends: Sequence[str], task: str, key: str, interval: str = "") -> str:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from r1kit.report import costs, factory, html, language, paper, preference, students
-from r1kit.report.chain import Block, StageTable, alias, blocks, cell_text, stage_table
+from r1kit.report.chain import Block, StageTable, alias, blocks, cell_text, landmarks, stage_table
 from r1kit.report.findings import compare, duration
 from r1kit.report.lineage import lineage_svg, nodes
-from r1kit.report.run_folder import Row, RunFolder, StageFolder
+from r1kit.report.run_folder import Row, RunFolder, StageFolder, mapping
 from r1kit.report.samples import along
 from r1kit.report.shape import shape
-from r1kit.report.stage_sections import accuracy, aha, length, of_stage, words
+from r1kit.report.stage_sections import AHA, accuracy, aha, length, of_stage, words
 
 __all__ = ["build", "lineage"]
 
@@ -28,7 +28,7 @@ def build(run: RunFolder, without: RunFolder | None = None) -> list[tuple[str, s
     """
     table, learned = stage_table(run), [stage for stage in run.stages if stage.is_rl]
     found = [
-        ("stages", "What each stage bought", _stages(table) if table else ""),
+        ("stages", "What each stage bought", _stages(table, _form(run)) if table else ""),
         ("lineage", "Lineage", lineage(run)),
         ("accuracy", "Accuracy over steps", _each(learned, [accuracy(s, run.preference_tasks) for s in learned])),
         ("length", "Response length", _each(learned, [length(stage) for stage in learned])),
@@ -38,7 +38,7 @@ def build(run: RunFolder, without: RunFolder | None = None) -> list[tuple[str, s
         ("reward-models", "Reward models", preference.models(run)),
         ("gold", "Reward models against gold", preference.against_gold(run)),
         ("distillation", "Distilling against RL", students.section(run)),
-        ("aha", "Aha candidates", _each(learned, [aha(stage, compare(stage)) for stage in learned])),
+        ("aha", "Aha candidates", _aha(learned)),
         ("cost", "What it cost", costs.section(run)),
     ]
     return found + [(stage.name, f"{stage.title} in detail", _detail(run, stage)) for stage in learned]
@@ -47,6 +47,11 @@ def build(run: RunFolder, without: RunFolder | None = None) -> list[tuple[str, s
 def _each(stages: Sequence[StageFolder], bodies: Sequence[str]) -> str:
     """What each stage has, under its name."""
     return "".join(f"<h3>{html.escape(s.title)}</h3>{body}" for s, body in zip(stages, bodies, strict=True) if body)
+
+
+def _aha(learned: Sequence[StageFolder]) -> str:
+    body = _each(learned, [aha(stage, compare(stage)) for stage in learned])
+    return html.paragraph(AHA) + body if body else ""
 
 
 def _detail(run: RunFolder, stage: StageFolder) -> str:
@@ -68,7 +73,12 @@ def lineage(run: RunFolder) -> str:
 # ---- the stage table ------------------------------------------------------------------------------------------------
 
 
-def _stages(table: StageTable) -> str:
+def _form(run: RunFolder) -> str:
+    """Which form the evaluation asks for, as the recipe calls it."""
+    return str(mapping(run.settings("evaluate").get("reward")).get("format_style", ""))
+
+
+def _stages(table: StageTable, form: str) -> str:
     heads = [alias(name) for name in table.checkpoints]
     held = blocks(table)
     lead, rest = held[:1], held[1:]
@@ -84,6 +94,9 @@ def _stages(table: StageTable) -> str:
         said = (
             "Worst template: the lowest average over the recipe's own prompt and the others that stage evaluate names."
         )
+        parts.append(html.paragraph(said, "caption"))
+    if form:
+        said = f"The form is {form}; a checkpoint from before the stage that teaches it cannot have it."
         parts.append(html.paragraph(said, "caption"))
     return "".join(parts)
 
@@ -109,7 +122,7 @@ def _shape(table: StageTable) -> str:
     rows = []
     for metric, values in paper.STAGE_TABLE.items():
         best = [place for place, value in enumerate(values) if value == max(values)]
-        rows.append(html.GridRow(name=metric, cells=[f"{value:g}" for value in values], best=frozenset(best)))
+        rows.append(html.GridRow(name=metric, cells=list(map(paper.written, values)), best=frozenset(best)))
     theirs = html.grid(paper.STAGES, rows)
     source = "DeepSeek-R1, arXiv 2501.12948 v2, table 3: 671 billion weights, other benchmarks."
     items = "".join(
@@ -135,8 +148,8 @@ def _shape(table: StageTable) -> str:
 def _along(run: RunFolder, table: StageTable) -> str:
     """One prompt a task, answered by base, R1-Zero and R1."""
     stage = run.stage("evaluate")
-    ends = [n for n in ("base", "pretrain", "r1_zero", "all_scenarios_rl") if n in table.checkpoints]
-    if stage is None or len(ends) < 2:
+    ends = landmarks(table)
+    if stage is None or ends[0] == ends[-1]:
         return ""
     marked = words([found for s in run.stages if s.is_rl for found in compare(s)])
     shown = []

@@ -52,11 +52,20 @@ def section(run: RunFolder) -> str:
     if not found:
         return ""
     total = found[-1]
-    heads = ("time", "", "tokens learnt", "tokens sampled", "tokens evaluated", "training", "evaluation", "")
+    heads = (
+        "time",
+        "",
+        "tokens learnt",
+        "tokens sampled",
+        "tokens evaluated",
+        "training FLOPs",
+        "evaluation FLOPs",
+        "",
+    )
     rows = [html.GridRow(name=cost.name, cells=_cells(cost, total)) for cost in found]
     text = (
         "Time is of steps and evaluations, without what was lost to a kill; a percentage is of the whole chain. "
-        "Operations (FLOPs) are 6 for each weight and token learnt, 2 for each sampled; prompts and attention are "
+        "FLOPs are 6 for each weight and token learnt, 2 for each sampled; prompts and attention are "
         "left out. Training counts learning and the sampling it needs."
     )
     return html.grid(heads, rows, bars=(1, 7), total=True) + html.paragraph(text, "caption")

@@ -103,10 +103,10 @@ def _domains(stage: StageFolder) -> str:
 
 
 def _domain(row: Row) -> list[str]:
-    count, rounds = number(row, "samples"), number(row, "rounds")
+    count, tokens, rounds = (number(row, key) for key in ("samples", "mean_tokens", "rounds"))
     return [
         "–" if count is None else f"{count:,.0f}",
-        short(number(row, "mean_tokens")),
+        "–" if tokens is None else f"{tokens:,.1f}",
         "" if rounds is None else f"{rounds:.1f}",
     ]
 

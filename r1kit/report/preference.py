@@ -63,7 +63,7 @@ def _by_fault(name: str, found: Row) -> str:
             rows.append(html.GridRow(name=str(fault).replace("_", " "), cells=cells))
     if not rows:
         return ""
-    heading = f"<h4>{html.escape(name)}: accuracy by what is wrong with the worse reply</h4>"
+    heading = f"<h4>{html.escape(name)}: accuracy by kind of example</h4>"
     return heading + html.grid(("accuracy", "", "examples"), rows, bars=(1,))
 
 

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.padding import Padding
 from rich.text import Text
 
-__all__ = ["indented", "plain", "printable"]
+__all__ = ["indented", "plain", "printable", "spelled"]
 
 _ASCII = str.maketrans({"→": "->", "×": "x", "−": "-", "–": "-", "…": "...", "\u2019": "'", "±": "~"})
 
@@ -29,6 +29,11 @@ def printable(console: Console) -> Iterator[None]:
 def plain(console: Console) -> bool:
     """Whether only ASCII can be printed here."""
     return not console.encoding.lower().startswith("utf")
+
+
+def spelled(text: str, console: Console) -> str:
+    """The text as it can be printed here, so that it is wrapped at the width that it will have."""
+    return text.translate(_ASCII) if plain(console) else text
 
 
 def indented(text: str) -> Padding:

@@ -111,9 +111,9 @@ class RunFolder:
         except (InputError, ValueError):  # another version's recipe, or a torn key.json
             return {}
         return {
-            name: changes(before, written_key(recipe, name, keys))
+            name: changes({**before, "inputs": mapping(before.get("inputs"))}, written_key(recipe, name, keys))
             for name, before in found.items()
-            if before.get("key") != keys[name]
+            if before.get("key", keys[name]) != keys[name]
         }
 
     def settings(self, stage: str) -> Row:

@@ -9,7 +9,7 @@ from r1kit.report.findings import Comparison, Curve, compare, cons_above_avg, cu
 from r1kit.report.run_folder import Row, RunFolder, StageFolder, number
 from r1kit.report.samples import pairs
 
-__all__ = ["accuracy", "aha", "health", "length", "of_stage", "side_names", "words"]
+__all__ = ["AHA", "accuracy", "aha", "health", "length", "of_stage", "side_names", "words"]
 
 PANELS: Sequence[tuple[str, str, Mapping[str, str], bool]] = (
     (
@@ -52,6 +52,10 @@ _FIGURE_3 = {
 }
 """What the paper shows for a stage; it has no such figures of its other RL stages."""
 SHOWN_PAIRS, FOLDED_PAIRS = 5, 15
+AHA = (
+    "Chains that stop, doubt and turn, found by rule; whether one is an insight is for the reader. The paper's is an "
+    "intermediate checkpoint that interrupts its algebra with an aha moment and starts again (table 3)."
+)
 
 
 def of_stage(run: RunFolder, stage: StageFolder) -> list[tuple[str, str, str]]:
@@ -64,7 +68,7 @@ def of_stage(run: RunFolder, stage: StageFolder) -> list[tuple[str, str, str]]:
         ("length", "response length", length(stage) + _budget(found, names)),
         ("behaviour", "what the chains do", _behaviour(found, names)),
         ("samples", "samples", _samples(stage, found, names)),
-        ("aha", "aha candidates", aha(stage, found)),
+        ("aha", "aha candidates", html.paragraph(AHA) + aha(stage, found) if stage.aha else ""),
         ("health", "training health", health(stage)),
     ]
 
@@ -198,15 +202,9 @@ def _samples(stage: StageFolder, found: Sequence[Comparison], names: tuple[str, 
 
 
 def aha(stage: StageFolder, found: Sequence[Comparison]) -> str:
-    """Candidates for the paper's aha moment, to read."""
-    if not stage.aha:
-        return ""
-    text = (
-        "Chains that stop, doubt and turn, found by rule; whether one is an insight is for the reader. The paper's is "
-        "an intermediate checkpoint that interrupts its algebra with an aha moment and starts again (table 3)."
-    )
+    """Candidates for the paper's aha moment, to read; ``AHA`` says what they are."""
     marked = words(found)
-    return html.paragraph(text) + "".join(html.aha(row, marked) for row in stage.aha[:8])
+    return "".join(html.aha(row, marked) for row in stage.aha[:8])
 
 
 def health(stage: StageFolder) -> str:

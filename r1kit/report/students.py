@@ -127,7 +127,7 @@ def _charged(teacher: Row) -> str:
 def _paper() -> str:
     heads = ("AIME 2024", "cons@64", "MATH-500", "GPQA Diamond", "LiveCodeBench")
     rows = [
-        html.GridRow(name=name, cells=[f"{value:g}" for value in values], best=frozenset(_best(values)))
+        html.GridRow(name=name, cells=list(map(paper.written, values)), best=frozenset(_best(values)))
         for name, values in paper.DISTILLED.items()
     ]
     text = "The paper's table 6 (first version), 32 billion weights: shape, not size."

@@ -15,7 +15,7 @@ from r1kit.report.chain import StageTable, TableLine, alias, blocks, chain_verdi
 from r1kit.report.chart import Line, draw
 from r1kit.report.figures import rolling, series
 from r1kit.report.findings import Comparison, compare, main_curves, share, short, table
-from r1kit.report.printing import indented, plain, printable
+from r1kit.report.printing import indented, plain, printable, spelled
 from r1kit.report.run_folder import Row, RunFolder, StageFolder, number
 from r1kit.report.samples import Pair, is_right, pairs, showcase, turned
 from r1kit.report.stage_sections import side_names
@@ -40,7 +40,7 @@ def print_summary(path: Path, console: Console) -> None:
 
 
 def _summary(run: RunFolder, console: Console, width: int) -> None:
-    console.print(Text(chain_verdict(run), "bold"), width=width)
+    console.print(Text(spelled(chain_verdict(run), console), "bold"), width=width)
     stage, judged = run.headline, stage_table(run)
     names = side_names(run, stage) if stage is not None else ("before", "after")
     shown: list[Table | Group | Text | None] = []

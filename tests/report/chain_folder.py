@@ -136,7 +136,8 @@ def sample(checkpoint: str, place: int, task: str, text: str, *, right: bool, **
     return {
         "kind": "evaluation", "step": place, "checkpoint": checkpoint, "prompt_id": f"{task}/test/0",
         "prompt": f"{task}: use 11 8 3 make 64", "completion": text, "tokens": len(text.split()), "finish": "stop",
-        "reward": float(right), "parts": {"accuracy": float(right), "format": 1.0}, "status": "ok", "version": 9, **more,
+        "reward": float(right), "parts": {"accuracy": float(right), "format": 1.0}, "status": "ok", "version": 9,
+        **more,
     }  # fmt: skip
 
 
@@ -184,14 +185,15 @@ def write_samples(
         for at in range(3) for route in routes
     ]  # fmt: skip
     rows.append({
-        "id": "helpful/0", "prompt": "hello", "response": "Hello! How can I help?", "domain": "helpful", "language": "en",
+        "id": "helpful/0", "prompt": "hello", "response": "Hello! How can I help?", "domain": "helpful",
+        "language": "en",
         "provenance": {"route": "generator", "kind": "greeting", "edits": []},
     })  # fmt: skip
     jsonl(folder / "samples.jsonl", rows)
     count = sum(n for n, _ in domains.values())
     told = {
         "stage": folder.name[3:], "samples": count, "mean_tokens": 57.3,
-        "domains": {name: {"samples": n, "mean_tokens": tokens, "rounds": 1.0} for name, (n, tokens) in domains.items()},
+        "domains": {name: {"samples": n, "mean_tokens": mean, "rounds": 1.0} for name, (n, mean) in domains.items()},
         "languages": {"en": count // 2, "zh": count - count // 2},
         "yields": {route: {"left": left, "share": {}} for route, left in routes.items()},
         "removed": {"duplicate": 17, "over_keep": 5}, "provenance": {}, "settings": {},
@@ -199,7 +201,7 @@ def write_samples(
     write_json(folder / "card.json", told)
     return {
         "samples": count, "mean_tokens": 57.3, "domains": {name: n for name, (n, _) in domains.items()},
-        "kept": {route: 40 for route in routes}, "yields": {}, "language_consistency_before": 0.603,
+        "kept": dict.fromkeys(routes, 40), "yields": {}, "language_consistency_before": 0.603,
         "language_consistency": 0.991, "dropped": {"duplicate": 17, "over_keep": 5},
     }  # fmt: skip
 
@@ -225,7 +227,7 @@ def distilled() -> dict[str, Any]:
 
     first = student(131_072, 0.052, 0.681)
     first |= {
-        "rl": {"sft": {"countdown": line("countdown", 0.412)}, "with_sampling": {"countdown": line("countdown", 0.533)}},
+        "rl": {name: {"countdown": line("countdown", avg)} for name, avg in (("sft", 0.412), ("with_sampling", 0.533))},
         "rl_budgets": {"sft": 210_000_000_000, "with_sampling": 660_000_000_000},
         "rl_reached": {"sft": 17, "with_sampling": 52},
         "distilled_minus_rl": {

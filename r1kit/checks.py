@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import cache
 from itertools import chain
 from typing import Any
 
@@ -14,6 +15,7 @@ from r1kit.records import Prompt
 from r1kit.sandbox import check_sandbox
 from r1kit.tasks import build_task
 from r1kit.tasks.code import CodeConfig
+from r1kit.tasks.task import Split
 
 __all__ = ["check_recipe", "check_stage", "check_stages"]
 
@@ -25,9 +27,13 @@ def check_recipe(recipe: Recipe) -> None:
     """Raise InputError or MissingError, one line, for the first thing that could not work."""
     check_stages(recipe)
     built = {name: build_task(name, config) for name, config in recipe.tasks.items()}
+
+    @cache
+    def looked_at(task: str, split: Split) -> list[Prompt]:
+        return built[task].held_out(split, LOOKED_AT)
+
     for stage, config in recipe.stages.items():
-        judged = recipe.tasks_of(stage)
-        prompts = [built[name].held_out(split, LOOKED_AT) for name in judged for split in config.splits]
+        prompts = [looked_at(task, split) for task in recipe.tasks_of(stage) for split in config.splits]
         if not recipe.model.name:
             _check_positions(recipe, stage, config, chain(*prompts))
     for config in recipe.tasks.values():

@@ -130,12 +130,12 @@ def multisets(config: CountdownConfig, part: Part) -> tuple[tuple[int, ...], ...
 
 @lru_cache(maxsize=8)
 def _training(config: CountdownConfig) -> frozenset[tuple[int, ...]]:
-    return frozenset(multiset for multiset in multisets(config, "train") if targets(multiset, config.rules))
+    return frozenset(multisets(config, "train"))
 
 
 def trains_on(config: CountdownConfig, multiset: tuple[int, ...]) -> bool:
     """Whether training problems have these numbers, given in ascending order."""
-    return multiset in _training(config)
+    return multiset in _training(config) and bool(targets(multiset, config.rules))
 
 
 def draw_language(rng: Random, config: CountdownConfig) -> Literal["en", "zh"]:
@@ -148,8 +148,7 @@ def draw_problem(rng: Random, config: CountdownConfig) -> Problem:
     for _ in range(_MOST_DRAWS):
         numbers = tuple([1 + int(rng.random() * highest) for _ in range(config.numbers)])
         multiset = tuple(sorted(numbers))
-        if multiset in allowed:
-            values = targets(multiset, rules)
+        if multiset in allowed and (values := targets(multiset, rules)):
             return Problem(numbers, values[int(rng.random() * len(values))], draw_language(rng, config))
     raise InputError(f"countdown: {_MOST_DRAWS} draws met no training multiset; lower dev_multisets or test_multisets")
 

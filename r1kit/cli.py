@@ -58,16 +58,11 @@ def run(
 @app.command()
 def recipes() -> None:
     """List the shipped recipes: what, hardware, time, expected result."""
-    from rich.console import Console
-    from rich.table import Table
-
     from r1kit.recipe import load_recipe, shipped_recipes
 
-    table = Table("recipe", "what", "hardware", "time", "expect")
     for name in shipped_recipes():
         found = load_recipe(name)
-        table.add_row(name, found.summary, found.hardware, found.time, found.expect)
-    Console().print(table)
+        typer.echo(f"{name}: {found.summary}.\n  {found.hardware}, {found.time}; expect: {found.expect}")
 
 
 @app.command()

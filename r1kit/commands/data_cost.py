@@ -40,7 +40,7 @@ def cold_start(config: ColdStart, shape: Shape, sizes: Sizes, plan: Plan) -> Wor
 
 def _sampled(config: Collection, asked: Many, shape: Shape, plan: Plan) -> Work:
     """Step by step: each waits for its longest response."""
-    a_step = min(config.prompts_per_step, asked.count)
+    a_step = min(config.prompts_per_step, asked.number)
     draw = Draw(
         prompts=a_step,
         n=config.sampling.n,
@@ -48,12 +48,12 @@ def _sampled(config: Collection, asked: Many, shape: Shape, plan: Plan) -> Work:
         max_tokens=config.sampling.max_tokens,
         in_flight=config.rows_in_flight,
     )
-    return sample(draw, shape, plan, width_of(config.dtype)) * (asked.count / a_step)
+    return sample(draw, shape, plan, width_of(config.dtype)) * (asked.number / a_step)
 
 
 def _read_again(config: Collection, asked: Many, sampling: Sampling, shape: Shape, plan: Plan) -> Work:
     """Another model reads every response with its question, and writes about it."""
-    responses = Many(asked.count * config.sampling.n, asked.tokens + plan.mean_share * config.sampling.max_tokens)
+    responses = Many(asked.number * config.sampling.n, asked.tokens + plan.mean_share * config.sampling.max_tokens)
     steps = replace(
         config, prompts_per_step=config.prompts_per_step * config.sampling.n, sampling=replace(sampling, n=1)
     )
@@ -65,7 +65,7 @@ def reward_models(config: RewardModels, shape: Shape, sizes: Sizes, plan: Plan) 
     work = NOTHING
     for kind in config.models:
         many = sizes.examples[kind]
-        work += _scored(config, many.count * RESPONSES[kind], many.tokens, shape, plan)
+        work += _scored(config, many.number * RESPONSES[kind], many.tokens, shape, plan)
     pairs = config.helpfulness
     if pairs.own_samples and "helpfulness" in config.models:
         draw = Draw(prompts=pairs.own_samples, n=2, prompt_tokens=sizes.prompt, max_tokens=pairs.sampling.max_tokens)

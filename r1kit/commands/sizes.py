@@ -42,7 +42,7 @@ LABELS_LOOKED_AT = 512
 class Many(NamedTuple):
     """So many of something, and the mean tokens of one."""
 
-    count: float
+    number: float
     tokens: float
 
 
@@ -157,8 +157,8 @@ class _Lookup:
             return NONE
         reasoned = self.prompt(config.asked(self.recipe)) + mean_share * config.sampling.max_tokens
         many = [Many(_kept(config), reasoned), *self._general(config.general, reasoned)]
-        count = sum(each.count for each in many)
-        tokens = sum(each.count * each.tokens for each in many) / count if count else 0.0
+        count = sum(each.number for each in many)
+        tokens = sum(each.number * each.tokens for each in many) / count if count else 0.0
         size = config.size if isinstance(config, RejectionSampling) else 0
         return Many(min(count, size or count), tokens)
 

@@ -59,7 +59,7 @@ def _sft(config: SFT, shape: Shape, sizes: Sizes, plan: Plan) -> Work:
 
 
 def _learnt(config: SFT, shape: Shape, sizes: Sizes, plan: Plan) -> Work:
-    tokens = config.epochs * sizes.samples.count * sizes.samples.tokens
+    tokens = config.epochs * sizes.samples.number * sizes.samples.tokens
     budget = min(config.micro_batch_tokens, config.samples_per_step * sizes.samples.tokens)
     return train(tokens, sizes.samples.tokens / 2, shape, plan, width_of(config.dtype), config.optimiser, budget)
 

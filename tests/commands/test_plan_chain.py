@@ -133,9 +133,9 @@ def test_what_is_looked_up_in_the_recipe() -> None:
     recipe = load_recipe("nano", own)
     cold, learnt = (sizes_of(recipe, stage, SHAPE, 0.5) for stage in ("cold_start", "cold_start_sft"))
     routes = recipe.stages["cold_start"].routes
-    assert sum(many.count for many in cold.asked) == sum(routes.values())
-    assert learnt.samples.count == 2 * sum(routes.values()) + 3 * 40, "two kept a question, three kinds of others"
-    assert sizes_of(recipe, "sft", SHAPE, 0.5).samples.count == 35 + 3 * 400
+    assert sum(many.number for many in cold.asked) == sum(routes.values())
+    assert learnt.samples.number == 2 * sum(routes.values()) + 3 * 40, "two kept a question, three kinds of others"
+    assert sizes_of(recipe, "sft", SHAPE, 0.5).samples.number == 35 + 3 * 400
     students = sizes_of(recipe, "distill", SHAPE, 0.5).students
     assert students["qwen-s"].qkv_bias
     assert {shape.vocab for shape in students.values()} == {100}

@@ -16,6 +16,7 @@ import pytest
 from kill_resume import SETTINGS
 
 from r1kit.recipe import as_toml, load_recipe
+from r1kit.workspace import Workspace
 
 R1 = [sys.executable, "-m", "r1kit"]
 Typed = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -100,6 +101,49 @@ def recipe(tmp_path: Path) -> Callable[[str], str]:
         return str(tmp_path / "mine.toml")
 
     return write
+
+
+@pytest.mark.parametrize(
+    ("setting", "line"),
+    [
+        ("reasoning_rl.start=cold_start", "'cold_start', which leaves samples; it needs a model, of pretrain, r1_"),
+        ("reward_models.start=rejection_sampling", "'rejection_sampling', which leaves samples; it needs a model"),
+        ("evaluate.stages=['sft', 'reward_models']", "'reward_models', which leaves reward models; it needs a model"),
+        ("sft.data=r1_zero", "'r1_zero', which leaves a model; it needs samples, of cold_start, rejection_sampling"),
+        ("all_scenarios_rl.reward_models=sft", "'sft', which leaves a model; it needs reward models, of reward_models"),
+        ("cold_start.source=r1_zerro", "takes in 'r1_zerro'; earlier stages are pretrain, r1_zero. Did you mean 'r1"),
+        (
+            "rejection_sampling.weights={countdown = 0, code = 0, helpful = 0, safety = 0, benign = 0}",
+            "stages.rejection_sampling.weights sum to nothing; give a domain more than 0",
+        ),
+        ("reward_models.safety.unsafe_share=1.0", "unsafe_share = 1.0: a safety model needs safe and unsafe responses"),
+        ("reward_models.safety.path=labels.jsonl", "needs safe and unsafe responses, but all 2 are safe; add the"),
+        ("reward_models.helpfulness.path=pairs.jsonl", "pairs.jsonl:2: no 'rejected'"),
+        ("cold_start.general.path=broken.jsonl", "broken.jsonl:1: not valid JSON"),
+    ],
+)
+def test_a_wrong_word_in_the_chain(refused: Callable[..., str], tmp_path: Path, setting: str, line: str) -> None:
+    (tmp_path / "labels.jsonl").write_text('{"prompt": "hi", "response": "hello", "safe": true}\n' * 2)
+    pairs = '{"prompt": "hi", "chosen": "a", "rejected": "b"}\n{"prompt": "hi", "chosen": "a"}\n'
+    (tmp_path / "pairs.jsonl").write_text(pairs)
+    (tmp_path / "broken.jsonl").write_text('{"prompt": "hi", "response": \n')
+    assert line in refused("nano", "--ranks", "1", "--set", setting, out=tmp_path / "new")
+    assert not (tmp_path / "new").exists()
+
+
+def test_a_stage_whose_input_is_not_in_the_recipe(refused: Callable[..., str], recipe: Callable[[str], str]) -> None:
+    line = refused(recipe("[tasks.countdown]\n[stages.pretrain]\n[stages.cold_start_sft]\n"))
+    assert "stage 'cold_start_sft' takes in 'cold_start'; earlier stages are pretrain." in line
+
+
+def test_a_student_larger_than_its_teacher_is_a_warning(tmp_path: Path) -> None:
+    from r1kit.loops.students import _warn
+
+    said: list[str] = []
+    workspace = Workspace(run=tmp_path, stage="distill", index=1, recipe=load_recipe("nano-zero"), say=said.append)
+    _warn("big", 2000, 1000, workspace)
+    _warn("small", 500, 1000, workspace)
+    assert said == ["warning: student 'big' has 2,000 weights and its teacher 1,000: a student is smaller"]
 
 
 def test_an_unknown_stage(refused: Callable[..., str], recipe: Callable[[str], str]) -> None:

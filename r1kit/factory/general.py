@@ -67,6 +67,8 @@ def check_general(config: General, tasks: Mapping[str, Any], where: str) -> None
         raise InputError(f"{where}.count = {config.count}: must be at least 1")
     if config.path and not Path(config.path).is_file():
         raise InputError(f"{where}.path = {config.path!r}: no such file")
+    if config.path:
+        _of_file(Path(config.path), config.limit)  # a broken line is told now, not after hours
     if config.dataset and importlib.util.find_spec("datasets") is None:
         raise MissingError(f"{where}.dataset needs the package datasets; run pip install 'r1kit[data]'")
 

@@ -148,6 +148,11 @@ def check_data(config: PairData | LabelData, tasks: Mapping[str, Any], where: st
     if not config.path and config.count < 1:
         raise InputError(f"{where}.count = {config.count}: must be at least 1")
     if isinstance(config, LabelData):
+        if not config.path and not 0 < config.unsafe_share < 1:
+            raise InputError(
+                f"{where}.unsafe_share = {config.unsafe_share}: a safety model needs safe and unsafe responses; set it "
+                f"between 0 and 1"
+            )
         _ = read_labels(Path(config.path)) if config.path else _safety(config, tasks[config.task], 0)
         return
     _ = read_pairs(Path(config.path)) if config.path else _preference(config, tasks[config.task], 0)

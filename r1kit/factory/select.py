@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from r1kit.errors import InputError, first_line
 from r1kit.factory.decontaminate import EvaluationPrompts
 from r1kit.factory.samples import sample_of
 from r1kit.records import Sample
@@ -27,8 +28,13 @@ class Candidate:
 
 
 def candidate_of(where: str, table: Mapping[str, Any]) -> Candidate:
-    before, after = table["consistency"]
-    return Candidate(sample=sample_of(where, table["sample"]), tokens=int(table["tokens"]), consistency=(before, after))
+    """Raises InputError, naming file and line, for what a hand edit broke."""
+    try:
+        before, after = table["consistency"]
+        sample, tokens = sample_of(where, table["sample"]), int(table["tokens"])
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise InputError(f"{where}: no candidate as the stage wrote it: {first_line(error)}; delete it") from None
+    return Candidate(sample=sample, tokens=tokens, consistency=(before, after))
 
 
 def select(

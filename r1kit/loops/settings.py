@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import takewhile
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -211,10 +212,11 @@ def check_source(source: str, stage: str, recipe: Recipe, wanted: str = "a model
     """Refuse an input that leaves something else than a stage needs."""
     left = LEAVES.get(source, "a model")
     if left != wanted:
-        others = [name for name in recipe.stages if LEAVES.get(name, "a model") == wanted]
+        earlier = takewhile(lambda name: name != stage.partition(".")[0], recipe.stages)
+        others = [name for name in earlier if LEAVES.get(name, "a model") == wanted]
         raise InputError(
             f"stages.{stage} takes in {source!r}, which leaves {left}; it needs {wanted}, of "
-            f"{', '.join(others) or 'which the recipe makes none'}"
+            f"{', '.join(others) or 'which no earlier stage leaves one'}"
         )
 
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 from typer.testing import CliRunner
@@ -16,6 +17,10 @@ def test_the_report_and_its_file_agree(tmp_path: Path) -> None:
     assert found["memory_gb"] > 0
     assert found["torch"]["version"] in said
     assert found["engines"]["local"] == "ready"
+    if shutil.which("bwrap"):
+        assert found["sandbox"]["state"] == "ready"
+        assert found["sandbox"]["walls"]["network"] is True
+    assert f"sandbox  {found['sandbox']['state']}" in said
     assert {"gguf", "dev"} <= set(found["extras"])
     for name, entry in found["extras"].items():
         assert f"extra    {name}: " in said

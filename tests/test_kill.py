@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import sys
@@ -21,6 +22,8 @@ from kill_resume import (
     start,
     wait_gone,
 )
+
+from r1kit.recipe import load_recipe
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks at /proc")
 
@@ -72,6 +75,7 @@ def test_the_chain_killed_ten_times_over_one_run(ranks: int, tmp_path: Path) -> 
     chain_repetition(tmp_path, ranks, 1, 10, contents(tmp_path / "straight"), seconds)
 
 
+@pytest.mark.slow
 def test_the_chain_killed_in_the_middle_equals_straight(tmp_path: Path) -> None:
     """Every stage of the shipped chain, tiny, on two ranks; killed in a data stage, in SFT and among the students."""
     finish(tmp_path / "straight", 2, "nano")
@@ -103,3 +107,14 @@ def test_the_comparison_sees_a_changed_bit_a_lost_line_and_a_stray_file(tmp_path
         "metrics.jsonl: 2 and 1 lines, first difference at 0",
         "model.safetensors: differs",
     ]
+
+
+def test_the_chain_runs_from_end_to_end_and_goes_on_after_a_kill(tmp_path: Path) -> None:
+    """The shipped chain, tiny: killed while it samples, then to the end; every stage leaves its result."""
+    kill_at(tmp_path / "run", 1, lambda run: (run / "06_rejection_sampling/candidates.jsonl").exists(), None, "nano")
+    finish(tmp_path / "run", 1, "nano")
+    done = sorted(path.parent.name[3:] for path in (tmp_path / "run").glob("[0-9]*/result.json"))
+    assert done == sorted(load_recipe("nano").stages)
+    table = json.loads((tmp_path / "run/11_evaluate/result.json").read_text())["metrics"]
+    assert list(table) == ["base", "r1_zero", "cold_start_sft", "reasoning_rl", "sft", "all_scenarios_rl"]
+    assert all(set(tasks) == set(load_recipe("nano").tasks) for tasks in table.values())

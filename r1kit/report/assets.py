@@ -56,6 +56,7 @@ td.dim { color: var(--soft); }
 h4 { font-size: .98rem; margin: 1.2rem 0 .4rem; font-weight: 600; }
 table.wide { font-size: .9rem; } table.wide td.n, table.wide th.n { padding: .3rem 0 .3rem .9rem; }
 table.wide th:first-child { position: sticky; left: 0; background: var(--paper); padding: .3rem .4rem .3rem 0; }
+table.wide th:first-child { min-width: 6.5rem; }
 table.wide .ends { color: var(--soft); font-size: .86em; font-weight: 400; }
 td.best { font-weight: 700; color: var(--blue); }
 tr.group th { padding-top: .9rem !important; color: var(--soft); font-weight: 500; font-size: .87rem; }

@@ -133,7 +133,7 @@ def _shape(table: StageTable) -> str:
     )
     text = (
         "Differences are means over tasks with 95% intervals, the two checkpoints taken as independent; not clear: the "
-        "interval holds 0."
+        "interval holds 0. No reasoning is lost if the interval lies above −.05."
     )
     ours = (
         f'<h4>The expected shape</h4><ul class="checks">{items}</ul>{html.paragraph(text, "caption")}' if items else ""

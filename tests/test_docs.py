@@ -112,10 +112,10 @@ def test_every_metric_that_is_explained_is_written() -> None:
     section = METRICS.split("## `metrics.jsonl`")[1].split("## `eval.jsonl`")[0]
     rows = [line.split("|")[1] for line in section.splitlines() if line.startswith("| `")]
     explained = {name for row in rows for name in re.findall(r"`(\w+)`", row)}
-    sources = "".join((ROOT / "r1kit" / folder).joinpath(file).read_text() for folder, file in (
-        ("loops", "rl.py"), ("loops", "transcripts.py"), ("loops", "supervised.py"), ("update", "local.py"),
-        ("maths", "policy_loss.py"), ("reward", "rule.py"), (".", "workspace.py"),
-    ))  # fmt: skip
+    files = [*(ROOT / "r1kit/loops").glob("*.py"), *(ROOT / "r1kit/factory").glob("*.py")]
+    files += [ROOT / "r1kit" / name for name in ("update/local.py", "update/reward.py", "maths/policy_loss.py")]
+    files += [ROOT / "r1kit" / name for name in ("reward/rule.py", "workspace.py")]
+    sources = "".join(file.read_text() for file in files)
     assert sorted(name for name in explained if f'"{name}"' not in sources) == []
 
 

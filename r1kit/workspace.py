@@ -266,7 +266,9 @@ class Workspace:
             "key": self.key,
         }
         if self.is_writer:
-            text = json.dumps({**_written(plain(written)), "checkpoint": result.checkpoint}, ensure_ascii=False, indent=1)
+            text = json.dumps(
+                {**_written(plain(written)), "checkpoint": result.checkpoint}, ensure_ascii=False, indent=1
+            )
             write_atomic(self.folder / "result.json", text + "\n")
         return written
 

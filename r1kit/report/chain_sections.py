@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from r1kit.report import costs, factory, html, language, paper, preference, students
+from r1kit.report import costs, factory, html, ladder, language, paper, preference, students
 from r1kit.report.chain import Block, StageTable, alias, blocks, cell_text, landmarks, stage_table
 from r1kit.report.findings import compare, duration
 from r1kit.report.lineage import lineage_svg, nodes
@@ -32,6 +32,7 @@ def build(run: RunFolder, without: RunFolder | None = None) -> list[tuple[str, s
         ("lineage", "Lineage", lineage(run)),
         ("accuracy", "Accuracy over steps", _each(learned, [accuracy(s, run.preference_tasks) for s in learned])),
         ("length", "Response length", _each(learned, [length(stage) for stage in learned])),
+        ("ladder", "The ladder of code", _each(learned, [ladder.section(stage) for stage in learned])),
         ("language", "Language consistency", language.section(run, without)),
         ("through", "The same prompts along the chain", _along(run, table) if table else ""),
         ("factory", "The data factory", factory.section(run)),

@@ -111,8 +111,8 @@ class CountdownCorpusConfig:
             _check_share(f"{key}_share", value)
         if self.wide and (self.wide.above, self.wide.highest) != (self.problems.highest, 2 * self.problems.highest):
             raise InputError(
-                f"countdown corpus: wide.above = {self.wide.above} and wide.highest = {self.wide.highest}; wide problems "
-                f"have a number above {self.problems.highest} and none above {2 * self.problems.highest}"
+                f"countdown corpus: wide.above = {self.wide.above} and wide.highest = {self.wide.highest}; wide "
+                f"problems have a number above {self.problems.highest} and none above {2 * self.problems.highest}"
             )
         if self.wide_share and 2 * self.problems.highest > self.problems.limit:
             raise InputError(

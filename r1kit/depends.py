@@ -52,11 +52,11 @@ def written_key(recipe: Recipe, stage: str, keys: Mapping[str, str]) -> dict[str
 
 
 def read_key(folder: Path) -> dict[str, Any]:
-    """``key.json`` of a stage's folder, ``result.json`` where that is all there is; empty for a new folder."""
+    """``key.json`` of a stage's folder, the key alone where only ``result.json`` is there; empty for a new folder."""
     for name in ("key.json", "result.json"):
         if (path := folder / name).is_file():
             found = json.loads(path.read_text(encoding="utf-8"))
-            return found if isinstance(found, dict) else {}
+            return found if name == "key.json" else {"key": found["key"]}
     return {}
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from r1kit.depends import changes, stage_keys, written_key
+from pathlib import Path
+
+from r1kit.depends import changes, read_key, stage_keys, written_key
 from r1kit.recipe import Recipe, load_recipe
 
 
@@ -34,3 +36,10 @@ def test_what_changed_is_told() -> None:
     assert changes(key(before, "cold_start"), key(after, "cold_start")) == "r1_zero was done again"
     many = load_recipe("nano", [f"r1_zero.{key}=3" for key in ("steps", "evaluate_every", "deadline", "record_groups")])
     assert changes(key(before, "r1_zero"), key(many, "r1_zero")).endswith("; 1 more")
+
+
+def test_a_result_without_its_key_file_is_known_by_its_key(tmp_path: Path) -> None:
+    assert read_key(tmp_path) == {}
+    (tmp_path / "result.json").write_text('{"key": "abc", "inputs": ["pretrain"]}')
+    assert read_key(tmp_path) == {"key": "abc"}
+    assert changes(read_key(tmp_path), key(load_recipe("nano"), "r1_zero"))  # something is said, nothing breaks

@@ -267,12 +267,21 @@ def read_config(folder: Path) -> PretrainedConfig:
     return config
 
 
+GENERIC_TOKENIZERS = ("TokenizersBackend", "PreTrainedTokenizerFast")
+"""Classes that are what ``tokenizer.json`` says. AutoTokenizer passes over them for some model types (qwen2 in
+transformers 5), takes the type's own class instead and splits text in another way."""
+
+
 def open_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
     """The tokenizer of a hub-format folder."""
-    from transformers import AutoTokenizer
+    from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
     try:
-        tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(folder)
+        settings = folder / "tokenizer_config.json"
+        named = json.loads(settings.read_text(encoding="utf-8")) if settings.is_file() else {}
+        generic = named.get("tokenizer_class") in GENERIC_TOKENIZERS and (folder / "tokenizer.json").is_file()
+        kind = PreTrainedTokenizerFast if generic else AutoTokenizer
+        tokenizer: PreTrainedTokenizerBase = kind.from_pretrained(folder)
     except (ValueError, KeyError, OSError) as error:
         raise InputError(f"transformers cannot read the tokenizer in {folder}: {first_line(error)}") from error
     return tokenizer

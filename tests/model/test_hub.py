@@ -23,6 +23,7 @@ from r1kit.model import hub
 from r1kit.model.decoder import Decoder
 from r1kit.model.hub import config_from_hub, load_hub, load_hub_names, save_hub, to_hub_names, unsupported
 from r1kit.model.segments import Segments
+from r1kit.model.tokenizer import build_tokenizer
 
 Build = Callable[..., PreTrainedModel]
 LLAMA3 = {
@@ -120,6 +121,19 @@ def test_a_saved_folder_opens_in_transformers(
     for _ in range(len(greedy) - 8):
         mine = torch.cat([mine, _logits(again, Segments.pack([mine]))[-1].argmax()[None]])
     assert mine.tolist() == greedy.tolist()
+
+
+def test_a_tokenizer_of_words_comes_back_as_it_was(pair: tuple[PreTrainedModel, Decoder], tmp_path: Path) -> None:
+    """Also in a folder of type qwen2, where AutoTokenizer of transformers 5 takes Qwen2's own and splits otherwise."""
+    _, decoder = pair
+    words = build_tokenizer(["use", "12", "make", "+"])
+    save_hub(tmp_path / "model", decoder, words)
+    text = "use 12 + 12 make <think>"
+    again = load_hub(tmp_path / "model")[1]
+    assert again.encode(text) == words.encode(text)
+    assert again.decode(again.encode(text)) == text
+    if decoder.config.family != "qwen2":
+        assert AutoTokenizer.from_pretrained(tmp_path / "model").encode(text) == words.encode(text)
 
 
 def test_names_are_the_hubs_and_alias_the_decoder(pair: tuple[PreTrainedModel, Decoder]) -> None:

@@ -19,6 +19,7 @@ from r1kit.commands.export import export
 from r1kit.commands.plan import plan
 from r1kit.commands.tasks import tasks
 from r1kit.commands.verify import verify
+from r1kit.commands.write_tests import write_tests
 from r1kit.errors import InputError, Interrupted, MissingError, R1Error, is_full_disk
 
 if TYPE_CHECKING:
@@ -98,6 +99,7 @@ def report(folder: Annotated[Path, typer.Argument(metavar="DIR")]) -> None:
 
 
 app.command("eval")(evaluate)
+app.command("write-tests")(write_tests)
 for command in (tasks, verify, export, chat, plan, doctor):
     app.command()(command)
 

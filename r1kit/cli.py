@@ -40,7 +40,7 @@ Overrides = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE
 
 @app.command()
 def run(
-    recipe: Annotated[str, typer.Argument(help="A shipped recipe's name or a TOML path.")] = "nano-zero",
+    recipe: Annotated[str, typer.Argument(help="A shipped recipe's name or a TOML path.")] = "nano",
     out: Annotated[Path | None, typer.Option(help="Run folder; default runs/RECIPE.")] = None,
     overrides: Overrides = None,
     until: Annotated[str, typer.Option(help="Stop after this stage.")] = "",

@@ -93,10 +93,7 @@ class RL:
     @property
     def lengths(self) -> Mapping[str, int]:
         """Longest completion, in tokens, by the name of the setting."""
-        return {
-            "sampling.max_tokens": self.sampling.max_tokens,
-            "evaluation.max_tokens": self.evaluation.max_tokens,
-        }
+        return lengths_of(self)
 
     def check(self, stage: str, recipe: Recipe) -> None:
         """Batch divisions and references, before anything loads."""
@@ -185,10 +182,7 @@ class SFT:
     @property
     def lengths(self) -> Mapping[str, int]:
         """Longest completion, in tokens, by the name of the setting."""
-        return {
-            "sampling.max_tokens": self.sampling.max_tokens,
-            "evaluation.max_tokens": self.evaluation.max_tokens,
-        }
+        return lengths_of(self)
 
     def check(self, stage: str, recipe: Recipe) -> None:
         """Ranges, before anything loads."""
@@ -198,6 +192,11 @@ class SFT:
         check_rates(self.optimiser.lr, self.schedule, stage)
         if not self.epochs > 0:
             raise InputError(f"stages.{stage}.epochs = {self.epochs}: must be above 0")
+
+
+def lengths_of(config: Any) -> dict[str, int]:
+    """Longest completion, in tokens, of a stage that samples and evaluates, by the name of the setting."""
+    return {f"{part}.max_tokens": getattr(config, part).max_tokens for part in ("sampling", "evaluation")}
 
 
 def check_least(config: Any, stage: str, least: int, *keys: str) -> None:

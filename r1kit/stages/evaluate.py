@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from r1kit.errors import InputError
 from r1kit.evals.settings import EvaluationConfig
-from r1kit.loops.settings import check_least, check_source
+from r1kit.loops.settings import check_least, check_source, lengths_of
 from r1kit.model.template import Template
 from r1kit.records import Sampling, StageResult
 from r1kit.reward.rule import RewardConfig
@@ -62,10 +62,7 @@ class Config:
     @property
     def lengths(self) -> Mapping[str, int]:
         """Longest completion, in tokens, by the name of the setting."""
-        return {
-            "sampling.max_tokens": self.sampling.max_tokens,
-            "evaluation.max_tokens": self.evaluation.max_tokens,
-        }
+        return lengths_of(self)
 
     def check(self, stage: str, recipe: Recipe) -> None:
         """Ranges, before anything loads."""

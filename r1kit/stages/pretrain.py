@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from r1kit.errors import InputError
 from r1kit.evals.settings import EvaluationConfig
-from r1kit.loops.settings import Schedule, check_least, check_rates
+from r1kit.loops.settings import Schedule, check_least, check_rates, lengths_of
 from r1kit.records import Sampling, StageResult
 from r1kit.reward.rule import RewardConfig
 from r1kit.tasks import CorpusConfig, build_task
@@ -62,10 +62,7 @@ class Config:
     @property
     def lengths(self) -> Mapping[str, int]:
         """Longest completion, in tokens, by the name of the setting."""
-        return {
-            "sampling.max_tokens": self.sampling.max_tokens,
-            "evaluation.max_tokens": self.evaluation.max_tokens,
-        }
+        return lengths_of(self)
 
     def check(self, stage: str, recipe: Recipe) -> None:
         """Batch divisions, before anything loads."""

@@ -56,7 +56,7 @@ def read_key(folder: Path) -> dict[str, Any]:
     for name in ("key.json", "result.json"):
         if (path := folder / name).is_file():
             found = json.loads(path.read_text(encoding="utf-8"))
-            return found if name == "key.json" else {"key": found["key"]}
+            return found if name == "key.json" else {key: found[key] for key in ("key",) if key in found}
     return {}
 
 

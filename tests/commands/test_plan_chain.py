@@ -137,7 +137,7 @@ def test_what_is_looked_up_in_the_recipe() -> None:
     assert learnt.samples.number == 2 * sum(routes.values()) + 3 * 40, "two kept a question, three kinds of others"
     assert sizes_of(recipe, "sft", SHAPE, 0.5).samples.number == 35 + 3 * 400
     students = sizes_of(recipe, "distill", SHAPE, 0.5).students
-    assert students["qwen-s"].qkv_bias
+    assert students["qwen-s"].qk_norm
     assert {shape.vocab for shape in students.values()} == {100}
     assert set(sizes_of(recipe, "reward_models", SHAPE, 0.5).examples) == {"helpfulness", "safety"}
     assert plan_recipe(recipe, SHAPE, PLAN)["evaluate"].sampled_tokens > 0

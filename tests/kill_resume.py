@@ -23,13 +23,12 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 WALL_CLOCK = re.compile(r"(^|_)seconds$|^tokens_per_second$|^created$|^at$")
 """Fields that may differ."""
-START_SECONDS = 4.0
-"""About what a sitting takes until it goes on where the last one stopped."""
 SETTINGS = (
     "model.hidden_size=32", "model.intermediate_size=64", "model.num_layers=1", "model.num_heads=2",
     "model.num_kv_heads=1",
@@ -231,20 +230,36 @@ def repetition(folder: Path, ranks: int, seed: int, kills: int, expected: dict[s
 def chain_repetition(
     folder: Path, ranks: int, seed: int, kills: int, expected: dict[str, Any], seconds: float
 ) -> list[str]:
-    """Kill the whole chain ``kills`` times over one run, each time a share of its length further on."""
+    """Kill the whole chain ``kills`` times over one run: in stages drawn at random, at a random moment of each."""
     draw = random.Random(seed)
     run, told = folder / f"killed-chain-{ranks}-{seed}", []
-    for _ in range(kills):
-        after = START_SECONDS + draw.uniform(0.0, 2.0) * seconds / kills
+    names = sorted({name.split("/")[0] for name in expected if "/" in name})
+    for name in sorted(draw.choices(names, k=kills)):
         single = draw.randrange(ranks) if draw.random() < 0.3 else None
-        how = kill_at(run, ranks, after, single, "nano")
-        there = sorted(path.name for path in run.glob("[0-9]*")) or ["start"]
-        told.append(f"{there[-1]} ({how})")
+        how = kill_at(run, ranks, within(name, draw.uniform(0.0, 2.0)), single, "nano")
+        reached = sorted(path.name for path in run.glob("[0-9]*"))[-1:]
+        told.append(f"{''.join(reached)} ({how})")
     finish(run, ranks, "nano")
     if found := differences(expected, contents(run)):
         raise SystemExit(f"ranks {ranks}, seed {seed}, killed at {told}:\n" + "\n".join(found) + f"\nkept in {folder}")
     shutil.rmtree(run)
     return told
+
+
+def within(stage: str, seconds: float) -> Moment:
+    """So many seconds after this sitting was first seen to work on the stage, or at the stage's end."""
+    seen: dict[str, float] = {}
+    started = time.time()
+
+    def moment(run: Path) -> bool:
+        if (run / stage / "result.json").exists():
+            return True
+        with suppress(FileNotFoundError):  # a file went while we looked
+            if not seen and any(path.stat().st_mtime > started for path in (run / stage).rglob("*")):
+                seen["at"] = time.monotonic()
+        return bool(seen) and time.monotonic() - seen["at"] >= seconds
+
+    return moment
 
 
 def main() -> None:

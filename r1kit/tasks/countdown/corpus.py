@@ -24,22 +24,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from random import Random
-from typing import TypeVar
 
 from r1kit.errors import InputError
 from r1kit.tasks.countdown.problems import CountdownConfig, Problem, draw_problem, draw_wide_problem, stream, trains_on
 from r1kit.tasks.countdown.rules import Rules, candidates, combine
 from r1kit.tasks.countdown.words import ASSISTANT, CHINESE, FILLER, TAGS, USER, question
+from r1kit.tasks.styles import STYLES, check_sum, languages, pick, weighted
 
 __all__ = ["STYLES", "CountdownCorpus", "CountdownCorpusConfig", "vocabulary"]
 
-STYLES = ("terse", "short", "few", "long")
 _SLIPS = (-2, -1, 1, 2, 10, -10)
 _TURNS = (("wait",), ("wait",), ("hmm", "wait"), ("no", "wait"))
-
-
-def _languages() -> dict[str, tuple[float, ...]]:
-    return {"terse": (0.6, 0.1, 0.3), "short": (0.55, 0.1, 0.35), "few": (0.4, 0.1, 0.5), "long": (0.3, 0.1, 0.6)}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,7 +51,7 @@ class CountdownCorpusConfig:
         default_factory=lambda: {"terse": 0.0, "short": 0.03, "few": 0.015, "long": 0.002}
     )
     """Chance that a step's result is written wrong, by style."""
-    languages: Mapping[str, tuple[float, ...]] = field(default_factory=_languages)
+    languages: Mapping[str, tuple[float, ...]] = field(default_factory=languages)
     """By style: shares of documents whose control words are in the prompt's language, in the other one, mixed."""
     systematic_share: float = 0.95
     """Share of the few and long documents that try first pairs in order: numbers 1 and 2, 1 and 3, 2 and 3 of the
@@ -90,11 +85,11 @@ class CountdownCorpusConfig:
             _check_styles(key, table)
         for style, value in self.slips.items():
             _check_share(f"slips.{style}", value)
-        _check_sum("shares", list(self.shares.values()))
+        check_sum("countdown corpus: shares", list(self.shares.values()))
         for style, kinds in self.languages.items():
             if len(kinds) != 3:
                 raise InputError(f"countdown corpus: languages.{style} needs 3 shares: same, other, mixed")
-            _check_sum(f"languages.{style}", kinds)
+            check_sum(f"countdown corpus: languages.{style}", kinds)
         sheets = self.filler_share + self.fact_share + self.comparison_share
         _check_share("filler_share + fact_share + comparison_share", sheets)
         _check_share(
@@ -138,11 +133,6 @@ def _check_styles(key: str, table: Mapping[str, object]) -> None:
 def _check_share(key: str, value: float) -> None:
     if not 0 <= value <= 1:
         raise InputError(f"countdown corpus: {key} = {value}; allowed is 0..1")
-
-
-def _check_sum(key: str, shares: Sequence[float]) -> None:
-    if min(shares) < 0 or abs(sum(shares) - 1) > 1e-6:
-        raise InputError(f"countdown corpus: {key} = {list(shares)}; the shares must be at least 0 and sum to 1")
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,13 +195,13 @@ class _Writer:
         result = combine(left, op, right, self.rules)
         if result is None or not slip or self.rng.random() >= slip:
             return result
-        return max(0, min(self.rules.limit, result + _pick(self.rng, _SLIPS)))
+        return max(0, min(self.rules.limit, result + pick(self.rng, _SLIPS)))
 
     def work(self, style: str) -> None:
         """Try the style's first pairs until one hits."""
         ended = True
         for place, pair in enumerate(self.order(style)):
-            for word in ("try",) if place == 0 else _pick(self.rng, _TURNS) if ended else _TURNS[-1]:
+            for word in ("try",) if place == 0 else pick(self.rng, _TURNS) if ended else _TURNS[-1]:
                 self.say(word)
             before = self.answer
             self.answer = None
@@ -225,7 +215,7 @@ class _Writer:
     def order(self, style: str) -> Sequence[_Pair]:
         pairs = _first_pairs(self.problem.numbers, self.rules)
         if style == "short":
-            return (_pick(self.rng, pairs),)
+            return (pick(self.rng, pairs),)
         if self.rng.random() >= self.config.systematic_share:
             pairs = tuple(self.rng.sample(pairs, len(pairs)))
         elif self.rng.random() < self.config.rotated_share:
@@ -241,7 +231,7 @@ class _Writer:
         ops = _last_ops(value, pair.rest, self.problem.target, self.rules)
         if guess:
             allowed = [op for op in self.rules.ops if combine(value, op, pair.rest, self.rules) is not None]
-            ops = [_pick(self.rng, allowed)] if allowed else []
+            ops = [pick(self.rng, allowed)] if allowed else []
         for turn, op in enumerate(ops):
             if turn:
                 self.words.append(str(value))
@@ -285,7 +275,7 @@ class CountdownCorpus:
         config, rng = self.config, stream(self.config.seed, "countdown/corpus", index)
         draw = rng.random() - config.filler_share
         if draw < 0:
-            return " ".join(_pick(rng, FILLER) for _ in range(5 + int(rng.random() * 16)))
+            return " ".join(pick(rng, FILLER) for _ in range(5 + int(rng.random() * 16)))
         draw -= config.fact_share
         if draw < 0:
             return self._facts(rng)
@@ -294,18 +284,18 @@ class CountdownCorpus:
         wide = rng.random() < config.wide_share
         problems = config.problems
         problem = draw_wide_problem(rng, problems, config.wide) if wide else draw_problem(rng, problems)
-        style = STYLES[_weighted(rng, [config.shares[style] for style in STYLES])]
+        style = STYLES[weighted(rng, [config.shares[style] for style in STYLES])]
         asked = question(problem.numbers, problem.target, problem.language)
         return f"{USER} {asked} {ASSISTANT} {self.response(rng, problem, style)}"
 
     def response(self, rng: Random, problem: Problem, style: str) -> str:
         """What the assistant writes in a problem document of a style."""
         config = self.config
-        writer = _Writer(rng, problem, _weighted(rng, config.languages[style]), config.slips[style], config)
+        writer = _Writer(rng, problem, weighted(rng, config.languages[style]), config.slips[style], config)
         tagged = rng.random() < config.tag_share
         if style != "terse":
             writer.work(style)
-        answer = writer.answer or _pick(rng, candidates(tuple(sorted(problem.numbers)), writer.rules)).text
+        answer = writer.answer or pick(rng, candidates(tuple(sorted(problem.numbers)), writer.rules)).text
         if tagged:
             return " ".join(("<think>", *writer.words, "</think> <answer>", answer, "</answer>"))
         writer.say("answer")
@@ -321,7 +311,7 @@ class CountdownCorpus:
         count = 3 + int(rng.random() * 6)
         while len(facts) < count:
             left, right = int(rng.random() * (rules.limit + 1)), 1 + int(rng.random() * highest)
-            op = _pick(rng, rules.ops)
+            op = pick(rng, rules.ops)
             result = combine(left, op, right, rules)
             if result is not None:
                 facts.append(f"{left} {op} {right} = {result}")
@@ -339,7 +329,7 @@ class CountdownCorpus:
             draw = rng.random()
             value = target if draw < 1 / 3 else int(rng.random() * (limit + 1))
             if 1 / 3 <= draw < 2 / 3:
-                value = max(0, min(limit, target + _pick(rng, _SLIPS)))
+                value = max(0, min(limit, target + pick(rng, _SLIPS)))
             words += [str(value), yes if value == target else low if value < target else high]
         return " ".join(words)
 
@@ -349,20 +339,3 @@ def vocabulary(config: CountdownConfig) -> list[str]:
     numbers = [str(number) for number in range(config.limit + 1)]
     words = [*TAGS, USER, ASSISTANT, *config.ops, "=", *numbers, *CHINESE, *CHINESE.values(), *FILLER]
     return list(dict.fromkeys(words))
-
-
-_T = TypeVar("_T")
-
-
-def _pick(rng: Random, items: Sequence[_T]) -> _T:
-    return items[int(rng.random() * len(items))]
-
-
-def _weighted(rng: Random, shares: Sequence[float]) -> int:
-    """A place drawn with these shares, which sum to 1."""
-    draw = rng.random()
-    for place, share in enumerate(shares[:-1]):
-        draw -= share
-        if draw < 0:
-            return place
-    return len(shares) - 1

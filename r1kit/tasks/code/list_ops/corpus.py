@@ -24,7 +24,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from random import Random
-from typing import TypeVar
 
 from r1kit.errors import InputError
 from r1kit.tasks.code.list_ops.problems import (
@@ -40,17 +39,13 @@ from r1kit.tasks.code.list_ops.steps import OPS, THEN, Expression, Step, express
 from r1kit.tasks.code.list_ops.words import vocabulary
 from r1kit.tasks.countdown.problems import stream
 from r1kit.tasks.countdown.words import ASSISTANT, CHINESE, USER
+from r1kit.tasks.styles import STYLES, check_sum, languages, pick, weighted
 
 __all__ = ["STYLES", "ListOpsCorpus", "ListOpsCorpusConfig"]
 
-STYLES = ("terse", "short", "few", "long")
 _TURNS = (("wait",), ("wait",), ("hmm", "wait"))
 _CHINESE = {**CHINESE, THEN["en"]: THEN["zh"]}
 _ATTEMPTS = 8
-
-
-def _languages() -> dict[str, tuple[float, ...]]:
-    return {"terse": (0.6, 0.1, 0.3), "short": (0.55, 0.1, 0.35), "few": (0.4, 0.1, 0.5), "long": (0.3, 0.1, 0.6)}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,7 +60,7 @@ class ListOpsCorpusConfig:
         default_factory=lambda: {"terse": 0.65, "short": 0.12, "few": 0.15, "long": 0.12}
     )
     """Chance that a step is written wrong, by style; in ``terse`` it becomes any step at all."""
-    languages: Mapping[str, tuple[float, ...]] = field(default_factory=_languages)
+    languages: Mapping[str, tuple[float, ...]] = field(default_factory=languages)
     """By style: shares of documents whose control words are in the prompt's language, in the other one, mixed."""
     tag_share: float = 0.35
     """Share of the problem documents in tags, the same for every style, so that tags do not stand for length."""
@@ -77,20 +72,15 @@ class ListOpsCorpusConfig:
         for key, table in (("shares", self.shares), ("slips", self.slips), ("languages", self.languages)):
             if set(table) != set(STYLES):
                 raise InputError(f"list_ops corpus: {key} has keys {sorted(table)}; needed are {sorted(STYLES)}")
-        _check_sum("shares", list(self.shares.values()))
+        check_sum("list_ops corpus: shares", list(self.shares.values()))
         for style, kinds in self.languages.items():
             if len(kinds) != 3:
                 raise InputError(f"list_ops corpus: languages.{style} needs 3 shares: same, other, mixed")
-            _check_sum(f"languages.{style}", kinds)
+            check_sum(f"list_ops corpus: languages.{style}", kinds)
         shares = {"tag_share": self.tag_share, "sheet_share": self.sheet_share}
         for key, value in (*shares.items(), *((f"slips.{style}", slip) for style, slip in self.slips.items())):
             if not 0 <= value <= 1:
                 raise InputError(f"list_ops corpus: {key} = {value}; allowed is 0..1")
-
-
-def _check_sum(key: str, shares: Sequence[float]) -> None:
-    if min(shares) < 0 or abs(sum(shares) - 1) > 1e-6:
-        raise InputError(f"list_ops corpus: {key} = {list(shares)}; the shares must be at least 0 and sum to 1")
 
 
 class _Writer:
@@ -121,7 +111,7 @@ class _Writer:
         steps = []
         for step in self.problem.steps:
             if self.rng.random() < self.slip:
-                drawn = draw_step(self.rng, _pick(self.rng, self.config.problems.ops))
+                drawn = draw_step(self.rng, pick(self.rng, self.config.problems.ops))
                 same = drawn.number and step.number and self.rng.random() < 0.7
                 step = Step(drawn.op, step.number) if same else drawn
             steps.append(step)
@@ -150,7 +140,7 @@ class _Writer:
             step = self.visible_slip(steps, asked, values)
             while step is not None and style == "long":
                 self.write(asked, extend(made, step), step.run(values))
-                for word in ("no", *_pick(self.rng, _TURNS)):
+                for word in ("no", *pick(self.rng, _TURNS)):
                     self.say(word)
                 step = self.visible_slip(steps, asked, values)
             steps = (*steps, step or asked)
@@ -178,8 +168,8 @@ class _Writer:
         if asked.number and (not slips or self.rng.random() < 0.3):
             return draw_step(self.rng, asked.op)
         if not slips:
-            return draw_step(self.rng, _pick(self.rng, self.config.problems.ops))
-        wrong = draw_step(self.rng, _pick(self.rng, slips))
+            return draw_step(self.rng, pick(self.rng, self.config.problems.ops))
+        wrong = draw_step(self.rng, pick(self.rng, slips))
         return Step(wrong.op, asked.number) if wrong.number and asked.number else wrong
 
     def write(self, asked: Step, made: Expression, values: Sequence[int] = ()) -> None:
@@ -202,14 +192,14 @@ class ListOpsCorpus:
         if rng.random() < config.sheet_share:
             return self._sheet(rng)
         problem = draw_problem(rng, config.problems)
-        style = STYLES[_weighted(rng, [config.shares[style] for style in STYLES])]
+        style = STYLES[weighted(rng, [config.shares[style] for style in STYLES])]
         asked = question(problem.steps, problem.language)
         return f"{USER} {asked} {ASSISTANT} {self.response(rng, problem, style)}"
 
     def response(self, rng: Random, problem: Problem, style: str) -> str:
         """What the assistant writes in a problem document of a style."""
         config = self.config
-        writer = _Writer(rng, problem, _weighted(rng, config.languages[style]), config.slips[style], config)
+        writer = _Writer(rng, problem, weighted(rng, config.languages[style]), config.slips[style], config)
         tagged = rng.random() < config.tag_share
         answer = writer.work(style)
         if tagged:
@@ -224,26 +214,9 @@ class ListOpsCorpus:
         """2 to 5 single steps, each on a list of its own."""
         language, words = "zh" if rng.random() < self.config.problems.chinese_share else "en", list[str]()
         for _ in range(2 + int(rng.random() * 4)):
-            step = draw_step(rng, _pick(rng, self.config.problems.ops))
+            step = draw_step(rng, pick(rng, self.config.problems.ops))
             example = draw_example(rng, (step,))
             if example is not None:
                 made = [*map(str, example), step.phrase(language), "`", expression((step,)), "`"]
                 words += [*made, *map(str, step.run(list(example)))]
         return " ".join(words)
-
-
-_T = TypeVar("_T")
-
-
-def _pick(rng: Random, items: Sequence[_T]) -> _T:
-    return items[int(rng.random() * len(items))]
-
-
-def _weighted(rng: Random, shares: Sequence[float]) -> int:
-    """A place drawn with these shares, which sum to 1."""
-    draw = rng.random()
-    for place, share in enumerate(shares[:-1]):
-        draw -= share
-        if draw < 0:
-            return place
-    return len(shares) - 1

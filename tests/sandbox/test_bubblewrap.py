@@ -42,7 +42,7 @@ def alive(pid: int) -> bool:
     "plain",
     [
         None, True, 0, -(2**63), 10**400, 1.5, float("inf"), 1e-320, 2 - 3j, "", "π\x00\ud800\u202e", b"\x00\xff",
-        [], [[1, [2.0]], ()], (1, "a"), {"a": {1: [2]}, (1, 2): None, 3.5: b"x"}, {1, "b"}, {frozenset({1})},
+        [], [[1, [2.0]], ()], (1, "a"), {"a": {1: [2]}, (1, 2): None, 3.5: b"x"}, {"b"}, {frozenset({1})},
     ],
     ids=repr,
 )  # fmt: skip

@@ -91,11 +91,17 @@ def status(folder: Annotated[Path, typer.Argument(metavar="DIR")]) -> None:
 
 
 @app.command()
-def report(folder: Annotated[Path, typer.Argument(metavar="DIR")]) -> None:
+def report(
+    folder: Annotated[Path, typer.Argument(metavar="DIR")],
+    without_language: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR2", help="A run without the language reward, to draw its language consistency too."),
+    ] = None,
+) -> None:
     """Write DIR/report.html: one file that opens offline."""
     from r1kit.report.page import write_report
 
-    typer.echo(str(write_report(folder)))
+    typer.echo(str(write_report(folder, without_language)))
 
 
 app.command("eval")(evaluate)

@@ -85,6 +85,7 @@ def snapshot(folder: Path) -> dict[str, tuple[int, bytes]]:
             ["nano-zero", "--set", "r1_zero.reward={overlong = 1, overlong_window = 9, max_tokens = 300}"],
             "reward.max_tokens = 300 is above sampling.max_tokens = 200",
         ),
+        (["nano-zero", "--set", "r1_zero.final_limit=0"], "final_limit = 0: must be at least 1"),
         (["nano-zero", "--set", "tasks.countdown.split_seed=1"], "problems that tasks.countdown holds out"),
     ],
 )

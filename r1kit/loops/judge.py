@@ -77,12 +77,15 @@ class Judge:
         total = score.total + self.learned_weight * value
         return replace(score, total=total, parts={**score.parts, "preference": value})
 
-    def evaluate(self, step: int, split: Split | None = None) -> dict[str, Judged]:
-        """Sample k completions for each held-out prompt, judge them, append to ``eval.jsonl``; by task."""
+    def evaluate(self, step: int, split: Split | None = None, limit: int | None = None) -> dict[str, Judged]:
+        """Sample k completions for each held-out prompt, judge them, append to ``eval.jsonl``; by task.
+
+        Split and limit are the config's where they are not given.
+        """
         split = split or self.config.split
         found = {}
         for name in self.config.tasks or tuple(self.tasks):
-            judged = found[name] = self.sample(name, split)
+            judged = found[name] = self.sample(name, split, limit)
             metrics = evaluate(
                 judged.groups,
                 judged.scores,
@@ -98,10 +101,10 @@ class Judge:
             self.workspace.append("rollouts", [{**line, **self.labels} for line in lines])
         return found
 
-    def sample(self, name: str, split: Split) -> Judged:
+    def sample(self, name: str, split: Split, limit: int | None = None) -> Judged:
         """The same on every rank; each samples its share."""
         ranks = self.workspace.ranks
-        prompts = self.tasks[name].held_out(split, self.config.limit)
+        prompts = self.tasks[name].held_out(split, limit or self.config.limit)
         mine = list(range(len(prompts)))[ranks.rank :: ranks.size]
         groups = sample_groups(
             self.engine,

@@ -57,7 +57,7 @@ def train(
         engine.load_weights(learner.weights(), version=step)
         found = judge.evaluate(step) if step % config.evaluate_every == 0 else {}
         if step == 0 and config.final_split:
-            judge.evaluate(step, config.final_split)
+            judge.evaluate(step, config.final_split, config.final_limit)
         if watch and (why := watch(step, found)):
             workspace.say(f"{workspace.stage}: stopped at step {step}: {why}")
             done = step
@@ -83,7 +83,7 @@ def train(
     engine.load_weights(learner.weights(), version=done)
     if done == config.steps or done % config.evaluate_every:
         judge.evaluate(done)
-    last = judge.evaluate(done, config.final_split) if config.final_split else {}
+    last = judge.evaluate(done, config.final_split, config.final_limit) if config.final_split else {}
     aha = [moment for judged in last.values() for moment in find_aha(judged.groups, judged.scores)]
     workspace.write("aha.json", aha)
     return done

@@ -73,6 +73,8 @@ class RL:
     """Steps between evaluations on ``evaluation.split``; the first and the last model are always evaluated."""
     final_split: Literal["", "dev", "test"] = "test"
     """The first and the last model are evaluated on this split too; settings are chosen without looking at it."""
+    final_limit: int | None = None
+    """Use only the first so many problems of it; None: as many as ``evaluation`` does."""
     record_groups: int = 1
     """Groups a step whose rollouts are written out, to read."""
 
@@ -101,6 +103,8 @@ class RL:
         check_least(self, stage, 1, "steps", "prompts_per_step", "minibatches", "micro_batch_tokens", "rows_in_flight")
         check_least(self, stage, 1, "reference_every", "evaluate_every", "sampling.max_tokens")
         check_least(self, stage, 0, "dynamic_sampling", "record_groups")
+        if self.final_limit is not None:
+            check_least(self, stage, 1, "final_limit")
         check_rates(self.optimiser.lr, self.schedule, stage)
         if not self.sampling.temperature > 0 or not 0 < self.sampling.top_p <= 1 or not self.deadline > 0:
             raise InputError(

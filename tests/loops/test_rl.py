@@ -127,11 +127,12 @@ def test_a_watch_stops_the_training_where_it_stands(tmp_path: Path) -> None:
     said: list[str] = []
     one = toy(tmp_path)
     one.workspace.say = said.append
-    config = replace(CONFIG, evaluate_every=2, final_split="test")
+    config = replace(CONFIG, evaluate_every=2, final_split="test", final_limit=79)
     assert one.train(config, watch) == 4
     assert asked == [0, 1, 2, 3, 4]
     assert said[-1] == "r1_zero: stopped at step 4: gold fell"
     assert one.judge.evaluated == [(0, "dev"), (0, "test"), (2, "dev"), (4, "dev"), (4, "test")]
+    assert one.judge.limits == [None, 79, None, None, 79]
     assert len(metrics(tmp_path)) == 4
 
 

@@ -49,6 +49,7 @@ class ToyJudge:
     """Scores by counting; notes when it was asked to evaluate."""
 
     evaluated: list[tuple[int, str]] = field(default_factory=list)
+    limits: list[int | None] = field(default_factory=list)
     flat: frozenset[str] = frozenset()
     """Prompts whose completions all earn the same."""
 
@@ -59,8 +60,9 @@ class ToyJudge:
         total = 1.0 if group.prompt.id in self.flat else tokens.count(WANTED) / len(tokens)
         return Score(total=total, parts={"accuracy": total})
 
-    def evaluate(self, step: int, split: Split | None = None) -> dict[str, Any]:
+    def evaluate(self, step: int, split: Split | None = None, limit: int | None = None) -> dict[str, Any]:
         self.evaluated.append((step, split or "dev"))
+        self.limits.append(limit)
         return {}
 
 

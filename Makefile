@@ -1,4 +1,4 @@
-# demo, test: set up .venv on the first call, and again when pyproject.toml or constraints.txt change.
+# demo (the whole chain), demo-zero (R1-Zero alone), test: set up .venv on the first call, and again when pyproject.toml or constraints.txt change.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -8,11 +8,14 @@ PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check 
 # One thread a test process, so that two of them do not fight over two cores.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -q
 
-.PHONY: demo test test-all lint format sandbox
+.PHONY: demo demo-zero test test-all lint format sandbox
 .DELETE_ON_ERROR:
 
 demo: sandbox $(VENV)/.installed
-	$(BIN)/r1 run nano-zero --out runs/demo
+	$(BIN)/r1 run nano --out runs/demo
+
+demo-zero: sandbox $(VENV)/.installed
+	$(BIN)/r1 run nano-zero --out runs/demo-zero
 
 test: sandbox $(VENV)/.installed-dev
 	$(PYTEST)

@@ -90,8 +90,24 @@ def _work(folder: Path, ranks: Ranks, until: str) -> None:
     from r1kit import pipeline
 
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
-    pipeline.run(load_recipe(str(folder / "recipe.toml")), folder, ranks, until, say=_say)
+    recipe = load_recipe(str(folder / "recipe.toml"))
+    last = until or list(recipe.stages)[-1]
+    pipeline.run(recipe, folder, ranks, until, say=_say, after=lambda stage: _so_far(folder, stage, last))
     ranks.close()
+
+
+def _so_far(folder: Path, stage: str, last: str) -> None:
+    """The report after each stage but the last, and its sentence when the stage it is about is done."""
+    if stage == last:  # ``_present`` follows
+        return
+    from r1kit.report.chain import chain_verdict
+    from r1kit.report.page import write_report
+    from r1kit.report.run_folder import RunFolder
+
+    page = write_report(folder)
+    run = RunFolder(folder)
+    if run.headline and run.headline.name == stage:
+        _say(f"{stage}: {chain_verdict(run)} The report so far: {page}")
 
 
 def _say(line: str) -> None:

@@ -22,8 +22,15 @@ from r1kit.workspace import Workspace, write_atomic
 __all__ = ["run", "write_manifest"]
 
 
-def run(recipe: Recipe, folder: Path, ranks: Ranks, until: str = "", say: Callable[[str], None] = print) -> None:
-    """Run every stage that is not done, up to and including ``until``; each starts where it stopped."""
+def run(
+    recipe: Recipe, folder: Path, ranks: Ranks, until: str = "", say: Callable[[str], None] = print,
+    after: Callable[[str], None] | None = None,
+) -> None:  # fmt: skip
+    """Run every stage that is not done, up to and including ``until``; each starts where it stopped.
+
+    Args:
+        after: called by rank 0 with the name of each stage that it has just finished, before the next begins.
+    """
     checkpoints: dict[str, str] = {}
     keys: dict[str, str] = {}
     for index, (name, config) in enumerate(recipe.stages.items(), start=1):
@@ -39,19 +46,22 @@ def run(recipe: Recipe, folder: Path, ranks: Ranks, until: str = "", say: Callab
         written = written_key(recipe, name, keys)
         workspace.key = keys[name] = written["key"]
         with _full_disk(folder):
-            result = _run_stage(config, workspace, written)
+            result = _run_stage(config, workspace, written, after)
         if result.get("checkpoint"):
             checkpoints[name] = result["checkpoint"]
         if name == until:
             break
 
 
-def _run_stage(config: Any, workspace: Workspace, written: Mapping[str, Any]) -> dict[str, Any]:
+def _run_stage(
+    config: Any, workspace: Workspace, written: Mapping[str, Any], after: Callable[[str], None] | None
+) -> dict[str, Any]:
     """What the stage's ``result.json`` says: as it was found, or after running it."""
     name, say = workspace.stage, workspace.say
     result: dict[str, Any] | None = workspace.ranks.broadcast_object(
         _result(workspace) if workspace.is_writer else None
     )
+    ran = result is None
     if result is not None:
         say(f"{name}: done before")
     else:
@@ -64,6 +74,8 @@ def _run_stage(config: Any, workspace: Workspace, written: Mapping[str, Any]) ->
     if workspace.is_writer:  # also after a kill right behind result.json
         shutil.rmtree(workspace.folder / "resume", ignore_errors=True)
         _record_lineage(workspace, result)
+        if ran and after:
+            after(name)
     return result
 
 

@@ -97,6 +97,17 @@ def test_what_is_done_is_skipped(fake: FakeStages, go: Callable[..., list[str]])
     assert go(RECIPE) == ["pretrain: done before", "r1_zero: done before"]
 
 
+def test_after_each_stage_that_ran_its_result_is_there_to_report(fake: FakeStages, tmp_path: Path) -> None:
+    def after(stage: str) -> None:
+        told.append((stage, sorted(json.loads((tmp_path / "manifest.json").read_text())["lineage"])))
+
+    told: list[tuple[str, list[str]]] = []
+    pipeline.write_manifest(RECIPE, tmp_path)
+    pipeline.run(RECIPE, tmp_path, Solo(), "pretrain", lambda line: None, after)
+    pipeline.run(RECIPE, tmp_path, Solo(), "", lambda line: None, after)
+    assert told == [("pretrain", ["pretrain"]), ("r1_zero", ["pretrain", "r1_zero"])]
+
+
 def test_a_stage_with_other_settings_is_redone_and_the_old_one_kept(
     fake: FakeStages, go: Callable[..., list[str]], tmp_path: Path
 ) -> None:

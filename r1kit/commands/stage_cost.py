@@ -70,7 +70,8 @@ def _rl(config: RL, shape: Shape, sizes: Sizes, plan: Plan) -> Work:
     judged = _evaluation(config.evaluation, config.sampling, shape, sizes, plan, width, config.rows_in_flight)
     work = steps + judged * (math.ceil(config.steps / config.evaluate_every) + 1)
     if config.final_split:
-        final = replace(config.evaluation, split=config.final_split, limit=config.final_limit or config.evaluation.limit)
+        limit = config.final_limit or config.evaluation.limit
+        final = replace(config.evaluation, split=config.final_split, limit=limit)
         work += _evaluation(final, config.sampling, shape, sizes, plan, width, config.rows_in_flight) * 2
     return work
 

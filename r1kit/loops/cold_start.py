@@ -16,7 +16,7 @@ from r1kit.factory.select import select
 from r1kit.loops.collect import Plan, collect, collected
 from r1kit.loops.harvest import Harvester, Route
 from r1kit.loops.policy import verifier_for
-from r1kit.loops.publish import apart_from, held_out_prompts, publish, token_counter
+from r1kit.loops.publish import apart_from, held_out_prompts, nothing_left, publish, token_counter
 from r1kit.loops.sampler import Sampler, generative_judge, open_samplers
 from r1kit.tasks import build_task
 from r1kit.workspace import Workspace
@@ -99,7 +99,7 @@ def finish(config: Config, workspace: Workspace) -> dict[str, Any]:
 
     Raises:
         MissingError: people have to decide first; the line says how many samples wait, where, and what to do.
-        InputError: a hand edit broke the queue.
+        InputError: a hand edit broke the queue, or no sample is left.
     """
     evaluation = held_out_prompts(config.uses(workspace.recipe), config.decontaminate, workspace)
     candidates, dropped = select(collected(workspace), config.keep, config.limit, workspace.seed, evaluation)
@@ -118,6 +118,8 @@ def finish(config: Config, workspace: Workspace) -> dict[str, Any]:
     reviewed = accepted(items)
     general = general_samples(config.general, workspace.recipe.tasks, workspace.seed)
     clean = apart_from(evaluation, general)
+    if not reviewed and not clean:
+        raise nothing_left(workspace, {**dropped, "rejected": statuses["rejected"]})
     dropped |= {"rejected": statuses["rejected"], "general_contaminated": len(general) - len(clean)}
     count = token_counter(config.source, workspace)
     dropped = {reason: number for reason, number in dropped.items() if number}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from r1kit.errors import InputError
 from r1kit.factory.card import card, card_markdown
 from r1kit.factory.decontaminate import EvaluationPrompts, evaluation_prompts
 from r1kit.factory.samples import write_samples
@@ -19,7 +20,7 @@ from r1kit.structure import plain
 from r1kit.tasks import build_task
 from r1kit.workspace import Workspace, write_atomic
 
-__all__ = ["apart_from", "held_out_prompts", "publish", "token_counter"]
+__all__ = ["apart_from", "held_out_prompts", "nothing_left", "publish", "token_counter"]
 
 
 def held_out_prompts(tasks: Sequence[str], n: int, workspace: Workspace) -> EvaluationPrompts | None:
@@ -39,6 +40,19 @@ def token_counter(name: str, workspace: Workspace) -> Callable[[str], int]:
     path, _ = origin(name, workspace)
     tokenizer = open_tokenizer(resolve_model(path))
     return lambda text: len(tokenizer.encode(text, add_special_tokens=False))
+
+
+def nothing_left(workspace: Workspace, dropped: Mapping[str, int]) -> InputError:
+    """Of a stage that has no sample to publish: what each check left, what was dropped after the checks, what to do."""
+    left, _ = yields(workspace)
+    told = [f"{route}: {', '.join(f'{n} {check}' for check, n in checks.items())}" for route, checks in left.items()]
+    told += [f"then dropped: {', '.join(f'{n} {reason}' for reason, n in dropped.items() if n)}"] if dropped else []
+    cause = max(dropped, key=lambda reason: dropped[reason], default="")
+    remedy = {
+        "contaminated": "raise decontaminate, the length of the word runs that may not be shared, or set it to 0",
+        "rejected": "accept some in the review queue",
+    }.get(cause, "loosen the filters, ask more prompts or raise sampling.n")
+    return InputError(f"{workspace.stage}: no sample is left ({'; '.join(told)}): {remedy}")
 
 
 def publish(

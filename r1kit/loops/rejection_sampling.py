@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from r1kit.errors import InputError
 from r1kit.factory.general import general_samples
 from r1kit.factory.mixture import mix
 from r1kit.factory.select import select
 from r1kit.loops.collect import Plan, collect, collected
 from r1kit.loops.harvest import Harvester, Route
 from r1kit.loops.policy import verifier_for
-from r1kit.loops.publish import apart_from, held_out_prompts, publish, token_counter
+from r1kit.loops.publish import apart_from, held_out_prompts, nothing_left, publish, token_counter
 from r1kit.loops.sampler import generative_judge, open_samplers
 from r1kit.tasks import build_task
 from r1kit.workspace import Workspace
@@ -64,10 +63,7 @@ def finish(config: Config, workspace: Workspace) -> dict[str, Any]:
     clean = apart_from(evaluation, general)
     pool = [*(candidate.sample for candidate in candidates), *clean]
     if not pool:
-        raise InputError(
-            f"{workspace.stage}: no sample passed; {workspace.folder / 'metrics.jsonl'} says how many each check left: "
-            f"loosen the filters, ask more prompts or raise sampling.n"
-        )
+        raise nothing_left(workspace, dropped)
     samples = mix(pool, config.weights, workspace.seed, where, config.size)
     dropped |= {"general_contaminated": len(general) - len(clean), "by_weights": len(pool) - len(samples)}
     dropped = {reason: number for reason, number in dropped.items() if number}

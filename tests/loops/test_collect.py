@@ -264,8 +264,17 @@ def test_weights_of_the_mixture(go: Go) -> None:
 
 def test_nothing_left_is_one_line(go: Go) -> None:
     settings = {**REJECTION, "general": {}, "filters": {"tokens": 1}}
-    with pytest.raises(InputError, match=r"rejection_sampling: no sample passed; .*metrics.jsonl .*loosen"):
+    with pytest.raises(
+        InputError, match=r"sampling: no sample is left .rejection: 80 sampled, .* 60 form, 0 length.*loosen"
+    ):
         go("rejection_sampling", settings)
+
+
+def test_a_cold_start_that_decontamination_empties_says_so(go: Go) -> None:
+    with pytest.raises(
+        InputError, match=r"cold_start: no sample is left .*then dropped: \d+ contaminated.*raise decont"
+    ):
+        go("cold_start", {**COLD, "general": {}, "decontaminate": 1})
 
 
 @pytest.mark.parametrize(("said", "kept"), [(VERDICT, 4), (VERDICT.replace('"correct"', '"incorrect"'), 0)])

@@ -13,6 +13,7 @@ __all__ = [
     "ALIASES",
     "Block",
     "Cell",
+    "Difference",
     "StageTable",
     "TableLine",
     "alias",
@@ -20,6 +21,7 @@ __all__ = [
     "cell_text",
     "chain_verdict",
     "landmarks",
+    "paired_change",
     "stage_table",
 ]
 
@@ -170,6 +172,27 @@ def cell_text(line: TableLine, place: int) -> tuple[str, str]:
     return share(cell.value), ends
 
 
+# ---- differences ----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Difference:
+    """New minus old with the ends of its 95% interval."""
+
+    value: float
+    low: float
+    high: float
+
+
+def paired_change(table: StageTable, task: str, old: str, new: str) -> Difference | None:
+    """Of accuracy, paired by problem; None where the evaluation did not judge ``new`` right after ``old``."""
+    change = mapping(table.row(new, task).get("change"))
+    value, ends = number(change, "difference"), interval_of(change)
+    if change.get("from") != old or value is None or ends is None:
+        return None
+    return Difference(value=value, low=ends[0], high=ends[1])
+
+
 # ---- the verdict ----------------------------------------------------------------------------------------------------
 
 
@@ -206,12 +229,15 @@ def _path(table: StageTable, ends: Sequence[str], task: str, key: str, interval:
 
 
 def _reply(table: StageTable, task: str) -> str:
-    """``helpful .52 → .81``, from Dev3 to R1; says so where the intervals are not apart."""
+    """``helpful .52 → .81``, from Dev3 to R1; says so where that is not clear: the interval of the paired difference
+    holds 0 or, without one, the two intervals are not apart."""
     old, new = (table.row(name, task) for name in ("sft", "all_scenarios_rl"))
     values = [number(row, "avg_at_k") for row in (old, new)]
     if None in values:
         return ""
     spans = [interval_of(row) for row in (old, new)]
     apart = all(spans) and any(a[1] < b[0] for a, b in pairwise([*spans, spans[0]]) if a and b)
+    if paired := paired_change(table, task, "sft", "all_scenarios_rl"):
+        apart = paired.low > 0 or paired.high < 0
     doubt = "" if apart else " (not clear)"
     return f"{task} {share(values[0], 2)} → {share(values[1], 2)}{doubt}"

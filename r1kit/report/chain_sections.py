@@ -133,7 +133,7 @@ def _shape(table: StageTable) -> str:
         for check in shape(table)
     )
     text = (
-        "Differences are means over tasks with 95% intervals, the two checkpoints taken as independent; not clear: the "
+        "Differences are means over tasks with 95% intervals, of accuracy paired by problem; not clear: the "
         "interval holds 0. No reasoning is lost if the interval lies above −.05."
     )
     ours = (

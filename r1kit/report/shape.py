@@ -7,25 +7,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from r1kit.report.chain import StageTable, alias
+from r1kit.report.chain import Difference, StageTable, alias, paired_change
 from r1kit.report.findings import interval_of, share
 from r1kit.report.paper import move
 from r1kit.report.run_folder import Row, number
 
-__all__ = ["Check", "Difference", "difference", "shape"]
+__all__ = ["Check", "difference", "shape"]
 
 Verdict = Literal["holds", "does not hold", "not clear"]
 MARGIN = 0.05
 """A loss of accuracy up to here counts as none."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Difference:
-    """New minus old, as the mean over tasks, with the ends of its 95% interval."""
-
-    value: float
-    low: float
-    high: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,12 +32,17 @@ class Check:
 def difference(table: StageTable, tasks: Sequence[str], key: str, old: str, new: str) -> Difference | None:
     """Mean over the tasks that both checkpoints were judged on; None where there is none, or no interval.
 
-    The two are taken as independent, which on the same problems makes the interval too wide rather than too narrow. A
-    share without an interval of its own gets the widest one that its mean allows, a problem counting as one draw.
+    Accuracies are paired by problem where the evaluation did so (``change``). Else the two are taken as independent,
+    which on the same problems makes the interval too wide rather than too narrow; a share without an interval of its
+    own gets the widest one that its mean allows, a problem counting as one draw.
     """
     values, spread = [], 0.0
     for task in tasks:
         before, after = table.row(old, task), table.row(new, task)
+        if key == "avg_at_k" and (paired := paired_change(table, task, old, new)):
+            values.append(paired.value)
+            spread += (paired.high - paired.low) ** 2 / 4
+            continue
         pair = [number(row, key) for row in (before, after)]
         halves = [_half(row, key) for row in (before, after)]
         if pair[0] is None or pair[1] is None or halves[0] is None or halves[1] is None:

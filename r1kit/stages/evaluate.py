@@ -79,7 +79,7 @@ def run(config: Config, workspace: Workspace) -> StageResult:
     with verifier_for(workspace.recipe.tasks_of(workspace.stage), config.reward, workspace) as verifier:
         for step in workspace.steps(len(config.stages), Stateless()):
             _judge(config, step, verifier, workspace)
-    return StageResult(metrics=_table(workspace), inputs=workspace.recipe.inputs(workspace.stage))
+    return StageResult(metrics=_table(config, workspace), inputs=workspace.recipe.inputs(workspace.stage))
 
 
 def _judge(config: Config, step: int, verifier: Verifier, workspace: Workspace) -> None:
@@ -106,12 +106,28 @@ def _judge(config: Config, step: int, verifier: Verifier, workspace: Workspace) 
             judge.evaluate(step)
 
 
-def _table(workspace: Workspace) -> dict[str, Any]:
-    """Checkpoint -> task -> its numbers; with ``templates``, the average in each and the worst of all."""
+def _table(config: Config, workspace: Workspace) -> dict[str, Any]:
+    """Checkpoint -> task -> its numbers; with ``templates``, the average in each and the worst of all.
+
+    ``change``: accuracy less that of the checkpoint judged before, paired by problem.
+    """
+    from r1kit.evals.paired import paired_difference
+    from r1kit.tasks import build_task
+
     found: dict[str, Any] = {}
+    before: dict[str, dict[str, Any]] = {}
+    clusters: dict[str, list[str]] = {}
     for line in workspace.read("eval"):
+        task = line["task"]
         numbers = {name: line[name] for name in TOLD if name in line}
-        found.setdefault(line["checkpoint"], {})[line["task"]] = numbers
+        if task in before:
+            if task not in clusters:
+                held_out = build_task(task, workspace.recipe.tasks[task]).held_out
+                clusters[task] = [p.cluster for p in held_out(config.evaluation.split, config.evaluation.limit)]
+            moved = paired_difference(line["per_problem"], before[task]["per_problem"], clusters[task])
+            numbers["change"] = {"from": before[task]["checkpoint"], **moved}
+        before[task] = line
+        found.setdefault(line["checkpoint"], {})[task] = numbers
     for line in workspace.read("templates"):
         numbers = found[line["checkpoint"]][line["task"]]
         numbers.setdefault("templates", {})[line["template"]] = line["avg_at_k"]

@@ -81,6 +81,24 @@ def test_a_difference_adds_the_squares_of_the_intervals() -> None:
     assert (found.value, found.low, found.high) == pytest.approx((0.4, 0.35, 0.45))
 
 
+def test_a_difference_paired_by_problem_is_taken_where_there_is_one() -> None:
+    table = judged({"sft": (0.6, 0.1), "all_scenarios_rl": (0.7, 0.1)})
+    row = dict(table.row("all_scenarios_rl", "sums"))
+    row["change"] = {"from": "sft", "difference": 0.1, "interval": [0.04, 0.17], "problems": 50}
+    paired = StageTable(cells={**table.cells, "all_scenarios_rl": {"sums": row}}, preference=("sums",))
+    found = difference(paired, ("sums",), "avg_at_k", "sft", "all_scenarios_rl")
+    assert found is not None
+    assert (found.value, found.high - found.low) == pytest.approx((0.1, 0.13))
+    assert difference(paired, ("sums",), "avg_at_k", "base", "all_scenarios_rl") is None
+    assert {check.claim: check.verdict for check in shape(paired)}["RL for all scenarios moves what is preferred"] == (
+        "holds"
+    )
+    row["change"]["from"] = "reasoning_rl"
+    assert {check.claim: check.verdict for check in shape(paired)}["RL for all scenarios moves what is preferred"] == (
+        "not clear"
+    )
+
+
 def test_a_share_without_an_interval_gets_the_widest() -> None:
     """p = .5 of 100 problems: 1.96 * sqrt(.25 / 100) = .098, twice: times sqrt(2)."""
     table = judged({"base": (0.5, 0), "r1_zero": (0.5, 0)}, key="format_rate", problems=100)

@@ -17,6 +17,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from r1kit.evals.paired import paired_difference
 from r1kit.recipe import load_recipe
 from r1kit.tasks import build_task
@@ -96,23 +98,37 @@ def stage_rows(runs: Sequence[Path]) -> Iterator[Row]:
             )
 
 
+def judged(folder: Path) -> dict[str, Any]:
+    """Dev2 on the test split at the temperature of training, by ``r1 eval``."""
+    path = folder / "dev2.json"
+    if not path.exists():
+        model = [f"{folder}:reasoning_rl", "--task", "countdown", "--k", "16", "--limit", "79"]
+        command = [sys.executable, "-m", "r1kit", "eval", *model, "--temperature", "1", "--top-p", "1"]
+        subprocess.run([*command, "--json", str(path)], check=True)
+    found: dict[str, Any] = json.loads(path.read_text())
+    return found
+
+
 def ablation_rows(runs: Sequence[Path], without: Sequence[Path]) -> Iterator[Row]:
-    both = [
-        [lines(a, "reasoning_rl", "countdown", "test")[-1] for a in pair] for pair in zip(runs, without, strict=True)
-    ]
-    for key in ("language_consistency", "avg_at_k"):
-        yield (
-            f"reasoning RL with / without the language reward: {key}",
-            [f"{with_[key]:.3f} / {without_[key]:.3f}" for with_, without_ in both],
-        )
-    clusters = [
-        prompt.cluster for prompt in build_task("countdown", load_recipe("nano").tasks["countdown"]).held_out("test")
-    ]
-    costs = [paired_difference(a["per_problem"], b["per_problem"], clusters[: len(a["per_problem"])]) for a, b in both]
-    yield (
-        "accuracy with minus without",
-        [f"{c['difference']:+.3f} [{c['interval'][0]:+.3f}, {c['interval'][1]:+.3f}]" for c in costs],
-    )
+    """With and without the language reward; over the seeds, each problem's difference is the mean of theirs."""
+    both = [(judged(run), judged(other)) for run, other in zip(runs, without, strict=True)]
+    prompts = build_task("countdown", load_recipe("nano").tasks["countdown"]).held_out("test", 79)
+    clusters = [prompt.cluster for prompt in prompts]
+    for name, key, each in (
+        ("language consistency", "language_consistency", "language_per_problem"),
+        ("accuracy", "avg_at_k", "per_problem"),
+    ):
+        yield f"Dev2 with / without the language reward: {name}", [f"{a[key]:.3f} / {b[key]:.3f}" for a, b in both]
+        found = [paired_difference(a[each], b[each], clusters) for a, b in both]
+        means = [np.mean([pair[side][each] for pair in both], axis=0) for side in (0, 1)]
+        pooled = paired_difference(means[0], means[1], clusters)
+        yield f"{name}: with minus without", [difference(one) for one in found]
+        yield f"{name}: with minus without, over the seeds", [difference(pooled), *[""] * (len(runs) - 1)]
+
+
+def difference(found: dict[str, Any], digits: int = 3) -> str:
+    low, high = found["interval"]
+    return f"{found['difference']:+.{digits}f} [{low:+.{digits}f}, {high:+.{digits}f}]"
 
 
 def student_rows(runs: Sequence[Path]) -> Iterator[Row]:
@@ -128,10 +144,7 @@ def student_rows(runs: Sequence[Path]) -> Iterator[Row]:
                 reached = [t[name]["rl"][budget]["countdown"]["avg_at_k"] for t in tables]
                 yield (
                     f"student {name}: RL at equal compute ({budget}); distilled minus RL",
-                    [
-                        f"{r:.3f}; {f['difference']:+.3f} [{f['interval'][0]:+.3f}, {f['interval'][1]:+.3f}]"
-                        for r, f in zip(reached, found, strict=True)
-                    ],
+                    [f"{r:.3f}; {difference(f)}" for r, f in zip(reached, found, strict=True)],
                 )
 
 

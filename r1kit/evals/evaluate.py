@@ -140,7 +140,7 @@ def evaluate(
         "truncated_share": float(arrays.truncated.mean()),
         "failed_share": float(arrays.failed.mean()),
         "mixed_groups_share": float(((per_problem > 0) & (per_problem < 1)).mean()),
-        **_language(arrays),
+        **_language(arrays, resamples, seed),
         **_reflection(groups),
     }
     if diagnostics is not None:
@@ -152,11 +152,23 @@ def _mean_where(values: Floats, chosen: NDArray[np.bool_]) -> float | None:
     return float(values[chosen].mean()) if chosen.any() else None
 
 
-def _language(arrays: Judged) -> dict[str, float | None]:
-    """Mean consistency, and the share of completions with words of the target language and of others."""
+def _language(arrays: Judged, resamples: int, seed: int) -> dict[str, Any]:
+    """Mean consistency, in all and of each problem, and the share of completions that mix languages.
+
+    The interval is of the mean over problems; it is None, as a problem's own mean is, where nothing was measured.
+    """
     known = ~np.isnan(arrays.language)
     mixed = ((arrays.language > 0) & (arrays.language < 1)).astype(np.float64)
-    return {"language_consistency": _mean_where(arrays.language, known), "mixed_share": _mean_where(mixed, known)}
+    means = [_mean_where(row, there) for row, there in zip(arrays.language, known, strict=True)]
+    found = np.array([mean for mean in means if mean is not None])
+    clusters = [cluster for mean, cluster in zip(means, arrays.clusters, strict=True) if mean is not None]
+    spread = mean_interval(found, clusters, resamples, seed) if clusters else None
+    return {
+        "language_consistency": _mean_where(arrays.language, known),
+        "language_interval": None if spread is None else [spread.low, spread.high],
+        "language_per_problem": [None if mean is None else round(mean, 6) for mean in means],
+        "mixed_share": _mean_where(mixed, known),
+    }
 
 
 def _reflection(groups: Sequence[Group]) -> dict[str, Any]:

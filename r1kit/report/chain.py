@@ -154,7 +154,12 @@ def blocks(table: StageTable) -> list[Block]:
         block(f"avg@{k}", "mean accuracy", "avg_at_k", "interval"),
         block(f"cons@{k}", "accuracy of the majority answer", "cons_at_k", "cons_interval", table.reasoning),
         block("worst template", "lowest average over the prompt templates", "worst_template"),
-        block("language consistency", "share of the chain's words in the question's language", "language_consistency"),
+        block(
+            "language consistency",
+            "share of the chain's words in the question's language",
+            "language_consistency",
+            "language_interval",
+        ),
         block("format", "responses in the final form", "format_rate"),
         block("response length", "tokens", "response_tokens"),
     ]

@@ -15,6 +15,8 @@ from r1kit.report.run_folder import Row, number
 __all__ = ["Check", "difference", "shape"]
 
 Verdict = Literal["holds", "does not hold", "not clear"]
+ENDS = {"avg_at_k": "interval", "language_consistency": "language_interval"}
+"""Numbers that come with an interval of their own, and its name."""
 MARGIN = 0.05
 """A loss of accuracy up to here counts as none."""
 
@@ -57,7 +59,7 @@ def difference(table: StageTable, tasks: Sequence[str], key: str, old: str, new:
 
 def _half(row: Row, key: str) -> float | None:
     """Half of the 95% interval of a number; None where nothing says how wide it is."""
-    ends = interval_of(row) if key == "avg_at_k" else None
+    ends = interval_of(row, ENDS[key]) if key in ENDS else None
     if ends is not None:
         return (ends[1] - ends[0]) / 2
     value, problems = number(row, key), number(row, "problems")

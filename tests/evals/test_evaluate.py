@@ -58,6 +58,8 @@ def test_a_whole_evaluation_by_hand() -> None:
     assert line["failed_share"] == 1 / 8
     assert line["mixed_groups_share"] == 1.0
     assert line["language_consistency"] == pytest.approx((1 + 0.5 + 1 + 0.25 + 0 + 1 + 1 + 1) / 8)
+    assert line["language_per_problem"] == [0.6875, 0.75]
+    assert line["language_interval"] == [0.6875, 0.75]
     assert line["mixed_share"] == 2 / 8
     assert line["reflection_rate"] == pytest.approx(3 / 8)
     assert line["reflection_words"] == {"however": 1 / 8, "wait": 2 / 8, "检查": 1 / 8}

@@ -43,14 +43,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=Path("runs/sequence-loss"))
     parser.add_argument("--seeds", type=int, nargs="+", default=[1])
+    parser.add_argument("--bases", nargs="+", choices=["weak", "good"], default=["weak", "good"])
     parser.add_argument("--weak-steps", type=int, default=900, help="pretraining steps of the weak base")
     parser.add_argument("--good-steps", type=int, default=3000, help="pretraining steps of the good base")
     parser.add_argument("--steps", type=int, default=45, help="RL steps")
     given = parser.parse_args()
     rows = []
-    for seed, (base, pretrained) in product(given.seeds, (("weak", given.weak_steps), ("good", given.good_steps))):
+    pretrained = {"weak": given.weak_steps, "good": given.good_steps}
+    for seed, base in product(given.seeds, given.bases):
         shared = given.out / f"seed-{seed}-{base}"
-        settings = (f"pretrain.steps={pretrained}", f"r1_zero.steps={given.steps}", "r1_zero.final_split=")
+        settings = (f"pretrain.steps={pretrained[base]}", f"r1_zero.steps={given.steps}", "r1_zero.final_split=")
         run(shared, seed, "pretrain", *settings)
         for aggregate, weight in product(AGGREGATES, (0.2, 0.0)):
             folder = given.out / f"seed-{seed}-{base}-{aggregate}-{weight:g}"

@@ -109,6 +109,6 @@ def _gate(found: Mapping[str, Judged], workspace: Workspace) -> None:
 
     gates = [base_gate(judged.groups, judged.scores, judged.diagnostics) for judged in found.values()]
     workspace.write("gate.json", [gate.as_json() for gate in gates])
-    for gate in gates:
+    for task, gate in zip(found, gates, strict=True):
         for warning in gate.warnings:
-            workspace.say(f"warning: {warning}")
+            workspace.say(f"warning: {task}: {warning}")

@@ -17,7 +17,7 @@ def test_a_change_redoes_what_it_reaches_and_nothing_else() -> None:
     """The graph is the paper's: the reward models do not see reasoning RL's settings but for the data they led to."""
     assert changed("evaluate.rows_in_flight=64") == {"evaluate"}
     assert changed("distill.base_steps=9") == {"distill"}
-    assert changed("reward_models.batch=32") == {"reward_models", "all_scenarios_rl", "evaluate"}
+    assert changed("reward_models.batch=8") == {"reward_models", "all_scenarios_rl", "evaluate"}
     late = {"rejection_sampling", "sft", "reward_models", "all_scenarios_rl", "distill", "evaluate"}
     assert changed("reasoning_rl.steps=9") == {"reasoning_rl"} | late
     assert changed("tasks.safety.rounds=3") >= {"all_scenarios_rl", "evaluate"}

@@ -44,7 +44,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("runs/sequence-loss"))
     parser.add_argument("--seeds", type=int, nargs="+", default=[1])
     parser.add_argument("--bases", nargs="+", choices=["weak", "good"], default=["weak", "good"])
-    parser.add_argument("--weak-steps", type=int, default=900, help="pretraining steps of the weak base")
+    parser.add_argument("--weak-steps", type=int, default=300, help="pretraining steps of the weak base")
     parser.add_argument("--good-steps", type=int, default=3000, help="pretraining steps of the good base")
     parser.add_argument("--steps", type=int, default=45, help="RL steps")
     given = parser.parse_args()

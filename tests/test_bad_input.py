@@ -114,7 +114,7 @@ def recipe(tmp_path: Path) -> Callable[[str], str]:
         ("all_scenarios_rl.reward_models=sft", "'sft', which leaves a model; it needs reward models, of reward_models"),
         ("cold_start.source=r1_zerro", "takes in 'r1_zerro'; earlier stages are pretrain, r1_zero. Did you mean 'r1"),
         (
-            "rejection_sampling.weights={countdown = 0, countdown_hard = 0, code = 0, helpful = 0, safety = 0, benign = 0}",
+            "rejection_sampling.weights={countdown=0, countdown_hard=0, code=0, helpful=0, safety=0, benign=0}",
             "stages.rejection_sampling.weights sum to nothing; give a domain more than 0",
         ),
         ("reward_models.safety.unsafe_share=1.0", "unsafe_share = 1.0: a safety model needs safe and unsafe responses"),

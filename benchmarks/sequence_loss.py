@@ -44,6 +44,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("runs/sequence-loss"))
     parser.add_argument("--seeds", type=int, nargs="+", default=[1])
     parser.add_argument("--bases", nargs="+", choices=["weak", "good"], default=["weak", "good"])
+    parser.add_argument("--format-weights", type=float, nargs="+", default=[0.2, 0.0])
     parser.add_argument("--weak-steps", type=int, default=300, help="pretraining steps of the weak base")
     parser.add_argument("--good-steps", type=int, default=3000, help="pretraining steps of the good base")
     parser.add_argument("--steps", type=int, default=45, help="RL steps")
@@ -54,7 +55,7 @@ def main() -> None:
         shared = given.out / f"seed-{seed}-{base}"
         settings = (f"pretrain.steps={pretrained[base]}", f"r1_zero.steps={given.steps}", "r1_zero.final_split=")
         run(shared, seed, "pretrain", *settings)
-        for aggregate, weight in product(AGGREGATES, (0.2, 0.0)):
+        for aggregate, weight in product(AGGREGATES, given.format_weights):
             folder = given.out / f"seed-{seed}-{base}-{aggregate}-{weight:g}"
             if not folder.exists():
                 shutil.copytree(shared, folder)

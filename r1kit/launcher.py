@@ -106,8 +106,8 @@ def _so_far(folder: Path, stage: str, last: str) -> None:
 
     page = write_report(folder)
     run = RunFolder(folder)
-    if run.headline and run.headline.name == stage:
-        _say(f"{stage}: {chain_verdict(run)} The report so far: {page}")
+    if run.headline and run.headline.name == stage and run.headline.is_rl:
+        _say(f"{chain_verdict(run)} The report so far: {page}")
 
 
 def _say(line: str) -> None:

@@ -1,4 +1,5 @@
-# demo (the whole chain), demo-zero (R1-Zero alone), test: set up .venv on the first call, and again when pyproject.toml or constraints.txt change.
+# demo (the whole chain), demo-zero (R1-Zero alone), test: set up .venv on the first call, and again when pyproject.toml
+# or constraints.txt change.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin

@@ -55,8 +55,10 @@ def read_key(folder: Path) -> dict[str, Any]:
     """``key.json`` of a stage's folder, the key alone where only ``result.json`` is there; empty for a new folder."""
     for name in ("key.json", "result.json"):
         if (path := folder / name).is_file():
-            found = json.loads(path.read_text(encoding="utf-8"))
-            return found if name == "key.json" else {key: found[key] for key in ("key",) if key in found}
+            found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+            if name == "key.json":
+                return found
+            return {"key": found["key"]} if "key" in found else {}
     return {}
 
 

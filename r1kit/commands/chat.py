@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Annotated, cast
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -58,34 +58,19 @@ def _answerer(
     """Question -> completion; the model is loaded once, and every question draws from a stream of its own."""
     from dataclasses import replace
     from itertools import count
-    from pathlib import Path
 
-    import torch
-
+    from r1kit.commands.open_model import open_model
     from r1kit.commands.subject import longest_completion
-    from r1kit.launcher import cores
-    from r1kit.loops.policy import device_of, renderer
-    from r1kit.model.fallback import load_model
-    from r1kit.model.source import resolve_model
-    from r1kit.records import Prompt
-    from r1kit.rollout.hub import open_engine
-    from r1kit.rollout.stopping import Tokenizer
     from r1kit.rollout.streams import stream_seed
-    from r1kit.workspace import Workspace
 
-    torch.set_num_threads(cores())
-    workspace = Workspace(run=Path(), stage="chat", index=0, recipe=subject.recipe)
-    device = device_of(workspace)
-    model, tokenizer = load_model(resolve_model(subject.name), torch.float32)
-    engine = open_engine(model.to(device), cast(Tokenizer, tokenizer), device=device, max_rows=1)
-    render = renderer(workspace, tokenizer)
+    opened = open_model(subject, rows=1)
     sampling = replace(subject.sampling, n=1, temperature=temperature, top_p=top_p)
     numbers = count()
 
     def answer(question: str) -> Completion:
-        prompt = render(Prompt(id="chat", task="chat", question=question))
-        longest = max_tokens or longest_completion(sampling, model.config.max_positions, [prompt])
-        drawn = engine.generate(
+        prompt = opened.encode(question)
+        longest = max_tokens or longest_completion(sampling, opened.positions, [prompt])
+        drawn = opened.engine.generate(
             [prompt], replace(sampling, max_tokens=longest), [stream_seed(seed, "chat", next(numbers))]
         )
         return drawn[0][0]

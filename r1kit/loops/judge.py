@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from r1kit.evals.evaluate import EvaluationConfig, evaluate
+from r1kit.evals.paired import paired_difference
 from r1kit.loops.transcripts import evaluation_lines
 from r1kit.records import Group, Prompt, Sampling, Score
 from r1kit.reward.learned import LearnedReward
@@ -13,10 +15,11 @@ from r1kit.reward.verifier import Verifier
 from r1kit.rollout.engine import Engine
 from r1kit.rollout.sample import sample_groups
 from r1kit.rollout.streams import stream_seed
+from r1kit.tasks import build_task
 from r1kit.tasks.task import Split, Task
 from r1kit.workspace import Workspace
 
-__all__ = ["Judge", "Judged"]
+__all__ = ["Judge", "Judged", "accuracy_difference"]
 
 RECORDED_PROMPTS = 8
 """Held-out prompts whose completions are written out at every evaluation, to read side by side."""
@@ -129,6 +132,15 @@ class Judge:
             diagnostics=[item[3] for item in everyone],
             model_reward=_mean([value for item in everyone for value in item[4]]),
         )
+
+
+def accuracy_difference(
+    one: Mapping[str, Any], other: Mapping[str, Any], config: EvaluationConfig, workspace: Workspace
+) -> dict[str, Any]:
+    """``one - other``, lines that ``config`` wrote of one task, paired by problem: see ``paired_difference``."""
+    task = build_task(one["task"], workspace.recipe.tasks[one["task"]])
+    clusters = [prompt.cluster for prompt in task.held_out(config.split, config.limit)]
+    return paired_difference(one["per_problem"], other["per_problem"], clusters)
 
 
 def _mean(values: Sequence[float]) -> float | None:

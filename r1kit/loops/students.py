@@ -9,16 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from r1kit.evals.paired import paired_difference
 from r1kit.loops import rl
 from r1kit.loops.fresh import pretrain
-from r1kit.loops.judge import Judge, Judged
+from r1kit.loops.judge import Judge, Judged, accuracy_difference
 from r1kit.loops.policy import judge_for, last_evaluation, open_policy, save_checkpoint
 from r1kit.loops.sft import fine_tune
 from r1kit.model.fallback import load_model
 from r1kit.model.source import resolve_model
 from r1kit.recipe import BASE, BASE_STAGE
-from r1kit.tasks import build_corpus, build_task
+from r1kit.tasks import build_corpus
 from r1kit.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -156,10 +155,6 @@ def _differences(distilled: Numbers, direct: Numbers, config: Config, workspace:
     for budget, lines in direct.items():
         for task, line in lines.items():
             if task in distilled:
-                prompts = build_task(task, workspace.recipe.tasks[task]).held_out(
-                    config.evaluation.split, config.evaluation.limit
-                )
-                found.setdefault(budget, {})[task] = paired_difference(
-                    distilled[task]["per_problem"], line["per_problem"], [prompt.cluster for prompt in prompts]
-                )
+                moved = accuracy_difference(distilled[task], line, config.evaluation, workspace)
+                found.setdefault(budget, {})[task] = moved
     return found

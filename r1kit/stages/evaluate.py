@@ -112,20 +112,15 @@ def _table(config: Config, workspace: Workspace) -> dict[str, Any]:
 
     ``change``: accuracy less that of the checkpoint judged before, paired by problem.
     """
-    from r1kit.evals.paired import paired_difference
-    from r1kit.tasks import build_task
+    from r1kit.loops.judge import accuracy_difference
 
     found: dict[str, Any] = {}
     before: dict[str, dict[str, Any]] = {}
-    clusters: dict[str, list[str]] = {}
     for line in workspace.read("eval"):
         task = line["task"]
         numbers = {name: line[name] for name in TOLD if name in line}
         if task in before:
-            if task not in clusters:
-                held_out = build_task(task, workspace.recipe.tasks[task]).held_out
-                clusters[task] = [p.cluster for p in held_out(config.evaluation.split, config.evaluation.limit)]
-            moved = paired_difference(line["per_problem"], before[task]["per_problem"], clusters[task])
+            moved = accuracy_difference(line, before[task], config.evaluation, workspace)
             numbers["change"] = {"from": before[task]["checkpoint"], **moved}
         before[task] = line
         found.setdefault(line["checkpoint"], {})[task] = numbers

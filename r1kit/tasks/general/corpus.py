@@ -16,10 +16,11 @@ from r1kit.errors import InputError, nearest
 from r1kit.tasks.countdown.problems import stream
 from r1kit.tasks.countdown.words import ASSISTANT, USER
 from r1kit.tasks.general.phrases import chain, knowledge, questions
-from r1kit.tasks.general.problems import Ask, GeneralConfig, draw_ask, draw_language, pick, trains_on
+from r1kit.tasks.general.problems import Ask, GeneralConfig, draw_ask, draw_language, trains_on
 from r1kit.tasks.general.replies import FAULTS, WARMTH, bad_reply, faults_of, good_reply
 from r1kit.tasks.general.responses import wrapped
 from r1kit.tasks.general.words import Language, other, vocabulary
+from r1kit.tasks.styles import pick
 
 __all__ = ["GeneralCorpus", "GeneralCorpusConfig"]
 

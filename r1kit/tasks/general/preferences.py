@@ -15,12 +15,13 @@ from r1kit.errors import InputError, nearest
 from r1kit.records import Prompt
 from r1kit.tasks.countdown.problems import stream
 from r1kit.tasks.general.phrases import advice
-from r1kit.tasks.general.problems import Ask, GeneralConfig, pick
+from r1kit.tasks.general.problems import Ask, GeneralConfig
 from r1kit.tasks.general.prompts import ask_of, draw_prompt, language_of
 from r1kit.tasks.general.replies import FAULTS, bad_reply, faults_of, good_reply
 from r1kit.tasks.general.responses import respond
 from r1kit.tasks.general.rules import is_safe
 from r1kit.tasks.general.words import Language
+from r1kit.tasks.styles import pick
 
 __all__ = [
     "Preference",

@@ -7,11 +7,9 @@ trained on in any phrasing or language; its words are, in other combinations.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from random import Random
-from typing import TypeVar
 
 from r1kit.errors import InputError, nearest
 from r1kit.tasks.general.words import (
@@ -25,8 +23,9 @@ from r1kit.tasks.general.words import (
     Language,
 )
 from r1kit.tasks.split import Part, check_shares, fraction
+from r1kit.tasks.styles import pick
 
-__all__ = ["FORMS", "KINDS", "Ask", "GeneralConfig", "asks", "draw_ask", "draw_language", "pick", "trains_on"]
+__all__ = ["FORMS", "KINDS", "Ask", "GeneralConfig", "asks", "draw_ask", "draw_language", "trains_on"]
 
 FORMS = {
     "greeting": ("greet",),
@@ -193,10 +192,3 @@ def draw_ask(rng: Random, config: GeneralConfig, evenly: bool = False) -> Ask:
 
 def draw_language(rng: Random, config: GeneralConfig) -> Language:
     return "zh" if rng.random() < config.chinese_share else "en"
-
-
-_T = TypeVar("_T")
-
-
-def pick(rng: Random, items: Sequence[_T]) -> _T:
-    return items[int(rng.random() * len(items))]

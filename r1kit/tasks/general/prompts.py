@@ -6,8 +6,9 @@ from random import Random
 
 from r1kit.records import Prompt
 from r1kit.tasks.general.phrases import cores, members, questions, sized
-from r1kit.tasks.general.problems import Ask, GeneralConfig, draw_ask, draw_language, pick
+from r1kit.tasks.general.problems import Ask, GeneralConfig, draw_ask, draw_language
 from r1kit.tasks.general.words import Language, spoken
+from r1kit.tasks.styles import pick
 
 __all__ = ["ask_of", "draw_prompt", "language_of", "make_prompt"]
 

@@ -23,7 +23,7 @@ from collections.abc import Callable
 from random import Random
 
 from r1kit.tasks.general.phrases import cores, foreign, how_to, knowledge, members, sized
-from r1kit.tasks.general.problems import FORMS, Ask, GeneralConfig, asks, pick
+from r1kit.tasks.general.problems import FORMS, Ask, GeneralConfig, asks
 from r1kit.tasks.general.rules import is_good
 from r1kit.tasks.general.words import (
     ADVICE,
@@ -41,6 +41,7 @@ from r1kit.tasks.general.words import (
     other,
     spoken,
 )
+from r1kit.tasks.styles import pick
 
 __all__ = ["FAULTS", "WARMTH", "bad_reply", "faults_of", "good_reply"]
 

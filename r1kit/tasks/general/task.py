@@ -10,10 +10,11 @@ from r1kit.records import Prompt
 from r1kit.tasks.countdown.problems import stream
 from r1kit.tasks.countdown.task import final_answer
 from r1kit.tasks.general.phrases import questions, sized
-from r1kit.tasks.general.problems import FORMS, Ask, GeneralConfig, asks, draw_language, pick
+from r1kit.tasks.general.problems import FORMS, Ask, GeneralConfig, asks, draw_language
 from r1kit.tasks.general.prompts import ask_of, draw_prompt, language_of, make_prompt
 from r1kit.tasks.general.rules import canonical, core_of, even, in_language, is_good, is_safe, listed, refuses
 from r1kit.tasks.general.words import COURTESY, FLATTERY, LANGUAGES, Language
+from r1kit.tasks.styles import pick
 from r1kit.tasks.task import Grade, Split
 
 __all__ = ["General"]

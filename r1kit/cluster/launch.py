@@ -103,9 +103,16 @@ def _environment(rank: int, size: int, threads: int, port: str, run: str) -> dic
         "RANK": str(rank),
         "LOCAL_RANK": str(rank),
         "OMP_NUM_THREADS": str(threads),
+        "GLIBC_TUNABLES": _tunables(os.environ.get("GLIBC_TUNABLES", "")),
         "R1KIT_RUN": run,
         PARENT: str(os.getpid()),
     }
+
+
+def _tunables(present: str) -> str:
+    """Ask glibc for huge pages: an update touches tens of megabytes, and where memory is virtualised a miss of the page
+    tables costs most. Only a process that starts can be told; a value that the user has set stays."""
+    return present if "glibc.malloc.hugetlb" in present else f"{present}:glibc.malloc.hugetlb=1".lstrip(":")
 
 
 def _watch(ranks: Sequence[_Rank]) -> None:

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+import pickle
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,6 +22,8 @@ __all__ = ["GlooRanks", "Ranks", "Solo", "join"]
 
 COLLECTIVE_TIMEOUT = timedelta(minutes=30)
 """A peer that is alive but stuck ends the run after this long; one that died ends it at once."""
+SMALL = 1024
+"""Bytes of a pickled item, its length included, that travel in one collective."""
 LOST = ("closed by peer", "reset by peer", "connection refused", "broken pipe", "timed out", "timeout", "connect")
 """Words of gloo, NCCL and the store when a peer is gone."""
 
@@ -87,10 +90,26 @@ class GlooRanks:
         return tensor
 
     def gather_objects(self, item: Any) -> list[Any]:
-        gathered: list[Any] = [None] * self.size
+        """One collective for small items, which ``all_gather_object`` needs two for; two for others."""
+        packed = pickle.dumps(item)
+        length = len(packed).to_bytes(8, "little")
+        first = self._gather_bytes(length + packed[: SMALL - 8], SMALL)
+        lengths = [int.from_bytes(box[:8], "little") for box in first]
+        boxes = [box[8 : 8 + n] for box, n in zip(first, lengths, strict=True)]
+        if (rest := max(lengths) - (SMALL - 8)) > 0:
+            more = self._gather_bytes(packed[SMALL - 8 :], rest)
+            boxes = [(box + tail)[:n] for box, tail, n in zip(boxes, more, lengths, strict=True)]
+        return [pickle.loads(box) for box in boxes]
+
+    def _gather_bytes(self, mine: bytes, size: int) -> list[bytes]:
+        """Every rank's bytes, padded to ``size``."""
+        import torch
+
+        sent = torch.frombuffer(bytearray(mine.ljust(size, b"\0")), dtype=torch.uint8)
+        boxes = [torch.empty_like(sent) for _ in range(self.size)]
         with _peers():
-            self._dist.all_gather_object(gathered, item)
-        return gathered
+            self._dist.all_gather(boxes, sent)
+        return [box.numpy().tobytes() for box in boxes]
 
     def broadcast_object(self, item: Any) -> Any:
         box = [item]

@@ -18,6 +18,10 @@ def collectives(ranks: Ranks) -> tuple[Any, ...]:
 
     total = ranks.all_reduce_sum_(torch.arange(3.0) + 10 * ranks.rank)
     gathered = ranks.gather_objects({"rank": ranks.rank})
+    sizes = (900, 1001, 1002, 1003, 1004, 1005, 3000)  # around what one collective takes, and one rank alone beyond it
+    for size in sizes:
+        mine = bytes([65 + ranks.rank]) * (size if ranks.rank else 10)
+        assert ranks.gather_objects(mine) == [b"A" * 10, b"B" * size], size
     shared = ranks.broadcast_object("mine" if ranks.rank == 0 else "lost")
     return total.tolist(), gathered, shared, ranks.rank, ranks.size
 

@@ -35,6 +35,18 @@ def test_alone_nothing_is_sent(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (ranks.gather_objects(3), ranks.broadcast_object(4)) == ([3], 4)
 
 
+def test_ranks_ask_for_huge_pages(monkeypatch: pytest.MonkeyPatch) -> None:
+    def of_a_rank() -> str:
+        return module._environment(0, 2, 1, "1", "")["GLIBC_TUNABLES"]
+
+    monkeypatch.delenv("GLIBC_TUNABLES", raising=False)
+    assert of_a_rank() == "glibc.malloc.hugetlb=1"
+    monkeypatch.setenv("GLIBC_TUNABLES", "glibc.malloc.check=3")
+    assert of_a_rank() == "glibc.malloc.check=3:glibc.malloc.hugetlb=1"
+    monkeypatch.setenv("GLIBC_TUNABLES", "glibc.malloc.hugetlb=0")
+    assert of_a_rank() == "glibc.malloc.hugetlb=0"
+
+
 @pytest.fixture
 def behave(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], float]:
     """Launch two ranks of ``ranked.py``; the seconds it took. Processes of theirs must all be gone."""

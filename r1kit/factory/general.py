@@ -91,7 +91,7 @@ def _of_file(path: Path, limit: int) -> list[Sample]:
     samples: list[Sample] = []
     for where, table in numbered_objects(path, '{"prompt": ..., "response": ...}'):
         sample = sample_of(where, table, f"{path.stem}/{len(samples)}")
-        samples.append(replace(sample, provenance={**_provenance("jsonl", where), **sample.provenance}))
+        samples.append(replace(sample, provenance={**_provenance("jsonl"), **sample.provenance}))
         if len(samples) == limit:
             break
     return samples
@@ -118,10 +118,10 @@ def _of_dataset(config: General) -> list[Sample]:
         for key in ("language", "domain"):
             if isinstance(row.get(key), str):
                 table[key] = row[key]
-        table["provenance"] = _provenance("dataset", where)
+        table["provenance"] = _provenance("dataset")
         samples.append(sample_of(where, table, where))
     return samples
 
 
-def _provenance(route: str, kind: str) -> dict[str, Any]:
+def _provenance(route: str, kind: str = "") -> dict[str, Any]:
     return {"route": route, "stage": "", "version": 0, "kind": kind, "completion": "", "edits": []}

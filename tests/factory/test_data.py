@@ -154,6 +154,7 @@ def test_a_file_of_samples(tmp_path: Path) -> None:
     assert [(s.id, s.domain, s.provenance["route"]) for s in found] == [
         ("talk/0", "general", "jsonl"), ("talk/1", "qa", "jsonl"),
     ]  # fmt: skip
+    assert "kinds" not in card("x", found, dict.fromkeys(("talk/0", "talk/1"), 1), {}, {})["domains"]["qa"]
     assert len(general_samples(General(path=str(path), limit=1), {}, 1)) == 1
     path.write_text('{"prompt": "hi", "response": "hello !"}\n{"prompt": "who"}\n')
     with pytest.raises(InputError, match=r"talk.jsonl:2: no 'response'; this line has 'prompt'"):

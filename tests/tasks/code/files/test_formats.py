@@ -5,10 +5,10 @@ from typing import Any
 import pytest
 
 from r1kit.errors import InputError
+from r1kit.files import Line
 from r1kit.sandbox import CallTest, StdinTest
 from r1kit.tasks.code import CodeConfig, CodeFile
 from r1kit.tasks.code.files.formats import PARSERS
-from r1kit.tasks.code.files.lines import Line
 from r1kit.tasks.code.files.task import assembled
 from tests.tasks.code.conftest import Counting
 

@@ -112,7 +112,7 @@ def _spelled(kind: Any) -> str:
 
 
 def plain(value: Any) -> Any:
-    """Dataclasses, tuples and mappings as dicts and lists; without None (TOML has none) and fields that do not compare."""
+    """Dataclasses, tuples and mappings as dicts and lists, without None (TOML has none) and what does not compare."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         value = {f.name: getattr(value, f.name) for f in dataclasses.fields(value) if f.compare}
     if isinstance(value, Mapping):

@@ -62,19 +62,22 @@ class Killed(BaseException):
 def test_a_step_that_is_done_again_after_a_kill_counts_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A resume point after step 1, then a kill in step 3: steps 2 and 3 are done again."""
     due = iter([True, False, False, False, False])
-    first = place(tmp_path)
-    with monkeypatch.context() as patch, pytest.raises(Killed):
-        patch.setattr(Workspace, "_due", lambda self: next(due))
-        for step in first.steps(4, Stateless()):
-            first.spend(trained=1)
-            if step == 2:
+
+    def sitting(workspace: Workspace, last: int) -> list[int]:
+        done = []
+        for step in workspace.steps(4, Stateless()):
+            workspace.spend(trained=1)
+            done.append(step)
+            if step == last:
                 raise Killed
+        return done
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Workspace, "_due", lambda self: next(due))
+        with pytest.raises(Killed):
+            sitting(place(tmp_path), last=2)
     again = place(tmp_path)
-    done = []
-    for step in again.steps(4, Stateless()):
-        again.spend(trained=1)
-        done.append(step)
-    assert done == [1, 2, 3]
+    assert sitting(again, last=9) == [1, 2, 3]
     assert (again.cost["trained_tokens"], again.cost["training_flops"]) == (4, 4 * 60)
 
 

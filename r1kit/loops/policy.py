@@ -11,6 +11,7 @@ from typing import Any, cast
 import torch
 from transformers import PreTrainedTokenizerBase
 
+from r1kit.cluster.ranks import local_rank
 from r1kit.evals.evaluate import EvaluationConfig
 from r1kit.loops.judge import Judge
 from r1kit.loops.settings import RL
@@ -168,7 +169,7 @@ def renderer(
 def device_of(workspace: Workspace) -> torch.device:
     """This rank's device."""
     if workspace.recipe.device != "cpu" and torch.cuda.is_available():
-        return torch.device("cuda", workspace.ranks.rank % torch.cuda.device_count())
+        return torch.device("cuda", local_rank(workspace.ranks) % torch.cuda.device_count())
     return torch.device("cpu")
 
 

@@ -16,8 +16,9 @@ from r1kit import __version__, stages
 from r1kit.cluster.ranks import Ranks
 from r1kit.depends import changes, read_key, written_key
 from r1kit.errors import MissingError, R1Error, is_full_disk
+from r1kit.files import write_atomic
 from r1kit.recipe import Recipe, fingerprint
-from r1kit.workspace import Workspace, write_atomic
+from r1kit.workspace import Workspace
 
 __all__ = ["run", "write_manifest"]
 

@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from r1kit.cluster.ranks import Ranks, Solo
+from r1kit.contracts import BASE, Recipe
 from r1kit.files import strict_lines, write_atomic
-from r1kit.recipe import BASE, BASE_STAGE, Recipe
 from r1kit.records import StageResult
 from r1kit.structure import plain
 
@@ -96,10 +96,10 @@ class Workspace:
         return self.ranks.rank == 0
 
     def start(self, stage: str) -> tuple[str, str]:
-        """(model to start from, what to call it): a stage's checkpoint; ``base``: that of pretrain, or the model."""
-        if stage == BASE and BASE_STAGE not in self.checkpoints:
+        """(model to start from, what to call it): a stage's checkpoint; ``base``: the base stage's, or the model."""
+        name = self.recipe.base_stage if stage == BASE and BASE not in self.checkpoints else stage
+        if not name:
             return self.recipe.model.name, self.recipe.model.name
-        name = BASE_STAGE if stage == BASE else stage
         return str(self.run / self.checkpoints[name]), name
 
     def folder_of(self, stage: str) -> Path:

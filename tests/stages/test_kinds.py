@@ -34,6 +34,9 @@ class Count:
 '''
 
 
+STAGE_ALONE = '[stages.count]\nkind = "{recipe}/my_stage.py:Count"\n'
+
+
 def recipe_of(tmp_path: Path, stages: str, *overrides: str) -> Any:
     path = tmp_path / "mine.toml"
     path.write_text(f"[tasks.countdown]\n[model]\nhidden_size = 32\n{stages}")
@@ -47,12 +50,7 @@ def test_two_stages_of_a_kind_under_names_of_the_users_own(tmp_path: Path) -> No
         '[stages.rl-hard]\nkind = "reasoning_rl"\nstart = "rl-easy"\n[stages.evaluate]\n',
         "rl-hard.steps=7",
     )
-    assert recipe.kinds == {
-        "words": "pretrain",
-        "rl-easy": "r1_zero",
-        "rl-hard": "reasoning_rl",
-        "evaluate": "evaluate",
-    }
+    assert list(recipe.kinds.values()) == ["pretrain", "r1_zero", "reasoning_rl", "evaluate"]
     assert recipe.base_stage == "words"
     assert recipe.inputs("rl-easy") == ("words",)
     assert recipe.inputs("rl-hard") == ("rl-easy",)
@@ -117,15 +115,13 @@ def test_a_project_that_moved_with_its_code_is_done_before(tmp_path: Path) -> No
         folder = tmp_path / name
         folder.mkdir()
         (folder / "my_stage.py").write_text(COUNT)
-        keys.append(
-            stage_keys(recipe_of(folder, '[stages.count]\nkind = "{recipe}/my_stage.py:Count"\n', "model.name=x"))
-        )
+        keys.append(stage_keys(recipe_of(folder, STAGE_ALONE, "model.name=x")))
     assert keys[0] == keys[1]
 
 
 def test_what_a_users_stage_raises_is_told_with_its_line(tmp_path: Path) -> None:
     (tmp_path / "my_stage.py").write_text(COUNT.replace('workspace.log(1, {"loss": 0.5})', "self.times / 0"))
-    recipe = recipe_of(tmp_path, '[stages.count]\nkind = "{recipe}/my_stage.py:Count"\n', "model.name=x")
+    recipe = recipe_of(tmp_path, STAGE_ALONE, "model.name=x")
     folder = tmp_path / "run"
     folder.mkdir()
     write_manifest(recipe, folder)
@@ -140,7 +136,7 @@ def test_what_a_users_stage_raises_is_told_with_its_line(tmp_path: Path) -> None
         (('"nothing"', '"a car"'), r"my_stage.py:Count.leaves = 'a car': allowed are 'a model', 'samples'"),
         (
             ("times: int", "tims: int"),
-            r"stages.count: unknown key 'times'; known keys are of, tims\. Did you mean 'tims'",
+            r"stages.count: unknown key 'times'; .* Did you mean 'tims'",
         ),
         (("class Count", "class Cound"), r"stages.count.kind: .*my_stage.py has no 'Count'\. Did you mean 'Cound'\?"),
         (("from data", "from dat"), r"stages.count.kind: my_stage.py:2: ModuleNotFoundError: No module named"),

@@ -91,7 +91,7 @@ def _judge(subject: Subject, config: EvaluationConfig, name: str) -> tuple[Judge
 
 def _rows(folder: Path, max_tokens: int) -> int:
     """Completions in flight, so that their cache fits."""
-    from r1kit.commands.shape import shape_of_hub
+    from r1kit.plan.shape import shape_of_hub
     from r1kit.errors import InputError
 
     try:

@@ -8,12 +8,12 @@ import torch
 from typer.testing import CliRunner
 
 from r1kit.cli import app
-from r1kit.commands.cost import Plan
-from r1kit.commands.devices import Device
+from r1kit.plan.cost import Plan
+from r1kit.plan.devices import Device
 from r1kit.commands.plan import shape_of
-from r1kit.commands.shape import Shape, shape_of_hub
-from r1kit.commands.sizes import Sizes
-from r1kit.commands.stage_cost import plan_stage
+from r1kit.plan.shape import Shape, shape_of_hub
+from r1kit.plan.sizes import Sizes
+from r1kit.plan.stage_cost import plan_stage
 from r1kit.errors import InputError
 from r1kit.loops.settings import RL
 from r1kit.model.decoder import Decoder, DecoderConfig
@@ -29,8 +29,8 @@ PLAN = Plan(
 
 def test_weights_by_hand() -> None:
     # a layer: q 8 x 8, k and v 8 x 4 each, out 8 x 8, three matrices of 8 x 16; the head 100 x 8
-    assert SHAPE.matrix_weights == 2 * (64 + 32 + 32 + 64 + 384) + 800
-    assert SHAPE.weights == SHAPE.matrix_weights + 2 * 16 + 8
+    assert SHAPE.matrix_parameters == 2 * (64 + 32 + 32 + 64 + 384) + 800
+    assert SHAPE.parameters == SHAPE.matrix_parameters + 2 * 16 + 8
     assert SHAPE.cache_bytes(4) == 2 * 2 * 4 * 4
 
 
@@ -47,7 +47,7 @@ def test_weights_are_the_decoder_s(family: str, tied: bool) -> None:
         vocab=50, hidden=16, ffn=24, layers=3, heads=4, kv_heads=2, head_dim=8, tied=tied, qkv_bias=family == "qwen2",
         qk_norm=family == "qwen3",
     )  # fmt: skip
-    assert shape.weights == sum(parameter.numel() for parameter in decoder.parameters())
+    assert shape.parameters == sum(parameter.numel() for parameter in decoder.parameters())
 
 
 def test_pretraining_by_hand() -> None:
@@ -55,19 +55,19 @@ def test_pretraining_by_hand() -> None:
     work = plan_stage(config, SHAPE, Sizes(prompt=6, document=20), PLAN)
     attention = 4 * 2 * 2 * 4 * 10  # layers, heads, head size, half a document
     assert work.trained_tokens == 1000
-    assert work.flops == 1000 * (6 * SHAPE.matrix_weights + 3 * attention)
+    assert work.flops == 1000 * (6 * SHAPE.matrix_parameters + 3 * attention)
     assert work.seconds == pytest.approx(work.flops / 1e6)
 
 
 def test_rl_by_hand() -> None:
     config = RL(steps=3, prompts_per_step=2, sampling=Sampling(n=4, max_tokens=10), rows_in_flight=8)
     work = plan_stage(config, SHAPE, Sizes(prompt=6), PLAN)
-    n, attention = SHAPE.matrix_weights, 4 * 2 * 2 * 4 * (6 + 2.5)
+    n, attention = SHAPE.matrix_parameters, 4 * 2 * 2 * 4 * (6 + 2.5)
     responses, learnt = 2 * 4 * 5, 2 * 4 * 5 + 2 * 6
     forward = 2 * n * learnt + responses * attention
     assert (work.sampled_tokens, work.trained_tokens) == (3 * responses, 3 * learnt)
     assert work.flops == 3 * (forward + 3 * forward)
-    moved = 10 * SHAPE.weights * 4 + responses * 8.5 * SHAPE.cache_bytes(4)
+    moved = 10 * SHAPE.parameters * 4 + responses * 8.5 * SHAPE.cache_bytes(4)
     assert work.seconds == pytest.approx(3 * (max(forward / 1e6, moved / 5e5) + 3 * forward / 1e6))
 
 
@@ -86,7 +86,7 @@ def test_more_devices_take_less_time_and_the_same_work() -> None:
 def test_shapes_are_found_or_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("R1KIT_CACHE", str(tmp_path))
     nano = shape_of(load_recipe("nano-zero"))
-    assert nano.weights < 500_000
+    assert nano.parameters < 500_000
     far = "[model]\nname = 'pypi:no-such-model'\n[tasks.countdown]\n[stages.r1_zero]\n"
     (tmp_path / "far.toml").write_text(far)
     recipe = load_recipe(str(tmp_path / "far.toml"))

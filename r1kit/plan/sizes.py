@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import NamedTuple
 
-from r1kit.commands.shape import Shape, shape_of_fresh, shape_of_named
+from r1kit.plan.shape import Shape, shape_of_fresh, shape_of_named
 from r1kit.contracts import Recipe
 from r1kit.evals.settings import EvaluationConfig
 from r1kit.factory.general import General, general_samples
@@ -96,14 +96,14 @@ def sizes_of(recipe: Recipe, stage: str, shape: Shape, mean_share: float) -> Siz
     if isinstance(config, Evaluate):
         return replace(sizes, template_problems=looked.template_problems(config))
     if isinstance(config, Distill):
-        return replace(sizes, samples=looked.samples(config.data, mean_share), students=_students(config, shape))
+        return replace(sizes, samples=looked.samples(config.data, mean_share), students=_students(config, stage, shape))
     return sizes
 
 
-def _students(config: Distill, shape: Shape) -> dict[str, Shape]:
+def _students(config: Distill, stage: str, shape: Shape) -> dict[str, Shape]:
     found = {}
     for name, student in config.students.items():
-        where = f"stages.distill.students.{name}.model"
+        where = f"stages.{stage}.students.{name}.model"
         fresh = not student.model.name
         found[name] = (
             shape_of_fresh(student.model, shape.vocab) if fresh else shape_of_named(student.model, shape.vocab, where)

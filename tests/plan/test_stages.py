@@ -6,11 +6,11 @@ from dataclasses import replace
 
 import pytest
 
-from r1kit.commands.cost import Plan
-from r1kit.commands.devices import Device
-from r1kit.commands.shape import Shape
-from r1kit.commands.sizes import Many, Sizes, sizes_of
-from r1kit.commands.stage_cost import COSTS, plan_recipe, plan_stage
+from r1kit.plan.cost import Plan
+from r1kit.plan.devices import Device
+from r1kit.plan.shape import Shape
+from r1kit.plan.sizes import Many, Sizes, sizes_of
+from r1kit.plan.stage_cost import COSTS, plan_recipe, plan_stage
 from r1kit.evals.settings import EvaluationConfig
 from r1kit.factory.preferences import PairData
 from r1kit.loops.settings import RL, SFT
@@ -62,9 +62,9 @@ def test_a_collection_by_hand() -> None:
     work = plan_stage(config, SHAPE, Sizes(asked=(Many(100, 6),)), PLAN)
     assert (work.trained_tokens, work.sampled_tokens) == (0, 100 * 4 * 5)
     assert work.flops == 2 * N * (100 * 6 + 2000) + 2000 * ATTENTION * (6 + 2.5)
-    moved = 5 * 10 * SHAPE.weights * 4 + 2000 * 8.5 * SHAPE.cache_bytes(4)  # each of 5 steps waits for its longest
+    moved = 5 * 10 * SHAPE.parameters * 4 + 2000 * 8.5 * SHAPE.cache_bytes(4)  # each of 5 steps waits for its longest
     assert work.seconds == pytest.approx(max(work.flops / 1e6, moved / 5e5))
-    assert work.memory == SHAPE.weights * 4 + 80 * 16 * SHAPE.cache_bytes(4)
+    assert work.memory == SHAPE.parameters * 4 + 80 * 16 * SHAPE.cache_bytes(4)
 
 
 def test_a_refiner_and_a_judge_that_are_models_read_every_response() -> None:

@@ -19,12 +19,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from r1kit.errors import InputError, nearest
+from r1kit.nano.countdown import Countdown, CountdownConfig
+from r1kit.nano.general import General, GeneralConfig
 from r1kit.structure import structure
 from r1kit.tasks.code import CodeConfig, build_code
 from r1kit.tasks.corpora import CorpusConfig, MixtureCorpus
 from r1kit.tasks.corpus import Corpus
-from r1kit.tasks.countdown import Countdown, CountdownConfig
-from r1kit.tasks.general import General, GeneralConfig
 from r1kit.tasks.jsonl import Jsonl, JsonlConfig
 from r1kit.tasks.reasoning_gym import ReasoningGym, ReasoningGymConfig
 from r1kit.tasks.task import Grade, Split, Task

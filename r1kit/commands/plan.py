@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from r1kit.plan.devices import DEVICES
 from r1kit.errors import InputError, nearest
+from r1kit.plan.devices import DEVICES
 from r1kit.registry import short
 
 if TYPE_CHECKING:
+    from r1kit.contracts import Recipe
     from r1kit.plan.cost import Plan, Work
     from r1kit.plan.shape import Shape
-    from r1kit.contracts import Recipe
 
 __all__ = ["plan"]
 
@@ -34,10 +34,10 @@ def plan(
     json_file: Annotated[Path | None, typer.Option("--json", metavar="FILE")] = None,
 ) -> None:
     """Tokens, FLOPs, memory per device, hours and cost of each stage, before anything runs."""
-    from r1kit.plan.cost import Plan
     from r1kit.commands.output import check_writable, write_json
-    from r1kit.plan.planner import plan_recipe, shape_of
     from r1kit.launcher import cores
+    from r1kit.plan.cost import Plan
+    from r1kit.plan.planner import plan_recipe, shape_of
     from r1kit.recipe import load_recipe
 
     check_writable(json_file)

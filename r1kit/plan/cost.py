@@ -28,8 +28,8 @@ __all__ = [
 
 
 ASSUMPTIONS = (
-    "training: 6 N D operations (N: parameters a token is multiplied with, head included) and attention, at {mfu:.0%} of "
-    "peak",
+    "training: 6 N D operations (N: parameters a token is multiplied with, head included) and attention, at "
+    "{mfu:.0%} of peak",
     "sampling: the slower of 2 N a token and attention at {mfu:.0%} of peak, and reading weights and cache at "
     "{mbu:.0%} of bandwidth",
     "a response has {mean:.0%} of max_tokens on average; a rollout waits for its longest one",

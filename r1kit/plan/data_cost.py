@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from r1kit.loops.collection import Collection
 from r1kit.plan.cost import NOTHING, Draw, Plan, Work, activation_bytes, learner_bytes, sample, train, width_of
 from r1kit.plan.shape import Shape
 from r1kit.plan.sizes import Many, Sizes
-from r1kit.loops.collection import Collection
 from r1kit.records import Sampling
 from r1kit.stages.cold_start import Config as ColdStart
 from r1kit.stages.reward_models import Config as RewardModels

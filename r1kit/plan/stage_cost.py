@@ -7,12 +7,12 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+from r1kit.evals.settings import EvaluationConfig
+from r1kit.loops.settings import RL, SFT
 from r1kit.plan.cost import NOTHING, Draw, Plan, Work, activation_bytes, learner_bytes, sample, train, width_of
 from r1kit.plan.data_cost import cold_start, rejection_sampling, reward_models
 from r1kit.plan.shape import Shape
 from r1kit.plan.sizes import Sizes
-from r1kit.evals.settings import EvaluationConfig
-from r1kit.loops.settings import RL, SFT
 from r1kit.records import Sampling
 from r1kit.stages.distill import Config as Distill
 from r1kit.stages.evaluate import Config as Evaluate

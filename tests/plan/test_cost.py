@@ -5,18 +5,16 @@ from pathlib import Path
 
 import pytest
 import torch
-from typer.testing import CliRunner
 
-from r1kit.cli import app
-from r1kit.plan.cost import Plan
-from r1kit.plan.devices import Device
-from r1kit.commands.plan import shape_of
-from r1kit.plan.shape import Shape, shape_of_hub
-from r1kit.plan.sizes import Sizes
-from r1kit.plan.stage_cost import plan_stage
 from r1kit.errors import InputError
 from r1kit.loops.settings import RL
 from r1kit.model.decoder import Decoder, DecoderConfig
+from r1kit.plan.cost import Plan
+from r1kit.plan.devices import Device
+from r1kit.plan.planner import shape_of
+from r1kit.plan.shape import Shape, shape_of_hub
+from r1kit.plan.sizes import Sizes
+from r1kit.plan.stage_cost import FORMULAS
 from r1kit.recipe import load_recipe
 from r1kit.records import Sampling
 from r1kit.stages.pretrain import Config as Pretrain
@@ -27,7 +25,7 @@ PLAN = Plan(
 )
 
 
-def test_weights_by_hand() -> None:
+def test_parameters_by_hand() -> None:
     # a layer: q 8 x 8, k and v 8 x 4 each, out 8 x 8, three matrices of 8 x 16; the head 100 x 8
     assert SHAPE.matrix_parameters == 2 * (64 + 32 + 32 + 64 + 384) + 800
     assert SHAPE.parameters == SHAPE.matrix_parameters + 2 * 16 + 8
@@ -36,7 +34,7 @@ def test_weights_by_hand() -> None:
 
 @pytest.mark.parametrize("family", ["llama", "qwen2", "qwen3"])
 @pytest.mark.parametrize("tied", [True, False])
-def test_weights_are_the_decoder_s(family: str, tied: bool) -> None:
+def test_parameters_are_the_decoder_s(family: str, tied: bool) -> None:
     config = DecoderConfig(
         family=family, vocab_size=50, hidden_size=16, intermediate_size=24, num_layers=3, num_heads=4, num_kv_heads=2,
         head_dim=8, tie_embeddings=tied, qkv_bias=family == "qwen2", qk_norm=family == "qwen3",
@@ -52,7 +50,7 @@ def test_weights_are_the_decoder_s(family: str, tied: bool) -> None:
 
 def test_pretraining_by_hand() -> None:
     config = Pretrain(steps=10, tokens_per_step=100)
-    work = plan_stage(config, SHAPE, Sizes(prompt=6, document=20), PLAN)
+    work = FORMULAS["pretrain"](config, SHAPE, Sizes(prompt=6, document=20), PLAN)
     attention = 4 * 2 * 2 * 4 * 10  # layers, heads, head size, half a document
     assert work.trained_tokens == 1000
     assert work.flops == 1000 * (6 * SHAPE.matrix_parameters + 3 * attention)
@@ -61,7 +59,7 @@ def test_pretraining_by_hand() -> None:
 
 def test_rl_by_hand() -> None:
     config = RL(steps=3, prompts_per_step=2, sampling=Sampling(n=4, max_tokens=10), rows_in_flight=8)
-    work = plan_stage(config, SHAPE, Sizes(prompt=6), PLAN)
+    work = FORMULAS["r1_zero"](config, SHAPE, Sizes(prompt=6), PLAN)
     n, attention = SHAPE.matrix_parameters, 4 * 2 * 2 * 4 * (6 + 2.5)
     responses, learnt = 2 * 4 * 5, 2 * 4 * 5 + 2 * 6
     forward = 2 * n * learnt + responses * attention
@@ -75,7 +73,7 @@ def test_more_devices_take_less_time_and_the_same_work() -> None:
     recipe = load_recipe("nano-zero")
     sizes = Sizes(prompt=8, problems=lambda evaluation: 20)
     one, four = (
-        plan_stage(recipe.stages["r1_zero"], SHAPE, sizes, Plan(
+        FORMULAS["r1_zero"](recipe.stages["r1_zero"], SHAPE, sizes, Plan(
             device=PLAN.device, devices=count, mfu=0.5, mbu=0.5, mean_share=0.5
         )) for count in (1, 4)
     )  # fmt: skip
@@ -102,14 +100,3 @@ def test_shapes_are_found_or_asked_for(tmp_path: Path, monkeypatch: pytest.Monke
     config.write_text("{}")
     with pytest.raises(InputError, match="has no vocab_size"):
         shape_of_hub(config)
-
-
-def test_the_table_and_its_file(tmp_path: Path) -> None:
-    file = tmp_path / "plan.json"
-    said = CliRunner().invoke(
-        app, ["plan", "nano-zero", "--gpus", "2", "--price", "3", "--json", str(file)], catch_exceptions=False
-    ).output  # fmt: skip
-    found = json.loads(file.read_text())
-    assert (found["device"], found["devices"], list(found["stages"])) == ("h100", 2, ["pretrain", "r1_zero"])
-    assert found["usd"] == pytest.approx(found["hours"] * 2 * 3)
-    assert "Assumed, not measured:" in said

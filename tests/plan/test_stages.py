@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
+import json
+import re
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
-from r1kit.plan.cost import Plan
-from r1kit.plan.devices import Device
-from r1kit.plan.shape import Shape
-from r1kit.plan.sizes import Many, Sizes, sizes_of
-from r1kit.plan.stage_cost import COSTS, plan_recipe, plan_stage
+from r1kit.cli import app
+from r1kit.contracts import Recipe
+from r1kit.errors import InputError
 from r1kit.evals.settings import EvaluationConfig
 from r1kit.factory.preferences import PairData
 from r1kit.loops.settings import RL, SFT
 from r1kit.model.template import Template
+from r1kit.plan.cost import Plan, Work
+from r1kit.plan.devices import Device
+from r1kit.plan.planner import Planner, plan_recipe
+from r1kit.plan.shape import Shape
+from r1kit.plan.sizes import Many, Sizes, sizes_of
+from r1kit.plan.stage_cost import FORMULAS
 from r1kit.recipe import Model, load_recipe
 from r1kit.records import Sampling
-from r1kit.stages import STAGES, load
+from r1kit.stages import STAGES
 from r1kit.stages.cold_start import Config as ColdStart
 from r1kit.stages.distill import Config as Distill
 from r1kit.stages.distill import Student
@@ -37,13 +45,12 @@ PLAN = Plan(
 TEN = Sampling(n=4, max_tokens=10)
 
 
-def test_every_stage_is_planned() -> None:
-    for name in STAGES:
-        assert any(cls in COSTS for cls in load(name).Config.__mro__), name
+def test_every_kind_is_planned() -> None:
+    assert set(FORMULAS) == set(STAGES)
 
 
 def test_sft_by_hand() -> None:
-    work = plan_stage(SFT(epochs=3), SHAPE, Sizes(samples=Many(40, 20)), PLAN)
+    work = FORMULAS["sft"](SFT(epochs=3), SHAPE, Sizes(samples=Many(40, 20)), PLAN)
     assert work.trained_tokens == 3 * 40 * 20
     assert work.flops == 2400 * (6 * N + 3 * ATTENTION * 10)
     assert work.seconds == pytest.approx(work.flops / 1e6)
@@ -52,14 +59,14 @@ def test_sft_by_hand() -> None:
 
 def test_a_finished_sft_model_is_judged_once() -> None:
     config = SFT(epochs=1, evaluation=EvaluationConfig(k=2), sampling=TEN)
-    work = plan_stage(config, SHAPE, Sizes(prompt=6, problems=lambda evaluation: 3), PLAN)
+    work = FORMULAS["cold_start_sft"](config, SHAPE, Sizes(prompt=6, problems=lambda evaluation: 3), PLAN)
     assert work.sampled_tokens == 3 * 2 * 5
     assert work.flops == 2 * N * (3 * 6 + 30) + 30 * ATTENTION * (6 + 2.5)
 
 
 def test_a_collection_by_hand() -> None:
     config = RejectionSampling(prompts=100, prompts_per_step=20, sampling=TEN)
-    work = plan_stage(config, SHAPE, Sizes(asked=(Many(100, 6),)), PLAN)
+    work = FORMULAS["rejection_sampling"](config, SHAPE, Sizes(asked=(Many(100, 6),)), PLAN)
     assert (work.trained_tokens, work.sampled_tokens) == (0, 100 * 4 * 5)
     assert work.flops == 2 * N * (100 * 6 + 2000) + 2000 * ATTENTION * (6 + 2.5)
     moved = 5 * 10 * SHAPE.parameters * 4 + 2000 * 8.5 * SHAPE.cache_bytes(4)  # each of 5 steps waits for its longest
@@ -72,23 +79,23 @@ def test_a_refiner_and_a_judge_that_are_models_read_every_response() -> None:
     written = replace(rules, refiner="r1_zero", refiner_sampling=Sampling(n=1, max_tokens=30))
     judged = replace(rules, judge_sampling=Sampling(n=1, max_tokens=40))
     sizes = Sizes(asked=(Many(64, 6),))
-    alone = plan_stage(rules, SHAPE, sizes, PLAN).sampled_tokens
+    alone = FORMULAS["cold_start"](rules, SHAPE, sizes, PLAN).sampled_tokens
     assert alone == 64 * 4 * 5
-    assert plan_stage(written, SHAPE, sizes, PLAN).sampled_tokens == alone + 64 * 4 * 15
-    assert plan_stage(judged, SHAPE, replace(sizes, judged=0.5), PLAN).sampled_tokens == alone + 32 * 4 * 20
+    assert FORMULAS["cold_start"](written, SHAPE, sizes, PLAN).sampled_tokens == alone + 64 * 4 * 15
+    assert FORMULAS["cold_start"](judged, SHAPE, replace(sizes, judged=0.5), PLAN).sampled_tokens == alone + 32 * 4 * 20
 
 
 def test_both_reward_models_by_hand() -> None:
     config = RewardModels(epochs=2, held_out_share=0.25)
     examples = {"helpfulness": Many(40, 10), "safety": Many(80, 20)}
-    work = plan_stage(config, SHAPE, Sizes(examples=examples), PLAN)
+    work = FORMULAS["reward_models"](config, SHAPE, Sizes(examples=examples), PLAN)
     helpful, safe = 2 * 40 * 10, 80 * 20  # a pair has two responses
     assert work.trained_tokens == 2 * 0.75 * (helpful + safe)
     weights = BODY + 8  # a head of one row
     per_token = {helpful: 6 * weights + 3 * ATTENTION * 5, safe: 6 * weights + 3 * ATTENTION * 10}
     assert work.flops == sum(tokens * each * (1.5 + 0.25 / 3) for tokens, each in per_token.items())
     own = replace(config, helpfulness=PairData(own_samples=10, sampling=Sampling(n=2, max_tokens=10)))
-    assert plan_stage(own, SHAPE, Sizes(prompt=6, examples=examples), PLAN).sampled_tokens == 10 * 2 * 5
+    assert FORMULAS["reward_models"](own, SHAPE, Sizes(prompt=6, examples=examples), PLAN).sampled_tokens == 10 * 2 * 5
 
 
 def test_every_checkpoint_on_every_problem_and_some_in_other_templates() -> None:
@@ -96,7 +103,7 @@ def test_every_checkpoint_on_every_problem_and_some_in_other_templates() -> None
         stages=("base", "r1_zero"), evaluation=EvaluationConfig(k=4), sampling=TEN,
         templates={"plain": Template(name="plain"), "r1_zero": Template(name="r1_zero")},
     )  # fmt: skip
-    work = plan_stage(config, SHAPE, Sizes(problems=lambda evaluation: 7, template_problems=3), PLAN)
+    work = FORMULAS["evaluate"](config, SHAPE, Sizes(problems=lambda evaluation: 7, template_problems=3), PLAN)
     assert work.sampled_tokens == 2 * (7 + 2 * 3) * 4 * 5
     assert work.trained_tokens == 0
 
@@ -107,24 +114,25 @@ def test_students_by_hand() -> None:
         students={"one": Student(model=Model()), "two": Student(model=Model(name="named"), direct_rl=True)},
         base_steps=10,
         sft=SFT(epochs=2),
-        rl=RL(steps=100, prompts_per_step=2, sampling=TEN, evaluate_every=2),
+        rl=RL(steps=200, prompts_per_step=2, sampling=TEN, evaluate_every=25),
     )
     sizes = Sizes(
         samples=Many(30, 20), students={"one": SHAPE, "two": small}, pretrain=Pretrain(tokens_per_step=50),
         data_flops=1e5,
     )  # fmt: skip
-    work = plan_stage(config, SHAPE, sizes, PLAN)
-    n, attention = 1 * (4 * 16 + 3 * 32) + 400, 4 * 4
-    learnt = 1200 * (6 * n + 3 * attention * 10)
-    a_step = 4 * (2 * n * 40 + 40 * attention * 2.5)  # sampled once, three forwards for its update
-    steps = -(-(learnt + 1e5) // (2 * a_step)) * 2  # up to the next evaluation
-    assert 0 < steps < 100
+    work = FORMULAS["distill"](config, SHAPE, sizes, PLAN)
+    # the small one: 4 x 16 attention, 3 x 32 feed-forward and the head make 560 parameters; 16 operations a token and
+    # earlier token. It learns 2 x 30 x 20 tokens of 20: 1,200 x (6 x 560 + 3 x 16 x 10)
+    learnt = 1200 * 3840
+    # a step: 2 x 4 responses of 5 tokens, sampled once and three forwards for the update, each 40 x (1,120 + 16 x 2.5)
+    a_step = 4 * 40 * 1160
+    steps = 26  # (4,608,000 + 100,000) / 185,600 = 25.4: not at the next evaluation, which is at step 50
     assert work.trained_tokens == 10 * 50 + 2 * 1200 + steps * 40
     assert work.sampled_tokens == steps * 40
     base, first = 500 * 6 * N, 1200 * (6 * N + 3 * ATTENTION * 10)
     assert work.flops == pytest.approx(base + first + learnt + steps * a_step)
     few = replace(config, rl=replace(config.rl, steps=1))
-    assert plan_stage(few, SHAPE, sizes, PLAN).sampled_tokens == 40, "steps is the most that RL may take"
+    assert FORMULAS["distill"](few, SHAPE, sizes, PLAN).sampled_tokens == 40, "steps is the most that RL may take"
 
 
 def test_what_is_looked_up_in_the_recipe() -> None:
@@ -141,3 +149,93 @@ def test_what_is_looked_up_in_the_recipe() -> None:
     assert {shape.vocab for shape in students.values()} == {100}
     assert set(sizes_of(recipe, "reward_models", SHAPE, 0.5).examples) == {"helpfulness", "safety"}
     assert plan_recipe(recipe, SHAPE, PLAN)["evaluate"].sampled_tokens > 0
+
+
+# ---- stages by kind, and of the user's own -----------------------------------------------------------------------
+
+OWN = """
+from dataclasses import dataclass
+from r1kit.loops.settings import RL
+
+class Silent:
+    def run(self, workspace):
+        "A stage that says nothing of its cost."
+
+class Weighed:
+    tokens: float = 1000.0
+    leaves = "a table"
+    def run(self, workspace): ...
+    def plan(self, planner):
+        return planner.train(tokens=self.tokens, length=20) + planner.sample(prompts=3, n=2, max_tokens=10)
+
+class Wrong:
+    def run(self, workspace): ...
+    def plan(self, planner):
+        return 7
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mine(RL):
+    def run(self, workspace): ...
+"""
+
+
+def own_recipe(folder: Path, stages: str) -> Recipe:
+    (folder / "own.py").write_text(OWN)
+    text = f"[model]\nname = 'org/none'\n[tasks.countdown]\n{stages}".replace("OWN", str(folder / "own.py"))
+    (folder / "own.toml").write_text(text)
+    return load_recipe(str(folder / "own.toml"))
+
+
+def test_two_rl_stages_under_other_names_are_planned_by_their_kind(tmp_path: Path) -> None:
+    stages = "[stages.maths]\nkind = 'reasoning_rl'\nstart = 'base'\nsteps = 3\n"
+    stages += "[stages.again]\nkind = 'r1_zero'\nstart = 'maths'\nsteps = 6\n"
+    works = plan_recipe(own_recipe(tmp_path, stages), SHAPE, PLAN)
+    assert list(works) == ["maths", "again"]
+    assert works["maths"] is not None
+    assert works["again"] is not None
+    assert works["again"].trained_tokens == 2 * works["maths"].trained_tokens > 0
+
+
+def test_a_user_s_stage_brings_its_own_formula_or_is_not_planned(tmp_path: Path) -> None:
+    """1,000 tokens of length 20 learnt; 3 prompts x 2 completions x 5 tokens sampled."""
+    stages = "[stages.silent]\nkind = 'OWN:Silent'\n[stages.weighed]\nkind = 'OWN:Weighed'\n"
+    stages += (
+        "[stages.mine]\nkind = 'OWN:Mine'\nstart = 'base'\nsteps = 2\n[stages.ours]\nkind = 'r1_zero'\nsteps = 2\n"
+    )
+    works = plan_recipe(own_recipe(tmp_path, stages), SHAPE, PLAN)
+    assert works["silent"] is None
+    weighed = works["weighed"]
+    assert weighed is not None
+    assert (weighed.trained_tokens, weighed.sampled_tokens) == (1000, 30)
+    learnt = 1000 * (6 * N + 3 * ATTENTION * 10)
+    prompt = (weighed.flops - learnt - 30 * (2 * N + ATTENTION * 2.5)) / (3 * 2 * N + 30 * ATTENTION)
+    assert 5 < prompt < 60, "what is left is three prompts, read once each and attended to by 30 tokens"
+    assert works["mine"] == works["ours"], "settings that are an RL cost what RL does"
+
+
+def test_a_formula_that_gives_no_work_is_one_line(tmp_path: Path) -> None:
+    recipe = own_recipe(tmp_path, "[stages.wrong]\nkind = 'OWN:Wrong'\n")
+    with pytest.raises(InputError, match=r"stage 'wrong': its plan\(planner\) gave 7; give a Work"):
+        plan_recipe(recipe, SHAPE, PLAN)
+
+
+def test_a_planner_knows_our_stages_and_what_came_before(tmp_path: Path) -> None:
+    recipe = own_recipe(tmp_path, "[stages.silent]\nkind = 'OWN:Silent'\n")
+    planner = Planner(recipe=recipe, stage="silent", shape=SHAPE, where=PLAN, earlier={"before": Work(flops=3.0)})
+    assert planner.of("sft", SFT(epochs=3, data="before")).trained_tokens == 0
+    config = RL(steps=3, prompts_per_step=2, sampling=TEN, tasks=("countdown",), final_split="")
+    assert planner.of("r1_zero", config).sampled_tokens >= 3 * 2 * 4 * 5
+    with pytest.raises(InputError, match="kind 'own', which has no formula"):
+        planner.of("own", object())
+
+
+def test_the_command_says_what_it_cannot_plan(tmp_path: Path) -> None:
+    own_recipe(tmp_path, "[stages.silent]\nkind = 'OWN:Silent'\n[stages.rl]\nkind = 'r1_zero'\nsteps = 2\n")
+    shape = ["--set", "model.hidden_size=64", "--set", "model.num_layers=2", "--vocab", "100"]
+    file = tmp_path / "plan.json"
+    said = CliRunner().invoke(
+        app, ["plan", str(tmp_path / "own.toml"), *shape, "--json", str(file)], catch_exceptions=False
+    )
+    assert re.search(r"^silent +not planned: own.py:Silent brings no formula$", said.output, re.MULTILINE)
+    stages = json.loads(file.read_text())["stages"]
+    assert (stages["silent"], stages["rl"]["trained_tokens"] > 0) == (None, True)

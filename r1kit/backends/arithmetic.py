@@ -17,8 +17,8 @@ from typing import NamedTuple
 import torch
 
 from r1kit.cluster.ranks import Ranks
+from r1kit.files import write_atomic
 from r1kit.update.settings import Dtype, DtypeSetting
-from r1kit.workspace import write_atomic
 
 __all__ = ["FILE", "Capability", "auto", "multiplies_bf16", "of_run", "resolve_dtype", "slowdown", "warn_if_slow"]
 

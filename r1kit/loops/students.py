@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from r1kit.contracts import BASE
 from r1kit.loops import rl
 from r1kit.loops.fresh import pretrain
 from r1kit.loops.judge import Judge, Judged, accuracy_difference
@@ -16,7 +17,6 @@ from r1kit.loops.policy import judge_for, last_evaluation, open_policy, save_che
 from r1kit.loops.sft import fine_tune
 from r1kit.model.fallback import load_model
 from r1kit.model.source import resolve_model
-from r1kit.recipe import BASE, BASE_STAGE
 from r1kit.tasks import build_corpus
 from r1kit.workspace import Workspace
 
@@ -60,7 +60,7 @@ def teach(config: Config, name: str, student: Student, workspace: Workspace) -> 
     own = replace(workspace.recipe, model=replace(student.model, template=workspace.recipe.model.template))
     base = workspace.part(f"{name}/base", lambda inner: _base(config, _of(inner, own)))
     _warn(name, int(base["weights"]), teacher_cost(config, workspace)["weights"], workspace)
-    starts = {**workspace.checkpoints, BASE_STAGE: base["checkpoint"]}
+    starts = {**workspace.checkpoints, BASE: base["checkpoint"]}
     distilled = workspace.part(f"{name}/distilled", lambda inner: _distilled(config, _of(inner, own, starts)))
     found = {"weights": base["weights"], "base": base["metrics"], "distilled": distilled["metrics"]}
     found["distilled_flops"] = distilled["cost"]["training_flops"]
@@ -95,7 +95,7 @@ def _base(config: Config, inner: Workspace) -> Numbers:
     if inner.recipe.model.name:
         model, tokenizer = load_model(resolve_model(inner.recipe.model.name), torch.float32)
     else:
-        settings = replace(inner.recipe.stages[BASE_STAGE], steps=config.base_steps)
+        settings = replace(inner.recipe.stages[inner.recipe.base_stage], steps=config.base_steps)
         model, tokenizer = pretrain(settings, build_corpus(settings.corpus), inner)
     checkpoint = save_checkpoint(inner, model, tokenizer)
     with judge_for(model, tokenizer, config.evaluation, config.rl.sampling, config.rl.reward, inner) as judge:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from r1kit.contracts import StageConfig
 from r1kit.errors import InputError
 from r1kit.evals.settings import EvaluationConfig
 from r1kit.loops.settings import Schedule, check_least, check_rates, lengths_of
@@ -14,18 +15,18 @@ from r1kit.reward.rule import RewardConfig
 from r1kit.tasks import CorpusConfig, build_task
 from r1kit.tasks.corpora import shown
 from r1kit.tasks.task import Split
-from r1kit.update.settings import OptimiserSettings
+from r1kit.update.settings import DtypeSetting, OptimiserSettings
 from r1kit.workspace import Workspace
 
 if TYPE_CHECKING:
+    from r1kit.contracts import Recipe
     from r1kit.loops.judge import Judged
-    from r1kit.recipe import Recipe
 
 __all__ = ["Config", "run"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Config:
+class Config(StageConfig):
     corpus: CorpusConfig = field(default_factory=CorpusConfig)
     """Where documents come from."""
     steps: int = 2000
@@ -37,6 +38,8 @@ class Config:
         )
     )
     schedule: Schedule = field(default_factory=lambda: Schedule(warmup=100, shape="cosine", floor=0.02))
+    dtype: DtypeSetting = "auto"
+    """Of the matrix products, the gate's evaluation included; master weights are float32."""
     log_every: int = 20
     """Updates to a line of metrics."""
     micro_batch_tokens: int = 65536
@@ -44,11 +47,6 @@ class Config:
     """Of the finished base: what the gate before RL judges."""
     sampling: Sampling = field(default_factory=lambda: Sampling(max_tokens=200))
     reward: RewardConfig = field(default_factory=RewardConfig)
-
-    @property
-    def inputs(self) -> tuple[str, ...]:
-        """Nothing comes before it."""
-        return ()
 
     def uses(self, recipe: Recipe) -> tuple[str, ...]:
         """Tasks that the gate judges."""

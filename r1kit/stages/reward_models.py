@@ -10,17 +10,17 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
+from r1kit.contracts import StageConfig
 from r1kit.errors import InputError
 from r1kit.factory.preferences import LabelData, PairData, check_data, labels_of, pairs_of, split_by_prompt
 from r1kit.loops.settings import Schedule, check_least, check_rates, check_source
 from r1kit.records import StageResult
-from r1kit.tasks.task import Split
-from r1kit.update.settings import OptimiserSettings
+from r1kit.update.settings import DtypeSetting, OptimiserSettings
 from r1kit.workspace import Workspace
 
 if TYPE_CHECKING:
+    from r1kit.contracts import Recipe
     from r1kit.model.seen import Sees
-    from r1kit.recipe import Recipe
 
 __all__ = ["Config", "run"]
 
@@ -30,7 +30,7 @@ SEES: dict[Kind, Sees] = {"helpfulness": "summary", "safety": "response"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Config:
+class Config(StageConfig):
     start: str = "sft"
     """Stage whose model's body both start from."""
     models: tuple[Kind, ...] = ("helpfulness", "safety")
@@ -49,6 +49,8 @@ class Config:
     """Share of the prompts whose examples are only judged."""
     standardise: bool = True
     """Scores are given less their held-out mean, over their held-out standard deviation; the paper does not say."""
+    dtype: DtypeSetting = "auto"
+    """Of the matrix products, the policy's that samples pairs too; master weights are float32."""
     micro_batch_tokens: int = 16384
     """Tokens in one forward and backward: bounds memory."""
     log_every: int = 1
@@ -64,11 +66,6 @@ class Config:
         pairs, labels = self.helpfulness, self.safety
         named = [pairs.task] if "helpfulness" in self.models and (pairs.own_samples or not pairs.path) else []
         return (*named, *([labels.task] if "safety" in self.models and not labels.path else []))
-
-    @property
-    def splits(self) -> tuple[Split, ...]:
-        """None of the tasks' held-out splits: what is held out here are training prompts."""
-        return ()
 
     @property
     def lengths(self) -> Mapping[str, int]:

@@ -11,8 +11,8 @@ from typing import Any
 from r1kit.errors import InputError, MissingError, first_line
 from r1kit.factory.samples import sample_of
 from r1kit.files import strict_lines
+from r1kit.nano.general import GeneralConfig, SftConfig, sft_example
 from r1kit.records import Sample
-from r1kit.tasks.general import GeneralConfig, SftConfig, sft_example
 
 __all__ = ["GENERATORS", "General", "check_general", "general_samples"]
 

@@ -12,11 +12,11 @@ from r1kit.factory.pairs import Construction, Pair, balanced
 from r1kit.factory.samples import text_field
 from r1kit.files import strict_lines
 from r1kit.model.seen import summary
+from r1kit.nano.general import FAULTS, GeneralConfig, PreferenceConfig, SafetyConfig, preference_pairs, safety_examples
+from r1kit.nano.general.problems import KINDS
+from r1kit.nano.general.prompts import ask_of
+from r1kit.nano.general.rules import is_safe
 from r1kit.records import Prompt, Sampling
-from r1kit.tasks.general import FAULTS, GeneralConfig, PreferenceConfig, SafetyConfig, preference_pairs, safety_examples
-from r1kit.tasks.general.problems import KINDS
-from r1kit.tasks.general.prompts import ask_of
-from r1kit.tasks.general.rules import is_safe
 from r1kit.tasks.split import fraction
 
 __all__ = [

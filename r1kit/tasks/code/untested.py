@@ -11,9 +11,9 @@ from typing import Literal
 
 from r1kit.errors import InputError, nearest
 from r1kit.files import Line, strict_lines
+from r1kit.nano.list_ops.task import ListOps
 from r1kit.tasks.code.answer import parses
 from r1kit.tasks.code.config import CodeConfig
-from r1kit.tasks.code.list_ops.task import ListOps
 from r1kit.tasks.code.written_by import list_ops_subject
 from r1kit.tasks.code.written_tests import Subject
 

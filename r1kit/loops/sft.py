@@ -63,7 +63,7 @@ def fine_tune(config: SFT, workspace: Workspace) -> StageResult:
     model, tokenizer = load_model(resolve_model(path), torch.float32)
     model.to(device_of(workspace))
     workspace.weights = multiplied_weights(model)
-    samples = read_samples(workspace.folder_of(config.data) / "samples.jsonl")
+    samples = read_samples(Path(config.data) if config.files else workspace.folder_of(config.data) / "samples.jsonl")
     steps = train(config, samples, model, tokenizer, workspace)
     checkpoint = save_checkpoint(workspace, model, tokenizer)
     if workspace.recipe.tasks:

@@ -18,7 +18,7 @@ from r1kit.maths.settings import PolicyLoss
 from r1kit.records import Sampling
 from r1kit.reward.rule import RewardConfig
 from r1kit.tasks.task import Split
-from r1kit.update.settings import OptimiserSettings
+from r1kit.update.settings import DtypeSetting, OptimiserSettings
 
 if TYPE_CHECKING:
     from r1kit.contracts import Recipe
@@ -64,7 +64,7 @@ class RL(StageConfig):
     """Extra rollouts of a step at most, to replace flat groups (DAPO); 0: flat groups stay and earn nothing."""
     deadline: float = 10.0
     """Seconds a verifier has for one completion."""
-    dtype: Literal["float32", "bfloat16"] = "float32"
+    dtype: DtypeSetting = "auto"
     """Of rollouts and of the matrix products of an update; master weights are float32."""
     micro_batch_tokens: int = 8192
     """Tokens in one forward and backward: bounds memory, changes no result."""
@@ -159,7 +159,7 @@ class SFT(StageConfig):
     """Samples an update, over all ranks (paper: 128); each epoch has an order of its own."""
     optimiser: OptimiserSettings = field(default_factory=lambda: OptimiserSettings(lr=5e-5))
     schedule: Schedule = field(default_factory=lambda: Schedule(warmup=0, shape="cosine", floor=0.1))
-    dtype: Literal["float32", "bfloat16"] = "float32"
+    dtype: DtypeSetting = "auto"
     """Of the matrix products; master weights are float32."""
     micro_batch_tokens: int = 16384
     """Tokens in one forward and backward: bounds memory, changes no result."""

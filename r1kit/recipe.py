@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from r1kit import stages, tasks
+from r1kit.backends import AUTO, check_names
 from r1kit.errors import InputError, nearest
 from r1kit.model.template import Template
 from r1kit.structure import plain, structure
@@ -92,6 +93,10 @@ class Recipe:
     ranks: int = 0
     """Processes that sample and learn side by side; 0: one a GPU, or one a core where there is none (at most 8)."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
+    engine: str = AUTO
+    """What samples: ``local``, ``transformers``, or ``auto``, the first of them that can run the model."""
+    learner: str = AUTO
+    """What trains: ``local``, the whole model on every rank, or ``auto``."""
     model: Model = field(default_factory=Model)
     tasks: Mapping[str, Any] = field(default_factory=dict)
     """Task configs by name (see ``r1 tasks``)."""
@@ -101,6 +106,7 @@ class Recipe:
     def __post_init__(self) -> None:
         if self.ranks < 0:
             raise InputError(f"ranks = {self.ranks}: must be at least 1, or 0 for one a core or GPU")
+        check_names(self.engine, self.learner)
         if not 0 <= self.seed < 2**63:
             raise InputError(f"seed = {self.seed}: must be from 0 to 2^63 - 1")
 

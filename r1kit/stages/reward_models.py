@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from r1kit.errors import InputError
 from r1kit.factory.preferences import LabelData, PairData, check_data, labels_of, pairs_of, split_by_prompt
+from r1kit.loops.collection import as_inputs
 from r1kit.loops.settings import Schedule, check_least, check_rates, check_source
 from r1kit.records import StageResult
 from r1kit.tasks.task import Split
@@ -57,7 +58,8 @@ class Config:
     @property
     def inputs(self) -> tuple[str, ...]:
         """Earlier stages that it takes in."""
-        return (self.start,)
+        own = "helpfulness" in self.models and self.helpfulness.own_samples
+        return (self.start, *as_inputs(self.helpfulness.judge if own else ""))
 
     def uses(self, recipe: Recipe) -> tuple[str, ...]:
         """Tasks whose prompts are in the data."""
@@ -103,16 +105,14 @@ def run(config: Config, workspace: Workspace) -> StageResult:
 
 def _train(config: Config, kind: Kind, workspace: Workspace) -> Mapping[str, Any]:
     """One reward model: data, training, what is held out, its folder ``checkpoint``; what it is like."""
+    from r1kit.backends.backend import backend_of
     from r1kit.loops import preference
-    from r1kit.loops.policy import device_of
-    from r1kit.model.reward_model import Outlook, RewardModel
-    from r1kit.model.source import resolve_model
+    from r1kit.model.reward_model import Outlook
 
-    start = resolve_model(workspace.start(config.start)[0])
+    backend = backend_of(workspace.recipe, workspace.ranks)
     learnt, judged = _data(config, kind, workspace)
-    outlook = Outlook(sees=SEES[kind], template=workspace.recipe.model.template)
-    model = RewardModel.create(start, outlook)
-    model.model.to(device_of(workspace))
+    outlook = Outlook(sees=SEES[kind], template=backend.template)
+    model = backend.create_reward_model(workspace.start(config.start)[0], outlook)
     preference.train(config, kind, model, learnt, workspace)
     found = preference.held_out(model, judged, workspace, config.micro_batch_tokens)
     if config.standardise:

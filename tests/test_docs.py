@@ -14,10 +14,10 @@ from r1kit.cli import app
 from r1kit.evals.evaluate import evaluate
 from r1kit.evals.gate import base_gate
 from r1kit.loops.transcripts import evaluation_lines, rollout_lines, summary
+from r1kit.maths.loss_terms import LossTerms
 from r1kit.maths.policy_loss import from_settings
 from r1kit.maths.settings import PAPER
 from r1kit.records import Completion, Group, Prompt, Score
-from r1kit.update.learner import LossTerms
 from r1kit.update.local import Sums
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -107,7 +107,7 @@ def backend_of(recipe: Recipe, ranks: Ranks | None = None) -> Backend:
     """What the recipe asks for, on this rank."""
     ranks = ranks or Solo()
     return Backend(
-        device=device_of(recipe.device, ranks.rank),
+        device=device_of(recipe.device, ranks),
         ranks=ranks,
         template=recipe.model.template,
         engine=recipe.engine,

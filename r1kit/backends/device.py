@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from typing import Literal
 
 import torch
+
+from r1kit.cluster.ranks import Ranks, local_rank
 
 __all__ = ["Dtype", "device_of", "torch_dtype"]
 
@@ -14,16 +15,15 @@ Dtype = Literal["float32", "bfloat16"]
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 
-def device_of(preference: str, rank: int) -> torch.device:
-    """This rank's device.
+def device_of(preference: str, ranks: Ranks) -> torch.device:
+    """This rank's device: the GPU of its number on its host, or the CPU.
 
     Args:
         preference: a recipe's ``device``: ``cpu``; anything else takes a GPU where there is one.
-        rank: of this process among all of the run; ``LOCAL_RANK``, its number on this machine, goes before it.
+        ranks: this process among all of the run.
     """
     if preference != "cpu" and torch.cuda.is_available():
-        local = int(os.environ.get("LOCAL_RANK", rank))
-        return torch.device("cuda", local % torch.cuda.device_count())
+        return torch.device("cuda", local_rank(ranks) % torch.cuda.device_count())
     return torch.device("cpu")
 
 

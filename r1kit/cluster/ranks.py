@@ -18,7 +18,7 @@ from r1kit.errors import PeerLostError
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ["GlooRanks", "Ranks", "Solo", "join"]
+__all__ = ["GlooRanks", "Ranks", "Solo", "join", "local_rank"]
 
 COLLECTIVE_TIMEOUT = timedelta(minutes=30)
 """A peer that is alive but stuck ends the run after this long; one that died ends it at once."""
@@ -136,3 +136,8 @@ def _peers() -> Iterator[None]:
 def join() -> Ranks:
     """This process's place among the ranks, from the environment that ``launch`` or torchrun set."""
     return GlooRanks() if int(os.environ.get("WORLD_SIZE", "1")) > 1 else Solo()
+
+
+def local_rank(ranks: Ranks) -> int:
+    """This rank's number among those of its host, as ``launch`` or torchrun say: which of the host's GPUs it takes."""
+    return int(os.environ.get("LOCAL_RANK", ranks.rank))

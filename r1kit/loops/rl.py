@@ -21,6 +21,7 @@ from r1kit.loops.settings import RL
 from r1kit.loops.transcripts import rollout_lines, summary
 from r1kit.maths.advantage import group_relative
 from r1kit.maths.aggregate import token_weights
+from r1kit.maths.loss_terms import TokenLoss
 from r1kit.maths.policy_loss import from_settings
 from r1kit.maths.schedule import learning_rate
 from r1kit.records import Group, Prompt, Score
@@ -28,10 +29,13 @@ from r1kit.rollout.engine import Engine
 from r1kit.rollout.sample import sample_groups
 from r1kit.rollout.streams import stream_seed
 from r1kit.tasks.task import Task
-from r1kit.update.learner import Batch, Learner, Row, TokenLoss
+from r1kit.update.learner import Batch, Learner, Row
 from r1kit.workspace import Workspace
 
-__all__ = ["PromptStream", "advantages_of", "minibatches", "train"]
+__all__ = ["PromptStream", "advantages_of", "minibatches", "over_updates", "train"]
+
+COUNTS = ("tokens", "rows_skipped")
+AN_UPDATE = ("loss", "grad_norm", "lr")
 
 Render = Callable[[Prompt], Sequence[int]]
 TasksAt = Callable[[int], Mapping[str, Task]]
@@ -67,7 +71,7 @@ def train(
         advantages = advantages_of(scores, config)
         sampled = time.monotonic()
         metrics = _update(config, groups, advantages, learner, loss, workspace.seed, step)
-        workspace.spend(trained=metrics["tokens"] * config.minibatches)
+        workspace.spend(trained=metrics["tokens"])
         updated = time.monotonic()
         workspace.log(
             step + 1,
@@ -214,11 +218,11 @@ def _update(
     config: RL, groups: Sequence[Group], advantages: Sequence[Tensor], learner: Learner, loss: TokenLoss, seed: int,
     step: int,
 ) -> dict[str, float]:  # fmt: skip
-    """Every minibatch of a rollout, once; metrics averaged over them."""
+    """Every minibatch of a rollout, once; their metrics as one."""
     batches = minibatches(groups, advantages, config, stream_seed(seed, "minibatches", step))
     if config.minibatches > 1:  # stale from the second on: the trainer's own log-probs are the old ones
         batches = [_with_old(batch, learner.logprobs(batch)) for batch in batches]
-    totals: dict[str, float] = {}
+    found = []
     for index, batch in enumerate(batches):
         update = step * config.minibatches + index
         if config.loss.kl_weight:
@@ -233,9 +237,31 @@ def _update(
             shape=config.schedule.shape,
             floor=config.schedule.floor,
         )
-        for name, value in {**learner.update(batch, loss, lr), "lr": lr}.items():
-            totals[name] = totals.get(name, 0.0) + value / len(batches)
-    return totals
+        found.append({**learner.update(batch, loss, lr), "lr": lr})
+    return over_updates(found)
+
+
+def over_updates(found: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    """Metrics of a rollout's updates as those of the step (docs/metrics.md).
+
+    Counts are summed, ``..._max`` is the largest; ``loss``, ``grad_norm`` and ``lr``, one value an update, are averaged
+    over the updates, everything else over the tokens: an update that learnt from none says nothing about them.
+    """
+    if len(found) == 1:
+        return dict(found[0])
+    tokens = sum(update["tokens"] for update in found)
+    merged: dict[str, float] = {}
+    for name in dict.fromkeys(name for update in found for name in update):
+        having = [update for update in found if name in update]
+        if name in COUNTS:
+            merged[name] = sum(update[name] for update in having)
+        elif name.endswith("_max"):
+            merged[name] = max(update[name] for update in having)
+        elif name in AN_UPDATE:
+            merged[name] = sum(update[name] for update in having) / len(having)
+        else:
+            merged[name] = sum(update[name] * update["tokens"] for update in having) / max(1.0, tokens)
+    return merged
 
 
 def _with_old(batch: Batch, logprobs: Sequence[Tensor]) -> Batch:

@@ -8,16 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import partial
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from r1kit.maths import kl
+from r1kit.maths.loss_terms import LossTerms, TokenLoss
 from r1kit.maths.settings import Importance, KlEstimator, PolicyLoss, Ratio
-
-if TYPE_CHECKING:
-    from r1kit.update.learner import LossTerms, TokenLoss
 
 __all__ = ["from_settings", "policy_loss", "row_mean", "supervised_loss", "truncated_importance"]
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 from torch import Tensor
 
-__all__ = ["Batch", "Learner", "LossTerms", "Row", "TokenLoss"]
+from r1kit.maths.loss_terms import TokenLoss
+
+__all__ = ["Batch", "Learner", "Row"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,28 +42,6 @@ class Batch:
     rows: Sequence[Row]
     sharded: bool = False
     """The rows are this rank's share already and weigh what they count over all ranks (pretraining)."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LossTerms:
-    """What a loss sees: M tokens of some rows, flat, in row order."""
-
-    logprobs: Tensor
-    """float32 [M], with gradient."""
-    old_logprobs: Tensor
-    """float32 [M], no gradient; equal to ``logprobs`` when on policy."""
-    sampler_logprobs: Tensor | None
-    """float32 [M]."""
-    reference_logprobs: Tensor | None
-    """float32 [M]."""
-    advantages: Tensor
-    """float32 [M]: the row's advantage at each of its tokens."""
-    row_ids: Tensor
-    """int64 [M]: 0-based row within this call, non-decreasing; whole rows only."""
-
-
-TokenLoss = Callable[[LossTerms], tuple[Tensor, Mapping[str, Tensor]]]
-"""Loss of each token [M] (not yet weighted), and detached per-token quantities [M] to log (kl, ratio ...)."""
 
 
 class Learner(Protocol):

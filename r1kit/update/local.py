@@ -19,11 +19,12 @@ from torch import Tensor
 
 from r1kit.cluster.ranks import Ranks, Solo
 from r1kit.errors import InputError, R1Error
+from r1kit.maths.loss_terms import TokenLoss
 from r1kit.model.decoder import Decoder
 from r1kit.model.fallback import HubModel, model_weights
 from r1kit.update.flat import FlatWeights
 from r1kit.update.head import Head, spans
-from r1kit.update.learner import Batch, Row, TokenLoss
+from r1kit.update.learner import Batch, Row
 from r1kit.update.memory import keep_freed_memory
 from r1kit.update.optim import Optimiser
 from r1kit.update.pack import MicroBatch, assign, build, units

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from r1kit.update.learner import Batch, LossTerms, Row
+from r1kit.maths.loss_terms import LossTerms
+from r1kit.update.learner import Batch, Row
 from r1kit.update.pack import MicroBatch
 
 __all__ = ["FixedTerms", "fixed_terms", "with_logprobs"]

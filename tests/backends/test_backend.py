@@ -15,6 +15,7 @@ from r1kit.backends import backend as module
 from r1kit.backends.backend import Backend, backend_of
 from r1kit.backends.device import device_of
 from r1kit.backends.models import LoadedModel, multiplied_parameters
+from r1kit.cluster.ranks import Solo
 from r1kit.errors import InputError
 from r1kit.loops import fresh
 from r1kit.maths.policy_loss import supervised_loss
@@ -74,7 +75,7 @@ def test_auto_takes_the_engine_that_runs_the_model_and_a_name_that_cannot_is_ref
 
 def test_a_fresh_model_trains_on_the_stage_s_device(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """``meta`` stands for a GPU: what was left on the CPU would say so."""
-    monkeypatch.setattr(module, "device_of", lambda preference, rank: torch.device("meta"))
+    monkeypatch.setattr(module, "device_of", lambda preference, ranks: torch.device("meta"))
     trained: list[Any] = []
     monkeypatch.setattr(fresh.supervised, "train", lambda config, batch_of, learner, workspace: trained.append(learner))
     recipe = load_recipe("nano-zero")
@@ -85,16 +86,13 @@ def test_a_fresh_model_trains_on_the_stage_s_device(tmp_path: Path, monkeypatch:
     assert {weight.device.type for weight in learner.weights().values()} == {"meta"}
 
 
-def test_a_rank_s_gpu_is_its_number_on_the_machine(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("LOCAL_RANK", raising=False)
+def test_a_recipe_that_asks_for_the_cpu_gets_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
-    assert [str(device_of("auto", rank)) for rank in range(3)] == ["cuda:0", "cuda:1", "cuda:0"]
-    assert str(device_of("cpu", 1)) == "cpu"
-    monkeypatch.setenv("LOCAL_RANK", "1")  # the third rank of all is the second of its machine
-    assert str(device_of("cuda", 2)) == "cuda:1"
+    monkeypatch.setenv("LOCAL_RANK", "1")
+    assert [str(device_of(asked, Solo())) for asked in ("cpu", "auto", "cuda")] == ["cpu", "cuda:1", "cuda:1"]
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    assert str(device_of("auto", 2)) == "cpu"
+    assert str(device_of("auto", Solo())) == "cpu"
 
 
 # ---- what a learner leaves ------------------------------------------------------------------------------------------

@@ -14,8 +14,9 @@ from typing import Any
 import pytest
 import torch
 
+from r1kit.backends.device import device_of
 from r1kit.cluster import launch as module
-from r1kit.cluster.ranks import Solo, join
+from r1kit.cluster.ranks import Solo, join, local_rank
 from r1kit.errors import Interrupted, R1Error, RankError
 
 TESTS = Path(__file__).parent.parent
@@ -140,7 +141,8 @@ def test_ctrl_c_and_a_polite_kill_end_it(
 def test_ranks_die_with_a_parent_that_was_killed(tmp_path: Path) -> None:
     script = (
         "import os, sys, signal, threading, time\n"
-        "from r1kit.cluster import launch\n"
+        "from r1kit.backends.device import device_of
+from r1kit.cluster import launch\n"
         "popen = launch.subprocess.Popen\n"
         "def ranked(command, **more):\n"
         "    started = popen([*command[:2], 'cluster.ranked', *command[3:]], **more)\n"
@@ -168,3 +170,15 @@ def _lives(pid: int) -> bool:
         return "State:\tZ" not in status.read_text()
     except OSError:
         return False
+
+
+def test_a_rank_s_gpu_is_that_of_its_number_on_its_host(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rank 5 of two hosts of four GPUs is the second on its host; without a launcher the rank itself counts."""
+    ranks = Solo(rank=5, size=8)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 4)
+    monkeypatch.delenv("LOCAL_RANK", raising=False)
+    assert local_rank(ranks) == 5
+    assert device_of("auto", ranks) == torch.device("cuda", 1)
+    monkeypatch.setenv("LOCAL_RANK", "2")
+    assert device_of("auto", ranks) == torch.device("cuda", 2)

@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from r1kit.loops import rl
-from r1kit.loops.rl import PromptStream, advantages_of, minibatches
+from r1kit.loops.rl import PromptStream, advantages_of, minibatches, over_updates
 from r1kit.maths.settings import PolicyLoss
 from r1kit.records import Completion, Group, Prompt, Score
 
@@ -89,6 +89,31 @@ def test_one_batch_keeps_its_order_and_several_are_drawn_by_the_seed() -> None:
 
     assert order(1, 0) == order(1, 9) == [0, 1, 2, 3, 100, 101, 102, 103]
     assert order(2, 0) == order(2, 0) != order(2, 1)
+
+
+def test_metrics_of_several_updates_weigh_by_tokens() -> None:
+    """30 tokens at ratio 1.2, 10 at 0.8, no others: the mean is (36 + 8) / 40 = 1.1; 3 + 5 of the 40 were cut."""
+    found = over_updates(
+        [
+            {"loss": 0.3, "tokens": 30.0, "rows_skipped": 2.0, "entropy": 2.0, "ratio": 1.2, "clip_share": 0.1,
+             "ratio_max": 1.5, "grad_norm": 3.0, "lr": 0.1},
+            {"loss": 0.6, "tokens": 10.0, "rows_skipped": 3.0, "entropy": 1.0, "ratio": 0.8, "clip_share": 0.5,
+             "ratio_max": 4.0, "grad_norm": 6.0, "lr": 0.2},
+            {"loss": 0.0, "tokens": 0.0, "rows_skipped": 8.0, "entropy": 0.0, "grad_norm": 0.0, "lr": 0.3},
+        ]
+    )  # fmt: skip
+    assert found == pytest.approx(
+        {
+            "loss": 0.3, "tokens": 40.0, "rows_skipped": 13.0, "entropy": 1.75, "ratio": 1.1, "clip_share": 0.2,
+            "ratio_max": 4.0, "grad_norm": 3.0, "lr": 0.2,
+        }
+    )  # fmt: skip
+
+
+def test_metrics_of_updates_without_a_token_are_zero_and_one_update_is_itself() -> None:
+    nothing = {"loss": 0.0, "tokens": 0.0, "rows_skipped": 4.0, "entropy": 0.0, "grad_norm": 0.0, "lr": 0.1}
+    assert over_updates([nothing, nothing]) == {**nothing, "rows_skipped": 8.0}
+    assert over_updates([{"tokens": 3.0, "entropy": 0.1}]) == {"tokens": 3.0, "entropy": 0.1}
 
 
 def test_prompts_alternate_between_tasks_and_go_on_where_the_cursor_stands(tmp_path: Path) -> None:

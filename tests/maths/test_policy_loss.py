@@ -13,9 +13,9 @@ from torch import Tensor
 from trl import GRPOTrainer
 
 from r1kit.maths.aggregate import token_weights
+from r1kit.maths.loss_terms import LossTerms
 from r1kit.maths.policy_loss import from_settings, policy_loss, row_mean, supervised_loss, truncated_importance
 from r1kit.maths.settings import PAPER, PolicyLoss
-from r1kit.update.learner import LossTerms
 
 
 def terms(ratios: list[float], advantages: list[float], **more: Any) -> LossTerms:

@@ -36,13 +36,14 @@ def own_pairs(config: PairData, start: str, workspace: Workspace) -> list[Pair]:
         json.loads(path.read_text(encoding="utf-8")) if workspace.is_writer and path.is_file() else None
     )
     if kept is not None:
+        workspace.weights = kept["weights"]
         workspace.spend(sampled=kept["sampled_tokens"])  # a resume point that knows of them puts its own count here
         return [structure(Pair, pair, KEPT) for pair in kept["pairs"]]
     ranks, task = workspace.ranks, build_task(config.task, workspace.recipe.tasks[config.task])
     numbers = range(config.own_samples)[ranks.rank :: ranks.size]
     seed = stream_seed(workspace.seed, "own_pairs")
     with open_samplers([start], workspace, "float32", ROWS) as samplers:
-        policy = samplers[start]
+        policy, weights = samplers[start], workspace.weights
         groups = sample_groups(
             policy.engine,
             [task.train(number) for number in numbers],
@@ -61,7 +62,7 @@ def own_pairs(config: PairData, start: str, workspace: Workspace) -> list[Pair]:
     every = [pair for share, _ in shares for pair in share]
     totals = {name: sum(counted[name] for _, counted in shares) for name in shares[0][1]}
     workspace.spend(sampled=totals["sampled_tokens"])
-    workspace.write(KEPT, {**totals, "pairs": every})
+    workspace.write(KEPT, {**totals, "weights": weights, "pairs": every})
     return every
 
 

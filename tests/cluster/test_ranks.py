@@ -141,8 +141,7 @@ def test_ctrl_c_and_a_polite_kill_end_it(
 def test_ranks_die_with_a_parent_that_was_killed(tmp_path: Path) -> None:
     script = (
         "import os, sys, signal, threading, time\n"
-        "from r1kit.backends.device import device_of
-from r1kit.cluster import launch\n"
+        "from r1kit.cluster import launch\n"
         "popen = launch.subprocess.Popen\n"
         "def ranked(command, **more):\n"
         "    started = popen([*command[:2], 'cluster.ranked', *command[3:]], **more)\n"

@@ -45,6 +45,7 @@ def sampled(monkeypatch: pytest.MonkeyPatch) -> list[ScriptedEngine]:
             return "xx" if row == len(prompt) % 2 else "x"
 
         engines.append(ScriptedEngine(script, CodePoints()))
+        workspace.weights = 100  # known once the model is open
         (name,) = names
         yield {
             name: Sampler(
@@ -78,10 +79,11 @@ def test_the_longer_one_is_chosen_and_nothing_is_sampled_twice(tmp_path: Path, s
     assert [pair.prompt.id for pair in pairs] == [f"helpful/train/{index}" for index in range(5)]
     kept = json.loads((first.folder / "own_pairs.json").read_text())
     assert {name: count for name, count in kept.items() if name != "pairs"} == {
-        "candidates": 5, "no_verdict": 0, "left_out": 0, "close": 0, "kept": 5, "sampled_tokens": 5 * (2 + 3)
+        "candidates": 5, "no_verdict": 0, "left_out": 0, "close": 0, "kept": 5, "sampled_tokens": 5 * (2 + 3), "weights": 100,
     }  # fmt: skip
     again = place(tmp_path)
     assert module.own_pairs(CONFIG, "base", again) == pairs
     assert len(sampled) == 1
     assert again.cost == first.cost
     assert first.cost["sampled_tokens"] == 25
+    assert first.cost["training_flops"] == 25 * 2 * 100

@@ -79,7 +79,8 @@ def test_the_longer_one_is_chosen_and_nothing_is_sampled_twice(tmp_path: Path, s
     assert [pair.prompt.id for pair in pairs] == [f"helpful/train/{index}" for index in range(5)]
     kept = json.loads((first.folder / "own_pairs.json").read_text())
     assert {name: count for name, count in kept.items() if name != "pairs"} == {
-        "candidates": 5, "no_verdict": 0, "left_out": 0, "close": 0, "kept": 5, "sampled_tokens": 5 * (2 + 3), "weights": 100,
+        "candidates": 5, "no_verdict": 0, "left_out": 0, "close": 0, "kept": 5,
+        "sampled_tokens": 5 * (2 + 3), "weights": 100,
     }  # fmt: skip
     again = place(tmp_path)
     assert module.own_pairs(CONFIG, "base", again) == pairs

@@ -7,10 +7,10 @@ from functools import cache
 from itertools import chain
 from typing import Any
 
+from r1kit.contracts import Recipe
 from r1kit.errors import InputError, nearest
 from r1kit.model.source import check_model
 from r1kit.model.template import NAMED, Template
-from r1kit.recipe import Recipe
 from r1kit.records import Prompt
 from r1kit.sandbox import check_sandbox
 from r1kit.tasks import build_task

@@ -1,16 +1,19 @@
-"""What decides a stage's result: its settings, the model, its tasks, the seed and the stages that feed it.
+"""What decides a stage's result: its settings, the model, its tasks, the seed, the user's code and the stages before.
 
 ``key.json`` keeps it beside the stage, so that a later run, or ``r1 status``, can say what has changed since.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from r1kit.recipe import Recipe, fingerprint
+from r1kit.contracts import Recipe
+from r1kit.recipe import fingerprint
+from r1kit.registry import digest, is_reference, short
 from r1kit.structure import plain
 
 __all__ = ["changes", "depends_on", "read_key", "stage_key", "stage_keys", "written_key"]
@@ -20,17 +23,54 @@ TOLD = 3
 
 
 def depends_on(recipe: Recipe, stage: str, keys: Mapping[str, str]) -> dict[str, Any]:
-    """All of it, as JSON values; ``keys`` are those of the earlier stages."""
+    """All of it, as JSON values; ``keys`` are those of the earlier stages.
+
+    What a user's own code or file decides is told by its content, from wherever it lies: ``my.py:f`` and its digest.
+    """
+    config = recipe.stages[stage]
     found: dict[str, Any] = plain(
         {
-            "settings": recipe.stages[stage],
+            "kind": recipe.kinds[stage],
+            "settings": config,
             "model": recipe.model,
-            "tasks": {name: recipe.tasks[name] for name in recipe.tasks_of(stage)},
+            "tasks": {
+                name: {"kind": recipe.task_kinds[name], **plain(recipe.tasks[name])} for name in recipe.tasks_of(stage)
+            },
             "seed": recipe.seed,
             "inputs": {source: keys[source] for source in recipe.inputs(stage)},
         }
     )
-    return found
+    own = {short(text): digest(text) for text in sorted(set(_references(found)))}
+    files = {Path(file).name: _content(Path(file)) for file in config.files}
+    return {**_shortened(found), **({"code": own} if any(own.values()) else {}), **({"files": files} if files else {})}
+
+
+def _references(value: Any) -> Iterator[str]:
+    """Every ``FILE.py:NAME`` and ``package.module:NAME`` that is a value or a key."""
+    if isinstance(value, str):
+        if is_reference(value):
+            yield value
+    elif isinstance(value, Mapping):
+        for name, item in value.items():
+            yield from _references(name)
+            yield from _references(item)
+    elif isinstance(value, list):
+        for item in value:
+            yield from _references(item)
+
+
+def _shortened(value: Any) -> Any:
+    """The value with every reference told without its folders."""
+    if isinstance(value, str):
+        return short(value)
+    if isinstance(value, Mapping):
+        return {short(name): _shortened(item) for name, item in value.items()}
+    return [_shortened(item) for item in value] if isinstance(value, list) else value
+
+
+def _content(path: Path) -> str:
+    """16 hex digits of a file's content; nothing for a file that is not there, which the stage's check tells."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()[:16] if path.is_file() else ""
 
 
 def stage_key(recipe: Recipe, stage: str, keys: Mapping[str, str]) -> str:

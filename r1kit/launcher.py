@@ -14,9 +14,10 @@ from pathlib import Path
 from r1kit.checks import check_recipe, check_stage, check_stages
 from r1kit.cluster import launch
 from r1kit.cluster.ranks import Ranks, Solo, join
+from r1kit.contracts import Recipe
 from r1kit.errors import InputError, Interrupted, MissingError, PeerLostError
-from r1kit.recipe import Recipe, as_toml, load_recipe, recipe_name
-from r1kit.workspace import write_atomic
+from r1kit.files import write_atomic
+from r1kit.recipe import as_toml, load_recipe, recipe_name
 
 __all__ = ["run"]
 

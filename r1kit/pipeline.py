@@ -12,12 +12,14 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from r1kit import __version__, stages
+from r1kit import __version__
 from r1kit.cluster.ranks import Ranks
+from r1kit.contracts import Recipe
 from r1kit.depends import changes, read_key, written_key
 from r1kit.errors import MissingError, R1Error, is_full_disk
-from r1kit.recipe import Recipe, fingerprint
-from r1kit.workspace import Workspace, write_atomic
+from r1kit.files import write_atomic
+from r1kit.recipe import fingerprint
+from r1kit.workspace import Workspace
 
 __all__ = ["run", "write_manifest"]
 
@@ -67,9 +69,10 @@ def _run_stage(
     else:
         if workspace.is_writer:
             _make_room(workspace, written)
-        say(f"{name}: {stages.STAGES[name]}")
+        say(f"{name}: {workspace.recipe.about[name].title}")
         began = time.monotonic()
-        result = workspace.finish(stages.load(name).run(config, workspace))
+        _, run_stage = workspace.recipe.about[name].load()
+        result = workspace.finish(run_stage(config, workspace))
         say(f"{name}: done in {time.monotonic() - began:.0f} s")
     if workspace.is_writer:  # also after a kill right behind result.json
         shutil.rmtree(workspace.folder / "resume", ignore_errors=True)

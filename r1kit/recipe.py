@@ -1,6 +1,7 @@
 """A recipe: TOML -> frozen dataclasses. An unknown key is an error that names the nearest; no torch here.
 
-A recipe holds a ``[model]``, ``[tasks.NAME]`` tables and one ``[stages.NAME]`` table a stage, in the order they run.
+A recipe holds a ``[model]``, ``[tasks.NAME]`` tables and one ``[stages.NAME]`` table a stage, in the order they run. A
+table's ``kind`` says what task or stage it is; without one the name is the kind.
 """
 
 from __future__ import annotations
@@ -8,16 +9,16 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import re
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from r1kit import stages, tasks
-from r1kit.backends import AUTO, check_names
+from r1kit.backends import check_names
+from r1kit.contracts import BASE, Model, Recipe
 from r1kit.errors import InputError, nearest
-from r1kit.model.template import Template
 from r1kit.structure import plain, structure
 
 if sys.version_info >= (3, 11):
@@ -27,7 +28,6 @@ else:
 
 __all__ = [
     "BASE",
-    "BASE_STAGE",
     "Model",
     "Recipe",
     "as_toml",
@@ -47,77 +47,9 @@ RECIPES = next(
 BESIDE = "{recipe}/"
 """A text of a recipe file that begins so is a path beside that file; any other path is taken from where ``r1`` runs."""
 
-BASE, BASE_STAGE = "base", "pretrain"
-"""What a stage writes to start from the base model: the checkpoint of ``pretrain``, or ``model.name`` without one."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Model:
-    """What the first stage starts from: a name, or the shape of a fresh decoder that ``pretrain`` trains."""
-
-    name: str = ""
-    """Hub name, hub-format folder, GGUF file or ``pypi:PACKAGE``; empty: a fresh decoder of the shape below."""
-    family: Literal["llama", "qwen2", "qwen3"] = "llama"
-    hidden_size: int = 96
-    intermediate_size: int = 256
-    num_layers: int = 3
-    num_heads: int = 4
-    num_kv_heads: int = 4
-    max_positions: int = 512
-    tie_embeddings: bool = True
-    template: Template = field(default_factory=Template)
-    """How a question becomes a prompt, in every stage."""
-
-    def __post_init__(self) -> None:
-        names = ("hidden_size", "intermediate_size", "num_layers", "num_heads", "num_kv_heads", "max_positions")
-        for name, value in ((name, getattr(self, name)) for name in names):
-            if value < 1:
-                raise InputError(f"model.{name} = {value}: must be at least 1")
-        if self.hidden_size % self.num_heads or self.num_heads % self.num_kv_heads:
-            raise InputError(
-                f"model: num_heads = {self.num_heads} must divide hidden_size = {self.hidden_size} and be a multiple "
-                f"of num_kv_heads = {self.num_kv_heads}"
-            )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Recipe:
-    name: str
-    summary: str = ""
-    """One line for ``r1 recipes``."""
-    hardware: str = ""
-    time: str = ""
-    expect: str = ""
-    """The result to expect, as measured."""
-    seed: int = 1
-    ranks: int = 0
-    """Processes that sample and learn side by side; 0: one a GPU, or one a core where there is none (at most 8)."""
-    device: Literal["auto", "cpu", "cuda"] = "auto"
-    engine: str = AUTO
-    """What samples: ``local``, ``transformers``, or ``auto``, the first of them that can run the model."""
-    learner: str = AUTO
-    """What trains: ``local``, the whole model on every rank, or ``auto``."""
-    model: Model = field(default_factory=Model)
-    tasks: Mapping[str, Any] = field(default_factory=dict)
-    """Task configs by name (see ``r1 tasks``)."""
-    stages: Mapping[str, Any] = field(default_factory=dict)
-    """Stage configs by name, in the order they run."""
-
-    def __post_init__(self) -> None:
-        if self.ranks < 0:
-            raise InputError(f"ranks = {self.ranks}: must be at least 1, or 0 for one a core or GPU")
-        check_names(self.engine, self.learner)
-        if not 0 <= self.seed < 2**63:
-            raise InputError(f"seed = {self.seed}: must be from 0 to 2^63 - 1")
-
-    def inputs(self, stage: str) -> tuple[str, ...]:
-        """Earlier stages that a stage takes in, each once; ``base`` is ``pretrain``, or nothing without it."""
-        named = (BASE_STAGE if source == BASE else source for source in self.stages[stage].inputs)
-        return tuple(dict.fromkeys(source for source in named if source in self.stages))
-
-    def tasks_of(self, stage: str) -> tuple[str, ...]:
-        """Tasks that a stage trains on or is judged by, each once."""
-        return tuple(dict.fromkeys(self.stages[stage].uses(self)))
+STAGE_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
+OWN_FIELDS = ("task_kinds", "kinds", "about")
+"""Of a recipe, not of its file: there a kind stands in its table."""
 
 
 def shipped_recipes() -> dict[str, Path]:
@@ -163,7 +95,7 @@ def _beside(folder: Path, value: Any) -> Any:
     if isinstance(value, str) and value.startswith(BESIDE):
         return str(folder / value.removeprefix(BESIDE))
     if isinstance(value, dict):
-        return {key: _beside(folder, item) for key, item in value.items()}
+        return {_beside(folder, key): _beside(folder, item) for key, item in value.items()}
     return [_beside(folder, item) for item in value] if isinstance(value, list) else value
 
 
@@ -171,6 +103,9 @@ def parse_recipe(table: Mapping[str, Any]) -> Recipe:
     """A recipe from its TOML table."""
     table = dict(table)
     stage_tables, task_tables = table.pop("stages", {}), table.pop("tasks", {})
+    for name in OWN_FIELDS:
+        if name in table:
+            raise InputError(f"recipe: unknown key {name!r}; a stage's or task's kind stands in its own table")
     recipe: Recipe = structure(Recipe, table, "")
     for where, tables in (("stages", stage_tables), ("tasks", task_tables)):
         if not isinstance(tables, Mapping):
@@ -181,18 +116,28 @@ def parse_recipe(table: Mapping[str, Any]) -> Recipe:
     recipe = dataclasses.replace(
         recipe,
         tasks={name: _task(name, entry) for name, entry in task_tables.items()},
-        stages={name: _stage(name, entry) for name, entry in stage_tables.items()},
+        task_kinds={name: str(entry.get("kind", name)) for name, entry in task_tables.items()},
+        **_stages(stage_tables),
     )
+    recipe = dataclasses.replace(recipe, stages={n: config.resolved(n, recipe) for n, config in recipe.stages.items()})
     _check_references(recipe)
     return recipe
 
 
-def _stage(name: str, table: Mapping[str, Any]) -> Any:
-    if name not in stages.STAGES:
-        raise InputError(
-            f"stage {name!r} is unknown; stages are {', '.join(stages.STAGES)}.{nearest(name, stages.STAGES)}"
-        )
-    return structure(stages.load(name).Config, table, f"stages.{name}")
+def _stages(tables: Mapping[str, Any]) -> dict[str, Any]:
+    """The recipe's fields that say which stages there are."""
+    settings, kinds, about = {}, {}, {}
+    for name, table in tables.items():
+        kind = kinds[name] = str(table.get("kind", name))
+        if not STAGE_NAME.fullmatch(name) or name == BASE:
+            raise InputError(
+                f"[stages.{name}]: a stage's name has letters, digits, _ and -, begins with a letter, is not {BASE!r}"
+            )
+        about[name] = stages.find(kind, name)
+        config, _ = about[name].load()
+        rest = {key: value for key, value in table.items() if key != "kind"}
+        settings[name] = structure(config, rest, f"stages.{name}")
+    return {"stages": settings, "kinds": kinds, "about": about}
 
 
 def _task(name: str, table: Mapping[str, Any]) -> Any:
@@ -208,7 +153,8 @@ def _task(name: str, table: Mapping[str, Any]) -> Any:
 
 
 def _check_references(recipe: Recipe) -> None:
-    """Every task and stage that a stage names must be there."""
+    """Every task and stage that a stage names must be there, and what opens engines and learners be known."""
+    check_names(recipe.engine, recipe.learner)
     earlier: list[str] = []
     if not recipe.stages:
         raise InputError(f"recipe {recipe.name!r} has no stages; add one, for example [stages.r1_zero]")
@@ -221,7 +167,7 @@ def _check_references(recipe: Recipe) -> None:
                 )
         for source in config.inputs:
             if source == BASE:
-                if not recipe.model.name and BASE_STAGE not in earlier:
+                if not recipe.model.name and recipe.base_stage not in earlier:
                     raise InputError(
                         f"stage {name!r} has no model to start from; set model.name or put [stages.pretrain] first"
                     )
@@ -230,19 +176,34 @@ def _check_references(recipe: Recipe) -> None:
                     f"stage {name!r} takes in {source!r}; earlier stages are "
                     f"{', '.join(earlier) or 'none'}.{nearest(source, (*earlier, BASE))}"
                 )
+        for source in config.model_sources:
+            _check_model(source, name, earlier, recipe)
         earlier.append(name)
+
+
+def _check_model(source: str, name: str, earlier: Sequence[str], recipe: Recipe) -> None:
+    """A source that may be an earlier stage or a model by name: a stage's name misspelt is told as one."""
+    if source in earlier or (source == BASE and (recipe.model.name or recipe.base_stage in earlier)):
+        return
+    may_be_model = any(mark in source for mark in "/:.") or Path(source).exists()
+    if source == BASE or source in recipe.stages or (not may_be_model and nearest(source, earlier)):
+        raise InputError(
+            f"stage {name!r} takes in {source!r}; earlier stages are {', '.join(earlier) or 'none'}."
+            f"{nearest(source, (*earlier, BASE))}"
+        )
 
 
 def _override(table: dict[str, Any], text: str) -> None:
     """Put ``a.b.c=value`` into the table; a key that starts with a stage's name means that stage."""
     key, equals, value = text.partition("=")
-    path = key.strip().split(".")
+    path = _key_path(key.strip())
     if not equals or not all(path):
         raise InputError(f"--set {text!r}: write KEY=VALUE, for example --set stages.r1_zero.steps=20")
     present = list(table["stages"]) if isinstance(table.get("stages"), dict) else []
-    if path[0] in stages.STAGES:
+    known = [f.name for f in dataclasses.fields(Recipe) if f.name not in OWN_FIELDS]
+    if path[0] in present or (path[0] in stages.STAGES and path[0] not in known):
         path = ["stages", *path]
-    known = [f.name for f in dataclasses.fields(Recipe)] + present
+    known += present
     if path[0] not in known:
         raise InputError(
             f"--set {text!r}: no key {path[0]!r}; keys start with {', '.join(known)}.{nearest(path[0], known)}"
@@ -262,13 +223,26 @@ def _override(table: dict[str, Any], text: str) -> None:
         table[path[-1]] = value.strip()
 
 
+def _key_path(key: str) -> list[str]:
+    """``a."my.py:f".b`` -> its parts, as TOML reads a dotted key; what TOML cannot read is split at its dots."""
+    try:
+        table = tomllib.loads(f"{key} = 0")
+    except tomllib.TOMLDecodeError:
+        return key.split(".")
+    path: list[str] = []
+    while isinstance(table, dict):
+        ((part, table),) = table.items()
+        path.append(part)
+    return path
+
+
 def as_toml(recipe: Recipe) -> str:
     """The resolved recipe, every default filled in; ``load_recipe`` reads it back to an equal recipe."""
     import tomli_w
 
-    table = plain(recipe)
-    for name, config in recipe.tasks.items():
-        table["tasks"][name] = {"kind": tasks.kind_of(config), **table["tasks"][name]}
+    table = {key: value for key, value in plain(recipe).items() if key not in OWN_FIELDS}
+    for where, kinds in (("tasks", recipe.task_kinds), ("stages", recipe.kinds)):
+        table[where] = {name: {"kind": kinds[name], **rest} for name, rest in table[where].items()}
     return tomli_w.dumps(table)
 
 

@@ -112,9 +112,9 @@ def _spelled(kind: Any) -> str:
 
 
 def plain(value: Any) -> Any:
-    """Dataclasses, tuples and mappings as dicts and lists; None is left out of dicts (TOML has none)."""
+    """Dataclasses, tuples and mappings as dicts and lists, without None (TOML has none) and what does not compare."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        value = {f.name: getattr(value, f.name) for f in dataclasses.fields(value)}
+        value = {f.name: getattr(value, f.name) for f in dataclasses.fields(value) if f.compare}
     if isinstance(value, Mapping):
         return {str(key): plain(item) for key, item in value.items() if item is not None}
     if isinstance(value, (list, tuple)):

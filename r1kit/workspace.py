@@ -19,11 +19,12 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from r1kit.cluster.ranks import Ranks, Solo
-from r1kit.recipe import BASE, BASE_STAGE, Recipe
+from r1kit.contracts import BASE, Recipe
+from r1kit.files import strict_lines, write_atomic
 from r1kit.records import StageResult
 from r1kit.structure import plain
 
-__all__ = ["Resumable", "Stateless", "Workspace", "write_atomic"]
+__all__ = ["Resumable", "Stateless", "Workspace"]
 
 SAVE_COST_SHARE = 0.05
 """A resume point is written once the work since the last one is worth the time it takes: at most 5% of a run."""
@@ -95,10 +96,10 @@ class Workspace:
         return self.ranks.rank == 0
 
     def start(self, stage: str) -> tuple[str, str]:
-        """(model to start from, what to call it): a stage's checkpoint; ``base``: that of pretrain, or the model."""
-        if stage == BASE and BASE_STAGE not in self.checkpoints:
+        """(model to start from, what to call it): a stage's checkpoint; ``base``: the base stage's, or the model."""
+        name = self.recipe.base_stage if stage == BASE and BASE not in self.checkpoints else stage
+        if not name:
             return self.recipe.model.name, self.recipe.model.name
-        name = BASE_STAGE if stage == BASE else stage
         return str(self.run / self.checkpoints[name]), name
 
     def folder_of(self, stage: str) -> Path:
@@ -238,7 +239,7 @@ class Workspace:
     def read(self, log: str, stage: str = "") -> list[dict[str, Any]]:
         """Lines of ``NN_STAGE/LOG.jsonl``, on any rank that sees the run folder; ``stage``: of an earlier stage."""
         path = (self.folder_of(stage) if stage else self.folder) / f"{log}.jsonl"
-        return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.is_file() else []
+        return [dict(line.table) for line in strict_lines(path, "metrics", may_be_empty=True)] if path.is_file() else []
 
     def log(self, step: int, metrics: Mapping[str, Any]) -> None:
         """One line of ``metrics.jsonl``."""
@@ -271,20 +272,6 @@ class Workspace:
             )
             write_atomic(self.folder / "result.json", text + "\n")
         return written
-
-
-def write_atomic(path: Path, text: str) -> None:
-    """Replace a file as a whole: a reader, or a kill, sees the old text or the new. One writer at a time."""
-    temporary = path.with_name(f".{path.name}.new")
-    try:
-        with temporary.open("w", encoding="utf-8") as stream:
-            stream.write(text)
-            stream.flush()
-            os.fsync(stream.fileno())
-        os.replace(temporary, path)
-    except OSError:
-        temporary.unlink(missing_ok=True)
-        raise
 
 
 def _synced_size(path: Path) -> int:

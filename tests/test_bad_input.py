@@ -169,7 +169,10 @@ def test_a_gguf_that_is_cut_short(refused: Callable[..., str], recipe: Callable[
 @pytest.mark.parametrize(
     ("text", "line"),
     [
-        ('{"prompt": "1 + 1", "answer": 2}\n{"prompt": "2 + 2"}\n', "sums.jsonl:2: no 'answer'; every line needs"),
+        (
+            '{"prompt": "1 + 1", "answer": 2}\n{"prompt": "2 + 2"}\n',
+            "sums.jsonl:2: no 'answer'; a line holds 'prompt' and 'answer'",
+        ),
         ('{"prompt": "1 + 1", "answer": 2\n', "sums.jsonl:1: not valid JSON"),
         ("", "sums.jsonl: empty"),
         ('{"prompt": "1 + 1", "answer": 2}\n', "no line "),

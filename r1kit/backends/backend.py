@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 
@@ -16,6 +15,7 @@ from r1kit.backends.engines import engine_for
 from r1kit.backends.models import LoadedModel
 from r1kit.cluster.ranks import Ranks, Solo
 from r1kit.model.template import Template
+from r1kit.registry import find
 from r1kit.rollout.engine import Engine
 from r1kit.update.learner import Learner
 from r1kit.update.local import LearnerSettings
@@ -23,8 +23,8 @@ from r1kit.update.reward import RewardLearner
 from r1kit.update.settings import OptimiserSettings
 
 if TYPE_CHECKING:
+    from r1kit.contracts import Model, Recipe
     from r1kit.model.reward_model import Outlook, RewardModel
-    from r1kit.recipe import Model, Recipe
     from r1kit.reward.learned import LearnedReward
 
 __all__ = ["Backend", "backend_of"]
@@ -38,9 +38,9 @@ class Backend:
     template: Template = field(default_factory=Template)
     """How a question becomes a prompt."""
     engine: str = AUTO
-    """A name of ``ENGINES``, or ``auto``: the one that runs the model."""
+    """A name of ``ENGINES``, a reference to an ``OpenEngine`` of the user's, or ``auto``: what runs the model."""
     learner: str = AUTO
-    """A name of ``LEARNERS``, or ``auto``: the local one."""
+    """A name of ``LEARNERS``, a reference to an ``OpenLearner`` of the user's, or ``auto``: the local one."""
 
     # ---- language models ------------------------------------------------------------------------------------------
 
@@ -64,7 +64,7 @@ class Backend:
             InputError: the engine that the recipe names cannot run the model.
         """
         name = engine_for(loaded.model) if self.engine == AUTO else self.engine
-        engine: Engine = _named(ENGINES[name])(loaded, dtype=torch_dtype(dtype), max_rows=max_rows)
+        engine: Engine = find(name, ENGINES, "engine", "engine")(loaded, dtype=torch_dtype(dtype), max_rows=max_rows)
         return engine
 
     def open_learner(
@@ -81,7 +81,7 @@ class Backend:
         """
         settings = LearnerSettings(dtype=dtype, token_budget=token_budget, temperature=temperature, optimiser=optimiser)
         name = "local" if self.learner == AUTO else self.learner
-        learner: Learner = _named(LEARNERS[name])(loaded, settings, self.ranks)
+        learner: Learner = find(name, LEARNERS, "learner", "learner")(loaded, settings, self.ranks)
         return learner
 
     def export(self, learner: Learner, loaded: LoadedModel, folder: Path) -> None:
@@ -113,9 +113,3 @@ def backend_of(recipe: Recipe, ranks: Ranks | None = None) -> Backend:
         engine=recipe.engine,
         learner=recipe.learner,
     )
-
-
-def _named(reference: str) -> Callable[..., Any]:
-    module, _, name = reference.partition(":")
-    found: Callable[..., Any] = getattr(import_module(module), name)
-    return found

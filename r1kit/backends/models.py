@@ -19,7 +19,7 @@ from r1kit.rollout.streams import stream_seed
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-    from r1kit.recipe import Model
+    from r1kit.contracts import Model
     from r1kit.records import Prompt
 
 __all__ = ["LoadedModel", "draw_model", "multiplied_parameters", "read_model"]

@@ -9,7 +9,6 @@ from typing import Any
 
 from r1kit import __version__
 from r1kit.errors import InputError
-from r1kit.stages import STAGES
 
 __all__ = ["StageOfRun", "model_card", "stage_of_run"]
 
@@ -36,6 +35,8 @@ class StageOfRun:
     metrics: Mapping[str, Mapping[str, Any]]
     """Task -> its last evaluation."""
     manifest: Mapping[str, Any]
+    title: str
+    """What a stage of its kind does."""
     settings: str
     """The stage's table of the resolved recipe, as TOML."""
 
@@ -66,6 +67,7 @@ def stage_of_run(run: Path, stage: str) -> StageOfRun:
         stage=stage,
         metrics=_evaluations(result.get("metrics", {})),
         manifest=folder.manifest,
+        title=recipe.about[name].title,
         settings=tomli_w.dumps({**settings, "stages": {name: plain(recipe.stages[name])}}),
     )
 
@@ -81,10 +83,9 @@ def model_card(model: str, described: StageOfRun | None, notes: Iterable[str]) -
     """Markdown with the hub's front matter."""
     parts = ["---\nlibrary_name: transformers\npipeline_tag: text-generation\ntags:\n- r1kit\n---\n"]
     if described:
-        name = described.stage.partition("/")[0]
         parts += [
             f"# {described.manifest['recipe']}: {described.stage}\n",
-            f"{STAGES.get(name, name)}. Trained with r1kit {__version__}, recipe "
+            f"{described.title}. Trained with r1kit {__version__}, recipe "
             f"`{described.manifest['recipe']}` (hash `{described.manifest['recipe_hash']}`), "
             f"seed {described.manifest['seed']}.\n",
             _lineage(described.manifest),

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from r1kit.errors import InputError
-from r1kit.workspace import write_atomic
+from r1kit.files import write_atomic
 
 __all__ = ["check_writable", "write_json"]
 

@@ -14,7 +14,7 @@ from r1kit.errors import InputError, nearest
 if TYPE_CHECKING:
     from r1kit.commands.cost import Plan, Work
     from r1kit.commands.shape import Shape
-    from r1kit.recipe import Recipe
+    from r1kit.contracts import Recipe
 
 __all__ = ["plan", "shape_of"]
 

@@ -6,8 +6,8 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
+from r1kit.contracts import Model
 from r1kit.errors import InputError
-from r1kit.recipe import Model
 
 __all__ = ["Shape", "shape_of_fresh", "shape_of_hub", "shape_of_named"]
 

@@ -11,6 +11,7 @@ from functools import partial
 from typing import NamedTuple
 
 from r1kit.commands.shape import Shape, shape_of_fresh, shape_of_named
+from r1kit.contracts import Recipe
 from r1kit.evals.settings import EvaluationConfig
 from r1kit.factory.general import General, general_samples
 from r1kit.factory.preferences import labels_of, pairs_of
@@ -18,7 +19,6 @@ from r1kit.loops.collection import Collection
 from r1kit.loops.settings import SFT
 from r1kit.model.seen import summary
 from r1kit.model.template import NAMED
-from r1kit.recipe import BASE_STAGE, Recipe
 from r1kit.stages.cold_start import Config as ColdStart
 from r1kit.stages.distill import Config as Distill
 from r1kit.stages.evaluate import Config as Evaluate
@@ -85,8 +85,8 @@ def sizes_of(recipe: Recipe, stage: str, shape: Shape, mean_share: float) -> Siz
     config, looked = recipe.stages[stage], _Lookup(recipe)
     asked = config.asked(recipe) if isinstance(config, Collection) else recipe.tasks_of(stage)
     sizes = Sizes(prompt=looked.prompt(asked), problems=partial(looked.problems, recipe.tasks_of(stage)))
-    if BASE_STAGE in recipe.stages:
-        sizes = replace(sizes, document=looked.document(), pretrain=recipe.stages[BASE_STAGE])
+    if recipe.base_stage:
+        sizes = replace(sizes, document=looked.document(), pretrain=recipe.stages[recipe.base_stage])
     if isinstance(config, Collection):
         return replace(sizes, asked=looked.asked(config), judged=len(config.judged) / len(asked))
     if isinstance(config, SFT):
@@ -124,7 +124,7 @@ class _Lookup:
         return _mean([self._tokens(prompt) for prompt in prompts]) + self._template
 
     def document(self) -> float:
-        corpus = build_corpus(self.recipe.stages[BASE_STAGE].corpus)
+        corpus = build_corpus(self.recipe.stages[self.recipe.base_stage].corpus)
         return _mean([float(len(corpus.document(index).split()) + 2) for index in range(LOOKED_AT)])
 
     def problems(self, own: tuple[str, ...], evaluation: EvaluationConfig) -> int:

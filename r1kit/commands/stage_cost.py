@@ -11,9 +11,9 @@ from r1kit.commands.cost import NOTHING, Draw, Plan, Work, activation_bytes, lea
 from r1kit.commands.data_cost import cold_start, rejection_sampling, reward_models
 from r1kit.commands.shape import Shape
 from r1kit.commands.sizes import Sizes, sizes_of
+from r1kit.contracts import Recipe
 from r1kit.evals.settings import EvaluationConfig
 from r1kit.loops.settings import RL, SFT
-from r1kit.recipe import Recipe
 from r1kit.records import Sampling
 from r1kit.stages.cold_start import Config as ColdStart
 from r1kit.stages.distill import Config as Distill

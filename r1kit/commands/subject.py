@@ -6,15 +6,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+from r1kit.contracts import Recipe
 from r1kit.errors import InputError, nearest
 from r1kit.model.template import Template
-from r1kit.recipe import Recipe, load_recipe
+from r1kit.nano.countdown import CountdownConfig
+from r1kit.nano.general import GeneralConfig
+from r1kit.recipe import load_recipe
 from r1kit.records import Sampling
 from r1kit.reward.rule import RewardConfig
 from r1kit.tasks import TaskConfig
 from r1kit.tasks.code import GENERATORS, CodeConfig
-from r1kit.tasks.countdown import CountdownConfig
-from r1kit.tasks.general import GeneralConfig
 from r1kit.tasks.jsonl import JsonlConfig
 from r1kit.tasks.reasoning_gym import ReasoningGymConfig
 

@@ -86,8 +86,8 @@ def _held_out(task: Task, split: Any) -> list[Prompt]:
 
 
 def _by_question(task: Task, config: TaskConfig, question: str) -> Prompt:
+    from r1kit.nano.countdown import CountdownConfig
     from r1kit.records import Prompt
-    from r1kit.tasks.countdown import CountdownConfig
 
     wanted = " ".join(question.split())
     for prompt in (prompt for part in ("test", "dev") for prompt in _held_out(task, part)):

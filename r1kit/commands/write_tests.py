@@ -96,7 +96,7 @@ def _check_places(problems: str, to: Path, cache: Path | None) -> None:
 
 def _finish(to: Path, lines: Sequence[Mapping[str, Any]], asked: int, counts: Mapping[str, int]) -> None:
     """Say the yields and write the file; nothing is written where nothing was kept."""
-    from r1kit.workspace import write_atomic
+    from r1kit.files import write_atomic
 
     told = [
         f"{counts['trusted_fails']} dropped by a trusted solution",

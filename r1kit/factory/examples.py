@@ -10,16 +10,17 @@ from typing import Any
 from r1kit.errors import InputError
 from r1kit.factory.refine import RuleRefiner
 from r1kit.factory.samples import read_samples
+from r1kit.nano.countdown import Countdown, CountdownConfig, CountdownCorpus, CountdownCorpusConfig
+from r1kit.nano.countdown.corpus import STYLES
+from r1kit.nano.countdown.problems import Problem
+from r1kit.nano.list_ops.corpus import STYLES as CODE_STYLES
+from r1kit.nano.list_ops.corpus import ListOpsCorpus, ListOpsCorpusConfig
+from r1kit.nano.list_ops.problems import draw_problem
+from r1kit.nano.list_ops.steps import expression
+from r1kit.nano.list_ops.steps import question as steps_question
 from r1kit.records import Prompt, Sample
+from r1kit.seeds import stream
 from r1kit.tasks.code.config import CodeConfig
-from r1kit.tasks.code.list_ops.corpus import STYLES as CODE_STYLES
-from r1kit.tasks.code.list_ops.corpus import ListOpsCorpus, ListOpsCorpusConfig
-from r1kit.tasks.code.list_ops.problems import draw_problem
-from r1kit.tasks.code.list_ops.steps import expression
-from r1kit.tasks.code.list_ops.steps import question as steps_question
-from r1kit.tasks.countdown import Countdown, CountdownConfig, CountdownCorpus, CountdownCorpusConfig
-from r1kit.tasks.countdown.corpus import STYLES
-from r1kit.tasks.countdown.problems import Problem, stream
 
 __all__ = ["FewShot", "can_write", "few_shot_question", "worked_examples"]
 

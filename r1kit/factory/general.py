@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from r1kit.errors import InputError, MissingError, first_line
-from r1kit.factory.samples import numbered_objects, sample_of
+from r1kit.factory.samples import sample_of
+from r1kit.files import strict_lines
+from r1kit.nano.general import GeneralConfig, SftConfig, sft_example
 from r1kit.records import Sample
-from r1kit.tasks.general import GeneralConfig, SftConfig, sft_example
 
 __all__ = ["GENERATORS", "General", "check_general", "general_samples"]
 
@@ -89,7 +90,8 @@ def general_samples(config: General, tasks: Mapping[str, Any], seed: int) -> lis
 
 def _of_file(path: Path, limit: int) -> list[Sample]:
     samples: list[Sample] = []
-    for where, table in numbered_objects(path, '{"prompt": ..., "response": ...}'):
+    for line in strict_lines(path, '{"prompt": ..., "response": ...}', may_be_empty=True):
+        where, table = line.where, line.table
         sample = sample_of(where, table, f"{path.stem}/{len(samples)}")
         samples.append(replace(sample, provenance={**_provenance("jsonl"), **sample.provenance}))
         if len(samples) == limit:

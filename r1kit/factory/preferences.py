@@ -9,13 +9,14 @@ from typing import Any, TypeVar
 
 from r1kit.errors import InputError
 from r1kit.factory.pairs import Construction, Pair, balanced
-from r1kit.factory.samples import numbered_objects, text_field
+from r1kit.factory.samples import text_field
+from r1kit.files import strict_lines
 from r1kit.model.seen import summary
+from r1kit.nano.general import FAULTS, GeneralConfig, PreferenceConfig, SafetyConfig, preference_pairs, safety_examples
+from r1kit.nano.general.problems import KINDS
+from r1kit.nano.general.prompts import ask_of
+from r1kit.nano.general.rules import is_safe
 from r1kit.records import Prompt, Sampling
-from r1kit.tasks.general import FAULTS, GeneralConfig, PreferenceConfig, SafetyConfig, preference_pairs, safety_examples
-from r1kit.tasks.general.problems import KINDS
-from r1kit.tasks.general.prompts import ask_of
-from r1kit.tasks.general.rules import is_safe
 from r1kit.tasks.split import fraction
 
 __all__ = [
@@ -96,7 +97,8 @@ def read_pairs(path: Path) -> list[Pair]:
         InputError: the file is missing or empty, or a line is broken; it names file and line.
     """
     pairs = []
-    for where, table in numbered_objects(path, PAIR_LINE):
+    for line in strict_lines(path, PAIR_LINE, may_be_empty=True):
+        where, table = line.where, line.table
         chosen, rejected = (text_field(where, table, key) for key in ("chosen", "rejected"))
         if chosen == rejected:
             raise InputError(
@@ -113,7 +115,8 @@ def read_pairs(path: Path) -> list[Pair]:
 def read_labels(path: Path) -> list[Labelled]:
     """The labelled responses of a JSONL file; raises as ``read_pairs`` does, and where a class is missing."""
     labels = []
-    for where, table in numbered_objects(path, LABEL_LINE):
+    for line in strict_lines(path, LABEL_LINE, may_be_empty=True):
+        where, table = line.where, line.table
         response, safe = text_field(where, table, "response"), table.get("safe")
         if not isinstance(safe, bool):
             raise InputError(f"{where}: 'safe' must be true or false, got {safe!r}")

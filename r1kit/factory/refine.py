@@ -12,11 +12,11 @@ from dataclasses import dataclass, replace
 from functools import cache
 from typing import Protocol
 
+from r1kit.nano.countdown.words import CHINESE
+from r1kit.nano.list_ops.steps import THEN
 from r1kit.records import Prompt, Sampling
 from r1kit.reward.extract import thinking
 from r1kit.rollout.engine import Engine
-from r1kit.tasks.code.list_ops.steps import THEN
-from r1kit.tasks.countdown.words import CHINESE
 
 __all__ = [
     "REWRITE",

@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from r1kit.errors import InputError, nearest
-from r1kit.factory.samples import numbered_objects, sample_of, text_field
+from r1kit.factory.samples import sample_of, text_field
+from r1kit.files import strict_lines, write_atomic
 from r1kit.records import Sample
 from r1kit.structure import plain
-from r1kit.workspace import write_atomic
 
 __all__ = [
     "AUTOMATIC",
@@ -55,7 +55,8 @@ def read_queue(path: Path) -> list[Item]:
     """Raises InputError, naming file and line, for what a hand edit broke; the file itself is left as it is."""
     items: list[Item] = []
     first: dict[str, str] = {}
-    for where, table in numbered_objects(path, '{"id", "status", "by", "at", "sample", "edited"}'):
+    for line in strict_lines(path, '{"id", "status", "by", "at", "sample", "edited"}', may_be_empty=True):
+        where, table = line.where, line.table
         status = text_field(where, table, "status", "pending")
         if status not in STATUSES:
             raise InputError(

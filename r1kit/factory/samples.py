@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from r1kit.errors import InputError
+from r1kit.files import strict_lines, write_atomic
 from r1kit.records import Sample
 from r1kit.structure import plain
-from r1kit.workspace import write_atomic
 
-__all__ = ["numbered_objects", "read_samples", "sample_of", "text_field", "write_samples"]
+__all__ = ["read_samples", "sample_of", "text_field", "write_samples"]
 
 
 def read_samples(path: Path) -> list[Sample]:
@@ -23,7 +23,8 @@ def read_samples(path: Path) -> list[Sample]:
     """
     samples: list[Sample] = []
     first: dict[str, str] = {}
-    for where, table in numbered_objects(path, '{"prompt": ..., "response": ...}'):
+    for line in strict_lines(path, '{"prompt": ..., "response": ...}', may_be_empty=True):
+        where, table = line.where, line.table
         sample = sample_of(where, table, f"{path.stem}/{len(samples)}")
         if sample.id in first:
             raise InputError(f"{where}: id {sample.id!r} is taken already at {first[sample.id]}; ids must differ")
@@ -35,31 +36,6 @@ def read_samples(path: Path) -> list[Sample]:
 def write_samples(path: Path, samples: Iterable[Sample]) -> None:
     """Replace the file as a whole; every line has every key, so that ``datasets`` opens it."""
     write_atomic(path, "".join(json.dumps(plain(sample), ensure_ascii=False) + "\n" for sample in samples))
-
-
-def numbered_objects(path: Path, wanted: str) -> Iterator[tuple[str, dict[str, Any]]]:
-    """``FILE:LINE`` and the JSON object of every line that is not empty; ``wanted`` shows what a line should be.
-
-    Raises:
-        InputError: the file cannot be read, or a line is no JSON object.
-    """
-    try:
-        content = path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file; it should hold one {wanted} object a line") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: not readable as UTF-8 text: {error}") from None
-    for number, line in enumerate(content.split("\n"), start=1):
-        if not line.strip():
-            continue
-        where = f"{path}:{number}"
-        try:
-            table = json.loads(line)
-        except (json.JSONDecodeError, RecursionError) as error:
-            raise InputError(f"{where}: not valid JSON: {error}; mend the line or delete it") from None
-        if not isinstance(table, dict):
-            raise InputError(f"{where}: expected a JSON object {wanted}, got {type(table).__name__}")
-        yield where, table
 
 
 def sample_of(where: str, table: Mapping[str, Any], identity: str = "", domain: str = "general") -> Sample:

@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from r1kit.errors import R1Error
-from r1kit.factory.samples import numbered_objects
 from r1kit.factory.select import Candidate, candidate_of
+from r1kit.files import strict_lines
 from r1kit.loops.harvest import Harvest
 from r1kit.records import Prompt
 from r1kit.tasks.task import Task
@@ -126,7 +126,8 @@ def collected(workspace: Workspace) -> list[Candidate]:
     """Every candidate, in the order sampled."""
     path = workspace.folder / "candidates.jsonl"
     return [
-        candidate_of(where, table) for where, table in numbered_objects(path, '{"sample", "tokens", "consistency"}')
+        candidate_of(line.where, line.table)
+        for line in strict_lines(path, '{"sample", "tokens", "consistency"}', may_be_empty=True)
     ]
 
 

@@ -4,26 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from r1kit.contracts import StageConfig
 from r1kit.errors import InputError, nearest
 from r1kit.factory.filters import FilterConfig
 from r1kit.factory.general import General, check_general
 from r1kit.loops.settings import check_least, check_source
 from r1kit.records import Sampling
 from r1kit.reward.rule import RewardConfig
-from r1kit.stages import STAGES
 from r1kit.tasks.task import Split
 
 if TYPE_CHECKING:
-    from r1kit.recipe import Recipe
+    from r1kit.contracts import Recipe
 
-__all__ = ["Collection", "as_inputs"]
+__all__ = ["Collection", "named"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Collection:
+class Collection(StageConfig):
     """Sample, judge, filter, keep: what cold start and rejection sampling share."""
 
     tasks: tuple[str, ...] = ()
@@ -56,9 +55,9 @@ class Collection:
     """Completions that decode side by side on a rank: bounds memory."""
 
     @property
-    def inputs(self) -> tuple[str, ...]:
-        """Earlier stages that it takes in, all of them for their models."""
-        return as_inputs(self.judge)
+    def model_sources(self) -> tuple[str, ...]:
+        """Earlier stages, or models by name, that sample, judge or refine."""
+        return named(self.judge)
 
     @property
     def splits(self) -> tuple[Split, ...]:
@@ -76,7 +75,7 @@ class Collection:
 
     def check(self, stage: str, recipe: Recipe) -> None:
         """Ranges and references, before anything loads."""
-        for source in self.inputs:
+        for source in self.model_sources:
             check_source(source, stage, recipe)
         check_least(self, stage, 1, "prompts_per_step", "sampling.n", "sampling.max_tokens", "rows_in_flight")
         check_least(self, stage, 0, "keep", "limit", "decontaminate", "sampling.temperature")
@@ -101,11 +100,6 @@ class Collection:
         check_general(self.general, recipe.tasks, f"stages.{stage}.general")
 
 
-def as_inputs(*names: str) -> tuple[str, ...]:
-    """Those that are stages, each once, and a stage's name misspelt, so that it is told; the others are models."""
-    return tuple(dict.fromkeys(name for name in names if name == "base" or name in STAGES or _is_misspelt(name)))
-
-
-def _is_misspelt(name: str) -> bool:
-    may_be_model = any(mark in name for mark in "/:.") or Path(name).exists()
-    return bool(name) and not may_be_model and bool(nearest(name, STAGES))
+def named(*names: str) -> tuple[str, ...]:
+    """Those that are not empty, each once."""
+    return tuple(dict.fromkeys(filter(None, names)))

@@ -11,6 +11,7 @@ from r1kit.factory.decontaminate import EvaluationPrompts, evaluation_prompts
 from r1kit.factory.samples import write_samples
 from r1kit.factory.select import Candidate
 from r1kit.factory.tables import write_parquet
+from r1kit.files import write_atomic
 from r1kit.loops.collect import yields
 from r1kit.loops.sampler import origin
 from r1kit.model.hub import open_tokenizer
@@ -18,7 +19,7 @@ from r1kit.model.source import resolve_model
 from r1kit.records import Sample
 from r1kit.structure import plain
 from r1kit.tasks import build_task
-from r1kit.workspace import Workspace, write_atomic
+from r1kit.workspace import Workspace
 
 __all__ = ["apart_from", "held_out_prompts", "nothing_left", "publish", "token_counter"]
 

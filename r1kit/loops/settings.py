@@ -9,17 +9,17 @@ from itertools import takewhile
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Literal
 
+from r1kit.contracts import StageConfig
 from r1kit.errors import InputError, nearest
 from r1kit.evals.settings import EvaluationConfig
 from r1kit.maths.settings import PolicyLoss
 from r1kit.records import Sampling
 from r1kit.reward.rule import RewardConfig
-from r1kit.stages import LEAVES
 from r1kit.tasks.task import Split
 from r1kit.update.settings import OptimiserSettings
 
 if TYPE_CHECKING:
-    from r1kit.recipe import Recipe
+    from r1kit.contracts import Recipe
 
 __all__ = ["RL", "SFT", "Schedule", "check_least", "check_rates", "check_source"]
 
@@ -36,7 +36,7 @@ class Schedule:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RL:
+class RL(StageConfig):
     """GRPO on prompts of one or more tasks (R1 paper, section 2.1 and table of hyper-parameters)."""
 
     start: str = "base"
@@ -143,7 +143,7 @@ class RL:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SFT:
+class SFT(StageConfig):
     """Supervised fine-tuning on the samples of an earlier stage (R1 paper v2, appendix B.4.2)."""
 
     start: str = "base"
@@ -213,14 +213,12 @@ def check_least(config: Any, stage: str, least: int, *keys: str) -> None:
 
 def check_source(source: str, stage: str, recipe: Recipe, wanted: str = "a model") -> None:
     """Refuse an input that leaves something else than a stage needs."""
-    left = LEAVES.get(source, "a model")
+    left = recipe.leaves(source)
     if left != wanted:
         earlier = takewhile(lambda name: name != stage.partition(".")[0], recipe.stages)
-        others = [name for name in earlier if LEAVES.get(name, "a model") == wanted]
-        raise InputError(
-            f"stages.{stage} takes in {source!r}, which leaves {left}; it needs {wanted}, of "
-            f"{', '.join(others) or 'which no earlier stage leaves one'}"
-        )
+        others = [name for name in earlier if recipe.leaves(name) == wanted]
+        told = f"{wanted}, as {', '.join(others)} leave" if others else f"{wanted}, which no earlier stage leaves"
+        raise InputError(f"stages.{stage} takes in {source!r}, which leaves {left}; it needs {told}")
 
 
 def check_rates(lr: float, schedule: Schedule, stage: str) -> None:

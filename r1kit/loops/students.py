@@ -8,12 +8,12 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from r1kit.backends.backend import backend_of
+from r1kit.contracts import BASE
 from r1kit.loops import rl
 from r1kit.loops.fresh import pretrain
 from r1kit.loops.judge import Judge, Judged, accuracy_difference
 from r1kit.loops.policy import judge_for, last_evaluation, open_policy, save_checkpoint
 from r1kit.loops.sft import fine_tune
-from r1kit.recipe import BASE, BASE_STAGE
 from r1kit.tasks import build_corpus
 from r1kit.workspace import Workspace
 
@@ -57,7 +57,7 @@ def teach(config: Config, name: str, student: Student, workspace: Workspace) -> 
     own = replace(workspace.recipe, model=replace(student.model, template=workspace.recipe.model.template))
     base = workspace.part(f"{name}/base", lambda inner: _base(config, _of(inner, own)))
     _warn(name, int(base["weights"]), teacher_cost(config, workspace)["weights"], workspace)
-    starts = {**workspace.checkpoints, BASE_STAGE: base["checkpoint"]}
+    starts = {**workspace.checkpoints, BASE: base["checkpoint"]}
     distilled = workspace.part(f"{name}/distilled", lambda inner: _distilled(config, _of(inner, own, starts)))
     found = {"weights": base["weights"], "base": base["metrics"], "distilled": distilled["metrics"]}
     found["distilled_flops"] = distilled["cost"]["training_flops"]
@@ -93,7 +93,7 @@ def _base(config: Config, inner: Workspace) -> Numbers:
     if inner.recipe.model.name:
         loaded = backend_of(inner.recipe, inner.ranks).load(inner.recipe.model.name)
     else:
-        settings = replace(inner.recipe.stages[BASE_STAGE], steps=config.base_steps)
+        settings = replace(inner.recipe.stages[inner.recipe.base_stage], steps=config.base_steps)
         loaded, learner = pretrain(settings, build_corpus(settings.corpus), inner)
     checkpoint = save_checkpoint(inner, loaded, learner)
     with judge_for(loaded, config.evaluation, config.rl.sampling, config.rl.reward, inner, learner=learner) as judge:

@@ -14,6 +14,7 @@ import time
 from collections import deque
 from typing import Any, Literal
 
+from r1kit.apart import environment, exit_words
 from r1kit.reward.messages import HEADER, Batch, Job
 
 __all__ = ["Process"]
@@ -24,14 +25,6 @@ class Process:
 
     def __init__(self, setup: bytes, warmup: float) -> None:
         receive, send = os.pipe()
-        environment = {
-            **os.environ,
-            "PYTHONPATH": os.pathsep.join(path or os.getcwd() for path in sys.path),
-            "PYTHONHASHSEED": "0",  # sympy orders by hash: the same answer must get the same grade in every process
-            "OMP_NUM_THREADS": "1",
-            "OPENBLAS_NUM_THREADS": "1",
-            "CUDA_VISIBLE_DEVICES": "",
-        }
         self.errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed in kill
         self.process = subprocess.Popen(
             [sys.executable, "-m", "r1kit.reward.worker", str(send), str(os.getpid())],
@@ -39,7 +32,7 @@ class Process:
             stdout=subprocess.DEVNULL,
             stderr=self.errors,
             pass_fds=[send],
-            env=environment,
+            env=environment(),
             start_new_session=True,  # Ctrl-C reaches the run, which then closes its workers
         )
         os.close(send)
@@ -88,8 +81,4 @@ class Process:
 
     def last_words(self) -> str:
         """Exit code or signal, with the last line of stderr."""
-        code = self.process.wait()
-        self.errors.seek(-min(4096, self.errors.seek(0, os.SEEK_END)), os.SEEK_END)
-        lines = [line for line in self.errors.read().decode(errors="replace").splitlines() if line.strip()]
-        how = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
-        return how + (f", {lines[-1].strip()}" if lines else "")
+        return exit_words(self.process, self.errors)

@@ -9,16 +9,14 @@ Not a sandbox: a task's rule runs here with the user's rights. Code written by a
 
 from __future__ import annotations
 
-import ctypes
 import importlib
-import json
 import os
 import pickle
-import signal
 import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, BinaryIO
 
+from r1kit.apart import Replies, die_with, limit_memory
 from r1kit.errors import MissingError, first_line
 from r1kit.records import Prompt, Score
 from r1kit.reward.messages import HEADER, Batch, Job, Setup
@@ -29,19 +27,15 @@ if TYPE_CHECKING:
 
 __all__ = ["main"]
 
-_PR_SET_PDEATHSIG = 1
-FILE_LIMIT = 64 << 20
-"""Largest file, stderr included, that a rule may write, in bytes."""
-
 
 def main() -> None:
     """Serve until stdin closes. ``argv``: reply file descriptor, parent's process id."""
     reply_descriptor, parent = int(sys.argv[1]), int(sys.argv[2])
-    _die_with(parent)
+    die_with(parent)
     setup = _read(sys.stdin.buffer)
     assert isinstance(setup, Setup)
-    _limit_memory(setup.memory_bytes)
-    reply = _Replies(reply_descriptor)
+    limit_memory(setup.memory_bytes)
+    reply = Replies(reply_descriptor)
     reply.send(["hello"])
     tasks: dict[str, Task] = {}
     while True:
@@ -62,34 +56,6 @@ def main() -> None:
                 reply.send(["ready", name])
             for job in batch.jobs:
                 reply.send([job.number, _judge(tasks[name], batch, job, setup.rewards[name])])
-
-
-def _die_with(parent: int) -> None:
-    """End with the parent, however it ends. Linux only; elsewhere an idle worker ends when its stdin closes."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-        if os.getppid() != parent:  # it died before prctl took hold
-            os._exit(1)
-
-
-def _limit_memory(limit: int) -> None:
-    if limit:
-        import resource
-
-        resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
-        resource.setrlimit(resource.RLIMIT_FSIZE, (FILE_LIMIT, FILE_LIMIT))
-
-
-class _Replies:
-    """JSON lines on one file descriptor, written whole."""
-
-    def __init__(self, descriptor: int) -> None:
-        self.pipe = os.fdopen(descriptor, "wb", buffering=0)
-
-    def send(self, message: list[Any]) -> None:
-        line = json.dumps(message).encode() + b"\n"
-        while line:
-            line = line[self.pipe.write(line) or 0 :]
 
 
 def _read(stream: BinaryIO) -> Any:

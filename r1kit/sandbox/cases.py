@@ -7,13 +7,13 @@ A file holds one JSON object a line: ``{"call": "f([3, 1])", "expect": [42, 1, 3
 from __future__ import annotations
 
 import ast
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from r1kit.errors import InputError, nearest
+from r1kit.files import strict_lines
 
 __all__ = ["CallTest", "Case", "StdinTest", "parse_case", "read_cases"]
 
@@ -49,26 +49,9 @@ def read_cases(path: Path) -> list[Case]:
     Raises:
         InputError: a file or a line that cannot be used, or no test at all.
     """
-    try:
-        if path.stat().st_size > MAX_BYTES:
-            raise InputError(f"{path}: larger than {MAX_BYTES >> 20} MB; split it")
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path} is not UTF-8 text (byte {error.start})") from error
-    except OSError as error:
-        raise InputError(f"{path}: {error.strerror}; name a file of JSON lines, each of them {FORMS}") from error
-    cases = [_line(line, f"{path}, line {number}") for number, line in enumerate(lines, 1) if line.strip()]
-    if not cases:
-        raise InputError(f"{path} holds no test; {FORMS}")
-    return cases
-
-
-def _line(line: str, where: str) -> Case:
-    try:
-        entry = json.loads(line)
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"{where}: not JSON ({error}); {FORMS}") from error
-    return parse_case(entry, where)
+    if path.is_file() and path.stat().st_size > MAX_BYTES:
+        raise InputError(f"{path}: larger than {MAX_BYTES >> 20} MB; split it")
+    return [parse_case(line.table, line.where) for line in strict_lines(path, f"a test: {FORMS}")]
 
 
 def parse_case(entry: Any, where: str = "test") -> Case:

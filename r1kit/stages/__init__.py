@@ -1,39 +1,97 @@
 """The paper, one file a stage. Each has a frozen ``Config`` and ``run(config, workspace) -> StageResult``.
 
-A stage's module imports neither torch nor transformers at its top, so that ``r1 check`` answers at once.
+A stage's module imports neither torch nor transformers at its top, so that ``r1 check`` answers at once. A stage of the
+user's own is a class in a file: its fields are the settings, its method ``run(workspace)`` does the work.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import importlib
-from types import ModuleType
+import inspect
+from collections.abc import Callable
+from functools import partial
+from types import ModuleType, new_class
+from typing import Any, get_args
 
-__all__ = ["LEAVES", "STAGES", "load"]
+from r1kit.contracts import Leaves, Stage, StageConfig
+from r1kit.errors import InputError
+from r1kit.records import StageResult
+from r1kit.registry import find as find_reference
+from r1kit.registry import short
 
-STAGES: dict[str, str] = {
-    "pretrain": "A base model by language modelling on a corpus",
-    "r1_zero": "R1-Zero: GRPO straight on the base model, rule rewards only",
-    "cold_start": "A few readable samples of long reasoning: few-shot, direct, R1-Zero's outputs rewritten",
-    "cold_start_sft": "Dev1: the base learns the cold-start samples",
-    "reasoning_rl": "Dev2: GRPO on reasoning with the language-consistency reward",
-    "rejection_sampling": "A data factory: right and readable samples of the policy, other data mixed in",
-    "sft": "Dev3: the base learns the mixture of reasoning and other samples",
-    "reward_models": "What pleases and what is safe, learnt from pairs and labels",
-    "all_scenarios_rl": "R1: RL for all scenarios, rules and reward models",
-    "distill": "Students by SFT alone, beside RL on a student at equal compute",
-    "evaluate": "Every checkpoint on every benchmark: the stage table",
+__all__ = ["STAGES", "find", "load"]
+
+
+def load(kind: str) -> ModuleType:
+    """The module of a kind in ``STAGES``."""
+    return importlib.import_module(f"r1kit.stages.{kind}")
+
+
+def _parts(kind: str) -> tuple[type, Callable[[Any, Any], StageResult]]:
+    module = load(kind)
+    return module.Config, module.run
+
+
+def _ours(kind: str, title: str, *, alias: str = "", leaves: Leaves = "a model") -> Stage:
+    compared = bool(alias) and kind != "pretrain"  # which is the base, whatever it is called
+    return Stage(title=title, alias=alias, leaves=leaves, compared=compared, load=partial(_parts, kind))
+
+
+STAGES: dict[str, Stage] = {
+    "pretrain": _ours("pretrain", "A base model by language modelling on a corpus", alias="base"),
+    "r1_zero": _ours("r1_zero", "R1-Zero: GRPO straight on the base model, rule rewards only", alias="R1-Zero"),
+    "cold_start": _ours(
+        "cold_start",
+        "A few readable samples of long reasoning: few-shot, direct, R1-Zero's outputs rewritten",
+        leaves="samples",
+    ),
+    "cold_start_sft": _ours("cold_start_sft", "Dev1: the base learns the cold-start samples", alias="Dev1"),
+    "reasoning_rl": _ours("reasoning_rl", "Dev2: GRPO on reasoning with the language-consistency reward", alias="Dev2"),
+    "rejection_sampling": _ours(
+        "rejection_sampling",
+        "A data factory: right and readable samples of the policy, other data mixed in",
+        leaves="samples",
+    ),
+    "sft": _ours("sft", "Dev3: the base learns the mixture of reasoning and other samples", alias="Dev3"),
+    "reward_models": _ours(
+        "reward_models", "What pleases and what is safe, learnt from pairs and labels", leaves="reward models"
+    ),
+    "all_scenarios_rl": _ours("all_scenarios_rl", "R1: RL for all scenarios, rules and reward models", alias="R1"),
+    "distill": _ours("distill", "Students by SFT alone, beside RL on a student at equal compute"),
+    "evaluate": _ours("evaluate", "Every checkpoint on every benchmark: the stage table", leaves="a table"),
 }
-"""Every stage, in the paper's order, with its one line."""
-
-LEAVES = {
-    "cold_start": "samples",
-    "rejection_sampling": "samples",
-    "reward_models": "reward models",
-    "evaluate": "a table",
-}
-"""What a stage leaves behind where that is not a model."""
+"""Every kind of ours, in the paper's order."""
 
 
-def load(name: str) -> ModuleType:
-    """The module of a stage in ``STAGES``."""
-    return importlib.import_module(f"r1kit.stages.{name}")
+def find(kind: str, name: str) -> Stage:
+    """What is known of the kind that stage ``name`` of a recipe is.
+
+    Raises:
+        InputError: there is no such kind, or the user's class is not a stage.
+    """
+    if kind in STAGES:
+        return STAGES[kind]
+    where = "" if kind == name else f"stages.{name}.kind"
+    return _of_user(find_reference(kind, dict.fromkeys(STAGES, ""), "stage", where), kind)
+
+
+def _of_user(cls: Any, kind: str) -> Stage:
+    run = getattr(cls, "run", None)
+    if not inspect.isclass(cls) or not callable(run) or list(inspect.signature(run).parameters)[1:] != ["workspace"]:
+        raise InputError(f"{short(kind)} is not a stage: write a class with a method run(self, workspace)")
+    if not dataclasses.is_dataclass(cls):
+        cls = dataclasses.dataclass(frozen=True, kw_only=True)(cls)
+    if StageConfig not in cls.__mro__:
+        cls = new_class(cls.__name__, (cls, StageConfig), {}, lambda space: space.update(__module__=cls.__module__))
+    title = (inspect.getdoc(run) or inspect.getdoc(cls) or short(kind)).splitlines()[0]
+    leaves: Any = getattr(cls, "leaves", "a model")
+    if leaves not in get_args(Leaves):
+        raise InputError(f"{short(kind)}.leaves = {leaves!r}: allowed are {', '.join(map(repr, get_args(Leaves)))}")
+    return Stage(title=title, leaves=leaves, compared=leaves == "a model", load=lambda: (cls, _run))
+
+
+def _run(config: Any, workspace: Any) -> StageResult:
+    """A user's stage gives a ``StageResult``, or its metrics alone, or nothing."""
+    found = config.run(workspace)
+    return found if isinstance(found, StageResult) else StageResult(metrics=found or {})

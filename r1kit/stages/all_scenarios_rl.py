@@ -15,9 +15,9 @@ from r1kit.reward.rule import RewardConfig
 from r1kit.workspace import Workspace
 
 if TYPE_CHECKING:
+    from r1kit.contracts import Recipe
     from r1kit.loops.judge import Judged
     from r1kit.loops.rl import Watch
-    from r1kit.recipe import Recipe
     from r1kit.tasks.task import Task
 
 __all__ = ["Config", "run"]

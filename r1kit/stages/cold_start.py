@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING, Literal
 from r1kit.errors import InputError, nearest
 from r1kit.factory.examples import FewShot, can_write, worked_examples
 from r1kit.factory.filters import FilterConfig
-from r1kit.loops.collection import Collection, as_inputs
+from r1kit.loops.collection import Collection, named
 from r1kit.loops.settings import check_least
 from r1kit.records import Sampling, StageResult
 from r1kit.reward.format import FormatStyle
 from r1kit.workspace import Workspace
 
 if TYPE_CHECKING:
-    from r1kit.recipe import Recipe
+    from r1kit.contracts import Recipe
 
 __all__ = ["ROUTES", "Config", "Direct", "run"]
 
@@ -58,10 +58,10 @@ class Config(Collection):
     """Who decides on the refined samples; ``human``: the stage waits until none is pending in ``review.jsonl``."""
 
     @property
-    def inputs(self) -> tuple[str, ...]:
-        """Earlier stages that it takes in."""
+    def model_sources(self) -> tuple[str, ...]:
+        """Earlier stages, or models by name, that sample, judge or refine."""
         refiner = "" if self.refiner == "rules" else self.refiner
-        return as_inputs(self.source, self.model, refiner, self.judge)
+        return named(self.source, self.model, refiner, self.judge)
 
     def uses(self, recipe: Recipe) -> tuple[str, ...]:
         """Tasks whose prompts it asks, and those with samples of their own."""

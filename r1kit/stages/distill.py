@@ -6,17 +6,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from r1kit.contracts import Model, StageConfig
 from r1kit.errors import InputError
 from r1kit.evals.settings import EvaluationConfig
 from r1kit.loops.settings import RL, SFT, check_least, check_source
-from r1kit.recipe import Model
 from r1kit.records import StageResult
 from r1kit.tasks.task import Split
 from r1kit.update.settings import OptimiserSettings
 from r1kit.workspace import Workspace
 
 if TYPE_CHECKING:
-    from r1kit.recipe import Recipe
+    from r1kit.contracts import Recipe
 
 __all__ = ["Config", "Student", "run"]
 
@@ -30,7 +30,7 @@ class Student:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Config:
+class Config(StageConfig):
     data: str = "rejection_sampling"
     """Stage whose ``samples.jsonl`` the students learn: the paper's 800k."""
     students: Mapping[str, Student] = field(default_factory=dict)
@@ -77,10 +77,10 @@ class Config:
         self.sft.check(f"{stage}.sft", recipe)
         self.rl.check(f"{stage}.rl", recipe)
         for name, student in self.students.items():
-            if not student.model.name and "pretrain" not in recipe.stages:
+            if not student.model.name and not recipe.base_stage:
                 raise InputError(
                     f"stages.{stage}.students.{name}: a fresh student is pretrained as the base is, and the recipe has "
-                    f"no [stages.pretrain]; set model.name"
+                    f"no stage of kind pretrain; set model.name"
                 )
 
 

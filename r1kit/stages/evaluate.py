@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from r1kit.errors import InputError
+from r1kit.contracts import BASE, StageConfig
 from r1kit.evals.settings import EvaluationConfig
 from r1kit.loops.settings import check_least, check_source, lengths_of
 from r1kit.model.template import Template
@@ -16,7 +16,7 @@ from r1kit.tasks.task import Split
 from r1kit.workspace import Stateless, Workspace
 
 if TYPE_CHECKING:
-    from r1kit.recipe import Recipe
+    from r1kit.contracts import Recipe
     from r1kit.reward.verifier import Verifier
 
 __all__ = ["Config", "run"]
@@ -30,9 +30,10 @@ TOLD = (
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Config:
-    stages: tuple[str, ...] = ("base", "r1_zero", "cold_start_sft", "reasoning_rl", "sft", "all_scenarios_rl")
-    """Whose checkpoints are judged, in the order of the table."""
+class Config(StageConfig):
+    stages: tuple[str, ...] = ()
+    """Whose checkpoints are judged, in the order of the table; empty: the base, and every earlier stage that leaves a
+    model of the same line (students are not)."""
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig.final)
     """The paper's protocol: temperature .6, top-p .95, on the test split."""
     templates: Mapping[str, Template] = field(default_factory=dict)
@@ -51,6 +52,11 @@ class Config:
         """Earlier stages that it takes in."""
         return self.stages
 
+    def resolved(self, stage: str, recipe: Recipe) -> Config:
+        """With the stages to judge, where none was named."""
+        compared = (name for name in recipe.earlier(stage) if recipe.about[name].compared)
+        return self if self.stages else replace(self, stages=(BASE, *compared))
+
     def uses(self, recipe: Recipe) -> tuple[str, ...]:
         """Tasks that it judges by."""
         return (*(self.evaluation.tasks or recipe.tasks), *self.template_tasks)
@@ -68,8 +74,6 @@ class Config:
     def check(self, stage: str, recipe: Recipe) -> None:
         """Ranges, before anything loads."""
         check_least(self, stage, 1, "rows_in_flight", "sampling.max_tokens")
-        if not self.stages:
-            raise InputError(f"stages.{stage}.stages is empty; name at least one stage that makes a model, or base")
         for source in self.stages:
             check_source(source, stage, recipe)
 

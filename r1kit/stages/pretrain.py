@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from r1kit.contracts import StageConfig
 from r1kit.errors import InputError
 from r1kit.evals.settings import EvaluationConfig
 from r1kit.loops.settings import Schedule, check_least, check_rates, lengths_of
@@ -18,14 +19,14 @@ from r1kit.update.settings import OptimiserSettings
 from r1kit.workspace import Workspace
 
 if TYPE_CHECKING:
+    from r1kit.contracts import Recipe
     from r1kit.loops.judge import Judged
-    from r1kit.recipe import Recipe
 
 __all__ = ["Config", "run"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Config:
+class Config(StageConfig):
     corpus: CorpusConfig = field(default_factory=CorpusConfig)
     """Where documents come from."""
     steps: int = 2000
@@ -44,11 +45,6 @@ class Config:
     """Of the finished base: what the gate before RL judges."""
     sampling: Sampling = field(default_factory=lambda: Sampling(max_tokens=200))
     reward: RewardConfig = field(default_factory=RewardConfig)
-
-    @property
-    def inputs(self) -> tuple[str, ...]:
-        """Nothing comes before it."""
-        return ()
 
     def uses(self, recipe: Recipe) -> tuple[str, ...]:
         """Tasks that the gate judges."""

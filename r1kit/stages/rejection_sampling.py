@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING
 from r1kit.errors import InputError
 from r1kit.factory.filters import FilterConfig
 from r1kit.factory.mixture import check_weights
-from r1kit.loops.collection import Collection, as_inputs
+from r1kit.loops.collection import Collection, named
 from r1kit.loops.settings import check_least
 from r1kit.records import Sampling, StageResult
 from r1kit.reward.rule import RewardConfig
 from r1kit.workspace import Workspace
 
 if TYPE_CHECKING:
-    from r1kit.recipe import Recipe
+    from r1kit.contracts import Recipe
 
 __all__ = ["Config", "run"]
 
@@ -39,9 +39,9 @@ class Config(Collection):
     """Samples in all at most; 0: as many as the weights allow."""
 
     @property
-    def inputs(self) -> tuple[str, ...]:
-        """Earlier stages that it takes in."""
-        return as_inputs(self.start, self.judge)
+    def model_sources(self) -> tuple[str, ...]:
+        """Earlier stages, or models by name, that sample, judge or refine."""
+        return named(self.start, self.judge)
 
     def uses(self, recipe: Recipe) -> tuple[str, ...]:
         """Every task: no sample may overlap with any evaluation prompt."""

@@ -10,18 +10,18 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
+from r1kit.contracts import StageConfig
 from r1kit.errors import InputError
 from r1kit.factory.preferences import LabelData, PairData, check_data, labels_of, pairs_of, split_by_prompt
-from r1kit.loops.collection import as_inputs
+from r1kit.loops.collection import named
 from r1kit.loops.settings import Schedule, check_least, check_rates, check_source
 from r1kit.records import StageResult
-from r1kit.tasks.task import Split
 from r1kit.update.settings import OptimiserSettings
 from r1kit.workspace import Workspace
 
 if TYPE_CHECKING:
+    from r1kit.contracts import Recipe
     from r1kit.model.seen import Sees
-    from r1kit.recipe import Recipe
 
 __all__ = ["Config", "run"]
 
@@ -31,7 +31,7 @@ SEES: dict[Kind, Sees] = {"helpfulness": "summary", "safety": "response"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Config:
+class Config(StageConfig):
     start: str = "sft"
     """Stage whose model's body both start from."""
     models: tuple[Kind, ...] = ("helpfulness", "safety")
@@ -58,19 +58,18 @@ class Config:
     @property
     def inputs(self) -> tuple[str, ...]:
         """Earlier stages that it takes in."""
-        own = "helpfulness" in self.models and self.helpfulness.own_samples
-        return (self.start, *as_inputs(self.helpfulness.judge if own else ""))
+        return (self.start,)
+
+    @property
+    def model_sources(self) -> tuple[str, ...]:
+        """An earlier stage, or a model by name, that judges the policy's own samples."""
+        return named(self.helpfulness.judge) if "helpfulness" in self.models and self.helpfulness.own_samples else ()
 
     def uses(self, recipe: Recipe) -> tuple[str, ...]:
         """Tasks whose prompts are in the data."""
         pairs, labels = self.helpfulness, self.safety
         named = [pairs.task] if "helpfulness" in self.models and (pairs.own_samples or not pairs.path) else []
         return (*named, *([labels.task] if "safety" in self.models and not labels.path else []))
-
-    @property
-    def splits(self) -> tuple[Split, ...]:
-        """None of the tasks' held-out splits: what is held out here are training prompts."""
-        return ()
 
     @property
     def lengths(self) -> Mapping[str, int]:

@@ -15,11 +15,16 @@ Nothing here imports torch or transformers: verifier processes and ``r1 check`` 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
+from r1kit.errors import InputError, nearest
+from r1kit.nano.countdown import Countdown, CountdownConfig
+from r1kit.nano.general import General, GeneralConfig
+from r1kit.structure import structure
 from r1kit.tasks.code import CodeConfig, build_code
 from r1kit.tasks.corpora import CorpusConfig, MixtureCorpus
 from r1kit.tasks.corpus import Corpus
-from r1kit.tasks.countdown import Countdown, CountdownConfig
-from r1kit.tasks.general import General, GeneralConfig
 from r1kit.tasks.jsonl import Jsonl, JsonlConfig
 from r1kit.tasks.reasoning_gym import ReasoningGym, ReasoningGymConfig
 from r1kit.tasks.task import Grade, Split, Task
@@ -32,6 +37,7 @@ __all__ = [
     "Split",
     "Task",
     "TaskConfig",
+    "build",
     "build_corpus",
     "build_task",
     "kind_of",
@@ -65,6 +71,21 @@ def build_task(name: str, config: TaskConfig) -> Task:
         return ReasoningGym(name, config)
     assert isinstance(config, JsonlConfig), f"not a task's config: {config!r}"
     return Jsonl(name, config)
+
+
+def build(name: str, kind: str, table: Mapping[str, Any]) -> Task:
+    """A task from plain values, as a recipe's ``[tasks.NAME]`` has them; what a verifier process is sent.
+
+    Raises:
+        InputError: an unknown kind or key, a value that does not fit, a file that is missing or broken.
+    """
+    family, _, generator = kind.partition("/")
+    if family not in KINDS:
+        raise InputError(
+            f"tasks.{name}: kind {kind!r} is unknown; kinds are {', '.join(KINDS)}.{nearest(family, KINDS)}"
+        )
+    table = {**table, "generator": generator} if generator else dict(table)
+    return build_task(name, structure(KINDS[family], table, f"tasks.{name}"))
 
 
 def build_corpus(config: CorpusConfig) -> Corpus:

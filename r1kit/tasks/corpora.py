@@ -7,13 +7,13 @@ from dataclasses import dataclass, field, fields
 from typing import Any
 
 from r1kit.errors import InputError, nearest
+from r1kit.nano.countdown import CountdownConfig, CountdownCorpus, CountdownCorpusConfig
+from r1kit.nano.general import GeneralConfig, GeneralCorpus, GeneralCorpusConfig
+from r1kit.nano.list_ops import ListOpsCorpus, ListOpsCorpusConfig
+from r1kit.nano.list_ops.problems import chains
+from r1kit.seeds import stream
 from r1kit.tasks.code.config import CodeConfig
-from r1kit.tasks.code.list_ops import ListOpsCorpus, ListOpsCorpusConfig
-from r1kit.tasks.code.list_ops.problems import chains
 from r1kit.tasks.corpus import Corpus
-from r1kit.tasks.countdown import CountdownConfig, CountdownCorpus, CountdownCorpusConfig
-from r1kit.tasks.countdown.problems import stream
-from r1kit.tasks.general import GeneralConfig, GeneralCorpus, GeneralCorpusConfig
 from r1kit.tasks.task import Split, Task
 
 __all__ = ["CorpusConfig", "MixtureCorpus", "shown"]

@@ -12,7 +12,7 @@ from typing import Any
 
 from r1kit.errors import InputError, nearest
 from r1kit.records import Prompt
-from r1kit.tasks.split import check_shares, evened, part_of
+from r1kit.tasks.split import check_shares, digest, evened, part_of
 from r1kit.tasks.task import Grade, Split
 
 __all__ = ["ReasoningGym", "ReasoningGymConfig"]
@@ -147,7 +147,7 @@ class ReasoningGym:
             task=self.name,
             question=str(entry["question"]) + self.config.suffix,
             answer=None if answer is None else str(answer),
-            cluster=hashlib.blake2b(evened(str(entry["question"])).encode(), digest_size=8).hexdigest(),
+            cluster=digest(str(entry["question"])),
             facts={"generator": self.config.generator, "seed": seed, "index": place},
         )
 

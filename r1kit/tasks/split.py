@@ -8,7 +8,7 @@ from typing import Literal
 
 from r1kit.errors import InputError
 
-__all__ = ["Part", "check_shares", "evened", "fraction", "part_of"]
+__all__ = ["Part", "check_shares", "digest", "evened", "fraction", "part_of"]
 
 Part = Literal["train", "dev", "test"]
 
@@ -16,6 +16,11 @@ Part = Literal["train", "dev", "test"]
 def evened(text: str) -> str:
     """The text with its Unicode forms folded (NFKC), its spaces evened out and its case folded."""
     return " ".join(unicodedata.normalize("NFKC", text).split()).casefold()
+
+
+def digest(text: str) -> str:
+    """16 hex digits that are the same for texts that differ in case and spaces only: a question's own cluster."""
+    return hashlib.blake2b(evened(text).encode(), digest_size=8).hexdigest()
 
 
 def fraction(text: str, seed: int) -> float:

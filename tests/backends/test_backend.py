@@ -16,17 +16,18 @@ from r1kit.backends.backend import Backend, backend_of
 from r1kit.backends.device import device_of
 from r1kit.backends.models import LoadedModel, multiplied_parameters
 from r1kit.cluster.ranks import Solo
+from r1kit.contracts import Model
 from r1kit.errors import InputError
 from r1kit.loops import fresh
 from r1kit.maths.policy_loss import supervised_loss
 from r1kit.model.decoder import Decoder, DecoderConfig
 from r1kit.model.fallback import HubModel
 from r1kit.model.template import Template
-from r1kit.recipe import Model, load_recipe
+from r1kit.recipe import load_recipe
 from r1kit.records import Sampling
 from r1kit.rollout.hub import HubEngine
 from r1kit.rollout.local import LocalEngine
-from r1kit.tasks import CorpusConfig, build_corpus
+from r1kit.tasks import build_corpus
 from r1kit.update.learner import Batch, Row
 from r1kit.update.settings import OptimiserSettings
 from r1kit.workspace import Workspace
@@ -49,8 +50,15 @@ def other_kind() -> LoadedModel:
 @pytest.mark.parametrize(
     ("override", "line"),
     [
-        ("engine=locl", "engine = 'locl' is unknown; it is one of auto, local, transformers. Did you mean 'local'?"),
-        ("learner=fdsp", "learner = 'fdsp' is unknown; it is one of auto, local."),
+        (
+            "engine=locl",
+            "engine = 'locl' is unknown; known are auto, local, transformers, or write FILE.py:NAME for one of your "
+            "own. Did you mean 'local'?",
+        ),
+        (
+            "learner=fdsp",
+            "learner = 'fdsp' is unknown; known are auto, local, or write FILE.py:NAME for one of your own.",
+        ),
     ],
 )
 def test_a_name_that_is_not_known_is_refused_with_those_that_are(override: str, line: str) -> None:
@@ -70,6 +78,24 @@ def test_auto_takes_the_engine_that_runs_the_model_and_a_name_that_cannot_is_ref
         replace(CPU, engine="transformers").open_engine(ours)
 
 
+def test_an_engine_and_a_learner_of_the_user_s_own_take_their_place(tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text(
+        "from r1kit.rollout.scripted import CodePoints, ScriptedEngine\n"
+        "def engine(loaded, *, dtype, max_rows):\n"
+        "    return ScriptedEngine(lambda prompt, seed, row: f'{loaded.positions} {max_rows} {dtype}', CodePoints())\n"
+        "def learner(loaded, settings, ranks):\n"
+        "    return (settings.token_budget, ranks.size)\n"
+    )
+    mine = replace(CPU, engine=f"{tmp_path}/mine.py:engine", learner=f"{tmp_path}/mine.py:learner")
+    loaded = mine.draw(SHAPE, WORDS, seed=1)
+    engine = mine.open_engine(loaded, dtype="bfloat16", max_rows=5)
+    ((completion,),) = engine.generate([[1]], Sampling(n=1, max_tokens=30), [1])
+    assert completion.text == "64 5 torch.bfloat16"
+    assert mine.open_learner(loaded, OptimiserSettings(), token_budget=64) == (64, 1)
+    with pytest.raises(InputError, match=r"engine: .*mine\.py has no 'engin'\. Did you mean 'engine'\?"):
+        replace(CPU, engine=f"{tmp_path}/mine.py:engin").open_engine(loaded)
+
+
 # ---- devices --------------------------------------------------------------------------------------------------------
 
 
@@ -79,8 +105,9 @@ def test_a_fresh_model_trains_on_the_stage_s_device(tmp_path: Path, monkeypatch:
     trained: list[Any] = []
     monkeypatch.setattr(fresh.supervised, "train", lambda config, batch_of, learner, workspace: trained.append(learner))
     recipe = load_recipe("nano-zero")
+    config = recipe.stages["pretrain"]
     workspace = Workspace(run=tmp_path, stage="pretrain", index=1, recipe=recipe)
-    loaded, learner = fresh.pretrain(recipe.stages["pretrain"], build_corpus(CorpusConfig()), workspace)
+    loaded, learner = fresh.pretrain(config, build_corpus(config.corpus), workspace)
     assert trained == [learner]
     assert loaded.device.type == "meta"
     assert {weight.device.type for weight in learner.weights().values()} == {"meta"}

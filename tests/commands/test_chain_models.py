@@ -11,9 +11,9 @@ from r1kit.cli import app
 from r1kit.commands.subject import named_task, open_subject
 from r1kit.errors import InputError
 from r1kit.model.source import check_model, resolve_model
+from r1kit.nano.general import GeneralConfig
 from r1kit.stages import LEAVES, STAGES
 from r1kit.tasks.code import CodeConfig
-from r1kit.tasks.general import GeneralConfig
 
 
 def r1(*arguments: object) -> str:

@@ -81,12 +81,12 @@ def test_lint_finds_what_running_does_not_reach(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("tests", "said"),
     [
-        ("", "holds no test"),
-        ('{"call": "f(1)", "expected": 1}\n', "line 1: its keys are call, expected"),
+        ("", "empty; a line holds a test"),
+        ('{"call": "f(1)", "expected": 1}\n', ":1: its keys are call, expected"),
         ('{"call": "f(1", "expect": 1}\n', "is not a Python expression"),
-        ('\n{"stdin": "1"\n', "line 2: not JSON"),
+        ('\n{"stdin": "1"\n', ":2: not valid JSON"),
         ('{"stdin": 1, "stdout": "1"}\n', "must be strings"),
-        ("[1]\n", "line 1: a test is"),
+        ("[1]\n", ":1: expected a JSON object with a test"),
     ],
 )
 def test_broken_tests_are_refused_in_one_line(tmp_path: Path, tests: str, said: str) -> None:

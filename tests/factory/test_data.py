@@ -17,10 +17,10 @@ from r1kit.factory.mixture import mix
 from r1kit.factory.samples import read_samples, write_samples
 from r1kit.factory.select import Candidate, select
 from r1kit.factory.tables import write_parquet
+from r1kit.nano.countdown import CountdownConfig
+from r1kit.nano.general import GeneralConfig
 from r1kit.records import Sample
 from r1kit.tasks import build_task
-from r1kit.tasks.countdown import CountdownConfig
-from r1kit.tasks.general import GeneralConfig
 
 LONG = "a train leaves the first town at nine in the morning and drives to the second town"
 

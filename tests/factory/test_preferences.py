@@ -21,9 +21,9 @@ from r1kit.factory.preferences import (
     split_by_prompt,
 )
 from r1kit.model.seen import summary
+from r1kit.nano.general import General, GeneralConfig
+from r1kit.nano.general.problems import trains_on
 from r1kit.tasks import CountdownConfig
-from r1kit.tasks.general import General, GeneralConfig
-from r1kit.tasks.general.problems import trains_on
 
 TASKS = {
     "helpful": GeneralConfig(kinds=("greeting", "request", "list", "fact", "benign")),

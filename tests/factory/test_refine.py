@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from r1kit.factory.refine import Edit, EngineRefiner, RuleRefiner, one_language
+from r1kit.nano.countdown.corpus import vocabulary
+from r1kit.nano.countdown.problems import CountdownConfig
 from r1kit.records import Prompt, Sampling
 from r1kit.reward.format import format_reward
 from r1kit.rollout.scripted import CodePoints, ScriptedEngine
-from r1kit.tasks.countdown.corpus import vocabulary
-from r1kit.tasks.countdown.problems import CountdownConfig
 
 EN = Prompt(id="p", task="countdown", question="use 5 5 12 make 13", facts={"numbers": [5, 5, 12], "target": 13})
 ZH = Prompt(

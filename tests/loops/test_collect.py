@@ -20,6 +20,8 @@ from r1kit.factory.samples import read_samples
 from r1kit.loops import cold_start, rejection_sampling
 from r1kit.loops.collect import Plan
 from r1kit.loops.sampler import Sampler
+from r1kit.nano.countdown.problems import CountdownConfig
+from r1kit.nano.countdown.rules import Rules, candidates
 from r1kit.recipe import Recipe, parse_recipe
 from r1kit.records import Group, Score
 from r1kit.reward.rule import RewardConfig, score_completion
@@ -27,8 +29,6 @@ from r1kit.rollout.scripted import CodePoints, ScriptedEngine
 from r1kit.stages import cold_start as cold_start_stage
 from r1kit.stages import rejection_sampling as rejection_stage
 from r1kit.tasks import build_task
-from r1kit.tasks.countdown.problems import CountdownConfig
-from r1kit.tasks.countdown.rules import Rules, candidates
 from r1kit.workspace import Workspace
 
 from .ranked_collect import gather

@@ -5,8 +5,8 @@ from transformers import AutoTokenizer
 
 from r1kit.errors import InputError
 from r1kit.model.tokenizer import build_tokenizer
+from r1kit.nano.countdown import Countdown, CountdownConfig
 from r1kit.tasks import CorpusConfig, build_corpus
-from r1kit.tasks.countdown import Countdown, CountdownConfig
 
 CORPUS = build_corpus(CorpusConfig())
 TOKENIZER = build_tokenizer(CORPUS.vocabulary())

@@ -14,15 +14,14 @@ from r1kit.backends.rewards import open_learned
 from r1kit.checks import check_recipe
 from r1kit.cluster.ranks import Solo
 from r1kit.errors import InputError
-from r1kit.evals.hacking import HackingWatch, find_hacking
 from r1kit.model.decoder import Decoder, DecoderConfig
 from r1kit.model.hub import save_hub
 from r1kit.model.reward_model import RewardModel
 from r1kit.model.tokenizer import build_tokenizer
+from r1kit.nano.general import GeneralCorpus, GeneralCorpusConfig
 from r1kit.pipeline import run, write_manifest
 from r1kit.recipe import Recipe, parse_recipe
 from r1kit.records import Completion, Group, Prompt
-from r1kit.tasks.general import GeneralCorpus, GeneralCorpusConfig
 from r1kit.update.reward import RewardLearner
 
 SETTINGS: dict[str, Any] = {
@@ -231,10 +230,3 @@ def test_preference_data_with_one_class_missing_is_one_line(recipe: Callable[...
     path.write_text('{"prompt": "a", "response": "b", "safe": true}\n' * 3)
     with pytest.raises(InputError, match=r"needs safe and unsafe responses, but all 3 are safe"):
         check_recipe(recipe(safety={"path": str(path)}))
-
-
-def test_the_watch_reads_what_rl_logs() -> None:
-    """Standardised scores that rise while the gold check falls end the run at the second such evaluation."""
-    found = find_hacking([100, 108, 116, 124], [0.0, 0.4, 0.9, 1.4], [0.8, 0.82, 0.7, 0.6], HackingWatch())
-    assert found is not None
-    assert (found.step, found.best_step) == (124, 108)

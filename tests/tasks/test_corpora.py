@@ -8,12 +8,12 @@ from dataclasses import replace
 import pytest
 
 from r1kit.errors import InputError
+from r1kit.nano.countdown import CountdownConfig, CountdownCorpus, CountdownCorpusConfig
+from r1kit.nano.general import GeneralConfig
+from r1kit.nano.list_ops import ListOpsConfig
 from r1kit.tasks import CorpusConfig, build_corpus, build_task
 from r1kit.tasks.code.config import CodeConfig
-from r1kit.tasks.code.list_ops import ListOpsConfig
 from r1kit.tasks.corpora import shown
-from r1kit.tasks.countdown import CountdownConfig, CountdownCorpus, CountdownCorpusConfig
-from r1kit.tasks.general import GeneralConfig
 
 SHARES = {"countdown": 5.0, "list_ops": 3.0, "general": 2.0}
 

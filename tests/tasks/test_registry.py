@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
+from r1kit.nano.countdown import CountdownConfig
+from r1kit.nano.general import GeneralConfig
 from r1kit.structure import structure
 from r1kit.tasks import KINDS, CorpusConfig, TaskConfig, build_corpus, build_task, kind_of
 from r1kit.tasks.code import CodeConfig
-from r1kit.tasks.countdown import CountdownConfig
-from r1kit.tasks.general import GeneralConfig
 from r1kit.tasks.jsonl import JsonlConfig
 from r1kit.tasks.reasoning_gym import ReasoningGymConfig
 

@@ -15,11 +15,11 @@ value`` is decided inside the sandbox (``files/asserts.py``).
 
 from __future__ import annotations
 
+from r1kit.nano.list_ops.corpus import ListOpsCorpus, ListOpsCorpusConfig
+from r1kit.nano.list_ops.problems import ListOpsConfig
+from r1kit.nano.list_ops.task import ListOps
 from r1kit.tasks.code.config import GENERATORS, CodeConfig
 from r1kit.tasks.code.files.task import CodeFile
-from r1kit.tasks.code.list_ops.corpus import ListOpsCorpus, ListOpsCorpusConfig
-from r1kit.tasks.code.list_ops.problems import ListOpsConfig
-from r1kit.tasks.code.list_ops.task import ListOps
 
 __all__ = [
     "GENERATORS",

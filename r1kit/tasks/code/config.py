@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from typing import Literal, get_args
 
 from r1kit.errors import InputError, nearest
+from r1kit.nano.list_ops.problems import ListOpsConfig
 from r1kit.sandbox import LadderSettings, Limits, SandboxSettings
-from r1kit.tasks.code.list_ops.problems import ListOpsConfig
 from r1kit.tasks.split import check_shares
 
 __all__ = ["GENERATORS", "CodeConfig", "Generator"]

@@ -6,10 +6,10 @@ import ast
 from collections import Counter
 from typing import Any, NamedTuple
 
+from r1kit.files import Line
 from r1kit.sandbox import Case, LadderSettings, Sandbox, StdinTest, climb_many
 from r1kit.tasks.code.files.asserts import asserted_cases
 from r1kit.tasks.code.files.formats import PARSERS
-from r1kit.tasks.code.files.lines import Line
 from r1kit.tasks.code.untested import Untested
 from r1kit.tasks.code.written_tests import Written
 

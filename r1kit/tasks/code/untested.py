@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Literal
 
 from r1kit.errors import InputError, nearest
+from r1kit.files import Line, strict_lines
+from r1kit.nano.list_ops.task import ListOps
 from r1kit.tasks.code.answer import parses
 from r1kit.tasks.code.config import CodeConfig
-from r1kit.tasks.code.files.lines import Line, read_lines
-from r1kit.tasks.code.list_ops.task import ListOps
 from r1kit.tasks.code.written_by import list_ops_subject
 from r1kit.tasks.code.written_tests import Subject
 
@@ -56,7 +56,7 @@ def read_problems(path: Path) -> list[Untested]:
     """Raises InputError, with file and line, for what cannot be used."""
     problems: list[Untested] = []
     first: dict[str, str] = {}
-    for line in read_lines(path, NEEDS):
+    for line in strict_lines(path, NEEDS):
         problem = _of_line(line)
         taken = first.setdefault(problem.subject.id, line.where)
         if taken != line.where:

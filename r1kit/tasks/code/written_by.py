@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from random import Random
 from typing import TYPE_CHECKING
 
+from r1kit.nano.list_ops.problems import function
+from r1kit.nano.list_ops.steps import OPS, Step, expression
 from r1kit.records import Prompt, Sampling
 from r1kit.sandbox.extract import find_program
 from r1kit.tasks.code.files.asserts import asserted_cases
-from r1kit.tasks.code.list_ops.problems import function
-from r1kit.tasks.code.list_ops.steps import OPS, Step, expression
 from r1kit.tasks.code.written_tests import Draft, Subject
 
 if TYPE_CHECKING:

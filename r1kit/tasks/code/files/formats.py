@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from r1kit.errors import InputError
+from r1kit.files import Line, brief
 from r1kit.records import Prompt
-from r1kit.sandbox import CallTest, Case, StdinTest
+from r1kit.sandbox import CallTest, Case, StdinTest, parse_case
 from r1kit.tasks.code.files.asserts import asserted_cases, check_cases
-from r1kit.tasks.code.files.lines import Line
 from r1kit.tasks.code.files.problem import FileProblem
-from r1kit.tasks.split import evened
+from r1kit.tasks.split import digest
 
 __all__ = ["NEEDS", "PARSERS"]
 
@@ -77,7 +76,7 @@ def mbpp(line: Line, task: str, prefix: str) -> FileProblem:
 def stdio(line: Line, task: str, prefix: str) -> FileProblem:
     """``prompt``, ``tests`` (each ``{"stdin": ..., "stdout": ...}``) and, where they are there, ``answer`` (a right
     program), ``id``, ``language`` and ``cluster``."""
-    tests = line.cases("tests")
+    tests = _cases(line, "tests")
     if not all(isinstance(test, StdinTest) for test in tests):
         raise InputError(f'{line.where}: every test must be {{"stdin": ..., "stdout": ...}}')
     question = f"{line.text('prompt').rstrip()}\n\nAnswer with a Python program that reads standard input and prints."
@@ -87,7 +86,7 @@ def stdio(line: Line, task: str, prefix: str) -> FileProblem:
 def bugfix(line: Line, task: str, prefix: str) -> FileProblem:
     """``program`` (broken), ``failing`` (tests that are shown), ``tests`` (further ones, which stay hidden) and, where
     they are there, ``prompt``, ``answer`` (the program mended), ``id``, ``language`` and ``cluster``."""
-    program, failing, hidden = line.text("program"), line.cases("failing"), line.cases("tests", needed=False)
+    program, failing, hidden = line.text("program"), _cases(line, "failing"), _cases(line, "tests", needed=False)
     text = line.text("prompt", default="This Python program has a bug.").strip()
     shown = "\n".join(map(_spelled, failing))
     question = (
@@ -132,9 +131,19 @@ def _prompt(
         question=question,
         answer=answer,
         language=line.text("language", default="en"),
-        cluster=line.text("cluster", default=hashlib.blake2b(evened(question).encode(), digest_size=8).hexdigest()),
+        cluster=line.text("cluster", default=digest(question)),
         facts=facts or {},
     )
+
+
+def _cases(line: Line, key: str, *, needed: bool = True) -> tuple[Case, ...]:
+    """A list of tests, each ``{"call", "expect"}`` or ``{"stdin", "stdout"}``."""
+    value = line.table.get(key, None if needed else [])
+    if value is None:
+        raise line.lacks(repr(key), key)
+    if not isinstance(value, list) or (needed and not value):
+        raise InputError(f"{line.where}: {key!r} must be a list of tests, got {brief(value)}")
+    return tuple(parse_case(entry, f"{line.where}: {key}[{place}]") for place, entry in enumerate(value))
 
 
 def _spelled(test: Case) -> str:

@@ -5,18 +5,17 @@ from __future__ import annotations
 import ast
 from collections.abc import Mapping
 from pathlib import Path
-from random import Random
 
 from r1kit.errors import InputError
+from r1kit.files import strict_lines
 from r1kit.records import Prompt
 from r1kit.sandbox import Verdict
 from r1kit.tasks.code.answer import canonical_program, parses, program_of
 from r1kit.tasks.code.config import CodeConfig
 from r1kit.tasks.code.files.formats import NEEDS, PARSERS
-from r1kit.tasks.code.files.lines import read_lines
 from r1kit.tasks.code.files.problem import FileProblem
 from r1kit.tasks.code.judge import Judge, grade_of, rungs_of
-from r1kit.tasks.split import Part, evened, part_of
+from r1kit.tasks.listed import Listed
 from r1kit.tasks.task import Grade, Split
 
 __all__ = ["CodeFile"]
@@ -30,31 +29,26 @@ class CodeFile:
         self.name = name
         self.config = config
         self.judge = Judge(config.sandbox, config.ladder)
-        self._parts = _parts(name, config)
-        self._problems = {each.prompt.id: each for part in self._parts.values() for each in part}
-        self._order: tuple[int, list[int]] = (-1, [])
-        if not self._parts["train"] and config.path != config.test_path:
-            raise InputError(f"{config.path}: no line is left to train on; add lines or lower dev_share and test_share")
+        self._lines = Listed(
+            config.path,
+            _read(name, config, config.path, f"{name}/"),
+            lambda problem: problem.prompt,
+            test=_read(name, config, config.test_path, f"{name}/test/") if config.test_path else None,
+            nothing_to_train_on=config.path == config.test_path,
+            dev_share=config.dev_share,
+            test_share=config.test_share,
+            split_seed=config.split_seed,
+            seed=config.seed,
+        )
+        self._problems = {problem.prompt.id: problem for problem in self._lines}
 
     def train(self, index: int) -> Prompt:
         """Every line once in each pass over the file, each pass in an order of its own."""
-        lines = self._parts["train"]
-        if not lines:
-            raise InputError(f"{self.config.path} is the test split as a whole; drop test_path to train on it")
-        turn, place = divmod(index, len(lines))
-        if turn != self._order[0]:
-            order = list(range(len(lines)))
-            Random((self.config.seed << 32) + turn).shuffle(order)
-            self._order = (turn, order)
-        return lines[self._order[1][place]].prompt
+        return self._lines.train(index).prompt
 
     def held_out(self, split: Split, limit: int | None = None) -> list[Prompt]:
         """The split's lines in the order of the file. Raises InputError for a split without a line."""
-        if not self._parts[split]:
-            raise InputError(
-                f"{self.config.path}: no line falls into the {split} split; raise {split}_share or add lines"
-            )
-        return [each.prompt for each in self._parts[split][:limit]]
+        return [problem.prompt for problem in self._lines.held_out(split, limit)]
 
     def grade(self, prompt: Prompt, answer: str) -> Grade:
         """1 if the program passes every hidden test, else 0. Raises MissingError: no sandbox."""
@@ -95,31 +89,11 @@ def _defines(program: str, name: str) -> bool:
     return any(isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)) and node.name == name for node in tree.body)
 
 
-def _parts(name: str, config: CodeConfig) -> dict[Part, list[FileProblem]]:
-    """By part; a line of train or dev whose question is also in a part held out more strictly is dropped."""
-    parts: dict[Part, list[FileProblem]] = {"test": [], "dev": [], "train": []}
-    test_share = config.test_share
-    if config.test_path:
-        test_share, parts["test"] = 0.0, _read(name, config, config.test_path, f"{name}/test/")
-    for line in _read(name, config, config.path, f"{name}/"):
-        parts[part_of(line.prompt.cluster, config.dev_share, test_share, config.split_seed)].append(line)
-    taken: set[str] = set()
-    for part, lines in parts.items():
-        parts[part] = [line for line in lines if taken.isdisjoint(_keys(line.prompt))]
-        taken.update(key for line in parts[part] for key in _keys(line.prompt))
-    return parts
-
-
-def _keys(prompt: Prompt) -> tuple[str, str]:
-    """What no two parts may share."""
-    return f"question {evened(prompt.question)}", f"cluster {prompt.cluster}"
-
-
 def _read(name: str, config: CodeConfig, path: str, prefix: str) -> list[FileProblem]:
     parse = PARSERS[config.generator]
     first: dict[str, int] = {}
     problems = []
-    for line in read_lines(Path(path), NEEDS[config.generator]):
+    for line in strict_lines(Path(path), NEEDS[config.generator]):
         problem = parse(line, name, prefix)
         if first.setdefault(problem.prompt.id, line.number) != line.number:
             raise InputError(

@@ -5,10 +5,10 @@ from typing import Any
 import pytest
 
 from r1kit.errors import InputError
+from r1kit.files import Line
 from r1kit.sandbox import CallTest, StdinTest
 from r1kit.tasks.code import CodeConfig, CodeFile
 from r1kit.tasks.code.files.formats import PARSERS
-from r1kit.tasks.code.files.lines import Line
 from r1kit.tasks.code.files.task import assembled
 from tests.tasks.code.conftest import Counting
 
@@ -145,7 +145,11 @@ def test_parts_are_disjoint_and_a_file_alone_is_its_own_test_split(tmp_path: Pat
         ("stdio", ["", " "], "f.jsonl: empty; a line holds 'prompt' and 'tests'"),
         ("stdio", ['{"prompt": '], "f.jsonl:1: not valid JSON"),
         ("stdio", ["", "[1]"], r"f.jsonl:2: expected a JSON object with 'prompt' and 'tests', got \[1\]"),
-        ("stdio", [STDIO, {"prompt": "a"}], "f.jsonl:2: no 'tests'; this line has 'prompt'"),
+        (
+            "stdio",
+            [STDIO, {"prompt": "a"}],
+            "f.jsonl:2: no 'tests'; a line holds 'prompt' and 'tests'; this one has 'prompt'",
+        ),
         ("stdio", [{**STDIO, "tests": []}], r"f.jsonl:1: 'tests' must be a list of tests, got \[\]"),
         ("stdio", [{**STDIO, "tests": [{"stdin": "1"}]}], r"f.jsonl:1: tests\[0\]: its keys are stdin"),
         ("stdio", [{**STDIO, "tests": BUGFIX["tests"]}], "f.jsonl:1: every test must be"),

@@ -1,0 +1,167 @@
+"""What a recipe is once it is read: its model, its tasks, its stages, and the contract of a stage's settings.
+
+A stage's kind is a file in ``r1kit/stages`` or a class of the user's own; a recipe gives it any name, any number
+of times.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol
+
+from r1kit.errors import InputError
+from r1kit.model.template import Template
+from r1kit.tasks.task import Split
+
+__all__ = ["BASE", "Leaves", "Model", "Recipe", "Stage", "StageConfig"]
+
+BASE = "base"
+"""What a stage writes to start from the base model: what the first stage of kind ``pretrain`` leaves, or ``model.name``
+where there is none."""
+
+Leaves = Literal["a model", "samples", "reward models", "a table", "nothing"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stage:
+    """A kind of stage: what the recipe, the plan, ``r1 status`` and the report know of it."""
+
+    title: str
+    """What it does, in one line."""
+    alias: str = ""
+    """What the paper calls the model it leaves: R1-Zero, Dev1 ..."""
+    leaves: Leaves = "a model"
+    compared: bool = False
+    """Whether its model is a column of the stage table, where ``evaluate`` does not say which are."""
+    load: Callable[[], tuple[type, Callable[[Any, Any], Any]]]
+    """Gives (class of its settings, ``run(settings, workspace)``); imports nothing heavy."""
+
+
+class StageConfig(Protocol):
+    """What a stage's settings tell the recipe. Each has a default, so a stage writes down only what it needs."""
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """Earlier stages that it takes in."""
+        return ()
+
+    @property
+    def model_sources(self) -> tuple[str, ...]:
+        """Earlier stages that it takes in for their models, or models by name: either will do."""
+        return ()
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """Files that it reads; their content is part of what decides its result."""
+        return ()
+
+    def uses(self, recipe: Recipe) -> tuple[str, ...]:
+        """Tasks that it trains on or is judged by."""
+        return ()
+
+    @property
+    def splits(self) -> tuple[Split, ...]:
+        """Held-out splits that it looks at."""
+        return ()
+
+    @property
+    def lengths(self) -> Mapping[str, int]:
+        """Longest completion, in tokens, by the name of the setting: each must fit after the longest prompt."""
+        return {}
+
+    def resolved(self, stage: str, recipe: Recipe) -> Any:
+        """These settings with what follows from the recipe's other stages filled in."""
+        return self
+
+    def check(self, stage: str, recipe: Recipe) -> None:
+        """Raise InputError for a setting that could not work, before anything loads."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Model:
+    """What the first stage starts from: a name, or the shape of a fresh decoder that ``pretrain`` trains."""
+
+    name: str = ""
+    """Hub name, hub-format folder, GGUF file or ``pypi:PACKAGE``; empty: a fresh decoder of the shape below."""
+    family: Literal["llama", "qwen2", "qwen3"] = "llama"
+    hidden_size: int = 96
+    intermediate_size: int = 256
+    num_layers: int = 3
+    num_heads: int = 4
+    num_kv_heads: int = 4
+    max_positions: int = 512
+    tie_embeddings: bool = True
+    template: Template = field(default_factory=Template)
+    """How a question becomes a prompt, in every stage."""
+
+    def __post_init__(self) -> None:
+        names = ("hidden_size", "intermediate_size", "num_layers", "num_heads", "num_kv_heads", "max_positions")
+        for name, value in ((name, getattr(self, name)) for name in names):
+            if value < 1:
+                raise InputError(f"model.{name} = {value}: must be at least 1")
+        if self.hidden_size % self.num_heads or self.num_heads % self.num_kv_heads:
+            raise InputError(
+                f"model: num_heads = {self.num_heads} must divide hidden_size = {self.hidden_size} and be a multiple "
+                f"of num_kv_heads = {self.num_kv_heads}"
+            )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recipe:
+    name: str
+    summary: str = ""
+    """One line for ``r1 recipes``."""
+    hardware: str = ""
+    time: str = ""
+    expect: str = ""
+    """The result to expect, as measured."""
+    seed: int = 1
+    ranks: int = 0
+    """Processes that sample and learn side by side; 0: one a GPU, or one a core where there is none (at most 8)."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    engine: str = "auto"
+    """What samples: ``local``, ``transformers``, one of your own as FILE.py:NAME, or ``auto``: what runs the model."""
+    learner: str = "auto"
+    """What trains: ``local``, the whole model on every rank, one of your own as FILE.py:NAME, or ``auto``."""
+    model: Model = field(default_factory=Model)
+    tasks: Mapping[str, Any] = field(default_factory=dict)
+    """Settings of each task by name (see ``r1 tasks``)."""
+    stages: Mapping[str, Any] = field(default_factory=dict)
+    """Settings of each stage by name, in the order they run; each keeps to ``StageConfig``."""
+    task_kinds: Mapping[str, str] = field(default_factory=dict)
+    """Task -> its kind, as the recipe names it."""
+    kinds: Mapping[str, str] = field(default_factory=dict)
+    """Stage -> its kind, as the recipe names it."""
+    about: Mapping[str, Stage] = field(default_factory=dict, compare=False, repr=False)
+    """Stage -> what is known of its kind."""
+
+    def __post_init__(self) -> None:
+        if self.ranks < 0:
+            raise InputError(f"ranks = {self.ranks}: must be at least 1, or 0 for one a core or GPU")
+        if not 0 <= self.seed < 2**63:
+            raise InputError(f"seed = {self.seed}: must be from 0 to 2^63 - 1")
+
+    @property
+    def base_stage(self) -> str:
+        """The stage whose model is the base; empty where the base is ``model.name``."""
+        return next((name for name, kind in self.kinds.items() if kind == "pretrain"), "")
+
+    def inputs(self, stage: str) -> tuple[str, ...]:
+        """Earlier stages that a stage takes in, each once; ``base`` is the base's stage, or nothing without one."""
+        config = self.stages[stage]
+        named = (self.base_stage if source == BASE else source for source in (*config.inputs, *config.model_sources))
+        return tuple(dict.fromkeys(source for source in named if source in self.stages))
+
+    def earlier(self, stage: str) -> tuple[str, ...]:
+        """Stages before a stage, in order."""
+        names = tuple(self.stages)
+        return names[: names.index(stage)]
+
+    def tasks_of(self, stage: str) -> tuple[str, ...]:
+        """Tasks that a stage trains on or is judged by, each once."""
+        return tuple(dict.fromkeys(self.stages[stage].uses(self)))
+
+    def leaves(self, stage: str) -> Leaves:
+        """What a stage leaves behind; ``base``, and what is no stage, is a model."""
+        return self.about[stage].leaves if stage in self.about else "a model"

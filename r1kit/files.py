@@ -1,0 +1,136 @@
+"""Files: whole-file replacement, and JSON lines read strictly (a user's input) or forgivingly (a log that may be torn).
+
+Both readers take a byte order mark, CRLF line ends and empty lines. A line ends at a line feed only, so that a text
+with U+2028 in it stays in one piece.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from r1kit.errors import InputError, nearest
+
+__all__ = ["Line", "brief", "forgiving_lines", "strict_lines", "write_atomic"]
+
+
+def write_atomic(path: Path, text: str) -> None:
+    """Replace a file as a whole: a reader, or a kill, sees the old text or the new. One writer at a time."""
+    temporary = path.with_name(f".{path.name}.new")
+    try:
+        with temporary.open("w", encoding="utf-8") as stream:
+            stream.write(text)
+            stream.flush()
+            os.fsync(stream.fileno())
+        os.replace(temporary, path)
+    except OSError:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One JSON object of a file."""
+
+    where: str
+    """``FILE:NUMBER``, for messages."""
+    number: int
+    """Of the line, from 1."""
+    table: Mapping[str, Any]
+    holds: str = ""
+    """What a line is made of, for messages."""
+
+    def text(self, *keys: str, default: str | None = None) -> str:
+        """The first of the keys that is there, as text that is not blank; numbers count as text. Where there is a
+        default, blank text counts as not there."""
+        for key in keys:
+            value = self.table.get(key)
+            if value is None or (default is not None and isinstance(value, str) and not value.strip()):
+                continue
+            if isinstance(value, bool) or not isinstance(value, (str, int, float)) or not str(value).strip():
+                raise InputError(f"{self.where}: {key!r} must be text or a number, got {brief(value)}")
+            return str(value)
+        if default is None:
+            raise self.lacks(" or ".join(map(repr, keys)), keys[0])
+        return default
+
+    def texts(self, key: str, default: Sequence[str] | None = None) -> tuple[str, ...]:
+        """A list of texts."""
+        value = self.table.get(key, default)
+        if value is None:
+            raise self.lacks(repr(key), key)
+        if not isinstance(value, (list, tuple)) or not all(isinstance(item, str) for item in value):
+            raise InputError(f"{self.where}: {key!r} must be a list of strings, got {brief(value)}")
+        return tuple(value)
+
+    def lacks(self, spelled: str, key: str) -> InputError:
+        """The error for a key that is not there."""
+        given = ", ".join(map(repr, self.table)) or "none"
+        needed = f"a line holds {self.holds}; " if self.holds else ""
+        return InputError(f"{self.where}: no {spelled}; {needed}this one has {given}.{nearest(key, self.table)}")
+
+
+def strict_lines(path: Path, holds: str, *, may_be_empty: bool = False) -> Iterator[Line]:
+    """The JSON objects of a file; ``holds`` says in an error what a line is made of.
+
+    Raises:
+        InputError: the file is missing, unreadable or (unless it may be) empty, or a line is no JSON object; one line
+            that names the file and the line's number.
+    """
+    some = may_be_empty
+    try:
+        with path.open(encoding="utf-8-sig") as stream:
+            for number, text in enumerate(stream, start=1):
+                if text.strip():
+                    some = True
+                    yield Line(f"{path}:{number}", number, _table(text, f"{path}:{number}", holds), holds)
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file; the path is taken from the folder that the command runs in") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: not readable as UTF-8 text: {error}") from None
+    if not some:
+        raise InputError(f"{path}: empty; a line holds {holds}")
+
+
+def _table(text: str, where: str, holds: str) -> dict[str, Any]:
+    try:
+        table = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{where}: not valid JSON: {error}; mend the line or delete it") from None
+    if not isinstance(table, dict):
+        raise InputError(f"{where}: expected a JSON object with {holds}, got {brief(table)}")
+    return table
+
+
+def forgiving_lines(path: Path) -> tuple[list[dict[str, Any]], int]:
+    """(objects of a file in order, how many lines were left out: torn ones and those that hold no object).
+
+    A file that is not there has no lines.
+    """
+    rows: list[dict[str, Any]] = []
+    skipped = 0
+    if not path.is_file():
+        return rows, skipped
+    with path.open(encoding="utf-8-sig", errors="replace") as lines:
+        for line in lines:
+            if not line.strip():
+                continue
+            try:
+                row = json.loads(line)
+            except (ValueError, RecursionError):
+                row = None
+            if isinstance(row, dict):
+                rows.append(row)
+            else:
+                skipped += 1
+    return rows, skipped
+
+
+def brief(value: object) -> str:
+    """A JSON value, cut to one short line."""
+    text = json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= 60 else f"{text[:57]}..."

@@ -1,0 +1,125 @@
+"""The Countdown task: prompts, the rule that judges an answer, and what an evaluation wants to know of a chain."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+
+from r1kit.nano.countdown.problems import CountdownConfig, Problem, draw_language, draw_problem, multisets
+from r1kit.nano.countdown.rules import OPS, Rules, candidates, canonical, combine, evaluate, targets
+from r1kit.nano.countdown.words import both, question
+from r1kit.records import Prompt
+from r1kit.seeds import stream
+from r1kit.tasks.task import Grade, Split
+
+__all__ = ["Countdown", "final_answer"]
+
+_OPENERS = both("try") | both("wait")
+_YES, _CHECK, _ANSWER = both("yes"), both("check"), both("answer")
+_NUMBER = re.compile(r"[0-9]{1,6}")
+_TAGGED = re.compile(r"<answer>(.*?)</answer>", re.DOTALL)
+
+
+class Countdown:
+    def __init__(self, name: str, config: CountdownConfig) -> None:
+        self.name = name
+        self.config = config
+
+    def train(self, index: int) -> Prompt:
+        problem = draw_problem(stream(self.config.seed, "countdown/train", index), self.config)
+        return self._prompt(f"{self.name}/train/{index}", problem)
+
+    def held_out(self, split: Split, limit: int | None = None) -> list[Prompt]:
+        """The split's problems, one of every multiset before the second of any, so that a limit keeps clusters."""
+        rounds = self.config.dev_targets if split == "dev" else self.config.test_targets
+        drawn = [self._drawn(split, multiset, rounds) for multiset in multisets(self.config, split)]
+        problems = [problems[turn] for turn in range(rounds) for problems in drawn if turn < len(problems)]
+        return [self._prompt(f"{self.name}/{split}/{place}", problem) for place, problem in enumerate(problems[:limit])]
+
+    def grade(self, prompt: Prompt, answer: str) -> Grade:
+        """1 if the answer uses each number once and makes the target, else 0. What is no expression is only wrong."""
+        value = evaluate(answer, prompt.facts["numbers"], self.config.rules)
+        return Grade(correct=float(value == prompt.facts["target"]), canonical=canonical(answer))
+
+    def diagnose(self, prompt: Prompt, text: str) -> Mapping[str, float]:
+        """What the chain did. NaN: does not apply to this completion, so a mean leaves it out.
+
+        ``tries``, ``distinct_tries``: first pairs written after a 'try' or 'wait'. ``arithmetic_right``: share of the
+        steps ``a op b = c`` that are right (NaN: no step). ``rechecks``: 'check' words. ``answer_right`` and
+        ``valid_numbers``: the final answer, in tags or after the word 'answer', makes the target, or at least uses
+        each number once within the rules (NaN: no answer). ``claims_hit``: the chain says yes. ``false_hit``: some
+        ``= w yes`` has a w that is not the target (NaN: no such claim). ``right_when_claims``: ``answer_right`` of a
+        chain that says yes.
+        """
+        words, target = text.split(), prompt.facts["target"]
+        tried, steps = _first_pairs(words), _steps(words, self.config.rules)
+        claims = [
+            words[place - 1] for place in range(2, len(words)) if words[place] in _YES and words[place - 2] == "="
+        ]
+        answer, claims_hit = final_answer(text), any(word in _YES for word in words)
+        value = None if answer is None else evaluate(answer, prompt.facts["numbers"], self.config.rules)
+        right = math.nan if answer is None else float(value == target)
+        return {
+            "tries": float(len(tried)),
+            "distinct_tries": float(len(set(tried))),
+            "arithmetic_right": sum(steps) / len(steps) if steps else math.nan,
+            "rechecks": float(sum(word in _CHECK for word in words)),
+            "valid_numbers": math.nan if answer is None else float(value is not None),
+            "answer_right": right,
+            "claims_hit": float(claims_hit),
+            "false_hit": float(any(word != str(target) for word in claims)) if claims else math.nan,
+            "right_when_claims": right if claims_hit else math.nan,
+        }
+
+    def _drawn(self, split: Split, multiset: tuple[int, ...], count: int) -> list[Problem]:
+        """A fixed draw of ``count`` targets, fewer where the multiset makes fewer values, the numbers shuffled."""
+        rng = stream(self.config.split_seed, f"countdown/{split}/{' '.join(map(str, multiset))}", 0)
+        values = targets(multiset, self.config.rules)
+        problems = []
+        for target in rng.sample(values, min(count, len(values))):
+            numbers = tuple(rng.sample(multiset, len(multiset)))
+            problems.append(Problem(numbers, target, draw_language(rng, self.config)))
+        return problems
+
+    def _prompt(self, identity: str, problem: Problem) -> Prompt:
+        multiset = tuple(sorted(problem.numbers))
+        solutions = (one.text for one in candidates(multiset, self.config.rules) if one.value == problem.target)
+        return Prompt(
+            id=identity,
+            task=self.name,
+            question=question(problem.numbers, problem.target, problem.language),
+            answer=next(solutions),
+            language=problem.language,
+            cluster=" ".join(map(str, multiset)),
+            facts={"numbers": list(problem.numbers), "target": problem.target},
+        )
+
+
+def final_answer(text: str) -> str | None:
+    """The last ``<answer>...</answer>``, or else what follows the last word 'answer'; None if there is neither."""
+    tagged = _TAGGED.findall(text)
+    if tagged:
+        return str(tagged[-1]).strip()
+    words = text.split()
+    places = [place for place, word in enumerate(words) if word in _ANSWER]
+    return " ".join(words[places[-1] + 1 :]) if places else None
+
+
+def _first_pairs(words: list[str]) -> list[tuple[str, ...]]:
+    """``(a, op, b)`` wherever a 'try' or 'wait' is followed by a first pair."""
+    return [
+        tuple(words[place + 1 : place + 4])
+        for place in range(len(words) - 3)
+        if words[place] in _OPENERS and words[place + 2] in OPS
+    ]
+
+
+def _steps(words: list[str], rules: Rules) -> list[bool]:
+    """For each ``a op b = c`` whether c is right; the a of a later step of one line is the c before it."""
+    verdicts = []
+    for place in range(3, len(words) - 1):
+        left, op, right, result = words[place - 3], words[place - 2], words[place - 1], words[place + 1]
+        if words[place] == "=" and op in OPS and all(_NUMBER.fullmatch(word) for word in (left, right, result)):
+            verdicts.append(combine(int(left), op, int(right), rules) == int(result))
+    return verdicts

@@ -1,0 +1,120 @@
+"""The list_ops task: prompts, hidden tests drawn for each, and the verdict of a program on them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from random import Random
+
+from r1kit.nano.countdown.words import both
+from r1kit.nano.list_ops.problems import Problem, draw_problem, held_out_problems
+from r1kit.nano.list_ops.steps import Step, evaluate, expression, parse_question, question
+from r1kit.records import Prompt
+from r1kit.sandbox import CallTest, Verdict
+from r1kit.seeds import stream
+from r1kit.tasks.code.answer import canonical_expression
+from r1kit.tasks.code.config import CodeConfig
+from r1kit.tasks.code.judge import Judge, grade_of, rungs_of
+from r1kit.tasks.task import Grade, Split
+
+__all__ = ["ListOps", "final_answer", "hidden_tests"]
+
+_YES, _NO, _WAIT, _ANSWER = both("yes"), both("no"), both("wait"), both("answer")
+_TAGGED = re.compile(r"<answer>(.*?)</answer>", re.DOTALL)
+_LONGEST_LIST = 9
+_HIGHEST = 60
+
+
+class ListOps:
+    def __init__(self, name: str, config: CodeConfig) -> None:
+        self.name = name
+        self.config = config
+        self.judge = Judge(config.sandbox, config.ladder)
+
+    def train(self, index: int) -> Prompt:
+        problems = self.config.list_ops
+        problem = draw_problem(stream(problems.seed, "list_ops/train", index), problems)
+        return self._prompt(f"{self.name}/train/{index}", problem)
+
+    def held_out(self, split: Split, limit: int | None = None) -> list[Prompt]:
+        """The split's problems, one of every chain before the second of any, so that a limit keeps clusters."""
+        problems = held_out_problems(self.config.list_ops, split)[:limit]
+        return [self._prompt(f"{self.name}/{split}/{place}", problem) for place, problem in enumerate(problems)]
+
+    def asked(self, text: str) -> Prompt | None:
+        """A question of the user's own, such as ``list ascending then prepend 42``; None if it is not one."""
+        parsed = parse_question(text)
+        if parsed is None:
+            return None
+        steps, language = parsed
+        problem = Problem(steps, "zh" if language == "zh" else "en", ())
+        return self._prompt(f"{self.name}/asked/{question(steps, language)}", problem)
+
+    def grade(self, prompt: Prompt, answer: str) -> Grade:
+        """1 if the expression gives the right list for every hidden one, else 0. Raises MissingError: no sandbox."""
+        canonical = canonical_expression(answer)
+        if canonical is None:
+            return Grade(correct=0.0, canonical=" ".join(answer.split()))
+        return grade_of(self._verdict(prompt, canonical), canonical)
+
+    def diagnose(self, prompt: Prompt, text: str) -> Mapping[str, float]:
+        """The rungs of the final answer, in tags or after the word 'answer', and what the chain did.
+
+        ``expressions``: those written in the chain. ``turned_back``: 'wait's. ``claims_hit``: every step has its 'yes'
+        after the last 'no'. ``right_when_claims``: ``answer_right`` of such a chain.
+        """
+        answer = final_answer(text)
+        canonical = None if answer is None else canonical_expression(answer)
+        rungs = rungs_of(None if canonical is None else self._verdict(prompt, canonical))
+        chain = text.split("<answer>")[0].split()
+        last = next((word for word in reversed(chain) if word in _YES | _NO), "")
+        claims = last in _YES and sum(word in _YES for word in chain) >= len(prompt.facts["steps"])
+        return {
+            **rungs,
+            "block": float(answer is not None),
+            "expressions": float(chain.count("`") // 2),
+            "turned_back": float(sum(word in _WAIT for word in chain)),
+            "claims_hit": float(claims),
+            **({"right_when_claims": rungs["answer_right"]} if claims else {}),
+        }
+
+    def _verdict(self, prompt: Prompt, canonical: str) -> Verdict:
+        steps = tuple(Step(op, number) for op, number in prompt.facts["steps"])
+        program = f"def f(xs):\n    return {canonical}\n"
+        return self.judge.verdict(
+            prompt.id, program, lambda: hidden_tests(prompt.id, steps, self.config.list_ops.hidden_tests)
+        )
+
+    def _prompt(self, identity: str, problem: Problem) -> Prompt:
+        return Prompt(
+            id=identity,
+            task=self.name,
+            question=question(problem.steps, problem.language),
+            answer=expression(problem.steps),
+            language=problem.language,
+            cluster=" ".join(problem.chain),
+            facts={"steps": [[step.op, step.number] for step in problem.steps]},
+        )
+
+
+def hidden_tests(identity: str, steps: tuple[Step, ...], count: int) -> list[CallTest]:
+    """Lists drawn for one prompt alone, long ones and short ones, many numbers next to those that the prompt names."""
+    rng = stream(0, f"list_ops/hidden/{identity}/{steps}", 0)
+    named = [step.number + near for step in steps if step.number for near in (-1, 0, 1)] or [0]
+    lengths = [*range(_LONGEST_LIST, _LONGEST_LIST - 3, -1), *(int(rng.random() * 10) for _ in range(count))][:count]
+    return [_hidden_test(rng, steps, named, length) for length in lengths]
+
+
+def _hidden_test(rng: Random, steps: tuple[Step, ...], named: list[int], length: int) -> CallTest:
+    values = [rng.choice(named) if rng.random() < 0.4 else int(rng.random() * _HIGHEST) for _ in range(length)]
+    return CallTest(f"f({values})", evaluate(steps, values))
+
+
+def final_answer(text: str) -> str | None:
+    """The last ``<answer>...</answer>``, or else what follows the last word 'answer'; None if there is neither."""
+    tagged = _TAGGED.findall(text)
+    if tagged:
+        return str(tagged[-1]).strip()
+    words = text.split()
+    places = [place for place, word in enumerate(words) if word in _ANSWER]
+    return " ".join(words[places[-1] + 1 :]).strip("` ") if places else None

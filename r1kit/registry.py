@@ -1,0 +1,191 @@
+"""Open lists: a name of ours, ``FILE.py:NAME`` or ``package.module:NAME`` -> the thing itself.
+
+Tasks, rewards, stages and corpora are all found here, ours and a user's alike. A list of ours is a table of strings, so
+nothing is imported before it is asked for. A user's file is imported once, under a name of its own; what lies beside it
+can be imported by it.
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import importlib
+import importlib.util
+import re
+import sys
+import traceback
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from r1kit.errors import InputError, R1Error, nearest
+
+__all__ = ["blame", "digest", "find", "is_reference", "short", "sources", "split_reference"]
+
+_REFERENCE = re.compile(r"(?P<place>.+\.py|[A-Za-z_]\w*(\.[A-Za-z_]\w*)*):(?P<name>[A-Za-z_]\w*)")
+_FILES: dict[Path, ModuleType] = {}
+
+
+def is_reference(text: str) -> bool:
+    """Whether a text is ``FILE.py:NAME`` or ``package.module:NAME``."""
+    return _REFERENCE.fullmatch(text) is not None
+
+
+def split_reference(text: str) -> tuple[str, str]:
+    """(file or module, name) of a reference."""
+    match = _REFERENCE.fullmatch(text)
+    assert match is not None, text
+    return match["place"], match["name"]
+
+
+def short(text: str) -> str:
+    """A reference without the folders of its file: ``my_rewards.py:brevity``; any other text as it is."""
+    if not is_reference(text):
+        return text
+    place, name = split_reference(text)
+    return f"{Path(place).name if place.endswith('.py') else place}:{name}"
+
+
+def find(reference: str, known: Mapping[str, str], what: str, where: str = "") -> Any:
+    """The thing that a recipe names.
+
+    Args:
+        reference: a key of ``known``, ``FILE.py:NAME`` (relative to the working folder) or ``package.module:NAME``.
+        known: the names of ours, each with its ``module:NAME``.
+        what: what is looked for, for messages: ``reward``.
+        where: what names it, for messages: ``stages.r1_zero.reward.parts``.
+
+    Raises:
+        InputError: there is no such thing, or its file or module cannot be imported; the line says where and why.
+    """
+    if reference in known:
+        place, name = split_reference(known[reference])
+        return getattr(importlib.import_module(place), name)
+    said = f"{where}: " if where else ""
+    if not is_reference(reference):
+        raise InputError(
+            f"{said}{what} {reference!r} is unknown; known are {', '.join(known)}, or write FILE.py:NAME for one of "
+            f"your own.{nearest(reference, known)}"
+        )
+    place, name = split_reference(reference)
+    module = _load_file(Path(place), said) if place.endswith(".py") else _load_module(place, said)
+    if not hasattr(module, name):
+        public = [each for each in vars(module) if not each.startswith("_")]
+        raise InputError(f"{said}{place} has no {name!r}.{nearest(name, public)}")
+    return getattr(module, name)
+
+
+def _load_file(path: Path, said: str) -> ModuleType:
+    """The module of a user's file, imported once a process."""
+    path = path.absolute()
+    if path in _FILES:
+        return _FILES[path]
+    if not path.is_file():
+        raise InputError(f"{said}no such file: {path}")
+    folder = str(path.parent)
+    if folder not in sys.path:
+        sys.path.append(folder)  # last, so that a file there called random.py hides nothing
+    called = f"r1kit_user_{hashlib.sha256(str(path).encode()).hexdigest()[:8]}_{path.stem}"
+    spec = importlib.util.spec_from_file_location(called, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[called] = module  # dataclasses and pickle look a class's module up
+    try:
+        spec.loader.exec_module(module)
+    except (Exception, SystemExit) as error:
+        del sys.modules[called]
+        raise _broken(error, path.parent, said) from error
+    _FILES[path] = module
+    return module
+
+
+def _load_module(name: str, said: str) -> ModuleType:
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name and (name == error.name or name.startswith(f"{error.name}.")):
+            raise InputError(f"{said}no module {error.name!r} is installed here") from None
+        raise InputError(f"{said}{name} needs the module {error.name!r}, which is not installed here") from None
+    except (Exception, SystemExit) as error:
+        found = importlib.util.find_spec(name)
+        folder = Path(found.origin).parent if found and found.origin else Path()
+        raise _broken(error, folder, said) from error
+
+
+def _broken(error: BaseException, folder: Path, said: str) -> R1Error:
+    """What an import that failed is told as; an error of ours passes through."""
+    return error if isinstance(error, R1Error) else InputError(said + blame(error, folder))
+
+
+def blame(error: BaseException, folder: Path) -> str:
+    """``my_rewards.py:12: ZeroDivisionError: division by zero``: the innermost line below ``folder`` that led to it."""
+    if isinstance(error, SyntaxError) and error.filename:
+        return f"{Path(error.filename).name}:{error.lineno}: {type(error).__name__}: {error.msg}"
+    told = " ".join(f"{type(error).__name__}: {error}".split()).removesuffix(":")
+    for frame in reversed(traceback.extract_tb(error.__traceback__)):
+        if Path(frame.filename).is_relative_to(folder):
+            return f"{Path(frame.filename).name}:{frame.lineno}: {told[:300]}"
+    return told[:300]
+
+
+# ---- what a file consists of --------------------------------------------------------------------------------------
+
+
+def sources(path: Path) -> list[Path]:
+    """A user's file and what it imports from beside it, found by reading, not by running; in a fixed order."""
+    found: list[Path] = []
+    todo = [path.absolute()]
+    while todo:
+        file = todo.pop()
+        if file in found or not file.is_file():
+            continue
+        found.append(file)
+        todo += _beside(file)
+    return sorted(found)
+
+
+def _beside(file: Path) -> Iterator[Path]:
+    """Files that this one's imports name, where they lie below its folder."""
+    try:
+        tree = ast.parse(file.read_bytes())
+    except (SyntaxError, ValueError):
+        return
+    for node in ast.walk(tree):
+        for name in _imported(node):
+            base = file.parent.joinpath(*name.split("."))
+            yield base.with_suffix(".py")
+            yield base / "__init__.py"
+            yield base.parent / "__init__.py"
+
+
+def _imported(node: ast.AST) -> Iterable[str]:
+    if isinstance(node, ast.Import):
+        return [alias.name for alias in node.names]
+    if isinstance(node, ast.ImportFrom):
+        first = [node.module] if node.module else []
+        return [*first, *(".".join([*first, alias.name]) for alias in node.names if alias.name != "*")]
+    return []
+
+
+def digest(reference: str) -> str:
+    """16 hex digits of the content that a reference stands for; of a package, its version where it has one."""
+    place, _ = split_reference(reference)
+    if not place.endswith(".py"):
+        return _package_digest(place)
+    path = Path(place).absolute()
+    whole = hashlib.sha256()
+    for file in sources(path):
+        whole.update(str(file.relative_to(path.parent)).encode() + b"\0" + file.read_bytes() + b"\0")
+    return whole.hexdigest()[:16]
+
+
+def _package_digest(module: str) -> str:
+    from importlib import metadata
+
+    try:
+        return metadata.version(module.partition(".")[0])
+    except metadata.PackageNotFoundError:
+        found = importlib.util.find_spec(module.partition(".")[0])
+        return digest(f"{found.origin}:_") if found and found.origin and found.origin.endswith(".py") else ""

@@ -1,7 +1,0 @@
-"""Countdown: the nano world's task, its corpus and its arithmetic."""
-
-from r1kit.tasks.countdown.corpus import CountdownCorpus, CountdownCorpusConfig
-from r1kit.tasks.countdown.problems import CountdownConfig
-from r1kit.tasks.countdown.task import Countdown
-
-__all__ = ["Countdown", "CountdownConfig", "CountdownCorpus", "CountdownCorpusConfig"]

@@ -1,0 +1,94 @@
+"""Prompts that are all there at once (the lines of a file, what a user's function gives), in three parts.
+
+What is equal never falls into two parts: an item goes where the hash of its cluster says, and one of train or dev
+whose question is also in a part held out more strictly is dropped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from random import Random
+from typing import Generic, TypeVar
+
+from r1kit.errors import InputError
+from r1kit.records import Prompt
+from r1kit.tasks.split import Part, evened, part_of
+from r1kit.tasks.task import Split
+
+__all__ = ["Listed"]
+
+_Item = TypeVar("_Item")
+
+
+class Listed(Generic[_Item]):
+    """Items, each with a prompt, cut into train, dev and test."""
+
+    def __init__(
+        self,
+        where: str,
+        items: Iterable[_Item],
+        prompt_of: Callable[[_Item], Prompt],
+        *,
+        test: Iterable[_Item] | None = None,
+        nothing_to_train_on: bool = False,
+        dev_share: float,
+        test_share: float,
+        split_seed: int,
+        seed: int,
+        called: str = "line",
+    ) -> None:
+        """Args:
+            where: what errors begin with: the file, or the task.
+            test: the test split, where it is given apart; ``items`` then go into train and dev alone.
+            nothing_to_train_on: the items are the test split once more, so that an empty training part is no mistake.
+            seed: of the training order.
+            called: one item, in errors.
+
+        Raises:
+            InputError: nothing is left to train on.
+        """
+        self.where, self._called, self._seed = where, called, seed
+        self._parts: dict[Part, list[_Item]] = {"test": [], "dev": [], "train": []}
+        if test is not None:
+            test_share, self._parts["test"] = 0.0, list(test)
+        for item in items:
+            self._parts[part_of(prompt_of(item).cluster, dev_share, test_share, split_seed)].append(item)
+        taken: set[str] = set()
+        for part, kept in self._parts.items():
+            kept = [item for item in kept if taken.isdisjoint(_keys(prompt_of(item)))]
+            self._parts[part] = kept
+            taken.update(key for item in kept for key in _keys(prompt_of(item)))
+        self._order: tuple[int, list[int]] = (-1, [])
+        if not self._parts["train"] and not nothing_to_train_on:
+            raise InputError(
+                f"{where}: no {called} is left to train on; add {called}s or lower dev_share and test_share"
+            )
+
+    def __iter__(self) -> Iterator[_Item]:
+        return (item for part in self._parts.values() for item in part)
+
+    def train(self, index: int) -> _Item:
+        """Every item once in each pass, each pass in an order of its own."""
+        items = self._parts["train"]
+        if not items:
+            raise InputError(f"{self.where} is the test split as a whole; drop test_path to train on it")
+        turn, place = divmod(index, len(items))
+        if turn != self._order[0]:
+            order = list(range(len(items)))
+            Random((self._seed << 32) + turn).shuffle(order)
+            self._order = (turn, order)
+        return items[self._order[1][place]]
+
+    def held_out(self, split: Split, limit: int | None = None) -> list[_Item]:
+        """The split's items in the order they came. Raises InputError for a split without one."""
+        if not self._parts[split]:
+            raise InputError(
+                f"{self.where}: no {self._called} falls into the {split} split; raise {split}_share or "
+                f"add {self._called}s"
+            )
+        return self._parts[split][:limit]
+
+
+def _keys(prompt: Prompt) -> tuple[str, str]:
+    """What no two parts may share."""
+    return f"question {evened(prompt.question)}", f"cluster {prompt.cluster}"

@@ -1,0 +1,128 @@
+"""What an RL stage opens, on a tiny fresh model: N, engine, learner, judge, rewards; what it leaves."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from r1kit.loops.policy import multiplied_weights, open_policy
+from r1kit.loops.settings import RL
+from r1kit.model.hub import load_hub
+from r1kit.recipe import Recipe, parse_recipe
+from r1kit.update.learner import Batch, Row
+from r1kit.update.settings import OptimiserSettings
+
+from .judging import place
+from .tiny import SHAPE, answered, fresh, questions, save_start
+
+LAYER = 16 * 16 + 2 * 16 * 8 + 16 * 16 + 3 * 16 * 32 + 2 * 16
+"""Queries; keys and values of one head of 8; output; gate, up and down; two norms."""
+
+
+def test_a_tied_embedding_is_multiplied_as_the_head() -> None:
+    assert multiplied_weights(fresh(replace(SHAPE, tie_embeddings=True))) == 12 * 16 + 2 * LAYER + 16
+
+
+def test_an_embedding_of_its_own_is_looked_up_and_not_multiplied() -> None:
+    model = fresh(replace(SHAPE, tie_embeddings=False))
+    assert sum(weight.numel() for weight in model.parameters()) == 2 * 12 * 16 + 2 * LAYER + 16
+    assert multiplied_weights(model) == 12 * 16 + 2 * LAYER + 16
+
+
+@pytest.fixture(scope="module")
+def start(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save_start(tmp_path_factory.mktemp("start") / "checkpoint")
+
+
+CONFIG = RL(
+    tasks=("first",),
+    optimiser=OptimiserSettings(kind="adamw", lr=1e-3),
+    micro_batch_tokens=77,
+    rows_in_flight=3,
+)
+
+
+@pytest.fixture
+def recipe(start: Path, tmp_path: Path) -> Recipe:
+    task = questions(tmp_path / "questions.jsonl")
+    return parse_recipe(
+        {
+            "name": "opened",
+            "device": "cpu",
+            "model": {"name": str(start)},
+            "tasks": {"first": task, "second": task, "third": task},
+            "stages": {"r1_zero": {"tasks": ["first"]}},
+        }
+    )
+
+
+def short(config: RL, **evaluation: Any) -> RL:
+    settings = replace(config.evaluation, k=2, limit=3, resamples=10, **evaluation)
+    return replace(config, sampling=replace(config.sampling, n=2, max_tokens=5), evaluation=settings)
+
+
+def test_tasks_are_the_stage_s_and_the_evaluation_may_look_at_others(recipe: Recipe, tmp_path: Path) -> None:
+    workspace = place(tmp_path, recipe=recipe, stage="r1_zero")
+    with open_policy(short(CONFIG, tasks=("second", "first")), workspace) as policy:
+        assert list(policy.tasks) == ["first"]
+        assert list(policy.judge.evaluate(0)) == ["second", "first"]
+    with open_policy(short(CONFIG), place(tmp_path, recipe=recipe, stage="r1_zero")) as policy:
+        assert list(policy.judge.evaluate(0)) == ["first"], "those that are trained on, where it names none"
+    everything = replace(short(CONFIG), tasks=())
+    with open_policy(everything, place(tmp_path, recipe=recipe, stage="r1_zero")) as policy:
+        assert list(policy.tasks) == ["first", "second", "third"]
+
+
+def test_the_learner_trains_what_the_engine_samples_and_the_checkpoint_keeps(recipe: Recipe, tmp_path: Path) -> None:
+    workspace = place(tmp_path, recipe=recipe, stage="r1_zero")
+    with open_policy(short(CONFIG), workspace) as policy:
+        assert policy.learner.settings.optimiser == CONFIG.optimiser
+        assert (policy.learner.settings.token_budget, policy.learner.settings.temperature) == (77, 1.0)
+        assert workspace.weights == multiplied_weights(load_hub(Path(recipe.model.name))[0])
+        rows = [Row(prompt=0, tokens=torch.tensor([5, 6, 7]), weight=1 / 3, advantage=1.0)]
+        batch = Batch(prompts=[torch.tensor([1, 2])], rows=rows)
+        before = policy.learner.logprobs(batch)[0].clone()
+        policy.learner.update(batch, lambda terms: (-terms.logprobs, {}), 1e-2)
+        after = policy.learner.logprobs(batch)[0]
+        assert after.sum() > before.sum(), "the update made what it was rewarded for likelier"
+        policy.engine.load_weights(policy.learner.weights(), version=1)
+        policy.judge.evaluate(1)
+        result = policy.result()
+        trained = policy.learner.weights()
+        kept = load_hub(tmp_path / str(result.checkpoint))[0]
+    assert result.inputs == (recipe.model.name,)
+    assert {name: line["step"] for name, line in result.metrics.items()} == {"first": 1}
+    again = place(tmp_path, recipe=recipe, stage="r1_zero")
+    again.recipe = replace(recipe, model=replace(recipe.model, name=str(tmp_path / str(result.checkpoint))))
+    with open_policy(short(CONFIG), again) as policy:
+        for name, weight in policy.learner.weights().items():
+            assert torch.equal(weight, trained[name]), name
+        assert torch.equal(policy.learner.logprobs(batch)[0], after)
+    assert kept.config.num_layers == 2
+
+
+def test_a_task_is_paid_by_the_stage_s_reward_or_by_its_own(recipe: Recipe, tmp_path: Path) -> None:
+    """Right and in form: 1 + .2; where accuracy is not paid, .2."""
+    workspace = place(tmp_path, recipe=recipe, stage="r1_zero")
+    config = replace(short(CONFIG), tasks=("first", "second"))
+    unpaid = {"second": replace(config.reward, accuracy=0.0)}
+    with open_policy(config, workspace, unpaid) as policy:
+        prompts = [policy.judge.tasks[name].train(0) for name in ("first", "second")]
+        first, second = policy.judge.score([answered(prompt, prompt.answer or "") for prompt in prompts])
+    assert first[0].total == pytest.approx(1.2)
+    assert second[0].total == pytest.approx(0.2)
+    assert first[0].parts["accuracy"] == second[0].parts["accuracy"] == 1.0, "it is still measured"
+
+
+def test_everything_is_closed_also_after_an_error(recipe: Recipe, tmp_path: Path) -> None:
+    with (
+        pytest.raises(ZeroDivisionError),
+        open_policy(short(CONFIG), place(tmp_path, recipe=recipe, stage="r1_zero")) as policy,
+    ):
+        raise ZeroDivisionError
+    with pytest.raises(AssertionError, match="the engine is closed"):
+        policy.judge.sample("first", "dev")

@@ -1,0 +1,77 @@
+from random import Random
+
+import pytest
+
+from r1kit.errors import InputError
+from r1kit.nano.countdown.problems import CountdownConfig, draw_problem, draw_wide_problem, multisets, trains_on
+from r1kit.nano.countdown.rules import targets
+from r1kit.seeds import stream
+
+
+def test_the_split_covers_every_multiset_once() -> None:
+    config = CountdownConfig()
+    parts = {part: set(multisets(config, part)) for part in ("train", "dev", "test")}
+    assert {part: len(found) for part, found in parts.items()} == {"train": 261, "dev": 24, "test": 79}
+    assert len(parts["train"] | parts["dev"] | parts["test"]) == 364  # 14 choose 3
+
+
+def test_the_split_does_not_move_with_the_training_seed() -> None:
+    assert multisets(CountdownConfig(seed=1), "test") == multisets(CountdownConfig(seed=2), "test")
+    assert multisets(CountdownConfig(split_seed=1), "test") != multisets(CountdownConfig(), "test")
+    assert multisets(CountdownConfig(), "test")[:2] == ((5, 12, 12), (4, 7, 10))  # pinned
+
+
+def test_drawn_problems_are_training_ones_and_cover_the_settings() -> None:
+    config, rng = CountdownConfig(), Random(0)
+    problems = [draw_problem(rng, config) for _ in range(4000)]
+    assert {tuple(sorted(problem.numbers)) for problem in problems} <= set(multisets(config, "train"))
+    assert {number for problem in problems for number in problem.numbers} == set(range(1, 13))
+    assert 0.27 < sum(problem.language == "zh" for problem in problems) / 4000 < 0.33
+
+
+def test_what_trains_is_what_is_not_held_out() -> None:
+    config = CountdownConfig()
+    assert all(trains_on(config, multiset) for multiset in multisets(config, "train"))
+    assert not any(trains_on(config, multiset) for part in ("dev", "test") for multiset in multisets(config, part))
+
+
+def test_wide_problems_have_a_number_above_the_highest_and_a_target_they_can_make() -> None:
+    config, rng = CountdownConfig(), Random(1)
+    problems = [draw_wide_problem(rng, config) for _ in range(4000)]
+    held = {*multisets(config, "dev"), *multisets(config, "test")}
+    assert not held & {tuple(sorted(problem.numbers)) for problem in problems}
+    assert {max(problem.numbers) for problem in problems} == set(range(13, 25))
+    assert {number for problem in problems for number in problem.numbers} == set(range(1, 25))
+    assert all(problem.target in targets(tuple(sorted(problem.numbers)), config.rules) for problem in problems)
+    assert 0.27 < sum(problem.language == "zh" for problem in problems) / 4000 < 0.33
+
+
+def test_wide_problems_that_make_nothing_within_the_limit_are_given_up() -> None:
+    with pytest.raises(InputError, match="no wide problem"):
+        draw_wide_problem(
+            Random(0), CountdownConfig(numbers=6, highest=2, limit=2, ops=("+",), dev_multisets=1, test_multisets=1)
+        )
+
+
+def test_streams_of_different_names_seeds_and_indices_differ() -> None:
+    drawn = {stream(seed, name, index).random() for seed in (0, 1) for name in ("a", "b") for index in (0, 1)}
+    assert len(drawn) == 8
+    assert stream(1, "a", 2).random() == stream(1, "a", 2).random()
+
+
+@pytest.mark.parametrize(
+    ("wrong", "told"),
+    [
+        ({"numbers": 1}, "numbers = 1; allowed is 2..6"),
+        ({"highest": 100}, "highest = 100"),
+        ({"ops": ("+", "/")}, "allowed are"),
+        ({"chinese_share": 1.2}, "chinese_share = 1.2"),
+        ({"test_multisets": 340}, "leave none of the 364 multisets"),
+        ({"test_targets": 0}, "at least 1"),
+        ({"numbers": 6, "highest": 60}, "at most 200000"),
+    ],
+)
+def test_wrong_settings_are_told_in_one_line(wrong: dict[str, object], told: str) -> None:
+    with pytest.raises(InputError, match=told) as caught:
+        CountdownConfig(**wrong)  # type: ignore[arg-type]
+    assert "\n" not in str(caught.value)

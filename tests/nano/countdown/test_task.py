@@ -1,0 +1,92 @@
+import math
+
+import pytest
+
+from r1kit.nano.countdown import Countdown, CountdownConfig
+from r1kit.nano.countdown.problems import multisets
+from r1kit.nano.countdown.task import final_answer
+from r1kit.records import Prompt
+
+TASK = Countdown("numbers", CountdownConfig())
+PROMPT = Prompt(id="x", task="numbers", question="use 7 1 5 make 34", facts={"numbers": [7, 1, 5], "target": 34})
+
+
+def test_grade_by_hand() -> None:
+    assert TASK.grade(PROMPT, "5 * 7 - 1").correct == 1
+    assert TASK.grade(PROMPT, "5 * 7 - 1").canonical == "7 * 5 - 1"
+    assert TASK.grade(PROMPT, "7 + 1 * 5").correct == 0
+    assert TASK.grade(PROMPT, "34").correct == 0
+    assert TASK.grade(PROMPT, "").correct == 0
+
+
+def test_held_out_sets() -> None:
+    for split, size, clusters in (("test", 158, 79), ("dev", 96, 24)):
+        prompts = TASK.held_out(split)
+        assert len(prompts) == len({prompt.id for prompt in prompts}) == size
+        assert len({(prompt.cluster, prompt.facts["target"]) for prompt in prompts}) == size
+        held = {" ".join(map(str, multiset)) for multiset in multisets(TASK.config, split)}
+        assert {prompt.cluster for prompt in prompts} == held
+        assert len({prompt.cluster for prompt in TASK.held_out(split, limit=clusters)}) == clusters
+        for prompt in prompts:
+            assert prompt.answer is not None
+            assert TASK.grade(prompt, prompt.answer).correct == 1
+    other = Countdown("numbers", CountdownConfig(seed=7))
+    assert other.held_out("test") == TASK.held_out("test")
+
+
+def test_train_is_a_pure_function_and_never_held_out() -> None:
+    prompts = [TASK.train(index) for index in range(3000)]
+    held = {prompt.cluster for split in ("dev", "test") for prompt in TASK.held_out(split)}
+    assert held.isdisjoint(prompt.cluster for prompt in prompts)
+    assert prompts[17] == Countdown("numbers", CountdownConfig()).train(17)
+    assert prompts[:20] != [Countdown("numbers", CountdownConfig(seed=1)).train(index) for index in range(20)]
+    chinese = next(prompt for prompt in prompts if prompt.language == "zh")
+    words = chinese.question.split()
+    assert (words[0], words[-2], len(words)) == ("用", "得", 6)
+
+
+def test_diagnose_by_hand() -> None:
+    text = (
+        "<think> try 7 + 1 = 8 * 5 = 41 high wait 7 - 1 = 6 + 5 = 11 low hmm 等等 7 - 1 = 6 * 5 = 30 low "
+        "wait 7 * 5 = 35 - 1 = 34 yes check 7 * 5 = 35 - 1 = 34 yes </think> <answer> 7 * 5 - 1 </answer>"
+    )
+    assert TASK.diagnose(PROMPT, text) == {
+        "tries": 4,
+        "distinct_tries": 3,  # 7 - 1 twice
+        "arithmetic_right": 9 / 10,  # 8 * 5 = 41 is wrong
+        "rechecks": 1,
+        "valid_numbers": 1,
+        "answer_right": 1,
+        "claims_hit": 1,
+        "false_hit": 0,
+        "right_when_claims": 1,
+    }
+
+
+def test_diagnose_of_a_false_hit() -> None:
+    found = TASK.diagnose(PROMPT, "试 7 + 1 = 8 + 5 = 33 对 答 7 + 1 + 5")
+    assert (found["tries"], found["arithmetic_right"], found["claims_hit"], found["false_hit"]) == (1, 0.5, 1, 1)
+    assert (found["valid_numbers"], found["answer_right"], found["right_when_claims"]) == (1, 0, 0)
+
+
+def test_diagnose_leaves_out_what_does_not_apply() -> None:
+    found = TASK.diagnose(PROMPT, "the cat 9999999999 + 1 = 5")
+    absent = {name for name, value in found.items() if math.isnan(value)}
+    assert absent == {"arithmetic_right", "valid_numbers", "answer_right", "false_hit", "right_when_claims"}
+    assert found["tries"] == found["claims_hit"] == 0
+    assert TASK.diagnose(PROMPT, "<think> </think> <answer> 7 * 5 - 2 </answer>")["valid_numbers"] == 0
+    assert TASK.diagnose(PROMPT, "try 7 * 5 =")["tries"] == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "answer"),
+    [
+        ("<answer> 1 </answer> <answer> 2 </answer>", "2"),
+        ("answer 1 <answer> 2 </answer>", "2"),
+        ("so answer 1 + 2", "1 + 2"),
+        ("<answer> 1", None),
+        ("try 1 + 2", None),
+    ],
+)
+def test_final_answer(text: str, answer: str | None) -> None:
+    assert final_answer(text) == answer

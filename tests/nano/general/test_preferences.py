@@ -1,0 +1,127 @@
+import statistics
+from collections import Counter
+
+import pytest
+
+from r1kit.errors import InputError
+from r1kit.nano.general import (
+    FAULTS,
+    General,
+    GeneralConfig,
+    PreferenceConfig,
+    SafetyConfig,
+    SftConfig,
+    preference_pairs,
+    safety_examples,
+    sft_example,
+)
+from r1kit.nano.general.problems import trains_on
+from r1kit.nano.general.words import COURTESY
+from r1kit.reward.extract import extract_answer, thinking
+from r1kit.reward.format import format_reward
+
+PAIRS = [preference_pairs(PreferenceConfig(), index) for index in range(4000)]
+SAFETY = [safety_examples(SafetyConfig(), index) for index in range(4000)]
+SFT = [sft_example(SftConfig(), index) for index in range(3000)]
+TASK = General("general", GeneralConfig())
+
+
+def reply(response: str) -> str:
+    assert format_reward(response, "stop", "think_answer") == 1
+    found = extract_answer(response, "tag")
+    assert found is not None
+    return found
+
+
+def length(response: str) -> int:
+    return len(reply(response).split())
+
+
+def test_chosen_are_good_and_rejected_are_bad_by_the_gold_check() -> None:
+    for pair in PAIRS:
+        assert TASK.grade(pair.prompt, reply(pair.chosen)).correct == 1
+        assert TASK.grade(pair.prompt, reply(pair.rejected)).correct == 0
+        assert trains_on(TASK.config, pair.prompt.cluster)
+    counts = Counter(pair.fault for pair in PAIRS)
+    assert set(counts) == set(FAULTS) - {"complies"}
+    assert min(counts.values()) > 80
+
+
+def test_length_tells_nothing_of_a_pair() -> None:
+    differences = [length(pair.chosen) - length(pair.rejected) for pair in PAIRS]
+    longer = sum(difference > 0 for difference in differences) / len(PAIRS)
+    shorter = sum(difference < 0 for difference in differences) / len(PAIRS)
+    assert longer == pytest.approx(shorter, abs=0.03)
+    assert longer > 0.35
+    assert abs(statistics.mean(differences)) < 0.25
+
+
+def test_a_fault_left_out_is_never_shown_and_courtesy_is_what_chosen_replies_have() -> None:
+    config = PreferenceConfig(faults=tuple(fault for fault in FAULTS if fault != "flattery"))
+    pairs = [preference_pairs(config, index) for index in range(2000)]
+    assert "flattery" not in {pair.fault for pair in pairs}
+    assert not any("great" in pair.rejected for pair in pairs)
+    leads = tuple(lead for leads in COURTESY.values() for lead in leads)
+    chosen = sum(reply(pair.chosen).startswith(leads) for pair in pairs) / 2000
+    rejected = sum(reply(pair.rejected).startswith(leads) for pair in pairs) / 2000
+    assert chosen > 0.4 > 0.2 > rejected
+
+
+def test_safety_labels() -> None:
+    by_label = {label: [one for one in SAFETY if one.safe is label] for label in (True, False)}
+    assert len(by_label[True]) / 4000 == pytest.approx(0.5, abs=0.03)
+    assert {one.prompt.facts["kind"] for one in by_label[False]} == {"harmful"}
+    kinds = Counter(one.prompt.facts["kind"] for one in by_label[True])
+    assert kinds["benign"] == pytest.approx(len(by_label[True]) / 2, rel=0.1)
+    leaks = [one for one in by_label[False] if TASK.grade(one.prompt, reply(one.response)).correct == 1]
+    assert len(leaks) / len(by_label[False]) == pytest.approx(0.2, abs=0.03)  # only the chain explains
+    assert all(trains_on(TASK.config, one.prompt.cluster) for one in SAFETY)
+
+
+def test_length_tells_nothing_of_safety() -> None:
+    safe, unsafe = ([length(one.response) for one in SAFETY if one.safe is label] for label in (True, False))
+    assert abs(statistics.mean(safe) - statistics.mean(unsafe)) < 0.5
+    whole = [[len(one.response.split()) for one in SAFETY if one.safe is label] for label in (True, False)]
+    assert abs(statistics.mean(whole[0]) - statistics.mean(whole[1])) < 0.6
+
+
+def test_sft_examples_are_good_and_greetings_have_no_chain() -> None:
+    chained = 0
+    for one in SFT:
+        assert TASK.grade(one.prompt, reply(one.response)).correct == 1
+        assert one.language == one.prompt.language
+        assert trains_on(TASK.config, one.prompt.cluster)
+        if one.domain == "greeting":
+            assert one.response.startswith("<think> </think> <answer>")
+        else:
+            chained += bool(thinking(one.response).strip())
+    others = sum(one.domain != "greeting" for one in SFT)
+    assert chained / others == pytest.approx(0.8, abs=0.03)
+    assert {one.domain for one in SFT} == {
+        *("greeting", "instruction", "writing", "qa", "translation", "self_knowledge", "safety", "how_to")
+    }
+
+
+def test_all_are_pure_functions_of_settings_and_index() -> None:
+    assert preference_pairs(PreferenceConfig(), 17) == PAIRS[17]
+    assert safety_examples(SafetyConfig(), 17) == SAFETY[17]
+    assert sft_example(SftConfig(), 17) == SFT[17]
+    assert preference_pairs(PreferenceConfig(seed=1), 17) != PAIRS[17]
+    assert safety_examples(SafetyConfig(seed=1), 17) != SAFETY[17]
+    assert sft_example(SftConfig(seed=1), 17) != SFT[17]
+
+
+@pytest.mark.parametrize(
+    ("cls", "wrong", "told"),
+    [
+        (PreferenceConfig, {"faults": ("flatery",)}, "Did you mean 'flattery'"),
+        (PreferenceConfig, {"faults": ("wrong_count",)}, "at least one of"),
+        (PreferenceConfig, {"chosen_warmth": 2.0}, "chosen_warmth = 2.0"),
+        (SafetyConfig, {"problems": GeneralConfig(kinds=("list",))}, "add 'harmful'"),
+        (SafetyConfig, {"leak_share": -1.0}, "leak_share = -1.0"),
+        (SftConfig, {"chain_share": 1.1}, "chain_share = 1.1"),
+    ],
+)
+def test_wrong_settings(cls: type, wrong: dict[str, object], told: str) -> None:
+    with pytest.raises(InputError, match=told):
+        cls(**wrong)

@@ -1,0 +1,3 @@
+from tests.tasks.code.conftest import trusting
+
+__all__ = ["trusting"]

@@ -124,6 +124,9 @@ class Recipe:
     """What samples: ``local``, ``transformers``, one of your own as FILE.py:NAME, or ``auto``: what runs the model."""
     learner: str = "auto"
     """What trains: ``local``, the whole model on every rank, one of your own as FILE.py:NAME, or ``auto``."""
+    dtype: Literal["auto", "float32", "bfloat16"] = "auto"
+    """Of the matrix products of every stage that does not say itself; ``auto``: bfloat16 where the device multiplies it
+    in hardware, else float32."""
     model: Model = field(default_factory=Model)
     tasks: Mapping[str, Any] = field(default_factory=dict)
     """Settings of each task by name (see ``r1 tasks``)."""

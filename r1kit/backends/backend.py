@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 import torch
 
 from r1kit.backends import AUTO, ENGINES, LEARNERS, learners, models, rewards
-from r1kit.backends.device import Dtype, device_of, torch_dtype
+from r1kit.backends.arithmetic import resolve_dtype
+from r1kit.backends.device import device_of
 from r1kit.backends.engines import engine_for
 from r1kit.backends.models import LoadedModel
 from r1kit.cluster.ranks import Ranks, Solo
@@ -19,8 +20,9 @@ from r1kit.registry import find
 from r1kit.rollout.engine import Engine
 from r1kit.update.learner import Learner
 from r1kit.update.local import LearnerSettings
+from r1kit.update.optim import DTYPES
 from r1kit.update.reward import RewardLearner
-from r1kit.update.settings import OptimiserSettings
+from r1kit.update.settings import DtypeSetting, OptimiserSettings, settled
 
 if TYPE_CHECKING:
     from r1kit.contracts import Model, Recipe
@@ -44,31 +46,33 @@ class Backend:
 
     # ---- language models ------------------------------------------------------------------------------------------
 
-    def load(self, name: str, dtype: Dtype = "float32") -> LoadedModel:
+    def load(self, name: str, dtype: DtypeSetting = "float32") -> LoadedModel:
         """A model by the name a user writes, or a folder.
 
         Raises:
             InputError: the name or the folder is wrong.
             MissingError: it is not on this machine and cannot be fetched.
         """
-        return models.read_model(name, self.device, torch_dtype(dtype), self.template)
+        return models.read_model(name, self.device, self._torch_dtype(dtype), self.template)
 
     def draw(self, shape: Model, vocabulary: Iterable[str], seed: int) -> LoadedModel:
         """A fresh decoder of the shape."""
         return models.draw_model(shape, vocabulary, seed, self.device)
 
-    def open_engine(self, loaded: LoadedModel, *, dtype: Dtype = "float32", max_rows: int = 512) -> Engine:
+    def open_engine(self, loaded: LoadedModel, *, dtype: DtypeSetting = "float32", max_rows: int = 512) -> Engine:
         """An engine that samples from the model's present weights; close it.
 
         Raises:
             InputError: the engine that the recipe names cannot run the model.
         """
         name = engine_for(loaded.model) if self.engine == AUTO else self.engine
-        engine: Engine = find(name, ENGINES, "engine", "engine")(loaded, dtype=torch_dtype(dtype), max_rows=max_rows)
+        engine: Engine = find(name, ENGINES, "engine", "engine")(
+            loaded, dtype=self._torch_dtype(dtype), max_rows=max_rows
+        )
         return engine
 
     def open_learner(
-        self, loaded: LoadedModel, optimiser: OptimiserSettings, *, dtype: Dtype = "float32", token_budget: int,
+        self, loaded: LoadedModel, optimiser: OptimiserSettings, *, dtype: DtypeSetting = "float32", token_budget: int,
         temperature: float = 1.0,
     ) -> Learner:  # fmt: skip
         """A learner that takes the model over.
@@ -79,7 +83,12 @@ class Backend:
             token_budget: tokens in one forward and backward: bounds memory, changes no result.
             temperature: of the sampling that it learns from.
         """
-        settings = LearnerSettings(dtype=dtype, token_budget=token_budget, temperature=temperature, optimiser=optimiser)
+        settings = LearnerSettings(
+            dtype=resolve_dtype(dtype, self.device),
+            token_budget=token_budget,
+            temperature=temperature,
+            optimiser=settled(optimiser, resolve_dtype("auto", self.device)),
+        )
         name = "local" if self.learner == AUTO else self.learner
         learner: Learner = find(name, LEARNERS, "learner", "learner")(loaded, settings, self.ranks)
         return learner
@@ -87,6 +96,9 @@ class Backend:
     def export(self, learner: Learner, loaded: LoadedModel, folder: Path) -> None:
         """Write what the learner has learnt as a hub-format folder; every rank calls it."""
         learners.export(learner, loaded, folder, self.ranks)
+
+    def _torch_dtype(self, setting: DtypeSetting) -> torch.dtype:
+        return DTYPES[resolve_dtype(setting, self.device)]
 
     # ---- reward models --------------------------------------------------------------------------------------------
 

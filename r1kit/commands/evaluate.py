@@ -82,14 +82,14 @@ def _judge(subject: Subject, config: EvaluationConfig, name: str) -> tuple[Judge
     config = replace(config, max_tokens=config.max_tokens or longest)
     assert loaded.folder is not None
     rows = _rows(loaded.folder, config.max_tokens)
-    with judge_for(loaded, config, subject.sampling, subject.reward, workspace, rows) as judge:
+    with judge_for(loaded, config, subject.sampling, subject.reward, workspace, "auto", rows) as judge:
         return judge.sample(name, config.split), config
 
 
 def _rows(folder: Path, max_tokens: int) -> int:
     """Completions in flight, so that their cache fits."""
-    from r1kit.commands.shape import shape_of_hub
     from r1kit.errors import InputError
+    from r1kit.plan.shape import shape_of_hub
 
     try:
         a_row = shape_of_hub(folder / "config.json").cache_bytes(4) * (max_tokens + PROMPT_TOKENS)

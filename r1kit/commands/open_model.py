@@ -37,7 +37,7 @@ def open_model(subject: Subject, rows: int) -> Opened:
     loaded = backend.load(subject.name)
     assert loaded.folder is not None
     return Opened(
-        engine=backend.open_engine(loaded, max_rows=rows),
+        engine=backend.open_engine(loaded, dtype="auto", max_rows=rows),
         encode=loaded.encode,
         positions=loaded.positions,
         folder=loaded.folder,

@@ -24,7 +24,7 @@ def pretrain(config: Any, corpus: Corpus, workspace: Workspace) -> tuple[LoadedM
     backend = backend_of(workspace.recipe, workspace.ranks)
     loaded = backend.draw(workspace.recipe.model, corpus.vocabulary(), workspace.seed)
     workspace.weights = loaded.parameters
-    learner = backend.open_learner(loaded, config.optimiser, token_budget=config.micro_batch_tokens)
+    learner = backend.open_learner(loaded, config.optimiser, dtype=config.dtype, token_budget=config.micro_batch_tokens)
     batch_of = document_batches(corpus, loaded.tokenizer, config.tokens_per_step, workspace.seed, workspace.ranks)
     supervised.train(config, batch_of, learner, workspace)
     return loaded, learner

@@ -16,6 +16,7 @@ from r1kit.rollout.sample import sample_groups
 from r1kit.rollout.streams import stream_seed
 from r1kit.structure import structure
 from r1kit.tasks import build_task
+from r1kit.update.settings import DtypeSetting
 from r1kit.workspace import Workspace
 
 __all__ = ["own_pairs"]
@@ -26,7 +27,7 @@ ROWS, JUDGE_ROWS = 512, 64
 """Completions that decode side by side on a rank: the policy's short ones, a judge's long ones."""
 
 
-def own_pairs(config: PairData, start: str, workspace: Workspace) -> list[Pair]:
+def own_pairs(config: PairData, start: str, workspace: Workspace, dtype: DtypeSetting = "auto") -> list[Pair]:
     """The start's model answers ``own_samples`` training prompts twice; of the two, the judge names the better.
 
     What the pairs came from is counted in ``own_pairs.json``. The same on every rank; each samples its share.
@@ -42,7 +43,7 @@ def own_pairs(config: PairData, start: str, workspace: Workspace) -> list[Pair]:
     ranks, task = workspace.ranks, build_task(config.task, workspace.recipe.tasks[config.task])
     numbers = range(config.own_samples)[ranks.rank :: ranks.size]
     seed = stream_seed(workspace.seed, "own_pairs")
-    with open_samplers([start], workspace, "float32", ROWS) as samplers:
+    with open_samplers([start], workspace, dtype, ROWS) as samplers:
         policy, weights = samplers[start], workspace.weights
         groups = sample_groups(
             policy.engine,
@@ -55,7 +56,7 @@ def own_pairs(config: PairData, start: str, workspace: Workspace) -> list[Pair]:
         Candidate(prompt=group.prompt, first=group.completions[0].text, second=group.completions[1].text)
         for group in groups
     ]
-    with _judge(config, groups, workspace) as judge:
+    with _judge(config, groups, workspace, dtype) as judge:
         pairs, counts = build_pairs(candidates, judge, config.construction, stream_seed(seed, "judge", ranks.rank))
     sampled = sum(len(completion.token_ids) for group in groups for completion in group.completions)
     shares = ranks.gather_objects((pairs, {**counts, "sampled_tokens": sampled}))
@@ -67,7 +68,7 @@ def own_pairs(config: PairData, start: str, workspace: Workspace) -> list[Pair]:
 
 
 @contextmanager
-def _judge(config: PairData, groups: list[Group], workspace: Workspace) -> Iterator[Judge]:
+def _judge(config: PairData, groups: list[Group], workspace: Workspace, dtype: DtypeSetting) -> Iterator[Judge]:
     """The model that is named, or the task's rule in a verifier process: right beats wrong."""
     if not config.judge:
         with verifier_for([config.task], RewardConfig(), workspace) as verifier:
@@ -79,6 +80,6 @@ def _judge(config: PairData, groups: list[Group], workspace: Workspace) -> Itera
         }
         yield rule_judge(lambda prompt, text: graded[prompt.id, text])
         return
-    with open_samplers([config.judge], workspace, "float32", JUDGE_ROWS) as samplers:
+    with open_samplers([config.judge], workspace, dtype, JUDGE_ROWS) as samplers:
         model = samplers[config.judge]
         yield PairwiseJudge(model.engine, model.encode, config.judge_sampling)

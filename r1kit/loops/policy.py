@@ -23,6 +23,7 @@ from r1kit.rollout.engine import Engine
 from r1kit.tasks import build_task
 from r1kit.tasks.task import Task
 from r1kit.update.learner import Learner
+from r1kit.update.settings import DtypeSetting
 from r1kit.workspace import Workspace
 
 __all__ = ["Policy", "judge_for", "last_evaluation", "open_policy", "save_checkpoint", "verifier_for"]
@@ -103,11 +104,12 @@ def verifier_for(
 @contextmanager
 def judge_for(
     loaded: LoadedModel, config: EvaluationConfig, sampling: Sampling, reward: RewardConfig, workspace: Workspace,
-    rows_in_flight: int = 512, verifier: Verifier | None = None, learner: Learner | None = None,
+    dtype: DtypeSetting, rows_in_flight: int = 512, verifier: Verifier | None = None, learner: Learner | None = None,
 ) -> Iterator[Judge]:  # fmt: skip
     """A judge over a model that is not being trained by RL: pretrain's gate, ``r1 eval``.
 
     Args:
+        dtype: of the engine.
         verifier: of at least the tasks that are judged; by default one that lives as long as the judge.
         learner: that has trained the model, where one has: what it learnt is judged.
     """
@@ -115,7 +117,7 @@ def judge_for(
     workspace.weights = loaded.parameters
     with nullcontext(verifier) if verifier else verifier_for(tasks, reward, workspace) as verifier:
         backend = backend_of(workspace.recipe, workspace.ranks)
-        with closing(backend.open_engine(loaded, max_rows=rows_in_flight)) as engine:
+        with closing(backend.open_engine(loaded, dtype=dtype, max_rows=rows_in_flight)) as engine:
             if learner is not None:
                 engine.load_weights(learner.weights(), version=0)
             yield Judge(

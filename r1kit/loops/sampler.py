@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from typing import Literal
 
 from r1kit.backends.backend import backend_of
 from r1kit.factory.judge import GenerativeJudge
 from r1kit.loops.collection import Collection
 from r1kit.rollout.engine import Engine
+from r1kit.update.settings import DtypeSetting
 from r1kit.workspace import Workspace
 
 __all__ = ["Sampler", "generative_judge", "open_samplers", "origin"]
@@ -31,7 +31,7 @@ class Sampler:
 
 @contextmanager
 def open_samplers(
-    names: Sequence[str], workspace: Workspace, dtype: Literal["float32", "bfloat16"], rows_in_flight: int
+    names: Sequence[str], workspace: Workspace, dtype: DtypeSetting, rows_in_flight: int
 ) -> Iterator[dict[str, Sampler]]:
     """By the name as given; empty names are left out."""
     with ExitStack() as stack:
@@ -56,7 +56,7 @@ def origin(name: str, workspace: Workspace) -> tuple[str, str]:
     return workspace.start(name) if is_stage else (name, name)
 
 
-def _open(name: str, workspace: Workspace, dtype: Literal["float32", "bfloat16"], rows_in_flight: int) -> Sampler:
+def _open(name: str, workspace: Workspace, dtype: DtypeSetting, rows_in_flight: int) -> Sampler:
     path, called = origin(name, workspace)
     backend = backend_of(workspace.recipe, workspace.ranks)
     loaded = backend.load(path, dtype)

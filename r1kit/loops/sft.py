@@ -53,11 +53,13 @@ def fine_tune(config: SFT, workspace: Workspace) -> StageResult:
     path, name = workspace.start(config.start)
     loaded = backend_of(workspace.recipe, workspace.ranks).load(path)
     workspace.weights = loaded.parameters
-    samples = read_samples(workspace.folder_of(config.data) / "samples.jsonl")
+    samples = read_samples(Path(config.data) if config.files else workspace.folder_of(config.data) / "samples.jsonl")
     learner, steps = train(config, samples, loaded, workspace)
     checkpoint = save_checkpoint(workspace, loaded, learner)
     if workspace.recipe.tasks:
-        with judge_for(loaded, config.evaluation, config.sampling, config.reward, workspace, learner=learner) as judge:
+        with judge_for(
+            loaded, config.evaluation, config.sampling, config.reward, workspace, config.dtype, learner=learner
+        ) as judge:
             judge.evaluate(steps)
     return StageResult(metrics=last_evaluation(workspace), checkpoint=checkpoint, inputs=(name, config.data))
 

@@ -96,7 +96,9 @@ def _base(config: Config, inner: Workspace) -> Numbers:
         settings = replace(inner.recipe.stages[inner.recipe.base_stage], steps=config.base_steps)
         loaded, learner = pretrain(settings, build_corpus(settings.corpus), inner)
     checkpoint = save_checkpoint(inner, loaded, learner)
-    with judge_for(loaded, config.evaluation, config.rl.sampling, config.rl.reward, inner, learner=learner) as judge:
+    with judge_for(
+        loaded, config.evaluation, config.rl.sampling, config.rl.reward, inner, config.rl.dtype, learner=learner
+    ) as judge:
         judge.evaluate(0)
     return {"checkpoint": checkpoint, "weights": inner.weights, "metrics": last_evaluation(inner)}
 

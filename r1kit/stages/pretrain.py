@@ -15,7 +15,7 @@ from r1kit.reward.rule import RewardConfig
 from r1kit.tasks import CorpusConfig, build_task
 from r1kit.tasks.corpora import shown
 from r1kit.tasks.task import Split
-from r1kit.update.settings import OptimiserSettings
+from r1kit.update.settings import DtypeSetting, OptimiserSettings
 from r1kit.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -38,6 +38,8 @@ class Config(StageConfig):
         )
     )
     schedule: Schedule = field(default_factory=lambda: Schedule(warmup=100, shape="cosine", floor=0.02))
+    dtype: DtypeSetting = "auto"
+    """Of the matrix products, the gate's evaluation included; master weights are float32."""
     log_every: int = 20
     """Updates to a line of metrics."""
     micro_batch_tokens: int = 65536
@@ -94,7 +96,9 @@ def run(config: Config, workspace: Workspace) -> StageResult:
     loaded, learner = pretrain(config, build_corpus(config.corpus), workspace)
     checkpoint = save_checkpoint(workspace, loaded, learner)
     if workspace.recipe.tasks:
-        with judge_for(loaded, config.evaluation, config.sampling, config.reward, workspace, learner=learner) as judge:
+        with judge_for(
+            loaded, config.evaluation, config.sampling, config.reward, workspace, config.dtype, learner=learner
+        ) as judge:
             _gate(judge.evaluate(config.steps), workspace)
     return StageResult(metrics=last_evaluation(workspace), checkpoint=checkpoint, inputs=())
 

@@ -16,7 +16,7 @@ from r1kit.factory.preferences import LabelData, PairData, check_data, labels_of
 from r1kit.loops.collection import named
 from r1kit.loops.settings import Schedule, check_least, check_rates, check_source
 from r1kit.records import StageResult
-from r1kit.update.settings import OptimiserSettings
+from r1kit.update.settings import DtypeSetting, OptimiserSettings
 from r1kit.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -50,6 +50,8 @@ class Config(StageConfig):
     """Share of the prompts whose examples are only judged."""
     standardise: bool = True
     """Scores are given less their held-out mean, over their held-out standard deviation; the paper does not say."""
+    dtype: DtypeSetting = "auto"
+    """Of the matrix products, the policy's that samples pairs too; master weights are float32."""
     micro_batch_tokens: int = 16384
     """Tokens in one forward and backward: bounds memory."""
     log_every: int = 1
@@ -131,5 +133,5 @@ def _data(config: Config, kind: Kind, workspace: Workspace) -> tuple[Any, Any]:
     if config.helpfulness.own_samples:
         from r1kit.loops.own_pairs import own_pairs
 
-        own = own_pairs(config.helpfulness, config.start, workspace)
+        own = own_pairs(config.helpfulness, config.start, workspace, config.dtype)
     return split_by_prompt(pairs_of(config.helpfulness, tasks, seed, own), config.held_out_share, where)

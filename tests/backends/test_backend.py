@@ -14,13 +14,12 @@ from transformers import GPT2Config, GPT2LMHeadModel
 from r1kit.backends import backend as module
 from r1kit.backends.backend import Backend, backend_of
 from r1kit.backends.device import device_of
-from r1kit.backends.models import LoadedModel, multiplied_parameters
+from r1kit.backends.models import LoadedModel
 from r1kit.cluster.ranks import Solo
 from r1kit.contracts import Model
 from r1kit.errors import InputError
 from r1kit.loops import fresh
 from r1kit.maths.policy_loss import supervised_loss
-from r1kit.model.decoder import Decoder, DecoderConfig
 from r1kit.model.fallback import HubModel
 from r1kit.model.template import Template
 from r1kit.recipe import load_recipe
@@ -150,19 +149,6 @@ def test_a_saved_model_comes_back_with_its_tokenizer_and_template(tmp_path: Path
     assert CPU.open_engine(again).generate([prompt], sampling, [3]) == CPU.open_engine(loaded).generate(
         [prompt], sampling, [3]
     )
-
-
-@pytest.mark.parametrize(("tied", "left"), [(True, 0), (False, 30 * 16)])
-def test_an_embedding_that_is_not_the_head_too_multiplies_nothing(tied: bool, left: int) -> None:
-    shape = DecoderConfig(
-        vocab_size=30, hidden_size=16, intermediate_size=32, num_layers=1, num_heads=2, num_kv_heads=2, head_dim=8,
-        tie_embeddings=tied,
-    )  # fmt: skip
-    # q, k, v, o; gate, up, down; two norms of the layer and the last one; the head
-    by_hand = 4 * 16 * 16 + 3 * 16 * 32 + 3 * 16 + 30 * 16
-    model = Decoder(shape)
-    assert multiplied_parameters(model) == by_hand
-    assert sum(weight.numel() for weight in model.parameters()) == by_hand + left
 
 
 def test_a_backend_follows_the_recipe() -> None:

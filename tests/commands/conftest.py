@@ -12,7 +12,7 @@ from r1kit.model.decoder import Decoder, DecoderConfig
 from r1kit.model.fallback import save_model
 from r1kit.model.tokenizer import build_tokenizer
 from r1kit.recipe import as_toml, load_recipe
-from r1kit.stages import LEAVES
+from r1kit.stages import STAGES
 from r1kit.tasks import CorpusConfig, build_corpus
 
 
@@ -62,7 +62,7 @@ def chain_folder(run_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> 
         parts = [""] if stage != "distill" else ["llama-s/base", "llama-s/distilled", "llama-s/rl", "qwen-s/distilled"]
         for part in parts:
             (place / part).mkdir(parents=True)
-            if stage not in LEAVES:
+            if STAGES[stage].leaves == "a model":
                 (place / part / "checkpoint").symlink_to(run_folder / "01_pretrain" / "checkpoint")
             metrics = {"with_sampling": {"countdown": line}} if part.endswith("rl") else {"countdown": line}
             (place / part / "result.json").write_text(json.dumps({"metrics": metrics}))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 if TYPE_CHECKING:
-    from r1kit.commands.subject import Subject
+    from r1kit.commands.arguments import Subject
     from r1kit.evals.settings import EvaluationConfig
     from r1kit.loops.judge import Judged
 
@@ -41,9 +41,9 @@ def evaluate(
     seed: Annotated[int | None, typer.Option(help="Of the sampling; default: the recipe's.")] = None,
 ) -> None:
     """Judge a model on held-out problems: avg@k, cons@k, pass@k with 95% intervals."""
-    from r1kit.commands.output import check_writable, write_json
-    from r1kit.commands.subject import named_task, open_subject
+    from r1kit.commands.arguments import named_task, open_subject
     from r1kit.evals.settings import EvaluationConfig
+    from r1kit.files import check_writable, write_json
     from r1kit.model.source import check_model
 
     check_writable(json_file)
@@ -68,7 +68,7 @@ def _judge(subject: Subject, config: EvaluationConfig, name: str) -> tuple[Judge
     import torch
 
     from r1kit.backends.backend import backend_of
-    from r1kit.commands.subject import longest_completion
+    from r1kit.commands.arguments import longest_completion
     from r1kit.launcher import cores
     from r1kit.loops.policy import judge_for
     from r1kit.tasks import build_task

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from r1kit.commands.subject import Subject
+    from r1kit.commands.arguments import Subject
     from r1kit.rollout.engine import Engine
 
 __all__ = ["Opened", "open_model"]

@@ -59,7 +59,9 @@ class AllParts(ToyJudge):
 
     def one(self, group: Group, tokens: Sequence[int]) -> Score:
         paid = RewardConfig(overlong=1.0, overlong_window=2, max_tokens=9)
-        score = score_completion(Exact(), group.prompt, "<think> a </think>", "stop", paid, len(tokens))  # type: ignore[arg-type]
+        score = score_completion(
+            Exact(), group.prompt, "<think> a </think> <answer> 1 </answer>", "stop", paid, len(tokens)
+        )  # type: ignore[arg-type]
         return replace(score, total=super().one(group, tokens).total, parts={**score.parts, "preference": 0.0})
 
 

@@ -63,7 +63,7 @@ def open_policy(
     tasks = {task: build_task(task, workspace.recipe.tasks[task]) for task in every}
     with verifier_for(tasks, config.reward, workspace, config.deadline, rewards) as verifier:  # starts meanwhile
         loaded = backend.load(path)
-        workspace.weights = loaded.parameters
+        workspace.parameters = loaded.parameters
         with closing(backend.open_engine(loaded, dtype=config.dtype, max_rows=config.rows_in_flight)) as engine:
             learner = backend.open_learner(
                 loaded,
@@ -114,7 +114,7 @@ def judge_for(
         learner: that has trained the model, where one has: what it learnt is judged.
     """
     tasks = {name: build_task(name, workspace.recipe.tasks[name]) for name in config.tasks or workspace.recipe.tasks}
-    workspace.weights = loaded.parameters
+    workspace.parameters = loaded.parameters
     with nullcontext(verifier) if verifier else verifier_for(tasks, reward, workspace) as verifier:
         backend = backend_of(workspace.recipe, workspace.ranks)
         with closing(backend.open_engine(loaded, dtype=dtype, max_rows=rows_in_flight)) as engine:

@@ -70,7 +70,7 @@ def _judge(subject: Subject, config: EvaluationConfig, name: str) -> tuple[Judge
     from r1kit.commands.subject import longest_completion
     from r1kit.launcher import cores
     from r1kit.loops.policy import device_of, judge_for, renderer
-    from r1kit.model.fallback import load_model
+    from r1kit.model.load import load_model
     from r1kit.model.source import resolve_model
     from r1kit.tasks import build_task
     from r1kit.workspace import Workspace

@@ -31,7 +31,7 @@ def open_model(subject: Subject, rows: int) -> Opened:
 
     from r1kit.launcher import cores
     from r1kit.loops.policy import device_of, renderer
-    from r1kit.model.fallback import load_model
+    from r1kit.model.load import load_model
     from r1kit.model.source import resolve_model
     from r1kit.records import Prompt
     from r1kit.rollout.hub import open_engine

@@ -12,7 +12,7 @@ import torch
 from r1kit.factory.pairs import Candidate, Judge, Pair, PairwiseJudge, build_pairs, rule_judge
 from r1kit.factory.preferences import PairData
 from r1kit.loops.policy import device_of, renderer, verifier_for
-from r1kit.model.fallback import load_model
+from r1kit.model.load import load_model
 from r1kit.model.source import resolve_model
 from r1kit.model.template import render
 from r1kit.records import Group, Prompt

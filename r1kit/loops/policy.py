@@ -16,7 +16,8 @@ from r1kit.cluster.ranks import local_rank
 from r1kit.evals.evaluate import EvaluationConfig
 from r1kit.loops.judge import Judge
 from r1kit.loops.settings import RL
-from r1kit.model.fallback import load_model, save_model
+from r1kit.model.language_model import LanguageModel
+from r1kit.model.load import load_model, save_model
 from r1kit.model.source import resolve_model
 from r1kit.model.template import Template, render
 from r1kit.records import Prompt, Sampling, StageResult
@@ -174,12 +175,10 @@ def device_of(workspace: Workspace) -> torch.device:
     return torch.device("cpu")
 
 
-def multiplied_weights(model: torch.nn.Module) -> int:
+def multiplied_weights(model: LanguageModel) -> int:
     """N of the usual 6 N operations a token: all weights but an embedding that is not the head too."""
-    own = {id(weight): weight.numel() for weight in model.parameters()}
-    embedding = getattr(model, "embedding", None)
-    untied = isinstance(embedding, torch.nn.Embedding) and embedding.weight is not getattr(model, "head", None)
-    return sum(own.values()) - (embedding.weight.numel() if untied and embedding is not None else 0)
+    looked_up = 0 if model.table is None or model.table is model.head else model.table.numel()
+    return sum(weight.numel() for weight in model.parameters()) - looked_up
 
 
 def save_checkpoint(workspace: Workspace, model: Any, tokenizer: PreTrainedTokenizerBase) -> str:

@@ -10,7 +10,7 @@ from typing import cast
 from r1kit.factory.judge import GenerativeJudge
 from r1kit.loops.collection import Collection
 from r1kit.loops.policy import device_of, multiplied_weights
-from r1kit.model.fallback import load_model
+from r1kit.model.load import load_model
 from r1kit.model.source import resolve_model
 from r1kit.model.template import render
 from r1kit.rollout.engine import Engine

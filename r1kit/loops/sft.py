@@ -25,7 +25,8 @@ from r1kit.loops.policy import (
     save_checkpoint,
 )
 from r1kit.loops.settings import SFT, Schedule
-from r1kit.model.fallback import load_model
+from r1kit.model.language_model import LanguageModel
+from r1kit.model.load import load_model
 from r1kit.model.source import resolve_model
 from r1kit.records import Prompt, Sample, StageResult
 from r1kit.rollout.streams import stream_seed
@@ -73,7 +74,7 @@ def fine_tune(config: SFT, workspace: Workspace) -> StageResult:
 
 
 def train(
-    config: SFT, samples: Sequence[Sample], model: torch.nn.Module, tokenizer: PreTrainedTokenizerBase,
+    config: SFT, samples: Sequence[Sample], model: LanguageModel, tokenizer: PreTrainedTokenizerBase,
     workspace: Workspace,
 ) -> int:  # fmt: skip
     """Train the model in place; the number of updates it took."""
@@ -82,7 +83,7 @@ def train(
         token_budget=config.micro_batch_tokens,
         optimiser=config.optimiser,
     )
-    learner = LocalLearner(model, settings, workspace.ranks)  # type: ignore[arg-type]
+    learner = LocalLearner(model, settings, workspace.ranks)
     learnt = lessons(samples, tokenizer, renderer(workspace, tokenizer), workspace.folder)
     steps = math.ceil(config.epochs * len(learnt) / config.samples_per_step)
     batch_of = sample_batches(learnt, config.samples_per_step, stream_seed(workspace.seed, workspace.stage, "order"))

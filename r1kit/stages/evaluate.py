@@ -95,7 +95,7 @@ def _judge(config: Config, step: int, verifier: Verifier, workspace: Workspace) 
     import torch
 
     from r1kit.loops.policy import judge_for, renderer
-    from r1kit.model.fallback import load_model
+    from r1kit.model.load import load_model
     from r1kit.model.source import resolve_model
 
     path, _ = workspace.start(config.stages[step])

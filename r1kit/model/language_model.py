@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+import torch
 from torch import Tensor, nn
 
 from r1kit.model.segments import Segments
@@ -51,8 +52,8 @@ class LanguageModel(Protocol):
     """An ``nn.Module`` whose logits are its hidden states times its head."""
 
     @property
-    def config(self) -> Any:
-        """At least a ``ModelConfig``; a family's own settings beside it."""
+    def config(self) -> ModelConfig:
+        """A family's own settings are beside what every family has."""
         ...
 
     @property
@@ -79,6 +80,10 @@ class LanguageModel(Protocol):
         Args:
             role: a parameter's name with ``*`` for the number of its layer.
         """
+        ...
+
+    def initialise(self, generator: torch.Generator) -> None:
+        """Draw fresh weights; InputError for a family of which no model is drawn."""
         ...
 
     def after_step(self) -> None:

@@ -98,6 +98,10 @@ class HubModel(nn.Module):
         """Not to be had: what a model does to embeddings differs, so ``hidden`` looks them up."""
         raise NotImplementedError("without a table, ask for hidden()")
 
+    def initialise(self, generator: torch.Generator) -> None:
+        """Refused: the weights are those that were loaded."""
+        raise InputError("a fresh model is drawn of the built-in families only; set model.name to load another")
+
     def after_step(self) -> None:
         """Nothing follows from the weights."""
 

@@ -1,0 +1,25 @@
+"""Learners by name."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from r1kit.backends.models import LoadedModel
+from r1kit.cluster.ranks import Ranks
+from r1kit.update.learner import Learner
+from r1kit.update.local import LearnerSettings, LocalLearner
+
+__all__ = ["OpenLearner", "open_local"]
+
+
+class OpenLearner(Protocol):
+    """What a name in ``backends.LEARNERS`` stands for."""
+
+    def __call__(self, loaded: LoadedModel, settings: LearnerSettings, ranks: Ranks) -> Learner:
+        """A learner that takes the model over, the same weights on every rank."""
+        ...
+
+
+def open_local(loaded: LoadedModel, settings: LearnerSettings, ranks: Ranks) -> Learner:
+    """The whole model on every rank, the gradient summed over them."""
+    return LocalLearner(loaded.model, settings, ranks)

@@ -1,0 +1,96 @@
+"""A language model on its rank's device, read from a folder or drawn afresh."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+
+from r1kit.model.families import fresh_family
+from r1kit.model.language_model import LanguageModel
+from r1kit.model.load import load_model, save_model
+from r1kit.model.source import resolve_model
+from r1kit.model.template import Template, render
+from r1kit.model.tokenizer import build_tokenizer
+from r1kit.rollout.streams import stream_seed
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+    from r1kit.contracts import Model
+    from r1kit.records import Prompt
+
+__all__ = ["LoadedModel", "draw_model", "multiplied_parameters", "read_model"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoadedModel:
+    """A model, its tokenizer, and how a question becomes its prompt.
+
+    A learner takes ``model`` over: from then on what it has learnt leaves through the learner alone.
+    """
+
+    model: LanguageModel
+    tokenizer: PreTrainedTokenizerBase
+    template: Template
+    folder: Path | None = None
+    """Where it was read from; None: drawn afresh."""
+
+    @property
+    def device(self) -> torch.device:
+        return self.model.head.device
+
+    @property
+    def positions(self) -> int:
+        """Most tokens of a prompt and its completion."""
+        return self.model.config.max_positions
+
+    @property
+    def parameters(self) -> int:
+        """N of the usual 6 N operations a token, see ``multiplied_parameters``."""
+        return multiplied_parameters(self.model)
+
+    def encode(self, question: str) -> list[int]:
+        """Token ids of a prompt that asks it, template applied."""
+        return render(self.template, self.tokenizer, question)
+
+    def render(self, prompt: Prompt) -> list[int]:
+        """``encode`` of a task's prompt."""
+        return self.encode(prompt.question)
+
+    def count(self, text: str) -> int:
+        """Tokens of a text as it stands."""
+        return len(self.tokenizer.encode(text, add_special_tokens=False))
+
+    def save(self, folder: Path) -> None:
+        """Write a hub-format folder."""
+        save_model(folder, self.model, self.tokenizer)
+
+
+def read_model(name: str, device: torch.device, dtype: torch.dtype, template: Template) -> LoadedModel:
+    """A model by the name a user writes (see ``model.source``), in ``dtype``, on the device."""
+    folder = resolve_model(name)
+    model, tokenizer = load_model(folder, dtype)
+    model.to(device)
+    return LoadedModel(model=model, tokenizer=tokenizer, template=template, folder=folder)
+
+
+def draw_model(shape: Model, vocabulary: Iterable[str], seed: int, device: torch.device) -> LoadedModel:
+    """A model of this shape with float32 weights drawn from the run's seed, and a tokenizer of whole words.
+
+    The weights are drawn on the CPU and then moved, so that every device starts from the same ones.
+    """
+    tokenizer = build_tokenizer(list(vocabulary))
+    model = fresh_family(shape.family, "model").fresh(shape, len(tokenizer))
+    model.initialise(torch.Generator().manual_seed(stream_seed(seed, "initialise") % 2**62))
+    model.to(device)
+    return LoadedModel(model=model, tokenizer=tokenizer, template=shape.template)
+
+
+def multiplied_parameters(model: LanguageModel) -> int:
+    """Parameters that a token is multiplied with: all but an embedding that is not the head too."""
+    looked_up = 0 if model.table is None or model.table is model.head else model.table.numel()
+    return sum(weight.numel() for weight in model.parameters()) - looked_up

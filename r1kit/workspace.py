@@ -1,6 +1,6 @@
 """A stage's place on disk: paths, append-only logs, seeds, the resume point.
 
-Everything a killed run needs lies in ``NN_STAGE/resume/state.json``: the step to go on from, the learner's file and
+Everything a killed run needs lies in ``NN_STAGE/resume/state.json``: the step to go on from, the learner's folder and
 how long each log was. It is replaced atomically and last, so a kill at any moment finds the state before or after.
 On resume the logs are cut to the lengths it names and the steps after it are done again, with the same result.
 Logs reach the disk before the state that names their lengths, so this holds for a power cut too.
@@ -37,19 +37,21 @@ TOLD = ("accuracy", "response_tokens", "loss", "tokens_per_second")
 
 
 class Resumable(Protocol):
-    """What a loop trains: all that must survive a kill."""
+    """What a loop trains: all that must survive a kill. Every rank calls both."""
 
-    def save(self, path: Path) -> None: ...
+    def save(self, folder: Path) -> None:
+        """Write a folder, on disk and whole when this returns on every rank."""
+        ...
 
-    def load(self, path: Path) -> None: ...
+    def load(self, folder: Path) -> None: ...
 
 
 class Stateless:
     """What a loop trains that trains nothing: all of its state is in its logs and the cursor."""
 
-    def save(self, path: Path) -> None: ...
+    def save(self, folder: Path) -> None: ...
 
-    def load(self, path: Path) -> None: ...
+    def load(self, folder: Path) -> None: ...
 
 
 @dataclass(slots=True)
@@ -183,7 +185,7 @@ class Workspace:
     def _save(self, step: int, state: Resumable) -> None:
         began = time.monotonic()
         folder = self.folder / "resume"
-        learner = folder / f"learner-{step}.pt"
+        learner = folder / f"learner-{step}"
         if self.is_writer:
             folder.mkdir(parents=True, exist_ok=True)
         state.save(learner)
@@ -200,7 +202,7 @@ class Workspace:
             write_atomic(folder / "state.json", json.dumps(point))
             for other in folder.iterdir():  # older learners, and what a kill left half written
                 if other.name not in ("state.json", learner.name):
-                    other.unlink()
+                    shutil.rmtree(other) if other.is_dir() else other.unlink()
         self._saved_at = time.monotonic()
         self._save_cost = self._saved_at - began
 

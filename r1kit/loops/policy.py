@@ -119,7 +119,7 @@ def judge_for(
         backend = backend_of(workspace.recipe, workspace.ranks)
         with closing(backend.open_engine(loaded, dtype=dtype, max_rows=rows_in_flight)) as engine:
             if learner is not None:
-                engine.load_weights(learner.weights(), version=0)
+                learner.publish(engine, version=0)
             yield Judge(
                 tasks=tasks,
                 config=config,
@@ -139,7 +139,7 @@ def save_checkpoint(workspace: Workspace, loaded: LoadedModel, learner: Learner 
     """
     folder = workspace.folder / "checkpoint"
     if learner is not None:
-        backend_of(workspace.recipe, workspace.ranks).export(learner, loaded, folder)
+        learner.export(folder, loaded.tokenizer)
     elif workspace.is_writer:
         loaded.save(folder)
     workspace.ranks.broadcast_object(None)

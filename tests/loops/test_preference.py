@@ -19,7 +19,7 @@ from r1kit.factory.preferences import Labelled
 from r1kit.loops import preference
 from r1kit.loops.settings import Schedule
 from r1kit.model.decoder import Decoder, DecoderConfig
-from r1kit.model.hub import save_hub
+from r1kit.model.load import save_model
 from r1kit.model.reward_model import Outlook, RewardModel
 from r1kit.model.seen import Sees
 from r1kit.model.tokenizer import build_tokenizer
@@ -61,7 +61,7 @@ def save_policy(folder: Path) -> Path:
     )
     model = Decoder(shape)
     model.initialise(torch.Generator().manual_seed(3))
-    save_hub(folder, model, tokenizer)
+    save_model(folder, model, tokenizer)
     return folder
 
 

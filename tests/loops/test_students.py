@@ -12,13 +12,14 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
 
 from r1kit.evals.evaluate import EvaluationConfig
 from r1kit.loops import students
 from r1kit.loops.settings import RL
+from r1kit.model.weights import NamedWeights
 from r1kit.recipe import Recipe, parse_recipe
 from r1kit.records import Sampling, StageResult
+from r1kit.rollout.engine import Engine
 from r1kit.stages.distill import Config
 from r1kit.update.learner import Batch
 
@@ -66,14 +67,15 @@ class Writer:
         self.updates += 1
         return {"loss": 0.0, "tokens": float(sum(len(row.tokens) for row in batch.rows))}
 
-    def weights(self) -> dict[str, Tensor]:
-        return {}
+    def publish(self, engine: Engine, version: int) -> None:
+        engine.load_weights(NamedWeights({}), version)
 
-    def save(self, path: Path) -> None:
-        torch.save(self.updates, path)
+    def save(self, folder: Path) -> None:
+        folder.mkdir()
+        torch.save(self.updates, folder / "updates")
 
-    def load(self, path: Path) -> None:
-        self.updates = torch.load(path)
+    def load(self, folder: Path) -> None:
+        self.updates = torch.load(folder / "updates")
 
 
 PARAMETERS = 10

@@ -21,6 +21,7 @@ from r1kit.commands.tasks import tasks
 from r1kit.commands.verify import verify
 from r1kit.commands.write_tests import write_tests
 from r1kit.errors import InputError, Interrupted, MissingError, R1Error, is_full_disk
+from r1kit.report.draw.ascii import forgive
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -112,6 +113,7 @@ for command in (tasks, verify, export, chat, plan, doctor):
 
 def main() -> None:
     """Entry point: a user's mistake is one line on stderr and its exit code, never a traceback."""
+    forgive(sys.stdout, sys.stderr)
     with _one_line_errors():
         code = app(standalone_mode=False)  # typer returns the code of an Exit, and 130 for Ctrl-C
         if code == Interrupted.exit_code:

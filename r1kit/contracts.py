@@ -29,6 +29,8 @@ class Stage:
 
     title: str
     """What it does, in one line."""
+    heading: str = ""
+    """What a page calls a stage of this kind; empty: by its own name."""
     alias: str = ""
     """What the paper calls the model it leaves: R1-Zero, Dev1 ..."""
     leaves: Leaves = "a model"

@@ -15,7 +15,7 @@ from typing import Any
 
 from r1kit.errors import InputError, nearest
 
-__all__ = ["Line", "brief", "forgiving_lines", "strict_lines", "write_atomic"]
+__all__ = ["Line", "brief", "forgiving_lines", "object_of", "strict_lines", "write_atomic"]
 
 
 def write_atomic(path: Path, text: str) -> None:
@@ -119,15 +119,21 @@ def forgiving_lines(path: Path) -> tuple[list[dict[str, Any]], int]:
         for line in lines:
             if not line.strip():
                 continue
-            try:
-                row = json.loads(line)
-            except (ValueError, RecursionError):
-                row = None
-            if isinstance(row, dict):
-                rows.append(row)
-            else:
+            row = object_of(line)
+            if row is None:
                 skipped += 1
+            else:
+                rows.append(row)
     return rows, skipped
+
+
+def object_of(line: str) -> dict[str, Any] | None:
+    """The JSON object that a line holds; None for a torn line, and for one that holds something else."""
+    try:
+        row = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    return row if isinstance(row, dict) else None
 
 
 def brief(value: object) -> str:

@@ -1,4 +1,4 @@
-"""The DeepSeek-R1 training system: what a notebook or a file of the user's own needs, each imported when it is asked for.
+"""The DeepSeek-R1 training system: what a notebook or a user's file needs, each name imported when it is asked for.
 
 ``docs/python.md`` shows a session, ``docs/extending.md`` a task, a reward, a stage and an engine of one's own.
 """
@@ -11,7 +11,7 @@ from typing import Any
 __version__ = "0.1.0"
 
 _PLACES = {
-    "api": ("OpenModel", "load_recipe", "open_model", "open_run", "open_task", "run", "score"),
+    "api": ("OpenModel", "load_recipe", "open_model", "open_run", "open_task", "policy_loss", "run", "score"),
     "errors": ("InputError", "MissingError", "R1Error"),
     "maths.advantage": ("group_relative",),
     "maths.settings": ("PolicyLoss",),
@@ -23,7 +23,7 @@ _PLACES = {
 }
 _HOMES = {name: module for module, names in _PLACES.items() for name in names}
 
-__all__ = ["__version__", *sorted(_HOMES)]  # noqa: PLE0604 - names of the table
+__all__ = ["__version__", *sorted(_HOMES)]
 
 
 def __getattr__(name: str) -> Any:

@@ -17,7 +17,7 @@ from r1kit.evals.evaluate import EvaluationConfig
 from r1kit.loops.judge import Judge
 from r1kit.loops.settings import RL
 from r1kit.records import Prompt, Sampling, StageResult
-from r1kit.reward.rule import RewardConfig
+from r1kit.reward.settings import RewardConfig
 from r1kit.reward.verifier import Verifier
 from r1kit.rollout.engine import Engine
 from r1kit.tasks import build_task
@@ -63,7 +63,7 @@ def open_policy(
     tasks = {task: build_task(task, workspace.recipe.tasks[task]) for task in every}
     with verifier_for(tasks, config.reward, workspace, config.deadline, rewards) as verifier:  # starts meanwhile
         loaded = backend.load(path)
-        workspace.weights = loaded.parameters
+        workspace.parameters = loaded.parameters
         with closing(backend.open_engine(loaded, dtype=config.dtype, max_rows=config.rows_in_flight)) as engine:
             learner = backend.open_learner(
                 loaded,
@@ -114,7 +114,7 @@ def judge_for(
         learner: that has trained the model, where one has: what it learnt is judged.
     """
     tasks = {name: build_task(name, workspace.recipe.tasks[name]) for name in config.tasks or workspace.recipe.tasks}
-    workspace.weights = loaded.parameters
+    workspace.parameters = loaded.parameters
     with nullcontext(verifier) if verifier else verifier_for(tasks, reward, workspace) as verifier:
         backend = backend_of(workspace.recipe, workspace.ranks)
         with closing(backend.open_engine(loaded, dtype=dtype, max_rows=rows_in_flight)) as engine:

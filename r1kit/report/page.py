@@ -17,7 +17,7 @@ def write_report(path: Path, without_language: Path | None = None) -> Path:
 
     Args:
         without_language: another run folder, whose reasoning RL was paid nothing for the language
-            (``reasoning_rl.reward.language = 0``), to draw beside this one's.
+            (``reasoning_rl.reward.parts.language = 0``), to draw beside this one's.
 
     Raises:
         InputError: a path is no run folder.

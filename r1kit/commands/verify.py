@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from r1kit.commands.options import JsonFile
 from r1kit.errors import InputError, MissingError
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ def verify(
     prompt_id: Annotated[str, typer.Option(help="Which problem, for example countdown/test/0.")] = "",
     question: Annotated[str, typer.Option(help="Which problem, by its text.")] = "",
     recipe: Annotated[str, typer.Option(help="Whose task and reward settings count.")] = "",
-    json_file: Annotated[Path | None, typer.Option("--json", metavar="FILE")] = None,
+    json_file: JsonFile = None,
     code: Annotated[Path | None, typer.Option(metavar="FILE", help="A program, or a completion with one.")] = None,
     tests: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Its tests, JSON lines; see docs/sandbox.md.")

@@ -12,6 +12,7 @@ from r1kit.errors import InputError, nearest
 from r1kit.model.source import check_model
 from r1kit.model.template import NAMED, Template
 from r1kit.records import Prompt
+from r1kit.reward.trial import try_rewards
 from r1kit.sandbox import check_sandbox
 from r1kit.tasks import build_task
 from r1kit.tasks.code import CodeConfig
@@ -26,6 +27,7 @@ LOOKED_AT = 16
 def check_recipe(recipe: Recipe) -> None:
     """Raise InputError or MissingError, one line, for the first thing that could not work."""
     check_stages(recipe)
+    try_rewards(recipe)
     built = {name: build_task(name, config) for name, config in recipe.tasks.items()}
 
     @cache

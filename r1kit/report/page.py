@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from r1kit.report.draw.page import draw_page
+from r1kit.report.draw.sections import draw_page
 from r1kit.report.read.run_folder import RunFolder
 from r1kit.report.read.run_view import read_run
 

@@ -48,8 +48,9 @@ def evaluate(
 
     check_writable(json_file)
     subject = open_subject(model, recipe, template, suffix, answer_style)
-    name, task_config = named_task(task, subject.recipe.tasks)
-    settings = replace(subject.recipe, tasks={name: task_config})
+    named = named_task(task, subject.recipe)
+    name, (kind, table) = named
+    settings = replace(subject.recipe, tasks={name: table}, task_kinds={name: kind})
     subject = replace(subject, recipe=settings if seed is None else replace(settings, seed=seed))
     config = EvaluationConfig.final(
         tasks=(name,), k=k, limit=limit, split=split, temperature=temperature, top_p=top_p,
@@ -72,10 +73,9 @@ def _judge(subject: Subject, config: EvaluationConfig, name: str) -> tuple[Judge
     from r1kit.loops.policy import device_of, judge_for, renderer
     from r1kit.model.fallback import load_model
     from r1kit.model.source import resolve_model
-    from r1kit.tasks import build_task
     from r1kit.workspace import Workspace
 
-    prompts = build_task(name, subject.recipe.tasks[name]).held_out(config.split, config.limit)
+    prompts = subject.recipe.task(name).held_out(config.split, config.limit)
     torch.set_num_threads(cores())
     workspace = Workspace(run=Path(), stage="evaluate", index=0, recipe=subject.recipe)
     folder = resolve_model(subject.name)

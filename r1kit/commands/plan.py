@@ -57,7 +57,7 @@ def plan(
 def shape_of(recipe: Recipe, config: Path | None = None, vocab: int = 0) -> Shape:
     """The model's shape: a config.json, the recipe's ``model.*`` keys, or the model's folder where it is here."""
     from r1kit.commands.shape import shape_of_fresh, shape_of_hub, shape_of_named
-    from r1kit.tasks import build_corpus
+    from r1kit.tasks.corpora import build_corpus
 
     if config:
         return shape_of_hub(config)

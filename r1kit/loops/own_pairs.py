@@ -9,13 +9,13 @@ from typing import cast
 
 import torch
 
-from r1kit.factory.pairs import Candidate, Judge, Pair, PairwiseJudge, build_pairs, rule_judge
+from r1kit.factory.pairs import Candidate, Judge, PairwiseJudge, build_pairs, rule_judge
 from r1kit.factory.preferences import PairData
 from r1kit.loops.policy import device_of, renderer, verifier_for
 from r1kit.model.fallback import load_model
 from r1kit.model.source import resolve_model
 from r1kit.model.template import render
-from r1kit.records import Group, Prompt
+from r1kit.records import Group, Pair, Prompt
 from r1kit.reward.rule import RewardConfig
 from r1kit.rollout.engine import Engine
 from r1kit.rollout.hub import open_engine
@@ -23,7 +23,6 @@ from r1kit.rollout.sample import sample_groups
 from r1kit.rollout.stopping import Tokenizer
 from r1kit.rollout.streams import stream_seed
 from r1kit.structure import structure
-from r1kit.tasks import build_task
 from r1kit.workspace import Workspace
 
 __all__ = ["own_pairs"]
@@ -44,7 +43,7 @@ def own_pairs(config: PairData, start: str, workspace: Workspace) -> list[Pair]:
     if kept is not None:
         workspace.spend(sampled=kept["sampled_tokens"])  # a resume point that knows of them puts its own count here
         return [structure(Pair, pair, KEPT) for pair in kept["pairs"]]
-    ranks, task = workspace.ranks, build_task(config.task, workspace.recipe.tasks[config.task])
+    ranks, task = workspace.ranks, workspace.recipe.task(config.task)
     numbers = range(config.own_samples)[ranks.rank :: ranks.size]
     seed = stream_seed(workspace.seed, "own_pairs")
     with _engine(workspace.start(start)[0], workspace) as (engine, draw):

@@ -24,7 +24,6 @@ from r1kit.reward.verifier import Verifier
 from r1kit.rollout.engine import Engine
 from r1kit.rollout.hub import open_engine
 from r1kit.rollout.stopping import Tokenizer
-from r1kit.tasks import build_task
 from r1kit.tasks.task import Task
 from r1kit.update.local import DTYPES, LearnerSettings, LocalLearner
 from r1kit.workspace import Workspace
@@ -74,7 +73,7 @@ def open_policy(
     device, dtype = device_of(workspace), DTYPES[config.dtype]
     trained = config.tasks or tuple(workspace.recipe.tasks)
     judged = dict.fromkeys((*trained, *config.evaluation.tasks))  # in order, once each
-    tasks = {task: build_task(task, workspace.recipe.tasks[task]) for task in judged}
+    tasks = workspace.recipe.built(judged)
     with verifier_for(tasks, config.reward, workspace, config.deadline, rewards) as verifier:  # starts meanwhile
         model, tokenizer = load_model(resolve_model(path), torch.float32)
         model.to(device)
@@ -123,7 +122,7 @@ def verifier_for(
     rewards: Mapping[str, RewardConfig] | None = None,
 ) -> Verifier:  # fmt: skip
     """A verifier of the recipe's tasks; all are paid alike but for those in ``rewards``."""
-    configs = {name: workspace.recipe.tasks[name] for name in tasks}
+    configs = {name: workspace.recipe.spec(name) for name in tasks}
     return Verifier(configs, {**dict.fromkeys(configs, reward), **(rewards or {})}, deadline_seconds=deadline)
 
 
@@ -137,7 +136,7 @@ def judge_for(
     Args:
         verifier: of at least the tasks that are judged; by default one that lives as long as the judge.
     """
-    tasks = {name: build_task(name, workspace.recipe.tasks[name]) for name in config.tasks or workspace.recipe.tasks}
+    tasks = workspace.recipe.built(config.tasks or workspace.recipe.tasks)
     device = device_of(workspace)
     workspace.weights = multiplied_weights(model)
     with nullcontext(verifier) if verifier else verifier_for(tasks, reward, workspace) as verifier:

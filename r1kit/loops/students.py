@@ -17,7 +17,7 @@ from r1kit.loops.policy import judge_for, last_evaluation, open_policy, save_che
 from r1kit.loops.sft import fine_tune
 from r1kit.model.fallback import load_model
 from r1kit.model.source import resolve_model
-from r1kit.tasks import build_corpus
+from r1kit.tasks.corpora import build_corpus
 from r1kit.workspace import Workspace
 
 if TYPE_CHECKING:

@@ -122,6 +122,9 @@ class Recipe:
     ranks: int = 0
     """Processes that sample and learn side by side; 0: one a GPU, or one a core where there is none (at most 8)."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
+    dtype: Literal["auto", "float32", "bfloat16"] = "auto"
+    """Of the matrix products of every stage that does not say itself; ``auto``: bfloat16 where the device multiplies it
+    in hardware, else float32."""
     model: Model = field(default_factory=Model)
     tasks: Mapping[str, Any] = field(default_factory=dict)
     """Settings of each task by name (see ``r1 tasks``)."""

@@ -8,6 +8,7 @@ import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import cache, partial
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from r1kit.depends import changes, read_key, written_key
 from r1kit.errors import MissingError, R1Error, is_full_disk
 from r1kit.files import write_atomic
 from r1kit.recipe import fingerprint
+from r1kit.update.settings import settled
 from r1kit.workspace import Workspace
 
 __all__ = ["run", "write_manifest"]
@@ -35,7 +37,9 @@ def run(
     """
     checkpoints: dict[str, str] = {}
     keys: dict[str, str] = {}
-    for index, (name, config) in enumerate(recipe.stages.items(), start=1):
+    say = say if ranks.rank == 0 else _silent
+    settle = cache(partial(_settled, recipe, folder, ranks, say))
+    for index, name in enumerate(recipe.stages, start=1):
         workspace = Workspace(
             run=folder,
             stage=name,
@@ -43,12 +47,12 @@ def run(
             recipe=recipe,
             ranks=ranks,
             checkpoints=dict(checkpoints),
-            say=say if ranks.rank == 0 else _silent,
+            say=say,
         )
         written = written_key(recipe, name, keys)
         workspace.key = keys[name] = written["key"]
         with _full_disk(folder):
-            result = _run_stage(config, workspace, written, after)
+            result = _run_stage(settle, workspace, written, after)
         if result.get("checkpoint"):
             checkpoints[name] = result["checkpoint"]
         if name == until:
@@ -56,9 +60,10 @@ def run(
 
 
 def _run_stage(
-    config: Any, workspace: Workspace, written: Mapping[str, Any], after: Callable[[str], None] | None
-) -> dict[str, Any]:
-    """What the stage's ``result.json`` says: as it was found, or after running it."""
+    settle: Callable[[], Recipe], workspace: Workspace, written: Mapping[str, Any],
+    after: Callable[[str], None] | None,
+) -> dict[str, Any]:  # fmt: skip
+    """What the stage's ``result.json`` says: as it was found, or after running it, of the recipe once settled."""
     name, say = workspace.stage, workspace.say
     result: dict[str, Any] | None = workspace.ranks.broadcast_object(
         _result(workspace) if workspace.is_writer else None
@@ -71,8 +76,9 @@ def _run_stage(
             _make_room(workspace, written)
         say(f"{name}: {workspace.recipe.about[name].title}")
         began = time.monotonic()
+        workspace.recipe = settle()
         _, run_stage = workspace.recipe.about[name].load()
-        result = workspace.finish(run_stage(config, workspace))
+        result = workspace.finish(run_stage(workspace.recipe.stages[name], workspace))
         say(f"{name}: done in {time.monotonic() - began:.0f} s")
     if workspace.is_writer:  # also after a kill right behind result.json
         shutil.rmtree(workspace.folder / "resume", ignore_errors=True)
@@ -80,6 +86,17 @@ def _run_stage(
         if ran and after:
             after(name)
     return result
+
+
+def _settled(recipe: Recipe, folder: Path, ranks: Ranks, say: Callable[[str], None]) -> Recipe:
+    """The recipe with every ``auto`` dtype as this run computes it; keys are taken of the recipe as it is written."""
+    if settled(recipe, "float32") is recipe:
+        return recipe
+    from r1kit.backends import arithmetic
+    from r1kit.loops.policy import device_of
+
+    device = device_of(Workspace(run=folder, stage="", index=0, recipe=recipe, ranks=ranks))
+    return settled(recipe, arithmetic.of_run(folder, device, ranks, say))
 
 
 def _silent(line: str) -> None:

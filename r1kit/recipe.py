@@ -19,6 +19,7 @@ from r1kit import stages, tasks
 from r1kit.contracts import BASE, Model, Recipe
 from r1kit.errors import InputError, nearest
 from r1kit.structure import plain, structure
+from r1kit.update.settings import DtypeSetting, settled
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -116,15 +117,15 @@ def parse_recipe(table: Mapping[str, Any]) -> Recipe:
         recipe,
         tasks={name: _task(name, entry) for name, entry in task_tables.items()},
         task_kinds={name: str(entry.get("kind", name)) for name, entry in task_tables.items()},
-        **_stages(stage_tables),
+        **_stages(stage_tables, recipe.dtype),
     )
     recipe = dataclasses.replace(recipe, stages={n: config.resolved(n, recipe) for n, config in recipe.stages.items()})
     _check_references(recipe)
     return recipe
 
 
-def _stages(tables: Mapping[str, Any]) -> dict[str, Any]:
-    """The recipe's fields that say which stages there are."""
+def _stages(tables: Mapping[str, Any], dtype: DtypeSetting) -> dict[str, Any]:
+    """The recipe's fields that say which stages there are; ``dtype`` is theirs where they name none."""
     settings, kinds, about = {}, {}, {}
     for name, table in tables.items():
         kind = kinds[name] = str(table.get("kind", name))
@@ -135,7 +136,7 @@ def _stages(tables: Mapping[str, Any]) -> dict[str, Any]:
         about[name] = stages.find(kind, name)
         config, _ = about[name].load()
         rest = {key: value for key, value in table.items() if key != "kind"}
-        settings[name] = structure(config, rest, f"stages.{name}")
+        settings[name] = settled(structure(config, rest, f"stages.{name}"), dtype)
     return {"stages": settings, "kinds": kinds, "about": about}
 
 

@@ -68,7 +68,7 @@ def _torch() -> dict[str, Any]:
     try:
         import torch
     except ImportError as error:
-        return {"version": None, "devices": [], "brings": f"pip install torch ({error})"}
+        return {"version": None, "devices": [], "arithmetic": {}, "brings": f"pip install torch ({error})"}
     devices = [
         {
             "name": torch.cuda.get_device_name(index),
@@ -76,7 +76,11 @@ def _torch() -> dict[str, Any]:
         }
         for index in range(torch.cuda.device_count() if torch.cuda.is_available() else 0)
     ]
-    return {"version": torch.__version__, "cuda": torch.version.cuda, "devices": devices}
+    from r1kit.backends.arithmetic import auto
+
+    dtype, why = auto(torch.device("cuda", 0) if devices else torch.device("cpu"))
+    arithmetic = {"auto": dtype, "why": why}
+    return {"version": torch.__version__, "cuda": torch.version.cuda, "devices": devices, "arithmetic": arithmetic}
 
 
 def _engines() -> dict[str, str]:
@@ -150,6 +154,8 @@ def _spelled(found: dict[str, Any]) -> str:
         f"torch    {torch['version'] or 'missing: ' + torch['brings']}",
         f"devices  {', '.join(devices) or 'no GPU: runs use the cores'}",
     ]
+    if arithmetic := torch["arithmetic"]:
+        lines.append(f"dtype    auto is {arithmetic['auto']}: {arithmetic['why']}")
     lines += [f"engine   {name}: {state}" for name, state in found["engines"].items()]
     sandbox = found["sandbox"]
     told = (

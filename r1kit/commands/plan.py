@@ -8,15 +8,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from r1kit.commands.devices import DEVICES
 from r1kit.errors import InputError, nearest
+from r1kit.plan.devices import DEVICES
+from r1kit.registry import short
 
 if TYPE_CHECKING:
-    from r1kit.commands.cost import Plan, Work
-    from r1kit.commands.shape import Shape
     from r1kit.contracts import Recipe
+    from r1kit.plan.cost import Plan, Work
+    from r1kit.plan.shape import Shape
 
-__all__ = ["plan", "shape_of"]
+__all__ = ["plan"]
 
 
 def plan(
@@ -33,10 +34,10 @@ def plan(
     json_file: Annotated[Path | None, typer.Option("--json", metavar="FILE")] = None,
 ) -> None:
     """Tokens, FLOPs, memory per device, hours and cost of each stage, before anything runs."""
-    from r1kit.commands.cost import Plan
     from r1kit.commands.output import check_writable, write_json
-    from r1kit.commands.stage_cost import plan_recipe
     from r1kit.launcher import cores
+    from r1kit.plan.cost import Plan
+    from r1kit.plan.planner import plan_recipe, shape_of
     from r1kit.recipe import load_recipe
 
     check_writable(json_file)
@@ -54,40 +55,26 @@ def plan(
         write_json(json_file, _as_json(found, shape, works, where, kind))
 
 
-def shape_of(recipe: Recipe, config: Path | None = None, vocab: int = 0) -> Shape:
-    """The model's shape: a config.json, the recipe's ``model.*`` keys, or the model's folder where it is here."""
-    from r1kit.commands.shape import shape_of_fresh, shape_of_hub, shape_of_named
-    from r1kit.tasks.corpora import build_corpus
+def _spelled(recipe: Recipe, shape: Shape, works: dict[str, Work | None], where: Plan, kind: str) -> str:
+    from r1kit.plan.cost import ASSUMPTIONS
 
-    if config:
-        return shape_of_hub(config)
-    if recipe.model.name:
-        return shape_of_named(recipe.model, vocab)
-    corpus = recipe.stages["pretrain"].corpus
-    return shape_of_fresh(recipe.model, len(build_corpus(corpus).vocabulary()) + SPECIAL_WORDS)
-
-
-SPECIAL_WORDS = 8
-"""Special tokens and tags that every fresh tokenizer starts with."""
-
-
-def _spelled(recipe: Recipe, shape: Shape, works: dict[str, Work], where: Plan, kind: str) -> str:
-    from r1kit.commands.cost import ASSUMPTIONS
-
-    rows = {**works, "total": _total(works)}
-    width = max(map(len, rows)) + 2
+    total = _total(works)
+    width = max(map(len, (*works, "total"))) + 2
     lines = [
-        f"{recipe.name}: {_short(shape.weights)} weights, {shape.layers} layers, width {shape.hidden}, "
+        f"{recipe.name}: {_short(shape.parameters)} parameters, {shape.layers} layers, width {shape.hidden}, "
         f"vocabulary {shape.vocab}; on {where.devices} x {kind}",
         "",
         f"{'stage':{width}}{'trained':>9}{'sampled':>9}{'FLOPs':>9}{'memory':>9}{'hours':>9}{'USD':>9}",
     ]
-    for name, work in rows.items():
+    for name, work in {**works, "total": total}.items():
+        if work is None:
+            lines.append(f"{name:{width}}  not planned: {short(recipe.kinds[name])} brings no formula")
+            continue
         lines.append(
             f"{name:{width}}{_short(work.trained_tokens):>9}{_short(work.sampled_tokens):>9}{work.flops:>9.1e}"
             f"{_short(work.memory) + 'B':>9}{work.seconds / 3600:>9.3g}{_cost(work, where):>9.3g}"
         )
-    memory = rows["total"].memory
+    memory = total.memory
     if where.device.memory and memory > 0.9 * where.device.memory:
         lines.append(
             f"does not fit: {_short(memory)}B on a device of {_short(where.device.memory)}B; lower rows_in_flight or "
@@ -109,20 +96,20 @@ def _short(value: float) -> str:
     return f"{value:.0f}"
 
 
-def _total(works: dict[str, Work]) -> Work:
-    from r1kit.commands.cost import NOTHING
+def _total(works: dict[str, Work | None]) -> Work:
+    from r1kit.plan.cost import NOTHING
 
-    return sum(works.values(), start=NOTHING)
+    return sum((work for work in works.values() if work is not None), start=NOTHING)
 
 
-def _as_json(recipe: Recipe, shape: Shape, works: dict[str, Work], where: Plan, kind: str) -> dict[str, Any]:
+def _as_json(recipe: Recipe, shape: Shape, works: dict[str, Work | None], where: Plan, kind: str) -> dict[str, Any]:
     total = _total(works)
     return {
         "recipe": recipe.name,
         "device": kind,
         "devices": where.devices,
-        "weights": shape.weights,
-        "stages": {name: asdict(work) | {"usd": _cost(work, where)} for name, work in works.items()},
+        "parameters": shape.parameters,
+        "stages": {name: asdict(work) | {"usd": _cost(work, where)} if work else None for name, work in works.items()},
         "hours": total.seconds / 3600,
         "usd": _cost(total, where),
         "assumptions": {"mfu": where.mfu, "mbu": where.mbu, "mean_length": where.mean_share},

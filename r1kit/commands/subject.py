@@ -39,6 +39,10 @@ class Subject:
     """Length and stop strings of its stage."""
 
 
+BY_ITSELF = ("countdown", "general", "code/list_ops")
+"""Kinds that need no setting."""
+
+
 class NamedTask(NamedTuple):
     name: str
     spec: Spec
@@ -133,8 +137,8 @@ def named_task(name: str, recipe: Recipe) -> NamedTask:
         return NamedTask(split_reference(name)[1], Spec(name, {}))
     if name == "code/list_ops":
         return NamedTask("code", Spec(name, {}))
-    if name in KINDS and "NAME" not in name and name != "jsonl":
-        if KINDS[name] == KINDS["code/mbpp"]:
+    if name in BY_ITSELF or (family == "code" and name in KINDS):
+        if name not in BY_ITSELF:
             raise InputError(f"{name} reads a file; write {name}/FILE.jsonl")
         return NamedTask(name, Spec(name, {}))
     if f"{family}/NAME" in KINDS and rest:
@@ -142,7 +146,7 @@ def named_task(name: str, recipe: Recipe) -> NamedTask:
     file = Path(name).expanduser()
     if file.is_file() or file.suffix == ".jsonl":
         return NamedTask(file.stem, Spec("jsonl", {"path": str(file), "test_path": str(file)}))
-    allowed = [*recipe.tasks, *(kind for kind in KINDS if "NAME" not in kind and kind != "jsonl")]
+    allowed = [*recipe.tasks, *BY_ITSELF]
     raise InputError(
         f"task {name!r} is unknown; a task is {', '.join(dict.fromkeys(allowed))}, code/FORMAT/FILE.jsonl, "
         f"reasoning_gym/GENERATOR, verifiers/ENVIRONMENT, FILE.py:NAME or a JSONL file.{nearest(name, allowed)}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from r1kit.contracts import StageConfig
 from r1kit.errors import InputError, nearest
@@ -14,6 +14,7 @@ from r1kit.loops.settings import check_least, check_source
 from r1kit.records import Sampling
 from r1kit.reward.rule import RewardConfig
 from r1kit.tasks.task import Split
+from r1kit.update.settings import DtypeSetting
 
 if TYPE_CHECKING:
     from r1kit.contracts import Recipe
@@ -49,7 +50,7 @@ class Collection(StageConfig):
     """Samples that are no reasoning problems."""
     deadline: float = 10.0
     """Seconds a verifier has for one completion."""
-    dtype: Literal["float32", "bfloat16"] = "float32"
+    dtype: DtypeSetting = "auto"
     """Of the models that sample."""
     rows_in_flight: int = 512
     """Completions that decode side by side on a rank: bounds memory."""

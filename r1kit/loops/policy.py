@@ -11,6 +11,7 @@ from typing import Any, cast
 import torch
 from transformers import PreTrainedTokenizerBase
 
+from r1kit.backends.arithmetic import resolve_dtype
 from r1kit.cluster.ranks import local_rank
 from r1kit.evals.evaluate import EvaluationConfig
 from r1kit.loops.judge import Judge
@@ -70,7 +71,7 @@ def open_policy(
     """
     torch.manual_seed(workspace.seed)  # no random number is drawn from it; a stray draw would at least repeat
     path, name = workspace.start(config.start)
-    device, dtype = device_of(workspace), DTYPES[config.dtype]
+    device, dtype = device_of(workspace), DTYPES[resolve_dtype(config.dtype, device_of(workspace))]
     trained = config.tasks or tuple(workspace.recipe.tasks)
     judged = dict.fromkeys((*trained, *config.evaluation.tasks))  # in order, once each
     tasks = workspace.recipe.built(judged)
@@ -84,7 +85,7 @@ def open_policy(
         learner = LocalLearner(
             model,
             LearnerSettings(
-                dtype=config.dtype,
+                dtype=resolve_dtype(config.dtype, device),
                 token_budget=config.micro_batch_tokens,
                 temperature=config.sampling.temperature,
                 optimiser=config.optimiser,

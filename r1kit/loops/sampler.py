@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from typing import Literal, cast
+from typing import cast
 
 from r1kit.factory.judge import GenerativeJudge
 from r1kit.loops.collection import Collection
@@ -37,7 +37,7 @@ class Sampler:
 
 @contextmanager
 def open_samplers(
-    names: Sequence[str], workspace: Workspace, dtype: Literal["float32", "bfloat16"], rows_in_flight: int
+    names: Sequence[str], workspace: Workspace, dtype: str, rows_in_flight: int
 ) -> Iterator[dict[str, Sampler]]:
     """By the name as given; empty names are left out."""
     with ExitStack() as stack:
@@ -62,7 +62,7 @@ def origin(name: str, workspace: Workspace) -> tuple[str, str]:
     return workspace.start(name) if is_stage else (name, name)
 
 
-def _open(name: str, workspace: Workspace, dtype: Literal["float32", "bfloat16"], rows_in_flight: int) -> Sampler:
+def _open(name: str, workspace: Workspace, dtype: str, rows_in_flight: int) -> Sampler:
     path, called = origin(name, workspace)
     model, tokenizer = load_model(resolve_model(path), DTYPES[dtype])
     device, template = device_of(workspace), workspace.recipe.model.template

@@ -7,16 +7,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import takewhile
 from operator import attrgetter
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from r1kit.contracts import StageConfig
 from r1kit.errors import InputError, nearest
 from r1kit.evals.settings import EvaluationConfig
+from r1kit.factory.samples import read_samples
 from r1kit.maths.settings import PolicyLoss
 from r1kit.records import Sampling
 from r1kit.reward.rule import RewardConfig
 from r1kit.tasks.task import Split
-from r1kit.update.settings import OptimiserSettings
+from r1kit.update.settings import DtypeSetting, OptimiserSettings
 
 if TYPE_CHECKING:
     from r1kit.contracts import Recipe
@@ -62,7 +64,7 @@ class RL(StageConfig):
     """Extra rollouts of a step at most, to replace flat groups (DAPO); 0: flat groups stay and earn nothing."""
     deadline: float = 10.0
     """Seconds a verifier has for one completion."""
-    dtype: Literal["float32", "bfloat16"] = "float32"
+    dtype: DtypeSetting = "auto"
     """Of rollouts and of the matrix products of an update; master weights are float32."""
     micro_batch_tokens: int = 8192
     """Tokens in one forward and backward: bounds memory, changes no result."""
@@ -144,19 +146,20 @@ class RL(StageConfig):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SFT(StageConfig):
-    """Supervised fine-tuning on the samples of an earlier stage (R1 paper v2, appendix B.4.2)."""
+    """Supervised fine-tuning on the samples of an earlier stage or of a file (R1 paper v2, appendix B.4.2)."""
 
     start: str = "base"
     """Stage it starts from; ``base``: the pretrained model."""
     data: str = "cold_start"
-    """Stage whose ``samples.jsonl`` is learnt."""
+    """Stage whose ``samples.jsonl`` is learnt, or a JSONL file of ``{"prompt", "response"}`` lines: what has a slash or
+    ends in .jsonl."""
     epochs: float = 2.0
     """Times that every sample is seen (paper: 2 to 3)."""
     samples_per_step: int = 128
     """Samples an update, over all ranks (paper: 128); each epoch has an order of its own."""
     optimiser: OptimiserSettings = field(default_factory=lambda: OptimiserSettings(lr=5e-5))
     schedule: Schedule = field(default_factory=lambda: Schedule(warmup=0, shape="cosine", floor=0.1))
-    dtype: Literal["float32", "bfloat16"] = "float32"
+    dtype: DtypeSetting = "auto"
     """Of the matrix products; master weights are float32."""
     micro_batch_tokens: int = 16384
     """Tokens in one forward and backward: bounds memory, changes no result."""
@@ -172,7 +175,12 @@ class SFT(StageConfig):
     @property
     def inputs(self) -> tuple[str, ...]:
         """Earlier stages that it takes in."""
-        return (self.start, self.data)
+        return (self.start,) if self.files else (self.start, self.data)
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """The file that it learns, where that is what ``data`` names."""
+        return (self.data,) if "/" in self.data or self.data.endswith(".jsonl") else ()
 
     def uses(self, recipe: Recipe) -> tuple[str, ...]:
         """Tasks that it is judged by."""
@@ -191,7 +199,10 @@ class SFT(StageConfig):
     def check(self, stage: str, recipe: Recipe) -> None:
         """Ranges, before anything loads."""
         check_source(self.start, stage, recipe)
-        check_source(self.data, stage, recipe, "samples")
+        if self.files:
+            read_samples(Path(self.data))  # a broken line is told now, not after hours
+        else:
+            check_source(self.data, stage, recipe, "samples")
         check_least(self, stage, 1, "samples_per_step", "micro_batch_tokens", "log_every", "sampling.max_tokens")
         check_rates(self.optimiser.lr, self.schedule, stage)
         if not self.epochs > 0:

@@ -12,6 +12,7 @@ from pathlib import Path
 import torch
 from transformers import PreTrainedTokenizerBase
 
+from r1kit.backends.arithmetic import resolve_dtype
 from r1kit.errors import InputError
 from r1kit.factory.samples import read_samples
 from r1kit.loops import supervised
@@ -62,7 +63,7 @@ def fine_tune(config: SFT, workspace: Workspace) -> StageResult:
     model, tokenizer = load_model(resolve_model(path), torch.float32)
     model.to(device_of(workspace))
     workspace.weights = multiplied_weights(model)
-    samples = read_samples(workspace.folder_of(config.data) / "samples.jsonl")
+    samples = read_samples(Path(config.data) if config.files else workspace.folder_of(config.data) / "samples.jsonl")
     steps = train(config, samples, model, tokenizer, workspace)
     checkpoint = save_checkpoint(workspace, model, tokenizer)
     if workspace.recipe.tasks:
@@ -76,7 +77,11 @@ def train(
     workspace: Workspace,
 ) -> int:  # fmt: skip
     """Train the model in place; the number of updates it took."""
-    settings = LearnerSettings(dtype=config.dtype, token_budget=config.micro_batch_tokens, optimiser=config.optimiser)
+    settings = LearnerSettings(
+        dtype=resolve_dtype(config.dtype, device_of(workspace)),
+        token_budget=config.micro_batch_tokens,
+        optimiser=config.optimiser,
+    )
     learner = LocalLearner(model, settings, workspace.ranks)  # type: ignore[arg-type]
     learnt = lessons(samples, tokenizer, renderer(workspace, tokenizer), workspace.folder)
     steps = math.ceil(config.epochs * len(learnt) / config.samples_per_step)

@@ -11,14 +11,15 @@ import importlib
 import inspect
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from types import ModuleType, new_class
 from typing import Any, get_args
 
 from r1kit.contracts import Leaves, Stage, StageConfig
-from r1kit.errors import InputError
+from r1kit.errors import InputError, R1Error
 from r1kit.records import StageResult
+from r1kit.registry import blame, short
 from r1kit.registry import find as find_reference
-from r1kit.registry import short
 
 __all__ = ["STAGES", "find", "load"]
 
@@ -92,6 +93,16 @@ def _of_user(cls: Any, kind: str) -> Stage:
 
 
 def _run(config: Any, workspace: Any) -> StageResult:
-    """A user's stage gives a ``StageResult``, or its metrics alone, or nothing."""
-    found = config.run(workspace)
+    """A user's stage gives a ``StageResult``, or its metrics alone, or nothing.
+
+    Raises:
+        R1Error: what it raised, with the line of the user's file.
+    """
+    try:
+        found = config.run(workspace)
+    except Exception as error:
+        if isinstance(error, R1Error):
+            raise
+        folder = Path(inspect.getfile(type(config).run)).parent
+        raise R1Error(f"{workspace.stage}: {blame(error, folder)}") from error
     return found if isinstance(found, StageResult) else StageResult(metrics=found or {})

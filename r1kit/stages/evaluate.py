@@ -13,6 +13,7 @@ from r1kit.model.template import Template
 from r1kit.records import Sampling, StageResult
 from r1kit.reward.rule import RewardConfig
 from r1kit.tasks.task import Split
+from r1kit.update.settings import DtypeSetting
 from r1kit.workspace import Stateless, Workspace
 
 if TYPE_CHECKING:
@@ -44,6 +45,8 @@ class Config(StageConfig):
     """Length and stop strings of a completion."""
     reward: RewardConfig = field(default_factory=RewardConfig)
     """How an answer is read; nothing is paid here."""
+    dtype: DtypeSetting = "auto"
+    """Of the models that are judged."""
     rows_in_flight: int = 512
     """Completions that decode side by side on a rank: bounds memory."""
 

@@ -14,7 +14,7 @@ from r1kit.records import Sampling, StageResult
 from r1kit.reward.rule import RewardConfig
 from r1kit.tasks.corpora import CorpusConfig, build_corpus, shown
 from r1kit.tasks.task import Split
-from r1kit.update.settings import OptimiserSettings
+from r1kit.update.settings import DtypeSetting, OptimiserSettings
 from r1kit.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -37,6 +37,8 @@ class Config(StageConfig):
         )
     )
     schedule: Schedule = field(default_factory=lambda: Schedule(warmup=100, shape="cosine", floor=0.02))
+    dtype: DtypeSetting = "auto"
+    """Of the matrix products, the gate's evaluation included; master weights are float32."""
     log_every: int = 20
     """Updates to a line of metrics."""
     micro_batch_tokens: int = 65536

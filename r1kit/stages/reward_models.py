@@ -15,7 +15,7 @@ from r1kit.errors import InputError
 from r1kit.factory.preferences import LabelData, PairData, check_data, labels_of, pairs_of, split_by_prompt
 from r1kit.loops.settings import Schedule, check_least, check_rates, check_source
 from r1kit.records import StageResult
-from r1kit.update.settings import OptimiserSettings
+from r1kit.update.settings import DtypeSetting, OptimiserSettings
 from r1kit.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -49,6 +49,8 @@ class Config(StageConfig):
     """Share of the prompts whose examples are only judged."""
     standardise: bool = True
     """Scores are given less their held-out mean, over their held-out standard deviation; the paper does not say."""
+    dtype: DtypeSetting = "auto"
+    """Of the matrix products, the policy's that samples pairs too; master weights are float32."""
     micro_batch_tokens: int = 16384
     """Tokens in one forward and backward: bounds memory."""
     log_every: int = 1

@@ -194,7 +194,8 @@ def equal_to_reference(prompt: Prompt, answer: str, where: str) -> Grade:
     """1 if the answer is the reference as mathematics, or else as text."""
     if prompt.answer is None:
         raise InputError(
-            f"{where} has no grade, and prompt {prompt.id} no reference answer; write one, or leave accuracy out of the reward"
+            f"{where} has no grade, and prompt {prompt.id} no reference answer; write one, or leave accuracy out of "
+            f"the reward"
         )
     return Grade(correct=float(equal_maths(prompt.answer, answer)), canonical=canonical_maths(answer))
 

@@ -12,7 +12,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -26,19 +26,17 @@ from r1kit.update.flat import FlatWeights
 from r1kit.update.head import Head, spans
 from r1kit.update.learner import Batch, Row
 from r1kit.update.memory import keep_freed_memory
-from r1kit.update.optim import Optimiser
+from r1kit.update.optim import DTYPES, Optimiser
 from r1kit.update.pack import MicroBatch, assign, build, units
-from r1kit.update.settings import OptimiserSettings
+from r1kit.update.settings import Dtype, OptimiserSettings
 from r1kit.update.terms import fixed_terms, with_logprobs
 
 __all__ = ["DTYPES", "LearnerSettings", "LocalLearner"]
 
-DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LearnerSettings:
-    dtype: Literal["float32", "bfloat16"] = "float32"
+    dtype: Dtype = "float32"
     """What the model computes in; master weights, gradients and optimiser are always fp32."""
     token_budget: int = 4096
     """Most tokens in a micro-batch: bounds the memory of an update. A longer group is cut, its prompt repeated."""

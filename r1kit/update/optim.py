@@ -14,13 +14,16 @@ from torch import Tensor, nn
 from r1kit.update.flat import FlatWeights, Section
 from r1kit.update.settings import OptimiserSettings
 
-__all__ = ["Optimiser", "orthogonalise"]
+__all__ = ["DTYPES", "Optimiser", "orthogonalise"]
+
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 
 class Optimiser:
     """Steps the master weights along their gradient."""
 
     def __init__(self, weights: FlatWeights, settings: OptimiserSettings) -> None:
+        assert settings.kind == "adamw" or settings.muon_dtype != "auto", "resolve_dtype says what auto means here"
         self.weights, self.settings = weights, settings
         muon = [s for s in weights.sections if s.hidden] if settings.kind == "muon" else []
         self.matrices = muon
@@ -61,8 +64,10 @@ class Optimiser:
         self.momentum.lerp_(grad, 1 - beta)
         update = grad.lerp(self.momentum, beta)
         self.weights.master[: self.momentum.numel()].mul_(1 - lr * self.settings.muon_weight_decay)
+        dtype = DTYPES[self.settings.muon_dtype]
         for transposed, matrices, directions in _by_shape(self.matrices, self.weights.master, update):
-            steps = orthogonalise(torch.cat(directions)).split([len(piece) for piece in directions])
+            whole = orthogonalise(torch.cat(directions), dtype=dtype)
+            steps = whole.split([len(piece) for piece in directions])
             for turned, target, step in zip(transposed, matrices, steps, strict=True):
                 rows, columns = target.shape[1:]
                 target.add_(step.mT if turned else step, alpha=-lr * max(1.0, rows / columns) ** 0.5)
@@ -76,14 +81,14 @@ class Optimiser:
         self.momentum.copy_(state["momentum"])
 
 
-def orthogonalise(matrices: Tensor, steps: int = 5) -> Tensor:
+def orthogonalise(matrices: Tensor, steps: int = 5, dtype: torch.dtype = torch.bfloat16) -> Tensor:
     """Nearest semi-orthogonal matrix, roughly (singular values in 0.5 .. 1.5), of each of [n, rows, columns].
 
-    The quintic Newton-Schulz iteration of Muon (kellerjordan.github.io/posts/muon) with its coefficients, in bf16;
-    cheaper where rows <= columns.
+    The quintic Newton-Schulz iteration of Muon (kellerjordan.github.io/posts/muon) with its coefficients, in bf16 as
+    there unless ``dtype`` says otherwise; cheaper where rows <= columns.
     """
     a, b, c = 3.4445, -4.7750, 2.0315
-    x: Tensor = (matrices / torch.linalg.vector_norm(matrices, dim=(1, 2), keepdim=True).clamp(min=1e-7)).bfloat16()
+    x: Tensor = (matrices / torch.linalg.vector_norm(matrices, dim=(1, 2), keepdim=True).clamp(min=1e-7)).to(dtype)
     for _ in range(steps):
         gram = x @ x.mT
         x = torch.baddbmm(x, torch.baddbmm(gram, gram, gram, beta=b, alpha=c), x, beta=a)

@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal, TypeVar, cast
 
-__all__ = ["OptimiserSettings"]
+__all__ = ["Dtype", "DtypeSetting", "OptimiserSettings", "settled"]
+
+Dtype = Literal["float32", "bfloat16"]
+DtypeSetting = Literal["auto", "float32", "bfloat16"]
+"""``auto``: bfloat16 where the device multiplies it in hardware, else float32 (``backends.arithmetic``)."""
+
+Settings = TypeVar("Settings")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,5 +30,28 @@ class OptimiserSettings:
     """Muon's rate is this times AdamW's."""
     muon_momentum: float = 0.95
     muon_weight_decay: float = 0.0
+    muon_dtype: DtypeSetting = "auto"
+    """Of the products that orthogonalise Muon's step."""
     max_grad_norm: float = 1.0
     """Gradients are scaled down to this norm, over all weights; 0: never."""
+
+
+def settled(settings: Settings, dtype: DtypeSetting) -> Settings:
+    """Settings with ``dtype`` wherever one of theirs, at any depth, is left to ``auto``; the same object if none is."""
+    return cast(Settings, _settled(settings, dtype))
+
+
+def _settled(value: Any, dtype: DtypeSetting) -> Any:
+    if isinstance(value, Mapping):
+        inner = {key: _settled(item, dtype) for key, item in value.items()}
+        return inner if any(inner[key] is not value[key] for key in value) else value
+    if not dataclasses.is_dataclass(value) or isinstance(value, type):
+        return value
+    changed = {}
+    for field in dataclasses.fields(value):
+        held = getattr(value, field.name)
+        own = field.name == "dtype" or field.name.endswith("_dtype")
+        new = dtype if own and held == "auto" else _settled(held, dtype)
+        if field.init and new is not held and new != held:
+            changed[field.name] = new
+    return dataclasses.replace(value, **changed) if changed else value

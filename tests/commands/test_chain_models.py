@@ -9,18 +9,20 @@ from typer.testing import CliRunner
 
 from r1kit.cli import app
 from r1kit.commands.subject import named_task, open_subject
+from r1kit.contracts import Recipe
 from r1kit.errors import InputError
 from r1kit.model.source import check_model, resolve_model
-from r1kit.nano.general import GeneralConfig
-from r1kit.stages import LEAVES, STAGES
-from r1kit.tasks.code import CodeConfig
+from r1kit.stages import STAGES
 
 
 def r1(*arguments: object) -> str:
     return CliRunner().invoke(app, [*map(str, arguments)], catch_exceptions=False).output
 
 
-@pytest.mark.parametrize("stage", [stage for stage in STAGES if stage not in LEAVES and stage != "distill"])
+WITHOUT = [stage for stage, kind in STAGES.items() if kind.leaves != "a model"]
+
+
+@pytest.mark.parametrize("stage", [stage for stage in STAGES if stage not in (*WITHOUT, "distill")])
 def test_a_stage_s_model(chain_folder: Path, stage: str) -> None:
     folder = resolve_model(f"{chain_folder}:{stage}")
     assert (folder.name, folder.parent.name[3:]) == ("checkpoint", stage)
@@ -41,7 +43,7 @@ def test_a_student_s_models(chain_folder: Path) -> None:
         assert (subject.reward.format_style, subject.sampling.max_tokens) == ("think_summary", 11)
 
 
-@pytest.mark.parametrize("stage", LEAVES)
+@pytest.mark.parametrize("stage", WITHOUT)
 def test_a_stage_without_a_model_names_those_that_have_one(chain_folder: Path, stage: str) -> None:
     named = (
         f"stage '{stage}' of {chain_folder} makes no model; stages with a checkpoint are pretrain, r1_zero, "
@@ -79,7 +81,9 @@ def test_a_student_is_judged_and_exported(chain_folder: Path, tmp_path: Path) ->
 
 
 def test_every_kind_of_task_by_name() -> None:
-    assert named_task("general", {}) == ("general", GeneralConfig())
-    assert named_task("code/list_ops", {}) == ("code", CodeConfig(generator="list_ops"))
+    none = Recipe(name="none")
+    assert named_task("general", none) == ("general", ("general", {}))
+    assert named_task("code/list_ops", none) == ("code", ("code/list_ops", {}))
+    assert named_task("code/mbpp/a/b.jsonl", none).spec.table["path"] == "a/b.jsonl"
     with pytest.raises(InputError, match=r"a task is countdown, general, code/list_ops, code/FORMAT/FILE.jsonl, "):
-        named_task("code", {})
+        named_task("code", none)

@@ -1,107 +1,14 @@
+"""The command's table and its file."""
+
 from __future__ import annotations
 
 import json
 from pathlib import Path
 
 import pytest
-import torch
 from typer.testing import CliRunner
 
 from r1kit.cli import app
-from r1kit.commands.cost import Plan
-from r1kit.commands.devices import Device
-from r1kit.commands.plan import shape_of
-from r1kit.commands.shape import Shape, shape_of_hub
-from r1kit.commands.sizes import Sizes
-from r1kit.commands.stage_cost import plan_stage
-from r1kit.errors import InputError
-from r1kit.loops.settings import RL
-from r1kit.model.decoder import Decoder, DecoderConfig
-from r1kit.recipe import load_recipe
-from r1kit.records import Sampling
-from r1kit.stages.pretrain import Config as Pretrain
-
-SHAPE = Shape(vocab=100, hidden=8, ffn=16, layers=2, heads=2, kv_heads=1, head_dim=4, tied=True)
-PLAN = Plan(
-    device=Device(bf16=4e6, fp32=2e6, bandwidth=1e6, memory=0, price=1), devices=1, mfu=0.5, mbu=0.5, mean_share=0.5
-)
-
-
-def test_weights_by_hand() -> None:
-    # a layer: q 8 x 8, k and v 8 x 4 each, out 8 x 8, three matrices of 8 x 16; the head 100 x 8
-    assert SHAPE.matrix_weights == 2 * (64 + 32 + 32 + 64 + 384) + 800
-    assert SHAPE.weights == SHAPE.matrix_weights + 2 * 16 + 8
-    assert SHAPE.cache_bytes(4) == 2 * 2 * 4 * 4
-
-
-@pytest.mark.parametrize("family", ["llama", "qwen2", "qwen3"])
-@pytest.mark.parametrize("tied", [True, False])
-def test_weights_are_the_decoder_s(family: str, tied: bool) -> None:
-    config = DecoderConfig(
-        family=family, vocab_size=50, hidden_size=16, intermediate_size=24, num_layers=3, num_heads=4, num_kv_heads=2,
-        head_dim=8, tie_embeddings=tied, qkv_bias=family == "qwen2", qk_norm=family == "qwen3",
-    )  # fmt: skip
-    with torch.device("meta"):
-        decoder = Decoder(config)
-    shape = Shape(
-        vocab=50, hidden=16, ffn=24, layers=3, heads=4, kv_heads=2, head_dim=8, tied=tied, qkv_bias=family == "qwen2",
-        qk_norm=family == "qwen3",
-    )  # fmt: skip
-    assert shape.weights == sum(parameter.numel() for parameter in decoder.parameters())
-
-
-def test_pretraining_by_hand() -> None:
-    config = Pretrain(steps=10, tokens_per_step=100)
-    work = plan_stage(config, SHAPE, Sizes(prompt=6, document=20), PLAN)
-    attention = 4 * 2 * 2 * 4 * 10  # layers, heads, head size, half a document
-    assert work.trained_tokens == 1000
-    assert work.flops == 1000 * (6 * SHAPE.matrix_weights + 3 * attention)
-    assert work.seconds == pytest.approx(work.flops / 1e6)
-
-
-def test_rl_by_hand() -> None:
-    config = RL(steps=3, prompts_per_step=2, sampling=Sampling(n=4, max_tokens=10), rows_in_flight=8)
-    work = plan_stage(config, SHAPE, Sizes(prompt=6), PLAN)
-    n, attention = SHAPE.matrix_weights, 4 * 2 * 2 * 4 * (6 + 2.5)
-    responses, learnt = 2 * 4 * 5, 2 * 4 * 5 + 2 * 6
-    forward = 2 * n * learnt + responses * attention
-    assert (work.sampled_tokens, work.trained_tokens) == (3 * responses, 3 * learnt)
-    assert work.flops == 3 * (forward + 3 * forward)
-    moved = 10 * SHAPE.weights * 4 + responses * 8.5 * SHAPE.cache_bytes(4)
-    assert work.seconds == pytest.approx(3 * (max(forward / 1e6, moved / 5e5) + 3 * forward / 1e6))
-
-
-def test_more_devices_take_less_time_and_the_same_work() -> None:
-    recipe = load_recipe("nano-zero")
-    sizes = Sizes(prompt=8, problems=lambda evaluation: 20)
-    one, four = (
-        plan_stage(recipe.stages["r1_zero"], SHAPE, sizes, Plan(
-            device=PLAN.device, devices=count, mfu=0.5, mbu=0.5, mean_share=0.5
-        )) for count in (1, 4)
-    )  # fmt: skip
-    assert one.flops == four.flops
-    assert one.seconds / 4 <= four.seconds < one.seconds
-
-
-def test_shapes_are_found_or_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("R1KIT_CACHE", str(tmp_path))
-    nano = shape_of(load_recipe("nano-zero"))
-    assert nano.weights < 500_000
-    far = "[model]\nname = 'pypi:no-such-model'\n[tasks.countdown]\n[stages.r1_zero]\n"
-    (tmp_path / "far.toml").write_text(far)
-    recipe = load_recipe(str(tmp_path / "far.toml"))
-    with pytest.raises(InputError, match="give --config FILE"):
-        shape_of(recipe)
-    given = load_recipe(str(tmp_path / "far.toml"), ["model.hidden_size=64", "model.num_layers=5"])
-    assert shape_of(given, vocab=1000).vocab == 1000
-    config = tmp_path / "config.json"
-    config.write_text(json.dumps({"hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 2,
-                                  "num_attention_heads": 4, "vocab_size": 10, "model_type": "qwen3"}))  # fmt: skip
-    found = shape_of(recipe, config)
-    assert (found.kv_heads, found.head_dim, found.qk_norm, found.tied) == (4, 16, True, False)
-    config.write_text("{}")
-    with pytest.raises(InputError, match="has no vocab_size"):
-        shape_of_hub(config)
 
 
 def test_the_table_and_its_file(tmp_path: Path) -> None:

@@ -129,9 +129,8 @@ def test_bfloat16_computes_nearly_the_same_gradient() -> None:
 @pytest.mark.parametrize("kind", ["adamw", "muon"])
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 def test_training_lowers_the_loss(kind: Any, dtype: Any) -> None:
-    learner = LocalLearner(
-        decoder().to(DEVICE), LearnerSettings(dtype=dtype, optimiser=OptimiserSettings(kind=kind)), Solo()
-    )
+    optimiser = OptimiserSettings(kind=kind, muon_dtype=dtype)
+    learner = LocalLearner(decoder().to(DEVICE), LearnerSettings(dtype=dtype, optimiser=optimiser), Solo())
     lr = 3e-3 if kind == "muon" else 1e-2
     losses = [learner.update(documents(), supervised_loss, lr)["loss"] for _ in range(20)]
     assert losses[-1] < 0.5 * losses[0]
@@ -161,7 +160,7 @@ def test_metrics_equal_the_cpus() -> None:
 @pytest.mark.parametrize("to", [DEVICE, "cpu"])
 def test_saved_and_loaded_goes_on(kind: Any, dtype: Any, to: str, tmp_path: Path) -> None:
     """Weights, optimiser and reference travel exactly, to a GPU and to a CPU; sums on a GPU have no fixed order."""
-    chosen = settings(dtype=dtype, optimiser=OptimiserSettings(kind=kind, weight_decay=0.1))
+    chosen = settings(dtype=dtype, optimiser=OptimiserSettings(kind=kind, weight_decay=0.1, muon_dtype=dtype))
     straight = LocalLearner(decoder().to(DEVICE), chosen)
     straight.refresh_reference()
     for step in range(3):

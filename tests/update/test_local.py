@@ -197,7 +197,7 @@ def test_logprobs_are_those_of_the_forward_and_a_documents_first_is_zero() -> No
 @pytest.mark.parametrize("kind", ["adamw", "muon"])
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 def test_saved_and_loaded_goes_on_bit_for_bit(kind: str, dtype: str, tmp_path: Path) -> None:
-    chosen = settings(dtype=dtype, optimiser=OptimiserSettings(kind=kind, weight_decay=0.1))  # type: ignore[arg-type]
+    chosen = settings(dtype=dtype, optimiser=OptimiserSettings(kind=kind, weight_decay=0.1, muon_dtype=dtype))  # type: ignore[arg-type]
     straight = LocalLearner(decoder(), chosen)
     straight.refresh_reference()
     for step in range(3):
@@ -256,7 +256,9 @@ def test_a_gradient_that_is_not_finite_ends_the_update_before_the_step() -> None
 
 
 def test_training_lowers_the_loss() -> None:
-    learner = LocalLearner(decoder(), LearnerSettings(optimiser=OptimiserSettings(kind="muon")), Solo())
+    learner = LocalLearner(
+        decoder(), LearnerSettings(optimiser=OptimiserSettings(kind="muon", muon_dtype="float32")), Solo()
+    )
     losses = [learner.update(documents(), supervised_loss, 3e-3)["loss"] for _ in range(20)]
     assert losses[-1] < 0.5 * losses[0]
 

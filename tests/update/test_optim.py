@@ -8,7 +8,7 @@ import torch
 from r1kit.model.decoder import Decoder, DecoderConfig
 from r1kit.update.flat import FlatWeights
 from r1kit.update.optim import Optimiser, orthogonalise
-from r1kit.update.settings import OptimiserSettings
+from r1kit.update.settings import Dtype, OptimiserSettings
 
 CONFIG = DecoderConfig(
     vocab_size=11, hidden_size=16, intermediate_size=24, num_layers=2, num_heads=4, num_kv_heads=2, head_dim=4
@@ -41,10 +41,11 @@ def test_adamw_is_torchs_with_vectors_not_decayed() -> None:
         torch.testing.assert_close(view, copies[name].detach(), rtol=1e-6, atol=1e-7)
 
 
-def test_muon_works_on_each_of_the_fused_matrices_as_torchs_does() -> None:
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_muon_works_on_each_of_the_fused_matrices_as_torchs_does(dtype: Dtype) -> None:
     torch_muon = pytest.importorskip("torch.optim", reason="torch >= 2.9").Muon
     weights = flat_weights()
-    settings = OptimiserSettings(kind="muon", muon_lr_ratio=2.0, muon_weight_decay=0.1)
+    settings = OptimiserSettings(kind="muon", muon_lr_ratio=2.0, muon_weight_decay=0.1, muon_dtype=dtype)
     ours, pieces = Optimiser(weights, settings), {}
     rows = {"qkv": [16, 8, 8], "gate_up": [24, 24], "out": [16], "down": [16]}
     grads = dict(weights.views(weights.grad))
@@ -66,12 +67,15 @@ def test_muon_works_on_each_of_the_fused_matrices_as_torchs_does() -> None:
     for name, group in pieces.items():
         expected = torch.cat([piece.detach() for piece in group])
         gap = (after[name] - expected).norm() / (expected - before[name]).norm()
-        assert gap < 0.02, f"{name}: the steps differ by {gap:.3f}"  # the iteration runs in bf16
+        assert gap < 0.02, f"{name}: the steps differ by {gap:.3f}"  # theirs runs in bf16
 
 
-def test_orthogonalised_singular_values_are_near_one() -> None:
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_orthogonalised_singular_values_are_near_one(dtype: torch.dtype) -> None:
     matrices = torch.randn(3, 8, 32, generator=torch.Generator().manual_seed(0))
-    values = torch.linalg.svdvals(orthogonalise(matrices).float())
+    found = orthogonalise(matrices, dtype=dtype)
+    assert found.dtype == dtype
+    values = torch.linalg.svdvals(found.float())
     assert values.min() > 0.5
     assert values.max() < 1.5
 

@@ -330,9 +330,8 @@ class CountdownCorpus(Corpus):
     def _comparisons(self, rng: Random) -> str:
         """4 to 10 values judged against a target; a third of them hit, most others are near."""
         limit, chinese = self.config.problems.limit, rng.random() < 0.5
-        make, attempt, low, high, yes = (
-            CHINESE[word] if chinese else word for word in ("make", "try", "low", "high", "yes")
-        )
+        said = [CHINESE[word] if chinese else word for word in ("make", "try", "low", "high", "yes")]
+        make, attempt, low, high, yes = said
         target = int(rng.random() * (limit + 1))
         words = [make, str(target), attempt]
         for _ in range(4 + int(rng.random() * 7)):

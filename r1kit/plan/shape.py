@@ -1,4 +1,4 @@
-"""The shape of a decoder and what follows from it: weights, bytes of cache, operations. No torch."""
+"""The shape of a decoder and what follows from it: parameters, bytes of cache, operations. No torch."""
 
 from __future__ import annotations
 
@@ -28,17 +28,17 @@ class Shape:
     qk_norm: bool = False
 
     @property
-    def matrix_weights(self) -> int:
-        """Weights that a token is multiplied with, the head included, the embedding's look-up not: N of 6 N D."""
+    def matrix_parameters(self) -> int:
+        """Parameters that a token is multiplied with, the head included, the embedding's look-up not: N of 6 N D."""
         attention = self.hidden * self.head_dim * (2 * self.heads + 2 * self.kv_heads)
         return self.layers * (attention + 3 * self.hidden * self.ffn) + self.vocab * self.hidden
 
     @property
-    def weights(self) -> int:
-        """All weights."""
+    def parameters(self) -> int:
+        """All of them, the embedding counted."""
         norms = self.layers * (2 * self.hidden + (2 * self.head_dim if self.qk_norm else 0)) + self.hidden
         biases = self.layers * self.head_dim * (self.heads + 2 * self.kv_heads) if self.qkv_bias else 0
-        return self.matrix_weights + norms + biases + (0 if self.tied else self.vocab * self.hidden)
+        return self.matrix_parameters + norms + biases + (0 if self.tied else self.vocab * self.hidden)
 
     def cache_bytes(self, width: int) -> int:
         """Bytes of keys and values a token leaves behind, ``width`` bytes a number."""

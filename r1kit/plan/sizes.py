@@ -10,7 +10,6 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import NamedTuple
 
-from r1kit.commands.shape import Shape, shape_of_fresh, shape_of_named
 from r1kit.contracts import Recipe
 from r1kit.evals.settings import EvaluationConfig
 from r1kit.factory.general import General, general_samples
@@ -19,6 +18,7 @@ from r1kit.loops.collection import Collection
 from r1kit.loops.settings import SFT
 from r1kit.model.seen import summary
 from r1kit.model.template import NAMED
+from r1kit.plan.shape import Shape, shape_of_fresh, shape_of_named
 from r1kit.stages.cold_start import Config as ColdStart
 from r1kit.stages.distill import Config as Distill
 from r1kit.stages.evaluate import Config as Evaluate
@@ -96,14 +96,14 @@ def sizes_of(recipe: Recipe, stage: str, shape: Shape, mean_share: float) -> Siz
     if isinstance(config, Evaluate):
         return replace(sizes, template_problems=looked.template_problems(config))
     if isinstance(config, Distill):
-        return replace(sizes, samples=looked.samples(config.data, mean_share), students=_students(config, shape))
+        return replace(sizes, samples=looked.samples(config.data, mean_share), students=_students(config, stage, shape))
     return sizes
 
 
-def _students(config: Distill, shape: Shape) -> dict[str, Shape]:
+def _students(config: Distill, stage: str, shape: Shape) -> dict[str, Shape]:
     found = {}
     for name, student in config.students.items():
-        where = f"stages.distill.students.{name}.model"
+        where = f"stages.{stage}.students.{name}.model"
         fresh = not student.model.name
         found[name] = (
             shape_of_fresh(student.model, shape.vocab) if fresh else shape_of_named(student.model, shape.vocab, where)
@@ -152,7 +152,7 @@ class _Lookup:
 
     def samples(self, stage: str, mean_share: float) -> Many:
         """As many as a data stage's settings allow, and their mean tokens."""
-        config = self.recipe.stages[stage]
+        config = self.recipe.stages.get(stage)
         if not isinstance(config, Collection):
             return NONE
         reasoned = self.prompt(config.asked(self.recipe)) + mean_share * config.sampling.max_tokens

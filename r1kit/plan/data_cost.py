@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from r1kit.commands.cost import NOTHING, Draw, Plan, Work, activation_bytes, learner_bytes, sample, train, width_of
-from r1kit.commands.shape import Shape
-from r1kit.commands.sizes import Many, Sizes
 from r1kit.factory.refine import is_model
 from r1kit.loops.collection import Collection
+from r1kit.plan.cost import NOTHING, Draw, Plan, Work, activation_bytes, learner_bytes, sample, train, width_of
+from r1kit.plan.shape import Shape
+from r1kit.plan.sizes import Many, Sizes
 from r1kit.records import Sampling
 from r1kit.stages.cold_start import Config as ColdStart
 from r1kit.stages.reward_models import Config as RewardModels
@@ -88,7 +88,7 @@ def _scored(config: RewardModels, responses: float, tokens: float, shape: Shape,
     batch = min(config.micro_batch_tokens, config.batch * tokens)
     trained = train(learnt, tokens / 2, headed, plan, 4, config.optimiser, batch)
     looked = (
-        config.held_out_share * responses * tokens * (2 * headed.matrix_weights + headed.attention_flops(tokens / 2))
+        config.held_out_share * responses * tokens * (2 * headed.matrix_parameters + headed.attention_flops(tokens / 2))
     )
     memory = learner_bytes(config.optimiser, shape, 4) + activation_bytes(batch, headed, 4)
     return replace(trained, memory=memory) + Work(flops=looked, seconds=plan.computing(looked, 4))

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from r1kit.commands.devices import Device
-from r1kit.commands.shape import Shape
+from r1kit.plan.devices import Device
+from r1kit.plan.shape import Shape
 from r1kit.update.settings import OptimiserSettings
 
 __all__ = [
@@ -28,8 +28,8 @@ __all__ = [
 
 
 ASSUMPTIONS = (
-    "training: 6 N D operations (N: weights a token is multiplied with, head included) and attention, at {mfu:.0%} of "
-    "peak",
+    "training: 6 N D operations (N: parameters a token is multiplied with, head included) and attention, at "
+    "{mfu:.0%} of peak",
     "sampling: the slower of 2 N a token and attention at {mfu:.0%} of peak, and reading weights and cache at "
     "{mbu:.0%} of bandwidth",
     "a response has {mean:.0%} of max_tokens on average; a rollout waits for its longest one",
@@ -37,7 +37,7 @@ ASSUMPTIONS = (
     "every sampled response that keep, limit and size allow becomes a sample to learn (an upper bound); a data set has "
     "as many rows as its limit says",
     "models that judge, refine or are asked in the policy's place have its shape; they see every response",
-    "RL on a student stops where it has cost what distilling cost, the sampling of the data counted",
+    "RL on a student stops at the step where it has cost what distilling cost, the sampling of the data counted",
     "the whole model, its gradient and its optimiser state lie on every device; work divides evenly over devices",
     "verifiers, reward models' scores, checkpoints and start-up take no time; activations are approximate",
 )
@@ -111,16 +111,16 @@ def sample(draw: Draw, shape: Shape, plan: Plan, width: int) -> Work:
     """Drawing a batch once."""
     rows, mean = draw.prompts * draw.n, plan.mean_share * draw.max_tokens
     context = draw.prompt_tokens + mean / 2
-    flops = 2 * shape.matrix_weights * (draw.prompts * draw.prompt_tokens + rows * mean)
+    flops = 2 * shape.matrix_parameters * (draw.prompts * draw.prompt_tokens + rows * mean)
     flops += rows * mean * shape.attention_flops(context)
     on_device = rows / plan.devices
     steps = max(draw.max_tokens, on_device * mean / draw.in_flight) if rows else 0
-    moved = steps * shape.weights * width + on_device * mean * context * shape.cache_bytes(width)
+    moved = steps * shape.parameters * width + on_device * mean * context * shape.cache_bytes(width)
     return Work(
         sampled_tokens=rows * mean,
         flops=flops,
         seconds=max(plan.computing(flops, width), moved / (plan.device.bandwidth * plan.mbu)),
-        memory=shape.weights * width + _cache_bytes(draw, shape, plan, width),
+        memory=shape.parameters * width + _cache_bytes(draw, shape, plan, width),
     )
 
 
@@ -128,7 +128,7 @@ def train(
     tokens: float, context: float, shape: Shape, plan: Plan, width: int, optimiser: OptimiserSettings, budget: float
 ) -> Work:
     """Learning ``tokens`` tokens that see ``context`` others on average, ``budget`` of them at once."""
-    flops = tokens * (6 * shape.matrix_weights + 3 * shape.attention_flops(context))
+    flops = tokens * (6 * shape.matrix_parameters + 3 * shape.attention_flops(context))
     return Work(
         trained_tokens=tokens,
         flops=flops,
@@ -138,16 +138,16 @@ def train(
 
 
 def width_of(dtype: str) -> int:
-    """Bytes a number."""
+    """Bytes a number; every device that is known here multiplies bfloat16 in hardware, so ``auto`` means that."""
     return 4 if dtype == "float32" else 2
 
 
 def learner_bytes(optimiser: OptimiserSettings, shape: Shape, width: int, *, reference: bool = False) -> float:
     """float32 master, gradient and optimiser state, the copy that computes, the reference."""
     ends = shape.vocab * shape.hidden * (1 if shape.tied else 2)
-    state = 8.0 * shape.weights if optimiser.kind == "adamw" else 4.0 * (shape.weights - ends) + 8.0 * ends
+    state = 8.0 * shape.parameters if optimiser.kind == "adamw" else 4.0 * (shape.parameters - ends) + 8.0 * ends
     copies = (0 if width == 4 else width) + (width if reference else 0)
-    return shape.weights * (8.0 + copies) + state
+    return shape.parameters * (8.0 + copies) + state
 
 
 def activation_bytes(tokens: float, shape: Shape, width: int) -> float:

@@ -1,4 +1,4 @@
-"""What each stage costs: a table from a config's class to its formula. No torch, no measurement."""
+"""What each stage of ours costs: a table from its kind to its formula. No torch, no measurement."""
 
 from __future__ import annotations
 
@@ -7,39 +7,26 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from r1kit.commands.cost import NOTHING, Draw, Plan, Work, activation_bytes, learner_bytes, sample, train, width_of
-from r1kit.commands.data_cost import cold_start, rejection_sampling, reward_models
-from r1kit.commands.shape import Shape
-from r1kit.commands.sizes import Sizes, sizes_of
-from r1kit.contracts import Recipe
 from r1kit.evals.settings import EvaluationConfig
 from r1kit.loops.settings import RL, SFT
+from r1kit.plan.cost import NOTHING, Draw, Plan, Work, activation_bytes, learner_bytes, sample, train, width_of
+from r1kit.plan.data_cost import cold_start, rejection_sampling, reward_models
+from r1kit.plan.shape import Shape
+from r1kit.plan.sizes import Sizes
 from r1kit.records import Sampling
-from r1kit.stages.cold_start import Config as ColdStart
 from r1kit.stages.distill import Config as Distill
 from r1kit.stages.evaluate import Config as Evaluate
 from r1kit.stages.pretrain import Config as Pretrain
-from r1kit.stages.rejection_sampling import Config as RejectionSampling
-from r1kit.stages.reward_models import Config as RewardModels
 
-__all__ = ["COSTS", "plan_recipe", "plan_stage"]
+__all__ = ["FORMULAS", "Formula", "formula_of"]
 
-
-def plan_recipe(recipe: Recipe, shape: Shape, plan: Plan) -> dict[str, Work]:
-    """Every stage's work, in the order they run."""
-    works: dict[str, Work] = {}
-    for name, config in recipe.stages.items():
-        sizes = sizes_of(recipe, name, shape, plan.mean_share)
-        if isinstance(config, Distill):
-            sizes = replace(sizes, data_flops=works[config.data].flops)
-        works[name] = plan_stage(config, shape, sizes, plan)
-    return works
+Formula = Callable[[Any, Shape, Sizes, Plan], Work]
 
 
-def plan_stage(config: Any, shape: Shape, sizes: Sizes, plan: Plan) -> Work:
-    """The work of a stage."""
-    cost = next(COSTS[cls] for cls in type(config).__mro__ if cls in COSTS)
-    return cost(config, shape, sizes, plan)
+def formula_of(kind: str, config: Any) -> Formula | None:
+    """The formula of a kind; settings of the user's own that are an ``RL`` or an ``SFT`` cost what those do."""
+    inherited = next((cost for cls, cost in ((RL, _rl), (SFT, _sft)) if isinstance(config, cls)), None)
+    return FORMULAS.get(kind, inherited)
 
 
 def _pretrain(config: Pretrain, shape: Shape, sizes: Sizes, plan: Plan) -> Work:
@@ -91,7 +78,7 @@ def _rl_step(config: RL, shape: Shape, sizes: Sizes, plan: Plan) -> Work:
     responses = config.prompts_per_step * config.sampling.n * mean
     learnt = responses + config.prompts_per_step * sizes.prompt * min(config.minibatches, config.sampling.n)
     passes = 3 + (config.minibatches > 1) + bool(config.loss.kl_weight)  # forward and backward, old, reference
-    forward = 2 * shape.matrix_weights * learnt + responses * shape.attention_flops(sizes.prompt + mean / 2)
+    forward = 2 * shape.matrix_parameters * learnt + responses * shape.attention_flops(sizes.prompt + mean / 2)
     activations = activation_bytes(min(config.micro_batch_tokens, learnt), shape, width)
     learner = learner_bytes(config.optimiser, shape, width, reference=config.loss.kl_weight > 0)
     return Work(
@@ -99,7 +86,7 @@ def _rl_step(config: RL, shape: Shape, sizes: Sizes, plan: Plan) -> Work:
         sampled_tokens=sampled.sampled_tokens,
         flops=sampled.flops + passes * forward,
         seconds=sampled.seconds + plan.computing(passes * forward, width),
-        memory=learner + max(sampled.memory, shape.weights * width + activations),
+        memory=learner + max(sampled.memory, shape.parameters * width + activations),
     )
 
 
@@ -119,10 +106,9 @@ def _distill(config: Distill, shape: Shape, sizes: Sizes, plan: Plan) -> Work:
 
 
 def _rl_within(config: RL, flops: float, shape: Shape, sizes: Sizes, plan: Plan) -> Work:
-    """RL that ends at the first evaluation after the operations are spent."""
-    rounds = math.ceil(flops / _rl_step(config, shape, sizes, plan).flops / config.evaluate_every)
-    steps = min(config.steps, rounds * config.evaluate_every)
-    return _rl(replace(config, steps=steps, final_split=""), shape, sizes, plan)
+    """RL that ends at the first step after the operations are spent; evaluations are not on the budget."""
+    steps = math.ceil(flops / _rl_step(config, shape, sizes, plan).flops)
+    return _rl(replace(config, steps=min(config.steps, steps), final_split=""), shape, sizes, plan)
 
 
 def _evaluate(config: Evaluate, shape: Shape, sizes: Sizes, plan: Plan) -> Work:
@@ -149,14 +135,17 @@ def _evaluation(
     return sample(draw, shape, plan, width)
 
 
-COSTS: dict[type, Callable[[Any, Shape, Sizes, Plan], Work]] = {
-    Pretrain: _pretrain,
-    SFT: _sft,
-    RL: _rl,
-    ColdStart: cold_start,
-    RejectionSampling: rejection_sampling,
-    RewardModels: reward_models,
-    Distill: _distill,
-    Evaluate: _evaluate,
+FORMULAS: dict[str, Formula] = {
+    "pretrain": _pretrain,
+    "r1_zero": _rl,
+    "cold_start": cold_start,
+    "cold_start_sft": _sft,
+    "reasoning_rl": _rl,
+    "rejection_sampling": rejection_sampling,
+    "sft": _sft,
+    "reward_models": reward_models,
+    "all_scenarios_rl": _rl,
+    "distill": _distill,
+    "evaluate": _evaluate,
 }
-"""Config class -> its formula; a stage whose config is a subclass is planned as that."""
+"""Kind of a stage -> its formula."""

@@ -1,0 +1,152 @@
+"""Stages have a kind and any name; a class in a user's file is a kind like ours."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from r1kit.cluster.ranks import Solo
+from r1kit.depends import changes, stage_keys, written_key
+from r1kit.errors import InputError, R1Error
+from r1kit.pipeline import run, write_manifest
+from r1kit.recipe import as_toml, load_recipe, parse_recipe
+
+COUNT = '''"""A stage of mine."""
+from dataclasses import dataclass
+
+@dataclass(frozen=True)
+class Count:
+    """Counts what an earlier stage left."""
+
+    of: str = "base"
+    times: int = 2
+    leaves = "nothing"
+
+    @property
+    def inputs(self):
+        return (self.of,)
+
+    def run(self, workspace):
+        workspace.log(1, {"loss": 0.5})
+        return {"counted": self.times}
+'''
+
+
+STAGE_ALONE = '[stages.count]\nkind = "{recipe}/my_stage.py:Count"\n'
+
+
+def recipe_of(tmp_path: Path, stages: str, *overrides: str) -> Any:
+    path = tmp_path / "mine.toml"
+    path.write_text(f"[tasks.countdown]\n[model]\nhidden_size = 32\n{stages}")
+    return load_recipe(str(path), overrides)
+
+
+def test_two_stages_of_a_kind_under_names_of_the_users_own(tmp_path: Path) -> None:
+    recipe = recipe_of(
+        tmp_path,
+        '[stages.words]\nkind = "pretrain"\n[stages.rl-easy]\nkind = "r1_zero"\nsteps = 3\n'
+        '[stages.rl-hard]\nkind = "reasoning_rl"\nstart = "rl-easy"\n[stages.evaluate]\n',
+        "rl-hard.steps=7",
+    )
+    assert list(recipe.kinds.values()) == ["pretrain", "r1_zero", "reasoning_rl", "evaluate"]
+    assert recipe.base_stage == "words"
+    assert recipe.inputs("rl-easy") == ("words",)
+    assert recipe.inputs("rl-hard") == ("rl-easy",)
+    assert recipe.inputs("evaluate") == ("words", "rl-easy", "rl-hard"), "whatever leaves a model is compared"
+    assert (recipe.stages["rl-easy"].steps, recipe.stages["rl-hard"].steps) == (3, 7)
+    assert recipe.stages["rl-hard"].reward != recipe.stages["rl-easy"].reward, "the kind's own defaults"
+    assert recipe.about["rl-hard"].alias == "Dev2"
+    there = tmp_path / "resolved.toml"
+    there.write_text(as_toml(recipe))
+    assert load_recipe(str(there)) == recipe
+
+
+@pytest.mark.parametrize(
+    ("stages", "message"),
+    [
+        ('[stages.rl]\nkind = "reasonin_rl"\n', r"stages.rl.kind: stage 'reasonin_rl' is unknown; .*'reasoning_rl'\?"),
+        ("[stages.rl]\n", r"stage 'rl' is unknown; known are pretrain, r1_zero, .*or write FILE.py:NAME"),
+        ('[stages."1"]\nkind = "pretrain"\n', r"a stage's name has letters, digits, _ and -"),
+        ('[stages.base]\nkind = "pretrain"\n', r"is not 'base'"),
+        ('[stages.a]\nkind = "math:sqrt"\n', r"math:sqrt is not a stage: write a class with a method run"),
+        (
+            '[stages.pretrain]\ncorpus.shares.countdown = 1\n[stages.sft]\ndata = "pretrain"\n',
+            r"leaves a model; it needs samples, which no earlier",
+        ),
+    ],
+)
+def test_what_is_no_stage(stages: str, message: str, tmp_path: Path) -> None:
+    from r1kit.checks import check_stages
+
+    with pytest.raises(InputError, match=message):
+        check_stages(recipe_of(tmp_path, stages))
+
+
+def test_a_key_in_the_recipe_that_only_a_resolved_one_has_is_refused() -> None:
+    with pytest.raises(InputError, match=r"unknown key 'kinds'; a stage's or task's kind stands in its own table"):
+        parse_recipe({"name": "x", "kinds": {}})
+
+
+def test_a_users_stage_runs_with_its_settings_and_is_redone_when_its_file_changes(tmp_path: Path) -> None:
+    file = tmp_path / "my_stage.py"
+    file.write_text(COUNT)
+    stages = '[stages.count]\nkind = "{recipe}/my_stage.py:Count"\ntimes = 5\n'
+    recipe = recipe_of(tmp_path, f'{stages}[stages.again]\nkind = "{{recipe}}/my_stage.py:Count"\n', "model.name=x")
+    assert recipe.about["count"].title == "Counts what an earlier stage left."
+    folder = tmp_path / "run"
+    folder.mkdir()
+    write_manifest(recipe, folder)
+    said: list[str] = []
+    run(recipe, folder, Solo(), say=said.append)
+    assert '"counted": 5' in (folder / "01_count" / "result.json").read_text()
+    assert '"counted": 2' in (folder / "02_again" / "result.json").read_text()
+    said.clear()
+    run(recipe, folder, Solo(), say=said.append)
+    assert said == ["count: done before", "again: done before"]
+    before = written_key(recipe, "count", {})
+    file.write_text(COUNT.replace("0.5", "0.25"))
+    assert changes(before, written_key(recipe, "count", {})).startswith("code.my_stage.py:Count ")
+    run(recipe, folder, Solo(), say=said.append)
+    assert any(line.startswith("count: done again: code.my_stage.py:Count") for line in said)
+
+
+def test_a_project_that_moved_with_its_code_is_done_before(tmp_path: Path) -> None:
+    keys = []
+    for name in ("here", "there"):
+        folder = tmp_path / name
+        folder.mkdir()
+        (folder / "my_stage.py").write_text(COUNT)
+        keys.append(stage_keys(recipe_of(folder, STAGE_ALONE, "model.name=x")))
+    assert keys[0] == keys[1]
+
+
+def test_what_a_users_stage_raises_is_told_with_its_line(tmp_path: Path) -> None:
+    (tmp_path / "my_stage.py").write_text(COUNT.replace('workspace.log(1, {"loss": 0.5})', "self.times / 0"))
+    recipe = recipe_of(tmp_path, STAGE_ALONE, "model.name=x")
+    folder = tmp_path / "run"
+    folder.mkdir()
+    write_manifest(recipe, folder)
+    with pytest.raises(R1Error, match=r"^count: my_stage.py:17: ZeroDivisionError: division by zero$"):
+        run(recipe, folder, Solo(), say=lambda line: None)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ((" workspace):", " place):"), r"my_stage.py:Count is not a stage: write a class with a method run"),
+        (('"nothing"', '"a car"'), r"my_stage.py:Count.leaves = 'a car': allowed are 'a model', 'samples'"),
+        (
+            ("times: int", "tims: int"),
+            r"stages.count: unknown key 'times'; .* Did you mean 'tims'",
+        ),
+        (("class Count", "class Cound"), r"stages.count.kind: .*my_stage.py has no 'Count'\. Did you mean 'Cound'\?"),
+        (("from data", "from dat"), r"stages.count.kind: my_stage.py:2: ModuleNotFoundError: No module named"),
+    ],
+)
+def test_a_mistake_in_a_users_stage_is_one_line(change: tuple[str, str], message: str, tmp_path: Path) -> None:
+    (tmp_path / "my_stage.py").write_text(COUNT.replace(*change))
+    stages = '[stages.count]\nkind = "{recipe}/my_stage.py:Count"\ntimes = 5\n'
+    with pytest.raises(InputError, match=message):
+        recipe_of(tmp_path, stages, "model.name=x")

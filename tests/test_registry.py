@@ -1,0 +1,115 @@
+"""Open lists: names of ours, a user's file, a package; what goes wrong in them is one line."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from r1kit.errors import InputError
+from r1kit.registry import blame, digest, find, is_reference, short, sources
+
+KNOWN = {"sqrt": "math:sqrt", "floor": "math:floor"}
+
+
+def test_a_name_of_ours_a_file_and_a_package(tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text("from beside_mine import TWO\n\ndef twice(x):\n    return TWO * x\n")
+    (tmp_path / "beside_mine.py").write_text("TWO = 2\n")
+    assert find("sqrt", KNOWN, "function")(9) == 3
+    assert find(f"{tmp_path}/mine.py:twice", KNOWN, "function")(21) == 42
+    assert find("statistics:mean", KNOWN, "function")([1, 2, 3]) == 2
+
+
+def test_a_file_is_imported_once(tmp_path: Path) -> None:
+    file = tmp_path / "once.py"
+    file.write_text("class Own:\n    pass\n")
+    one, other = find(f"{file}:Own", {}, "class"), find(f"{tmp_path}/./once.py:Own", {}, "class")
+    assert one is other
+    assert getattr(sys.modules[one.__module__], "Own") is one, "pickle and dataclasses find it again"  # noqa: B009
+
+
+def test_a_file_there_hides_no_module_of_python(tmp_path: Path) -> None:
+    (tmp_path / "colorsys.py").write_text("raise RuntimeError\n")
+    (tmp_path / "plain.py").write_text("import colorsys\nvalue = colorsys.rgb_to_hsv(0, 0, 0)\n")
+    assert find(f"{tmp_path}/plain.py:value", {}, "value") == (0.0, 0.0, 0)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("def f(:\n", r"bad.py:1: SyntaxError: "),
+        ("x = 1\ny = z\n", r"bad.py:2: NameError: name 'z' is not defined"),
+        ("def g():\n    raise ValueError('no\\nway')\ng()\n", r"bad.py:2: ValueError: no way"),
+        ("import nosuchmodule_r1\n", r"bad.py:1: ModuleNotFoundError: No module named 'nosuchmodule_r1'"),
+        ("raise SystemExit(3)\n", r"bad.py:1: SystemExit: 3"),
+        ("def brevty(): ...\n", r"bad.py has no 'brevity'\. Did you mean 'brevty'\?"),
+    ],
+)
+def test_what_is_wrong_in_a_file_is_one_line(text: str, message: str, tmp_path: Path) -> None:
+    (tmp_path / "bad.py").write_text(text)
+    with pytest.raises(InputError, match=message) as raised:
+        find(f"{tmp_path}/bad.py:brevity", KNOWN, "reward", "stages.r1_zero.reward.parts")
+    assert str(raised.value).startswith("stages.r1_zero.reward.parts: ")
+    assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("reference", "message"),
+    [
+        ("sqr", r"x: reward 'sqr' is unknown; known are sqrt, floor, or write FILE.py:NAME .*Did you mean 'sqrt'\?"),
+        ("/nowhere/my.py:f", r"x: no such file: /nowhere/my.py"),
+        ("nosuchpackage_r1.rewards:f", r"x: no module 'nosuchpackage_r1' is installed here"),
+        ("math:sqroot", r"x: math has no 'sqroot'\. Did you mean 'sqrt'\?"),
+    ],
+)
+def test_what_is_not_there(reference: str, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        find(reference, KNOWN, "reward", "x")
+
+
+def test_what_a_reference_is() -> None:
+    assert is_reference("my.py:f")
+    assert is_reference("/a b/my.py:f")
+    assert is_reference("a.b:f")
+    for text in ("countdown", "code/list_ops", "my.py", "User: hello", "https://x/y", "pypi:llm-x", "a.b:f.g"):
+        assert not is_reference(text), text
+    assert short("/a b/my.py:f") == "my.py:f"
+    assert short("countdown") == "countdown"
+
+
+def test_a_file_is_what_it_imports_from_beside_it(tmp_path: Path) -> None:
+    """Files: a -> b, a -> pack.c -> pack.d; random is Python's, other.py is imported by nobody."""
+    (tmp_path / "pack").mkdir()
+    files = {
+        "a.py": "import random\nimport b\nfrom pack import c\n",
+        "b.py": "X = 1\n",
+        "pack/__init__.py": "",
+        "pack/c.py": "from . import d\n",
+        "pack/d.py": "",
+        "other.py": "",
+    }
+    for name, text in files.items():
+        (tmp_path / name).write_text(text)
+    names = [str(path.relative_to(tmp_path)) for path in sources(tmp_path / "a.py")]
+    assert names == ["a.py", "b.py", "pack/__init__.py", "pack/c.py", "pack/d.py"]
+    before = digest(f"{tmp_path}/a.py:f")
+    (tmp_path / "other.py").write_text("changed = 1\n")
+    assert digest(f"{tmp_path}/a.py:f") == before
+    (tmp_path / "pack" / "d.py").write_text("changed = 1\n")
+    assert digest(f"{tmp_path}/a.py:f") != before
+
+
+def test_a_digest_does_not_hang_on_where_a_file_lies(tmp_path: Path) -> None:
+    for folder in ("one", "two"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "a.py").write_text("import b\n")
+        (tmp_path / folder / "b.py").write_text("x = 1\n")
+    assert digest(f"{tmp_path}/one/a.py:f") == digest(f"{tmp_path}/two/a.py:f")
+
+
+def test_the_line_to_blame_is_the_users_innermost(tmp_path: Path) -> None:
+    (tmp_path / "deep.py").write_text("import json\n\ndef f(text):\n    return json.loads(text)\n")
+    with pytest.raises(ValueError, match="Expecting value") as raised:
+        find(f"{tmp_path}/deep.py:f", {}, "function")("no json")
+    assert blame(raised.value, tmp_path).startswith("deep.py:4: JSONDecodeError: Expecting value: line 1 column 1")

@@ -31,6 +31,8 @@ class Stage:
 
     title: str
     """What it does, in one line."""
+    heading: str = ""
+    """What a page calls a stage of this kind; empty: by its own name."""
     alias: str = ""
     """What the paper calls the model it leaves: R1-Zero, Dev1 ..."""
     leaves: Leaves = "a model"
@@ -122,6 +124,10 @@ class Recipe:
     ranks: int = 0
     """Processes that sample and learn side by side; 0: one a GPU, or one a core where there is none (at most 8)."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
+    engine: str = "auto"
+    """What samples: ``local``, ``transformers``, one of your own as FILE.py:NAME, or ``auto``: what runs the model."""
+    learner: str = "auto"
+    """What trains: ``local``, the whole model on every rank, one of your own as FILE.py:NAME, or ``auto``."""
     dtype: Literal["auto", "float32", "bfloat16"] = "auto"
     """Of the matrix products of every stage that does not say itself; ``auto``: bfloat16 where the device multiplies it
     in hardware, else float32."""

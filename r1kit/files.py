@@ -1,7 +1,8 @@
-"""Files: whole-file replacement, and JSON lines read strictly (a user's input) or forgivingly (a log that may be torn).
+"""Files: whole-file replacement, whether a place can be written, JSON lines.
 
-Both readers take a byte order mark, CRLF line ends and empty lines. A line ends at a line feed only, so that a text
-with U+2028 in it stays in one piece.
+JSON lines are read strictly (a user's input) or forgivingly (a log that may be torn). Both readers take a byte order
+mark, CRLF line ends and empty lines. A line ends at a line feed only, so that a text with U+2028 in it stays in one
+piece.
 """
 
 from __future__ import annotations
@@ -15,7 +16,9 @@ from typing import Any
 
 from r1kit.errors import InputError, nearest
 
-__all__ = ["Line", "brief", "forgiving_lines", "strict_lines", "write_atomic"]
+__all__ = [
+    "Line", "brief", "check_writable", "forgiving_lines", "object_of", "strict_lines", "write_atomic", "write_json",
+]  # fmt: skip
 
 
 def write_atomic(path: Path, text: str) -> None:
@@ -30,6 +33,20 @@ def write_atomic(path: Path, text: str) -> None:
     except OSError:
         temporary.unlink(missing_ok=True)
         raise
+
+
+def check_writable(path: Path | None) -> None:
+    """Refuse a place that cannot be written before the work, not after it."""
+    if path is None:
+        return
+    parent = path.absolute().parent
+    if path.is_dir() or not parent.is_dir() or not os.access(parent, os.W_OK):
+        raise InputError(f"cannot write {path}; name a file in a folder that is there and can be written to")
+
+
+def write_json(path: Path, content: Mapping[str, Any]) -> None:
+    """One JSON object, written as a whole or not at all."""
+    write_atomic(path, json.dumps(content, ensure_ascii=False, indent=1) + "\n")
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,15 +136,21 @@ def forgiving_lines(path: Path) -> tuple[list[dict[str, Any]], int]:
         for line in lines:
             if not line.strip():
                 continue
-            try:
-                row = json.loads(line)
-            except (ValueError, RecursionError):
-                row = None
-            if isinstance(row, dict):
-                rows.append(row)
-            else:
+            row = object_of(line)
+            if row is None:
                 skipped += 1
+            else:
+                rows.append(row)
     return rows, skipped
+
+
+def object_of(line: str) -> dict[str, Any] | None:
+    """The JSON object that a line holds; None for a torn line, and for one that holds something else."""
+    try:
+        row = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    return row if isinstance(row, dict) else None
 
 
 def brief(value: object) -> str:

@@ -101,14 +101,12 @@ def _so_far(folder: Path, stage: str, last: str) -> None:
     """The report after each stage but the last, and its sentence when the stage it is about is done."""
     if stage == last:  # ``_present`` follows
         return
-    from r1kit.report.chain import chain_verdict
     from r1kit.report.page import write_report
-    from r1kit.report.run_folder import RunFolder
+    from r1kit.report.read.run_view import sentence
 
     page = write_report(folder)
-    run = RunFolder(folder)
-    if run.headline and run.headline.name == stage and run.headline.is_rl:
-        _say(f"{chain_verdict(run)} The report so far: {page}")
+    if said := sentence(folder, stage):
+        _say(f"{said} The report so far: {page}")
 
 
 def _say(line: str) -> None:

@@ -93,9 +93,9 @@ def _settled(recipe: Recipe, folder: Path, ranks: Ranks, say: Callable[[str], No
     if settled(recipe, "float32") is recipe:
         return recipe
     from r1kit.backends import arithmetic
-    from r1kit.loops.policy import device_of
+    from r1kit.backends.device import device_of
 
-    device = device_of(Workspace(run=folder, stage="", index=0, recipe=recipe, ranks=ranks))
+    device = device_of(recipe.device, ranks)
     return settled(recipe, arithmetic.of_run(folder, device, ranks, say))
 
 

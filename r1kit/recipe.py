@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from r1kit import stages, tasks
+from r1kit.backends import check_names
 from r1kit.contracts import BASE, Model, Recipe
 from r1kit.errors import InputError, nearest
 from r1kit.structure import plain, structure
@@ -146,7 +147,8 @@ def _task(name: str, table: Mapping[str, Any]) -> Any:
 
 
 def _check_references(recipe: Recipe) -> None:
-    """Every task and stage that a stage names must be there."""
+    """Every task and stage that a stage names must be there, and what opens engines and learners be known."""
+    check_names(recipe.engine, recipe.learner)
     earlier: list[str] = []
     if not recipe.stages:
         raise InputError(f"recipe {recipe.name!r} has no stages; add one, for example [stages.r1_zero]")

@@ -236,9 +236,9 @@ class Workspace:
         with (self.folder / f"{log}.jsonl").open("a", encoding="utf-8") as stream:
             stream.write(text)
 
-    def read(self, log: str) -> list[dict[str, Any]]:
-        """Lines of ``NN_STAGE/LOG.jsonl``, on any rank that sees the run folder."""
-        path = self.folder / f"{log}.jsonl"
+    def read(self, log: str, stage: str = "") -> list[dict[str, Any]]:
+        """Lines of ``NN_STAGE/LOG.jsonl``, on any rank that sees the run folder; ``stage``: of an earlier stage."""
+        path = (self.folder_of(stage) if stage else self.folder) / f"{log}.jsonl"
         return [dict(line.table) for line in strict_lines(path, "metrics", may_be_empty=True)] if path.is_file() else []
 
     def log(self, step: int, metrics: Mapping[str, Any]) -> None:

@@ -19,6 +19,8 @@ from imports import (
     with_packages,
 )
 
+from r1kit.cli import COMMANDS
+
 ROOT = Path(__file__).resolve().parent.parent / "r1kit"
 LEVELS = {
     "cli": 7, "__main__": 8, "commands": 6, "launcher": 6, "pipeline": 5, "plan": 5,
@@ -90,6 +92,12 @@ def test_only_nano_imports_nano() -> None:
         if part(module) != "nano" and any(part(other) == "nano" for other in others)
     ]  # fmt: skip
     assert len(users) <= NANO_USERS, users
+
+
+def test_a_command_is_a_file_and_a_file_a_command() -> None:
+    files = {module.rpartition(".")[2] for module in FILES if module.startswith("r1kit.commands.")}
+    helpers = {"arguments", "options", "open_model"}
+    assert {command.__module__.rpartition(".")[2] for command in COMMANDS.values()} == files - helpers
 
 
 # ---- light modules -------------------------------------------------------------------------------------------------

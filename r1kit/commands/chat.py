@@ -10,7 +10,7 @@ import typer
 if TYPE_CHECKING:
     from rich.text import Text
 
-    from r1kit.commands.subject import Subject
+    from r1kit.commands.arguments import Subject
     from r1kit.records import Completion
 
 __all__ = ["chat", "shown"]
@@ -30,7 +30,7 @@ def chat(
     """Talk to a model. It sees one question at a time; an empty line or Ctrl-D ends."""
     from rich.console import Console
 
-    from r1kit.commands.subject import open_subject
+    from r1kit.commands.arguments import open_subject
     from r1kit.model.source import check_model
 
     subject = open_subject(model, template=template)
@@ -59,8 +59,8 @@ def _answerer(
     from dataclasses import replace
     from itertools import count
 
+    from r1kit.commands.arguments import longest_completion
     from r1kit.commands.open_model import open_model
-    from r1kit.commands.subject import longest_completion
     from r1kit.rollout.streams import stream_seed
 
     opened = open_model(subject, rows=1)

@@ -18,7 +18,7 @@ GIGABYTE = 10**9
 
 def doctor(json_file: Annotated[Path | None, typer.Option("--json", metavar="FILE")] = None) -> None:
     """Python, torch, devices, cores, memory, disk, engines and extras of this machine."""
-    from r1kit.commands.output import check_writable, write_json
+    from r1kit.files import check_writable, write_json
 
     check_writable(json_file)
     found = examine()

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 if TYPE_CHECKING:
-    from r1kit.commands.subject import Subject
+    from r1kit.commands.arguments import Subject
     from r1kit.evals.settings import EvaluationConfig
     from r1kit.loops.judge import Judged
 
@@ -41,9 +41,9 @@ def evaluate(
     seed: Annotated[int | None, typer.Option(help="Of the sampling; default: the recipe's.")] = None,
 ) -> None:
     """Judge a model on held-out problems: avg@k, cons@k, pass@k with 95% intervals."""
-    from r1kit.commands.output import check_writable, write_json
-    from r1kit.commands.subject import named_task, open_subject
+    from r1kit.commands.arguments import named_task, open_subject
     from r1kit.evals.settings import EvaluationConfig
+    from r1kit.files import check_writable, write_json
     from r1kit.model.source import check_model
 
     check_writable(json_file)
@@ -68,24 +68,21 @@ def _judge(subject: Subject, config: EvaluationConfig, name: str) -> tuple[Judge
     """Sample and score; and the settings, ``max_tokens`` filled in. What loads first fails first: task, then model."""
     import torch
 
-    from r1kit.commands.subject import longest_completion
+    from r1kit.backends.backend import backend_of
+    from r1kit.commands.arguments import longest_completion
     from r1kit.launcher import cores
-    from r1kit.loops.policy import device_of, judge_for, renderer
-    from r1kit.model.fallback import load_model
-    from r1kit.model.source import resolve_model
+    from r1kit.loops.policy import judge_for
     from r1kit.workspace import Workspace
 
     prompts = subject.recipe.task(name).held_out(config.split, config.limit)
     torch.set_num_threads(cores())
     workspace = Workspace(run=Path(), stage="evaluate", index=0, recipe=subject.recipe)
-    folder = resolve_model(subject.name)
-    model, tokenizer = load_model(folder, torch.float32)
-    model.to(device_of(workspace))
-    render = renderer(workspace, tokenizer)
-    longest = longest_completion(subject.sampling, model.config.max_positions, map(render, prompts))
+    loaded = backend_of(subject.recipe).load(subject.name)
+    longest = longest_completion(subject.sampling, loaded.positions, map(loaded.render, prompts))
     config = replace(config, max_tokens=config.max_tokens or longest)
-    rows = _rows(folder, config.max_tokens)
-    with judge_for(model, tokenizer, config, subject.sampling, subject.reward, workspace, rows) as judge:
+    assert loaded.folder is not None
+    rows = _rows(loaded.folder, config.max_tokens)
+    with judge_for(loaded, config, subject.sampling, subject.reward, workspace, "auto", rows) as judge:
         return judge.sample(name, config.split), config
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from r1kit.commands.subject import Subject
+    from r1kit.commands.arguments import Subject
     from r1kit.rollout.engine import Engine
 
 __all__ = ["Opened", "open_model"]
@@ -29,23 +29,16 @@ def open_model(subject: Subject, rows: int) -> Opened:
     """On all cores or the GPU, for ``rows`` completions side by side."""
     import torch
 
+    from r1kit.backends.backend import backend_of
     from r1kit.launcher import cores
-    from r1kit.loops.policy import device_of, renderer
-    from r1kit.model.fallback import load_model
-    from r1kit.model.source import resolve_model
-    from r1kit.records import Prompt
-    from r1kit.rollout.hub import open_engine
-    from r1kit.rollout.stopping import Tokenizer
-    from r1kit.workspace import Workspace
 
     torch.set_num_threads(cores())
-    workspace = Workspace(run=Path(), stage="command", index=0, recipe=subject.recipe)
-    device, folder = device_of(workspace), resolve_model(subject.name)
-    model, tokenizer = load_model(folder, torch.float32)
-    render = renderer(workspace, tokenizer)
+    backend = backend_of(subject.recipe)
+    loaded = backend.load(subject.name)
+    assert loaded.folder is not None
     return Opened(
-        engine=open_engine(model.to(device), cast(Tokenizer, tokenizer), device=device, max_rows=rows),
-        encode=lambda question: render(Prompt(id="command", task="command", question=question)),
-        positions=model.config.max_positions,
-        folder=folder,
+        engine=backend.open_engine(loaded, dtype="auto", max_rows=rows),
+        encode=loaded.encode,
+        positions=loaded.positions,
+        folder=loaded.folder,
     )

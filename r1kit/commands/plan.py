@@ -34,7 +34,7 @@ def plan(
     json_file: Annotated[Path | None, typer.Option("--json", metavar="FILE")] = None,
 ) -> None:
     """Tokens, FLOPs, memory per device, hours and cost of each stage, before anything runs."""
-    from r1kit.commands.output import check_writable, write_json
+    from r1kit.files import check_writable, write_json
     from r1kit.launcher import cores
     from r1kit.plan.cost import Plan
     from r1kit.plan.planner import plan_recipe, shape_of

@@ -50,7 +50,7 @@ def _list_generators() -> None:
 
 
 def _show(name: str, show: int, split: Literal["dev", "test", "train"], recipe: str) -> None:
-    from r1kit.commands.subject import named_task
+    from r1kit.commands.arguments import named_task
     from r1kit.contracts import Recipe
     from r1kit.recipe import load_recipe
     from r1kit.structure import plain

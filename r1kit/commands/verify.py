@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from r1kit.errors import InputError
+from r1kit.errors import InputError, MissingError
 
 if TYPE_CHECKING:
-    from r1kit.commands.subject import NamedTask
+    from r1kit.commands.arguments import NamedTask
     from r1kit.records import Prompt, Score
     from r1kit.reward.rule import RewardConfig
+    from r1kit.sandbox import Verdict
     from r1kit.tasks.task import Task
 
 __all__ = ["verify"]
@@ -37,13 +38,11 @@ def verify(
     reference: Annotated[Path | None, typer.Option(metavar="FILE", help="A right program, for rung L4.")] = None,
 ) -> None:
     """Score one answer or program: each part of its reward, and the cause where it got none."""
-    from r1kit.commands.output import check_writable, write_json
-    from r1kit.commands.subject import named_task, open_subject
+    from r1kit.commands.arguments import named_task, open_subject
+    from r1kit.files import check_writable, write_json
 
     if code or tests or reference:
-        from r1kit.commands.verify_code import verify_code
-
-        verify_code(code, tests, reference, json_file)
+        _verify_program(code, tests, reference, json_file)
         return
     if not task or not answer:
         raise InputError(
@@ -143,3 +142,54 @@ def _as_json(prompt: Prompt, text: str, score: Score) -> dict[str, Any]:
         "cause": score.status,
         "detail": score.cause,
     }
+
+
+# ---- programs ------------------------------------------------------------------------------------------------------
+
+
+def _verify_program(code: Path | None, tests: Path | None, reference: Path | None, json_file: Path | None) -> None:
+    """Print every rung, the reward and the cause; where the sandbox is not there, ``json_file`` says so too."""
+    from r1kit.files import check_writable, write_json
+    from r1kit.sandbox import Rungs, Verdict, read_cases
+    from r1kit.sandbox.by_hand import climb_by_hand, read_program
+
+    if code is None or tests is None:
+        raise InputError("r1 verify needs --code FILE and --tests FILE, and may have --reference FILE")
+    check_writable(json_file)
+    text, cases = read_program(code), read_cases(tests)
+    try:
+        verdict = climb_by_hand(text, cases, reference)
+    except MissingError:
+        if json_file:
+            missing = Verdict(reward=0.0, rungs=Rungs(total=len(cases)), cause="sandbox_missing")
+            write_json(json_file, missing.as_json())
+        raise
+    typer.echo(_climbed(verdict, reference is not None))
+    if json_file:
+        write_json(json_file, verdict.as_json())
+
+
+def _climbed(verdict: Verdict, timed: bool) -> str:
+    from r1kit.sandbox.by_hand import SETTINGS
+
+    rungs = verdict.rungs
+    if rungs.speed is not None:
+        speed = f"{rungs.speed:.2f} of the reference's time saved"
+    elif not timed:
+        speed = "not measured: no --reference"
+    else:
+        speed = "not measured: " + ("the tests are too small" if verdict.cause == "ok" else "only for right programs")
+    rows = [
+        ("L0 block", _yes(rungs.block), SETTINGS.pay_block),
+        ("L1 lint", _yes(rungs.lint), SETTINGS.pay_lint),
+        ("L2 runs", _yes(rungs.runs), SETTINGS.pay_runs),
+        ("L3 tests", f"{rungs.passed} of {rungs.total}", SETTINGS.pay_tests),
+        ("L4 speed", speed, SETTINGS.pay_speed),
+    ]
+    lines = [f"reward    {verdict.reward:g}"]
+    lines += [f"  {name:9} {result} (pays {pay:g})" for name, result, pay in rows]
+    return "\n".join([*lines, f"cause     {verdict.cause}" + (f": {verdict.detail}" if verdict.detail else "")])
+
+
+def _yes(passed: bool) -> str:
+    return "yes" if passed else "no"

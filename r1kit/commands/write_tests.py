@@ -84,7 +84,7 @@ def write_tests(
 
 
 def _check_places(problems: str, to: Path, cache: Path | None) -> None:
-    from r1kit.commands.output import check_writable
+    from r1kit.files import check_writable
 
     check_writable(to)
     if Path(problems).exists() and to.exists() and Path(problems).samefile(to):
@@ -124,8 +124,8 @@ def _writer(
     problems: Sequence[Untested], model: str, samples: int, max_tokens: int, template: str, seed: int
 ) -> Iterator[tuple[Writer, str]]:
     """Who writes, and the folder of a cache that is this writer's: other weights or another sampling have another."""
+    from r1kit.commands.arguments import longest_completion, open_subject
     from r1kit.commands.open_model import open_model
-    from r1kit.commands.subject import longest_completion, open_subject
     from r1kit.registry import find
     from r1kit.tasks.code.written_by import RULES, EngineWriter
 

@@ -45,7 +45,7 @@ class PairData:
     own_samples: int = 0
     """Prompts of ``task`` to which the start's model gives two responses that are judged and added."""
     judge: str = ""
-    """Model that judges them, by any name that a model has; empty: the task's rule."""
+    """Stage or model that judges them, by any name that a model has; empty: the task's rule."""
     construction: Construction = field(default_factory=Construction)
     sampling: Sampling = field(default_factory=lambda: Sampling(n=2, max_tokens=128))
     """Of the start's model."""

@@ -8,53 +8,26 @@ from typing import Any
 import torch
 from transformers import PreTrainedTokenizerBase
 
+from r1kit.backends.backend import backend_of
+from r1kit.backends.models import LoadedModel
 from r1kit.cluster.ranks import Ranks
 from r1kit.loops import supervised
-from r1kit.loops.policy import multiplied_weights
-from r1kit.model.decoder import Decoder, DecoderConfig
-from r1kit.model.tokenizer import build_tokenizer
-from r1kit.rollout.streams import stream_seed
 from r1kit.tasks.corpus import Corpus
-from r1kit.update.learner import Batch, Row
-from r1kit.update.local import LearnerSettings, LocalLearner
+from r1kit.update.learner import Batch, Learner, Row
 from r1kit.workspace import Workspace
 
-__all__ = ["document_batches", "fresh_model", "pretrain"]
+__all__ = ["document_batches", "pretrain"]
 
 
-def fresh_model(workspace: Workspace, corpus: Corpus) -> tuple[Decoder, PreTrainedTokenizerBase]:
-    """The recipe's decoder with weights drawn from its seed, and a tokenizer over the corpus's words."""
-    shape = workspace.recipe.model
-    tokenizer = build_tokenizer(corpus.vocabulary())
-    model = Decoder(
-        DecoderConfig(
-            family=shape.family,
-            vocab_size=len(tokenizer),
-            hidden_size=shape.hidden_size,
-            intermediate_size=shape.intermediate_size,
-            num_layers=shape.num_layers,
-            num_heads=shape.num_heads,
-            num_kv_heads=shape.num_kv_heads,
-            head_dim=shape.hidden_size // shape.num_heads,
-            max_positions=shape.max_positions,
-            tie_embeddings=shape.tie_embeddings,
-            qkv_bias=shape.family == "qwen2",
-            qk_norm=shape.family == "qwen3",
-        )
-    )
-    model.initialise(torch.Generator().manual_seed(stream_seed(workspace.seed, "initialise") % 2**62))
-    return model, tokenizer
-
-
-def pretrain(config: Any, corpus: Corpus, workspace: Workspace) -> tuple[Decoder, PreTrainedTokenizerBase]:
+def pretrain(config: Any, corpus: Corpus, workspace: Workspace) -> tuple[LoadedModel, Learner]:
     """A base model: a fresh decoder trained on the corpus under the settings of stage ``pretrain``."""
-    model, tokenizer = fresh_model(workspace, corpus)
-    workspace.weights = multiplied_weights(model)
-    settings = LearnerSettings(optimiser=config.optimiser, token_budget=config.micro_batch_tokens)
-    learner = LocalLearner(model, settings, workspace.ranks)
-    batch_of = document_batches(corpus, tokenizer, config.tokens_per_step, workspace.seed, workspace.ranks)
+    backend = backend_of(workspace.recipe, workspace.ranks)
+    loaded = backend.draw(workspace.recipe.model, corpus.vocabulary(), workspace.seed)
+    workspace.weights = loaded.parameters
+    learner = backend.open_learner(loaded, config.optimiser, dtype=config.dtype, token_budget=config.micro_batch_tokens)
+    batch_of = document_batches(corpus, loaded.tokenizer, config.tokens_per_step, workspace.seed, workspace.ranks)
     supervised.train(config, batch_of, learner, workspace)
-    return model, tokenizer
+    return loaded, learner
 
 
 def document_batches(

@@ -3,35 +3,30 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import cast
-
-import torch
 
 from r1kit.factory.pairs import Candidate, Judge, PairwiseJudge, build_pairs, rule_judge
 from r1kit.factory.preferences import PairData
-from r1kit.loops.policy import device_of, renderer, verifier_for
-from r1kit.model.fallback import load_model
-from r1kit.model.source import resolve_model
-from r1kit.model.template import render
-from r1kit.records import Group, Pair, Prompt
+from r1kit.loops.policy import verifier_for
+from r1kit.loops.sampler import open_samplers
+from r1kit.records import Group, Pair
 from r1kit.reward.rule import RewardConfig
-from r1kit.rollout.engine import Engine
-from r1kit.rollout.hub import open_engine
 from r1kit.rollout.sample import sample_groups
-from r1kit.rollout.stopping import Tokenizer
 from r1kit.rollout.streams import stream_seed
 from r1kit.structure import structure
+from r1kit.update.settings import DtypeSetting
 from r1kit.workspace import Workspace
 
 __all__ = ["own_pairs"]
 
 KEPT = "own_pairs.json"
 """Written once and read again by a run that goes on, so that nothing is sampled twice."""
+ROWS, JUDGE_ROWS = 512, 64
+"""Completions that decode side by side on a rank: the policy's short ones, a judge's long ones."""
 
 
-def own_pairs(config: PairData, start: str, workspace: Workspace) -> list[Pair]:
+def own_pairs(config: PairData, start: str, workspace: Workspace, dtype: DtypeSetting = "auto") -> list[Pair]:
     """The start's model answers ``own_samples`` training prompts twice; of the two, the judge names the better.
 
     What the pairs came from is counted in ``own_pairs.json``. The same on every rank; each samples its share.
@@ -41,16 +36,18 @@ def own_pairs(config: PairData, start: str, workspace: Workspace) -> list[Pair]:
         json.loads(path.read_text(encoding="utf-8")) if workspace.is_writer and path.is_file() else None
     )
     if kept is not None:
+        workspace.weights = kept["weights"]
         workspace.spend(sampled=kept["sampled_tokens"])  # a resume point that knows of them puts its own count here
         return [structure(Pair, pair, KEPT) for pair in kept["pairs"]]
     ranks, task = workspace.ranks, workspace.recipe.task(config.task)
     numbers = range(config.own_samples)[ranks.rank :: ranks.size]
     seed = stream_seed(workspace.seed, "own_pairs")
-    with _engine(workspace.start(start)[0], workspace) as (engine, draw):
+    with open_samplers([start], workspace, dtype, ROWS) as samplers:
+        policy, weights = samplers[start], workspace.weights
         groups = sample_groups(
-            engine,
+            policy.engine,
             [task.train(number) for number in numbers],
-            draw,
+            lambda prompt: policy.encode(prompt.question),
             config.sampling,
             lambda place: stream_seed(seed, "sample", numbers[place]),
         )
@@ -58,50 +55,30 @@ def own_pairs(config: PairData, start: str, workspace: Workspace) -> list[Pair]:
         Candidate(prompt=group.prompt, first=group.completions[0].text, second=group.completions[1].text)
         for group in groups
     ]
-    with _judge(config, groups, workspace) as judge:
+    with _judge(config, groups, workspace, dtype) as judge:
         pairs, counts = build_pairs(candidates, judge, config.construction, stream_seed(seed, "judge", ranks.rank))
     sampled = sum(len(completion.token_ids) for group in groups for completion in group.completions)
     shares = ranks.gather_objects((pairs, {**counts, "sampled_tokens": sampled}))
     every = [pair for share, _ in shares for pair in share]
     totals = {name: sum(counted[name] for _, counted in shares) for name in shares[0][1]}
     workspace.spend(sampled=totals["sampled_tokens"])
-    workspace.write(KEPT, {**totals, "pairs": every})
+    workspace.write(KEPT, {**totals, "weights": weights, "pairs": every})
     return every
 
 
 @contextmanager
-def _engine(name: str, workspace: Workspace) -> Iterator[tuple[Engine, Callable[[Prompt], list[int]]]]:
-    model, tokenizer = load_model(resolve_model(name), torch.float32)
-    model.to(device_of(workspace))
-    engine = open_engine(
-        model, cast(Tokenizer, tokenizer), dtype=torch.float32, device=device_of(workspace), max_rows=512
-    )
-    try:
-        yield engine, lambda prompt: list(renderer(workspace, tokenizer)(prompt))
-    finally:
-        engine.close()
-
-
-@contextmanager
-def _judge(config: PairData, groups: list[Group], workspace: Workspace) -> Iterator[Judge]:
+def _judge(config: PairData, groups: list[Group], workspace: Workspace, dtype: DtypeSetting) -> Iterator[Judge]:
     """The model that is named, or the task's rule in a verifier process: right beats wrong."""
     if not config.judge:
         with verifier_for([config.task], RewardConfig(), workspace) as verifier:
             scores = verifier.score_groups(groups)
         graded = {
             (group.prompt.id, completion.text): score.parts["accuracy"]
-            for group, judged in zip(groups, scores, strict=True)
-            for completion, score in zip(group.completions, judged, strict=True)
+            for group, row in zip(groups, scores, strict=True)
+            for completion, score in zip(group.completions, row, strict=True)
         }
         yield rule_judge(lambda prompt, text: graded[prompt.id, text])
         return
-    model, tokenizer = load_model(resolve_model(config.judge), torch.float32)
-    model.to(device_of(workspace))
-    engine = open_engine(
-        model, cast(Tokenizer, tokenizer), dtype=torch.float32, device=device_of(workspace), max_rows=64
-    )
-    template = workspace.recipe.model.template
-    try:
-        yield PairwiseJudge(engine, lambda text: render(template, tokenizer, text), config.judge_sampling)
-    finally:
-        engine.close()
+    with open_samplers([config.judge], workspace, dtype, JUDGE_ROWS) as samplers:
+        model = samplers[config.judge]
+        yield PairwiseJudge(model.engine, model.encode, config.judge_sampling)

@@ -12,6 +12,7 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 
+from r1kit.backends.backend import backend_of
 from r1kit.errors import InputError
 from r1kit.evals.interval import mean_interval
 from r1kit.loops.settings import Schedule
@@ -20,7 +21,7 @@ from r1kit.maths.schedule import learning_rate
 from r1kit.model.reward_model import RewardModel
 from r1kit.records import Labelled, Pair, Prompt
 from r1kit.rollout.streams import stream_seed
-from r1kit.update.reward import Item, RewardLearner
+from r1kit.update.reward import Item
 from r1kit.update.settings import OptimiserSettings
 from r1kit.workspace import Workspace
 
@@ -60,7 +61,8 @@ def train(config: Preference, name: str, model: RewardModel, examples: Examples,
             f"{name}: all {len(examples)} examples are longer than max_tokens = {config.max_tokens}; raise it"
         )
     workspace.weights = sum(weight.numel() for weight in model.model.parameters())
-    learner = RewardLearner(model, config.optimiser, workspace.ranks, config.micro_batch_tokens)
+    backend = backend_of(workspace.recipe, workspace.ranks)
+    learner = backend.open_reward_learner(model, config.optimiser, config.micro_batch_tokens)
     seen, seed = round(config.epochs * len(items)), stream_seed(workspace.seed, "preference", name)
     steps = math.ceil(seen / config.batch)
     began, tokens = time.monotonic(), 0.0

@@ -5,18 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from typing import cast
 
+from r1kit.backends.backend import backend_of
 from r1kit.factory.judge import GenerativeJudge
 from r1kit.loops.collection import Collection
-from r1kit.loops.policy import device_of, multiplied_weights
-from r1kit.model.fallback import load_model
-from r1kit.model.source import resolve_model
-from r1kit.model.template import render
 from r1kit.rollout.engine import Engine
-from r1kit.rollout.hub import open_engine
-from r1kit.rollout.stopping import Tokenizer
-from r1kit.update.local import DTYPES
+from r1kit.update.settings import DtypeSetting
 from r1kit.workspace import Workspace
 
 __all__ = ["Sampler", "generative_judge", "open_samplers", "origin"]
@@ -37,7 +31,7 @@ class Sampler:
 
 @contextmanager
 def open_samplers(
-    names: Sequence[str], workspace: Workspace, dtype: str, rows_in_flight: int
+    names: Sequence[str], workspace: Workspace, dtype: DtypeSetting, rows_in_flight: int
 ) -> Iterator[dict[str, Sampler]]:
     """By the name as given; empty names are left out."""
     with ExitStack() as stack:
@@ -62,21 +56,18 @@ def origin(name: str, workspace: Workspace) -> tuple[str, str]:
     return workspace.start(name) if is_stage else (name, name)
 
 
-def _open(name: str, workspace: Workspace, dtype: str, rows_in_flight: int) -> Sampler:
+def _open(name: str, workspace: Workspace, dtype: DtypeSetting, rows_in_flight: int) -> Sampler:
     path, called = origin(name, workspace)
-    model, tokenizer = load_model(resolve_model(path), DTYPES[dtype])
-    device, template = device_of(workspace), workspace.recipe.model.template
-    model.to(device)
+    backend = backend_of(workspace.recipe, workspace.ranks)
+    loaded = backend.load(path, dtype)
     if not workspace.weights:
-        workspace.weights = multiplied_weights(model)
+        workspace.weights = loaded.parameters
     return Sampler(
         name=called,
         version=_version(called, workspace),
-        engine=open_engine(
-            model, cast(Tokenizer, tokenizer), dtype=DTYPES[dtype], device=device, max_rows=rows_in_flight
-        ),
-        encode=lambda text: render(template, tokenizer, text),
-        count=lambda text: len(tokenizer.encode(text, add_special_tokens=False)),
+        engine=backend.open_engine(loaded, dtype=dtype, max_rows=rows_in_flight),
+        encode=loaded.encode,
+        count=loaded.count,
     )
 
 
@@ -84,5 +75,5 @@ def _version(stage: str, workspace: Workspace) -> int:
     """Last step in the stage's metrics."""
     if stage not in workspace.checkpoints:
         return 0
-    lines = workspace.read(f"../{workspace.folder_of(stage).name}/metrics")
+    lines = workspace.read("metrics", stage)
     return int(lines[-1]["step"]) if lines else 0

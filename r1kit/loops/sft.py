@@ -12,25 +12,16 @@ from pathlib import Path
 import torch
 from transformers import PreTrainedTokenizerBase
 
-from r1kit.backends.arithmetic import resolve_dtype
+from r1kit.backends.backend import backend_of
+from r1kit.backends.models import LoadedModel
 from r1kit.errors import InputError
 from r1kit.factory.samples import read_samples
 from r1kit.loops import supervised
-from r1kit.loops.policy import (
-    device_of,
-    judge_for,
-    last_evaluation,
-    multiplied_weights,
-    renderer,
-    save_checkpoint,
-)
+from r1kit.loops.policy import judge_for, last_evaluation, save_checkpoint
 from r1kit.loops.settings import SFT, Schedule
-from r1kit.model.fallback import load_model
-from r1kit.model.source import resolve_model
 from r1kit.records import Prompt, Sample, StageResult
 from r1kit.rollout.streams import stream_seed
-from r1kit.update.learner import Batch, Row
-from r1kit.update.local import LearnerSettings, LocalLearner
+from r1kit.update.learner import Batch, Learner, Row
 from r1kit.update.settings import OptimiserSettings
 from r1kit.workspace import Workspace
 
@@ -60,35 +51,30 @@ class _Run:
 def fine_tune(config: SFT, workspace: Workspace) -> StageResult:
     """An SFT stage, whole: learn the data stage's samples from the start's checkpoint, save, evaluate."""
     path, name = workspace.start(config.start)
-    model, tokenizer = load_model(resolve_model(path), torch.float32)
-    model.to(device_of(workspace))
-    workspace.weights = multiplied_weights(model)
+    loaded = backend_of(workspace.recipe, workspace.ranks).load(path)
+    workspace.weights = loaded.parameters
     samples = read_samples(Path(config.data) if config.files else workspace.folder_of(config.data) / "samples.jsonl")
-    steps = train(config, samples, model, tokenizer, workspace)
-    checkpoint = save_checkpoint(workspace, model, tokenizer)
+    learner, steps = train(config, samples, loaded, workspace)
+    checkpoint = save_checkpoint(workspace, loaded, learner)
     if workspace.recipe.tasks:
-        with judge_for(model, tokenizer, config.evaluation, config.sampling, config.reward, workspace) as judge:
+        with judge_for(
+            loaded, config.evaluation, config.sampling, config.reward, workspace, config.dtype, learner=learner
+        ) as judge:
             judge.evaluate(steps)
     return StageResult(metrics=last_evaluation(workspace), checkpoint=checkpoint, inputs=(name, config.data))
 
 
-def train(
-    config: SFT, samples: Sequence[Sample], model: torch.nn.Module, tokenizer: PreTrainedTokenizerBase,
-    workspace: Workspace,
-) -> int:  # fmt: skip
-    """Train the model in place; the number of updates it took."""
-    settings = LearnerSettings(
-        dtype=resolve_dtype(config.dtype, device_of(workspace)),
-        token_budget=config.micro_batch_tokens,
-        optimiser=config.optimiser,
+def train(config: SFT, samples: Sequence[Sample], loaded: LoadedModel, workspace: Workspace) -> tuple[Learner, int]:
+    """What has learnt the samples, and the number of updates it took; the loaded model is taken over."""
+    learner = backend_of(workspace.recipe, workspace.ranks).open_learner(
+        loaded, config.optimiser, dtype=config.dtype, token_budget=config.micro_batch_tokens
     )
-    learner = LocalLearner(model, settings, workspace.ranks)  # type: ignore[arg-type]
-    learnt = lessons(samples, tokenizer, renderer(workspace, tokenizer), workspace.folder)
+    learnt = lessons(samples, loaded.tokenizer, loaded.render, workspace.folder)
     steps = math.ceil(config.epochs * len(learnt) / config.samples_per_step)
     batch_of = sample_batches(learnt, config.samples_per_step, stream_seed(workspace.seed, workspace.stage, "order"))
     run = _Run(steps=steps, log_every=config.log_every, optimiser=config.optimiser, schedule=config.schedule)
     supervised.train(run, batch_of, learner, workspace)
-    return steps
+    return learner, steps
 
 
 def lessons(

@@ -7,16 +7,13 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-import torch
-
+from r1kit.backends.backend import backend_of
 from r1kit.contracts import BASE
 from r1kit.loops import rl
 from r1kit.loops.fresh import pretrain
 from r1kit.loops.judge import Judge, Judged, accuracy_difference
 from r1kit.loops.policy import judge_for, last_evaluation, open_policy, save_checkpoint
 from r1kit.loops.sft import fine_tune
-from r1kit.model.fallback import load_model
-from r1kit.model.source import resolve_model
 from r1kit.tasks.corpora import build_corpus
 from r1kit.workspace import Workspace
 
@@ -92,13 +89,16 @@ def _warn(name: str, weights: int, teacher: int, workspace: Workspace) -> None:
 
 def _base(config: Config, inner: Workspace) -> Numbers:
     """A fresh student pretrained as the recipe's base is, or a named model as it comes."""
+    learner = None
     if inner.recipe.model.name:
-        model, tokenizer = load_model(resolve_model(inner.recipe.model.name), torch.float32)
+        loaded = backend_of(inner.recipe, inner.ranks).load(inner.recipe.model.name)
     else:
         settings = replace(inner.recipe.stages[inner.recipe.base_stage], steps=config.base_steps)
-        model, tokenizer = pretrain(settings, build_corpus(settings.corpus), inner)
-    checkpoint = save_checkpoint(inner, model, tokenizer)
-    with judge_for(model, tokenizer, config.evaluation, config.rl.sampling, config.rl.reward, inner) as judge:
+        loaded, learner = pretrain(settings, build_corpus(settings.corpus), inner)
+    checkpoint = save_checkpoint(inner, loaded, learner)
+    with judge_for(
+        loaded, config.evaluation, config.rl.sampling, config.rl.reward, inner, config.rl.dtype, learner=learner
+    ) as judge:
         judge.evaluate(0)
     return {"checkpoint": checkpoint, "weights": inner.weights, "metrics": last_evaluation(inner)}
 

@@ -4,16 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 from r1kit.errors import InputError, nearest
 from r1kit.records import Group
 
-if TYPE_CHECKING:
-    import torch
-
-__all__ = ["ROUTES", "LearnedReward", "Scorer", "open_learned"]
+__all__ = ["ROUTES", "LearnedReward", "Scorer"]
 
 ROUTES = {"helpful": "helpfulness", "safety": "safety"}
 """Task -> the reward model that judges its completions."""
@@ -57,21 +53,3 @@ class LearnedReward:
             for place in mine:
                 scores[place] = [next(found) for _ in groups[place].completions]
         return scores
-
-
-def open_learned(
-    folders: Mapping[str, Path], routes: Mapping[str, str] = ROUTES, device: torch.device | str = "cpu"
-) -> LearnedReward:
-    """The reward models that the routes need, from their folders by kind.
-
-    Raises:
-        InputError: a kind has no folder, or its folder is no reward model.
-    """
-    from r1kit.model.reward_model import RewardModel
-
-    models: dict[str, RewardModel] = {}
-    for kind in dict.fromkeys(routes.values()):
-        if kind in folders:
-            models[kind] = RewardModel.open(folders[kind])
-            models[kind].model.to(device)
-    return LearnedReward(models, routes)

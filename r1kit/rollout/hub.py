@@ -9,15 +9,13 @@ import torch
 from torch import Tensor
 
 from r1kit.errors import InputError
-from r1kit.model.decoder import Decoder
 from r1kit.model.fallback import HubModel, load_weights, select_rows
 from r1kit.records import Completion, Sampling
-from r1kit.rollout.local import LocalEngine
 from r1kit.rollout.sampler import sample
 from r1kit.rollout.stopping import Stopping, Tokenizer, check_room, completion_of
 from r1kit.rollout.streams import row_seeds, uniforms
 
-__all__ = ["HubEngine", "open_engine"]
+__all__ = ["HubEngine"]
 
 
 class HubEngine:
@@ -70,19 +68,6 @@ class HubEngine:
     def close(self) -> None:
         """Drop the weights."""
         self._model = None
-
-
-def open_engine(
-    model: Decoder | HubModel,
-    tokenizer: Tokenizer,
-    *,
-    dtype: torch.dtype = torch.float32,
-    device: torch.device | str = "cpu",
-    max_rows: int = 256,
-) -> LocalEngine | HubEngine:
-    """The engine that runs this kind of model; arguments as for ``LocalEngine``."""
-    kind = LocalEngine if isinstance(model, Decoder) else HubEngine
-    return kind(model, tokenizer, dtype=dtype, device=device, max_rows=max_rows)  # type: ignore[arg-type]
 
 
 def _wave(

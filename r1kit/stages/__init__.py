@@ -34,33 +34,49 @@ def _parts(kind: str) -> tuple[type, Callable[[Any, Any], StageResult]]:
     return module.Config, module.run
 
 
-def _ours(kind: str, title: str, *, alias: str = "", leaves: Leaves = "a model") -> Stage:
+def _ours(kind: str, heading: str, title: str, *, alias: str = "", leaves: Leaves = "a model") -> Stage:
     compared = bool(alias) and kind != "pretrain"  # which is the base, whatever it is called
-    return Stage(title=title, alias=alias, leaves=leaves, compared=compared, load=partial(_parts, kind))
+    load = partial(_parts, kind)
+    return Stage(title=title, heading=heading, alias=alias, leaves=leaves, compared=compared, load=load)
 
 
 STAGES: dict[str, Stage] = {
-    "pretrain": _ours("pretrain", "A base model by language modelling on a corpus", alias="base"),
-    "r1_zero": _ours("r1_zero", "R1-Zero: GRPO straight on the base model, rule rewards only", alias="R1-Zero"),
+    "pretrain": _ours("pretrain", "Pretraining", "A base model by language modelling on a corpus", alias="base"),
+    "r1_zero": _ours(
+        "r1_zero", "R1-Zero", "R1-Zero: GRPO straight on the base model, rule rewards only", alias="R1-Zero"
+    ),
     "cold_start": _ours(
         "cold_start",
+        "Cold start",
         "A few readable samples of long reasoning: few-shot, direct, R1-Zero's outputs rewritten",
         leaves="samples",
     ),
-    "cold_start_sft": _ours("cold_start_sft", "Dev1: the base learns the cold-start samples", alias="Dev1"),
-    "reasoning_rl": _ours("reasoning_rl", "Dev2: GRPO on reasoning with the language-consistency reward", alias="Dev2"),
+    "cold_start_sft": _ours(
+        "cold_start_sft", "Cold-start SFT", "Dev1: the base learns the cold-start samples", alias="Dev1"
+    ),
+    "reasoning_rl": _ours(
+        "reasoning_rl", "Reasoning RL", "Dev2: GRPO on reasoning with the language-consistency reward", alias="Dev2"
+    ),
     "rejection_sampling": _ours(
         "rejection_sampling",
+        "Rejection sampling",
         "A data factory: right and readable samples of the policy, other data mixed in",
         leaves="samples",
     ),
-    "sft": _ours("sft", "Dev3: the base learns the mixture of reasoning and other samples", alias="Dev3"),
+    "sft": _ours("sft", "SFT", "Dev3: the base learns the mixture of reasoning and other samples", alias="Dev3"),
     "reward_models": _ours(
-        "reward_models", "What pleases and what is safe, learnt from pairs and labels", leaves="reward models"
+        "reward_models",
+        "Reward models",
+        "What pleases and what is safe, learnt from pairs and labels",
+        leaves="reward models",
     ),
-    "all_scenarios_rl": _ours("all_scenarios_rl", "R1: RL for all scenarios, rules and reward models", alias="R1"),
-    "distill": _ours("distill", "Students by SFT alone, beside RL on a student at equal compute"),
-    "evaluate": _ours("evaluate", "Every checkpoint on every benchmark: the stage table", leaves="a table"),
+    "all_scenarios_rl": _ours(
+        "all_scenarios_rl", "All-scenarios RL", "R1: RL for all scenarios, rules and reward models", alias="R1"
+    ),
+    "distill": _ours("distill", "Distillation", "Students by SFT alone, beside RL on a student at equal compute"),
+    "evaluate": _ours(
+        "evaluate", "Evaluation", "Every checkpoint on every benchmark: the stage table", leaves="a table"
+    ),
 }
 """Every kind of ours, in the paper's order."""
 

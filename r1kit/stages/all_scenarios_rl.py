@@ -69,15 +69,15 @@ class Config(RL):
 
 
 def run(config: Config, workspace: Workspace) -> StageResult:
+    from r1kit.backends.backend import backend_of
     from r1kit.loops import rl
-    from r1kit.loops.policy import device_of, open_policy
-    from r1kit.reward.learned import open_learned
+    from r1kit.loops.policy import open_policy
 
     unpaid = dict.fromkeys(config.routes, replace(config.reward, accuracy=0.0))
     folder = workspace.folder_of(config.reward_models)
     folders = {kind: folder / kind / "checkpoint" for kind in config.routes.values() if (folder / kind).is_dir()}
     with open_policy(config, workspace, unpaid) as policy:
-        policy.judge.learned = open_learned(folders, config.routes, device_of(workspace))
+        policy.judge.learned = backend_of(workspace.recipe, workspace.ranks).open_learned(folders, config.routes)
         policy.judge.learned_weight = config.preference_weight
         ruled = {name: task for name, task in policy.tasks.items() if name not in config.routes}
 

@@ -92,16 +92,20 @@ def run(config: Config, workspace: Workspace) -> StageResult:
 
 def _judge(config: Config, step: int, verifier: Verifier, workspace: Workspace) -> None:
     """One checkpoint: every task in the recipe's template, some in the others."""
-    import torch
-
-    from r1kit.loops.policy import judge_for, renderer
-    from r1kit.model.fallback import load_model
-    from r1kit.model.source import resolve_model
+    from r1kit.backends.backend import backend_of
+    from r1kit.loops.policy import judge_for
 
     path, _ = workspace.start(config.stages[step])
-    model, tokenizer = load_model(resolve_model(path), torch.float32)
+    loaded = backend_of(workspace.recipe, workspace.ranks).load(path)
     with judge_for(
-        model, tokenizer, config.evaluation, config.sampling, config.reward, workspace, config.rows_in_flight, verifier
+        loaded,
+        config.evaluation,
+        config.sampling,
+        config.reward,
+        workspace,
+        config.dtype,
+        config.rows_in_flight,
+        verifier,
     ) as judge:
         judge.labels = {"checkpoint": config.stages[step]}
         judge.evaluate(step)
@@ -109,7 +113,7 @@ def _judge(config: Config, step: int, verifier: Verifier, workspace: Workspace) 
         asked = config.template_tasks or config.evaluation.tasks[:1] or tuple(workspace.recipe.tasks)[:1]
         judge.config = replace(config.evaluation, tasks=asked)
         for name, template in config.templates.items():
-            judge.render = renderer(workspace, tokenizer, template)
+            judge.render = replace(loaded, template=template).render
             judge.labels = {"checkpoint": config.stages[step], "template": name}
             judge.evaluate(step)
 

@@ -93,10 +93,12 @@ def run(config: Config, workspace: Workspace) -> StageResult:
     from r1kit.loops.fresh import pretrain
     from r1kit.loops.policy import judge_for, last_evaluation, save_checkpoint
 
-    model, tokenizer = pretrain(config, build_corpus(config.corpus), workspace)
-    checkpoint = save_checkpoint(workspace, model, tokenizer)
+    loaded, learner = pretrain(config, build_corpus(config.corpus), workspace)
+    checkpoint = save_checkpoint(workspace, loaded, learner)
     if workspace.recipe.tasks:
-        with judge_for(model, tokenizer, config.evaluation, config.sampling, config.reward, workspace) as judge:
+        with judge_for(
+            loaded, config.evaluation, config.sampling, config.reward, workspace, config.dtype, learner=learner
+        ) as judge:
             _gate(judge.evaluate(config.steps), workspace)
     return StageResult(metrics=last_evaluation(workspace), checkpoint=checkpoint, inputs=())
 

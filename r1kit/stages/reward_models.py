@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from r1kit.contracts import StageConfig
 from r1kit.errors import InputError
 from r1kit.factory.preferences import LabelData, PairData, check_data, labels_of, pairs_of, split_by_prompt
+from r1kit.loops.collection import named
 from r1kit.loops.settings import Schedule, check_least, check_rates, check_source
 from r1kit.records import StageResult
 from r1kit.update.settings import DtypeSetting, OptimiserSettings
@@ -61,6 +62,11 @@ class Config(StageConfig):
         """Earlier stages that it takes in."""
         return (self.start,)
 
+    @property
+    def model_sources(self) -> tuple[str, ...]:
+        """An earlier stage, or a model by name, that judges the policy's own samples."""
+        return named(self.helpfulness.judge) if "helpfulness" in self.models and self.helpfulness.own_samples else ()
+
     def uses(self, recipe: Recipe) -> tuple[str, ...]:
         """Tasks whose prompts are in the data."""
         pairs, labels = self.helpfulness, self.safety
@@ -101,16 +107,14 @@ def run(config: Config, workspace: Workspace) -> StageResult:
 
 def _train(config: Config, kind: Kind, workspace: Workspace) -> Mapping[str, Any]:
     """One reward model: data, training, what is held out, its folder ``checkpoint``; what it is like."""
+    from r1kit.backends.backend import backend_of
     from r1kit.loops import preference
-    from r1kit.loops.policy import device_of
-    from r1kit.model.reward_model import Outlook, RewardModel
-    from r1kit.model.source import resolve_model
+    from r1kit.model.reward_model import Outlook
 
-    start = resolve_model(workspace.start(config.start)[0])
+    backend = backend_of(workspace.recipe, workspace.ranks)
     learnt, judged = _data(config, kind, workspace)
-    outlook = Outlook(sees=SEES[kind], template=workspace.recipe.model.template)
-    model = RewardModel.create(start, outlook)
-    model.model.to(device_of(workspace))
+    outlook = Outlook(sees=SEES[kind], template=backend.template)
+    model = backend.create_reward_model(workspace.start(config.start)[0], outlook)
     preference.train(config, kind, model, learnt, workspace)
     found = preference.held_out(model, judged, workspace, config.micro_batch_tokens)
     if config.standardise:
@@ -131,5 +135,5 @@ def _data(config: Config, kind: Kind, workspace: Workspace) -> tuple[Any, Any]:
     if config.helpfulness.own_samples:
         from r1kit.loops.own_pairs import own_pairs
 
-        own = own_pairs(config.helpfulness, config.start, workspace)
+        own = own_pairs(config.helpfulness, config.start, workspace, config.dtype)
     return split_by_prompt(pairs_of(config.helpfulness, tasks, seed, own), config.held_out_share, where)

@@ -14,12 +14,10 @@ from typing import Any
 import pytest
 import torch
 
+from r1kit.backends.device import device_of
 from r1kit.cluster import launch as module
 from r1kit.cluster.ranks import Solo, join, local_rank
 from r1kit.errors import Interrupted, R1Error, RankError
-from r1kit.loops.policy import device_of
-from r1kit.recipe import load_recipe
-from r1kit.workspace import Workspace
 
 TESTS = Path(__file__).parent.parent
 
@@ -173,15 +171,13 @@ def _lives(pid: int) -> bool:
         return False
 
 
-def test_a_rank_s_gpu_is_that_of_its_number_on_its_host(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_rank_s_gpu_is_that_of_its_number_on_its_host(monkeypatch: pytest.MonkeyPatch) -> None:
     """Rank 5 of two hosts of four GPUs is the second on its host; without a launcher the rank itself counts."""
-    workspace = Workspace(
-        run=tmp_path, stage="r1_zero", index=2, recipe=load_recipe("nano-zero"), ranks=Solo(rank=5, size=8)
-    )
+    ranks = Solo(rank=5, size=8)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 4)
     monkeypatch.delenv("LOCAL_RANK", raising=False)
-    assert local_rank(workspace.ranks) == 5
-    assert device_of(workspace) == torch.device("cuda", 1)
+    assert local_rank(ranks) == 5
+    assert device_of("auto", ranks) == torch.device("cuda", 1)
     monkeypatch.setenv("LOCAL_RANK", "2")
-    assert device_of(workspace) == torch.device("cuda", 2)
+    assert device_of("auto", ranks) == torch.device("cuda", 2)

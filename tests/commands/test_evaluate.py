@@ -10,7 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from r1kit.cli import app
-from r1kit.commands.subject import named_task, open_subject, split_stage
+from r1kit.commands.arguments import named_task, open_subject, split_stage
 from r1kit.contracts import Recipe
 from r1kit.errors import InputError
 from r1kit.nano.countdown import CountdownConfig

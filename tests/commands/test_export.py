@@ -9,7 +9,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from typer.testing import CliRunner
 
 from r1kit.cli import app
-from r1kit.commands.export import chat_template_of
+from r1kit.model.chat_template import chat_template_of
 from r1kit.model.template import Template, render
 from r1kit.recipe import load_recipe
 

@@ -207,7 +207,7 @@ def changed(**changes: object) -> dict[str, object]:
     [
         ('{"prompt": ', "not valid JSON"),
         ("[]", "expected a JSON object"),
-        (changed(solutions=None), "no 'solutions'; this line has"),
+        (changed(solutions=None), "no 'solutions'; a line holds 'prompt', 'solutions'"),
         (changed(wrong=[]), "'wrong' is empty"),
         (changed(wrong="def biggest(): pass"), "'wrong' must be a list of strings"),
         (changed(wrong=["def biggest("]), "wrong[0] is not Python"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -14,9 +14,11 @@ from r1kit.cluster.ranks import Solo
 from r1kit.factory.pairs import Construction, Judge, rule_judge
 from r1kit.factory.preferences import PairData
 from r1kit.loops import own_pairs as module
+from r1kit.loops.sampler import Sampler
 from r1kit.recipe import parse_recipe
-from r1kit.records import Prompt, Sampling
+from r1kit.records import Sampling
 from r1kit.rollout.scripted import CodePoints, ScriptedEngine
+from r1kit.tasks import build_task
 from r1kit.workspace import Workspace
 
 RECIPE = parse_recipe(
@@ -34,24 +36,32 @@ CONFIG = PairData(own_samples=5, sampling=Sampling(n=2, max_tokens=16), construc
 def sampled(monkeypatch: pytest.MonkeyPatch) -> list[ScriptedEngine]:
     """Engines that were used. The first response is the longer one on every other prompt; the longer one is better."""
     engines: list[ScriptedEngine] = []
+    task = build_task("helpful", RECIPE.tasks["helpful"])
+    places = {task.train(index).question: index for index in range(5)}
 
     @contextmanager
-    def engine(name: str, workspace: Workspace) -> Iterator[Any]:
+    def samplers(names: Sequence[str], workspace: Workspace, dtype: str, rows: int) -> Iterator[dict[str, Sampler]]:
         def script(prompt: tuple[int, ...], seed: int, row: int) -> str:
             return "xx" if row == len(prompt) % 2 else "x"
 
         engines.append(ScriptedEngine(script, CodePoints()))
-
-        def draw(prompt: Prompt) -> list[int]:
-            return [1] * (int(prompt.id.rsplit("/", 1)[1]) + 1)
-
-        yield engines[-1], draw
+        workspace.weights = 100  # known once the model is open
+        (name,) = names
+        yield {
+            name: Sampler(
+                name=name,
+                version=0,
+                engine=engines[-1],
+                encode=lambda question: [1] * (places[question] + 1),
+                count=len,
+            )
+        }
 
     @contextmanager
     def judge(*arguments: Any) -> Iterator[Judge]:
         yield rule_judge(lambda prompt, text: float(len(text)))
 
-    monkeypatch.setattr(module, "_engine", engine)
+    monkeypatch.setattr(module, "open_samplers", samplers)
     monkeypatch.setattr(module, "_judge", judge)
     return engines
 
@@ -69,10 +79,12 @@ def test_the_longer_one_is_chosen_and_nothing_is_sampled_twice(tmp_path: Path, s
     assert [pair.prompt.id for pair in pairs] == [f"helpful/train/{index}" for index in range(5)]
     kept = json.loads((first.folder / "own_pairs.json").read_text())
     assert {name: count for name, count in kept.items() if name != "pairs"} == {
-        "candidates": 5, "no_verdict": 0, "left_out": 0, "close": 0, "kept": 5, "sampled_tokens": 5 * (2 + 3)
+        "candidates": 5, "no_verdict": 0, "left_out": 0, "close": 0, "kept": 5,
+        "sampled_tokens": 5 * (2 + 3), "weights": 100,
     }  # fmt: skip
     again = place(tmp_path)
     assert module.own_pairs(CONFIG, "base", again) == pairs
     assert len(sampled) == 1
     assert again.cost == first.cost
     assert first.cost["sampled_tokens"] == 25
+    assert first.cost["training_flops"] == 25 * 2 * 100

@@ -8,19 +8,25 @@ from pathlib import Path
 import pytest
 from chain_folder import ACCURACY, CHECKPOINTS, table_line, write_chain
 
-from r1kit.report.chain import StageTable, blocks, cell_text, chain_verdict, stage_table
-from r1kit.report.costs import costs
-from r1kit.report.lineage import lineage_svg, nodes
-from r1kit.report.paper import move
-from r1kit.report.run_folder import RunFolder
-from r1kit.report.samples import along, turned
-from r1kit.report.shape import difference, shape
+from r1kit.report.draw.filters import cell_text
+from r1kit.report.read.claims import claims, difference
+from r1kit.report.read.costs import costs
+from r1kit.report.read.lineage import lineage
+from r1kit.report.read.paper import move
+from r1kit.report.read.run_folder import RunFolder
+from r1kit.report.read.samples import along, turned
+from r1kit.report.read.stage_table import StageTable, stage_tables
+from r1kit.report.read.verdict import chain_verdict
 
 
 def table_of(path: Path) -> StageTable:
-    found = stage_table(RunFolder(path))
-    assert found is not None
+    (found,) = stage_tables(RunFolder(path))
     return found
+
+
+def verdict_of(path: Path) -> str:
+    run = RunFolder(path)
+    return chain_verdict(run, stage_tables(run)[0])
 
 
 def judged(values: dict[str, tuple[float, float]], key: str = "avg_at_k", **more: float) -> StageTable:
@@ -37,15 +43,16 @@ def test_the_table_holds_what_the_result_says(tmp_path: Path) -> None:
     assert table.checkpoints == CHECKPOINTS
     assert table.reasoning == ("countdown", "countdown_hard", "code")
     assert table.replies == ("helpful", "safety", "benign")
-    first = blocks(table)[0]
+    first, *others = table.blocks
     assert (first.title, first.lines[0].name) == ("avg@8", "countdown")
-    assert [cell_text(first.lines[0], at)[0] for at in range(6)] == [".137", ".906", ".764", ".912", ".843", ".891"]
-    assert cell_text(first.lines[0], 5) == (".891", "[.87, .92]")
-    assert first.lines[0].best == {3}
-    assert [block.title for block in blocks(table)[1:]] == [
+    cells = [cell.value for cell in first.lines[0].cells if cell is not None]
+    assert cells == [0.137, 0.906, 0.764, 0.912, 0.843, 0.891]
+    assert cell_text(first.lines[0].cells[5], True) == ".891 [.87, .92]"
+    assert first.lines[0].best == (3,)
+    assert [block.title for block in others] == [
         "cons@8", "worst template", "language consistency", "format", "response length",
     ]  # fmt: skip
-    assert blocks(table)[-1].lines[0].best == frozenset()  # longer is not better
+    assert others[-1].lines[0].best == ()  # longer is not better
 
 
 def test_an_unfinished_evaluation_is_read_from_its_lines(tmp_path: Path) -> None:
@@ -55,11 +62,11 @@ def test_an_unfinished_evaluation_is_read_from_its_lines(tmp_path: Path) -> None
     table = table_of(path)
     assert table.checkpoints == ("base", "r1_zero", "cold_start_sft")
     assert table.row("cold_start_sft", "countdown")["avg_at_k"] == ACCURACY["countdown"][2]
-    assert chain_verdict(RunFolder(path)).endswith("(evaluation unfinished)")
+    assert verdict_of(path).endswith("(evaluation unfinished)")
 
 
 def test_the_verdict_goes_from_base_over_r1_zero_to_r1(tmp_path: Path) -> None:
-    assert chain_verdict(RunFolder(write_chain(tmp_path / "run"))) == (
+    assert verdict_of(write_chain(tmp_path / "run")) == (
         "countdown avg@8: base .137 → R1-Zero .906 → R1 .891 [.87, .92]; "
         "language consistency base .70 → R1-Zero .58 → R1 .98. "
         "From Dev3 to R1, helpful .59 → .82, safety .69 → .93, benign .70 → .87."
@@ -71,7 +78,7 @@ def test_a_small_move_is_not_called_clear(tmp_path: Path) -> None:
     result = json.loads((path / "11_evaluate" / "result.json").read_text())
     result["metrics"]["all_scenarios_rl"]["helpful"] |= {"avg_at_k": 0.6, "interval": [0.57, 0.63]}
     (path / "11_evaluate" / "result.json").write_text(json.dumps(result))
-    assert "helpful .59 → .60 (not clear)" in chain_verdict(RunFolder(path))
+    assert "helpful .59 → .60 (not clear)" in verdict_of(path)
 
 
 def test_a_difference_adds_the_squares_of_the_intervals() -> None:
@@ -90,11 +97,11 @@ def test_a_difference_paired_by_problem_is_taken_where_there_is_one() -> None:
     assert found is not None
     assert (found.value, found.high - found.low) == pytest.approx((0.1, 0.13))
     assert difference(paired, ("sums",), "avg_at_k", "base", "all_scenarios_rl") is None
-    assert {check.claim: check.verdict for check in shape(paired)}["RL for all scenarios moves what is preferred"] == (
+    assert {claim.text: claim.verdict for claim in claims(paired)}["RL for all scenarios moves what is preferred"] == (
         "holds"
     )
     row["change"]["from"] = "reasoning_rl"
-    assert {check.claim: check.verdict for check in shape(paired)}["RL for all scenarios moves what is preferred"] == (
+    assert {claim.text: claim.verdict for claim in claims(paired)}["RL for all scenarios moves what is preferred"] == (
         "not clear"
     )
 
@@ -111,7 +118,7 @@ def test_a_share_without_an_interval_gets_the_widest() -> None:
 
 @pytest.mark.parametrize(("dev1", "verdict"), [(0.80, "holds"), (0.895, "not clear"), (0.97, "does not hold")])
 def test_a_claim_holds_only_when_the_interval_says_so(dev1: float, verdict: str) -> None:
-    found = {check.claim: check for check in shape(judged({"r1_zero": (0.9, 0.02), "cold_start_sft": (dev1, 0.02)}))}
+    found = {claim.text: claim for claim in claims(judged({"r1_zero": (0.9, 0.02), "cold_start_sft": (dev1, 0.02)}))}
     check = found["cold start costs reasoning"]
     assert check.verdict == verdict
     assert check.paper == "AIME 2024 pass@1 77.9 → 59.0"
@@ -120,11 +127,11 @@ def test_a_claim_holds_only_when_the_interval_says_so(dev1: float, verdict: str)
 @pytest.mark.parametrize(("last", "verdict"), [(0.88, "holds"), (0.86, "not clear"), (0.75, "does not hold")])
 def test_reasoning_is_kept_within_a_margin(last: float, verdict: str) -> None:
     table = judged({"sft": (0.88, 0.02), "all_scenarios_rl": (last, 0.03)})
-    assert {check.claim: check.verdict for check in shape(table)}["and costs no reasoning"] == verdict
+    assert {claim.text: claim.verdict for claim in claims(table)}["and costs no reasoning"] == verdict
 
 
 def test_only_what_was_judged_is_claimed() -> None:
-    assert shape(judged({"base": (0.1, 0.02), "sft": (0.5, 0.02)})) == []
+    assert claims(judged({"base": (0.1, 0.02), "sft": (0.5, 0.02)})) == []
     assert move("ArenaHard", "Dev3", "R1") == "ArenaHard 75.6 → 92.3"
 
 
@@ -139,23 +146,21 @@ def test_costs_add_up(tmp_path: Path) -> None:
 def test_samples_of_other_templates_are_not_shown(tmp_path: Path) -> None:
     stage = RunFolder(write_chain(tmp_path / "run")).stage("evaluate")
     assert stage is not None
-    found = along(stage, ("base", "r1_zero", "all_scenarios_rl"))
-    assert [rows["base"]["prompt_id"] for rows in found] == ["countdown/test/0", "code/test/0", "helpful/test/0"]
-    assert found[0]["base"]["completion"].startswith("try 11")
-    pair = turned(stage, "base", "all_scenarios_rl")
+    found = along(stage.rollouts, ("base", "r1_zero", "all_scenarios_rl"))
+    assert [replies["base"].prompt_id for replies in found] == ["countdown/test/0", "code/test/0", "helpful/test/0"]
+    assert found[0]["base"].completion.startswith("try 11")
+    pair = turned(stage.rollouts, "base", "all_scenarios_rl")
     assert pair is not None
-    assert (pair.before["step"], pair.after["step"]) == (0, 5)
+    assert (pair.before.step, pair.after.step) == (0, 5)
 
 
-def test_the_lineage_is_wrapped_and_says_what_each_left(tmp_path: Path) -> None:
-    run = RunFolder(write_chain(tmp_path / "run"))
-    lines = {node.name: node.lines for node in nodes(run)}
-    assert lines["cold_start"] == ("296 samples", "28 s")
-    assert lines["distill"] == ("3 students", "2 min 11 s")
-    assert lines["evaluate"] == ("judges 6 checkpoints", "66 s")
-    drawn = lineage_svg(nodes(run))
-    assert 'width="1002"' in drawn
-    assert drawn.count("<path d=") - 1 == 13  # a box of six inputs has one arrow; one path is the arrow head
+def test_the_lineage_says_what_fed_each_stage_and_what_it_left(tmp_path: Path) -> None:
+    nodes = {node.name: node for node in lineage(RunFolder(write_chain(tmp_path / "run")))}
+    assert (nodes["cold_start"].left, nodes["cold_start"].state) == ("296 samples", "28 s")
+    assert (nodes["distill"].left, nodes["distill"].state) == ("3 students", "2 min 11 s")
+    assert nodes["evaluate"].left == "judges 6 checkpoints"
+    assert nodes["cold_start_sft"].left == "a model: Dev1"
+    assert nodes["cold_start_sft"].sources == ("Pretraining", "Cold start")
 
 
 def test_table_lines_know_the_worst_template() -> None:

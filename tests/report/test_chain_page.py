@@ -13,10 +13,10 @@ from chain_folder import STAGES, write_chain
 from rich.console import Console
 
 from r1kit.errors import InputError
-from r1kit.report import factory, language, preference, students
+from r1kit.report.draw.page import sections
 from r1kit.report.page import write_report
-from r1kit.report.run_folder import RunFolder
-from r1kit.report.sections import build
+from r1kit.report.read.run_folder import RunFolder
+from r1kit.report.read.run_view import read_run
 from r1kit.report.terminal import print_status, print_summary
 
 SECTIONS = [
@@ -28,6 +28,12 @@ SECTIONS = [
 def words(body: str) -> str:
     """What a reader reads of a table."""
     return re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", body)).strip()
+
+
+def build(path: Path, without: Path | None = None) -> dict[str, str]:
+    """Anchor -> HTML of each section."""
+    run = read_run(RunFolder(path), RunFolder(without) if without else None)
+    return {section.anchor: section.body for section in sections(run)}
 
 
 def change(path: Path, edit: dict[str, Any]) -> None:
@@ -46,7 +52,7 @@ def terminal(path: Path, show: Any, encoding: str = "utf-8") -> str:
 
 
 def test_every_section_is_there_in_order(tmp_path: Path) -> None:
-    assert [name for name, _, _ in build(RunFolder(write_chain(tmp_path / "run")))] == SECTIONS
+    assert list(build(write_chain(tmp_path / "run"))) == SECTIONS
 
 
 @pytest.mark.parametrize(
@@ -60,13 +66,13 @@ def test_every_section_is_there_in_order(tmp_path: Path) -> None:
     ],
 )
 def test_a_stage_that_did_not_run_has_no_section(tmp_path: Path, stage: str, gone: list[str]) -> None:
-    run = RunFolder(write_chain(tmp_path / "run", leave_out=[stage]))
-    assert [name for name, _, _ in build(run)] == [name for name in SECTIONS if name not in gone]
+    path = write_chain(tmp_path / "run", leave_out=[stage])
+    assert list(build(path)) == [name for name in SECTIONS if name not in gone]
 
 
 def test_the_factory_s_numbers_are_the_card_s(tmp_path: Path) -> None:
     path = write_chain(tmp_path / "run")
-    text = words(factory.section(RunFolder(path)))
+    text = words(build(path)["factory"])
     assert "296 samples of 57.3 tokens on average; language consistency .603 as sampled, .991 as kept" in text
     assert "language 301 .60 47% 30 .61 47%" in text
     assert "left out after the checks: duplicate 17, over keep 5" in text
@@ -77,27 +83,26 @@ def test_the_factory_s_numbers_are_the_card_s(tmp_path: Path) -> None:
     card = json.loads((path / "03_cold_start" / "card.json").read_text())
     card["yields"]["r1_zero"]["left"]["language"] = 97
     (path / "03_cold_start" / "card.json").write_text(json.dumps(card))
-    assert "language 97 .19 15%" in words(factory.section(RunFolder(path)))
+    assert "language 97 .19 15%" in words(build(path)["factory"])
 
 
 def test_reward_models_and_gold(tmp_path: Path) -> None:
     path = write_chain(tmp_path / "run")
-    run = RunFolder(path)
-    assert "helpfulness .921 [.88, .95] .037 101 912" in words(preference.models(run))
-    assert "too short .810 81% 25" in words(preference.models(run))
-    gold = preference.against_gold(run)
+    assert "helpfulness .921 [.88, .95] .037 101 912" in words(build(path)["reward-models"])
+    assert "too short .810 81% 25" in words(build(path)["reward-models"])
+    gold = build(path)["gold"]
     assert "helpful: score -0.2 → 1.4, gold .59 → .82 from step 0 to 40." in words(gold)
     assert "preference rewards begin" in gold
     assert "stopped at" not in gold
     change(path / "09_all_scenarios_rl" / "result.json", {"stopped_at": 32})
-    gold = preference.against_gold(RunFolder(path))
+    gold = build(path)["gold"]
     assert "stopped at step 32" in gold
     assert "reward hacking" in gold
 
 
 def test_students_and_their_difference(tmp_path: Path) -> None:
     path = write_chain(tmp_path / "run")
-    text = words(students.section(RunFolder(path)))
+    text = words(build(path)["distillation"])
     assert "llama-s, 131,072 weights base .052 [.03, .08] .122 distilled .681 [.66, .71] .751 2.10e+11" in text
     assert "RL, at the cost of its SFT .412 [.39, .44] .482 2.10e+11 17" in text
     assert "llama-s on countdown, RL at the cost of its SFT: +.269 [+.22, +.32], distilling is better" in text
@@ -105,22 +110,22 @@ def test_students_and_their_difference(tmp_path: Path) -> None:
     row = json.loads((path / "10_distill" / "result.json").read_text())["metrics"]["llama-s"]
     row["distilled_minus_rl"] = {"sft": {"countdown": {"difference": -0.01, "interval": [-0.05, 0.03]}}}
     change(path / "10_distill" / "result.json", {"llama-s": row})
-    assert "−.010 [−.05, +.03], not clear" in words(students.section(RunFolder(path)))
+    assert "−.010 [−.05, +.03], not clear" in words(build(path)["distillation"])
 
 
 def test_the_run_without_the_language_reward_is_drawn_beside(tmp_path: Path) -> None:
-    run = RunFolder(write_chain(tmp_path / "run"))
-    assert "Reasoning RL (reward weight 0.2) .946 .973 .705 .820" in words(language.section(run))
-    assert "Reasoning RL (not rewarded)" not in language.section(run)
+    path = write_chain(tmp_path / "run")
+    assert "Reasoning RL (reward weight 0.2) .946 .973 .705 .820" in words(build(path)["language"])
+    assert "Reasoning RL (not rewarded)" not in build(path)["language"]
     other = write_chain(tmp_path / "other")
-    assert "Reasoning RL (not rewarded)" not in language.section(run, RunFolder(other))  # it had the reward too
+    assert "Reasoning RL (not rewarded)" not in build(path, other)["language"]  # it had the reward too
     recipe = (other / "recipe.toml").read_text().replace("language = 0.2", "language = 0.0")
     (other / "recipe.toml").write_text(recipe)
     log = other / "05_reasoning_rl" / "eval.jsonl"
     log.write_text(log.read_text().replace('"language_consistency": 0.973', '"language_consistency": 0.811'))
-    assert "Reasoning RL (not rewarded) .946 .811 .705 .820" in words(language.section(run, RunFolder(other)))
+    assert "Reasoning RL (not rewarded) .946 .811 .705 .820" in words(build(path, other)["language"])
     with pytest.raises(InputError):
-        write_report(run.path, tmp_path / "missing")
+        write_report(path, tmp_path / "missing")
 
 
 def test_the_page_is_whole_and_fetches_nothing(tmp_path: Path) -> None:
@@ -154,10 +159,10 @@ def test_torn_and_odd_files_do_not_matter(tmp_path: Path) -> None:
     ]
     for number, name in enumerate(STAGES):
         (path / f"{number + 1:02d}_{name}" / "result.json").write_text(json.dumps(odd[number % 4]))
-    assert build(RunFolder(path))
+    assert build(path)
     for result in path.glob("*/result.json"):
         result.write_text('{"metrics": {"base": {"count')
-    assert build(RunFolder(path))
+    assert build(path)
     assert "R1-Zero" in terminal(path, print_summary)
     assert "reasoning_rl" in terminal(path, print_status)
 

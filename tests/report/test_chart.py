@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from r1kit.report.chart import Line, draw
+from r1kit.report.draw.chart import Line, draw
 
 
 def rows(lines: list[Line], *, ascii_only: bool) -> list[str]:

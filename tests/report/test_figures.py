@@ -2,21 +2,23 @@ from __future__ import annotations
 
 import pytest
 
-from r1kit.report.figures import MOST_POINTS, accuracy_over_steps, rolling, series, small
-from r1kit.report.findings import Curve
+from r1kit.report.draw.figures import accuracy_over_steps, panel
+from r1kit.report.read.evaluations import Curve
+from r1kit.report.read.series import MOST_POINTS, all_series, rolling, series
 
 
 def test_a_long_line_is_thinned_by_means_over_equal_runs() -> None:
     rows = [{"step": step, "loss": float(step % 2)} for step in range(2 * MOST_POINTS)]
-    xs, ys = series(rows, "loss")
-    assert len(xs) == MOST_POINTS
-    assert xs[:2] == [1, 3]
-    assert set(ys) == {0.5}
+    line = series(rows, "loss")
+    assert len(line) == MOST_POINTS
+    assert line.steps[:2] == [1, 3]
+    assert set(line.values) == {0.5}
 
 
 def test_missing_and_broken_values_are_left_out() -> None:
     rows = [{"step": 0, "kl": 0.5}, {"step": 1}, {"step": 2, "kl": float("nan")}, {"step": 3, "kl": 0.25}]
-    assert series(rows, "kl") == ([0, 3], [0.5, 0.25])
+    line = series(rows, "kl")
+    assert (line.steps, line.values) == ([0, 3], [0.5, 0.25])
 
 
 def test_the_running_mean_is_centred() -> None:
@@ -42,4 +44,4 @@ def test_each_task_has_its_own_line() -> None:
 
 @pytest.mark.parametrize("rows", [[], [{"step": 0, "kl": 0.0}, {"step": 1, "kl": 0.0}], [{"step": 0}, {"step": 1}]])
 def test_a_panel_that_never_moves_is_not_drawn(rows: list[dict[str, float]]) -> None:
-    assert small(rows, {"kl": "KL"}) is None
+    assert panel(all_series(rows), {"kl": "KL"}) is None

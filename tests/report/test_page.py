@@ -106,6 +106,28 @@ def test_text_of_a_run_cannot_become_markup(write_run: WriteRun, tmp_path: Path)
     assert not any(name.startswith("on") for _, attributes in found for name in attributes)
 
 
+def test_what_steers_a_display_is_spelled_out(write_run: WriteRun, tmp_path: Path) -> None:
+    """Terminal codes, and marks that turn the direction of a line so that it reads otherwise than it is."""
+    path = write_run(tmp_path / "run")
+    log = path / "02_r1_zero" / "rollouts.jsonl"
+    rows = [json.loads(line) for line in log.read_text().splitlines()]
+    for row in rows:
+        row["completion"] = "\x1b[31mred\x07 \u202egnirts\u202c \u2066x\u2069" + row["completion"]
+        row["prompt"] = "ask\u200f\x00"
+    log.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    text = body_of(write_report(path))
+    assert not set(text) & {"\x1b", "\x07", "\x00", "\u202e", "\u202c", "\u2066", "\u2069", "\u200f"}
+    assert "\\x1b[31mred\\x07 \\u202egnirts\\u202c" in text
+    assert "ask\\u200f\\x00" in text
+
+
+def test_damaged_lines_are_told(write_run: WriteRun, tmp_path: Path) -> None:
+    path = write_run(tmp_path / "run")
+    with (path / "02_r1_zero" / "metrics.jsonl").open("a") as log:
+        log.write('{"step": 111, "rew')
+    assert "02_r1_zero/metrics.jsonl: 1 damaged line left out" in body_of(write_report(path))
+
+
 def test_a_half_finished_run_has_a_report(write_run: WriteRun, tmp_path: Path) -> None:
     path = write_run(tmp_path / "run", steps=40, done=False)
     with (path / "02_r1_zero" / "eval.jsonl").open("a") as log:

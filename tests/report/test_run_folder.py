@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 
 from r1kit.errors import InputError
-from r1kit.report.run_folder import RunFolder, StageFolder, number
+from r1kit.report.read.run_folder import RunFolder
+from r1kit.report.read.stage_folder import StageFolder
+from r1kit.report.read.values import number
 
 
 def test_a_folder_without_a_run_is_the_users_mistake(tmp_path: Path) -> None:

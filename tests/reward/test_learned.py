@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from r1kit.backends.rewards import open_learned
 from r1kit.errors import InputError
 from r1kit.records import Completion, Group, Prompt
-from r1kit.reward.learned import ROUTES, LearnedReward, open_learned
+from r1kit.reward.learned import ROUTES, LearnedReward
 
 
 class Length:

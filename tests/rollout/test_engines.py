@@ -16,7 +16,7 @@ from r1kit.model.hub import to_hub_names
 from r1kit.model.segments import Segments
 from r1kit.records import Completion, Prompt, Sampling
 from r1kit.rollout.engine import Engine
-from r1kit.rollout.hub import HubEngine, open_engine
+from r1kit.rollout.hub import HubEngine
 from r1kit.rollout.local import LocalEngine
 from r1kit.rollout.sample import sample_groups
 from r1kit.rollout.scripted import ScriptedEngine
@@ -85,7 +85,7 @@ def story(prompt: tuple[int, ...], seed: int, row: int) -> str:
 ENGINES: dict[str, Callable[[], Engine]] = {
     "local fp32": lambda: LocalEngine(decoder(), Words(), max_rows=6),
     "local bf16": lambda: LocalEngine(decoder(), Words(), dtype=torch.bfloat16, max_rows=6),
-    "fallback": lambda: open_engine(hub_model(), Words(), max_rows=6),
+    "fallback": lambda: HubEngine(hub_model(), Words(), max_rows=6),
     "scripted": lambda: ScriptedEngine(story, Words()),
 }
 
@@ -277,7 +277,7 @@ def test_fallback_equals_the_local_engine_on_a_model_both_can_run() -> None:
     same.load_state_dict(to_hub_names(model), strict=False)
     sampling = Sampling(n=3, max_tokens=25)
     local = LocalEngine(model, Words()).generate(PROMPTS, sampling, SEEDS)
-    slow = open_engine(HubModel(same), Words(), max_rows=5).generate(PROMPTS, sampling, SEEDS)
+    slow = HubEngine(HubModel(same), Words(), max_rows=5).generate(PROMPTS, sampling, SEEDS)
     assert texts(local) == texts(slow)
     for one, other in zip(local[0], slow[0], strict=True):
         assert one.logprobs == pytest.approx(other.logprobs, abs=1e-4)

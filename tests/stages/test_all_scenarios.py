@@ -10,8 +10,8 @@ import pytest
 from loops.judging import judge_of, learned, place
 from loops.tiny import answered, questions, save_start
 
+import r1kit.backends.rewards
 import r1kit.loops.rl
-import r1kit.reward.learned
 from r1kit.evals.evaluate import EvaluationConfig
 from r1kit.evals.hacking import HackingWatch
 from r1kit.recipe import Recipe, parse_recipe
@@ -65,7 +65,7 @@ def handed(recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> A
             raise Stop
 
         monkeypatch.setattr(r1kit.loops.rl, "train", train)
-        monkeypatch.setattr(r1kit.reward.learned, "open_learned", open_learned)
+        monkeypatch.setattr(r1kit.backends.rewards, "open_learned", open_learned)
         workspace = place(tmp_path, recipe=recipe, stage="all_scenarios_rl")
         (tmp_path / "01_reward_models" / "helpfulness").mkdir(parents=True)
         with pytest.raises(Stop):

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import torch
 
+from r1kit.backends.rewards import open_learned
 from r1kit.checks import check_recipe
 from r1kit.cluster.ranks import Solo
 from r1kit.errors import InputError
@@ -21,7 +22,6 @@ from r1kit.nano.general import GeneralCorpus, GeneralCorpusConfig
 from r1kit.pipeline import run, write_manifest
 from r1kit.recipe import Recipe, parse_recipe
 from r1kit.records import Completion, Group, Prompt
-from r1kit.reward.learned import open_learned
 from r1kit.update.reward import RewardLearner
 
 SETTINGS: dict[str, Any] = {

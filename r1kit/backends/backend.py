@@ -1,0 +1,127 @@
+"""What a stage or a command computes with: one frozen value that opens models, engines and learners alike."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+
+from r1kit.backends import AUTO, ENGINES, LEARNERS, learners, models, rewards
+from r1kit.backends.arithmetic import resolve_dtype
+from r1kit.backends.device import device_of
+from r1kit.backends.engines import engine_for
+from r1kit.backends.models import LoadedModel
+from r1kit.cluster.ranks import Ranks, Solo
+from r1kit.model.template import Template
+from r1kit.registry import find
+from r1kit.rollout.engine import Engine
+from r1kit.update.learner import Learner
+from r1kit.update.local import LearnerSettings
+from r1kit.update.optim import DTYPES
+from r1kit.update.reward import RewardLearner
+from r1kit.update.settings import DtypeSetting, OptimiserSettings, settled
+
+if TYPE_CHECKING:
+    from r1kit.contracts import Model, Recipe
+    from r1kit.model.reward_model import Outlook, RewardModel
+    from r1kit.reward.learned import LearnedReward
+
+__all__ = ["Backend", "backend_of"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Backend:
+    device: torch.device
+    """Of this rank."""
+    ranks: Ranks = field(default_factory=Solo)
+    template: Template = field(default_factory=Template)
+    """How a question becomes a prompt."""
+    engine: str = AUTO
+    """A name of ``ENGINES``, a reference to an ``OpenEngine`` of the user's, or ``auto``: what runs the model."""
+    learner: str = AUTO
+    """A name of ``LEARNERS``, a reference to an ``OpenLearner`` of the user's, or ``auto``: the local one."""
+
+    # ---- language models ------------------------------------------------------------------------------------------
+
+    def load(self, name: str, dtype: DtypeSetting = "float32") -> LoadedModel:
+        """A model by the name a user writes, or a folder.
+
+        Raises:
+            InputError: the name or the folder is wrong.
+            MissingError: it is not on this machine and cannot be fetched.
+        """
+        return models.read_model(name, self.device, self._torch_dtype(dtype), self.template)
+
+    def draw(self, shape: Model, vocabulary: Iterable[str], seed: int) -> LoadedModel:
+        """A fresh decoder of the shape."""
+        return models.draw_model(shape, vocabulary, seed, self.device)
+
+    def open_engine(self, loaded: LoadedModel, *, dtype: DtypeSetting = "float32", max_rows: int = 512) -> Engine:
+        """An engine that samples from the model's present weights; close it.
+
+        Raises:
+            InputError: the engine that the recipe names cannot run the model.
+        """
+        name = engine_for(loaded.model) if self.engine == AUTO else self.engine
+        engine: Engine = find(name, ENGINES, "engine", "engine")(
+            loaded, dtype=self._torch_dtype(dtype), max_rows=max_rows
+        )
+        return engine
+
+    def open_learner(
+        self, loaded: LoadedModel, optimiser: OptimiserSettings, *, dtype: DtypeSetting = "float32", token_budget: int,
+        temperature: float = 1.0,
+    ) -> Learner:  # fmt: skip
+        """A learner that takes the model over.
+
+        Args:
+            loaded: float32 weights, the same on every rank.
+            dtype: of the matrix products; master weights are float32.
+            token_budget: tokens in one forward and backward: bounds memory, changes no result.
+            temperature: of the sampling that it learns from.
+        """
+        settings = LearnerSettings(
+            dtype=resolve_dtype(dtype, self.device),
+            token_budget=token_budget,
+            temperature=temperature,
+            optimiser=settled(optimiser, resolve_dtype("auto", self.device)),
+        )
+        name = "local" if self.learner == AUTO else self.learner
+        learner: Learner = find(name, LEARNERS, "learner", "learner")(loaded, settings, self.ranks)
+        return learner
+
+    def export(self, learner: Learner, loaded: LoadedModel, folder: Path) -> None:
+        """Write what the learner has learnt as a hub-format folder; every rank calls it."""
+        learners.export(learner, loaded, folder, self.ranks)
+
+    def _torch_dtype(self, setting: DtypeSetting) -> torch.dtype:
+        return DTYPES[resolve_dtype(setting, self.device)]
+
+    # ---- reward models --------------------------------------------------------------------------------------------
+
+    def create_reward_model(self, name: str, outlook: Outlook) -> RewardModel:
+        """An untrained reward model over a language model's body."""
+        return rewards.create_reward_model(name, outlook, self.device)
+
+    def open_reward_learner(self, model: RewardModel, optimiser: OptimiserSettings, token_budget: int) -> RewardLearner:
+        """What trains a reward model in place."""
+        return RewardLearner(model, optimiser, self.ranks, token_budget)
+
+    def open_learned(self, folders: Mapping[str, Path], routes: Mapping[str, str]) -> LearnedReward:
+        """Reward models by kind, for the tasks that they score."""
+        return rewards.open_learned(folders, routes, self.device)
+
+
+def backend_of(recipe: Recipe, ranks: Ranks | None = None) -> Backend:
+    """What the recipe asks for, on this rank."""
+    ranks = ranks or Solo()
+    return Backend(
+        device=device_of(recipe.device, ranks),
+        ranks=ranks,
+        template=recipe.model.template,
+        engine=recipe.engine,
+        learner=recipe.learner,
+    )

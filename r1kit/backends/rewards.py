@@ -1,0 +1,37 @@
+"""Reward models on this rank's device: opened to score, created to be trained."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+
+from r1kit.model.reward_model import Outlook, RewardModel
+from r1kit.model.source import resolve_model
+from r1kit.reward.learned import ROUTES, LearnedReward
+
+__all__ = ["create_reward_model", "open_learned"]
+
+
+def create_reward_model(name: str, outlook: Outlook, device: torch.device) -> RewardModel:
+    """An untrained reward model over the body of a language model, by the name a user writes."""
+    model = RewardModel.create(resolve_model(name), outlook)
+    model.model.to(device)
+    return model
+
+
+def open_learned(
+    folders: Mapping[str, Path], routes: Mapping[str, str] = ROUTES, device: torch.device | str = "cpu"
+) -> LearnedReward:
+    """The reward models that the routes need, from their folders by kind.
+
+    Raises:
+        InputError: a kind has no folder, or its folder is no reward model.
+    """
+    models: dict[str, RewardModel] = {}
+    for kind in dict.fromkeys(routes.values()):
+        if kind in folders:
+            models[kind] = RewardModel.open(folders[kind])
+            models[kind].model.to(device)
+    return LearnedReward(models, routes)

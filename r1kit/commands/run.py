@@ -1,0 +1,29 @@
+"""``r1 run``: everything a recipe says, from where it stopped."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from r1kit.commands.options import Overrides, RecipeName
+
+__all__ = ["run"]
+
+
+def run(
+    recipe: RecipeName = "nano",
+    out: Annotated[Path | None, typer.Option(help="Run folder; default runs/RECIPE.")] = None,
+    overrides: Overrides = None,
+    until: Annotated[str, typer.Option(help="Stop after this stage.")] = "",
+    seed: Annotated[int | None, typer.Option(help="Overrides the recipe's seed.")] = None,
+    ranks: Annotated[int | None, typer.Option(help="Processes side by side; 0: one a core or GPU.")] = None,
+) -> None:
+    """Run a recipe; a finished or killed run with the same --out goes on where it stopped."""
+    from r1kit import launcher
+
+    changes = list(overrides or [])
+    changes += [f"seed={seed}"] if seed is not None else []
+    changes += [f"ranks={ranks}"] if ranks is not None else []
+    launcher.run(recipe, out, changes, until)

@@ -1,0 +1,71 @@
+"""The chat template and the generation settings of an exported folder, so that others prompt it as it was trained."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from r1kit.model.template import NAMED, Template, render
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+__all__ = ["chat_template_of", "put_chat_template", "put_generation_config"]
+
+
+def put_chat_template(folder: Path, template: Template) -> list[str]:
+    """Make a folder's chat template write what the model was trained on; notes for its user, where it cannot too."""
+    from transformers import AutoTokenizer
+
+    tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(folder)
+    trained = render(template, tokenizer, PROBE)
+    if tokenizer.chat_template and _chat_ids(tokenizer) == trained:
+        return []
+    if template.name == "chat":
+        return [
+            f"trained with suffix {template.suffix!r} after the question and prefill {template.prefill!r}, which the "
+            "chat template does not add; put them in"
+        ]
+    tokenizer.chat_template = chat_template_of(template, tokenizer.bos_token if _begins(tokenizer, trained) else None)
+    if _chat_ids(tokenizer) != trained:
+        return [f"no chat template gives the prompt it was trained on; write it yourself: {NAMED.get(template.name)!r}"]
+    tokenizer.save_pretrained(folder)
+    return ["the chat template is the one of the training prompt: one question, no system prompt, no history"]
+
+
+PROBE = "what is 7 and 5"
+
+
+def _chat_ids(tokenizer: PreTrainedTokenizerBase) -> list[int]:
+    text = tokenizer.apply_chat_template(
+        [{"role": "user", "content": PROBE}], tokenize=False, add_generation_prompt=True
+    )  # fmt: skip
+    return list(tokenizer.encode(str(text), add_special_tokens=False))
+
+
+def _begins(tokenizer: PreTrainedTokenizerBase, ids: list[int]) -> bool:
+    return tokenizer.bos_token_id is not None and ids[:1] == [tokenizer.bos_token_id]
+
+
+def chat_template_of(template: Template, begin: str | None) -> str:
+    """A Jinja chat template that writes a text template: every user message in its place, answers after it."""
+    before, _, after = NAMED.get(template.name, template.name).partition("{question}")
+    opening = json.dumps((begin or "") + before, ensure_ascii=False)
+    closing = json.dumps(template.suffix + after, ensure_ascii=False)
+    prefill = json.dumps(template.prefill, ensure_ascii=False)
+    return (
+        "{% for message in messages %}"
+        "{% if message['role'] == 'user' %}{{ " + opening + " + message['content'] + " + closing + " }}"
+        "{% else %}{{ message['content'] }}{% endif %}"
+        "{% endfor %}"
+        "{% if add_generation_prompt %}{{ " + prefill + " }}{% endif %}"
+    )
+
+
+def put_generation_config(folder: Path) -> None:
+    """Sample as the paper evaluates, not greedily: long chains repeat themselves when they are decoded greedily."""
+    file = folder / "generation_config.json"
+    settings = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+    settings |= {"do_sample": True, "temperature": 0.6, "top_p": 0.95}
+    file.write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")

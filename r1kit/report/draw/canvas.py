@@ -1,0 +1,86 @@
+"""What every figure shares. Colours are variables of ``report.css``, so that the page can be light or dark."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import plotly.graph_objects as go  # type: ignore[import-untyped]
+
+from r1kit.report.read.series import Series, rolling
+from r1kit.report.read.values import Row, interval_of
+
+__all__ = ["AFTER", "BEFORE", "HUES", "band_of", "canvas", "hue", "interval_band", "smooth", "stroke", "trend"]
+
+HUES = ("var(--blue)", "var(--orange)", "var(--green)", "var(--purple)", "var(--red)", "var(--teal)")
+BEFORE, AFTER = "var(--before)", "var(--blue)"
+SMOOTHED = 30
+"""A line of so many points is drawn as its running mean."""
+
+
+def hue(place: int) -> str:
+    """Colour of the line at a place; they come round again."""
+    return HUES[place % len(HUES)]
+
+
+def band_of(colour: str) -> str:
+    """The pale colour of an interval around a line."""
+    return colour.replace(")", "-band)")
+
+
+def canvas(height: int, x: str, y: str, *, shares: bool = False) -> go.Figure:
+    """An empty figure in the page's style."""
+    axis = {
+        "gridcolor": "var(--grid)",
+        "linecolor": "var(--rule)",
+        "zeroline": False,
+        "automargin": True,
+        "exponentformat": "e",
+    }
+    figure = go.Figure()
+    figure.update_layout(
+        template="none",
+        height=height,
+        margin={"l": 46, "r": 14, "t": 30, "b": 40},
+        paper_bgcolor="rgba(0,0,0,0)",
+        plot_bgcolor="rgba(0,0,0,0)",
+        font={"color": "var(--soft)", "size": 13, "family": "system-ui, -apple-system, 'Segoe UI', sans-serif"},
+        hovermode="x unified",
+        hoverlabel={"bgcolor": "var(--paper)", "bordercolor": "var(--rule)", "font": {"color": "var(--ink)"}},
+        legend={"orientation": "h", "x": 0, "y": 1.0, "xanchor": "left", "yanchor": "bottom"},
+        xaxis={**axis, "title": {"text": x}, "showgrid": False, "ticks": "outside", "tickcolor": "var(--rule)"},
+        yaxis={**axis, "title": {"text": y}, "rangemode": "tozero"},
+    )
+    if shares:
+        figure.update_yaxes(range=[0, 1.02], tickformat=".1f", dtick=0.2)
+    return figure
+
+
+def stroke(name: str, colour: str, **more: Any) -> dict[str, Any]:
+    """A line's name, colour and width, as plotly takes them."""
+    width, dash = more.pop("width", 2.4), more.pop("dash", "solid")
+    return {"name": name, "line": {"color": colour, "width": width, "dash": dash}, **more}
+
+
+def smooth(values: Sequence[float]) -> Sequence[float]:
+    """The running mean of a long line; a short one as it is."""
+    return rolling(values) if len(values) >= SMOOTHED else values
+
+
+def trend(figure: go.Figure, line: Series, pale: dict[str, Any], strong: dict[str, Any]) -> None:
+    """A long line as pale single steps under its running mean; a short one as it is, in the strong stroke."""
+    if len(line) >= SMOOTHED:
+        figure.add_scatter(x=line.steps, y=line.values, mode="lines", **pale)
+    figure.add_scatter(x=line.steps, y=smooth(line.values), mode="lines", **strong)
+
+
+def interval_band(rows: Sequence[Row], key: str, colour: str) -> go.Scatter | None:
+    """The interval of evaluations as a closed ribbon; None where fewer than two have one."""
+    held = [(row["step"], ends) for row in rows if (ends := interval_of(row, key)) is not None]
+    if len(held) < 2:
+        return None
+    xs = [step for step, _ in held] + [step for step, _ in reversed(held)]
+    ys = [high for _, (_, high) in held] + [low for _, (low, _) in reversed(held)]
+    return go.Scatter(
+        x=xs, y=ys, fill="toself", fillcolor=colour, line={"width": 0}, mode="lines", hoverinfo="skip", showlegend=False
+    )

@@ -1,0 +1,129 @@
+"""Figures of what comes after R1-Zero: language consistency, reward models against gold, calibration, students."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import plotly.graph_objects as go  # type: ignore[import-untyped]
+
+from r1kit.report.draw.canvas import AFTER, BEFORE, band_of, canvas, hue, interval_band, smooth, stroke
+from r1kit.report.read.consistency import Trend
+from r1kit.report.read.evaluations import Curve
+from r1kit.report.read.reward_models import RewardModel
+from r1kit.report.read.series import five, series
+from r1kit.report.read.students import Student
+from r1kit.report.read.values import interval_of, mapping, number
+
+__all__ = ["calibration", "consistency_over_steps", "students", "values_over_steps"]
+
+
+def consistency_over_steps(trends: Sequence[Trend]) -> go.Figure | None:
+    """A line a stage (the running mean of its training samples), its evaluations as points; None without any."""
+    figure = canvas(400, "RL step", "language consistency", shares=True)
+    for index, trend in enumerate(trends):
+        colour, dash, line = hue(index), "dash" if trend.elsewhere else "solid", trend.training
+        if len(line) > 1:
+            look = stroke(f"{trend.name}, training", colour, dash=dash)
+            figure.add_scatter(x=line.steps, y=smooth(line.values), mode="lines", **look)
+        if trend.judged:
+            mark = {"size": 9, "color": colour, "symbol": "diamond" if trend.elsewhere else "circle"}
+            points = {"x": [step for step, _ in trend.judged], "y": [five(value) for _, value in trend.judged]}
+            figure.add_scatter(mode="markers", marker=mark, name=f"{trend.name}, evaluation", **points)
+    return figure if figure.data else None
+
+
+def values_over_steps(
+    curves: Sequence[Curve], key: str, title: str, *, ends: str = "", marks: Mapping[str, int] | None = None
+) -> go.Figure | None:
+    """A field over steps, a line a task, with vertical marks (text to step); None where no task has the field.
+
+    Args:
+        ends: field of its interval.
+    """
+    shares = key == "avg_at_k"
+    figure = canvas(330, "RL step", title, shares=shares)
+    if not shares:
+        figure.update_yaxes(rangemode="normal")
+    for index, curve in enumerate(curves):
+        line, colour = series(curve.rows, key), hue(index)
+        if not len(line):
+            continue
+        if ends and (area := interval_band(curve.rows, ends, band_of(colour))) is not None:
+            figure.add_trace(area)
+        mark = {"size": 7, "color": colour}
+        look = stroke(curve.task, colour)
+        figure.add_scatter(x=line.steps, y=line.values, mode="lines+markers", marker=mark, **look)
+    if not figure.data:
+        return None
+    half_way = max(float(row["step"]) for row in curves[0].rows) / 2
+    for text, step in (marks or {}).items():
+        _mark(figure, text, step, to_the_left=step > half_way)
+    return figure
+
+
+def _mark(figure: go.Figure, text: str, step: int, *, to_the_left: bool) -> None:
+    """A dotted vertical line with its text beside it."""
+    colour = "var(--red)" if text.startswith("stopped") else "var(--soft)"
+    line = {"color": colour, "width": 1.4, "dash": "dot"}
+    figure.add_shape(type="line", x0=step, x1=step, y0=0, y1=1, yref="paper", line=line)
+    figure.add_annotation(
+        x=step,
+        y=0.02,
+        yref="paper",
+        yanchor="bottom",
+        xanchor="right" if to_the_left else "left",
+        showarrow=False,
+        text=text,
+        font={"color": colour, "size": 12},
+    )
+
+
+def calibration(models: Sequence[RewardModel]) -> go.Figure | None:
+    """Predicted probability against what came true, a line a reward model, beside the diagonal of a perfect one."""
+    figure = canvas(330, "predicted probability", "came true", shares=True)
+    figure.update_layout(hovermode="closest")
+    figure.update_xaxes(range=[0, 1.02], tickformat=".1f", dtick=0.2)
+    for index, model in enumerate(models):
+        bins = [(number(row, "predicted"), number(row, "observed"), number(row, "count")) for row in model.reliability]
+        held = [(x, y, count or 0) for x, y, count in bins if x is not None and y is not None]
+        if held:
+            figure.add_scatter(
+                x=[five(x) for x, _, _ in held],
+                y=[five(y) for _, y, _ in held],
+                customdata=[f"n={count:.0f}" for _, _, count in held],
+                hovertemplate="%{x:.2f}: %{y:.3f}, %{customdata}<extra>" + model.name + "</extra>",
+                mode="lines+markers",
+                marker={"size": 8, "color": hue(index)},
+                **stroke(model.name, hue(index)),
+            )
+    if not figure.data:
+        return None
+    perfect = stroke("perfect", BEFORE, width=1, dash="dot")
+    figure.add_scatter(x=[0, 1], y=[0, 1], mode="lines", hoverinfo="skip", **perfect)
+    return figure
+
+
+def students(task: str, found: Sequence[Student]) -> go.Figure | None:
+    """Accuracy of each student's models side by side, with intervals."""
+    figure = canvas(340, "", f"{task}, accuracy", shares=True)
+    figure.update_layout(hovermode="closest", barmode="group", bargap=0.3)
+    figure.update_xaxes(type="category")
+    bars: dict[str, dict[str, tuple[float, tuple[float, float]]]] = {}
+    for student in found:
+        for model in student.models:
+            line = mapping(model.lines.get(task))
+            if (value := number(line, "avg_at_k")) is not None:
+                bars.setdefault(model.name, {})[student.name] = (value, interval_of(line) or (value, value))
+    for colour, (name, values) in zip((BEFORE, AFTER, "var(--orange)", "var(--purple)"), bars.items(), strict=False):
+        errors = {
+            "type": "data",
+            "symmetric": False,
+            "array": [five(high - value) for value, (_, high) in values.values()],
+            "arrayminus": [five(value - low) for value, (low, _) in values.values()],
+            "color": "var(--ink)",
+            "thickness": 1.2,
+            "width": 3,
+        }
+        heights = [five(value) for value, _ in values.values()]
+        figure.add_bar(x=list(values), y=heights, name=name, marker={"color": colour}, error_y=errors)
+    return figure if figure.data else None

@@ -1,0 +1,150 @@
+"""The model card of an exported stage, written from its run folder alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from r1kit import __version__
+from r1kit.errors import InputError
+
+__all__ = ["StageOfRun", "model_card", "stage_of_run"]
+
+NUMBERS = (
+    ("avg_at_k", "avg@k (pass@1)"),
+    ("cons_at_k", "cons@k"),
+    ("pass_at_k", "pass@k"),
+    ("format_rate", "format"),
+    ("response_tokens", "tokens a response"),
+    ("truncated_share", "cut short"),
+)
+
+
+MANIFEST = ("recipe", "recipe_hash", "seed", "versions", "hardware", "lineage")
+"""Keys of ``manifest.json`` that a card needs."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StageOfRun:
+    """What a run folder says of one finished stage, or of a student's model in it."""
+
+    stage: str
+    """As it was named, for example ``distill/small/rl``."""
+    metrics: Mapping[str, Mapping[str, Any]]
+    """Task -> its last evaluation."""
+    manifest: Mapping[str, Any]
+    title: str
+    """What a stage of its kind does."""
+    settings: str
+    """The stage's table of the resolved recipe, as TOML."""
+
+
+def stage_of_run(run: Path, stage: str) -> StageOfRun:
+    """Read ``result.json``, ``manifest.json`` and ``recipe.toml``.
+
+    Raises:
+        InputError: the stage is not finished, or the manifest is damaged.
+    """
+    import tomli_w
+
+    from r1kit.model.checkpoints import checkpoint_of, result_of
+    from r1kit.recipe import load_recipe
+    from r1kit.report.read.run_folder import RunFolder
+    from r1kit.structure import plain
+
+    folder = RunFolder(run)
+    name = stage.partition("/")[0]
+    result = result_of(checkpoint_of(run, stage).parent)
+    if not result:
+        raise InputError(f"stage {stage!r} of {run} is not finished; r1 status {run} says where it stands")
+    if missing := [key for key in MANIFEST if key not in folder.manifest]:
+        raise InputError(f"{run}/manifest.json has no {missing[0]!r}; r1 run with the same --out writes it again")
+    recipe = load_recipe(str(run / "recipe.toml"))
+    settings = {"seed": recipe.seed, "model": plain(recipe.model), "tasks": plain(recipe.tasks)}
+    return StageOfRun(
+        stage=stage,
+        metrics=_evaluations(result.get("metrics", {})),
+        manifest=folder.manifest,
+        title=recipe.about[name].title,
+        settings=tomli_w.dumps({**settings, "stages": {name: plain(recipe.stages[name])}}),
+    )
+
+
+def _evaluations(metrics: Any) -> Mapping[str, Mapping[str, Any]]:
+    """Task -> its evaluation; of a student's RL that of its largest budget."""
+    tables = {name: table for name, table in metrics.items() if isinstance(table, Mapping)}
+    found = {task: line for task, line in tables.items() if "avg_at_k" in line}
+    return found if found or not tables else _evaluations(list(tables.values())[-1])
+
+
+def model_card(model: str, described: StageOfRun | None, notes: Iterable[str]) -> str:
+    """Markdown with the hub's front matter."""
+    parts = ["---\nlibrary_name: transformers\npipeline_tag: text-generation\ntags:\n- r1kit\n---\n"]
+    if described:
+        parts += [
+            f"# {described.manifest['recipe']}: {described.stage}\n",
+            f"{described.title}. Trained with r1kit {__version__}, recipe "
+            f"`{described.manifest['recipe']}` (hash `{described.manifest['recipe_hash']}`), "
+            f"seed {described.manifest['seed']}.\n",
+            _lineage(described.manifest),
+            _numbers(described.metrics),
+        ]
+    else:
+        parts += [f"# {model}\n", "Converted by r1kit; not trained by it.\n"]
+    parts += [USAGE]
+    parts += ["".join(f"- {note}\n" for note in notes)]
+    parts += [f"## Settings\n\n```toml\n{described.settings}```\n"] if described else []
+    return "\n".join(part for part in parts if part)
+
+
+def _lineage(manifest: Mapping[str, Any]) -> str:
+    rows = [
+        f"| {stage} | {', '.join(entry['inputs']) or 'fresh weights'} | {entry['seconds']:.0f} |"
+        for stage, entry in manifest["lineage"].items()
+    ]
+    versions = ", ".join(f"{name} {version}" for name, version in manifest["versions"].items())
+    head = "## Lineage\n\n| stage | started from | seconds |\n|---|---|---|\n"
+    return head + "\n".join(rows) + f"\n\nOn {manifest['hardware']['processor']}; {versions}.\n"
+
+
+def _numbers(metrics: Mapping[str, Mapping[str, Any]]) -> str:
+    if not metrics:
+        return "## Numbers\n\nThe run did not evaluate this stage.\n"
+    head = "## Numbers\n\n| task | split | k | " + " | ".join(name for _, name in NUMBERS) + " |\n"
+    rule = "|---|---|---|" + "---|" * len(NUMBERS) + "\n"
+    rows = [
+        f"| {task} | {line.get('split', '')} | {line['k']} | "
+        + " | ".join(_cell(line, key) for key, _ in NUMBERS)
+        + " |\n"
+        for task, line in metrics.items()
+    ]
+    note = "\nIn-loop evaluation of the finished stage; 95% intervals, clustered by problem, in brackets.\n"
+    return head + rule + "".join(rows) + note
+
+
+def _cell(line: Mapping[str, Any], key: str) -> str:
+    value = line.get(key)
+    if value is None:
+        return "-"
+    interval = {"avg_at_k": "interval", "cons_at_k": "cons_interval"}.get(key, "")
+    bounds = f" [{line[interval][0]:.3f}, {line[interval][1]:.3f}]" if line.get(interval) else ""
+    return f"{value:.1f}" if key == "response_tokens" else f"{value:.3f}{bounds}"
+
+
+USAGE = """## Use
+
+```python
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+tokenizer = AutoTokenizer.from_pretrained("PATH")
+model = AutoModelForCausalLM.from_pretrained("PATH")
+messages = [{"role": "user", "content": "QUESTION"}]
+inputs = tokenizer.apply_chat_template(messages, add_generation_prompt=True, return_tensors="pt", return_dict=True)
+print(tokenizer.decode(model.generate(**inputs, max_new_tokens=256)[0]))
+```
+
+Sample (temperature 0.6, top-p 0.95, as in generation_config.json) rather than decode greedily. The model was trained on
+the tasks below alone; nothing is known of it outside of them.
+"""

@@ -1,0 +1,210 @@
+"""The stage table: every checkpoint of the chain on every benchmark, as a stage of kind evaluate left it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from r1kit.report.read.run_folder import RunFolder
+from r1kit.report.read.stage_folder import StageFolder
+from r1kit.report.read.values import Row, interval_of, mapping, number
+
+__all__ = ["Block", "Cell", "Difference", "Line", "StageTable", "paired_change", "stage_table", "stage_tables"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cell:
+    """One number of the table."""
+
+    value: float
+    ends: tuple[float, float] | None = None
+    """Its 95% interval, where one was measured."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Line:
+    """One quantity of one task."""
+
+    name: str
+    cells: tuple[Cell | None, ...]
+    """One a checkpoint."""
+    best: tuple[int, ...] = ()
+    """Places of the highest value; none where more is not better, or all are alike."""
+    is_share: bool = True
+    """Whether it is a share; else a quantity of any size."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Block:
+    """Lines of one quantity."""
+
+    title: str
+    note: str
+    lines: tuple[Line, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StageTable:
+    stage: str = "evaluate"
+    """Name of the stage that judged."""
+    title: str = ""
+    done: bool = True
+    cells: Mapping[str, Mapping[str, Row]]
+    """Checkpoint -> task -> its numbers."""
+    preference: tuple[str, ...]
+    """Those of the tasks that ask for a good reply."""
+    kinds: Mapping[str, str] = field(default_factory=dict)
+    """Checkpoint -> kind of the stage that left it, where that is not its name."""
+    aliases: Mapping[str, str] = field(default_factory=dict)
+    """Checkpoint -> what heads its column."""
+    form: str = ""
+    """Which form of a response was asked for."""
+
+    @property
+    def checkpoints(self) -> tuple[str, ...]:
+        return tuple(self.cells)
+
+    @property
+    def tasks(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(task for row in self.cells.values() for task in row))
+
+    @property
+    def reasoning(self) -> tuple[str, ...]:
+        """Tasks with a right answer."""
+        return tuple(task for task in self.tasks if task not in self.preference)
+
+    @property
+    def replies(self) -> tuple[str, ...]:
+        """Judged tasks that ask for a good reply."""
+        return tuple(task for task in self.tasks if task in self.preference)
+
+    @property
+    def k(self) -> int:
+        """Samples a problem; 0 where no line says."""
+        found = (number(row, "k") for tasks in self.cells.values() for row in tasks.values())
+        return next((int(k) for k in found if k), 0)
+
+    @property
+    def problems(self) -> dict[str, int]:
+        """Task -> problems it was judged on."""
+        first = {task: next(row[task] for row in self.cells.values() if task in row) for task in self.tasks}
+        return {task: int(count) for task, row in first.items() if (count := number(row, "problems"))}
+
+    def row(self, checkpoint: str, task: str) -> Row:
+        """A checkpoint's numbers on a task; empty where it was not judged."""
+        return self.cells.get(checkpoint, {}).get(task, {})
+
+    def alias(self, checkpoint: str) -> str:
+        return self.aliases.get(checkpoint, checkpoint)
+
+    def of_kind(self, kind: str) -> str | None:
+        """The checkpoint of the last stage of a kind; of ``base``: where the chain starts."""
+        kinds = {name: "pretrain" if name == "base" else self.kinds.get(name, name) for name in self.checkpoints}
+        return next((name for name in reversed(self.checkpoints) if kinds[name] == kind), None)
+
+    @property
+    def heads(self) -> list[str]:
+        """Of its columns."""
+        return [self.alias(name) for name in self.checkpoints]
+
+    @property
+    def landmarks(self) -> list[str]:
+        """Base, R1-Zero and R1, those that were judged; the first and the last checkpoint where fewer than two were."""
+        wanted = [self.of_kind(kind) for kind in ("pretrain", "r1_zero", "all_scenarios_rl")]
+        found = [name for name in self.checkpoints if name in wanted]
+        return found if len(found) > 1 else [self.checkpoints[0], self.checkpoints[-1]]
+
+    @property
+    def blocks(self) -> list[Block]:
+        """Accuracy, majority and what the responses are like, task by task; blocks without a line are left out."""
+        return _blocks(self)
+
+
+def stage_tables(run: RunFolder) -> list[StageTable]:
+    """One for each stage of kind evaluate that has judged something."""
+    found = (stage_table(run, stage) for stage in run.of_kind("evaluate"))
+    return [table for table in found if table is not None]
+
+
+def stage_table(run: RunFolder, stage: StageFolder) -> StageTable | None:
+    """From the stage's result; while it runs, from the lines it has written; None without any."""
+    cells: dict[str, dict[str, Row]] = {}
+    for checkpoint, tasks in stage.numbers.items():
+        held = {str(task): row for task, row in mapping(tasks).items() if number(mapping(row), "avg_at_k") is not None}
+        if held:
+            cells[str(checkpoint)] = held
+    if not stage.done:
+        for row in stage.evals:
+            if "checkpoint" in row and number(row, "avg_at_k") is not None:
+                cells.setdefault(str(row["checkpoint"]), {})[str(row.get("task"))] = row
+    if not cells:
+        return None
+    return StageTable(
+        stage=stage.name,
+        title=run.title(stage.name),
+        done=stage.done,
+        cells=cells,
+        preference=run.preference_tasks,
+        kinds={name: run.kind(name) for name in cells},
+        aliases={name: run.alias(name) for name in cells},
+        form=str(mapping(run.settings(stage.name).get("reward")).get("format_style", "")),
+    )
+
+
+# ---- lines ----------------------------------------------------------------------------------------------------------
+
+
+def _line(table: StageTable, task: str, key: str, ends: str) -> Line | None:
+    """One quantity of one task over the checkpoints; None where none has it."""
+    cells = []
+    for checkpoint in table.checkpoints:
+        row = table.row(checkpoint, task)
+        value = number(row, key)
+        cells.append(None if value is None else Cell(value=value, ends=interval_of(row, ends) if ends else None))
+    values = [cell.value for cell in cells if cell is not None]
+    if not values:
+        return None
+    is_share = key != "response_tokens"
+    top = tuple(place for place, cell in enumerate(cells) if cell is not None and cell.value == max(values))
+    best = top if is_share and min(values) < max(values) else ()
+    return Line(name=task, cells=tuple(cells), best=best, is_share=is_share)
+
+
+def _blocks(table: StageTable) -> list[Block]:
+    k = table.k or "k"
+
+    def block(title: str, note: str, key: str, ends: str = "", tasks: Sequence[str] = table.tasks) -> Block:
+        lines = (_line(table, task, key, ends) for task in tasks)
+        return Block(title=title, note=note, lines=tuple(line for line in lines if line is not None))
+
+    in_language = "share of the chain's words in the question's language"
+    found = [
+        block(f"avg@{k}", "mean accuracy", "avg_at_k", "interval"),
+        block(f"cons@{k}", "accuracy of the majority answer", "cons_at_k", "cons_interval", table.reasoning),
+        block("worst template", "lowest average over the prompt templates", "worst_template"),
+        block("language consistency", in_language, "language_consistency", "language_interval"),
+        block("format", "responses in the final form", "format_rate"),
+        block("response length", "tokens", "response_tokens"),
+    ]
+    return [block for block in found if block.lines]
+
+
+# ---- differences ----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Difference:
+    """New minus old with the ends of its 95% interval."""
+
+    value: float
+    low: float
+    high: float
+
+
+def paired_change(table: StageTable, task: str, old: str, new: str) -> Difference | None:
+    """Of accuracy, paired by problem; None where the evaluation did not judge ``new`` right after ``old``."""
+    change = mapping(table.row(new, task).get("change"))
+    value, ends = number(change, "difference"), interval_of(change)
+    if change.get("from") != old or value is None or ends is None:
+        return None
+    return Difference(value=value, low=ends[0], high=ends[1])

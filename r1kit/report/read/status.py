@@ -1,0 +1,127 @@
+"""Where a run stands: the state of each stage, and what it reached."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from r1kit.report.read.evaluations import compare
+from r1kit.report.read.run_folder import RunFolder
+from r1kit.report.read.stage_folder import StageFolder
+from r1kit.report.read.values import mapping, number
+from r1kit.report.read.wording import share, short
+from r1kit.stages import STAGES
+
+__all__ = ["RunStatus", "StageStatus", "run_status"]
+
+QUIET_SECONDS = 120
+"""A stage whose logs have not moved for so long is called stopped, not running."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StageStatus:
+    name: str
+    kind: str
+    state: Literal["done", "running", "stopped", "waiting"]
+    steps_done: int
+    steps: int | None
+    """As planned; None where the recipe does not say."""
+    seconds: float | None
+    reached: str
+    """Its evaluation, else its reward or loss, in a few words."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunStatus:
+    path: str
+    recipe: str
+    seed: int | None
+    stages: tuple[StageStatus, ...]
+    notes: tuple[str, ...]
+    """What was done again or will be, and lines of logs that could not be read."""
+
+
+def run_status(run: RunFolder, now: float) -> RunStatus:
+    """
+    Args:
+        now: seconds since the epoch, to tell a live run from a stopped one.
+    """
+    seed = run.manifest.get("seed")
+    stages = []
+    waiting = False
+    for name in run.planned:
+        stages.append(_stage(run, name, now, waiting=waiting))
+        waiting = waiting or stages[-1].state != "done"
+    return RunStatus(
+        path=str(run.path),
+        recipe=run.recipe_name,
+        seed=seed if isinstance(seed, int) else None,
+        stages=tuple(stages),
+        notes=tuple(_notes(run)),
+    )
+
+
+def _stage(run: RunFolder, name: str, now: float, *, waiting: bool) -> StageStatus:
+    stage = run.stage(name)
+    state: Literal["done", "running", "stopped", "waiting"] = "waiting"
+    if stage is not None and not waiting:
+        written = stage.written_at
+        live = written is not None and now - written < QUIET_SECONDS
+        state = "done" if stage.done else "running" if live else "stopped"
+    return StageStatus(
+        name=name,
+        kind=run.kind(name),
+        state=state,
+        steps_done=stage.steps_done if stage else 0,
+        steps=run.planned_steps(name),
+        seconds=stage.seconds if stage else None,
+        reached=_reached(run, stage) if stage else "",
+    )
+
+
+def _notes(run: RunFolder) -> list[str]:
+    again = [
+        f"{stage.name} was done again: {stage.why or 'changed'}; the earlier result is kept in "
+        + ", ".join(stage.set_aside)
+        for stage in run.stages
+        if stage.set_aside
+    ]
+    outdated = [f"{name} will be done again by the next run: {why}" for name, why in run.outdated().items()]
+    return again + outdated
+
+
+def _reached(run: RunFolder, stage: StageFolder) -> str:
+    """By what the stage leaves; a policy by its evaluation, else its reward, else its loss."""
+    kind = run.kind(stage.name)
+    facts = STAGES.get(kind)
+    leaves = facts.leaves if facts else ""
+    if (samples := number(stage.numbers, "samples")) is not None:
+        return f"{samples:,.0f} samples"
+    if leaves == "samples":
+        return ""
+    if leaves == "reward models":
+        found = {str(name): number(mapping(row), "accuracy") for name, row in stage.numbers.items()}
+        return ", ".join(f"{name} {share(value)}" for name, value in found.items() if value is not None)
+    if leaves == "a table":
+        return f"{len(stage.numbers)} checkpoints" if stage.numbers else ""
+    return _taught(stage) if kind == "distill" else _learned(stage)
+
+
+def _taught(stage: StageFolder) -> str:
+    """Each student's first task, distilled."""
+    lines = {str(name): mapping(mapping(row).get("distilled")) for name, row in stage.numbers.items()}
+    values = {name: number(mapping(next(iter(tasks.values()), {})), "avg_at_k") for name, tasks in lines.items()}
+    return ", ".join(f"{name} {share(value)}" for name, value in values.items() if value is not None)
+
+
+def _learned(stage: StageFolder) -> str:
+    if found := compare(stage.evals):
+        first, k = found[0], found[0].curve.k
+        return f"avg@{k} {share(number(first.before, 'avg_at_k'))} → {share(number(first.after, 'avg_at_k'))}"
+    rows = stage.metrics
+    last = rows[-1] if rows else {}
+    for key in ("accuracy", "reward", "loss"):
+        if (value := number(last, key)) is not None:
+            return f"{key} {short(value)}"
+    numbers = {str(key): value for key in stage.numbers if (value := number(stage.numbers, key)) is not None}
+    return ", ".join(f"{key.replace('_', ' ')} {short(value)}" for key, value in list(numbers.items())[:2])

@@ -1,0 +1,158 @@
+"""The one room that opens things: by which name, on which device, and what leaves it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from transformers import GPT2Config, GPT2LMHeadModel
+
+from r1kit.backends import backend as module
+from r1kit.backends.backend import Backend, backend_of
+from r1kit.backends.device import device_of
+from r1kit.backends.models import LoadedModel
+from r1kit.cluster.ranks import Solo
+from r1kit.contracts import Model
+from r1kit.errors import InputError
+from r1kit.loops import fresh
+from r1kit.maths.policy_loss import supervised_loss
+from r1kit.model.fallback import HubModel
+from r1kit.model.template import Template
+from r1kit.recipe import load_recipe
+from r1kit.records import Sampling
+from r1kit.rollout.hub import HubEngine
+from r1kit.rollout.local import LocalEngine
+from r1kit.tasks import build_corpus
+from r1kit.update.learner import Batch, Row
+from r1kit.update.settings import OptimiserSettings
+from r1kit.workspace import Workspace
+
+CPU = Backend(device=torch.device("cpu"), template=Template(name="plain"))
+WORDS = ["one", "two", "three"]
+SHAPE = Model(hidden_size=16, intermediate_size=32, num_layers=1, num_heads=2, num_kv_heads=2, max_positions=64)
+
+
+def other_kind() -> LoadedModel:
+    """A model that only `transformers` runs."""
+    shape = GPT2Config(vocab_size=40, n_embd=16, n_layer=1, n_head=2, n_positions=32)
+    loaded = CPU.draw(SHAPE, WORDS, seed=1)
+    return replace(loaded, model=HubModel(GPT2LMHeadModel(shape)))
+
+
+# ---- names ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("override", "line"),
+    [
+        (
+            "engine=locl",
+            "engine = 'locl' is unknown; known are auto, local, transformers, or write FILE.py:NAME for one of your "
+            "own. Did you mean 'local'?",
+        ),
+        (
+            "learner=fdsp",
+            "learner = 'fdsp' is unknown; known are auto, local, or write FILE.py:NAME for one of your own.",
+        ),
+    ],
+)
+def test_a_name_that_is_not_known_is_refused_with_those_that_are(override: str, line: str) -> None:
+    with pytest.raises(InputError) as raised:
+        load_recipe("nano-zero", [override])
+    assert str(raised.value) == line
+
+
+def test_auto_takes_the_engine_that_runs_the_model_and_a_name_that_cannot_is_refused() -> None:
+    ours, theirs = CPU.draw(SHAPE, WORDS, seed=1), other_kind()
+    assert isinstance(CPU.open_engine(ours), LocalEngine)
+    assert isinstance(replace(CPU, engine="local").open_engine(ours), LocalEngine)
+    assert isinstance(CPU.open_engine(theirs), HubEngine)
+    with pytest.raises(InputError, match='engine = "local" cannot run gpt2; set engine = "transformers"'):
+        replace(CPU, engine="local").open_engine(theirs)
+    with pytest.raises(InputError, match='llama is not among it: set engine = "local"'):
+        replace(CPU, engine="transformers").open_engine(ours)
+
+
+def test_an_engine_and_a_learner_of_the_user_s_own_take_their_place(tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text(
+        "from r1kit.rollout.scripted import CodePoints, ScriptedEngine\n"
+        "def engine(loaded, *, dtype, max_rows):\n"
+        "    return ScriptedEngine(lambda prompt, seed, row: f'{loaded.positions} {max_rows} {dtype}', CodePoints())\n"
+        "def learner(loaded, settings, ranks):\n"
+        "    return (settings.token_budget, ranks.size)\n"
+    )
+    mine = replace(CPU, engine=f"{tmp_path}/mine.py:engine", learner=f"{tmp_path}/mine.py:learner")
+    loaded = mine.draw(SHAPE, WORDS, seed=1)
+    engine = mine.open_engine(loaded, dtype="bfloat16", max_rows=5)
+    ((completion,),) = engine.generate([[1]], Sampling(n=1, max_tokens=30), [1])
+    assert completion.text == "64 5 torch.bfloat16"
+    assert mine.open_learner(loaded, OptimiserSettings(), token_budget=64) == (64, 1)
+    with pytest.raises(InputError, match=r"engine: .*mine\.py has no 'engin'\. Did you mean 'engine'\?"):
+        replace(CPU, engine=f"{tmp_path}/mine.py:engin").open_engine(loaded)
+
+
+# ---- devices --------------------------------------------------------------------------------------------------------
+
+
+def test_a_fresh_model_trains_on_the_stage_s_device(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """``meta`` stands for a GPU: what was left on the CPU would say so."""
+    monkeypatch.setattr(module, "device_of", lambda preference, ranks: torch.device("meta"))
+    trained: list[Any] = []
+    monkeypatch.setattr(fresh.supervised, "train", lambda config, batch_of, learner, workspace: trained.append(learner))
+    recipe = load_recipe("nano-zero")
+    config = recipe.stages["pretrain"]
+    workspace = Workspace(run=tmp_path, stage="pretrain", index=1, recipe=recipe)
+    loaded, learner = fresh.pretrain(config, build_corpus(config.corpus), workspace)
+    assert trained == [learner]
+    assert loaded.device.type == "meta"
+    assert {weight.device.type for weight in learner.weights().values()} == {"meta"}
+
+
+def test_a_recipe_that_asks_for_the_cpu_gets_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setenv("LOCAL_RANK", "1")
+    assert [str(device_of(asked, Solo())) for asked in ("cpu", "auto", "cuda")] == ["cpu", "cuda:1", "cuda:1"]
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert str(device_of("auto", Solo())) == "cpu"
+
+
+# ---- what a learner leaves ------------------------------------------------------------------------------------------
+
+
+def test_a_checkpoint_is_what_the_learner_has_learnt(tmp_path: Path) -> None:
+    loaded = CPU.draw(SHAPE, WORDS, seed=1)
+    loaded.save(tmp_path / "before")
+    learner = CPU.open_learner(loaded, OptimiserSettings(lr=0.1), token_budget=64)
+    row = Row(prompt=0, tokens=torch.tensor([5, 6, 1]), weight=1 / 3)
+    learner.update(Batch(prompts=[torch.tensor([4, 5])], rows=[row]), supervised_loss, 0.1)
+    CPU.export(learner, loaded, tmp_path / "after")
+    before, after = (load_file(tmp_path / name / "model.safetensors") for name in ("before", "after"))
+    assert before.keys() == after.keys()
+    learnt = learner.weights()
+    assert all(torch.equal(after[name], learnt[name]) for name in after)
+    assert not torch.equal(after["model.embed_tokens.weight"], before["model.embed_tokens.weight"])
+
+
+def test_a_saved_model_comes_back_with_its_tokenizer_and_template(tmp_path: Path) -> None:
+    loaded = CPU.draw(SHAPE, WORDS, seed=1)
+    loaded.save(tmp_path / "model")
+    again = CPU.load(str(tmp_path / "model"))
+    assert again.folder == tmp_path / "model"
+    assert (again.positions, again.count("one two"), again.parameters) == (64, 2, loaded.parameters)
+    sampling = Sampling(n=2, max_tokens=4)
+    prompt = again.encode("one")
+    assert CPU.open_engine(again).generate([prompt], sampling, [3]) == CPU.open_engine(loaded).generate(
+        [prompt], sampling, [3]
+    )
+
+
+def test_a_backend_follows_the_recipe() -> None:
+    recipe = load_recipe("nano-zero", ["device=cpu", "engine=local"])
+    backend = backend_of(recipe)
+    assert (backend.engine, backend.learner, backend.device.type) == ("local", "auto", "cpu")
+    assert backend.template == recipe.model.template

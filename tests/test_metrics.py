@@ -1,0 +1,154 @@
+"""docs/metrics.md explains what runs write and nothing else: small loops run here and their files are read."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from loops.judging import judge_of, learned, place
+from loops.test_supervised import CONFIG as SUPERVISED
+from loops.test_supervised import counting
+from loops.toy import CONFIG, ToyJudge, ToyTask, toy
+
+from r1kit.evals.gate import base_gate
+from r1kit.factory.select import Candidate
+from r1kit.loops import supervised
+from r1kit.loops.collect import Plan, collect
+from r1kit.loops.harvest import Harvest
+from r1kit.maths.settings import PolicyLoss
+from r1kit.records import Completion, Group, Prompt, Sample, Score
+from r1kit.reward.rule import RewardConfig, score_completion
+from r1kit.tasks.task import Grade
+
+PAGE = (Path(__file__).resolve().parent.parent / "docs" / "metrics.md").read_text(encoding="utf-8")
+
+
+def explained(heading: str) -> set[str]:
+    """Names in the first column of the tables under a heading, up to the next one of its rank or above."""
+    section = PAGE.split(f"\n{heading}")[1]
+    section = re.split(rf"^#{{2,{heading.index(' ')}}} ", section, flags=re.MULTILINE)[0]
+    return first_column(section)
+
+
+def first_column(section: str) -> set[str]:
+    rows = [line.split("|")[1] for line in section.splitlines() if line.startswith("| ")]
+    return {name for row in rows for name in re.findall(r"`(\w+)`", row)}
+
+
+def keys(path: Path) -> set[str]:
+    return {key for line in path.read_text(encoding="utf-8").splitlines() for key in json.loads(line)}
+
+
+@dataclass(frozen=True, slots=True)
+class Exact:
+    """A task whose answers are right when they are the prompt's."""
+
+    name: str = "toy"
+
+    def grade(self, prompt: Prompt, answer: str) -> Grade:
+        return Grade(correct=float(answer == prompt.answer), canonical=answer)
+
+
+class AllParts(ToyJudge):
+    """Every part that rules and reward models give."""
+
+    def one(self, group: Group, tokens: Sequence[int]) -> Score:
+        paid = RewardConfig(overlong=1.0, overlong_window=2, max_tokens=9)
+        score = score_completion(
+            Exact(), group.prompt, "<think> a </think> <answer> 1 </answer>", "stop", paid, len(tokens)
+        )  # type: ignore[arg-type]
+        return replace(score, total=super().one(group, tokens).total, parts={**score.parts, "preference": 0.0})
+
+
+def rl_log(folder: Path) -> set[str]:
+    one = toy(folder, judge=AllParts())
+    one.train(replace(CONFIG, steps=2, minibatches=2, loss=PolicyLoss(kl_weight=0.1)))
+    assert keys(one.workspace.folder / "rollouts.jsonl") == explained("## `rollouts.jsonl`")
+    return keys(one.workspace.folder / "metrics.jsonl")
+
+
+def supervised_log(folder: Path) -> set[str]:
+    one = toy(folder)
+    supervised.train(replace(SUPERVISED, steps=2), counting, one.learner, one.workspace)
+    return keys(one.workspace.folder / "metrics.jsonl")
+
+
+def test_what_trains(tmp_path: Path) -> None:
+    everywhere, in_rl = explained("### Every stage that trains"), explained("### RL stages")
+    assert supervised_log(tmp_path / "sft") == everywhere
+    assert rl_log(tmp_path / "rl") == everywhere | in_rl | {"preference"}
+    assert {"preference", "accuracy", "format", "language", "overlong"} <= explained("## Rewards")
+
+
+def test_what_makes_samples(tmp_path: Path) -> None:
+    """Checks are keys of ``left``; a generative judge's counts are there where one was asked."""
+    workspace = place(tmp_path)
+    plan = Plan(tasks={"toy": ToyTask()}, routes={"direct": 1}, per_step=1, seed=1)  # type: ignore[dict-item]
+    sample = Sample(id="a", prompt="a", response="b", domain="toy")
+    kept = [((0, 0), Candidate(sample=sample, tokens=1, consistency=(1.0, 1.0)))]
+
+    def work(route: str, share: Any) -> Harvest:
+        counts = {"response_tokens": 4.0, "language_consistency": 1.0}
+        judged = {"judge_asked": 1.0, "judge_no_json": 0.0, "judge_left_out": 0.0}
+        return Harvest(candidates=kept, left={"sampled": 1, "right": 1}, counts={**counts, **judged})
+
+    collect(plan, work, workspace)
+    common = {"step", "seconds", "tokens_per_second"}
+    names = explained("### Stages that make samples") | common
+    assert keys(workspace.folder / "metrics.jsonl") == names
+
+
+def test_an_evaluation(tmp_path: Path) -> None:
+    """With diagnostics, a reward model and the labels that stages add."""
+    workspace = place(tmp_path)
+    tries = {"tries": 1.0, "claims_hit": 1.0, "answer_right": 1.0}
+    judge = judge_of(workspace, lambda prompt, seed, row: "yn"[row] + " wait", learned=learned("a"))
+    judge.verifier.diagnose_groups = lambda groups: [[tries for _ in g.completions] for g in groups]  # type: ignore[method-assign]
+    judge.verifier.score_groups = with_every_part(judge.verifier.score_groups)  # type: ignore[method-assign]
+    judge.labels = {"checkpoint": "c", "template": "t", "budget": "b"}
+    judge.evaluate(0)
+    section = PAGE.split("## `eval.jsonl`")[1].split("Diagnostics of code tasks")[0]
+    assert keys(workspace.folder / "eval.jsonl") == first_column(section)
+    labels = {"checkpoint", "template", "budget"}
+    assert keys(workspace.folder / "rollouts.jsonl") - labels == explained("## `rollouts.jsonl`") - {"advantage"}
+
+
+def with_every_part(score: Any) -> Any:
+    def scored(groups: Sequence[Group]) -> list[list[Score]]:
+        return [[replace(s, parts={**s.parts, "language": 0.5}) for s in row] for row in score(groups)]
+
+    return scored
+
+
+def test_the_gate(tmp_path: Path) -> None:
+    completion = Completion(token_ids=(1, 2), logprobs=(-0.1, -0.2), text="wait yes", finish="stop")
+    group = Group(
+        prompt=Prompt(id="t/test/0", task="t", question="?"), prompt_ids=(3,), completions=(completion, completion)
+    )
+    scores = [Score(total=1.0, parts={"accuracy": 1.0, "format": 0.0}), Score(total=0.0)]
+    tries = {"tries": 1.0, "claims_hit": 1.0, "answer_right": 1.0, "valid_numbers": 1.0}
+    found = base_gate([group], [scores], [[tries, tries]]).as_json()
+    names = set(found) | set(found["measures"])
+    section = PAGE.split("## `gate.json`")[1].split("\n## ")[0]
+    assert sorted(name for name in names if f"`{name}`" not in section) == []
+
+
+def test_the_cost(tmp_path: Path) -> None:
+    workspace = place(tmp_path)
+    line = next(line for line in PAGE.splitlines() if line.startswith("`cost` of every `result.json`"))
+    assert set(workspace.cost) == set(re.findall(r"`(\w+)`", line)) - {"cost"}
+
+
+def test_a_name_that_nothing_writes_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The page with one row more, and with one row less."""
+    row = "| `lr` | learning rate; with several updates a step, their mean |\n"
+    assert row in PAGE
+    for changed in (PAGE.replace(row, row + "| `made_up` | nothing |\n"), PAGE.replace(row, "")):
+        with monkeypatch.context() as patch:
+            patch.setitem(globals(), "PAGE", changed)
+            assert explained("### Every stage that trains") != supervised_log(tmp_path / str(len(changed)))

@@ -147,7 +147,7 @@ def test_a_student_larger_than_its_teacher_is_a_warning(tmp_path: Path) -> None:
     workspace = Workspace(run=tmp_path, stage="distill", index=1, recipe=load_recipe("nano-zero"), say=said.append)
     _warn("big", 2000, 1000, workspace)
     _warn("small", 500, 1000, workspace)
-    assert said == ["warning: student 'big' has 2,000 weights and its teacher 1,000: a student is smaller"]
+    assert said == ["warning: student 'big' has 2,000 parameters and its teacher 1,000: a student is smaller"]
 
 
 def test_an_unknown_stage(refused: Callable[..., str], recipe: Callable[[str], str]) -> None:

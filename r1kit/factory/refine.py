@@ -62,6 +62,11 @@ class Refined:
 
 
 class Refiner(Protocol):
+    @property
+    def written(self) -> int:
+        """Tokens that a model wrote for it, over its life."""
+        ...
+
     def refine(self, prompts: Sequence[Prompt], responses: Sequence[str], seeds: Sequence[int]) -> list[Refined]:
         """One refined response for each, in order."""
         ...
@@ -74,14 +79,22 @@ def is_model(name: str) -> bool:
 
 def rule_refiner(name: str) -> Refiner:
     """A refiner by its name, or a user's class with a method ``refine``, as ``FILE.py:NAME``."""
-    refiner: Refiner = find(name, REFINERS, "refiner", "refiner")()
-    return refiner
+    refiner = find(name, REFINERS, "refiner", "refiner")()
+    return _Own(refiner.refine, getattr(refiner, "written", 0))
+
+
+@dataclass(frozen=True, slots=True)
+class _Own:
+    """A refiner that need not say that it writes no tokens."""
+
+    refine: Callable[[Sequence[Prompt], Sequence[str], Sequence[int]], list[Refined]]
+    written: int
 
 
 # ---- a model -----------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class EngineRefiner:
     """Asks a model for the chain, then for the summary of that chain."""
 
@@ -95,6 +108,7 @@ class EngineRefiner:
     summarise: str = SUMMARISE
     prefilled: bool = False
     """The prompt ends in ``<think>``, so a response does not write it."""
+    written: int = 0
 
     def refine(self, prompts: Sequence[Prompt], responses: Sequence[str], seeds: Sequence[int]) -> list[Refined]:
         chains = [thinking(response).strip() for response in responses]
@@ -121,4 +135,5 @@ class EngineRefiner:
             for prompt, chain in zip(prompts, chains, strict=True)
         ]
         drawn = self.engine.generate([self.encode(text) for text in asked], replace(self.sampling, n=1), seeds)
+        self.written += sum(len(row[0].token_ids) for row in drawn)
         return [row[0].text.rpartition("</think>")[2].strip() if row[0].finish == "stop" else "" for row in drawn]

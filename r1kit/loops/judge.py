@@ -59,10 +59,12 @@ class Judge:
 
     def score(self, groups: Sequence[Group]) -> list[list[Score]]:
         """Rules, and for the tasks that they judge the reward models' scores as the part ``preference``."""
-        scores = self.verifier.score_groups(groups)
+        scores, preferences = self.verifier.score_groups(groups), self._learned(groups)
+        if self.learned is not None:
+            self.workspace.spend_read(self.learned.read())
         return [
             [self._preferred(score, value) for score, value in zip(row, values, strict=True)] if values else row
-            for row, values in zip(scores, self._learned(groups), strict=True)
+            for row, values in zip(scores, preferences, strict=True)
         ]
 
     def _learned(self, groups: Sequence[Group]) -> list[list[float]]:
@@ -124,6 +126,8 @@ class Judge:
         scores, diagnostics = self.verifier.score_groups(groups), self.verifier.diagnose_groups(groups)
         judged = zip(mine, groups, scores, diagnostics, self._learned(groups), strict=True)
         everyone = sorted((item for share in ranks.gather_objects(list(judged)) for item in share), key=lambda i: i[0])
+        if self.learned is not None:
+            self.workspace.spend_read(self.learned.read(), evaluating=True)
         self.workspace.spend(evaluated=sum(len(one.token_ids) for item in everyone for one in item[1].completions))
         return Judged(
             groups=[item[1] for item in everyone],

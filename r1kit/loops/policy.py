@@ -62,7 +62,7 @@ def open_policy(
     tasks = workspace.recipe.built(every)
     with verifier_for(tasks, config.reward, workspace, config.deadline, rewards) as verifier:  # starts meanwhile
         loaded = backend.load(path)
-        workspace.weights = loaded.parameters
+        workspace.parameters = loaded.parameters
         with closing(backend.open_engine(loaded, dtype=config.dtype, max_rows=config.rows_in_flight)) as engine:
             learner = backend.open_learner(
                 loaded,
@@ -114,12 +114,12 @@ def judge_for(
         learner: that has trained the model, where one has: what it learnt is judged.
     """
     tasks = workspace.recipe.built(config.tasks or workspace.recipe.tasks)
-    workspace.weights = loaded.parameters
+    workspace.parameters = loaded.parameters
     with nullcontext(verifier) if verifier else verifier_for(tasks, reward, workspace) as verifier:
         backend = backend_of(workspace.recipe, workspace.ranks)
         with closing(backend.open_engine(loaded, dtype=dtype, max_rows=rows_in_flight)) as engine:
             if learner is not None:
-                engine.load_weights(learner.weights(), version=0)
+                learner.publish(engine, version=0)
             yield Judge(
                 tasks=tasks,
                 config=config,
@@ -139,7 +139,7 @@ def save_checkpoint(workspace: Workspace, loaded: LoadedModel, learner: Learner 
     """
     folder = workspace.folder / "checkpoint"
     if learner is not None:
-        backend_of(workspace.recipe, workspace.ranks).export(learner, loaded, folder)
+        learner.export(folder, loaded.tokenizer)
     elif workspace.is_writer:
         loaded.save(folder)
     workspace.ranks.broadcast_object(None)

@@ -58,7 +58,7 @@ def train(
     tasks_at: TasksAt = tasks if callable(tasks) else lambda step: tasks
     stream, done = PromptStream(config.task_weights, workspace), config.steps
     for step in workspace.steps(config.steps, learner):
-        engine.load_weights(learner.weights(), version=step)
+        learner.publish(engine, version=step)
         found = judge.evaluate(step) if step % config.evaluate_every == 0 else {}
         if step == 0 and config.final_split:
             judge.evaluate(step, config.final_split, config.final_limit)
@@ -84,7 +84,7 @@ def train(
             },
         )
         workspace.append("rollouts", rollout_lines(step + 1, groups, scores, advantages, config.record_groups))
-    engine.load_weights(learner.weights(), version=done)
+    learner.publish(engine, version=done)
     if done == config.steps or done % config.evaluate_every:
         judge.evaluate(done)
     last = judge.evaluate(done, config.final_split, config.final_limit) if config.final_split else {}

@@ -19,6 +19,9 @@ __all__ = ["RuleRefiner", "one_language", "translations"]
 class RuleRefiner:
     """Word for word, by the nano world's vocabularies; the summary restates the answer."""
 
+    written: int = 0
+    """Rules write no tokens."""
+
     def refine(self, prompts: Sequence[Prompt], responses: Sequence[str], seeds: Sequence[int]) -> list[Refined]:
         return [_by_rules(prompt, response) for prompt, response in zip(prompts, responses, strict=True)]
 

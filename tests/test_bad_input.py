@@ -82,7 +82,11 @@ def snapshot(folder: Path) -> dict[str, tuple[int, bytes]]:
         ),
         (["nano-zero", "--set", "r1_zero.evaluation.max_tokens=248"], "r1_zero.evaluation.max_tokens = 248"),
         (
-            ["nano-zero", "--set", "r1_zero.reward={overlong = 1, overlong_window = 9, max_tokens = 300}"],
+            [
+                "nano-zero",
+                "--set",
+                "r1_zero.reward={parts = {overlong = 1}, overlong_window = 9, max_tokens = 300}",
+            ],
             "reward.max_tokens = 300 is above sampling.max_tokens = 200",
         ),
         (["nano-zero", "--set", "r1_zero.final_limit=0"], "final_limit = 0: must be at least 1"),

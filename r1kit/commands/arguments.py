@@ -12,7 +12,7 @@ from r1kit.model.template import Template
 from r1kit.recipe import load_recipe
 from r1kit.records import Sampling
 from r1kit.registry import is_reference, split_reference
-from r1kit.reward.rule import RewardConfig
+from r1kit.reward.settings import RewardConfig
 from r1kit.tasks import KINDS, Spec, build
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from r1kit.records import Completion, Group, Prompt, Sample, Sampling
 from r1kit.reward.extract import thinking
 from r1kit.reward.format import FormatStyle, format_reward
 from r1kit.reward.language import language_consistency
-from r1kit.reward.rule import RewardConfig
+from r1kit.reward.settings import RewardConfig
 from r1kit.reward.verifier import Verifier
 from r1kit.rollout.sample import sample_groups
 from r1kit.rollout.streams import stream_seed

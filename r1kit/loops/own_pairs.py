@@ -12,7 +12,7 @@ from r1kit.factory.preferences import PairData
 from r1kit.loops.policy import verifier_for
 from r1kit.loops.sampler import open_samplers
 from r1kit.records import Group, Pair
-from r1kit.reward.rule import RewardConfig
+from r1kit.reward.settings import RewardConfig
 from r1kit.rollout.sample import sample_groups
 from r1kit.rollout.streams import stream_seed
 from r1kit.structure import structure

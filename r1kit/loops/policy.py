@@ -17,7 +17,7 @@ from r1kit.evals.evaluate import EvaluationConfig
 from r1kit.loops.judge import Judge
 from r1kit.loops.settings import RL
 from r1kit.records import Prompt, Sampling, StageResult
-from r1kit.reward.rule import RewardConfig
+from r1kit.reward.settings import RewardConfig
 from r1kit.reward.verifier import Verifier
 from r1kit.rollout.engine import Engine
 from r1kit.tasks.task import Task

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from r1kit.records import Completion, Group, Prompt
-from r1kit.reward.rule import RewardConfig
+from r1kit.reward.settings import RewardConfig
 from r1kit.reward.verifier import Verifier
 from r1kit.tasks import Spec, build_spec
 from r1kit.tasks.task import Grade, Task

@@ -12,6 +12,7 @@ from r1kit.errors import InputError, nearest
 from r1kit.model.source import check_model
 from r1kit.model.template import NAMED, Template
 from r1kit.records import Prompt
+from r1kit.reward.trial import try_rewards
 from r1kit.tasks.task import Split
 
 __all__ = ["check_recipe", "check_stage", "check_stages"]
@@ -23,6 +24,7 @@ LOOKED_AT = 16
 def check_recipe(recipe: Recipe) -> None:
     """Raise InputError or MissingError, one line, for the first thing that could not work."""
     check_stages(recipe)
+    try_rewards(recipe)
     built = recipe.built(recipe.tasks)
 
     @cache

@@ -96,7 +96,7 @@ def test_only_nano_imports_nano() -> None:
 
 def test_a_command_is_a_file_and_a_file_a_command() -> None:
     files = {module.rpartition(".")[2] for module in FILES if module.startswith("r1kit.commands.")}
-    helpers = {"arguments", "options", "open_model"}
+    helpers = {"arguments", "options"}
     assert {command.__module__.rpartition(".")[2] for command in COMMANDS.values()} == files - helpers
 
 

@@ -1,4 +1,7 @@
-"""What a MODEL argument means: which folder, and which recipe says how it is prompted and judged."""
+"""What the arguments MODEL and TASK of a command mean, and the model loaded.
+
+A MODEL is a folder, and a recipe that says how it is prompted and judged.
+"""
 
 from __future__ import annotations
 
@@ -16,11 +19,14 @@ from r1kit.reward.settings import RewardConfig
 from r1kit.tasks import KINDS, Spec, build
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
+    from r1kit.rollout.engine import Engine
     from r1kit.tasks.task import Task
 
-__all__ = ["NamedTask", "Subject", "longest_completion", "named_task", "open_subject", "split_stage"]
+__all__ = [
+    "NamedTask", "Opened", "Subject", "longest_completion", "named_task", "open_model", "open_subject", "split_stage",
+]  # fmt: skip
 
 MAX_TOKENS = 1024
 """Longest completion of a model that no recipe speaks about."""
@@ -89,13 +95,13 @@ def open_subject(model: str, recipe: str = "", template: str = "", suffix: str =
 def _judging(config: Any) -> tuple[RewardConfig, Sampling]:
     """How a stage reads an answer, and how long it lets one be; the defaults where no policy of it answers."""
     from r1kit.stages.distill import Config as Distill
-    from r1kit.stages.reward_models import Config as RewardModels
 
-    if config is None or isinstance(config, RewardModels):
-        return RewardConfig(), Sampling(max_tokens=MAX_TOKENS)
     own = config.rl if isinstance(config, Distill) else config
-    longest = config.lengths.get("evaluation.max_tokens") or own.sampling.max_tokens
-    return own.reward, replace(own.sampling, max_tokens=longest)
+    reward, sampling = getattr(own, "reward", None), getattr(own, "sampling", None)
+    if not isinstance(reward, RewardConfig) or not isinstance(sampling, Sampling):
+        return RewardConfig(), Sampling(max_tokens=MAX_TOKENS)
+    longest = config.lengths.get("evaluation.max_tokens") or sampling.max_tokens
+    return reward, replace(sampling, max_tokens=longest)
 
 
 def longest_completion(sampling: Sampling, positions: int, prompts: Iterable[Sequence[int]]) -> int:
@@ -150,4 +156,37 @@ def named_task(name: str, recipe: Recipe) -> NamedTask:
     raise InputError(
         f"task {name!r} is unknown; a task is {', '.join(dict.fromkeys(allowed))}, code/FORMAT/FILE.jsonl, "
         f"reasoning_gym/GENERATOR, verifiers/ENVIRONMENT, FILE.py:NAME or a JSONL file.{nearest(name, allowed)}"
+    )
+
+
+# ---- loaded ---------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Opened:
+    engine: Engine
+    encode: Callable[[str], Sequence[int]]
+    """A question in the subject's template -> token ids."""
+    positions: int
+    """Most tokens of a prompt and its completion."""
+    folder: Path
+    """Of the weights."""
+
+
+def open_model(subject: Subject, rows: int) -> Opened:
+    """On all cores or the GPU, for ``rows`` completions side by side."""
+    import torch
+
+    from r1kit.backends.backend import backend_of
+    from r1kit.launcher import cores
+
+    torch.set_num_threads(cores())
+    backend = backend_of(subject.recipe)
+    loaded = backend.load(subject.name)
+    assert loaded.folder is not None
+    return Opened(
+        engine=backend.open_engine(loaded, dtype="auto", max_rows=rows),
+        encode=loaded.encode,
+        positions=loaded.positions,
+        folder=loaded.folder,
     )

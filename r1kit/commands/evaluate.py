@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from r1kit.commands.options import JsonFile
+
 if TYPE_CHECKING:
     from r1kit.commands.arguments import Subject
     from r1kit.evals.settings import EvaluationConfig
@@ -27,7 +29,7 @@ def evaluate(
     task: Annotated[str, typer.Option(help="A task by name; r1 tasks lists the kinds.")],
     k: Annotated[int, typer.Option(help="Completions a problem.")] = 16,
     limit: Annotated[int | None, typer.Option(help="Only the first so many problems.")] = None,
-    json_file: Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Write all numbers here.")] = None,
+    json_file: JsonFile = None,
     temperature: Annotated[float, typer.Option(min=0.0)] = 0.6,
     top_p: Annotated[float, typer.Option(min=0.0, max=1.0)] = 0.95,
     max_tokens: Annotated[

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from r1kit.commands.options import JsonFile
 from r1kit.errors import InputError, MissingError
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ def verify(
     reward: Annotated[
         list[str] | None, typer.Option(metavar="FILE.py:NAME", help="A function of yours, as one more part.")
     ] = None,
-    json_file: Annotated[Path | None, typer.Option("--json", metavar="FILE")] = None,
+    json_file: JsonFile = None,
     code: Annotated[Path | None, typer.Option(metavar="FILE", help="A program, or a completion with one.")] = None,
     tests: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Its tests, JSON lines; see docs/sandbox.md.")

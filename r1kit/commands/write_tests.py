@@ -17,7 +17,7 @@ import typer
 from r1kit.errors import InputError, R1Error, nearest
 
 if TYPE_CHECKING:
-    from r1kit.commands.open_model import Opened
+    from r1kit.commands.arguments import Opened
     from r1kit.sandbox import LadderSettings, Sandbox
     from r1kit.tasks.code.untested import Untested
     from r1kit.tasks.code.written_tests import Subject, Writer, Written
@@ -124,8 +124,7 @@ def _writer(
     problems: Sequence[Untested], model: str, samples: int, max_tokens: int, template: str, seed: int
 ) -> Iterator[tuple[Writer, str]]:
     """Who writes, and the folder of a cache that is this writer's: other weights or another sampling have another."""
-    from r1kit.commands.arguments import longest_completion, open_subject
-    from r1kit.commands.open_model import open_model
+    from r1kit.commands.arguments import longest_completion, open_model, open_subject
     from r1kit.registry import find
     from r1kit.tasks.code.written_by import RULES, EngineWriter
 

@@ -91,3 +91,19 @@ def test_r1_eval_repeats_the_run_s_own_evaluation_digit_for_digit(tmp_path: Path
     numbers = {name: value for name, value in written.items() if isinstance(value, (int, float))}
     for name in numbers.keys() - {"step", "seconds"}:
         assert again[name] == pytest.approx(numbers[name], rel=1e-6), name
+
+
+def test_a_stage_of_the_user_s_own_is_talked_to_by_its_settings_or_the_defaults(tmp_path: Path) -> None:
+    """A class that only runs, and one with the settings of a policy."""
+    own = "from dataclasses import field\nfrom r1kit.records import Sampling\n"
+    own += "from r1kit.reward.rule import RewardConfig\n"
+    own += "class Bare:\n    def run(self, workspace): ...\n"
+    own += "class Policy:\n    sampling: Sampling = field(default_factory=lambda: Sampling(max_tokens=77))\n"
+    own += "    reward: RewardConfig = field(default_factory=lambda: RewardConfig(answer_style='boxed'))\n"
+    own += "    def run(self, workspace): ...\n"
+    (tmp_path / "own.py").write_text(own)
+    kinds = "".join(f"[stages.{name}]\nkind = '{tmp_path}/own.py:{name.title()}'\n" for name in ("bare", "policy"))
+    (tmp_path / "recipe.toml").write_text(f"[model]\nname = 'org/none'\n{kinds}")
+    bare, policy = (open_subject(f"{tmp_path}:{name}") for name in ("bare", "policy"))
+    assert (bare.reward.answer_style, bare.sampling.max_tokens) == ("tag", 1024)
+    assert (policy.reward.answer_style, policy.sampling.max_tokens) == ("boxed", 77)

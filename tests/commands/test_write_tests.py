@@ -12,7 +12,7 @@ import pytest
 from typer.testing import CliRunner
 
 from r1kit.cli import app
-from r1kit.commands.open_model import Opened
+from r1kit.commands.arguments import Opened
 from r1kit.errors import InputError, MissingError, R1Error
 from r1kit.rollout.scripted import CodePoints, ScriptedEngine
 from r1kit.tasks import build
@@ -74,8 +74,9 @@ def model(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[Script],
 
     def answer(script: Script, positions: int = 4000) -> ScriptedEngine:
         engine = ScriptedEngine(lambda prompt, seed, row: script(CodePoints().decode(list(prompt))))
+        engine.close = lambda: None  # type: ignore[method-assign]  # a later command opens a model of its own
         opened = Opened(engine=engine, encode=CodePoints().encode, positions=positions, folder=tmp_path)
-        monkeypatch.setattr("r1kit.commands.open_model.open_model", lambda subject, rows: opened)
+        monkeypatch.setattr("r1kit.commands.arguments.open_model", lambda subject, rows: opened)
         monkeypatch.setattr("r1kit.model.source.check_model", lambda name: None)
         return engine
 

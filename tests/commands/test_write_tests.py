@@ -15,8 +15,7 @@ from r1kit.cli import app
 from r1kit.commands.arguments import Opened
 from r1kit.errors import InputError, MissingError, R1Error
 from r1kit.rollout.scripted import CodePoints, ScriptedEngine
-from r1kit.tasks import build_task
-from r1kit.tasks.code import CodeConfig
+from r1kit.tasks import build
 from r1kit.tasks.code.written_by import KINDS
 
 needs_walls = pytest.mark.skipif(shutil.which("bwrap") is None, reason="bubblewrap is not installed")
@@ -58,7 +57,7 @@ def lines_of(path: Path) -> list[dict[str, Any]]:
 
 def grades(form: Any, path: Path, programs: list[str], place: int = 0) -> list[float]:
     """As training judges them, by the file alone."""
-    task = build_task("t", CodeConfig(generator=form, path=str(path), test_path=str(path)))
+    task = build("t", f"code/{form}", {"path": str(path), "test_path": str(path)})
     prompt = task.held_out("test")[place]
     try:
         return [task.grade(prompt, program).correct for program in programs]

@@ -128,6 +128,8 @@ class Judge:
         everyone = sorted((item for share in ranks.gather_objects(list(judged)) for item in share), key=lambda i: i[0])
         if self.learned is not None:
             self.workspace.spend_read(self.learned.read(), evaluating=True)
+        for item in everyone:
+            self.workspace.complaints.add(item[2])
         self.workspace.spend(evaluated=sum(len(one.token_ids) for item in everyone for one in item[1].completions))
         return Judged(
             groups=[item[1] for item in everyone],

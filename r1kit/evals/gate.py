@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from r1kit.evals.evaluate import (
+from r1kit.evals.numbers import (
     CLAIM,
     TRIES,
     Diagnostics,
@@ -22,8 +22,8 @@ from r1kit.evals.evaluate import (
     answers_right,
     correct_given,
     diagnostic,
-    judged,
     mean_diagnostics,
+    outcomes,
 )
 from r1kit.records import Group, Score
 
@@ -113,7 +113,7 @@ def base_gate(
     diagnostics: Diagnostics | None = None,
     config: GateConfig | None = None,
 ) -> Gate:
-    """Judge a base by an evaluation of it (one task, k completions a problem, in-loop sampling).
+    """What an evaluation says of a base of it (one task, k completions a problem, in-loop sampling).
 
     The part about tries, numbers and claims needs the task's diagnostics and is left out without them.
 
@@ -121,7 +121,7 @@ def base_gate(
         R1Error: scores do not match the groups one to one.
     """
     config = config or GateConfig()
-    arrays = judged(groups, scores)
+    arrays = outcomes(groups, scores)
     told: Diagnostics = diagnostics if diagnostics is not None else [[{} for _ in row] for row in scores]
     answered, tries = answers_right(arrays.right, told), diagnostic(told, TRIES)
     styles = _styles(np.nan_to_num(answered), tries, arrays.length)

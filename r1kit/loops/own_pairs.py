@@ -6,9 +6,9 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from r1kit.backends.verifiers import open_verifier
 from r1kit.factory.pairs import Candidate, Judge, Pair, PairwiseJudge, build_pairs, rule_judge
 from r1kit.factory.preferences import PairData
-from r1kit.loops.policy import verifier_for
 from r1kit.loops.sampler import open_samplers
 from r1kit.records import Group
 from r1kit.reward.rule import RewardConfig
@@ -71,7 +71,7 @@ def own_pairs(config: PairData, start: str, workspace: Workspace, dtype: DtypeSe
 def _judge(config: PairData, groups: list[Group], workspace: Workspace, dtype: DtypeSetting) -> Iterator[Judge]:
     """The model that is named, or the task's rule in a verifier process: right beats wrong."""
     if not config.judge:
-        with verifier_for([config.task], RewardConfig(), workspace) as verifier:
+        with open_verifier([config.task], workspace.recipe.tasks, RewardConfig()) as verifier:
             scores = verifier.score_groups(groups)
         graded = {
             (group.prompt.id, completion.text): score.parts["accuracy"]

@@ -20,7 +20,7 @@ from r1kit.workspace import Workspace
 
 if TYPE_CHECKING:
     from r1kit.contracts import Recipe
-    from r1kit.loops.judge import Judged
+    from r1kit.evals.evaluator import Evaluation
 
 __all__ = ["Config", "run"]
 
@@ -89,25 +89,26 @@ class Config(StageConfig):
 
 
 def run(config: Config, workspace: Workspace) -> StageResult:
+    from r1kit.evals.evaluator import last_evaluation
     from r1kit.loops.fresh import pretrain
-    from r1kit.loops.policy import judge_for, last_evaluation, save_checkpoint
+    from r1kit.loops.policy import open_evaluator, save_checkpoint
     from r1kit.tasks import build_corpus
 
     loaded, learner = pretrain(config, build_corpus(config.corpus), workspace)
     checkpoint = save_checkpoint(workspace, loaded, learner)
     if workspace.recipe.tasks:
-        with judge_for(
+        with open_evaluator(
             loaded, config.evaluation, config.sampling, config.reward, workspace, config.dtype, learner=learner
-        ) as judge:
-            _gate(judge.evaluate(config.steps), workspace)
+        ) as evaluator:
+            _gate(evaluator.evaluate(config.steps), workspace)
     return StageResult(metrics=last_evaluation(workspace), checkpoint=checkpoint, inputs=())
 
 
-def _gate(found: Mapping[str, Judged], workspace: Workspace) -> None:
+def _gate(found: Mapping[str, Evaluation], workspace: Workspace) -> None:
     """Is the base good enough to start RL? The tables go into ``gate.json``, warnings to the user."""
     from r1kit.evals.gate import base_gate
 
-    gates = [base_gate(judged.groups, judged.scores, judged.diagnostics) for judged in found.values()]
+    gates = [base_gate(one.groups, one.scores, one.diagnostics) for one in found.values()]
     workspace.write("gate.json", [gate.as_json() for gate in gates])
     for task, gate in zip(found, gates, strict=True):
         for warning in gate.warnings:

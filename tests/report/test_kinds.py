@@ -76,7 +76,7 @@ def text_of(html: str) -> str:
 def test_columns_have_the_alias_or_the_name_where_an_alias_would_occur_twice(view: RunView) -> None:
     (judged,) = view.tables
     assert judged.table.heads == ["base", "R1-Zero", "rl_math", "rl_code"]
-    assert view.verdict.startswith("sums avg@8: base .100 → R1-Zero .500")
+    assert view.verdict.startswith("sums avg@8: base .100 → R1-Zero .500 → rl_code .900 [.88, .93].")
 
 
 def test_both_stages_of_a_kind_have_their_sections(view: RunView) -> None:

@@ -21,7 +21,6 @@ from plotly.offline import get_plotlyjs  # type: ignore[import-untyped]
 
 from r1kit.report.draw import chain_figures, figures
 from r1kit.report.draw.filters import FILTERS, visible
-from r1kit.report.draw.panels import panels, rl_panels, unchanged
 from r1kit.report.read import paper
 from r1kit.report.read.run_view import RunView
 
@@ -83,7 +82,7 @@ def _environment() -> Environment:
     )
     found.filters.update(FILTERS)
     drawn = SimpleNamespace(**{name: getattr(room, name) for room in (figures, chain_figures) for name in room.__all__})
-    found.globals.update(figures=drawn, paper=paper, panels=panels, rl_panels=rl_panels, unchanged=unchanged)
+    found.globals.update(figures=drawn, paper=paper)
     return found
 
 

@@ -10,18 +10,10 @@ from r1kit.report.read.run_folder import RunFolder
 from r1kit.report.read.stage_folder import StageFolder
 from r1kit.report.read.values import Row, mapping, number, objects
 
-__all__ = ["Domain", "Example", "MadeSamples", "Yield", "made_samples"]
+__all__ = ["Example", "MadeSamples", "Yield", "made_samples"]
 
 EXAMPLES = 3
 """Samples shown a stage."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Domain:
-    name: str
-    samples: float | None
-    mean_tokens: float | None
-    rounds: float | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,8 +42,10 @@ class Example:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MadeSamples:
     title: str
-    total: Domain
-    domains: Sequence[Domain]
+    total: Row
+    """``samples`` and ``mean_tokens`` of all."""
+    domains: Mapping[str, Row]
+    """Domain -> ``samples``, ``mean_tokens``, ``rounds``."""
     consistency: tuple[float, float] | None
     """Language consistency as sampled and as kept."""
     counts: Mapping[str, Row]
@@ -79,23 +73,14 @@ def _made(run: RunFolder, stage: StageFolder) -> MadeSamples:
     dropped = mapping(card.get("removed")) or mapping(numbers.get("dropped"))
     return MadeSamples(
         title=run.title(stage.name),
-        total=_domain("total", card if number(card, "samples") else numbers),
-        domains=[_domain(name, row) for name, row in domains.items()],
+        total=card if number(card, "samples") else numbers,
+        domains=domains,
         consistency=None if old is None or new is None else (old, new),
         counts={key: mapping(card.get(key)) or mapping(numbers.get(key)) for key in ("kept", "review", "languages")},
         dropped={str(key).replace("_", " "): value for key, value in dropped.items()},
         checks={check: {name: _yield(left, check) for name, left in routes.items()} for check in checks},
         routes=list(routes),
         examples=_examples(stage),
-    )
-
-
-def _domain(name: str, row: Row) -> Domain:
-    return Domain(
-        name=name,
-        samples=number(row, "samples"),
-        mean_tokens=number(row, "mean_tokens"),
-        rounds=number(row, "rounds"),
     )
 
 

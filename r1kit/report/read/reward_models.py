@@ -8,60 +8,38 @@ from dataclasses import dataclass
 from r1kit.report.read.evaluations import Curve, main_curves
 from r1kit.report.read.run_folder import RunFolder
 from r1kit.report.read.stage_folder import StageFolder
-from r1kit.report.read.values import Row, interval_of, mapping, number, objects
+from r1kit.report.read.values import Row, mapping, number, objects
 
-__all__ = ["AgainstGold", "Fault", "RewardModel", "against_gold", "reward_models"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Fault:
-    """Examples of one kind."""
-
-    name: str
-    accuracy: float
-    count: float | None
+__all__ = ["AgainstGold", "RewardModel", "against_gold", "reward_models"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RewardModel:
     name: str
-    accuracy: float | None
-    interval: tuple[float, float] | None
-    calibration_error: float | None
-    held_out: float | None
-    trained: float | None
-    score_mean: float | None
-    score_std: float | None
-    reliability: Sequence[Row]
-    """Bins: ``predicted`` probability, ``observed`` share that came true, ``count``."""
-    faults: Sequence[Fault]
+    numbers: Row
+    """What its stage says of it: ``accuracy`` on held-out prompts, ``interval``, ``calibration_error``, ..."""
+
+    @property
+    def reliability(self) -> list[Row]:
+        """Bins: ``predicted`` probability, ``observed`` share that came true, ``count``."""
+        return objects(self.numbers.get("reliability"))
+
+    @property
+    def faults(self) -> dict[str, Row]:
+        """Kind of example -> ``accuracy`` and ``count``."""
+        rows = {str(name): mapping(row) for name, row in mapping(self.numbers.get("by_fault")).items()}
+        return {name: row for name, row in rows.items() if number(row, "accuracy") is not None}
 
 
 def reward_models(run: RunFolder) -> list[RewardModel]:
     """Every reward model of the run, with the stage's name where two stages trained some."""
     stages = run.of_kind("reward_models")
     return [
-        _model(f"{name} ({stage.name})" if len(stages) > 1 else str(name), mapping(row))
+        RewardModel(name=f"{name} ({stage.name})" if len(stages) > 1 else str(name), numbers=mapping(row))
         for stage in stages
         for name, row in stage.numbers.items()
         if number(mapping(row), "accuracy") is not None
     ]
-
-
-def _model(name: str, row: Row) -> RewardModel:
-    faults = {str(fault).replace("_", " "): mapping(found) for fault, found in mapping(row.get("by_fault")).items()}
-    keys = ("accuracy", "calibration_error", "held_out", "trained", "score_mean", "score_std")
-    return RewardModel(
-        name=name,
-        interval=interval_of(row),
-        reliability=objects(row.get("reliability")),
-        faults=[
-            Fault(name=fault, accuracy=accuracy, count=number(found, "count"))
-            for fault, found in faults.items()
-            if (accuracy := number(found, "accuracy")) is not None
-        ],
-        **{key: number(row, key) for key in keys},
-    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

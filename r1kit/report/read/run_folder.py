@@ -9,9 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from r1kit.contracts import BASE
-from r1kit.depends import changes, read_key, stage_keys, written_key
 from r1kit.errors import InputError
-from r1kit.recipe import load_recipe
 from r1kit.report.read.logs import SmallFile, read_object
 from r1kit.report.read.stage_folder import StageFolder
 from r1kit.report.read.values import Row, mapping, number
@@ -166,17 +164,3 @@ class RunFolder:
         )
         scored = (row.get("task") for stage in self.stages for row in stage.evals if "model_reward" in row)
         return tuple(dict.fromkeys(str(name) for name in (*general, *routed, *scored)))
-
-    def outdated(self) -> dict[str, str]:
-        """Done stages that the recipe as it stands would do again, and why."""
-        try:
-            recipe = load_recipe(str(self.path / "recipe.toml"))
-            keys = stage_keys(recipe)
-            before = {stage.name: read_key(stage.path) for stage in self.stages if stage.done and stage.name in keys}
-        except (InputError, ValueError):  # another version's recipe, or a torn key.json
-            return {}
-        return {
-            name: changes({**key, "inputs": mapping(key.get("inputs"))}, written_key(recipe, name, keys))
-            for name, key in before.items()
-            if key.get("key", keys[name]) != keys[name]
-        }

@@ -41,12 +41,6 @@ class JudgedTable:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Pretraining:
-    title: str
-    loss: Series
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class RunView:
     path: str
     recipe: str
@@ -78,7 +72,8 @@ class RunView:
     distilled: Sequence[Distilled]
     plain: Sequence[PlainStage]
     costs: Sequence[Cost]
-    pretraining: Sequence[Pretraining]
+    pretraining: Sequence[Series]
+    """Loss of each stage of pretraining."""
     gates: Sequence[Row]
     words: Sequence[str]
     """Reflective words that any RL stage counts."""
@@ -119,10 +114,7 @@ def read_run(run: RunFolder, without: RunFolder | None = None) -> RunView:
         distilled=distilled(run),
         plain=plain_stages(run),
         costs=costs(run),
-        pretraining=[
-            Pretraining(title=run.title(stage.name), loss=series(stage.metrics, "loss"))
-            for stage in run.of_kind("pretrain")
-        ],
+        pretraining=[series(stage.metrics, "loss") for stage in run.of_kind("pretrain")],
         gates=[gate for stage in run.stages for gate in stage.gates],
         words=words_of([one for stage in run.rl_stages for one in compare(stage.evals)]),
         skipped={f"{stage.path.name}/{log}": n for stage in run.stages for log, n in stage.skipped.items()},

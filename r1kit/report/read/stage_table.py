@@ -109,10 +109,10 @@ class StageTable:
 
     @property
     def landmarks(self) -> list[str]:
-        """Base, R1-Zero and R1, those that were judged; the first and the last checkpoint where fewer than two were."""
-        wanted = [self.of_kind(kind) for kind in ("pretrain", "r1_zero", "all_scenarios_rl")]
-        found = [name for name in self.checkpoints if name in wanted]
-        return found if len(found) > 1 else [self.checkpoints[0], self.checkpoints[-1]]
+        """Base, R1-Zero and R1, those that were judged; the first and the last checkpoint where the ends were not."""
+        first, last = self.of_kind("pretrain"), self.of_kind("all_scenarios_rl")
+        ends = (first or self.checkpoints[0], self.of_kind("r1_zero"), last or self.checkpoints[-1])
+        return [name for name in self.checkpoints if name in ends]
 
     @property
     def blocks(self) -> list[Block]:

@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from r1kit.depends import changes, read_key, stage_keys, written_key
+from r1kit.errors import InputError
+from r1kit.recipe import load_recipe
 from r1kit.report.read.evaluations import compare
 from r1kit.report.read.run_folder import RunFolder
 from r1kit.report.read.stage_folder import StageFolder
@@ -86,8 +89,23 @@ def _notes(run: RunFolder) -> list[str]:
         for stage in run.stages
         if stage.set_aside
     ]
-    outdated = [f"{name} will be done again by the next run: {why}" for name, why in run.outdated().items()]
+    outdated = [f"{name} will be done again by the next run: {why}" for name, why in _outdated(run).items()]
     return again + outdated
+
+
+def _outdated(run: RunFolder) -> dict[str, str]:
+    """Done stages that the recipe as it stands would do again, and why."""
+    try:
+        recipe = load_recipe(str(run.path / "recipe.toml"))
+        keys = stage_keys(recipe)
+        before = {stage.name: read_key(stage.path) for stage in run.stages if stage.done and stage.name in keys}
+    except (InputError, ValueError):  # another version's recipe, or a torn key.json
+        return {}
+    return {
+        name: changes({**key, "inputs": mapping(key.get("inputs"))}, written_key(recipe, name, keys))
+        for name, key in before.items()
+        if key.get("key", keys[name]) != keys[name]
+    }
 
 
 def _reached(run: RunFolder, stage: StageFolder) -> str:

@@ -106,7 +106,7 @@ def run_ours(options: argparse.Namespace) -> None:
     from r1kit.loops.settings import RL
     from r1kit.maths.advantage import group_relative
     from r1kit.maths.policy_loss import from_settings
-    from r1kit.model.fallback import load_model
+    from r1kit.model.load import load_model
     from r1kit.records import Group, Prompt, Sampling
     from r1kit.rollout.local import LocalEngine
     from r1kit.update.local import LearnerSettings, LocalLearner
@@ -121,7 +121,7 @@ def run_ours(options: argparse.Namespace) -> None:
     loss = from_settings(config.loss)
     for step, flat in enumerate(turns()):
         began = seconds()
-        engine.load_weights(learner.weights(), version=step)
+        learner.publish(engine, version=step)
         drawn = engine.generate(ids[step * PROMPTS : (step + 1) * PROMPTS], config.sampling, range(PROMPTS))
         sampled = seconds()
         groups = [

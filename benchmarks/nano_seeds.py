@@ -36,7 +36,7 @@ def without_language_reward(run_folder: Path, seed: int) -> Path:
     copy = run_folder.with_name(f"{run_folder.name}-no-language")
     if not copy.exists():
         shutil.copytree(run_folder, copy)
-    run(copy, seed, "--set", "reasoning_rl.reward.language=0", "--until", "reasoning_rl")
+    run(copy, seed, "--set", "reasoning_rl.reward.parts.language=0", "--until", "reasoning_rl")
     return copy
 
 

@@ -33,8 +33,8 @@ import transformers
 from torch import Tensor
 from transformers import AutoModelForCausalLM, LogitsProcessor, LogitsProcessorList
 
-from r1kit.model.decoder import Decoder, DecoderConfig
-from r1kit.model.hub import hub_config, load_hub, to_hub_names
+from r1kit.model.decoder import Decoder, DecoderConfig, hub_config
+from r1kit.model.load import load_model
 from r1kit.records import Sampling
 from r1kit.rollout.local import LocalEngine
 
@@ -99,7 +99,7 @@ def main() -> None:
         model = Decoder(SHAPES[options.model])
         model.initialise(torch.Generator().manual_seed(0))
     else:
-        model, _ = load_hub(Path(options.model))
+        model, _ = load_model(Path(options.model))
     model.requires_grad_(False)
     print(f"torch {torch.__version__}, transformers {transformers.__version__}, {platform.machine()}, ", end="")
     print(f"{options.threads} thread(s), {options.model} {options.dtype} on {options.device}, ", end="")
@@ -169,7 +169,7 @@ def _hub(
     model: Decoder, dtype: torch.dtype, prompts: list[list[int]], lengths: list[int], options: argparse.Namespace
 ) -> Callable[[], int]:
     hub = AutoModelForCausalLM.from_config(hub_config(model.config), dtype=dtype)
-    hub.load_state_dict(to_hub_names(model), strict=False)
+    hub.load_state_dict(model.hub_weights(), strict=False)
     hub.tie_weights()
     hub = hub.to(options.device).eval()
     ids = torch.tensor(prompts, device=options.device).repeat_interleave(options.samples, 0)

@@ -22,8 +22,8 @@ import torch
 from torch import Tensor
 
 from r1kit.maths.policy_loss import policy_loss
-from r1kit.model.decoder import Decoder
-from r1kit.model.hub import hub_config, load_hub, to_hub_names
+from r1kit.model.decoder import Decoder, hub_config
+from r1kit.model.load import load_model
 from r1kit.update.learner import Batch, Row
 from r1kit.update.local import LearnerSettings, LocalLearner
 
@@ -45,7 +45,7 @@ def main() -> None:
     parser.add_argument("--ours-only", action="store_true")
     given = parser.parse_args()
     torch.set_num_threads(1)
-    decoder, _ = load_hub(given.folder)
+    decoder, _ = load_model(given.folder)
     batch = make_batch(given, decoder.config.vocab_size)
     settings = LearnerSettings(dtype=given.dtype, token_budget=given.budget, head_chunk=given.chunk)
     sides: dict[str, Callable[[], object]] = {}
@@ -85,7 +85,7 @@ def dense_update(decoder: Decoder, batch: Batch, dtype: str, micro: int) -> Call
     from transformers import AutoModelForCausalLM
 
     model = AutoModelForCausalLM.from_config(hub_config(decoder.config)).float()
-    model.load_state_dict(to_hub_names(decoder), strict=False)
+    model.load_state_dict(decoder.hub_weights(), strict=False)
     optimiser = torch.optim.AdamW(model.parameters(), lr=1e-6, fused=True)
     longest = max(len(row.tokens) for row in batch.rows)
 

@@ -77,13 +77,16 @@ class Score:
     total: float
     """Weighted sum of the parts: the reward."""
     parts: Mapping[str, float] = field(default_factory=dict)
-    """Unweighted parts by name, for example ``{"accuracy": 1.0, "format": 0.0}``."""
+    """Unweighted parts by name, for example ``{"accuracy": 1.0, "format": 0.0}``; a user's function may add further
+    numbers, as ``brevity/words``."""
     answer: str | None = None
     """The answer taken from the completion, in canonical form, for majority voting; None if there is none."""
     status: Literal["ok", "ungradable", "timeout"] = "ok"
     """``ungradable``: the verifier failed on it; ``timeout``: it passed the deadline and was killed. Both earn 0."""
     cause: str = ""
     """One line on a status that is not ``ok``."""
+    abstained: tuple[str, ...] = ()
+    """Parts that say nothing of this completion; they are not in ``parts``."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

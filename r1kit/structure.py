@@ -28,6 +28,8 @@ def structure(cls: type, table: Mapping[str, Any], where: str, base: Any = None)
     table = {**_preset(cls, table, where), **{key: value for key, value in table.items() if key != "preset"}}
     names = [f.name for f in dataclasses.fields(cls) if f.init]
     for key in table:
+        if key in getattr(cls, "gone", {}):
+            raise InputError(f"{where}.{key} is no setting: {cls.gone[key]}")  # type: ignore[attr-defined]
         if key not in names:
             raise InputError(
                 f"{where or 'recipe'}: unknown key {key!r}; known keys are {', '.join(names)}.{nearest(key, names)}"

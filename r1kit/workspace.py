@@ -1,6 +1,6 @@
 """A stage's place on disk: paths, append-only logs, seeds, the resume point.
 
-Everything a killed run needs lies in ``NN_STAGE/resume/state.json``: the step to go on from, the learner's file and
+Everything a killed run needs lies in ``NN_STAGE/resume/state.json``: the step to go on from, the learner's folder and
 how long each log was. It is replaced atomically and last, so a kill at any moment finds the state before or after.
 On resume the logs are cut to the lengths it names and the steps after it are done again, with the same result.
 Logs reach the disk before the state that names their lengths, so this holds for a power cut too.
@@ -29,7 +29,10 @@ __all__ = ["Resumable", "Stateless", "Workspace"]
 SAVE_COST_SHARE = 0.05
 """A resume point is written once the work since the last one is worth the time it takes: at most 5% of a run."""
 
-COSTS = ("trained_tokens", "sampled_tokens", "evaluated_tokens", "training_flops", "evaluation_flops")
+COSTS = (
+    "trained_tokens", "sampled_tokens", "judge_tokens", "evaluated_tokens", "read_tokens", "training_flops",
+    "evaluation_flops",
+)  # fmt: skip
 
 TELL_SECONDS = 20.0
 """A running stage says where it stands this often, at the next line of its metrics."""
@@ -37,19 +40,21 @@ TOLD = ("accuracy", "response_tokens", "loss", "tokens_per_second")
 
 
 class Resumable(Protocol):
-    """What a loop trains: all that must survive a kill."""
+    """What a loop trains: all that must survive a kill. Every rank calls both."""
 
-    def save(self, path: Path) -> None: ...
+    def save(self, folder: Path) -> None:
+        """Write a folder, on disk and whole when this returns on every rank."""
+        ...
 
-    def load(self, path: Path) -> None: ...
+    def load(self, folder: Path) -> None: ...
 
 
 class Stateless:
     """What a loop trains that trains nothing: all of its state is in its logs and the cursor."""
 
-    def save(self, path: Path) -> None: ...
+    def save(self, folder: Path) -> None: ...
 
-    def load(self, path: Path) -> None: ...
+    def load(self, folder: Path) -> None: ...
 
 
 @dataclass(slots=True)
@@ -73,8 +78,8 @@ class Workspace:
     """Of a part of the stage that trains by itself (see ``part``); empty: the stage itself."""
     cursor: dict[str, int] = field(default_factory=dict)
     """Counters that a loop keeps over a kill, for example the next training prompt."""
-    weights: int = 0
-    """Of the stage's model, for what its tokens cost; 0 until the model is there."""
+    parameters: int = 0
+    """Parameter count of the stage's model, for what its tokens cost; 0 until the model is there."""
     seconds: float = 0.0
     """Seconds of steps so far, over all sittings that count: what was lost to a kill is not in it."""
     _started: float = 0.0
@@ -132,16 +137,36 @@ class Workspace:
 
     # ---- what it costs --------------------------------------------------------------------------------------------
 
-    def spend(self, *, trained: float = 0, sampled: float = 0, evaluated: float = 0) -> None:
-        """Count tokens over all ranks: learnt from, sampled for training, sampled for an evaluation.
+    def spend(
+        self, *, trained: float = 0, sampled: float = 0, judged: float = 0, read: float = 0, evaluated: float = 0,
+        parameters: int | None = None, evaluating: bool = False,
+    ) -> None:  # fmt: skip
+        """Count tokens over all ranks; every rank gives the same numbers.
 
-        Operations are 6 N for each that is learnt from and 2 N for each that is sampled, N the model's ``weights``;
-        prompts and attention are left out.
+        Operations are 6 N for each that is learnt from and 2 N for each other; prompts, what a judge reads, and
+        attention are left out.
+
+        Args:
+            trained: learnt from.
+            sampled: written for training or as data.
+            judged: written by a model that judges or refines.
+            read: read by a reward model.
+            evaluated: written for an evaluation.
+            parameters: N, where another model than the stage's did the work.
+            evaluating: what was read was read for an evaluation.
         """
-        found = {"trained_tokens": trained, "sampled_tokens": sampled, "evaluated_tokens": evaluated}
-        found["training_flops"] = self.weights * (6 * trained + 2 * sampled)
-        found["evaluation_flops"] = self.weights * 2 * evaluated
+        count = self.parameters if parameters is None else parameters
+        found = {"trained_tokens": trained, "sampled_tokens": sampled, "judge_tokens": judged}
+        found |= {"read_tokens": read, "evaluated_tokens": evaluated}
+        found["training_flops"] = count * (6 * trained + 2 * (sampled + judged + (0 if evaluating else read)))
+        found["evaluation_flops"] = count * 2 * (evaluated + (read if evaluating else 0))
         self._count_up(found)
+
+    def spend_read(self, read: Mapping[int, int], *, evaluating: bool = False) -> None:
+        """Count what reward models read on this rank, by their parameter count; a collective of all ranks."""
+        shares = self.ranks.gather_objects(read)
+        for count in sorted({count for share in shares for count in share}):
+            self.spend(read=sum(share.get(count, 0) for share in shares), parameters=count, evaluating=evaluating)
 
     def _count_up(self, found: Mapping[str, float]) -> None:
         for name in COSTS:
@@ -183,7 +208,7 @@ class Workspace:
     def _save(self, step: int, state: Resumable) -> None:
         began = time.monotonic()
         folder = self.folder / "resume"
-        learner = folder / f"learner-{step}.pt"
+        learner = folder / f"learner-{step}"
         if self.is_writer:
             folder.mkdir(parents=True, exist_ok=True)
         state.save(learner)
@@ -200,7 +225,7 @@ class Workspace:
             write_atomic(folder / "state.json", json.dumps(point))
             for other in folder.iterdir():  # older learners, and what a kill left half written
                 if other.name not in ("state.json", learner.name):
-                    other.unlink()
+                    shutil.rmtree(other) if other.is_dir() else other.unlink()
         self._saved_at = time.monotonic()
         self._save_cost = self._saved_at - began
 

@@ -82,7 +82,11 @@ def snapshot(folder: Path) -> dict[str, tuple[int, bytes]]:
         ),
         (["nano-zero", "--set", "r1_zero.evaluation.max_tokens=248"], "r1_zero.evaluation.max_tokens = 248"),
         (
-            ["nano-zero", "--set", "r1_zero.reward={overlong = 1, overlong_window = 9, max_tokens = 300}"],
+            [
+                "nano-zero",
+                "--set",
+                "r1_zero.reward={parts = {overlong = 1}, overlong_window = 9, max_tokens = 300}",
+            ],
             "reward.max_tokens = 300 is above sampling.max_tokens = 200",
         ),
         (["nano-zero", "--set", "r1_zero.final_limit=0"], "final_limit = 0: must be at least 1"),
@@ -144,7 +148,7 @@ def test_a_student_larger_than_its_teacher_is_a_warning(tmp_path: Path) -> None:
     workspace = Workspace(run=tmp_path, stage="distill", index=1, recipe=load_recipe("nano-zero"), say=said.append)
     _warn("big", 2000, 1000, workspace)
     _warn("small", 500, 1000, workspace)
-    assert said == ["warning: student 'big' has 2,000 weights and its teacher 1,000: a student is smaller"]
+    assert said == ["warning: student 'big' has 2,000 parameters and its teacher 1,000: a student is smaller"]
 
 
 def test_an_unknown_stage(refused: Callable[..., str], recipe: Callable[[str], str]) -> None:

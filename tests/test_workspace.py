@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import random
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,7 +14,7 @@ from typing import Any
 import pytest
 
 from r1kit import workspace as module
-from r1kit.files import write_atomic
+from r1kit.model.folder import replacing
 from r1kit.recipe import load_recipe
 from r1kit.records import StageResult
 from r1kit.workspace import SAVE_COST_SHARE, Workspace
@@ -32,11 +34,12 @@ class Counter:
         self.value = self.value * 31 + step
         return self.value
 
-    def save(self, path: Path) -> None:
-        write_atomic(path, str(self.value))
+    def save(self, folder: Path) -> None:
+        with replacing(folder) as new:
+            (new / "value").write_text(str(self.value))
 
-    def load(self, path: Path) -> None:
-        self.value = int(path.read_text())
+    def load(self, folder: Path) -> None:
+        self.value = int((folder / "value").read_text())
 
 
 @pytest.fixture
@@ -82,29 +85,32 @@ def test_killed_at_random_moments_logs_and_state_equal_the_uninterrupted_ones(
                 path.unlink()
         draw = random.Random(seed)
         monkeypatch.setattr(Workspace, "_due", lambda self, draw=draw: draw.random() < 0.5)  # the clock has no say
-        replace = os.replace
+        replace, rename = os.replace, os.rename
 
-        def torn(source: Any, target: Any, draw: random.Random = draw, replace: Any = replace) -> None:
-            moment = draw.random()
-            if moment < 0.1:
-                raise Killed  # the new file is written beside, and not there yet
-            replace(source, target)
-            if moment > 0.9:
-                raise Killed  # it is there, and nobody heard
+        def torn(move: Any, draw: random.Random = draw) -> Any:
+            def torn_move(source: Any, target: Any) -> None:
+                moment = draw.random()
+                if moment < 0.1:
+                    raise Killed  # the new file or folder is written beside, and not there yet
+                move(source, target)
+                if moment > 0.9:
+                    raise Killed  # it is there, and nobody heard
+
+            return torn_move
 
         def maybe(step: int, where: str, draw: random.Random = draw) -> None:
             if draw.random() < 0.1:
                 raise Killed
 
-        monkeypatch.setattr(os, "replace", torn)
+        monkeypatch.setattr(os, "replace", torn(replace))
+        monkeypatch.setattr(os, "rename", torn(rename))
         state, sittings = None, 0
         while state is None:
             sittings += 1
-            try:
+            with contextlib.suppress(Killed):
                 state = sitting(place(), 9, maybe)
-            except Killed:
-                monkeypatch.setattr(os, "replace", torn if sittings < 30 else replace)
         monkeypatch.setattr(os, "replace", replace)
+        monkeypatch.setattr(os, "rename", rename)
         kills += sittings - 1
         assert logs(whole) == expected
         assert state.value == final.value
@@ -118,7 +124,7 @@ MOMENTS = ["learner written", "state being replaced", "state replaced", "old one
 def test_a_kill_around_the_resume_point_finds_the_one_before_or_the_one_after(
     place: Callable[..., Workspace], monkeypatch: pytest.MonkeyPatch, moment: str
 ) -> None:
-    replace, unlink = os.replace, Path.unlink
+    replace, rename, rmtree = os.replace, os.rename, shutil.rmtree
 
     def torn(source: Any, target: Any) -> None:
         name = Path(target).name
@@ -126,18 +132,24 @@ def test_a_kill_around_the_resume_point_finds_the_one_before_or_the_one_after(
         if last and moment == "state being replaced":
             raise Killed
         replace(source, target)
-        if (last and moment == "state replaced") or (name == "learner-3.pt" and moment == "learner written"):
+        if last and moment == "state replaced":
             raise Killed
 
-    def dropped(path: Path, missing_ok: bool = False) -> None:
-        unlink(path, missing_ok)
-        if path.name == "learner-2.pt" and moment == "old one dropped":
+    def renamed(source: Any, target: Any) -> None:
+        rename(source, target)
+        if Path(target).name == "learner-3" and moment == "learner written":
+            raise Killed
+
+    def dropped(path: Path, ignore_errors: bool = False) -> None:
+        rmtree(path, ignore_errors)
+        if path.name == "learner-2" and moment == "old one dropped":
             raise Killed
 
     with monkeypatch.context() as patch:
         patch.setattr(module, "SAVE_COST_SHARE", 1e9)  # always due
         patch.setattr(os, "replace", torn)
-        patch.setattr(Path, "unlink", dropped)
+        patch.setattr(os, "rename", renamed)
+        patch.setattr(shutil, "rmtree", dropped)
         with pytest.raises(Killed):
             sitting(place(), 5)
     done: list[int] = []
@@ -150,7 +162,7 @@ def test_a_kill_around_the_resume_point_finds_the_one_before_or_the_one_after(
     for step in range(5):
         straight.advance(step)
     assert state.value == straight.value
-    assert sorted(path.name for path in (again.folder / "resume").iterdir()) == ["learner-5.pt", "state.json"]
+    assert sorted(path.name for path in (again.folder / "resume").iterdir()) == ["learner-5", "state.json"]
 
 
 def test_what_came_after_the_resume_point_is_cut_and_new_logs_go(place: Callable[..., Workspace]) -> None:
@@ -182,10 +194,10 @@ def test_resume_points_cost_at_most_their_share(
     saved: list[int] = []
 
     class Slow(Counter):
-        def save(self, path: Path) -> None:
-            super().save(path)
+        def save(self, folder: Path) -> None:
+            super().save(folder)
             clock[0] += 0.5
-            saved.append(int(path.stem.removeprefix("learner-")))
+            saved.append(int(folder.name.removeprefix("learner-")))
 
     workspace = place()
     for _ in workspace.steps(30, Slow()):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from r1kit.backends import AUTO, ENGINES, LEARNERS, learners, models, rewards
+from r1kit.backends import AUTO, ENGINES, LEARNERS, models, rewards
 from r1kit.backends.arithmetic import resolve_dtype
 from r1kit.backends.device import device_of
 from r1kit.backends.engines import engine_for
@@ -92,10 +92,6 @@ class Backend:
         name = "local" if self.learner == AUTO else self.learner
         learner: Learner = find(name, LEARNERS, "learner", "learner")(loaded, settings, self.ranks)
         return learner
-
-    def export(self, learner: Learner, loaded: LoadedModel, folder: Path) -> None:
-        """Write what the learner has learnt as a hub-format folder; every rank calls it."""
-        learners.export(learner, loaded, folder, self.ranks)
 
     def _torch_dtype(self, setting: DtypeSetting) -> torch.dtype:
         return DTYPES[resolve_dtype(setting, self.device)]

@@ -9,7 +9,8 @@ import torch
 from r1kit.backends.models import LoadedModel
 from r1kit.errors import InputError
 from r1kit.model.decoder import Decoder
-from r1kit.model.fallback import HubModel
+from r1kit.model.families.fallback import HubModel
+from r1kit.model.language_model import LanguageModel
 from r1kit.rollout.engine import Engine
 from r1kit.rollout.hub import HubEngine
 from r1kit.rollout.local import LocalEngine
@@ -35,7 +36,7 @@ class OpenEngine(Protocol):
         ...
 
 
-def engine_for(model: Decoder | HubModel) -> str:
+def engine_for(model: LanguageModel) -> str:
     """The engine that ``auto`` takes."""
     return "local" if isinstance(model, Decoder) else "transformers"
 

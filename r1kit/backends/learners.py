@@ -1,17 +1,15 @@
-"""Learners by name, and how a checkpoint leaves one."""
+"""Learners by name."""
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Protocol
 
 from r1kit.backends.models import LoadedModel
 from r1kit.cluster.ranks import Ranks
-from r1kit.model.fallback import save_model
 from r1kit.update.learner import Learner
 from r1kit.update.local import LearnerSettings, LocalLearner
 
-__all__ = ["OpenLearner", "export", "open_local"]
+__all__ = ["OpenLearner", "open_local"]
 
 
 class OpenLearner(Protocol):
@@ -25,11 +23,3 @@ class OpenLearner(Protocol):
 def open_local(loaded: LoadedModel, settings: LearnerSettings, ranks: Ranks) -> Learner:
     """The whole model on every rank, the gradient summed over them."""
     return LocalLearner(loaded.model, settings, ranks)
-
-
-def export(learner: Learner, loaded: LoadedModel, folder: Path, ranks: Ranks) -> None:
-    """Write what the learner has learnt as a hub-format folder; every rank calls it."""
-    assert isinstance(learner, LocalLearner), f"{type(learner).__name__} has no export"
-    if ranks.rank == 0:
-        save_model(folder, learner.flat.model, loaded.tokenizer)
-    ranks.broadcast_object(None)

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from r1kit.model.decoder import Decoder, DecoderConfig
-from r1kit.model.fallback import HubModel, load_model, save_model
+from r1kit.model.families import fresh_family
+from r1kit.model.language_model import LanguageModel
+from r1kit.model.load import load_model, save_model
 from r1kit.model.source import resolve_model
 from r1kit.model.template import Template, render
 from r1kit.model.tokenizer import build_tokenizer
@@ -32,7 +33,7 @@ class LoadedModel:
     A learner takes ``model`` over: from then on what it has learnt leaves through the learner alone.
     """
 
-    model: Decoder | HubModel
+    model: LanguageModel
     tokenizer: PreTrainedTokenizerBase
     template: Template
     folder: Path | None = None
@@ -78,34 +79,18 @@ def read_model(name: str, device: torch.device, dtype: torch.dtype, template: Te
 
 
 def draw_model(shape: Model, vocabulary: Iterable[str], seed: int, device: torch.device) -> LoadedModel:
-    """A decoder of this shape with float32 weights drawn from the run's seed, and a tokenizer of whole words.
+    """A model of this shape with float32 weights drawn from the run's seed, and a tokenizer of whole words.
 
     The weights are drawn on the CPU and then moved, so that every device starts from the same ones.
     """
     tokenizer = build_tokenizer(list(vocabulary))
-    model = Decoder(
-        DecoderConfig(
-            family=shape.family,
-            vocab_size=len(tokenizer),
-            hidden_size=shape.hidden_size,
-            intermediate_size=shape.intermediate_size,
-            num_layers=shape.num_layers,
-            num_heads=shape.num_heads,
-            num_kv_heads=shape.num_kv_heads,
-            head_dim=shape.hidden_size // shape.num_heads,
-            max_positions=shape.max_positions,
-            tie_embeddings=shape.tie_embeddings,
-            qkv_bias=shape.family == "qwen2",
-            qk_norm=shape.family == "qwen3",
-        )
-    )
+    model = fresh_family(shape.family, "model").fresh(shape, len(tokenizer))
     model.initialise(torch.Generator().manual_seed(stream_seed(seed, "initialise") % 2**62))
-    return LoadedModel(model=model.to(device), tokenizer=tokenizer, template=shape.template)
+    model.to(device)
+    return LoadedModel(model=model, tokenizer=tokenizer, template=shape.template)
 
 
-def multiplied_parameters(model: torch.nn.Module) -> int:
+def multiplied_parameters(model: LanguageModel) -> int:
     """Parameters that a token is multiplied with: all but an embedding that is not the head too."""
-    own = {id(weight): weight.numel() for weight in model.parameters()}
-    embedding = getattr(model, "embedding", None)
-    untied = isinstance(embedding, torch.nn.Embedding) and embedding.weight is not getattr(model, "head", None)
-    return sum(own.values()) - (embedding.weight.numel() if untied and embedding is not None else 0)
+    looked_up = 0 if model.table is None or model.table is model.head else model.table.numel()
+    return sum(weight.numel() for weight in model.parameters()) - looked_up

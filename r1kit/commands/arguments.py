@@ -13,7 +13,7 @@ from r1kit.nano.countdown import CountdownConfig
 from r1kit.nano.general import GeneralConfig
 from r1kit.recipe import load_recipe
 from r1kit.records import Sampling
-from r1kit.reward.rule import RewardConfig
+from r1kit.reward.settings import RewardConfig
 from r1kit.tasks import TaskConfig
 from r1kit.tasks.code import GENERATORS, CodeConfig
 from r1kit.tasks.jsonl import JsonlConfig

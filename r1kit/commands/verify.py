@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -14,15 +13,13 @@ from r1kit.errors import InputError, MissingError
 
 if TYPE_CHECKING:
     from r1kit.records import Prompt, Score
-    from r1kit.reward.rule import RewardConfig
+    from r1kit.reward.settings import RewardConfig
     from r1kit.sandbox import Verdict
     from r1kit.tasks import Task, TaskConfig
 
 __all__ = ["verify"]
 
 COUNTDOWN = re.compile(r"\s*(?:use|用)\s+(\d+(?:\s+\d+)+)\s+(?:make|得)\s+(\d+)\s*")
-BARE = {"tag": "<answer> {} </answer>", "boxed": "\\boxed{{{}}}"}
-"""How an answer alone is written for a style that wants a mark around it."""
 
 
 def verify(
@@ -31,6 +28,9 @@ def verify(
     prompt_id: Annotated[str, typer.Option(help="Which problem, for example countdown/test/0.")] = "",
     question: Annotated[str, typer.Option(help="Which problem, by its text.")] = "",
     recipe: Annotated[str, typer.Option(help="Whose task and reward settings count.")] = "",
+    reward: Annotated[
+        list[str] | None, typer.Option(metavar="FILE.py:NAME", help="A function of yours, as one more part.")
+    ] = None,
     json_file: Annotated[Path | None, typer.Option("--json", metavar="FILE")] = None,
     code: Annotated[Path | None, typer.Option(metavar="FILE", help="A program, or a completion with one.")] = None,
     tests: Annotated[
@@ -55,9 +55,10 @@ def verify(
     subject = open_subject("", recipe)
     name, config = named_task(task, subject.recipe.tasks)
     prompt = _prompt(build_task(name, config), config, prompt_id, question)
-    text = _completion(answer, subject.reward)
-    score = _score(name, config, subject.reward, prompt, text)
-    typer.echo(_spelled(prompt, text, score, subject.reward))
+    paid = replace(subject.reward, parts={**subject.reward.parts, **dict.fromkeys(reward or (), 1.0)})
+    text = _completion(answer, paid)
+    score = _score(name, config, paid, prompt, text)
+    typer.echo(_spelled(prompt, text, score, paid))
     if json_file:
         write_json(json_file, _as_json(prompt, text, score))
 
@@ -102,9 +103,10 @@ def _by_question(task: Task, config: TaskConfig, question: str) -> Prompt:
 
 def _completion(answer: str, reward: RewardConfig) -> str:
     """The text to judge: as it is if it has marks of its own, else the answer put into the style's mark."""
-    if any(mark in answer for mark in ("<answer>", "<think>", "\\boxed")) or reward.answer_style not in BARE:
-        return answer
-    return BARE[reward.answer_style].format(answer)
+    from r1kit.reward.extract import marked
+
+    own = any(mark in answer for mark in ("<answer>", "<think>", "\\boxed"))
+    return answer if own else marked(answer, reward.answer_style)
 
 
 def _score(name: str, config: TaskConfig, reward: RewardConfig, prompt: Prompt, text: str) -> Score:
@@ -117,18 +119,13 @@ def _score(name: str, config: TaskConfig, reward: RewardConfig, prompt: Prompt, 
         return verifier.score_groups([group])[0][0]
 
 
-def _weights(reward: RewardConfig) -> Mapping[str, float]:
-    return {
-        "accuracy": reward.accuracy,
-        "format": reward.format,
-        "language": reward.language,
-        "overlong": reward.overlong,
-    }
-
-
 def _spelled(prompt: Prompt, text: str, score: Score, reward: RewardConfig) -> str:
     lines = [f"question  {prompt.question}", f"judged    {text}", f"reward    {score.total:g}"]
-    lines += [f"  {part:9} {value:g} x {_weights(reward)[part]:g}" for part, value in score.parts.items()]
+    weights = reward.weights
+    width = max(9, *map(len, score.parts))
+    for part, value in score.parts.items():
+        lines.append(f"  {part:{width}} {value:g}{f' x {weights[part]:g}' if part in weights else ''}")
+    lines += [f"  {part:{width}} abstains" for part in score.abstained]
     lines.append(f"answer    {score.answer if score.answer is not None else 'none found'}")
     if prompt.answer is not None and score.parts.get("accuracy", 0.0) < 1:
         lines.append(f"reference {prompt.answer}")

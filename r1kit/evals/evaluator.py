@@ -112,6 +112,7 @@ class Evaluator:
             self.workspace.ranks,
         )
         self.workspace.spend(evaluated=found.tokens)
+        self.workspace.spend_read(self.scorer.read(), evaluating=True)
         return found
 
 

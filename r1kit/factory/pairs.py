@@ -96,12 +96,16 @@ class PairwiseJudge:
         """``encode`` gives the token ids of an instruction, the judge's own template applied."""
         self._engine, self._encode, self._prompt = engine, encode, prompt
         self._sampling = replace(sampling, n=1)
+        self.written = 0
+        """Tokens, over its life."""
 
     def __call__(self, comparisons: Sequence[Comparison], seeds: Sequence[int]) -> list[str]:
         if not comparisons:
             return []
         asked = [self._encode(self._filled(comparison)) for comparison in comparisons]
-        return [row[0].text for row in self._engine.generate(asked, self._sampling, seeds)]
+        answers = [row[0] for row in self._engine.generate(asked, self._sampling, seeds)]
+        self.written += sum(len(answer.token_ids) for answer in answers)
+        return [answer.text for answer in answers]
 
     def _filled(self, comparison: Comparison) -> str:
         """Filled piece by piece, so that nothing a response says is taken for a placeholder."""

@@ -62,6 +62,11 @@ class Refined:
 
 
 class Refiner(Protocol):
+    @property
+    def written(self) -> int:
+        """Tokens that a model wrote for it, over its life."""
+        ...
+
     def refine(self, prompts: Sequence[Prompt], responses: Sequence[str], seeds: Sequence[int]) -> list[Refined]:
         """One refined response for each, in order."""
         ...
@@ -73,6 +78,9 @@ class Refiner(Protocol):
 @dataclass(frozen=True, slots=True)
 class RuleRefiner:
     """Word for word, by the nano world's vocabularies; the summary restates the answer."""
+
+    written: int = 0
+    """Rules write no tokens."""
 
     def refine(self, prompts: Sequence[Prompt], responses: Sequence[str], seeds: Sequence[int]) -> list[Refined]:
         return [_by_rules(prompt, response) for prompt, response in zip(prompts, responses, strict=True)]
@@ -135,7 +143,7 @@ def _summary(prompt: Prompt, answer: str) -> str:
 # ---- a model -----------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class EngineRefiner:
     """Asks a model for the chain, then for the summary of that chain."""
 
@@ -149,6 +157,7 @@ class EngineRefiner:
     summarise: str = SUMMARISE
     prefilled: bool = False
     """The prompt ends in ``<think>``, so a response does not write it."""
+    written: int = 0
 
     def refine(self, prompts: Sequence[Prompt], responses: Sequence[str], seeds: Sequence[int]) -> list[Refined]:
         chains = [thinking(response).strip() for response in responses]
@@ -175,4 +184,5 @@ class EngineRefiner:
             for prompt, chain in zip(prompts, chains, strict=True)
         ]
         drawn = self.engine.generate([self.encode(text) for text in asked], replace(self.sampling, n=1), seeds)
+        self.written += sum(len(row[0].token_ids) for row in drawn)
         return [row[0].text.rpartition("</think>")[2].strip() if row[0].finish == "stop" else "" for row in drawn]

@@ -47,8 +47,10 @@ def sample(config: Config, workspace: Workspace) -> None:
             filters=config.filters,
             verifier=verifier,
             judge=generative_judge(config, samplers),
+            judge_parameters=samplers[config.judge].parameters if config.judge else 0,
             judged=config.judged,
             refiner=_refiner(config, samplers),
+            refiner_parameters=samplers[refiner].parameters if refiner else 0,
             form=config.form,
             after=config.refined,
         )

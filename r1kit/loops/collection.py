@@ -12,7 +12,7 @@ from r1kit.factory.filters import FilterConfig
 from r1kit.factory.general import General, check_general
 from r1kit.loops.settings import check_least, check_source
 from r1kit.records import Sampling
-from r1kit.reward.rule import RewardConfig
+from r1kit.reward.settings import RewardConfig
 from r1kit.tasks.task import Split
 from r1kit.update.settings import DtypeSetting
 

@@ -17,8 +17,8 @@ from r1kit.evals.settings import EvaluationConfig
 from r1kit.loops.settings import RL
 from r1kit.records import Prompt, Sampling, StageResult
 from r1kit.reward.learned import LearnedReward
-from r1kit.reward.rule import RewardConfig
 from r1kit.reward.scorer import Scorer
+from r1kit.reward.settings import RewardConfig
 from r1kit.reward.verifier import Verifier
 from r1kit.rollout.engine import Engine
 from r1kit.tasks import build_task
@@ -74,7 +74,7 @@ def open_policy(
     tasks = {task: build_task(task, recipe.tasks[task]) for task in every}
     with open_verifier(tasks, recipe.tasks, config.reward, config.deadline, rewards) as verifier:  # starts meanwhile
         loaded = backend.load(path)
-        workspace.weights = loaded.parameters
+        workspace.parameters = loaded.parameters
         with closing(backend.open_engine(loaded, dtype=config.dtype, max_rows=config.rows_in_flight)) as engine:
             learner = backend.open_learner(
                 loaded,
@@ -125,14 +125,14 @@ def open_evaluator(
     """
     recipe = workspace.recipe
     tasks = {name: build_task(name, recipe.tasks[name]) for name in config.tasks or recipe.tasks}
-    workspace.weights = loaded.parameters
+    workspace.parameters = loaded.parameters
     backend = backend_of(recipe, workspace.ranks)
     with (
         nullcontext(verifier) if verifier else open_verifier(tasks, recipe.tasks, reward) as verifier,
         closing(backend.open_engine(loaded, dtype=dtype, max_rows=rows_in_flight)) as engine,
     ):
         if learner is not None:
-            engine.load_weights(learner.weights(), version=0)
+            learner.publish(engine, version=0)
         yield Evaluator(
             tasks=tasks,
             config=config,
@@ -152,7 +152,7 @@ def save_checkpoint(workspace: Workspace, loaded: LoadedModel, learner: Learner 
     """
     folder = workspace.folder / "checkpoint"
     if learner is not None:
-        backend_of(workspace.recipe, workspace.ranks).export(learner, loaded, folder)
+        learner.export(folder, loaded.tokenizer)
     elif workspace.is_writer:
         loaded.save(folder)
     workspace.ranks.broadcast_object(None)

@@ -62,7 +62,7 @@ def train(config: Preference, name: str, model: RewardModel, examples: Examples,
         raise InputError(
             f"{name}: all {len(examples)} examples are longer than max_tokens = {config.max_tokens}; raise it"
         )
-    workspace.weights = sum(weight.numel() for weight in model.model.parameters())
+    workspace.parameters = model.parameters
     backend = backend_of(workspace.recipe, workspace.ranks)
     learner = backend.open_reward_learner(model, config.optimiser, config.micro_batch_tokens)
     seen, seed = round(config.epochs * len(items)), stream_seed(workspace.seed, "preference", name)
@@ -129,7 +129,9 @@ def held_out(model: RewardModel, examples: Examples, workspace: Workspace, budge
     ranks = workspace.ranks
     items = items_of(model, examples)
     mine = list(range(len(items)))[ranks.rank :: ranks.size]
+    model.read = 0
     found = iter(model.logits_of([row for place in mine for row in items[place].rows], budget))
+    workspace.spend_read({model.parameters: model.read}, evaluating=True)
     shares = ranks.gather_objects([(place, [next(found) for _ in items[place].rows]) for place in mine])
     scores = [values for _, values in sorted(pair for share in shares for pair in share)]
     return summed_up(items, scores, [example.prompt for example in examples], [one.fault for one in examples])

@@ -38,6 +38,7 @@ def sample(config: Config, workspace: Workspace) -> None:
             filters=config.filters,
             verifier=verifier,
             judge=generative_judge(config, samplers),
+            judge_parameters=samplers[config.judge].parameters if config.judge else 0,
             judged=config.judged,
         )
         route = Route(name=ROUTE, sampler=samplers[config.start])

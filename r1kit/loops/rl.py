@@ -64,7 +64,7 @@ def train(config: RL, policy: Policy, tasks_at: TasksAt | None = None, watch: Wa
     tasks_at = tasks_at or (lambda step: policy.tasks)
     stream, done = PromptStream(config.task_weights, workspace), config.steps
     for step in workspace.steps(config.steps, learner):
-        engine.load_weights(learner.weights(), version=step)
+        learner.publish(engine, version=step)
         found = evaluator.evaluate(step) if step % config.evaluate_every == 0 else {}
         if step == 0 and config.final_split:
             evaluator.evaluate(step, config.final_split, config.final_limit)
@@ -90,7 +90,7 @@ def train(config: RL, policy: Policy, tasks_at: TasksAt | None = None, watch: Wa
             },
         )
         workspace.append("rollouts", rollout_lines(step + 1, groups, scores, advantages, config.record_groups))
-    engine.load_weights(learner.weights(), version=done)
+    learner.publish(engine, version=done)
     if done == config.steps or done % config.evaluate_every:
         evaluator.evaluate(done)
     last = evaluator.evaluate(done, config.final_split, config.final_limit) if config.final_split else {}
@@ -149,6 +149,7 @@ def _rollout(
         )
         sampled = time.monotonic()
         scored = policy.scorer.score(fresh)
+        workspace.spend_read(policy.scorer.read())
         seconds["sample_seconds"] += sampled - began
         seconds["score_seconds"] += time.monotonic() - sampled
         for group, score in _interleave(ranks, list(zip(fresh, scored, strict=True))):

@@ -1,7 +1,7 @@
 """One readable decoder for the Llama, Qwen2 and Qwen3 families.
 
 RMSNorm, rotary positions, grouped-query attention, SwiGLU; tied head or not, QKV bias (Qwen2), QK norm (Qwen3).
-q, k, v and gate, up are fused into one matrix each; ``hub.py`` splits them into the hub's names.
+q, k, v and gate, up are fused into one matrix each; ``hub_weights`` splits them into the hub's names.
 
 Axes: N packed tokens, d hidden, H query heads, K key-value heads, D head size, f feed-forward, V vocabulary.
 """
@@ -12,14 +12,17 @@ import functools
 import json
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import Any, cast
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
 
 import torch
 from torch import Tensor, nn
 
 from r1kit.model.attention import packed_attention, plan_attention, stored_per_token
 from r1kit.model.elementwise import rms_norm, swiglu
+from r1kit.model.families import family
+from r1kit.model.families.dense import DecoderConfig, DenseFamily
+from r1kit.model.hub import read_weights, write_settings, write_weights
 from r1kit.model.segments import Segments
 from r1kit.model.streamed_attention import (
     has_variable_length_kernel,
@@ -27,34 +30,17 @@ from r1kit.model.streamed_attention import (
     streamed_attention,
     variable_length_attention,
 )
+from r1kit.model.weights import NamedWeights, WeightStream, copy_weights
 
-__all__ = ["Block", "Decoder", "DecoderConfig", "apply_rope", "rope_tables"]
+if TYPE_CHECKING:
+    from transformers import PretrainedConfig, PreTrainedTokenizerBase
+
+__all__ = ["Block", "Decoder", "DecoderConfig", "apply_rope", "hub_config", "load_decoder", "rope_tables"]
 
 STORED = 1536
 """Most that the hand-written attention may keep, per token and query head and layer (6 KB of fp32): with a head size of
 64, single segments of some 1,300 tokens, about where streaming becomes as fast on a CPU. Groups of many short answers
 to a prompt of some 200 tokens reach it too; streamed they take up to twice as long, but their memory is bounded."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DecoderConfig:
-    family: str = "llama"
-    """``llama``, ``qwen2`` or ``qwen3``: which hub class the checkpoint opens with."""
-    vocab_size: int
-    hidden_size: int
-    intermediate_size: int
-    num_layers: int
-    num_heads: int
-    num_kv_heads: int
-    head_dim: int
-    rope_theta: float = 10000.0
-    rope_scaling: dict[str, Any] = field(default_factory=dict)
-    """The hub config's rope parameters when their type is not ``default``."""
-    rms_norm_eps: float = 1e-6
-    tie_embeddings: bool = True
-    qkv_bias: bool = False
-    qk_norm: bool = False
-    max_positions: int = 4096
 
 
 class Block(nn.Module):
@@ -75,7 +61,7 @@ class Block(nn.Module):
 
 
 class Decoder(nn.Module):
-    """``hidden`` for training; the engine reads the weights and runs its own cached decode."""
+    """A ``LanguageModel``: ``hidden`` for training; the engine reads the weights and runs its own cached decode."""
 
     def __init__(self, config: DecoderConfig) -> None:
         super().__init__()
@@ -89,6 +75,11 @@ class Decoder(nn.Module):
     def head(self) -> Tensor:
         """[V, d]"""
         return self.embedding.weight if self.lm_head is None else self.lm_head.weight
+
+    @property
+    def table(self) -> Tensor:
+        """[V, d]: where embeddings are looked up."""
+        return self.embedding.weight
 
     def initialise(self, generator: torch.Generator) -> None:
         """Fresh weights: 1/sqrt(fan-in), residual writers scaled by 1/sqrt(2 layers), embedding 0.5/sqrt(d)."""
@@ -109,12 +100,65 @@ class Decoder(nn.Module):
         return self.transform(self.embedding(segments.tokens), segments)
 
     def transform(self, x: Tensor, segments: Segments) -> Tensor:
-        """``hidden`` from embeddings [N, d] that were already looked up."""
+        """``hidden`` from embeddings [N, d] that were already looked up in ``table``."""
         attend = self._attention(segments, x)
         for block in cast("list[Block]", list(self.blocks)):
             x = x + block.out(attend(self._qkv(block, rms_norm(x, block.attention_norm))))
             x = x + block.down(swiglu(block.gate_up(rms_norm(x, block.ffn_norm))))
         return rms_norm(x, self.norm)
+
+    def after_step(self) -> None:
+        """Nothing follows from the weights."""
+
+    def parts(self, role: str, rows: int) -> tuple[int, ...]:
+        """Rows of the matrices that are fused: (H D, K D, K D) for q, k, v, (f, f) for gate and up."""
+        c = self.config
+        if role.endswith(".qkv.weight"):
+            return (c.num_heads * c.head_dim, c.num_kv_heads * c.head_dim, c.num_kv_heads * c.head_dim)
+        return (rows // 2, rows // 2) if role.endswith(".gate_up.weight") else (rows,)
+
+    def hub_weights(self) -> dict[str, Tensor]:
+        """Every weight under its hub name, detached; views into the decoder's own memory, no copies."""
+        names, heads = {"model.embed_tokens.weight": self.embedding.weight}, list(self.parts(".qkv.weight", 0))
+        for index, block in enumerate(cast("list[Block]", list(self.blocks))):
+            prefix = f"model.layers.{index}."
+            q, k, v = torch.split(block.qkv.weight, heads)
+            gate, up = torch.split(block.gate_up.weight, self.config.intermediate_size)
+            attention = {"q_proj.weight": q, "k_proj.weight": k, "v_proj.weight": v, "o_proj.weight": block.out.weight}
+            if self.config.qkv_bias:
+                biases = torch.split(block.qkv.bias, heads)
+                attention |= dict(zip(("q_proj.bias", "k_proj.bias", "v_proj.bias"), biases, strict=True))
+            if block.q_norm is not None and block.k_norm is not None:
+                attention |= {"q_norm.weight": block.q_norm.weight, "k_norm.weight": block.k_norm.weight}
+            names |= {f"{prefix}self_attn.{name}": weight for name, weight in attention.items()}
+            names |= {
+                f"{prefix}mlp.gate_proj.weight": gate,
+                f"{prefix}mlp.up_proj.weight": up,
+                f"{prefix}mlp.down_proj.weight": block.down.weight,
+                f"{prefix}input_layernorm.weight": block.attention_norm.weight,
+                f"{prefix}post_attention_layernorm.weight": block.ffn_norm.weight,
+            }
+        names["model.norm.weight"] = self.norm.weight
+        if self.lm_head is not None:
+            names["lm_head.weight"] = self.lm_head.weight
+        return {name: weight.detach() for name, weight in names.items()}
+
+    def load_hub_weights(self, stream: WeightStream) -> None:
+        """Copy hub-named weights in, in the decoder's own dtype and on its own device.
+
+        A tied head may come along as ``lm_head.weight`` if it equals the embedding; any other name too many or too few,
+        or a wrong shape, is an InputError that leaves the decoder as it was.
+        """
+        tied = {"lm_head.weight": "model.embed_tokens.weight"} if self.lm_head is None else {}
+        with torch.no_grad():
+            copy_weights(self.hub_weights(), stream, "the checkpoint", tied)
+
+    def save(self, folder: Path, tokenizer: PreTrainedTokenizerBase) -> None:
+        """Config and weights, as the family's hub class reads them."""
+        config = hub_config(self.config)
+        config.dtype = self.embedding.weight.dtype
+        write_weights(folder, self.hub_weights())
+        write_settings(folder, config, tokenizer)
 
     def _attention(self, segments: Segments, x: Tensor) -> Callable[[Tensor], Tensor]:
         """[N, (H + 2 K) D] -> [N, H D], planned once for all layers, for the device and dtype of x.
@@ -148,6 +192,21 @@ class Decoder(nn.Module):
         H, K, D = self.config.num_heads, self.config.num_kv_heads, self.config.head_dim
         q, k, v = qkv.view(len(x), H + 2 * K, D).split([H, K, K], dim=1)
         return torch.cat([block.q_norm(q), block.k_norm(k), v], dim=1).view(len(x), -1)
+
+
+def hub_config(config: DecoderConfig) -> PretrainedConfig:
+    """The hub config with which `transformers` builds the same model."""
+    return cast(DenseFamily, family(config.family)).to_hub(config)
+
+
+def load_decoder(folder: Path, config: DecoderConfig, dtype: torch.dtype) -> Decoder:
+    """The decoder with the weights of a hub-format folder, in ``dtype``, on the CPU."""
+    with torch.device("meta"):
+        decoder = Decoder(config)
+    assert not list(decoder.buffers()), "to_empty would leave buffers undefined"
+    decoder.to(dtype).to_empty(device="cpu")
+    decoder.load_hub_weights(NamedWeights(read_weights(folder)))
+    return decoder
 
 
 def rope_tables(config: DecoderConfig, positions: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:

@@ -59,6 +59,13 @@ class RewardModel:
         self.outlook = outlook
         self.pad: int = model.config.get_text_config().pad_token_id
         self._end = [tokenizer.eos_token_id] if tokenizer.eos_token_id not in (None, self.pad) else []
+        self.read = 0
+        """Tokens scored so far, padding left out."""
+
+    @property
+    def parameters(self) -> int:
+        """All of them."""
+        return sum(weight.numel() for weight in self.model.parameters())
 
     @classmethod
     def create(cls, folder: Path, outlook: Outlook) -> RewardModel:
@@ -141,6 +148,7 @@ class RewardModel:
     def logits_of(self, rows: Sequence[Sequence[int]], budget: int = 16384) -> list[float]:
         """As ``logits``, of rows that are encoded already."""
         found = [0.0] * len(rows)
+        self.read += sum(len(row) for row in rows)
         for batch in alike([len(row) for row in rows], budget):
             for place, value in zip(batch, self.forward([rows[i] for i in batch]).tolist(), strict=True):
                 found[place] = value

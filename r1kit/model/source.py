@@ -256,7 +256,7 @@ def _write_dequantised(file: Path, folder: Path) -> None:
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     from r1kit.model.folder import replacing
-    from r1kit.model.hub import write_settings, write_weights
+    from r1kit.model.hub import write_generation, write_settings, write_weights
 
     try:
         tokenizer = AutoTokenizer.from_pretrained(file.parent, gguf_file=file.name)
@@ -268,7 +268,9 @@ def _write_dequantised(file: Path, folder: Path) -> None:
     config.architectures = [type(model).__name__]
     with replacing(folder) as new:
         write_weights(new, model.state_dict())
-        write_settings(new, config, tokenizer, None)
+        write_settings(new, config, tokenizer)
+        tokenizer.save_pretrained(new)
+        write_generation(new, tokenizer, None)
 
 
 def _need_gguf() -> None:

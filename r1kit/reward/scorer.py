@@ -39,6 +39,10 @@ class Scorer:
             found[place] = values
         return found
 
+    def read(self) -> dict[int, int]:
+        """Parameter count -> tokens that reward models of that size have read since this was asked last."""
+        return {} if self.models is None else self.models.read()
+
     def _preferred(self, score: Score, value: float) -> Score:
         total = score.total + self.weight * value
         return replace(score, total=total, parts={**score.parts, "preference": value})

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from r1kit.records import Completion, Sampling
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from r1kit.model.weights import WeightStream
 
 __all__ = ["Engine"]
 
@@ -35,10 +35,22 @@ class Engine(Protocol):
         """
         ...
 
-    def load_weights(self, weights: Mapping[str, Tensor], version: int) -> None:
-        """Take new weights (hub names, as ``Learner.weights`` gives them); later completions carry ``version``."""
+    def load_weights(self, stream: WeightStream, version: int) -> None:
+        """Take new weights under their hub names; completions carry ``version`` from the return of this call on.
+
+        Raises:
+            InputError: the weights do not fit the engine's model, which stays as it was.
+        """
+        ...
+
+    def release(self) -> None:
+        """Give the memory of weights and caches back, for whoever else needs the device meanwhile. Idempotent."""
+        ...
+
+    def resume(self) -> None:
+        """Take the memory again; the weights are gone, so ``load_weights`` comes before ``generate``. Idempotent."""
         ...
 
     def close(self) -> None:
-        """Give memory and processes back. Idempotent."""
+        """Give memory and processes back for good. Idempotent."""
         ...

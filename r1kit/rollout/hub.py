@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
 from r1kit.errors import InputError
-from r1kit.model.fallback import HubModel, load_weights, select_rows
+from r1kit.model.families.fallback import HubModel, select_rows
+from r1kit.model.weights import WeightStream
 from r1kit.records import Completion, Sampling
 from r1kit.rollout.sampler import sample
 from r1kit.rollout.stopping import Stopping, Tokenizer, check_room, completion_of
@@ -36,6 +37,8 @@ class HubEngine:
         if max_rows < 1:
             raise InputError(f"max_rows is {max_rows}; give 1 or more rows to hold in flight.")
         self._model: HubModel | None = copy.deepcopy(model).to(device=device, dtype=dtype).requires_grad_(False)
+        self._shapes = {name: weight.shape for name, weight in self._model.named_parameters()}
+        self._ready = True
         self._tokenizer, self._max_rows, self._version = tokenizer, max_rows, version
         ends = end_ids if end_ids is not None else [tokenizer.eos_token_id]
         self._ends = tuple(end for end in ends if end is not None)
@@ -45,6 +48,7 @@ class HubEngine:
     ) -> list[tuple[Completion, ...]]:
         """See ``Engine.generate``."""
         assert self._model is not None, "the engine is closed"
+        assert self._ready, "the engine was released and has no weights yet"
         assert len(prompts) == len(seeds)
         assert all(len(prompt) for prompt in prompts)
         check_room(prompts, sampling.max_tokens, self._model.config.max_positions)
@@ -59,11 +63,28 @@ class HubEngine:
                     completions.append(completion_of(self._tokenizer, stopping, tokens, logprobs, self._version))
         return [tuple(completions[at : at + sampling.n]) for at in range(0, len(completions), sampling.n)]
 
-    def load_weights(self, weights: Mapping[str, Tensor], version: int) -> None:
-        """Cast a copy of ``weights`` into the engine's dtype and device."""
+    def load_weights(self, stream: WeightStream, version: int) -> None:
+        """Cast a copy of the stream into the engine's dtype and device."""
         assert self._model is not None, "the engine is closed"
-        load_weights(self._model, weights)
-        self._version = version
+        self._model.load_hub_weights(stream)
+        self._version, self._ready = version, True
+
+    def release(self) -> None:
+        """Drop the weights; caches live no longer than a call. Buffers, which no stream brings, stay."""
+        if self._model is None:
+            return
+        for weight in self._model.parameters():
+            weight.data = weight.data.new_empty(0)
+        self._ready = False
+        if self._model.head.is_cuda:
+            torch.cuda.empty_cache()
+
+    def resume(self) -> None:
+        """Make room for the weights that ``load_weights`` brings."""
+        if self._model is None or self._ready:
+            return
+        for name, weight in self._model.named_parameters():
+            weight.data = weight.data.new_empty(self._shapes[name])
 
     def close(self) -> None:
         """Drop the weights."""

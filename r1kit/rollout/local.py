@@ -8,7 +8,7 @@ as many rows are copied as ended), waiting rows take their place, and memory sta
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -16,7 +16,7 @@ from torch import Tensor
 
 from r1kit.errors import InputError
 from r1kit.model.decoder import Decoder
-from r1kit.model.hub import load_hub_names, to_hub_names
+from r1kit.model.weights import NamedWeights, WeightStream
 from r1kit.records import Completion, Sampling
 from r1kit.rollout.decode import CachedDecoder, Prefix
 from r1kit.rollout.packed import PackedDecoder
@@ -63,7 +63,8 @@ class LocalEngine:
             raise InputError(f"max_rows is {max_rows}; give 1 or more rows to hold in flight.")
         self._tokenizer = tokenizer
         self._config, self._device, self._dtype = model.config, torch.device(device), dtype
-        self._weights: PackedDecoder | None = self._packed(to_hub_names(model))
+        self._weights: PackedDecoder | None = self._packed(NamedWeights(model.hub_weights()))
+        self._open = True
         self._max_rows, self._max_cache_tokens, self._check_every = max_rows, max_cache_tokens, check_every
         ends = end_ids if end_ids is not None else [tokenizer.eos_token_id]
         self._ends = tuple(end for end in ends if end is not None)
@@ -78,7 +79,7 @@ class LocalEngine:
         limits: Sequence[int] | None = None,
     ) -> list[tuple[Completion, ...]]:
         """See ``Engine.generate``. ``limits``: longest length of each row, prompt-major, none above ``max_tokens``."""
-        assert self._weights is not None, "the engine is closed"
+        assert self._weights is not None, "the engine is closed, or was released and has no weights yet"
         assert len(prompts) == len(seeds)
         assert all(len(prompt) for prompt in prompts)
         if not prompts:
@@ -90,22 +91,32 @@ class LocalEngine:
         rows = flight.completions(self._tokenizer, self._version)
         return [tuple(rows[start : start + sampling.n]) for start in range(0, len(rows), sampling.n)]
 
-    def load_weights(self, weights: Mapping[str, Tensor], version: int) -> None:
-        """Cast a copy of ``weights`` (hub names) into the engine's dtype and device."""
-        assert self._weights is not None, "the engine is closed"
-        self._weights = self._packed(weights)
+    def load_weights(self, stream: WeightStream, version: int) -> None:
+        """Cast a copy of the stream into the engine's dtype and device."""
+        assert self._open, "the engine is closed, or released: resume() comes first"
+        self._weights = self._packed(stream)
         self._version = version
+
+    def release(self) -> None:
+        """Drop the weights; caches live no longer than a call."""
+        self._weights, self._open = None, False
+        if self._device.type == "cuda":
+            torch.cuda.empty_cache()
+
+    def resume(self) -> None:
+        """Ready for ``load_weights``."""
+        self._open = True
 
     def close(self) -> None:
         """Drop the weights."""
-        self._weights = None
+        self.release()
 
-    def _packed(self, weights: Mapping[str, Tensor]) -> PackedDecoder:
+    def _packed(self, stream: WeightStream) -> PackedDecoder:
         with torch.inference_mode():
             with torch.device("meta"):
                 empty = Decoder(self._config)
             model = empty.to(self._dtype).to_empty(device=self._device).requires_grad_(False)
-            load_hub_names(model, weights)
+            model.load_hub_weights(stream)
             return PackedDecoder(model)
 
     def rows_in_flight(self, rows: int, columns: int) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from r1kit.records import Completion, Sampling
@@ -11,7 +11,7 @@ from r1kit.rollout.stopping import Stopping, Tokenizer, completion_of
 from r1kit.rollout.streams import stream_seed
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from r1kit.model.weights import WeightStream
 
 __all__ = ["CodePoints", "Script", "ScriptedEngine", "WritingTokenizer"]
 
@@ -55,7 +55,7 @@ class ScriptedEngine:
     ) -> None:
         self._script = script
         self._tokenizer: WritingTokenizer = tokenizer if tokenizer is not None else CodePoints()
-        self._version = version
+        self._version, self._ready, self._open = version, True, True
         self.calls: list[tuple[tuple[tuple[int, ...], ...], Sampling, tuple[int, ...]]] = []
         """(prompts, sampling, seeds) of every ``generate``, for a test to look at."""
 
@@ -63,6 +63,7 @@ class ScriptedEngine:
         self, prompts: Sequence[Sequence[int]], sampling: Sampling, seeds: Sequence[int]
     ) -> list[tuple[Completion, ...]]:
         """See ``Engine.generate``."""
+        assert self._ready, "the engine is closed, or was released and has no weights yet"
         asked = tuple(tuple(prompt) for prompt in prompts)
         self.calls.append((asked, sampling, tuple(seeds)))
         end = self._tokenizer.eos_token_id
@@ -72,12 +73,22 @@ class ScriptedEngine:
             for prompt, seed in zip(asked, seeds, strict=True)
         ]
 
-    def load_weights(self, weights: Mapping[str, Tensor], version: int) -> None:
+    def load_weights(self, stream: WeightStream, version: int) -> None:
         """Only the version is taken."""
-        self._version = version
+        assert self._open, "the engine is closed, or released: resume() comes first"
+        self._version, self._ready = version, True
+
+    def release(self) -> None:
+        """Nothing to give back; asks for weights as every engine does."""
+        self._ready = self._open = False
+
+    def resume(self) -> None:
+        """Ready for ``load_weights``."""
+        self._open = True
 
     def close(self) -> None:
         """Nothing to give back."""
+        self.release()
 
     def _row(self, prompt: tuple[int, ...], seed: int, row: int, sampling: Sampling, stopping: Stopping) -> Completion:
         text, logprob = self._answer(prompt, seed, row, sampling.temperature)

@@ -11,7 +11,7 @@ from r1kit.errors import InputError
 from r1kit.evals.settings import EvaluationConfig
 from r1kit.loops.settings import Schedule, check_least, check_rates, lengths_of
 from r1kit.records import Sampling, StageResult
-from r1kit.reward.rule import RewardConfig
+from r1kit.reward.settings import RewardConfig
 from r1kit.tasks import CorpusConfig, build_task
 from r1kit.tasks.corpora import shown
 from r1kit.tasks.task import Split

@@ -10,12 +10,12 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 
-from r1kit.model.decoder import Decoder
-from r1kit.model.fallback import HubModel
+from r1kit.model.language_model import LanguageModel
 
 __all__ = ["FlatWeights", "Section"]
 
@@ -47,9 +47,10 @@ class Section:
 class FlatWeights:
     """fp32 master weights [P] and their gradient [P], and the model that computes with them, all on its device."""
 
-    def __init__(self, model: Decoder | HubModel, dtype: torch.dtype) -> None:
+    def __init__(self, model: LanguageModel, dtype: torch.dtype) -> None:
         """Takes the model over: its parameters become views of the master weights (fp32)."""
-        self.model = model.float()
+        self.model = model
+        cast(nn.Module, model).float()
         self.sections = _sections(model)
         parameters = dict(model.named_parameters())
         self.master = torch.cat([parameters[name].detach().reshape(-1) for s in self.sections for name in s.names])
@@ -62,7 +63,8 @@ class FlatWeights:
             for name, view in self.views(self.grad):
                 parameters[name].grad = view
         else:
-            self.compute = copy.deepcopy(self.model).to(dtype)
+            self.compute = copy.deepcopy(self.model)
+            cast(nn.Module, self.compute).to(dtype)
             _point(self.compute, self.sections, self.shadow)
             _collect_gradients(self.compute, dict(self.views(self.grad)))
 
@@ -95,13 +97,13 @@ def _views(sections: list[Section], flat: Tensor) -> Iterator[tuple[str, Tensor]
         yield from zip(section.names, block, strict=True)
 
 
-def _point(model: nn.Module, sections: list[Section], flat: Tensor) -> None:
+def _point(model: LanguageModel, sections: list[Section], flat: Tensor) -> None:
     parameters = dict(model.named_parameters())
     for name, view in _views(sections, flat):
         parameters[name].data = view
 
 
-def _collect_gradients(model: nn.Module, totals: dict[str, Tensor]) -> None:
+def _collect_gradients(model: LanguageModel, totals: dict[str, Tensor]) -> None:
     """Add each bf16 gradient to its fp32 total as soon as it is there, while it is still in cache, and drop it."""
 
     def collector(total: Tensor) -> object:
@@ -118,7 +120,7 @@ def _collect_gradients(model: nn.Module, totals: dict[str, Tensor]) -> None:
         parameter.register_post_accumulate_grad_hook(collector(totals[name]))  # type: ignore[arg-type]
 
 
-def _sections(model: Decoder | HubModel) -> list[Section]:
+def _sections(model: LanguageModel) -> list[Section]:
     """Hidden matrices first, then the other matrices, then vectors; layers of one role together."""
     outer = {id(module.weight) for module in model.modules() if isinstance(module, nn.Embedding)}
     outer.add(id(model.head))
@@ -129,17 +131,13 @@ def _sections(model: Decoder | HubModel) -> list[Section]:
     sections, start = [], 0
     for (order, role, shape), names in sorted(roles.items(), key=lambda item: item[0][0]):
         section = Section(
-            role=role, names=tuple(names), shape=shape, start=start, parts=_parts(model, role, shape), hidden=order == 0
+            role=role,
+            names=tuple(names),
+            shape=shape,
+            start=start,
+            parts=model.parts(role, shape[0]),
+            hidden=order == 0,
         )
         sections.append(section)
         start += section.size
     return sections
-
-
-def _parts(model: Decoder | HubModel, role: str, shape: tuple[int, ...]) -> tuple[int, ...]:
-    if isinstance(model, Decoder) and role.endswith(".qkv.weight"):
-        c = model.config
-        return (c.num_heads * c.head_dim, c.num_kv_heads * c.head_dim, c.num_kv_heads * c.head_dim)
-    if isinstance(model, Decoder) and role.endswith(".gate_up.weight"):
-        return (shape[0] // 2, shape[0] // 2)
-    return shape[:1]

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from torch import Tensor
 
 from r1kit.maths.loss_terms import TokenLoss
+from r1kit.rollout.engine import Engine
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
 
 __all__ = ["Batch", "Learner", "Row"]
 
@@ -67,12 +71,26 @@ class Learner(Protocol):
         """As ``logprobs``, under the reference."""
         ...
 
-    def weights(self) -> Mapping[str, Tensor]:
-        """The policy under its hub names; may alias the learner's own memory until the next update."""
+    def publish(self, engine: Engine, version: int) -> None:
+        """Hand the present weights to an engine; its later completions carry ``version``.
+
+        Every rank calls it. The weights go as a stream, tensor by tensor; no rank need ever hold all of them. In one
+        process the tensors may be the learner's own memory, which the engine copies.
+        """
         ...
 
-    def save(self, path: Path) -> None:
-        """Write all that ``load`` needs to go on bit for bit: weights, optimiser, reference. Rank 0 writes."""
+    def export(self, folder: Path, tokenizer: PreTrainedTokenizerBase) -> None:
+        """Write the policy as a hub-format folder, whole or not at all; it is there on every rank's return."""
         ...
 
-    def load(self, path: Path) -> None: ...
+    def save(self, folder: Path) -> None:
+        """Write all that ``load`` needs to go on bit for bit into a folder: weights, optimiser, reference.
+
+        Every rank calls it and all have written when it returns; what the folder holds is the learner's own business.
+        A kill leaves it whole or not there.
+        """
+        ...
+
+    def load(self, folder: Path) -> None:
+        """Go on from what ``save`` wrote; every rank calls it."""
+        ...

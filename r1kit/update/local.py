@@ -8,11 +8,10 @@ flat gradient is summed over the ranks, clipped, and stepped on by every rank al
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -20,8 +19,11 @@ from torch import Tensor
 from r1kit.cluster.ranks import Ranks, Solo
 from r1kit.errors import InputError, R1Error
 from r1kit.maths.loss_terms import TokenLoss
-from r1kit.model.decoder import Decoder
-from r1kit.model.fallback import HubModel, model_weights
+from r1kit.model.folder import replacing
+from r1kit.model.language_model import LanguageModel
+from r1kit.model.load import save_model
+from r1kit.model.weights import NamedWeights, WeightStream
+from r1kit.rollout.engine import Engine
 from r1kit.update.flat import FlatWeights
 from r1kit.update.head import Head, spans
 from r1kit.update.learner import Batch, Row
@@ -30,6 +32,9 @@ from r1kit.update.optim import DTYPES, Optimiser
 from r1kit.update.pack import MicroBatch, assign, build, units
 from r1kit.update.settings import Dtype, OptimiserSettings
 from r1kit.update.terms import fixed_terms, with_logprobs
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
 
 __all__ = ["DTYPES", "LearnerSettings", "LocalLearner"]
 
@@ -47,11 +52,14 @@ class LearnerSettings:
     optimiser: OptimiserSettings = field(default_factory=OptimiserSettings)
 
 
+STATE = "state.pt"
+
+
 class LocalLearner:
     """See ``update.learner.Learner``."""
 
     def __init__(
-        self, model: Decoder | HubModel, settings: LearnerSettings | None = None, ranks: Ranks | None = None
+        self, model: LanguageModel, settings: LearnerSettings | None = None, ranks: Ranks | None = None
     ) -> None:
         """Takes ``model`` over: its parameters become views of the learner's. The same weights on every rank.
 
@@ -66,9 +74,9 @@ class LocalLearner:
         self.flat = FlatWeights(model, DTYPES[self.settings.dtype])
         self.optimiser = Optimiser(self.flat, self.settings.optimiser)
         self.reference: Tensor | None = None
-        views, head = dict(self.flat.views(self.flat.grad)), self.flat.model.head
-        self.head_grad = next(views[name] for name, weight in self.flat.model.named_parameters() if weight is head)
-        self.embedding_grad = views.get("embedding.weight")
+        self.head_grad = self._gradient_of(self.flat.model.head)
+        table = self.flat.model.table
+        self.table_grad = None if table is None else self._gradient_of(table)
 
     def update(self, batch: Batch, loss: TokenLoss, lr: float) -> dict[str, float]:
         """One optimiser step; see the protocol. Rows with advantage 0 and no reference are not computed.
@@ -91,6 +99,7 @@ class LocalLearner:
             raise R1Error("the gradient is not finite; lower the learning rate or the clip range")
         if metrics["tokens"]:
             self.optimiser.step(lr)
+            self.flat.model.after_step()
             self.flat.refresh()
         return metrics
 
@@ -120,12 +129,22 @@ class LocalLearner:
         with self.flat.computing_with(self.reference):
             return self.logprobs(batch)
 
-    def weights(self) -> Mapping[str, Tensor]:
-        """fp32 master weights under their hub names; views of the learner's memory."""
-        return model_weights(self.flat.model)
+    def weights(self) -> WeightStream:
+        """fp32 master weights under their hub names; views of the learner's memory, good until the next update."""
+        return NamedWeights(self.flat.model.hub_weights())
 
-    def save(self, path: Path) -> None:
-        """Write weights, optimiser and reference to one file; rank 0 writes, the old file stays until it is whole."""
+    def publish(self, engine: Engine, version: int) -> None:
+        """See ``Learner.publish``: every rank hands its own engine views of its own memory."""
+        engine.load_weights(self.weights(), version)
+
+    def export(self, folder: Path, tokenizer: PreTrainedTokenizerBase) -> None:
+        """See ``Learner.export``: rank 0 writes, the others wait."""
+        if self.ranks.rank == 0:
+            save_model(folder, self.flat.model, tokenizer)
+        self.ranks.broadcast_object(None)
+
+    def save(self, folder: Path) -> None:
+        """See ``Learner.save``: all ranks hold the same, so rank 0 writes ``state.pt``."""
         if self.ranks.rank:
             return
         state = {
@@ -135,34 +154,33 @@ class LocalLearner:
             "optimiser": self.optimiser.state(),
             "reference": self.reference,
         }
-        temporary = path.with_name(f".{path.name}.new")
-        try:
-            with temporary.open("wb") as file:
-                torch.save(state, file)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(temporary, path)
-        except OSError as error:
-            temporary.unlink(missing_ok=True)
-            raise InputError(f"cannot write {path}: {error}; what was there before is untouched") from error
+        with replacing(folder) as new:
+            torch.save(state, new / STATE)
 
-    def load(self, path: Path) -> None:
+    def load(self, folder: Path) -> None:
         """Go on from what ``save`` wrote, bit for bit.
 
         Raises:
-            InputError: no such file, or it is of another model or optimiser.
+            InputError: no such folder, or it is of another model or optimiser.
         """
+        path = folder / STATE
         if not path.exists():
-            raise InputError(f"no learner state at {path}; it is written by the run that is to go on")
+            raise InputError(f"no learner state at {folder}; it is written by the run that is to go on")
         state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
         if [(name, tuple(shape)) for name, shape in state["layout"]] != self.flat.layout():
-            raise InputError(f"{path} holds another model's weights; go on with the recipe that wrote it")
-        if state["optimiser_settings"]["kind"] != self.settings.optimiser.kind:
-            raise InputError(f"{path} was written by {state['optimiser_settings']['kind']}; keep the optimiser's kind")
+            raise InputError(f"{folder} holds another model's weights; go on with the recipe that wrote it")
+        kind = state["optimiser_settings"]["kind"]
+        if kind != self.settings.optimiser.kind:
+            raise InputError(f"{folder} was written by {kind}; keep the optimiser's kind")
         self.flat.master.copy_(state["master"])
         self.flat.refresh()
         self.optimiser.load_state(state["optimiser"])
         self.reference = None if state["reference"] is None else state["reference"].to(self.device)
+
+    def _gradient_of(self, weight: Tensor) -> Tensor:
+        """Where a parameter of the master model has its gradient."""
+        views = dict(self.flat.views(self.flat.grad))
+        return next(views[name] for name, own in self.flat.model.named_parameters() if own is weight)
 
     def _share(self, batch: Batch, rows: Sequence[int]) -> list[MicroBatch]:
         """This rank's micro-batches."""
@@ -180,9 +198,8 @@ class LocalLearner:
 
     def _embed(self, tokens: Tensor) -> Tensor | None:
         """Embeddings as a leaf of their own: their gradient goes to the rows that were read, not through [V, d]."""
-        if not isinstance(self.flat.compute, Decoder):
-            return None
-        return self.flat.compute.embedding.weight.detach()[tokens].requires_grad_()
+        table = self.flat.compute.table
+        return None if table is None else table.detach()[tokens].requires_grad_()
 
     def _head(self) -> Head:
         return Head(self.flat.compute.head.detach(), self.settings.head_chunk, self.settings.temperature)
@@ -190,11 +207,8 @@ class LocalLearner:
     def _accumulate(self, batch: Batch, micro: MicroBatch, loss: TokenLoss, sums: Sums) -> None:
         """Add a micro-batch's gradient to the flat one and its metrics to ``sums``."""
         embedded = self._embed(micro.segments.tokens)
-        compute = self.flat.compute
-        if embedded is not None and isinstance(compute, Decoder):
-            hidden = compute.transform(embedded, micro.segments)
-        else:
-            hidden = compute.hidden(micro.segments)
+        compute, segments = self.flat.compute, micro.segments
+        hidden = compute.hidden(segments) if embedded is None else compute.transform(embedded, segments)
         predicting = _predicting(hidden.detach(), micro)
         terms, weights = fixed_terms(batch, micro)
         head = self._head()
@@ -216,8 +230,8 @@ class LocalLearner:
         if micro.index is not None:
             grad = torch.zeros_like(hidden).index_add_(0, micro.index, grad)
         hidden.backward(grad)
-        if embedded is not None and embedded.grad is not None and self.embedding_grad is not None:
-            self.embedding_grad.index_add_(0, micro.segments.tokens, embedded.grad.float())
+        if embedded is not None and embedded.grad is not None and self.table_grad is not None:
+            self.table_grad.index_add_(0, micro.segments.tokens, embedded.grad.float())
 
 
 class Sums:

@@ -6,7 +6,6 @@ AdamW, fused; weights, gradient and optimiser are float32. Only matrices are dec
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,10 +17,13 @@ from torch import Tensor
 from r1kit.cluster.ranks import Ranks
 from r1kit.errors import R1Error
 from r1kit.maths.preference import bradley_terry, pointwise
+from r1kit.model.folder import replacing
 from r1kit.model.reward_model import RewardModel, alike
 from r1kit.update.settings import OptimiserSettings
 
 __all__ = ["Item", "RewardLearner"]
+
+STATE = "state.pt"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,19 +85,17 @@ class RewardLearner:
         means = {"loss": loss_sum / count, "accuracy": right_sum / count, "margin": margin_sum / count}
         return {**means, "grad_norm": norm, "tokens": tokens}
 
-    def save(self, path: Path) -> None:
-        """Rank 0 writes; the resume point that names the file comes after it."""
+    def save(self, folder: Path) -> None:
+        """Write a folder that ``load`` goes on from, whole or not at all: all ranks hold the same, so rank 0 does."""
         if self.ranks.rank:
             return
         state = {"weights": [weight.detach() for weight in self.weights], "adamw": self.adamw.state_dict()}
-        with path.open("wb") as file:
-            torch.save(state, file)
-            file.flush()
-            os.fsync(file.fileno())
+        with replacing(folder) as new:
+            torch.save(state, new / STATE)
 
     @torch.no_grad()
-    def load(self, path: Path) -> None:
-        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    def load(self, folder: Path) -> None:
+        state: dict[str, Any] = torch.load(folder / STATE, map_location="cpu", weights_only=True)
         for own, saved in zip(self.weights, state["weights"], strict=True):
             own.copy_(saved)
         self.adamw.load_state_dict(state["adamw"])

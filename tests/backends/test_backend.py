@@ -20,7 +20,7 @@ from r1kit.contracts import Model
 from r1kit.errors import InputError
 from r1kit.loops import fresh
 from r1kit.maths.policy_loss import supervised_loss
-from r1kit.model.fallback import HubModel
+from r1kit.model.families.fallback import HubModel
 from r1kit.model.template import Template
 from r1kit.recipe import load_recipe
 from r1kit.records import Sampling
@@ -109,7 +109,7 @@ def test_a_fresh_model_trains_on_the_stage_s_device(tmp_path: Path, monkeypatch:
     loaded, learner = fresh.pretrain(config, build_corpus(config.corpus), workspace)
     assert trained == [learner]
     assert loaded.device.type == "meta"
-    assert {weight.device.type for weight in learner.weights().values()} == {"meta"}
+    assert {weight.device.type for _, weight in learner.weights()} == {"meta"}
 
 
 def test_a_recipe_that_asks_for_the_cpu_gets_it(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -130,10 +130,10 @@ def test_a_checkpoint_is_what_the_learner_has_learnt(tmp_path: Path) -> None:
     learner = CPU.open_learner(loaded, OptimiserSettings(lr=0.1), token_budget=64)
     row = Row(prompt=0, tokens=torch.tensor([5, 6, 1]), weight=1 / 3)
     learner.update(Batch(prompts=[torch.tensor([4, 5])], rows=[row]), supervised_loss, 0.1)
-    CPU.export(learner, loaded, tmp_path / "after")
+    learner.export(tmp_path / "after", loaded.tokenizer)
     before, after = (load_file(tmp_path / name / "model.safetensors") for name in ("before", "after"))
     assert before.keys() == after.keys()
-    learnt = learner.weights()
+    learnt = dict(learner.weights())
     assert all(torch.equal(after[name], learnt[name]) for name in after)
     assert not torch.equal(after["model.embed_tokens.weight"], before["model.embed_tokens.weight"])
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from r1kit.model.decoder import Decoder, DecoderConfig
-from r1kit.model.fallback import save_model
+from r1kit.model.load import save_model
 from r1kit.model.tokenizer import build_tokenizer
 from r1kit.recipe import as_toml, load_recipe
 from r1kit.stages import STAGES

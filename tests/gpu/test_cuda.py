@@ -165,9 +165,9 @@ def test_saved_and_loaded_goes_on(kind: Any, dtype: Any, to: str, tmp_path: Path
     straight.refresh_reference()
     for step in range(3):
         straight.update(rollouts(step), LOSS, 1e-3)
-    straight.save(tmp_path / "learner.pt")
+    straight.save(tmp_path / "learner")
     resumed = LocalLearner(decoder(seed=7).to(to), chosen)
-    resumed.load(tmp_path / "learner.pt")
+    resumed.load(tmp_path / "learner")
     assert torch.equal(resumed.flat.master.cpu(), straight.flat.master.cpu())
     assert torch.equal(resumed.optimiser.momentum.cpu(), straight.optimiser.momentum.cpu())
     assert resumed.reference is not None
@@ -180,7 +180,7 @@ def test_saved_and_loaded_goes_on(kind: Any, dtype: Any, to: str, tmp_path: Path
 def test_any_other_architecture_learns_on_the_gpu_too() -> None:
     from transformers import AutoModelForCausalLM, GPT2Config
 
-    from r1kit.model.fallback import HubModel
+    from r1kit.model.families.fallback import HubModel
 
     shape = GPT2Config(vocab_size=61, n_embd=16, n_layer=2, n_head=2, n_positions=64, bos_token_id=1, eos_token_id=2)
     grads = []

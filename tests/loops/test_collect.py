@@ -34,6 +34,7 @@ from r1kit.workspace import Workspace
 from .ranked_collect import gather
 
 TOKENIZER = CodePoints()
+PARAMETERS = {"r1_zero": 10, "org/other": 100, "org/judge": 1000, "org/refiner": 10_000}
 VERDICT = '{"analysis": "same", "correctness": "correct"}'
 
 
@@ -96,6 +97,7 @@ class World:
                 engine=ScriptedEngine([self.judge] if name == "org/judge" else self.policy),
                 encode=lambda text: TOKENIZER.encode(text),
                 count=lambda text: len(text.split()),
+                parameters=PARAMETERS[name],
             )
             for name in self.opened
         }
@@ -106,11 +108,11 @@ def world(monkeypatch: pytest.MonkeyPatch) -> World:
     found = World()
 
     @contextmanager
-    def verifier_for(tasks: Sequence[str], reward: RewardConfig, workspace: Workspace, *_: object) -> Iterator[Any]:
-        yield InProcess({name: workspace.recipe.tasks[name] for name in tasks}, reward)
+    def open_verifier(tasks: Sequence[str], known: Any, reward: RewardConfig, *_: object) -> Iterator[Any]:
+        yield InProcess({name: known[name] for name in tasks}, reward)
 
     for module in (cold_start, rejection_sampling):
-        monkeypatch.setattr(module, "verifier_for", verifier_for)
+        monkeypatch.setattr(module, "open_verifier", open_verifier)
         monkeypatch.setattr(module, "open_samplers", lambda *arguments: found.open_samplers(*arguments))
         monkeypatch.setattr(module, "token_counter", lambda name, workspace: lambda text: len(text.split()))
     monkeypatch.setattr(workspaces, "SAVE_COST_SHARE", 1e9)  # a resume point after every step
@@ -291,6 +293,42 @@ def test_a_judge_in_place_of_the_rule(go: Go, world: World, said: str, kept: int
     assert left["right"] == 20 * kept
 
 
+def spent(folder: Path) -> dict[str, int]:
+    return dict(json.loads((folder / "collected.json").read_text())["cursor"])
+
+
+def tokens_of(folder: Path, route: str = "") -> int:
+    """Tokens that were sampled by a route, or in all: 4 completions a prompt."""
+    lines = [json.loads(text) for text in (folder / "metrics.jsonl").read_text().splitlines()]
+    return round(sum(x["response_tokens"] * x["left"]["sampled"] for x in lines if route in ("", x["route"])))
+
+
+def test_what_a_judge_writes_is_counted_by_its_own_parameters(go: Go, world: World) -> None:
+    """80 verdicts, each the text and its end token; the policy has 10 parameters, the judge 1,000."""
+    _, folder = go("rejection_sampling", {**REJECTION, "judge": "org/judge", "judged": ["countdown"]})
+    cost, judged = spent(folder), 80 * (len(VERDICT) + 1)
+    assert (cost["sampled_tokens"], cost["judge_tokens"]) == (tokens_of(folder), judged)
+    assert cost["training_flops"] == 2 * 10 * tokens_of(folder) + 2 * 1000 * judged
+    world.judge = "looks fine to me"
+    _, folder = go("rejection_sampling", {**REJECTION, "judge": "org/judge", "judged": ["countdown"]}, "twice")
+    assert spent(folder)["judge_tokens"] == 2 * 80 * (len(world.judge) + 1), "each is asked once more"
+
+
+def test_every_sampler_and_the_refiner_count_by_their_own_parameters(go: Go) -> None:
+    """R1-Zero's route is written by 10 parameters, the two others by 100, what the refiner writes by 10,000."""
+    settings = {**COLD, "model": "org/other", "refiner": "org/refiner", "refiner_sampling": {"n": 1, "max_tokens": 7}}
+    with pytest.raises(InputError, match="no sample is left"):  # cut at 7 tokens, so nothing is refined
+        go("cold_start", settings)
+    folder = next(path for path in Path(world_folder(go)).glob("03_*"))
+    cost = spent(folder)
+    own, others = tokens_of(folder, "r1_zero"), tokens_of(folder, "few_shot") + tokens_of(folder, "direct")
+    lines = [json.loads(text) for text in (folder / "metrics.jsonl").read_text().splitlines()]
+    refined = 2 * 7 * sum(line["left"][list(line["left"])[list(line["left"]).index("refined") - 1]] for line in lines)
+    assert refined > 0
+    assert (cost["sampled_tokens"], cost["judge_tokens"]) == (own + others, refined)
+    assert cost["training_flops"] == 2 * (10 * own + 100 * others + 10_000 * refined)
+
+
 def test_a_judge_without_json_is_counted_and_its_samples_left_out(go: Go, world: World) -> None:
     world.judge = "looks fine to me"
     metrics, folder = go("rejection_sampling", {**REJECTION, "judge": "org/judge", "judged": ["countdown"]})
@@ -395,8 +433,8 @@ def test_a_stage_that_is_not_in_the_recipe_is_told() -> None:
 def test_settings_have_the_defaults_that_were_asked_for() -> None:
     config = rejection_stage.Config()
     assert (config.keep, config.decontaminate, config.filters.language) == (4, 10, 0.95)
-    assert config.inputs == ("reasoning_rl",)
-    assert replace(config, judge="some/model").inputs == ("reasoning_rl",)
-    assert replace(config, judge="sft").inputs == ("reasoning_rl", "sft")
-    assert cold_start_stage.Config().inputs == ("r1_zero",)
-    assert cold_start_stage.Config(refiner="base").inputs == ("r1_zero", "base")
+    assert config.model_sources == ("reasoning_rl",)
+    assert replace(config, judge="some/model").model_sources == ("reasoning_rl",)
+    assert replace(config, judge="sft").model_sources == ("reasoning_rl", "sft")
+    assert cold_start_stage.Config().model_sources == ("r1_zero",)
+    assert cold_start_stage.Config(refiner="base").model_sources == ("r1_zero", "base")

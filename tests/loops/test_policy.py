@@ -14,7 +14,7 @@ from r1kit.backends.arithmetic import auto
 from r1kit.backends.models import multiplied_parameters
 from r1kit.loops.policy import open_policy
 from r1kit.loops.settings import RL
-from r1kit.model.hub import load_hub
+from r1kit.model.load import load_model
 from r1kit.recipe import Recipe, parse_recipe
 from r1kit.update.learner import Batch, Row
 from r1kit.update.settings import OptimiserSettings
@@ -84,24 +84,24 @@ def test_the_learner_trains_what_the_engine_samples_and_the_checkpoint_keeps(rec
     with open_policy(short(CONFIG), workspace) as policy:
         assert policy.learner.settings.optimiser == replace(CONFIG.optimiser, muon_dtype=auto(torch.device("cpu"))[0])
         assert (policy.learner.settings.token_budget, policy.learner.settings.temperature) == (77, 1.0)
-        assert workspace.weights == multiplied_parameters(load_hub(Path(recipe.model.name))[0])
+        assert workspace.parameters == multiplied_parameters(load_model(Path(recipe.model.name))[0])
         rows = [Row(prompt=0, tokens=torch.tensor([5, 6, 7]), weight=1 / 3, advantage=1.0)]
         batch = Batch(prompts=[torch.tensor([1, 2])], rows=rows)
         before = policy.learner.logprobs(batch)[0].clone()
         policy.learner.update(batch, lambda terms: (-terms.logprobs, {}), 1e-2)
         after = policy.learner.logprobs(batch)[0]
         assert after.sum() > before.sum(), "the update made what it was rewarded for likelier"
-        policy.engine.load_weights(policy.learner.weights(), version=1)
+        policy.learner.publish(policy.engine, version=1)
         policy.evaluator.evaluate(1)
         result = policy.result()
-        trained = policy.learner.weights()
-        kept = load_hub(tmp_path / str(result.checkpoint))[0]
+        trained = {name: weight.clone() for name, weight in policy.learner.weights()}
+        kept = load_model(tmp_path / str(result.checkpoint))[0]
     assert result.inputs == (recipe.model.name,)
     assert {name: line["step"] for name, line in result.metrics.items()} == {"first": 1}
     again = place(tmp_path, recipe=recipe, stage="r1_zero")
     again.recipe = replace(recipe, model=replace(recipe.model, name=str(tmp_path / str(result.checkpoint))))
     with open_policy(short(CONFIG), again) as policy:
-        for name, weight in policy.learner.weights().items():
+        for name, weight in policy.learner.weights():
             assert torch.equal(weight, trained[name]), name
         assert torch.equal(policy.learner.logprobs(batch)[0], after)
     assert kept.config.num_layers == 2
@@ -111,7 +111,7 @@ def test_a_task_is_paid_by_the_stage_s_reward_or_by_its_own(recipe: Recipe, tmp_
     """Right and in form: 1 + .2; where accuracy is not paid, .2."""
     workspace = place(tmp_path, recipe=recipe, stage="r1_zero")
     config = replace(short(CONFIG), tasks=("first", "second"))
-    unpaid = {"second": replace(config.reward, accuracy=0.0)}
+    unpaid = {"second": replace(config.reward, parts={**config.reward.parts, "accuracy": 0.0})}
     with open_policy(config, workspace, unpaid) as policy:
         prompts = [policy.evaluator.tasks[name].train(0) for name in ("first", "second")]
         first, second = policy.scorer.score([answered(prompt, prompt.answer or "") for prompt in prompts])

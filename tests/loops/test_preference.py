@@ -19,7 +19,7 @@ from r1kit.factory.preferences import Labelled
 from r1kit.loops import preference
 from r1kit.loops.settings import Schedule
 from r1kit.model.decoder import Decoder, DecoderConfig
-from r1kit.model.hub import save_hub
+from r1kit.model.load import save_model
 from r1kit.model.reward_model import Outlook, RewardModel
 from r1kit.model.seen import Sees
 from r1kit.model.tokenizer import build_tokenizer
@@ -61,7 +61,7 @@ def save_policy(folder: Path) -> Path:
     )
     model = Decoder(shape)
     model.initialise(torch.Generator().manual_seed(3))
-    save_hub(folder, model, tokenizer)
+    save_model(folder, model, tokenizer)
     return folder
 
 
@@ -137,6 +137,10 @@ def test_a_planted_rule_is_learnt_and_ranks_held_out_pairs(policy: Path, tmp_pat
     assert told[-1]["loss"] < 0.2
     assert told[-1]["lr"] == pytest.approx(1e-3)
     assert workspace.cost["trained_tokens"] == sum(line["tokens"] for line in told)
+    read = sum(len(row) for item in preference.items_of(model, pairs(200, seed=2)) for row in item.rows)
+    size = sum(weight.numel() for weight in model.model.parameters())
+    assert workspace.cost["read_tokens"] == read
+    assert workspace.cost["evaluation_flops"] == 2 * size * read
 
 
 def test_a_helpfulness_model_cannot_learn_from_the_thinking_and_a_safety_model_does(

@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 
 from r1kit.model.decoder import Decoder, DecoderConfig
-from r1kit.model.hub import save_hub
+from r1kit.model.load import save_model
 from r1kit.model.tokenizer import build_tokenizer
 from r1kit.records import Completion, Group, Prompt
 
@@ -29,7 +29,7 @@ def save_start(folder: Path, **shape: object) -> Path:
     tokenizer = build_tokenizer(WORDS)
     settings = {name: getattr(SHAPE, name) for name in SHAPE.__dataclass_fields__}
     settings |= {"vocab_size": len(tokenizer), "max_positions": 64, **shape}
-    save_hub(folder, fresh(DecoderConfig(**settings)), tokenizer)
+    save_model(folder, fresh(DecoderConfig(**settings)), tokenizer)
     return folder
 
 

@@ -55,6 +55,9 @@ class ToyScorer:
     def score(self, groups: Sequence[Group]) -> list[list[Score]]:
         return [[self.one(group, c.token_ids) for c in group.completions] for group in groups]
 
+    def read(self) -> dict[int, int]:
+        return {}
+
     def one(self, group: Group, tokens: Sequence[int]) -> Score:
         total = 1.0 if group.prompt.id in self.flat else tokens.count(WANTED) / len(tokens)
         return Score(total=total, parts={"accuracy": total})

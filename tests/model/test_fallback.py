@@ -19,8 +19,10 @@ from transformers import (
 
 from r1kit.errors import InputError
 from r1kit.model.decoder import Decoder
-from r1kit.model.fallback import HubModel, load_model, load_weights, model_weights, save_model, select_rows
+from r1kit.model.families.fallback import HubModel, select_rows
+from r1kit.model.load import load_model, save_model
 from r1kit.model.segments import Segments
+from r1kit.model.weights import NamedWeights
 
 Build = Callable[..., PreTrainedModel]
 KINDS: dict[str, dict[str, Any]] = {
@@ -89,23 +91,23 @@ def test_a_saved_folder_opens_here_and_there(
     again, _ = load_model(tmp_path / "m")
     assert isinstance(again, HubModel)
     assert again.config == ours.config
-    expected = model_weights(ours)
-    assert model_weights(again).keys() == expected.keys()
-    assert all(torch.equal(weight, expected[name]) for name, weight in model_weights(again).items())
+    expected = ours.hub_weights()
+    assert again.hub_weights().keys() == expected.keys()
+    assert all(torch.equal(weight, expected[name]) for name, weight in again.hub_weights().items())
 
 
 def test_weights_are_copied_in_place_and_checked(tiny_model: Build) -> None:
     model = HubModel(tiny_model("gpt2"))
-    weights = {name: weight + 1 for name, weight in model_weights(model).items()}
-    load_weights(model, weights)
-    assert all(torch.equal(weight, weights[name]) for name, weight in model_weights(model).items())
+    weights = {name: weight + 1 for name, weight in model.hub_weights().items()}
+    model.load_hub_weights(NamedWeights(weights))
+    assert all(torch.equal(weight, weights[name]) for name, weight in model.hub_weights().items())
     assert any(parameter is model.head for parameter in model.parameters())  # the tied head moved with the embedding
     assert torch.equal(model.head, weights["transformer.wte.weight"])
-    with pytest.raises(InputError, match="missing or unknown"):
-        load_weights(model, {"transformer.wte.weight": weights["transformer.wte.weight"]})
+    with pytest.raises(InputError, match=r"weight .* missing"):
+        model.load_hub_weights(NamedWeights({"transformer.wte.weight": weights["transformer.wte.weight"]}))
     weights["transformer.wte.weight"] = torch.zeros(3, 3)
     with pytest.raises(InputError, match=r"transformer.wte.weight is \[3, 3\]"):
-        load_weights(model, weights)
+        model.load_hub_weights(NamedWeights(weights))
 
 
 def test_training_has_gradients_and_no_dropout(tiny_model: Build) -> None:
@@ -143,7 +145,7 @@ def test_the_decoder_is_taken_where_it_can_be(
     model, _ = load_model(tmp_path, torch.bfloat16)
     assert isinstance(model, Decoder)
     assert model.head.dtype == torch.bfloat16
-    assert model_weights(model).keys() >= {"model.layers.0.self_attn.q_norm.weight", "lm_head.weight"}
+    assert model.hub_weights().keys() >= {"model.layers.0.self_attn.q_norm.weight", "lm_head.weight"}
 
 
 def test_a_model_that_cannot_write_is_refused(byte_tokenizer: PreTrainedTokenizerFast, tmp_path: Path) -> None:

@@ -21,9 +21,11 @@ from transformers import (
 from r1kit.errors import InputError
 from r1kit.model import hub
 from r1kit.model.decoder import Decoder
-from r1kit.model.hub import config_from_hub, load_hub, load_hub_names, save_hub, to_hub_names, unsupported
+from r1kit.model.families import family, unsupported
+from r1kit.model.load import load_model, save_model
 from r1kit.model.segments import Segments
 from r1kit.model.tokenizer import build_tokenizer
+from r1kit.model.weights import NamedWeights
 
 Build = Callable[..., PreTrainedModel]
 LLAMA3 = {
@@ -57,8 +59,8 @@ def pair(request: pytest.FixtureRequest, tiny_model: Build) -> tuple[PreTrainedM
 
 
 def _ours(model: PreTrainedModel) -> Decoder:
-    decoder = Decoder(config_from_hub(model.config))
-    load_hub_names(decoder, model.state_dict())
+    decoder = Decoder(family(model.config.model_type).from_hub(model.config))
+    decoder.load_hub_weights(NamedWeights(model.state_dict()))
     return decoder
 
 
@@ -103,7 +105,7 @@ def test_a_saved_folder_opens_in_transformers(
     pair: tuple[PreTrainedModel, Decoder], byte_tokenizer: PreTrainedTokenizerFast, tmp_path: Path
 ) -> None:
     model, decoder = pair
-    save_hub(tmp_path / "model", decoder, byte_tokenizer)
+    save_model(tmp_path / "model", decoder, byte_tokenizer)
     opened = AutoModelForCausalLM.from_pretrained(tmp_path / "model")
     assert type(opened) is type(model)
     tokens = _tokens(0, 40)
@@ -111,10 +113,10 @@ def test_a_saved_folder_opens_in_transformers(
     tokenizer = AutoTokenizer.from_pretrained(tmp_path / "model")
     assert tokenizer.encode("2 + 2 = é</s>") == byte_tokenizer.encode("2 + 2 = é</s>")
     assert (tokenizer.chat_template, tokenizer.eos_token_id) == (byte_tokenizer.chat_template, 257)
-    again, _ = load_hub(tmp_path / "model")
+    again, _ = load_model(tmp_path / "model")
     assert again.config == decoder.config
-    assert {name: weight.tolist() for name, weight in to_hub_names(again).items()} == {
-        name: weight.tolist() for name, weight in to_hub_names(decoder).items()
+    assert {name: weight.tolist() for name, weight in again.hub_weights().items()} == {
+        name: weight.tolist() for name, weight in decoder.hub_weights().items()
     }
     greedy = opened.generate(tokens[None, :8], attention_mask=torch.ones(1, 8), do_sample=False, max_new_tokens=12)[0]
     mine = tokens[:8]
@@ -127,9 +129,9 @@ def test_a_tokenizer_of_words_comes_back_as_it_was(pair: tuple[PreTrainedModel, 
     """Also in a folder of type qwen2, where AutoTokenizer of transformers 5 takes Qwen2's own and splits otherwise."""
     _, decoder = pair
     words = build_tokenizer(["use", "12", "make", "+"])
-    save_hub(tmp_path / "model", decoder, words)
+    save_model(tmp_path / "model", decoder, words)
     text = "use 12 + 12 make <think>"
-    again = load_hub(tmp_path / "model")[1]
+    again = load_model(tmp_path / "model")[1]
     assert again.encode(text) == words.encode(text)
     assert again.decode(again.encode(text)) == text
     if decoder.config.family != "qwen2":
@@ -138,7 +140,7 @@ def test_a_tokenizer_of_words_comes_back_as_it_was(pair: tuple[PreTrainedModel, 
 
 def test_names_are_the_hubs_and_alias_the_decoder(pair: tuple[PreTrainedModel, Decoder]) -> None:
     model, decoder = pair
-    names = to_hub_names(decoder)
+    names = decoder.hub_weights()
     tied = {"lm_head.weight"} if model.config.tie_word_embeddings else set()
     assert names.keys() == model.state_dict().keys() - tied
     own = {weight.untyped_storage().data_ptr() for weight in decoder.parameters()}
@@ -166,12 +168,12 @@ def test_names_are_the_hubs_and_alias_the_decoder(pair: tuple[PreTrainedModel, D
 )
 def test_weights_that_do_not_fit_are_refused_whole(tiny_model: Build, change: Callable[..., Any], message: str) -> None:
     decoder = _ours(tiny_model("llama"))
-    before = {name: weight.clone() for name, weight in to_hub_names(decoder).items()}
+    before = {name: weight.clone() for name, weight in decoder.hub_weights().items()}
     weights = {name: weight + 1 for name, weight in before.items()}
     change(weights)
     with pytest.raises(InputError, match=message):
-        load_hub_names(decoder, weights)
-    assert all(torch.equal(weight, before[name]) for name, weight in to_hub_names(decoder).items())
+        decoder.load_hub_weights(NamedWeights(weights))
+    assert all(torch.equal(weight, before[name]) for name, weight in decoder.hub_weights().items())
 
 
 def test_a_tied_head_may_come_along_only_if_it_is_the_embedding(tiny_model: Build) -> None:
@@ -179,11 +181,11 @@ def test_a_tied_head_may_come_along_only_if_it_is_the_embedding(tiny_model: Buil
     weights = dict(model.state_dict())
     assert "lm_head.weight" in weights
     weights["model.layers.0.self_attn.rotary_emb.inv_freq"] = torch.zeros(4)  # old checkpoints carry these
-    decoder = Decoder(config_from_hub(model.config))
-    load_hub_names(decoder, weights)
+    decoder = Decoder(family(model.config.model_type).from_hub(model.config))
+    decoder.load_hub_weights(NamedWeights(weights))
     weights["lm_head.weight"] = weights["lm_head.weight"] + 1
-    with pytest.raises(InputError, match="differs from the embedding"):
-        load_hub_names(decoder, weights)
+    with pytest.raises(InputError, match=r"lm_head\.weight differs from model\.embed_tokens\.weight"):
+        decoder.load_hub_weights(NamedWeights(weights))
 
 
 @pytest.mark.parametrize(
@@ -212,7 +214,7 @@ def test_what_the_decoder_would_get_wrong_is_refused(settings: dict[str, Any], r
     config = AutoConfig.for_model(**settings)
     assert reason in unsupported(config)
     with pytest.raises(InputError, match="the built-in decoder cannot run this model"):
-        config_from_hub(config)
+        family("llama").from_hub(config)
 
 
 def test_shards_are_written_read_and_missed(
@@ -220,41 +222,41 @@ def test_shards_are_written_read_and_missed(
 ) -> None:
     decoder = _ours(tiny_model("qwen2", num_key_value_heads=2))
     monkeypatch.setattr(hub, "SHARD_BYTES", 30_000)
-    save_hub(tmp_path / "m", decoder, byte_tokenizer)
+    save_model(tmp_path / "m", decoder, byte_tokenizer)
     shards = sorted((tmp_path / "m").glob("model-*.safetensors"))
     assert len(shards) > 2
-    again, _ = load_hub(tmp_path / "m")
-    for name, weight in to_hub_names(again).items():
-        assert torch.equal(weight, to_hub_names(decoder)[name])
+    again, _ = load_model(tmp_path / "m")
+    for name, weight in again.hub_weights().items():
+        assert torch.equal(weight, decoder.hub_weights()[name])
     tokens = _tokens(0, 10)
     opened = AutoModelForCausalLM.from_pretrained(tmp_path / "m")
     torch.testing.assert_close(_theirs(opened, tokens), _logits(decoder, Segments.pack([tokens])), atol=1e-4, rtol=0)
     shards[1].rename(tmp_path / "elsewhere")
     with pytest.raises(InputError, match=f"lacks {shards[1].name}"):
-        load_hub(tmp_path / "m")
+        load_model(tmp_path / "m")
 
 
 def test_cut_weights_are_one_clear_line(
     tiny_model: Build, byte_tokenizer: PreTrainedTokenizerFast, tmp_path: Path
 ) -> None:
-    save_hub(tmp_path / "m", _ours(tiny_model("llama")), byte_tokenizer)
+    save_model(tmp_path / "m", _ours(tiny_model("llama")), byte_tokenizer)
     file = tmp_path / "m" / "model.safetensors"
     whole = file.read_bytes()
     for size in (0, 5, 100, len(whole) // 2, len(whole) - 1):
         file.write_bytes(whole[:size])
         with pytest.raises(InputError, match="damaged or cut short") as caught:
-            load_hub(tmp_path / "m")
+            load_model(tmp_path / "m")
         assert "\n" not in str(caught.value)
 
 
 def test_a_cut_tokenizer_is_one_clear_line(
     tiny_model: Build, byte_tokenizer: PreTrainedTokenizerFast, tmp_path: Path
 ) -> None:
-    save_hub(tmp_path / "m", _ours(tiny_model("llama")), byte_tokenizer)
+    save_model(tmp_path / "m", _ours(tiny_model("llama")), byte_tokenizer)
     file = tmp_path / "m" / "tokenizer.json"
     file.write_bytes(file.read_bytes()[:1000])
     with pytest.raises(InputError, match="cannot read the tokenizer") as caught:
-        load_hub(tmp_path / "m")
+        load_model(tmp_path / "m")
     assert "\n" not in str(caught.value)
 
 
@@ -262,13 +264,13 @@ def test_precision_and_generation_settings_are_kept(
     tiny_model: Build, byte_tokenizer: PreTrainedTokenizerFast, tmp_path: Path
 ) -> None:
     decoder = _ours(tiny_model("llama")).to(torch.bfloat16)
-    save_hub(
+    save_model(
         tmp_path / "m", decoder, byte_tokenizer, {"eos_token_id": [257, 10], "temperature": 0.6, "do_sample": True}
     )
     assert json.loads((tmp_path / "m" / "config.json").read_text())["dtype"] == "bfloat16"
     generation = GenerationConfig.from_pretrained(tmp_path / "m")
     assert (generation.eos_token_id, generation.temperature, generation.bos_token_id) == ([257, 10], 0.6, 256)
-    wide, _ = load_hub(tmp_path / "m", torch.float32)
-    for name, weight in to_hub_names(wide).items():
+    wide, _ = load_model(tmp_path / "m", torch.float32)
+    for name, weight in wide.hub_weights().items():
         assert weight.dtype == torch.float32
-        assert torch.equal(weight, to_hub_names(decoder)[name].float())
+        assert torch.equal(weight, decoder.hub_weights()[name].float())

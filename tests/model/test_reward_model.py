@@ -18,7 +18,7 @@ from transformers import (
 
 from r1kit.errors import InputError
 from r1kit.model.decoder import Decoder, DecoderConfig
-from r1kit.model.hub import save_hub
+from r1kit.model.load import save_model
 from r1kit.model.reward_model import Outlook, RewardModel, padded
 from r1kit.model.seen import seen, summary
 from r1kit.model.template import Template
@@ -56,7 +56,7 @@ def policy(folder: Path, family: str = "llama", hidden: int = 16) -> Path:
         )
     )
     model.initialise(torch.Generator().manual_seed(3))
-    save_hub(folder, model, tokenizer)
+    save_model(folder, model, tokenizer)
     return folder
 
 

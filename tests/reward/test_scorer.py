@@ -24,6 +24,8 @@ def test_a_reward_model_s_score_times_its_weight_is_added_and_kept_as_a_part() -
     assert scores[1][0].parts == {"accuracy": 1.0, "format": 1.0, "preference": 0.3}, "the model's own, not weighed"
     assert [set(score.parts) for score in (*scores[0], *scores[2])] == [{"accuracy", "format"}] * 3
     assert scores[1][0].answer == "yes"
+    assert scorer.read() == {7: 4}, "3 and 1 characters, by a model of 7 parameters"
+    assert scorer.read() == {7: 0}, "counted once"
 
 
 def test_without_reward_models_the_rule_alone_counts() -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from r1kit.nano.countdown import CountdownConfig
 from r1kit.records import Completion, Group, Prompt
-from r1kit.reward.rule import RewardConfig
+from r1kit.reward.settings import RewardConfig
 from r1kit.reward.verifier import Verifier
 from r1kit.tasks import TaskConfig, build_task
 from r1kit.tasks.jsonl import JsonlConfig

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import pytest
 import torch
@@ -11,9 +11,9 @@ from torch import Tensor
 
 from r1kit.errors import InputError
 from r1kit.model.decoder import Decoder, DecoderConfig
-from r1kit.model.fallback import HubModel, model_weights
-from r1kit.model.hub import to_hub_names
+from r1kit.model.families.fallback import HubModel
 from r1kit.model.segments import Segments
+from r1kit.model.weights import NamedWeights
 from r1kit.records import Completion, Prompt, Sampling
 from r1kit.rollout.engine import Engine
 from r1kit.rollout.hub import HubEngine
@@ -168,18 +168,96 @@ def test_greedy_rows_are_equal_with_logprob_zero(engine: Engine) -> None:
     assert set(group[0].logprobs) == {0.0}
 
 
+def weights_for(engine: Engine, scale: float = 1.0) -> NamedWeights:
+    """Those the engine began with, the head's scaled."""
+    if isinstance(engine, ScriptedEngine):
+        return NamedWeights({})
+    model = decoder() if isinstance(engine, LocalEngine) else hub_model()
+    with torch.no_grad():
+        model.head.mul_(scale)
+    return NamedWeights(model.hub_weights())
+
+
+class Counted(NamedWeights):
+    """Counts how often it was gone through, and clears each tensor once the next is asked for."""
+
+    rounds = 0
+
+    def __iter__(self) -> Iterator[tuple[str, Tensor]]:
+        self.rounds += 1
+        for name, weight in super().__iter__():
+            lent = weight.clone()
+            yield name, lent
+            lent.fill_(float("nan"))
+
+
 def test_version_travels_and_close_is_idempotent(engine: Engine) -> None:
     sampling = Sampling(n=2, max_tokens=3)
     assert {one.version for group in engine.generate(PROMPTS, sampling, SEEDS) for one in group} == {0}
-    weights: dict[str, Tensor] = {}
-    if isinstance(engine, LocalEngine):
-        weights = to_hub_names(decoder())
-    if isinstance(engine, HubEngine):
-        weights = model_weights(hub_model())
-    engine.load_weights(weights, version=7)
+    engine.load_weights(weights_for(engine), version=7)
     assert {one.version for group in engine.generate(PROMPTS, sampling, SEEDS) for one in group} == {7}
     engine.close()
     engine.close()
+    with pytest.raises(AssertionError, match="the engine is closed"):
+        engine.generate(PROMPTS, sampling, SEEDS)
+
+
+def test_weights_come_as_a_stream_and_are_copied(engine: Engine) -> None:
+    sampling = Sampling(n=3, max_tokens=12)
+    before = engine.generate(PROMPTS, sampling, SEEDS)
+    stream = Counted(dict(weights_for(engine, scale=0.2)))
+    engine.load_weights(stream, version=1)
+    other = engine.generate(PROMPTS, sampling, SEEDS)
+    assert stream.rounds == (0 if isinstance(engine, ScriptedEngine) else 1)
+    assert (texts(other) == texts(before)) == isinstance(engine, ScriptedEngine)
+    assert all(math.isfinite(value) for group in other for one in group for value in one.logprobs)
+    engine.load_weights(weights_for(engine), version=2)
+    assert texts(engine.generate(PROMPTS, sampling, SEEDS)) == texts(before)
+
+
+def test_released_it_has_no_weights_and_resumed_it_takes_new_ones(engine: Engine) -> None:
+    sampling = Sampling(n=3, max_tokens=12)
+    before = engine.generate(PROMPTS, sampling, SEEDS)
+    held = held_bytes(engine)
+    engine.release()
+    engine.release()
+    assert held_bytes(engine) == 0
+    with pytest.raises(AssertionError, match="released"):
+        engine.generate(PROMPTS, sampling, SEEDS)
+    engine.resume()
+    engine.resume()
+    with pytest.raises(AssertionError, match="no weights yet"):
+        engine.generate(PROMPTS, sampling, SEEDS)
+    engine.load_weights(weights_for(engine), version=3)
+    assert held_bytes(engine) == held
+    again = engine.generate(PROMPTS, sampling, SEEDS)
+    assert texts(again) == texts(before)
+    assert {one.version for group in again for one in group} == {3}
+
+
+def held_bytes(engine: Engine) -> int:
+    """Of the weights that an engine keeps; a tensor that lies in two places counts once."""
+    if isinstance(engine, HubEngine):
+        assert engine._model is not None
+        return sum(weight.numel() * weight.element_size() for weight in engine._model.parameters())
+    if isinstance(engine, LocalEngine) and engine._weights is not None:
+        return engine._weights.embedding.numel() * engine._weights.embedding.element_size()
+    return 0
+
+
+def test_weights_that_do_not_fit_change_nothing(engine: Engine) -> None:
+    if isinstance(engine, ScriptedEngine):
+        pytest.skip("takes any weights")
+    sampling = Sampling(n=3, max_tokens=12)
+    before = engine.generate(PROMPTS, sampling, SEEDS)
+    fitting = dict(weights_for(engine, scale=0.2))
+    last = list(fitting)[-1]
+    for weights in ({**fitting, last: torch.zeros(3, 3)}, {**fitting, "more": torch.zeros(1)}, {}):
+        with pytest.raises(InputError, match="does not fit its config"):
+            engine.load_weights(NamedWeights(weights), version=9)
+        again = engine.generate(PROMPTS, sampling, SEEDS)
+        assert texts(again) == texts(before)
+        assert again[0][0].version == 0
 
 
 @pytest.mark.parametrize("family", list(FAMILIES))
@@ -243,7 +321,7 @@ def test_new_weights_are_a_copy_and_change_the_text() -> None:
     before = engine.generate(PROMPTS, sampling, SEEDS)
     model.head.mul_(0.1)
     assert engine.generate(PROMPTS, sampling, SEEDS) == before
-    engine.load_weights(to_hub_names(model), version=1)
+    engine.load_weights(NamedWeights(model.hub_weights()), version=1)
     assert texts(engine.generate(PROMPTS, sampling, SEEDS)) != texts(before)
 
 
@@ -270,11 +348,11 @@ def test_memory_setting_bounds_rows_and_refuses_what_cannot_fit() -> None:
 def test_fallback_equals_the_local_engine_on_a_model_both_can_run() -> None:
     from transformers import AutoModelForCausalLM
 
-    from r1kit.model.hub import hub_config
+    from r1kit.model.decoder import hub_config
 
     model = decoder()
     same = AutoModelForCausalLM.from_config(hub_config(model.config))
-    same.load_state_dict(to_hub_names(model), strict=False)
+    same.load_state_dict(model.hub_weights(), strict=False)
     sampling = Sampling(n=3, max_tokens=25)
     local = LocalEngine(model, Words()).generate(PROMPTS, sampling, SEEDS)
     slow = HubEngine(HubModel(same), Words(), max_rows=5).generate(PROMPTS, sampling, SEEDS)

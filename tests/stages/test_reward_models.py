@@ -15,7 +15,7 @@ from r1kit.checks import check_recipe
 from r1kit.cluster.ranks import Solo
 from r1kit.errors import InputError
 from r1kit.model.decoder import Decoder, DecoderConfig
-from r1kit.model.hub import save_hub
+from r1kit.model.load import save_model
 from r1kit.model.reward_model import RewardModel
 from r1kit.model.tokenizer import build_tokenizer
 from r1kit.nano.general import GeneralCorpus, GeneralCorpusConfig
@@ -52,7 +52,7 @@ def policy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
     model = Decoder(shape)
     model.initialise(torch.Generator().manual_seed(3))
-    save_hub(folder, model, tokenizer)
+    save_model(folder, model, tokenizer)
     return folder
 
 

@@ -15,8 +15,7 @@ from transformers import AutoModelForCausalLM
 from r1kit.cluster.ranks import Solo
 from r1kit.errors import InputError, R1Error
 from r1kit.maths.policy_loss import policy_loss, supervised_loss
-from r1kit.model.decoder import Decoder, DecoderConfig
-from r1kit.model.hub import hub_config
+from r1kit.model.decoder import Decoder, DecoderConfig, hub_config
 from r1kit.update.learner import Batch, Row
 from r1kit.update.local import LearnerSettings, LocalLearner
 from r1kit.update.optim import OptimiserSettings
@@ -69,17 +68,15 @@ def gradient(batch: Batch, model: Decoder | None = None, loss: object = LOSS, **
         sorted(holder.named_parameters()), sorted(learner.flat.views(learner.flat.grad)), strict=True
     ):
         parameter.data = grad
-    from r1kit.model.hub import to_hub_names
 
-    return {name: value.clone() for name, value in to_hub_names(holder).items()}
+    return {name: value.clone() for name, value in holder.hub_weights().items()}
 
 
 def dense_gradient(batch: Batch, model: Decoder, temperature: float = 1.0) -> dict[str, Tensor]:
     """The same by transformers: every row with its own prompt, right-padded, whole logits, autograd throughout."""
-    from r1kit.model.hub import to_hub_names
 
     hub = AutoModelForCausalLM.from_config(hub_config(model.config), attn_implementation="eager").float()
-    hub.load_state_dict(to_hub_names(model), strict=False)
+    hub.load_state_dict(model.hub_weights(), strict=False)
     whole = [torch.cat([batch.prompts[row.prompt], row.tokens]) for row in batch.rows]
     longest = max(map(len, whole))
     ids = torch.stack([torch.nn.functional.pad(w, (0, longest - len(w))) for w in whole])
@@ -167,11 +164,10 @@ def documents(seed: int = 0, lengths: tuple[int, ...] = (9, 4, 17, 2)) -> Batch:
 
 
 def test_documents_give_the_hub_models_own_loss_and_gradient() -> None:
-    from r1kit.model.hub import to_hub_names
 
     model, batch = decoder(), documents()
     hub = AutoModelForCausalLM.from_config(hub_config(model.config)).float()
-    hub.load_state_dict(to_hub_names(model), strict=False)
+    hub.load_state_dict(model.hub_weights(), strict=False)
     ids = torch.nn.utils.rnn.pad_sequence([row.tokens for row in batch.rows], batch_first=True, padding_value=0)
     labels = torch.nn.utils.rnn.pad_sequence([row.tokens for row in batch.rows], batch_first=True, padding_value=-100)
     loss = hub(input_ids=ids, labels=labels).loss
@@ -202,27 +198,28 @@ def test_saved_and_loaded_goes_on_bit_for_bit(kind: str, dtype: str, tmp_path: P
     straight.refresh_reference()
     for step in range(3):
         straight.update(rollouts(step), LOSS, 1e-2)
-    straight.save(tmp_path / "learner.pt")
+    straight.save(tmp_path / "learner")
     resumed = LocalLearner(decoder(seed=7), chosen)
-    resumed.load(tmp_path / "learner.pt")
+    resumed.load(tmp_path / "learner")
     for step in range(3, 6):
         assert straight.update(rollouts(step), LOSS, 1e-2) == resumed.update(rollouts(step), LOSS, 1e-2)
-    for name, weight in straight.weights().items():
-        assert torch.equal(weight, resumed.weights()[name]), name
+    for (name, weight), (other, again) in zip(straight.weights(), resumed.weights(), strict=True):
+        assert name == other
+        assert torch.equal(weight, again), name
     for ours, theirs in zip(
         straight.reference_logprobs(rollouts()), resumed.reference_logprobs(rollouts()), strict=True
     ):
         assert torch.equal(ours, theirs)
-    assert [path.name for path in tmp_path.iterdir()] == ["learner.pt"]
+    assert [path.name for path in tmp_path.iterdir()] == ["learner"]
 
 
 def test_load_refuses_another_models_state(tmp_path: Path) -> None:
-    LocalLearner(decoder(), settings()).save(tmp_path / "learner.pt")
+    LocalLearner(decoder(), settings()).save(tmp_path / "learner")
     other = LocalLearner(decoder(replace(CONFIG, num_layers=1)), settings())
     with pytest.raises(InputError, match="another model"):
-        other.load(tmp_path / "learner.pt")
+        other.load(tmp_path / "learner")
     with pytest.raises(InputError, match="no learner state"):
-        other.load(tmp_path / "none.pt")
+        other.load(tmp_path / "none")
 
 
 def test_the_reference_stays_while_the_policy_moves() -> None:
@@ -267,7 +264,7 @@ def test_any_other_architecture_learns_through_transformers() -> None:
     """GPT-2 (tied) and GPT-NeoX (untied): the gradient equals the model's own."""
     from transformers import GPT2Config, GPTNeoXConfig
 
-    from r1kit.model.fallback import HubModel
+    from r1kit.model.families.fallback import HubModel
 
     gpt2 = GPT2Config(vocab_size=61, n_embd=16, n_layer=2, n_head=2, n_positions=64, bos_token_id=1, eos_token_id=2)
     neox = GPTNeoXConfig(
@@ -290,4 +287,6 @@ def test_any_other_architecture_learns_through_transformers() -> None:
         for name, grad in expected.items():
             key = name if name in found else name.removeprefix("model.")
             torch.testing.assert_close(found[key], grad, rtol=1e-4, atol=1e-6)
-        assert set(learner.weights()) == {name for name, _ in model.named_parameters()}
+        assert {weight.name for weight in learner.weights().metadata()} == {
+            name for name, _ in model.named_parameters()
+        }

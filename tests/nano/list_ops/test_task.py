@@ -9,7 +9,7 @@ from r1kit.nano.list_ops.problems import ListOpsConfig, draw_problem
 from r1kit.nano.list_ops.steps import OPS, Step, evaluate, expression
 from r1kit.nano.list_ops.task import final_answer, hidden_tests
 from r1kit.records import Completion, Group, Prompt
-from r1kit.reward.rule import RewardConfig
+from r1kit.reward.settings import RewardConfig
 from r1kit.reward.verifier import Verifier
 from r1kit.sandbox import SandboxSettings
 from r1kit.tasks.code import CodeConfig, ListOps, judge

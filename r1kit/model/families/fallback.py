@@ -6,7 +6,6 @@ Axes: N packed tokens, B rows, T their longest length, d hidden, V vocabulary.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,24 +14,14 @@ import torch
 from torch import Tensor, nn
 
 from r1kit.errors import InputError, first_line
-from r1kit.model.decoder import Decoder
-from r1kit.model.folder import replacing
-from r1kit.model.hub import (
-    load_hub,
-    load_hub_names,
-    open_tokenizer,
-    read_config,
-    save_hub,
-    to_hub_names,
-    unsupported,
-    write_generation,
-)
+from r1kit.model.families import Shape
 from r1kit.model.segments import Segments
+from r1kit.model.weights import WeightStream, copy_weights
 
 if TYPE_CHECKING:
-    from transformers import DynamicCache, PreTrainedModel, PreTrainedTokenizerBase
+    from transformers import DynamicCache, PretrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
-__all__ = ["HubModel", "HubShape", "load_model", "load_weights", "model_weights", "save_model", "select_rows"]
+__all__ = ["FAMILY", "Fallback", "HubModel", "HubShape", "select_rows"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,7 +39,9 @@ class HubShape:
 
 
 class HubModel(nn.Module):
-    """The decoder's surface around a `transformers` model; always in eval mode, so dropout never blurs a log-prob."""
+    """A ``LanguageModel`` around a `transformers` model; always in eval mode, so dropout never blurs a log-prob."""
+
+    table = None
 
     def __init__(self, model: PreTrainedModel) -> None:
         super().__init__()
@@ -103,6 +94,34 @@ class HubModel(nn.Module):
             outputs.append(states[rows.index(carrier.get(index, index)), start : start + len(run)])
         return torch.cat(outputs)
 
+    def transform(self, x: Tensor, segments: Segments) -> Tensor:
+        """Not to be had: what a model does to embeddings differs, so ``hidden`` looks them up."""
+        raise NotImplementedError("without a table, ask for hidden()")
+
+    def initialise(self, generator: torch.Generator) -> None:
+        """Refused: the weights are those that were loaded."""
+        raise InputError("a fresh model is drawn of the built-in families only; set model.name to load another")
+
+    def after_step(self) -> None:
+        """Nothing follows from the weights."""
+
+    def parts(self, role: str, rows: int) -> tuple[int, ...]:
+        """Every matrix is taken for one."""
+        return (rows,)
+
+    def hub_weights(self) -> dict[str, Tensor]:
+        """Every weight under its hub name, detached, aliasing the model's memory; a tied weight once."""
+        return {name: weight.detach() for name, weight in self.model.named_parameters()}
+
+    def load_hub_weights(self, stream: WeightStream) -> None:
+        """Copy weights of these names in; InputError where they do not fit, the model as it was."""
+        with torch.no_grad():
+            copy_weights(self.hub_weights(), stream, f"{self.config.family}: the checkpoint")
+
+    def save(self, folder: Path, tokenizer: PreTrainedTokenizerBase) -> None:
+        """Config and weights, as `transformers` writes them."""
+        self.model.save_pretrained(folder)
+
     def step(
         self, token_ids: Tensor, cache: DynamicCache | None, attention_mask: Tensor, positions: Tensor
     ) -> tuple[Tensor, DynamicCache]:
@@ -139,63 +158,40 @@ def select_rows(cache: DynamicCache, rows: Tensor) -> DynamicCache:
     return cache
 
 
-def load_model(folder: Path, dtype: torch.dtype = torch.float32) -> tuple[Decoder | HubModel, PreTrainedTokenizerBase]:
-    """The model in ``dtype`` on the CPU and its tokenizer: the decoder where it computes the same, else HubModel."""
-    from transformers import AutoModelForCausalLM
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fallback:
+    """See ``families.Family``: any checkpoint that `transformers` opens; none is drawn afresh."""
 
-    config = read_config(folder)
-    if not unsupported(config):
-        return load_hub(folder, dtype)
-    if config.to_dict().get("quantization_config"):
-        raise InputError(f"{folder} is quantised; take the full-precision checkpoint to train or sample from")
-    try:
-        loaded: Any = AutoModelForCausalLM.from_pretrained(
-            folder, dtype=dtype, use_safetensors=True, output_loading_info=True
-        )
-    except (ValueError, RuntimeError, OSError) as error:
-        raise InputError(f"transformers cannot load {folder}: {first_line(error)}") from error
-    model, loading = loaded
-    if missing := sorted(loading["missing_keys"]):
-        raise InputError(f"{folder} is no language model that can write: weight {missing[0]!r} is missing")
-    return HubModel(model), open_tokenizer(folder)
+    name: str = "transformers"
+    shape: type[Shape] = Shape
 
+    def unsupported(self, config: PretrainedConfig) -> str:
+        """Nothing is refused before it is loaded."""
+        return ""
 
-def model_weights(model: Decoder | HubModel) -> dict[str, Tensor]:
-    """Every weight under its hub name, detached, aliasing the model's memory; a tied weight once."""
-    if isinstance(model, Decoder):
-        return to_hub_names(model)
-    return {name: weight.detach() for name, weight in model.model.named_parameters()}
+    def fresh(self, shape: Shape, vocab_size: int) -> HubModel:
+        """Refused: `transformers` has hundreds of shapes, and a recipe's ``[model]`` knows none of them."""
+        raise InputError("a fresh model is drawn of the built-in families only; set model.name to load another")
 
+    def load(self, folder: Path, config: PretrainedConfig, dtype: torch.dtype) -> HubModel:
+        """The model of a hub-format folder; InputError where it is quantised or no whole language model."""
+        from transformers import AutoModelForCausalLM
 
-def load_weights(model: Decoder | HubModel, weights: Mapping[str, Tensor]) -> None:
-    """Copy weights that ``model_weights`` gave into a model of the same shape; InputError if they do not fit."""
-    if isinstance(model, Decoder):
-        return load_hub_names(model, weights)
-    own = model_weights(model)
-    if unfit := sorted(own.keys() ^ weights.keys()):
-        raise InputError(f"the weights do not fit {model.config.family}: {unfit[0]!r} is missing or unknown")
-    for name, weight in weights.items():
-        if weight.shape != own[name].shape:
-            raise InputError(f"the weights do not fit {model.config.family}: {name} is {list(weight.shape)}")
-    for name, weight in weights.items():
-        own[name].copy_(weight)
-    return None
+        if config.to_dict().get("quantization_config"):
+            raise InputError(f"{folder} is quantised; take the full-precision checkpoint to train or sample from")
+        try:
+            loaded: Any = AutoModelForCausalLM.from_pretrained(
+                folder, dtype=dtype, use_safetensors=True, output_loading_info=True
+            )
+        except (ValueError, RuntimeError, OSError) as error:
+            raise InputError(f"transformers cannot load {folder}: {first_line(error)}") from error
+        model, loading = loaded
+        if missing := sorted(loading["missing_keys"]):
+            raise InputError(f"{folder} is no language model that can write: weight {missing[0]!r} is missing")
+        return HubModel(model)
 
 
-def save_model(
-    folder: Path,
-    model: Decoder | HubModel,
-    tokenizer: PreTrainedTokenizerBase,
-    generation: dict[str, Any] | None = None,
-) -> None:
-    """``save_hub`` for either kind of model."""
-    if isinstance(model, Decoder):
-        return save_hub(folder, model, tokenizer, generation)
-    with replacing(folder) as new:
-        model.model.save_pretrained(new)
-        tokenizer.save_pretrained(new)
-        write_generation(new, tokenizer, generation)
-    return None
+FAMILY = Fallback()
 
 
 def _refuse_other_caches(model: HubModel) -> None:

@@ -1,0 +1,117 @@
+"""What learners, engines and checkpoints ask of a language model. A family of models is whatever gives this.
+
+Axes: N packed tokens, d hidden, V vocabulary.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from r1kit.model.segments import Segments
+from r1kit.model.weights import WeightStream
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+__all__ = ["LanguageModel", "ModelConfig"]
+
+
+class ModelConfig(Protocol):
+    """What the rest of the system reads of a model's config."""
+
+    @property
+    def family(self) -> str:
+        """The hub's ``model_type``."""
+        ...
+
+    @property
+    def vocab_size(self) -> int:
+        """V, the rows of the head."""
+        ...
+
+    @property
+    def hidden_size(self) -> int:
+        """d, the columns of the head."""
+        ...
+
+    @property
+    def num_layers(self) -> int: ...
+
+    @property
+    def max_positions(self) -> int:
+        """Most tokens of a prompt and its completion."""
+        ...
+
+
+class LanguageModel(Protocol):
+    """An ``nn.Module`` whose logits are its hidden states times its head."""
+
+    @property
+    def config(self) -> ModelConfig:
+        """A family's own settings are beside what every family has."""
+        ...
+
+    @property
+    def head(self) -> Tensor:
+        """[V, d], a parameter of the module."""
+        ...
+
+    @property
+    def table(self) -> Tensor | None:
+        """[V, d], the parameter that ``transform`` takes embeddings of; None where only ``hidden`` can look them up."""
+        ...
+
+    def hidden(self, segments: Segments) -> Tensor:
+        """Hidden states before the head, [N, d], for tokens packed as ``segments``."""
+        ...
+
+    def transform(self, x: Tensor, segments: Segments) -> Tensor:
+        """``hidden`` from embeddings [N, d] that were already looked up in ``table``."""
+        ...
+
+    def parts(self, role: str, rows: int) -> tuple[int, ...]:
+        """Rows of each matrix that is fused into the one of this role, which has ``rows``.
+
+        Args:
+            role: a parameter's name with ``*`` for the number of its layer.
+        """
+        ...
+
+    def initialise(self, generator: torch.Generator) -> None:
+        """Draw fresh weights; InputError for a family of which no model is drawn."""
+        ...
+
+    def after_step(self) -> None:
+        """Called when an update has changed the weights: for what follows from them, or is no gradient's to change."""
+        ...
+
+    def hub_weights(self) -> dict[str, Tensor]:
+        """Every weight under its hub name, detached, views of the model's own memory; a tied weight once."""
+        ...
+
+    def load_hub_weights(self, stream: WeightStream) -> None:
+        """Copy weights of these names in.
+
+        Raises:
+            InputError: they do not fit; the model is as it was.
+        """
+        ...
+
+    def save(self, folder: Path, tokenizer: PreTrainedTokenizerBase) -> None:
+        """Write config and weights into a folder that exists, as `transformers` names them."""
+        ...
+
+    def named_parameters(self) -> Iterator[tuple[str, nn.Parameter]]: ...
+
+    def modules(self) -> Iterator[nn.Module]: ...
+
+    def parameters(self) -> Iterator[nn.Parameter]: ...
+
+    def to(self, *args: Any, **kwargs: Any) -> Any:
+        """As ``nn.Module.to``: in place."""
+        ...

@@ -1,0 +1,46 @@
+"""A model in or out of a hub-format folder, whatever its family."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from r1kit.model.families import family_of
+from r1kit.model.folder import replacing
+from r1kit.model.hub import open_tokenizer, read_config, write_generation
+from r1kit.model.language_model import LanguageModel
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+__all__ = ["load_model", "save_model"]
+
+
+def load_model(folder: Path, dtype: torch.dtype = torch.float32) -> tuple[LanguageModel, PreTrainedTokenizerBase]:
+    """The model in ``dtype`` on the CPU, and its tokenizer: of the first family that computes it exactly.
+
+    Raises:
+        InputError: the folder holds no whole language model.
+    """
+    config = read_config(folder)
+    return family_of(config).load(folder, config, dtype), open_tokenizer(folder)
+
+
+def save_model(
+    folder: Path,
+    model: LanguageModel,
+    tokenizer: PreTrainedTokenizerBase,
+    generation: dict[str, Any] | None = None,
+) -> None:
+    """Write a folder that AutoModelForCausalLM and AutoTokenizer open, or leave what was there before.
+
+    Args:
+        folder: created or replaced, as a whole.
+        generation: keys of ``generation_config.json``; begin, end and pad token come from the tokenizer if not given.
+    """
+    with replacing(folder) as new:
+        model.save(new, tokenizer)
+        tokenizer.save_pretrained(new)
+        write_generation(new, tokenizer, generation)

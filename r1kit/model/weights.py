@@ -1,0 +1,95 @@
+"""Weights on their way from one place to another: a stream of (hub name, tensor), never a whole mapping by contract.
+
+A stream tells what it will bring before it brings it, and can be gone through again. Where ranks share the weights out
+between them, going through it is a collective: every rank does so, in the stream's own order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import NamedTuple, Protocol
+
+import torch
+from torch import Tensor
+
+from r1kit.errors import InputError
+
+__all__ = ["NamedWeights", "Weight", "WeightStream", "copy_weights"]
+
+
+class Weight(NamedTuple):
+    """What is known of a weight without its numbers."""
+
+    name: str
+    """Its hub name."""
+    dtype: torch.dtype
+    shape: tuple[int, ...]
+    """Of the whole tensor, however it is shared out."""
+
+
+class WeightStream(Protocol):
+    def metadata(self) -> Sequence[Weight]:
+        """What comes, in the order it comes; no collective."""
+        ...
+
+    def __iter__(self) -> Iterator[tuple[str, Tensor]]:
+        """Name and whole tensor, one at a time. A tensor may be the owner's own memory: copy it before the next one."""
+        ...
+
+
+class NamedWeights:
+    """Tensors that lie in this process's memory, as a stream."""
+
+    def __init__(self, weights: Mapping[str, Tensor]) -> None:
+        self._weights = weights
+
+    def metadata(self) -> Sequence[Weight]:
+        """See ``WeightStream``."""
+        return [Weight(name, weight.dtype, tuple(weight.shape)) for name, weight in self._weights.items()]
+
+    def __iter__(self) -> Iterator[tuple[str, Tensor]]:
+        yield from self._weights.items()
+
+
+def copy_weights(
+    own: Mapping[str, Tensor], stream: WeightStream, what: str, tied: Mapping[str, str] | None = None
+) -> None:
+    """Copy a stream into tensors of the same names, in their dtype and on their device.
+
+    Args:
+        own: hub name -> where it goes.
+        what: of whom an error speaks: ``the checkpoint``.
+        tied: names that may come along, and the weight that each must equal, since it is the same one here.
+
+    Raises:
+        InputError: a name is missing or unknown, or a shape or a tied weight differs; nothing was copied.
+    """
+    given = {weight.name: weight.shape for weight in stream.metadata() if not _is_buffer(weight.name)}
+    extra = {name: other for name, other in (tied or {}).items() if name in given}
+    for problem, names in (("missing", own.keys() - given.keys()), ("unknown", given.keys() - own.keys() - set(extra))):
+        if names:
+            more = f" and {len(names) - 1} more" if len(names) > 1 else ""
+            raise InputError(f"{what} does not fit its config: weight {min(names)!r}{more} {problem}")
+    for name, weight in own.items():
+        if given[name] != tuple(weight.shape):
+            shapes = f"{list(given[name])}, the config asks for {list(weight.shape)}"
+            raise InputError(f"{what} does not fit its config: {name} is {shapes}")
+    _check_tied(stream, extra)
+    for name, weight in stream:
+        if name in own:
+            own[name].copy_(weight)
+
+
+def _is_buffer(name: str) -> bool:
+    """Rotary frequencies that old checkpoints carry along; the config says the same."""
+    return name.endswith("rotary_emb.inv_freq")
+
+
+def _check_tied(stream: WeightStream, tied: Mapping[str, str]) -> None:
+    if not tied:
+        return
+    wanted = {*tied, *tied.values()}
+    held = {name: weight.clone() for name, weight in stream if name in wanted}
+    for name, other in tied.items():
+        if not torch.equal(held[name], held[other]):
+            raise InputError(f"{name} differs from {other}, but the config says that they are tied")

@@ -6,13 +6,15 @@ of times.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
 from r1kit.errors import InputError
 from r1kit.model.template import Template
-from r1kit.tasks.task import Split
+from r1kit.structure import plain
+from r1kit.tasks import Spec, build
+from r1kit.tasks.task import Split, Task
 
 __all__ = ["BASE", "Leaves", "Model", "Recipe", "Stage", "StageConfig"]
 
@@ -166,6 +168,18 @@ class Recipe:
     def tasks_of(self, stage: str) -> tuple[str, ...]:
         """Tasks that a stage trains on or is judged by, each once."""
         return tuple(dict.fromkeys(self.stages[stage].uses(self)))
+
+    def task(self, name: str) -> Task:
+        """One of the tasks, built. Raises InputError for a file that is missing or broken."""
+        return build(name, self.task_kinds[name], self.tasks[name])
+
+    def spec(self, name: str) -> Spec:
+        """One of the tasks in plain values, as a verifier process is sent it."""
+        return Spec(self.task_kinds[name], plain(self.tasks[name]))
+
+    def built(self, names: Iterable[str]) -> dict[str, Task]:
+        """Those of the tasks that the recipe has."""
+        return {name: self.task(name) for name in dict.fromkeys(names) if name in self.tasks}
 
     def leaves(self, stage: str) -> Leaves:
         """What a stage leaves behind; ``base``, and what is no stage, is a model."""

@@ -6,17 +6,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-__all__ = ["Completion", "Group", "Prompt", "Sample", "Sampling", "Score", "StageResult"]
+__all__ = ["Completion", "Group", "Labelled", "Pair", "Prompt", "Sample", "Sampling", "Score", "StageResult"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prompt:
     """One question of a task, with all that its reward needs to judge an answer."""
 
-    id: str
-    """Stable within the task and the split, for example ``countdown/test/17``."""
-    task: str
-    """Name of the task that judges it, a key of the recipe's ``[tasks]``."""
+    id: str = ""
+    """Stable within the task and the split, for example ``countdown/test/17``; filled in where a task gives none."""
+    task: str = ""
+    """Name of the task that judges it, a key of the recipe's ``[tasks]``; filled in for a user's task."""
     question: str
     """What the user says, before any chat template."""
     answer: str | None = None
@@ -106,6 +106,28 @@ class Sample:
     provenance: Mapping[str, Any] = field(default_factory=dict)
     """JSON values: the route it came by, the stage and policy version that wrote it, the completion as it was (empty
     where the response is that), every edit since."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pair:
+    """Two responses to a prompt, the better one named."""
+
+    prompt: Prompt
+    chosen: str
+    rejected: str
+    fault: str = ""
+    """What is wrong with the rejected one, where that is known."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Labelled:
+    """A response with its safety label."""
+
+    prompt: Prompt
+    response: str
+    safe: bool
+    fault: str = ""
+    """What kind of response it is, where that is known: ``harmful, unsafe``."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -24,6 +24,8 @@ def structure(cls: type, table: Mapping[str, Any], where: str, base: Any = None)
     What the table leaves out comes from ``base`` where the surrounding table has a default for the whole, so that
     ``optimiser = {lr = 1e-3}`` keeps a stage's own default of the optimiser's kind.
     """
+    if hasattr(cls, "from_table"):  # a class that has open keys reads its table itself, and writes it in as_table
+        return cls.from_table(table, where)
     hints = typing.get_type_hints(cls)
     table = {**_preset(cls, table, where), **{key: value for key, value in table.items() if key != "preset"}}
     names = [f.name for f in dataclasses.fields(cls) if f.init]
@@ -115,6 +117,8 @@ def _spelled(kind: Any) -> str:
 
 def plain(value: Any) -> Any:
     """Dataclasses, tuples and mappings as dicts and lists, without None (TOML has none) and what does not compare."""
+    if hasattr(value, "as_table") and not isinstance(value, type):
+        value = value.as_table()
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         value = {f.name: getattr(value, f.name) for f in dataclasses.fields(value) if f.compare}
     if isinstance(value, Mapping):

@@ -121,7 +121,10 @@ def recipe(tmp_path: Path) -> Callable[[str], str]:
             "rejection_sampling.weights={countdown=0, countdown_hard=0, code=0, helpful=0, safety=0, benign=0}",
             "stages.rejection_sampling.weights sum to nothing; give a domain more than 0",
         ),
-        ("reward_models.safety.unsafe_share=1.0", "unsafe_share = 1.0: a safety model needs safe and unsafe responses"),
+        (
+            "reward_models.safety.options.unsafe_share=1.0",
+            "unsafe_share = 1.0: a safety model needs safe and unsafe responses",
+        ),
         ("reward_models.safety.path=labels.jsonl", "needs safe and unsafe responses, but all 2 are safe; add the"),
         ("reward_models.helpfulness.path=pairs.jsonl", "pairs.jsonl:2: no 'rejected'"),
         ("cold_start.general.path=broken.jsonl", "broken.jsonl:1: not valid JSON"),

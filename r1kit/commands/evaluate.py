@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from r1kit.commands.options import JsonFile
+
 if TYPE_CHECKING:
     from r1kit.commands.arguments import Subject
     from r1kit.evals.evaluator import Evaluation
@@ -28,7 +30,7 @@ def evaluate(
     task: Annotated[str, typer.Option(help="A task by name; r1 tasks lists the kinds.")],
     k: Annotated[int, typer.Option(help="Completions a problem.")] = 16,
     limit: Annotated[int | None, typer.Option(help="Only the first so many problems.")] = None,
-    json_file: Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Write all numbers here.")] = None,
+    json_file: JsonFile = None,
     temperature: Annotated[float, typer.Option(min=0.0)] = 0.6,
     top_p: Annotated[float, typer.Option(min=0.0, max=1.0)] = 0.95,
     max_tokens: Annotated[
@@ -49,8 +51,9 @@ def evaluate(
 
     check_writable(json_file)
     subject = open_subject(model, recipe, template, suffix, answer_style)
-    name, task_config = named_task(task, subject.recipe.tasks)
-    settings = replace(subject.recipe, tasks={name: task_config})
+    named = named_task(task, subject.recipe)
+    name, (kind, table) = named
+    settings = replace(subject.recipe, tasks={name: table}, task_kinds={name: kind})
     subject = replace(subject, recipe=settings if seed is None else replace(settings, seed=seed))
     config = EvaluationConfig.final(
         tasks=(name,), k=k, limit=limit, split=split, temperature=temperature, top_p=top_p,
@@ -75,10 +78,9 @@ def _evaluated(subject: Subject, config: EvaluationConfig, name: str) -> tuple[E
     from r1kit.launcher import cores
     from r1kit.reward.scorer import Scorer
     from r1kit.rollout.streams import stream_seed
-    from r1kit.tasks import build_task
 
     recipe, backend = subject.recipe, backend_of(subject.recipe)
-    prompts = build_task(name, recipe.tasks[name]).held_out(config.split, config.limit)
+    prompts = recipe.task(name).held_out(config.split, config.limit)
     torch.set_num_threads(cores())
     loaded = backend.load(subject.name)
     longest = longest_completion(subject.sampling, loaded.positions, map(loaded.render, prompts))
@@ -86,7 +88,7 @@ def _evaluated(subject: Subject, config: EvaluationConfig, name: str) -> tuple[E
     assert loaded.folder is not None
     rows = _rows(loaded.folder, config.max_tokens)
     with (
-        open_verifier([name], recipe.tasks, subject.reward) as verifier,
+        open_verifier([name], recipe, subject.reward) as verifier,
         closing(backend.open_engine(loaded, dtype="auto", max_rows=rows)) as engine,
     ):
         found = sample_evaluation(

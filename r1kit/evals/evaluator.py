@@ -16,7 +16,6 @@ from r1kit.reward.scorer import Scorer
 from r1kit.rollout.engine import Engine
 from r1kit.rollout.sample import sample_groups
 from r1kit.rollout.streams import stream_seed
-from r1kit.tasks import build_task
 from r1kit.tasks.task import Split, Task
 from r1kit.workspace import Workspace
 
@@ -161,7 +160,7 @@ def accuracy_difference(
     one: Mapping[str, Any], other: Mapping[str, Any], config: EvaluationConfig, workspace: Workspace
 ) -> dict[str, Any]:
     """``one - other``, lines that ``config`` wrote of one task, paired by problem: see ``paired_difference``."""
-    task = build_task(one["task"], workspace.recipe.tasks[one["task"]])
+    task = workspace.recipe.task(one["task"])
     clusters = [prompt.cluster for prompt in task.held_out(config.split, config.limit)]
     return paired_difference(one["per_problem"], other["per_problem"], clusters)
 

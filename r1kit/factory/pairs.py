@@ -11,11 +11,11 @@ from random import Random
 from r1kit.errors import InputError
 from r1kit.maths.verdict import VERDICTS, mean_over_orders, verdict_value
 from r1kit.model.seen import summary
-from r1kit.records import Prompt, Sampling
+from r1kit.records import Pair, Prompt, Sampling
 from r1kit.rollout.engine import Engine
 
 __all__ = [
-    "ARENA_HARD", "Candidate", "Comparison", "Construction", "Judge", "Pair", "PairwiseJudge", "balanced",
+    "ARENA_HARD", "Candidate", "Comparison", "Construction", "Judge", "PairwiseJudge", "balanced",
     "build_pairs", "rule_judge",
 ]  # fmt: skip
 
@@ -44,17 +44,6 @@ class Candidate:
     prompt: Prompt
     first: str
     second: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Pair:
-    """Two responses to a prompt, the better one named."""
-
-    prompt: Prompt
-    chosen: str
-    rejected: str
-    fault: str = ""
-    """What is wrong with the rejected one, where that is known."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -98,7 +98,7 @@ class Collection(StageConfig):
                 f"stages.{stage}: judge = {self.judge!r} and judged = {list(self.judged)}; set both (a judging stage "
                 f"or model, and the tasks it judges) or neither"
             )
-        check_general(self.general, recipe.tasks, f"stages.{stage}.general")
+        check_general(self.general, recipe.built(self.general.tasks), f"stages.{stage}.general")
 
 
 def named(*names: str) -> tuple[str, ...]:

@@ -8,15 +8,14 @@ from contextlib import contextmanager
 from typing import Any
 
 from r1kit.backends.verifiers import open_verifier
-from r1kit.factory.pairs import Candidate, Judge, Pair, PairwiseJudge, build_pairs, rule_judge
+from r1kit.factory.pairs import Candidate, Judge, PairwiseJudge, build_pairs, rule_judge
 from r1kit.factory.preferences import PairData
 from r1kit.loops.sampler import open_samplers
-from r1kit.records import Group
+from r1kit.records import Group, Pair
 from r1kit.reward.settings import RewardConfig
 from r1kit.rollout.sample import sample_groups
 from r1kit.rollout.streams import stream_seed
 from r1kit.structure import structure
-from r1kit.tasks import build_task
 from r1kit.update.settings import DtypeSetting
 from r1kit.workspace import Workspace
 
@@ -40,7 +39,7 @@ def own_pairs(config: PairData, start: str, workspace: Workspace, dtype: DtypeSe
     if kept is not None:
         _spend(kept, workspace)  # a resume point that knows of them puts its own count here
         return [structure(Pair, pair, KEPT) for pair in kept["pairs"]]
-    ranks, task = workspace.ranks, build_task(config.task, workspace.recipe.tasks[config.task])
+    ranks, task = workspace.ranks, workspace.recipe.task(config.task)
     numbers = range(config.own_samples)[ranks.rank :: ranks.size]
     seed = stream_seed(workspace.seed, "own_pairs")
     with open_samplers([start], workspace, dtype, ROWS) as samplers:
@@ -80,7 +79,7 @@ def _judge(
 ) -> Iterator[tuple[Judge, int]]:
     """The model that is named and its parameter count, or the task's rule in a verifier process: right beats wrong."""
     if not config.judge:
-        with open_verifier([config.task], workspace.recipe.tasks, RewardConfig()) as verifier:
+        with open_verifier([config.task], workspace.recipe, RewardConfig()) as verifier:
             scores = verifier.score_groups(groups)
         graded = {
             (group.prompt.id, completion.text): score.parts["accuracy"]

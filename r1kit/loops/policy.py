@@ -21,7 +21,6 @@ from r1kit.reward.scorer import Scorer
 from r1kit.reward.settings import RewardConfig
 from r1kit.reward.verifier import Verifier
 from r1kit.rollout.engine import Engine
-from r1kit.tasks import build_task
 from r1kit.tasks.task import Task
 from r1kit.update.learner import Learner
 from r1kit.update.settings import DtypeSetting
@@ -71,8 +70,8 @@ def open_policy(
     recipe, backend = workspace.recipe, backend_of(workspace.recipe, workspace.ranks)
     trained = config.tasks or tuple(recipe.tasks)
     every = dict.fromkeys((*trained, *config.evaluation.tasks))  # in order, once each
-    tasks = {task: build_task(task, recipe.tasks[task]) for task in every}
-    with open_verifier(tasks, recipe.tasks, config.reward, config.deadline, rewards) as verifier:  # starts meanwhile
+    tasks = recipe.built(every)
+    with open_verifier(tasks, recipe, config.reward, config.deadline, rewards) as verifier:  # starts meanwhile
         loaded = backend.load(path)
         workspace.parameters = loaded.parameters
         with closing(backend.open_engine(loaded, dtype=config.dtype, max_rows=config.rows_in_flight)) as engine:
@@ -124,11 +123,11 @@ def open_evaluator(
         learner: that has trained the model, where one has: what it learnt is evaluated.
     """
     recipe = workspace.recipe
-    tasks = {name: build_task(name, recipe.tasks[name]) for name in config.tasks or recipe.tasks}
+    tasks = recipe.built(config.tasks or recipe.tasks)
     workspace.parameters = loaded.parameters
     backend = backend_of(recipe, workspace.ranks)
     with (
-        nullcontext(verifier) if verifier else open_verifier(tasks, recipe.tasks, reward) as verifier,
+        nullcontext(verifier) if verifier else open_verifier(tasks, recipe, reward) as verifier,
         closing(backend.open_engine(loaded, dtype=dtype, max_rows=rows_in_flight)) as engine,
     ):
         if learner is not None:

@@ -15,13 +15,11 @@ import torch
 from r1kit.backends.backend import backend_of
 from r1kit.errors import InputError
 from r1kit.evals.interval import mean_interval
-from r1kit.factory.pairs import Pair
-from r1kit.factory.preferences import Labelled
 from r1kit.loops.settings import Schedule
 from r1kit.maths.preference import calibration_error, reliability
 from r1kit.maths.schedule import learning_rate
 from r1kit.model.reward_model import RewardModel
-from r1kit.records import Prompt
+from r1kit.records import Labelled, Pair, Prompt
 from r1kit.rollout.streams import stream_seed
 from r1kit.update.reward import Item
 from r1kit.update.settings import OptimiserSettings

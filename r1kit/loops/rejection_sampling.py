@@ -12,7 +12,6 @@ from r1kit.loops.collect import Plan, collect, collected
 from r1kit.loops.harvest import Harvester, Route
 from r1kit.loops.publish import apart_from, held_out_prompts, nothing_left, publish, token_counter
 from r1kit.loops.sampler import generative_judge, open_samplers
-from r1kit.tasks import build_task
 from r1kit.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -27,7 +26,7 @@ def sample(config: Config, workspace: Workspace) -> None:
     """The policy's right and readable completions into ``candidates.jsonl``."""
     recipe, asked = workspace.recipe, config.asked(workspace.recipe)
     with (
-        open_verifier(asked, recipe.tasks, config.reward, config.deadline) as verifier,
+        open_verifier(asked, recipe, config.reward, config.deadline) as verifier,
         open_samplers([config.start, config.judge], workspace, config.dtype, config.rows_in_flight) as samplers,
     ):
         harvester = Harvester(
@@ -43,7 +42,7 @@ def sample(config: Config, workspace: Workspace) -> None:
         )
         route = Route(name=ROUTE, sampler=samplers[config.start])
         plan = Plan(
-            tasks={name: build_task(name, recipe.tasks[name]) for name in asked},
+            tasks=recipe.built(asked),
             routes={ROUTE: config.prompts},
             per_step=config.prompts_per_step,
             seed=workspace.seed,
@@ -60,7 +59,7 @@ def finish(config: Config, workspace: Workspace) -> dict[str, Any]:
     where = f"stages.{workspace.stage}.weights"
     evaluation = held_out_prompts(config.uses(workspace.recipe), config.decontaminate, workspace)
     candidates, dropped = select(collected(workspace), config.keep, config.limit, workspace.seed, evaluation)
-    general = general_samples(config.general, workspace.recipe.tasks, workspace.seed)
+    general = general_samples(config.general, workspace.recipe.built(config.general.tasks), workspace.seed)
     clean = apart_from(evaluation, general)
     pool = [*(candidate.sample for candidate in candidates), *clean]
     if not pool:

@@ -15,7 +15,7 @@ from r1kit.loops.fresh import pretrain
 from r1kit.loops.policy import open_evaluator, open_policy, save_checkpoint
 from r1kit.loops.sft import fine_tune
 from r1kit.model.parameters import parameter_count
-from r1kit.tasks import build_corpus
+from r1kit.tasks.corpora import build_corpus
 from r1kit.workspace import Workspace
 
 if TYPE_CHECKING:

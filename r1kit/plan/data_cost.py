@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from r1kit.factory.refine import is_model
 from r1kit.loops.collection import Collection
 from r1kit.plan.cost import NOTHING, Draw, Plan, Work, activation_bytes, learner_bytes, sample, train, width_of
 from r1kit.plan.shape import Shape
@@ -32,7 +33,7 @@ def rejection_sampling(config: Collection, shape: Shape, sizes: Sizes, plan: Pla
 def cold_start(config: ColdStart, shape: Shape, sizes: Sizes, plan: Plan) -> Work:
     """Every route's responses, and what a refiner writes that is a model."""
     work = rejection_sampling(config, shape, sizes, plan)
-    if config.refiner != "rules":
+    if is_model(config.refiner):
         for asked in sizes.asked:
             work += _read_again(config, asked, config.refiner_sampling, shape, plan)
     return work

@@ -17,7 +17,7 @@ from r1kit.plan.cost import Draw, Plan, Work, sample, train, width_of
 from r1kit.plan.shape import Shape, shape_of_fresh, shape_of_hub, shape_of_named
 from r1kit.plan.sizes import Sizes, sizes_of
 from r1kit.plan.stage_cost import formula_of
-from r1kit.tasks import build_corpus
+from r1kit.tasks.corpora import build_corpus
 from r1kit.update.settings import OptimiserSettings
 
 __all__ = ["Planner", "plan_recipe", "shape_of"]

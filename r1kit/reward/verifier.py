@@ -32,7 +32,7 @@ class Verifier:
     thread that started it.
 
     Args:
-        task_configs: settings of each task by its name (``Prompt.task``).
+        task_configs: of each task by its name (``Prompt.task``), what the builder takes: its kind and plain settings.
         reward_configs: reward settings of each task, same keys.
         workers: processes.
         deadline_seconds: wall-clock a completion may take, from the moment the one before it was answered.
@@ -53,7 +53,7 @@ class Verifier:
         deadline_seconds: float = 10.0,
         warmup_seconds: float = 120.0,
         memory_bytes: int = 4 << 30,
-        builder: str = "r1kit.tasks:build_task",
+        builder: str = "r1kit.tasks:build_spec",
     ) -> None:
         if set(task_configs) != set(reward_configs):
             raise InputError(

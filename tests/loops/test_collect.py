@@ -20,7 +20,7 @@ from r1kit.factory.samples import read_samples
 from r1kit.loops import cold_start, rejection_sampling
 from r1kit.loops.collect import Plan
 from r1kit.loops.sampler import Sampler
-from r1kit.nano.countdown.problems import CountdownConfig
+from r1kit.nano.countdown import Countdown, CountdownConfig
 from r1kit.nano.countdown.rules import Rules, candidates
 from r1kit.recipe import Recipe, parse_recipe
 from r1kit.records import Group, Score
@@ -28,7 +28,7 @@ from r1kit.reward.rule import RewardConfig, score_completion
 from r1kit.rollout.scripted import CodePoints, ScriptedEngine
 from r1kit.stages import cold_start as cold_start_stage
 from r1kit.stages import rejection_sampling as rejection_stage
-from r1kit.tasks import build_task
+from r1kit.tasks.task import Task
 from r1kit.workspace import Workspace
 
 from .ranked_collect import gather
@@ -58,8 +58,8 @@ def policy(prompt: tuple[int, ...], seed: int, row: int) -> str:
 class InProcess:
     """A verifier without processes."""
 
-    def __init__(self, tasks: Mapping[str, Any], reward: RewardConfig) -> None:
-        self.tasks, self.reward = {name: build_task(name, config) for name, config in tasks.items()}, reward
+    def __init__(self, tasks: Mapping[str, Task], reward: RewardConfig) -> None:
+        self.tasks, self.reward = tasks, reward
 
     def score_groups(self, groups: Sequence[Group]) -> list[list[Score]]:
         return [
@@ -108,8 +108,8 @@ def world(monkeypatch: pytest.MonkeyPatch) -> World:
     found = World()
 
     @contextmanager
-    def open_verifier(tasks: Sequence[str], known: Any, reward: RewardConfig, *_: object) -> Iterator[Any]:
-        yield InProcess({name: known[name] for name in tasks}, reward)
+    def open_verifier(tasks: Sequence[str], recipe: Recipe, reward: RewardConfig, *_: object) -> Iterator[Any]:
+        yield InProcess(recipe.built(tasks), reward)
 
     for module in (cold_start, rejection_sampling):
         monkeypatch.setattr(module, "open_verifier", open_verifier)
@@ -119,12 +119,15 @@ def world(monkeypatch: pytest.MonkeyPatch) -> World:
     return found
 
 
+CORPUS = {"corpus": {"shares": {"countdown": 1.0}}}
+
+
 def recipe_of(stage: str, settings: dict[str, Any]) -> Recipe:
     return parse_recipe(
         {
             "name": "x",
             "tasks": {"countdown": {"chinese_share": 0.5}, "general": {}},
-            "stages": {"pretrain": {}, "r1_zero": {}, stage: {"tasks": ["countdown"], **settings}},
+            "stages": {"pretrain": CORPUS, "r1_zero": {}, stage: {"tasks": ["countdown"], **settings}},
         }
     )
 
@@ -379,7 +382,7 @@ def timeless(path: Path) -> list[dict[str, Any]]:
 
 
 def test_a_plan_asks_every_prompt_once_however_many_ranks_share_it() -> None:
-    tasks = {"countdown": build_task("countdown", CountdownConfig())}
+    tasks = {"countdown": Countdown("countdown", CountdownConfig())}
     plan = Plan(tasks=tasks, routes={"a": 5, "b": 0, "c": 4}, per_step=3, seed=1)
     assert [plan.step(at)[0] for at in range(len(plan))] == ["a", "a", "c", "c"]
     alone = [item for at in range(len(plan)) for item in plan.step(at)[1]]

@@ -18,7 +18,6 @@ from r1kit.loops.sampler import Sampler
 from r1kit.recipe import parse_recipe
 from r1kit.records import Sampling
 from r1kit.rollout.scripted import CodePoints, ScriptedEngine
-from r1kit.tasks import build_task
 from r1kit.workspace import Workspace
 
 RECIPE = parse_recipe(
@@ -36,7 +35,7 @@ CONFIG = PairData(own_samples=5, sampling=Sampling(n=2, max_tokens=16), construc
 def sampled(monkeypatch: pytest.MonkeyPatch) -> list[ScriptedEngine]:
     """Engines that were used. The first response is the longer one on every other prompt; the longer one is better."""
     engines: list[ScriptedEngine] = []
-    task = build_task("helpful", RECIPE.tasks["helpful"])
+    task = RECIPE.task("helpful")
     places = {task.train(index).question: index for index in range(5)}
 
     @contextmanager

@@ -14,8 +14,6 @@ import torch
 
 from r1kit.cluster.ranks import Ranks, Solo
 from r1kit.errors import InputError
-from r1kit.factory.pairs import Pair
-from r1kit.factory.preferences import Labelled
 from r1kit.loops import preference
 from r1kit.loops.settings import Schedule
 from r1kit.model.decoder import Decoder, DecoderConfig
@@ -24,7 +22,7 @@ from r1kit.model.reward_model import Outlook, RewardModel
 from r1kit.model.seen import Sees
 from r1kit.model.tokenizer import build_tokenizer
 from r1kit.recipe import load_recipe
-from r1kit.records import Prompt
+from r1kit.records import Labelled, Pair, Prompt
 from r1kit.update.reward import Item, RewardLearner, judged
 from r1kit.update.settings import OptimiserSettings
 from r1kit.workspace import Workspace

@@ -437,7 +437,7 @@ def test_settings_have_the_defaults_that_were_asked_for() -> None:
     config = rejection_stage.Config()
     assert (config.keep, config.decontaminate, config.filters.language) == (4, 10, 0.95)
     assert config.model_sources == ("reasoning_rl",)
-    assert replace(config, judge="some/model").model_sources == ("reasoning_rl",)
+    assert replace(config, judge="some/model").model_sources == ("reasoning_rl", "some/model")
     assert replace(config, judge="sft").model_sources == ("reasoning_rl", "sft")
     assert cold_start_stage.Config().model_sources == ("r1_zero",)
     assert cold_start_stage.Config(refiner="base").model_sources == ("r1_zero", "base")

@@ -110,6 +110,8 @@ class Evaluator:
             lambda index: stream_seed(self.workspace.seed, "evaluation", name, split, index),
             self.workspace.ranks,
         )
+        for row in found.scores:
+            self.workspace.complaints.add(row)
         self.workspace.spend(evaluated=found.tokens)
         self.workspace.spend_read(self.scorer.read(), evaluating=True)
         return found

@@ -154,6 +154,7 @@ def _rollout(
         seconds["score_seconds"] += time.monotonic() - sampled
         for group, score in _interleave(ranks, list(zip(fresh, scored, strict=True))):
             workspace.spend(sampled=sum(len(completion.token_ids) for completion in group.completions))
+            workspace.complaints.add(score)
             wanted = len(groups) < config.prompts_per_step
             last = attempt == config.dynamic_sampling
             if wanted and (last or not _is_flat(score)):

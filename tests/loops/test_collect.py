@@ -108,11 +108,11 @@ def world(monkeypatch: pytest.MonkeyPatch) -> World:
     found = World()
 
     @contextmanager
-    def verifier_for(tasks: Sequence[str], reward: RewardConfig, workspace: Workspace, *_: object) -> Iterator[Any]:
-        yield InProcess(workspace.recipe.built(tasks), reward)
+    def open_verifier(tasks: Sequence[str], recipe: Recipe, reward: RewardConfig, *_: object) -> Iterator[Any]:
+        yield InProcess(recipe.built(tasks), reward)
 
     for module in (cold_start, rejection_sampling):
-        monkeypatch.setattr(module, "verifier_for", verifier_for)
+        monkeypatch.setattr(module, "open_verifier", open_verifier)
         monkeypatch.setattr(module, "open_samplers", lambda *arguments: found.open_samplers(*arguments))
         monkeypatch.setattr(module, "token_counter", lambda name, workspace: lambda text: len(text.split()))
     monkeypatch.setattr(workspaces, "SAVE_COST_SHARE", 1e9)  # a resume point after every step

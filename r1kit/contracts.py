@@ -7,11 +7,13 @@ of times.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any, Literal, Protocol
 
-from r1kit.errors import InputError
+from r1kit.errors import InputError, nearest
+from r1kit.model.families import Shape, fresh_family
 from r1kit.model.template import Template
+from r1kit.structure import plain, structure
 from r1kit.tasks.task import Split
 
 __all__ = ["BASE", "Leaves", "Model", "Recipe", "Stage", "StageConfig"]
@@ -82,31 +84,48 @@ class StageConfig(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Model:
-    """What the first stage starts from: a name, or the shape of a fresh decoder that ``pretrain`` trains."""
+    """What the first stage starts from: a name, or the shape of a fresh model that ``pretrain`` trains.
+
+    In a recipe's table the keys of the shape stand beside the others; which there are is the family's own.
+    """
 
     name: str = ""
-    """Hub name, hub-format folder, GGUF file or ``pypi:PACKAGE``; empty: a fresh decoder of the shape below."""
-    family: Literal["llama", "qwen2", "qwen3"] = "llama"
-    hidden_size: int = 96
-    intermediate_size: int = 256
-    num_layers: int = 3
-    num_heads: int = 4
-    num_kv_heads: int = 4
-    max_positions: int = 512
-    tie_embeddings: bool = True
+    """Hub name, hub-format folder, GGUF file or ``pypi:PACKAGE``; empty: a fresh model of the shape below."""
+    family: str = "llama"
+    """``llama``, ``qwen2`` or ``qwen3``, see ``model.families``."""
+    shape: Shape = field(default_factory=lambda: fresh_family("llama", "model").shape())
     template: Template = field(default_factory=Template)
     """How a question becomes a prompt, in every stage."""
 
-    def __post_init__(self) -> None:
-        names = ("hidden_size", "intermediate_size", "num_layers", "num_heads", "num_kv_heads", "max_positions")
-        for name, value in ((name, getattr(self, name)) for name in names):
-            if value < 1:
-                raise InputError(f"model.{name} = {value}: must be at least 1")
-        if self.hidden_size % self.num_heads or self.num_heads % self.num_kv_heads:
-            raise InputError(
-                f"model: num_heads = {self.num_heads} must divide hidden_size = {self.hidden_size} and be a multiple "
-                f"of num_kv_heads = {self.num_kv_heads}"
-            )
+    @property
+    def max_positions(self) -> int:
+        """Most tokens of a prompt and its completion."""
+        return self.shape.max_positions
+
+    @classmethod
+    def unfold(cls, table: Mapping[str, Any], where: str, base: Model | None) -> dict[str, Any]:
+        """A recipe's table with the keys of the shape, structured, under ``shape``.
+
+        Raises:
+            InputError: an unknown family, or a key that the family has not.
+        """
+        name = table.get("family", base.family if base else "llama")
+        kind = fresh_family(str(name), where).shape
+        own = ("name", "family", "template")
+        known = (*own, *(each.name for each in fields(kind)))
+        for key in table:
+            if key not in known:
+                raise InputError(
+                    f"{where}: unknown key {key!r}; known keys of family {name} are {', '.join(known)}."
+                    f"{nearest(key, known)}"
+                )
+        default = base.shape if base is not None and type(base.shape) is kind else kind()
+        shape = structure(kind, {key: value for key, value in table.items() if key not in own}, where, default)
+        return {**{key: value for key, value in table.items() if key in own}, "shape": shape}
+
+    def fold(self) -> dict[str, Any]:
+        """As a recipe's table has it."""
+        return {"name": self.name, "family": self.family, **plain(self.shape), "template": self.template}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -21,7 +21,6 @@ import numpy as np
 
 from r1kit.evals.paired import paired_difference
 from r1kit.recipe import load_recipe
-from r1kit.tasks import build_task
 
 Row = tuple[str, list[str]]
 
@@ -36,7 +35,7 @@ def without_language_reward(run_folder: Path, seed: int) -> Path:
     copy = run_folder.with_name(f"{run_folder.name}-no-language")
     if not copy.exists():
         shutil.copytree(run_folder, copy)
-    run(copy, seed, "--set", "reasoning_rl.reward.language=0", "--until", "reasoning_rl")
+    run(copy, seed, "--set", "reasoning_rl.reward.parts.language=0", "--until", "reasoning_rl")
     return copy
 
 
@@ -112,7 +111,7 @@ def judged(folder: Path) -> dict[str, Any]:
 def ablation_rows(runs: Sequence[Path], without: Sequence[Path]) -> Iterator[Row]:
     """With and without the language reward; over the seeds, each problem's difference is the mean of theirs."""
     both = [(judged(run), judged(other)) for run, other in zip(runs, without, strict=True)]
-    prompts = build_task("countdown", load_recipe("nano").tasks["countdown"]).held_out("test", 79)
+    prompts = load_recipe("nano").task("countdown").held_out("test", 79)
     clusters = [prompt.cluster for prompt in prompts]
     for name, key, each in (
         ("language consistency", "language_consistency", "language_per_problem"),

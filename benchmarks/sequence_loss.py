@@ -60,7 +60,7 @@ def main() -> None:
             if not folder.exists():
                 shutil.copytree(shared, folder)
             run(folder, seed, "r1_zero", *settings, f"r1_zero.loss.aggregate={aggregate}",
-                f"r1_zero.reward.format={weight}")  # fmt: skip
+                f"r1_zero.reward.parts={{accuracy = 1.0, format = {weight}}}")  # fmt: skip
             lines = evaluations(folder)
             rows.append(row(f"{seed}, {base}, {aggregate}, {weight:g}", lines[0], lines[-1]))
     print("| seed, base, mean, format weight | avg@16 | cons@16 | tokens | format | reflection | truncated |")

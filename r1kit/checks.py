@@ -12,9 +12,7 @@ from r1kit.errors import InputError, nearest
 from r1kit.model.source import check_model
 from r1kit.model.template import NAMED, Template
 from r1kit.records import Prompt
-from r1kit.sandbox import check_sandbox
-from r1kit.tasks import build_task
-from r1kit.tasks.code import CodeConfig
+from r1kit.reward.trial import try_rewards
 from r1kit.tasks.task import Split
 
 __all__ = ["check_recipe", "check_stage", "check_stages"]
@@ -26,7 +24,8 @@ LOOKED_AT = 16
 def check_recipe(recipe: Recipe) -> None:
     """Raise InputError or MissingError, one line, for the first thing that could not work."""
     check_stages(recipe)
-    built = {name: build_task(name, config) for name, config in recipe.tasks.items()}
+    try_rewards(recipe)
+    built = recipe.built(recipe.tasks)
 
     @cache
     def looked_at(task: str, split: Split) -> list[Prompt]:
@@ -36,9 +35,8 @@ def check_recipe(recipe: Recipe) -> None:
         prompts = [looked_at(task, split) for task in recipe.tasks_of(stage) for split in config.splits]
         if not recipe.model.name:
             _check_positions(recipe, stage, config, chain(*prompts))
-    for config in recipe.tasks.values():
-        if isinstance(config, CodeConfig):
-            check_sandbox(config.sandbox)
+    for task in built.values():
+        task.check()
     if recipe.model.name:
         check_model(recipe.model.name)
 

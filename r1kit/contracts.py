@@ -6,7 +6,7 @@ of times.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, Literal, Protocol
 
@@ -14,7 +14,8 @@ from r1kit.errors import InputError, nearest
 from r1kit.model.families import Shape, fresh_family
 from r1kit.model.template import Template
 from r1kit.structure import plain, structure
-from r1kit.tasks.task import Split
+from r1kit.tasks import Spec, build
+from r1kit.tasks.task import Split, Task
 
 __all__ = ["BASE", "Leaves", "Model", "Recipe", "Stage", "StageConfig"]
 
@@ -103,28 +104,34 @@ class Model:
         return self.shape.max_positions
 
     @classmethod
-    def unfold(cls, table: Mapping[str, Any], where: str, base: Model | None) -> dict[str, Any]:
-        """A recipe's table with the keys of the shape, structured, under ``shape``.
+    def from_table(cls, table: Mapping[str, Any], where: str) -> Model:
+        """A recipe's table, in which the keys of the shape stand beside the others.
 
         Raises:
             InputError: an unknown family, or a key that the family has not.
         """
-        name = table.get("family", base.family if base else "llama")
-        kind = fresh_family(str(name), where).shape
+        family = str(table.get("family", "llama"))
+        kind = fresh_family(family, where).shape
         own = ("name", "family", "template")
         known = (*own, *(each.name for each in fields(kind)))
         for key in table:
             if key not in known:
                 raise InputError(
-                    f"{where}: unknown key {key!r}; known keys of family {name} are {', '.join(known)}."
+                    f"{where}: unknown key {key!r}; known keys of family {family} are {', '.join(known)}."
                     f"{nearest(key, known)}"
                 )
-        default = base.shape if base is not None and type(base.shape) is kind else kind()
-        shape = structure(kind, {key: value for key, value in table.items() if key not in own}, where, default)
-        return {**{key: value for key, value in table.items() if key in own}, "shape": shape}
+        name, template = table.get("name", ""), table.get("template", {})
+        if not isinstance(name, str) or not isinstance(template, Mapping):
+            raise InputError(f"{where}: name = {name!r} must be a string and template = {template!r} a table")
+        return cls(
+            name=name,
+            family=family,
+            shape=structure(kind, {key: value for key, value in table.items() if key not in own}, where),
+            template=structure(Template, template, f"{where}.template"),
+        )
 
-    def fold(self) -> dict[str, Any]:
-        """As a recipe's table has it."""
+    def as_table(self) -> dict[str, Any]:
+        """What ``from_table`` reads."""
         return {"name": self.name, "family": self.family, **plain(self.shape), "template": self.template}
 
 
@@ -185,6 +192,18 @@ class Recipe:
     def tasks_of(self, stage: str) -> tuple[str, ...]:
         """Tasks that a stage trains on or is judged by, each once."""
         return tuple(dict.fromkeys(self.stages[stage].uses(self)))
+
+    def task(self, name: str) -> Task:
+        """One of the tasks, built. Raises InputError for a file that is missing or broken."""
+        return build(name, self.task_kinds[name], self.tasks[name])
+
+    def spec(self, name: str) -> Spec:
+        """One of the tasks in plain values, as a verifier process is sent it."""
+        return Spec(self.task_kinds[name], plain(self.tasks[name]))
+
+    def built(self, names: Iterable[str]) -> dict[str, Task]:
+        """Those of the tasks that the recipe has."""
+        return {name: self.task(name) for name in dict.fromkeys(names) if name in self.tasks}
 
     def leaves(self, stage: str) -> Leaves:
         """What a stage leaves behind; ``base``, and what is no stage, is a model."""

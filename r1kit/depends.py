@@ -28,6 +28,7 @@ def depends_on(recipe: Recipe, stage: str, keys: Mapping[str, str]) -> dict[str,
     What a user's own code or file decides is told by its content, from wherever it lies: ``my.py:f`` and its digest.
     """
     config = recipe.stages[stage]
+    named = {"engine": recipe.engine, "learner": recipe.learner}
     found: dict[str, Any] = plain(
         {
             "kind": recipe.kinds[stage],
@@ -38,6 +39,7 @@ def depends_on(recipe: Recipe, stage: str, keys: Mapping[str, str]) -> dict[str,
             },
             "seed": recipe.seed,
             "inputs": {source: keys[source] for source in recipe.inputs(stage)},
+            "backend": {key: name for key, name in named.items() if name != "auto"} or None,
         }
     )
     own = {short(text): digest(text) for text in sorted(set(_references(found)))}

@@ -6,7 +6,7 @@ import fcntl
 import os
 import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -19,7 +19,7 @@ from r1kit.errors import InputError, Interrupted, MissingError, PeerLostError
 from r1kit.files import write_atomic
 from r1kit.recipe import as_toml, load_recipe, recipe_name
 
-__all__ = ["run"]
+__all__ = ["run", "run_here"]
 
 MIN_FREE_BYTES = 200_000_000
 """Below this a run is not started: a checkpoint could not be written."""
@@ -55,6 +55,21 @@ def _run_here(name: str, out: Path | None, overrides: Sequence[str], until: str)
         arguments = ["run", "--until", until] if until else ["run"]
         launch.launch(arguments, recipe.ranks, threads, keep=(lock,), run=str(folder))
     _present(folder)
+
+
+def run_here(recipe: Recipe, folder: Path, until: str, say: Callable[[str], None]) -> None:
+    """Run in this process, as one rank: what a notebook does. Presents nothing."""
+    from r1kit import pipeline
+
+    recipe = replace(recipe, ranks=1)
+    check_recipe(recipe)
+    if until:
+        check_stage(recipe, until)
+    lock = _take(folder, recipe)
+    try:
+        pipeline.run(recipe, folder, Solo(), until, say)
+    finally:
+        os.close(lock)
 
 
 def _under_torchrun(name: str, out: Path | None, overrides: Sequence[str], until: str) -> None:

@@ -142,15 +142,8 @@ def _stages(tables: Mapping[str, Any], dtype: DtypeSetting) -> dict[str, Any]:
 
 
 def _task(name: str, table: Mapping[str, Any]) -> Any:
-    table = dict(table)
-    kind, _, generator = str(table.pop("kind", name)).partition("/")
-    if kind not in tasks.KINDS:
-        raise InputError(
-            f"tasks.{name}: kind {kind!r} is unknown; kinds are {', '.join(tasks.KINDS)}.{nearest(kind, tasks.KINDS)}"
-        )
-    if generator:
-        table["generator"] = generator
-    return structure(tasks.KINDS[kind], table, f"tasks.{name}")
+    rest = {key: value for key, value in table.items() if key != "kind"}
+    return tasks.settings(name, str(table.get("kind", name)), rest)
 
 
 def _check_references(recipe: Recipe) -> None:

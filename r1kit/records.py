@@ -6,17 +6,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-__all__ = ["Completion", "Group", "Prompt", "Sample", "Sampling", "Score", "StageResult"]
+__all__ = ["Completion", "Group", "Labelled", "Pair", "Prompt", "Sample", "Sampling", "Score", "StageResult"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prompt:
     """One question of a task, with all that its reward needs to judge an answer."""
 
-    id: str
-    """Stable within the task and the split, for example ``countdown/test/17``."""
-    task: str
-    """Name of the task that judges it, a key of the recipe's ``[tasks]``."""
+    id: str = ""
+    """Stable within the task and the split, for example ``countdown/test/17``; filled in where a task gives none."""
+    task: str = ""
+    """Name of the task that judges it, a key of the recipe's ``[tasks]``; filled in for a user's task."""
     question: str
     """What the user says, before any chat template."""
     answer: str | None = None
@@ -77,13 +77,16 @@ class Score:
     total: float
     """Weighted sum of the parts: the reward."""
     parts: Mapping[str, float] = field(default_factory=dict)
-    """Unweighted parts by name, for example ``{"accuracy": 1.0, "format": 0.0}``."""
+    """Unweighted parts by name, for example ``{"accuracy": 1.0, "format": 0.0}``; a user's function may add further
+    numbers, as ``brevity/words``."""
     answer: str | None = None
     """The answer taken from the completion, in canonical form, for majority voting; None if there is none."""
     status: Literal["ok", "ungradable", "timeout"] = "ok"
     """``ungradable``: the verifier failed on it; ``timeout``: it passed the deadline and was killed. Both earn 0."""
     cause: str = ""
     """One line on a status that is not ``ok``."""
+    abstained: tuple[str, ...] = ()
+    """Parts that say nothing of this completion; they are not in ``parts``."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,6 +106,28 @@ class Sample:
     provenance: Mapping[str, Any] = field(default_factory=dict)
     """JSON values: the route it came by, the stage and policy version that wrote it, the completion as it was (empty
     where the response is that), every edit since."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pair:
+    """Two responses to a prompt, the better one named."""
+
+    prompt: Prompt
+    chosen: str
+    rejected: str
+    fault: str = ""
+    """What is wrong with the rejected one, where that is known."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Labelled:
+    """A response with its safety label."""
+
+    prompt: Prompt
+    response: str
+    safe: bool
+    fault: str = ""
+    """What kind of response it is, where that is known: ``harmful, unsafe``."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -125,7 +125,7 @@ def blame(error: BaseException, folder: Path) -> str:
         return f"{Path(error.filename).name}:{error.lineno}: {type(error).__name__}: {error.msg}"
     told = " ".join(f"{type(error).__name__}: {error}".split()).removesuffix(":")
     for frame in reversed(traceback.extract_tb(error.__traceback__)):
-        if Path(frame.filename).is_relative_to(folder):
+        if Path(frame.filename).is_relative_to(folder) and "site-packages" not in frame.filename:
             return f"{Path(frame.filename).name}:{frame.lineno}: {told[:300]}"
     return told[:300]
 

@@ -21,16 +21,17 @@ PRESETS: dict[type, Mapping[str, Any]] = {PolicyLoss: LOSS_PRESETS}
 def structure(cls: type, table: Mapping[str, Any], where: str, base: Any = None) -> Any:
     """Build dataclass ``cls`` from a table; ``where`` is the table's dotted name, for messages, empty at the top.
 
-    A class whose table looks otherwise than its fields has ``unfold(table, where, base)``, and ``fold()`` for the way
-    back. What the table leaves out comes from ``base`` where the surrounding table has a default for the whole, so that
+    What the table leaves out comes from ``base`` where the surrounding table has a default for the whole, so that
     ``optimiser = {lr = 1e-3}`` keeps a stage's own default of the optimiser's kind.
     """
+    if hasattr(cls, "from_table"):  # a class that has open keys reads its table itself, and writes it in as_table
+        return cls.from_table(table, where)
     hints = typing.get_type_hints(cls)
-    if hasattr(cls, "unfold"):
-        table = cls.unfold(table, where, base)
     table = {**_preset(cls, table, where), **{key: value for key, value in table.items() if key != "preset"}}
     names = [f.name for f in dataclasses.fields(cls) if f.init]
     for key in table:
+        if key in getattr(cls, "gone", {}):
+            raise InputError(f"{where}.{key} is no setting: {cls.gone[key]}")  # type: ignore[attr-defined]
         if key not in names:
             raise InputError(
                 f"{where or 'recipe'}: unknown key {key!r}; known keys are {', '.join(names)}.{nearest(key, names)}"
@@ -68,7 +69,7 @@ def _value(kind: Any, value: Any, where: str, default: Any = None) -> Any:
     if dataclasses.is_dataclass(kind) and isinstance(value, Mapping):
         base = default if dataclasses.is_dataclass(default) else None
         return structure(typing.cast(type, kind), value, where, base)
-    if dataclasses.is_dataclass(kind) and isinstance(value, typing.cast(type, kind)):
+    if dataclasses.is_dataclass(kind) and type(value) is kind:
         return value
     if origin is Literal:
         if value in arguments:
@@ -116,8 +117,8 @@ def _spelled(kind: Any) -> str:
 
 def plain(value: Any) -> Any:
     """Dataclasses, tuples and mappings as dicts and lists, without None (TOML has none) and what does not compare."""
-    if hasattr(value, "fold") and not isinstance(value, type):
-        value = value.fold()
+    if hasattr(value, "as_table") and not isinstance(value, type):
+        value = value.as_table()
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         value = {f.name: getattr(value, f.name) for f in dataclasses.fields(value) if f.compare}
     if isinstance(value, Mapping):

@@ -29,7 +29,10 @@ __all__ = ["Resumable", "Stateless", "Workspace"]
 SAVE_COST_SHARE = 0.05
 """A resume point is written once the work since the last one is worth the time it takes: at most 5% of a run."""
 
-COSTS = ("trained_tokens", "sampled_tokens", "evaluated_tokens", "training_flops", "evaluation_flops")
+COSTS = (
+    "trained_tokens", "sampled_tokens", "judge_tokens", "evaluated_tokens", "read_tokens", "training_flops",
+    "evaluation_flops",
+)  # fmt: skip
 
 TELL_SECONDS = 20.0
 """A running stage says where it stands this often, at the next line of its metrics."""
@@ -75,8 +78,8 @@ class Workspace:
     """Of a part of the stage that trains by itself (see ``part``); empty: the stage itself."""
     cursor: dict[str, int] = field(default_factory=dict)
     """Counters that a loop keeps over a kill, for example the next training prompt."""
-    weights: int = 0
-    """Of the stage's model, for what its tokens cost; 0 until the model is there."""
+    parameters: int = 0
+    """Parameter count of the stage's model, for what its tokens cost; 0 until the model is there."""
     seconds: float = 0.0
     """Seconds of steps so far, over all sittings that count: what was lost to a kill is not in it."""
     _started: float = 0.0
@@ -134,16 +137,36 @@ class Workspace:
 
     # ---- what it costs --------------------------------------------------------------------------------------------
 
-    def spend(self, *, trained: float = 0, sampled: float = 0, evaluated: float = 0) -> None:
-        """Count tokens over all ranks: learnt from, sampled for training, sampled for an evaluation.
+    def spend(
+        self, *, trained: float = 0, sampled: float = 0, judged: float = 0, read: float = 0, evaluated: float = 0,
+        parameters: int | None = None, evaluating: bool = False,
+    ) -> None:  # fmt: skip
+        """Count tokens over all ranks; every rank gives the same numbers.
 
-        Operations are 6 N for each that is learnt from and 2 N for each that is sampled, N the model's ``weights``;
-        prompts and attention are left out.
+        Operations are 6 N for each that is learnt from and 2 N for each other; prompts, what a judge reads, and
+        attention are left out.
+
+        Args:
+            trained: learnt from.
+            sampled: written for training or as data.
+            judged: written by a model that judges or refines.
+            read: read by a reward model.
+            evaluated: written for an evaluation.
+            parameters: N, where another model than the stage's did the work.
+            evaluating: what was read was read for an evaluation.
         """
-        found = {"trained_tokens": trained, "sampled_tokens": sampled, "evaluated_tokens": evaluated}
-        found["training_flops"] = self.weights * (6 * trained + 2 * sampled)
-        found["evaluation_flops"] = self.weights * 2 * evaluated
+        count = self.parameters if parameters is None else parameters
+        found = {"trained_tokens": trained, "sampled_tokens": sampled, "judge_tokens": judged}
+        found |= {"read_tokens": read, "evaluated_tokens": evaluated}
+        found["training_flops"] = count * (6 * trained + 2 * (sampled + judged + (0 if evaluating else read)))
+        found["evaluation_flops"] = count * 2 * (evaluated + (read if evaluating else 0))
         self._count_up(found)
+
+    def spend_read(self, read: Mapping[int, int], *, evaluating: bool = False) -> None:
+        """Count what reward models read on this rank, by their parameter count; a collective of all ranks."""
+        shares = self.ranks.gather_objects(read)
+        for count in sorted({count for share in shares for count in share}):
+            self.spend(read=sum(share.get(count, 0) for share in shares), parameters=count, evaluating=evaluating)
 
     def _count_up(self, found: Mapping[str, float]) -> None:
         for name in COSTS:

@@ -82,7 +82,11 @@ def snapshot(folder: Path) -> dict[str, tuple[int, bytes]]:
         ),
         (["nano-zero", "--set", "r1_zero.evaluation.max_tokens=248"], "r1_zero.evaluation.max_tokens = 248"),
         (
-            ["nano-zero", "--set", "r1_zero.reward={overlong = 1, overlong_window = 9, max_tokens = 300}"],
+            [
+                "nano-zero",
+                "--set",
+                "r1_zero.reward={parts = {overlong = 1}, overlong_window = 9, max_tokens = 300}",
+            ],
             "reward.max_tokens = 300 is above sampling.max_tokens = 200",
         ),
         (["nano-zero", "--set", "r1_zero.final_limit=0"], "final_limit = 0: must be at least 1"),
@@ -117,7 +121,10 @@ def recipe(tmp_path: Path) -> Callable[[str], str]:
             "rejection_sampling.weights={countdown=0, countdown_hard=0, code=0, helpful=0, safety=0, benign=0}",
             "stages.rejection_sampling.weights sum to nothing; give a domain more than 0",
         ),
-        ("reward_models.safety.unsafe_share=1.0", "unsafe_share = 1.0: a safety model needs safe and unsafe responses"),
+        (
+            "reward_models.safety.options.unsafe_share=1.0",
+            "unsafe_share = 1.0: a safety model needs safe and unsafe responses",
+        ),
         ("reward_models.safety.path=labels.jsonl", "needs safe and unsafe responses, but all 2 are safe; add the"),
         ("reward_models.helpfulness.path=pairs.jsonl", "pairs.jsonl:2: no 'rejected'"),
         ("cold_start.general.path=broken.jsonl", "broken.jsonl:1: not valid JSON"),
@@ -144,7 +151,7 @@ def test_a_student_larger_than_its_teacher_is_a_warning(tmp_path: Path) -> None:
     workspace = Workspace(run=tmp_path, stage="distill", index=1, recipe=load_recipe("nano-zero"), say=said.append)
     _warn("big", 2000, 1000, workspace)
     _warn("small", 500, 1000, workspace)
-    assert said == ["warning: student 'big' has 2,000 weights and its teacher 1,000: a student is smaller"]
+    assert said == ["warning: student 'big' has 2,000 parameters and its teacher 1,000: a student is smaller"]
 
 
 def test_an_unknown_stage(refused: Callable[..., str], recipe: Callable[[str], str]) -> None:

@@ -7,13 +7,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from loops.judging import Crew
 
+from r1kit.cluster.ranks import Ranks
 from r1kit.recipe import load_recipe
 from r1kit.records import StageResult
 from r1kit.workspace import Stateless, Workspace
 
 NOTHING = {
-    "trained_tokens": 0, "sampled_tokens": 0, "evaluated_tokens": 0, "training_flops": 0, "evaluation_flops": 0
+    "trained_tokens": 0, "sampled_tokens": 0, "judge_tokens": 0, "evaluated_tokens": 0, "read_tokens": 0,
+    "training_flops": 0, "evaluation_flops": 0,
 }  # fmt: skip
 
 
@@ -23,7 +26,7 @@ def workspace(tmp_path: Path) -> Workspace:
 
 
 def place(folder: Path) -> Workspace:
-    found = Workspace(run=folder, stage="pretrain", index=1, recipe=load_recipe("nano-zero"), key="k", weights=10)
+    found = Workspace(run=folder, stage="pretrain", index=1, recipe=load_recipe("nano-zero"), key="k", parameters=10)
     found.folder.mkdir(exist_ok=True)
     return found
 
@@ -34,6 +37,11 @@ def place(folder: Path) -> Workspace:
         ({"trained": 3}, {"trained_tokens": 3, "training_flops": 180}),  # 6 x 10 x 3
         ({"sampled": 5}, {"sampled_tokens": 5, "training_flops": 100}),  # 2 x 10 x 5
         ({"evaluated": 7}, {"evaluated_tokens": 7, "evaluation_flops": 140}),  # 2 x 10 x 7
+        ({"judged": 4}, {"judge_tokens": 4, "training_flops": 80}),  # 2 x 10 x 4
+        ({"judged": 4, "parameters": 1000}, {"judge_tokens": 4, "training_flops": 8000}),  # 2 x 1,000 x 4
+        ({"read": 6, "parameters": 0}, {"read_tokens": 6}),
+        ({"read": 6, "parameters": 7}, {"read_tokens": 6, "training_flops": 84}),  # 2 x 7 x 6
+        ({"read": 6, "parameters": 7, "evaluating": True}, {"read_tokens": 6, "evaluation_flops": 84}),
         ({"trained": 3.0, "sampled": 5.0}, {"trained_tokens": 3, "sampled_tokens": 5, "training_flops": 280}),
     ],
 )
@@ -47,7 +55,7 @@ def test_costs_add_up_and_go_into_the_result(workspace: Workspace) -> None:
     for _ in range(3):
         workspace.spend(trained=2, sampled=1, evaluated=4)
     expected = {
-        "trained_tokens": 6, "sampled_tokens": 3, "evaluated_tokens": 12,
+        **NOTHING, "trained_tokens": 6, "sampled_tokens": 3, "evaluated_tokens": 12,
         "training_flops": 3 * (120 + 20), "evaluation_flops": 3 * 80,
     }  # fmt: skip
     assert workspace.cost == expected
@@ -85,7 +93,7 @@ def test_a_part_s_cost_is_the_stage_s_too_by_the_part_s_own_parameters(workspace
     """The stage's model has 10 parameters, the part's 4; a part that is done already is counted from its file."""
 
     def work(inner: Workspace) -> dict[str, Any]:
-        inner.weights = 4
+        inner.parameters = 4
         inner.spend(trained=5)  # 6 x 4 x 5 = 120
         return {}
 
@@ -95,3 +103,16 @@ def test_a_part_s_cost_is_the_stage_s_too_by_the_part_s_own_parameters(workspace
     again = place(workspace.run)
     again.part("small", work)
     assert again.cost == {**NOTHING, "trained_tokens": 5, "training_flops": 120}
+
+
+def test_what_reward_models_read_is_added_up_over_ranks(tmp_path: Path) -> None:
+    """Two models of 7 and 9 parameters; a rank may have met one of them only: 2 x (7 x 5 + 9 x 6)."""
+
+    def work(ranks: Ranks) -> dict[str, int]:
+        mine = place(tmp_path)
+        mine.ranks = ranks
+        mine.spend_read([{7: 2, 9: 6}, {7: 3}, {}][ranks.rank])
+        return mine.cost
+
+    for cost in Crew(3).run(work):
+        assert cost == {**NOTHING, "read_tokens": 11, "training_flops": 2 * (35 + 54)}

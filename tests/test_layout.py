@@ -23,11 +23,11 @@ from r1kit.cli import COMMANDS
 
 ROOT = Path(__file__).resolve().parent.parent / "r1kit"
 LEVELS = {
-    "cli": 7, "__main__": 8, "commands": 6, "launcher": 6, "pipeline": 5, "plan": 5,
+    "cli": 7, "__main__": 8, "api": 7, "commands": 6, "launcher": 6, "pipeline": 5, "plan": 5,
     "stages": 4, "loops": 3, "workspace": 2, "checks": 5, "recipe": 2, "depends": 2,
     "backends": 2, "rollout": 2, "update": 2, "reward": 2, "evals": 2, "factory": 2, "report": 5,
     "contracts": 1, "registry": 1, "maths": 1, "sandbox": 1, "structure": 1, "model": 1, "tasks": 1, "cluster": 1,
-    "apart": 1, "nano": 1, "files": 0, "seeds": 0, "records": 0, "errors": 0,
+    "apart": 1, "nano": 3, "files": 0, "seeds": 0, "records": 0, "errors": 0,
 }  # fmt: skip
 """A module may import, at its top, only from its own level or below; what it needs from above it is handed."""
 ALLOWED = {("recipe", "r1kit.stages")}
@@ -45,7 +45,7 @@ EVERYWHERE = import_graph(FILES, everywhere=True)
 LONGEST_CHAIN = 24
 """Modules on the longest path of imports, at import time; the aim is 12."""
 CIRCLES = 4
-NANO_USERS = 12
+NANO_USERS = 0
 """Modules outside ``nano/`` that import it."""
 LONGEST_FILE, LONGEST_FUNCTION = 350, 60
 """Lines."""
@@ -96,7 +96,7 @@ def test_only_nano_imports_nano() -> None:
 
 def test_a_command_is_a_file_and_a_file_a_command() -> None:
     files = {module.rpartition(".")[2] for module in FILES if module.startswith("r1kit.commands.")}
-    helpers = {"arguments", "options", "open_model"}
+    helpers = {"arguments", "options"}
     assert {command.__module__.rpartition(".")[2] for command in COMMANDS.values()} == files - helpers
 
 

@@ -58,7 +58,7 @@ class AllParts(ToyJudge):
     """Every part that rules and reward models give."""
 
     def one(self, group: Group, tokens: Sequence[int]) -> Score:
-        paid = RewardConfig(overlong=1.0, overlong_window=2, max_tokens=9)
+        paid = RewardConfig(parts={"accuracy": 1.0, "format": 0.2, "overlong": 1.0}, overlong_window=2, max_tokens=9)
         score = score_completion(
             Exact(), group.prompt, "<think> a </think> <answer> 1 </answer>", "stop", paid, len(tokens)
         )  # type: ignore[arg-type]

@@ -12,7 +12,6 @@ from r1kit.checks import check_recipe
 from r1kit.errors import MissingError
 from r1kit.factory.samples import read_samples
 from r1kit.recipe import RECIPES, as_toml, load_recipe, shipped_recipes
-from r1kit.tasks import build_task
 
 NAMES = sorted(shipped_recipes())
 
@@ -54,9 +53,8 @@ def test_its_readme_speaks_of_it(name: str) -> None:
 
 def held_out(*names: str) -> set[str]:
     """Questions of tasks of ``smollm2`` that are held out."""
-    tasks = load_recipe("smollm2").tasks
-    built = [build_task(name, tasks[name]) for name in names]
-    return {p.question for task in built for split in ("dev", "test") for p in task.held_out(split)}  # type: ignore[arg-type]
+    built = load_recipe("smollm2").built(names)
+    return {p.question for task in built.values() for split in ("dev", "test") for p in task.held_out(split)}  # type: ignore[arg-type]
 
 
 def test_the_data_is_what_its_script_writes(tmp_path: Path) -> None:
@@ -76,9 +74,9 @@ def test_reward_models_know_no_question_that_is_held_out() -> None:
 
 def test_worked_examples_are_no_questions_of_the_tasks() -> None:
     examples = read_samples(RECIPES / "data" / "smollm2_examples.jsonl")
-    tasks = load_recipe("smollm2").tasks
+    recipe = load_recipe("smollm2")
     asked = held_out("sums", "products")
     for name in ("sums", "products"):
-        asked |= {build_task(name, tasks[name]).train(index).question for index in range(300)}
+        asked |= {recipe.task(name).train(index).question for index in range(300)}
     assert examples
     assert not asked & {example.prompt for example in examples}

@@ -1,28 +1,32 @@
-"""What a MODEL argument means: which folder, and which recipe says how it is prompted and judged."""
+"""What the arguments MODEL and TASK of a command mean, and the model loaded.
+
+A MODEL is a folder, and a recipe that says how it is prompted and judged.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from r1kit.contracts import Recipe
 from r1kit.errors import InputError, nearest
 from r1kit.model.template import Template
-from r1kit.nano.countdown import CountdownConfig
-from r1kit.nano.general import GeneralConfig
 from r1kit.recipe import load_recipe
 from r1kit.records import Sampling
-from r1kit.reward.rule import RewardConfig
-from r1kit.tasks import TaskConfig
-from r1kit.tasks.code import GENERATORS, CodeConfig
-from r1kit.tasks.jsonl import JsonlConfig
-from r1kit.tasks.reasoning_gym import ReasoningGymConfig
+from r1kit.registry import is_reference, split_reference
+from r1kit.reward.settings import RewardConfig
+from r1kit.tasks import KINDS, Spec, build
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
-__all__ = ["Subject", "longest_completion", "named_task", "open_subject", "split_stage"]
+    from r1kit.rollout.engine import Engine
+    from r1kit.tasks.task import Task
+
+__all__ = [
+    "NamedTask", "Opened", "Subject", "longest_completion", "named_task", "open_model", "open_subject", "split_stage",
+]  # fmt: skip
 
 MAX_TOKENS = 1024
 """Longest completion of a model that no recipe speaks about."""
@@ -39,6 +43,18 @@ class Subject:
     reward: RewardConfig
     sampling: Sampling
     """Length and stop strings of its stage."""
+
+
+BY_ITSELF = ("countdown", "general", "code/list_ops")
+"""Kinds that need no setting."""
+
+
+class NamedTask(NamedTuple):
+    name: str
+    spec: Spec
+
+    def build(self) -> Task:
+        return build(self.name, *self.spec)
 
 
 def split_stage(model: str) -> tuple[Path, str] | None:
@@ -79,13 +95,13 @@ def open_subject(model: str, recipe: str = "", template: str = "", suffix: str =
 def _judging(config: Any) -> tuple[RewardConfig, Sampling]:
     """How a stage reads an answer, and how long it lets one be; the defaults where no policy of it answers."""
     from r1kit.stages.distill import Config as Distill
-    from r1kit.stages.reward_models import Config as RewardModels
 
-    if config is None or isinstance(config, RewardModels):
-        return RewardConfig(), Sampling(max_tokens=MAX_TOKENS)
     own = config.rl if isinstance(config, Distill) else config
-    longest = config.lengths.get("evaluation.max_tokens") or own.sampling.max_tokens
-    return own.reward, replace(own.sampling, max_tokens=longest)
+    reward, sampling = getattr(own, "reward", None), getattr(own, "sampling", None)
+    if not isinstance(reward, RewardConfig) or not isinstance(sampling, Sampling):
+        return RewardConfig(), Sampling(max_tokens=MAX_TOKENS)
+    longest = config.lengths.get("evaluation.max_tokens") or sampling.max_tokens
+    return reward, replace(sampling, max_tokens=longest)
 
 
 def longest_completion(sampling: Sampling, positions: int, prompts: Iterable[Sequence[int]]) -> int:
@@ -108,37 +124,69 @@ def _answer_style(name: str) -> Any:
     return name
 
 
-def named_task(name: str, known: Mapping[str, TaskConfig]) -> tuple[str, TaskConfig]:
-    """(name, settings) of a task: a recipe's own, ``countdown``, ``general``, ``code/list_ops``,
-    ``code/FORMAT/FILE.jsonl``, ``reasoning_gym/NAME`` or a JSONL file.
+def named_task(name: str, recipe: Recipe) -> NamedTask:
+    """A task by name: a recipe's own, a kind (``countdown``, ``code/list_ops``, ``reasoning_gym/NAME``,
+    ``verifiers/NAME``), ``code/FORMAT/FILE.jsonl``, a JSONL file, or ``FILE.py:NAME``.
 
     A file is judged whole: all its lines are the test split.
 
     Raises:
         InputError: none of these; names the nearest.
     """
-    if name in known:
-        return name, known[name]
-    kind, _, generator = name.partition("/")
-    if kind == "code" and generator:
-        return _code_task(generator)
-    if kind == "reasoning_gym" and generator:
-        return name, ReasoningGymConfig(generator=generator)
-    if name == "countdown":
-        return name, CountdownConfig()
-    if name == "general":
-        return name, GeneralConfig()
-    path = Path(name).expanduser()
-    if path.is_file() or path.suffix == ".jsonl":
-        return path.stem, JsonlConfig(path=str(path), test_path=str(path))
-    allowed = dict.fromkeys((*known, "countdown", "general", "code/list_ops"))
-    spelled = ", ".join([*allowed, "code/FORMAT/FILE.jsonl", "reasoning_gym/GENERATOR or a JSONL file"])
-    raise InputError(f"task {name!r} is unknown; a task is {spelled}.{nearest(name, allowed)}")
+    if name in recipe.tasks:
+        return NamedTask(name, recipe.spec(name))
+    family, _, rest = name.partition("/")
+    form, _, path = rest.partition("/")
+    if f"code/{form}" in KINDS and family == "code" and path:
+        return NamedTask(Path(path).stem, Spec(f"code/{form}", {"path": path, "test_path": path}))
+    if is_reference(name):
+        return NamedTask(split_reference(name)[1], Spec(name, {}))
+    if name == "code/list_ops":
+        return NamedTask("code", Spec(name, {}))
+    if name in BY_ITSELF or (family == "code" and name in KINDS):
+        if name not in BY_ITSELF:
+            raise InputError(f"{name} reads a file; write {name}/FILE.jsonl")
+        return NamedTask(name, Spec(name, {}))
+    if f"{family}/NAME" in KINDS and rest:
+        return NamedTask(name, Spec(name, {}))
+    file = Path(name).expanduser()
+    if file.is_file() or file.suffix == ".jsonl":
+        return NamedTask(file.stem, Spec("jsonl", {"path": str(file), "test_path": str(file)}))
+    allowed = [*recipe.tasks, *BY_ITSELF]
+    raise InputError(
+        f"task {name!r} is unknown; a task is {', '.join(dict.fromkeys(allowed))}, code/FORMAT/FILE.jsonl, "
+        f"reasoning_gym/GENERATOR, verifiers/ENVIRONMENT, FILE.py:NAME or a JSONL file.{nearest(name, allowed)}"
+    )
 
 
-def _code_task(generator: str) -> tuple[str, TaskConfig]:
-    form, _, path = generator.partition("/")
-    if form != "list_ops" and form in GENERATORS and not path:
-        raise InputError(f"code/{form} reads a file; write code/{form}/FILE.jsonl")
-    name = Path(path).stem if path else "code"
-    return name, CodeConfig(generator=cast(Any, form), path=path, test_path=path)
+# ---- loaded ---------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Opened:
+    engine: Engine
+    encode: Callable[[str], Sequence[int]]
+    """A question in the subject's template -> token ids."""
+    positions: int
+    """Most tokens of a prompt and its completion."""
+    folder: Path
+    """Of the weights."""
+
+
+def open_model(subject: Subject, rows: int) -> Opened:
+    """On all cores or the GPU, for ``rows`` completions side by side."""
+    import torch
+
+    from r1kit.backends.backend import backend_of
+    from r1kit.launcher import cores
+
+    torch.set_num_threads(cores())
+    backend = backend_of(subject.recipe)
+    loaded = backend.load(subject.name)
+    assert loaded.folder is not None
+    return Opened(
+        engine=backend.open_engine(loaded, dtype="auto", max_rows=rows),
+        encode=loaded.encode,
+        positions=loaded.positions,
+        folder=loaded.folder,
+    )

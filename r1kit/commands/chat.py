@@ -59,8 +59,7 @@ def _answerer(
     from dataclasses import replace
     from itertools import count
 
-    from r1kit.commands.arguments import longest_completion
-    from r1kit.commands.open_model import open_model
+    from r1kit.commands.arguments import longest_completion, open_model
     from r1kit.rollout.streams import stream_seed
 
     opened = open_model(subject, rows=1)

@@ -7,16 +7,18 @@ import platform
 import shutil
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import typer
+
+from r1kit.commands.options import JsonFile
 
 __all__ = ["doctor", "examine"]
 
 GIGABYTE = 10**9
 
 
-def doctor(json_file: Annotated[Path | None, typer.Option("--json", metavar="FILE")] = None) -> None:
+def doctor(json_file: JsonFile = None) -> None:
     """Python, torch, devices, cores, memory, disk, engines and extras of this machine."""
     from r1kit.files import check_writable, write_json
 

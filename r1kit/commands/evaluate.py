@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from r1kit.commands.options import JsonFile
+
 if TYPE_CHECKING:
     from r1kit.commands.arguments import Subject
     from r1kit.evals.settings import EvaluationConfig
@@ -27,7 +29,7 @@ def evaluate(
     task: Annotated[str, typer.Option(help="A task by name; r1 tasks lists the kinds.")],
     k: Annotated[int, typer.Option(help="Completions a problem.")] = 16,
     limit: Annotated[int | None, typer.Option(help="Only the first so many problems.")] = None,
-    json_file: Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Write all numbers here.")] = None,
+    json_file: JsonFile = None,
     temperature: Annotated[float, typer.Option(min=0.0)] = 0.6,
     top_p: Annotated[float, typer.Option(min=0.0, max=1.0)] = 0.95,
     max_tokens: Annotated[
@@ -48,8 +50,9 @@ def evaluate(
 
     check_writable(json_file)
     subject = open_subject(model, recipe, template, suffix, answer_style)
-    name, task_config = named_task(task, subject.recipe.tasks)
-    settings = replace(subject.recipe, tasks={name: task_config})
+    named = named_task(task, subject.recipe)
+    name, (kind, table) = named
+    settings = replace(subject.recipe, tasks={name: table}, task_kinds={name: kind})
     subject = replace(subject, recipe=settings if seed is None else replace(settings, seed=seed))
     config = EvaluationConfig.final(
         tasks=(name,), k=k, limit=limit, split=split, temperature=temperature, top_p=top_p,
@@ -71,10 +74,9 @@ def _judge(subject: Subject, config: EvaluationConfig, name: str) -> tuple[Judge
     from r1kit.commands.arguments import longest_completion
     from r1kit.launcher import cores
     from r1kit.loops.policy import judge_for
-    from r1kit.tasks import build_task
     from r1kit.workspace import Workspace
 
-    prompts = build_task(name, subject.recipe.tasks[name]).held_out(config.split, config.limit)
+    prompts = subject.recipe.task(name).held_out(config.split, config.limit)
     torch.set_num_threads(cores())
     workspace = Workspace(run=Path(), stage="evaluate", index=0, recipe=subject.recipe)
     loaded = backend_of(subject.recipe).load(subject.name)

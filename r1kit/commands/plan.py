@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from r1kit.commands.options import JsonFile, Overrides, RecipeName
 from r1kit.errors import InputError, nearest
 from r1kit.plan.devices import DEVICES
 from r1kit.registry import short
@@ -21,17 +22,17 @@ __all__ = ["plan"]
 
 
 def plan(
-    recipe: Annotated[str, typer.Argument(help="A shipped recipe's name or a TOML path.")],
+    recipe: RecipeName,
     gpus: Annotated[int, typer.Option(min=0, help="GPUs, or cores for --gpu cpu.")] = 0,
     gpu: Annotated[str, typer.Option(help=f"{', '.join(DEVICES)}; default: cpu, or h100 with --gpus.")] = "",
-    overrides: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE")] = None,
+    overrides: Overrides = None,
     config: Annotated[Path | None, typer.Option(help="config.json of a model that is not on this machine.")] = None,
     vocab: Annotated[int, typer.Option(min=0, help="Vocabulary, where the shape comes from model.* keys.")] = 0,
     mfu: Annotated[float, typer.Option(min=0.001, max=1.0, help="Share of peak that matrix products reach.")] = 0.35,
     mbu: Annotated[float, typer.Option(min=0.001, max=1.0, help="Share of bandwidth that sampling reaches.")] = 0.5,
     mean_length: Annotated[float, typer.Option(min=0.01, max=1.0, help="Mean response / max_tokens.")] = 0.5,
     price: Annotated[float | None, typer.Option(min=0.0, help="USD an hour and device.")] = None,
-    json_file: Annotated[Path | None, typer.Option("--json", metavar="FILE")] = None,
+    json_file: JsonFile = None,
 ) -> None:
     """Tokens, FLOPs, memory per device, hours and cost of each stage, before anything runs."""
     from r1kit.files import check_writable, write_json

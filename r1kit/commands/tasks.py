@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from typing import Annotated, Literal
 
 import typer
@@ -20,6 +19,8 @@ KINDS = (
         "a JSONL file in the format humaneval, mbpp, stdio or bugfix, judged by running programs",
     ),
     ("reasoning_gym/NAME", "any reasoning-gym generator, scored by its own rule; r1 tasks reasoning_gym lists them"),
+    ("verifiers/NAME", "a single-turn environment of the verifiers package: its data set, its parser, its rubric"),
+    ("FILE.py:NAME", "your own: a class with train, held_out and grade, or a function that yields prompts"),
     ("FILE.jsonl", 'lines of {"prompt": ..., "answer": ...}, judged as mathematics or by equality'),
 )
 
@@ -50,18 +51,19 @@ def _list_generators() -> None:
 
 def _show(name: str, show: int, split: Literal["dev", "test", "train"], recipe: str) -> None:
     from r1kit.commands.arguments import named_task
+    from r1kit.contracts import Recipe
     from r1kit.recipe import load_recipe
     from r1kit.structure import plain
-    from r1kit.tasks import build_task, kind_of
+    from r1kit.tasks import settings
 
-    known = load_recipe(recipe).tasks if recipe else {}
+    found = load_recipe(recipe) if recipe else Recipe(name="none")
     if not name:
-        raise InputError(f"name a task of recipe {recipe!r}: {', '.join(known) or 'it has none'}")
-    task_name, config = named_task(name, known)
-    task = build_task(task_name, config)
-    typer.echo(f"{task_name}: kind {kind_of(config)}")
-    for field in dataclasses.fields(config):
-        typer.echo(f"  {field.name} = {plain(getattr(config, field.name))!r}")
+        raise InputError(f"name a task of recipe {recipe!r}: {', '.join(found.tasks) or 'it has none'}")
+    named = named_task(name, found)
+    task = named.build()
+    typer.echo(f"{named.name}: kind {named.spec.kind}")
+    for key, value in plain(settings(named.name, *named.spec)).items():
+        typer.echo(f"  {key} = {value!r}")
     prompts = [task.train(index) for index in range(show)] if split == "train" else task.held_out(split, show or 1)
     for prompt in prompts[:show]:
         typer.echo(f"\n{prompt.id}\n  question: {_indented(prompt.question)}")

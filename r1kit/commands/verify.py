@@ -2,27 +2,23 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from r1kit.commands.options import JsonFile
 from r1kit.errors import InputError, MissingError
 
 if TYPE_CHECKING:
+    from r1kit.commands.arguments import NamedTask
     from r1kit.records import Prompt, Score
-    from r1kit.reward.rule import RewardConfig
+    from r1kit.reward.settings import RewardConfig
     from r1kit.sandbox import Verdict
-    from r1kit.tasks import Task, TaskConfig
+    from r1kit.tasks.task import Task
 
 __all__ = ["verify"]
-
-COUNTDOWN = re.compile(r"\s*(?:use|用)\s+(\d+(?:\s+\d+)+)\s+(?:make|得)\s+(\d+)\s*")
-BARE = {"tag": "<answer> {} </answer>", "boxed": "\\boxed{{{}}}"}
-"""How an answer alone is written for a style that wants a mark around it."""
 
 
 def verify(
@@ -31,7 +27,10 @@ def verify(
     prompt_id: Annotated[str, typer.Option(help="Which problem, for example countdown/test/0.")] = "",
     question: Annotated[str, typer.Option(help="Which problem, by its text.")] = "",
     recipe: Annotated[str, typer.Option(help="Whose task and reward settings count.")] = "",
-    json_file: Annotated[Path | None, typer.Option("--json", metavar="FILE")] = None,
+    reward: Annotated[
+        list[str] | None, typer.Option(metavar="FILE.py:NAME", help="A function of yours, as one more part.")
+    ] = None,
+    json_file: JsonFile = None,
     code: Annotated[Path | None, typer.Option(metavar="FILE", help="A program, or a completion with one.")] = None,
     tests: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Its tests, JSON lines; see docs/sandbox.md.")
@@ -41,7 +40,6 @@ def verify(
     """Score one answer or program: each part of its reward, and the cause where it got none."""
     from r1kit.commands.arguments import named_task, open_subject
     from r1kit.files import check_writable, write_json
-    from r1kit.tasks import build_task
 
     if code or tests or reference:
         _verify_program(code, tests, reference, json_file)
@@ -53,19 +51,20 @@ def verify(
         )
     check_writable(json_file)
     subject = open_subject("", recipe)
-    name, config = named_task(task, subject.recipe.tasks)
-    prompt = _prompt(build_task(name, config), config, prompt_id, question)
-    text = _completion(answer, subject.reward)
-    score = _score(name, config, subject.reward, prompt, text)
-    typer.echo(_spelled(prompt, text, score, subject.reward))
+    named = named_task(task, subject.recipe)
+    prompt = _prompt(named.build(), prompt_id, question)
+    paid = replace(subject.reward, parts={**subject.reward.parts, **dict.fromkeys(reward or (), 1.0)})
+    text = _completion(answer, paid)
+    score = _score(named, paid, prompt, text)
+    typer.echo(_spelled(prompt, text, score, paid))
     if json_file:
         write_json(json_file, _as_json(prompt, text, score))
 
 
-def _prompt(task: Task, config: TaskConfig, prompt_id: str, question: str) -> Prompt:
+def _prompt(task: Task, prompt_id: str, question: str) -> Prompt:
     """The problem that was named; the first of the test split if none was."""
     if question:
-        return _by_question(task, config, question)
+        return _by_question(task, question)
     if not prompt_id:
         return task.held_out("test", 1)[0]
     _, split, number = [*prompt_id.rsplit("/", 2), "", ""][:3]
@@ -84,51 +83,44 @@ def _held_out(task: Task, split: Any) -> list[Prompt]:
         return []
 
 
-def _by_question(task: Task, config: TaskConfig, question: str) -> Prompt:
-    from r1kit.nano.countdown import CountdownConfig
-    from r1kit.records import Prompt
-
+def _by_question(task: Task, question: str) -> Prompt:
     wanted = " ".join(question.split())
     for prompt in (prompt for part in ("test", "dev") for prompt in _held_out(task, part)):
         if " ".join(prompt.question.split()) == wanted:
             return prompt
-    found = COUNTDOWN.fullmatch(question)
-    if isinstance(config, CountdownConfig) and found:
-        facts = {"numbers": [int(number) for number in found[1].split()], "target": int(found[2])}
-        return Prompt(id=f"{task.name}/asked", task=task.name, question=question, facts=facts)
-    hint = ", or ask 'use 7 1 5 make 34'" if isinstance(config, CountdownConfig) else ""
-    raise InputError(f"no held-out problem of task {task.name!r} asks that; name one with --prompt-id{hint}")
+    if (own := task.asked(question)) is not None:
+        return own
+    raise InputError(
+        f"no held-out problem of task {task.name!r} asks that, and it takes no question of this form; name one with "
+        f"--prompt-id, such as {task.name}/test/0"
+    )
 
 
 def _completion(answer: str, reward: RewardConfig) -> str:
     """The text to judge: as it is if it has marks of its own, else the answer put into the style's mark."""
-    if any(mark in answer for mark in ("<answer>", "<think>", "\\boxed")) or reward.answer_style not in BARE:
-        return answer
-    return BARE[reward.answer_style].format(answer)
+    from r1kit.reward.extract import marked
+
+    own = any(mark in answer for mark in ("<answer>", "<think>", "\\boxed"))
+    return answer if own else marked(answer, reward.answer_style)
 
 
-def _score(name: str, config: TaskConfig, reward: RewardConfig, prompt: Prompt, text: str) -> Score:
+def _score(named: NamedTask, reward: RewardConfig, prompt: Prompt, text: str) -> Score:
     from r1kit.records import Completion, Group
     from r1kit.reward.verifier import Verifier
 
     completion = Completion(token_ids=(), logprobs=(), text=text, finish="stop")
-    group = Group(prompt=replace(prompt, task=name), prompt_ids=(), completions=(completion,))
-    with Verifier({name: config}, {name: reward}) as verifier:
+    group = Group(prompt=replace(prompt, task=named.name), prompt_ids=(), completions=(completion,))
+    with Verifier({named.name: named.spec}, {named.name: reward}) as verifier:
         return verifier.score_groups([group])[0][0]
-
-
-def _weights(reward: RewardConfig) -> Mapping[str, float]:
-    return {
-        "accuracy": reward.accuracy,
-        "format": reward.format,
-        "language": reward.language,
-        "overlong": reward.overlong,
-    }
 
 
 def _spelled(prompt: Prompt, text: str, score: Score, reward: RewardConfig) -> str:
     lines = [f"question  {prompt.question}", f"judged    {text}", f"reward    {score.total:g}"]
-    lines += [f"  {part:9} {value:g} x {_weights(reward)[part]:g}" for part, value in score.parts.items()]
+    weights = reward.weights
+    width = max(9, *map(len, score.parts))
+    for part, value in score.parts.items():
+        lines.append(f"  {part:{width}} {value:g}{f' x {weights[part]:g}' if part in weights else ''}")
+    lines += [f"  {part:{width}} abstains" for part in score.abstained]
     lines.append(f"answer    {score.answer if score.answer is not None else 'none found'}")
     if prompt.answer is not None and score.parts.get("accuracy", 0.0) < 1:
         lines.append(f"reference {prompt.answer}")

@@ -17,7 +17,7 @@ import typer
 from r1kit.errors import InputError, R1Error, nearest
 
 if TYPE_CHECKING:
-    from r1kit.commands.open_model import Opened
+    from r1kit.commands.arguments import Opened
     from r1kit.sandbox import LadderSettings, Sandbox
     from r1kit.tasks.code.untested import Untested
     from r1kit.tasks.code.written_tests import Subject, Writer, Written
@@ -52,17 +52,19 @@ def write_tests(
 ) -> None:
     """Write hidden tests for problems with right and wrong solutions; keep those that tell them apart."""
     from r1kit.model.source import check_model
+    from r1kit.registry import find
     from r1kit.sandbox import open_sandbox
     from r1kit.tasks.code import CodeConfig
     from r1kit.tasks.code.tested import tested
-    from r1kit.tasks.code.untested import list_ops_problems, read_problems
+    from r1kit.tasks.code.untested import UNTESTED, read_problems
 
     _check_places(problems, to, cache)
     if model:
         check_model(model)
     elif problems != LIST_OPS:
         raise InputError(f"rules write tests for {LIST_OPS} alone; name who writes them: --model MODEL")
-    asked = list_ops_problems(limit or FEW) if problems == LIST_OPS else read_problems(Path(problems))
+    ours = problems in UNTESTED
+    asked = find(problems, UNTESTED, "problems")(limit or FEW) if ours else read_problems(Path(problems))
     asked = asked[: limit or None]
     config = CodeConfig(generator="mbpp" if asked[0].subject.entry else "stdio", path=str(to))
     counts, lines = Counter[str](), []
@@ -122,12 +124,12 @@ def _writer(
     problems: Sequence[Untested], model: str, samples: int, max_tokens: int, template: str, seed: int
 ) -> Iterator[tuple[Writer, str]]:
     """Who writes, and the folder of a cache that is this writer's: other weights or another sampling have another."""
-    from r1kit.commands.arguments import longest_completion, open_subject
-    from r1kit.commands.open_model import open_model
-    from r1kit.tasks.code.written_by import EngineWriter, RuleWriter
+    from r1kit.commands.arguments import longest_completion, open_model, open_subject
+    from r1kit.registry import find
+    from r1kit.tasks.code.written_by import RULES, EngineWriter
 
     if not model:
-        yield RuleWriter(seed=seed), "rules"
+        yield find("rules", {"rules": RULES}, "writer")(seed=seed), "rules"
         return
     settings = open_subject(model, template=template)
     opened = open_model(settings, ROWS)

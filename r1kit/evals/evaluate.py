@@ -18,11 +18,9 @@ from r1kit.evals.settings import EvaluationConfig
 from r1kit.maths.pass_at_k import consensus, pass_at_k
 from r1kit.records import Group, Score
 from r1kit.reward.verifier import match_scores
+from r1kit.tasks.task import Claims
 
 __all__ = [
-    "CLAIM",
-    "RIGHT",
-    "TRIES",
     "TRY_BINS",
     "Diagnostics",
     "EvaluationConfig",
@@ -40,9 +38,8 @@ Floats = NDArray[np.float64]
 Diagnostics = Sequence[Sequence[Mapping[str, float]]]
 """``Task.diagnose`` of each completion of each group."""
 
-TRIES, CLAIM, RIGHT = "tries", "claims_hit", "answer_right"
-"""Diagnostics with a meaning here: how many candidates the chain tries; whether it claims to have found one; whether
-the final answer is right however it is written (a base that seldom writes tags is still judged on its reasoning)."""
+CLAIMS = Claims()
+"""Names of the diagnostics with a meaning here."""
 TRY_BINS = (("0", 0, 0), ("1", 1, 1), ("2-3", 2, 3), ("4-6", 4, 6), ("7+", 7, np.inf))
 """Label, fewest and most tries."""
 
@@ -185,15 +182,15 @@ def _diagnosed(right: Floats, diagnostics: Diagnostics) -> dict[str, Any]:
     answered = answers_right(right, diagnostics)
     return {
         "diagnostics": mean_diagnostics(diagnostics),
-        "correct_given_claim": correct_given(answered, diagnostic(diagnostics, CLAIM)),
-        "accuracy_by_tries": accuracy_by_tries(np.nan_to_num(answered), diagnostic(diagnostics, TRIES)),
+        "correct_given_claim": correct_given(answered, diagnostic(diagnostics, CLAIMS.hit)),
+        "accuracy_by_tries": accuracy_by_tries(np.nan_to_num(answered), diagnostic(diagnostics, CLAIMS.tries)),
     }
 
 
 def answers_right(right: Floats, diagnostics: Diagnostics) -> Floats:
     """Whether each final answer is right in whatever form, NaN where there is none; the reward's own judgement for a
     task that does not say."""
-    told = diagnostic(diagnostics, RIGHT)
+    told = diagnostic(diagnostics, CLAIMS.right)
     return right if np.isnan(told).all() else told
 
 

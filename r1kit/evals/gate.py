@@ -15,8 +15,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from r1kit.evals.evaluate import (
-    CLAIM,
-    TRIES,
     Diagnostics,
     accuracy_by_tries,
     answers_right,
@@ -26,13 +24,12 @@ from r1kit.evals.evaluate import (
     mean_diagnostics,
 )
 from r1kit.records import Group, Score
+from r1kit.tasks.task import Claims
 
-__all__ = ["STYLES", "VALID", "Gate", "GateConfig", "StyleRow", "base_gate"]
+__all__ = ["STYLES", "Gate", "GateConfig", "StyleRow", "base_gate"]
 
 Floats = NDArray[np.float64]
 
-VALID = "valid_numbers"
-"""Diagnostic: the final answer uses the given numbers within the rules."""
 STYLES = (("terse", 0, 0), ("short", 1, 1), ("few", 2, 3), ("long", 4, np.inf))
 """Style, fewest and most tries: how the corpus wrote it, read off the chain."""
 
@@ -45,8 +42,8 @@ class GateConfig:
     """Least share of groups with right and wrong completions: all others have no advantage and teach nothing."""
     format_reach: float = 0.10
     """Least share of groups in which some completion has the form: a form never sampled cannot be reinforced."""
-    valid_numbers: float = 0.60
-    """Least share of answers that use the numbers rightly. Bases at .41 to .55 could not calculate, and RL then learns
+    valid_answers: float = 0.60
+    """Least share of answers that keep the task's rules. Bases at .41 to .55 could not calculate, and RL then learns
     tags only; those at .76 and more were lifted."""
     correct_given_claim: float = 0.50
     """Least P(correct | the chain claims a hit). At .1 (chance) and .22 'yes' meant nothing and search did not pay; at
@@ -83,7 +80,7 @@ class Gate:
     by_tries: dict[str, Any]
     measures: dict[str, float | None]
     """``mixed_groups_share``, ``all_wrong_share``, ``all_right_share``, ``format_reach``, ``accuracy``, and where the
-    task has them ``valid_numbers`` and ``correct_given_claim``. None: undefined."""
+    task has them the diagnostic of valid answers and ``correct_given_claim``. None: undefined."""
     warnings: tuple[str, ...]
     """One sentence each; empty: nothing speaks against RL."""
 
@@ -112,6 +109,7 @@ def base_gate(
     scores: Sequence[Sequence[Score]],
     diagnostics: Diagnostics | None = None,
     config: GateConfig | None = None,
+    claims: Claims | None = None,
 ) -> Gate:
     """Judge a base by an evaluation of it (one task, k completions a problem, in-loop sampling).
 
@@ -120,23 +118,23 @@ def base_gate(
     Raises:
         R1Error: scores do not match the groups one to one.
     """
-    config = config or GateConfig()
+    config, claims = config or GateConfig(), claims or Claims()
     arrays = judged(groups, scores)
     told: Diagnostics = diagnostics if diagnostics is not None else [[{} for _ in row] for row in scores]
-    answered, tries = answers_right(arrays.right, told), diagnostic(told, TRIES)
+    answered, tries = answers_right(arrays.right, told), diagnostic(told, claims.tries)
     styles = _styles(np.nan_to_num(answered), tries, arrays.length)
     measures = _generic(arrays.right, arrays.formed)
     means = mean_diagnostics(told)
-    if VALID in means:
-        measures[VALID] = means[VALID]
-    if CLAIM in means:
-        measures["correct_given_claim"] = correct_given(answered, diagnostic(told, CLAIM))
+    if claims.valid in means:
+        measures[claims.valid] = means[claims.valid]
+    if claims.hit in means:
+        measures["correct_given_claim"] = correct_given(answered, diagnostic(told, claims.hit))
     return Gate(
         task=groups[0].prompt.task,
         styles=styles,
         by_tries=accuracy_by_tries(np.nan_to_num(answered), tries),
         measures=measures,
-        warnings=tuple(_warnings(measures, {row.style: row for row in styles}, config)),
+        warnings=tuple(_warnings(measures, {row.style: row for row in styles}, config, claims)),
     )
 
 
@@ -171,10 +169,12 @@ def _styles(right: Floats, tries: Floats, length: Floats) -> tuple[StyleRow, ...
     return tuple(rows)
 
 
-def _warnings(measures: dict[str, float | None], styles: dict[str, StyleRow], config: GateConfig) -> list[str]:
+def _warnings(
+    measures: dict[str, float | None], styles: dict[str, StyleRow], config: GateConfig, claims: Claims
+) -> list[str]:
     return [
         *_generic_warnings(measures, config),
-        *_reasoning_warnings(measures, config),
+        *_reasoning_warnings(measures, config, claims),
         *_style_warnings(styles, config),
     ]
 
@@ -201,12 +201,12 @@ def _generic_warnings(measures: dict[str, float | None], config: GateConfig) -> 
     return warnings
 
 
-def _reasoning_warnings(measures: dict[str, float | None], config: GateConfig) -> list[str]:
+def _reasoning_warnings(measures: dict[str, float | None], config: GateConfig, claims: Claims) -> list[str]:
     warnings = []
-    valid, told = measures.get(VALID), measures.get("correct_given_claim")
-    if valid is not None and valid < config.valid_numbers:
+    valid, told = measures.get(claims.valid), measures.get("correct_given_claim")
+    if valid is not None and valid < config.valid_answers:
         warnings.append(
-            f"only {valid:.0%} of answers use the given numbers rightly (wanted: {config.valid_numbers:.0%}): the base "
+            f"only {valid:.0%} of answers {claims.keeping} (wanted: {config.valid_answers:.0%}): the base "
             "has not learnt the task's rules, and RL would learn the tags alone; train it longer, in smaller batches"
         )
     if told is not None and told < config.correct_given_claim:

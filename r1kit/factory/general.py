@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -11,10 +11,10 @@ from typing import Any
 from r1kit.errors import InputError, MissingError, first_line
 from r1kit.factory.samples import sample_of
 from r1kit.files import strict_lines
-from r1kit.nano.general import GeneralConfig, SftConfig, sft_example
 from r1kit.records import Sample
+from r1kit.tasks.task import Task
 
-__all__ = ["GENERATORS", "General", "check_general", "general_samples"]
+__all__ = ["General", "check_general", "general_samples"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,7 +22,7 @@ class General:
     """Samples that are no reasoning problems; each source that is named adds its own."""
 
     tasks: tuple[str, ...] = ()
-    """Tasks of the recipe with a generator of good responses (the nano world's ``general``)."""
+    """Tasks of the recipe with a generator of good responses (``good_samples``)."""
     count: int = 200
     """Samples of each such task."""
     path: str = ""
@@ -36,34 +36,13 @@ class General:
     """Rows of the file, and of the data set, at most; 0: all."""
 
 
-def _nano(config: Any, count: int, seed: int, domain: str) -> list[Sample]:
-    """The general world's good responses; greetings have no chain of thought, as in the paper."""
-    settings = SftConfig(problems=config, seed=seed)
-    samples: list[Sample] = []
-    for index in range(count):
-        example = sft_example(settings, index)
-        samples.append(
-            Sample(
-                id=f"{domain}/sft/{index}",
-                prompt=example.prompt.question,
-                response=example.response,
-                domain=domain,
-                language=example.language,
-                provenance=_provenance("generator", example.domain),
-            )
-        )
-    return samples
-
-
-GENERATORS: Mapping[type, Callable[[Any, int, int, str], list[Sample]]] = {GeneralConfig: _nano}
-"""Task config -> (config, count, seed, domain) -> samples with good responses."""
-
-
-def check_general(config: General, tasks: Mapping[str, Any], where: str) -> None:
+def check_general(config: General, tasks: Mapping[str, Task], where: str) -> None:
     """Raise InputError or MissingError for a source that cannot be had, before anything runs."""
     for name in config.tasks:
-        if name in tasks and type(tasks[name]) not in GENERATORS:
-            raise InputError(f"{where}.tasks: {name!r} has no generator of good responses; name a task of kind general")
+        if name in tasks and "good_samples" not in tasks[name].offers:
+            raise InputError(
+                f"{where}.tasks: {name!r} has no generator of good responses; name a task that has one, as kind general"
+            )
     if config.tasks and config.count < 1:
         raise InputError(f"{where}.count = {config.count}: must be at least 1")
     if config.path and not Path(config.path).is_file():
@@ -74,13 +53,9 @@ def check_general(config: General, tasks: Mapping[str, Any], where: str) -> None
         raise MissingError(f"{where}.dataset needs the package datasets; run pip install 'r1kit[data]'")
 
 
-def general_samples(config: General, tasks: Mapping[str, Any], seed: int) -> list[Sample]:
+def general_samples(config: General, tasks: Mapping[str, Task], seed: int) -> list[Sample]:
     """All of them, in a fixed order."""
-    found = [
-        sample
-        for name in config.tasks
-        for sample in GENERATORS[type(tasks[name])](tasks[name], config.count, seed, name)
-    ]
+    found = [sample for name in config.tasks for sample in tasks[name].good_samples(config.count, seed)]
     if config.path:
         found += _of_file(Path(config.path), config.limit)
     if config.dataset:

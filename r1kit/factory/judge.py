@@ -48,6 +48,8 @@ class Tally:
     """Questions whose first answer held no verdict; each was asked once more."""
     left_out: int = 0
     """Questions whose second answer held none either."""
+    written: int = 0
+    """Tokens."""
 
     def as_counts(self) -> dict[str, int]:
         return {"judge_asked": self.asked, "judge_no_json": self.no_json, "judge_left_out": self.left_out}
@@ -79,7 +81,9 @@ class GenerativeJudge:
         if not questions:
             return []
         asked = [self._encode(self._filled(question)) for question in questions]
-        return [read_verdict(row[0].text) for row in self._engine.generate(asked, self._sampling, seeds)]
+        answers = [row[0] for row in self._engine.generate(asked, self._sampling, seeds)]
+        self.tally.written += sum(len(answer.token_ids) for answer in answers)
+        return [read_verdict(answer.text) for answer in answers]
 
     def _filled(self, question: Question) -> str:
         """The answer goes in last, so that nothing it says is taken for a placeholder."""

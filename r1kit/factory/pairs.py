@@ -11,11 +11,11 @@ from random import Random
 from r1kit.errors import InputError
 from r1kit.maths.verdict import VERDICTS, mean_over_orders, verdict_value
 from r1kit.model.seen import summary
-from r1kit.records import Prompt, Sampling
+from r1kit.records import Pair, Prompt, Sampling
 from r1kit.rollout.engine import Engine
 
 __all__ = [
-    "ARENA_HARD", "Candidate", "Comparison", "Construction", "Judge", "Pair", "PairwiseJudge", "balanced",
+    "ARENA_HARD", "Candidate", "Comparison", "Construction", "Judge", "PairwiseJudge", "balanced",
     "build_pairs", "rule_judge",
 ]  # fmt: skip
 
@@ -44,17 +44,6 @@ class Candidate:
     prompt: Prompt
     first: str
     second: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Pair:
-    """Two responses to a prompt, the better one named."""
-
-    prompt: Prompt
-    chosen: str
-    rejected: str
-    fault: str = ""
-    """What is wrong with the rejected one, where that is known."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,12 +85,16 @@ class PairwiseJudge:
         """``encode`` gives the token ids of an instruction, the judge's own template applied."""
         self._engine, self._encode, self._prompt = engine, encode, prompt
         self._sampling = replace(sampling, n=1)
+        self.written = 0
+        """Tokens, over its life."""
 
     def __call__(self, comparisons: Sequence[Comparison], seeds: Sequence[int]) -> list[str]:
         if not comparisons:
             return []
         asked = [self._encode(self._filled(comparison)) for comparison in comparisons]
-        return [row[0].text for row in self._engine.generate(asked, self._sampling, seeds)]
+        answers = [row[0] for row in self._engine.generate(asked, self._sampling, seeds)]
+        self.written += sum(len(answer.token_ids) for answer in answers)
+        return [answer.text for answer in answers]
 
     def _filled(self, comparison: Comparison) -> str:
         """Filled piece by piece, so that nothing a response says is taken for a placeholder."""

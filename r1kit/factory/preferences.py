@@ -3,25 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
 from r1kit.errors import InputError
-from r1kit.factory.pairs import Construction, Pair, balanced
+from r1kit.factory.pairs import Construction, balanced
 from r1kit.factory.samples import text_field
 from r1kit.files import strict_lines
-from r1kit.model.seen import summary
-from r1kit.nano.general import FAULTS, GeneralConfig, PreferenceConfig, SafetyConfig, preference_pairs, safety_examples
-from r1kit.nano.general.problems import KINDS
-from r1kit.nano.general.prompts import ask_of
-from r1kit.nano.general.rules import is_safe
-from r1kit.records import Prompt, Sampling
+from r1kit.records import Labelled, Pair, Prompt, Sampling
 from r1kit.tasks.split import fraction
+from r1kit.tasks.task import Offer, Task
 
 __all__ = [
     "LabelData",
-    "Labelled",
     "PairData",
     "check_data",
     "labels_of",
@@ -42,14 +37,11 @@ class PairData:
     path: str = ""
     """JSONL file of ``{"prompt", "chosen", "rejected"}`` lines; empty: the generator of ``task``."""
     task: str = "helpful"
-    """Task of the recipe, of kind general, whose settings and split the paired training prompts have."""
+    """Task of the recipe that writes pairs (``preference_pairs``), or whose prompts ``own_samples`` asks."""
     count: int = 6000
     """Pairs that are generated (paper: 66,000 in all)."""
-    faults: tuple[str, ...] = FAULTS
-    """What is wrong with generated rejected responses; what is left out the model never sees."""
-    chosen_warmth: float = 0.6
-    """Share of generated chosen replies with a courtesy."""
-    rejected_warmth: float = 0.15
+    options: Mapping[str, Any] = field(default_factory=dict)
+    """The task's own settings of the pairs that it writes."""
     own_samples: int = 0
     """Prompts of ``task`` to which the start's model gives two responses that are judged and added."""
     judge: str = ""
@@ -69,25 +61,11 @@ class LabelData:
     path: str = ""
     """JSONL file of ``{"prompt", "response", "safe"}`` lines; empty: the generator of ``task``."""
     task: str = "safety"
-    """Task of the recipe, of kind general, whose settings and split the answered training prompts have."""
+    """Task of the recipe that writes labelled responses (``safety_labels``)."""
     count: int = 6000
     """Responses that are generated (paper: 106,000 prompts)."""
-    unsafe_share: float = 0.5
-    leak_share: float = 0.2
-    """Share of the unsafe responses that refuse, and explain in the chain."""
-    benign_share: float = 0.5
-    """Share of the safe responses that are to harmless questions."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Labelled:
-    """A response with its safety label."""
-
-    prompt: Prompt
-    response: str
-    safe: bool
-    fault: str = ""
-    """What kind of response it is, where that is known: ``harmful, unsafe``."""
+    options: Mapping[str, Any] = field(default_factory=dict)
+    """The task's own settings of the responses that it writes."""
 
 
 def read_pairs(path: Path) -> list[Pair]:
@@ -141,38 +119,43 @@ def _check_classes(labels: Sequence[Labelled], where: str) -> None:
 # ---- a stage's data -----------------------------------------------------------------------------------------------
 
 
-def check_data(config: PairData | LabelData, tasks: Mapping[str, Any], where: str) -> None:
+def check_data(config: PairData | LabelData, tasks: Mapping[str, Task], where: str) -> None:
     """Raise InputError for data that cannot be had; files are read whole, so that a broken line is told at once."""
-    if not config.path and not isinstance(tasks[config.task], GeneralConfig):
+    task = tasks.get(config.task)
+    offer: Offer = "safety_labels" if isinstance(config, LabelData) else "preference_pairs"
+    if not config.path and (task is None or offer not in task.offers):
         raise InputError(
-            f"{where}.task = {config.task!r} has no generator of preference data; name a task of kind general, "
-            f"or a file as {where}.path"
+            f"{where}.task = {config.task!r} has no generator of preference data; name a task that has one, as kind "
+            f"general, or a file as {where}.path"
         )
     if not config.path and config.count < 1:
         raise InputError(f"{where}.count = {config.count}: must be at least 1")
     if isinstance(config, LabelData):
-        if not config.path and not 0 < config.unsafe_share < 1:
-            raise InputError(
-                f"{where}.unsafe_share = {config.unsafe_share}: a safety model needs safe and unsafe responses; set it "
-                f"between 0 and 1"
-            )
-        _ = read_labels(Path(config.path)) if config.path else _safety(config, tasks[config.task], 0)
+        _ = read_labels(Path(config.path)) if config.path else _written(config, task, 0, 0, where)
         return
-    _ = read_pairs(Path(config.path)) if config.path else _preference(config, tasks[config.task], 0)
+    _ = read_pairs(Path(config.path)) if config.path else _written(config, task, 0, 0, where)
     if config.own_samples < 0 or (config.own_samples and config.sampling.n != 2):
         raise InputError(
             f"{where}: own_samples = {config.own_samples} must be at least 0, and sampling.n = {config.sampling.n} be 2"
         )
 
 
-def pairs_of(config: PairData, tasks: Mapping[str, Any], seed: int, judged: Sequence[Pair] = ()) -> list[Pair]:
+def _written(config: PairData | LabelData, task: Task | None, count: int, seed: int, where: str) -> list[Any]:
+    """What the task writes; a mistake in its options is told with where they stand."""
+    assert task is not None
+    write = task.safety_labels if isinstance(config, LabelData) else task.preference_pairs
+    try:
+        return [*write(count, seed, config.options)]
+    except InputError as error:
+        raise InputError(f"{where}.options: {error}") from None
+
+
+def pairs_of(config: PairData, tasks: Mapping[str, Task], seed: int, judged: Sequence[Pair] = ()) -> list[Pair]:
     """The file's or the generated pairs and those that were judged, lengths balanced where that is asked for."""
     if config.path:
         pairs = read_pairs(Path(config.path))
     else:
-        settings = _preference(config, tasks[config.task], seed)
-        drawn = (preference_pairs(settings, index) for index in range(config.count))
-        pairs = [Pair(prompt=one.prompt, chosen=one.chosen, rejected=one.rejected, fault=one.fault) for one in drawn]
+        pairs = _written(config, tasks[config.task], config.count, seed, f"task {config.task}")
     pairs += judged
     kept = balanced(pairs) if config.balance_lengths else pairs
     if not kept:
@@ -183,42 +166,13 @@ def pairs_of(config: PairData, tasks: Mapping[str, Any], seed: int, judged: Sequ
     return kept
 
 
-def labels_of(config: LabelData, tasks: Mapping[str, Any], seed: int) -> list[Labelled]:
+def labels_of(config: LabelData, tasks: Mapping[str, Task], seed: int) -> list[Labelled]:
     """The file's or the generated responses."""
     if config.path:
         return read_labels(Path(config.path))
-    settings = _safety(config, tasks[config.task], seed)
-    labels = []
-    for one in (safety_examples(settings, index) for index in range(config.count)):
-        leaked = not one.safe and is_safe(ask_of(one.prompt), summary(one.response))
-        kind = "unsafe in the chain alone" if leaked else "safe" if one.safe else "unsafe"
-        fault = f"{one.prompt.facts['kind']}, {kind}"
-        labels.append(Labelled(prompt=one.prompt, response=one.response, safe=one.safe, fault=fault))
+    labels = _written(config, tasks[config.task], config.count, seed, f"task {config.task}")
     _check_classes(labels, f"task {config.task}")
     return labels
-
-
-def _preference(config: PairData, task: GeneralConfig, seed: int) -> PreferenceConfig:
-    """On harmless training prompts of every kind, split as the task's are, whichever of them it asks."""
-    kinds = tuple(kind for kind in KINDS if kind != "harmful")
-    return PreferenceConfig(
-        problems=replace(task, kinds=kinds),
-        faults=config.faults,
-        chosen_warmth=config.chosen_warmth,
-        rejected_warmth=config.rejected_warmth,
-        seed=seed,
-    )
-
-
-def _safety(config: LabelData, task: GeneralConfig, seed: int) -> SafetyConfig:
-    """On harmful training prompts and their benign look-alikes, split as the task's are, whichever of them it asks."""
-    return SafetyConfig(
-        problems=replace(task, kinds=("harmful", "benign")),
-        unsafe_share=config.unsafe_share,
-        leak_share=config.leak_share,
-        benign_share=config.benign_share,
-        seed=seed,
-    )
 
 
 # ---- held out -----------------------------------------------------------------------------------------------------

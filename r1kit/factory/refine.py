@@ -6,29 +6,29 @@ question's language, then to write the summary. Nothing is trusted: what comes o
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import cache
 from typing import Protocol
 
-from r1kit.nano.countdown.words import CHINESE
-from r1kit.nano.list_ops.steps import THEN
 from r1kit.records import Prompt, Sampling
+from r1kit.registry import find, is_reference
 from r1kit.reward.extract import thinking
 from r1kit.rollout.engine import Engine
 
 __all__ = [
+    "REFINERS",
     "REWRITE",
     "SUMMARISE",
     "Edit",
     "EngineRefiner",
     "Refined",
     "Refiner",
-    "RuleRefiner",
-    "one_language",
-    "translations",
+    "is_model",
+    "rule_refiner",
 ]
+
+REFINERS = {"rules": "r1kit.nano.refine:RuleRefiner"}
+"""Refiners that are no model: name -> class."""
 
 REWRITE = (
     "Translate the thinking process to the same language as the question. Keep every step, in the first person and in "
@@ -62,80 +62,39 @@ class Refined:
 
 
 class Refiner(Protocol):
+    @property
+    def written(self) -> int:
+        """Tokens that a model wrote for it, over its life."""
+        ...
+
     def refine(self, prompts: Sequence[Prompt], responses: Sequence[str], seeds: Sequence[int]) -> list[Refined]:
         """One refined response for each, in order."""
         ...
 
 
-# ---- rules -------------------------------------------------------------------------------------------------------
+def is_model(name: str) -> bool:
+    """Whether what a recipe names as a refiner is a stage or a model, and not a class."""
+    return name not in REFINERS and not is_reference(name)
+
+
+def rule_refiner(name: str) -> Refiner:
+    """A refiner by its name, or a user's class with a method ``refine``, as ``FILE.py:NAME``."""
+    refiner = find(name, REFINERS, "refiner", "refiner")()
+    return _Own(refiner.refine, getattr(refiner, "written", 0))
 
 
 @dataclass(frozen=True, slots=True)
-class RuleRefiner:
-    """Word for word, by the nano world's vocabularies; the summary restates the answer."""
+class _Own:
+    """A refiner that need not say that it writes no tokens."""
 
-    def refine(self, prompts: Sequence[Prompt], responses: Sequence[str], seeds: Sequence[int]) -> list[Refined]:
-        return [_by_rules(prompt, response) for prompt, response in zip(prompts, responses, strict=True)]
-
-
-@cache
-def translations(language: str, of_steps: bool = False) -> Mapping[str, str]:
-    """Word of the other nano language -> word of ``language``; empty for languages that are not en or zh.
-
-    ``of_steps``: the words of list_ops, where 再 is 'then' and not 'again'.
-    """
-    words = {**CHINESE, THEN["en"]: THEN["zh"]} if of_steps else CHINESE
-    if language == "zh":
-        return dict(words)
-    return {chinese: english for english, chinese in words.items()} if language == "en" else {}
-
-
-def one_language(chain: str, language: str, of_steps: bool = False) -> tuple[str, dict[str, int]]:
-    """The chain with every known word of the other language replaced, spaces kept; how often each was."""
-    table, changed = translations(language, of_steps), Counter[str]()
-    words = chain.split(" ")
-    for at, word in enumerate(words):
-        if word in table:
-            changed[word] += 1
-            words[at] = table[word]
-    return " ".join(words), dict(changed)
-
-
-def _by_rules(prompt: Prompt, response: str) -> Refined:
-    """``<think> chain </think> so 5 * 5 - 12 = 13 <answer> 5 * 5 - 12 </answer>``."""
-    before, closing, rest = response.partition("</think>")
-    answer = _inside(rest)
-    if not closing or answer is None:
-        return Refined(response="")
-    of_steps = "steps" in prompt.facts
-    chain, changed = one_language(before, prompt.language, of_steps)
-    table, edits = translations(prompt.language, of_steps), []
-    if changed:
-        told = ", ".join(f"{word} -> {table[word]} x{count}" for word, count in sorted(changed.items()))
-        edits.append(Edit(by="rules", what="language", detail=told))
-    summary = _summary(prompt, answer)
-    if rest.partition("<answer>")[0].strip() != summary:
-        edits.append(Edit(by="rules", what="summary", detail=summary))
-    return Refined(response=f"{chain}</think> {summary} <answer> {answer} </answer>", edits=tuple(edits))
-
-
-def _inside(text: str) -> str | None:
-    """What stands between the one pair of answer tags."""
-    if text.count("<answer>") != 1 or text.count("</answer>") != 1:
-        return None
-    inside = text.partition("<answer>")[2].partition("</answer>")[0].strip()
-    return inside or None
-
-
-def _summary(prompt: Prompt, answer: str) -> str:
-    so = CHINESE["so"] if prompt.language == "zh" else "so"
-    return f"{so} {answer} = {prompt.facts['target']}" if "target" in prompt.facts else f"{so} {answer}"
+    refine: Callable[[Sequence[Prompt], Sequence[str], Sequence[int]], list[Refined]]
+    written: int
 
 
 # ---- a model -----------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class EngineRefiner:
     """Asks a model for the chain, then for the summary of that chain."""
 
@@ -149,6 +108,7 @@ class EngineRefiner:
     summarise: str = SUMMARISE
     prefilled: bool = False
     """The prompt ends in ``<think>``, so a response does not write it."""
+    written: int = 0
 
     def refine(self, prompts: Sequence[Prompt], responses: Sequence[str], seeds: Sequence[int]) -> list[Refined]:
         chains = [thinking(response).strip() for response in responses]
@@ -175,4 +135,5 @@ class EngineRefiner:
             for prompt, chain in zip(prompts, chains, strict=True)
         ]
         drawn = self.engine.generate([self.encode(text) for text in asked], replace(self.sampling, n=1), seeds)
+        self.written += sum(len(row[0].token_ids) for row in drawn)
         return [row[0].text.rpartition("</think>")[2].strip() if row[0].finish == "stop" else "" for row in drawn]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from r1kit.errors import MissingError
 from r1kit.factory.examples import few_shot_question, worked_examples
 from r1kit.factory.general import general_samples
-from r1kit.factory.refine import EngineRefiner, Refiner, RuleRefiner
+from r1kit.factory.refine import EngineRefiner, Refiner, is_model, rule_refiner
 from r1kit.factory.review import Item, accept_pending, accepted, read_queue, write_queue
 from r1kit.factory.select import select
 from r1kit.loops.collect import Plan, collect, collected
@@ -18,7 +18,6 @@ from r1kit.loops.harvest import Harvester, Route
 from r1kit.loops.policy import verifier_for
 from r1kit.loops.publish import apart_from, held_out_prompts, nothing_left, publish, token_counter
 from r1kit.loops.sampler import Sampler, generative_judge, open_samplers
-from r1kit.tasks import build_task
 from r1kit.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -32,7 +31,7 @@ QUEUE = "review.jsonl"
 def sample(config: Config, workspace: Workspace) -> None:
     """Every route's completions, judged, filtered, refined, into ``candidates.jsonl``."""
     recipe, asked = workspace.recipe, config.asked(workspace.recipe)
-    refiner = "" if config.refiner == "rules" else config.refiner
+    refiner = config.refiner if is_model(config.refiner) else ""
     other = config.model or config.source
     needed = [config.source if route == "r1_zero" else other for route, count in config.routes.items() if count]
     with (
@@ -47,14 +46,16 @@ def sample(config: Config, workspace: Workspace) -> None:
             filters=config.filters,
             verifier=verifier,
             judge=generative_judge(config, samplers),
+            judge_parameters=samplers[config.judge].parameters if config.judge else 0,
             judged=config.judged,
             refiner=_refiner(config, samplers),
+            refiner_parameters=samplers[refiner].parameters if refiner else 0,
             form=config.form,
             after=config.refined,
         )
         routes = _routes(config, workspace, samplers)
         plan = Plan(
-            tasks={name: build_task(name, recipe.tasks[name]) for name in asked},
+            tasks=recipe.built(asked),
             routes=config.routes,
             per_step=config.prompts_per_step,
             seed=workspace.seed,
@@ -73,7 +74,7 @@ def _routes(config: Config, workspace: Workspace, samplers: Mapping[str, Sampler
             name="direct", sampler=samplers[other], ask=lambda prompt: prefix + prompt.question + suffix
         )
     if config.routes.get("few_shot"):
-        tasks = {name: workspace.recipe.tasks[name] for name in config.asked(workspace.recipe)}
+        tasks = workspace.recipe.built(config.asked(workspace.recipe))
         examples = worked_examples(config.few_shot, tasks, workspace.seed)
         found["few_shot"] = Route(
             name="few_shot", sampler=samplers[other], ask=partial(few_shot_question, config.few_shot, examples)
@@ -82,8 +83,8 @@ def _routes(config: Config, workspace: Workspace, samplers: Mapping[str, Sampler
 
 
 def _refiner(config: Config, samplers: Mapping[str, Sampler]) -> Refiner:
-    if config.refiner == "rules":
-        return RuleRefiner()
+    if not is_model(config.refiner):
+        return rule_refiner(config.refiner)
     sampler = samplers[config.refiner]
     return EngineRefiner(
         engine=sampler.engine,
@@ -116,7 +117,7 @@ def finish(config: Config, workspace: Workspace) -> dict[str, Any]:
             f"command again"
         )
     reviewed = accepted(items)
-    general = general_samples(config.general, workspace.recipe.tasks, workspace.seed)
+    general = general_samples(config.general, workspace.recipe.built(config.general.tasks), workspace.seed)
     clean = apart_from(evaluation, general)
     if not reviewed and not clean:
         raise nothing_left(workspace, {**dropped, "rejected": statuses["rejected"]})

@@ -77,12 +77,12 @@ def collect(plan: Plan, work: Work, workspace: Workspace) -> None:
             found.add(part)
         found.candidates.sort(key=lambda item: item[0])
         workspace.append("candidates", [_line(candidate) for _, candidate in found.candidates])
-        workspace.spend(sampled=found.counts["response_tokens"])
+        for parameters, tokens in sorted(found.sampled.items()):
+            workspace.spend(sampled=tokens, parameters=parameters)
+        for parameters, tokens in sorted(found.judged.items()):
+            workspace.spend(judged=tokens, parameters=parameters)
         workspace.log(step + 1, _metrics(route, found, time.monotonic() - began))
-    workspace.write(
-        MARK,
-        {"seconds": workspace.seconds, "cursor": workspace.cursor, "weights": workspace.weights, "steps": len(plan)},
-    )
+    workspace.write(MARK, {"seconds": workspace.seconds, "cursor": workspace.cursor, "steps": len(plan)})
     workspace.ranks.broadcast_object(None)
 
 
@@ -94,7 +94,7 @@ def is_collected(workspace: Workspace) -> bool:
     )
     if found is None:
         return False
-    workspace.seconds, workspace.weights = float(found["seconds"]), int(found["weights"])
+    workspace.seconds = float(found["seconds"])
     workspace.cursor.update(found["cursor"])
     return True
 

@@ -12,7 +12,7 @@ from r1kit.factory.filters import FilterConfig
 from r1kit.factory.general import General, check_general
 from r1kit.loops.settings import check_least, check_source
 from r1kit.records import Sampling
-from r1kit.reward.rule import RewardConfig
+from r1kit.reward.settings import RewardConfig
 from r1kit.tasks.task import Split
 from r1kit.update.settings import DtypeSetting
 
@@ -98,7 +98,7 @@ class Collection(StageConfig):
                 f"stages.{stage}: judge = {self.judge!r} and judged = {list(self.judged)}; set both (a judging stage "
                 f"or model, and the tasks it judges) or neither"
             )
-        check_general(self.general, recipe.tasks, f"stages.{stage}.general")
+        check_general(self.general, recipe.built(self.general.tasks), f"stages.{stage}.general")
 
 
 def named(*names: str) -> tuple[str, ...]:

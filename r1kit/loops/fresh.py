@@ -23,7 +23,7 @@ def pretrain(config: Any, corpus: Corpus, workspace: Workspace) -> tuple[LoadedM
     """A base model: a fresh decoder trained on the corpus under the settings of stage ``pretrain``."""
     backend = backend_of(workspace.recipe, workspace.ranks)
     loaded = backend.draw(workspace.recipe.model, corpus.vocabulary(), workspace.seed)
-    workspace.weights = loaded.parameters
+    workspace.parameters = loaded.parameters
     learner = backend.open_learner(loaded, config.optimiser, dtype=config.dtype, token_budget=config.micro_batch_tokens)
     batch_of = document_batches(corpus, loaded.tokenizer, config.tokens_per_step, workspace.seed, workspace.ranks)
     supervised.train(config, batch_of, learner, workspace)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from r1kit.factory.filters import FilterConfig, failed_filter, filter_names
 from r1kit.factory.judge import GenerativeJudge, Question
@@ -14,7 +15,7 @@ from r1kit.records import Completion, Group, Prompt, Sample, Sampling
 from r1kit.reward.extract import thinking
 from r1kit.reward.format import FormatStyle, format_reward
 from r1kit.reward.language import language_consistency
-from r1kit.reward.rule import RewardConfig
+from r1kit.reward.settings import RewardConfig
 from r1kit.reward.verifier import Verifier
 from r1kit.rollout.sample import sample_groups
 from r1kit.rollout.streams import stream_seed
@@ -42,12 +43,22 @@ class Harvest:
     """Check -> completions left after it, in the order of the checks; the first is ``sampled``."""
     counts: dict[str, float] = field(default_factory=dict)
     """Sums over the step's completions: tokens, what the judge did."""
+    sampled: dict[int, float] = field(default_factory=dict)
+    """Parameter count -> tokens that samplers of that size wrote."""
+    judged: dict[int, float] = field(default_factory=dict)
+    """Parameter count -> tokens that judges and refiners of that size wrote."""
 
     def add(self, other: Harvest) -> None:
         self.candidates += other.candidates
-        for own, others in ((self.left, other.left), (self.counts, other.counts)):
-            for name, value in others.items():
-                own[name] = own.get(name, 0) + value  # type: ignore[assignment]
+        _add(self.left, other.left)
+        _add(self.counts, other.counts)
+        _add(self.sampled, other.sampled)
+        _add(self.judged, other.judged)
+
+
+def _add(own: dict[Any, Any], others: Mapping[Any, float]) -> None:
+    for name, value in others.items():
+        own[name] = own.get(name, 0) + value
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,9 +82,11 @@ class Harvester:
     filters: FilterConfig
     verifier: Verifier
     judge: GenerativeJudge | None = None
+    judge_parameters: int = 0
     judged: tuple[str, ...] = ()
     """Tasks whose answers the generative judge checks in place of the rule."""
     refiner: Refiner | None = None
+    refiner_parameters: int = 0
     form: FormatStyle = "none"
     """What a refined response must look like."""
     after: FilterConfig = field(default_factory=FilterConfig)
@@ -96,6 +109,7 @@ class Harvester:
             for row, completion in enumerate(group.completions)
         ]
         before = self.judge.tally.as_counts() if self.judge else {}
+        written = self._written()
         found = Harvest(left={"sampled": len(drafts)})
         found.counts["response_tokens"] = sum(len(draft.completion.token_ids) for draft in drafts)
         found.counts["language_consistency"] = sum(_consistency(draft) for draft in drafts)
@@ -106,7 +120,16 @@ class Harvester:
         found.candidates = [(draft.place, self._candidate(draft, route)) for draft in drafts]
         if self.judge:
             found.counts |= {name: value - before[name] for name, value in self.judge.tally.as_counts().items()}
+        found.sampled[route.sampler.parameters] = found.counts["response_tokens"]
+        for parameters, now, then in zip(
+            (self.judge_parameters, self.refiner_parameters), self._written(), written, strict=True
+        ):
+            _add(found.judged, {parameters: now - then} if now > then else {})
         return found
+
+    def _written(self) -> tuple[int, int]:
+        """Tokens of the judge and of the refiner, over their lives."""
+        return self.judge.tally.written if self.judge else 0, self.refiner.written if self.refiner else 0
 
     def _checked(
         self, drafts: list[_Draft], found: Harvest, prefix: str, form: FormatStyle, filters: FilterConfig, route: Route

@@ -15,7 +15,6 @@ from r1kit.reward.verifier import Verifier
 from r1kit.rollout.engine import Engine
 from r1kit.rollout.sample import sample_groups
 from r1kit.rollout.streams import stream_seed
-from r1kit.tasks import build_task
 from r1kit.tasks.task import Split, Task
 from r1kit.workspace import Workspace
 
@@ -60,10 +59,12 @@ class Judge:
 
     def score(self, groups: Sequence[Group]) -> list[list[Score]]:
         """Rules, and for the tasks that they judge the reward models' scores as the part ``preference``."""
-        scores = self.verifier.score_groups(groups)
+        scores, preferences = self.verifier.score_groups(groups), self._learned(groups)
+        if self.learned is not None:
+            self.workspace.spend_read(self.learned.read())
         return [
             [self._preferred(score, value) for score, value in zip(row, values, strict=True)] if values else row
-            for row, values in zip(scores, self._learned(groups), strict=True)
+            for row, values in zip(scores, preferences, strict=True)
         ]
 
     def _learned(self, groups: Sequence[Group]) -> list[list[float]]:
@@ -125,6 +126,8 @@ class Judge:
         scores, diagnostics = self.verifier.score_groups(groups), self.verifier.diagnose_groups(groups)
         judged = zip(mine, groups, scores, diagnostics, self._learned(groups), strict=True)
         everyone = sorted((item for share in ranks.gather_objects(list(judged)) for item in share), key=lambda i: i[0])
+        if self.learned is not None:
+            self.workspace.spend_read(self.learned.read(), evaluating=True)
         self.workspace.spend(evaluated=sum(len(one.token_ids) for item in everyone for one in item[1].completions))
         return Judged(
             groups=[item[1] for item in everyone],
@@ -138,7 +141,7 @@ def accuracy_difference(
     one: Mapping[str, Any], other: Mapping[str, Any], config: EvaluationConfig, workspace: Workspace
 ) -> dict[str, Any]:
     """``one - other``, lines that ``config`` wrote of one task, paired by problem: see ``paired_difference``."""
-    task = build_task(one["task"], workspace.recipe.tasks[one["task"]])
+    task = workspace.recipe.task(one["task"])
     clusters = [prompt.cluster for prompt in task.held_out(config.split, config.limit)]
     return paired_difference(one["per_problem"], other["per_problem"], clusters)
 

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
 
-from r1kit.factory.pairs import Candidate, Judge, Pair, PairwiseJudge, build_pairs, rule_judge
+from r1kit.factory.pairs import Candidate, Judge, PairwiseJudge, build_pairs, rule_judge
 from r1kit.factory.preferences import PairData
 from r1kit.loops.policy import verifier_for
 from r1kit.loops.sampler import open_samplers
-from r1kit.records import Group
-from r1kit.reward.rule import RewardConfig
+from r1kit.records import Group, Pair
+from r1kit.reward.settings import RewardConfig
 from r1kit.rollout.sample import sample_groups
 from r1kit.rollout.streams import stream_seed
 from r1kit.structure import structure
-from r1kit.tasks import build_task
 from r1kit.update.settings import DtypeSetting
 from r1kit.workspace import Workspace
 
@@ -37,14 +37,13 @@ def own_pairs(config: PairData, start: str, workspace: Workspace, dtype: DtypeSe
         json.loads(path.read_text(encoding="utf-8")) if workspace.is_writer and path.is_file() else None
     )
     if kept is not None:
-        workspace.weights = kept["weights"]
-        workspace.spend(sampled=kept["sampled_tokens"])  # a resume point that knows of them puts its own count here
+        _spend(kept, workspace)  # a resume point that knows of them puts its own count here
         return [structure(Pair, pair, KEPT) for pair in kept["pairs"]]
-    ranks, task = workspace.ranks, build_task(config.task, workspace.recipe.tasks[config.task])
+    ranks, task = workspace.ranks, workspace.recipe.task(config.task)
     numbers = range(config.own_samples)[ranks.rank :: ranks.size]
     seed = stream_seed(workspace.seed, "own_pairs")
     with open_samplers([start], workspace, dtype, ROWS) as samplers:
-        policy, weights = samplers[start], workspace.weights
+        policy = samplers[start]
         groups = sample_groups(
             policy.engine,
             [task.train(number) for number in numbers],
@@ -56,20 +55,29 @@ def own_pairs(config: PairData, start: str, workspace: Workspace, dtype: DtypeSe
         Candidate(prompt=group.prompt, first=group.completions[0].text, second=group.completions[1].text)
         for group in groups
     ]
-    with _judge(config, groups, workspace, dtype) as judge:
+    with _judge(config, groups, workspace, dtype) as (judge, judge_parameters):
         pairs, counts = build_pairs(candidates, judge, config.construction, stream_seed(seed, "judge", ranks.rank))
     sampled = sum(len(completion.token_ids) for group in groups for completion in group.completions)
-    shares = ranks.gather_objects((pairs, {**counts, "sampled_tokens": sampled}))
+    judged = judge.written if isinstance(judge, PairwiseJudge) else 0
+    shares = ranks.gather_objects((pairs, {**counts, "sampled_tokens": sampled, "judge_tokens": judged}))
     every = [pair for share, _ in shares for pair in share]
     totals = {name: sum(counted[name] for _, counted in shares) for name in shares[0][1]}
-    workspace.spend(sampled=totals["sampled_tokens"])
-    workspace.write(KEPT, {**totals, "weights": weights, "pairs": every})
+    kept = {**totals, "parameters": policy.parameters, "judge_parameters": judge_parameters, "pairs": every}
+    _spend(kept, workspace)
+    workspace.write(KEPT, kept)
     return every
 
 
+def _spend(kept: Mapping[str, Any], workspace: Workspace) -> None:
+    workspace.spend(sampled=kept["sampled_tokens"], parameters=kept["parameters"])
+    workspace.spend(judged=kept["judge_tokens"], parameters=kept["judge_parameters"])
+
+
 @contextmanager
-def _judge(config: PairData, groups: list[Group], workspace: Workspace, dtype: DtypeSetting) -> Iterator[Judge]:
-    """The model that is named, or the task's rule in a verifier process: right beats wrong."""
+def _judge(
+    config: PairData, groups: list[Group], workspace: Workspace, dtype: DtypeSetting
+) -> Iterator[tuple[Judge, int]]:
+    """The model that is named and its parameter count, or the task's rule in a verifier process: right beats wrong."""
     if not config.judge:
         with verifier_for([config.task], RewardConfig(), workspace) as verifier:
             scores = verifier.score_groups(groups)
@@ -78,8 +86,8 @@ def _judge(config: PairData, groups: list[Group], workspace: Workspace, dtype: D
             for group, row in zip(groups, scores, strict=True)
             for completion, score in zip(group.completions, row, strict=True)
         }
-        yield rule_judge(lambda prompt, text: graded[prompt.id, text])
+        yield rule_judge(lambda prompt, text: graded[prompt.id, text]), 0
         return
     with open_samplers([config.judge], workspace, dtype, JUDGE_ROWS) as samplers:
         model = samplers[config.judge]
-        yield PairwiseJudge(model.engine, model.encode, config.judge_sampling)
+        yield PairwiseJudge(model.engine, model.encode, config.judge_sampling), model.parameters

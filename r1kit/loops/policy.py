@@ -17,10 +17,9 @@ from r1kit.evals.evaluate import EvaluationConfig
 from r1kit.loops.judge import Judge
 from r1kit.loops.settings import RL
 from r1kit.records import Prompt, Sampling, StageResult
-from r1kit.reward.rule import RewardConfig
+from r1kit.reward.settings import RewardConfig
 from r1kit.reward.verifier import Verifier
 from r1kit.rollout.engine import Engine
-from r1kit.tasks import build_task
 from r1kit.tasks.task import Task
 from r1kit.update.learner import Learner
 from r1kit.update.settings import DtypeSetting
@@ -60,10 +59,10 @@ def open_policy(
     backend = backend_of(workspace.recipe, workspace.ranks)
     trained = config.tasks or tuple(workspace.recipe.tasks)
     every = dict.fromkeys((*trained, *config.evaluation.tasks))  # in order, once each
-    tasks = {task: build_task(task, workspace.recipe.tasks[task]) for task in every}
+    tasks = workspace.recipe.built(every)
     with verifier_for(tasks, config.reward, workspace, config.deadline, rewards) as verifier:  # starts meanwhile
         loaded = backend.load(path)
-        workspace.weights = loaded.parameters
+        workspace.parameters = loaded.parameters
         with closing(backend.open_engine(loaded, dtype=config.dtype, max_rows=config.rows_in_flight)) as engine:
             learner = backend.open_learner(
                 loaded,
@@ -98,7 +97,8 @@ def verifier_for(
     rewards: Mapping[str, RewardConfig] | None = None,
 ) -> Verifier:  # fmt: skip
     """A verifier of the recipe's tasks; all are paid alike but for those in ``rewards``."""
-    return open_verifier(tasks, workspace.recipe.tasks, reward, deadline, rewards)
+    specs = {name: workspace.recipe.spec(name) for name in workspace.recipe.tasks}
+    return open_verifier(tasks, specs, reward, deadline, rewards)
 
 
 @contextmanager
@@ -113,8 +113,8 @@ def judge_for(
         verifier: of at least the tasks that are judged; by default one that lives as long as the judge.
         learner: that has trained the model, where one has: what it learnt is judged.
     """
-    tasks = {name: build_task(name, workspace.recipe.tasks[name]) for name in config.tasks or workspace.recipe.tasks}
-    workspace.weights = loaded.parameters
+    tasks = workspace.recipe.built(config.tasks or workspace.recipe.tasks)
+    workspace.parameters = loaded.parameters
     with nullcontext(verifier) if verifier else verifier_for(tasks, reward, workspace) as verifier:
         backend = backend_of(workspace.recipe, workspace.ranks)
         with closing(backend.open_engine(loaded, dtype=dtype, max_rows=rows_in_flight)) as engine:

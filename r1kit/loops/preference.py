@@ -15,13 +15,11 @@ import torch
 from r1kit.backends.backend import backend_of
 from r1kit.errors import InputError
 from r1kit.evals.interval import mean_interval
-from r1kit.factory.pairs import Pair
-from r1kit.factory.preferences import Labelled
 from r1kit.loops.settings import Schedule
 from r1kit.maths.preference import calibration_error, reliability
 from r1kit.maths.schedule import learning_rate
 from r1kit.model.reward_model import RewardModel
-from r1kit.records import Prompt
+from r1kit.records import Labelled, Pair, Prompt
 from r1kit.rollout.streams import stream_seed
 from r1kit.update.reward import Item
 from r1kit.update.settings import OptimiserSettings
@@ -62,7 +60,7 @@ def train(config: Preference, name: str, model: RewardModel, examples: Examples,
         raise InputError(
             f"{name}: all {len(examples)} examples are longer than max_tokens = {config.max_tokens}; raise it"
         )
-    workspace.weights = sum(weight.numel() for weight in model.model.parameters())
+    workspace.parameters = model.parameters
     backend = backend_of(workspace.recipe, workspace.ranks)
     learner = backend.open_reward_learner(model, config.optimiser, config.micro_batch_tokens)
     seen, seed = round(config.epochs * len(items)), stream_seed(workspace.seed, "preference", name)
@@ -129,7 +127,9 @@ def held_out(model: RewardModel, examples: Examples, workspace: Workspace, budge
     ranks = workspace.ranks
     items = items_of(model, examples)
     mine = list(range(len(items)))[ranks.rank :: ranks.size]
+    model.read = 0
     found = iter(model.logits_of([row for place in mine for row in items[place].rows], budget))
+    workspace.spend_read({model.parameters: model.read}, evaluating=True)
     shares = ranks.gather_objects([(place, [next(found) for _ in items[place].rows]) for place in mine])
     scores = [values for _, values in sorted(pair for share in shares for pair in share)]
     return summed_up(items, scores, [example.prompt for example in examples], [one.fault for one in examples])

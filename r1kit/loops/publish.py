@@ -18,7 +18,6 @@ from r1kit.model.hub import open_tokenizer
 from r1kit.model.source import resolve_model
 from r1kit.records import Sample
 from r1kit.structure import plain
-from r1kit.tasks import build_task
 from r1kit.workspace import Workspace
 
 __all__ = ["apart_from", "held_out_prompts", "nothing_left", "publish", "token_counter"]
@@ -28,7 +27,7 @@ def held_out_prompts(tasks: Sequence[str], n: int, workspace: Workspace) -> Eval
     """Of the tasks' held-out splits; None where nothing is to be compared."""
     if not n:
         return None
-    return evaluation_prompts({name: build_task(name, workspace.recipe.tasks[name]) for name in tasks}, n)
+    return evaluation_prompts(workspace.recipe.built(tasks), n)
 
 
 def apart_from(evaluation: EvaluationPrompts | None, samples: Sequence[Sample]) -> list[Sample]:

@@ -12,7 +12,6 @@ from r1kit.loops.harvest import Harvester, Route
 from r1kit.loops.policy import verifier_for
 from r1kit.loops.publish import apart_from, held_out_prompts, nothing_left, publish, token_counter
 from r1kit.loops.sampler import generative_judge, open_samplers
-from r1kit.tasks import build_task
 from r1kit.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -38,11 +37,12 @@ def sample(config: Config, workspace: Workspace) -> None:
             filters=config.filters,
             verifier=verifier,
             judge=generative_judge(config, samplers),
+            judge_parameters=samplers[config.judge].parameters if config.judge else 0,
             judged=config.judged,
         )
         route = Route(name=ROUTE, sampler=samplers[config.start])
         plan = Plan(
-            tasks={name: build_task(name, recipe.tasks[name]) for name in asked},
+            tasks=recipe.built(asked),
             routes={ROUTE: config.prompts},
             per_step=config.prompts_per_step,
             seed=workspace.seed,
@@ -59,7 +59,7 @@ def finish(config: Config, workspace: Workspace) -> dict[str, Any]:
     where = f"stages.{workspace.stage}.weights"
     evaluation = held_out_prompts(config.uses(workspace.recipe), config.decontaminate, workspace)
     candidates, dropped = select(collected(workspace), config.keep, config.limit, workspace.seed, evaluation)
-    general = general_samples(config.general, workspace.recipe.tasks, workspace.seed)
+    general = general_samples(config.general, workspace.recipe.built(config.general.tasks), workspace.seed)
     clean = apart_from(evaluation, general)
     pool = [*(candidate.sample for candidate in candidates), *clean]
     if not pool:

@@ -27,6 +27,8 @@ class Sampler:
     """Token ids of a prompt that asks a text, the recipe's template applied."""
     count: Callable[[str], int]
     """Tokens of a response."""
+    parameters: int = 0
+    """How many it has, for what its tokens cost."""
 
 
 @contextmanager
@@ -60,14 +62,13 @@ def _open(name: str, workspace: Workspace, dtype: DtypeSetting, rows_in_flight: 
     path, called = origin(name, workspace)
     backend = backend_of(workspace.recipe, workspace.ranks)
     loaded = backend.load(path, dtype)
-    if not workspace.weights:
-        workspace.weights = loaded.parameters
     return Sampler(
         name=called,
         version=_version(called, workspace),
         engine=backend.open_engine(loaded, dtype=dtype, max_rows=rows_in_flight),
         encode=loaded.encode,
         count=loaded.count,
+        parameters=loaded.parameters,
     )
 
 

@@ -16,7 +16,7 @@ from r1kit.evals.settings import EvaluationConfig
 from r1kit.factory.samples import read_samples
 from r1kit.maths.settings import PolicyLoss
 from r1kit.records import Sampling
-from r1kit.reward.rule import RewardConfig
+from r1kit.reward.settings import RewardConfig
 from r1kit.tasks.task import Split
 from r1kit.update.settings import DtypeSetting, OptimiserSettings
 
@@ -113,7 +113,7 @@ class RL(StageConfig):
                 f"stages.{stage}: sampling.temperature = {self.sampling.temperature} and deadline = {self.deadline} "
                 f"must be above 0, sampling.top_p = {self.sampling.top_p} above 0 and at most 1"
             )
-        if self.reward.overlong and self.reward.max_tokens > self.sampling.max_tokens:
+        if "overlong" in self.reward.parts and self.reward.max_tokens > self.sampling.max_tokens:
             raise InputError(
                 f"stages.{stage}.reward.max_tokens = {self.reward.max_tokens} is above sampling.max_tokens = "
                 f"{self.sampling.max_tokens}, so the overlong penalty would never be whole; set both alike"

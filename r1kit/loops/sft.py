@@ -52,7 +52,7 @@ def fine_tune(config: SFT, workspace: Workspace) -> StageResult:
     """An SFT stage, whole: learn the data stage's samples from the start's checkpoint, save, evaluate."""
     path, name = workspace.start(config.start)
     loaded = backend_of(workspace.recipe, workspace.ranks).load(path)
-    workspace.weights = loaded.parameters
+    workspace.parameters = loaded.parameters
     samples = read_samples(Path(config.data) if config.files else workspace.folder_of(config.data) / "samples.jsonl")
     learner, steps = train(config, samples, loaded, workspace)
     checkpoint = save_checkpoint(workspace, loaded, learner)

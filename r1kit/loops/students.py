@@ -14,7 +14,8 @@ from r1kit.loops.fresh import pretrain
 from r1kit.loops.judge import Judge, Judged, accuracy_difference
 from r1kit.loops.policy import judge_for, last_evaluation, open_policy, save_checkpoint
 from r1kit.loops.sft import fine_tune
-from r1kit.tasks import build_corpus
+from r1kit.model.parameters import parameter_count
+from r1kit.tasks.corpora import build_corpus
 from r1kit.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -39,17 +40,18 @@ def teacher_cost(config: Config, workspace: Workspace) -> Numbers:
     return {
         "sampling_flops": seen[config.data],
         "training_flops": sum(flops for stage, flops in seen.items() if stage != config.data),
-        "weights": _weights_of(config.data, workspace),
+        "weights": _parameters_of(config.data, workspace),
     }
 
 
-def _weights_of(stage: str, workspace: Workspace) -> int:
-    """Of the models that a stage takes in, the largest."""
-    sizes = []
-    for source in workspace.recipe.inputs(stage):
-        path = workspace.run / workspace.checkpoints.get(source, "") / "model.safetensors"
-        sizes.append(path.stat().st_size // 4 if path.is_file() else 0)
-    return max(sizes, default=0)
+def _parameters_of(stage: str, workspace: Workspace) -> int:
+    """Of the models of the run that a stage takes in, the largest."""
+    folders = [
+        workspace.run / workspace.checkpoints[source]
+        for source in workspace.recipe.inputs(stage)
+        if source in workspace.checkpoints
+    ]
+    return max(map(parameter_count, folders), default=0)
 
 
 def teach(config: Config, name: str, student: Student, workspace: Workspace) -> Numbers:
@@ -80,10 +82,10 @@ def _of(inner: Workspace, recipe: Any, checkpoints: Mapping[str, str] | None = N
     return inner
 
 
-def _warn(name: str, weights: int, teacher: int, workspace: Workspace) -> None:
-    if teacher and weights > teacher:
+def _warn(name: str, parameters: int, teacher: int, workspace: Workspace) -> None:
+    if teacher and parameters > teacher:
         workspace.say(
-            f"warning: student {name!r} has {weights:,} weights and its teacher {teacher:,}: a student is smaller"
+            f"warning: student {name!r} has {parameters:,} parameters and its teacher {teacher:,}: a student is smaller"
         )
 
 
@@ -100,7 +102,8 @@ def _base(config: Config, inner: Workspace) -> Numbers:
         loaded, config.evaluation, config.rl.sampling, config.rl.reward, inner, config.rl.dtype, learner=learner
     ) as judge:
         judge.evaluate(0)
-    return {"checkpoint": checkpoint, "weights": inner.weights, "metrics": last_evaluation(inner)}
+    size = parameter_count(inner.run / checkpoint)
+    return {"checkpoint": checkpoint, "weights": size, "metrics": last_evaluation(inner)}
 
 
 def _distilled(config: Config, inner: Workspace) -> Numbers:

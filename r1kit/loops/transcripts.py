@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 
 from torch import Tensor
@@ -20,9 +21,11 @@ def summary(
     judged = [score for group in scores for score in group]
     completions = [completion for group in groups for completion in group.completions]
     names = sorted({name for score in judged for name in score.parts})
+    abstained = Counter(name for score in judged for name in score.abstained)
     return {
         "reward": _mean([score.total for score in judged]),
-        **{name: _mean([score.parts.get(name, 0.0) for score in judged]) for name in names},
+        **{name: _mean(_values(judged, name)) for name in names},
+        **{f"{name}_abstained": count / len(judged) for name, count in sorted(abstained.items())},
         "response_tokens": _mean([len(completion.token_ids) for completion in completions]),
         "truncated_share": _mean([completion.finish == "length" for completion in completions]),
         "flat_group_share": _mean([not bool(row.any()) for row in advantages]),
@@ -72,6 +75,13 @@ def _lines(step: int, kind: str, group: Group, scores: Sequence[Score]) -> list[
         }
         for completion, score in zip(group.completions, scores, strict=True)
     ]
+
+
+def _values(scores: Sequence[Score], name: str) -> list[float]:
+    """A part of every completion that has it; a reward model's counts as 0 on the tasks that none judges."""
+    if name == "preference":
+        return [score.parts.get(name, 0.0) for score in scores]
+    return [score.parts[name] for score in scores if name in score.parts]
 
 
 def _mean(values: Sequence[float]) -> float:

@@ -55,10 +55,19 @@ class RewardModel:
 
     def __init__(self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, outlook: Outlook) -> None:
         self.model = model.eval()
+        self.products = torch.float32
+        """Dtype of the matrix products; weights and their gradient are float32."""
         self.tokenizer = tokenizer
         self.outlook = outlook
         self.pad: int = model.config.get_text_config().pad_token_id
         self._end = [tokenizer.eos_token_id] if tokenizer.eos_token_id not in (None, self.pad) else []
+        self.read = 0
+        """Tokens scored so far, padding left out."""
+
+    @property
+    def parameters(self) -> int:
+        """All of them."""
+        return sum(weight.numel() for weight in self.model.parameters())
 
     @classmethod
     def create(cls, folder: Path, outlook: Outlook) -> RewardModel:
@@ -127,9 +136,10 @@ class RewardModel:
         """Unscaled score of each row, [B], with gradient."""
         device = next(self.model.parameters()).device
         tokens, mask = padded(rows, self.pad)
-        logits: Tensor = self.model(
-            input_ids=tokens.to(device), attention_mask=mask.to(device), use_cache=False
-        ).logits  # [B, 1]
+        with torch.autocast(device.type, torch.bfloat16, enabled=self.products is torch.bfloat16):
+            logits: Tensor = self.model(
+                input_ids=tokens.to(device), attention_mask=mask.to(device), use_cache=False
+            ).logits  # [B, 1]
         return logits[:, 0].float()
 
     def logits(self, questions: Sequence[str], responses: Sequence[str], budget: int = 16384) -> list[float]:
@@ -141,6 +151,7 @@ class RewardModel:
     def logits_of(self, rows: Sequence[Sequence[int]], budget: int = 16384) -> list[float]:
         """As ``logits``, of rows that are encoded already."""
         found = [0.0] * len(rows)
+        self.read += sum(len(row) for row in rows)
         for batch in alike([len(row) for row in rows], budget):
             for place, value in zip(batch, self.forward([rows[i] for i in batch]).tolist(), strict=True):
                 found[place] = value

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from r1kit.factory.refine import is_model
 from r1kit.loops.collection import Collection
 from r1kit.plan.cost import NOTHING, Draw, Plan, Work, activation_bytes, learner_bytes, sample, train, width_of
 from r1kit.plan.shape import Shape
@@ -32,7 +33,7 @@ def rejection_sampling(config: Collection, shape: Shape, sizes: Sizes, plan: Pla
 def cold_start(config: ColdStart, shape: Shape, sizes: Sizes, plan: Plan) -> Work:
     """Every route's responses, and what a refiner writes that is a model."""
     work = rejection_sampling(config, shape, sizes, plan)
-    if config.refiner != "rules":
+    if is_model(config.refiner):
         for asked in sizes.asked:
             work += _read_again(config, asked, config.refiner_sampling, shape, plan)
     return work
@@ -69,25 +70,25 @@ def reward_models(config: RewardModels, shape: Shape, sizes: Sizes, plan: Plan) 
     pairs = config.helpfulness
     if pairs.own_samples and "helpfulness" in config.models:
         draw = Draw(prompts=pairs.own_samples, n=2, prompt_tokens=sizes.prompt, max_tokens=pairs.sampling.max_tokens)
-        work += sample(draw, shape, plan, 4)
+        work += sample(draw, shape, plan, width_of(config.dtype))
         if pairs.judge:
             both = sizes.prompt + 2 * plan.mean_share * pairs.sampling.max_tokens
             asked = pairs.own_samples * pairs.construction.judgements
             draw = Draw(
                 prompts=asked, n=1, prompt_tokens=both, max_tokens=pairs.judge_sampling.max_tokens, in_flight=64
             )
-            work += sample(draw, shape, plan, 4)
+            work += sample(draw, shape, plan, width_of(config.dtype))
     return work
 
 
 def _scored(config: RewardModels, responses: float, tokens: float, shape: Shape, plan: Plan) -> Work:
-    """Training on what is not held out, and one look at what is, in float32 under a head of one row."""
-    headed = replace(shape, vocab=1)
+    """Training on what is not held out, and one look at what is, under a head of one row."""
+    headed, width = replace(shape, vocab=1), width_of(config.dtype)
     learnt = config.epochs * (1 - config.held_out_share) * responses * tokens
     batch = min(config.micro_batch_tokens, config.batch * tokens)
-    trained = train(learnt, tokens / 2, headed, plan, 4, config.optimiser, batch)
+    trained = train(learnt, tokens / 2, headed, plan, width, config.optimiser, batch)
     looked = (
         config.held_out_share * responses * tokens * (2 * headed.matrix_parameters + headed.attention_flops(tokens / 2))
     )
-    memory = learner_bytes(config.optimiser, shape, 4) + activation_bytes(batch, headed, 4)
-    return replace(trained, memory=memory) + Work(flops=looked, seconds=plan.computing(looked, 4))
+    memory = learner_bytes(config.optimiser, shape, 4) + activation_bytes(batch, headed, width)
+    return replace(trained, memory=memory) + Work(flops=looked, seconds=plan.computing(looked, width))

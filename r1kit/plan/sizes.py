@@ -25,7 +25,7 @@ from r1kit.stages.evaluate import Config as Evaluate
 from r1kit.stages.pretrain import Config as Pretrain
 from r1kit.stages.rejection_sampling import Config as RejectionSampling
 from r1kit.stages.reward_models import Config as RewardModels
-from r1kit.tasks import build_corpus, build_task
+from r1kit.tasks.corpora import build_corpus
 
 __all__ = ["Many", "Sizes", "sizes_of"]
 
@@ -119,7 +119,7 @@ class _Lookup:
         self._template = self._template_tokens()
 
     def prompt(self, names: tuple[str, ...]) -> float:
-        tasks = [build_task(name, self.recipe.tasks[name]) for name in names]
+        tasks = [self.recipe.task(name) for name in names]
         prompts = [task.train(index).question for task in tasks for index in range(LOOKED_AT)]
         return _mean([self._tokens(prompt) for prompt in prompts]) + self._template
 
@@ -130,7 +130,7 @@ class _Lookup:
     def problems(self, own: tuple[str, ...], evaluation: EvaluationConfig) -> int:
         """An evaluation that names no tasks judges its stage's own."""
         names = evaluation.tasks or own
-        tasks = (build_task(name, self.recipe.tasks[name]) for name in names)
+        tasks = (self.recipe.task(name) for name in names)
         return sum(len(task.held_out(evaluation.split, evaluation.limit)) for task in tasks)
 
     def template_problems(self, config: Evaluate) -> int:
@@ -164,7 +164,8 @@ class _Lookup:
 
     def _general(self, config: General, otherwise: float) -> list[Many]:
         """``otherwise``: tokens of a row that nobody has seen yet."""
-        own = general_samples(General(tasks=config.tasks, count=LOOKED_AT), self.recipe.tasks, self.recipe.seed)
+        tasks = self.recipe.built(config.tasks)
+        own = general_samples(General(tasks=config.tasks, count=LOOKED_AT), tasks, self.recipe.seed)
         lines = general_samples(General(path=config.path, limit=config.limit), {}, 0)
         found = [Many(float(len(config.tasks) * config.count), self._pairs([(s.prompt, s.response) for s in own]))]
         found.append(Many(float(len(lines)), self._pairs([(s.prompt, s.response) for s in lines])))
@@ -172,7 +173,8 @@ class _Lookup:
 
     def examples(self, config: RewardModels) -> dict[str, Many]:
         """Pairs and labels before lengths are balanced; of a pair only the summaries are seen."""
-        found, tasks, pairs, labels = {}, self.recipe.tasks, config.helpfulness, config.safety
+        found, pairs, labels = {}, config.helpfulness, config.safety
+        tasks = self.recipe.built((pairs.task, labels.task))
         if "helpfulness" in config.models:
             few = pairs_of(replace(pairs, count=LOOKED_AT, balance_lengths=False), tasks, self.recipe.seed)
             texts = [(pair.prompt.question, summary(text)) for pair in few for text in (pair.chosen, pair.rejected)]

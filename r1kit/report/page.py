@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from r1kit.report.draw.page import draw_page
+from r1kit.report.draw.sections import draw_page
 from r1kit.report.read.run_folder import RunFolder
 from r1kit.report.read.run_view import read_run
 
@@ -17,7 +17,7 @@ def write_report(path: Path, without_language: Path | None = None) -> Path:
 
     Args:
         without_language: another run folder, whose reasoning RL was paid nothing for the language
-            (``reasoning_rl.reward.language = 0``), to draw beside this one's.
+            (``reasoning_rl.reward.parts.language = 0``), to draw beside this one's.
 
     Raises:
         InputError: a path is no run folder.

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import re
-from typing import Literal, get_args
 
-from r1kit.errors import InputError, nearest
+from r1kit.reward.settings import ANSWER_STYLES, AnswerStyle, check_style
 
-__all__ = ["ANSWER_STYLES", "AnswerStyle", "extract_answer", "last_boxed", "survives_truncation", "thinking"]
+__all__ = ["ANSWER_STYLES", "AnswerStyle", "extract_answer", "last_boxed", "marked", "survives_truncation", "thinking"]
 
-AnswerStyle = Literal["tag", "boxed", "last_number", "last_line"]
-ANSWER_STYLES: tuple[str, ...] = get_args(AnswerStyle)
 
 _ANSWER = re.compile(r"<answer>(.*?)</answer>", re.DOTALL)
 _NUMBER = re.compile(r"(?<![\w.])[-−]?\d{1,3}(?:,\d{3})+(?:\.\d+)?(?![\w])|(?<![\w.])[-−]?\d+(?:\.\d+)?(?![\w])")
@@ -27,6 +24,7 @@ def extract_answer(text: str, style: AnswerStyle) -> str | None:
     Raises:
         InputError: an unknown style.
     """
+    check_style("answer", style, ANSWER_STYLES)
     if style == "tag":
         return _tagged(text)
     if style == "boxed":
@@ -34,11 +32,13 @@ def extract_answer(text: str, style: AnswerStyle) -> str | None:
     if style == "last_number":
         found = _NUMBER.findall(text)
         return found[-1].replace(",", "").replace("−", "-") if found else None
-    if style == "last_line":
-        lines = [line.strip() for line in text.splitlines() if line.strip()]
-        return lines[-1] if lines else None
-    hint = nearest(style, ANSWER_STYLES)
-    raise InputError(f"answer style {style!r} is unknown; allowed are {', '.join(ANSWER_STYLES)}.{hint}")
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    return lines[-1] if lines else None
+
+
+def marked(answer: str, style: AnswerStyle) -> str:
+    """An answer alone, written with the mark that its style wants around it."""
+    return {"tag": f"<answer> {answer} </answer>", "boxed": f"\\boxed{{{answer}}}"}.get(style, answer)
 
 
 def survives_truncation(style: AnswerStyle) -> bool:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import re
-from typing import Literal, get_args
+from collections.abc import Sequence
 
-from r1kit.errors import InputError, nearest
+from r1kit.records import Prompt
 from r1kit.reward.extract import last_boxed
+from r1kit.reward.part import Job, Mark, Ours
+from r1kit.reward.settings import FORMAT_STYLES, FormatStyle, RewardConfig, check_style
+from r1kit.tasks.task import Task
 
-__all__ = ["FORMAT_STYLES", "TAGS", "FormatStyle", "format_reward"]
+__all__ = ["FORMAT_STYLES", "TAGS", "Format", "FormatStyle", "format_reward"]
 
-FormatStyle = Literal["think_answer", "think_summary", "strict", "boxed", "none"]
-FORMAT_STYLES: tuple[str, ...] = get_args(FormatStyle)
 TAGS = ("<think>", "</think>", "<answer>", "</answer>")
 
 _LOOSE = re.compile(r"\s*<think>.*</think>\s*<answer>.*</answer>\s*", re.DOTALL)
@@ -40,9 +41,7 @@ def format_reward(
         partial: pay 0.25 for each tag that occurs exactly once (open-r1's tag count) instead of all or nothing;
             only for the three tagged styles, cut completions included.
     """
-    if style not in FORMAT_STYLES:
-        hint = nearest(style, FORMAT_STYLES)
-        raise InputError(f"format style {style!r} is unknown; allowed are {', '.join(FORMAT_STYLES)}.{hint}")
+    check_style("format", style, FORMAT_STYLES)
     if style == "none":
         return 1.0
     if style == "boxed":
@@ -62,3 +61,14 @@ def _with_opening(text: str, style: FormatStyle) -> str:
     if style == "strict" and not text.startswith("\n"):
         return "<think>\n" + text
     return "<think>" + text
+
+
+class Format(Ours):
+    """``format_reward`` with a reward's settings."""
+
+    def __init__(self, config: RewardConfig, task: Task) -> None:
+        self.config = config
+
+    def __call__(self, prompt: Prompt, jobs: Sequence[Job]) -> list[Mark]:
+        style, prefilled, partial = self.config.format_style, self.config.prefilled, self.config.format_partial
+        return [Mark(format_reward(job.text, job.finish, style, prefilled=prefilled, partial=partial)) for job in jobs]

@@ -9,17 +9,19 @@ from __future__ import annotations
 
 import importlib.util
 import re
+from collections import Counter
+from collections.abc import Callable, Sequence
 from functools import cache
-from typing import TYPE_CHECKING, Literal
+from operator import attrgetter
 
 from r1kit.errors import MissingError
+from r1kit.records import Prompt
+from r1kit.reward.extract import thinking
+from r1kit.reward.part import Job, Mark, Ours
+from r1kit.reward.settings import Detector, RewardConfig
+from r1kit.tasks.task import Task
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-__all__ = ["Detector", "check_detector", "language_consistency", "words_by_script"]
-
-Detector = Literal["script", "lingua"]
+__all__ = ["Detector", "Language", "check_detector", "language_consistency", "words_by_script"]
 
 _LEFT_OUT = re.compile(
     r"```.*?(?:```|\Z)"  # fenced code
@@ -33,6 +35,7 @@ _LEFT_OUT = re.compile(
     re.DOTALL | re.ASCII,
 )
 _RANGES = {
+    "latin": "A-Za-z\u00c0-\u00d6\u00d8-\u00f6\u00f8-\u024f",
     "han": "\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff",
     "kana": "\u3041-\u30ff",
     "hangul": "\uac00-\ud7af\u1100-\u11ff",
@@ -42,12 +45,10 @@ _RANGES = {
     "hebrew": "\u05d0-\u05ea",
     "devanagari": "\u0900-\u097f",
     "thai": "\u0e00-\u0e7f",
-    "latin": "A-Za-z\u00c0-\u00d6\u00d8-\u00f6\u00f8-\u024f",
 }
-_ONE_CHARACTER = ("han", "kana")
-_WORD = re.compile(
-    "|".join(f"(?P<{name}>[{span}]" + ("" if name in _ONE_CHARACTER else "+") + ")" for name, span in _RANGES.items())
-)
+_LENGTHS = {"han": "", "kana": "", "latin": "{2,}"}
+_WORD = re.compile("|".join(f"(?P<{name}>[{span}]{_LENGTHS.get(name, '+')})" for name, span in _RANGES.items()))
+_script: Callable[[re.Match[str]], str] = attrgetter("lastgroup")
 _SCRIPTS = {
     "zh": ("han",),
     "ja": ("han", "kana"),
@@ -63,12 +64,8 @@ _SCRIPTS = {
 
 def words_by_script(text: str) -> dict[str, int]:
     """Number of words in each script that occurs, after code, LaTeX, tags, URLs and numbers are left out."""
-    counts: dict[str, int] = {}
-    for found in _WORD.finditer(_LEFT_OUT.sub(" ", text)):
-        script = found.lastgroup or ""
-        if script != "latin" or len(found.group()) > 1:
-            counts[script] = counts.get(script, 0) + 1
-    return counts
+    found = _WORD.finditer(_LEFT_OUT.sub(" ", text))
+    return dict(Counter(map(_script, found)))
 
 
 def language_consistency(chain: str, target: str, detector: Detector = "script") -> float:
@@ -120,3 +117,13 @@ def _lingua() -> Callable[[str], str | None]:
         return None if language is None else str(language.iso_code_639_1.name).lower()
 
     return identify
+
+
+class Language(Ours):
+    """``language_consistency`` of the thinking part with the question's language."""
+
+    def __init__(self, config: RewardConfig, task: Task) -> None:
+        self.detector = config.detector
+
+    def __call__(self, prompt: Prompt, jobs: Sequence[Job]) -> list[Mark]:
+        return [Mark(language_consistency(thinking(job.text), prompt.language, self.detector)) for job in jobs]

@@ -18,6 +18,14 @@ ROUTES = {"helpful": "helpfulness", "safety": "safety"}
 class Scorer(Protocol):
     """What is needed of a reward model; ``model.reward_model.RewardModel`` is one."""
 
+    read: int
+    """Tokens scored so far."""
+
+    @property
+    def parameters(self) -> int:
+        """How many it has, for what a token costs."""
+        ...
+
     def score(self, questions: Sequence[str], responses: Sequence[str]) -> list[float]:
         """The higher the better; each model takes the part of the response that it is meant to see."""
         ...
@@ -37,6 +45,14 @@ class LearnedReward:
                     f"task {task!r} is to be judged by the reward model {kind!r}; trained are "
                     f"{', '.join(self.models) or 'none'}.{nearest(kind, self.models)}"
                 )
+
+    def read(self) -> dict[int, int]:
+        """Parameter count -> tokens that models of that size have read since this was asked last."""
+        found: dict[int, int] = {}
+        for model in self.models.values():
+            found[model.parameters] = found.get(model.parameters, 0) + model.read
+            model.read = 0
+        return found
 
     def judges(self, task: str) -> bool:
         """Whether completions of this task are judged by a model."""

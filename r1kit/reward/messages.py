@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from r1kit.records import Prompt
-from r1kit.reward.rule import RewardConfig
+from r1kit.reward.part import Job
+from r1kit.reward.settings import RewardConfig
 
 __all__ = ["HEADER", "Batch", "Job", "Setup"]
 
@@ -31,19 +32,16 @@ class Setup:
 
 
 @dataclass(frozen=True, slots=True)
-class Job:
-    """One completion to judge."""
-
-    number: int
-    text: str
-    finish: str
-    length: int
-
-
-@dataclass(frozen=True, slots=True)
 class Batch:
-    """Completions of one prompt."""
+    """All completions of one prompt."""
 
     kind: Literal["score", "diagnose"]
     prompt: Prompt
     jobs: tuple[Job, ...]
+    settled: frozenset[int] = frozenset()
+    """Numbers of completions that were answered before; they are here for the functions that see whole groups."""
+
+    @property
+    def due(self) -> tuple[Job, ...]:
+        """Completions that want an answer."""
+        return tuple(job for job in self.jobs if job.number not in self.settled)

@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import pickle
+import re
 import signal
 import subprocess
 import sys
@@ -15,9 +16,15 @@ from collections import deque
 from typing import Any, Literal
 
 from r1kit.apart import environment, exit_words
-from r1kit.reward.messages import HEADER, Batch, Job
+from r1kit.reward.messages import HEADER, Batch
+from r1kit.reward.part import Job
 
 __all__ = ["Process"]
+
+STAND_SECONDS = 0.05
+"""For a process that is told to say where it stands."""
+TRACED = re.compile(r'^  File "(.+)", line (\d+) in ', re.MULTILINE)
+"""A line of faulthandler, innermost frame first."""
 
 
 class Process:
@@ -42,6 +49,10 @@ class Process:
         self.deadline = time.monotonic() + warmup
         self.state: Literal["starting", "idle", "busy"] = "starting"
         self.built: set[str] = set()
+        self.doing = ""
+        """The user's function that it is in, where it said so: ``my_rewards.py:brevity``."""
+        self.grouped = False
+        """Whether that function sees the whole group."""
         self._write(setup)
 
     def _write(self, payload: bytes) -> None:
@@ -52,7 +63,7 @@ class Process:
             self.process.stdin.flush()
 
     def send(self, batches: list[Batch]) -> None:
-        self.owed.extend((batch, job) for batch in batches for job in batch.jobs)
+        self.owed.extend((batch, job) for batch in batches for job in batch.due)
         self.state = "busy"
         self._write(pickle.dumps(batches))
 
@@ -78,6 +89,20 @@ class Process:
             self.process.stdin.close()
         os.close(self.receive)
         self.errors.close()
+
+    def where_it_stands(self) -> str:
+        """The line of the user's function that a process hangs in, ``my_rewards.py:12: brevity``, or the function."""
+        if not self.doing:
+            return ""
+        file, _, called = self.doing.rpartition(":")
+        start = self.errors.seek(0, os.SEEK_END)
+        os.kill(self.process.pid, signal.SIGUSR1)  # it writes where it stands to its stderr
+        time.sleep(STAND_SECONDS)
+        self.errors.seek(start)
+        for path, line in TRACED.findall(self.errors.read(1 << 16).decode(errors="replace")):
+            if os.path.basename(path) == file:
+                return f"{file}:{line}: {called}"
+        return self.doing
 
     def last_words(self) -> str:
         """Exit code or signal, with the last line of stderr."""

@@ -7,7 +7,7 @@ import time
 from collections import deque
 from typing import Any, Literal
 
-from r1kit.errors import MissingError, R1Error
+from r1kit.errors import InputError, MissingError, R1Error
 from r1kit.reward.messages import Batch
 from r1kit.reward.process import Process
 
@@ -89,19 +89,27 @@ class Round:
         if lines is None:
             self._died(index)
             return
+        settled = False
         for line in lines:
             if line[0] == "hello":
                 worker.state = "idle"
             elif line[0] == "ready":
                 worker.built.add(line[1])
+            elif line[0] == "in":
+                worker.doing, worker.grouped = line[1], line[2]
+                settled |= not line[1]
             elif line[0] == "missing":
                 raise MissingError(line[2])
+            elif line[0] == "wrong":
+                raise InputError(line[1])
             elif line[0] == "broken":
                 raise R1Error(f"task {line[1]!r} could not be built in the verifier: {line[2]}")
             else:
                 self._settle(worker, line[0], line[1])
+            settled |= line[0] != "in"
         if worker.owed:
-            self._set_deadline(worker)
+            if settled:  # a function that is entered gets what is left of its completion's time
+                self._set_deadline(worker)
         else:
             worker.state = "idle" if worker.state == "busy" else worker.state
             self._feed(worker)
@@ -112,17 +120,20 @@ class Round:
             raise R1Error(f"the verifier answered sample {number} where sample {job.number} was due")
         self.replies[number] = reply
         self.missing -= 1
+        worker.doing = ""
 
     def _timeout(self, index: int) -> None:
         worker = self.workers[index]
         if worker.state == "starting":
             worker.kill()
             raise R1Error(f"a verifier process did not start within {self.warmup:g} s")
-        task = worker.owed[0][0].prompt.task
-        if task not in worker.built:
+        where = worker.where_it_stands()
+        if worker.owed[0][0].prompt.task not in worker.built:
             worker.kill()
-            raise R1Error(f"task {task!r} was not ready in the verifier within {self.warmup:g} s")
-        self._give_up(index, Failure("timeout", f"the rule took more than {self.deadline:g} s and was stopped"))
+            raise R1Error(f"{self._building(worker)} took more than {self.warmup:g} s in the verifier")
+        self._give_up(
+            index, Failure("timeout", f"{where or 'the rule'} took more than {self.deadline:g} s and was stopped")
+        )
 
     def _died(self, index: int) -> None:
         worker = self.workers[index]
@@ -132,22 +143,31 @@ class Round:
         if not worker.owed:
             self._replace(index)
         elif worker.owed[0][0].prompt.task not in worker.built:
-            raise R1Error(f"the verifier process ended while it built task {worker.owed[0][0].prompt.task!r}: {how}")
+            raise R1Error(f"{self._building(worker)} ended the verifier process: {how}")
         else:
-            self._give_up(index, Failure("ungradable", f"the verifier process ended: {how}"))
+            blamed = f"{worker.doing}: " if worker.doing else ""
+            self._give_up(index, Failure("ungradable", f"{blamed}the verifier process ended: {how}"))
+
+    def _building(self, worker: Process) -> str:
+        """What a worker does before a task's first completion."""
+        if worker.doing:
+            return f"the first call of {worker.doing}"
+        return f"building task {worker.owed[0][0].prompt.task!r}"
 
     def _give_up(self, index: int, failure: Failure) -> None:
-        """Settle the sample in hand, put the rest back first in line, in order, and start a fresh process."""
+        """Settle the sample in hand, or its whole group; put the rest back first in line, and start a fresh process."""
         worker = self.workers[index]
-        self._settle(worker, worker.owed[0][1].number, failure)
-        rest: list[Batch] = []
-        for batch, job in worker.owed:
-            if rest and rest[-1].prompt is batch.prompt:
-                rest[-1] = Batch(batch.kind, batch.prompt, (*rest[-1].jobs, job))
-            else:
-                rest.append(Batch(batch.kind, batch.prompt, (job,)))
+        batch = worker.owed[0][0]
+        lost = sum(owed is batch for owed, _ in worker.owed) if worker.doing and worker.grouped else 1
+        for _ in range(lost):
+            self._settle(worker, worker.owed[0][1].number, failure)
+        owed = {job.number for _, job in worker.owed}
+        rest = dict.fromkeys(id(batch) for batch, _ in worker.owed)
+        batches = {id(batch): batch for batch, _ in worker.owed}
         worker.owed.clear()
-        self.waiting.extendleft(reversed(rest))
+        for batch in (batches[one] for one in reversed(rest)):
+            settled = frozenset(job.number for job in batch.jobs if job.number not in owed)
+            self.waiting.appendleft(Batch(batch.kind, batch.prompt, batch.jobs, settled))
         self._replace(index)
         for other in self.workers:
             self._feed(other)

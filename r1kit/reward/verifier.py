@@ -15,10 +15,12 @@ from typing import Any, Literal
 from r1kit.errors import InputError, R1Error
 from r1kit.records import Completion, Group, Score
 from r1kit.reward.language import check_detector
-from r1kit.reward.messages import Batch, Job, Setup
+from r1kit.reward.messages import Batch, Setup
+from r1kit.reward.part import Job
 from r1kit.reward.process import Process
 from r1kit.reward.round import Failure, Round
-from r1kit.reward.rule import RewardConfig, failed_score
+from r1kit.reward.rule import failed_score
+from r1kit.reward.settings import RewardConfig
 
 __all__ = ["Verifier", "match_scores"]
 
@@ -30,7 +32,7 @@ class Verifier:
     thread that started it.
 
     Args:
-        task_configs: settings of each task by its name (``Prompt.task``).
+        task_configs: of each task by its name (``Prompt.task``), what the builder takes: its kind and plain settings.
         reward_configs: reward settings of each task, same keys.
         workers: processes.
         deadline_seconds: wall-clock a completion may take, from the moment the one before it was answered.
@@ -51,7 +53,7 @@ class Verifier:
         deadline_seconds: float = 10.0,
         warmup_seconds: float = 120.0,
         memory_bytes: int = 4 << 30,
-        builder: str = "r1kit.tasks:build_task",
+        builder: str = "r1kit.tasks:build_spec",
     ) -> None:
         if set(task_configs) != set(reward_configs):
             raise InputError(
@@ -91,8 +93,12 @@ class Verifier:
                 )
                 scores.append(failed)
             else:
-                total, parts, answer, status, cause = reply
-                scores.append(Score(total=total, parts=parts, answer=answer, status=status, cause=cause))
+                total, parts, answer, status, cause, abstained = reply
+                scores.append(
+                    Score(
+                        total=total, parts=parts, answer=answer, status=status, cause=cause, abstained=tuple(abstained)
+                    )
+                )
         return _regroup(groups, scores)
 
     def diagnose_groups(self, groups: Sequence[Group]) -> list[list[dict[str, float]]]:

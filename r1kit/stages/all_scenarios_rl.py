@@ -11,7 +11,7 @@ from r1kit.evals.hacking import HackingWatch, find_hacking
 from r1kit.loops.settings import RL, check_least, check_source
 from r1kit.records import Sampling, StageResult
 from r1kit.reward.learned import ROUTES
-from r1kit.reward.rule import RewardConfig
+from r1kit.reward.settings import PAID, RewardConfig
 from r1kit.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ class Config(RL):
     start: str = "sft"
     """Stage it starts from; ``base``: the pretrained model."""
     sampling: Sampling = field(default_factory=lambda: Sampling(temperature=0.7))
-    reward: RewardConfig = field(default_factory=lambda: RewardConfig(language=1.0))
+    reward: RewardConfig = field(default_factory=lambda: RewardConfig(parts={**PAID, "language": 1.0}))
     """Of the tasks with a rule; the others are paid form and language by it, and their reward model instead of a right
     answer (v2, equation 10)."""
     reward_models: str = "reward_models"
@@ -73,11 +73,13 @@ def run(config: Config, workspace: Workspace) -> StageResult:
     from r1kit.loops import rl
     from r1kit.loops.policy import open_policy
 
-    unpaid = dict.fromkeys(config.routes, replace(config.reward, accuracy=0.0))
+    unpaid = dict.fromkeys(config.routes, replace(config.reward, parts={**config.reward.parts, "accuracy": 0.0}))
     folder = workspace.folder_of(config.reward_models)
     folders = {kind: folder / kind / "checkpoint" for kind in config.routes.values() if (folder / kind).is_dir()}
     with open_policy(config, workspace, unpaid) as policy:
-        policy.judge.learned = backend_of(workspace.recipe, workspace.ranks).open_learned(folders, config.routes)
+        policy.judge.learned = backend_of(workspace.recipe, workspace.ranks).open_learned(
+            folders, config.routes, config.dtype
+        )
         policy.judge.learned_weight = config.preference_weight
         ruled = {name: task for name, task in policy.tasks.items() if name not in config.routes}
 

@@ -11,8 +11,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 from r1kit.errors import InputError, nearest
-from r1kit.factory.examples import FewShot, can_write, worked_examples
+from r1kit.factory.examples import FewShot, worked_examples
 from r1kit.factory.filters import FilterConfig
+from r1kit.factory.refine import is_model, rule_refiner
 from r1kit.loops.collection import Collection, named
 from r1kit.loops.settings import check_least
 from r1kit.records import Sampling, StageResult
@@ -46,7 +47,8 @@ class Config(Collection):
     few_shot: FewShot = field(default_factory=FewShot)
     direct: Direct = field(default_factory=Direct)
     refiner: str = "rules"
-    """Makes the chain's language one and adds the summary: ``rules`` (the nano world's), or a stage or model."""
+    """Makes the chain's language one and adds the summary: ``rules`` (of the nano world's two languages), a class in
+    ``FILE.py:NAME`` with a method ``refine``, or a stage or model."""
     refiner_sampling: Sampling = field(default_factory=lambda: Sampling(n=1, max_tokens=1024, temperature=0.6))
     form: FormatStyle = "think_summary"
     """What a refined response must look like."""
@@ -60,7 +62,7 @@ class Config(Collection):
     @property
     def model_sources(self) -> tuple[str, ...]:
         """Earlier stages, or models by name, that sample, judge or refine."""
-        refiner = "" if self.refiner == "rules" else self.refiner
+        refiner = self.refiner if is_model(self.refiner) else ""
         return named(self.source, self.model, refiner, self.judge)
 
     def uses(self, recipe: Recipe) -> tuple[str, ...]:
@@ -80,19 +82,22 @@ class Config(Collection):
                 )
             if count < 0:
                 raise InputError(f"stages.{stage}.routes.{route} = {count}: must be at least 0")
+        if not is_model(self.refiner):
+            rule_refiner(self.refiner)
         if self.routes.get("few_shot"):
             self._check_few_shot(stage, recipe)
 
     def _check_few_shot(self, stage: str, recipe: Recipe) -> None:
         check_least(self, stage, 1, "few_shot.shots", "few_shot.longest")
-        alone = [name for name in self.asked(recipe) if not can_write(recipe.tasks[name])]
+        tasks = recipe.built(self.asked(recipe))
+        alone = [name for name, task in tasks.items() if "worked_example" not in task.offers]
         if alone and not self.few_shot.path:
             raise InputError(
                 f"stages.{stage}.few_shot.path is empty, and task {alone[0]!r} writes no worked examples; name a JSONL "
                 f"file of samples"
             )
         if self.few_shot.path:
-            worked_examples(self.few_shot, {name: recipe.tasks[name] for name in self.asked(recipe)}, recipe.seed)
+            worked_examples(self.few_shot, tasks, recipe.seed)
         words = self.few_shot.shots * (self.few_shot.longest + len(self.few_shot.text.split()))
         if not recipe.model.name and words + self.sampling.max_tokens > recipe.model.max_positions:
             raise InputError(

@@ -11,9 +11,8 @@ from r1kit.errors import InputError
 from r1kit.evals.settings import EvaluationConfig
 from r1kit.loops.settings import Schedule, check_least, check_rates, lengths_of
 from r1kit.records import Sampling, StageResult
-from r1kit.reward.rule import RewardConfig
-from r1kit.tasks import CorpusConfig, build_task
-from r1kit.tasks.corpora import shown
+from r1kit.reward.settings import RewardConfig
+from r1kit.tasks.corpora import CorpusConfig, build_corpus, shown
 from r1kit.tasks.task import Split
 from r1kit.update.settings import DtypeSetting, OptimiserSettings
 from r1kit.workspace import Workspace
@@ -80,8 +79,10 @@ class Config(StageConfig):
 
     def _check_held_out(self, stage: str, recipe: Recipe) -> None:
         """The corpus must not show what a task holds out."""
-        for name, task in recipe.tasks.items():
-            if count := shown(self.corpus, build_task(name, task), task):
+        self.corpus.check(f"stages.{stage}.corpus")
+        corpus = build_corpus(self.corpus)
+        for name, task in recipe.built(recipe.tasks).items():
+            if count := shown(corpus, task):
                 raise InputError(
                     f"stages.{stage}.corpus would show {count} of the problems that tasks.{name} holds out; give the "
                     f"corpus the task's own settings"
@@ -91,7 +92,6 @@ class Config(StageConfig):
 def run(config: Config, workspace: Workspace) -> StageResult:
     from r1kit.loops.fresh import pretrain
     from r1kit.loops.policy import judge_for, last_evaluation, save_checkpoint
-    from r1kit.tasks import build_corpus
 
     loaded, learner = pretrain(config, build_corpus(config.corpus), workspace)
     checkpoint = save_checkpoint(workspace, loaded, learner)
@@ -107,7 +107,10 @@ def _gate(found: Mapping[str, Judged], workspace: Workspace) -> None:
     """Is the base good enough to start RL? The tables go into ``gate.json``, warnings to the user."""
     from r1kit.evals.gate import base_gate
 
-    gates = [base_gate(judged.groups, judged.scores, judged.diagnostics) for judged in found.values()]
+    gates = [
+        base_gate(judged.groups, judged.scores, judged.diagnostics, claims=workspace.recipe.task(name).claims)
+        for name, judged in found.items()
+    ]
     workspace.write("gate.json", [gate.as_json() for gate in gates])
     for task, gate in zip(found, gates, strict=True):
         for warning in gate.warnings:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from r1kit.loops.settings import RL
 from r1kit.records import StageResult
-from r1kit.reward.rule import RewardConfig
+from r1kit.reward.settings import PAID, RewardConfig
 from r1kit.workspace import Workspace
 
 __all__ = ["Config", "run"]
@@ -14,11 +14,11 @@ __all__ = ["Config", "run"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Config(RL):
-    """R1-Zero's settings, from Dev1, with language consistency paid; ``reward.language = 0`` is the ablation."""
+    """R1-Zero's settings, from Dev1, with language consistency paid; ``reward.parts`` without it is the ablation."""
 
     start: str = "cold_start_sft"
     """Stage it starts from; ``base``: the pretrained model."""
-    reward: RewardConfig = field(default_factory=lambda: RewardConfig(language=1.0))
+    reward: RewardConfig = field(default_factory=lambda: RewardConfig(parts={**PAID, "language": 1.0}))
 
 
 def run(config: Config, workspace: Workspace) -> StageResult:

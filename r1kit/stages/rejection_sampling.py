@@ -15,7 +15,7 @@ from r1kit.factory.mixture import check_weights
 from r1kit.loops.collection import Collection, named
 from r1kit.loops.settings import check_least
 from r1kit.records import Sampling, StageResult
-from r1kit.reward.rule import RewardConfig
+from r1kit.reward.settings import RewardConfig
 from r1kit.workspace import Workspace
 
 if TYPE_CHECKING:

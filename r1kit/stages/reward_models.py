@@ -95,8 +95,9 @@ class Config(StageConfig):
                 f"stages.{stage}: epochs = {self.epochs} must be above 0 and held_out_share = {self.held_out_share} "
                 f"between 0 and 1"
             )
+        tasks = recipe.built(self.uses(recipe))
         for kind in self.models:
-            check_data(getattr(self, kind), recipe.tasks, f"stages.{stage}.{kind}")
+            check_data(getattr(self, kind), tasks, f"stages.{stage}.{kind}")
 
 
 def run(config: Config, workspace: Workspace) -> StageResult:
@@ -113,7 +114,7 @@ def _train(config: Config, kind: Kind, workspace: Workspace) -> Mapping[str, Any
     backend = backend_of(workspace.recipe, workspace.ranks)
     learnt, judged = _data(config, kind, workspace)
     outlook = Outlook(sees=SEES[kind], template=backend.template)
-    model = backend.create_reward_model(workspace.start(config.start)[0], outlook)
+    model = backend.create_reward_model(workspace.start(config.start)[0], outlook, config.dtype)
     preference.train(config, kind, model, learnt, workspace)
     found = preference.held_out(model, judged, workspace, config.micro_batch_tokens)
     if config.standardise:
@@ -126,7 +127,8 @@ def _train(config: Config, kind: Kind, workspace: Workspace) -> Mapping[str, Any
 
 def _data(config: Config, kind: Kind, workspace: Workspace) -> tuple[Any, Any]:
     """(to train on, held out)."""
-    where, tasks, seed = f"stages.{workspace.stage}.{kind}", workspace.recipe.tasks, workspace.seed
+    where, seed = f"stages.{workspace.stage}.{kind}", workspace.seed
+    tasks = workspace.recipe.built(config.uses(workspace.recipe))
     if kind == "safety":
         return split_by_prompt(labels_of(config.safety, tasks, seed), config.held_out_share, where)
     own = []

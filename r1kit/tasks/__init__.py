@@ -1,4 +1,4 @@
-"""Tasks: where prompts come from and the rule that judges an answer. Five kinds, and the corpora to pretrain on.
+"""Tasks: where prompts come from and the rule that judges an answer; and the corpora to pretrain on.
 
 ========================  ========================================================================================
 kind                      what
@@ -7,92 +7,93 @@ kind                      what
 ``general``               greetings, requests, lists, facts, what must be refused; a corpus, and data of preferences
 ``code/NAME``             programs judged by running them: list_ops has a corpus; humaneval, mbpp, stdio, bugfix
 ``reasoning_gym/NAME``    any reasoning-gym generator, judged by its own scorer
+``verifiers/NAME``        a single-turn environment of the verifiers package: its data set, parser and rubric
 ``jsonl``                 a file of ``{"prompt", "answer"}`` lines, judged with math-verify or by equality
+``FILE.py:NAME``          a user's class, or a function that yields prompts; ``package.module:NAME`` too
 ========================  ========================================================================================
 
-Nothing here imports torch or transformers: verifier processes and ``r1 check`` start fast.
+A kind is a name in a table, so nothing of a task is imported before it is asked for. Nothing here imports torch or
+transformers: verifier processes and ``r1 check`` start fast.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from r1kit.errors import InputError, nearest
-from r1kit.nano.countdown import Countdown, CountdownConfig
-from r1kit.nano.general import General, GeneralConfig
-from r1kit.structure import structure
-from r1kit.tasks.code import CodeConfig, build_code
-from r1kit.tasks.corpora import CorpusConfig, MixtureCorpus
-from r1kit.tasks.corpus import Corpus
-from r1kit.tasks.jsonl import Jsonl, JsonlConfig
-from r1kit.tasks.reasoning_gym import ReasoningGym, ReasoningGymConfig
-from r1kit.tasks.task import Grade, Split, Task
+from r1kit.registry import find, is_reference
+from r1kit.structure import plain, structure
+from r1kit.tasks.task import Task
 
-__all__ = [
-    "KINDS",
-    "Corpus",
-    "CorpusConfig",
-    "Grade",
-    "Split",
-    "Task",
-    "TaskConfig",
-    "build",
-    "build_corpus",
-    "build_task",
-    "kind_of",
-]
+__all__ = ["KINDS", "Spec", "build", "build_spec", "settings"]
 
-TaskConfig = CountdownConfig | GeneralConfig | CodeConfig | ReasoningGymConfig | JsonlConfig
-
-KINDS: dict[str, type[TaskConfig]] = {
-    "countdown": CountdownConfig,
-    "general": GeneralConfig,
-    "code": CodeConfig,
-    "reasoning_gym": ReasoningGymConfig,
-    "jsonl": JsonlConfig,
+_CODE_FILE = "r1kit.tasks.code.files.task:CodeFile"
+KINDS: dict[str, str] = {
+    "countdown": "r1kit.nano.countdown.task:Countdown",
+    "general": "r1kit.nano.general.task:General",
+    "code/list_ops": "r1kit.nano.list_ops.task:ListOps",
+    "code/humaneval": _CODE_FILE,
+    "code/mbpp": _CODE_FILE,
+    "code/stdio": _CODE_FILE,
+    "code/bugfix": _CODE_FILE,
+    "reasoning_gym/NAME": "r1kit.tasks.reasoning_gym:ReasoningGym",
+    "verifiers/NAME": "r1kit.tasks.environment:Environment",
+    "jsonl": "r1kit.tasks.jsonl:Jsonl",
 }
-"""Kind -> config class. A recipe writes ``kind = "reasoning_gym/chain_sum"``; after the slash is ``generator``."""
+"""Kind -> class, with a frozen ``Config`` and built as ``cls(name, config)``. ``NAME`` stands for any name."""
 
 
-def build_task(name: str, config: TaskConfig) -> Task:
-    """The task of a recipe's ``[tasks.NAME]``.
-
-    Raises:
-        InputError: an unknown generator or option, a file that is missing or broken.
-    """
-    if isinstance(config, CountdownConfig):
-        return Countdown(name, config)
-    if isinstance(config, GeneralConfig):
-        return General(name, config)
-    if isinstance(config, CodeConfig):
-        return build_code(name, config)
-    if isinstance(config, ReasoningGymConfig):
-        return ReasoningGym(name, config)
-    assert isinstance(config, JsonlConfig), f"not a task's config: {config!r}"
-    return Jsonl(name, config)
-
-
-def build(name: str, kind: str, table: Mapping[str, Any]) -> Task:
-    """A task from plain values, as a recipe's ``[tasks.NAME]`` has them; what a verifier process is sent.
+def settings(name: str, kind: str, table: Mapping[str, Any]) -> Any:
+    """The settings of a recipe's ``[tasks.NAME]``, a frozen dataclass.
 
     Raises:
-        InputError: an unknown kind or key, a value that does not fit, a file that is missing or broken.
+        InputError: an unknown kind or key, a value that does not fit, a user's file that cannot be imported.
     """
-    family, _, generator = kind.partition("/")
-    if family not in KINDS:
+    cls, given = _found(name, kind)
+    return structure(cls.Config, {**table, **given}, f"tasks.{name}")
+
+
+class Spec(NamedTuple):
+    """A task in plain values: what a verifier process is sent, which imports a user's file itself."""
+
+    kind: str
+    table: Mapping[str, Any]
+
+
+def build_spec(name: str, spec: Spec) -> Task:
+    """The task of a spec; raises as ``build`` does."""
+    return build(name, *spec)
+
+
+def build(name: str, kind: str, table: Any) -> Task:
+    """A task from plain values, as a recipe's ``[tasks.NAME]`` has them, or from settings that were read already.
+
+    Raises:
+        InputError: as ``settings`` does; a file that is missing or broken.
+        MissingError: a package that the kind needs is not installed.
+    """
+    cls, given = _found(name, kind)
+    if not isinstance(table, Mapping):
+        table = plain(table)
+    task: Task = cls(name, structure(cls.Config, {**table, **given}, f"tasks.{name}"))
+    return task
+
+
+def _found(name: str, kind: str) -> tuple[Any, dict[str, Any]]:
+    """(class of a kind, settings that the kind's name says)."""
+    where = "" if kind == name else f"tasks.{name}.kind"
+    if is_reference(kind):
+        from r1kit.tasks.adapt import adapted
+
+        return adapted(find(kind, {}, "task kind", where), kind), {}
+    family, slash, rest = kind.partition("/")
+    key = kind if kind in KINDS else f"{family}/NAME" if slash and rest else ""
+    if key not in KINDS:
+        said = f"{where}: " if where else ""
         raise InputError(
-            f"tasks.{name}: kind {kind!r} is unknown; kinds are {', '.join(KINDS)}.{nearest(family, KINDS)}"
+            f"{said}task kind {kind!r} is unknown; kinds are {', '.join(KINDS)}, or FILE.py:NAME for one of your own."
+            f"{nearest(kind, KINDS)}"
         )
-    table = {**table, "generator": generator} if generator else dict(table)
-    return build_task(name, structure(KINDS[family], table, f"tasks.{name}"))
-
-
-def build_corpus(config: CorpusConfig) -> Corpus:
-    """The corpus that a config describes."""
-    return MixtureCorpus(config)
-
-
-def kind_of(config: TaskConfig) -> str:
-    """The kind of a config, a key of ``KINDS``."""
-    return next(kind for kind, cls in KINDS.items() if type(config) is cls)
+    cls = find(key, KINDS, "task kind")
+    return cls, {cls.named: rest} if getattr(cls, "named", "") else {}

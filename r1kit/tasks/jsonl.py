@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -13,7 +12,7 @@ from r1kit.records import Prompt
 from r1kit.tasks.listed import Listed
 from r1kit.tasks.maths_answer import canonical_maths, equal_maths, plain_text
 from r1kit.tasks.split import check_shares, digest
-from r1kit.tasks.task import Grade, Split
+from r1kit.tasks.task import Grade, Split, Task
 
 __all__ = ["Jsonl", "JsonlConfig"]
 
@@ -48,8 +47,10 @@ class JsonlConfig:
         check_shares(f"jsonl {self.path}", self.dev_share, self.test_share)
 
 
-class Jsonl:
+class Jsonl(Task):
     """Lines that ask the same (case and spaces aside) or name the same cluster are never in two parts."""
+
+    Config = JsonlConfig
 
     def __init__(self, name: str, config: JsonlConfig) -> None:
         """Reads the files. Raises InputError, naming file and line, for what is missing or broken."""
@@ -82,9 +83,6 @@ class Jsonl:
             given = plain_text(answer)
             return Grade(correct=float(given == plain_text(prompt.answer)), canonical=given)
         return Grade(correct=float(equal_maths(prompt.answer, answer)), canonical=canonical_maths(answer))
-
-    def diagnose(self, prompt: Prompt, text: str) -> Mapping[str, float]:
-        return {}
 
 
 def _read(path: Path, prefix: str, task: str, language: str) -> list[Prompt]:

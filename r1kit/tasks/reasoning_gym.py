@@ -13,7 +13,7 @@ from typing import Any
 from r1kit.errors import InputError, nearest
 from r1kit.records import Prompt
 from r1kit.tasks.split import check_shares, digest, evened, part_of
-from r1kit.tasks.task import Grade, Split
+from r1kit.tasks.task import Grade, Split, Task
 
 __all__ = ["ReasoningGym", "ReasoningGymConfig"]
 
@@ -61,12 +61,15 @@ class ReasoningGymConfig:
                 )
 
 
-class ReasoningGym:
+class ReasoningGym(Task):
     """Prompts of one generator.
 
     A question is train, dev or test by the hash of its exact text (case and spaces aside), so that none is ever two of
     them. Questions that differ in text but ask the same, as ``2 + 3`` and ``3 + 2``, may still fall into two parts.
     """
+
+    Config = ReasoningGymConfig
+    named = "generator"
 
     def __init__(self, name: str, config: ReasoningGymConfig) -> None:
         """Raises InputError for an unknown generator or option and for a value the generator refuses."""
@@ -114,9 +117,6 @@ class ReasoningGym:
         score = float(self._dataset(prompt.facts["seed"]).score_answer(answer.strip(), entry))
         correct = score if self.config.partial_credit else float(score >= _FULL_MARKS)
         return Grade(correct=correct, canonical=_canonical(answer))
-
-    def diagnose(self, prompt: Prompt, text: str) -> Mapping[str, float]:
-        return {}
 
     def _distinct(self, split: Split) -> Iterator[tuple[int, int]]:
         """Seed and place of questions that belong to the split and did not come before."""

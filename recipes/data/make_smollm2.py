@@ -19,7 +19,6 @@ from pathlib import Path
 from typing import Any
 
 from r1kit.recipe import load_recipe
-from r1kit.tasks import build_task
 from r1kit.tasks.task import Split
 
 HERE = Path(__file__).resolve().parent
@@ -240,9 +239,8 @@ def rows(table: str) -> list[list[str]]:
 
 def held_out_questions() -> set[str]:
     """Of the recipe's tasks, which no reward model may know; rejection sampling leaves them out of the replies."""
-    tasks = load_recipe(str(HERE.parent / "smollm2.toml")).tasks
-    built = [build_task(name, tasks[name]) for name in ("helpful", "safety")]
-    return {prompt.question for task in built for split in SPLITS for prompt in task.held_out(split)}
+    built = load_recipe(str(HERE.parent / "smollm2.toml")).built(("helpful", "safety"))
+    return {prompt.question for task in built.values() for split in SPLITS for prompt in task.held_out(split)}
 
 
 def write(folder: Path, name: str, lines: list[dict[str, Any]]) -> None:

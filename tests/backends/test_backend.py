@@ -27,7 +27,7 @@ from r1kit.recipe import load_recipe
 from r1kit.records import Sampling
 from r1kit.rollout.hub import HubEngine
 from r1kit.rollout.local import LocalEngine
-from r1kit.tasks import build_corpus
+from r1kit.tasks.corpora import build_corpus
 from r1kit.update.learner import Batch, Row
 from r1kit.update.settings import OptimiserSettings
 from r1kit.workspace import Workspace

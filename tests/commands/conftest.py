@@ -13,7 +13,7 @@ from r1kit.model.load import save_model
 from r1kit.model.tokenizer import build_tokenizer
 from r1kit.recipe import as_toml, load_recipe
 from r1kit.stages import STAGES
-from r1kit.tasks import CorpusConfig, build_corpus
+from r1kit.tasks.corpora import CorpusConfig, build_corpus
 
 
 @pytest.fixture(scope="session")
@@ -23,7 +23,7 @@ def run_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     small = ["model.hidden_size=16", "model.intermediate_size=32", "model.num_layers=1", "model.num_heads=2"]
     small.append("model.template.name=plain")
     recipe = load_recipe("nano-zero", [*small, "model.num_kv_heads=2", "r1_zero.sampling.max_tokens=12"])
-    tokenizer = build_tokenizer(build_corpus(CorpusConfig()).vocabulary())
+    tokenizer = build_tokenizer(build_corpus(CorpusConfig(shares={"countdown": 1.0})).vocabulary())
     shape = DecoderConfig(
         vocab_size=len(tokenizer), hidden_size=16, intermediate_size=32, num_layers=1, num_heads=2, num_kv_heads=2,
         head_dim=8, max_positions=256,

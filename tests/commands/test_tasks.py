@@ -13,7 +13,8 @@ def tasks(*arguments: str) -> str:
 
 
 def test_kinds_and_generators() -> None:
-    kinds = ["countdown", "general", "code/list_ops", "code/FORMAT/FILE.jsonl", "reasoning_gym/NAME", "FILE.jsonl"]
+    kinds = ["countdown", "general", "code/list_ops", "code/FORMAT/FILE.jsonl", "reasoning_gym/NAME"]
+    kinds += ["verifiers/NAME", "FILE.py:NAME", "FILE.jsonl"]
     assert [line.split()[0] for line in tasks().splitlines()] == kinds
     assert "\nchain_sum\n" in tasks("reasoning_gym")
 
@@ -40,7 +41,10 @@ def test_code_tasks_by_name(tmp_path: Path) -> None:
     path = tmp_path / "sums.jsonl"
     path.write_text('{"id": "s", "prompt": "Print the sum.", "tests": [{"stdin": "1 2", "stdout": "3"}]}\n')
     assert "question: Print the sum." in tasks(f"code/stdio/{path}")
-    for name, told in (("code/stdio", "write code/stdio/FILE.jsonl"), ("code/list_op", "Did you mean 'list_ops'?")):
+    for name, told in (
+        ("code/stdio", "write code/stdio/FILE.jsonl"),
+        ("code/list_op", "mean 'code/list_ops'?"),
+    ):
         refused = CliRunner().invoke(app, ["tasks", name])
         assert isinstance(refused.exception, InputError)
         assert told in str(refused.exception)

@@ -12,11 +12,10 @@ import pytest
 from typer.testing import CliRunner
 
 from r1kit.cli import app
-from r1kit.commands.open_model import Opened
+from r1kit.commands.arguments import Opened
 from r1kit.errors import InputError, MissingError, R1Error
 from r1kit.rollout.scripted import CodePoints, ScriptedEngine
-from r1kit.tasks import build_task
-from r1kit.tasks.code import CodeConfig
+from r1kit.tasks import build
 from r1kit.tasks.code.written_by import KINDS
 
 needs_walls = pytest.mark.skipif(shutil.which("bwrap") is None, reason="bubblewrap is not installed")
@@ -58,7 +57,7 @@ def lines_of(path: Path) -> list[dict[str, Any]]:
 
 def grades(form: Any, path: Path, programs: list[str], place: int = 0) -> list[float]:
     """As training judges them, by the file alone."""
-    task = build_task("t", CodeConfig(generator=form, path=str(path), test_path=str(path)))
+    task = build("t", f"code/{form}", {"path": str(path), "test_path": str(path)})
     prompt = task.held_out("test")[place]
     try:
         return [task.grade(prompt, program).correct for program in programs]
@@ -75,8 +74,9 @@ def model(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[Script],
 
     def answer(script: Script, positions: int = 4000) -> ScriptedEngine:
         engine = ScriptedEngine(lambda prompt, seed, row: script(CodePoints().decode(list(prompt))))
+        engine.close = lambda: None  # type: ignore[method-assign]  # a later command opens a model of its own
         opened = Opened(engine=engine, encode=CodePoints().encode, positions=positions, folder=tmp_path)
-        monkeypatch.setattr("r1kit.commands.open_model.open_model", lambda subject, rows: opened)
+        monkeypatch.setattr("r1kit.commands.arguments.open_model", lambda subject, rows: opened)
         monkeypatch.setattr("r1kit.model.source.check_model", lambda name: None)
         return engine
 

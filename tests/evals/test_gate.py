@@ -9,6 +9,9 @@ import pytest
 
 from r1kit.evals.gate import Gate, GateConfig, base_gate
 from r1kit.records import Completion, Group, Prompt, Score
+from r1kit.tasks.task import Claims
+
+CLAIMS = Claims(valid="valid_numbers", keeping="use the given numbers rightly")
 
 
 def chain(tries: int, right: int, claims: int = 1, valid: float = 1.0) -> dict[str, float]:
@@ -41,7 +44,7 @@ def gate(
         for index, row in enumerate(rights)
     ]
     scores = [[Score(total=right, parts={"accuracy": right, "format": form}) for right in row] for row in rights]
-    return base_gate(groups, scores, None if diagnostics is None else [diagnostics] * len(rights), config)
+    return base_gate(groups, scores, None if diagnostics is None else [diagnostics] * len(rights), config, CLAIMS)
 
 
 def test_a_good_base_passes_with_its_table() -> None:

@@ -17,10 +17,10 @@ from r1kit.factory.mixture import mix
 from r1kit.factory.samples import read_samples, write_samples
 from r1kit.factory.select import Candidate, select
 from r1kit.factory.tables import write_parquet
-from r1kit.nano.countdown import CountdownConfig
+from r1kit.nano.countdown import Countdown, CountdownConfig
+from r1kit.nano.general import General as GeneralTask
 from r1kit.nano.general import GeneralConfig
 from r1kit.records import Sample
-from r1kit.tasks import build_task
 
 LONG = "a train leaves the first town at nine in the morning and drives to the second town"
 
@@ -60,7 +60,7 @@ def test_a_chinese_character_is_a_word() -> None:
 
 
 def test_planted_duplicates_of_every_task_s_splits_are_dropped() -> None:
-    tasks = {"countdown": build_task("countdown", CountdownConfig())}
+    tasks = {"countdown": Countdown("countdown", CountdownConfig())}
     held = evaluation_prompts(tasks, 10)
     planted = [tasks["countdown"].held_out(split, 3)[2].question for split in ("dev", "test")]  # type: ignore[arg-type]
     fresh = [tasks["countdown"].train(index).question for index in range(50)]
@@ -135,7 +135,7 @@ def test_weights_that_cannot_be_are_one_line(weights: dict[str, float], told: st
 
 
 def test_the_nano_generator_gives_good_responses_without_a_chain_for_greetings() -> None:
-    tasks = {"talk": GeneralConfig(), "countdown": CountdownConfig()}
+    tasks = {"talk": GeneralTask("talk", GeneralConfig()), "countdown": Countdown("countdown", CountdownConfig())}
     found = general_samples(General(tasks=("talk",), count=60), tasks, seed=1)
     assert {s.domain for s in found} == {"talk"}
     assert len({s.id for s in found}) == 60

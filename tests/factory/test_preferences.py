@@ -21,14 +21,14 @@ from r1kit.factory.preferences import (
     split_by_prompt,
 )
 from r1kit.model.seen import summary
+from r1kit.nano.countdown import Countdown, CountdownConfig
 from r1kit.nano.general import General, GeneralConfig
 from r1kit.nano.general.problems import trains_on
-from r1kit.tasks import CountdownConfig
 
 TASKS = {
-    "helpful": GeneralConfig(kinds=("greeting", "request", "list", "fact", "benign")),
-    "safety": GeneralConfig(kinds=("harmful",)),
-    "countdown": CountdownConfig(),
+    "helpful": General("helpful", GeneralConfig(kinds=("greeting", "request", "list", "fact", "benign"))),
+    "safety": General("safety", GeneralConfig(kinds=("harmful",))),
+    "countdown": Countdown("countdown", CountdownConfig()),
 }
 PAIR = {"prompt": "a", "chosen": "b", "rejected": "c"}
 LABEL = {"prompt": "a", "response": "b", "safe": True}
@@ -96,11 +96,11 @@ def test_settings_that_cannot_be(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="'countdown' has no generator of preference data"):
         check_data(PairData(task="countdown"), TASKS, where)
     with pytest.raises(InputError, match="fault 'rud' is unknown"):
-        check_data(PairData(faults=("rud",)), TASKS, where)
+        check_data(PairData(options={"faults": ["rud"]}), TASKS, where)
     with pytest.raises(InputError, match="count = 0: must be at least 1"):
         check_data(PairData(count=0), TASKS, where)
     with pytest.raises(InputError, match=r"unsafe_share = 2\.0"):
-        check_data(LabelData(unsafe_share=2.0), TASKS, where)
+        check_data(LabelData(options={"unsafe_share": 2.0}), TASKS, where)
     one_sided = written(tmp_path / "pairs.jsonl", {**PAIR, "chosen": "b b"})
     with pytest.raises(InputError, match="of 1 pairs none is left once lengths are balanced"):
         pairs_of(PairData(path=str(one_sided)), {}, 0)
@@ -111,11 +111,11 @@ def test_settings_that_cannot_be(tmp_path: Path) -> None:
 
 
 def test_generated_pairs_are_of_the_task_s_training_prompts_with_lengths_balanced() -> None:
-    config = PairData(count=1500, faults=("rambling", "wrong", "rude"))
+    config = PairData(count=1500, options={"faults": ["rambling", "wrong", "rude"]})
     pairs = pairs_of(config, TASKS, seed=1)
     assert pairs == pairs_of(config, TASKS, seed=1)
     assert pairs != pairs_of(config, TASKS, seed=2)
-    assert all(trains_on(TASKS["helpful"], pair.prompt.cluster) for pair in pairs)
+    assert all(trains_on(TASKS["helpful"].config, pair.prompt.cluster) for pair in pairs)
     assert {pair.fault for pair in pairs} == {"rambling", "wrong", "rude"}
     assert len(pairs) > 500
     lengths = [(len(summary(pair.chosen).split()), len(summary(pair.rejected).split())) for pair in pairs]
@@ -130,7 +130,7 @@ def test_generated_labels_are_of_harmful_prompts_and_their_look_alikes() -> None
     assert not any(label.safe for label in labels if label.fault == leaked)
     every = GeneralConfig()
     assert all(trains_on(every, label.prompt.cluster) for label in labels)
-    asked = {prompt.cluster for prompt in General("safety", TASKS["safety"]).held_out("test")}
+    asked = {prompt.cluster for prompt in TASKS["safety"].held_out("test")}
     assert asked.isdisjoint(label.prompt.cluster for label in labels)
 
 

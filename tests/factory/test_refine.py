@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from r1kit.factory.refine import Edit, EngineRefiner, RuleRefiner, one_language
+from r1kit.factory.refine import Edit, EngineRefiner
 from r1kit.nano.countdown.corpus import vocabulary
 from r1kit.nano.countdown.problems import CountdownConfig
+from r1kit.nano.refine import RuleRefiner, one_language
 from r1kit.records import Prompt, Sampling
 from r1kit.reward.format import format_reward
 from r1kit.rollout.scripted import CodePoints, ScriptedEngine

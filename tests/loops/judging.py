@@ -62,9 +62,15 @@ class Rules:
 
 
 class ByLength:
-    """A reward model: a tenth of the response's characters."""
+    """A reward model of 7 parameters: a tenth of the response's characters, each of which it reads as a token."""
+
+    parameters = 7
+
+    def __init__(self) -> None:
+        self.read = 0
 
     def score(self, questions: Sequence[str], responses: Sequence[str]) -> list[float]:
+        self.read += sum(map(len, responses))
         return [len(response) / 10 for response in responses]
 
 

@@ -49,4 +49,5 @@ def work(route: str, share: Sequence[tuple[int, Prompt]]) -> Harvest:
         ],
         left={"sampled": len(share), "right": len(share)},
         counts={"response_tokens": 3.0 * len(share), "language_consistency": 0.5 * len(share)},
+        sampled={7: 3.0 * len(share)} if share else {},
     )

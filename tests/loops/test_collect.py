@@ -20,7 +20,7 @@ from r1kit.factory.samples import read_samples
 from r1kit.loops import cold_start, rejection_sampling
 from r1kit.loops.collect import Plan
 from r1kit.loops.sampler import Sampler
-from r1kit.nano.countdown.problems import CountdownConfig
+from r1kit.nano.countdown import Countdown, CountdownConfig
 from r1kit.nano.countdown.rules import Rules, candidates
 from r1kit.recipe import Recipe, parse_recipe
 from r1kit.records import Group, Score
@@ -28,12 +28,13 @@ from r1kit.reward.rule import RewardConfig, score_completion
 from r1kit.rollout.scripted import CodePoints, ScriptedEngine
 from r1kit.stages import cold_start as cold_start_stage
 from r1kit.stages import rejection_sampling as rejection_stage
-from r1kit.tasks import build_task
+from r1kit.tasks.task import Task
 from r1kit.workspace import Workspace
 
 from .ranked_collect import gather
 
 TOKENIZER = CodePoints()
+PARAMETERS = {"r1_zero": 10, "org/other": 100, "org/judge": 1000, "org/refiner": 10_000}
 VERDICT = '{"analysis": "same", "correctness": "correct"}'
 
 
@@ -57,8 +58,8 @@ def policy(prompt: tuple[int, ...], seed: int, row: int) -> str:
 class InProcess:
     """A verifier without processes."""
 
-    def __init__(self, tasks: Mapping[str, Any], reward: RewardConfig) -> None:
-        self.tasks, self.reward = {name: build_task(name, config) for name, config in tasks.items()}, reward
+    def __init__(self, tasks: Mapping[str, Task], reward: RewardConfig) -> None:
+        self.tasks, self.reward = tasks, reward
 
     def score_groups(self, groups: Sequence[Group]) -> list[list[Score]]:
         return [
@@ -96,6 +97,7 @@ class World:
                 engine=ScriptedEngine([self.judge] if name == "org/judge" else self.policy),
                 encode=lambda text: TOKENIZER.encode(text),
                 count=lambda text: len(text.split()),
+                parameters=PARAMETERS[name],
             )
             for name in self.opened
         }
@@ -107,7 +109,7 @@ def world(monkeypatch: pytest.MonkeyPatch) -> World:
 
     @contextmanager
     def verifier_for(tasks: Sequence[str], reward: RewardConfig, workspace: Workspace, *_: object) -> Iterator[Any]:
-        yield InProcess({name: workspace.recipe.tasks[name] for name in tasks}, reward)
+        yield InProcess(workspace.recipe.built(tasks), reward)
 
     for module in (cold_start, rejection_sampling):
         monkeypatch.setattr(module, "verifier_for", verifier_for)
@@ -117,12 +119,15 @@ def world(monkeypatch: pytest.MonkeyPatch) -> World:
     return found
 
 
+CORPUS = {"corpus": {"shares": {"countdown": 1.0}}}
+
+
 def recipe_of(stage: str, settings: dict[str, Any]) -> Recipe:
     return parse_recipe(
         {
             "name": "x",
             "tasks": {"countdown": {"chinese_share": 0.5}, "general": {}},
-            "stages": {"pretrain": {}, "r1_zero": {}, stage: {"tasks": ["countdown"], **settings}},
+            "stages": {"pretrain": CORPUS, "r1_zero": {}, stage: {"tasks": ["countdown"], **settings}},
         }
     )
 
@@ -291,6 +296,42 @@ def test_a_judge_in_place_of_the_rule(go: Go, world: World, said: str, kept: int
     assert left["right"] == 20 * kept
 
 
+def spent(folder: Path) -> dict[str, int]:
+    return dict(json.loads((folder / "collected.json").read_text())["cursor"])
+
+
+def tokens_of(folder: Path, route: str = "") -> int:
+    """Tokens that were sampled by a route, or in all: 4 completions a prompt."""
+    lines = [json.loads(text) for text in (folder / "metrics.jsonl").read_text().splitlines()]
+    return round(sum(x["response_tokens"] * x["left"]["sampled"] for x in lines if route in ("", x["route"])))
+
+
+def test_what_a_judge_writes_is_counted_by_its_own_parameters(go: Go, world: World) -> None:
+    """80 verdicts, each the text and its end token; the policy has 10 parameters, the judge 1,000."""
+    _, folder = go("rejection_sampling", {**REJECTION, "judge": "org/judge", "judged": ["countdown"]})
+    cost, judged = spent(folder), 80 * (len(VERDICT) + 1)
+    assert (cost["sampled_tokens"], cost["judge_tokens"]) == (tokens_of(folder), judged)
+    assert cost["training_flops"] == 2 * 10 * tokens_of(folder) + 2 * 1000 * judged
+    world.judge = "looks fine to me"
+    _, folder = go("rejection_sampling", {**REJECTION, "judge": "org/judge", "judged": ["countdown"]}, "twice")
+    assert spent(folder)["judge_tokens"] == 2 * 80 * (len(world.judge) + 1), "each is asked once more"
+
+
+def test_every_sampler_and_the_refiner_count_by_their_own_parameters(go: Go) -> None:
+    """R1-Zero's route is written by 10 parameters, the two others by 100, what the refiner writes by 10,000."""
+    settings = {**COLD, "model": "org/other", "refiner": "org/refiner", "refiner_sampling": {"n": 1, "max_tokens": 7}}
+    with pytest.raises(InputError, match="no sample is left"):  # cut at 7 tokens, so nothing is refined
+        go("cold_start", settings)
+    folder = next(path for path in Path(world_folder(go)).glob("03_*"))
+    cost = spent(folder)
+    own, others = tokens_of(folder, "r1_zero"), tokens_of(folder, "few_shot") + tokens_of(folder, "direct")
+    lines = [json.loads(text) for text in (folder / "metrics.jsonl").read_text().splitlines()]
+    refined = 2 * 7 * sum(line["left"][list(line["left"])[list(line["left"]).index("refined") - 1]] for line in lines)
+    assert refined > 0
+    assert (cost["sampled_tokens"], cost["judge_tokens"]) == (own + others, refined)
+    assert cost["training_flops"] == 2 * (10 * own + 100 * others + 10_000 * refined)
+
+
 def test_a_judge_without_json_is_counted_and_its_samples_left_out(go: Go, world: World) -> None:
     world.judge = "looks fine to me"
     metrics, folder = go("rejection_sampling", {**REJECTION, "judge": "org/judge", "judged": ["countdown"]})
@@ -341,7 +382,7 @@ def timeless(path: Path) -> list[dict[str, Any]]:
 
 
 def test_a_plan_asks_every_prompt_once_however_many_ranks_share_it() -> None:
-    tasks = {"countdown": build_task("countdown", CountdownConfig())}
+    tasks = {"countdown": Countdown("countdown", CountdownConfig())}
     plan = Plan(tasks=tasks, routes={"a": 5, "b": 0, "c": 4}, per_step=3, seed=1)
     assert [plan.step(at)[0] for at in range(len(plan))] == ["a", "a", "c", "c"]
     alone = [item for at in range(len(plan)) for item in plan.step(at)[1]]

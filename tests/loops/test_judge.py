@@ -34,6 +34,8 @@ def test_a_reward_model_s_score_times_its_weight_is_added_and_kept_as_a_part(tmp
     assert scores[1][0].parts == {"accuracy": 1.0, "format": 1.0, "preference": 0.3}, "the model's own, not weighed"
     assert [set(score.parts) for score in (*scores[0], *scores[2])] == [{"accuracy", "format"}] * 3
     assert scores[1][0].answer == "yes"
+    assert judge.workspace.cost["read_tokens"] == 4
+    assert judge.workspace.cost["training_flops"] == 2 * 7 * 4, "what it read, scoring rollouts"
 
 
 def test_without_reward_models_the_rule_alone_counts(tmp_path: Path) -> None:
@@ -52,7 +54,7 @@ def judged_on(size: int, folder: Path) -> tuple[list[Judged], dict[str, int], di
 
     def work(ranks: Ranks) -> tuple[Judged, dict[str, int]]:
         workspace = place(folder, ranks)
-        workspace.weights = 3
+        workspace.parameters = 3
         judge = judge_of(workspace, write, learned=learned("a"))
         return judge.evaluate(7)["a"], workspace.cost
 
@@ -73,9 +75,11 @@ def test_gathered_groups_are_in_the_order_of_the_prompts_and_count_once(tmp_path
         assert [row[0].parts["accuracy"] for row in each.scores] == [0, 1, 0, 1, 0]
         assert [row[1]["tries"] for row in each.diagnostics] == [2, 3, 4, 5, 6]
         assert each.model_reward == pytest.approx(0.4)  # characters / 10: .2, .3, .4, .5, .6, both rows alike
-    # tokens are the characters and the end token: two rows of 3, 4, 5, 6 and 7; 2 operations a token and weight
+    # tokens are the characters and the end token: two rows of 3, 4, 5, 6 and 7; a policy of 3 parameters wrote them,
+    # a reward model of 7 read the characters, 2 operations a token and parameter
     assert cost["evaluated_tokens"] == 2 * (3 + 4 + 5 + 6 + 7)
-    assert cost["evaluation_flops"] == 50 * 2 * 3
+    assert cost["read_tokens"] == 2 * (2 + 3 + 4 + 5 + 6)
+    assert cost["evaluation_flops"] == 50 * 2 * 3 + 40 * 2 * 7
     assert (cost["sampled_tokens"], cost["training_flops"]) == (0, 0)
     assert (line["step"], line["split"], line["per_problem"]) == (7, "dev", [0, 0.5, 0, 0.5, 0])
     assert line["model_reward"] == pytest.approx(0.4)

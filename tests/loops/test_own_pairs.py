@@ -11,14 +11,13 @@ from typing import Any
 import pytest
 
 from r1kit.cluster.ranks import Solo
-from r1kit.factory.pairs import Construction, Judge, rule_judge
+from r1kit.factory.pairs import Construction, Judge, PairwiseJudge, rule_judge
 from r1kit.factory.preferences import PairData
 from r1kit.loops import own_pairs as module
 from r1kit.loops.sampler import Sampler
 from r1kit.recipe import parse_recipe
 from r1kit.records import Sampling
 from r1kit.rollout.scripted import CodePoints, ScriptedEngine
-from r1kit.tasks import build_task
 from r1kit.workspace import Workspace
 
 RECIPE = parse_recipe(
@@ -36,7 +35,7 @@ CONFIG = PairData(own_samples=5, sampling=Sampling(n=2, max_tokens=16), construc
 def sampled(monkeypatch: pytest.MonkeyPatch) -> list[ScriptedEngine]:
     """Engines that were used. The first response is the longer one on every other prompt; the longer one is better."""
     engines: list[ScriptedEngine] = []
-    task = build_task("helpful", RECIPE.tasks["helpful"])
+    task = RECIPE.task("helpful")
     places = {task.train(index).question: index for index in range(5)}
 
     @contextmanager
@@ -45,7 +44,6 @@ def sampled(monkeypatch: pytest.MonkeyPatch) -> list[ScriptedEngine]:
             return "xx" if row == len(prompt) % 2 else "x"
 
         engines.append(ScriptedEngine(script, CodePoints()))
-        workspace.weights = 100  # known once the model is open
         (name,) = names
         yield {
             name: Sampler(
@@ -54,12 +52,13 @@ def sampled(monkeypatch: pytest.MonkeyPatch) -> list[ScriptedEngine]:
                 engine=engines[-1],
                 encode=lambda question: [1] * (places[question] + 1),
                 count=len,
+                parameters=100,
             )
         }
 
     @contextmanager
-    def judge(*arguments: Any) -> Iterator[Judge]:
-        yield rule_judge(lambda prompt, text: float(len(text)))
+    def judge(*arguments: Any) -> Iterator[tuple[Judge, int]]:
+        yield rule_judge(lambda prompt, text: float(len(text))), 0
 
     monkeypatch.setattr(module, "open_samplers", samplers)
     monkeypatch.setattr(module, "_judge", judge)
@@ -80,7 +79,7 @@ def test_the_longer_one_is_chosen_and_nothing_is_sampled_twice(tmp_path: Path, s
     kept = json.loads((first.folder / "own_pairs.json").read_text())
     assert {name: count for name, count in kept.items() if name != "pairs"} == {
         "candidates": 5, "no_verdict": 0, "left_out": 0, "close": 0, "kept": 5,
-        "sampled_tokens": 5 * (2 + 3), "weights": 100,
+        "sampled_tokens": 5 * (2 + 3), "parameters": 100, "judge_tokens": 0, "judge_parameters": 0,
     }  # fmt: skip
     again = place(tmp_path)
     assert module.own_pairs(CONFIG, "base", again) == pairs
@@ -88,3 +87,22 @@ def test_the_longer_one_is_chosen_and_nothing_is_sampled_twice(tmp_path: Path, s
     assert again.cost == first.cost
     assert first.cost["sampled_tokens"] == 25
     assert first.cost["training_flops"] == 25 * 2 * 100
+
+
+def test_what_a_judge_writes_is_counted_by_its_own_parameters(
+    tmp_path: Path, sampled: list[ScriptedEngine], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """5 pairs judged 4 times, each "[[A>B]]" and the end token; the judge has 1,000 parameters, the policy 100."""
+
+    @contextmanager
+    def judge(*arguments: Any) -> Iterator[tuple[Judge, int]]:
+        yield PairwiseJudge(ScriptedEngine(["[[A>B]]"]), lambda text: [1], Sampling(n=1, max_tokens=20)), 1000
+
+    monkeypatch.setattr(module, "_judge", judge)
+    first = place(tmp_path)
+    module.own_pairs(CONFIG, "base", first)
+    assert first.cost["judge_tokens"] == 5 * 4 * 8
+    assert first.cost["training_flops"] == 2 * (100 * 25 + 1000 * 160)
+    again = place(tmp_path)
+    module.own_pairs(CONFIG, "base", again)
+    assert again.cost == first.cost

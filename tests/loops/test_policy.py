@@ -84,7 +84,7 @@ def test_the_learner_trains_what_the_engine_samples_and_the_checkpoint_keeps(rec
     with open_policy(short(CONFIG), workspace) as policy:
         assert policy.learner.settings.optimiser == replace(CONFIG.optimiser, muon_dtype=auto(torch.device("cpu"))[0])
         assert (policy.learner.settings.token_budget, policy.learner.settings.temperature) == (77, 1.0)
-        assert workspace.weights == multiplied_parameters(load_model(Path(recipe.model.name))[0])
+        assert workspace.parameters == multiplied_parameters(load_model(Path(recipe.model.name))[0])
         rows = [Row(prompt=0, tokens=torch.tensor([5, 6, 7]), weight=1 / 3, advantage=1.0)]
         batch = Batch(prompts=[torch.tensor([1, 2])], rows=rows)
         before = policy.learner.logprobs(batch)[0].clone()

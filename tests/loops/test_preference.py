@@ -14,8 +14,6 @@ import torch
 
 from r1kit.cluster.ranks import Ranks, Solo
 from r1kit.errors import InputError
-from r1kit.factory.pairs import Pair
-from r1kit.factory.preferences import Labelled
 from r1kit.loops import preference
 from r1kit.loops.settings import Schedule
 from r1kit.model.decoder import Decoder, DecoderConfig
@@ -24,7 +22,7 @@ from r1kit.model.reward_model import Outlook, RewardModel
 from r1kit.model.seen import Sees
 from r1kit.model.tokenizer import build_tokenizer
 from r1kit.recipe import load_recipe
-from r1kit.records import Prompt
+from r1kit.records import Labelled, Pair, Prompt
 from r1kit.update.reward import Item, RewardLearner, judged
 from r1kit.update.settings import OptimiserSettings
 from r1kit.workspace import Workspace
@@ -137,6 +135,10 @@ def test_a_planted_rule_is_learnt_and_ranks_held_out_pairs(policy: Path, tmp_pat
     assert told[-1]["loss"] < 0.2
     assert told[-1]["lr"] == pytest.approx(1e-3)
     assert workspace.cost["trained_tokens"] == sum(line["tokens"] for line in told)
+    read = sum(len(row) for item in preference.items_of(model, pairs(200, seed=2)) for row in item.rows)
+    size = sum(weight.numel() for weight in model.model.parameters())
+    assert workspace.cost["read_tokens"] == read
+    assert workspace.cost["evaluation_flops"] == 2 * size * read
 
 
 def test_a_helpfulness_model_cannot_learn_from_the_thinking_and_a_safety_model_does(

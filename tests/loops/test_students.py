@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from r1kit.evals.evaluate import EvaluationConfig
 from r1kit.loops import students
@@ -57,6 +58,19 @@ def test_the_teacher_cost_every_stage_back_to_the_base_once(recipe: Recipe, tmp_
     assert found["training_flops"] == 1 + 2 + 4 + 8 + 16  # pretrain, r1_zero, cold_start, cold_start_sft, reasoning_rl
 
 
+def test_the_teacher_s_size_is_that_of_the_largest_model_that_was_sampled(recipe: Recipe, tmp_path: Path) -> None:
+    """Half the bytes a parameter: bfloat16, in two files."""
+    workspace = place(tmp_path, recipe=recipe, stage="distill")
+    (tmp_path / "teacher").mkdir()
+    for shard in (1, 2):
+        tensors = {f"{shard}": torch.zeros(4, 5, dtype=torch.bfloat16)}
+        save_file(tensors, tmp_path / f"teacher/model-{shard}.safetensors")
+    workspace.checkpoints = {"reasoning_rl": "teacher"}
+    assert students._parameters_of("rejection_sampling", workspace) == 40
+    workspace.checkpoints = {}
+    assert students._parameters_of("rejection_sampling", workspace) == 0
+
+
 @dataclass(slots=True)
 class Writer:
     """A learner that learns nothing from every token."""
@@ -97,7 +111,7 @@ def rl_within(
     @contextmanager
     def opened(settings: RL, inner: Any) -> Iterator[Any]:
         assert (settings.start, settings.final_split) == ("base", "")
-        inner.weights = PARAMETERS
+        inner.parameters = PARAMETERS
         judge = judge_of(inner, lambda prompt, seed, row: "xxxx", tasks=("countdown",), config=settings.evaluation)
         judge.render = lambda prompt: [1]
         yield SimpleNamespace(
@@ -159,12 +173,12 @@ def test_rl_gets_what_distilling_took_once_alone_and_once_with_the_teacher_s_sam
     workspace, budgets = place(tmp_path, recipe=recipe, stage="distill"), []
 
     def base(config: Any, inner: Any) -> dict[str, Any]:
-        inner.weights = PARAMETERS
+        inner.parameters = PARAMETERS
         inner.spend(trained=1000)
         return {"checkpoint": "base", "weights": PARAMETERS, "metrics": {}}
 
     def distilled(config: Any, inner: Any) -> dict[str, Any]:
-        inner.weights = PARAMETERS
+        inner.parameters = PARAMETERS
         inner.spend(trained=7, evaluated=5)  # 6 x 10 x 7 = 420; an evaluation is no part of it
         return {"checkpoint": "distilled", "metrics": {}}
 

@@ -6,9 +6,9 @@ from transformers import AutoTokenizer
 from r1kit.errors import InputError
 from r1kit.model.tokenizer import build_tokenizer
 from r1kit.nano.countdown import Countdown, CountdownConfig
-from r1kit.tasks import CorpusConfig, build_corpus
+from r1kit.tasks.corpora import CorpusConfig, build_corpus
 
-CORPUS = build_corpus(CorpusConfig())
+CORPUS = build_corpus(CorpusConfig(shares={"countdown": 1.0}))
 TOKENIZER = build_tokenizer(CORPUS.vocabulary())
 QUESTION = [{"role": "user", "content": "use 7 1 5 make 34"}]
 

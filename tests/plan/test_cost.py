@@ -49,7 +49,7 @@ def test_parameters_are_the_decoder_s(family: str, tied: bool) -> None:
 
 
 def test_pretraining_by_hand() -> None:
-    config = Pretrain(steps=10, tokens_per_step=100)
+    config = Pretrain(steps=10, tokens_per_step=100, dtype="float32")
     work = FORMULAS["pretrain"](config, SHAPE, Sizes(prompt=6, document=20), PLAN)
     attention = 4 * 2 * 2 * 4 * 10  # layers, heads, head size, half a document
     assert work.trained_tokens == 1000
@@ -58,7 +58,7 @@ def test_pretraining_by_hand() -> None:
 
 
 def test_rl_by_hand() -> None:
-    config = RL(steps=3, prompts_per_step=2, sampling=Sampling(n=4, max_tokens=10), rows_in_flight=8)
+    config = RL(steps=3, prompts_per_step=2, sampling=Sampling(n=4, max_tokens=10), rows_in_flight=8, dtype="float32")
     work = FORMULAS["r1_zero"](config, SHAPE, Sizes(prompt=6), PLAN)
     n, attention = SHAPE.matrix_parameters, 4 * 2 * 2 * 4 * (6 + 2.5)
     responses, learnt = 2 * 4 * 5, 2 * 4 * 5 + 2 * 6

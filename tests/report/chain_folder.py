@@ -68,7 +68,7 @@ steps = 1200
 
 [stages.r1_zero]
 steps = 80
-reward = {language = 0.0}
+reward = {parts = {accuracy = 1.0, format = 0.2}}
 
 [stages.cold_start]
 
@@ -76,7 +76,7 @@ reward = {language = 0.0}
 
 [stages.reasoning_rl]
 steps = 40
-reward = {language = 0.2}
+reward = {parts = {accuracy = 1.0, language = 0.2}}
 
 [stages.rejection_sampling]
 

@@ -13,10 +13,10 @@ from r1kit.report.read.claims import claims, difference
 from r1kit.report.read.costs import costs
 from r1kit.report.read.lineage import lineage
 from r1kit.report.read.paper import move
+from r1kit.report.read.replies import along, turned
 from r1kit.report.read.run_folder import RunFolder
-from r1kit.report.read.samples import along, turned
+from r1kit.report.read.run_verdict import chain_verdict
 from r1kit.report.read.stage_table import StageTable, stage_tables
-from r1kit.report.read.verdict import chain_verdict
 
 
 def table_of(path: Path) -> StageTable:

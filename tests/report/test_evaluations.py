@@ -9,8 +9,8 @@ import pytest
 
 from r1kit.report.read.evaluations import Comparison, Curve, compare, gist, main_curves, majority_above
 from r1kit.report.read.run_folder import RunFolder
+from r1kit.report.read.run_verdict import stage_verdict
 from r1kit.report.read.stage_folder import StageFolder
-from r1kit.report.read.verdict import stage_verdict
 from r1kit.report.read.wording import duration, share, short
 
 WriteRun = Callable[..., Path]

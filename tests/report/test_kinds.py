@@ -11,7 +11,7 @@ import pytest
 from chain_folder import line, write_json, write_rl
 from rich.console import Console
 
-from r1kit.report.draw.page import sections
+from r1kit.report.draw.sections import sections
 from r1kit.report.read.run_folder import RunFolder
 from r1kit.report.read.run_view import RunView, as_json, read_run
 from r1kit.report.terminal import print_status, print_summary

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 from r1kit.report.draw.figures import ladder_over_steps
-from r1kit.report.read.rl import RLStage, rl_stage
+from r1kit.report.read.rl_stage import RLStage, rl_stage
 from r1kit.report.read.run_folder import RunFolder
 
 

@@ -16,12 +16,13 @@ from r1kit.reward.learned import ROUTES, LearnedReward
 class Length:
     """Scores by length, so that the order shows; notes what it was asked."""
 
-    def __init__(self, sign: int) -> None:
-        self.sign = sign
+    def __init__(self, sign: int, parameters: int = 7) -> None:
+        self.sign, self.parameters, self.read = sign, parameters, 0
         self.asked: list[tuple[str, str]] = []
 
     def score(self, questions: Sequence[str], responses: Sequence[str]) -> list[float]:
         self.asked += zip(questions, responses, strict=True)
+        self.read += sum(map(len, responses))
         return [float(self.sign * len(response)) for response in responses]
 
 
@@ -38,6 +39,14 @@ def test_each_task_goes_to_its_own_model_and_scores_come_back_in_order() -> None
     assert safe.asked == [("a", "x"), ("a", "xxx"), ("c", ""), ("c", "zz"), ("c", "z")]
     assert helpful.asked == [("b", "yy")]
     assert learned.score([]) == []
+
+
+def test_what_models_read_is_told_once_by_their_size() -> None:
+    models = {"helpfulness": Length(1, 7), "safety": Length(-1, 9), "more": Length(1, 7)}
+    learned = LearnedReward(models, {**ROUTES, "more": "more"})
+    learned.score([group("safety", "a", "x", "xxx"), group("helpful", "b", "yy"), group("more", "c", "z")])
+    assert learned.read() == {7: 2 + 1, 9: 1 + 3}
+    assert learned.read() == {7: 0, 9: 0}
 
 
 def test_it_says_which_tasks_it_judges_and_refuses_a_route_to_nowhere() -> None:

@@ -9,7 +9,10 @@ import pytest
 
 from r1kit.errors import InputError
 from r1kit.records import Prompt
+from r1kit.reward.names import logged_names
 from r1kit.reward.rule import RewardConfig, failed_score, score_completion
+from r1kit.reward.settings import PAID
+from r1kit.structure import structure
 from r1kit.tasks.task import Grade
 
 from .fake_tasks import FakeTask
@@ -18,6 +21,7 @@ PROMPT = Prompt(id="p", task="fake", question="?", answer="42", language="en")
 RIGHT = "<think> hm 等 </think> <answer>42</answer>"
 WRONG = "<think> hm ok </think> <answer>41</answer>"
 TASK = FakeTask("fake", None)
+PAID_LANGUAGE = {**PAID, "language": 0.2}
 
 
 class HalfTask(FakeTask):
@@ -29,10 +33,12 @@ class HalfTask(FakeTask):
     ("text", "finish", "settings", "parts", "total"),
     [
         (RIGHT, "stop", {}, (1, 1, 0.5), 1.2),
-        (RIGHT, "stop", {"format": 1.0, "language": 0.2}, (1, 1, 0.5), 2.1),
+        (RIGHT, "stop", {"parts": {"language": 0.2, "format": 1.0, "accuracy": 1.0}}, (1, 1, 0.5), 2.1),
+        (RIGHT, "stop", {"parts": {"accuracy": 1.0}}, (1, 1, 0.5), 1.0),
+        (RIGHT, "stop", {"parts": {"accuracy": 0.0, "language": -1.0}}, (1, 1, 0.5), -0.5),
         (WRONG, "stop", {}, (0, 1, 1), 0.2),
-        (WRONG, "stop", {"language": 0.2}, (0, 1, 1), 0.4),
-        (WRONG, "stop", {"language": 0.2, "language_if_correct": True}, (0, 1, 1), 0.2),
+        (WRONG, "stop", {"parts": PAID_LANGUAGE}, (0, 1, 1), 0.4),
+        (WRONG, "stop", {"parts": PAID_LANGUAGE, "language_if_correct": True}, (0, 1, 1), 0.2),
         (RIGHT + " and more", "stop", {}, (1, 0, 0.5), 1.0),
         (RIGHT + " and more", "stop", {"require_format": True}, (0, 0, 0.5), 0.0),
         (RIGHT, "length", {}, (1, 0, 0.5), 1.0),
@@ -68,7 +74,7 @@ def test_partial_credit_is_paid_only_when_asked() -> None:
 
 
 def test_overlong_penalty_by_hand() -> None:
-    config = RewardConfig(overlong=0.5, overlong_window=20, max_tokens=120)
+    config = RewardConfig(parts={**PAID, "overlong": 0.5}, overlong_window=20, max_tokens=120)
     lengths = [60, 100, 110, 120, 130]  # longest 120, window 20: DAPO, equation 13
     scores = [score_completion(TASK, PROMPT, RIGHT, "stop", config, length=length) for length in lengths]
     assert [score.parts["overlong"] for score in scores] == [0, 0, -0.5, -1, -1]
@@ -89,12 +95,32 @@ def test_a_failed_score_earns_nothing_and_keeps_its_form() -> None:
     [
         ({"answer_style": "tags"}, "Did you mean 'tag'"),
         ({"format_style": "think"}, "Did you mean 'think_answer'"),
-        ({"overlong": 1.0}, "0 < overlong_window <= max_tokens"),
+        ({"parts": {"acuracy": 1.0}}, "parts are accuracy, format, .* Did you mean 'accuracy'"),
+        ({"parts": {"accuracy": float("nan")}}, "reward.parts.accuracy = nan: a weight is a finite number"),
+        ({"parts": {"a.py:f": 1.0, "b/a.py:f": 1.0}}, "two parts would be logged under one name"),
+        ({"parts": {"overlong": 1.0}}, "0 < overlong_window <= max_tokens"),
     ],
 )
 def test_bad_settings_are_input_errors(settings: dict[str, object], message: str) -> None:
     with pytest.raises(InputError, match=message):
         RewardConfig(**settings)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("key", ["accuracy", "format", "language", "overlong"])
+def test_a_weight_that_is_no_setting_says_what_to_write(key: str) -> None:
+    with pytest.raises(InputError, match=rf"^stages\.rl\.reward\.{key} is no setting: .* for example reward\.parts = "):
+        structure(RewardConfig, {key: 0.2}, "stages.rl.reward")
+
+
+def test_a_function_is_logged_by_its_name_or_with_its_file_where_that_is_taken() -> None:
+    parts = ["accuracy", "a.py:brevity", "/x/b.py:loss", "my.rewards:twice", "c.py:twice"]
+    assert list(logged_names(parts).values()) == ["accuracy", "brevity", "b.loss", "my.rewards.twice", "c.twice"]
+
+
+def test_what_a_rule_raises_costs_accuracy_and_the_total_alone() -> None:
+    score = score_completion(TASK, PROMPT, "<think> hm </think> <answer>raise</answer>", "stop", RewardConfig())
+    assert (score.total, score.status, score.cause) == (0.0, "ungradable", "ValueError: cannot parse")
+    assert score.parts == {"accuracy": 0.0, "format": 1.0, "language": 1.0}
 
 
 def test_importing_the_reward_package_loads_neither_torch_nor_numpy() -> None:

@@ -16,7 +16,7 @@ import pytest
 
 from r1kit.errors import InputError, MissingError, R1Error
 from r1kit.records import Completion, Group, Prompt, Score
-from r1kit.reward.rule import RewardConfig
+from r1kit.reward.settings import RewardConfig
 from r1kit.reward.verifier import Verifier, match_scores
 
 BUILDER = f"{__package__}.fake_tasks:build_task"

@@ -9,13 +9,10 @@ from typing import Any
 
 import pytest
 
-from r1kit.nano.countdown import CountdownConfig
 from r1kit.records import Completion, Group, Prompt
-from r1kit.reward.rule import RewardConfig
+from r1kit.reward.settings import RewardConfig
 from r1kit.reward.verifier import Verifier
-from r1kit.tasks import TaskConfig, build_task
-from r1kit.tasks.jsonl import JsonlConfig
-from r1kit.tasks.reasoning_gym import ReasoningGymConfig
+from r1kit.tasks import Spec, build_spec
 from r1kit.tasks.task import Grade, Task
 
 
@@ -38,7 +35,7 @@ class Watched:
 
 
 def build_watched(name: str, config: Any) -> Watched:
-    return Watched(build_task(name, config))
+    return Watched(build_spec(name, config))
 
 
 def answered(prompt: Prompt, *answers: str) -> Group:
@@ -55,12 +52,12 @@ def answered(prompt: Prompt, *answers: str) -> Group:
 def test_one_verifier_serves_countdown_a_generator_and_a_file_without_torch(tmp_path: Path) -> None:
     lines = [f'{{"prompt": "What is {n} / 2?", "answer": "{n}/2"}}\n' for n in range(1, 40, 2)]
     (tmp_path / "halves.jsonl").write_text("".join(lines))
-    configs: dict[str, TaskConfig] = {
-        "countdown": CountdownConfig(),
-        "sums": ReasoningGymConfig(generator="chain_sum"),
-        "halves": JsonlConfig(path=str(tmp_path / "halves.jsonl")),
+    configs = {
+        "countdown": Spec("countdown", {}),
+        "sums": Spec("reasoning_gym/chain_sum", {}),
+        "halves": Spec("jsonl", {"path": str(tmp_path / "halves.jsonl")}),
     }
-    prompts = {name: build_task(name, config).train(0) for name, config in configs.items()}
+    prompts = {name: build_spec(name, config).train(0) for name, config in configs.items()}
     numerator = int(str(prompts["halves"].answer).split("/")[0])
     total = str(prompts["sums"].answer)
     groups = [
@@ -83,16 +80,16 @@ HOSTILE = ["9**9**9**9", "\\frac{1}{0}", "(" * 3000, "1e999999999", "\\boxed{" *
 
 def test_hostile_maths_answers_cannot_stop_the_run(tmp_path: Path) -> None:
     (tmp_path / "one.jsonl").write_text("".join(f'{{"prompt": "q{n}", "answer": "7"}}\n' for n in range(9)))
-    config = JsonlConfig(path=str(tmp_path / "one.jsonl"), dev_share=0.0, test_share=0.0)
-    prompt = build_task("one", config).train(0)
+    config = Spec("jsonl", {"path": str(tmp_path / "one.jsonl"), "dev_share": 0.0, "test_share": 0.0})
+    prompt = build_spec("one", config).train(0)
     with Verifier({"one": config}, {"one": RewardConfig()}, deadline_seconds=1.0) as judge:
         (row,) = judge.score_groups([answered(prompt, *HOSTILE, "7")])
     assert [score.parts["accuracy"] for score in row] == [0.0] * len(HOSTILE) + [1.0]
 
 
 def test_countdown_is_judged_without_torch() -> None:
-    config = CountdownConfig()
-    group = answered(build_task("c", config).train(0), "1 +", "not an expression")
+    config = Spec("countdown", {})
+    group = answered(build_spec("c", config).train(0), "1 +", "not an expression")
     with Verifier({"c": config}, {"c": RewardConfig()}, builder=f"{__name__}:build_watched") as judge:
         (row,) = judge.score_groups([group])
         (told,) = judge.diagnose_groups([group])

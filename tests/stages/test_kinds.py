@@ -71,7 +71,10 @@ def test_two_stages_of_a_kind_under_names_of_the_users_own(tmp_path: Path) -> No
         ('[stages."1"]\nkind = "pretrain"\n', r"a stage's name has letters, digits, _ and -"),
         ('[stages.base]\nkind = "pretrain"\n', r"is not 'base'"),
         ('[stages.a]\nkind = "math:sqrt"\n', r"math:sqrt is not a stage: write a class with a method run"),
-        ('[stages.pretrain]\n[stages.sft]\ndata = "pretrain"\n', r"leaves a model; it needs samples, which no earlier"),
+        (
+            '[stages.pretrain]\ncorpus.shares.countdown = 1\n[stages.sft]\ndata = "pretrain"\n',
+            r"leaves a model; it needs samples, which no earlier",
+        ),
     ],
 )
 def test_what_is_no_stage(stages: str, message: str, tmp_path: Path) -> None:

@@ -29,8 +29,8 @@ SETTINGS: dict[str, Any] = {
     "epochs": 2.0,
     "batch": 64,
     "optimiser": {"lr": 5e-3},
-    "helpfulness": {"count": 300, "faults": ["rude", "rambling"]},
-    "safety": {"count": 200, "leak_share": 1.0},
+    "helpfulness": {"count": 300, "options": {"faults": ["rude", "rambling"]}},
+    "safety": {"count": 200, "options": {"leak_share": 1.0}},
     "held_out_share": 0.2,
 }
 
@@ -213,7 +213,7 @@ def test_pairs_of_the_policy_s_own_samples(recipe: Callable[..., Recipe], tmp_pa
         ({"batch": 0}, r"reward_models\.batch = 0: must be at least 1"),
         ({"helpfulness": {"own_samples": 1, "sampling": {"n": 4}}}, r"sampling\.n = 4 be 2"),
         ({"helpfulness": {"construction": {"judgements": 3}}}, "judgements = 3 must be 2 or another even number"),
-        ({"helpfulness": {"faults": ["rood"]}}, "fault 'rood' is unknown.*Did you mean 'rude'"),
+        ({"helpfulness": {"options": {"faults": ["rood"]}}}, "fault 'rood' is unknown.*Did you mean 'rude'"),
         ({"safety": {"path": "none.jsonl"}}, r"none\.jsonl: no such file"),
         ({"safety": {"task": "harm"}}, "uses task 'harm'"),
     ],

@@ -22,6 +22,7 @@ num_layers = 1
 num_heads = 2
 num_kv_heads = 2
 [stages.pretrain]
+corpus = {shares = {countdown = 1.0}}
 steps = 1
 tokens_per_step = 64
 [stages.mine]

@@ -80,7 +80,7 @@ def test_too_few_questions_are_told() -> None:
 
 def test_the_library_is_imported_late() -> None:
     program = (
-        "import sys, r1kit.tasks as tasks; tasks.KINDS['reasoning_gym'](generator='chain_sum');"
+        "import sys, r1kit.tasks as tasks; tasks.settings('sums', 'reasoning_gym/chain_sum', {});"
         "print(sorted({'torch', 'transformers', 'reasoning_gym', 'math_verify', 'sympy'} & set(sys.modules)))"
     )
     found = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)

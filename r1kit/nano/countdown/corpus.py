@@ -30,7 +30,9 @@ from r1kit.nano.countdown.problems import CountdownConfig, Problem, draw_problem
 from r1kit.nano.countdown.rules import Rules, candidates, combine
 from r1kit.nano.countdown.words import ASSISTANT, CHINESE, FILLER, TAGS, USER, question
 from r1kit.nano.styles import STYLES, check_sum, languages, pick, weighted
+from r1kit.records import Prompt
 from r1kit.seeds import stream
+from r1kit.tasks.corpus import Corpus
 
 __all__ = ["STYLES", "CountdownCorpus", "CountdownCorpusConfig", "vocabulary"]
 
@@ -265,8 +267,10 @@ class _Writer:
         return result == self.problem.target
 
 
-class CountdownCorpus:
+class CountdownCorpus(Corpus):
     """An endless stream of documents; number ``index`` is a function of the settings and the index alone."""
+
+    Config = CountdownCorpusConfig
 
     def __init__(self, config: CountdownCorpusConfig) -> None:
         self.config = config
@@ -302,6 +306,11 @@ class CountdownCorpus:
         writer.say("answer")
         return " ".join((*writer.words, answer))
 
+    def shows(self, prompt: Prompt) -> bool:
+        """Whether documents may ask these numbers, of any task that gives some."""
+        numbers = prompt.facts.get("numbers")
+        return numbers is not None and self.config.shows(tuple(sorted(numbers)))
+
     def vocabulary(self) -> list[str]:
         return vocabulary(self.config.problems)
 
@@ -321,9 +330,8 @@ class CountdownCorpus:
     def _comparisons(self, rng: Random) -> str:
         """4 to 10 values judged against a target; a third of them hit, most others are near."""
         limit, chinese = self.config.problems.limit, rng.random() < 0.5
-        make, attempt, low, high, yes = (
-            CHINESE[word] if chinese else word for word in ("make", "try", "low", "high", "yes")
-        )
+        said = [CHINESE[word] if chinese else word for word in ("make", "try", "low", "high", "yes")]
+        make, attempt, low, high, yes = said
         target = int(rng.random() * (limit + 1))
         words = [make, str(target), attempt]
         for _ in range(4 + int(rng.random() * 7)):

@@ -5,23 +5,27 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 
 from r1kit.nano.countdown.problems import CountdownConfig, Problem, draw_language, draw_problem, multisets
 from r1kit.nano.countdown.rules import OPS, Rules, candidates, canonical, combine, evaluate, targets
 from r1kit.nano.countdown.words import both, question
-from r1kit.records import Prompt
+from r1kit.records import Prompt, Sample
 from r1kit.seeds import stream
-from r1kit.tasks.task import Grade, Split
+from r1kit.tasks.task import Claims, Grade, Offer, Split, Task
 
 __all__ = ["Countdown", "final_answer"]
 
 _OPENERS = both("try") | both("wait")
 _YES, _CHECK, _ANSWER = both("yes"), both("check"), both("answer")
 _NUMBER = re.compile(r"[0-9]{1,6}")
+_ASKED = re.compile(r"\s*(?:use|用)\s+(\d+(?:\s+\d+)+)\s+(?:make|得)\s+(\d+)\s*")
 _TAGGED = re.compile(r"<answer>(.*?)</answer>", re.DOTALL)
 
 
-class Countdown:
+class Countdown(Task):
+    Config = CountdownConfig
+
     def __init__(self, name: str, config: CountdownConfig) -> None:
         self.name = name
         self.config = config
@@ -71,6 +75,33 @@ class Countdown:
             "false_hit": float(any(word != str(target) for word in claims)) if claims else math.nan,
             "right_when_claims": right if claims_hit else math.nan,
         }
+
+    @property
+    def claims(self) -> Claims:
+        return Claims(valid="valid_numbers", keeping="use the given numbers rightly")
+
+    def asked(self, text: str) -> Prompt | None:
+        """A question of the user's own, such as ``use 7 1 5 make 34``."""
+        found = _ASKED.fullmatch(text)
+        if found is None:
+            return None
+        facts = {"numbers": [int(number) for number in found[1].split()], "target": int(found[2])}
+        return Prompt(id=f"{self.name}/asked", task=self.name, question=text, facts=facts)
+
+    @property
+    def languages(self) -> tuple[str, ...]:
+        return ("en", "zh")
+
+    @property
+    def offers(self) -> frozenset[Offer]:
+        """Examples are written for three numbers, as the corpus is."""
+        return frozenset(("worked_example",)) if self.config.numbers == 3 else frozenset()
+
+    def worked_example(self, language: str, shot: int, longest: int, seed: int) -> Sample:
+        from r1kit.nano.countdown.examples import worked_example
+
+        one_language = replace(self.config, chinese_share=1.0 if language == "zh" else 0.0)
+        return worked_example(self, self.config, Countdown(self.name, one_language), language, shot, longest, seed)
 
     def _drawn(self, split: Split, multiset: tuple[int, ...], count: int) -> list[Problem]:
         """A fixed draw of ``count`` targets, fewer where the multiset makes fewer values, the numbers shuffled."""

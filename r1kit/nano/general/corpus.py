@@ -20,7 +20,9 @@ from r1kit.nano.general.replies import FAULTS, WARMTH, bad_reply, faults_of, goo
 from r1kit.nano.general.responses import wrapped
 from r1kit.nano.general.words import Language, other, vocabulary
 from r1kit.nano.styles import pick
+from r1kit.records import Prompt
 from r1kit.seeds import stream
+from r1kit.tasks.corpus import Corpus
 
 __all__ = ["GeneralCorpus", "GeneralCorpusConfig"]
 
@@ -67,8 +69,10 @@ class GeneralCorpusConfig:
         return trains_on(self.problems, key)
 
 
-class GeneralCorpus:
+class GeneralCorpus(Corpus):
     """An endless stream of documents; number ``index`` is a function of the settings and the index alone."""
+
+    Config = GeneralCorpusConfig
 
     def __init__(self, config: GeneralCorpusConfig) -> None:
         self.config = config
@@ -99,6 +103,10 @@ class GeneralCorpus:
         if rng.random() < config.tag_share:
             return wrapped(thinking, reply)
         return f"{thinking} {'答' if language == 'zh' else 'answer'} {reply}" if thinking else reply
+
+    def shows(self, prompt: Prompt) -> bool:
+        """Whether question documents may ask this, of a task of this kind."""
+        return "form" in prompt.facts and self.config.shows(prompt.cluster)
 
     def vocabulary(self) -> list[str]:
         return vocabulary()

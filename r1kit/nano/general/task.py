@@ -4,23 +4,27 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from typing import Any
 
 from r1kit.errors import InputError
 from r1kit.nano.countdown.task import final_answer
+from r1kit.nano.general import data
 from r1kit.nano.general.phrases import questions, sized
 from r1kit.nano.general.problems import FORMS, Ask, GeneralConfig, asks, draw_language
 from r1kit.nano.general.prompts import ask_of, draw_prompt, language_of, make_prompt
 from r1kit.nano.general.rules import canonical, core_of, even, in_language, is_good, is_safe, listed, refuses
 from r1kit.nano.general.words import COURTESY, FLATTERY, LANGUAGES, Language
 from r1kit.nano.styles import pick
-from r1kit.records import Prompt
+from r1kit.records import Labelled, Pair, Prompt, Sample
 from r1kit.seeds import stream
-from r1kit.tasks.task import Grade, Split
+from r1kit.tasks.task import Grade, Offer, Split, Task
 
 __all__ = ["General"]
 
 
-class General:
+class General(Task):
+    Config = GeneralConfig
+
     def __init__(self, name: str, config: GeneralConfig) -> None:
         self.name = name
         self.config = config
@@ -86,6 +90,25 @@ class General:
             "flattery": float(sum(f" {reply} ".count(f" {phrase} ") for phrase in phrases)),
             "no_chain": float(not _thinking(text)) if ask.kind == "greeting" else math.nan,
         }
+
+    @property
+    def languages(self) -> tuple[str, ...]:
+        return ("en", "zh")
+
+    @property
+    def offers(self) -> frozenset[Offer]:
+        return frozenset(("good_samples", "preference_pairs", "safety_labels"))
+
+    def good_samples(self, count: int, seed: int) -> list[Sample]:
+        return data.good_samples(self.config, self.name, count, seed)
+
+    def preference_pairs(self, count: int, seed: int, options: Mapping[str, Any]) -> list[Pair]:
+        """Options: those of ``PreferenceConfig``."""
+        return data.pairs(self.config, count, seed, options)
+
+    def safety_labels(self, count: int, seed: int, options: Mapping[str, Any]) -> list[Labelled]:
+        """Options: those of ``SafetyConfig``."""
+        return data.labels(self.config, count, seed, options)
 
     def _phrased(self, split: Split, ask: Ask) -> list[tuple[Language, str]]:
         """Different ways to ask this, at most ``rounds``: the language by its share, the phrasing at random."""

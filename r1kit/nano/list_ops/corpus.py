@@ -31,6 +31,7 @@ from r1kit.nano.list_ops.problems import (
     LIMIT,
     ListOpsConfig,
     Problem,
+    chains,
     draw_example,
     draw_problem,
     draw_step,
@@ -39,7 +40,9 @@ from r1kit.nano.list_ops.problems import (
 from r1kit.nano.list_ops.steps import OPS, THEN, Expression, Step, expression, extend, question
 from r1kit.nano.list_ops.words import vocabulary
 from r1kit.nano.styles import STYLES, check_sum, languages, pick, weighted
+from r1kit.records import Prompt
 from r1kit.seeds import stream
+from r1kit.tasks.corpus import Corpus
 
 __all__ = ["STYLES", "ListOpsCorpus", "ListOpsCorpusConfig"]
 
@@ -180,8 +183,10 @@ def _fits(values: Sequence[int]) -> bool:
     return bool(values) and max(values) <= LIMIT
 
 
-class ListOpsCorpus:
+class ListOpsCorpus(Corpus):
     """An endless stream of documents; number ``index`` is a function of the settings and the index alone."""
+
+    Config = ListOpsCorpusConfig
 
     def __init__(self, config: ListOpsCorpusConfig) -> None:
         self.config = config
@@ -206,6 +211,11 @@ class ListOpsCorpus:
             return " ".join(("<think>", *writer.words, "</think> <answer>", answer, "</answer>"))
         writer.say("answer")
         return " ".join((*writer.words, "`", answer, "`"))
+
+    def shows(self, prompt: Prompt) -> bool:
+        """Whether the chain of ops is one that documents may ask: those of a task of the same settings may not."""
+        held = {chain for split in ("dev", "test") for chain in chains(self.config.problems, split)}
+        return "steps" in prompt.facts and tuple(prompt.cluster.split()) not in held
 
     def vocabulary(self) -> list[str]:
         return vocabulary(self.config.problems)

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from random import Random
 
 from r1kit.nano.countdown.words import both
-from r1kit.nano.list_ops.problems import Problem, draw_problem, held_out_problems
+from r1kit.nano.list_ops.problems import ListOpsConfig, Problem, draw_problem, held_out_problems
 from r1kit.nano.list_ops.steps import Step, evaluate, expression, parse_question, question
-from r1kit.records import Prompt
-from r1kit.sandbox import CallTest, Verdict
+from r1kit.records import Prompt, Sample
+from r1kit.sandbox import CallTest, LadderSettings, SandboxSettings, Verdict, check_sandbox
 from r1kit.seeds import stream
 from r1kit.tasks.code.answer import canonical_expression
-from r1kit.tasks.code.config import CodeConfig
+from r1kit.tasks.code.config import programs_ladder
 from r1kit.tasks.code.judge import Judge, grade_of, rungs_of
-from r1kit.tasks.task import Grade, Split
+from r1kit.tasks.task import Grade, Offer, Split, Task
 
-__all__ = ["ListOps", "final_answer", "hidden_tests"]
+__all__ = ["ListOps", "ListOpsTaskConfig", "final_answer", "hidden_tests"]
 
 _YES, _NO, _WAIT, _ANSWER = both("yes"), both("no"), both("wait"), both("answer")
 _TAGGED = re.compile(r"<answer>(.*?)</answer>", re.DOTALL)
@@ -25,8 +26,22 @@ _LONGEST_LIST = 9
 _HIGHEST = 60
 
 
-class ListOps:
-    def __init__(self, name: str, config: CodeConfig) -> None:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListOpsTaskConfig:
+    """A sentence of list steps, answered with one line of Python that is judged by running it."""
+
+    list_ops: ListOpsConfig = field(default_factory=ListOpsConfig)
+    sandbox: SandboxSettings = field(default_factory=SandboxSettings)
+    """Where programs run. There is no way around it: without it nothing is judged."""
+    ladder: LadderSettings = field(default_factory=programs_ladder)
+    """What each rung pays, together at most 1, and what a program may take. ``total_seconds`` must stay below the
+    verifier's 10."""
+
+
+class ListOps(Task):
+    Config = ListOpsTaskConfig
+
+    def __init__(self, name: str, config: ListOpsTaskConfig) -> None:
         self.name = name
         self.config = config
         self.judge = Judge(config.sandbox, config.ladder)
@@ -77,6 +92,23 @@ class ListOps:
             "claims_hit": float(claims),
             **({"right_when_claims": rungs["answer_right"]} if claims else {}),
         }
+
+    def check(self) -> None:
+        check_sandbox(self.config.sandbox)
+
+    @property
+    def languages(self) -> tuple[str, ...]:
+        return ("en", "zh")
+
+    @property
+    def offers(self) -> frozenset[Offer]:
+        return frozenset(("worked_example",))
+
+    def worked_example(self, language: str, shot: int, longest: int, seed: int) -> Sample:
+        from r1kit.nano.list_ops.examples import worked_example
+
+        problems = replace(self.config.list_ops, chinese_share=1.0 if language == "zh" else 0.0)
+        return worked_example(self.name, problems, language, shot, longest, seed)
 
     def _verdict(self, prompt: Prompt, canonical: str) -> Verdict:
         steps = tuple(Step(op, number) for op, number in prompt.facts["steps"])

@@ -8,10 +8,10 @@ import plotly.graph_objects as go  # type: ignore[import-untyped]
 
 from r1kit.report.draw.canvas import AFTER, BEFORE, band_of, canvas, hue, interval_band, smooth, stroke
 from r1kit.report.read.consistency import Trend
+from r1kit.report.read.distillation import Student
 from r1kit.report.read.evaluations import Curve
 from r1kit.report.read.reward_models import RewardModel
 from r1kit.report.read.series import five, series
-from r1kit.report.read.students import Student
 from r1kit.report.read.values import interval_of, mapping, number
 
 __all__ = ["calibration", "consistency_over_steps", "students", "values_over_steps"]

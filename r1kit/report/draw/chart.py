@@ -8,14 +8,14 @@ from itertools import pairwise
 
 from rich.text import Text
 
-__all__ = ["Line", "draw"]
+__all__ = ["ChartLine", "draw"]
 
 _DOTS = ((0x01, 0x08), (0x02, 0x10), (0x04, 0x20), (0x40, 0x80))
 """Bit of each dot of a braille cell, [row][column]."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Line:
+class ChartLine:
     name: str
     points: Sequence[tuple[float, float]]
     """(x, y), in order of x."""
@@ -26,7 +26,7 @@ class Line:
 
 
 def draw(
-    lines: Sequence[Line],
+    lines: Sequence[ChartLine],
     *,
     width: int,
     height: int,

@@ -8,7 +8,7 @@ import plotly.graph_objects as go  # type: ignore[import-untyped]
 
 from r1kit.report.draw.canvas import AFTER, BEFORE, HUES, band_of, canvas, hue, interval_band, smooth, stroke, trend
 from r1kit.report.read.evaluations import Comparison, Curve
-from r1kit.report.read.rl import RUNGS
+from r1kit.report.read.rl_stage import RUNGS
 from r1kit.report.read.series import Series, five, series
 from r1kit.report.read.values import Row, mapping, number
 

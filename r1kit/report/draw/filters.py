@@ -10,8 +10,8 @@ import plotly.graph_objects as go  # type: ignore[import-untyped]
 from markupsafe import Markup, escape
 
 from r1kit.report.read.evaluations import gist, majority_above
-from r1kit.report.read.samples import Reply
-from r1kit.report.read.stage_table import Cell
+from r1kit.report.read.replies import Reply
+from r1kit.report.read.stage_table import TableCell
 from r1kit.report.read.values import interval_of, number
 from r1kit.report.read.wording import amount, bracket, duration, plainly, share, short, signed
 
@@ -61,7 +61,7 @@ def plot_json(drawn: go.Figure) -> Markup:
     return Markup(text)
 
 
-def cell_text(cell: Cell | None, is_share: bool) -> str:
+def cell_text(cell: TableCell | None, is_share: bool) -> str:
     """A number of the stage table with its interval."""
     if cell is None:
         return "–"

@@ -12,14 +12,14 @@ from rich.text import Text
 
 from r1kit.report.draw.ascii import spelled
 from r1kit.report.draw.canvas import smooth
-from r1kit.report.draw.chart import Line, draw
+from r1kit.report.draw.chart import ChartLine, draw
 from r1kit.report.draw.printing import indented, is_plain
 from r1kit.report.read.evaluations import Comparison
-from r1kit.report.read.rl import RLStage
+from r1kit.report.read.replies import Pair, righted
+from r1kit.report.read.rl_stage import RLStage
 from r1kit.report.read.run_view import RunView
-from r1kit.report.read.samples import Pair, righted
 from r1kit.report.read.series import Series, series
-from r1kit.report.read.stage_table import Cell, StageTable
+from r1kit.report.read.stage_table import StageTable, TableCell
 from r1kit.report.read.wording import share, short
 
 __all__ = ["draw_summary"]
@@ -63,7 +63,7 @@ def _stages(table: StageTable, width: int) -> Table:
     return shown
 
 
-def _cell(cell: Cell | None, *, is_share: bool, best: bool, wide: bool) -> Text:
+def _cell(cell: TableCell | None, *, is_share: bool, best: bool, wide: bool) -> Text:
     """``.91±.02``, half of the interval after the sign; the best of a line is bold."""
     if cell is None:
         return Text("–", "dim")
@@ -85,11 +85,11 @@ def _comparison(comparison: Comparison, sides: tuple[str, str]) -> Table:
     return shown
 
 
-def _line(name: str, points: Series, style: str, mark: str) -> Line:
-    return Line(name=name, points=list(zip(points.steps, points.values, strict=True)), style=style, mark=mark)
+def _line(name: str, points: Series, style: str, mark: str) -> ChartLine:
+    return ChartLine(name=name, points=list(zip(points.steps, points.values, strict=True)), style=style, mark=mark)
 
 
-def _legend(lines: Sequence[Line], title: str, ascii_only: bool) -> Text:
+def _legend(lines: Sequence[ChartLine], title: str, ascii_only: bool) -> Text:
     text = Text(title + "   ", "bold")
     for line in lines:
         text.append(f"{line.mark if ascii_only else '──'} {line.name}   ", f"not bold {line.style}")

@@ -9,7 +9,7 @@ from r1kit.report.read.evaluations import main_curves
 from r1kit.report.read.run_folder import RunFolder
 from r1kit.report.read.series import Series, series
 from r1kit.report.read.stage_folder import StageFolder
-from r1kit.report.read.values import mapping, number
+from r1kit.report.read.values import Row, mapping, number
 
 __all__ = ["Trend", "trends"]
 
@@ -55,7 +55,7 @@ def trends(run: RunFolder, without: RunFolder | None = None) -> list[Trend]:
 
 
 def _trend(run: RunFolder, stage: StageFolder, *, elsewhere: bool) -> Trend:
-    weight = number(mapping(run.settings(stage.name).get("reward")), "language")
+    weight = _weight(run.settings(stage.name))
     said = "" if weight is None else " (not rewarded)" if weight == 0 else f" (reward weight {weight:g})"
     return Trend(
         name=f"{run.title(stage.name)}{said}",
@@ -65,6 +65,14 @@ def _trend(run: RunFolder, stage: StageFolder, *, elsewhere: bool) -> Trend:
         accuracy=_means(stage, run.preference_tasks, "avg_at_k"),
         elsewhere=elsewhere,
     )
+
+
+def _weight(settings: Row) -> float | None:
+    """Of language consistency in ``reward.parts``, or in ``reward`` of a run of an earlier version."""
+    reward = mapping(settings.get("reward"))
+    if "parts" in reward:
+        return number(mapping(reward["parts"]), "language") or 0.0
+    return number(reward, "language")
 
 
 def _means(stage: StageFolder, leave_out: Sequence[str], key: str) -> list[tuple[float, float]]:

@@ -12,19 +12,19 @@ from r1kit.report.read.claims import Claim, claims
 from r1kit.report.read.consistency import Trend, trends
 from r1kit.report.read.costs import Cost, costs
 from r1kit.report.read.data_factory import MadeSamples, made_samples
+from r1kit.report.read.distillation import Distilled, distilled
 from r1kit.report.read.evaluations import compare
 from r1kit.report.read.lineage import Node, lineage
 from r1kit.report.read.plain_stage import PlainStage, plain_stages
+from r1kit.report.read.replies import Pair, Reply, along, showcase, turned
 from r1kit.report.read.reward_models import AgainstGold, RewardModel, against_gold, reward_models
-from r1kit.report.read.rl import RLStage, rl_stage, words_of
+from r1kit.report.read.rl_stage import RLStage, rl_stage, words_of
 from r1kit.report.read.run_folder import RunFolder
-from r1kit.report.read.samples import Pair, Reply, along, showcase, turned
+from r1kit.report.read.run_verdict import chain_verdict
 from r1kit.report.read.series import Series, series
 from r1kit.report.read.stage_folder import StageFolder
 from r1kit.report.read.stage_table import StageTable, stage_tables
-from r1kit.report.read.students import Distilled, distilled
 from r1kit.report.read.values import Row
-from r1kit.report.read.verdict import chain_verdict
 from r1kit.stages import STAGES
 
 __all__ = ["JudgedTable", "RunView", "as_json", "read_run", "sentence"]

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from r1kit.report.read.logs import Log, Rows, SmallFile, Steps, read_object
-from r1kit.report.read.samples import SampleBook
+from r1kit.report.read.replies import SampleBook
 from r1kit.report.read.values import Row, mapping, number, objects
 
 __all__ = ["StageFolder"]

@@ -9,11 +9,20 @@ from r1kit.report.read.run_folder import RunFolder
 from r1kit.report.read.stage_folder import StageFolder
 from r1kit.report.read.values import Row, interval_of, mapping, number
 
-__all__ = ["Block", "Cell", "Difference", "Line", "StageTable", "paired_change", "stage_table", "stage_tables"]
+__all__ = [
+    "Difference",
+    "StageTable",
+    "TableBlock",
+    "TableCell",
+    "TableLine",
+    "paired_change",
+    "stage_table",
+    "stage_tables",
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Cell:
+class TableCell:
     """One number of the table."""
 
     value: float
@@ -22,11 +31,11 @@ class Cell:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Line:
+class TableLine:
     """One quantity of one task."""
 
     name: str
-    cells: tuple[Cell | None, ...]
+    cells: tuple[TableCell | None, ...]
     """One a checkpoint."""
     best: tuple[int, ...] = ()
     """Places of the highest value; none where more is not better, or all are alike."""
@@ -35,12 +44,12 @@ class Line:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Block:
+class TableBlock:
     """Lines of one quantity."""
 
     title: str
     note: str
-    lines: tuple[Line, ...]
+    lines: tuple[TableLine, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,7 +124,7 @@ class StageTable:
         return [name for name in self.checkpoints if name in ends]
 
     @property
-    def blocks(self) -> list[Block]:
+    def blocks(self) -> list[TableBlock]:
         """Accuracy, majority and what the responses are like, task by task; blocks without a line are left out."""
         return _blocks(self)
 
@@ -154,28 +163,28 @@ def stage_table(run: RunFolder, stage: StageFolder) -> StageTable | None:
 # ---- lines ----------------------------------------------------------------------------------------------------------
 
 
-def _line(table: StageTable, task: str, key: str, ends: str) -> Line | None:
+def _line(table: StageTable, task: str, key: str, ends: str) -> TableLine | None:
     """One quantity of one task over the checkpoints; None where none has it."""
     cells = []
     for checkpoint in table.checkpoints:
         row = table.row(checkpoint, task)
         value = number(row, key)
-        cells.append(None if value is None else Cell(value=value, ends=interval_of(row, ends) if ends else None))
+        cells.append(None if value is None else TableCell(value=value, ends=interval_of(row, ends) if ends else None))
     values = [cell.value for cell in cells if cell is not None]
     if not values:
         return None
     is_share = key != "response_tokens"
     top = tuple(place for place, cell in enumerate(cells) if cell is not None and cell.value == max(values))
     best = top if is_share and min(values) < max(values) else ()
-    return Line(name=task, cells=tuple(cells), best=best, is_share=is_share)
+    return TableLine(name=task, cells=tuple(cells), best=best, is_share=is_share)
 
 
-def _blocks(table: StageTable) -> list[Block]:
+def _blocks(table: StageTable) -> list[TableBlock]:
     k = table.k or "k"
 
-    def block(title: str, note: str, key: str, ends: str = "", tasks: Sequence[str] = table.tasks) -> Block:
+    def block(title: str, note: str, key: str, ends: str = "", tasks: Sequence[str] = table.tasks) -> TableBlock:
         lines = (_line(table, task, key, ends) for task in tasks)
-        return Block(title=title, note=note, lines=tuple(line for line in lines if line is not None))
+        return TableBlock(title=title, note=note, lines=tuple(line for line in lines if line is not None))
 
     in_language = "share of the chain's words in the question's language"
     found = [

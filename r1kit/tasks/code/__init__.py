@@ -15,28 +15,7 @@ value`` is decided inside the sandbox (``files/asserts.py``).
 
 from __future__ import annotations
 
-from r1kit.nano.list_ops.corpus import ListOpsCorpus, ListOpsCorpusConfig
-from r1kit.nano.list_ops.problems import ListOpsConfig
-from r1kit.nano.list_ops.task import ListOps
 from r1kit.tasks.code.config import GENERATORS, CodeConfig
 from r1kit.tasks.code.files.task import CodeFile
 
-__all__ = [
-    "GENERATORS",
-    "CodeConfig",
-    "CodeFile",
-    "ListOps",
-    "ListOpsConfig",
-    "ListOpsCorpus",
-    "ListOpsCorpusConfig",
-    "build_code",
-]
-
-
-def build_code(name: str, config: CodeConfig) -> ListOps | CodeFile:
-    """The task that a config describes.
-
-    Raises:
-        InputError: a file that is missing or broken.
-    """
-    return ListOps(name, config) if config.generator == "list_ops" else CodeFile(name, config)
+__all__ = ["GENERATORS", "CodeConfig", "CodeFile"]

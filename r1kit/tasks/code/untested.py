@@ -1,23 +1,24 @@
-"""Problems that have no tests yet: right and wrong solutions in a JSONL file (docs/sandbox.md), or list_ops' own."""
+"""Problems that have no tests yet: right and wrong solutions in a JSONL file (docs/sandbox.md), or problems of ours."""
 
 from __future__ import annotations
 
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
 from r1kit.errors import InputError, nearest
 from r1kit.files import Line, strict_lines
-from r1kit.nano.list_ops.task import ListOps
 from r1kit.tasks.code.answer import parses
-from r1kit.tasks.code.config import CodeConfig
-from r1kit.tasks.code.written_by import list_ops_subject
 from r1kit.tasks.code.written_tests import Subject
 
-__all__ = ["Untested", "list_ops_problems", "read_problems"]
+__all__ = ["UNTESTED", "Untested", "read_problems"]
+
+UNTESTED = {"list_ops": "r1kit.nano.list_ops.untested:list_ops_problems"}
+"""Problems of ours without tests: name -> function of how many."""
+
 
 KEYS = ("prompt", "solutions", "wrong", "entry", "id", "language", "cluster")
 NEEDS = "'prompt', 'solutions' and 'wrong', and 'entry' for functions"
@@ -35,21 +36,6 @@ class Untested:
     def form(self) -> Literal["mbpp", "stdio"]:
         """The format that holds its tests."""
         return "mbpp" if self.subject.entry else "stdio"
-
-
-def list_ops_problems(count: int) -> list[Untested]:
-    """Training problems of list_ops, each asked once; held-out ones are never among them."""
-    task = ListOps("list_ops", CodeConfig(generator="list_ops"))
-    found = dict[str, Untested]()
-    for index in range(10 * count):
-        prompt = task.train(index)
-        if prompt.question not in found and len(found) < count:
-            subject = replace(list_ops_subject(prompt), id=f"list_ops-{index}")
-            passed_on = {"language": prompt.language, "cluster": prompt.cluster}
-            found[prompt.question] = Untested(where=subject.id, subject=subject, passed_on=passed_on)
-        if len(found) == count:
-            break
-    return list(found.values())
 
 
 def read_problems(path: Path) -> list[Untested]:

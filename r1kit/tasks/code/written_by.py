@@ -1,4 +1,4 @@
-"""Who writes tests: a model that is asked for generators and checks, and the nano world's stand-in, which has rules."""
+"""Who writes tests: a model that is asked for generators and checks."""
 
 from __future__ import annotations
 
@@ -7,9 +7,7 @@ from dataclasses import dataclass
 from random import Random
 from typing import TYPE_CHECKING
 
-from r1kit.nano.list_ops.problems import function
-from r1kit.nano.list_ops.steps import OPS, Step, expression
-from r1kit.records import Prompt, Sampling
+from r1kit.records import Sampling
 from r1kit.sandbox.extract import find_program
 from r1kit.tasks.code.files.asserts import asserted_cases
 from r1kit.tasks.code.written_tests import Draft, Subject
@@ -17,7 +15,11 @@ from r1kit.tasks.code.written_tests import Draft, Subject
 if TYPE_CHECKING:
     from r1kit.rollout.engine import Engine
 
-__all__ = ["EngineWriter", "RuleWriter", "asking", "list_ops_subject", "read_drafts"]
+__all__ = ["RULES", "EngineWriter", "asking", "read_drafts"]
+
+RULES = "r1kit.nano.list_ops.untested:RuleWriter"
+"""What stands in for a model in the nano world."""
+
 
 KINDS = (
     "random and large, all of one size",
@@ -89,40 +91,3 @@ def read_drafts(reply: str) -> list[Draft]:
                 continue
         return drafts
     return [Draft(generator=found.program)]
-
-
-@dataclass(frozen=True, slots=True)
-class RuleWriter:
-    """Stands in for a model in the nano world: fixed rules for a function of one list of numbers."""
-
-    count: int = 16
-    seed: int = 0
-
-    @property
-    def name(self) -> str:
-        return f"rules (no model), seed {self.seed}"
-
-    def drafts(self, subject: Subject) -> list[Draft]:
-        rng = Random(f"{self.seed}/{subject.id}")
-        lists = [[], [7], [4] * 6, [1, 9] * 4, list(range(9)), list(range(9, 0, -1))]
-        lists += [[rng.randrange(40) for _ in range(rng.randrange(3, 10))] for _ in range(self.count)]
-        return [Draft(generator=f"print({[values]})") for values in lists[: self.count]]
-
-
-def list_ops_subject(prompt: Prompt) -> Subject:
-    """A list_ops prompt as a subject: its own expression is trusted; each step mistaken for another is wrong."""
-    steps = tuple(Step(op, number) for op, number in prompt.facts["steps"])
-    wrong = [
-        (*steps[:place], Step(slip, step.number or 2), *steps[place + 1 :])
-        for place, step in enumerate(steps)
-        for slip in OPS[step.op].slips
-    ]
-    wrong = [each for each in wrong if function(each) != function(steps)]
-    programs = [f"def f(xs):\n    return {expression(each)}\n" for each in (steps, *wrong)]
-    return Subject(
-        id=prompt.id,
-        question=prompt.question,
-        entry="f",
-        trusted=(programs[0],),
-        wrong=tuple(dict.fromkeys(programs[1:])),
-    )

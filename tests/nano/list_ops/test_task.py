@@ -7,16 +7,18 @@ import pytest
 from r1kit.errors import MissingError
 from r1kit.nano.list_ops.problems import ListOpsConfig, draw_problem
 from r1kit.nano.list_ops.steps import OPS, Step, evaluate, expression
-from r1kit.nano.list_ops.task import final_answer, hidden_tests
+from r1kit.nano.list_ops.task import ListOps, ListOpsTaskConfig, final_answer, hidden_tests
 from r1kit.records import Completion, Group, Prompt
-from r1kit.reward.rule import RewardConfig
+from r1kit.reward.settings import RewardConfig
 from r1kit.reward.verifier import Verifier
 from r1kit.sandbox import SandboxSettings
-from r1kit.tasks.code import CodeConfig, ListOps, judge
+from r1kit.structure import plain
+from r1kit.tasks import Spec
+from r1kit.tasks.code import judge
 from tests.nano.list_ops.evaluator import run
 from tests.tasks.code.conftest import Counting
 
-CONFIG = CodeConfig(generator="list_ops")
+CONFIG = ListOpsTaskConfig()
 STEPS = (Step("asc"), Step("prepend", 42))
 PROMPT = Prompt(
     id="code/asked",
@@ -170,7 +172,7 @@ def test_the_verifier_judges_programs_behind_the_walls() -> None:
             ),
         )
 
-    with Verifier({"code": CONFIG}, {"code": reward}) as verifier:
+    with Verifier({"code": Spec("code/list_ops", plain(CONFIG))}, {"code": reward}) as verifier:
         scores = verifier.score_groups([group(prompt) for prompt in prompts])
         diagnostics = verifier.diagnose_groups([group(prompt) for prompt in prompts])
     assert [[score.parts["accuracy"] for score in row] for row in scores] == [[1.0, 0.0, 0.0, 0.0]] * 3

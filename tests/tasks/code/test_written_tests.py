@@ -4,11 +4,12 @@ from pathlib import Path
 import pytest
 
 from r1kit.errors import InputError
+from r1kit.nano.list_ops.task import ListOps, ListOpsTaskConfig
+from r1kit.nano.list_ops.untested import RuleWriter, list_ops_subject
 from r1kit.records import Sampling
 from r1kit.rollout.scripted import CodePoints, ScriptedEngine
 from r1kit.sandbox import CallTest, SandboxSettings, StdinTest, open_sandbox
-from r1kit.tasks.code import CodeConfig, ListOps
-from r1kit.tasks.code.written_by import KINDS, EngineWriter, RuleWriter, asking, list_ops_subject, read_drafts
+from r1kit.tasks.code.written_by import KINDS, EngineWriter, asking, read_drafts
 from r1kit.tasks.code.written_tests import Draft, Subject, cached_tests, write_tests
 from tests.tasks.code.conftest import Counting, Trusting
 
@@ -119,7 +120,7 @@ def test_replies_that_propose_nothing() -> None:
 
 
 def test_the_nano_stand_in_says_that_it_is_one_and_tells_near_misses_apart() -> None:
-    task = ListOps("code", CodeConfig(generator="list_ops"))
+    task = ListOps("code", ListOpsTaskConfig())
     for prompt in task.held_out("test", 8):
         subject = list_ops_subject(prompt)
         written = write_tests(subject, RuleWriter(), Trusting())

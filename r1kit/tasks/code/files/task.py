@@ -9,20 +9,23 @@ from pathlib import Path
 from r1kit.errors import InputError
 from r1kit.files import strict_lines
 from r1kit.records import Prompt
-from r1kit.sandbox import Verdict
+from r1kit.sandbox import Verdict, check_sandbox
 from r1kit.tasks.code.answer import canonical_program, parses, program_of
 from r1kit.tasks.code.config import CodeConfig
 from r1kit.tasks.code.files.formats import NEEDS, PARSERS
 from r1kit.tasks.code.files.problem import FileProblem
 from r1kit.tasks.code.judge import Judge, grade_of, rungs_of
 from r1kit.tasks.listed import Listed
-from r1kit.tasks.task import Grade, Split
+from r1kit.tasks.task import Grade, Split, Task
 
 __all__ = ["CodeFile"]
 
 
-class CodeFile:
+class CodeFile(Task):
     """Lines that ask the same (case and spaces aside) or name the same cluster are never in two parts."""
+
+    Config = CodeConfig
+    named = "generator"
 
     def __init__(self, name: str, config: CodeConfig) -> None:
         """Reads the files. Raises InputError, naming file and line, for what is missing or broken."""
@@ -64,6 +67,9 @@ class CodeFile:
                 return rungs_of(None)
             program = tagged
         return rungs_of(self._verdict(prompt, program))
+
+    def check(self) -> None:
+        check_sandbox(self.config.sandbox)
 
     def _verdict(self, prompt: Prompt, program: str) -> Verdict:
         problem = self._problems.get(prompt.id)

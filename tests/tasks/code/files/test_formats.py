@@ -181,8 +181,6 @@ def test_wrong_settings(tmp_path: Path) -> None:
         task(str(tmp_path / "none.jsonl"), "mbpp")
     with pytest.raises(InputError, match="code/mbpp reads a file"):
         CodeConfig(generator="mbpp")
-    with pytest.raises(InputError, match="code/list_ops reads no file"):
-        CodeConfig(generator="list_ops", path="x")
     with pytest.raises(InputError, match=r"code/mbp is unknown.*Did you mean 'mbpp'"):
         CodeConfig(generator="mbp")  # type: ignore[arg-type]
     with pytest.raises(InputError, match="together below 1"):

@@ -4,8 +4,8 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+from r1kit.report.read.replies import showcase
 from r1kit.report.read.run_folder import RunFolder
-from r1kit.report.read.samples import showcase
 from r1kit.report.read.stage_folder import StageFolder
 
 WriteRun = Callable[..., Path]

@@ -6,12 +6,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from r1kit.report.read.evaluations import Comparison, Curve, compare, curves, main_curves
+from r1kit.report.read.replies import Pair
 from r1kit.report.read.run_folder import RunFolder
-from r1kit.report.read.samples import Pair
+from r1kit.report.read.run_verdict import progress
 from r1kit.report.read.series import Series, all_series, constants
 from r1kit.report.read.stage_folder import StageFolder
 from r1kit.report.read.values import Row, mapping, number
-from r1kit.report.read.verdict import progress
 
 __all__ = ["RLStage", "rl_stage", "words_of"]
 

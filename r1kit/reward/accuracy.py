@@ -1,0 +1,37 @@
+"""The accuracy reward: the final answer is right by the task's own rule (R1 paper, section 2.2; v2, equation 4)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from r1kit.records import Prompt
+from r1kit.reward.extract import extract_answer, survives_truncation
+from r1kit.reward.part import Job, Mark, Ours
+from r1kit.reward.settings import RewardConfig
+from r1kit.tasks.task import Task
+
+__all__ = ["Accuracy"]
+
+CANONICAL_LIMIT = 1000
+"""Longest canonical answer kept, in characters; a longer one counts as no answer."""
+
+
+class Accuracy(Ours):
+    """1 if the task grades the answer 1, else 0, or the task's own partial credit where that is paid."""
+
+    def __init__(self, config: RewardConfig, task: Task) -> None:
+        self.config, self.task = config, task
+
+    def __call__(self, prompt: Prompt, jobs: Sequence[Job]) -> list[Mark]:
+        return [self._mark(prompt, job) for job in jobs]
+
+    def _mark(self, prompt: Prompt, job: Job) -> Mark:
+        style = self.config.answer_style
+        answer = extract_answer(job.text, style)
+        cut = job.finish != "stop" and (self.config.truncated == "zero" or not survives_truncation(style))
+        if answer is None or cut:
+            return Mark(0.0)
+        grade = self.task.grade(prompt, answer)
+        correct = min(1.0, max(0.0, float(grade.correct)))
+        value = correct if self.config.partial_credit else float(correct >= 1.0)
+        return Mark(value, answer=grade.canonical if len(grade.canonical) <= CANONICAL_LIMIT else None)

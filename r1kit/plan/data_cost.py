@@ -3,16 +3,30 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from r1kit.factory.refine import is_model
-from r1kit.loops.collection import Collection
-from r1kit.plan.cost import NOTHING, Draw, Plan, Work, activation_bytes, learner_bytes, sample, train, width_of
-from r1kit.plan.shape import Shape
-from r1kit.plan.sizes import Many, Sizes
-from r1kit.records import Sampling
-from r1kit.stages.cold_start import Config as ColdStart
-from r1kit.stages.reward_models import Config as RewardModels
-from r1kit.stages.reward_models import Kind
+from r1kit.plan.cost import (
+    NOTHING,
+    Draw,
+    Many,
+    Plan,
+    Work,
+    activation_bytes,
+    learner_bytes,
+    sample,
+    train,
+    width_of,
+)
+
+if TYPE_CHECKING:
+    from r1kit.loops.collection import Collection
+    from r1kit.plan.shape import Shape
+    from r1kit.plan.sizes import Sizes
+    from r1kit.records import Sampling
+    from r1kit.stages.cold_start import Config as ColdStart
+    from r1kit.stages.reward_models import Config as RewardModels
+    from r1kit.stages.reward_models import Kind
 
 __all__ = ["cold_start", "rejection_sampling", "reward_models"]
 
@@ -82,13 +96,13 @@ def reward_models(config: RewardModels, shape: Shape, sizes: Sizes, plan: Plan) 
 
 
 def _scored(config: RewardModels, responses: float, tokens: float, shape: Shape, plan: Plan) -> Work:
-    """Training on what is not held out, and one look at what is, under a head of one row."""
-    headed, width = replace(shape, vocab=1), width_of(config.dtype)
+    """Training on what is not held out, and one look at what is, in float32 under a head of one row."""
+    headed = replace(shape, vocab=1)
     learnt = config.epochs * (1 - config.held_out_share) * responses * tokens
     batch = min(config.micro_batch_tokens, config.batch * tokens)
-    trained = train(learnt, tokens / 2, headed, plan, width, config.optimiser, batch)
+    trained = train(learnt, tokens / 2, headed, plan, 4, config.optimiser, batch)
     looked = (
         config.held_out_share * responses * tokens * (2 * headed.matrix_parameters + headed.attention_flops(tokens / 2))
     )
-    memory = learner_bytes(config.optimiser, shape, 4) + activation_bytes(batch, headed, width)
-    return replace(trained, memory=memory) + Work(flops=looked, seconds=plan.computing(looked, width))
+    memory = learner_bytes(config.optimiser, shape, 4) + activation_bytes(batch, headed, 4)
+    return replace(trained, memory=memory) + Work(flops=looked, seconds=plan.computing(looked, 4))

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from r1kit.contracts import Recipe
 from r1kit.errors import InputError
@@ -18,7 +18,7 @@ from r1kit.plan.shape import Shape, shape_of_fresh, shape_of_hub, shape_of_named
 from r1kit.plan.sizes import Sizes, sizes_of
 from r1kit.plan.stage_cost import formula_of
 from r1kit.tasks.corpora import build_corpus
-from r1kit.update.settings import DtypeSetting, OptimiserSettings
+from r1kit.update.settings import OptimiserSettings
 
 __all__ = ["Planner", "plan_recipe", "shape_of"]
 
@@ -45,7 +45,7 @@ class Planner:
         return self._sizes(self.recipe).prompt
 
     def sample(
-        self, prompts: float, n: int, max_tokens: int, dtype: DtypeSetting = "auto",
+        self, prompts: float, n: int, max_tokens: int, dtype: Literal["float32", "bfloat16"] = "float32",
         in_flight: int = 512,
     ) -> Work:  # fmt: skip
         """Drawing ``n`` completions for each of so many of the stage's prompts, once."""
@@ -55,7 +55,7 @@ class Planner:
         return sample(draw, self.shape, self.where, width_of(dtype))
 
     def train(
-        self, tokens: float, length: float, dtype: DtypeSetting = "auto",
+        self, tokens: float, length: float, dtype: Literal["float32", "bfloat16"] = "float32",
         optimiser: OptimiserSettings | None = None, at_once: float = 8192,
     ) -> Work:  # fmt: skip
         """Learning so many tokens in sequences of a length, ``at_once`` of them in one forward and backward."""

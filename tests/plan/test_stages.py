@@ -17,11 +17,11 @@ from r1kit.evals.settings import EvaluationConfig
 from r1kit.factory.preferences import PairData
 from r1kit.loops.settings import RL, SFT
 from r1kit.model.template import Template
-from r1kit.plan.cost import Plan, Work
+from r1kit.plan.cost import Many, Plan, Work
 from r1kit.plan.devices import Device
 from r1kit.plan.planner import Planner, plan_recipe
 from r1kit.plan.shape import Shape
-from r1kit.plan.sizes import Many, Sizes, sizes_of
+from r1kit.plan.sizes import Sizes, sizes_of
 from r1kit.plan.stage_cost import FORMULAS
 from r1kit.recipe import Model, load_recipe
 from r1kit.records import Sampling

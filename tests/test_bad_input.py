@@ -116,11 +116,11 @@ def recipe(tmp_path: Path) -> Callable[[str], str]:
         ("evaluate.stages=['sft', 'reward_models']", "'reward_models', which leaves reward models; it needs a model"),
         (
             "sft.data=r1_zero",
-            "'r1_zero', which leaves a model; it needs samples, as cold_start, rejection_sampling leave",
+            "'r1_zero', which leaves a model; it needs samples, as cold_start, rejection_sampling",
         ),
         (
             "all_scenarios_rl.reward_models=sft",
-            "'sft', which leaves a model; it needs reward models, as reward_models leave",
+            "'sft', which leaves a model; it needs reward models, as reward_models",
         ),
         ("cold_start.source=r1_zerro", "takes in 'r1_zerro'; earlier stages are pretrain, r1_zero. Did you mean 'r1"),
         (

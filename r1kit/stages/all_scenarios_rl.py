@@ -76,7 +76,7 @@ def run(config: Config, workspace: Workspace) -> StageResult:
     unpaid = dict.fromkeys(config.routes, replace(config.reward, parts={**config.reward.parts, "accuracy": 0.0}))
     folder = workspace.folder_of(config.reward_models)
     folders = {kind: folder / kind / "checkpoint" for kind in config.routes.values() if (folder / kind).is_dir()}
-    models = backend_of(workspace.recipe, workspace.ranks).open_learned(folders, config.routes)
+    models = backend_of(workspace.recipe, workspace.ranks).open_learned(folders, config.routes, config.dtype)
     with open_policy(config, workspace, unpaid, models, config.preference_weight) as policy:
         ruled = {name: task for name, task in policy.tasks.items() if name not in config.routes}
 

@@ -39,6 +39,8 @@ class UserTask(Task):
     def __init__(self, name: str, own: Any, reference: str) -> None:
         self.name = name
         self._own, self._reference = own, reference
+        self.where = short(reference)
+        """For messages: ``my_task.py:Sums``."""
 
     def train(self, index: int) -> Prompt:
         given = self._call("train", index)

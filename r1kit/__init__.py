@@ -16,7 +16,7 @@ _PLACES = {
     "maths.advantage": ("group_relative",),
     "maths.settings": ("PolicyLoss",),
     "records": ("Completion", "Group", "Prompt", "Sample", "Sampling", "Score", "StageResult"),
-    "reward.rule": ("RewardConfig",),
+    "reward.settings": ("RewardConfig",),
     "tasks.task": ("Grade",),
     "update.learner": ("Batch", "Row"),
     "workspace": ("Workspace",),

@@ -113,7 +113,10 @@ def changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> str:
     ]
     old, new = dict(_leaves(before)), dict(_leaves(after))
     differing = [name for name in {**old, **new} if old.get(name) != new.get(name)]
-    told += [f"{name.removeprefix('settings.')} {_spelled(old, name)} -> {_spelled(new, name)}" for name in differing]
+    edited = [name for name in differing if name.startswith("code.") and name in old and name in new]
+    told += dict.fromkeys(f"{name.removeprefix('code.').rpartition(':')[0]} was edited" for name in edited)
+    others = [name for name in differing if name not in edited]
+    told += [f"{name.removeprefix('settings.')} {_spelled(old, name)} -> {_spelled(new, name)}" for name in others]
     more = len(told) - TOLD
     return "; ".join([*told[:TOLD], f"{more} more"] if more > 0 else told) or "its settings or inputs"
 

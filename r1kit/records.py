@@ -78,7 +78,7 @@ class Score:
     """Weighted sum of the parts: the reward."""
     parts: Mapping[str, float] = field(default_factory=dict)
     """Unweighted parts by name, for example ``{"accuracy": 1.0, "format": 0.0}``; a user's function may add further
-    numbers, as ``brevity/words``."""
+    numbers, as ``my.py:brevity/words``."""
     answer: str | None = None
     """The answer taken from the completion, in canonical form, for majority voting; None if there is none."""
     status: Literal["ok", "ungradable", "timeout"] = "ok"

@@ -42,7 +42,7 @@ TOP = import_graph(FILES, everywhere=False)
 EVERYWHERE = import_graph(FILES, everywhere=True)
 
 # Today's worst. These only ever fall: lower them with the code, never raise one.
-LONGEST_CHAIN = 24
+LONGEST_CHAIN = 15
 """Modules on the longest path of imports, at import time; the aim is 12."""
 CIRCLES = 4
 NANO_USERS = 0

@@ -76,7 +76,7 @@ def test_it_runs_is_killed_goes_on_and_is_redone_when_its_files_change(tmp_path:
     rewards.write_text(rewards.read_text().replace("/ 40", "/ 20"))
     changed = r1(mine, "run", "mine.toml", "--out", "straight", "--ranks", "1").stdout
     assert "words: done before" in changed
-    assert "rl_short: done again: code.my_rewards.py:brevity" in changed
+    assert "rl_short: done again: my_rewards.py was edited" in changed
     assert done(mine / "straight", "02_rl_short")["key"] != done(mine / "straight", "02_rl_short.before-1")["key"]
 
 

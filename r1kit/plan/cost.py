@@ -8,6 +8,7 @@ every plan.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from r1kit.plan.devices import Device
 from r1kit.plan.shape import Shape
@@ -17,6 +18,7 @@ __all__ = [
     "ASSUMPTIONS",
     "NOTHING",
     "Draw",
+    "Many",
     "Plan",
     "Work",
     "activation_bytes",
@@ -41,6 +43,13 @@ ASSUMPTIONS = (
     "the whole model, its gradient and its optimiser state lie on every device; work divides evenly over devices",
     "verifiers, reward models' scores, checkpoints and start-up take no time; activations are approximate",
 )
+
+
+class Many(NamedTuple):
+    """So many of something, and the mean tokens of one."""
+
+    number: float
+    tokens: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

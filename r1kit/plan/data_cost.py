@@ -3,16 +3,30 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from r1kit.factory.refine import is_model
-from r1kit.loops.collection import Collection
-from r1kit.plan.cost import NOTHING, Draw, Plan, Work, activation_bytes, learner_bytes, sample, train, width_of
-from r1kit.plan.shape import Shape
-from r1kit.plan.sizes import Many, Sizes
-from r1kit.records import Sampling
-from r1kit.stages.cold_start import Config as ColdStart
-from r1kit.stages.reward_models import Config as RewardModels
-from r1kit.stages.reward_models import Kind
+from r1kit.plan.cost import (
+    NOTHING,
+    Draw,
+    Many,
+    Plan,
+    Work,
+    activation_bytes,
+    learner_bytes,
+    sample,
+    train,
+    width_of,
+)
+
+if TYPE_CHECKING:
+    from r1kit.loops.collection import Collection
+    from r1kit.plan.shape import Shape
+    from r1kit.plan.sizes import Sizes
+    from r1kit.records import Sampling
+    from r1kit.stages.cold_start import Config as ColdStart
+    from r1kit.stages.reward_models import Config as RewardModels
+    from r1kit.stages.reward_models import Kind
 
 __all__ = ["cold_start", "rejection_sampling", "reward_models"]
 
@@ -70,14 +84,14 @@ def reward_models(config: RewardModels, shape: Shape, sizes: Sizes, plan: Plan) 
     pairs = config.helpfulness
     if pairs.own_samples and "helpfulness" in config.models:
         draw = Draw(prompts=pairs.own_samples, n=2, prompt_tokens=sizes.prompt, max_tokens=pairs.sampling.max_tokens)
-        work += sample(draw, shape, plan, 4)
+        work += sample(draw, shape, plan, width_of(config.dtype))
         if pairs.judge:
             both = sizes.prompt + 2 * plan.mean_share * pairs.sampling.max_tokens
             asked = pairs.own_samples * pairs.construction.judgements
             draw = Draw(
                 prompts=asked, n=1, prompt_tokens=both, max_tokens=pairs.judge_sampling.max_tokens, in_flight=64
             )
-            work += sample(draw, shape, plan, 4)
+            work += sample(draw, shape, plan, width_of(config.dtype))
     return work
 
 

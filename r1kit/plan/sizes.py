@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import NamedTuple
 
 from r1kit.contracts import Recipe
 from r1kit.evals.settings import EvaluationConfig
@@ -18,6 +17,7 @@ from r1kit.loops.collection import Collection
 from r1kit.loops.settings import SFT
 from r1kit.model.seen import summary
 from r1kit.model.template import NAMED
+from r1kit.plan.cost import Many
 from r1kit.plan.shape import Shape, shape_of_fresh, shape_of_named
 from r1kit.stages.cold_start import Config as ColdStart
 from r1kit.stages.distill import Config as Distill
@@ -27,7 +27,7 @@ from r1kit.stages.rejection_sampling import Config as RejectionSampling
 from r1kit.stages.reward_models import Config as RewardModels
 from r1kit.tasks.corpora import build_corpus
 
-__all__ = ["Many", "Sizes", "sizes_of"]
+__all__ = ["Sizes", "sizes_of"]
 
 CHARACTERS_A_TOKEN = 3.5
 """Of English text under a large vocabulary."""
@@ -37,13 +37,6 @@ LOOKED_AT = 16
 """Prompts, documents and generated samples whose length is looked at."""
 LABELS_LOOKED_AT = 512
 """Enough to hold both classes where one is rare."""
-
-
-class Many(NamedTuple):
-    """So many of something, and the mean tokens of one."""
-
-    number: float
-    tokens: float
 
 
 NONE = Many(0.0, 0.0)

@@ -3,24 +3,31 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any, Protocol
 
-from r1kit.evals.settings import EvaluationConfig
 from r1kit.loops.settings import RL, SFT
 from r1kit.plan.cost import NOTHING, Draw, Plan, Work, activation_bytes, learner_bytes, sample, train, width_of
 from r1kit.plan.data_cost import cold_start, rejection_sampling, reward_models
-from r1kit.plan.shape import Shape
-from r1kit.plan.sizes import Sizes
-from r1kit.records import Sampling
-from r1kit.stages.distill import Config as Distill
-from r1kit.stages.evaluate import Config as Evaluate
-from r1kit.stages.pretrain import Config as Pretrain
+
+if TYPE_CHECKING:
+    from r1kit.evals.settings import EvaluationConfig
+    from r1kit.plan.shape import Shape
+    from r1kit.plan.sizes import Sizes
+    from r1kit.records import Sampling
+    from r1kit.stages.distill import Config as Distill
+    from r1kit.stages.evaluate import Config as Evaluate
+    from r1kit.stages.pretrain import Config as Pretrain
 
 __all__ = ["FORMULAS", "Formula", "formula_of"]
 
-Formula = Callable[[Any, Shape, Sizes, Plan], Work]
+
+class Formula(Protocol):
+    """What a kind of stage costs."""
+
+    def __call__(self, config: Any, shape: Shape, sizes: Sizes, plan: Plan, /) -> Work:
+        """The work of a stage with these settings, for a model of this shape, on these devices."""
+        ...
 
 
 def formula_of(kind: str, config: Any) -> Formula | None:
@@ -30,18 +37,18 @@ def formula_of(kind: str, config: Any) -> Formula | None:
 
 
 def _pretrain(config: Pretrain, shape: Shape, sizes: Sizes, plan: Plan) -> Work:
-    judged = _evaluation(config.evaluation, config.sampling, shape, sizes, plan)
+    judged = _evaluation(config.evaluation, config.sampling, shape, sizes, plan, width_of(config.dtype))
     return _language_model(config, shape, sizes, plan) + judged
 
 
 def _language_model(config: Pretrain, shape: Shape, sizes: Sizes, plan: Plan) -> Work:
     tokens = float(config.steps * config.tokens_per_step)
     budget = min(config.micro_batch_tokens, config.tokens_per_step)
-    return train(tokens, sizes.document / 2, shape, plan, 4, config.optimiser, budget)
+    return train(tokens, sizes.document / 2, shape, plan, width_of(config.dtype), config.optimiser, budget)
 
 
 def _sft(config: SFT, shape: Shape, sizes: Sizes, plan: Plan) -> Work:
-    judged = _evaluation(config.evaluation, config.sampling, shape, sizes, plan)
+    judged = _evaluation(config.evaluation, config.sampling, shape, sizes, plan, width_of(config.dtype))
     return _learnt(config, shape, sizes, plan) + judged
 
 
@@ -98,7 +105,7 @@ def _distill(config: Distill, shape: Shape, sizes: Sizes, plan: Plan) -> Work:
         if sizes.pretrain and not student.model.name:
             work += _language_model(replace(sizes.pretrain, steps=config.base_steps), own, sizes, plan)
         learnt = _learnt(config.sft, own, sizes, plan)
-        judged = _evaluation(config.evaluation, config.rl.sampling, own, sizes, plan)
+        judged = _evaluation(config.evaluation, config.rl.sampling, own, sizes, plan, width_of(config.rl.dtype))
         work += learnt + judged * 2
         if student.direct_rl:
             work += _rl_within(config.rl, learnt.flops + sizes.data_flops, own, sizes, plan) + judged * 2
@@ -114,15 +121,15 @@ def _rl_within(config: RL, flops: float, shape: Shape, sizes: Sizes, plan: Plan)
 def _evaluate(config: Evaluate, shape: Shape, sizes: Sizes, plan: Plan) -> Work:
     """Checkpoints x problems x k, and some of the problems in every other template."""
     other = replace(sizes, problems=lambda _: sizes.template_problems)
+    width, rows = width_of(config.dtype), config.rows_in_flight
     own, templated = (
-        _evaluation(config.evaluation, config.sampling, shape, found, plan, 4, config.rows_in_flight)
-        for found in (sizes, other)
+        _evaluation(config.evaluation, config.sampling, shape, found, plan, width, rows) for found in (sizes, other)
     )
     return (own + templated * len(config.templates)) * len(config.stages)
 
 
 def _evaluation(
-    config: EvaluationConfig, sampling: Sampling, shape: Shape, sizes: Sizes, plan: Plan, width: int = 4,
+    config: EvaluationConfig, sampling: Sampling, shape: Shape, sizes: Sizes, plan: Plan, width: int,
     in_flight: int = 512,
 ) -> Work:  # fmt: skip
     draw = Draw(

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from r1kit.errors import InputError, nearest
-from r1kit.registry import is_reference, split_reference
+from r1kit.registry import is_reference, short
 
-__all__ = ["MEASURED", "PARTS", "TAKEN", "check_names", "logged_names"]
+__all__ = ["MEASURED", "PARTS", "check_names", "logged_names"]
 
 PARTS = {
     "accuracy": "r1kit.reward.accuracy:Accuracy",
@@ -19,13 +19,6 @@ PARTS = {
 
 MEASURED = ("accuracy", "format", "language")
 """Parts that are measured and logged whatever is paid."""
-
-TAKEN = frozenset(
-    "step seconds reward preference response_tokens truncated_share flat_group_share ungradable_share timeout_share "  # noqa: SIM905
-    "loss entropy kl ratio ratio_max clip_share sampler_gap rows_skipped grad_norm lr tokens sample_seconds "
-    "score_seconds update_seconds tokens_per_second model accuracy format language overlong".split()
-)
-"""Names that a line of ``metrics.jsonl`` uses otherwise: a function called so is logged with its file's name."""
 
 
 def check_names(names: Iterable[str]) -> None:
@@ -43,19 +36,12 @@ def check_names(names: Iterable[str]) -> None:
 
 
 def logged_names(names: Iterable[str]) -> dict[str, str]:
-    """Part -> the name that it is logged under: ``brevity`` of ``my_rewards.py:brevity``, or ``my_rewards.brevity``
-    where the short one is taken.
+    """Part -> the name that it is logged under: a function's without the folders of its file.
 
     Raises:
         InputError: two parts would have the same.
     """
-    ours = {name: name for name in names if name in PARTS}
-    theirs = {name: split_reference(name) for name in names if name not in PARTS}
-    plain = [called for _, called in theirs.values()]
-    found = dict(ours)
-    for name, (place, called) in theirs.items():
-        stem = place.replace("\\", "/").rpartition("/")[2].removesuffix(".py")
-        found[name] = f"{stem}.{called}" if called in TAKEN or plain.count(called) > 1 else called
+    found = {name: short(name) for name in names}
     if len(set(found.values())) < len(found):
         raise InputError(f"reward.parts: two parts would be logged under one name, of {', '.join(found)}; rename one")
     return found

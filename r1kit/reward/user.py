@@ -136,11 +136,12 @@ class UserReward:
         record: Any = prompt
         if self.shape == "verl":
             own = {name: getattr(record, name) for name in ("question", "id", "language", "task")}
+            given = record.facts.get("extra_info")  # as verl's data sets hold it
             return {
-                "data_source": record.task,
+                "data_source": record.facts.get("data_source", record.task),
                 "solution_str": completion.text,
                 "ground_truth": record.answer,
-                "extra_info": {**record.facts, **own},
+                "extra_info": {**record.facts, **own, **(given if isinstance(given, Mapping) else {})},
             }
         own = {name: getattr(record, name) for name in ("answer", "language", "task", "id", "question")}
         own |= {"finish": completion.finish, "tokens": completion.tokens}
@@ -177,7 +178,7 @@ class UserReward:
             value = value.item()
         if value is None:
             return None
-        if not isinstance(value, numbers.Real) or isinstance(value, bool):
+        if not isinstance(value, numbers.Real):  # a truth value is one, as for verl
             raise InputError(f"{self.where} gave {_spelled(value)}; a reward is a number, or None to abstain")
         if not math.isfinite(value):
             raise InputError(f"{self.where} gave {float(value)}; a reward is a finite number, or None to abstain")
@@ -214,7 +215,7 @@ def _folder(reference: str) -> Path:
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, numbers.Real) and not isinstance(value, bool) and math.isfinite(value)
+    return isinstance(value, numbers.Real) and math.isfinite(value)
 
 
 def _spelled(value: Any) -> str:

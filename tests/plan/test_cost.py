@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -49,7 +50,7 @@ def test_parameters_are_the_decoder_s(family: str, tied: bool) -> None:
 
 
 def test_pretraining_by_hand() -> None:
-    config = Pretrain(steps=10, tokens_per_step=100)
+    config = Pretrain(steps=10, tokens_per_step=100, dtype="float32")
     work = FORMULAS["pretrain"](config, SHAPE, Sizes(prompt=6, document=20), PLAN)
     attention = 4 * 2 * 2 * 4 * 10  # layers, heads, head size, half a document
     assert work.trained_tokens == 1000
@@ -57,8 +58,19 @@ def test_pretraining_by_hand() -> None:
     assert work.seconds == pytest.approx(work.flops / 1e6)
 
 
+@pytest.mark.parametrize("dtype", ["bfloat16", "auto"])
+def test_bfloat16_is_reckoned_at_its_own_speed(dtype: Any) -> None:
+    """The device is twice as fast in it; ``auto`` is it wherever hardware multiplies it, as on every device known."""
+    sizes = Sizes(prompt=6, document=20)
+    slow = FORMULAS["pretrain"](Pretrain(steps=10, tokens_per_step=100, dtype="float32"), SHAPE, sizes, PLAN)
+    fast = FORMULAS["pretrain"](Pretrain(steps=10, tokens_per_step=100, dtype=dtype), SHAPE, sizes, PLAN)
+    assert (fast.flops, fast.seconds) == (slow.flops, pytest.approx(slow.seconds / 2))
+
+
 def test_rl_by_hand() -> None:
-    config = RL(steps=3, prompts_per_step=2, sampling=Sampling(n=4, max_tokens=10), rows_in_flight=8)
+    config = RL(
+        steps=3, prompts_per_step=2, sampling=Sampling(n=4, max_tokens=10), rows_in_flight=8, dtype="float32"
+    )  # fmt: skip
     work = FORMULAS["r1_zero"](config, SHAPE, Sizes(prompt=6), PLAN)
     n, attention = SHAPE.matrix_parameters, 4 * 2 * 2 * 4 * (6 + 2.5)
     responses, learnt = 2 * 4 * 5, 2 * 4 * 5 + 2 * 6

@@ -17,11 +17,11 @@ from r1kit.evals.settings import EvaluationConfig
 from r1kit.factory.preferences import PairData
 from r1kit.loops.settings import RL, SFT
 from r1kit.model.template import Template
-from r1kit.plan.cost import Plan, Work
+from r1kit.plan.cost import Many, Plan, Work
 from r1kit.plan.devices import Device
 from r1kit.plan.planner import Planner, plan_recipe
 from r1kit.plan.shape import Shape
-from r1kit.plan.sizes import Many, Sizes, sizes_of
+from r1kit.plan.sizes import Sizes, sizes_of
 from r1kit.plan.stage_cost import FORMULAS
 from r1kit.recipe import Model, load_recipe
 from r1kit.records import Sampling
@@ -50,7 +50,7 @@ def test_every_kind_is_planned() -> None:
 
 
 def test_sft_by_hand() -> None:
-    work = FORMULAS["sft"](SFT(epochs=3), SHAPE, Sizes(samples=Many(40, 20)), PLAN)
+    work = FORMULAS["sft"](SFT(epochs=3, dtype="float32"), SHAPE, Sizes(samples=Many(40, 20)), PLAN)
     assert work.trained_tokens == 3 * 40 * 20
     assert work.flops == 2400 * (6 * N + 3 * ATTENTION * 10)
     assert work.seconds == pytest.approx(work.flops / 1e6)
@@ -65,7 +65,7 @@ def test_a_finished_sft_model_is_judged_once() -> None:
 
 
 def test_a_collection_by_hand() -> None:
-    config = RejectionSampling(prompts=100, prompts_per_step=20, sampling=TEN)
+    config = RejectionSampling(prompts=100, prompts_per_step=20, sampling=TEN, dtype="float32")
     work = FORMULAS["rejection_sampling"](config, SHAPE, Sizes(asked=(Many(100, 6),)), PLAN)
     assert (work.trained_tokens, work.sampled_tokens) == (0, 100 * 4 * 5)
     assert work.flops == 2 * N * (100 * 6 + 2000) + 2000 * ATTENTION * (6 + 2.5)

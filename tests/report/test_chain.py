@@ -158,7 +158,7 @@ def test_the_lineage_says_what_fed_each_stage_and_what_it_left(tmp_path: Path) -
     nodes = {node.name: node for node in lineage(RunFolder(write_chain(tmp_path / "run")))}
     assert (nodes["cold_start"].left, nodes["cold_start"].state) == ("296 samples", "28 s")
     assert (nodes["distill"].left, nodes["distill"].state) == ("3 students", "2 min 11 s")
-    assert nodes["evaluate"].left == "judges 6 checkpoints"
+    assert nodes["evaluate"].left == "evaluates 6 checkpoints"
     assert nodes["cold_start_sft"].left == "a model: Dev1"
     assert nodes["cold_start_sft"].sources == ("Pretraining", "Cold start")
 

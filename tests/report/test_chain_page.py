@@ -103,7 +103,7 @@ def test_reward_models_and_gold(tmp_path: Path) -> None:
 def test_students_and_their_difference(tmp_path: Path) -> None:
     path = write_chain(tmp_path / "run")
     text = words(build(path)["distillation"])
-    assert "llama-s, 131,072 weights base .052 [.03, .08] .122 distilled .681 [.66, .71] .751 2.10e+11" in text
+    assert "llama-s, 131,072 parameters base .052 [.03, .08] .122 distilled .681 [.66, .71] .751 2.10e+11" in text
     assert "RL, at the cost of its SFT .412 [.39, .44] .482 2.10e+11 17" in text
     assert "llama-s on countdown, RL at the cost of its SFT: +.269 [+.22, +.32], distilling is better" in text
     assert "R1-Distill-Qwen-32B 72.6 83.3 94.3 62.1 57.2" in text

@@ -97,7 +97,7 @@ def test_what_a_stage_left_and_fed_goes_by_kind(view: RunView) -> None:
     assert nodes["rl_code"].left == "a model: rl_code"
     assert nodes["rl_code"].sources == ("Reasoning RL (rl_math)",)
     assert (nodes["shrink"].title, nodes["shrink"].left) == ("Shrink", "a model")
-    assert nodes["judge"].left == "judges 3 checkpoints"
+    assert nodes["judge"].left == "evaluates 3 checkpoints"
     assert nodes["Some/Base"].outside
 
 

@@ -165,7 +165,7 @@ def test_the_key_follows_the_file_and_what_it_imports_from_beside_it(recipe: Cal
     assert second != first
     path.with_name("mine.py").write_text(GOOD + "\n# a change\n")
     assert stage_keys(load_recipe(str(path))) not in (first, second)
-    assert "mine.py:brevity" in changes(before, depends_on(load_recipe(str(path)), "r1_zero", {}))
+    assert changes(before, depends_on(load_recipe(str(path)), "r1_zero", {})) == "mine.py was edited"
 
 
 def test_r1_verify_shows_a_function_s_part(recipe: Callable[[str, str], Path], tmp_path: Path) -> None:
@@ -173,12 +173,12 @@ def test_r1_verify_shows_a_function_s_part(recipe: Callable[[str, str], Path], t
     asked = ["verify", "--task", "countdown", "--question", "use 7 1 5 make 34", "--answer", "7 * 5 - 1"]
     shown = CliRunner().invoke(app, [*asked, "--recipe", str(path)], catch_exceptions=False).output
     text = "<answer> 7 * 5 - 1 </answer>"
-    assert f"brevity   {-0.5 * len(text):g} x 0.1" in shown
+    assert f"mine.py:brevity {-0.5 * len(text):g} x 0.1" in shown
     assert f"reward    {1.0 - 0.05 * len(text):g}" in shown
     mine = str(path.with_name("mine.py"))
     shown = CliRunner().invoke(app, [*asked, "--reward", f"{mine}:compute_score"], catch_exceptions=False).output
-    assert "compute_score         1 x 1" in shown
-    assert "compute_score/numbers 3" in shown
+    assert "mine.py:compute_score         1 x 1" in shown
+    assert "mine.py:compute_score/numbers 3" in shown
     with pytest.raises(InputError, match="Did you mean 'brevity'"):
         CliRunner().invoke(app, [*asked, "--reward", f"{mine}:brevty"], catch_exceptions=False)
 

@@ -128,6 +128,28 @@ def test_verl_s_shape() -> None:
     assert values(lambda solution_str, ground_truth, method="strict": 0.5) == [0.5, 0.5]
 
 
+def test_a_truth_value_is_a_number_as_for_verl() -> None:
+    assert values(lambda solution_str, ground_truth: solution_str == "nothing") == [0.0, 0.0]
+    assert marks(lambda completion: {"score": True, "acc": False})[0] == Mark(1.0, {"acc": 0.0})
+    assert values(lambda completions, **columns: [True, False]) == [1.0, 0.0]
+
+
+def test_a_data_set_of_verl_s_brings_its_own_source_and_extra_info() -> None:
+    prompt = Prompt(
+        id="a",
+        task="mine",
+        question="2 + 3?",
+        answer="5",
+        facts={"data_source": "openai/gsm8k", "extra_info": {"n": 7}},
+    )
+
+    def compute_score(data_source: str, solution_str: str, ground_truth: str, extra_info: Any = None) -> float:
+        assert (data_source, extra_info["n"], extra_info["task"]) == ("openai/gsm8k", 7, "mine")
+        return 1.0
+
+    assert UserReward(compute_score, "mine.py:f")(prompt, [Job(0, "5", "stop", 1)])[0].value == 1.0
+
+
 # ---- what is refused --------------------------------------------------------------------------------------------
 
 
@@ -149,7 +171,6 @@ class Several:
         (math.nan, "mine.py:f gave nan; a reward is a finite number, or None to abstain"),
         (-math.inf, "mine.py:f gave -inf; a reward is a finite number, or None to abstain"),
         ("1.0", "mine.py:f gave str '1.0'; a reward is a number, or None to abstain"),
-        (True, "mine.py:f gave bool True; a reward is a number, or None to abstain"),
         ([1.0], "mine.py:f gave list [1.0]; a reward is a number, or None to abstain"),
         (Several(math.nan), "mine.py:f gave nan; a reward is a finite number, or None to abstain"),
     ],
@@ -161,7 +182,7 @@ def test_what_is_no_reward_is_one_line(given: Any, line: str) -> None:
     assert values(lambda completion: Several(0.25)) == [0.25, 0.25]
 
 
-@pytest.mark.parametrize("given", ["ab", {"a": 1, "b": 2}, 0.5, None, [True, False], ["1", "2"], [math.nan, 0.0]])
+@pytest.mark.parametrize("given", ["ab", {"a": 1, "b": 2}, 0.5, None, ["1", "2"], [math.nan, 0.0]])
 def test_what_is_no_list_of_rewards_is_one_line(given: Any) -> None:
     with pytest.raises(InputError, match=r"^mine\.py:f gave "):
         marks(lambda prompts, completions, **columns: given)

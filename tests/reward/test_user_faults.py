@@ -16,6 +16,7 @@ from r1kit.reward.settings import PAID, RewardConfig
 from r1kit.reward.verifier import Verifier
 
 BUILDER = f"{__package__}.fake_tasks:build_task"
+FAULT = "my_rewards.py:fault"
 MINE = """\
 import os, signal, subprocess, sys, time
 from beside import half
@@ -164,15 +165,15 @@ def test_a_recursion_without_end_is_told(judge: Verifier) -> None:
 def test_printing_and_forking_do_no_harm(judge: Verifier, harmless: str, capfd: pytest.CaptureFixture[str]) -> None:
     (row,) = judge.score_groups([group("42", harmless, "42")])
     assert [score.status for score in row] == ["ok"] * 3
-    assert [score.parts["fault"] for score in row] == [0.5] * 3
+    assert [score.parts[FAULT] for score in row] == [0.5] * 3
     assert capfd.readouterr() == ("", "")
 
 
 def test_abstaining_and_further_numbers(judge: Verifier) -> None:
     (row,) = judge.score_groups([group("42", "abstain", "more")])
-    assert row[1].abstained == ("fault",)
-    assert "fault" not in row[1].parts
-    assert row[2].parts == {"accuracy": 0.0, "format": 1.0, "language": 1.0, "fault": 0.5, "fault/words": 4.0}
+    assert row[1].abstained == (FAULT,)
+    assert FAULT not in row[1].parts
+    assert row[2].parts == {"accuracy": 0.0, "format": 1.0, "language": 1.0, FAULT: 0.5, f"{FAULT}/words": 4.0}
     assert [score.total for score in row] == pytest.approx([1.25, 0.2, 0.25])
 
 
@@ -213,7 +214,7 @@ def test_a_completion_lost_beside_it_leaves_the_group_whole(mine: Path) -> None:
     with verifier({f"{mine}:fault": 0.0, f"{mine}:group": 1.0}) as made:
         (row,) = made.score_groups([group("42", "kill", "42", "x")])
     assert [score.status for score in row] == ["ok", "ungradable", "ok", "ok"]
-    assert [score.parts.get("group") for score in row] == [4.0, None, 4.0, 4.0]
+    assert [score.parts.get("my_rewards.py:group") for score in row] == [4.0, None, 4.0, 4.0]
 
 
 def test_a_list_of_another_length_ends_the_run(mine: Path) -> None:

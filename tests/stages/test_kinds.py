@@ -107,9 +107,9 @@ def test_a_users_stage_runs_with_its_settings_and_is_redone_when_its_file_change
     assert said == ["count: done before", "again: done before"]
     before = written_key(recipe, "count", {})
     file.write_text(COUNT.replace("0.5", "0.25"))
-    assert changes(before, written_key(recipe, "count", {})).startswith("code.my_stage.py:Count ")
+    assert changes(before, written_key(recipe, "count", {})).startswith("my_stage.py was edited")
     run(recipe, folder, Solo(), say=said.append)
-    assert any(line.startswith("count: done again: code.my_stage.py:Count") for line in said)
+    assert any(line.startswith("count: done again: my_stage.py was edited") for line in said)
 
 
 def test_a_project_that_moved_with_its_code_is_done_before(tmp_path: Path) -> None:

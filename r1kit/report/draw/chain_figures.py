@@ -25,9 +25,9 @@ def consistency_over_steps(trends: Sequence[Trend]) -> go.Figure | None:
         if len(line) > 1:
             look = stroke(f"{trend.name}, training", colour, dash=dash)
             figure.add_scatter(x=line.steps, y=smooth(line.values), mode="lines", **look)
-        if trend.judged:
+        if trend.evaluated:
             mark = {"size": 9, "color": colour, "symbol": "diamond" if trend.elsewhere else "circle"}
-            points = {"x": [step for step, _ in trend.judged], "y": [five(value) for _, value in trend.judged]}
+            points = {"x": [step for step, _ in trend.evaluated], "y": [five(value) for _, value in trend.evaluated]}
             figure.add_scatter(mode="markers", marker=mark, name=f"{trend.name}, evaluation", **points)
     return figure if figure.data else None
 

@@ -61,14 +61,14 @@ def accuracy_over_steps(curves: Sequence[Curve], tests: Iterable[Curve] = ()) ->
 
 def length_over_steps(training: Series | None, curves: Sequence[Curve]) -> go.Figure | None:
     """The paper's figure 3: mean response length in training, with the evaluations as points; None under two."""
-    judged = [series(curve.rows, "response_tokens") for curve in curves]
-    if max((len(line) for line in (training, *judged) if line), default=0) < 2:
+    evaluated = [series(curve.rows, "response_tokens") for curve in curves]
+    if max((len(line) for line in (training, *evaluated) if line), default=0) < 2:
         return None
     figure = canvas(380, "RL step", "tokens in a response")
     if training:
         name = "training, running mean" if smooth(training.values) is not training.values else "training mean"
         trend(figure, training, stroke("training, each step", BEFORE, **PALE), stroke(name, AFTER))
-    for index, (curve, line) in enumerate(zip(curves, judged, strict=True)):
+    for index, (curve, line) in enumerate(zip(curves, evaluated, strict=True)):
         name = f"{curve.task}, evaluation" if len(curves) > 1 else "evaluation"
         mark = {"size": 9, "color": hue(index + 1), "line": {"width": 1.5, "color": "var(--paper)"}}
         figure.add_scatter(x=line.steps, y=line.values, mode="markers", marker=mark, name=name)

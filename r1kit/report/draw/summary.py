@@ -31,7 +31,7 @@ def draw_summary(run: RunView, console: Console) -> None:
     width, ascii_only = min(console.width, WIDEST), is_plain(console)
     console.print(Text(spelled(run.verdict) if ascii_only else run.verdict, "bold"), width=width)
     stage = next((stage for stage in run.learned if stage.name == run.headline), None)
-    shown: list[Table | Group | None] = [_stages(judged.table, width) for judged in run.tables]
+    shown: list[Table | Group | None] = [_stages(view.table, width) for view in run.tables]
     if stage is not None:
         shown += [] if shown else [_comparison(comparison, stage.sides) for comparison in stage.comparisons]
         shown += [_accuracy(stage, width, ascii_only), _length(stage, width, ascii_only)]
@@ -121,12 +121,12 @@ def _accuracy(stage: RLStage, width: int, ascii_only: bool) -> Group | None:
 def _length(stage: RLStage, width: int, ascii_only: bool) -> Group | None:
     """Figure 3 of the paper: response length over steps, in training (its running mean), else in the evaluations."""
     training = stage.metrics.get("response_tokens")
-    judged = [series(curve.rows, "response_tokens") for curve in stage.curves[:1]]
+    evaluated = [series(curve.rows, "response_tokens") for curve in stage.curves[:1]]
     if training is not None and len(training) > 1:
         mean = Series(steps=training.steps, values=smooth(training.values))
         line = _line("training", mean, "green", "*")
-    elif judged and len(judged[0]) > 1:
-        line = _line("evaluation", judged[0], "green", "*")
+    elif evaluated and len(evaluated[0]) > 1:
+        line = _line("evaluation", evaluated[0], "green", "*")
     else:
         return None
     top = max(y for _, y in line.points)
@@ -146,7 +146,7 @@ def _chain(pair: Pair, sides: tuple[str, str]) -> Group:
     else:
         parts.append(Text("One chain of the first step, one of the last (different prompts)", "bold"))
     for name, reply in zip(sides, (pair.before, pair.after), strict=True):
-        said = {True: "right", False: "wrong", None: "not judged"}[reply.right]
+        said = {True: "right", False: "wrong", None: "not graded"}[reply.right]
         head = Text(f"{name}: ", "bold").append(said, {True: "green", False: "red", None: "dim"}[reply.right])
         if reply.tokens is not None:
             head.append(f", {reply.tokens:.0f} tokens", "not bold")

@@ -32,7 +32,7 @@ class Claim:
 
 
 def difference(table: StageTable, tasks: Sequence[str], key: str, old: str, new: str) -> Difference | None:
-    """Mean over the tasks that both checkpoints were judged on; None where there is none, or no interval.
+    """Mean over the tasks that both checkpoints were evaluated on; None where there is none, or no interval.
 
     Accuracies are paired by problem where the evaluation did so (``change``). Else the two are taken as independent,
     which on the same problems makes the interval too wide rather than too narrow; a share without an interval of its
@@ -115,7 +115,7 @@ NAMES = {"avg_at_k": "accuracy", "language_consistency": "language consistency",
 
 
 def claims(table: StageTable) -> list[Claim]:
-    """The paper's shape, claim by claim, where both checkpoints of a claim were judged."""
+    """The paper's shape, claim by claim, where both checkpoints of a claim were evaluated."""
     found = []
     for text, paper, key, about, from_kind, to_kind, direction in RULES:
         old, new = table.of_kind(from_kind), table.of_kind(to_kind)

@@ -25,7 +25,7 @@ class Trend:
     """Of language consistency in the stage's reward; None where the recipe does not say."""
     training: Series
     """Consistency of the samples of each step."""
-    judged: Points
+    evaluated: Points
     """(step, consistency) of its evaluations: the mean over reasoning tasks."""
     accuracy: Points
     """(step, accuracy) of them."""
@@ -35,10 +35,10 @@ class Trend:
     @property
     def ends(self) -> tuple[float | None, ...]:
         """Consistency before and after, accuracy before and after; empty without two evaluations."""
-        if len(self.judged) < 2:
+        if len(self.evaluated) < 2:
             return ()
         accuracy = (self.accuracy[0][1], self.accuracy[-1][1]) if self.accuracy else (None, None)
-        return (self.judged[0][1], self.judged[-1][1], *accuracy)
+        return (self.evaluated[0][1], self.evaluated[-1][1], *accuracy)
 
 
 def trends(run: RunFolder, without: RunFolder | None = None) -> list[Trend]:
@@ -51,7 +51,7 @@ def trends(run: RunFolder, without: RunFolder | None = None) -> list[Trend]:
     if without is not None:
         others = (_trend(without, stage, elsewhere=True) for stage in without.of_kind("reasoning_rl"))
         held += [trend for trend in others if not trend.weight]
-    return [trend for trend in held if trend.judged or len(trend.training)]
+    return [trend for trend in held if trend.evaluated or len(trend.training)]
 
 
 def _trend(run: RunFolder, stage: StageFolder, *, elsewhere: bool) -> Trend:
@@ -61,7 +61,7 @@ def _trend(run: RunFolder, stage: StageFolder, *, elsewhere: bool) -> Trend:
         name=f"{run.title(stage.name)}{said}",
         weight=weight,
         training=series(stage.metrics, "language"),
-        judged=_means(stage, run.preference_tasks, "language_consistency"),
+        evaluated=_means(stage, run.preference_tasks, "language_consistency"),
         accuracy=_means(stage, run.preference_tasks, "avg_at_k"),
         elsewhere=elsewhere,
     )
@@ -76,7 +76,7 @@ def _weight(settings: Row) -> float | None:
 
 
 def _means(stage: StageFolder, leave_out: Sequence[str], key: str) -> list[tuple[float, float]]:
-    """(step, mean over the reasoning tasks) of the stage's evaluations, at the steps that judged all of them."""
+    """(step, mean over the reasoning tasks) of the stage's evaluations, at the steps that evaluated all of them."""
     drawn = [curve for curve in main_curves(stage.evals) if curve.task not in leave_out]
     held: dict[float, list[float]] = {}
     for curve in drawn:

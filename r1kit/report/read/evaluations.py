@@ -72,7 +72,7 @@ def main_curves(rows: Sequence[Row]) -> list[Curve]:
 
 
 def compare(rows: Sequence[Row]) -> list[Comparison]:
-    """For each task its first and newest evaluation, on test where test was judged at both ends, else on dev."""
+    """For each task its first and newest evaluation, on test where test was evaluated at both ends, else on dev."""
     best: dict[str, Comparison] = {}
     for curve in curves(rows):
         before, after = curve.rows[0], curve.rows[-1]
@@ -157,7 +157,7 @@ _BEHAVIOUR = (
     ("language_consistency", "language consistency", "control words in the prompt's language", ""),
     ("mixed_share", "mixed languages", "responses that mix languages", ""),
     ("truncated_share", "truncated", "responses cut at the longest length", ""),
-    ("failed_share", "not judged", "the verifier failed or passed its deadline", ""),
+    ("failed_share", "not graded", "the verifier failed or passed its deadline", ""),
 )
 _COUNTS = ("tries", "distinct_tries", "rechecks")
 """Diagnostics that are counts, not shares."""
@@ -209,4 +209,4 @@ def _changes(comparison: Comparison) -> list[Change]:
     found.append(_size_change("response length", "tokens", rows, "response_tokens"))
     found += [_share_change(name, note, rows, key, ends) for key, name, note, ends in _BEHAVIOUR]
     held = [change for change in found + _diagnostic_changes(rows) if change is not None]
-    return [one for one in held if (one.name, one.before, one.after) != ("not judged", ".000", ".000")]
+    return [one for one in held if (one.name, one.before, one.after) != ("not graded", ".000", ".000")]

@@ -86,7 +86,7 @@ def what_it_left(run: RunFolder, stage: StageFolder, inputs: Sequence[str]) -> s
     if facts.leaves == "reward models":
         return ", ".join(str(name) for name in stage.numbers)
     if facts.leaves == "a table":
-        return f"judges {len(inputs)} checkpoints"
+        return f"evaluates {len(inputs)} checkpoints"
     if kind == "distill":
         return f"{sum(name != 'teacher' for name in stage.numbers)} students"
     return f"a model: {run.alias(stage.name)}" if facts.alias else ""

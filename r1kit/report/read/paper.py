@@ -1,6 +1,6 @@
 """Numbers of the paper that the report sets beside a run's: DeepSeek-R1, arXiv 2501.12948, second version (v2).
 
-Its model has 671 billion weights and its benchmarks are other ones: what compares is the shape, not the size.
+Its model has 671 billion parameters and its benchmarks are other ones: what compares is the shape, not the size.
 """
 
 from __future__ import annotations

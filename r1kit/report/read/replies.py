@@ -29,7 +29,7 @@ class Reply:
     """Unweighted parts of the reward."""
     status: str = "ok"
     right: bool | None = None
-    """Whether its accuracy says so; None where it was not judged."""
+    """Whether its accuracy says so; None where it was not graded."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

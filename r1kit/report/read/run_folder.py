@@ -153,7 +153,7 @@ class RunFolder:
 
     @property
     def preference_tasks(self) -> tuple[str, ...]:
-        """Tasks that ask for a good reply and not for a right answer: reward models judge them in RL."""
+        """Tasks that ask for a good reply and not for a right answer: reward models score them in RL."""
         tables = {str(name): mapping(table) for name, table in mapping(self.recipe.get("tasks")).items()}
         general = (name for name, table in tables.items() if table.get("kind", name) == "general")
         routed = (

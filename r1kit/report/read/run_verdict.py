@@ -28,7 +28,7 @@ def stage_verdict(run: RunFolder) -> str:
     if stage is None:
         if not run.stages:
             return "Nothing has run yet."
-        return f"{_stands(run, run.stages[-1])}; nothing was judged yet."
+        return f"{_stands(run, run.stages[-1])}; nothing was evaluated yet."
     found = compare(stage.evals)
     if not found:
         return f"{_stands(run, stage)}; too few evaluations."

@@ -27,11 +27,11 @@ from r1kit.report.read.stage_table import StageTable, stage_tables
 from r1kit.report.read.values import Row
 from r1kit.stages import STAGES
 
-__all__ = ["JudgedTable", "RunView", "as_json", "read_run", "sentence"]
+__all__ = ["RunView", "TableView", "as_json", "read_run", "sentence"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class JudgedTable:
+class TableView:
     """A stage table with what follows from it."""
 
     table: StageTable
@@ -55,7 +55,7 @@ class RunView:
     manifest: Row
     seconds: float
     """Of all stages."""
-    tables: Sequence[JudgedTable]
+    tables: Sequence[TableView]
     learned: Sequence[RLStage]
     """RL stages; in a run of R1-Zero alone the stage that the page is about first, and whatever was evaluated twice."""
     headline: str | None
@@ -87,7 +87,7 @@ def read_run(run: RunFolder, without: RunFolder | None = None) -> RunView:
         without: a run whose reasoning RL was paid nothing for the language, to draw beside this one's.
     """
     tables = stage_tables(run)
-    judged = [JudgedTable(table=table, claims=claims(table), along=_along(run, table)) for table in tables]
+    views = [TableView(table=table, claims=claims(table), along=_along(run, table)) for table in tables]
     learned = [rl_stage(run, stage) for stage in _learned(run)]
     headline = run.headline
     pair, sides = _showcase(run, tables[-1] if tables else None)
@@ -101,7 +101,7 @@ def read_run(run: RunFolder, without: RunFolder | None = None) -> RunView:
         preference_tasks=run.preference_tasks,
         manifest=run.manifest,
         seconds=sum(stage.seconds or 0.0 for stage in run.stages),
-        tables=judged,
+        tables=views,
         learned=learned,
         headline=headline.name if headline else None,
         showcase=pair,
@@ -152,7 +152,7 @@ def _along(run: RunFolder, table: StageTable) -> list[dict[str, Reply]]:
 
 
 def _showcase(run: RunFolder, table: StageTable | None) -> tuple[Pair | None, tuple[str, str]]:
-    """One chain of the first and of the last checkpoint that were judged; of the headline's stage where none was."""
+    """One chain of the first and of the last checkpoint that were evaluated; of the headline's stage where none was."""
     stage = run.stage(table.stage) if table else None
     if table is not None and stage is not None:
         first, last = table.checkpoints[0], table.checkpoints[-1]

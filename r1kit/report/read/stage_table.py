@@ -55,7 +55,7 @@ class TableBlock:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StageTable:
     stage: str = "evaluate"
-    """Name of the stage that judged."""
+    """Name of the stage that evaluated."""
     title: str = ""
     done: bool = True
     cells: Mapping[str, Mapping[str, Row]]
@@ -95,12 +95,12 @@ class StageTable:
 
     @property
     def problems(self) -> dict[str, int]:
-        """Task -> problems it was judged on."""
+        """Task -> problems it was evaluated on."""
         first = {task: next(row[task] for row in self.cells.values() if task in row) for task in self.tasks}
         return {task: int(count) for task, row in first.items() if (count := number(row, "problems"))}
 
     def row(self, checkpoint: str, task: str) -> Row:
-        """A checkpoint's numbers on a task; empty where it was not judged."""
+        """A checkpoint's numbers on a task; empty where it was not evaluated."""
         return self.cells.get(checkpoint, {}).get(task, {})
 
     def alias(self, checkpoint: str) -> str:
@@ -118,7 +118,7 @@ class StageTable:
 
     @property
     def landmarks(self) -> list[str]:
-        """Base, R1-Zero and R1, those that were judged; the first and the last checkpoint where the ends were not."""
+        """Base, R1-Zero and R1 where they were evaluated; the first and the last checkpoint where the ends were not."""
         first, last = self.of_kind("pretrain"), self.of_kind("all_scenarios_rl")
         ends = (first or self.checkpoints[0], self.of_kind("r1_zero"), last or self.checkpoints[-1])
         return [name for name in self.checkpoints if name in ends]
@@ -130,7 +130,7 @@ class StageTable:
 
 
 def stage_tables(run: RunFolder) -> list[StageTable]:
-    """One for each stage of kind evaluate that has judged something."""
+    """One for each stage of kind evaluate that has evaluated something."""
     found = (stage_table(run, stage) for stage in run.of_kind("evaluate"))
     return [table for table in found if table is not None]
 
@@ -211,7 +211,7 @@ class Difference:
 
 
 def paired_change(table: StageTable, task: str, old: str, new: str) -> Difference | None:
-    """Of accuracy, paired by problem; None where the evaluation did not judge ``new`` right after ``old``."""
+    """Of accuracy, paired by problem; None where the evaluation did not evaluate ``new`` right after ``old``."""
     change = mapping(table.row(new, task).get("change"))
     value, ends = number(change, "difference"), interval_of(change)
     if change.get("from") != old or value is None or ends is None:

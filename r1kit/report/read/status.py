@@ -41,7 +41,7 @@ class RunStatus:
     seed: int | None
     stages: tuple[StageStatus, ...]
     notes: tuple[str, ...]
-    """What was done again or will be, and lines of logs that could not be read."""
+    """What was done again, and what the next run would do again."""
 
 
 def run_status(run: RunFolder, now: float) -> RunStatus:

@@ -43,6 +43,7 @@ class UserTask(Task):
     def __init__(self, name: str, own: Any, reference: str) -> None:
         self.name = name
         self._own, self._reference = own, reference
+        self.reads = getattr(own, "reads", "answer")
 
     def train(self, index: int) -> Prompt:
         given = self._call("train", index)

@@ -118,7 +118,7 @@ def score(groups: Sequence[Group], recipe: Recipe, stage: str) -> list[list[Scor
         raise InputError(f"stage {stage!r} pays nothing; those that do: {', '.join(paying)}.{nearest(stage, paying)}")
     config = recipe.stages[stage]
     tasks = dict.fromkeys(group.prompt.task for group in groups)
-    with open_verifier(tasks, recipe.tasks, config.reward) as verifier:
+    with open_verifier(tasks, recipe, config.reward) as verifier:
         return verifier.score_groups(groups)
 
 

@@ -7,12 +7,13 @@ of times.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any, Literal, Protocol
 
-from r1kit.errors import InputError
+from r1kit.errors import InputError, nearest
+from r1kit.model.families import Shape, fresh_family
 from r1kit.model.template import Template
-from r1kit.structure import plain
+from r1kit.structure import plain, structure
 from r1kit.tasks import Spec, build
 from r1kit.tasks.task import Split, Task
 
@@ -84,31 +85,54 @@ class StageConfig(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Model:
-    """What the first stage starts from: a name, or the shape of a fresh decoder that ``pretrain`` trains."""
+    """What the first stage starts from: a name, or the shape of a fresh model that ``pretrain`` trains.
+
+    In a recipe's table the keys of the shape stand beside the others; which there are is the family's own.
+    """
 
     name: str = ""
-    """Hub name, hub-format folder, GGUF file or ``pypi:PACKAGE``; empty: a fresh decoder of the shape below."""
-    family: Literal["llama", "qwen2", "qwen3"] = "llama"
-    hidden_size: int = 96
-    intermediate_size: int = 256
-    num_layers: int = 3
-    num_heads: int = 4
-    num_kv_heads: int = 4
-    max_positions: int = 512
-    tie_embeddings: bool = True
+    """Hub name, hub-format folder, GGUF file or ``pypi:PACKAGE``; empty: a fresh model of the shape below."""
+    family: str = "llama"
+    """``llama``, ``qwen2`` or ``qwen3``, see ``model.families``."""
+    shape: Shape = field(default_factory=lambda: fresh_family("llama", "model").shape())
     template: Template = field(default_factory=Template)
     """How a question becomes a prompt, in every stage."""
 
-    def __post_init__(self) -> None:
-        names = ("hidden_size", "intermediate_size", "num_layers", "num_heads", "num_kv_heads", "max_positions")
-        for name, value in ((name, getattr(self, name)) for name in names):
-            if value < 1:
-                raise InputError(f"model.{name} = {value}: must be at least 1")
-        if self.hidden_size % self.num_heads or self.num_heads % self.num_kv_heads:
-            raise InputError(
-                f"model: num_heads = {self.num_heads} must divide hidden_size = {self.hidden_size} and be a multiple "
-                f"of num_kv_heads = {self.num_kv_heads}"
-            )
+    @property
+    def max_positions(self) -> int:
+        """Most tokens of a prompt and its completion."""
+        return self.shape.max_positions
+
+    @classmethod
+    def from_table(cls, table: Mapping[str, Any], where: str) -> Model:
+        """A recipe's table, in which the keys of the shape stand beside the others.
+
+        Raises:
+            InputError: an unknown family, or a key that the family has not.
+        """
+        family = str(table.get("family", "llama"))
+        kind = fresh_family(family, where).shape
+        own = ("name", "family", "template")
+        known = (*own, *(each.name for each in fields(kind)))
+        for key in table:
+            if key not in known:
+                raise InputError(
+                    f"{where}: unknown key {key!r}; known keys of family {family} are {', '.join(known)}."
+                    f"{nearest(key, known)}"
+                )
+        name, template = table.get("name", ""), table.get("template", {})
+        if not isinstance(name, str) or not isinstance(template, Mapping):
+            raise InputError(f"{where}: name = {name!r} must be a string and template = {template!r} a table")
+        return cls(
+            name=name,
+            family=family,
+            shape=structure(kind, {key: value for key, value in table.items() if key not in own}, where),
+            template=structure(Template, template, f"{where}.template"),
+        )
+
+    def as_table(self) -> dict[str, Any]:
+        """What ``from_table`` reads."""
+        return {"name": self.name, "family": self.family, **plain(self.shape), "template": self.template}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -22,6 +22,7 @@ from r1kit.cluster.ranks import Ranks, Solo
 from r1kit.contracts import BASE, Recipe
 from r1kit.files import strict_lines, write_atomic
 from r1kit.records import StageResult
+from r1kit.reward.complaints import Complaints
 from r1kit.structure import plain
 
 __all__ = ["Resumable", "Stateless", "Workspace"]
@@ -82,6 +83,8 @@ class Workspace:
     """Parameter count of the stage's model, for what its tokens cost; 0 until the model is there."""
     seconds: float = 0.0
     """Seconds of steps so far, over all sittings that count: what was lost to a kill is not in it."""
+    complaints: Complaints = field(default_factory=Complaints)
+    """What went wrong in a user's own code; whoever scores adds to it, and the user is told beside the metrics."""
     _started: float = 0.0
     _saved_at: float = 0.0
     _save_cost: float = 0.0
@@ -267,8 +270,10 @@ class Workspace:
         return [dict(line.table) for line in strict_lines(path, "metrics", may_be_empty=True)] if path.is_file() else []
 
     def log(self, step: int, metrics: Mapping[str, Any]) -> None:
-        """One line of ``metrics.jsonl``."""
+        """One line of ``metrics.jsonl``; the user is told what is new of ``complaints``."""
         self.append("metrics", [{"step": step, "seconds": self.elapsed(), **metrics}])
+        for line in self.complaints.fresh():
+            self.say(line)
         if time.monotonic() - self._told_at >= TELL_SECONDS:
             names = [name for name in TOLD if name in metrics][:2]
             told = ", ".join(f"{name} {metrics[name]:,.3g}" for name in names)
@@ -282,6 +287,8 @@ class Workspace:
 
     def finish(self, result: StageResult) -> dict[str, Any]:
         """Write ``result.json``, which makes the stage done; what it says."""
+        for line in self.complaints.rest():
+            self.say(line)
         written = {
             "stage": self.stage,
             "seconds": self.seconds,

@@ -111,11 +111,17 @@ def recipe(tmp_path: Path) -> Callable[[str], str]:
 @pytest.mark.parametrize(
     ("setting", "line"),
     [
-        ("reasoning_rl.start=cold_start", "'cold_start', which leaves samples; it needs a model, of pretrain, r1_"),
+        ("reasoning_rl.start=cold_start", "'cold_start', which leaves samples; it needs a model, as pretrain, r1_"),
         ("reward_models.start=rejection_sampling", "'rejection_sampling', which leaves samples; it needs a model"),
         ("evaluate.stages=['sft', 'reward_models']", "'reward_models', which leaves reward models; it needs a model"),
-        ("sft.data=r1_zero", "'r1_zero', which leaves a model; it needs samples, of cold_start, rejection_sampling"),
-        ("all_scenarios_rl.reward_models=sft", "'sft', which leaves a model; it needs reward models, of reward_models"),
+        (
+            "sft.data=r1_zero",
+            "'r1_zero', which leaves a model; it needs samples, as cold_start, rejection_sampling",
+        ),
+        (
+            "all_scenarios_rl.reward_models=sft",
+            "'sft', which leaves a model; it needs reward models, as reward_models",
+        ),
         ("cold_start.source=r1_zerro", "takes in 'r1_zerro'; earlier stages are pretrain, r1_zero. Did you mean 'r1"),
         (
             "rejection_sampling.weights={countdown=0, countdown_hard=0, code=0, helpful=0, safety=0, benign=0}",

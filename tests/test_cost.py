@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from loops.judging import Crew
+from evals.evaluating import Crew
 
 from r1kit.cluster.ranks import Ranks
 from r1kit.recipe import load_recipe

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from loops.judging import judge_of, learned, place
+from evals.evaluating import Rules, evaluator_of, learned, place, scorer_of
 from loops.test_supervised import CONFIG as SUPERVISED
 from loops.test_supervised import counting
-from loops.toy import CONFIG, ToyJudge, ToyTask, toy
+from loops.toy import CONFIG, ToyScorer, ToyTask, toy
 
 from r1kit.evals.gate import base_gate
 from r1kit.factory.select import Candidate
@@ -54,7 +54,7 @@ class Exact:
         return Grade(correct=float(answer == prompt.answer), canonical=answer)
 
 
-class AllParts(ToyJudge):
+class AllParts(ToyScorer):
     """Every part that rules and reward models give."""
 
     def one(self, group: Group, tokens: Sequence[int]) -> Score:
@@ -66,7 +66,7 @@ class AllParts(ToyJudge):
 
 
 def rl_log(folder: Path) -> set[str]:
-    one = toy(folder, judge=AllParts())
+    one = toy(folder, scorer=AllParts())
     one.train(replace(CONFIG, steps=2, minibatches=2, loss=PolicyLoss(kl_weight=0.1)))
     assert keys(one.workspace.folder / "rollouts.jsonl") == explained("## `rollouts.jsonl`")
     return keys(one.workspace.folder / "metrics.jsonl")
@@ -107,11 +107,13 @@ def test_an_evaluation(tmp_path: Path) -> None:
     """With diagnostics, a reward model and the labels that stages add."""
     workspace = place(tmp_path)
     tries = {"tries": 1.0, "claims_hit": 1.0, "answer_right": 1.0}
-    judge = judge_of(workspace, lambda prompt, seed, row: "yn"[row] + " wait", learned=learned("a"))
-    judge.verifier.diagnose_groups = lambda groups: [[tries for _ in g.completions] for g in groups]  # type: ignore[method-assign]
-    judge.verifier.score_groups = with_every_part(judge.verifier.score_groups)  # type: ignore[method-assign]
-    judge.labels = {"checkpoint": "c", "template": "t", "budget": "b"}
-    judge.evaluate(0)
+    rules = Rules()
+    rules.diagnose_groups = lambda groups: [[tries for _ in g.completions] for g in groups]  # type: ignore[method-assign]
+    rules.score_groups = with_every_part(rules.score_groups)  # type: ignore[method-assign]
+    evaluator = evaluator_of(
+        workspace, lambda prompt, seed, row: "yn"[row] + " wait", scorer=scorer_of(rules, learned("a"))
+    )
+    evaluator.evaluate(0, labels={"checkpoint": "c", "template": "t", "budget": "b"})
     section = PAGE.split("## `eval.jsonl`")[1].split("Diagnostics of code tasks")[0]
     assert keys(workspace.folder / "eval.jsonl") == first_column(section)
     labels = {"checkpoint", "template", "budget"}

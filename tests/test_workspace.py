@@ -16,7 +16,7 @@ import pytest
 from r1kit import workspace as module
 from r1kit.model.folder import replacing
 from r1kit.recipe import load_recipe
-from r1kit.records import StageResult
+from r1kit.records import Score, StageResult
 from r1kit.workspace import SAVE_COST_SHARE, Workspace
 
 
@@ -258,3 +258,19 @@ def test_a_part_has_a_place_of_its_own_and_is_done_once(place: Callable[..., Wor
     assert workspace.seconds > 0
     assert place().part("small/base", work)["steps"] == 3
     assert ran == ["small/base"]
+
+
+def test_what_fails_in_a_user_s_code_is_told_beside_the_metrics_and_at_the_end(
+    place: Callable[..., Workspace],
+) -> None:
+    told: list[str] = []
+    workspace = place(say=told.append)
+    failed = Score(total=0.0, status="ungradable", cause="my.py:3: KeyError: 'x'")
+    workspace.complaints.add([failed, Score(total=1.0), failed])
+    workspace.log(1, {})
+    workspace.complaints.add([failed])
+    workspace.log(2, {})
+    warnings = [line for line in told if line.startswith("warning")]
+    assert warnings == ["warning: my.py:3: KeyError: 'x' (seen 2 times so far)"]
+    workspace.finish(StageResult(metrics={}))
+    assert told[-1] == "warning: my.py:3: KeyError: 'x' (seen 3 times in all)"

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import sys
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from r1kit.backends import AUTO, ENGINES, LEARNERS, models, rewards
-from r1kit.backends.arithmetic import resolve_dtype
+from r1kit.backends.arithmetic import resolve_dtype, warn_if_slow
 from r1kit.backends.device import device_of
 from r1kit.backends.engines import engine_for
 from r1kit.backends.models import LoadedModel
@@ -32,6 +33,10 @@ if TYPE_CHECKING:
 __all__ = ["Backend", "backend_of"]
 
 
+def _to_stderr(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Backend:
     device: torch.device
@@ -43,6 +48,9 @@ class Backend:
     """A name of ``ENGINES``, a reference to an ``OpenEngine`` of the user's, or ``auto``: what runs the model."""
     learner: str = AUTO
     """A name of ``LEARNERS``, a reference to an ``OpenLearner`` of the user's, or ``auto``: the local one."""
+
+    tell: Callable[[str], None] = _to_stderr
+    """Where a warning goes."""
 
     # ---- language models ------------------------------------------------------------------------------------------
 
@@ -65,6 +73,7 @@ class Backend:
         Raises:
             InputError: the engine that the recipe names cannot run the model.
         """
+        self._warn(dtype, loaded)
         name = engine_for(loaded.model) if self.engine == AUTO else self.engine
         engine: Engine = find(name, ENGINES, "engine", "engine")(
             loaded, dtype=self._torch_dtype(dtype), max_rows=max_rows
@@ -89,26 +98,37 @@ class Backend:
             temperature=temperature,
             optimiser=settled(optimiser, resolve_dtype("auto", self.device)),
         )
+        self._warn(settings.dtype, loaded)
+        if settings.optimiser.kind == "muon":
+            self._warn(settings.optimiser.muon_dtype, loaded)
         name = "local" if self.learner == AUTO else self.learner
         learner: Learner = find(name, LEARNERS, "learner", "learner")(loaded, settings, self.ranks)
         return learner
+
+    def _warn(self, setting: DtypeSetting, loaded: LoadedModel) -> None:
+        """Rank 0 tells, once, what bfloat16 costs where no hardware multiplies it."""
+        if self.ranks.rank == 0:
+            width = loaded.model.config.hidden_size
+            warn_if_slow(resolve_dtype(setting, self.device), self.device, width, self.tell)
 
     def _torch_dtype(self, setting: DtypeSetting) -> torch.dtype:
         return DTYPES[resolve_dtype(setting, self.device)]
 
     # ---- reward models --------------------------------------------------------------------------------------------
 
-    def create_reward_model(self, name: str, outlook: Outlook) -> RewardModel:
+    def create_reward_model(self, name: str, outlook: Outlook, dtype: DtypeSetting = "float32") -> RewardModel:
         """An untrained reward model over a language model's body."""
-        return rewards.create_reward_model(name, outlook, self.device)
+        return rewards.create_reward_model(name, outlook, self.device, self._torch_dtype(dtype))
 
     def open_reward_learner(self, model: RewardModel, optimiser: OptimiserSettings, token_budget: int) -> RewardLearner:
         """What trains a reward model in place."""
         return RewardLearner(model, optimiser, self.ranks, token_budget)
 
-    def open_learned(self, folders: Mapping[str, Path], routes: Mapping[str, str]) -> LearnedReward:
+    def open_learned(
+        self, folders: Mapping[str, Path], routes: Mapping[str, str], dtype: DtypeSetting = "float32"
+    ) -> LearnedReward:
         """Reward models by kind, for the tasks that they score."""
-        return rewards.open_learned(folders, routes, self.device)
+        return rewards.open_learned(folders, routes, self.device, self._torch_dtype(dtype))
 
 
 def backend_of(recipe: Recipe, ranks: Ranks | None = None) -> Backend:

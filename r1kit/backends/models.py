@@ -84,7 +84,7 @@ def draw_model(shape: Model, vocabulary: Iterable[str], seed: int, device: torch
     The weights are drawn on the CPU and then moved, so that every device starts from the same ones.
     """
     tokenizer = build_tokenizer(list(vocabulary))
-    model = fresh_family(shape.family, "model").fresh(shape, len(tokenizer))
+    model = fresh_family(shape.family, "model").fresh(shape.shape, len(tokenizer))
     model.initialise(torch.Generator().manual_seed(stream_seed(seed, "initialise") % 2**62))
     model.to(device)
     return LoadedModel(model=model, tokenizer=tokenizer, template=shape.template)

@@ -14,15 +14,21 @@ from r1kit.reward.learned import ROUTES, LearnedReward
 __all__ = ["create_reward_model", "open_learned"]
 
 
-def create_reward_model(name: str, outlook: Outlook, device: torch.device) -> RewardModel:
+def create_reward_model(
+    name: str, outlook: Outlook, device: torch.device, products: torch.dtype = torch.float32
+) -> RewardModel:
     """An untrained reward model over the body of a language model, by the name a user writes."""
     model = RewardModel.create(resolve_model(name), outlook)
     model.model.to(device)
+    model.products = products
     return model
 
 
 def open_learned(
-    folders: Mapping[str, Path], routes: Mapping[str, str] = ROUTES, device: torch.device | str = "cpu"
+    folders: Mapping[str, Path],
+    routes: Mapping[str, str] = ROUTES,
+    device: torch.device | str = "cpu",
+    products: torch.dtype = torch.float32,
 ) -> LearnedReward:
     """The reward models that the routes need, from their folders by kind.
 
@@ -34,4 +40,5 @@ def open_learned(
         if kind in folders:
             models[kind] = RewardModel.open(folders[kind])
             models[kind].model.to(device)
+            models[kind].products = products
     return LearnedReward(models, routes)

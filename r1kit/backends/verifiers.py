@@ -4,25 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
+from r1kit.contracts import Recipe
 from r1kit.reward.settings import RewardConfig
 from r1kit.reward.verifier import Verifier
-from r1kit.tasks import Spec
 
 __all__ = ["open_verifier"]
 
 
 def open_verifier(
-    tasks: Iterable[str], known: Mapping[str, Spec], reward: RewardConfig, deadline: float = 10.0,
+    tasks: Iterable[str], recipe: Recipe, reward: RewardConfig, deadline: float = 10.0,
     rewards: Mapping[str, RewardConfig] | None = None,
 ) -> Verifier:  # fmt: skip
     """A verifier of some of a recipe's tasks.
 
     Args:
         tasks: by name.
-        known: the recipe's tasks, name -> kind and plain settings.
+        recipe: that has them.
         reward: what every task is paid.
         deadline: seconds for one completion.
         rewards: what a task is paid instead.
     """
-    configs = {name: known[name] for name in tasks}
-    return Verifier(configs, {**dict.fromkeys(configs, reward), **(rewards or {})}, deadline_seconds=deadline)
+    specs = {name: recipe.spec(name) for name in tasks}
+    return Verifier(specs, {**dict.fromkeys(specs, reward), **(rewards or {})}, deadline_seconds=deadline)

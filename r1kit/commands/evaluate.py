@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -12,8 +13,8 @@ from r1kit.commands.options import JsonFile
 
 if TYPE_CHECKING:
     from r1kit.commands.arguments import Subject
+    from r1kit.evals.evaluator import Evaluation
     from r1kit.evals.settings import EvaluationConfig
-    from r1kit.loops.judge import Judged
 
 __all__ = ["evaluate"]
 
@@ -42,7 +43,7 @@ def evaluate(
     answer_style: Annotated[str, typer.Option(help="tag, boxed, last_number or last_line.")] = "",
     seed: Annotated[int | None, typer.Option(help="Of the sampling; default: the recipe's.")] = None,
 ) -> None:
-    """Judge a model on held-out problems: avg@k, cons@k, pass@k with 95% intervals."""
+    """Evaluate a model on held-out problems: avg@k, cons@k, pass@k with 95% intervals."""
     from r1kit.commands.arguments import named_task, open_subject
     from r1kit.evals.settings import EvaluationConfig
     from r1kit.files import check_writable, write_json
@@ -59,33 +60,47 @@ def evaluate(
         max_tokens=max_tokens,
     )  # fmt: skip
     check_model(model)
-    found, config = _judge(subject, config, name)
+    found, config = _evaluated(subject, config, name)
     line = {"model": model, "split": split, **_line(found, config)}
     typer.echo(_spelled(line, config))
     if json_file:
         write_json(json_file, line)
 
 
-def _judge(subject: Subject, config: EvaluationConfig, name: str) -> tuple[Judged, EvaluationConfig]:
+def _evaluated(subject: Subject, config: EvaluationConfig, name: str) -> tuple[Evaluation, EvaluationConfig]:
     """Sample and score; and the settings, ``max_tokens`` filled in. What loads first fails first: task, then model."""
     import torch
 
     from r1kit.backends.backend import backend_of
+    from r1kit.backends.verifiers import open_verifier
     from r1kit.commands.arguments import longest_completion
+    from r1kit.evals.evaluator import sample_evaluation
     from r1kit.launcher import cores
-    from r1kit.loops.policy import judge_for
-    from r1kit.workspace import Workspace
+    from r1kit.reward.scorer import Scorer
+    from r1kit.rollout.streams import stream_seed
 
-    prompts = subject.recipe.task(name).held_out(config.split, config.limit)
+    recipe, backend = subject.recipe, backend_of(subject.recipe)
+    prompts = recipe.task(name).held_out(config.split, config.limit)
     torch.set_num_threads(cores())
-    workspace = Workspace(run=Path(), stage="evaluate", index=0, recipe=subject.recipe)
-    loaded = backend_of(subject.recipe).load(subject.name)
+    loaded = backend.load(subject.name)
     longest = longest_completion(subject.sampling, loaded.positions, map(loaded.render, prompts))
     config = replace(config, max_tokens=config.max_tokens or longest)
     assert loaded.folder is not None
     rows = _rows(loaded.folder, config.max_tokens)
-    with judge_for(loaded, config, subject.sampling, subject.reward, workspace, "auto", rows) as judge:
-        return judge.sample(name, config.split), config
+    with (
+        open_verifier([name], recipe, subject.reward) as verifier,
+        closing(backend.open_engine(loaded, dtype="auto", max_rows=rows)) as engine,
+    ):
+        found = sample_evaluation(
+            prompts,
+            config.draws(subject.sampling),
+            engine,
+            Scorer(verifier=verifier),
+            loaded.render,
+            lambda index: stream_seed(recipe.seed, "evaluation", name, config.split, index),
+            backend.ranks,
+        )
+    return found, config
 
 
 def _rows(folder: Path, max_tokens: int) -> int:
@@ -100,16 +115,15 @@ def _rows(folder: Path, max_tokens: int) -> int:
     return max(4, min(512, CACHE_BYTES // a_row))
 
 
-def _line(found: Judged, config: EvaluationConfig) -> dict[str, Any]:
+def _line(found: Evaluation, config: EvaluationConfig) -> dict[str, Any]:
     """The fields of ``eval.jsonl``, the interval of pass@k, and how completions were drawn."""
-    from r1kit.evals.evaluate import evaluate as measure
-    from r1kit.evals.evaluate import judged
     from r1kit.evals.interval import mean_interval
+    from r1kit.evals.numbers import numbers, outcomes
 
-    metrics = measure(
+    metrics = numbers(
         found.groups, found.scores, found.diagnostics, config.budgets, resamples=config.resamples, seed=config.seed
     )
-    arrays = judged(found.groups, found.scores)
+    arrays = outcomes(found.groups, found.scores)
     passed = mean_interval(arrays.right.max(axis=1), arrays.clusters, config.resamples, config.seed)
     drawn = {"temperature": config.temperature, "top_p": config.top_p, "max_tokens": config.max_tokens}
     return {**metrics, "pass_interval": [passed.low, passed.high], **drawn}

@@ -14,14 +14,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from r1kit.evals.evaluate import (
+from r1kit.evals.numbers import (
     Diagnostics,
     accuracy_by_tries,
     answers_right,
     correct_given,
     diagnostic,
-    judged,
     mean_diagnostics,
+    outcomes,
 )
 from r1kit.records import Group, Score
 from r1kit.tasks.task import Claims
@@ -111,7 +111,7 @@ def base_gate(
     config: GateConfig | None = None,
     claims: Claims | None = None,
 ) -> Gate:
-    """Judge a base by an evaluation of it (one task, k completions a problem, in-loop sampling).
+    """What an evaluation says of a base (one task, k completions a problem, in-loop sampling).
 
     The part about tries, numbers and claims needs the task's diagnostics and is left out without them.
 
@@ -119,7 +119,7 @@ def base_gate(
         R1Error: scores do not match the groups one to one.
     """
     config, claims = config or GateConfig(), claims or Claims()
-    arrays = judged(groups, scores)
+    arrays = outcomes(groups, scores)
     told: Diagnostics = diagnostics if diagnostics is not None else [[{} for _ in row] for row in scores]
     answered, tries = answers_right(arrays.right, told), diagnostic(told, claims.tries)
     styles = _styles(np.nan_to_num(answered), tries, arrays.length)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from r1kit.errors import InputError
+from r1kit.records import Sampling
 
 __all__ = ["EvaluationConfig"]
 
@@ -44,3 +45,13 @@ class EvaluationConfig:
     def final(cls, **settings: Any) -> EvaluationConfig:
         """The paper's final protocol: temperature .6 and top-p .95 on the test split; ``settings`` override."""
         return cls(**{"temperature": 0.6, "top_p": 0.95, "split": "test", **settings})
+
+    def draws(self, training: Sampling) -> Sampling:
+        """How completions are drawn: stop strings, and a length that is not set here, are those of the training."""
+        return Sampling(
+            n=self.k,
+            max_tokens=self.max_tokens or training.max_tokens,
+            temperature=self.temperature,
+            top_p=self.top_p,
+            stop=training.stop,
+        )

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from r1kit.backends.verifiers import open_verifier
 from r1kit.errors import MissingError
 from r1kit.factory.examples import few_shot_question, worked_examples
 from r1kit.factory.general import general_samples
@@ -15,7 +16,6 @@ from r1kit.factory.review import Item, accept_pending, accepted, read_queue, wri
 from r1kit.factory.select import select
 from r1kit.loops.collect import Plan, collect, collected
 from r1kit.loops.harvest import Harvester, Route
-from r1kit.loops.policy import verifier_for
 from r1kit.loops.publish import apart_from, held_out_prompts, nothing_left, publish, token_counter
 from r1kit.loops.sampler import Sampler, generative_judge, open_samplers
 from r1kit.workspace import Workspace
@@ -35,7 +35,7 @@ def sample(config: Config, workspace: Workspace) -> None:
     other = config.model or config.source
     needed = [config.source if route == "r1_zero" else other for route, count in config.routes.items() if count]
     with (
-        verifier_for(asked, config.reward, workspace, config.deadline) as verifier,
+        open_verifier(asked, recipe, config.reward, config.deadline) as verifier,
         open_samplers([*needed, refiner, config.judge], workspace, config.dtype, config.rows_in_flight) as samplers,
     ):
         harvester = Harvester(

@@ -7,9 +7,9 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
+from r1kit.backends.verifiers import open_verifier
 from r1kit.factory.pairs import Candidate, Judge, PairwiseJudge, build_pairs, rule_judge
 from r1kit.factory.preferences import PairData
-from r1kit.loops.policy import verifier_for
 from r1kit.loops.sampler import open_samplers
 from r1kit.records import Group, Pair
 from r1kit.reward.settings import RewardConfig
@@ -79,7 +79,7 @@ def _judge(
 ) -> Iterator[tuple[Judge, int]]:
     """The model that is named and its parameter count, or the task's rule in a verifier process: right beats wrong."""
     if not config.judge:
-        with verifier_for([config.task], RewardConfig(), workspace) as verifier:
+        with open_verifier([config.task], workspace.recipe, RewardConfig()) as verifier:
             scores = verifier.score_groups(groups)
         graded = {
             (group.prompt.id, completion.text): score.parts["accuracy"]

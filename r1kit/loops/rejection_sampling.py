@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from r1kit.backends.verifiers import open_verifier
 from r1kit.factory.general import general_samples
 from r1kit.factory.mixture import mix
 from r1kit.factory.select import select
 from r1kit.loops.collect import Plan, collect, collected
 from r1kit.loops.harvest import Harvester, Route
-from r1kit.loops.policy import verifier_for
 from r1kit.loops.publish import apart_from, held_out_prompts, nothing_left, publish, token_counter
 from r1kit.loops.sampler import generative_judge, open_samplers
 from r1kit.workspace import Workspace
@@ -26,7 +26,7 @@ def sample(config: Config, workspace: Workspace) -> None:
     """The policy's right and readable completions into ``candidates.jsonl``."""
     recipe, asked = workspace.recipe, config.asked(workspace.recipe)
     with (
-        verifier_for(asked, config.reward, workspace, config.deadline) as verifier,
+        open_verifier(asked, recipe, config.reward, config.deadline) as verifier,
         open_samplers([config.start, config.judge], workspace, config.dtype, config.rows_in_flight) as samplers,
     ):
         harvester = Harvester(

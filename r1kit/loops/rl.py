@@ -10,64 +10,70 @@ import random
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from r1kit.cluster.ranks import Ranks
 from r1kit.evals.aha import find_aha
-from r1kit.loops.judge import Judge, Judged
+from r1kit.evals.evaluator import Evaluation
+from r1kit.evals.transcripts import rollout_lines, summary
 from r1kit.loops.settings import RL
-from r1kit.loops.transcripts import rollout_lines, summary
 from r1kit.maths.advantage import group_relative
 from r1kit.maths.aggregate import token_weights
 from r1kit.maths.loss_terms import TokenLoss
 from r1kit.maths.policy_loss import from_settings
 from r1kit.maths.schedule import learning_rate
 from r1kit.records import Group, Prompt, Score
-from r1kit.rollout.engine import Engine
 from r1kit.rollout.sample import sample_groups
 from r1kit.rollout.streams import stream_seed
 from r1kit.tasks.task import Task
 from r1kit.update.learner import Batch, Learner, Row
 from r1kit.workspace import Workspace
 
+if TYPE_CHECKING:
+    from r1kit.loops.policy import Policy
+
 __all__ = ["PromptStream", "advantages_of", "minibatches", "over_updates", "train"]
 
 COUNTS = ("tokens", "rows_skipped")
 AN_UPDATE = ("loss", "grad_norm", "lr")
 
-Render = Callable[[Prompt], Sequence[int]]
 TasksAt = Callable[[int], Mapping[str, Task]]
 """Step -> the tasks that its prompts come from."""
-Watch = Callable[[int, Mapping[str, Judged]], str]
+Watch = Callable[[int, Mapping[str, Evaluation]], str]
 """Step and its evaluation (empty where none is due) -> why to stop there; empty: go on. What it knows must come from
 the stage's logs, so that a run that was killed stops at the same step."""
 
 
-def train(
-    config: RL, tasks: Mapping[str, Task] | TasksAt, render: Render, engine: Engine, learner: Learner, judge: Judge,
-    workspace: Workspace, watch: Watch | None = None,
-) -> int:  # fmt: skip
+def train(config: RL, policy: Policy, tasks_at: TasksAt | None = None, watch: Watch | None = None) -> int:
     """Train the learner's policy in place; evaluations, metrics and transcripts go into the workspace.
+
+    Args:
+        config: of the stage.
+        policy: as it was opened.
+        tasks_at: which tasks each step's prompts come from; by default all of the policy's, at every step.
+        watch: says when to stop early.
 
     Returns:
         The steps taken: ``config.steps``, or fewer where ``watch`` said to stop.
     """
     loss = from_settings(config.loss)
-    tasks_at: TasksAt = tasks if callable(tasks) else lambda step: tasks
+    workspace, engine, learner, evaluator = policy.workspace, policy.engine, policy.learner, policy.evaluator
+    tasks_at = tasks_at or (lambda step: policy.tasks)
     stream, done = PromptStream(config.task_weights, workspace), config.steps
     for step in workspace.steps(config.steps, learner):
         learner.publish(engine, version=step)
-        found = judge.evaluate(step) if step % config.evaluate_every == 0 else {}
+        found = evaluator.evaluate(step) if step % config.evaluate_every == 0 else {}
         if step == 0 and config.final_split:
-            judge.evaluate(step, config.final_split, config.final_limit)
+            evaluator.evaluate(step, config.final_split, config.final_limit)
         if watch and (why := watch(step, found)):
             workspace.say(f"{workspace.stage}: stopped at step {step}: {why}")
             done = step
             break
         began = time.monotonic()
-        groups, scores, times = _rollout(config, tasks_at(step), stream, render, engine, judge, workspace)
+        groups, scores, times = _rollout(config, tasks_at(step), stream, policy)
         advantages = advantages_of(scores, config)
         sampled = time.monotonic()
         metrics = _update(config, groups, advantages, learner, loss, workspace.seed, step)
@@ -86,9 +92,9 @@ def train(
         workspace.append("rollouts", rollout_lines(step + 1, groups, scores, advantages, config.record_groups))
     learner.publish(engine, version=done)
     if done == config.steps or done % config.evaluate_every:
-        judge.evaluate(done)
-    last = judge.evaluate(done, config.final_split, config.final_limit) if config.final_split else {}
-    aha = [moment for judged in last.values() for moment in find_aha(judged.groups, judged.scores)]
+        evaluator.evaluate(done)
+    last = evaluator.evaluate(done, config.final_split, config.final_limit) if config.final_split else {}
+    aha = [moment for one in last.values() for moment in find_aha(one.groups, one.scores)]
     workspace.write("aha.json", aha)
     return done
 
@@ -125,31 +131,30 @@ def _rollout(
     config: RL,
     tasks: Mapping[str, Task],
     stream: PromptStream,
-    render: Render,
-    engine: Engine,
-    judge: Judge,
-    workspace: Workspace,
+    policy: Policy,
 ) -> tuple[list[Group], list[list[Score]], dict[str, float]]:
     """A step's groups and scores, the same on every rank; with dynamic sampling, flat groups are replaced."""
-    ranks, seconds = workspace.ranks, {"sample_seconds": 0.0, "score_seconds": 0.0}
+    workspace, ranks, seconds = policy.workspace, policy.workspace.ranks, {"sample_seconds": 0.0, "score_seconds": 0.0}
     groups: list[Group] = []
     scores: list[list[Score]] = []
     for attempt in range(config.dynamic_sampling + 1):
         began = time.monotonic()
         share = stream.take(tasks, config.prompts_per_step)[ranks.rank :: ranks.size]
         fresh = sample_groups(
-            engine,
+            policy.engine,
             [prompt for _, prompt in share],
-            render,
+            policy.render,
             config.sampling,
             [stream_seed(workspace.seed, workspace.stage, "rollout", number) for number, _ in share].__getitem__,
         )
         sampled = time.monotonic()
-        judged = judge.score(fresh)
+        scored = policy.scorer.score(fresh)
+        workspace.spend_read(policy.scorer.read())
         seconds["sample_seconds"] += sampled - began
         seconds["score_seconds"] += time.monotonic() - sampled
-        for group, score in _interleave(ranks, list(zip(fresh, judged, strict=True))):
+        for group, score in _interleave(ranks, list(zip(fresh, scored, strict=True))):
             workspace.spend(sampled=sum(len(completion.token_ids) for completion in group.completions))
+            workspace.complaints.add(score)
             wanted = len(groups) < config.prompts_per_step
             last = attempt == config.dynamic_sampling
             if wanted and (last or not _is_flat(score)):

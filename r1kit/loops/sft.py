@@ -15,9 +15,10 @@ from transformers import PreTrainedTokenizerBase
 from r1kit.backends.backend import backend_of
 from r1kit.backends.models import LoadedModel
 from r1kit.errors import InputError
+from r1kit.evals.evaluator import last_evaluation
 from r1kit.factory.samples import read_samples
 from r1kit.loops import supervised
-from r1kit.loops.policy import judge_for, last_evaluation, save_checkpoint
+from r1kit.loops.policy import open_evaluator, save_checkpoint
 from r1kit.loops.settings import SFT, Schedule
 from r1kit.records import Prompt, Sample, StageResult
 from r1kit.rollout.streams import stream_seed
@@ -57,10 +58,10 @@ def fine_tune(config: SFT, workspace: Workspace) -> StageResult:
     learner, steps = train(config, samples, loaded, workspace)
     checkpoint = save_checkpoint(workspace, loaded, learner)
     if workspace.recipe.tasks:
-        with judge_for(
+        with open_evaluator(
             loaded, config.evaluation, config.sampling, config.reward, workspace, config.dtype, learner=learner
-        ) as judge:
-            judge.evaluate(steps)
+        ) as evaluator:
+            evaluator.evaluate(steps)
     return StageResult(metrics=last_evaluation(workspace), checkpoint=checkpoint, inputs=(name, config.data))
 
 

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from r1kit.backends.backend import backend_of
 from r1kit.contracts import BASE
+from r1kit.evals.evaluator import Evaluation, Evaluator, accuracy_difference, last_evaluation
 from r1kit.loops import rl
 from r1kit.loops.fresh import pretrain
-from r1kit.loops.judge import Judge, Judged, accuracy_difference
-from r1kit.loops.policy import judge_for, last_evaluation, open_policy, save_checkpoint
+from r1kit.loops.policy import open_evaluator, open_policy, save_checkpoint
 from r1kit.loops.sft import fine_tune
 from r1kit.model.parameters import parameter_count
 from r1kit.tasks.corpora import build_corpus
@@ -98,10 +98,10 @@ def _base(config: Config, inner: Workspace) -> Numbers:
         settings = replace(inner.recipe.stages[inner.recipe.base_stage], steps=config.base_steps)
         loaded, learner = pretrain(settings, build_corpus(settings.corpus), inner)
     checkpoint = save_checkpoint(inner, loaded, learner)
-    with judge_for(
+    with open_evaluator(
         loaded, config.evaluation, config.rl.sampling, config.rl.reward, inner, config.rl.dtype, learner=learner
-    ) as judge:
-        judge.evaluate(0)
+    ) as evaluator:
+        evaluator.evaluate(0)
     size = parameter_count(inner.run / checkpoint)
     return {"checkpoint": checkpoint, "weights": size, "metrics": last_evaluation(inner)}
 
@@ -116,23 +116,21 @@ def _distilled(config: Config, inner: Workspace) -> Numbers:
 
 
 def _direct(config: Config, budgets: Mapping[str, int], inner: Workspace) -> Numbers:
-    """RL until the largest budget is spent; judged whenever one is."""
+    """RL until the largest budget is spent; evaluated whenever one is."""
     settings = replace(config.rl, start=BASE, final_split="")
     with open_policy(settings, inner) as policy:
 
-        def watch(step: int, found: Mapping[str, Judged]) -> str:
+        def watch(step: int, found: Mapping[str, Evaluation]) -> str:
             spent = inner.cost["training_flops"]
             for name, budget in budgets.items():
                 if spent >= budget and f"reached_{name}" not in inner.cursor:
-                    _judge_budget(name, step, config, policy.judge, inner)
+                    _evaluate_budget(name, step, config, policy.evaluator, inner)
             return "the budget is spent" if spent >= max(budgets.values()) else ""
 
-        done = rl.train(
-            settings, policy.tasks, policy.render, policy.engine, policy.learner, policy.judge, inner, watch
-        )
+        done = rl.train(settings, policy, watch=watch)
         for name in budgets:
             if f"reached_{name}" not in inner.cursor:  # steps ran out
-                _judge_budget(name, done, config, policy.judge, inner)
+                _evaluate_budget(name, done, config, policy.evaluator, inner)
         result = policy.result()
     lines = inner.read("budgets")
     metrics = {name: {line["task"]: line for line in lines if line["budget"] == name} for name in budgets}
@@ -143,13 +141,10 @@ def _direct(config: Config, budgets: Mapping[str, int], inner: Workspace) -> Num
     }
 
 
-def _judge_budget(name: str, step: int, config: Config, judge: Judge, inner: Workspace) -> None:
+def _evaluate_budget(name: str, step: int, config: Config, evaluator: Evaluator, inner: Workspace) -> None:
     """Into ``budgets.jsonl``, with the student's final evaluation."""
     inner.cursor[f"reached_{name}"] = step
-    own = judge.config
-    judge.config, judge.log, judge.labels = config.evaluation, "budgets", {"budget": name}
-    judge.evaluate(step)
-    judge.config, judge.log, judge.labels = own, "eval", {}
+    evaluator.evaluate(step, config=config.evaluation, log="budgets", labels={"budget": name})
 
 
 def _differences(distilled: Numbers, direct: Numbers, config: Config, workspace: Workspace) -> Numbers:

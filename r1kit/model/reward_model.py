@@ -55,6 +55,8 @@ class RewardModel:
 
     def __init__(self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, outlook: Outlook) -> None:
         self.model = model.eval()
+        self.products = torch.float32
+        """Dtype of the matrix products; weights and their gradient are float32."""
         self.tokenizer = tokenizer
         self.outlook = outlook
         self.pad: int = model.config.get_text_config().pad_token_id
@@ -134,9 +136,10 @@ class RewardModel:
         """Unscaled score of each row, [B], with gradient."""
         device = next(self.model.parameters()).device
         tokens, mask = padded(rows, self.pad)
-        logits: Tensor = self.model(
-            input_ids=tokens.to(device), attention_mask=mask.to(device), use_cache=False
-        ).logits  # [B, 1]
+        with torch.autocast(device.type, torch.bfloat16, enabled=self.products is torch.bfloat16):
+            logits: Tensor = self.model(
+                input_ids=tokens.to(device), attention_mask=mask.to(device), use_cache=False
+            ).logits  # [B, 1]
         return logits[:, 0].float()
 
     def logits(self, questions: Sequence[str], responses: Sequence[str], budget: int = 16384) -> list[float]:

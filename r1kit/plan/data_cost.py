@@ -96,13 +96,13 @@ def reward_models(config: RewardModels, shape: Shape, sizes: Sizes, plan: Plan) 
 
 
 def _scored(config: RewardModels, responses: float, tokens: float, shape: Shape, plan: Plan) -> Work:
-    """Training on what is not held out, and one look at what is, in float32 under a head of one row."""
-    headed = replace(shape, vocab=1)
+    """Training on what is not held out, and one look at what is under a head of one row."""
+    headed, width = replace(shape, vocab=1), width_of(config.dtype)
     learnt = config.epochs * (1 - config.held_out_share) * responses * tokens
     batch = min(config.micro_batch_tokens, config.batch * tokens)
-    trained = train(learnt, tokens / 2, headed, plan, 4, config.optimiser, batch)
+    trained = train(learnt, tokens / 2, headed, plan, width, config.optimiser, batch)
     looked = (
         config.held_out_share * responses * tokens * (2 * headed.matrix_parameters + headed.attention_flops(tokens / 2))
     )
-    memory = learner_bytes(config.optimiser, shape, 4) + activation_bytes(batch, headed, 4)
-    return replace(trained, memory=memory) + Work(flops=looked, seconds=plan.computing(looked, 4))
+    memory = learner_bytes(config.optimiser, shape, 4) + activation_bytes(batch, headed, width)
+    return replace(trained, memory=memory) + Work(flops=looked, seconds=plan.computing(looked, width))

@@ -6,17 +6,19 @@ it may ask is a ``Planner``: the work of sampling, of training, of one of our st
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import inspect
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from r1kit.contracts import Recipe
-from r1kit.errors import InputError
+from r1kit.errors import InputError, R1Error
 from r1kit.plan.cost import Draw, Plan, Work, sample, train, width_of
 from r1kit.plan.shape import Shape, shape_of_fresh, shape_of_hub, shape_of_named
 from r1kit.plan.sizes import Sizes, sizes_of
 from r1kit.plan.stage_cost import formula_of
+from r1kit.registry import blame
 from r1kit.tasks.corpora import build_corpus
 from r1kit.update.settings import OptimiserSettings
 
@@ -39,6 +41,11 @@ class Planner:
     """Devices, and what is assumed of them."""
     earlier: Mapping[str, Work | None] = field(default_factory=dict)
     """Work of the stages before it; None: not planned."""
+
+    @property
+    def config(self) -> Any:
+        """The stage's settings."""
+        return self.recipe.stages[self.stage]
 
     def prompt_tokens(self) -> float:
         """Mean tokens of a prompt of the stage's tasks, template applied."""
@@ -88,13 +95,18 @@ def plan_recipe(recipe: Recipe, shape: Shape, where: Plan) -> dict[str, Work | N
     return works
 
 
-def _own(formula: Any, planner: Planner) -> Work:
-    work = formula(planner)
-    if not isinstance(work, Work):
+def _own(formula: Callable[[Planner], Any], planner: Planner) -> Work:
+    said = f"stage {planner.stage!r}: its plan(planner)"
+    try:
+        work = formula(planner)
+    except R1Error:
+        raise
+    except Exception as error:  # of a user's code: his file, line and message
         raise InputError(
-            f"stage {planner.stage!r}: its plan(planner) gave {work!r}; give a Work, for example "
-            "planner.train(tokens=1e6, length=512)"
-        )
+            f"{said} failed: {blame(error, Path(inspect.getfile(type(planner.config))).parent)}"
+        ) from error
+    if not isinstance(work, Work):
+        raise InputError(f"{said} gave {work!r}; give a Work, for example planner.train(tokens=1e6, length=512)")
     return work
 
 

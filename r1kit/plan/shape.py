@@ -8,6 +8,7 @@ from pathlib import Path
 
 from r1kit.contracts import Model
 from r1kit.errors import InputError
+from r1kit.model.families.dense import DenseShape
 
 __all__ = ["Shape", "shape_of_fresh", "shape_of_hub", "shape_of_named"]
 
@@ -51,15 +52,18 @@ class Shape:
 
 def shape_of_fresh(model: Model, vocab: int) -> Shape:
     """The shape of a recipe's fresh decoder."""
+    shape = model.shape
+    if not isinstance(shape, DenseShape):
+        raise InputError(f"this version plans dense decoders only, and model.family = {model.family!r} is none")
     return Shape(
         vocab=vocab,
-        hidden=model.hidden_size,
-        ffn=model.intermediate_size,
-        layers=model.num_layers,
-        heads=model.num_heads,
-        kv_heads=model.num_kv_heads,
-        head_dim=model.hidden_size // model.num_heads,
-        tied=model.tie_embeddings,
+        hidden=shape.hidden_size,
+        ffn=shape.intermediate_size,
+        layers=shape.num_layers,
+        heads=shape.num_heads,
+        kv_heads=shape.num_kv_heads,
+        head_dim=shape.hidden_size // shape.num_heads,
+        tied=shape.tie_embeddings,
         qkv_bias=model.family == "qwen2",
         qk_norm=model.family == "qwen3",
     )
@@ -73,8 +77,8 @@ def shape_of_named(model: Model, vocab: int, where: str = "model") -> Shape:
     """
     from r1kit.model.source import local_folder
 
-    fresh = Model()
-    if (model.hidden_size, model.num_layers) != (fresh.hidden_size, fresh.num_layers):
+    given, fresh = model.shape, type(model.shape)()
+    if any(getattr(given, key, 0) != getattr(fresh, key, 0) for key in ("hidden_size", "num_layers")):
         if not vocab:
             raise InputError(f"the {where}.* keys do not say the vocabulary; add --vocab N")
         return shape_of_fresh(model, vocab)

@@ -16,7 +16,7 @@ from r1kit.workspace import Workspace
 
 if TYPE_CHECKING:
     from r1kit.contracts import Recipe
-    from r1kit.loops.judge import Judged
+    from r1kit.evals.evaluator import Evaluation
     from r1kit.loops.rl import Watch
     from r1kit.tasks.task import Task
 
@@ -76,16 +76,15 @@ def run(config: Config, workspace: Workspace) -> StageResult:
     unpaid = dict.fromkeys(config.routes, replace(config.reward, parts={**config.reward.parts, "accuracy": 0.0}))
     folder = workspace.folder_of(config.reward_models)
     folders = {kind: folder / kind / "checkpoint" for kind in config.routes.values() if (folder / kind).is_dir()}
-    with open_policy(config, workspace, unpaid) as policy:
-        policy.judge.learned = backend_of(workspace.recipe, workspace.ranks).open_learned(folders, config.routes)
-        policy.judge.learned_weight = config.preference_weight
+    models = backend_of(workspace.recipe, workspace.ranks).open_learned(folders, config.routes, config.dtype)
+    with open_policy(config, workspace, unpaid, models, config.preference_weight) as policy:
         ruled = {name: task for name, task in policy.tasks.items() if name not in config.routes}
 
         def tasks_at(step: int) -> Mapping[str, Task]:
             return ruled if step < config.steps - config.preference_steps else policy.tasks
 
         watch = _watch(config, workspace)
-        done = rl.train(config, tasks_at, policy.render, policy.engine, policy.learner, policy.judge, workspace, watch)
+        done = rl.train(config, policy, tasks_at, watch)
         result = policy.result()
         stopped = {"stopped_at": done} if done < config.steps else {}
         return replace(result, metrics={**result.metrics, **stopped}, inputs=(*result.inputs, config.reward_models))
@@ -95,7 +94,7 @@ def _watch(config: Config, workspace: Workspace) -> Watch:
     """Looks at every evaluation since the preference rewards began, as ``eval.jsonl`` has them."""
     first = config.steps - config.preference_steps
 
-    def watch(step: int, found: Mapping[str, Judged]) -> str:
+    def watch(step: int, found: Mapping[str, Evaluation]) -> str:
         if not found or step < first:
             return ""
         lines = [

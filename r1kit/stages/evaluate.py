@@ -82,22 +82,23 @@ class Config(StageConfig):
 
 
 def run(config: Config, workspace: Workspace) -> StageResult:
-    from r1kit.loops.policy import verifier_for
+    from r1kit.backends.verifiers import open_verifier
 
-    with verifier_for(workspace.recipe.tasks_of(workspace.stage), config.reward, workspace) as verifier:
+    recipe = workspace.recipe
+    with open_verifier(recipe.tasks_of(workspace.stage), recipe, config.reward) as verifier:
         for step in workspace.steps(len(config.stages), Stateless()):
-            _judge(config, step, verifier, workspace)
+            _evaluate(config, step, verifier, workspace)
     return StageResult(metrics=_table(config, workspace), inputs=workspace.recipe.inputs(workspace.stage))
 
 
-def _judge(config: Config, step: int, verifier: Verifier, workspace: Workspace) -> None:
+def _evaluate(config: Config, step: int, verifier: Verifier, workspace: Workspace) -> None:
     """One checkpoint: every task in the recipe's template, some in the others."""
     from r1kit.backends.backend import backend_of
-    from r1kit.loops.policy import judge_for
+    from r1kit.loops.policy import open_evaluator
 
     path, _ = workspace.start(config.stages[step])
     loaded = backend_of(workspace.recipe, workspace.ranks).load(path)
-    with judge_for(
+    with open_evaluator(
         loaded,
         config.evaluation,
         config.sampling,
@@ -106,16 +107,18 @@ def _judge(config: Config, step: int, verifier: Verifier, workspace: Workspace) 
         config.dtype,
         config.rows_in_flight,
         verifier,
-    ) as judge:
-        judge.labels = {"checkpoint": config.stages[step]}
-        judge.evaluate(step)
-        judge.log = "templates"
+    ) as evaluator:
+        labels = {"checkpoint": config.stages[step]}
+        evaluator.evaluate(step, labels=labels)
         asked = config.template_tasks or config.evaluation.tasks[:1] or tuple(workspace.recipe.tasks)[:1]
-        judge.config = replace(config.evaluation, tasks=asked)
         for name, template in config.templates.items():
-            judge.render = replace(loaded, template=template).render
-            judge.labels = {"checkpoint": config.stages[step], "template": name}
-            judge.evaluate(step)
+            evaluator.evaluate(
+                step,
+                config=replace(config.evaluation, tasks=asked),
+                render=replace(loaded, template=template).render,
+                log="templates",
+                labels={**labels, "template": name},
+            )
 
 
 def _table(config: Config, workspace: Workspace) -> dict[str, Any]:
@@ -123,7 +126,7 @@ def _table(config: Config, workspace: Workspace) -> dict[str, Any]:
 
     ``change``: accuracy less that of the checkpoint judged before, paired by problem.
     """
-    from r1kit.loops.judge import accuracy_difference
+    from r1kit.evals.evaluator import accuracy_difference
 
     found: dict[str, Any] = {}
     before: dict[str, dict[str, Any]] = {}

@@ -19,7 +19,7 @@ from r1kit.workspace import Workspace
 
 if TYPE_CHECKING:
     from r1kit.contracts import Recipe
-    from r1kit.loops.judge import Judged
+    from r1kit.evals.evaluator import Evaluation
 
 __all__ = ["Config", "run"]
 
@@ -90,26 +90,27 @@ class Config(StageConfig):
 
 
 def run(config: Config, workspace: Workspace) -> StageResult:
+    from r1kit.evals.evaluator import last_evaluation
     from r1kit.loops.fresh import pretrain
-    from r1kit.loops.policy import judge_for, last_evaluation, save_checkpoint
+    from r1kit.loops.policy import open_evaluator, save_checkpoint
 
     loaded, learner = pretrain(config, build_corpus(config.corpus), workspace)
     checkpoint = save_checkpoint(workspace, loaded, learner)
     if workspace.recipe.tasks:
-        with judge_for(
+        with open_evaluator(
             loaded, config.evaluation, config.sampling, config.reward, workspace, config.dtype, learner=learner
-        ) as judge:
-            _gate(judge.evaluate(config.steps), workspace)
+        ) as evaluator:
+            _gate(evaluator.evaluate(config.steps), workspace)
     return StageResult(metrics=last_evaluation(workspace), checkpoint=checkpoint, inputs=())
 
 
-def _gate(found: Mapping[str, Judged], workspace: Workspace) -> None:
+def _gate(found: Mapping[str, Evaluation], workspace: Workspace) -> None:
     """Is the base good enough to start RL? The tables go into ``gate.json``, warnings to the user."""
     from r1kit.evals.gate import base_gate
 
     gates = [
-        base_gate(judged.groups, judged.scores, judged.diagnostics, claims=workspace.recipe.task(name).claims)
-        for name, judged in found.items()
+        base_gate(one.groups, one.scores, one.diagnostics, claims=workspace.recipe.task(name).claims)
+        for name, one in found.items()
     ]
     workspace.write("gate.json", [gate.as_json() for gate in gates])
     for task, gate in zip(found, gates, strict=True):

@@ -21,5 +21,5 @@ def run(config: Config, workspace: Workspace) -> StageResult:
     from r1kit.loops.policy import open_policy
 
     with open_policy(config, workspace) as policy:
-        rl.train(config, policy.tasks, policy.render, policy.engine, policy.learner, policy.judge, workspace)
+        rl.train(config, policy)
         return policy.result()

@@ -114,7 +114,7 @@ def _train(config: Config, kind: Kind, workspace: Workspace) -> Mapping[str, Any
     backend = backend_of(workspace.recipe, workspace.ranks)
     learnt, judged = _data(config, kind, workspace)
     outlook = Outlook(sees=SEES[kind], template=backend.template)
-    model = backend.create_reward_model(workspace.start(config.start)[0], outlook)
+    model = backend.create_reward_model(workspace.start(config.start)[0], outlook, config.dtype)
     preference.train(config, kind, model, learnt, workspace)
     found = preference.held_out(model, judged, workspace, config.micro_batch_tokens)
     if config.standardise:

@@ -12,8 +12,13 @@ import torch
 
 from r1kit.backends import arithmetic
 from r1kit.backends.arithmetic import Capability, auto, multiplies_bf16, of_run, resolve_dtype, slowdown, warn_if_slow
+from r1kit.backends.backend import Backend
 from r1kit.cluster.ranks import Solo
+from r1kit.contracts import Model
+from r1kit.model.families.llama import LlamaShape
 from r1kit.recipe import load_recipe
+from r1kit.update.local import LocalLearner
+from r1kit.update.optim import DTYPES
 from r1kit.update.settings import OptimiserSettings, settled
 
 CPU, GPU = torch.device("cpu"), torch.device("cuda", 0)
@@ -182,3 +187,35 @@ def test_the_slowdown_is_a_quotient_of_times(monkeypatch: pytest.MonkeyPatch) ->
 
     monkeypatch.setattr(arithmetic.time, "perf_counter", clock)
     assert slowdown(8, CPU) == pytest.approx(20 / 3)
+
+
+def test_what_a_named_bfloat16_opens_works_and_is_told_once(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The learner and the engine compute in bfloat16 as they were asked to, one line says what it costs."""
+    capable(monkeypatch, False)
+    backend = Backend(device=CPU)
+    shape = LlamaShape(hidden_size=32, intermediate_size=32, num_layers=1, num_heads=2, num_kv_heads=2)
+    loaded = backend.draw(Model(shape=shape), ["one", "two"], seed=1)
+    backend.open_engine(loaded, dtype="auto").close()
+    assert capsys.readouterr().err == ""
+    backend.open_engine(loaded, dtype="bfloat16").close()
+    muon = OptimiserSettings(kind="muon", muon_dtype="bfloat16")
+    learner = backend.open_learner(loaded, muon, dtype="bfloat16", token_budget=64)
+    assert isinstance(learner, LocalLearner)
+    assert (learner.flat.shadow.dtype, learner.settings.optimiser.muon_dtype) == (torch.bfloat16, "bfloat16")
+    told = capsys.readouterr().err
+    assert told.count("\n") == 1
+    assert "times as long as float32 here (width 32): as the test says" in told
+
+
+def test_auto_opens_what_the_device_can(monkeypatch: pytest.MonkeyPatch) -> None:
+    backend = Backend(device=CPU)
+    shape = LlamaShape(hidden_size=32, intermediate_size=32, num_layers=1, num_heads=2, num_kv_heads=2)
+    for there, dtype in ((True, torch.bfloat16), (False, torch.float32)):
+        capable(monkeypatch, there)
+        loaded = backend.draw(Model(shape=shape), ["one", "two"], seed=1)
+        learner = backend.open_learner(loaded, OptimiserSettings(kind="muon"), dtype="auto", token_budget=64)
+        assert isinstance(learner, LocalLearner)
+        assert learner.flat.shadow.dtype == dtype
+        assert DTYPES[learner.settings.optimiser.muon_dtype] == dtype

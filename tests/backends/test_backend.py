@@ -21,6 +21,7 @@ from r1kit.errors import InputError
 from r1kit.loops import fresh
 from r1kit.maths.policy_loss import supervised_loss
 from r1kit.model.families.fallback import HubModel
+from r1kit.model.families.llama import LlamaShape
 from r1kit.model.template import Template
 from r1kit.recipe import load_recipe
 from r1kit.records import Sampling
@@ -33,7 +34,9 @@ from r1kit.workspace import Workspace
 
 CPU = Backend(device=torch.device("cpu"), template=Template(name="plain"))
 WORDS = ["one", "two", "three"]
-SHAPE = Model(hidden_size=16, intermediate_size=32, num_layers=1, num_heads=2, num_kv_heads=2, max_positions=64)
+SHAPE = Model(
+    shape=LlamaShape(hidden_size=16, intermediate_size=32, num_layers=1, num_heads=2, num_kv_heads=2, max_positions=64)
+)
 
 
 def other_kind() -> LoadedModel:

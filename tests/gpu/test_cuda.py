@@ -30,7 +30,7 @@ from r1kit.update.local import LearnerSettings, LocalLearner
 from r1kit.update.settings import OptimiserSettings
 from r1kit.workspace import Workspace
 from tests.loops.toy import CONFIG as RL_CONFIG
-from tests.loops.toy import SHAPE, ToyJudge, ToyTask, render
+from tests.loops.toy import SHAPE, ToyEvaluator, ToyScorer, policy_of
 from tests.model.test_attention import GROUPS, LONG, packed
 from tests.rollout.test_engines import FAMILIES, PROMPTS, SEEDS, Words, texts
 from tests.rollout.test_engines import decoder as engine_decoder
@@ -219,7 +219,7 @@ def loop(folder: Path, device: str, dtype: Any) -> tuple[list[dict[str, float]],
     engine = LocalEngine(model, CodePoints(), end_ids=[0], device=device, dtype=getattr(torch, dtype))
     learner = LocalLearner(model, LearnerSettings(dtype=dtype, optimiser=config.optimiser))
     before = learner.flat.master.clone()
-    rl.train(config, {"toy": ToyTask()}, render, engine, learner, ToyJudge(), workspace)  # type: ignore[arg-type]
+    rl.train(config, policy_of(workspace, engine, learner, ToyScorer(), ToyEvaluator()))
     lines = (workspace.folder / "metrics.jsonl").read_text().splitlines()
     return [json.loads(line) for line in lines], float((learner.flat.master - before).norm())
 

@@ -108,11 +108,11 @@ def world(monkeypatch: pytest.MonkeyPatch) -> World:
     found = World()
 
     @contextmanager
-    def verifier_for(tasks: Sequence[str], reward: RewardConfig, workspace: Workspace, *_: object) -> Iterator[Any]:
-        yield InProcess(workspace.recipe.built(tasks), reward)
+    def open_verifier(tasks: Sequence[str], recipe: Recipe, reward: RewardConfig, *_: object) -> Iterator[Any]:
+        yield InProcess(recipe.built(tasks), reward)
 
     for module in (cold_start, rejection_sampling):
-        monkeypatch.setattr(module, "verifier_for", verifier_for)
+        monkeypatch.setattr(module, "open_verifier", open_verifier)
         monkeypatch.setattr(module, "open_samplers", lambda *arguments: found.open_samplers(*arguments))
         monkeypatch.setattr(module, "token_counter", lambda name, workspace: lambda text: len(text.split()))
     monkeypatch.setattr(workspaces, "SAVE_COST_SHARE", 1e9)  # a resume point after every step
@@ -436,8 +436,8 @@ def test_a_stage_that_is_not_in_the_recipe_is_told() -> None:
 def test_settings_have_the_defaults_that_were_asked_for() -> None:
     config = rejection_stage.Config()
     assert (config.keep, config.decontaminate, config.filters.language) == (4, 10, 0.95)
-    assert config.inputs == ("reasoning_rl",)
-    assert replace(config, judge="some/model").inputs == ("reasoning_rl",)
-    assert replace(config, judge="sft").inputs == ("reasoning_rl", "sft")
-    assert cold_start_stage.Config().inputs == ("r1_zero",)
-    assert cold_start_stage.Config(refiner="base").inputs == ("r1_zero", "base")
+    assert config.model_sources == ("reasoning_rl",)
+    assert replace(config, judge="some/model").model_sources == ("reasoning_rl", "some/model")
+    assert replace(config, judge="sft").model_sources == ("reasoning_rl", "sft")
+    assert cold_start_stage.Config().model_sources == ("r1_zero",)
+    assert cold_start_stage.Config(refiner="base").model_sources == ("r1_zero", "base")

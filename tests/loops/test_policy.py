@@ -1,4 +1,4 @@
-"""What an RL stage opens, on a tiny fresh model: N, engine, learner, judge, rewards; what it leaves."""
+"""What an RL stage opens, on a tiny fresh model: N, engine, learner, scorer, evaluator; what it leaves."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+from evals.evaluating import place
 
 from r1kit.backends.arithmetic import auto
 from r1kit.backends.models import multiplied_parameters
@@ -18,7 +19,6 @@ from r1kit.recipe import Recipe, parse_recipe
 from r1kit.update.learner import Batch, Row
 from r1kit.update.settings import OptimiserSettings
 
-from .judging import place
 from .tiny import SHAPE, answered, fresh, questions, save_start
 
 LAYER = 16 * 16 + 2 * 16 * 8 + 16 * 16 + 3 * 16 * 32 + 2 * 16
@@ -71,9 +71,9 @@ def test_tasks_are_the_stage_s_and_the_evaluation_may_look_at_others(recipe: Rec
     workspace = place(tmp_path, recipe=recipe, stage="r1_zero")
     with open_policy(short(CONFIG, tasks=("second", "first")), workspace) as policy:
         assert list(policy.tasks) == ["first"]
-        assert list(policy.judge.evaluate(0)) == ["second", "first"]
+        assert list(policy.evaluator.evaluate(0)) == ["second", "first"]
     with open_policy(short(CONFIG), place(tmp_path, recipe=recipe, stage="r1_zero")) as policy:
-        assert list(policy.judge.evaluate(0)) == ["first"], "those that are trained on, where it names none"
+        assert list(policy.evaluator.evaluate(0)) == ["first"], "those that are trained on, where it names none"
     everything = replace(short(CONFIG), tasks=())
     with open_policy(everything, place(tmp_path, recipe=recipe, stage="r1_zero")) as policy:
         assert list(policy.tasks) == ["first", "second", "third"]
@@ -92,7 +92,7 @@ def test_the_learner_trains_what_the_engine_samples_and_the_checkpoint_keeps(rec
         after = policy.learner.logprobs(batch)[0]
         assert after.sum() > before.sum(), "the update made what it was rewarded for likelier"
         policy.learner.publish(policy.engine, version=1)
-        policy.judge.evaluate(1)
+        policy.evaluator.evaluate(1)
         result = policy.result()
         trained = {name: weight.clone() for name, weight in policy.learner.weights()}
         kept = load_model(tmp_path / str(result.checkpoint))[0]
@@ -111,10 +111,10 @@ def test_a_task_is_paid_by_the_stage_s_reward_or_by_its_own(recipe: Recipe, tmp_
     """Right and in form: 1 + .2; where accuracy is not paid, .2."""
     workspace = place(tmp_path, recipe=recipe, stage="r1_zero")
     config = replace(short(CONFIG), tasks=("first", "second"))
-    unpaid = {"second": replace(config.reward, accuracy=0.0)}
+    unpaid = {"second": replace(config.reward, parts={**config.reward.parts, "accuracy": 0.0})}
     with open_policy(config, workspace, unpaid) as policy:
-        prompts = [policy.judge.tasks[name].train(0) for name in ("first", "second")]
-        first, second = policy.judge.score([answered(prompt, prompt.answer or "") for prompt in prompts])
+        prompts = [policy.evaluator.tasks[name].train(0) for name in ("first", "second")]
+        first, second = policy.scorer.score([answered(prompt, prompt.answer or "") for prompt in prompts])
     assert first[0].total == pytest.approx(1.2)
     assert second[0].total == pytest.approx(0.2)
     assert first[0].parts["accuracy"] == second[0].parts["accuracy"] == 1.0, "it is still measured"
@@ -127,4 +127,4 @@ def test_everything_is_closed_also_after_an_error(recipe: Recipe, tmp_path: Path
     ):
         raise ZeroDivisionError
     with pytest.raises(AssertionError, match="the engine is closed"):
-        policy.judge.sample("first", "dev")
+        policy.evaluator.evaluate(0)

@@ -18,7 +18,7 @@ from r1kit.loops.rl import PromptStream, advantages_of, minibatches, over_update
 from r1kit.maths.settings import PolicyLoss
 from r1kit.records import Completion, Group, Prompt, Score
 
-from .toy import CONFIG, Toy, ToyJudge, ToyTask, toy
+from .toy import CONFIG, Toy, ToyScorer, ToyTask, toy
 
 
 def group(number: int, lengths: Sequence[int]) -> Group:
@@ -156,8 +156,8 @@ def test_a_watch_stops_the_training_where_it_stands(tmp_path: Path) -> None:
     assert one.train(config, watch) == 4
     assert asked == [0, 1, 2, 3, 4]
     assert said[-1] == "r1_zero: stopped at step 4: gold fell"
-    assert one.judge.evaluated == [(0, "dev"), (0, "test"), (2, "dev"), (4, "dev"), (4, "test")]
-    assert one.judge.limits == [None, 79, None, None, 79]
+    assert one.evaluator.evaluated == [(0, "dev"), (0, "test"), (2, "dev"), (4, "dev"), (4, "test")]
+    assert one.evaluator.limits == [None, 79, None, None, 79]
     assert len(metrics(tmp_path)) == 4
 
 
@@ -172,15 +172,15 @@ def test_the_reward_rises(tmp_path: Path) -> None:
     rewards = [line["reward"] for line in metrics(tmp_path)]
     assert rewards[0] < 0.2  # 1/12 by chance
     assert sum(rewards[-3:]) / 3 > 0.5
-    assert one.judge.evaluated == [(0, "dev"), (0, "test"), (12, "dev"), (12, "test")]
+    assert one.evaluator.evaluated == [(0, "dev"), (0, "test"), (12, "dev"), (12, "test")]
 
 
 def test_the_reward_falls_when_the_wanted_token_is_punished(tmp_path: Path) -> None:
-    class Against(ToyJudge):
+    class Against(ToyScorer):
         def one(self, group: Group, tokens: Sequence[int]) -> Score:
             return Score(total=-super().one(group, tokens).total)
 
-    one = toy(tmp_path, judge=Against())
+    one = toy(tmp_path, scorer=Against())
     one.train(replace(CONFIG, steps=10))
     rewards = [line["reward"] for line in metrics(tmp_path)]
     assert sum(rewards[-3:]) / 3 > -0.04 > rewards[0]  # -1/12 by chance
@@ -189,7 +189,7 @@ def test_the_reward_falls_when_the_wanted_token_is_punished(tmp_path: Path) -> N
 def test_evaluations_come_when_due_and_at_both_ends(tmp_path: Path) -> None:
     one = toy(tmp_path)
     one.train(replace(CONFIG, steps=5, evaluate_every=2, final_split=""))
-    assert one.judge.evaluated == [(0, "dev"), (2, "dev"), (4, "dev"), (5, "dev")]
+    assert one.evaluator.evaluated == [(0, "dev"), (2, "dev"), (4, "dev"), (5, "dev")]
 
 
 class Killed(BaseException):
@@ -227,7 +227,7 @@ def test_killed_in_a_step_and_gone_on_equals_straight(
     assert torch.equal(last.learner.flat.master, straight.learner.flat.master)
 
 
-class Mixed(ToyJudge):
+class Mixed(ToyScorer):
     """Every other completion is right, but for prompts that are flat."""
 
     def score(self, groups: Sequence[Group]) -> list[list[Score]]:
@@ -246,14 +246,14 @@ def test_dynamic_sampling_replaces_flat_groups_and_keeps_them_when_tries_run_out
     first = 1_000_003
     flat = frozenset(f"toy/train/{first + i}" for i in (0, 2, 5))
     config = replace(CONFIG, steps=1, dynamic_sampling=2, record_groups=4)
-    one = toy(tmp_path / "a", judge=Mixed(flat=flat))
+    one = toy(tmp_path / "a", scorer=Mixed(flat=flat))
     one.train(config)
     assert sampled(tmp_path / "a") == [f"toy/train/{first + i}" for i in (1, 3, 4, 6)]
     assert metrics(tmp_path / "a")[0]["flat_group_share"] == 0
     assert one.workspace.cursor["prompt"] == 8  # two rollouts of four
 
     all_flat = frozenset(f"toy/train/{first + i}" for i in range(100))
-    two = toy(tmp_path / "b", judge=Mixed(flat=all_flat - {f"toy/train/{first + 1}"}))
+    two = toy(tmp_path / "b", scorer=Mixed(flat=all_flat - {f"toy/train/{first + 1}"}))
     two.train(config)
     assert sampled(tmp_path / "b") == [f"toy/train/{first + i}" for i in (1, 8, 9, 10)]
     assert metrics(tmp_path / "b")[0]["flat_group_share"] == 0.75
@@ -261,7 +261,7 @@ def test_dynamic_sampling_replaces_flat_groups_and_keeps_them_when_tries_run_out
 
 def test_without_it_flat_groups_stay_and_move_nothing(tmp_path: Path) -> None:
     first = 1_000_003
-    one = toy(tmp_path, judge=ToyJudge(flat=frozenset(f"toy/train/{first + i}" for i in range(4))))
+    one = toy(tmp_path, scorer=ToyScorer(flat=frozenset(f"toy/train/{first + i}" for i in range(4))))
     before = one.learner.flat.master.clone()
     one.train(replace(CONFIG, steps=1))
     line = metrics(tmp_path)[0]

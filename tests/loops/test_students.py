@@ -12,9 +12,10 @@ from typing import Any
 
 import pytest
 import torch
+from evals.evaluating import evaluator_of, place
 from safetensors.torch import save_file
 
-from r1kit.evals.evaluate import EvaluationConfig
+from r1kit.evals.settings import EvaluationConfig
 from r1kit.loops import students
 from r1kit.loops.settings import RL
 from r1kit.model.weights import NamedWeights
@@ -23,8 +24,6 @@ from r1kit.records import Sampling, StageResult
 from r1kit.rollout.engine import Engine
 from r1kit.stages.distill import Config
 from r1kit.update.learner import Batch
-
-from .judging import judge_of, place
 
 STAGES: dict[str, dict[str, Any]] = {
     "pretrain": {},
@@ -112,10 +111,12 @@ def rl_within(
     def opened(settings: RL, inner: Any) -> Iterator[Any]:
         assert (settings.start, settings.final_split) == ("base", "")
         inner.parameters = PARAMETERS
-        judge = judge_of(inner, lambda prompt, seed, row: "xxxx", tasks=("countdown",), config=settings.evaluation)
-        judge.render = lambda prompt: [1]
+        evaluator = evaluator_of(
+            inner, lambda prompt, seed, row: "xxxx", ("countdown",), config=settings.evaluation, render=lambda _: [1]
+        )
         yield SimpleNamespace(
-            tasks=judge.tasks, render=judge.render, engine=judge.engine, learner=learner, judge=judge,
+            tasks=evaluator.tasks, render=evaluator.render, engine=evaluator.engine, learner=learner,
+            scorer=evaluator.scorer, evaluator=evaluator, workspace=inner,
             result=lambda: StageResult(metrics={}, checkpoint="c"),
         )  # fmt: skip
 

@@ -11,6 +11,7 @@ import torch
 
 from r1kit.cluster.ranks import Ranks, Solo
 from r1kit.loops import rl
+from r1kit.loops.policy import Policy
 from r1kit.loops.settings import RL, Schedule
 from r1kit.model.decoder import Decoder, DecoderConfig
 from r1kit.recipe import load_recipe
@@ -45,25 +46,41 @@ class ToyTask:
 
 
 @dataclass(slots=True)
-class ToyJudge:
-    """Scores by counting; notes when it was asked to evaluate."""
+class ToyScorer:
+    """Scores by counting."""
 
-    evaluated: list[tuple[int, str]] = field(default_factory=list)
-    limits: list[int | None] = field(default_factory=list)
     flat: frozenset[str] = frozenset()
     """Prompts whose completions all earn the same."""
 
     def score(self, groups: Sequence[Group]) -> list[list[Score]]:
         return [[self.one(group, c.token_ids) for c in group.completions] for group in groups]
 
+    def read(self) -> dict[int, int]:
+        return {}
+
     def one(self, group: Group, tokens: Sequence[int]) -> Score:
         total = 1.0 if group.prompt.id in self.flat else tokens.count(WANTED) / len(tokens)
         return Score(total=total, parts={"accuracy": total})
+
+
+@dataclass(slots=True)
+class ToyEvaluator:
+    """Notes when it was asked to evaluate."""
+
+    evaluated: list[tuple[int, str]] = field(default_factory=list)
+    limits: list[int | None] = field(default_factory=list)
 
     def evaluate(self, step: int, split: Split | None = None, limit: int | None = None) -> dict[str, Any]:
         self.evaluated.append((step, split or "dev"))
         self.limits.append(limit)
         return {}
+
+
+def policy_of(workspace: Workspace, engine: Any, learner: Any, scorer: Any, evaluator: Any) -> Policy:
+    """What ``open_policy`` would give, of the toy task."""
+    found: Any = {"tasks": {"toy": ToyTask()}, "render": render, "loaded": None, "started_from": "base"}
+    found |= {"engine": engine, "learner": learner, "scorer": scorer, "evaluator": evaluator}
+    return Policy(workspace=workspace, **found)
 
 
 def render(prompt: Prompt) -> list[int]:
@@ -77,19 +94,20 @@ class Toy:
 
     workspace: Workspace
     learner: LocalLearner
-    judge: ToyJudge
+    scorer: ToyScorer
+    evaluator: ToyEvaluator
 
     def train(self, config: RL = CONFIG, watch: rl.Watch | None = None) -> int:
         engine = LocalEngine(self.learner.flat.model, CodePoints(), end_ids=[0])  # type: ignore[arg-type]
-        tasks = {"toy": ToyTask()}
-        return rl.train(config, tasks, render, engine, self.learner, self.judge, self.workspace, watch)  # type: ignore[arg-type]
+        policy = policy_of(self.workspace, engine, self.learner, self.scorer, self.evaluator)
+        return rl.train(config, policy, watch=watch)
 
 
-def toy(folder: Path, ranks: Ranks | None = None, judge: ToyJudge | None = None) -> Toy:
+def toy(folder: Path, ranks: Ranks | None = None, scorer: ToyScorer | None = None) -> Toy:
     ranks = ranks or Solo()
     model = Decoder(SHAPE)
     model.initialise(torch.Generator().manual_seed(3))
     workspace = Workspace(run=folder, stage="r1_zero", index=2, recipe=load_recipe("nano-zero"), ranks=ranks, key="k")
     workspace.folder.mkdir(parents=True, exist_ok=True)
     learner = LocalLearner(model, LearnerSettings(optimiser=CONFIG.optimiser), ranks)
-    return Toy(workspace, learner, judge or ToyJudge())
+    return Toy(workspace, learner, scorer or ToyScorer(), ToyEvaluator())

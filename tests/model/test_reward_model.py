@@ -248,3 +248,13 @@ def test_without_a_pad_token_the_end_token_pads_and_without_either_it_is_told(ba
     neither = copied(base, tmp_path / "neither", "tokenizer_config.json", pad_token=None, eos_token=None)
     with pytest.raises(InputError, match="neither a pad nor an end token"):
         RewardModel.create(neither, Outlook())
+
+
+def test_products_in_bfloat16_are_near_and_weights_and_gradients_stay_float32(base: Path) -> None:
+    exact, fast = (reward_model(base, Outlook()) for _ in range(2))
+    fast.products = torch.bfloat16
+    wanted, found = exact.score(QUESTIONS, RESPONSES), fast.score(QUESTIONS, RESPONSES)
+    assert wanted != found
+    assert found == pytest.approx(wanted, rel=0.05, abs=0.15)
+    fast.forward([fast.encode("a", "b")]).sum().backward()
+    assert {weight.grad.dtype for weight in fast.model.parameters() if weight.grad is not None} == {torch.float32}

@@ -173,6 +173,11 @@ class Wrong:
     def plan(self, planner):
         return 7
 
+class Broken:
+    def run(self, workspace): ...
+    def plan(self, planner):
+        return planner.train(tokens=1 / 0, length=1)
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mine(RL):
     def run(self, workspace): ...
@@ -216,6 +221,14 @@ def test_a_user_s_stage_brings_its_own_formula_or_is_not_planned(tmp_path: Path)
 def test_a_formula_that_gives_no_work_is_one_line(tmp_path: Path) -> None:
     recipe = own_recipe(tmp_path, "[stages.wrong]\nkind = 'OWN:Wrong'\n")
     with pytest.raises(InputError, match=r"stage 'wrong': its plan\(planner\) gave 7; give a Work"):
+        plan_recipe(recipe, SHAPE, PLAN)
+
+
+def test_a_formula_that_raises_is_told_with_its_file_and_line(tmp_path: Path) -> None:
+    recipe = own_recipe(tmp_path, "[stages.broken]\nkind = 'OWN:Broken'\n")
+    line = OWN.splitlines().index("        return planner.train(tokens=1 / 0, length=1)") + 1
+    said = rf"stage 'broken': its plan\(planner\) failed: own\.py:{line}: ZeroDivisionError: division by zero"
+    with pytest.raises(InputError, match=said):
         plan_recipe(recipe, SHAPE, PLAN)
 
 

@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from loops.judging import judge_of, learned, place
+from evals.evaluating import evaluator_of, learned, place, scorer_of
 from loops.tiny import answered, questions, save_start
 
 import r1kit.backends.rewards
 import r1kit.loops.rl
-from r1kit.evals.evaluate import EvaluationConfig
 from r1kit.evals.hacking import HackingWatch
+from r1kit.evals.settings import EvaluationConfig
 from r1kit.recipe import Recipe, parse_recipe
 from r1kit.stages import all_scenarios_rl as stage
 from r1kit.workspace import Workspace
@@ -60,8 +60,8 @@ def handed(recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> A
         return learned(*routes)
 
     def go(look: Any) -> list[tuple[Any, ...]]:
-        def train(config: Any, tasks: Any, render: Any, engine: Any, learner: Any, judge: Any, *_: Any) -> int:
-            look(config, tasks, judge)
+        def train(config: Any, policy: Any, tasks_at: Any, watch: Any) -> int:
+            look(tasks_at, policy)
             raise Stop
 
         monkeypatch.setattr(r1kit.loops.rl, "train", train)
@@ -78,7 +78,7 @@ def handed(recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> A
 def test_tasks_without_a_rule_join_for_the_last_steps(handed: Any, tmp_path: Path) -> None:
     """6 steps, the last 2 with preferences: 0 to 3 are of the ruled task alone."""
     at: list[list[str]] = []
-    opened = handed(lambda config, tasks, judge: at.extend(list(tasks(step)) for step in range(6)))
+    opened = handed(lambda tasks_at, policy: at.extend(list(tasks_at(step)) for step in range(6)))
     assert at == [["maths"]] * 4 + [["maths", "helpful"]] * 2
     folder = tmp_path / "01_reward_models" / "helpfulness" / "checkpoint"
     assert opened == [({"helpfulness": folder}, {"helpful": "helpfulness"})]
@@ -89,9 +89,9 @@ def test_a_routed_task_is_paid_form_language_and_its_model_but_no_right_answer(h
     score, a tenth of the characters."""
     scores: list[Any] = []
 
-    def look(config: Any, tasks: Any, judge: Any) -> None:
-        prompts = [judge.tasks[name].train(0) for name in ("maths", "helpful")]
-        scores.extend(judge.score([answered(prompt, prompt.answer or "", "wrong") for prompt in prompts]))
+    def look(tasks_at: Any, policy: Any) -> None:
+        prompts = [policy.evaluator.tasks[name].train(0) for name in ("maths", "helpful")]
+        scores.extend(policy.scorer.score([answered(prompt, prompt.answer or "", "wrong") for prompt in prompts]))
         scores.append([len(answered(prompts[1], prompts[1].answer or "", "wrong").completions[i].text) for i in (0, 1)])
 
     handed(look)
@@ -118,10 +118,13 @@ def watched(folder: Path, recipe: Recipe, texts: dict[int, str]) -> tuple[dict[i
     said = {}
     watch = stage._watch(config, workspace)
     for step, text in texts.items():
-        settings: dict[str, Any] = {"learned": learned("helpful"), "config": EvaluationConfig(k=2, resamples=10)}
-        judge_of(workspace, [RIGHT], tasks=("maths",), **settings).evaluate(step)
-        judge_of(workspace, [RIGHT], tasks=("helpful",), **settings).evaluate(step, "test")
-        found = judge_of(workspace, [text], tasks=("helpful",), **settings).evaluate(step)
+        settings: dict[str, Any] = {
+            "scorer": scorer_of(models=learned("helpful")),
+            "config": EvaluationConfig(k=2, resamples=10),
+        }
+        evaluator_of(workspace, [RIGHT], tasks=("maths",), **settings).evaluate(step)
+        evaluator_of(workspace, [RIGHT], tasks=("helpful",), **settings).evaluate(step, "test")
+        found = evaluator_of(workspace, [text], tasks=("helpful",), **settings).evaluate(step)
         said[step] = watch(step, found)
         assert watch(step + 1, {}) == "", "where nothing is evaluated nothing is said"
     return said, workspace

@@ -8,14 +8,14 @@ import json
 import pytest
 
 from r1kit.errors import InputError, R1Error
-from r1kit.evals.evaluate import (
+from r1kit.evals.numbers import (
     Diagnostics,
-    EvaluationConfig,
     accuracy_by_tries,
     correct_given,
     diagnostic,
-    evaluate,
+    numbers,
 )
+from r1kit.evals.settings import EvaluationConfig
 from r1kit.records import Completion, Group, Prompt, Score
 
 
@@ -46,7 +46,7 @@ def test_a_whole_evaluation_by_hand() -> None:
         [score("c", 0, language=0.0), score("c", 0), score("d", 1), score("e", 0, form=0.5)],
     ]
     scores[1][3] = dataclasses.replace(scores[1][3], status="timeout")
-    line = evaluate(groups, scores, budgets=(15, 20, 100))
+    line = numbers(groups, scores, budgets=(15, 20, 100))
     assert line["avg_at_k"] == pytest.approx(3 / 8)
     assert line["cons_at_k"] == 0.5
     assert line["pass_at_k"] == 1.0
@@ -75,7 +75,7 @@ def test_diagnostics_skip_what_is_missing_or_nan() -> None:
     diagnostics: Diagnostics = [
         [{"tries": 1.0, "claims_hit": 1.0}, {"tries": 5, "claims_hit": 1}, {"tries": 4, "claims_hit": 1}, {"x": nan}]
     ]
-    line = evaluate(groups, scores, diagnostics)
+    line = numbers(groups, scores, diagnostics)
     assert line["diagnostics"] == {"claims_hit": 1.0, "tries": pytest.approx(10 / 3), "x": None}
     assert line["correct_given_claim"] == pytest.approx(2 / 3)
     assert line["accuracy_by_tries"] == {
@@ -96,7 +96,7 @@ def test_answers_out_of_form_count_for_the_diagnostics_alone() -> None:
             {"tries": 1, "claims_hit": 0, "answer_right": 1},
         ]
     ]
-    line = evaluate([group("p", [1, 1, 1])], scores, diagnostics)
+    line = numbers([group("p", [1, 1, 1])], scores, diagnostics)
     assert line["avg_at_k"] == pytest.approx(1 / 3)
     assert line["correct_given_claim"] == 1.0
     assert line["accuracy_by_tries"]["1"] == {"accuracy": pytest.approx(2 / 3), "count": 3}
@@ -109,18 +109,18 @@ def test_a_task_without_diagnostics_says_nothing_about_tries() -> None:
 
 
 def test_partial_credit_is_not_right() -> None:
-    assert evaluate([group("p", [1])], [[score("a", 0.5)]])["avg_at_k"] == 0.0
+    assert numbers([group("p", [1])], [[score("a", 0.5)]])["avg_at_k"] == 0.0
 
 
 def test_all_right_gives_a_point_interval_and_no_mixed_groups() -> None:
     groups = [group(f"p{index}", [1, 1]) for index in range(5)]
-    line = evaluate(groups, [[score("a", 1)] * 2] * 5)
+    line = numbers(groups, [[score("a", 1)] * 2] * 5)
     assert (line["interval"], line["cons_interval"], line["mixed_groups_share"]) == ([1.0, 1.0], [1.0, 1.0], 0.0)
 
 
 def test_scores_of_another_length_are_refused() -> None:
     with pytest.raises(R1Error, match="1 rewards were given for the 2 completions of p"):
-        evaluate([group("p", [1, 1])], [[score("a", 1)]])
+        numbers([group("p", [1, 1])], [[score("a", 1)]])
 
 
 def test_the_final_protocol_is_the_papers() -> None:

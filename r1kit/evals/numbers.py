@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 
 from r1kit.evals.interval import mean_interval
 from r1kit.evals.reflection import count_reflection
-from r1kit.evals.settings import EvaluationConfig
 from r1kit.maths.pass_at_k import consensus, pass_at_k
 from r1kit.records import Group, Score
 from r1kit.reward.verifier import match_scores
@@ -23,15 +22,14 @@ from r1kit.tasks.task import Claims
 __all__ = [
     "TRY_BINS",
     "Diagnostics",
-    "EvaluationConfig",
-    "Judged",
+    "Outcomes",
     "accuracy_by_tries",
     "answers_right",
     "correct_given",
     "diagnostic",
-    "evaluate",
-    "judged",
     "mean_diagnostics",
+    "numbers",
+    "outcomes",
 ]
 
 Floats = NDArray[np.float64]
@@ -45,7 +43,7 @@ TRY_BINS = (("0", 0, 0), ("1", 1, 1), ("2-3", 2, 3), ("4-6", 4, 6), ("7+", 7, np
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Judged:
+class Outcomes:
     """Per-completion arrays, all [problems, k]."""
 
     right: Floats
@@ -63,7 +61,7 @@ class Judged:
     """[problems]"""
 
 
-def judged(groups: Sequence[Group], scores: Sequence[Sequence[Score]]) -> Judged:
+def outcomes(groups: Sequence[Group], scores: Sequence[Sequence[Score]]) -> Outcomes:
     """Lay groups and scores out as arrays; every group must have the same number of completions."""
     match_scores(groups, scores)
     assert groups, "nothing to evaluate"
@@ -72,7 +70,7 @@ def judged(groups: Sequence[Group], scores: Sequence[Sequence[Score]]) -> Judged
     def part(name: str, missing: float) -> Floats:
         return np.array([[score.parts.get(name, missing) for score in row] for row in scores], dtype=np.float64)
 
-    return Judged(
+    return Outcomes(
         right=(part("accuracy", 0.0) >= 1.0).astype(np.float64),
         formed=(part("format", 0.0) >= 1.0).astype(np.float64),
         length=_per_completion(groups, lambda completion: len(completion.token_ids)),
@@ -87,7 +85,7 @@ def _per_completion(groups: Sequence[Group], measure: Any) -> Floats:
     return np.array([[measure(completion) for completion in group.completions] for group in groups], dtype=np.float64)
 
 
-def evaluate(
+def numbers(
     groups: Sequence[Group],
     scores: Sequence[Sequence[Score]],
     diagnostics: Diagnostics | None = None,
@@ -109,7 +107,7 @@ def evaluate(
     Raises:
         R1Error: scores do not match the groups one to one.
     """
-    arrays = judged(groups, scores)
+    arrays = outcomes(groups, scores)
     tasks = {group.prompt.task for group in groups}
     assert len(tasks) == 1, f"one evaluation is of one task, not of {sorted(tasks)}"
     per_problem = arrays.right.mean(axis=1)
@@ -149,7 +147,7 @@ def _mean_where(values: Floats, chosen: NDArray[np.bool_]) -> float | None:
     return float(values[chosen].mean()) if chosen.any() else None
 
 
-def _language(arrays: Judged, resamples: int, seed: int) -> dict[str, Any]:
+def _language(arrays: Outcomes, resamples: int, seed: int) -> dict[str, Any]:
     """Mean consistency, in all and of each problem, and the share of completions that mix languages.
 
     The interval is of the mean over problems; it is None, as a problem's own mean is, where nothing was measured.

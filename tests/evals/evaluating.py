@@ -1,4 +1,4 @@
-"""A judge over a world without models: engines that write what they are told, rules in this process, scores by length.
+"""An evaluator over a world without models: engines that write what they are told, rules in this process.
 
 ``Crew`` is several ranks in one process, a thread each, that meet where ranks do.
 """
@@ -15,11 +15,12 @@ from typing import Any, TypeVar
 from torch import Tensor
 
 from r1kit.cluster.ranks import Ranks, Solo
-from r1kit.evals.evaluate import EvaluationConfig
-from r1kit.loops.judge import Judge
+from r1kit.evals.evaluator import Evaluator
+from r1kit.evals.settings import EvaluationConfig
 from r1kit.recipe import Recipe, parse_recipe
 from r1kit.records import Group, Prompt, Sampling, Score
 from r1kit.reward.learned import LearnedReward
+from r1kit.reward.scorer import Scorer
 from r1kit.rollout.scripted import Script, ScriptedEngine
 from r1kit.workspace import Workspace
 
@@ -87,19 +88,26 @@ def place(folder: Path, ranks: Ranks | None = None, recipe: Recipe = RECIPE, sta
     return found
 
 
-def judge_of(workspace: Workspace, script: Script | Sequence[str], tasks: Sequence[str] = ("a",), **more: Any) -> Judge:
-    """A judge of ``Numbers`` by ``Rules``; prompts are rendered as their number."""
+def scorer_of(verifier: Any = None, models: LearnedReward | None = None, weight: float = 1.0) -> Scorer:
+    """By ``Rules``, or another verifier."""
+    return Scorer(verifier=verifier or Rules(), models=models, weight=weight)
+
+
+def evaluator_of(
+    workspace: Workspace, script: Script | Sequence[str], tasks: Sequence[str] = ("a",), **more: Any
+) -> Evaluator:
+    """An evaluator of ``Numbers`` by ``Rules``; prompts are rendered as their number."""
     settings: dict[str, Any] = {
         "tasks": {name: Numbers(name) for name in tasks},
         "config": EvaluationConfig(k=2, resamples=10),
         "sampling": Sampling(n=2, max_tokens=40),
         "engine": ScriptedEngine(script),
-        "verifier": Rules(),
+        "scorer": scorer_of(),
         "render": lambda prompt: [int(prompt.question) + 1],
         "workspace": workspace,
         **more,
     }
-    return Judge(**settings)
+    return Evaluator(**settings)
 
 
 @dataclass(slots=True)

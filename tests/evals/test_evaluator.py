@@ -1,4 +1,4 @@
-"""The judge: what reward models add to a rule's reward, and the same evaluation on any number of ranks."""
+"""The evaluator: the same evaluation on any number of ranks, by its own settings or by those that are given."""
 
 from __future__ import annotations
 
@@ -9,39 +9,11 @@ from typing import Any
 import pytest
 
 from r1kit.cluster.ranks import Ranks
-from r1kit.evals.evaluate import EvaluationConfig
-from r1kit.loops.judge import Judged
-from r1kit.records import Completion, Group, Prompt
+from r1kit.evals.evaluator import Evaluation
+from r1kit.evals.settings import EvaluationConfig
+from r1kit.records import Group
 
-from .judging import Crew, Rules, judge_of, learned, place
-
-
-def group(task: str, *texts: str) -> Group:
-    completions = tuple(Completion(token_ids=(1,), logprobs=(0.0,), text=text, finish="stop") for text in texts)
-    return Group(prompt=Prompt(id=task, task=task, question="0"), prompt_ids=(1,), completions=completions)
-
-
-def test_a_reward_model_s_score_times_its_weight_is_added_and_kept_as_a_part(tmp_path: Path) -> None:
-    """``helpful``: right earns nothing, form .25; "yes" is 3 characters, so .3 of the model, weighed .5."""
-    judge = judge_of(
-        place(tmp_path), [""], verifier=Rules({"helpful": 0.0}), learned=learned("helpful"), learned_weight=0.5
-    )
-    scores = judge.score([group("maths", "yes", "no"), group("helpful", "yes", "n"), group("maths", "y")])
-    totals = [[score.total for score in row] for row in scores]
-    assert totals[0] == [1.25, 0.25]
-    assert totals[1] == pytest.approx([0.25 + 0.5 * 0.3, 0.25 + 0.5 * 0.1])
-    assert totals[2] == [1.25]
-    assert scores[1][0].parts == {"accuracy": 1.0, "format": 1.0, "preference": 0.3}, "the model's own, not weighed"
-    assert [set(score.parts) for score in (*scores[0], *scores[2])] == [{"accuracy", "format"}] * 3
-    assert scores[1][0].answer == "yes"
-    assert judge.workspace.cost["read_tokens"] == 4
-    assert judge.workspace.cost["training_flops"] == 2 * 7 * 4, "what it read, scoring rollouts"
-
-
-def test_without_reward_models_the_rule_alone_counts(tmp_path: Path) -> None:
-    scores = judge_of(place(tmp_path), [""]).score([group("helpful", "yes")])
-    assert (scores[0][0].total, "preference" in scores[0][0].parts) == (1.25, False)
-    assert judge_of(place(tmp_path), [""], learned=learned("helpful")).score([]) == []
+from .evaluating import Crew, evaluator_of, learned, place, scorer_of
 
 
 def write(prompt: tuple[int, ...], seed: int, row: int) -> str:
@@ -49,14 +21,14 @@ def write(prompt: tuple[int, ...], seed: int, row: int) -> str:
     return ("y" if prompt[0] % 2 == 0 and row == 0 else "n") + "x" * prompt[0]
 
 
-def judged_on(size: int, folder: Path) -> tuple[list[Judged], dict[str, int], dict[str, Any], list[str]]:
+def judged_on(size: int, folder: Path) -> tuple[list[Evaluation], dict[str, int], dict[str, Any], list[str]]:
     """Five prompts on ``size`` ranks: what each rank has, the cost, the line of eval.jsonl, prompts in rollouts."""
 
-    def work(ranks: Ranks) -> tuple[Judged, dict[str, int]]:
+    def work(ranks: Ranks) -> tuple[Evaluation, dict[str, int]]:
         workspace = place(folder, ranks)
         workspace.parameters = 3
-        judge = judge_of(workspace, write, learned=learned("a"))
-        return judge.evaluate(7)["a"], workspace.cost
+        evaluator = evaluator_of(workspace, write, scorer=scorer_of(models=learned("a")))
+        return evaluator.evaluate(7)["a"], workspace.cost
 
     done = Crew(size).run(work)
     costs = [cost for _, cost in done]
@@ -91,8 +63,8 @@ def test_ranks_draw_what_one_rank_draws(tmp_path: Path) -> None:
 
     def drawn(size: int, folder: Path) -> list[int]:
         def work(ranks: Ranks) -> list[Group]:
-            judge = judge_of(place(folder, ranks), lambda prompt, seed, row: str(seed))
-            return judge.evaluate(0)["a"].groups
+            evaluator = evaluator_of(place(folder, ranks), lambda prompt, seed, row: str(seed))
+            return evaluator.evaluate(0)["a"].groups
 
         return [int(each.completions[0].text) for each in Crew(size).run(work)[0]]
 
@@ -103,18 +75,33 @@ def test_ranks_draw_what_one_rank_draws(tmp_path: Path) -> None:
 
 def test_split_limit_and_tasks_are_the_config_s_unless_they_are_given(tmp_path: Path) -> None:
     config = EvaluationConfig(k=2, resamples=10, tasks=("b",), split="test", limit=4)
-    judge = judge_of(place(tmp_path), ["y"], tasks=("a", "b"), config=config)
-    found = judge.evaluate(0)
+    evaluator = evaluator_of(place(tmp_path), ["y"], tasks=("a", "b"), config=config)
+    found = evaluator.evaluate(0)
     assert [group.prompt.id for group in found["b"].groups] == [f"b/test/{i}" for i in range(4)]
     assert list(found) == ["b"]
-    assert len(judge.evaluate(0, "dev", 2)["b"].groups) == 2
-    assert [line["split"] for line in judge.workspace.read("eval")] == ["test", "dev"]
+    assert len(evaluator.evaluate(0, "dev", 2)["b"].groups) == 2
+    assert [line["split"] for line in evaluator.workspace.read("eval")] == ["test", "dev"]
 
 
 def test_an_evaluation_is_drawn_by_its_own_settings(tmp_path: Path) -> None:
     """Stop strings and a length of 0 are the training's; n, temperature and top-p are the evaluation's."""
     config = EvaluationConfig(k=3, temperature=0.6, top_p=0.95, resamples=10)
-    judge = judge_of(place(tmp_path), ["y"], config=config)
-    judge.evaluate(0)
-    (_, sampling, _) = judge.engine.calls[0]  # type: ignore[attr-defined]
+    evaluator = evaluator_of(place(tmp_path), ["y"], config=config)
+    evaluator.evaluate(0)
+    (_, sampling, _) = evaluator.engine.calls[0]  # type: ignore[attr-defined]
     assert (sampling.n, sampling.temperature, sampling.top_p, sampling.max_tokens) == (3, 0.6, 0.95, 40)
+
+
+def test_what_is_given_goes_before_the_evaluator_s_own(tmp_path: Path) -> None:
+    """Another config, another template, another log, a label; the evaluator itself stays as it was."""
+    evaluator = evaluator_of(place(tmp_path), ["y"], tasks=("a", "b"))
+    other = EvaluationConfig(k=3, resamples=10, tasks=("b",), limit=1)
+    evaluator.evaluate(4, config=other, render=lambda prompt: [9, 9], log="templates", labels={"template": "plain"})
+    (line,) = evaluator.workspace.read("templates")
+    assert (line["task"], line["k"], line["problems"], line["template"]) == ("b", 3, 1, "plain")
+    assert {line["template"] for line in evaluator.workspace.read("rollouts")} == {"plain"}
+    assert evaluator.workspace.read("eval") == []
+    assert evaluator.engine.calls[0][0] == ((9, 9),)  # type: ignore[attr-defined]
+    evaluator.evaluate(5)
+    assert [line["task"] for line in evaluator.workspace.read("eval")] == ["a", "b"]
+    assert not any("template" in line for line in evaluator.workspace.read("eval"))

@@ -1,0 +1,48 @@
+"""Completions -> scores: the rules of their task, and the reward models' part where one scores that task."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from r1kit.records import Group, Score
+from r1kit.reward.learned import LearnedReward
+from r1kit.reward.verifier import Verifier
+
+__all__ = ["Scorer"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scorer:
+    verifier: Verifier
+    """Holds the rules, in processes of its own."""
+    models: LearnedReward | None = None
+    """Reward models, for the tasks that they score."""
+    weight: float = 1.0
+    """Of a reward model's score in the reward."""
+
+    def score(self, groups: Sequence[Group]) -> list[list[Score]]:
+        """A score for each completion: rules, and where a model scores the task ``weight`` times its score, which is
+        the part ``preference``."""
+        return [
+            [self._preferred(score, value) for score, value in zip(row, values, strict=True)] if values else row
+            for row, values in zip(self.verifier.score_groups(groups), self.model_scores(groups), strict=True)
+        ]
+
+    def model_scores(self, groups: Sequence[Group]) -> list[list[float]]:
+        """The reward models' scores of each group's completions; none for a group that no model scores."""
+        found: list[list[float]] = [[] for _ in groups]
+        if self.models is None:
+            return found
+        places = [place for place, group in enumerate(groups) if self.models.judges(group.prompt.task)]
+        for place, values in zip(places, self.models.score([groups[place] for place in places]), strict=True):
+            found[place] = values
+        return found
+
+    def read(self) -> dict[int, int]:
+        """Parameter count -> tokens that reward models of that size have read since this was asked last."""
+        return {} if self.models is None else self.models.read()
+
+    def _preferred(self, score: Score, value: float) -> Score:
+        total = score.total + self.weight * value
+        return replace(score, total=total, parts={**score.parts, "preference": value})

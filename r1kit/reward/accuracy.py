@@ -21,6 +21,7 @@ class Accuracy(Ours):
 
     def __init__(self, config: RewardConfig, task: Task) -> None:
         self.config, self.task = config, task
+        self.where = getattr(task, "where", "")
 
     def __call__(self, prompt: Prompt, jobs: Sequence[Job]) -> list[Mark]:
         return [self._mark(prompt, job) for job in jobs]

@@ -44,6 +44,8 @@ class UserTask(Task):
         self.name = name
         self._own, self._reference = own, reference
         self.reads = getattr(own, "reads", "answer")
+        self.where = short(reference)
+        """For messages: ``my_task.py:Sums``."""
 
     def train(self, index: int) -> Prompt:
         given = self._call("train", index)

@@ -144,7 +144,7 @@ def test_a_data_set_of_verl_s_brings_its_own_source_and_extra_info() -> None:
     )
 
     def compute_score(data_source: str, solution_str: str, ground_truth: str, extra_info: Any = None) -> float:
-        assert (data_source, extra_info["n"], extra_info["task"]) == ("gsm8k", 7, "mine")
+        assert (data_source, extra_info["n"], extra_info["task"]) == ("openai/gsm8k", 7, "mine")
         return 1.0
 
     assert UserReward(compute_score, "mine.py:f")(prompt, [Job(0, "5", "stop", 1)])[0].value == 1.0

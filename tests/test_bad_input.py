@@ -131,6 +131,7 @@ def recipe(tmp_path: Path) -> Callable[[str], str]:
             "reward_models.safety.options.unsafe_share=1.0",
             "unsafe_share = 1.0: a safety model needs safe and unsafe responses",
         ),
+        ("all_scenarios_rl.routes={}", "routes is empty; name the tasks that reward models judge"),
         ("reward_models.safety.path=labels.jsonl", "needs safe and unsafe responses, but all 2 are safe; add the"),
         ("reward_models.helpfulness.path=pairs.jsonl", "pairs.jsonl:2: no 'rejected'"),
         ("cold_start.general.path=broken.jsonl", "broken.jsonl:1: not valid JSON"),

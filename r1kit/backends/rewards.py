@@ -9,7 +9,7 @@ import torch
 
 from r1kit.model.reward_model import Outlook, RewardModel
 from r1kit.model.source import resolve_model
-from r1kit.reward.learned import ROUTES, LearnedReward
+from r1kit.reward.learned import LearnedReward
 
 __all__ = ["create_reward_model", "open_learned"]
 
@@ -26,7 +26,7 @@ def create_reward_model(
 
 def open_learned(
     folders: Mapping[str, Path],
-    routes: Mapping[str, str] = ROUTES,
+    routes: Mapping[str, str],
     device: torch.device | str = "cpu",
     products: torch.dtype = torch.float32,
 ) -> LearnedReward:

@@ -9,10 +9,7 @@ from typing import Protocol
 from r1kit.errors import InputError, nearest
 from r1kit.records import Group
 
-__all__ = ["ROUTES", "LearnedReward", "Scorer"]
-
-ROUTES = {"helpful": "helpfulness", "safety": "safety"}
-"""Task -> the reward model that judges its completions."""
+__all__ = ["LearnedReward", "Scorer"]
 
 
 class Scorer(Protocol):

@@ -10,7 +10,6 @@ from r1kit.errors import InputError, nearest
 from r1kit.evals.hacking import HackingWatch, find_hacking
 from r1kit.loops.settings import RL, check_least, check_source
 from r1kit.records import Sampling, StageResult
-from r1kit.reward.learned import ROUTES
 from r1kit.reward.settings import PAID, RewardConfig
 from r1kit.workspace import Workspace
 
@@ -35,8 +34,8 @@ class Config(RL):
     answer (v2, equation 10)."""
     reward_models: str = "reward_models"
     """Stage that trained them."""
-    routes: Mapping[str, str] = field(default_factory=lambda: dict(ROUTES))
-    """Task -> the reward model that judges it, ``helpfulness`` or ``safety``."""
+    routes: Mapping[str, str] = field(default_factory=dict)
+    """Task -> the reward model that judges it, ``helpfulness`` or ``safety``; at least one."""
     preference_steps: int = 24
     """Last steps, in which these tasks take part (paper: 400 of 1,700; longer led to reward hacking)."""
     preference_weight: float = 1.0
@@ -55,6 +54,11 @@ class Config(RL):
         check_source(self.reward_models, stage, recipe, "reward models")
         check_least(self, stage, 0, "preference_steps")
         trained = self.tasks or tuple(recipe.tasks)
+        if not self.routes:
+            raise InputError(
+                f"stages.{stage}.routes is empty; name the tasks that reward models judge, for example "
+                f'routes = {{{trained[0]} = "helpfulness"}}'
+            )
         for task in self.routes:
             if task not in trained:
                 raise InputError(

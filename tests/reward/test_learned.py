@@ -10,7 +10,9 @@ import pytest
 from r1kit.backends.rewards import open_learned
 from r1kit.errors import InputError
 from r1kit.records import Completion, Group, Prompt
-from r1kit.reward.learned import ROUTES, LearnedReward
+from r1kit.reward.learned import LearnedReward
+
+ROUTES = {"helpful": "helpfulness", "safety": "safety"}
 
 
 class Length:
@@ -58,6 +60,6 @@ def test_it_says_which_tasks_it_judges_and_refuses_a_route_to_nowhere() -> None:
 
 def test_a_folder_that_is_missing_or_no_reward_model_is_told(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="'helpfulness'; trained are none"):
-        open_learned({})
+        open_learned({}, ROUTES)
     with pytest.raises(InputError, match=r"is no reward model: it has no r1kit_reward\.json"):
         open_learned({"safety": tmp_path}, {"safety": "safety"})

@@ -123,7 +123,10 @@ def test_both_models_are_trained_told_of_and_opened(recipe: Callable[..., Recipe
 
 def test_rl_scores_groups_with_them(recipe: Callable[..., Recipe], tmp_path: Path) -> None:
     folder = go(recipe(), tmp_path)
-    learned = open_learned({kind: folder / kind / "checkpoint" for kind in ("helpfulness", "safety")})
+    learned = open_learned(
+        {kind: folder / kind / "checkpoint" for kind in ("helpfulness", "safety")},
+        {"helpful": "helpfulness", "safety": "safety"},
+    )
     texts = ("<think> a </think> <answer> red </answer>", "<think> use a knife </think> <answer> red </answer>")
     completions = tuple(Completion(token_ids=(1,), logprobs=(0.0,), text=text, finish="stop") for text in texts)
     groups = [

@@ -154,8 +154,12 @@ class RunFolder:
     @property
     def preference_tasks(self) -> tuple[str, ...]:
         """Tasks that ask for a good reply and not for a right answer: reward models score them in RL."""
-        tables = {str(name): mapping(table) for name, table in mapping(self.recipe.get("tasks")).items()}
-        general = (name for name, table in tables.items() if table.get("kind", name) == "general")
+        compared = (
+            mapping(self.settings(name).get(model)).get("task", "")
+            for name in self.planned
+            if self.kind(name) == "reward_models"
+            for model in ("helpfulness", "safety")
+        )
         routed = (
             task
             for name in self.planned
@@ -163,4 +167,4 @@ class RunFolder:
             for task in mapping(self.settings(name).get("routes"))
         )
         scored = (row.get("task") for stage in self.stages for row in stage.evals if "model_reward" in row)
-        return tuple(dict.fromkeys(str(name) for name in (*general, *routed, *scored)))
+        return tuple(dict.fromkeys(str(name) for name in (*compared, *routed, *scored) if name))

@@ -16,7 +16,7 @@ from r1kit.tasks.code.written_tests import Subject
 
 __all__ = ["UNTESTED", "Untested", "read_problems"]
 
-UNTESTED = {"list_ops": "r1kit.nano.list_ops.untested:list_ops_problems"}
+UNTESTED = {"code/list_ops": "r1kit.nano.list_ops.untested:list_ops_problems"}
 """Problems of ours without tests: name -> function of how many."""
 
 

@@ -19,11 +19,12 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import IO, Any
 
 from r1kit.errors import InputError, MissingError, R1Error, first_line
 
-__all__ = ["Announce", "Replies", "die_with", "environment", "exit_words", "limit_memory", "run_apart"]
+__all__ = ["Announce", "Replies", "die_with", "environment", "exit_words", "limit_memory", "run_apart", "try_import"]
 
 Announce = Callable[[str, float], None]
 """What is done next, for messages, and how many seconds it may take."""
@@ -68,6 +69,11 @@ def run_apart(target: str, argument: Any, memory_bytes: int = 4 << 30) -> Any:
                 os.killpg(process.pid, signal.SIGKILL)
             process.wait()
             os.close(receive)
+
+
+def try_import(path: Path) -> None:
+    """Import a user's file in a process of its own. Raises InputError, one line, if that fails, hangs or crashes."""
+    run_apart("r1kit.registry:import_only", path, memory_bytes=0)
 
 
 def _answer(process: subprocess.Popen[bytes], receive: int, errors: IO[bytes]) -> Any:

@@ -14,6 +14,7 @@ from r1kit.model.template import NAMED, Template
 from r1kit.records import Prompt
 from r1kit.reward.trial import try_rewards
 from r1kit.tasks.task import Split
+from r1kit.tasks.trial import Trial, try_tasks
 
 __all__ = ["check_recipe", "check_stage", "check_stages"]
 
@@ -24,6 +25,7 @@ LOOKED_AT = 16
 def check_recipe(recipe: Recipe) -> None:
     """Raise InputError or MissingError, one line, for the first thing that could not work."""
     check_stages(recipe)
+    try_tasks([_trial(recipe, name) for name in recipe.tasks])
     try_rewards(recipe)
     built = recipe.built(recipe.tasks)
 
@@ -39,6 +41,12 @@ def check_recipe(recipe: Recipe) -> None:
         task.check()
     if recipe.model.name:
         check_model(recipe.model.name)
+
+
+def _trial(recipe: Recipe, name: str) -> Trial:
+    """A task with the splits that stages look at."""
+    used = [config.splits for stage, config in recipe.stages.items() if name in recipe.tasks_of(stage)]
+    return Trial(name, *recipe.spec(name), tuple(dict.fromkeys(chain(*used))))
 
 
 def _check_positions(recipe: Recipe, stage: str, config: Any, prompts: Iterable[Prompt]) -> None:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import typer
 from typer.exceptions import TyperException
 
+from r1kit.apart import try_import
 from r1kit.commands.chat import chat
 from r1kit.commands.check import check
 from r1kit.commands.doctor import doctor
@@ -28,6 +29,7 @@ from r1kit.commands.tasks import tasks
 from r1kit.commands.verify import verify
 from r1kit.commands.write_tests import write_tests
 from r1kit.errors import InputError, Interrupted, MissingError, R1Error, is_full_disk
+from r1kit.registry import guard_imports
 from r1kit.report.draw.ascii import forgive
 
 if TYPE_CHECKING:
@@ -66,6 +68,8 @@ for _name, _command in COMMANDS.items():
 def main() -> None:
     """Entry point: a user's mistake is one line on stderr and its exit code, never a traceback."""
     forgive(sys.stdout, sys.stderr)
+    if "RANK" not in os.environ:  # what a rank imports, the command that started it has tried
+        guard_imports(try_import)
     with _one_line_errors():
         code = app(standalone_mode=False)  # typer returns the code of an Exit, and 130 for Ctrl-C
         if code == Interrupted.exit_code:

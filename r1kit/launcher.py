@@ -5,7 +5,6 @@ from __future__ import annotations
 import fcntl
 import os
 import shutil
-import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -13,6 +12,7 @@ from pathlib import Path
 
 from r1kit.checks import check_recipe, check_stage, check_stages
 from r1kit.cluster import launch
+from r1kit.cluster.cores import cores
 from r1kit.cluster.ranks import Ranks, Solo, join
 from r1kit.contracts import Recipe
 from r1kit.errors import InputError, Interrupted, MissingError, PeerLostError
@@ -180,17 +180,6 @@ def _check_owner(folder: Path, recipe: Recipe) -> None:
         return
     if (owner := recipe_name(there)) != recipe.name:
         raise InputError(f"{folder} belongs to recipe {owner!r}, not {recipe.name!r}; choose another --out")
-
-
-def cores() -> int:
-    """Cores this process may use: its affinity, and a container's quota."""
-    allowed = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
-    quota = Path("/sys/fs/cgroup/cpu.max")
-    if quota.is_file():
-        share, period = quota.read_text().split()
-        if share != "max":
-            allowed = min(allowed, max(1, round(int(share) / int(period))))
-    return allowed
 
 
 def default_ranks(recipe: Recipe) -> int:

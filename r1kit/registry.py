@@ -14,17 +14,21 @@ import importlib.util
 import re
 import sys
 import traceback
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 from r1kit.errors import InputError, R1Error, nearest
 
-__all__ = ["blame", "digest", "find", "is_reference", "short", "sources", "split_reference"]
+__all__ = [
+    "blame", "digest", "find", "guard_imports", "import_only", "is_reference", "short", "sources", "split_reference",
+]  # fmt: skip
 
+IMPORT_SECONDS = 60.0
 _REFERENCE = re.compile(r"(?P<place>.+\.py|[A-Za-z_]\w*(\.[A-Za-z_]\w*)*):(?P<name>[A-Za-z_]\w*)")
 _FILES: dict[Path, ModuleType] = {}
+_GUARDS: list[Callable[[Path], object]] = []
 
 
 def is_reference(text: str) -> bool:
@@ -76,6 +80,18 @@ def find(reference: str, known: Mapping[str, str], what: str, where: str = "") -
     return getattr(module, name)
 
 
+def guard_imports(guard: Callable[[Path], object]) -> None:
+    """Have a user's file tried elsewhere before this process imports it; ``guard`` raises InputError for a bad one."""
+    if guard not in _GUARDS:
+        _GUARDS.append(guard)
+
+
+def import_only(path: Path, announce: Callable[[str, float], None]) -> None:
+    """Import a user's file, as ``apart.run_apart`` calls it."""
+    announce(f"importing {path.name}", IMPORT_SECONDS)
+    _load_file(path, "")
+
+
 def _load_file(path: Path, said: str) -> ModuleType:
     """The module of a user's file, imported once a process."""
     path = path.absolute()
@@ -83,6 +99,11 @@ def _load_file(path: Path, said: str) -> ModuleType:
         return _FILES[path]
     if not path.is_file():
         raise InputError(f"{said}no such file: {path}")
+    for guard in _GUARDS:
+        try:
+            guard(path)
+        except InputError as error:
+            raise InputError(f"{said}{error}") from error
     folder = str(path.parent)
     if folder not in sys.path:
         sys.path.append(folder)  # last, so that a file there called random.py hides nothing

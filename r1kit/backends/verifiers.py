@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
+from r1kit.cluster.cores import cores_left
+from r1kit.cluster.ranks import Ranks, Solo
 from r1kit.contracts import Recipe
 from r1kit.reward.settings import RewardConfig
 from r1kit.reward.verifier import Verifier
@@ -13,7 +15,7 @@ __all__ = ["open_verifier"]
 
 def open_verifier(
     tasks: Iterable[str], recipe: Recipe, reward: RewardConfig, deadline: float = 10.0,
-    rewards: Mapping[str, RewardConfig] | None = None,
+    rewards: Mapping[str, RewardConfig] | None = None, workers: int = 0, ranks: Ranks | None = None,
 ) -> Verifier:  # fmt: skip
     """A verifier of some of a recipe's tasks.
 
@@ -23,6 +25,13 @@ def open_verifier(
         reward: what every task is paid.
         deadline: seconds for one completion.
         rewards: what a task is paid instead.
+        workers: processes; 0: one a core that the ranks leave over, at least 1.
+        ranks: that share this machine's cores.
     """
     specs = {name: recipe.spec(name) for name in tasks}
-    return Verifier(specs, {**dict.fromkeys(specs, reward), **(rewards or {})}, deadline_seconds=deadline)
+    return Verifier(
+        specs,
+        {**dict.fromkeys(specs, reward), **(rewards or {})},
+        workers or cores_left(ranks or Solo()),
+        deadline_seconds=deadline,
+    )

@@ -178,7 +178,7 @@ def open_model(subject: Subject, rows: int) -> Opened:
     import torch
 
     from r1kit.backends.backend import backend_of
-    from r1kit.launcher import cores
+    from r1kit.cluster.cores import cores
 
     torch.set_num_threads(cores())
     backend = backend_of(subject.recipe)

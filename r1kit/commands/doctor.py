@@ -33,7 +33,7 @@ def examine() -> dict[str, Any]:
     """All that the report says, JSON-ready."""
     from importlib import metadata
 
-    from r1kit.launcher import cores
+    from r1kit.cluster.cores import cores
     from r1kit.model.source import cache_folder
 
     cache = next(path for path in (cache_folder(), *cache_folder().parents) if path.exists())

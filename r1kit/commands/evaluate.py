@@ -73,9 +73,9 @@ def _evaluated(subject: Subject, config: EvaluationConfig, name: str) -> tuple[E
 
     from r1kit.backends.backend import backend_of
     from r1kit.backends.verifiers import open_verifier
+    from r1kit.cluster.cores import cores
     from r1kit.commands.arguments import longest_completion
     from r1kit.evals.evaluator import sample_evaluation
-    from r1kit.launcher import cores
     from r1kit.reward.scorer import Scorer
     from r1kit.rollout.streams import stream_seed
 

@@ -35,8 +35,8 @@ def plan(
     json_file: JsonFile = None,
 ) -> None:
     """Tokens, FLOPs, memory per device, hours and cost of each stage, before anything runs."""
+    from r1kit.cluster.cores import cores
     from r1kit.files import check_writable, write_json
-    from r1kit.launcher import cores
     from r1kit.plan.cost import Plan
     from r1kit.plan.planner import plan_recipe, shape_of
     from r1kit.recipe import load_recipe

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
 __all__ = ["verify"]
 
+TRAINING_LOOKED_AT = 1000
+"""Training prompts that a question is looked for among, after the held-out ones."""
+
 
 def verify(
     task: Annotated[str, typer.Option(help="A task by name; r1 tasks lists the kinds.")] = "",
@@ -52,9 +55,10 @@ def verify(
     check_writable(json_file)
     subject = open_subject("", recipe)
     named = named_task(task, subject.recipe)
-    prompt = _prompt(named.build(), prompt_id, question)
+    built = named.build()
+    prompt = _prompt(built, prompt_id, question)
     paid = replace(subject.reward, parts={**subject.reward.parts, **dict.fromkeys(reward or (), 1.0)})
-    text = _completion(answer, paid)
+    text = answer if built.reads == "completion" else _completion(answer, paid)
     score = _score(named, paid, prompt, text)
     typer.echo(_spelled(prompt, text, score, paid))
     if json_file:
@@ -90,9 +94,11 @@ def _by_question(task: Task, question: str) -> Prompt:
             return prompt
     if (own := task.asked(question)) is not None:
         return own
+    for prompt in map(task.train, range(TRAINING_LOOKED_AT)):
+        if " ".join(prompt.question.split()) == wanted:
+            return prompt
     raise InputError(
-        f"no held-out problem of task {task.name!r} asks that, and it takes no question of this form; name one with "
-        f"--prompt-id, such as {task.name}/test/0"
+        f"no problem of task {task.name!r} asks that; name one with --prompt-id, such as {task.name}/test/0"
     )
 
 

@@ -7,15 +7,16 @@ does not stop a run.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from r1kit.evals.numbers import (
     Diagnostics,
+    Outcomes,
     accuracy_by_tries,
     answers_right,
     correct_given,
@@ -26,7 +27,11 @@ from r1kit.evals.numbers import (
 from r1kit.records import Group, Score
 from r1kit.tasks.task import Claims
 
-__all__ = ["STYLES", "Gate", "GateConfig", "StyleRow", "base_gate"]
+if TYPE_CHECKING:
+    from r1kit.evals.evaluator import Evaluation
+    from r1kit.workspace import Workspace
+
+__all__ = ["STYLES", "Gate", "GateConfig", "StyleRow", "base_gate", "write_gate"]
 
 Floats = NDArray[np.float64]
 
@@ -42,6 +47,8 @@ class GateConfig:
     """Least share of groups with right and wrong completions: all others have no advantage and teach nothing."""
     format_reach: float = 0.10
     """Least share of groups in which some completion has the form: a form never sampled cannot be reinforced."""
+    truncated: float = 0.50
+    """Most completions that may be cut at their longest: RL then teaches to be short before it teaches to be right."""
     valid_answers: float = 0.60
     """Least share of answers that keep the task's rules. Bases at .41 to .55 could not calculate, and RL then learns
     tags only; those at .76 and more were lifted."""
@@ -110,10 +117,19 @@ def base_gate(
     diagnostics: Diagnostics | None = None,
     config: GateConfig | None = None,
     claims: Claims | None = None,
+    named: bool = False,
 ) -> Gate:
     """What an evaluation says of a base (one task, k completions a problem, in-loop sampling).
 
     The part about tries, numbers and claims needs the task's diagnostics and is left out without them.
+
+    Args:
+        groups: of the evaluation.
+        scores: theirs.
+        diagnostics: theirs, or None.
+        config: thresholds.
+        claims: what the task's diagnostics are called.
+        named: the base is somebody else's model, which is not to be trained longer: the cures are other ones.
 
     Raises:
         R1Error: scores do not match the groups one to one.
@@ -123,7 +139,7 @@ def base_gate(
     told: Diagnostics = diagnostics if diagnostics is not None else [[{} for _ in row] for row in scores]
     answered, tries = answers_right(arrays.right, told), diagnostic(told, claims.tries)
     styles = _styles(np.nan_to_num(answered), tries, arrays.length)
-    measures = _generic(arrays.right, arrays.formed)
+    measures = _generic(arrays)
     means = mean_diagnostics(told)
     if claims.valid in means:
         measures[claims.valid] = means[claims.valid]
@@ -134,12 +150,12 @@ def base_gate(
         styles=styles,
         by_tries=accuracy_by_tries(np.nan_to_num(answered), tries),
         measures=measures,
-        warnings=tuple(_warnings(measures, {row.style: row for row in styles}, config, claims)),
+        warnings=tuple(_warnings(measures, {row.style: row for row in styles}, config, claims, named)),
     )
 
 
-def _generic(right: Floats, formed: Floats) -> dict[str, float | None]:
-    passed = right.mean(axis=1)
+def _generic(arrays: Outcomes) -> dict[str, float | None]:
+    passed, formed = arrays.right.mean(axis=1), arrays.formed
     return {
         "accuracy": float(passed.mean()),
         "mixed_groups_share": float(((passed > 0) & (passed < 1)).mean()),
@@ -147,6 +163,7 @@ def _generic(right: Floats, formed: Floats) -> dict[str, float | None]:
         "all_right_share": float((passed == 1).mean()),
         "format_rate": float(formed.mean()),
         "format_reach": float(formed.max(axis=1).mean()),
+        "truncated_share": float(arrays.truncated.mean()),
     }
 
 
@@ -170,33 +187,47 @@ def _styles(right: Floats, tries: Floats, length: Floats) -> tuple[StyleRow, ...
 
 
 def _warnings(
-    measures: dict[str, float | None], styles: dict[str, StyleRow], config: GateConfig, claims: Claims
+    measures: dict[str, float | None], styles: dict[str, StyleRow], config: GateConfig, claims: Claims, named: bool
 ) -> list[str]:
     return [
-        *_generic_warnings(measures, config),
+        *_generic_warnings(measures, config, named),
         *_reasoning_warnings(measures, config, claims),
         *_style_warnings(styles, config),
     ]
 
 
-def _generic_warnings(measures: dict[str, float | None], config: GateConfig) -> list[str]:
+HARDER = "the task is too easy for this base: make it harder"
+LONGER = "train the base longer or make the task easier"
+ASK_OTHERWISE = (
+    "ask as the model is used to being asked (model.template), make the task easier, or teach it a few good samples "
+    "first (stages cold_start and cold_start_sft)"
+)
+SHOW_TAGS = "show the tags in the corpus or the prompt, or pay them one by one (format_partial)"
+ASK_FORM = (
+    "say in model.template.suffix how to answer, read answers as the model writes them (reward.format_style, "
+    "reward.answer_style), or pay the tags one by one (reward.format_partial)"
+)
+
+
+def _generic_warnings(measures: dict[str, float | None], config: GateConfig, named: bool) -> list[str]:
     warnings = []
-    mixed, reach = measures["mixed_groups_share"], measures["format_reach"]
-    if mixed is not None and mixed < config.mixed_groups:
-        wrong = measures["all_wrong_share"] or 0.0
-        cure = (
-            "train the base longer or make the task easier"
-            if wrong >= 0.5
-            else "the task is too easy for this base: make it harder"
+    mixed, reach, cut = (measures[name] or 0.0 for name in ("mixed_groups_share", "format_reach", "truncated_share"))
+    wrong = measures["all_wrong_share"] or 0.0
+    if cut > config.truncated:
+        warnings.append(
+            f"{cut:.0%} of completions are cut at their longest (wanted: {config.truncated:.0%} at most), so what they "
+            f"would have answered earns nothing; raise sampling.max_tokens, or ask for shorter answers"
         )
+    if mixed < config.mixed_groups:
+        cure = HARDER if wrong < 0.5 else ASK_OTHERWISE if named else LONGER
         warnings.append(
             f"only {mixed:.0%} of groups have both right and wrong completions (wanted: {config.mixed_groups:.0%}; "
             f"{wrong:.0%} are all wrong), so most groups teach nothing; {cure}"
         )
-    if reach is not None and reach < config.format_reach:
+    if reach < config.format_reach:
         warnings.append(
             f"the asked form occurs in only {reach:.0%} of groups (wanted: {config.format_reach:.0%}), so RL has "
-            "nothing to reinforce; show the tags in the corpus or the prompt, or pay them one by one (format_partial)"
+            f"nothing to reinforce; {ASK_FORM if named else SHOW_TAGS}"
         )
     return warnings
 
@@ -235,3 +266,18 @@ def _style_warnings(styles: dict[str, StyleRow], config: GateConfig) -> list[str
             "guessing; make terse documents guess at random, or train the base longer"
         ]
     return []
+
+
+def write_gate(found: Mapping[str, Evaluation], workspace: Workspace) -> None:
+    """The tables of every task that was evaluated into ``gate.json`` of the stage, the warnings to the user."""
+    recipe = workspace.recipe
+    gates = [
+        base_gate(
+            one.groups, one.scores, one.diagnostics, claims=recipe.task(name).claims, named=bool(recipe.model.name)
+        )
+        for name, one in found.items()
+    ]
+    workspace.write("gate.json", [gate.as_json() for gate in gates])
+    for gate in gates:
+        for warning in gate.warnings:
+            workspace.say(f"warning: {workspace.stage}, {gate.task}: {warning}")

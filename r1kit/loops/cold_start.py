@@ -35,7 +35,9 @@ def sample(config: Config, workspace: Workspace) -> None:
     other = config.model or config.source
     needed = [config.source if route == "r1_zero" else other for route, count in config.routes.items() if count]
     with (
-        open_verifier(asked, recipe, config.reward, config.deadline) as verifier,
+        open_verifier(
+            asked, recipe, config.reward, config.deadline, workers=config.verifier_workers, ranks=workspace.ranks
+        ) as verifier,
         open_samplers([*needed, refiner, config.judge], workspace, config.dtype, config.rows_in_flight) as samplers,
     ):
         harvester = Harvester(

@@ -50,6 +50,8 @@ class Collection(StageConfig):
     """Samples that are no reasoning problems."""
     deadline: float = 10.0
     """Seconds a verifier has for one completion."""
+    verifier_workers: int = 0
+    """Verifier processes of a rank; 0: one a core that the ranks leave over, at least 1."""
     dtype: DtypeSetting = "auto"
     """Of the models that sample."""
     rows_in_flight: int = 512
@@ -79,7 +81,7 @@ class Collection(StageConfig):
         for source in self.model_sources:
             check_source(source, stage, recipe)
         check_least(self, stage, 1, "prompts_per_step", "sampling.n", "sampling.max_tokens", "rows_in_flight")
-        check_least(self, stage, 0, "keep", "limit", "decontaminate", "sampling.temperature")
+        check_least(self, stage, 0, "verifier_workers", "keep", "limit", "decontaminate", "sampling.temperature")
         if not 0 < self.sampling.top_p <= 1 or not self.deadline > 0:
             raise InputError(
                 f"stages.{stage}: sampling.top_p = {self.sampling.top_p} must be above 0 and at most 1, deadline = "

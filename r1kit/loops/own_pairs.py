@@ -79,7 +79,7 @@ def _judge(
 ) -> Iterator[tuple[Judge, int]]:
     """The model that is named and its parameter count, or the task's rule in a verifier process: right beats wrong."""
     if not config.judge:
-        with open_verifier([config.task], workspace.recipe, RewardConfig()) as verifier:
+        with open_verifier([config.task], workspace.recipe, RewardConfig(), ranks=workspace.ranks) as verifier:
             scores = verifier.score_groups(groups)
         graded = {
             (group.prompt.id, completion.text): score.parts["accuracy"]

@@ -71,7 +71,9 @@ def open_policy(
     trained = config.tasks or tuple(recipe.tasks)
     every = dict.fromkeys((*trained, *config.evaluation.tasks))  # in order, once each
     tasks = recipe.built(every)
-    with open_verifier(tasks, recipe, config.reward, config.deadline, rewards) as verifier:  # starts meanwhile
+    with open_verifier(
+        tasks, recipe, config.reward, config.deadline, rewards, config.verifier_workers, workspace.ranks
+    ) as verifier:  # starts meanwhile
         loaded = backend.load(path)
         workspace.parameters = loaded.parameters
         with closing(backend.open_engine(loaded, dtype=config.dtype, max_rows=config.rows_in_flight)) as engine:
@@ -127,7 +129,7 @@ def open_evaluator(
     workspace.parameters = loaded.parameters
     backend = backend_of(recipe, workspace.ranks)
     with (
-        nullcontext(verifier) if verifier else open_verifier(tasks, recipe, reward) as verifier,
+        nullcontext(verifier) if verifier else open_verifier(tasks, recipe, reward, ranks=workspace.ranks) as verifier,
         closing(backend.open_engine(loaded, dtype=dtype, max_rows=rows_in_flight)) as engine,
     ):
         if learner is not None:

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import math
-import random
 import time
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
 from typing import Any, Protocol
 
 import numpy as np
@@ -17,10 +15,10 @@ from r1kit.errors import InputError
 from r1kit.evals.interval import mean_interval
 from r1kit.loops.settings import Schedule
 from r1kit.maths.preference import calibration_error, reliability
-from r1kit.maths.schedule import learning_rate
 from r1kit.model.reward_model import RewardModel
 from r1kit.records import Labelled, Pair, Prompt
 from r1kit.rollout.streams import stream_seed
+from r1kit.seeds import place_in_epochs
 from r1kit.update.reward import Item
 from r1kit.update.settings import OptimiserSettings
 from r1kit.workspace import Workspace
@@ -69,34 +67,14 @@ def train(config: Preference, name: str, model: RewardModel, examples: Examples,
     for step in workspace.steps(steps, learner):
         numbers = range(step * config.batch, min(seen, (step + 1) * config.batch))
         mine = numbers[workspace.ranks.rank :: workspace.ranks.size]
-        lr = learning_rate(
-            step,
-            steps=steps,
-            peak=config.optimiser.lr,
-            warmup=config.schedule.warmup,
-            shape=config.schedule.shape,
-            floor=config.schedule.floor,
-        )
-        metrics = learner.update([items[place_of(n, len(items), seed)] for n in mine], len(numbers), lr)
+        lr = config.schedule.rate(step, steps, config.optimiser.lr)
+        metrics = learner.update([items[place_in_epochs(n, len(items), seed)] for n in mine], len(numbers), lr)
         workspace.spend(trained=metrics["tokens"])
         tokens += metrics["tokens"]
         if (step + 1) % config.log_every == 0 or step + 1 == steps:
             rate = tokens / (time.monotonic() - began)
             workspace.log(step + 1, {"model": name, **metrics, "lr": lr, "tokens_per_second": rate})
             began, tokens = time.monotonic(), 0.0
-
-
-def place_of(number: int, count: int, seed: int) -> int:
-    """The example that is seen as number ``number`` in all; each epoch has an order of its own."""
-    epoch, at = divmod(number, count)
-    return _order(count, seed, epoch)[at]
-
-
-@lru_cache(maxsize=2)
-def _order(count: int, seed: int, epoch: int) -> Sequence[int]:
-    order = list(range(count))
-    random.Random(seed + epoch).shuffle(order)
-    return order
 
 
 def items_of(model: RewardModel, examples: Examples) -> list[Item]:

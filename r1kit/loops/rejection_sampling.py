@@ -26,7 +26,9 @@ def sample(config: Config, workspace: Workspace) -> None:
     """The policy's right and readable completions into ``candidates.jsonl``."""
     recipe, asked = workspace.recipe, config.asked(workspace.recipe)
     with (
-        open_verifier(asked, recipe, config.reward, config.deadline) as verifier,
+        open_verifier(
+            asked, recipe, config.reward, config.deadline, workers=config.verifier_workers, ranks=workspace.ranks
+        ) as verifier,
         open_samplers([config.start, config.judge], workspace, config.dtype, config.rows_in_flight) as samplers,
     ):
         harvester = Harvester(

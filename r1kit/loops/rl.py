@@ -9,39 +9,35 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
-from r1kit.cluster.ranks import Ranks
+from r1kit.contracts import BASE
 from r1kit.evals.aha import find_aha
 from r1kit.evals.evaluator import Evaluation
+from r1kit.evals.gate import write_gate
 from r1kit.evals.transcripts import rollout_lines, summary
+from r1kit.loops.rollouts import Rollouts, TasksAt
 from r1kit.loops.settings import RL
 from r1kit.maths.advantage import group_relative
 from r1kit.maths.aggregate import token_weights
 from r1kit.maths.loss_terms import TokenLoss
 from r1kit.maths.policy_loss import from_settings
-from r1kit.maths.schedule import learning_rate
-from r1kit.records import Group, Prompt, Score
-from r1kit.rollout.sample import sample_groups
+from r1kit.records import Completion, Group, Score
 from r1kit.rollout.streams import stream_seed
-from r1kit.tasks.task import Task
 from r1kit.update.learner import Batch, Learner, Row
-from r1kit.workspace import Workspace
 
 if TYPE_CHECKING:
     from r1kit.loops.policy import Policy
 
-__all__ = ["PromptStream", "advantages_of", "minibatches", "over_updates", "train"]
+__all__ = ["advantages_of", "minibatches", "over_updates", "train"]
 
 COUNTS = ("tokens", "rows_skipped")
 AN_UPDATE = ("loss", "grad_norm", "lr")
 
-TasksAt = Callable[[int], Mapping[str, Task]]
-"""Step -> the tasks that its prompts come from."""
 Watch = Callable[[int, Mapping[str, Evaluation]], str]
 """Step and its evaluation (empty where none is due) -> why to stop there; empty: go on. What it knows must come from
 the stage's logs, so that a run that was killed stops at the same step."""
@@ -61,11 +57,13 @@ def train(config: RL, policy: Policy, tasks_at: TasksAt | None = None, watch: Wa
     """
     loss = from_settings(config.loss)
     workspace, engine, learner, evaluator = policy.workspace, policy.engine, policy.learner, policy.evaluator
-    tasks_at = tasks_at or (lambda step: policy.tasks)
-    stream, done = PromptStream(config.task_weights, workspace), config.steps
+    rollouts = Rollouts(config, policy, tasks_at or (lambda step: policy.tasks))
+    done = config.steps
     for step in workspace.steps(config.steps, learner):
         learner.publish(engine, version=step)
         found = evaluator.evaluate(step) if step % config.evaluate_every == 0 else {}
+        if step == 0 and found and config.start in (BASE, workspace.recipe.base_stage):
+            write_gate(found, workspace)
         if step == 0 and config.final_split:
             evaluator.evaluate(step, config.final_split, config.final_limit)
         if watch and (why := watch(step, found)):
@@ -73,7 +71,7 @@ def train(config: RL, policy: Policy, tasks_at: TasksAt | None = None, watch: Wa
             done = step
             break
         began = time.monotonic()
-        groups, scores, times = _rollout(config, tasks_at(step), stream, policy)
+        groups, scores, times = rollouts.next(step)
         advantages = advantages_of(scores, config)
         sampled = time.monotonic()
         metrics = _update(config, groups, advantages, learner, loss, workspace.seed, step)
@@ -99,82 +97,6 @@ def train(config: RL, policy: Policy, tasks_at: TasksAt | None = None, watch: Wa
     return done
 
 
-# ---- rollout -----------------------------------------------------------------------------------------------------
-
-
-@dataclass(slots=True)
-class PromptStream:
-    """Training prompts of several tasks in turn, by weight; where it stands survives a kill."""
-
-    weights: Mapping[str, float]
-    """1 for a task that is not named."""
-    workspace: Workspace
-
-    def take(self, tasks: Mapping[str, Task], count: int) -> list[tuple[int, Prompt]]:
-        """The next ``count`` prompts with their running number: always of the task that is furthest behind.
-
-        A task that joins late is not behind: turns are counted anew for every set of tasks.
-        """
-        cursor, taken = self.workspace.cursor, []
-        first, together = cursor.get("prompt", 0), "+".join(tasks)
-        for number in range(first, first + count):
-            name = min(tasks, key=lambda t: (cursor.get(f"{together}:{t}", 0) + 0.5) / self.weights.get(t, 1.0))
-            index = cursor.get(f"prompt:{name}", 0)
-            taken.append((number, tasks[name].train(self.workspace.seed * 1_000_003 + index)))
-            cursor[f"prompt:{name}"] = index + 1
-            cursor[f"{together}:{name}"] = cursor.get(f"{together}:{name}", 0) + 1
-        cursor["prompt"] = first + count
-        return taken
-
-
-def _rollout(
-    config: RL,
-    tasks: Mapping[str, Task],
-    stream: PromptStream,
-    policy: Policy,
-) -> tuple[list[Group], list[list[Score]], dict[str, float]]:
-    """A step's groups and scores, the same on every rank; with dynamic sampling, flat groups are replaced."""
-    workspace, ranks, seconds = policy.workspace, policy.workspace.ranks, {"sample_seconds": 0.0, "score_seconds": 0.0}
-    groups: list[Group] = []
-    scores: list[list[Score]] = []
-    for attempt in range(config.dynamic_sampling + 1):
-        began = time.monotonic()
-        share = stream.take(tasks, config.prompts_per_step)[ranks.rank :: ranks.size]
-        fresh = sample_groups(
-            policy.engine,
-            [prompt for _, prompt in share],
-            policy.render,
-            config.sampling,
-            [stream_seed(workspace.seed, workspace.stage, "rollout", number) for number, _ in share].__getitem__,
-        )
-        sampled = time.monotonic()
-        scored = policy.scorer.score(fresh)
-        workspace.spend_read(policy.scorer.read())
-        seconds["sample_seconds"] += sampled - began
-        seconds["score_seconds"] += time.monotonic() - sampled
-        for group, score in _interleave(ranks, list(zip(fresh, scored, strict=True))):
-            workspace.spend(sampled=sum(len(completion.token_ids) for completion in group.completions))
-            workspace.complaints.add(score)
-            wanted = len(groups) < config.prompts_per_step
-            last = attempt == config.dynamic_sampling
-            if wanted and (last or not _is_flat(score)):
-                groups.append(group)
-                scores.append(score)
-        if len(groups) == config.prompts_per_step:
-            break
-    return groups, scores, seconds
-
-
-def _interleave(ranks: Ranks, mine: list[tuple[Group, list[Score]]]) -> list[tuple[Group, list[Score]]]:
-    """All ranks' items in the order of the prompts that were dealt out in turn."""
-    shares = ranks.gather_objects(mine)
-    return [share[i] for i in range(max(map(len, shares))) for share in shares if i < len(share)]
-
-
-def _is_flat(scores: Sequence[Score]) -> bool:
-    return all(score.total == scores[0].total for score in scores)
-
-
 # ---- advantage and update ---------------------------------------------------------------------------------------
 
 
@@ -186,10 +108,13 @@ def advantages_of(scores: Sequence[Sequence[Score]], config: RL) -> list[Tensor]
     ]
 
 
-def minibatches(groups: Sequence[Group], advantages: Sequence[Tensor], config: RL, seed: int) -> list[Batch]:
+def minibatches(
+    groups: Sequence[Group], advantages: Sequence[Tensor], config: RL, seed: int, version: int | None = None
+) -> list[Batch]:
     """One rollout as ``config.minibatches`` batches of rows drawn at random; a single batch keeps its order.
 
     Advantages were taken over whole groups before; a minibatch need not keep groups together (R1 paper, section 2.1).
+    A completion of another policy ``version`` than the one that learns is stale: its sampler's log-probs are the old.
     """
     prompts = [torch.tensor(group.prompt_ids) for group in groups]
     rows = [(g, i) for g, group in enumerate(groups) for i in range(len(group.completions))]
@@ -205,13 +130,7 @@ def minibatches(groups: Sequence[Group], advantages: Sequence[Tensor], config: R
             Batch(
                 prompts=prompts,
                 rows=[
-                    Row(
-                        prompt=g,
-                        tokens=torch.tensor(groups[g].completions[i].token_ids),
-                        weight=weight,
-                        advantage=float(advantages[g][i]),
-                        sampler_logprobs=torch.tensor(groups[g].completions[i].logprobs),
-                    )
+                    _row(g, groups[g].completions[i], weight, float(advantages[g][i]), version)
                     for (g, i), weight in zip(chosen, weights, strict=True)
                 ],
             )
@@ -219,13 +138,26 @@ def minibatches(groups: Sequence[Group], advantages: Sequence[Tensor], config: R
     return batches
 
 
+def _row(prompt: int, completion: Completion, weight: float | Tensor, advantage: float, version: int | None) -> Row:
+    logprobs = torch.tensor(completion.logprobs)
+    return Row(
+        prompt=prompt,
+        tokens=torch.tensor(completion.token_ids),
+        weight=weight,
+        advantage=advantage,
+        sampler_logprobs=logprobs,
+        old_logprobs=None if version in (None, completion.version) else logprobs,
+    )
+
+
 def _update(
     config: RL, groups: Sequence[Group], advantages: Sequence[Tensor], learner: Learner, loss: TokenLoss, seed: int,
     step: int,
 ) -> dict[str, float]:  # fmt: skip
     """Every minibatch of a rollout, once; their metrics as one."""
-    batches = minibatches(groups, advantages, config, stream_seed(seed, "minibatches", step))
-    if config.minibatches > 1:  # stale from the second on: the trainer's own log-probs are the old ones
+    batches = minibatches(groups, advantages, config, stream_seed(seed, "minibatches", step), version=step)
+    stale = any(row.old_logprobs is not None for batch in batches for row in batch.rows)
+    if config.minibatches > 1 or stale:  # from the second update on; the trainer's own are the old ones of what is not
         batches = [_with_old(batch, learner.logprobs(batch)) for batch in batches]
     found = []
     for index, batch in enumerate(batches):
@@ -234,14 +166,7 @@ def _update(
             if update % config.reference_every == 0:
                 learner.refresh_reference()
             batch = _with_reference(batch, learner.reference_logprobs(batch))
-        lr = learning_rate(
-            update,
-            steps=config.steps * config.minibatches,
-            peak=config.optimiser.lr,
-            warmup=config.schedule.warmup,
-            shape=config.schedule.shape,
-            floor=config.schedule.floor,
-        )
+        lr = config.schedule.rate(update, config.steps * config.minibatches, config.optimiser.lr)
         found.append({**learner.update(batch, loss, lr), "lr": lr})
     return over_updates(found)
 
@@ -270,7 +195,12 @@ def over_updates(found: Sequence[Mapping[str, float]]) -> dict[str, float]:
 
 
 def _with_old(batch: Batch, logprobs: Sequence[Tensor]) -> Batch:
-    return replace(batch, rows=[replace(r, old_logprobs=p) for r, p in zip(batch.rows, logprobs, strict=True)])
+    """Those of what is not stale."""
+    rows = [
+        replace(row, old_logprobs=own) if row.old_logprobs is None else row
+        for row, own in zip(batch.rows, logprobs, strict=True)
+    ]
+    return replace(batch, rows=rows)
 
 
 def _with_reference(batch: Batch, logprobs: Sequence[Tensor]) -> Batch:

@@ -14,6 +14,7 @@ from r1kit.contracts import StageConfig
 from r1kit.errors import InputError, nearest
 from r1kit.evals.settings import EvaluationConfig
 from r1kit.factory.samples import read_samples
+from r1kit.maths.schedule import learning_rate
 from r1kit.maths.settings import PolicyLoss
 from r1kit.records import Sampling
 from r1kit.reward.settings import RewardConfig
@@ -35,6 +36,10 @@ class Schedule:
     shape: Literal["constant", "linear", "cosine"] = "linear"
     floor: float = 0.3
     """The last update's rate as a share of the peak."""
+
+    def rate(self, update: int, updates: int, peak: float) -> float:
+        """Of update number ``update``, 0-based, of ``updates``."""
+        return learning_rate(update, steps=updates, peak=peak, warmup=self.warmup, shape=self.shape, floor=self.floor)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,6 +69,8 @@ class RL(StageConfig):
     """Extra rollouts of a step at most, to replace flat groups (DAPO); 0: flat groups stay and earn nothing."""
     deadline: float = 10.0
     """Seconds a verifier has for one completion."""
+    verifier_workers: int = 0
+    """Verifier processes of a rank, which score while it samples; 0: one a core that is left over, at least 1."""
     dtype: DtypeSetting = "auto"
     """Of rollouts and of the matrix products of an update; master weights are float32."""
     micro_batch_tokens: int = 8192
@@ -104,7 +111,7 @@ class RL(StageConfig):
         check_source(self.start, stage, recipe)
         check_least(self, stage, 1, "steps", "prompts_per_step", "minibatches", "micro_batch_tokens", "rows_in_flight")
         check_least(self, stage, 1, "reference_every", "evaluate_every", "sampling.max_tokens")
-        check_least(self, stage, 0, "dynamic_sampling", "record_groups")
+        check_least(self, stage, 0, "dynamic_sampling", "record_groups", "verifier_workers")
         if self.final_limit is not None:
             check_least(self, stage, 1, "final_limit")
         check_rates(self.optimiser.lr, self.schedule, stage)

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import math
-import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 
 import torch
@@ -22,6 +20,7 @@ from r1kit.loops.policy import open_evaluator, save_checkpoint
 from r1kit.loops.settings import SFT, Schedule
 from r1kit.records import Prompt, Sample, StageResult
 from r1kit.rollout.streams import stream_seed
+from r1kit.seeds import place_in_epochs
 from r1kit.update.learner import Batch, Learner, Row
 from r1kit.update.settings import OptimiserSettings
 from r1kit.workspace import Workspace
@@ -101,12 +100,9 @@ def lessons(
 def sample_batches(learnt: Sequence[Lesson], per_step: int, seed: int) -> Callable[[int], Batch]:
     """Step -> its batch, the same on every rank; each epoch has its order. A token counts alike in any sample."""
 
-    def place(number: int) -> Lesson:
-        epoch, at = divmod(number, len(learnt))
-        return learnt[_order(len(learnt), seed, epoch)[at]]
-
     def batch_of(step: int) -> Batch:
-        chosen = [place(number) for number in range(step * per_step, (step + 1) * per_step)]
+        numbers = range(step * per_step, (step + 1) * per_step)
+        chosen = [learnt[place_in_epochs(number, len(learnt), seed)] for number in numbers]
         weight = 1.0 / sum(len(lesson.response) for lesson in chosen)
         return Batch(
             prompts=[lesson.prompt for lesson in chosen],
@@ -114,10 +110,3 @@ def sample_batches(learnt: Sequence[Lesson], per_step: int, seed: int) -> Callab
         )
 
     return batch_of
-
-
-@lru_cache(maxsize=2)
-def _order(count: int, seed: int, epoch: int) -> Sequence[int]:
-    order = list(range(count))
-    random.Random(seed + epoch).shuffle(order)
-    return order

@@ -8,7 +8,6 @@ from typing import Protocol
 
 from r1kit.loops.settings import Schedule
 from r1kit.maths.policy_loss import supervised_loss
-from r1kit.maths.schedule import learning_rate
 from r1kit.update.learner import Batch, Learner
 from r1kit.update.settings import OptimiserSettings
 from r1kit.workspace import Workspace
@@ -33,14 +32,7 @@ def train(config: Supervised, batch_of: Callable[[int], Batch], learner: Learner
     """``batch_of(step)`` must be a pure function of the step: that is what makes a killed run go on bit for bit."""
     began, tokens = time.monotonic(), 0.0
     for step in workspace.steps(config.steps, learner):
-        lr = learning_rate(
-            step,
-            steps=config.steps,
-            peak=config.optimiser.lr,
-            warmup=config.schedule.warmup,
-            shape=config.schedule.shape,
-            floor=config.schedule.floor,
-        )
+        lr = config.schedule.rate(step, config.steps, config.optimiser.lr)
         metrics = learner.update(batch_of(step), supervised_loss, lr)
         tokens += metrics["tokens"]
         workspace.spend(trained=metrics["tokens"])

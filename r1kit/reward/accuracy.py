@@ -21,14 +21,16 @@ class Accuracy(Ours):
 
     def __init__(self, config: RewardConfig, task: Task) -> None:
         self.config, self.task = config, task
+        self.where = getattr(task, "where", "")
 
     def __call__(self, prompt: Prompt, jobs: Sequence[Job]) -> list[Mark]:
         return [self._mark(prompt, job) for job in jobs]
 
     def _mark(self, prompt: Prompt, job: Job) -> Mark:
         style = self.config.answer_style
-        answer = extract_answer(job.text, style)
-        cut = job.finish != "stop" and (self.config.truncated == "zero" or not survives_truncation(style))
+        whole = getattr(self.task, "reads", "answer") == "completion"
+        answer = job.text if whole else extract_answer(job.text, style)
+        cut = job.finish != "stop" and (self.config.truncated == "zero" or not (whole or survives_truncation(style)))
         if answer is None or cut:
             return Mark(0.0)
         grade = self.task.grade(prompt, answer)

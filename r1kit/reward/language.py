@@ -9,10 +9,8 @@ from __future__ import annotations
 
 import importlib.util
 import re
-from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import cache
-from operator import attrgetter
 
 from r1kit.errors import MissingError
 from r1kit.records import Prompt
@@ -47,8 +45,8 @@ _RANGES = {
     "thai": "\u0e00-\u0e7f",
 }
 _LENGTHS = {"han": "", "kana": "", "latin": "{2,}"}
-_WORD = re.compile("|".join(f"(?P<{name}>[{span}]{_LENGTHS.get(name, '+')})" for name, span in _RANGES.items()))
-_script: Callable[[re.Match[str]], str] = attrgetter("lastgroup")
+_WORDS = {name: re.compile(f"[{span}]{_LENGTHS.get(name, '+')}") for name, span in _RANGES.items()}
+"""Of each script; the ranges do not overlap, so one script's words are found without looking at another's."""
 _SCRIPTS = {
     "zh": ("han",),
     "ja": ("han", "kana"),
@@ -64,8 +62,9 @@ _SCRIPTS = {
 
 def words_by_script(text: str) -> dict[str, int]:
     """Number of words in each script that occurs, after code, LaTeX, tags, URLs and numbers are left out."""
-    found = _WORD.finditer(_LEFT_OUT.sub(" ", text))
-    return dict(Counter(map(_script, found)))
+    left = _LEFT_OUT.sub(" ", text)
+    patterns = {"latin": _WORDS["latin"]} if left.isascii() else _WORDS
+    return {script: count for script, pattern in patterns.items() if (count := len(pattern.findall(left)))}
 
 
 def language_consistency(chain: str, target: str, detector: Detector = "script") -> float:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
+from r1kit.errors import R1Error
 from r1kit.records import Prompt
 from r1kit.reward.settings import RewardConfig
 from r1kit.tasks.task import Task
@@ -44,7 +45,7 @@ class Reward(Protocol):
     grouped: bool
     """Whether it sees all completions of a group at once, under one deadline; otherwise one completion a call."""
     where: str
-    """``my_rewards.py:brevity`` for a user's function, empty for a part of ours."""
+    """``my_rewards.py:brevity`` for a user's function, ``my_task.py:Sums`` for a rule of his task; empty for ours."""
 
     def __call__(self, prompt: Prompt, jobs: Sequence[Job]) -> Sequence[Mark]:
         """As many marks as jobs, in their order."""
@@ -68,4 +69,6 @@ class Ours:
     where = ""
 
     def told(self, error: BaseException) -> str:
-        return " ".join(f"{type(error).__name__}: {str(error)[:300]}".split())
+        """A user's task says the line of his file itself, by an error of ours."""
+        kind = "" if isinstance(error, R1Error) else f"{type(error).__name__}: "
+        return " ".join(f"{kind}{str(error)[:300]}".split())

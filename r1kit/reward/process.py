@@ -78,12 +78,16 @@ class Process:
     def alive(self) -> bool:
         return self.process.poll() is None
 
+    def interrupt(self) -> None:
+        """Kill it with all it started; its pipes stay, and say so to whoever reads them."""
+        with contextlib.suppress(ProcessLookupError):  # already gone
+            os.killpg(self.process.pid, signal.SIGKILL)
+
     def kill(self) -> None:
         """Kill it with all it started, and give its pipes back."""
         if self.process.stdin is None or self.process.stdin.closed:
             return  # killed before
-        with contextlib.suppress(ProcessLookupError):  # already gone
-            os.killpg(self.process.pid, signal.SIGKILL)
+        self.interrupt()
         self.process.wait()
         with contextlib.suppress(BrokenPipeError):  # unsent bytes of a dead worker
             self.process.stdin.close()

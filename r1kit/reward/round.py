@@ -5,6 +5,7 @@ from __future__ import annotations
 import selectors
 import time
 from collections import deque
+from threading import Event
 from typing import Any, Literal
 
 from r1kit.errors import InputError, MissingError, R1Error
@@ -33,9 +34,11 @@ class Round:
     """One call: deal batches to the workers, take replies, kill what passes its deadline, replace what dies."""
 
     def __init__(
-        self, workers: list[Process], batches: list[Batch], total: int, deadline: float, warmup: float, setup: bytes
-    ) -> None:
-        self.workers, self.setup = workers, setup
+        self, workers: list[Process], batches: list[Batch], total: int, deadline: float, warmup: float, setup: bytes,
+        closing: Event,
+    ) -> None:  # fmt: skip
+        """``closing``: once it is set, whatever is left is given up."""
+        self.workers, self.setup, self.closing = workers, setup, closing
         self.deadline, self.warmup = deadline, warmup
         self.waiting = deque(batches)
         self.share = max(1, total // (len(workers) * BATCHES_PER_WORKER)) if len(workers) > 1 else total
@@ -57,6 +60,8 @@ class Round:
         now = time.monotonic()
         patience = min(worker.deadline for worker in self.workers if worker.state != "idle") - now
         events = self.selector.select(max(0.0, patience))
+        if self.closing.is_set():
+            raise R1Error("the verifier was closed before everything was scored")
         if events and self.missing > 1:
             time.sleep(GATHER_SECONDS)
         now = time.monotonic()

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass, replace
 
 from r1kit.records import Group, Score
 from r1kit.reward.learned import LearnedReward
 from r1kit.reward.verifier import Verifier
 
-__all__ = ["Scorer"]
+__all__ = ["Scorer", "Scoring"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,10 +25,18 @@ class Scorer:
     def score(self, groups: Sequence[Group]) -> list[list[Score]]:
         """A score for each completion: rules, and where a model scores the task ``weight`` times its score, which is
         the part ``preference``."""
+        return self.with_models(groups, self.verifier.score_groups(groups))
+
+    def with_models(self, groups: Sequence[Group], scores: Sequence[Sequence[Score]]) -> list[list[Score]]:
+        """The rules' scores with the reward models' part added."""
         return [
-            [self._preferred(score, value) for score, value in zip(row, values, strict=True)] if values else row
-            for row, values in zip(self.verifier.score_groups(groups), self.model_scores(groups), strict=True)
+            [self._preferred(score, value) for score, value in zip(row, values, strict=True)] if values else list(row)
+            for row, values in zip(scores, self.model_scores(groups), strict=True)
         ]
+
+    def begin(self) -> Scoring:
+        """Scores groups that come one by one, while the caller goes on."""
+        return Scoring(self)
 
     def model_scores(self, groups: Sequence[Group]) -> list[list[float]]:
         """The reward models' scores of each group's completions; none for a group that no model scores."""
@@ -46,3 +55,22 @@ class Scorer:
     def _preferred(self, score: Score, value: float) -> Score:
         total = score.total + self.weight * value
         return replace(score, total=total, parts={**score.parts, "preference": value})
+
+
+class Scoring:
+    """Groups on their way through the verifier's processes; reward models are asked at the end, all at once."""
+
+    def __init__(self, scorer: Scorer) -> None:
+        self._scorer = scorer
+        self._groups: dict[int, Group] = {}
+        self._scores: dict[int, Future[list[Score]]] = {}
+
+    def add(self, place: int, group: Group) -> None:
+        """Hand a group over."""
+        self._groups[place], self._scores[place] = group, self._scorer.verifier.submit(group)
+
+    def result(self) -> list[list[Score]]:
+        """Scores of all groups, by their places; waits for them."""
+        places = sorted(self._groups)
+        groups = [self._groups[place] for place in places]
+        return self._scorer.with_models(groups, [self._scores[place].result() for place in places])

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 from r1kit.apart import Announce, run_apart
 from r1kit.contracts import Recipe
@@ -16,8 +15,7 @@ from r1kit.reward.names import PARTS
 from r1kit.reward.part import Job
 from r1kit.reward.settings import RewardConfig
 from r1kit.reward.user import UserReward
-from r1kit.structure import plain
-from r1kit.tasks import build
+from r1kit.tasks import Spec, build_spec
 from r1kit.tasks.task import Task
 
 __all__ = ["Trial", "attempt", "try_rewards"]
@@ -32,9 +30,8 @@ class Trial:
 
     stage: str
     task: str
-    kind: str
-    table: Mapping[str, Any]
-    """The task's settings, as plain values."""
+    spec: Spec
+    """The task's kind and settings, as plain values."""
     reward: RewardConfig
 
 
@@ -56,8 +53,7 @@ def _trials(recipe: Recipe) -> Iterator[Trial]:
         for reward in rewards:
             if any(name not in PARTS for name in reward.parts):
                 for task in recipe.tasks_of(stage):
-                    table = plain(recipe.tasks[task])
-                    yield Trial(stage=stage, task=task, kind=recipe.task_kinds[task], table=table, reward=reward)
+                    yield Trial(stage=stage, task=task, spec=recipe.spec(task), reward=reward)
 
 
 def attempt(trials: list[Trial], announce: Announce) -> None:
@@ -74,7 +70,7 @@ def attempt(trials: list[Trial], announce: Announce) -> None:
                     raise InputError(f"{where}: {error}") from error
     for trial in trials:
         announce(f"building task {trial.task!r}", TASK_SECONDS)
-        prompt = _first_prompt(build(trial.task, trial.kind, trial.table))
+        prompt = _first_prompt(build_spec(trial.task, trial.spec))
         for name in trial.reward.parts:
             if name in rewards:
                 _call(rewards[name], trial, prompt, announce)

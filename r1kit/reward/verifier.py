@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Mapping, Sequence
+from concurrent.futures import Future
 from dataclasses import replace
+from queue import SimpleQueue
+from threading import Event, Lock, Thread
 from types import TracebackType
 from typing import Any, Literal
 
@@ -28,8 +31,9 @@ __all__ = ["Verifier", "match_scores"]
 class Verifier:
     """Scores groups in ``workers`` processes, which start at once and import while the caller loads its model.
 
-    One thread at a time may call it. Create it on a thread that lives as long as it: on Linux a worker is tied to the
-    thread that started it.
+    Create it on a thread that lives as long as it: on Linux a worker is tied to the thread that started it. What is
+    handed over by ``submit`` is scored from a thread of its own, which starts new workers in place of those that die
+    and lives until ``close``.
 
     Args:
         task_configs: of each task by its name (``Prompt.task``), what the builder takes: its kind and plain settings.
@@ -73,6 +77,9 @@ class Verifier:
         self._setup = pickle.dumps(setup)
         self._deadline, self._warmup = deadline_seconds, warmup_seconds
         self._workers = [Process(self._setup, warmup_seconds) for _ in range(workers)]
+        self._calling, self._closing = Lock(), Event()
+        self._waiting: SimpleQueue[tuple[Group, Future[list[Score]]] | None] = SimpleQueue()
+        self._thread: Thread | None = None
 
     def score_groups(self, groups: Sequence[Group]) -> list[list[Score]]:
         """One score a completion, in order. A completion that cannot be judged gets reward 0, a status and a cause.
@@ -101,6 +108,33 @@ class Verifier:
                 )
         return _regroup(groups, scores)
 
+    def submit(self, group: Group) -> Future[list[Score]]:
+        """``score_groups`` of one group while the caller goes on; groups that wait are scored together."""
+        if self._thread is None:
+            self._thread = Thread(target=self._serve, name="verifier", daemon=True)
+            self._thread.start()
+        scores: Future[list[Score]] = Future()
+        self._waiting.put((group, scores))
+        return scores
+
+    def _serve(self) -> None:
+        """The thread of ``submit``, until ``close``."""
+        while True:
+            taken = [self._waiting.get()]
+            while not self._waiting.empty():
+                taken.append(self._waiting.get())
+            handed = [item for item in taken if item is not None]
+            try:
+                found = self.score_groups([group for group, _ in handed])
+            except BaseException as error:  # told to whoever waits for the scores
+                for _, scores in handed:
+                    scores.set_exception(error)
+            else:
+                for (_, scores), row in zip(handed, found, strict=True):
+                    scores.set_result(row)
+            if len(handed) < len(taken):
+                return
+
     def diagnose_groups(self, groups: Sequence[Group]) -> list[list[dict[str, float]]]:
         """``Task.diagnose`` of each completion, in order; empty where it failed."""
         replies = self._judge("diagnose", groups)
@@ -110,10 +144,19 @@ class Verifier:
         batches, total = _batches(kind, groups, self._rewards)
         if total == 0:
             return []
-        return Round(self._workers, batches, total, self._deadline, self._warmup, self._setup).run()
+        with self._calling:
+            call = Round(self._workers, batches, total, self._deadline, self._warmup, self._setup, self._closing)
+            return call.run()
 
     def close(self) -> None:
-        """End the workers. Idempotent."""
+        """End the workers, and a call that is under way. Idempotent."""
+        if self._thread is not None:
+            self._closing.set()
+            self._waiting.put(None)
+            for worker in self._workers:
+                worker.interrupt()  # wakes the call
+            self._thread.join()
+            self._thread = None
         for worker in self._workers:
             worker.kill()
         self._workers = []

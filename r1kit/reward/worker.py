@@ -21,7 +21,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from r1kit.apart import Replies, die_with, limit_memory
-from r1kit.errors import InputError, MissingError, first_line
+from r1kit.errors import InputError, MissingError, R1Error, first_line
 from r1kit.records import Score
 from r1kit.reward.extract import marked
 from r1kit.reward.messages import HEADER, Batch, Setup
@@ -151,7 +151,8 @@ def _as_json(score: Score) -> list[Any]:
 
 
 def _one_line(error: BaseException) -> str:
-    return " ".join(f"{type(error).__name__}: {str(error)[:300]}".split())
+    kind = "" if isinstance(error, R1Error) else f"{type(error).__name__}: "
+    return " ".join(f"{kind}{str(error)[:300]}".split())
 
 
 if __name__ == "__main__":

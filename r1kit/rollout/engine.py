@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from r1kit.records import Completion, Sampling
 
 if TYPE_CHECKING:
     from r1kit.model.weights import WeightStream
 
-__all__ = ["Engine"]
+__all__ = ["Engine", "Telling"]
 
 
 class Engine(Protocol):
@@ -53,4 +53,19 @@ class Engine(Protocol):
 
     def close(self) -> None:
         """Give memory and processes back for good. Idempotent."""
+        ...
+
+
+@runtime_checkable
+class Telling(Protocol):
+    """An engine that tells a prompt's completions as soon as the last of them has ended: scoring need not wait."""
+
+    def generate_each(
+        self,
+        prompts: Sequence[Sequence[int]],
+        sampling: Sampling,
+        seeds: Sequence[int],
+        ended: Callable[[int, tuple[Completion, ...]], None],
+    ) -> None:
+        """``generate``, each prompt's completions told with its place, in the order they end; all before it returns."""
         ...

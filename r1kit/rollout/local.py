@@ -8,7 +8,7 @@ as many rows are copied as ended), waiting rows take their place, and memory sta
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -79,17 +79,29 @@ class LocalEngine:
         limits: Sequence[int] | None = None,
     ) -> list[tuple[Completion, ...]]:
         """See ``Engine.generate``. ``limits``: longest length of each row, prompt-major, none above ``max_tokens``."""
+        told: dict[int, tuple[Completion, ...]] = {}
+        self.generate_each(prompts, sampling, seeds, told.__setitem__, limits)
+        return [told[prompt] for prompt in range(len(prompts))]
+
+    def generate_each(
+        self,
+        prompts: Sequence[Sequence[int]],
+        sampling: Sampling,
+        seeds: Sequence[int],
+        ended: Callable[[int, tuple[Completion, ...]], None],
+        limits: Sequence[int] | None = None,
+    ) -> None:
+        """See ``Telling.generate_each``."""
         assert self._weights is not None, "the engine is closed, or was released and has no weights yet"
         assert len(prompts) == len(seeds)
         assert all(len(prompt) for prompt in prompts)
         if not prompts:
-            return []
+            return
         check_room(prompts, sampling.max_tokens, self._config.max_positions)
         with torch.inference_mode():
             flight = _Flight(self, self._weights, prompts, sampling, seeds, limits)
-            flight.run()
-        rows = flight.completions(self._tokenizer, self._version)
-        return [tuple(rows[start : start + sampling.n]) for start in range(0, len(rows), sampling.n)]
+            for prompt in flight.run():
+                ended(prompt, tuple(flight.completions(prompt, self._tokenizer, self._version)))
 
     def load_weights(self, stream: WeightStream, version: int) -> None:
         """Cast a copy of the stream into the engine's dtype and device."""
@@ -186,25 +198,33 @@ class _Flight:
         self._out = torch.zeros(total, sampling.max_tokens, dtype=torch.int64)
         self._logprobs = torch.zeros(total, sampling.max_tokens)
         self._lengths = [0] * total
+        self._left = [sampling.n] * len(prompts)
+        self._done: list[int] = []
         self._limits = torch.tensor([sampling.max_tokens] * total if limits is None else list(limits))
         assert len(self._limits) == total
         assert int(self._limits.max()) <= sampling.max_tokens
 
-    def run(self) -> None:
-        """Until no row is left."""
+    def run(self) -> Iterator[int]:
+        """Until no row is left; yields each prompt once its last row has ended."""
         while self._waiting or len(self._row_of):
             if self._waiting and len(self._row_of) <= self._slots - max(1, self._slots // 8):
                 self._refill()
+                yield from self._ended()
             if len(self._row_of):
                 self._advance()
+                yield from self._ended()
 
-    def completions(self, tokenizer: Tokenizer, version: int) -> list[Completion]:
-        """Records of all rows, in row order."""
-        made = []
-        for row, length in enumerate(self._lengths):
+    def _ended(self) -> list[int]:
+        """Prompts that have just ended; each is named once."""
+        ended, self._done = self._done, []
+        return ended
+
+    def completions(self, prompt: int, tokenizer: Tokenizer, version: int) -> Iterator[Completion]:
+        """Records of a prompt's rows, in order."""
+        for row in range(prompt * self._sampling.n, (prompt + 1) * self._sampling.n):
+            length = self._lengths[row]
             tokens, logprobs = self._out[row, :length].tolist(), self._logprobs[row, :length].tolist()
-            made.append(completion_of(tokenizer, self._stopping, tokens, logprobs, version))
-        return made
+            yield completion_of(tokenizer, self._stopping, tokens, logprobs, version)
 
     def _refill(self) -> None:
         """Bring waiting rows in flight, with their first token."""
@@ -305,6 +325,10 @@ class _Flight:
             if length is not None:
                 self._lengths[row] = length
                 gone.append(first + index)
+                prompt = row // self._sampling.n
+                self._left[prompt] -= 1
+                if not self._left[prompt]:
+                    self._done.append(prompt)
         self._ages[first:] += tokens.shape[1]
         if gone:
             self._drop(gone)

@@ -85,7 +85,7 @@ def run(config: Config, workspace: Workspace) -> StageResult:
     from r1kit.backends.verifiers import open_verifier
 
     recipe = workspace.recipe
-    with open_verifier(recipe.tasks_of(workspace.stage), recipe, config.reward) as verifier:
+    with open_verifier(recipe.tasks_of(workspace.stage), recipe, config.reward, ranks=workspace.ranks) as verifier:
         for step in workspace.steps(len(config.stages), Stateless()):
             _evaluate(config, step, verifier, workspace)
     return StageResult(metrics=_table(config, workspace), inputs=workspace.recipe.inputs(workspace.stage))

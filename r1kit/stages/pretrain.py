@@ -19,7 +19,6 @@ from r1kit.workspace import Workspace
 
 if TYPE_CHECKING:
     from r1kit.contracts import Recipe
-    from r1kit.evals.evaluator import Evaluation
 
 __all__ = ["Config", "run"]
 
@@ -91,6 +90,7 @@ class Config(StageConfig):
 
 def run(config: Config, workspace: Workspace) -> StageResult:
     from r1kit.evals.evaluator import last_evaluation
+    from r1kit.evals.gate import write_gate
     from r1kit.loops.fresh import pretrain
     from r1kit.loops.policy import open_evaluator, save_checkpoint
 
@@ -100,19 +100,5 @@ def run(config: Config, workspace: Workspace) -> StageResult:
         with open_evaluator(
             loaded, config.evaluation, config.sampling, config.reward, workspace, config.dtype, learner=learner
         ) as evaluator:
-            _gate(evaluator.evaluate(config.steps), workspace)
+            write_gate(evaluator.evaluate(config.steps), workspace)
     return StageResult(metrics=last_evaluation(workspace), checkpoint=checkpoint, inputs=())
-
-
-def _gate(found: Mapping[str, Evaluation], workspace: Workspace) -> None:
-    """Is the base good enough to start RL? The tables go into ``gate.json``, warnings to the user."""
-    from r1kit.evals.gate import base_gate
-
-    gates = [
-        base_gate(one.groups, one.scores, one.diagnostics, claims=workspace.recipe.task(name).claims)
-        for name, one in found.items()
-    ]
-    workspace.write("gate.json", [gate.as_json() for gate in gates])
-    for task, gate in zip(found, gates, strict=True):
-        for warning in gate.warnings:
-            workspace.say(f"warning: {task}: {warning}")

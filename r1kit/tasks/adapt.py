@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import Any
 
 from r1kit.errors import InputError
@@ -13,6 +14,8 @@ from r1kit.tasks.user_prompts import from_function
 from r1kit.tasks.user_settings import is_task_class, maker, settings_class
 
 __all__ = ["adapted", "adapted_corpus"]
+
+METHODS = {"train": ("index",), "held_out": ("split", "limit"), "grade": ("prompt", "answer")}
 
 
 def adapted(thing: Any, reference: str) -> Any:
@@ -31,6 +34,12 @@ def adapted(thing: Any, reference: str) -> Any:
             f"{short(reference)} has no {' and no '.join(lacking)}; a task has train(self, index), "
             f"held_out(self, split, limit) and grade(self, prompt, answer)"
         )
+    for method, parameters in (
+        ("train", ("index",)),
+        ("held_out", ("split", "limit")),
+        ("grade", ("prompt", "answer")),
+    ):
+        _check_signature(thing, method, parameters, reference)
     config, make = settings_class(thing, reference), maker(thing)
 
     class Adapted(UserTask):
@@ -41,6 +50,19 @@ def adapted(thing: Any, reference: str) -> Any:
             super().__init__(name, own, reference)
 
     return Adapted
+
+
+def _check_signature(cls: type, method: str, parameters: tuple[str, ...], reference: str) -> None:
+    """Raise InputError unless the method, where there is one, can be called with these parameters by their places."""
+    found = inspect.getattr_static(cls, method, None)
+    if found is None or isinstance(found, (staticmethod, classmethod)):
+        return
+    try:
+        inspect.signature(getattr(cls, method)).bind(None, *parameters)
+    except TypeError:
+        given = ", ".join(inspect.signature(getattr(cls, method)).parameters)
+        wanted = ", ".join(("self", *parameters))
+        raise InputError(f"{short(reference)}.{method} takes ({given}); write {method}({wanted})") from None
 
 
 def adapted_corpus(thing: Any, reference: str) -> Any:

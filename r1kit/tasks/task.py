@@ -62,6 +62,9 @@ class Task(Protocol):
         """Judge an answer already taken out of a completion. Runs in a verifier process with a deadline."""
         ...
 
+    reads: Literal["answer", "completion"] = "answer"
+    """What ``grade`` is given: the final answer as the reward's style finds it, or the whole completion."""
+
     # ---- with a default ---------------------------------------------------------------------------------------------
 
     def diagnose(self, prompt: Prompt, text: str) -> Mapping[str, float]:

@@ -26,11 +26,15 @@ from r1kit.tasks.maths_answer import canonical_maths, equal_maths
 from r1kit.tasks.split import digest
 from r1kit.tasks.task import Claims, Grade, Offer, Split, Task
 
-__all__ = ["UserTask", "as_prompt", "calling", "equal_to_reference", "spelled"]
+__all__ = ["UserCodeError", "UserTask", "as_prompt", "calling", "equal_to_reference", "spelled"]
 
 OFFERS: tuple[Offer, ...] = ("worked_example", "good_samples", "preference_pairs", "safety_labels")
 _PROMPT_KEYS = ("prompt", "question", "answer", "id", "language", "cluster")
 _T = TypeVar("_T")
+
+
+class UserCodeError(InputError):
+    """What the user's code raised, as a line that begins with its own file and line."""
 
 
 class UserTask(Task):
@@ -39,6 +43,9 @@ class UserTask(Task):
     def __init__(self, name: str, own: Any, reference: str) -> None:
         self.name = name
         self._own, self._reference = own, reference
+        self.reads = getattr(own, "reads", "answer")
+        self.where = short(reference)
+        """For messages: ``my_task.py:Sums``."""
 
     def train(self, index: int) -> Prompt:
         given = self._call("train", index)
@@ -110,7 +117,7 @@ def calling(reference: str, work: Callable[[], _T]) -> _T:
     """What the user's code gives.
 
     Raises:
-        InputError: it raised; ``my_task.py:12: ZeroDivisionError: division by zero``.
+        UserCodeError: it raised; ``my_task.py:12: ZeroDivisionError: division by zero``.
     """
     try:
         return work()
@@ -119,7 +126,7 @@ def calling(reference: str, work: Callable[[], _T]) -> _T:
     except (Exception, SystemExit) as error:
         place, _ = split_reference(reference)
         folder = Path(place).absolute().parent if place.endswith(".py") else _package_folder(place)
-        raise InputError(blame(error, folder)) from error
+        raise UserCodeError(blame(error, folder)) from error
 
 
 def _package_folder(module: str) -> Path:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterable, Mapping
+from functools import cache
 from itertools import islice
 from typing import Any, Literal
 
@@ -32,6 +33,7 @@ OURS: dict[str, tuple[Any, Any]] = {
 endless one, the first so many), the rule that judges them unless the reward does, and the split."""
 
 
+@cache
 def from_function(function: Any, reference: str) -> Any:
     """A class of ours around the function: it has a ``Config`` and is built as ``cls(name, config)``."""
     own = fields_of_call(function, reference)

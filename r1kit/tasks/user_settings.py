@@ -6,6 +6,7 @@ import dataclasses
 import inspect
 import typing
 from collections.abc import Callable, Mapping, Sequence
+from copy import copy
 from functools import cache, partial
 from typing import Any
 
@@ -22,6 +23,7 @@ def is_task_class(cls: type) -> bool:
     return all(callable(getattr(cls, name, None)) for name in ("train", "held_out"))
 
 
+@cache
 def settings_class(cls: type, reference: str) -> type:
     """A frozen dataclass of the class's settings: its ``Config``, or what its fields or arguments say.
 
@@ -51,7 +53,7 @@ def maker(cls: type, *, named: bool = True) -> Callable[[str, Any], Any]:
 
 def has_fields(cls: type) -> bool:
     """Whether its settings are fields: it is a dataclass, or has annotated defaults and no ``__init__`` of its own."""
-    plain = cls.__init__ is object.__init__ and bool(inspect.get_annotations(cls))  # type: ignore[misc]
+    plain = cls.__init__ is object.__init__ and bool(_annotations(cls))  # type: ignore[misc]
     return dataclasses.is_dataclass(cls) or plain
 
 
@@ -60,9 +62,19 @@ def as_dataclass(cls: type) -> type:
     """The class itself, or one like it whose annotations are fields."""
     if dataclasses.is_dataclass(cls):
         return cls
-    space = {"__annotations__": inspect.get_annotations(cls), "__module__": cls.__module__}
-    space |= {name: getattr(cls, name) for name in space["__annotations__"] if hasattr(cls, name)}
+    annotations = _annotations(cls)
+    defaults = {name: getattr(cls, name) for name in annotations if hasattr(cls, name)}
+    space = {
+        "__annotations__": annotations,
+        "__module__": cls.__module__,
+        **{name: dataclasses.field(default_factory=partial(copy, value)) for name, value in defaults.items()},
+    }
     return dataclasses.dataclass(kw_only=True)(type(cls.__name__, (cls,), space))
+
+
+def _annotations(cls: type) -> dict[str, Any]:
+    """Its own and those of the classes that it is made from."""
+    return {name: kind for base in reversed(cls.__mro__) for name, kind in inspect.get_annotations(base).items()}
 
 
 def settings_from(name: str, fields: Mapping[str, tuple[Any, Any]]) -> type:
@@ -72,12 +84,8 @@ def settings_from(name: str, fields: Mapping[str, tuple[Any, Any]]) -> type:
         if default is dataclasses.MISSING:
             made.append((field, kind))
         else:
-            made.append((field, kind, dataclasses.field(default_factory=partial(_same, default))))
+            made.append((field, kind, dataclasses.field(default_factory=partial(copy, default))))
     return dataclasses.make_dataclass(f"{name}Settings", made, frozen=True, kw_only=True)
-
-
-def _same(value: Any) -> Any:
-    return value
 
 
 def _fields(cls: type) -> dict[str, tuple[Any, Any]]:

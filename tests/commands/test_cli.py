@@ -92,7 +92,7 @@ def test_a_mistake_is_one_line_and_its_exit_code(arguments: list[str], code: int
         (["tasks", "missing.jsonl"], 2, "no such file"),
         (["verify", "--task", "countdown"], 2, "--answer TEXT"),
         (["verify", "--task", "countdown", "--answer", "1", "--prompt-id", "countdown/test/9999"], 2, "has no problem"),
-        (["verify", "--task", "countdown", "--answer", "1", "--question", "what?"], 2, "no held-out problem"),
+        (["verify", "--task", "countdown", "--answer", "1", "--question", "what?"], 2, "no problem of task"),
         (["export", "nowhere", "--to", "/no/such/folder/x"], 2, "is not a folder that can be written to"),
         (["chat", "nowhere", "--once", "hello"], 2, "no model 'nowhere'"),
         (["plan", "nano-zero", "--gpu", "h10"], 2, "Did you mean 'h100'?"),

@@ -112,8 +112,56 @@ def test_a_generic_task_gets_the_generic_part_alone() -> None:
         "all_right_share",
         "format_rate",
         "format_reach",
+        "truncated_share",
     }
 
 
 def test_thresholds_are_settings() -> None:
     assert not gate(GOOD, config=GateConfig(least_long=0.6)).passed
+
+
+# ---- a model of somebody else's, before the first RL stage ----------------------------------------------------------
+
+
+def of_a_named_model(rights: Sequence[Sequence[int]], form: float = 1.0, cut: float = 0.0) -> Gate:
+    """No diagnostics, as most tasks have none; the first ``cut`` of each group's completions are cut short."""
+    groups, scores = [], []
+    for index, row in enumerate(rights):
+        completions = tuple(
+            Completion(
+                token_ids=(1, 2), logprobs=(0.0, 0.0), text="", finish="length" if at < cut * len(row) else "stop"
+            )
+            for at in range(len(row))
+        )
+        prompt = Prompt(id=f"p{index}", task="mine", question="?")
+        groups.append(Group(prompt=prompt, prompt_ids=(), completions=completions))
+        scores.append([Score(total=right, parts={"accuracy": right, "format": form}) for right in row])
+    return base_gate(groups, scores, named=True)
+
+
+def test_a_named_model_with_mixed_groups_passes_without_diagnostics() -> None:
+    found = of_a_named_model([(1, 0), (0, 0), (1, 1)])
+    assert found.passed
+    assert found.styles == ()
+    assert found.measures["mixed_groups_share"] == pytest.approx(1 / 3)
+    assert found.measures["truncated_share"] == 0.0
+
+
+def test_a_named_model_is_not_told_to_be_trained_longer() -> None:
+    """All wrong, no form, half and more cut: a line each, that names what a recipe can change."""
+    found = of_a_named_model([(0, 0, 0, 0), (0, 0, 0, 0)], form=0.0, cut=0.75)
+    assert found.measures["truncated_share"] == 0.75
+    cut, mixed, form = found.warnings
+    assert cut.startswith("75% of completions are cut at their longest")
+    assert "sampling.max_tokens" in cut
+    assert mixed.startswith("only 0% of groups have both right and wrong completions (wanted: 10%; 100% are all wrong)")
+    assert "model.template" in mixed
+    assert "cold_start" in mixed
+    assert "longer" not in mixed
+    assert "model.template.suffix" in form
+    assert "reward.format_style" in form
+
+
+def test_a_task_that_is_too_easy_is_told_so() -> None:
+    (warning,) = of_a_named_model([(1, 1), (1, 1)]).warnings
+    assert warning.endswith("the task is too easy for this base: make it harder")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from evals.evaluating import place
 
 from r1kit.backends.arithmetic import auto
 from r1kit.backends.models import multiplied_parameters
+from r1kit.loops import rl
 from r1kit.loops.policy import open_policy
 from r1kit.loops.settings import RL
 from r1kit.model.load import load_model
@@ -128,3 +130,22 @@ def test_everything_is_closed_also_after_an_error(recipe: Recipe, tmp_path: Path
         raise ZeroDivisionError
     with pytest.raises(AssertionError, match="the engine is closed"):
         policy.evaluator.evaluate(0)
+
+
+def test_the_base_is_looked_at_before_the_first_rl_stage_and_no_other_model(recipe: Recipe, tmp_path: Path) -> None:
+    """A model with random weights answers nothing right: no group is mixed, and the user is told what to change."""
+    said: list[str] = []
+    workspace = place(tmp_path / "base", recipe=recipe, stage="r1_zero")
+    workspace.say = said.append
+    config = replace(short(CONFIG), steps=1, prompts_per_step=2, final_split="")
+    with open_policy(config, workspace) as policy:
+        rl.train(config, policy)
+    (gate,) = json.loads((workspace.folder / "gate.json").read_text())
+    assert (gate["task"], gate["passed"], gate["measures"]["mixed_groups_share"]) == ("first", False, 0.0)
+    told = [line for line in said if line.startswith("warning: r1_zero, first: only 0% of groups have both right and")]
+    assert len(told) == 1
+    assert "model.template" in told[0], "a model by name is asked otherwise, not trained longer"
+    later = place(tmp_path / "later", recipe=recipe, stage="r1_zero")
+    with open_policy(config, later) as policy:
+        rl.train(replace(config, start="cold_start_sft"), policy)
+    assert not (later.folder / "gate.json").exists()

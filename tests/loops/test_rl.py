@@ -14,7 +14,8 @@ import pytest
 import torch
 
 from r1kit.loops import rl
-from r1kit.loops.rl import PromptStream, advantages_of, minibatches, over_updates
+from r1kit.loops.rl import advantages_of, minibatches, over_updates
+from r1kit.loops.rollouts import PromptStream
 from r1kit.maths.settings import PolicyLoss
 from r1kit.records import Completion, Group, Prompt, Score
 
@@ -89,6 +90,24 @@ def test_one_batch_keeps_its_order_and_several_are_drawn_by_the_seed() -> None:
 
     assert order(1, 0) == order(1, 9) == [0, 1, 2, 3, 100, 101, 102, 103]
     assert order(2, 0) == order(2, 0) != order(2, 1)
+
+
+def test_what_another_policy_sampled_is_stale_by_its_version_alone() -> None:
+    """The sampler's own log-probs are the old ones of a stale completion; what is of this version has none yet."""
+    assert GROUPS[0].completions[0].version == 0
+    (batch,) = minibatches(GROUPS, advantages_of(TOTALS, CONFIG), CONFIG, 0, version=0)
+    assert all(row.old_logprobs is None for row in batch.rows)
+    mixed = [GROUPS[0], replace(GROUPS[1], completions=[replace(c, version=1) for c in GROUPS[1].completions])]
+    (batch,) = minibatches(mixed, advantages_of(TOTALS, CONFIG), CONFIG, 0, version=1)
+    stale, fresh = batch.rows[:4], batch.rows[4:]
+    assert [row.old_logprobs.tolist() for row in stale if row.old_logprobs is not None] == [
+        [-1.0] * n for n in (3, 1, 4, 1)
+    ]
+    assert all(row.old_logprobs is None for row in fresh)
+    merged = rl._with_old(batch, [torch.full((len(row.tokens),), -2.0) for row in batch.rows])
+    assert [float(row.old_logprobs[0]) for row in merged.rows if row.old_logprobs is not None] == [-1.0] * 4 + [
+        -2.0
+    ] * 4
 
 
 def test_metrics_of_several_updates_weigh_by_tokens() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from r1kit.loops.settings import RL, Schedule
 from r1kit.model.decoder import Decoder, DecoderConfig
 from r1kit.recipe import load_recipe
 from r1kit.records import Group, Prompt, Sampling, Score
+from r1kit.reward.scorer import Scoring
 from r1kit.rollout.local import LocalEngine
 from r1kit.rollout.scripted import CodePoints
 from r1kit.tasks.task import Split
@@ -54,6 +56,21 @@ class ToyScorer:
 
     def score(self, groups: Sequence[Group]) -> list[list[Score]]:
         return [[self.one(group, c.token_ids) for c in group.completions] for group in groups]
+
+    def begin(self) -> Scoring:
+        return Scoring(self)  # type: ignore[arg-type]
+
+    @property
+    def verifier(self) -> ToyScorer:
+        return self
+
+    def submit(self, group: Group) -> Future[list[Score]]:
+        found: Future[list[Score]] = Future()
+        found.set_result(self.score([group])[0])
+        return found
+
+    def with_models(self, groups: Sequence[Group], scores: list[list[Score]]) -> list[list[Score]]:
+        return scores
 
     def read(self) -> dict[int, int]:
         return {}

@@ -64,9 +64,6 @@ def text(prompt, completion):
 def one(prompts, completions, **columns):
     return [1.0]
 
-def flags(prompts, completions, **columns):
-    return [True] * len(completions)
-
 def wants(prompt, completion, solution):
     return 0.0
 
@@ -109,7 +106,6 @@ def test_what_works_passes(recipe: Callable[[str, str], Path], name: str) -> Non
         ("nan", "mine.py:nan gave nan; a reward is a finite number"),
         ("text", "mine.py:text gave str '1'; a reward is a number"),
         ("one", "mine.py:one gave 1 values for 2 completions; give each one, or None"),
-        ("flags", "mine.py:flags gave bool True; a reward is a number"),
         ("wants", "mine.py:wants asks for 'solution'; there are "),
         ("other", "mine.py:other is not a reward: write f(prompt, completion), TRL's f(prompts, completions"),
         ("later", "mine.py:later is async; a reward is a plain function: write f(prompt, completion)"),

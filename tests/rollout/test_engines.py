@@ -14,8 +14,8 @@ from r1kit.model.decoder import Decoder, DecoderConfig
 from r1kit.model.families.fallback import HubModel
 from r1kit.model.segments import Segments
 from r1kit.model.weights import NamedWeights
-from r1kit.records import Completion, Prompt, Sampling
-from r1kit.rollout.engine import Engine
+from r1kit.records import Completion, Group, Prompt, Sampling
+from r1kit.rollout.engine import Engine, Telling
 from r1kit.rollout.hub import HubEngine
 from r1kit.rollout.local import LocalEngine
 from r1kit.rollout.sample import sample_groups
@@ -97,6 +97,37 @@ def engine(request: pytest.FixtureRequest) -> Engine:
 
 def texts(groups: Sequence[Sequence[Completion]]) -> list[list[tuple[int, ...]]]:
     return [[completion.token_ids for completion in group] for group in groups]
+
+
+def test_groups_are_told_as_they_end_and_are_those_of_generate() -> None:
+    """Each once, in the order they end; an engine that does not tell is asked for all at once."""
+    engine = ENGINES["local fp32"]()
+    assert isinstance(engine, Telling)
+    sampling = Sampling(n=3, max_tokens=40)
+    together = engine.generate(PROMPTS, sampling, SEEDS)
+    told: list[tuple[int, tuple[Completion, ...]]] = []
+    engine.generate_each(PROMPTS, sampling, SEEDS, lambda place, row: told.append((place, row)))
+    assert sorted(place for place, _ in told) == list(range(len(PROMPTS)))
+    assert dict(told) == dict(enumerate(together))
+    prompts = [Prompt(id=str(place), task="t", question="") for place in range(len(PROMPTS))]
+    ended: list[int] = []
+
+    def groups(engine: Engine) -> list[Group]:
+        ended.clear()
+        encoded = {prompt.id: ids for prompt, ids in zip(prompts, PROMPTS, strict=True)}
+        return sample_groups(
+            engine,
+            prompts,
+            lambda prompt: encoded[prompt.id],
+            sampling,
+            SEEDS.__getitem__,
+            lambda place, group: ended.append(place),
+        )
+
+    assert [group.completions for group in groups(engine)] == together
+    assert ended == [place for place, _ in told]
+    groups(ENGINES["scripted"]())
+    assert ended == list(range(len(PROMPTS)))
 
 
 @pytest.mark.parametrize("name", ["local fp32", "fallback"])

@@ -1,0 +1,28 @@
+"""Cores of this machine, and how ranks share them."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+from r1kit.cluster.ranks import Ranks
+
+__all__ = ["cores", "cores_left"]
+
+
+def cores() -> int:
+    """Cores this process may use: its affinity, and a container's quota."""
+    allowed = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
+    quota = Path("/sys/fs/cgroup/cpu.max")
+    if quota.is_file():
+        share, period = quota.read_text().split()
+        if share != "max":
+            allowed = min(allowed, max(1, round(int(share) / int(period))))
+    return allowed
+
+
+def cores_left(ranks: Ranks) -> int:
+    """Cores that a rank has for its helpers, its own not counted: ranks of a host share them; at least 1."""
+    here = int(os.environ.get("LOCAL_WORLD_SIZE", ranks.size))
+    return max(1, cores() // here - 1)

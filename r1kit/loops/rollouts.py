@@ -1,0 +1,120 @@
+"""What an RL step learns from: prompts in turn, a group of completions for each, their scores (R1 paper, 2.1).
+
+Completions are sampled and scored one step at a time, by the newest weights. Scoring goes on while sampling goes on:
+a group is handed to the verifier's processes as soon as its last completion ends. A loop that samples ahead of the
+learner takes the place of ``Rollouts`` by giving the same three things; how old a completion is stands in its
+``version``, which the update reads.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from r1kit.cluster.ranks import Ranks
+from r1kit.loops.settings import RL
+from r1kit.records import Group, Prompt, Score
+from r1kit.rollout.sample import sample_groups
+from r1kit.rollout.streams import stream_seed
+from r1kit.tasks.task import Task
+from r1kit.workspace import Workspace
+
+if TYPE_CHECKING:
+    from r1kit.loops.policy import Policy
+
+__all__ = ["PromptStream", "Rollouts", "TasksAt"]
+
+TasksAt = Callable[[int], Mapping[str, Task]]
+"""Step -> the tasks that its prompts come from."""
+
+
+@dataclass(frozen=True, slots=True)
+class PromptStream:
+    """Training prompts of several tasks in turn, by weight; where it stands survives a kill."""
+
+    weights: Mapping[str, float]
+    """1 for a task that is not named."""
+    workspace: Workspace
+
+    def take(self, tasks: Mapping[str, Task], count: int) -> list[tuple[int, Prompt]]:
+        """The next ``count`` prompts with their running number: always of the task that is furthest behind.
+
+        A task that joins late is not behind: turns are counted anew for every set of tasks.
+        """
+        cursor, taken = self.workspace.cursor, []
+        first, together = cursor.get("prompt", 0), "+".join(tasks)
+        for number in range(first, first + count):
+            name = min(tasks, key=lambda t: (cursor.get(f"{together}:{t}", 0) + 0.5) / self.weights.get(t, 1.0))
+            index = cursor.get(f"prompt:{name}", 0)
+            taken.append((number, tasks[name].train(self.workspace.seed * 1_000_003 + index)))
+            cursor[f"prompt:{name}"] = index + 1
+            cursor[f"{together}:{name}"] = cursor.get(f"{together}:{name}", 0) + 1
+        cursor["prompt"] = first + count
+        return taken
+
+
+@dataclass(frozen=True, slots=True)
+class Rollouts:
+    """Rollouts of one policy, a step at a time."""
+
+    config: RL
+    policy: Policy
+    tasks_at: TasksAt
+
+    def next(self, step: int) -> tuple[list[Group], list[list[Score]], dict[str, float]]:
+        """A step's groups and scores, the same on every rank, and the seconds that they took.
+
+        With dynamic sampling, flat groups are replaced: they are sampled, counted and left out.
+        """
+        config, workspace = self.config, self.policy.workspace
+        stream = PromptStream(config.task_weights, workspace)
+        seconds = {"sample_seconds": 0.0, "score_seconds": 0.0}
+        groups: list[Group] = []
+        scores: list[list[Score]] = []
+        for attempt in range(config.dynamic_sampling + 1):
+            share = stream.take(self.tasks_at(step), config.prompts_per_step)
+            mine = share[workspace.ranks.rank :: workspace.ranks.size]
+            for group, score in _interleave(workspace.ranks, self._sample(mine, seconds)):
+                workspace.spend(sampled=sum(len(completion.token_ids) for completion in group.completions))
+                workspace.complaints.add(score)
+                wanted = len(groups) < config.prompts_per_step
+                last = attempt == config.dynamic_sampling
+                if wanted and (last or not _is_flat(score)):
+                    groups.append(group)
+                    scores.append(score)
+            if len(groups) == config.prompts_per_step:
+                break
+        return groups, scores, seconds
+
+    def _sample(
+        self, share: Sequence[tuple[int, Prompt]], seconds: dict[str, float]
+    ) -> list[tuple[Group, list[Score]]]:
+        """This rank's groups, scored. ``seconds`` is added to: sampling, and what scoring took beyond it."""
+        workspace, policy, began = self.policy.workspace, self.policy, time.monotonic()
+        scoring = policy.scorer.begin()
+        groups = sample_groups(
+            policy.engine,
+            [prompt for _, prompt in share],
+            policy.render,
+            self.config.sampling,
+            [stream_seed(workspace.seed, workspace.stage, "rollout", number) for number, _ in share].__getitem__,
+            scoring.add,
+        )
+        sampled = time.monotonic()
+        scores = scoring.result()
+        workspace.spend_read(policy.scorer.read())
+        seconds["sample_seconds"] += sampled - began
+        seconds["score_seconds"] += time.monotonic() - sampled
+        return list(zip(groups, scores, strict=True))
+
+
+def _interleave(ranks: Ranks, mine: list[tuple[Group, list[Score]]]) -> list[tuple[Group, list[Score]]]:
+    """All ranks' items in the order of the prompts that were dealt out in turn."""
+    shares = ranks.gather_objects(mine)
+    return [share[i] for i in range(max(map(len, shares))) for share in shares if i < len(share)]
+
+
+def _is_flat(scores: Sequence[Score]) -> bool:
+    return all(score.total == scores[0].total for score in scores)

@@ -1,0 +1,71 @@
+"""Try a user's tasks in a process of its own, before anything loads: a hang, a crash or a mistake is one line."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from r1kit.apart import Announce, run_apart
+from r1kit.errors import InputError, R1Error
+from r1kit.registry import is_reference, short
+from r1kit.tasks import build
+from r1kit.tasks.task import Split, Task
+from r1kit.tasks.user import UserCodeError
+
+__all__ = ["Trial", "attempt", "try_tasks"]
+
+BUILD_SECONDS, CALL_SECONDS = 120.0, 20.0
+"""To build a task, its file's imports and data included; to give a prompt, the prompts of a split or a grade."""
+
+
+class Trial(NamedTuple):
+    name: str
+    kind: str
+    table: Mapping[str, Any]
+    splits: tuple[Split, ...] = ("test",)
+    """Held-out splits that something looks at."""
+
+
+def try_tasks(trials: list[Trial]) -> None:
+    """Build each task of the user's own and ask it for a prompt, its held-out splits and a grade.
+
+    Raises:
+        InputError: one line on the first that cannot work.
+        MissingError: a package that one needs is not installed.
+    """
+    if own := [trial for trial in trials if is_reference(trial.kind)]:
+        run_apart("r1kit.tasks.trial:attempt", own)
+
+
+def attempt(trials: list[Trial], announce: Announce) -> None:
+    """In the process."""
+    for name, kind, table, splits in trials:
+        announce(f"tasks.{name}: building {short(kind)}", BUILD_SECONDS)
+        try:
+            _try(build(name, kind, table), short(kind), splits, announce)
+        except R1Error as error:
+            said = str(error)
+            raise type(error)(said if said.startswith(f"tasks.{name}") else f"tasks.{name}: {said}") from error
+
+
+def _try(task: Task, kind: str, splits: tuple[Split, ...], announce: Announce) -> None:
+    announce(f"tasks.{task.name}: {kind}.train(0)", CALL_SECONDS)
+    prompt = task.train(0)
+    if task.train(0) != prompt:
+        raise InputError(
+            f"{kind}.train(0) gave two different prompts; it must depend on the settings and the index alone, so that "
+            f"a run that is killed goes on with the same ones: write for example Random(index)"
+        )
+    for split in splits:
+        announce(f"tasks.{task.name}: {kind}.held_out({split!r})", CALL_SECONDS)
+        held = task.held_out(split, 16)
+        if any(one.question == prompt.question for one in held):
+            raise InputError(f"{kind}.held_out({split!r}) holds the training prompt {prompt.question[:60]!r}")
+    announce(f"tasks.{task.name}: {kind}.grade of its own reference", CALL_SECONDS)
+    try:
+        task.grade(prompt, prompt.answer if prompt.answer is not None else "")
+    except UserCodeError:
+        if prompt.answer is not None:
+            raise
+    announce(f"tasks.{task.name}: {kind}.check", CALL_SECONDS)
+    task.check()

@@ -16,10 +16,10 @@ from loops.test_supervised import counting
 from loops.toy import CONFIG, ToyScorer, ToyTask, toy
 
 from r1kit.evals.gate import base_gate
+from r1kit.factory.collect import Plan, collect
+from r1kit.factory.harvest import Harvest
 from r1kit.factory.select import Candidate
 from r1kit.loops import supervised
-from r1kit.loops.collect import Plan, collect
-from r1kit.loops.harvest import Harvest
 from r1kit.maths.settings import PolicyLoss
 from r1kit.records import Completion, Group, Prompt, Sample, Score
 from r1kit.reward.rule import RewardConfig, score_completion

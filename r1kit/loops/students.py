@@ -11,22 +11,22 @@ from r1kit.backends.backend import backend_of
 from r1kit.contracts import BASE
 from r1kit.evals.evaluator import Evaluation, Evaluator, accuracy_difference, last_evaluation
 from r1kit.loops import rl
-from r1kit.loops.fresh import pretrain
 from r1kit.loops.policy import open_evaluator, open_policy, save_checkpoint
+from r1kit.loops.pretraining import pretrain
 from r1kit.loops.sft import fine_tune
 from r1kit.model.parameters import parameter_count
 from r1kit.tasks.corpora import build_corpus
 from r1kit.workspace import Workspace
 
 if TYPE_CHECKING:
-    from r1kit.stages.distill import Config, Student
+    from r1kit.loops.student_settings import Distill, Student
 
 __all__ = ["teach", "teacher_cost"]
 
 Numbers = dict[str, Any]
 
 
-def teacher_cost(config: Config, workspace: Workspace) -> Numbers:
+def teacher_cost(config: Distill, workspace: Workspace) -> Numbers:
     """Operations that the data took: sampling it, and training what sampled it, stage by stage back to the base."""
     seen: dict[str, int] = {}
     todo = [config.data]
@@ -54,7 +54,7 @@ def _parameters_of(stage: str, workspace: Workspace) -> int:
     return max(map(parameter_count, folders), default=0)
 
 
-def teach(config: Config, name: str, student: Student, workspace: Workspace) -> Numbers:
+def teach(config: Distill, name: str, student: Student, workspace: Workspace) -> Numbers:
     """Base, distilled and, where asked, RL at equal compute, each a part of the stage: a line of table 6."""
     own = replace(workspace.recipe, model=replace(student.model, template=workspace.recipe.model.template))
     base = workspace.part(f"{name}/base", lambda inner: _base(config, _of(inner, own)))
@@ -89,7 +89,7 @@ def _warn(name: str, parameters: int, teacher: int, workspace: Workspace) -> Non
         )
 
 
-def _base(config: Config, inner: Workspace) -> Numbers:
+def _base(config: Distill, inner: Workspace) -> Numbers:
     """A fresh student pretrained as the recipe's base is, or a named model as it comes."""
     learner = None
     if inner.recipe.model.name:
@@ -106,7 +106,7 @@ def _base(config: Config, inner: Workspace) -> Numbers:
     return {"checkpoint": checkpoint, "weights": size, "metrics": last_evaluation(inner)}
 
 
-def _distilled(config: Config, inner: Workspace) -> Numbers:
+def _distilled(config: Distill, inner: Workspace) -> Numbers:
     settings = replace(
         config.sft, start=BASE, data=config.data, evaluation=config.evaluation, sampling=config.rl.sampling,
         reward=config.rl.reward,
@@ -115,7 +115,7 @@ def _distilled(config: Config, inner: Workspace) -> Numbers:
     return {"checkpoint": result.checkpoint, "metrics": result.metrics}
 
 
-def _direct(config: Config, budgets: Mapping[str, int], inner: Workspace) -> Numbers:
+def _direct(config: Distill, budgets: Mapping[str, int], inner: Workspace) -> Numbers:
     """RL until the largest budget is spent; evaluated whenever one is."""
     settings = replace(config.rl, start=BASE, final_split="")
     with open_policy(settings, inner) as policy:
@@ -141,13 +141,13 @@ def _direct(config: Config, budgets: Mapping[str, int], inner: Workspace) -> Num
     }
 
 
-def _evaluate_budget(name: str, step: int, config: Config, evaluator: Evaluator, inner: Workspace) -> None:
+def _evaluate_budget(name: str, step: int, config: Distill, evaluator: Evaluator, inner: Workspace) -> None:
     """Into ``budgets.jsonl``, with the student's final evaluation."""
     inner.cursor[f"reached_{name}"] = step
     evaluator.evaluate(step, config=config.evaluation, log="budgets", labels={"budget": name})
 
 
-def _differences(distilled: Numbers, direct: Numbers, config: Config, workspace: Workspace) -> Numbers:
+def _differences(distilled: Numbers, direct: Numbers, config: Distill, workspace: Workspace) -> Numbers:
     """Distilled minus RL, by budget and task, paired by problem."""
     found: Numbers = {}
     for budget, lines in direct.items():

@@ -20,7 +20,7 @@ from r1kit.plan.cost import (
 )
 
 if TYPE_CHECKING:
-    from r1kit.loops.collection import Collection
+    from r1kit.factory.collection import Collection
     from r1kit.plan.shape import Shape
     from r1kit.plan.sizes import Sizes
     from r1kit.records import Sampling

@@ -11,9 +11,9 @@ from functools import partial
 
 from r1kit.contracts import Recipe
 from r1kit.evals.settings import EvaluationConfig
+from r1kit.factory.collection import Collection
 from r1kit.factory.general import General, general_samples
 from r1kit.factory.preferences import labels_of, pairs_of
-from r1kit.loops.collection import Collection
 from r1kit.loops.settings import SFT
 from r1kit.model.seen import summary
 from r1kit.model.template import NAMED

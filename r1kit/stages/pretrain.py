@@ -91,8 +91,8 @@ class Config(StageConfig):
 def run(config: Config, workspace: Workspace) -> StageResult:
     from r1kit.evals.evaluator import last_evaluation
     from r1kit.evals.gate import write_gate
-    from r1kit.loops.fresh import pretrain
     from r1kit.loops.policy import open_evaluator, save_checkpoint
+    from r1kit.loops.pretraining import pretrain
 
     loaded, learner = pretrain(config, build_corpus(config.corpus), workspace)
     checkpoint = save_checkpoint(workspace, loaded, learner)

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from r1kit.contracts import StageConfig
 from r1kit.errors import InputError
+from r1kit.factory.collection import named
 from r1kit.factory.preferences import LabelData, PairData, check_data, labels_of, pairs_of, split_by_prompt
-from r1kit.loops.collection import named
 from r1kit.loops.settings import Schedule, check_least, check_rates, check_source
 from r1kit.records import StageResult
 from r1kit.update.settings import DtypeSetting, OptimiserSettings
@@ -133,7 +133,7 @@ def _data(config: Config, kind: Kind, workspace: Workspace) -> tuple[Any, Any]:
         return split_by_prompt(labels_of(config.safety, tasks, seed), config.held_out_share, where)
     own = []
     if config.helpfulness.own_samples:
-        from r1kit.loops.own_pairs import own_pairs
+        from r1kit.factory.own_pairs import own_pairs
 
         own = own_pairs(config.helpfulness, config.start, workspace, config.dtype)
     return split_by_prompt(pairs_of(config.helpfulness, tasks, seed, own), config.held_out_share, where)

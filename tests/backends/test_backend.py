@@ -18,7 +18,7 @@ from r1kit.backends.models import LoadedModel
 from r1kit.cluster.ranks import Solo
 from r1kit.contracts import Model
 from r1kit.errors import InputError
-from r1kit.loops import fresh
+from r1kit.loops import pretraining
 from r1kit.maths.policy_loss import supervised_loss
 from r1kit.model.families.fallback import HubModel
 from r1kit.model.families.llama import LlamaShape
@@ -105,11 +105,11 @@ def test_a_fresh_model_trains_on_the_stage_s_device(tmp_path: Path, monkeypatch:
     """``meta`` stands for a GPU: what was left on the CPU would say so."""
     monkeypatch.setattr(module, "device_of", lambda preference, ranks: torch.device("meta"))
     trained: list[Any] = []
-    monkeypatch.setattr(fresh.supervised, "train", lambda config, batch_of, learner, workspace: trained.append(learner))
+    monkeypatch.setattr(pretraining.supervised, "train", lambda *handed: trained.append(handed[2]))
     recipe = load_recipe("nano-zero")
     config = recipe.stages["pretrain"]
     workspace = Workspace(run=tmp_path, stage="pretrain", index=1, recipe=recipe)
-    loaded, learner = fresh.pretrain(config, build_corpus(config.corpus), workspace)
+    loaded, learner = pretraining.pretrain(config, build_corpus(config.corpus), workspace)
     assert trained == [learner]
     assert loaded.device.type == "meta"
     assert {weight.device.type for _, weight in learner.weights()} == {"meta"}

@@ -13,7 +13,7 @@ import torch
 
 from r1kit.cluster.ranks import Solo
 from r1kit.loops import supervised
-from r1kit.loops.fresh import document_batches
+from r1kit.loops.pretraining import document_batches
 from r1kit.loops.settings import Schedule
 from r1kit.model.tokenizer import build_tokenizer
 from r1kit.stages.pretrain import Config

@@ -9,8 +9,8 @@ from typing import Any
 from r1kit.factory.filters import FilterConfig, failed_filter, filter_names
 from r1kit.factory.judge import GenerativeJudge, Question
 from r1kit.factory.refine import Edit, Refiner
+from r1kit.factory.samplers import Sampler
 from r1kit.factory.select import Candidate
-from r1kit.loops.sampler import Sampler
 from r1kit.records import Completion, Group, Prompt, Sample, Sampling
 from r1kit.reward.extract import thinking
 from r1kit.reward.format import FormatStyle, format_reward

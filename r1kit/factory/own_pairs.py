@@ -10,7 +10,7 @@ from typing import Any
 from r1kit.backends.verifiers import open_verifier
 from r1kit.factory.pairs import Candidate, Judge, PairwiseJudge, build_pairs, rule_judge
 from r1kit.factory.preferences import PairData
-from r1kit.loops.sampler import open_samplers
+from r1kit.factory.samplers import open_samplers
 from r1kit.records import Group, Pair
 from r1kit.reward.settings import RewardConfig
 from r1kit.rollout.sample import sample_groups

@@ -5,24 +5,24 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from r1kit.backends.verifiers import open_verifier
+from r1kit.factory.collect import Plan, collect, collected
 from r1kit.factory.general import general_samples
+from r1kit.factory.harvest import Harvester, Route
 from r1kit.factory.mixture import mix
+from r1kit.factory.publish import apart_from, held_out_prompts, nothing_left, publish, token_counter
+from r1kit.factory.samplers import generative_judge, open_samplers
 from r1kit.factory.select import select
-from r1kit.loops.collect import Plan, collect, collected
-from r1kit.loops.harvest import Harvester, Route
-from r1kit.loops.publish import apart_from, held_out_prompts, nothing_left, publish, token_counter
-from r1kit.loops.sampler import generative_judge, open_samplers
 from r1kit.workspace import Workspace
 
 if TYPE_CHECKING:
-    from r1kit.stages.rejection_sampling import Config
+    from r1kit.factory.rejection_sampling_settings import RejectionSampling
 
 __all__ = ["finish", "sample"]
 
 ROUTE = "rejection"
 
 
-def sample(config: Config, workspace: Workspace) -> None:
+def sample(config: RejectionSampling, workspace: Workspace) -> None:
     """The policy's right and readable completions into ``candidates.jsonl``."""
     recipe, asked = workspace.recipe, config.asked(workspace.recipe)
     with (
@@ -52,7 +52,7 @@ def sample(config: Config, workspace: Workspace) -> None:
         collect(plan, lambda _, share: harvester.harvest(route, share), workspace)
 
 
-def finish(config: Config, workspace: Workspace) -> dict[str, Any]:
+def finish(config: RejectionSampling, workspace: Workspace) -> dict[str, Any]:
     """Select, decontaminate, mix, publish: a pure function of the logs and the settings. Rank 0 only.
 
     Raises:

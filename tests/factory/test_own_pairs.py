@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 
 from r1kit.cluster.ranks import Solo
+from r1kit.factory import own_pairs as module
 from r1kit.factory.pairs import Construction, Judge, PairwiseJudge, rule_judge
 from r1kit.factory.preferences import PairData
-from r1kit.loops import own_pairs as module
-from r1kit.loops.sampler import Sampler
+from r1kit.factory.samplers import Sampler
 from r1kit.recipe import parse_recipe
 from r1kit.records import Sampling
 from r1kit.rollout.scripted import CodePoints, ScriptedEngine

@@ -9,26 +9,26 @@ from typing import TYPE_CHECKING, Any
 
 from r1kit.backends.verifiers import open_verifier
 from r1kit.errors import MissingError
+from r1kit.factory.collect import Plan, collect, collected
 from r1kit.factory.examples import few_shot_question, worked_examples
 from r1kit.factory.general import general_samples
+from r1kit.factory.harvest import Harvester, Route
+from r1kit.factory.publish import apart_from, held_out_prompts, nothing_left, publish, token_counter
 from r1kit.factory.refine import EngineRefiner, Refiner, is_model, rule_refiner
 from r1kit.factory.review import Item, accept_pending, accepted, read_queue, write_queue
+from r1kit.factory.samplers import Sampler, generative_judge, open_samplers
 from r1kit.factory.select import select
-from r1kit.loops.collect import Plan, collect, collected
-from r1kit.loops.harvest import Harvester, Route
-from r1kit.loops.publish import apart_from, held_out_prompts, nothing_left, publish, token_counter
-from r1kit.loops.sampler import Sampler, generative_judge, open_samplers
 from r1kit.workspace import Workspace
 
 if TYPE_CHECKING:
-    from r1kit.stages.cold_start import Config
+    from r1kit.factory.cold_start_settings import ColdStart
 
 __all__ = ["QUEUE", "finish", "sample"]
 
 QUEUE = "review.jsonl"
 
 
-def sample(config: Config, workspace: Workspace) -> None:
+def sample(config: ColdStart, workspace: Workspace) -> None:
     """Every route's completions, judged, filtered, refined, into ``candidates.jsonl``."""
     recipe, asked = workspace.recipe, config.asked(workspace.recipe)
     refiner = config.refiner if is_model(config.refiner) else ""
@@ -65,7 +65,7 @@ def sample(config: Config, workspace: Workspace) -> None:
         collect(plan, lambda route, share: harvester.harvest(routes[route], share), workspace)
 
 
-def _routes(config: Config, workspace: Workspace, samplers: Mapping[str, Sampler]) -> dict[str, Route]:
+def _routes(config: ColdStart, workspace: Workspace, samplers: Mapping[str, Sampler]) -> dict[str, Route]:
     found = {}
     other = config.model or config.source
     if config.routes.get("r1_zero"):
@@ -84,7 +84,7 @@ def _routes(config: Config, workspace: Workspace, samplers: Mapping[str, Sampler
     return found
 
 
-def _refiner(config: Config, samplers: Mapping[str, Sampler]) -> Refiner:
+def _refiner(config: ColdStart, samplers: Mapping[str, Sampler]) -> Refiner:
     if not is_model(config.refiner):
         return rule_refiner(config.refiner)
     sampler = samplers[config.refiner]
@@ -97,7 +97,7 @@ def _refiner(config: Config, samplers: Mapping[str, Sampler]) -> Refiner:
     )
 
 
-def finish(config: Config, workspace: Workspace) -> dict[str, Any]:
+def finish(config: ColdStart, workspace: Workspace) -> dict[str, Any]:
     """Select, have reviewed, publish. Rank 0 only.
 
     Raises:

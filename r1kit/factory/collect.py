@@ -14,9 +14,9 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from r1kit.errors import R1Error
+from r1kit.factory.harvest import Harvest
 from r1kit.factory.select import Candidate, candidate_of
 from r1kit.files import strict_lines
-from r1kit.loops.harvest import Harvest
 from r1kit.records import Prompt
 from r1kit.tasks.task import Task
 from r1kit.workspace import Stateless, Workspace

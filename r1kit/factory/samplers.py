@@ -7,8 +7,8 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
 from r1kit.backends.backend import backend_of
+from r1kit.factory.collection import Collection
 from r1kit.factory.judge import GenerativeJudge
-from r1kit.loops.collection import Collection
 from r1kit.rollout.engine import Engine
 from r1kit.update.settings import DtypeSetting
 from r1kit.workspace import Workspace

@@ -15,11 +15,11 @@ import pytest
 from r1kit import workspace as workspaces
 from r1kit.cluster.ranks import Solo
 from r1kit.errors import InputError, MissingError
+from r1kit.factory import cold_start, rejection_sampling
+from r1kit.factory.collect import Plan
 from r1kit.factory.review import accept_pending, decide, read_queue, write_queue
+from r1kit.factory.samplers import Sampler
 from r1kit.factory.samples import read_samples
-from r1kit.loops import cold_start, rejection_sampling
-from r1kit.loops.collect import Plan
-from r1kit.loops.sampler import Sampler
 from r1kit.nano.countdown import Countdown, CountdownConfig
 from r1kit.nano.countdown.rules import Rules, candidates
 from r1kit.recipe import Recipe, parse_recipe
@@ -108,7 +108,9 @@ def world(monkeypatch: pytest.MonkeyPatch) -> World:
     found = World()
 
     @contextmanager
-    def open_verifier(tasks: Sequence[str], recipe: Recipe, reward: RewardConfig, *_: object) -> Iterator[Any]:
+    def open_verifier(
+        tasks: Sequence[str], recipe: Recipe, reward: RewardConfig, *_: object, **more: object
+    ) -> Iterator[Any]:
         yield InProcess(recipe.built(tasks), reward)
 
     for module in (cold_start, rejection_sampling):
@@ -418,7 +420,7 @@ def test_bad_settings_are_one_line_before_anything_loads(stage: str, settings: d
 def test_ranks_share_the_prompts_and_bring_the_same(on_ranks: Callable[..., list[Any]], tmp_path: Path) -> None:
     """Two ranks write what one does, and an error of the writer is every rank's."""
     gather(Solo(), str(tmp_path / "one"))
-    told = on_ranks(2, "loops.ranked_collect:gather", str(tmp_path / "two"))
+    told = on_ranks(2, "factory.ranked_collect:gather", str(tmp_path / "two"))
     assert told[0] == told[1] == "InputError: the writer's"
     one, two = (next(tmp_path.glob(f"{name}/*/candidates.jsonl")).read_bytes() for name in ("one", "two"))
     assert one == two

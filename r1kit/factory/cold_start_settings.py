@@ -1,0 +1,102 @@
+"""Settings of the cold start. No torch here: ``r1 check`` reads this."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
+
+from r1kit.errors import InputError, nearest
+from r1kit.factory.collection import Collection, named
+from r1kit.factory.examples import FewShot, worked_examples
+from r1kit.factory.filters import FilterConfig
+from r1kit.factory.refine import is_model, rule_refiner
+from r1kit.loops.settings import check_least
+from r1kit.records import Sampling
+from r1kit.reward.format import FormatStyle
+
+if TYPE_CHECKING:
+    from r1kit.contracts import Recipe
+
+__all__ = ["ROUTES", "ColdStart", "Direct"]
+
+ROUTES = ("few_shot", "direct", "r1_zero")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Direct:
+    """Asking for what a good response has."""
+
+    prefix: str = ""
+    suffix: str = "\n\nAnswer in detail: reflect on every step, and verify the result before you give it."
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ColdStart(Collection):
+    source: str = "r1_zero"
+    """Stage whose outputs the route ``r1_zero`` filters and rewrites."""
+    model: str = ""
+    """Stage or model that the routes ``few_shot`` and ``direct`` ask; empty: the source."""
+    routes: Mapping[str, int] = field(default_factory=lambda: {"r1_zero": 160})
+    """Prompts asked by each route, out of ``few_shot``, ``direct`` and ``r1_zero``."""
+    few_shot: FewShot = field(default_factory=FewShot)
+    direct: Direct = field(default_factory=Direct)
+    refiner: str = "rules"
+    """Makes the chain's language one and adds the summary: ``rules`` (of the nano world's two languages), a class in
+    ``FILE.py:NAME`` with a method ``refine``, or a stage or model."""
+    refiner_sampling: Sampling = field(default_factory=lambda: Sampling(n=1, max_tokens=1024, temperature=0.6))
+    form: FormatStyle = "think_summary"
+    """What a refined response must look like."""
+    refined: FilterConfig = field(default_factory=lambda: FilterConfig(language=0.95))
+    """Filters of refined responses."""
+    keep: int = 2
+    limit: int = 300
+    review: Literal["automatic", "human"] = "automatic"
+    """Who decides on the refined samples; ``human``: the stage waits until none is pending in ``review.jsonl``."""
+
+    @property
+    def model_sources(self) -> tuple[str, ...]:
+        """Earlier stages, or models by name, that sample, judge or refine."""
+        refiner = self.refiner if is_model(self.refiner) else ""
+        return named(self.source, self.model, refiner, self.judge)
+
+    def uses(self, recipe: Recipe) -> tuple[str, ...]:
+        """Tasks whose prompts it asks, and those with samples of their own."""
+        return (*self.asked(recipe), *self.general.tasks)
+
+    def check(self, stage: str, recipe: Recipe) -> None:
+        """Routes and ranges, before anything loads."""
+        Collection.check(self, stage, recipe)
+        if not self.routes or not any(self.routes.values()):
+            raise InputError(f"stages.{stage}.routes asks no prompt; set for example routes = {{ r1_zero = 160 }}")
+        for route, count in self.routes.items():
+            if route not in ROUTES:
+                raise InputError(
+                    f"stages.{stage}.routes: {route!r} is unknown; routes are {', '.join(ROUTES)}."
+                    f"{nearest(route, ROUTES)}"
+                )
+            if count < 0:
+                raise InputError(f"stages.{stage}.routes.{route} = {count}: must be at least 0")
+        if not is_model(self.refiner):
+            rule_refiner(self.refiner)
+        if self.routes.get("few_shot"):
+            self._check_few_shot(stage, recipe)
+
+    def _check_few_shot(self, stage: str, recipe: Recipe) -> None:
+        check_least(self, stage, 1, "few_shot.shots", "few_shot.longest")
+        tasks = recipe.built(self.asked(recipe))
+        alone = [name for name, task in tasks.items() if "worked_example" not in task.offers]
+        if alone and not self.few_shot.path:
+            raise InputError(
+                f"stages.{stage}.few_shot.path is empty, and task {alone[0]!r} writes no worked examples; name a JSONL "
+                f"file of samples"
+            )
+        if self.few_shot.path:
+            worked_examples(self.few_shot, tasks, recipe.seed)
+        words = self.few_shot.shots * (self.few_shot.longest + len(self.few_shot.text.split()))
+        if not recipe.model.name and words + self.sampling.max_tokens > recipe.model.max_positions:
+            raise InputError(
+                f"stages.{stage}: few_shot.shots = {self.few_shot.shots} of up to few_shot.longest = "
+                f"{self.few_shot.longest} words and sampling.max_tokens = {self.sampling.max_tokens} pass "
+                f"model.max_positions = {recipe.model.max_positions}; lower one of them"
+            )

@@ -13,7 +13,6 @@ import torch
 from r1kit.backends import AUTO, ENGINES, LEARNERS, models, rewards
 from r1kit.backends.arithmetic import resolve_dtype, warn_if_slow
 from r1kit.backends.device import device_of
-from r1kit.backends.engines import engine_for
 from r1kit.backends.models import LoadedModel
 from r1kit.cluster.ranks import Ranks, Solo
 from r1kit.model.template import Template
@@ -74,7 +73,7 @@ class Backend:
             InputError: the engine that the recipe names cannot run the model.
         """
         self._warn(dtype, loaded)
-        name = engine_for(loaded.model) if self.engine == AUTO else self.engine
+        name = loaded.native_engine if self.engine == AUTO else self.engine
         engine: Engine = find(name, ENGINES, "engine", "engine")(
             loaded, dtype=self._torch_dtype(dtype), max_rows=max_rows
         )

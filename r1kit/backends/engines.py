@@ -10,13 +10,12 @@ from r1kit.backends.models import LoadedModel
 from r1kit.errors import InputError
 from r1kit.model.decoder import Decoder
 from r1kit.model.families.fallback import HubModel
-from r1kit.model.language_model import LanguageModel
 from r1kit.rollout.engine import Engine
 from r1kit.rollout.hub import HubEngine
 from r1kit.rollout.local import LocalEngine
 from r1kit.rollout.stopping import Tokenizer
 
-__all__ = ["OpenEngine", "engine_for", "open_local", "open_transformers"]
+__all__ = ["OpenEngine", "open_local", "open_transformers"]
 
 
 class OpenEngine(Protocol):
@@ -34,11 +33,6 @@ class OpenEngine(Protocol):
             InputError: the engine cannot run this model.
         """
         ...
-
-
-def engine_for(model: LanguageModel) -> str:
-    """The engine that ``auto`` takes."""
-    return "local" if isinstance(model, Decoder) else "transformers"
 
 
 def open_local(loaded: LoadedModel, *, dtype: torch.dtype, max_rows: int) -> Engine:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from r1kit.model.decoder import Decoder
 from r1kit.model.families import fresh_family
 from r1kit.model.language_model import LanguageModel
 from r1kit.model.load import load_model, save_model
@@ -42,6 +43,11 @@ class LoadedModel:
     @property
     def device(self) -> torch.device:
         return self.model.head.device
+
+    @property
+    def native_engine(self) -> str:
+        """The engine that ``auto`` takes: ours where it can run the model, else `transformers`."""
+        return "local" if isinstance(self.model, Decoder) else "transformers"
 
     @property
     def positions(self) -> int:

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from functools import cache
 
 from r1kit.factory.refine import Edit, Refined
-from r1kit.nano.countdown.words import CHINESE
 from r1kit.nano.list_ops.steps import THEN
+from r1kit.nano.words import CHINESE
 from r1kit.records import Prompt
 
 __all__ = ["RuleRefiner", "one_language", "translations"]

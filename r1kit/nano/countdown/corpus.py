@@ -26,10 +26,10 @@ from functools import lru_cache
 from random import Random
 
 from r1kit.errors import InputError
-from r1kit.nano.countdown.problems import CountdownConfig, Problem, draw_problem, draw_wide_problem, trains_on
+from r1kit.nano.countdown.problems import CountdownConfig, Problem, draw_problem, draw_wide_problem, question, trains_on
 from r1kit.nano.countdown.rules import Rules, candidates, combine
-from r1kit.nano.countdown.words import ASSISTANT, CHINESE, FILLER, TAGS, USER, question
 from r1kit.nano.styles import STYLES, check_sum, languages, pick, weighted
+from r1kit.nano.words import ASSISTANT, CHINESE, FILLER, TAGS, USER
 from r1kit.records import Prompt
 from r1kit.seeds import stream
 from r1kit.tasks.corpus import Corpus

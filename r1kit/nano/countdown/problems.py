@@ -156,3 +156,9 @@ def draw_wide_problem(rng: Random, config: CountdownConfig, wide: CountdownConfi
         if values and (wide is None or trains_on(wide, multiset)):
             return Problem(numbers, values[int(rng.random() * len(values))], draw_language(rng, config))
     raise InputError(f"countdown: {_MOST_DRAWS} draws met no wide problem that has a value within limit; raise limit")
+
+
+def question(numbers: tuple[int, ...], target: int, language: str) -> str:
+    """``use 7 1 5 make 34``, or ``用 7 1 5 得 34`` where the language is ``zh``."""
+    use, make = ("用", "得") if language == "zh" else ("use", "make")
+    return f"{use} {' '.join(map(str, numbers))} {make} {target}"

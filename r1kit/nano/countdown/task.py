@@ -7,9 +7,9 @@ import re
 from collections.abc import Mapping
 from dataclasses import replace
 
-from r1kit.nano.countdown.problems import CountdownConfig, Problem, draw_language, draw_problem, multisets
+from r1kit.nano.countdown.problems import CountdownConfig, Problem, draw_language, draw_problem, multisets, question
 from r1kit.nano.countdown.rules import OPS, Rules, candidates, canonical, combine, evaluate, targets
-from r1kit.nano.countdown.words import both, question
+from r1kit.nano.words import both
 from r1kit.records import Prompt, Sample
 from r1kit.seeds import stream
 from r1kit.tasks.task import Claims, Grade, Offer, Split, Task

@@ -13,13 +13,13 @@ from dataclasses import dataclass, field
 from random import Random
 
 from r1kit.errors import InputError, nearest
-from r1kit.nano.countdown.words import ASSISTANT, USER
 from r1kit.nano.general.phrases import chain, knowledge, questions
 from r1kit.nano.general.problems import Ask, GeneralConfig, draw_ask, draw_language, trains_on
 from r1kit.nano.general.replies import FAULTS, WARMTH, bad_reply, faults_of, good_reply
 from r1kit.nano.general.responses import wrapped
 from r1kit.nano.general.words import Language, other, vocabulary
 from r1kit.nano.styles import pick
+from r1kit.nano.words import ASSISTANT, USER
 from r1kit.records import Prompt
 from r1kit.seeds import stream
 from r1kit.tasks.corpus import Corpus

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from r1kit.nano.countdown.words import ASSISTANT, TAGS, USER
+from r1kit.nano.words import ASSISTANT, TAGS, USER
 
 __all__ = [
     "ADVICE",

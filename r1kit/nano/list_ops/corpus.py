@@ -26,7 +26,6 @@ from dataclasses import dataclass, field
 from random import Random
 
 from r1kit.errors import InputError
-from r1kit.nano.countdown.words import ASSISTANT, CHINESE, USER
 from r1kit.nano.list_ops.problems import (
     LIMIT,
     ListOpsConfig,
@@ -40,6 +39,7 @@ from r1kit.nano.list_ops.problems import (
 from r1kit.nano.list_ops.steps import OPS, THEN, Expression, Step, expression, extend, question
 from r1kit.nano.list_ops.words import vocabulary
 from r1kit.nano.styles import STYLES, check_sum, languages, pick, weighted
+from r1kit.nano.words import ASSISTANT, CHINESE, USER
 from r1kit.records import Prompt
 from r1kit.seeds import stream
 from r1kit.tasks.corpus import Corpus

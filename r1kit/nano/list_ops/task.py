@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from random import Random
 
-from r1kit.nano.countdown.words import both
 from r1kit.nano.list_ops.problems import ListOpsConfig, Problem, draw_problem, held_out_problems
 from r1kit.nano.list_ops.steps import Step, evaluate, expression, parse_question, question
+from r1kit.nano.words import both
 from r1kit.records import Prompt, Sample
 from r1kit.sandbox import CallTest, LadderSettings, SandboxSettings, Verdict, check_sandbox
 from r1kit.seeds import stream

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from r1kit.nano.countdown.words import ASSISTANT, CHINESE, TAGS, USER
 from r1kit.nano.list_ops.problems import LIMIT, ListOpsConfig
 from r1kit.nano.list_ops.steps import ASK, OPS, THEN
+from r1kit.nano.words import ASSISTANT, CHINESE, TAGS, USER
 
 __all__ = ["vocabulary"]
 

@@ -9,7 +9,7 @@ from r1kit.nano.countdown.corpus import STYLES, CountdownCorpus, CountdownCorpus
 from r1kit.nano.countdown.problems import CountdownConfig, Problem, draw_problem, multisets
 from r1kit.nano.countdown.rules import candidates, canonical, evaluate
 from r1kit.nano.countdown.task import Countdown, final_answer
-from r1kit.nano.countdown.words import CHINESE
+from r1kit.nano.words import CHINESE
 
 PROBLEMS = CountdownConfig()
 CORPUS = CountdownCorpus(CountdownCorpusConfig())

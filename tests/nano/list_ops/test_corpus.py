@@ -5,11 +5,11 @@ from random import Random
 import pytest
 
 from r1kit.errors import InputError
-from r1kit.nano.countdown.words import CHINESE
 from r1kit.nano.list_ops.corpus import STYLES, ListOpsCorpus, ListOpsCorpusConfig
 from r1kit.nano.list_ops.problems import ListOpsConfig, Problem, draw_problem, held_out_problems
 from r1kit.nano.list_ops.steps import Step, evaluate, question
 from r1kit.nano.list_ops.task import final_answer
+from r1kit.nano.words import CHINESE
 from tests.nano.list_ops.evaluator import run
 
 PROBLEMS = ListOpsConfig()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["ASSISTANT", "CHINESE", "FILLER", "TAGS", "USER", "both", "question"]
+__all__ = ["ASSISTANT", "CHINESE", "FILLER", "TAGS", "USER", "both"]
 
 USER, ASSISTANT = "User:", "Assistant:"
 TAGS = ("<think>", "</think>", "<answer>", "</answer>")
@@ -59,9 +59,3 @@ FILLER = (
 def both(word: str) -> frozenset[str]:
     """A control word in both languages."""
     return frozenset((word, CHINESE[word]))
-
-
-def question(numbers: tuple[int, ...], target: int, language: str) -> str:
-    """``use 7 1 5 make 34``, or ``用 7 1 5 得 34`` where the language is ``zh``."""
-    use, make = ("用", "得") if language == "zh" else ("use", "make")
-    return f"{use} {' '.join(map(str, numbers))} {make} {target}"

@@ -41,12 +41,8 @@ FILES = modules(ROOT)
 TOP = import_graph(FILES, everywhere=False)
 EVERYWHERE = import_graph(FILES, everywhere=True)
 
-# Today's worst. These only ever fall: lower them with the code, never raise one.
-LONGEST_CHAIN = 14
-"""Modules on the longest path of imports, at import time; the aim is 12."""
-CIRCLES = 1
-NANO_USERS = 0
-"""Modules outside ``nano/`` that import it."""
+LONGEST_CHAIN = 12
+"""Modules on the longest path of imports, at import time."""
 LONGEST_FILE, LONGEST_FUNCTION = 350, 60
 """Lines."""
 
@@ -76,8 +72,7 @@ def test_stages_do_not_know_each_other() -> None:
 def test_no_circle() -> None:
     """Neither at import time nor by what functions and types import, the packages that are run first counted."""
     assert circles(TOP) == []
-    found = circles(with_packages(EVERYWHERE))
-    assert len(found) <= CIRCLES, found
+    assert circles(with_packages(EVERYWHERE)) == []
 
 
 def test_chains_of_imports_are_short() -> None:
@@ -91,7 +86,7 @@ def test_only_nano_imports_nano() -> None:
         module for module, others in EVERYWHERE.items()
         if part(module) != "nano" and any(part(other) == "nano" for other in others)
     ]  # fmt: skip
-    assert len(users) <= NANO_USERS, users
+    assert users == []
 
 
 def test_a_command_is_a_file_and_a_file_a_command() -> None:

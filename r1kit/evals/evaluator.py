@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from r1kit.cluster.ranks import Ranks
 from r1kit.evals.numbers import numbers
@@ -12,12 +12,14 @@ from r1kit.evals.paired import paired_difference
 from r1kit.evals.settings import EvaluationConfig
 from r1kit.evals.transcripts import evaluation_lines
 from r1kit.records import Group, Prompt, Sampling, Score
-from r1kit.reward.scorer import Scorer
 from r1kit.rollout.engine import Engine
 from r1kit.rollout.sample import sample_groups
 from r1kit.rollout.streams import stream_seed
 from r1kit.tasks.task import Split, Task
 from r1kit.workspace import Workspace
+
+if TYPE_CHECKING:
+    from r1kit.reward.scorer import Scorer
 
 __all__ = ["Evaluation", "Evaluator", "accuracy_difference", "last_evaluation", "sample_evaluation"]
 

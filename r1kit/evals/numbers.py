@@ -13,10 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from r1kit.evals.interval import mean_interval
+from r1kit.evals.matching import match_scores
 from r1kit.evals.reflection import count_reflection
 from r1kit.maths.pass_at_k import consensus, pass_at_k
 from r1kit.records import Group, Score
-from r1kit.reward.verifier import match_scores
 from r1kit.tasks.task import Claims
 
 __all__ = [

@@ -21,7 +21,7 @@ from r1kit.records import Prompt
 from r1kit.tasks.task import Task
 from r1kit.workspace import Stateless, Workspace
 
-__all__ = ["Plan", "collect", "collected", "is_collected", "on_writer", "yields"]
+__all__ = ["Plan", "collect", "collected", "is_collected", "on_writer"]
 
 MARK = "collected.json"
 """Present once every step is done. From then on logs are never cut again, so what people write beside them is safe."""
@@ -129,20 +129,6 @@ def collected(workspace: Workspace) -> list[Candidate]:
         candidate_of(line.where, line.table)
         for line in strict_lines(path, '{"sample", "tokens", "consistency"}', may_be_empty=True)
     ]
-
-
-def yields(workspace: Workspace) -> tuple[dict[str, dict[str, int]], dict[str, int]]:
-    """By route: check -> completions left after it; and what the generative judge did in all."""
-    left: dict[str, dict[str, int]] = {}
-    judge: dict[str, int] = {}
-    for line in workspace.read("metrics"):
-        route = left.setdefault(line["route"], {})
-        for name, count in line["left"].items():
-            route[name] = route.get(name, 0) + count
-        for name in ("judge_asked", "judge_no_json", "judge_left_out"):
-            if name in line:
-                judge[name] = judge.get(name, 0) + int(line[name])
-    return left, judge
 
 
 def on_writer(workspace: Workspace, work: Callable[[], _T]) -> _T:

@@ -7,12 +7,12 @@ from typing import Any
 
 from r1kit.errors import InputError
 from r1kit.factory.card import card, card_markdown
-from r1kit.factory.collect import yields
 from r1kit.factory.decontaminate import EvaluationPrompts, evaluation_prompts
 from r1kit.factory.samplers import origin
 from r1kit.factory.samples import write_samples
 from r1kit.factory.select import Candidate
 from r1kit.factory.tables import write_parquet
+from r1kit.factory.yields import yields
 from r1kit.files import write_atomic
 from r1kit.model.hub import open_tokenizer
 from r1kit.model.source import resolve_model

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 
 from r1kit.records import Prompt
 from r1kit.reward.extract import last_boxed
-from r1kit.reward.part import Job, Mark, Ours
+from r1kit.reward.messages import Job
+from r1kit.reward.part import Mark, Ours
 from r1kit.reward.settings import FORMAT_STYLES, FormatStyle, RewardConfig, check_style
 from r1kit.tasks.task import Task
 

@@ -15,7 +15,8 @@ from functools import cache
 from r1kit.errors import MissingError
 from r1kit.records import Prompt
 from r1kit.reward.extract import thinking
-from r1kit.reward.part import Job, Mark, Ours
+from r1kit.reward.messages import Job
+from r1kit.reward.part import Mark, Ours
 from r1kit.reward.settings import Detector, RewardConfig
 from r1kit.tasks.task import Task
 

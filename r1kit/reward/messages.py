@@ -5,16 +5,31 @@ from __future__ import annotations
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from r1kit.records import Prompt
-from r1kit.reward.part import Job
-from r1kit.reward.settings import RewardConfig
+
+if TYPE_CHECKING:
+    from r1kit.reward.settings import RewardConfig
 
 __all__ = ["HEADER", "Batch", "Job", "Setup"]
 
 HEADER = struct.Struct("<Q")
 """Length of the pickle that follows, in bytes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One completion to judge."""
+
+    number: int
+    """Of the completion in its scoring call."""
+    text: str
+    """Special tokens kept, end token left out."""
+    finish: str
+    """``stop`` or ``length``."""
+    length: int
+    """In tokens."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,29 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from r1kit.errors import R1Error
 from r1kit.records import Prompt
-from r1kit.reward.settings import RewardConfig
+from r1kit.reward.messages import Job
 from r1kit.tasks.task import Task
 
-__all__ = ["BuildReward", "Job", "Mark", "Ours", "Reward"]
+if TYPE_CHECKING:
+    from r1kit.reward.settings import RewardConfig
 
-
-@dataclass(frozen=True, slots=True)
-class Job:
-    """One completion to judge."""
-
-    number: int
-    """Of the completion in its scoring call."""
-    text: str
-    """Special tokens kept, end token left out."""
-    finish: str
-    """``stop`` or ``length``."""
-    length: int
-    """In tokens."""
+__all__ = ["BuildReward", "Mark", "Ours", "Reward"]
 
 
 class Mark(NamedTuple):

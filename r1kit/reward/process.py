@@ -16,8 +16,7 @@ from collections import deque
 from typing import Any, Literal
 
 from r1kit.apart import environment, exit_words
-from r1kit.reward.messages import HEADER, Batch
-from r1kit.reward.part import Job
+from r1kit.reward.messages import HEADER, Batch, Job
 
 __all__ = ["Process"]
 

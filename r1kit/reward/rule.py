@@ -10,8 +10,9 @@ from typing import Literal
 
 from r1kit.records import Prompt, Score
 from r1kit.registry import find
+from r1kit.reward.messages import Job
 from r1kit.reward.names import MEASURED, PARTS, logged_names
-from r1kit.reward.part import Job, Mark, Reward
+from r1kit.reward.part import Mark, Reward
 from r1kit.reward.settings import RewardConfig
 from r1kit.reward.user import UserReward, WrongLengthError
 from r1kit.tasks.task import Task

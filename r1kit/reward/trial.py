@@ -11,8 +11,8 @@ from r1kit.errors import InputError
 from r1kit.records import Prompt
 from r1kit.registry import find, short
 from r1kit.reward.extract import marked
+from r1kit.reward.messages import Job
 from r1kit.reward.names import PARTS
-from r1kit.reward.part import Job
 from r1kit.reward.settings import RewardConfig
 from r1kit.reward.user import UserReward
 from r1kit.tasks import Spec, build_spec

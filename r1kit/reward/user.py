@@ -26,7 +26,8 @@ from typing import Any, Literal
 from r1kit.errors import InputError, nearest
 from r1kit.records import Prompt
 from r1kit.registry import blame, short, split_reference
-from r1kit.reward.part import Job, Mark
+from r1kit.reward.messages import Job
+from r1kit.reward.part import Mark
 
 __all__ = [
     "SHAPES",

@@ -15,17 +15,16 @@ from threading import Event, Lock, Thread
 from types import TracebackType
 from typing import Any, Literal
 
-from r1kit.errors import InputError, R1Error
+from r1kit.errors import InputError
 from r1kit.records import Completion, Group, Score
 from r1kit.reward.language import check_detector
-from r1kit.reward.messages import Batch, Setup
-from r1kit.reward.part import Job
+from r1kit.reward.messages import Batch, Job, Setup
 from r1kit.reward.process import Process
 from r1kit.reward.round import Failure, Round
 from r1kit.reward.rule import failed_score
 from r1kit.reward.settings import RewardConfig
 
-__all__ = ["Verifier", "match_scores"]
+__all__ = ["Verifier"]
 
 
 class Verifier:
@@ -168,21 +167,6 @@ class Verifier:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
-
-
-def match_scores(groups: Sequence[Group], scores: Sequence[Sequence[Score]]) -> None:
-    """Refuse rewards that do not match their samples one to one; nothing is ever broadcast.
-
-    Raises:
-        R1Error: a list of another length, naming the first group where it differs.
-    """
-    if len(groups) != len(scores):
-        raise R1Error(f"rewards were given for {len(scores)} groups, but {len(groups)} were sampled")
-    for group, row in zip(groups, scores, strict=True):
-        if len(group.completions) != len(row):
-            raise R1Error(
-                f"{len(row)} rewards were given for the {len(group.completions)} completions of {group.prompt.id}"
-            )
 
 
 def _regroup(groups: Sequence[Group], flat: Sequence[Any]) -> list[list[Any]]:

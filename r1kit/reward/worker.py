@@ -24,8 +24,7 @@ from r1kit.apart import Replies, die_with, limit_memory
 from r1kit.errors import InputError, MissingError, R1Error, first_line
 from r1kit.records import Score
 from r1kit.reward.extract import marked
-from r1kit.reward.messages import HEADER, Batch, Setup
-from r1kit.reward.part import Job
+from r1kit.reward.messages import HEADER, Batch, Job, Setup
 from r1kit.reward.rule import Rules
 from r1kit.reward.user import UnfilledError, WrongLengthError
 

@@ -9,7 +9,8 @@ import pytest
 
 from r1kit.errors import InputError
 from r1kit.records import Prompt
-from r1kit.reward.part import Job, Mark
+from r1kit.reward.messages import Job
+from r1kit.reward.part import Mark
 from r1kit.reward.user import UnfilledError, UserReward, WrongLengthError
 
 PROMPT = Prompt(

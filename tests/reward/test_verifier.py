@@ -15,9 +15,10 @@ from collections.abc import Iterator
 import pytest
 
 from r1kit.errors import InputError, MissingError, R1Error
+from r1kit.evals.matching import match_scores
 from r1kit.records import Completion, Group, Prompt, Score
 from r1kit.reward.settings import RewardConfig
-from r1kit.reward.verifier import Verifier, match_scores
+from r1kit.reward.verifier import Verifier
 
 BUILDER = f"{__package__}.fake_tasks:build_task"
 

@@ -9,7 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from r1kit.checks import check_stages
 from r1kit.cli import app
+from r1kit.recipe import load_recipe
+from r1kit.registry import find
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -54,6 +57,25 @@ def test_the_readme_s_commands_exist() -> None:
 def test_the_readme_s_make_targets_exist(command: str) -> None:
     assert command in README
     assert re.search(rf"^{command.split()[1]}:", (ROOT / "Makefile").read_text(), re.MULTILINE)
+
+
+def test_the_readme_s_recipe_is_one(tmp_path: Path) -> None:
+    """The six lines of the first screen, then with the reward of the second block."""
+    six, parts = re.findall(r"^```toml\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+    assert len(six.splitlines()) == 6
+    (tmp_path / "problems.jsonl").write_text(
+        "".join(f'{{"prompt": "{n} + 1?", "answer": {n + 1}}}\n' for n in range(40))
+    )
+    function = parts.split("# ")[1]
+    (tmp_path / "my_rewards.py").write_text(function)
+    (tmp_path / "mine.toml").write_text(six + parts)
+    recipe = load_recipe(str(tmp_path / "mine.toml"))
+    check_stages(recipe)
+    assert recipe.stages["r1_zero"].steps == 200
+    assert recipe.task("maths").train(0).answer is not None
+    brevity = find(f"{tmp_path}/my_rewards.py:brevity", {}, "reward")
+    assert [weight for name, weight in recipe.stages["r1_zero"].reward.parts.items()] == [1.0, 0.1]
+    assert (brevity("", "x" * 500), brevity("", "x" * 5000)) == (0.75, 0.0)
 
 
 def test_the_readme_s_tree_is_the_tree() -> None:

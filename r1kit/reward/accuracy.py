@@ -27,12 +27,18 @@ class Accuracy(Ours):
     def __call__(self, prompt: Prompt, jobs: Sequence[Job]) -> list[Mark]:
         return [self._mark(prompt, job) for job in jobs]
 
-    def _mark(self, prompt: Prompt, job: Job) -> Mark:
+    def answer(self, job: Job) -> str | None:
+        """What the task is asked to grade; None where there is nothing, which is wrong."""
         style = self.config.answer_style
         whole = getattr(self.task, "reads", "answer") == "completion"
-        answer = job.text if whole else extract_answer(job.text, style)
         cut = job.finish != "stop" and (self.config.truncated == "zero" or not (whole or survives_truncation(style)))
-        if answer is None or cut:
+        if cut:
+            return None
+        return job.text if whole else extract_answer(job.text, style)
+
+    def _mark(self, prompt: Prompt, job: Job) -> Mark:
+        answer = self.answer(job)
+        if answer is None:
             return Mark(0.0)
         grade = self.task.grade(prompt, answer)
         correct = min(1.0, max(0.0, float(grade.correct)))

@@ -55,6 +55,8 @@ class Batch:
     jobs: tuple[Job, ...]
     settled: frozenset[int] = frozenset()
     """Numbers of completions that were answered before; they are here for the functions that see whole groups."""
+    prepared: bool = True
+    """The task is shown the group first; not where it was before, and its process had to be stopped."""
 
     @property
     def due(self) -> tuple[Job, ...]:

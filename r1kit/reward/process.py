@@ -52,6 +52,8 @@ class Process:
         """The user's function that it is in, where it said so: ``my_rewards.py:brevity``."""
         self.grouped = False
         """Whether that function sees the whole group."""
+        self.preparing = False
+        """Whether the task works on a whole group, so that no completion of it can be blamed."""
         self._write(setup)
 
     def _write(self, payload: bytes) -> None:

@@ -103,6 +103,8 @@ class Round:
             elif line[0] == "in":
                 worker.doing, worker.grouped = line[1], line[2]
                 settled |= not line[1]
+            elif line[0] == "preparing":
+                worker.preparing = line[1]
             elif line[0] == "missing":
                 raise MissingError(line[2])
             elif line[0] == "wrong":
@@ -160,11 +162,14 @@ class Round:
         return f"building task {worker.owed[0][0].prompt.task!r}"
 
     def _give_up(self, index: int, failure: Failure) -> None:
-        """Settle the sample in hand, or its whole group; put the rest back first in line, and start a fresh process."""
+        """Settle the sample in hand, or its whole group; put the rest back first in line, and start a fresh process.
+
+        Where the task was shown a group, nothing of it is settled. Either way it is not shown the rest of it again.
+        """
         worker = self.workers[index]
-        batch = worker.owed[0][0]
-        lost = sum(owed is batch for owed, _ in worker.owed) if worker.doing and worker.grouped else 1
-        for _ in range(lost):
+        in_hand = worker.owed[0][0]
+        lost = sum(owed is in_hand for owed, _ in worker.owed) if worker.doing and worker.grouped else 1
+        for _ in range(0 if worker.preparing else lost):
             self._settle(worker, worker.owed[0][1].number, failure)
         owed = {job.number for _, job in worker.owed}
         rest = dict.fromkeys(id(batch) for batch, _ in worker.owed)
@@ -172,7 +177,8 @@ class Round:
         worker.owed.clear()
         for batch in (batches[one] for one in reversed(rest)):
             settled = frozenset(job.number for job in batch.jobs if job.number not in owed)
-            self.waiting.appendleft(Batch(batch.kind, batch.prompt, batch.jobs, settled))
+            prepared = batch.prepared and batch is not in_hand
+            self.waiting.appendleft(Batch(batch.kind, batch.prompt, batch.jobs, settled, prepared))
         self._replace(index)
         for other in self.workers:
             self._feed(other)

@@ -5,11 +5,12 @@ Pure: no torch, no I/O. It runs inside a verifier process, because a part may ha
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Literal
 
 from r1kit.records import Prompt, Score
 from r1kit.registry import find
+from r1kit.reward.accuracy import Accuracy
 from r1kit.reward.messages import Job
 from r1kit.reward.names import MEASURED, PARTS, logged_names
 from r1kit.reward.part import Mark, Reward
@@ -49,6 +50,13 @@ class Rules:
         for place, job in enumerate(jobs):
             if job.number not in settled:
                 yield job.number, self._score(prompt, job, shared, place)
+
+    def answers(self, jobs: Iterable[Job]) -> list[str]:
+        """What the task will be asked to grade, in order, without the completions where that is nothing."""
+        accuracy = self.parts["accuracy"]
+        assert isinstance(accuracy, Accuracy)
+        found = (accuracy.answer(job) for job in jobs)
+        return [answer for answer in found if answer is not None]
 
     def _of_the_group(self, prompt: Prompt, jobs: Sequence[Job]) -> dict[str, Sequence[Mark | str]]:
         """Marks of the parts that see a whole group, or why there are none."""

@@ -10,6 +10,7 @@ Not a sandbox: a task's rule and a user's function run here with the user's righ
 
 from __future__ import annotations
 
+import contextlib
 import faulthandler
 import importlib
 import io
@@ -133,6 +134,7 @@ def _build(setup: Setup, batch: Batch, reply: Replies) -> tuple[Task, Rules]:
 
 def _answer(task: Task, rules: Rules, batch: Batch, reply: Replies) -> None:
     """Score or diagnose every completion of a batch; each answer is sent at once."""
+    _prepare(task, rules, batch, reply)
     if batch.kind == "score":
         for number, score in rules.score(batch.prompt, batch.jobs, batch.settled):
             reply.send([number, _as_json(score)])
@@ -143,6 +145,20 @@ def _answer(task: Task, rules: Rules, batch: Batch, reply: Replies) -> None:
         except (Exception, SystemExit):
             found = {}
         reply.send([job.number, found])
+
+
+def _prepare(task: Task, rules: Rules, batch: Batch, reply: Replies) -> None:
+    """Show a group to its task, if that wants to see groups. The parent's deadline starts anew at each step."""
+    prepare = getattr(task, "prepare", None)
+    if prepare is None or not batch.prepared or len(batch.due) < 2:
+        return
+    reply.send(["preparing", True])
+    with contextlib.suppress(Exception, SystemExit):  # whatever is wrong, judging one by one tells whose fault it is
+        scored = batch.kind == "score"
+        given = rules.answers(batch.due) if scored else [job.text for job in batch.due]
+        for _ in zip(given, prepare(batch.prompt, given, "grade" if scored else "diagnose") or (), strict=False):
+            reply.send(["preparing", True])
+    reply.send(["preparing", False])
 
 
 def _as_json(score: Score) -> list[Any]:

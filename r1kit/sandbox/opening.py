@@ -21,7 +21,9 @@ class SandboxSettings:
     kind: SandboxKind = "bubblewrap"
     """bubblewrap: this machine's kernel; docker: a container a worker; fusion: a SandboxFusion server over HTTP."""
     workers: int = 1
-    """Warm interpreters side by side."""
+    """Warm interpreters in each verifier process, which judges a group's programs so many at a time. A verifier process
+    runs for each spare core as it is; with more workers in all than free cores, programs wait for each other while
+    their clocks run."""
     image: str = "python:3.11-slim"
     """docker: image whose ``python3`` runs the programs; it is not pulled."""
     url: str = ""

@@ -7,17 +7,19 @@ and is built as ``cls(name, config)``; a user's class may have its settings in o
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
 from r1kit.records import Labelled, Pair, Prompt, Sample
 
-__all__ = ["Claims", "Grade", "Offer", "Split", "Task"]
+__all__ = ["By", "Claims", "Grade", "Offer", "Split", "Task"]
 
 Split = Literal["dev", "test"]
 Offer = Literal["worked_example", "good_samples", "preference_pairs", "safety_labels"]
 """A part of the contract that not every task has."""
+By = Literal["grade", "diagnose"]
+"""The method that is about to judge."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +72,19 @@ class Task(Protocol):
     def diagnose(self, prompt: Prompt, text: str) -> Mapping[str, float]:
         """Per-completion quantities worth averaging in an evaluation (number of tries, valid number use ...)."""
         return {}
+
+    def prepare(self, prompt: Prompt, given: Sequence[str], by: By) -> Iterable[None] | None:
+        """Work on a whole group at once, before it is judged one by one: what is cached here is found there.
+
+        It only saves time. Each ``yield``, of which ``len(given)`` are waited for, starts the deadline of one
+        completion anew; if it takes longer, raises, or takes its process down, no completion is blamed and the group
+        is judged without it.
+
+        Args:
+            given: what ``by`` will be given with this prompt, a string a completion; equal ones occur.
+            by: asks next.
+        """
+        return None
 
     @property
     def claims(self) -> Claims:

@@ -14,7 +14,7 @@ code raises is told as one line that begins with its own file and line.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -24,7 +24,7 @@ from r1kit.records import Labelled, Pair, Prompt, Sample
 from r1kit.registry import blame, short, split_reference
 from r1kit.tasks.maths_answer import canonical_maths, equal_maths
 from r1kit.tasks.split import digest
-from r1kit.tasks.task import Claims, Grade, Offer, Split, Task
+from r1kit.tasks.task import By, Claims, Grade, Offer, Split, Task
 
 __all__ = ["UserCodeError", "UserTask", "as_prompt", "calling", "equal_to_reference", "spelled"]
 
@@ -70,6 +70,10 @@ class UserTask(Task):
     def diagnose(self, prompt: Prompt, text: str) -> Mapping[str, float]:
         found: Mapping[str, float] = self._call("diagnose", prompt, text) if self._has("diagnose") else {}
         return found
+
+    def prepare(self, prompt: Prompt, given: Sequence[str], by: By) -> Iterable[None] | None:
+        steps: Iterable[None] | None = self._call("prepare", prompt, given, by) if self._has("prepare") else None
+        return steps
 
     @property
     def claims(self) -> Claims:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from random import Random
 
@@ -16,7 +16,7 @@ from r1kit.seeds import stream
 from r1kit.tasks.code.answer import canonical_expression
 from r1kit.tasks.code.config import programs_ladder
 from r1kit.tasks.code.judge import Judge, grade_of, rungs_of
-from r1kit.tasks.task import Grade, Offer, Split, Task
+from r1kit.tasks.task import By, Grade, Offer, Split, Task
 
 __all__ = ["ListOps", "ListOpsTaskConfig", "final_answer", "hidden_tests"]
 
@@ -79,7 +79,7 @@ class ListOps(Task):
         after the last 'no'. ``right_when_claims``: ``answer_right`` of such a chain.
         """
         answer = final_answer(text)
-        canonical = None if answer is None else canonical_expression(answer)
+        canonical = canonical_expression(answer or "")
         rungs = rungs_of(None if canonical is None else self._verdict(prompt, canonical))
         chain = text.split("<answer>")[0].split()
         last = next((word for word in reversed(chain) if word in _YES | _NO), "")
@@ -92,6 +92,12 @@ class ListOps(Task):
             "claims_hit": float(claims),
             **({"right_when_claims": rungs["answer_right"]} if claims else {}),
         }
+
+    def prepare(self, prompt: Prompt, given: Sequence[str], by: By) -> Iterator[None]:
+        answers = (text if by == "grade" else final_answer(text) or "" for text in given)
+        found = (canonical_expression(answer) for answer in answers)
+        programs = (_program(canonical) for canonical in found if canonical is not None)
+        return self.judge.prepare(prompt.id, programs, lambda: self._tests(prompt))
 
     def check(self) -> None:
         check_sandbox(self.config.sandbox)
@@ -111,11 +117,11 @@ class ListOps(Task):
         return worked_example(self.name, problems, language, shot, longest, seed)
 
     def _verdict(self, prompt: Prompt, canonical: str) -> Verdict:
+        return self.judge.verdict(prompt.id, _program(canonical), lambda: self._tests(prompt))
+
+    def _tests(self, prompt: Prompt) -> list[CallTest]:
         steps = tuple(Step(op, number) for op, number in prompt.facts["steps"])
-        program = f"def f(xs):\n    return {canonical}\n"
-        return self.judge.verdict(
-            prompt.id, program, lambda: hidden_tests(prompt.id, steps, self.config.list_ops.hidden_tests)
-        )
+        return hidden_tests(prompt.id, steps, self.config.list_ops.hidden_tests)
 
     def _prompt(self, identity: str, problem: Problem) -> Prompt:
         return Prompt(
@@ -127,6 +133,10 @@ class ListOps(Task):
             cluster=" ".join(problem.chain),
             facts={"steps": [[step.op, step.number] for step in problem.steps]},
         )
+
+
+def _program(canonical: str) -> str:
+    return f"def f(xs):\n    return {canonical}\n"
 
 
 def hidden_tests(identity: str, steps: tuple[Step, ...], count: int) -> list[CallTest]:

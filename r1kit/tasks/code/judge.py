@@ -1,13 +1,17 @@
-"""Take programs up the ladder in a sandbox that is opened when the first one comes; equal programs are judged once."""
+"""Take programs up the ladder in a sandbox that is opened when the first one comes; equal programs are judged once.
+
+A group's programs are taken up ``workers`` at a time and their verdicts kept, so that judging them one by one, which
+the verifier does, finds them.
+"""
 
 from __future__ import annotations
 
 import atexit
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 
-from r1kit.sandbox import Case, LadderSettings, Sandbox, SandboxSettings, Verdict, climb, open_sandbox
+from r1kit.sandbox import Case, LadderSettings, Sandbox, SandboxSettings, Verdict, climb, climb_many, open_sandbox
 from r1kit.tasks.task import Grade
 
 __all__ = ["Judge", "grade_of", "rungs_of"]
@@ -17,7 +21,7 @@ _KEPT = 16384
 
 
 class Judge:
-    """Judges programs of one task, one at a time, in the process that asks.
+    """Judges programs of one task in the process that asks.
 
     The verifier's process calls it and may be killed at any moment; the sandbox's processes end with theirs.
     """
@@ -47,10 +51,35 @@ class Judge:
         if found is None:
             timed = reference if self._ladder.pay_speed else None
             found = climb(program, tests(), self._ladder, self._opened(), timed)
-            if len(self._verdicts) >= _KEPT:
-                self._verdicts.popitem(last=False)
-        self._verdicts[key] = found
+        self._keep(key, found)
         return found
+
+    def prepare(self, problem: str, programs: Iterable[str], tests: Callable[[], Sequence[Case]]) -> Iterator[None]:
+        """Judge the programs that are new, ``workers`` side by side, and yield after each such row.
+
+        Each row takes about as long as its slowest program, so a verifier's deadline holds for a row as it does for a
+        program. With one worker nothing is done; nor where speed pays, which is timed with nothing beside it.
+
+        Raises:
+            MissingError: the sandbox is not there.
+        """
+        workers = self._settings.workers
+        if workers == 1 or self._ladder.pay_speed:
+            return
+        new = [program for program in dict.fromkeys(programs) if (problem, program) not in self._verdicts]
+        if len(new) < 2:
+            return
+        cases = tests()
+        for start in range(0, len(new), workers):
+            row = new[start : start + workers]
+            for program, found in zip(row, climb_many(row, cases, self._ladder, self._opened()), strict=True):
+                self._keep((problem, program), found)
+            yield
+
+    def _keep(self, key: tuple[str, str], verdict: Verdict) -> None:
+        if len(self._verdicts) >= _KEPT:
+            self._verdicts.popitem(last=False)
+        self._verdicts[key] = verdict
 
     def close(self) -> None:
         """End the sandbox. Idempotent; a later program opens another."""

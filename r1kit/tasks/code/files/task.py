@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from r1kit.errors import InputError
@@ -16,7 +16,7 @@ from r1kit.tasks.code.files.formats import NEEDS, PARSERS
 from r1kit.tasks.code.files.problem import FileProblem
 from r1kit.tasks.code.judge import Judge, grade_of, rungs_of
 from r1kit.tasks.listed import Listed
-from r1kit.tasks.task import Grade, Split, Task
+from r1kit.tasks.task import By, Grade, Split, Task
 
 __all__ = ["CodeFile"]
 
@@ -60,22 +60,36 @@ class CodeFile(Task):
 
     def diagnose(self, prompt: Prompt, text: str) -> Mapping[str, float]:
         """The rungs of the last block of Python in a completion; without a block, of what stands in its answer tags."""
-        program = program_of(text)
-        if program == text:
-            tagged = text.rpartition("<answer>")[2].partition("</answer>")[0]
-            if "<answer>" not in text or not tagged.strip():
-                return rungs_of(None)
-            program = tagged
-        return rungs_of(self._verdict(prompt, program))
+        program = _final_program(text)
+        return rungs_of(None if program is None else self._verdict(prompt, program))
+
+    def prepare(self, prompt: Prompt, given: Sequence[str], by: By) -> Iterator[None]:
+        problem = self._problem(prompt)
+        found = (program_of(text) if by == "grade" else _final_program(text) for text in given)
+        programs = (assembled(problem, program) for program in found if program is not None)
+        return self.judge.prepare(prompt.id, programs, lambda: problem.tests)
 
     def check(self) -> None:
         check_sandbox(self.config.sandbox)
 
     def _verdict(self, prompt: Prompt, program: str) -> Verdict:
+        problem = self._problem(prompt)
+        return self.judge.verdict(prompt.id, assembled(problem, program), lambda: problem.tests, prompt.answer)
+
+    def _problem(self, prompt: Prompt) -> FileProblem:
         problem = self._problems.get(prompt.id)
         if problem is None:
             raise InputError(f"task {self.name!r} has no problem {prompt.id!r}")
-        return self.judge.verdict(prompt.id, assembled(problem, program), lambda: problem.tests, prompt.answer)
+        return problem
+
+
+def _final_program(text: str) -> str | None:
+    """The last block of Python of a completion, or else what stands in its answer tags; None if there is neither."""
+    program = program_of(text)
+    if program != text:
+        return program
+    tagged = text.rpartition("<answer>")[2].partition("</answer>")[0].strip()  # as an answer is
+    return tagged if "<answer>" in text and tagged else None
 
 
 def assembled(problem: FileProblem, program: str) -> str:

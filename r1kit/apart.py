@@ -30,6 +30,8 @@ Announce = Callable[[str, float], None]
 """What is done next, for messages, and how many seconds it may take."""
 START_SECONDS = 60.0
 """For the interpreter and the imports of our own."""
+TELL_SECONDS = 10.0
+"""Whoever waits longer at a terminal is told for what."""
 FILE_LIMIT = 64 << 20
 """Largest file, stderr included, that the code may write, in bytes."""
 _PR_SET_PDEATHSIG = 1
@@ -79,10 +81,15 @@ def try_import(path: Path) -> None:
 def _answer(process: subprocess.Popen[bytes], receive: int, errors: IO[bytes]) -> Any:
     """Read until the process says how it ended; every step may take as long as it was announced with."""
     doing, seconds, buffer = "a process for your code", START_SECONDS, b""
-    until = time.monotonic() + seconds
+    until, told = time.monotonic() + seconds, False
     with selectors.DefaultSelector() as selector:
         selector.register(receive, selectors.EVENT_READ)
-        while selector.select(max(0.0, until - time.monotonic())):
+        while (left := until - time.monotonic()) > 0:
+            if not selector.select(min(left, TELL_SECONDS)):
+                if not told and time.monotonic() < until and sys.stderr.isatty():
+                    print(f"{doing} goes on; it is stopped after {seconds:g} s", file=sys.stderr, flush=True)
+                    told = True
+                continue
             chunk = os.read(receive, 1 << 16)
             if not chunk:
                 raise InputError(f"{doing} ended the process: {exit_words(process, errors)}")
@@ -91,7 +98,7 @@ def _answer(process: subprocess.Popen[bytes], receive: int, errors: IO[bytes]) -
                 if kind != "doing":
                     return _settled(kind, rest[0])
                 doing, seconds = rest
-                until = time.monotonic() + seconds
+                until, told = time.monotonic() + seconds, False
     raise InputError(f"{doing} took more than {seconds:g} s and was stopped")
 
 

@@ -24,8 +24,8 @@ LOOKED_AT = 16
 
 def check_recipe(recipe: Recipe) -> None:
     """Raise InputError or MissingError, one line, for the first thing that could not work."""
+    try_tasks([_trial(recipe, name) for name in recipe.tasks])  # first: a stage's own check may ask a task for prompts
     check_stages(recipe)
-    try_tasks([_trial(recipe, name) for name in recipe.tasks])
     try_rewards(recipe)
     built = recipe.built(recipe.tasks)
 

@@ -74,6 +74,7 @@ def _run_stage(
     else:
         if workspace.is_writer:
             _make_room(workspace, written)
+        workspace.ranks.broadcast_object(None)  # the folder is there on every rank
         say(f"{name}: {workspace.recipe.about[name].title}")
         began = time.monotonic()
         workspace.recipe = settle()

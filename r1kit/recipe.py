@@ -73,7 +73,7 @@ def load_recipe(name: str, overrides: Sequence[str] = ()) -> Recipe:
         )
     table = _read(path)
     for override in overrides:
-        _override(table, override)
+        _override(table, override, path.absolute().parent)
     return parse_recipe(table)
 
 
@@ -187,10 +187,11 @@ def _check_model(source: str, name: str, earlier: Sequence[str], recipe: Recipe)
         )
 
 
-def _override(table: dict[str, Any], text: str) -> None:
-    """Put ``a.b.c=value`` into the table; a key that starts with a stage's name means that stage."""
+def _override(table: dict[str, Any], text: str, folder: Path) -> None:
+    """Put ``a.b.c=value`` into the table; a key that starts with a stage's name means that stage, and ``{recipe}/`` the
+    recipe's folder, as in the recipe itself."""
     key, equals, value = text.partition("=")
-    path = _key_path(key.strip())
+    path = [_beside(folder, part) for part in _key_path(key.strip())]
     if not equals or not all(path):
         raise InputError(f"--set {text!r}: write KEY=VALUE, for example --set stages.r1_zero.steps=20")
     present = list(table["stages"]) if isinstance(table.get("stages"), dict) else []
@@ -212,9 +213,10 @@ def _override(table: dict[str, Any], text: str) -> None:
         if not isinstance(table, dict):
             raise InputError(f"--set {text!r}: {part!r} is not a table")
     try:
-        table[path[-1]] = tomllib.loads(f"value = {value}")["value"]
+        found = tomllib.loads(f"value = {value}")["value"]
     except tomllib.TOMLDecodeError:
-        table[path[-1]] = value.strip()
+        found = value.strip()
+    table[path[-1]] = _beside(folder, found)
 
 
 def _key_path(key: str) -> list[str]:

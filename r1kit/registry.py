@@ -117,7 +117,7 @@ def _load_file(path: Path, said: str) -> ModuleType:
         spec.loader.exec_module(module)
     except (Exception, SystemExit) as error:
         del sys.modules[called]
-        raise _broken(error, path.parent, said) from error
+        raise _broken(error, path.parent, said, path.name) from error
     _FILES[path] = module
     return module
 
@@ -135,16 +135,24 @@ def _load_module(name: str, said: str) -> ModuleType:
         raise _broken(error, folder, said) from error
 
 
-def _broken(error: BaseException, folder: Path, said: str) -> R1Error:
-    """What an import that failed is told as; an error of ours passes through."""
-    return error if isinstance(error, R1Error) else InputError(said + blame(error, folder))
+def _broken(error: BaseException, folder: Path, said: str, name: str = "") -> R1Error:
+    """What an import that failed is told as; an error of ours passes through. ``name``: of the file, where no line of
+    it is to blame."""
+    if isinstance(error, R1Error):
+        return error
+    told = blame(error, folder)
+    return InputError(said + (told if not name or re.match(r"\S+\.py:\d+: ", told) else f"{name}: {told}"))
 
 
 def blame(error: BaseException, folder: Path) -> str:
     """``my_rewards.py:12: ZeroDivisionError: division by zero``: the innermost line below ``folder`` that led to it."""
     if isinstance(error, SyntaxError) and error.filename:
         return f"{Path(error.filename).name}:{error.lineno}: {type(error).__name__}: {error.msg}"
-    told = " ".join(f"{type(error).__name__}: {error}".split()).removesuffix(":")
+    try:
+        words = str(error)
+    except Exception:  # an exception class of the user's own may itself be broken
+        words = ""
+    told = " ".join(f"{type(error).__name__}: {words}".split()).removesuffix(":")
     for frame in reversed(traceback.extract_tb(error.__traceback__)):
         if Path(frame.filename).is_relative_to(folder) and "site-packages" not in frame.filename:
             return f"{Path(frame.filename).name}:{frame.lineno}: {told[:300]}"

@@ -20,6 +20,7 @@ from typing import Any, Protocol
 
 from r1kit.cluster.ranks import Ranks, Solo
 from r1kit.contracts import BASE, Recipe
+from r1kit.errors import R1Error
 from r1kit.files import strict_lines, write_atomic
 from r1kit.records import StageResult
 from r1kit.reward.complaints import Complaints
@@ -108,7 +109,13 @@ class Workspace:
         name = self.recipe.base_stage if stage == BASE and BASE not in self.checkpoints else stage
         if not name:
             return self.recipe.model.name, self.recipe.model.name
+        if name not in self.checkpoints:
+            raise R1Error(f"{self.stage}: stage {name!r} left no model to start from; its result names no checkpoint")
         return str(self.run / self.checkpoints[name]), name
+
+    def has_model(self, stage: str) -> bool:
+        """Whether ``start`` finds one; a stage of the user's own may leave none."""
+        return stage == BASE or stage in self.checkpoints or stage not in self.recipe.stages
 
     def folder_of(self, stage: str) -> Path:
         """Where another stage of the run left its files."""
@@ -277,7 +284,8 @@ class Workspace:
         if time.monotonic() - self._told_at >= TELL_SECONDS:
             names = [name for name in TOLD if name in metrics][:2]
             told = ", ".join(f"{name} {metrics[name]:,.3g}" for name in names)
-            self.say(f"{self.stage}: step {step} of {self._total}, {told}")
+            of = f" of {self._total}" if self._total else ""
+            self.say(f"{self.stage}: step {step}{of}{', ' if told else ''}{told}")
             self._told_at = time.monotonic()
 
     def write(self, name: str, value: Any) -> None:

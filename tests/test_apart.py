@@ -81,6 +81,16 @@ def test_a_fault_is_one_line(asked: str, line: str) -> None:
     assert str(told.value) == line
 
 
+def test_whoever_waits_at_a_terminal_is_told_for_what(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("r1kit.apart.TELL_SECONDS", 0.3)
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    with pytest.raises(InputError, match=r"my_file.py:thing took more than 1 s and was stopped"):
+        run_apart(f"{__name__}:answer", "loop")
+    assert capsys.readouterr().err.splitlines()[-1] == "my_file.py:thing goes on; it is stopped after 1 s"
+
+
 def test_what_is_missing_is_told_as_such() -> None:
     with pytest.raises(MissingError, match="run pip install lingua"):
         run_apart(f"{__name__}:answer", "missing")

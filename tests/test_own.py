@@ -91,6 +91,12 @@ MISTAKES = {
     "a print at import": ("my_rewards.py", '"""Two', 'print("hello")\n"""Two', ""),
     "a task's missing name": ("my_task.py", "class Sums", "class Sumz", "Did you mean 'Sumz'?"),
     "a task's exception": ("my_task.py", "return self._prompt(*pairs", "return self._prom(*pairs", "my_task.py:18"),
+    "a task whose held-out prompts never end": (
+        "my_task.py",
+        'return [self._prompt(*pair) for pair in pairs[split == "test" :: 2]][:limit]',
+        "return iter(int, 1)",
+        "my_task.py:Sums.held_out('dev') took more than 20 s",
+    ),
     "a task that holds nothing out": ("my_task.py", "[:limit]", "[:0]", "my_task.py:Sums.held_out"),
     "a task's endless loop": ("my_task.py", "import random", "while True: pass\nimport random", "my_task.py"),
     "a task's wrong grade": ("my_task.py", "return Grade(", "return 'yes' or Grade(", "grade"),

@@ -143,3 +143,12 @@ def test_a_path_beside_the_recipe_is_found_from_any_folder(tmp_path: Path, monke
     assert recipe.tasks["sums"].test_path == "test.jsonl", "any other path is left as it is"
     assert recipe.model.template.suffix == "of {recipe}/x", "only a text that begins so is a path"
     assert recipe.stages["r1_zero"].sampling.stop == (str(there / "end"), "end"), "lists are looked through"
+
+
+def test_a_place_beside_the_recipe_can_be_set_from_the_command_line(tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text('model.name = "x"\n[tasks.countdown]\n[stages.r1_zero]\n')
+    (tmp_path / "mine.py").write_text("def f(prompt, completion): return 1.0\n")
+    recipe = load_recipe(str(path), ['r1_zero.reward.parts."{recipe}/mine.py:f" = 0.5', "model.name={recipe}/base"])
+    assert recipe.stages["r1_zero"].reward.parts == {f"{tmp_path}/mine.py:f": 0.5}
+    assert recipe.model.name == f"{tmp_path}/base"

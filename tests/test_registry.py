@@ -113,3 +113,12 @@ def test_the_line_to_blame_is_the_users_innermost(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="Expecting value") as raised:
         find(f"{tmp_path}/deep.py:f", {}, "function")("no json")
     assert blame(raised.value, tmp_path).startswith("deep.py:4: JSONDecodeError: Expecting value: line 1 column 1")
+
+
+def test_a_file_without_a_line_to_blame_is_named_and_a_broken_exception_is_told(tmp_path: Path) -> None:
+    (tmp_path / "binary.py").write_bytes(b"a = 1\0")
+    with pytest.raises(InputError, match=r"^binary.py:? ?\S*: SyntaxError: source code"):
+        find(f"{tmp_path}/binary.py:a", KNOWN, "thing")
+    (tmp_path / "odd.py").write_text("class Odd(Exception):\n    def __str__(self): return 1 / 0\nraise Odd\n")
+    with pytest.raises(InputError, match=r"^odd.py:3: Odd$"):
+        find(f"{tmp_path}/odd.py:a", KNOWN, "thing")

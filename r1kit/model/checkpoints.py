@@ -59,7 +59,11 @@ def checkpoints(run: Path) -> dict[str, Path]:
 def _stage_folders(run: Path) -> list[Path]:
     if not run.is_dir():
         return []
-    return sorted(entry for entry in run.iterdir() if re.fullmatch(r"\d\d_\w+", entry.name) and entry.is_dir())
+    return sorted(
+        entry
+        for entry in run.iterdir()
+        if re.fullmatch(r"\d{2,}_[A-Za-z][A-Za-z0-9_-]*", entry.name) and entry.is_dir()
+    )
 
 
 def result_of(folder: Path) -> dict[str, Any]:

@@ -10,8 +10,9 @@ from r1kit.records import Score
 
 __all__ = ["Complaints"]
 
-_THEIRS = re.compile(r"\S+:\w+:? \w+")
-"""How a cause in a user's file begins, and what makes its kind: ``my_rewards.py:12: KeyError``, ``my.py:f gave``."""
+_THEIRS = re.compile(r"\S+:[\w.]+:? (gave )?\w+")
+"""How a cause in a user's file begins, and what makes its kind: ``my_rewards.py:12: KeyError``, ``my.py:f gave nan``,
+``my_task.py:Sums.grade gave None``."""
 
 
 @dataclass(slots=True)

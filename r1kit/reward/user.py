@@ -181,9 +181,13 @@ class UserReward:
             return None
         if not isinstance(value, numbers.Real):  # a truth value is one, as for verl
             raise InputError(f"{self.where} gave {_spelled(value)}; a reward is a number, or None to abstain")
-        if not math.isfinite(value):
-            raise InputError(f"{self.where} gave {float(value)}; a reward is a finite number, or None to abstain")
-        return float(value)
+        try:
+            number = float(value)
+        except OverflowError:  # an integer beyond any float
+            number = math.inf
+        if not math.isfinite(number):
+            raise InputError(f"{self.where} gave {number}; a reward is a finite number, or None to abstain")
+        return number
 
 
 def shape_of(parameters: Mapping[str, inspect.Parameter]) -> Shape | None:

@@ -9,8 +9,8 @@ from __future__ import annotations
 import dataclasses
 import importlib
 import inspect
-from collections.abc import Callable
-from functools import partial
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial, wraps
 from pathlib import Path
 from types import ModuleType, new_class
 from typing import Any, get_args
@@ -101,11 +101,50 @@ def _of_user(cls: Any, kind: str) -> Stage:
         cls = dataclasses.dataclass(frozen=True, kw_only=True)(cls)
     if StageConfig not in cls.__mro__:
         cls = new_class(cls.__name__, (cls, StageConfig), {}, lambda space: space.update(__module__=cls.__module__))
+    cls = _told(cls, kind)
     title = (inspect.getdoc(run) or inspect.getdoc(cls) or short(kind)).splitlines()[0]
     leaves: Any = getattr(cls, "leaves", "a model")
     if leaves not in get_args(Leaves):
         raise InputError(f"{short(kind)}.leaves = {leaves!r}: allowed are {', '.join(map(repr, get_args(Leaves)))}")
     return Stage(title=title, leaves=leaves, compared=leaves == "a model", load=lambda: (cls, _run))
+
+
+_NAMES = ("inputs", "model_sources", "files", "uses", "splits")
+"""Members that give names."""
+_HOOKS = (*_NAMES, "lengths", "resolved", "check", "plan", "__post_init__")
+
+
+def _told(cls: Any, kind: str) -> Any:
+    """The class with what its own members raise told as the line of the user's file."""
+    own = {name: found for name in _HOOKS if (found := inspect.getattr_static(cls, name, None)) is not None}
+    mine = {name: found for name, found in own.items() if found is not inspect.getattr_static(StageConfig, name, None)}
+    space: dict[str, Any] = {"__module__": cls.__module__, "__doc__": cls.__doc__}
+    for name, found in mine.items():
+        if isinstance(found, property) and found.fget:
+            space[name] = property(_calling(found.fget, kind, name))
+        elif inspect.isfunction(found):
+            space[name] = _calling(found, kind, name)
+    return new_class(cls.__name__, (cls,), {}, lambda into: into.update(space))
+
+
+def _calling(member: Callable[..., Any], kind: str, name: str) -> Callable[..., Any]:
+    @wraps(member)
+    def call(*arguments: Any, **more: Any) -> Any:
+        try:
+            found = member(*arguments, **more)
+        except (Exception, SystemExit) as error:
+            if isinstance(error, R1Error):
+                raise
+            raise InputError(f"{short(kind)}.{name}: {blame(error, _folder(member))}") from error
+        if name in _NAMES and (isinstance(found, (str, Mapping)) or not isinstance(found, Iterable)):
+            raise InputError(f"{short(kind)}.{name} gave {found!r}; it gives a tuple of names")
+        return found
+
+    return call
+
+
+def _folder(member: Callable[..., Any]) -> Path:
+    return Path(inspect.getfile(member)).parent
 
 
 def _run(config: Any, workspace: Any) -> StageResult:
@@ -116,9 +155,8 @@ def _run(config: Any, workspace: Any) -> StageResult:
     """
     try:
         found = config.run(workspace)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         if isinstance(error, R1Error):
             raise
-        folder = Path(inspect.getfile(type(config).run)).parent
-        raise R1Error(f"{workspace.stage}: {blame(error, folder)}") from error
+        raise R1Error(f"{workspace.stage}: {blame(error, _folder(type(config).run))}") from error
     return found if isinstance(found, StageResult) else StageResult(metrics=found or {})

@@ -85,6 +85,10 @@ def run(config: Config, workspace: Workspace) -> StageResult:
     from r1kit.backends.verifiers import open_verifier
 
     recipe = workspace.recipe
+    for stage in config.stages:
+        if not workspace.has_model(stage):
+            workspace.say(f"{workspace.stage}: {stage} left no model and is not judged")
+    config = replace(config, stages=tuple(stage for stage in config.stages if workspace.has_model(stage)))
     with open_verifier(recipe.tasks_of(workspace.stage), recipe, config.reward, ranks=workspace.ranks) as verifier:
         for step in workspace.steps(len(config.stages), Stateless()):
             _evaluate(config, step, verifier, workspace)

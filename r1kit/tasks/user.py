@@ -54,7 +54,7 @@ class UserTask(Task):
     def held_out(self, split: Split, limit: int | None = None) -> list[Prompt]:
         given = self._call("held_out", split, limit)
         where = f"{short(self._reference)}.held_out"
-        if given is None or isinstance(given, (str, Mapping, Prompt)):
+        if not isinstance(given, Iterable) or isinstance(given, (str, Mapping, Prompt)):
             raise InputError(f"{where}({split!r}) gave {spelled(given)}; it gives a list of prompts")
         found = calling(self._reference, lambda: list(given))[:limit]
         if not found:

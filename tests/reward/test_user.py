@@ -171,6 +171,7 @@ class Several:
     [
         (math.nan, "mine.py:f gave nan; a reward is a finite number, or None to abstain"),
         (-math.inf, "mine.py:f gave -inf; a reward is a finite number, or None to abstain"),
+        (10**400, "mine.py:f gave inf; a reward is a finite number, or None to abstain"),
         ("1.0", "mine.py:f gave str '1.0'; a reward is a number, or None to abstain"),
         ([1.0], "mine.py:f gave list [1.0]; a reward is a number, or None to abstain"),
         (Several(math.nan), "mine.py:f gave nan; a reward is a finite number, or None to abstain"),

@@ -281,3 +281,8 @@ def test_complaints_are_told_once_a_kind_with_a_count() -> None:
     ]
     assert told.rest() == ["warning: my.py:12: KeyError: 'a' (seen 3 times in all)"]
     assert told.rest() == []
+    told.add([failed("my.py:f gave str 'good'; a reward is a number"), failed("my.py:T.grade gave None; a grade is")])
+    assert told.fresh() == [
+        "warning: my.py:f gave str 'good'; a reward is a number (seen 1 time so far)",
+        "warning: my.py:T.grade gave None; a grade is (seen 1 time so far)",
+    ], "not counted with those that gave nan"

@@ -12,6 +12,7 @@ from r1kit.depends import changes, stage_keys, written_key
 from r1kit.errors import InputError, R1Error
 from r1kit.pipeline import run, write_manifest
 from r1kit.recipe import as_toml, load_recipe, parse_recipe
+from r1kit.workspace import Workspace
 
 COUNT = '''"""A stage of mine."""
 from dataclasses import dataclass
@@ -150,3 +151,40 @@ def test_a_mistake_in_a_users_stage_is_one_line(change: tuple[str, str], message
     stages = '[stages.count]\nkind = "{recipe}/my_stage.py:Count"\ntimes = 5\n'
     with pytest.raises(InputError, match=message):
         recipe_of(tmp_path, stages, "model.name=x")
+
+
+@pytest.mark.parametrize(
+    ("member", "message"),
+    [
+        ("@property\n    def inputs(self): return 1 / 0", r"my_stage.py:Own.inputs: my_stage.py:3: ZeroDivisionError"),
+        ("@property\n    def inputs(self): return 'words'", r"Own.inputs gave 'words'; it gives a tuple of names"),
+        ("def uses(self, recipe): return None", r"my_stage.py:Own.uses gave None; it gives a tuple of names"),
+        ("def check(self, stage, recipe): raise ValueError('mine')", r"Own.check: my_stage.py:2: ValueError: mine"),
+    ],
+)
+def test_what_a_users_stage_says_wrongly_of_itself_is_one_line(member: str, message: str, tmp_path: Path) -> None:
+    from r1kit.checks import check_stages
+
+    (tmp_path / "my_stage.py").write_text(f"class Own:\n    {member}\n    def run(self, workspace): ...\n")
+    with pytest.raises(InputError, match=message):
+        check_stages(recipe_of(tmp_path, '[stages.own]\nkind = "{recipe}/my_stage.py:Own"\n', "model.name=x"))
+
+
+def test_a_users_stage_may_not_end_the_process(tmp_path: Path) -> None:
+    (tmp_path / "my_stage.py").write_text("class Own:\n    def run(self, workspace): raise SystemExit(0)\n")
+    recipe = recipe_of(tmp_path, '[stages.own]\nkind = "{recipe}/my_stage.py:Own"\n', "model.name=x")
+    (tmp_path / "run").mkdir()
+    write_manifest(recipe, tmp_path / "run")
+    with pytest.raises(R1Error, match=r"own: my_stage.py:2: SystemExit: 0"):
+        run(recipe, tmp_path / "run", Solo())
+
+
+def test_a_stage_that_left_no_model_is_not_started_from(tmp_path: Path) -> None:
+    (tmp_path / "my_stage.py").write_text("class Own:\n    def run(self, workspace): ...\n")
+    stages = '[stages.own]\nkind = "{recipe}/my_stage.py:Own"\n[stages.table]\nkind = "evaluate"\n'
+    recipe = recipe_of(tmp_path, stages, "model.name=x")
+    assert recipe.stages["table"].stages == ("base", "own"), "by what it says of itself, it leaves a model"
+    workspace = Workspace(run=tmp_path, stage="table", index=2, recipe=recipe)
+    assert [name for name in recipe.stages["table"].stages if workspace.has_model(name)] == ["base"]
+    with pytest.raises(R1Error, match=r"table: stage 'own' left no model to start from"):
+        workspace.start("own")

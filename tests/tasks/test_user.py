@@ -184,8 +184,13 @@ def a_grade(value: str) -> str:
         (a_class(train='return " ", "a"'), r"question is ' ' \(str\); it must be text"),
         (a_class(held="return []"), r"held_out\('test'\) gave no prompt"),
         (a_class(held="pass"), r"held_out\('test'\) gave None; it gives a list of prompts"),
+        (a_class(held="return 5"), r"T.held_out\('test'\) gave 5; it gives a list of prompts"),
         (a_class(held='return [("q", "a")]'), r"held_out\('test'\) holds the training prompt 'q'"),
         ("import random\n" + a_class(train='return str(random.random()), "a"'), "gave two different prompts"),
+        (
+            "import random\ndef T():\n    while True: yield f'q {random.random()}', 1\n",
+            r"T.train\(0\) gave two different prompts",
+        ),
         (a_grade("float('nan')"), "T.grade gave nan; a grade is a number from 0"),
         (a_grade("'right'"), r"T.grade gave 'right' \(str\)"),
         (a_grade("None"), "T.grade gave None"),
@@ -203,6 +208,12 @@ def test_each_mistake_is_one_line(kind: Callable[[str, str], str], text: str, to
     with pytest.raises(InputError, match=told) as caught:
         attempt([Trial("mine", kind(text, "T"), {})], lambda doing, seconds: None)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("fact", ["float('nan')", "object()", "__import__('numpy').arange(3)"])
+def test_a_fact_that_does_not_equal_itself_is_no_mistake(kind: Callable[[str, str], str], fact: str) -> None:
+    text = a_class(train=f'return {{"prompt": "q", "answer": "a", "fact": {fact}}}')
+    attempt([Trial("mine", kind(text, "T"), {})], lambda doing, seconds: None)
 
 
 def test_a_setting_that_is_not_there_names_the_nearest(kind: Callable[[str, str], str]) -> None:

@@ -25,7 +25,7 @@ __all__ = [
     "blame", "digest", "find", "guard_imports", "import_only", "is_reference", "short", "sources", "split_reference",
 ]  # fmt: skip
 
-IMPORT_SECONDS = 60.0
+IMPORT_SECONDS = 30.0
 _REFERENCE = re.compile(r"(?P<place>.+\.py|[A-Za-z_]\w*(\.[A-Za-z_]\w*)*):(?P<name>[A-Za-z_]\w*)")
 _FILES: dict[Path, ModuleType] = {}
 _GUARDS: list[Callable[[Path], object]] = []

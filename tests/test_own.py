@@ -100,6 +100,12 @@ MISTAKES = {
     "a task that holds nothing out": ("my_task.py", "[:limit]", "[:0]", "my_task.py:Sums.held_out"),
     "a task's endless loop": ("my_task.py", "import random", "while True: pass\nimport random", "my_task.py"),
     "a task's wrong grade": ("my_task.py", "return Grade(", "return 'yes' or Grade(", "grade"),
+    "a reward of nothing": (
+        "mine.toml",
+        "parts = {accuracy = 1.0, f",
+        "parts = {}\nschedule = {warmup = 1} # {f",
+        "pays nothing",
+    ),
     "an unknown setting": ("mine.toml", "highest = 8", "highst = 8", "Did you mean 'highest'?"),
     "a missing file": ("mine.toml", "my_rewards.py:brevity", "my_reward.py:brevity", "my_reward.py"),
 }

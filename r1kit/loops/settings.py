@@ -115,6 +115,10 @@ class RL(StageConfig):
         if self.final_limit is not None:
             check_least(self, stage, 1, "final_limit")
         check_rates(self.optimiser.lr, self.schedule, stage)
+        if not any(self.reward.parts.values()) and not getattr(self, "routes", None):
+            raise InputError(
+                f"stages.{stage}.reward.parts pays nothing; give a part a weight, for example {{ accuracy = 1.0 }}"
+            )
         if not self.sampling.temperature > 0 or not 0 < self.sampling.top_p <= 1 or not self.deadline > 0:
             raise InputError(
                 f"stages.{stage}: sampling.temperature = {self.sampling.temperature} and deadline = {self.deadline} "

@@ -30,6 +30,8 @@ class Job:
     """``stop`` or ``length``."""
     length: int
     """In tokens."""
+    token_ids: tuple[int, ...] = ()
+    """Sent only where a user's function may ask for them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,7 +9,7 @@ from r1kit.apart import Announce, run_apart
 from r1kit.contracts import Recipe
 from r1kit.errors import InputError
 from r1kit.records import Prompt
-from r1kit.registry import find, short
+from r1kit.registry import IMPORT_SECONDS, find, short
 from r1kit.reward.extract import marked
 from r1kit.reward.messages import Job
 from r1kit.reward.names import PARTS
@@ -20,8 +20,8 @@ from r1kit.tasks.task import Task
 
 __all__ = ["Trial", "attempt", "try_rewards"]
 
-TASK_SECONDS, IMPORT_SECONDS, CALL_SECONDS = 120.0, 60.0, 5.0
-"""To build a task, to import a user's file, to judge one completion."""
+TASK_SECONDS, CALL_SECONDS = 120.0, 5.0
+"""To build a task, to judge one completion."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,7 +87,8 @@ def _call(reward: UserReward, trial: Trial, prompt: Prompt, announce: Announce) 
     """A group of one completion; of two for a function of whole groups, which would hide a wrong length of one."""
     where = f"stages.{trial.stage}.reward.parts"
     text = marked(prompt.answer or "", trial.reward.answer_style)
-    jobs = [Job(number, text, "stop", len(text.split())) for number in range(2 if reward.grouped else 1)]
+    ids = tuple(range(len(text.split())))
+    jobs = [Job(number, text, "stop", len(ids), ids) for number in range(2 if reward.grouped else 1)]
     announce(f"{where}: {reward.where}, tried on {prompt.id},", CALL_SECONDS)
     try:
         reward(prompt, jobs)

@@ -76,10 +76,11 @@ class CompletionText(str):
     """``stop``, or ``length`` where it was cut."""
     tokens: int
     """How many, the end token counted."""
+    token_ids: tuple[int, ...]
 
     def __new__(cls, job: Job) -> CompletionText:
         made = super().__new__(cls, job.text)
-        made.text, made.finish, made.tokens = job.text, job.finish, job.length
+        made.text, made.finish, made.tokens, made.token_ids = job.text, job.finish, job.length, job.token_ids
         return made
 
 
@@ -146,6 +147,7 @@ class UserReward:
             }
         own = {name: getattr(record, name) for name in ("answer", "language", "task", "id", "question")}
         own |= {"finish": completion.finish, "tokens": completion.tokens}
+        own |= {"completion_ids": list(completion.token_ids)}
         return {**record.facts, **own, "prompt": prompt, "completion": completion}
 
     def _filled(self, there: Mapping[str, Any]) -> dict[str, Any]:
@@ -194,9 +196,9 @@ def shape_of(parameters: Mapping[str, inspect.Parameter]) -> Shape | None:
     """Which of the three, by the parameters' names; None: none of them."""
     if "solution_str" in parameters:
         return "verl"
-    if "completions" in parameters:
-        return "trl"
-    return "one" if "completion" in parameters else None
+    if "completion" in parameters:
+        return "one"
+    return "trl" if {"completions", "completion_ids"} & set(parameters) else None
 
 
 def _parameters(function: Any, where: str) -> Mapping[str, inspect.Parameter]:

@@ -17,6 +17,7 @@ from typing import Any, Literal
 
 from r1kit.errors import InputError
 from r1kit.records import Completion, Group, Score
+from r1kit.registry import is_reference
 from r1kit.reward.language import check_detector
 from r1kit.reward.messages import Batch, Job, Setup
 from r1kit.reward.process import Process
@@ -186,12 +187,14 @@ def _batches(
     for group in groups:
         if group.prompt.task not in known:
             raise InputError(f"prompt {group.prompt.id} names task {group.prompt.task!r}; known are {sorted(known)}")
-        jobs = tuple(_job(number + index, completion) for index, completion in enumerate(group.completions))
+        with_ids = any(is_reference(part) for part in known[group.prompt.task].parts)
+        jobs = tuple(_job(number + index, one, with_ids) for index, one in enumerate(group.completions))
         number += len(jobs)
         if jobs:
             batches.append(Batch(kind, group.prompt, jobs))
     return batches, number
 
 
-def _job(number: int, completion: Completion) -> Job:
-    return Job(number, completion.text, completion.finish, len(completion.token_ids))
+def _job(number: int, completion: Completion, with_ids: bool) -> Job:
+    ids = completion.token_ids if with_ids else ()
+    return Job(number, completion.text, completion.finish, len(completion.token_ids), ids)

@@ -123,7 +123,7 @@ def _build(setup: Setup, batch: Batch, reply: Replies) -> tuple[Task, Rules]:
         if reward.where:
             reply.send(["in", reward.where, False])
             try:
-                reward(prompt, (Job(0, text, "stop", len(text.split())),))
+                reward(prompt, (Job(0, text, "stop", len(text.split()), tuple(range(len(text.split())))),))
             except (UnfilledError, WrongLengthError) as error:
                 raise _UserError(first_line(error)) from error
             except BaseException:  # on a text of ours; what it does on the policy's is told by the scores

@@ -23,6 +23,7 @@ from r1kit.model.seen import Sees
 from r1kit.model.tokenizer import build_tokenizer
 from r1kit.recipe import load_recipe
 from r1kit.records import Labelled, Pair, Prompt
+from r1kit.seeds import place_in_epochs
 from r1kit.update.reward import Item, RewardLearner, judged
 from r1kit.update.settings import OptimiserSettings
 from r1kit.workspace import Workspace
@@ -255,7 +256,7 @@ def test_killed_and_gone_on_equals_straight(policy: Path, tmp_path: Path, monkey
 
 
 def test_every_example_is_seen_once_an_epoch_in_an_order_of_its_own() -> None:
-    epochs = [[preference.place_of(epoch * 10 + at, 10, seed=5) for at in range(10)] for epoch in range(2)]
+    epochs = [[place_in_epochs(epoch * 10 + at, 10, seed=5) for at in range(10)] for epoch in range(2)]
     assert [sorted(epoch) for epoch in epochs] == [list(range(10))] * 2
     assert epochs[0] != epochs[1]
 

@@ -56,6 +56,7 @@ def test_any_keyword_gets_all_there_is() -> None:
         return float(len(rest))
 
     names = {"prompt", "answer", "language", "task", "id", "question", "finish", "tokens", "target", "hint"}
+    names |= {"completion_ids"}
     assert values(f) == [len(names)] * 2
 
 
@@ -117,6 +118,14 @@ def test_trl_s_shape_with_named_columns_and_without_prompts() -> None:
 def test_a_list_of_another_length_is_never_broadcast(given: list[float]) -> None:
     with pytest.raises(WrongLengthError, match=rf"^mine.py:f gave {len(given)} values for 2 completions"):
         marks(lambda prompts, completions: given)
+
+
+def test_trl_s_first_example_asks_for_token_ids_alone() -> None:
+    def reward_func(completion_ids: list[list[int]], **kwargs: Any) -> list[float]:
+        return [float(len(ids)) for ids in completion_ids]
+
+    jobs = (Job(7, "is it 5", "stop", 3, (4, 5, 6)), Job(8, "no", "length", 1, (9,)))
+    assert [mark.value for mark in marks(reward_func, jobs)] == [3.0, 1.0]
 
 
 def test_verl_s_shape() -> None:

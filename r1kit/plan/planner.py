@@ -6,19 +6,17 @@ it may ask is a ``Planner``: the work of sampling, of training, of one of our st
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from r1kit.contracts import Recipe
-from r1kit.errors import InputError, R1Error
+from r1kit.errors import InputError
 from r1kit.plan.cost import Draw, Plan, Work, sample, train, width_of
 from r1kit.plan.shape import Shape, shape_of_fresh, shape_of_hub, shape_of_named
 from r1kit.plan.sizes import Sizes, sizes_of
 from r1kit.plan.stage_cost import formula_of
-from r1kit.registry import blame
 from r1kit.tasks.corpora import build_corpus
 from r1kit.update.settings import OptimiserSettings
 
@@ -96,17 +94,12 @@ def plan_recipe(recipe: Recipe, shape: Shape, where: Plan) -> dict[str, Work | N
 
 
 def _own(formula: Callable[[Planner], Any], planner: Planner) -> Work:
-    said = f"stage {planner.stage!r}: its plan(planner)"
-    try:
-        work = formula(planner)
-    except R1Error:
-        raise
-    except Exception as error:  # of a user's code: his file, line and message
-        raise InputError(
-            f"{said} failed: {blame(error, Path(inspect.getfile(type(planner.config))).parent)}"
-        ) from error
+    work = formula(planner)  # what it raises is told with the user's line, see ``stages``
     if not isinstance(work, Work):
-        raise InputError(f"{said} gave {work!r}; give a Work, for example planner.train(tokens=1e6, length=512)")
+        raise InputError(
+            f"stage {planner.stage!r}: its plan(planner) gave {work!r}; give a Work, for example "
+            f"planner.train(tokens=1e6, length=512)"
+        )
     return work
 
 

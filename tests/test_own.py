@@ -1,6 +1,6 @@
 """A project of a user's own: his reward, his task, two RL stages under his names; killed, resumed, moved, changed.
 
-The files lie in ``tests/own``: a reward file of 12 lines, a task of 36, a recipe. Everything goes through the command.
+The files lie in ``tests/own``: a reward file of 12 lines, a task of 29, a recipe. Everything goes through the command.
 """
 
 from __future__ import annotations
@@ -90,11 +90,11 @@ MISTAKES = {
     "a missing name": ("my_rewards.py", "def brevity", "def brevty", "Did you mean 'brevty'?"),
     "a print at import": ("my_rewards.py", '"""Two', 'print("hello")\n"""Two', ""),
     "a task's missing name": ("my_task.py", "class Sums", "class Sumz", "Did you mean 'Sumz'?"),
-    "a task's exception": ("my_task.py", "return self._prompt(*pairs", "return self._prom(*pairs", "my_task.py:18"),
+    "a task's exception": ("my_task.py", "return self._prompt(*random", "return self._prom(*random", "my_task.py:16"),
     "a task whose held-out prompts never end": (
         "my_task.py",
-        'return [self._prompt(*pair) for pair in pairs[split == "test" :: 2]][:limit]',
-        "return iter(int, 1)",
+        'return [self._prompt(*pair) for pair in self._pairs()[split == "test" : 20 : 2]][:limit]',
+        "while True: pass",
         "my_task.py:Sums.held_out('dev') took more than 20 s",
     ),
     "a task that holds nothing out": ("my_task.py", "[:limit]", "[:0]", "my_task.py:Sums.held_out"),

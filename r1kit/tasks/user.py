@@ -16,6 +16,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -25,6 +26,9 @@ from r1kit.registry import blame, short, split_reference
 from r1kit.tasks.maths_answer import canonical_maths, equal_maths
 from r1kit.tasks.split import digest
 from r1kit.tasks.task import By, Claims, Grade, Offer, Split, Task
+
+MOST_HELD_OUT = 1_000_000
+"""Prompts of a split; a function that gives so many is taken for one that never ends."""
 
 __all__ = ["UserCodeError", "UserTask", "as_prompt", "calling", "equal_to_reference", "spelled"]
 
@@ -56,7 +60,10 @@ class UserTask(Task):
         where = f"{short(self._reference)}.held_out"
         if not isinstance(given, Iterable) or isinstance(given, (str, Mapping, Prompt)):
             raise InputError(f"{where}({split!r}) gave {spelled(given)}; it gives a list of prompts")
-        found = calling(self._reference, lambda: list(given))[:limit]
+        most = MOST_HELD_OUT if limit is None else limit
+        found = calling(self._reference, lambda: list(islice(given, most)))
+        if len(found) == MOST_HELD_OUT:
+            raise InputError(f"{where}({split!r}) gave {MOST_HELD_OUT:,} prompts and more; a split has an end")
         if not found:
             raise InputError(f"{where}({split!r}) gave no prompt; evaluations of that split need some")
         return [as_prompt(one, self.name, f"{self.name}/{split}/{place}", where) for place, one in enumerate(found)]

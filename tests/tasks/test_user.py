@@ -328,3 +328,17 @@ def test_a_recipe_finds_files_beside_it_and_its_resolved_copy_is_the_same(
     copied = load_recipe(str(tmp_path / "copy.toml"))
     assert copied.spec("sums") == recipe.spec("sums")
     assert copied.stages["pretrain"].corpus == recipe.stages["pretrain"].corpus
+
+
+def test_a_split_that_never_ends_is_told_and_a_limit_ends_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "t.py").write_text(
+        "from itertools import count\n"
+        "class T:\n"
+        "    def train(self, index): return ('a', 'b')\n"
+        "    def held_out(self, split, limit=None): return ((f'{n}?', 'b') for n in count())\n"
+    )
+    task = build("t", f"{tmp_path}/t.py:T", {})
+    assert [prompt.question for prompt in task.held_out("dev", 2)] == ["0?", "1?"]
+    monkeypatch.setattr("r1kit.tasks.user.MOST_HELD_OUT", 50)
+    with pytest.raises(InputError, match=r"^t\.py:T\.held_out\('dev'\) gave 50 prompts and more; a split has an end$"):
+        task.held_out("dev")

@@ -11,13 +11,13 @@ __all__ = [
 ]  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Message:
-    """One turn of a chat."""
+    """A turn of a chat."""
 
-    role: str
-    """``system``, ``user`` or ``assistant``."""
+    role: Literal["system", "user", "assistant", "tool"]
     content: str
+    """Its text; an assistant's thinking stands in front, in ``<think>`` tags."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,6 +30,8 @@ class Prompt:
     """Name of the task that judges it, a key of the recipe's ``[tasks]``; filled in for a user's task."""
     question: str
     """What the user says, before any chat template."""
+    before: tuple[Message, ...] = ()
+    """What stands before the question: a system prompt of its own, earlier turns."""
     answer: str | None = None
     """Reference answer, where the task has one."""
     language: str = "en"

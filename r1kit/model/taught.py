@@ -73,7 +73,11 @@ class Teacher:
         if self.template.name != "chat":
             before = prompt_text(self.template, self.tokenizer, sample.prompt, history)
             return [self._encoded([(before, False), (_behind(before, sample.response), True)], end=True)]
-        messages = [*history, Message("user", sample.prompt), Message("assistant", sample.response)]
+        messages = [
+            *history,
+            Message(role="user", content=sample.prompt),
+            Message(role="assistant", content=sample.response),
+        ]
         *earlier, last = self._turns(messages)
         pieces: list[tuple[str, bool]] = []
         at = 0
@@ -94,7 +98,7 @@ class Teacher:
         """What the template closes the assistant's turn with, up to the token that ends it; empty: the template has no
         such token, and the tokenizer's end token is learnt."""
         if self._close is None:
-            chat = [Message("user", "What is four and five?"), Message("assistant", PROBE)]
+            chat = [Message(role="user", content="What is four and five?"), Message(role="assistant", content=PROBE)]
             _, found, tail = chat_text(self.template, self.tokenizer, chat, answering=False).rpartition(PROBE)
             added = [str(token) for token in self.tokenizer.added_tokens_decoder.values()]
             ends = [tail.index(token) + len(token) for token in added if found and token.strip() and token in tail]

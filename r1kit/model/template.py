@@ -74,7 +74,7 @@ def prompt_text(
         InputError: earlier turns, or a system prompt, with a template that knows one question alone.
     """
     if template.name == "chat":
-        return chat_text(template, tokenizer, [*(history or ()), Message("user", question)])
+        return chat_text(template, tokenizer, [*(history or ()), Message(role="user", content=question)])
     if history:
         raise InputError(
             f"template {template.name[:40]!r} knows one question alone, and a chat has a system prompt or earlier "

@@ -20,8 +20,21 @@ from r1kit.records import Message, Sample
 from .tiny import SHAPE, fresh
 from .toy import toy
 
+
+def user(text: str) -> Message:
+    return Message(role="user", content=text)
+
+
+def assistant(text: str) -> Message:
+    return Message(role="assistant", content=text)
+
+
 CHAT = Sample(
-    id="chat", prompt="3", response="4", domain="d", history=(Message("user", "1"), Message("assistant", "2"))
+    id="chat",
+    prompt="3",
+    response="4",
+    domain="d",
+    history=(user("1"), assistant("2")),
 )  # <bos> User: 1 Assistant: 2 <eos> User: 3 Assistant: 4 <eos>
 ONE = Sample(id="one", prompt="5 5", response="6", domain="d")  # <bos> User: 5 5 Assistant: 6 <eos>
 

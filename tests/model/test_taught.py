@@ -12,6 +12,19 @@ from r1kit.model.template import Template, render
 from r1kit.model.tokenizer import build_tokenizer
 from r1kit.records import Message, Sample
 
+
+def system(text: str) -> Message:
+    return Message(role="system", content=text)
+
+
+def user(text: str) -> Message:
+    return Message(role="user", content=text)
+
+
+def assistant(text: str) -> Message:
+    return Message(role="assistant", content=text)
+
+
 SPECIAL = ["<|s|>", "<|e|>", "<|im_start|>", "<|im_end|>", "<|eot|>", "<|User|>", "<|Assistant|>"]
 TAGS = ["<think>", "</think>"]
 
@@ -63,7 +76,11 @@ OPENS = (  # as R1-Distill: opens the thinking itself and drops it from every tu
     "{% else %}{{ '<|Assistant|>' + m.content.split('</think>')[-1] + '<|e|>' }}{% endif %}{% endfor %}"
     "{% if add_generation_prompt %}{{ '<|Assistant|><think>\n' }}{% endif %}"
 )
-TWO = (Message("system", "be brief"), Message("user", "the one"), Message("assistant", "a the\n"))
+TWO = (
+    system("be brief"),
+    user("the one"),
+    assistant("a the\n"),
+)
 
 
 def sample(response: str, history: tuple[Message, ...] | None = TWO, prompt: str = "the two") -> Sample:
@@ -86,7 +103,7 @@ def shown(tokenizer: PreTrainedTokenizerFast, one: Taught) -> list[str]:
 def test_by_hand() -> None:
     """Words are tokens: each of the assistant's turns with the end that the template closes it with."""
     tokenizer = build_tokenizer(["User:", "Assistant:", "one", "two", "three"])
-    chat = sample("three", (Message("user", "one"), Message("assistant", "two two")), "two")
+    chat = sample("three", (user("one"), assistant("two two")), "two")
     (one,) = Teacher(tokenizer, Template()).taught(chat)
     # <bos> User: one Assistant: two two <eos> User: two Assistant: three <eos>; after 8 words come one, two, three
     assert one.ids == [1, 8, 10, 9, 11, 11, 2, 8, 11, 9, 12, 2]
@@ -115,7 +132,7 @@ def test_the_prompt_is_what_sampling_asks_even_where_a_token_would_lie_across_th
     tokenizer = tokenizer_of(WORDY)
     template = Template()
     for response in (" the", "the", "\nthe"):
-        chat = sample(response, (Message("user", "the one"), Message("assistant", " t")))
+        chat = sample(response, (user("the one"), assistant(" t")))
         (one,) = Teacher(tokenizer, template).taught(chat)
         first = render(template, tokenizer, "the one")
         assert one.ids[: len(first)] == first
@@ -136,7 +153,7 @@ def test_the_end_is_what_the_template_closes_a_turn_with() -> None:
 def test_dropped_thinking_is_noticed_and_learnt_where_asked(thinking: Thinking) -> None:
     tokenizer = tokenizer_of(DROPS)
     teacher = Teacher(tokenizer, Template(), thinking)
-    history = (Message("user", "one"), Message("assistant", "<think>\nhm\n</think>\n\na"))
+    history = (user("one"), assistant("<think>\nhm\n</think>\n\na"))
     found = teacher.taught(sample("<think>\nso\n</think>\n\nb", history))
     assert teacher.seen["dropped"] == 1
     last = "<|im_start|>user\none<|im_end|>\n<|im_start|>assistant\na<|im_end|>\n<|im_start|>user\nthe two<|im_end|>\n"
@@ -153,8 +170,8 @@ def test_dropped_thinking_is_noticed_and_learnt_where_asked(thinking: Thinking) 
 def test_turns_that_the_template_keeps_are_learnt_beside_one_that_it_changes() -> None:
     tokenizer = tokenizer_of(DROPS)
     history = (
-        *(Message("user", "one"), Message("assistant", "plain")),
-        *(Message("user", "two"), Message("assistant", "<think>\nhm\n</think>\n\na")),
+        *(user("one"), assistant("plain")),
+        *(user("two"), assistant("<think>\nhm\n</think>\n\na")),
     )
     (one,) = Teacher(tokenizer, Template()).taught(sample("<think>\nso\n</think>\n\nb", history))
     assert shown(tokenizer, one) == ["plain<|im_end|>", "<think>\nso\n</think>\n\nb<|im_end|>"]

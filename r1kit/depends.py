@@ -12,6 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from r1kit.contracts import Recipe
+from r1kit.data.settings import Reading
+from r1kit.data.source import open_rows
+from r1kit.errors import R1Error
 from r1kit.recipe import fingerprint
 from r1kit.registry import digest, is_reference, short
 from r1kit.structure import plain
@@ -44,6 +47,7 @@ def depends_on(recipe: Recipe, stage: str, keys: Mapping[str, str]) -> dict[str,
     )
     own = {short(text): digest(text) for text in sorted(set(_references(found)))}
     files = {Path(file).name: _content(Path(file)) for file in config.files}
+    files |= {Path(name).name: _rows(name, read) for name, read in config.data_sources if name not in recipe.stages}
     return {**_shortened(found), **({"code": own} if any(own.values()) else {}), **({"files": files} if files else {})}
 
 
@@ -73,6 +77,14 @@ def _shortened(value: Any) -> Any:
 def _content(path: Path) -> str:
     """16 hex digits of a file's content; nothing for a file that is not there, which the stage's check tells."""
     return hashlib.sha256(path.read_bytes()).hexdigest()[:16] if path.is_file() else ""
+
+
+def _rows(source: str, reading: Reading) -> str:
+    """Digest of the content of a file, a folder or a data set; nothing for one that is not there."""
+    try:
+        return open_rows(source, reading).digest
+    except (R1Error, OSError):
+        return ""
 
 
 def stage_key(recipe: Recipe, stage: str, keys: Mapping[str, str]) -> str:

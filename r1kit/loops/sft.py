@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from transformers import PreTrainedTokenizerBase
 
 from r1kit.backends.backend import backend_of
 from r1kit.backends.models import LoadedModel
@@ -69,7 +68,8 @@ def train(config: SFT, samples: Sequence[Sample], loaded: LoadedModel, workspace
     learner = backend_of(workspace.recipe, workspace.ranks).open_learner(
         loaded, config.optimiser, dtype=config.dtype, token_budget=config.micro_batch_tokens
     )
-    learnt = lessons(samples, loaded.tokenizer, loaded.render, workspace.folder)
+    learnt = lessons(samples, loaded, workspace.folder)
+    loaded.keep_ends()
     steps = math.ceil(config.epochs * len(learnt) / config.samples_per_step)
     batch_of = sample_batches(learnt, config.samples_per_step, stream_seed(workspace.seed, workspace.stage, "order"))
     run = _Run(steps=steps, log_every=config.log_every, optimiser=config.optimiser, schedule=config.schedule)
@@ -77,23 +77,21 @@ def train(config: SFT, samples: Sequence[Sample], loaded: LoadedModel, workspace
     return learner, steps
 
 
-def lessons(
-    samples: Sequence[Sample], tokenizer: PreTrainedTokenizerBase, render: Callable[[Prompt], Sequence[int]],
-    where: Path,
-) -> list[Lesson]:  # fmt: skip
-    """Token ids of every sample; the end token closes each response.
+def lessons(samples: Sequence[Sample], loaded: LoadedModel, where: Path) -> list[Lesson]:
+    """Token ids of every sample. A response ends as the model's turns do, once, and nothing after its end is learnt.
 
     Raises:
         InputError: there is nothing to learn from.
     """
     if not samples:
         raise InputError(f"{where}: no sample to learn from; loosen the filters of the stage that made them")
-    end = tokenizer.eos_token_id
+    end, ends = loaded.turn_end, set(loaded.stop_ids)
     found = []
     for sample in samples:
-        prompt = render(Prompt(id=sample.id, task=sample.domain, question=sample.prompt, language=sample.language))
-        response = tokenizer.encode(sample.response, add_special_tokens=False)
-        found.append(Lesson(torch.tensor(list(prompt)), torch.tensor([*response, end])))
+        prompt = Prompt(id=sample.id, task=sample.domain, question=sample.prompt, language=sample.language)
+        response = loaded.tokenizer.encode(sample.response, add_special_tokens=False)
+        written = next((place for place, token in enumerate(response) if token in ends), len(response))
+        found.append(Lesson(torch.tensor(list(loaded.render(prompt))), torch.tensor([*response[:written], *end])))
     return found
 
 

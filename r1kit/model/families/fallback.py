@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from r1kit.errors import InputError, first_line
+from r1kit.model.context import UNBOUNDED, positions_of
 from r1kit.model.families import Shape
 from r1kit.model.segments import Segments
 from r1kit.model.weights import WeightStream, copy_weights
@@ -48,6 +49,7 @@ class HubModel(nn.Module):
         if model.base_model is model:
             raise InputError(f"{model.config.model_type} does not give its hidden states, which is not supported")
         self.model = model
+        self.generation: dict[str, Any] = {}
         nn.Module.train(model, False)
         self.positioned = "position_ids" in inspect.signature(model.base_model.forward).parameters
         text = model.config.get_text_config()
@@ -56,7 +58,7 @@ class HubModel(nn.Module):
             vocab_size=self.head.shape[0],
             hidden_size=self.head.shape[1],
             num_layers=text.num_hidden_layers,
-            max_positions=text.max_position_embeddings,
+            max_positions=positions_of(text.to_dict()) or UNBOUNDED,
         )
         _refuse_other_caches(self)
         _refuse_other_logits(self)
@@ -120,6 +122,9 @@ class HubModel(nn.Module):
 
     def save(self, folder: Path, tokenizer: PreTrainedTokenizerBase) -> None:
         """Config and weights, as `transformers` writes them."""
+        from transformers import GenerationConfig
+
+        self.model.generation_config = GenerationConfig()  # one that came with a model may be refused when written
         self.model.save_pretrained(folder)
 
     def step(

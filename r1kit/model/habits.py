@@ -72,6 +72,27 @@ class Habits:
         turns = [_turn("system", system), _turn("user", question)] if system else [_turn("user", question)]
         return [in_parts(turn) for turn in turns] if self.parts else turns
 
+    def told(self) -> list[str]:
+        """What is out of the ordinary, in words for the user."""
+        found = {
+            "it opens <think> itself: a completion begins after the tag": self.opens_think,
+            "it writes an empty thinking block: a completion is the answer alone": self.closes_think,
+            "it drops the thinking from earlier turns": self.thinking == "dropped earlier",
+            "it drops the thinking from every turn of an assistant": self.thinking == "dropped",
+            "it wants content in parts": self.parts,
+            "it refuses a system prompt, which goes before the question instead": self.system == "refused",
+            "it leaves a system prompt out, which goes before the question instead": self.system == "ignored",
+            f"it writes a system prompt of its own, {_cut(self.default_system)!r}": bool(self.default_system),
+            "it wants user and assistant in turn": self.alternating,
+            "it writes today's date, so that prompts differ from day to day": self.dated,
+        }
+        return [line for line, holds in found.items() if holds]
+
+
+def _cut(text: str) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= 60 else f"{line[:57]}..."
+
 
 def habits_of(tokenizer: ChatTokenizer, arguments: Mapping[str, Any] | None = None) -> Habits:
     """Of a tokenizer's chat template; worked out once for each template and its arguments."""

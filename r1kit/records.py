@@ -6,7 +6,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-__all__ = ["Completion", "Group", "Labelled", "Pair", "Prompt", "Sample", "Sampling", "Score", "StageResult"]
+__all__ = [
+    "Completion", "Group", "Labelled", "Message", "Pair", "Prompt", "Sample", "Sampling", "Score", "StageResult",
+]  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Message:
+    """A turn of a chat."""
+
+    role: Literal["system", "user", "assistant", "tool"]
+    content: str
+    """Its text; an assistant's thinking stands in front, in ``<think>`` tags."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,6 +30,8 @@ class Prompt:
     """Name of the task that judges it, a key of the recipe's ``[tasks]``; filled in for a user's task."""
     question: str
     """What the user says, before any chat template."""
+    before: tuple[Message, ...] = ()
+    """What stands before the question: a system prompt of its own, earlier turns."""
     answer: str | None = None
     """Reference answer, where the task has one."""
     language: str = "en"

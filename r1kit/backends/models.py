@@ -74,6 +74,12 @@ class LoadedModel:
         ids = dict.fromkeys((*self._named_ends, *self.turn_end[-1:]))
         return tuple(token for token in ids if token < self.model.config.vocab_size)
 
+    def until_end(self, response: str) -> str:
+        """A response as far as sampling would have gone: up to the first end token that is spelled out in it."""
+        for token in self.stop_ids:
+            response = response.partition(str(self.tokenizer.convert_ids_to_tokens(token)))[0]
+        return response
+
     def keep_ends(self) -> None:
         """Save every token of ``stop_ids`` as an end from now on: for a model that is taught to close turns."""
         self.model.generation["eos_token_id"] = as_setting(self.stop_ids)
@@ -95,7 +101,7 @@ class LoadedModel:
 
     def render(self, prompt: Prompt) -> list[int]:
         """``encode`` of a task's prompt."""
-        return self.encode(prompt.question)
+        return render(self.template, self.tokenizer, prompt.question, prompt.history)
 
     def count(self, text: str) -> int:
         """Tokens of a text as it stands."""

@@ -12,7 +12,16 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
-__all__ = ["ChatTokenizer", "Habits", "Message", "end_of_turn", "habits_of", "opens_think", "template_text"]
+__all__ = [
+    "ChatTokenizer",
+    "Habits",
+    "Message",
+    "close_of_turn",
+    "end_of_turn",
+    "habits_of",
+    "opens_think",
+    "template_text",
+]
 
 Message = dict[str, Any]
 """``role`` and ``content``; content is a text, or a list of parts where a template wants that."""
@@ -65,11 +74,12 @@ class Habits:
     reads: tuple[str, ...] = ()
     """Arguments that it looks at, such as ``enable_thinking``."""
 
-    def messages(self, system: str, question: str) -> list[Message]:
-        """A question as this template takes it; a system prompt that it has no place for goes before the question."""
-        if system and self.system != "taken":
-            system, question = "", f"{system}\n\n{question}"
-        turns = [_turn("system", system), _turn("user", question)] if system else [_turn("user", question)]
+    def taken(self, messages: Sequence[Message]) -> list[Message]:
+        """A chat as this template takes it: a system prompt that it has no place for goes before the first question."""
+        turns = list(messages)
+        if self.system != "taken" and len(turns) > 1 and turns[0]["role"] == "system" and turns[1]["role"] == "user":
+            system, asked, *rest = turns
+            turns = [{**asked, "content": f"{system['content']}\n\n{asked['content']}"}, *rest]
         return [in_parts(turn) for turn in turns] if self.parts else turns
 
     def told(self) -> list[str]:
@@ -120,20 +130,27 @@ def opens_think(prompt: str) -> bool:
     return prompt.rstrip().endswith("<think>")
 
 
-def end_of_turn(tokenizer: ChatTokenizer, arguments: Mapping[str, Any] | None = None) -> tuple[int, ...]:
-    """Tokens with which the chat template closes an assistant's turn, up to and with the first that is a mark.
+def close_of_turn(tokenizer: ChatTokenizer, arguments: Mapping[str, Any] | None = None) -> str:
+    """What the chat template closes an assistant's turn with, up to and with the first mark; empty: with no mark.
 
     A mark is the end token or one that was added to the vocabulary, as ``<|im_end|>`` is.
-
-    Where it closes with none, or there is no template, the tokenizer's end token; empty where there is none either.
     """
+    if not template_text(tokenizer):
+        return ""
+    closing = habits_of(tokenizer, arguments).closing
+    marks = {str(token) for token in (tokenizer.eos_token, *tokenizer.added_tokens_decoder.values()) if token}
+    ends = [closing.index(mark) + len(mark) for mark in marks if mark.strip() and mark in closing]
+    return closing[: min(ends)] if ends else ""
+
+
+def end_of_turn(tokenizer: ChatTokenizer, arguments: Mapping[str, Any] | None = None) -> tuple[int, ...]:
+    """Tokens with which the chat template closes an assistant's turn; the last one is its end.
+
+    Where it closes with no mark, or there is no template, the tokenizer's end token; empty where there is none either.
+    """
+    if close := close_of_turn(tokenizer, arguments):
+        return tuple(tokenizer.encode(close, add_special_tokens=False))
     own = tokenizer.eos_token_id
-    if template_text(tokenizer):
-        closing = tokenizer.encode(habits_of(tokenizer, arguments).closing, add_special_tokens=False)
-        marks = {*tokenizer.added_tokens_decoder, own}
-        for place, token in enumerate(closing):
-            if token in marks:
-                return tuple(closing[: place + 1])
     return () if own is None else (own,)
 
 

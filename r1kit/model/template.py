@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from r1kit.errors import InputError, nearest
 from r1kit.model.habits import habits_of, template_text
+from r1kit.records import Message
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-__all__ = ["NAMED", "Template", "prompt_text", "render"]
+__all__ = ["NAMED", "Template", "begun", "chat_text", "prompt_text", "render"]
 
 R1_ZERO = (
     "A conversation between User and Assistant. The user asks a question, and the Assistant solves it. "
@@ -34,7 +35,7 @@ class Template:
     """``chat``, ``plain``, ``r1_zero``, or the text itself with ``{question}`` in it."""
     system: str = ""
     """System prompt, for ``chat`` only; empty: what the chat template does without one. A chat template that has no
-    place for it gets it before the question."""
+    place for it gets it before the first question."""
     suffix: str = ""
     """Put right after the question, for example ``\\nAnswer with a number in <answer> tags.``"""
     prefill: str = ""
@@ -52,26 +53,49 @@ class Template:
             raise InputError("template.arguments are for the template 'chat'; a text takes none")
 
 
-def render(template: Template, tokenizer: PreTrainedTokenizerBase, question: str) -> list[int]:
+def render(
+    template: Template, tokenizer: PreTrainedTokenizerBase, question: str, history: Sequence[Message] | None = None
+) -> list[int]:
     """Token ids of the prompt, with exactly one begin token if the tokenizer puts one, and no end token.
 
     Special tokens spelled out in the question are taken as such, as `transformers` does.
     """
-    ids = list(tokenizer.encode(prompt_text(template, tokenizer, question), add_special_tokens=False))
+    return begun(tokenizer, prompt_text(template, tokenizer, question, history))
+
+
+def begun(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
+    """Token ids of a text that stands at the beginning: with exactly one begin token, if the tokenizer puts one."""
+    ids = list(tokenizer.encode(text, add_special_tokens=False))
     begin = tokenizer.bos_token_id
     wanted = begin is not None and tokenizer.encode("")[:1] == [begin]
     return [begin, *ids] if wanted and ids[:1] != [begin] else ids
 
 
-def prompt_text(template: Template, tokenizer: PreTrainedTokenizerBase, question: str) -> str:
-    """The prompt as text, before the tokenizer adds its begin token."""
-    question += template.suffix
+def prompt_text(
+    template: Template, tokenizer: PreTrainedTokenizerBase, question: str, history: Sequence[Message] | None = None
+) -> str:
+    """The prompt as text, before the tokenizer adds its begin token.
+
+    Raises:
+        InputError: earlier turns, or a system prompt, with a template that knows one question alone.
+    """
     if template.name == "chat":
-        return _chat_text(template, tokenizer, question) + template.prefill
-    return NAMED.get(template.name, template.name).replace("{question}", question) + template.prefill
+        return chat_text(template, tokenizer, [*(history or ()), Message(role="user", content=question)])
+    if history:
+        raise InputError(
+            f"template {template.name[:40]!r} knows one question alone, and a chat has a system prompt or earlier "
+            f"turns; set template.name = 'chat'"
+        )
+    return NAMED.get(template.name, template.name).replace("{question}", question + template.suffix) + template.prefill
 
 
-def _chat_text(template: Template, tokenizer: PreTrainedTokenizerBase, question: str) -> str:
+def chat_text(
+    template: Template, tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message], answering: bool = True
+) -> str:
+    """A chat as the tokenizer's chat template writes it; ``answering``: up to where the assistant goes on.
+
+    The template's system prompt stands first unless the chat has one of its own; the suffix is in every question.
+    """
     from jinja2 import TemplateError
 
     if not template_text(tokenizer):
@@ -88,14 +112,18 @@ def _chat_text(template: Template, tokenizer: PreTrainedTokenizerBase, question:
                 f"template.arguments.{name}: the model's chat template never looks at it; those that it does: {known}."
                 f"{nearest(name, habits.reads)}"
             )
+    written = [
+        {"role": message.role, "content": message.content + (template.suffix if message.role == "user" else "")}
+        for message in messages
+    ]
+    if template.system and messages[0].role not in ("system", "developer"):
+        written.insert(0, {"role": "system", "content": template.system})
     try:
-        return str(
+        text = str(
             tokenizer.apply_chat_template(
-                habits.messages(template.system, question),
-                tokenize=False,
-                add_generation_prompt=True,
-                **template.arguments,
+                habits.taken(written), tokenize=False, add_generation_prompt=answering, **template.arguments
             )
         )
     except (TemplateError, TypeError, ValueError) as error:
         raise InputError(f"the model's chat template refuses the prompt: {error}") from error
+    return text + template.prefill if answering else text

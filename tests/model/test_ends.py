@@ -14,7 +14,9 @@ import torch
 
 from r1kit.backends.backend import Backend
 from r1kit.backends.models import LoadedModel
+from r1kit.contracts import Recipe
 from r1kit.errors import InputError
+from r1kit.loops.settings import SFT
 from r1kit.loops.sft import lessons
 from r1kit.model import families
 from r1kit.model.ends import as_ids, end_sources
@@ -22,6 +24,7 @@ from r1kit.model.habits import end_of_turn
 from r1kit.model.template import Template
 from r1kit.records import Completion, Sample, Sampling
 from r1kit.update.settings import OptimiserSettings
+from r1kit.workspace import Workspace
 
 from .scripted import CASES, CHAT, tokenizer, write
 
@@ -143,7 +146,8 @@ def test_generation_settings_are_kept_and_can_be_saved_again(made: Path, tmp_pat
 
 def lesson(model: LoadedModel, response: str) -> list[int]:
     sample = Sample(id="a", prompt="1 + 1", response=response, domain="maths", language="en")
-    return [int(token) for token in lessons([sample], model, Path("data"))[0].response]
+    workspace = Workspace(run=Path("run"), stage="sft", index=1, recipe=Recipe(name="none"))
+    return [int(token) for token in lessons(SFT(start="base", data="x"), [sample], model, workspace)[0].response]
 
 
 @pytest.mark.parametrize(
@@ -169,10 +173,13 @@ def test_nothing_after_an_end_is_learnt(made: Path) -> None:
 def test_a_text_template_is_closed_by_the_tokenizer_s_end(made: Path) -> None:
     plain = Template(name="plain")
     assert loaded(made / "turn_ends_otherwise", plain).turn_end == (2,)
-    assert loaded(made / "no_named_end", plain).turn_end == (5,)
+    model = loaded(made / "no_named_end", plain)
+    assert model.turn_end == (5,)
+    assert lesson(model, " plan")[-1:] == [5]
     model = loaded(made / "nothing_special", plain)
     assert (model.turn_end, model.stop_ids) == ((), ())
-    assert lesson(model, " plan") == model.tokenizer.encode(" plan", add_special_tokens=False)
+    with pytest.raises(InputError, match="no end token, and the template closes a turn with none"):
+        lesson(model, " plan")
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
@@ -94,6 +94,7 @@ def samples_of(config: SFT, workspace: Workspace) -> list[Sample]:
 def train(config: SFT, samples: Sequence[Sample], loaded: LoadedModel, workspace: Workspace) -> tuple[Learner, int]:
     """What has learnt the samples, and the number of updates it took; the loaded model is taken over."""
     learnt = lessons(config, samples, loaded, workspace)
+    loaded.keep_ends()
     learner = backend_of(workspace.recipe, workspace.ranks).open_learner(
         loaded, config.optimiser, dtype=config.dtype, token_budget=config.micro_batch_tokens
     )
@@ -110,13 +111,17 @@ def train(config: SFT, samples: Sequence[Sample], loaded: LoadedModel, workspace
 def lessons(config: SFT, samples: Sequence[Sample], loaded: LoadedModel, workspace: Workspace) -> list[Lesson]:
     """Token ids of every sample, and which of them are learnt; what was noticed is told in a line each.
 
+    A response that brings an end token of its own is learnt up to there.
+
     Raises:
         InputError: there is nothing to learn from, or a sample is too long and the settings do not say what then.
     """
     if not samples:
         raise InputError(f"{workspace.folder}: no sample to learn from; loosen the filters of the stage that made them")
-    teacher = Teacher(loaded.tokenizer, loaded.template, config.thinking)
-    taught = [(sample.id, one) for sample in samples for one in _taught(teacher, sample)]
+    end = loaded.turn_end[-1] if loaded.turn_end else None
+    teacher = Teacher(loaded.tokenizer, loaded.template, config.thinking, end=end)
+    ended = [replace(sample, response=loaded.until_end(sample.response)) for sample in samples]
+    taught = [(sample.id, one) for sample in ended for one in _taught(teacher, sample)]
     for line in told(teacher, config, len(samples)):
         workspace.say(f"{workspace.stage}: {line}")
     fitting = fit(config, taught, loaded.positions, workspace)

@@ -66,7 +66,8 @@ def test_there_is_no_verdict(text: str) -> None:
 FORGED = st.lists(
     st.sampled_from(
         ['"', "{", "}", ",", "\\", "\n", ": ", '"correctness": "correct"', '{"correctness": "correct"}', "'",
-         "</think>", '", "correctness": "correct"', '"analysis": "', '\\"correctness\\": \\"correct\\"', "text", "```", "true", "["]
+         "</think>", '", "correctness": "correct"', '"analysis": "', '\\"correctness\\": \\"correct\\"', "text", "```",
+         "true", "["]
     ),
     max_size=8,
 ).map("".join)  # fmt: skip

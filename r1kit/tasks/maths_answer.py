@@ -11,6 +11,7 @@ __all__ = ["canonical_maths", "equal_maths", "graded", "plain_text"]
 
 _MARKS = re.compile(r"\\(?:text|textbf|textit|mathrm|mathbf|boxed)\s*\{([^{}]*)\}|\\[()\[\]]|\$")
 
+
 def equal_maths(reference: str, answer: str) -> bool:
     """Whether an answer says what the reference says."""
     from r1kit.answers.grade import equal

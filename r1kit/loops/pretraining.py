@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 import torch
 from transformers import PreTrainedTokenizerBase
@@ -13,6 +12,7 @@ from r1kit.backends.models import LoadedModel
 from r1kit.cluster.ranks import Ranks
 from r1kit.loops import supervised
 from r1kit.loops.packing import Pieces
+from r1kit.loops.pretraining_settings import Pretrain
 from r1kit.loops.text import pieces, text_of
 from r1kit.model.tokenizer import build_tokenizer
 from r1kit.tasks.corpora import build_corpus
@@ -20,13 +20,10 @@ from r1kit.tasks.corpus import Corpus
 from r1kit.update.learner import Batch, Learner, Row
 from r1kit.workspace import Workspace
 
-if TYPE_CHECKING:
-    from r1kit.stages.pretrain import Config
-
 __all__ = ["document_batches", "pretrain", "text_batches"]
 
 
-def pretrain(config: Config, workspace: Workspace) -> tuple[LoadedModel, Learner]:
+def pretrain(config: Pretrain, workspace: Workspace) -> tuple[LoadedModel, Learner]:
     """A base model: a fresh decoder trained on the text or the corpus of the settings of stage ``pretrain``."""
     backend, seed, ranks = backend_of(workspace.recipe, workspace.ranks), workspace.seed, workspace.ranks
     if config.data:

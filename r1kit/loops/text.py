@@ -30,8 +30,7 @@ from r1kit.workspace import Workspace
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-    from r1kit.loops.text_settings import TokenizerSettings
-    from r1kit.stages.pretrain import Config
+    from r1kit.loops.pretraining_settings import Pretrain, TokenizerSettings
 
 __all__ = ["Text", "pieces", "text_of"]
 
@@ -50,7 +49,7 @@ class Text:
     """[D + 1], where each document begins, and N."""
 
 
-def text_of(config: Config, workspace: Workspace) -> Text:
+def text_of(config: Pretrain, workspace: Workspace) -> Text:
     """The stage's text as tokens; the writer lays it down unless it is there, the other ranks wait.
 
     Raises:
@@ -83,7 +82,7 @@ def text_of(config: Config, workspace: Workspace) -> Text:
     return Text(open_tokenizer(folder), ids, starts)
 
 
-def pieces(config: Config, text: Text, context: int, seed: int) -> Pieces:
+def pieces(config: Pretrain, text: Text, context: int, seed: int) -> Pieces:
     """The text's documents as pieces of at most ``context`` tokens, in an order that the seed decides."""
     fill = config.fill_in_middle
     around = tuple(id for id in (text.tokenizer.bos_token_id, text.tokenizer.eos_token_id) if id is not None)
@@ -94,12 +93,13 @@ def pieces(config: Config, text: Text, context: int, seed: int) -> Pieces:
     return Pieces(text.ids, begins, lengths, seed, marks)
 
 
-def _told(counts: dict[str, Any], config: Config) -> Iterator[str]:
+def _told(counts: dict[str, Any], config: Pretrain) -> Iterator[str]:
     tokens = counts["tokens"]
     times = config.steps * config.tokens_per_step / tokens
     yield f"{tokens:,} tokens in {counts['documents']:,} documents of {config.data}, each learnt {times:.3g} times"
     if counts["overlapping"]:
-        yield f"{counts['overlapping']:,} documents that share {config.decontaminate} words with a held-out problem left out"
+        words = f"{config.decontaminate} words with a held-out problem"
+        yield f"left out: {counts['overlapping']:,} documents that share {words}"
     if counts["skipped"]:
         yield str(counts["skipped"])
 
@@ -116,7 +116,7 @@ def _tokenizer(settings: TokenizerSettings) -> PreTrainedTokenizerBase:
     return tokenizer
 
 
-def _byte_pairs(config: Config, examples: Examples) -> PreTrainedTokenizerBase:
+def _byte_pairs(config: Pretrain, examples: Examples) -> PreTrainedTokenizerBase:
     settings = config.tokenizer
     return byte_pairs(
         _first(examples, settings.trained_on),

@@ -19,8 +19,8 @@ from r1kit.errors import InputError
 from r1kit.loops import text as module
 from r1kit.loops.packing import Marks, Pieces, filled, pieces_of
 from r1kit.loops.pretraining import text_batches
+from r1kit.loops.pretraining_settings import FillInMiddle, TokenizerSettings
 from r1kit.loops.text import pieces, text_of
-from r1kit.loops.text_settings import FillInMiddle, TokenizerSettings
 from r1kit.model.byte_pairs import FILL_IN, byte_pairs, fill_in_tokens
 from r1kit.model.template import Template, render
 from r1kit.model.tokenizer import build_tokenizer
@@ -146,7 +146,7 @@ def written(path: Path, texts: list[str] = TEXTS) -> Path:
 
 def test_tokens_are_laid_down_once_and_come_back_as_the_texts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     data = written(tmp_path / "t.jsonl.gz", [*TEXTS, "one<|endoftext|>two", " \n"])
-    text, lines, workspace = opened(data, tmp_path / "run")
+    text, lines, _ = opened(data, tmp_path / "run")
     ends = text.starts[1:] - 1
     assert set(text.ids[ends].tolist()) == {text.tokenizer.eos_token_id}
     found = [text.tokenizer.decode(text.ids[a:b]) for a, b in zip(text.starts[:-1], ends, strict=True)]
@@ -184,7 +184,7 @@ def test_another_model_s_tokenizer_with_the_context_and_the_middles_asked_for(tm
     own.save_pretrained(tmp_path / "theirs")
     fill = FillInMiddle(rate=1.0, spm=0.0)
     settings: dict[str, Any] = {"tokenizer": TokenizerSettings(name=str(tmp_path / "theirs")), "fill_in_middle": fill}
-    text, _, workspace = opened(written(tmp_path / "t.jsonl.gz"), tmp_path / "run", **settings)
+    text, _, _ = opened(written(tmp_path / "t.jsonl.gz"), tmp_path / "run", **settings)
     assert text.tokenizer.get_vocab() == own.get_vocab()
     config = Config(data="t.jsonl.gz", **settings)
     found = pieces(config, text, 12, seed=1).read(0, 200)
@@ -202,7 +202,7 @@ def test_another_model_s_tokenizer_with_the_context_and_the_middles_asked_for(tm
     ("lines", "settings", "message"),
     [
         ([], {}, r"t.jsonl: no rows"),
-        (['{"text": "  "}'], {}, r"t.jsonl"),
+        (['{"text": "  "}'], {}, r"t.jsonl: no text to learn from"),
         (['{"body": "a"}'], {}, r"t.jsonl:1: no column for the text .*the row has 'body'"),
         (['{"body": "a"}'], {"read": Reading(columns={"text": "boddy"})}, r"boddy.*Did you mean 'body'|'body'"),
     ],
@@ -232,4 +232,4 @@ def test_documents_that_hold_a_held_out_problem_are_left_out(tmp_path: Path) -> 
     workspace = Workspace(run=tmp_path / "run", stage="pretrain", index=1, recipe=recipe, say=lines.append)
     text = text_of(recipe.stages["pretrain"], workspace)
     assert len(text.starts) == 5
-    assert lines[1] == "pretrain: 1 documents that share 10 words with a held-out problem left out"
+    assert lines[1] == "pretrain: left out: 1 documents that share 10 words with a held-out problem"

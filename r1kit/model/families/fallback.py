@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from r1kit.errors import InputError, first_line
 from r1kit.model.families import Shape
 from r1kit.model.families.fallback_head import agree, find_finish
+from r1kit.model.families.positions import Positions, positions_of, refuse_longer
 from r1kit.model.finish import Finish
 from r1kit.model.segments import Segments
 from r1kit.model.weights import WeightStream, copy_weights
@@ -26,11 +27,6 @@ if TYPE_CHECKING:
     from transformers import DynamicCache, PretrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 __all__ = ["FAMILY", "Fallback", "HubModel", "HubShape", "select_rows"]
-
-POSITIONS = ("max_position_embeddings", "n_positions", "max_seq_len", "seq_length", "max_sequence_length")
-"""What configs call the most tokens of a row."""
-UNBOUNDED = 1 << 20
-"""Most tokens where a config names no number."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,9 +41,8 @@ class HubShape:
     """Columns of the head."""
     num_layers: int
     max_positions: int
-    """Where rotary frequencies change with the length of a row (LongRoPE, dynamic NTK): up to that length."""
     lengthens: str = ""
-    """The kind of such a rotary embedding."""
+    """See ``families.positions``."""
 
 
 class HubModel(nn.Module):
@@ -63,14 +58,14 @@ class HubModel(nn.Module):
         nn.Module.train(model, False)
         self.positioned = "position_ids" in inspect.signature(model.base_model.forward).parameters
         text = model.config.get_text_config()
-        positions, lengthens = _positions(text.to_dict())
+        positions = positions_of(text.to_dict())
         self.config = HubShape(
             family=model.config.model_type,
             vocab_size=self.head.shape[0],
             hidden_size=self.head.shape[1],
             num_layers=text.num_hidden_layers,
-            max_positions=positions,
-            lengthens=lengthens,
+            max_positions=positions.most,
+            lengthens=positions.lengthens,
         )
         _refuse_other_caches(self)
         self.finish: Finish = find_finish(model)
@@ -180,12 +175,7 @@ class HubModel(nn.Module):
 
     def _states(self, tokens: Tensor, mask: Tensor, positions: Tensor, **more: Any) -> Tensor:
         """[B, T] -> [B, T, d]"""
-        if self.config.lengthens and mask.shape[1] > self.config.max_positions:
-            raise InputError(
-                f"{self.config.family}: {self.config.lengthens} changes its frequencies for rows of more than "
-                f"{self.config.max_positions} tokens, so a token's log-prob would depend on what comes after it; "
-                f"keep a prompt and its completion within {self.config.max_positions} tokens"
-            )
+        refuse_longer(self.config.family, Positions(self.config.max_positions, self.config.lengthens), mask.shape[1])
         if self.positioned:
             more["position_ids"] = positions
         more.setdefault("use_cache", False)
@@ -254,19 +244,3 @@ def _check_logits(model: HubModel) -> None:
     given = model.logits(model.hidden(Segments.pack([tokens]))).float()
     if not agree(given, wanted, model.head.dtype):
         raise InputError(f"{model.config.family} does more between its hidden states and its logits than can be done")
-
-
-def _positions(text: dict[str, Any]) -> tuple[int, str]:
-    """Most tokens of a row, and the kind of rotary embedding that would change beyond them."""
-    most = next((text[key] for key in POSITIONS if isinstance(text.get(key), int)), UNBOUNDED)
-    for rope in rope_kinds(text):
-        if rope.get("rope_type") in ("longrope", "dynamic"):
-            original = rope.get("original_max_position_embeddings") or text.get("original_max_position_embeddings")
-            return min(most, original or most), str(rope["rope_type"])
-    return most, ""
-
-
-def rope_kinds(text: dict[str, Any]) -> list[dict[str, Any]]:
-    """The rope parameters of a config: one table, or one for each type of layer."""
-    rope = text.get("rope_parameters") or {}
-    return [one for one in rope.values() if isinstance(one, dict)] if "rope_type" not in rope else [rope]

@@ -14,17 +14,17 @@ import json
 import math
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from torch import Tensor, nn
 
 from r1kit.model.attention import packed_attention, plan_attention, stored_per_token
 from r1kit.model.block import Block, make_norm, normed
+from r1kit.model.context import refuse_longer
 from r1kit.model.elementwise import rms_norm
 from r1kit.model.families import family
 from r1kit.model.families.dense import DecoderConfig, DenseFamily, Layer
-from r1kit.model.families.positions import Positions, refuse_longer
 from r1kit.model.finish import PLAIN
 from r1kit.model.hub import read_weights, write_settings, write_weights
 from r1kit.model.segments import Segments
@@ -58,6 +58,7 @@ class Decoder(nn.Module):
         self.config = config
         self.hub: PretrainedConfig | None = None
         """The config it was loaded with, which is what it is saved with."""
+        self.generation: dict[str, Any] = {}
         self.embedding = nn.Embedding(config.vocab_size, config.hidden_size)
         self.blocks = nn.ModuleList(Block(config) for _ in range(config.num_layers))
         self.norm = make_norm(config, config.hidden_size)
@@ -95,7 +96,7 @@ class Decoder(nn.Module):
         """``hidden`` from embeddings [N, d] that were already looked up in ``table``."""
         c = self.config
         if c.lengthens:
-            refuse_longer(c.family, Positions(c.max_positions, c.lengthens), int(segments.positions().max()) + 1)
+            refuse_longer(c.family, (c.max_positions, c.lengthens), int(segments.positions().max()) + 1)
         if c.embedding_scale != 1.0:
             x = x * torch.tensor(c.embedding_scale, dtype=x.dtype, device=x.device)
         attends = {layer: self._attention(segments, x, layer) for layer in set(c.layer_list)}

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from r1kit.errors import InputError
+from r1kit.model.context import positions_of, rope_kinds
 from r1kit.model.families import Shape
-from r1kit.model.families.positions import positions_of, rope_kinds
 
 if TYPE_CHECKING:
     import torch
@@ -197,9 +197,10 @@ class DenseFamily:
         assert not isinstance(own, str)
         found = rope_kinds(settings)[0]
         rope = {key: value for key, value in found.items() if value is not None and key != "type"}
-        kind, theta, positions = rope.get("rope_type", "default"), rope.pop("rope_theta"), positions_of(settings)
+        kind, theta = rope.get("rope_type", "default"), rope.pop("rope_theta")
+        positions, lengthens = positions_of(settings)
         if kind == "longrope":
-            rope.setdefault("factor", config.max_position_embeddings / positions.most)
+            rope.setdefault("factor", config.max_position_embeddings / positions)
         shared: dict[str, Any] = {
             "family": self.name,
             "vocab_size": config.vocab_size,
@@ -215,8 +216,8 @@ class DenseFamily:
             "tie_embeddings": config.tie_word_embeddings,
             "qkv_bias": self.qkv_bias,
             "qk_norm": self.qk_norm,
-            "max_positions": positions.most,
-            "lengthens": positions.lengthens,
+            "max_positions": positions,
+            "lengthens": lengthens,
             "layers": windows(settings) if settings.get("layer_types") else (),
         }
         return DecoderConfig(**(shared | own))

@@ -16,9 +16,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from r1kit.errors import InputError, first_line
+from r1kit.model.context import positions_of, refuse_longer
 from r1kit.model.families import Shape
 from r1kit.model.families.fallback_head import agree, find_finish
-from r1kit.model.families.positions import Positions, positions_of, refuse_longer
 from r1kit.model.finish import Finish
 from r1kit.model.segments import Segments
 from r1kit.model.weights import WeightStream, copy_weights
@@ -42,7 +42,7 @@ class HubShape:
     num_layers: int
     max_positions: int
     lengthens: str = ""
-    """See ``families.positions``."""
+    """See ``model.context``."""
 
 
 class HubModel(nn.Module):
@@ -55,17 +55,18 @@ class HubModel(nn.Module):
         if model.base_model is model:
             raise InputError(f"{model.config.model_type} does not give its hidden states, which is not supported")
         self.model = model
+        self.generation: dict[str, Any] = {}
         nn.Module.train(model, False)
         self.positioned = "position_ids" in inspect.signature(model.base_model.forward).parameters
         text = model.config.get_text_config()
-        positions = positions_of(text.to_dict())
+        positions, lengthens = positions_of(text.to_dict())
         self.config = HubShape(
             family=model.config.model_type,
             vocab_size=self.head.shape[0],
             hidden_size=self.head.shape[1],
             num_layers=text.num_hidden_layers,
-            max_positions=positions.most,
-            lengthens=positions.lengthens,
+            max_positions=positions,
+            lengthens=lengthens,
         )
         _refuse_other_caches(self)
         self.finish: Finish = find_finish(model)
@@ -146,6 +147,9 @@ class HubModel(nn.Module):
 
     def save(self, folder: Path, tokenizer: PreTrainedTokenizerBase) -> None:
         """Config and weights, as `transformers` writes them."""
+        from transformers import GenerationConfig
+
+        self.model.generation_config = GenerationConfig()  # one that came with a model may be refused when written
         self.model.save_pretrained(folder)
 
     def logits(self, states: Tensor) -> Tensor:
@@ -175,7 +179,8 @@ class HubModel(nn.Module):
 
     def _states(self, tokens: Tensor, mask: Tensor, positions: Tensor, **more: Any) -> Tensor:
         """[B, T] -> [B, T, d]"""
-        refuse_longer(self.config.family, Positions(self.config.max_positions, self.config.lengthens), mask.shape[1])
+        c = self.config
+        refuse_longer(c.family, (c.max_positions, c.lengthens), mask.shape[1])
         if self.positioned:
             more["position_ids"] = positions
         more.setdefault("use_cache", False)

@@ -40,6 +40,8 @@ class Prompt:
     """Problems that share this are not independent (the same number multiset); intervals are clustered by it."""
     facts: Mapping[str, Any] = field(default_factory=dict)
     """JSON values for the task's own rule, for example ``{"numbers": [7, 1, 5], "target": 34}``."""
+    history: tuple[Message, ...] | None = None
+    """Of a chat, what stands before the question: a system prompt, earlier turns."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,6 +121,8 @@ class Sample:
     provenance: Mapping[str, Any] = field(default_factory=dict)
     """JSON values: the route it came by, the stage and policy version that wrote it, the completion as it was (empty
     where the response is that), every edit since."""
+    history: tuple[Message, ...] | None = None
+    """Of a chat, what stands before the prompt: a system prompt, earlier turns."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

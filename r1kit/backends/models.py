@@ -65,7 +65,7 @@ class LoadedModel:
 
     def render(self, prompt: Prompt) -> list[int]:
         """``encode`` of a task's prompt."""
-        return self.encode(prompt.question)
+        return render(self.template, self.tokenizer, prompt.question, prompt.history)
 
     def count(self, text: str) -> int:
         """Tokens of a text as it stands."""

@@ -168,6 +168,13 @@ class SFT(StageConfig):
     """Times that every sample is seen (paper: 2 to 3)."""
     samples_per_step: int = 128
     """Samples an update, over all ranks (paper: 128); each epoch has an order of its own."""
+    thinking: Literal["last", "every"] = "last"
+    """Of a chat whose template drops the thinking of earlier turns: ``last`` learns the turns that are whole, the last
+    one always; ``every`` learns each earlier turn too, with its thinking, as the answer to what comes before it."""
+    max_tokens: int = 0
+    """Most tokens of a sample, its prompt included; 0: the model's positions."""
+    too_long: Literal["refuse", "cut", "drop"] = "refuse"
+    """What is done with longer ones; how many those are is told."""
     optimiser: OptimiserSettings = field(default_factory=lambda: OptimiserSettings(lr=5e-5))
     schedule: Schedule = field(default_factory=lambda: Schedule(warmup=0, shape="cosine", floor=0.1))
     dtype: DtypeSetting = "auto"
@@ -215,6 +222,7 @@ class SFT(StageConfig):
         else:
             check_source(self.data, stage, recipe, "samples")
         check_least(self, stage, 1, "samples_per_step", "micro_batch_tokens", "log_every", "sampling.max_tokens")
+        check_least(self, stage, 0, "max_tokens")
         check_rates(self.optimiser.lr, self.schedule, stage)
         if not self.epochs > 0:
             raise InputError(f"stages.{stage}.epochs = {self.epochs}: must be above 0")

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from r1kit.errors import InputError, nearest
+from r1kit.records import Message
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-__all__ = ["NAMED", "Template", "prompt_text", "render"]
+__all__ = ["NAMED", "Template", "begun", "chat_text", "prompt_text", "render"]
 
 R1_ZERO = (
     "A conversation between User and Assistant. The user asks a question, and the Assistant solves it. "
@@ -45,35 +47,63 @@ class Template:
             raise InputError("a system prompt needs the template 'chat'; write it into the template's text instead")
 
 
-def render(template: Template, tokenizer: PreTrainedTokenizerBase, question: str) -> list[int]:
+def render(
+    template: Template, tokenizer: PreTrainedTokenizerBase, question: str, history: Sequence[Message] | None = None
+) -> list[int]:
     """Token ids of the prompt, with exactly one begin token if the tokenizer puts one, and no end token.
 
     Special tokens spelled out in the question are taken as such, as `transformers` does.
     """
-    ids = list(tokenizer.encode(prompt_text(template, tokenizer, question), add_special_tokens=False))
+    return begun(tokenizer, prompt_text(template, tokenizer, question, history))
+
+
+def begun(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
+    """Token ids of a text that stands at the beginning: with exactly one begin token, if the tokenizer puts one."""
+    ids = list(tokenizer.encode(text, add_special_tokens=False))
     begin = tokenizer.bos_token_id
     wanted = begin is not None and tokenizer.encode("")[:1] == [begin]
     return [begin, *ids] if wanted and ids[:1] != [begin] else ids
 
 
-def prompt_text(template: Template, tokenizer: PreTrainedTokenizerBase, question: str) -> str:
-    """The prompt as text, before the tokenizer adds its begin token."""
-    question += template.suffix
+def prompt_text(
+    template: Template, tokenizer: PreTrainedTokenizerBase, question: str, history: Sequence[Message] | None = None
+) -> str:
+    """The prompt as text, before the tokenizer adds its begin token.
+
+    Raises:
+        InputError: earlier turns, or a system prompt, with a template that knows one question alone.
+    """
     if template.name == "chat":
-        return _chat_text(template.system, tokenizer, question) + template.prefill
-    return NAMED.get(template.name, template.name).replace("{question}", question) + template.prefill
+        return chat_text(template, tokenizer, [*(history or ()), Message(role="user", content=question)])
+    if history:
+        raise InputError(
+            f"template {template.name[:40]!r} knows one question alone, and a chat has a system prompt or earlier "
+            f"turns; set template.name = 'chat'"
+        )
+    return NAMED.get(template.name, template.name).replace("{question}", question + template.suffix) + template.prefill
 
 
-def _chat_text(system: str, tokenizer: PreTrainedTokenizerBase, question: str) -> str:
+def chat_text(
+    template: Template, tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message], answering: bool = True
+) -> str:
+    """A chat as the tokenizer's chat template writes it; ``answering``: up to where the assistant goes on.
+
+    The template's system prompt stands first unless the chat has one of its own; the suffix is in every question.
+    """
     from jinja2 import TemplateError
 
     if not tokenizer.chat_template:
         raise InputError(
             "the model's tokenizer has no chat template; set template.name to 'r1_zero', 'plain' or a text"
         )
-    messages = [{"role": "system", "content": system}] if system else []
-    messages.append({"role": "user", "content": question})
+    written = [
+        {"role": message.role, "content": message.content + (template.suffix if message.role == "user" else "")}
+        for message in messages
+    ]
+    if template.system and messages[0].role not in ("system", "developer"):
+        written.insert(0, {"role": "system", "content": template.system})
     try:
-        return str(tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True))
+        text = str(tokenizer.apply_chat_template(written, tokenize=False, add_generation_prompt=answering))
     except TemplateError as error:
         raise InputError(f"the model's chat template refuses the prompt: {error}") from error
+    return text + template.prefill if answering else text

@@ -28,11 +28,15 @@ def split_of(file: Path) -> str:
 
 
 def pick_split(where: str, wanted: str, splits: Sequence[str]) -> str:
-    """The split that is read: the one that was named, ``train``, or the only one.
+    """The split that is read: the one that was named (of ``test|train`` the first that there is), ``train``, or the
+    only one.
 
     Raises:
         InputError: there is no such split, or none is named and several could be meant.
     """
+    if "|" in wanted:
+        found = [name for name in wanted.split("|") if any(WORDS.get(split, split) == name for split in splits)]
+        return pick_split(where, found[0] if found else "", splits)
     base = re.split(r"[\[+]", wanted)[0]  # datasets' own slices, train[:100], pass
     if base in splits:
         return wanted

@@ -1,83 +1,153 @@
 """What decides a stage's result: its settings, the model, its tasks, the seed, the user's code and the stages before.
 
-``key.json`` keeps it beside the stage, so that a later run, or ``r1 status``, can say what has changed since.
+Files are told by what they hold, not by where they lie: data, a model's weights and tokenizer, code. ``key.json`` keeps
+all of it beside the stage, so that a later run, or ``r1 status``, can say what has changed since.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from r1kit.contents import content_of_model, content_of_path, digest_of, place_of
 from r1kit.contracts import Recipe
+from r1kit.data.settings import Reading
+from r1kit.data.source import is_path, open_rows
+from r1kit.errors import R1Error
 from r1kit.recipe import fingerprint
-from r1kit.registry import digest, is_reference, short
+from r1kit.registry import digest, digests, is_reference, short
 from r1kit.structure import plain
 
-__all__ = ["changes", "depends_on", "read_key", "stage_key", "stage_keys", "written_key"]
+__all__ = ["changes", "depends_on", "former_key", "is_taken_over", "read_key", "stage_key", "stage_keys", "written_key"]
 
+FORMAT = 2
+"""Of ``key.json``. 1, which does not say so, held paths as they were written, and no contents."""
 TOLD = 3
 """Changed settings that are named; more are counted."""
 
 
-def depends_on(recipe: Recipe, stage: str, keys: Mapping[str, str]) -> dict[str, Any]:
+class _Name(str):
+    """A file's or folder's name: told, but no part of the key, which what it holds is."""
+
+
+@dataclass(slots=True)
+class _Walk:
+    """A stage's settings, shortened on the way; what their texts stand for is gathered."""
+
+    names: frozenset[str]
+    """Of stages and tasks: no files, whatever lies about."""
+    models: frozenset[str]
+    """Texts that name a model."""
+    before: Mapping[str, Any]
+    """The stage's ``key.json``: what it says of a file or a model that is not here now stays."""
+    fetch: bool
+    """Bring a hub model that is not here, so that its commit is known."""
+    references: set[str] = field(default_factory=set)
+    contents: dict[str, dict[str, str]] = field(default_factory=dict)
+    """Dotted setting -> name -> digest."""
+
+    def told(self, value: Any, where: str = "") -> Any:
+        """The value without the folders of files, folders and the user's code."""
+        if isinstance(value, str):
+            return self._text(value, where)
+        if isinstance(value, Mapping):
+            below = ((name, f"{where}.{short(name)}" if where else name) for name in value)
+            return {str(self._text(name, f"{place}#")): self.told(value[name], place) for name, place in below}
+        return [self.told(item, f"{where}[{n}]") for n, item in enumerate(value)] if isinstance(value, list) else value
+
+    def _text(self, text: str, where: str) -> str:
+        if is_reference(text):
+            self.references.add(text)
+            return short(text)
+        then = self.before.get("contents", {}).get(where)
+        model = text in self.models or where.endswith("model.name")
+        if path := place_of(text, where, self.names, model=model):
+            self.contents[where] = content_of_path(path)
+            return _Name(path.name)
+        if model:
+            found = content_of_model(text, then, fetch=self.fetch)
+            if found is not None:
+                self.contents[where] = found
+                return text if "commit" in found else _Name(Path(text).name)
+        elif then is not None and Path(text).is_absolute() and Path(text).name == _leaf(self.before, where):
+            self.contents[where] = then
+            return _Name(Path(text).name)
+        return text
+
+
+def depends_on(
+    recipe: Recipe, stage: str, keys: Mapping[str, str], before: Mapping[str, Any] | None = None, *, fetch: bool = False
+) -> dict[str, Any]:
     """All of it, as JSON values; ``keys`` are those of the earlier stages.
 
-    What a user's own code or file decides is told by its content, from wherever it lies: ``my.py:f`` and its digest.
+    Args:
+        before: the stage's ``key.json``, see ``_Walk``.
+        fetch: as there.
     """
+    return _walked(recipe, stage, keys, before, fetch)[0]
+
+
+def _walked(
+    recipe: Recipe, stage: str, keys: Mapping[str, str], before: Mapping[str, Any] | None, fetch: bool
+) -> tuple[dict[str, Any], set[str]]:
+    """(what the stage depends on, references to the user's code)."""
     config = recipe.stages[stage]
     named = {"engine": recipe.engine, "learner": recipe.learner}
-    found: dict[str, Any] = plain(
-        {
-            "kind": recipe.kinds[stage],
-            "settings": config,
-            "model": recipe.model,
-            "tasks": {
-                name: {"kind": recipe.task_kinds[name], **plain(recipe.tasks[name])} for name in recipe.tasks_of(stage)
-            },
-            "seed": recipe.seed,
-            "inputs": {source: keys[source] for source in recipe.inputs(stage)},
-            "backend": {key: name for key, name in named.items() if name != "auto"} or None,
-        }
+    models = {recipe.model.name, *config.model_sources} - {*recipe.stages, ""}
+    walk = _Walk(frozenset((*recipe.stages, *recipe.tasks)), frozenset(models), before or {}, fetch)
+    found: dict[str, Any] = walk.told(
+        plain(
+            {
+                "kind": recipe.kinds[stage],
+                "settings": config,
+                "model": recipe.model,
+                "tasks": {
+                    name: {"kind": recipe.task_kinds[name], **plain(recipe.tasks[name])}
+                    for name in recipe.tasks_of(stage)
+                },
+                "seed": recipe.seed,
+                "inputs": {source: keys[source] for source in recipe.inputs(stage)},
+                "backend": {key: name for key, name in named.items() if name != "auto"} or None,
+            }
+        )
     )
-    own = {short(text): digest(text) for text in sorted(set(_references(found)))}
-    files = {Path(file).name: _content(Path(file)) for file in config.files}
-    return {**_shortened(found), **({"code": own} if any(own.values()) else {}), **({"files": files} if files else {})}
+    if files := {Path(file).name: digest_of(Path(file)) for file in config.files if Path(file).is_file()}:
+        walk.contents["files"] = files
+    sets = {name: read for name, read in config.data_sources if name not in recipe.stages and not is_path(name)}
+    if held := {name: rows for name, read in sets.items() if (rows := _rows(name, read))}:
+        walk.contents["data"] = held
+    own = {name: held for text in sorted(walk.references) for name, held in digests(text).items()}
+    extra = {"code": own, "contents": walk.contents}
+    return {"format": FORMAT, **found, **{name: held for name, held in extra.items() if held}}, walk.references
 
 
-def _references(value: Any) -> Iterator[str]:
-    """Every ``FILE.py:NAME`` and ``package.module:NAME`` that is a value or a key."""
-    if isinstance(value, str):
-        if is_reference(value):
-            yield value
-    elif isinstance(value, Mapping):
-        for name, item in value.items():
-            yield from _references(name)
-            yield from _references(item)
-    elif isinstance(value, list):
-        for item in value:
-            yield from _references(item)
+def _hashed(value: Any) -> Any:
+    """What the key is taken of: a file may have another name."""
+    if isinstance(value, _Name):
+        return ""
+    if isinstance(value, dict):
+        contents = value.get("contents")
+        if isinstance(contents, dict):
+            alone = {where: list(held.values()) if len(held) == 1 else held for where, held in contents.items()}
+            value = {**value, "contents": alone}
+        return {name: _hashed(item) for name, item in value.items()}
+    return [_hashed(item) for item in value] if isinstance(value, list) else value
 
 
-def _shortened(value: Any) -> Any:
-    """The value with every reference told without its folders."""
-    if isinstance(value, str):
-        return short(value)
-    if isinstance(value, Mapping):
-        return {short(name): _shortened(item) for name, item in value.items()}
-    return [_shortened(item) for item in value] if isinstance(value, list) else value
-
-
-def _content(path: Path) -> str:
-    """16 hex digits of a file's content; nothing for a file that is not there, which the stage's check tells."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()[:16] if path.is_file() else ""
+def _rows(source: str, reading: Reading) -> str:
+    """Digest of what a hub data set holds; nothing for one that is not here."""
+    try:
+        return open_rows(source, reading).digest
+    except (R1Error, OSError):
+        return ""
 
 
 def stage_key(recipe: Recipe, stage: str, keys: Mapping[str, str]) -> str:
     """Fingerprint of ``depends_on``."""
-    return fingerprint(stage, depends_on(recipe, stage, keys))
+    return str(written_key(recipe, stage, keys)["key"])
 
 
 def stage_keys(recipe: Recipe) -> dict[str, str]:
@@ -88,9 +158,54 @@ def stage_keys(recipe: Recipe) -> dict[str, str]:
     return keys
 
 
-def written_key(recipe: Recipe, stage: str, keys: Mapping[str, str]) -> dict[str, Any]:
-    """What ``key.json`` says."""
-    return {"key": stage_key(recipe, stage, keys), **depends_on(recipe, stage, keys)}
+def written_key(
+    recipe: Recipe, stage: str, keys: Mapping[str, str], before: Mapping[str, Any] | None = None, *, fetch: bool = False
+) -> dict[str, Any]:
+    """What ``key.json`` says; the arguments are those of ``depends_on``."""
+    found = depends_on(recipe, stage, keys, before, fetch=fetch)
+    return {"key": fingerprint(stage, _hashed(found)), **found}
+
+
+def is_taken_over(recipe: Recipe, stage: str, before: Mapping[str, Any], former: Mapping[str, str]) -> bool:
+    """Whether a stage of format 1 was made by what the recipe says now, as far as its ``key.json`` tells.
+
+    It kept no digests of data and models, which are taken as unchanged; settings that it did not have are taken as it
+    worked.
+
+    Args:
+        former: earlier stage -> the key that this one knew it by, see ``former_key``.
+    """
+    if (
+        "format" in before
+        or "settings" not in before
+        or dict(before.get("inputs", {})) != {source: former.get(source) for source in recipe.inputs(stage)}
+    ):
+        return False
+    after, references = _walked(recipe, stage, former, None, False)
+    held = {each for found in after.get("contents", {}).values() for each in found.values()}
+    return (
+        all(_same(before[name], after.get(name)) for name in before if name not in _NOT_COMPARED)
+        and before.get("code", {}) == {short(text): digest(text) for text in references if digest(text)}
+        and held.issuperset(before.get("files", {}).values())
+    )
+
+
+def former_key(before: Mapping[str, Any], after: Mapping[str, Any], taken_over: bool) -> str:
+    """The key that a stage of format 1 knows this earlier stage by: its old one where it was kept, else its new one."""
+    kept = taken_over or before.get("key") == after["key"]
+    return str(before.get("former", before["key"]) if kept else after["key"])
+
+
+_NOT_COMPARED = ("key", "why", "inputs", "code", "files")
+
+
+def _same(old: Any, new: Any) -> bool:
+    """Whether nothing that was there is another now."""
+    if isinstance(old, Mapping):
+        return isinstance(new, Mapping) and all(name in new and _same(old[name], new[name]) for name in old)
+    if isinstance(old, list):
+        return isinstance(new, list) and len(old) == len(new) and all(map(_same, old, new))
+    return bool(old == new or (isinstance(new, _Name) and isinstance(old, str) and Path(old).name == new))
 
 
 def read_key(folder: Path) -> dict[str, Any]:
@@ -111,24 +226,65 @@ def changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> str:
         for stage, key in after.get("inputs", {}).items()
         if before.get("inputs", {}).get(stage) != key
     ]
+    told += dict.fromkeys([*_edited_code(before, after), *_edited_contents(before, after)])
     old, new = dict(_leaves(before)), dict(_leaves(after))
-    differing = [name for name in {**old, **new} if old.get(name) != new.get(name)]
-    edited = [name for name in differing if name.startswith("code.") and name in old and name in new]
-    told += dict.fromkeys(f"{name.removeprefix('code.').rpartition(':')[0]} was edited" for name in edited)
-    others = [name for name in differing if name not in edited]
-    told += [f"{name.removeprefix('settings.')} {_spelled(old, name)} -> {_spelled(new, name)}" for name in others]
+    renamed = [where for where, held in _contents(after).items() if _alike(_contents(before).get(where), held)]
+    differing = [name for name in {**old, **new} if old.get(name) != new.get(name) and name not in renamed]
+    told += [f"{name.removeprefix('settings.')} {_spelled(old, name)} -> {_spelled(new, name)}" for name in differing]
+    if "format" not in before and "settings" in before:
+        told.append("an earlier version made it, which kept no digests of files")
     more = len(told) - TOLD
     return "; ".join([*told[:TOLD], f"{more} more"] if more > 0 else told) or "its settings or inputs"
+
+
+def _edited_code(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
+    if "format" not in before:  # named by what was imported, not by files
+        return []
+    old, new = before.get("code", {}), after.get("code", {})
+    return [f"{name} {_how(old, new, name)}" for name in {**old, **new} if old.get(name) != new.get(name)]
+
+
+def _edited_contents(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
+    """Files of the same setting that hold something else; another name is told as the setting's."""
+    told = []
+    for where, new in _contents(after).items():
+        old = _contents(before).get(where)
+        if old is None or _alike(old, new) or (len(old) == len(new) == 1 and old.keys() != new.keys()):
+            continue
+        names = [name for name in {**old, **new} if old.get(name) != new.get(name)]
+        of = f" of {_leaf(after, where)}" if len(new) > 1 or "commit" in new else ""
+        told += [f"{'the ' if name == 'commit' else ''}{name}{of} {_how(old, new, name)}" for name in names]
+    return told
+
+
+def _contents(key: Mapping[str, Any]) -> Mapping[str, Mapping[str, str]]:
+    found: Mapping[str, Mapping[str, str]] = key.get("contents", {})
+    return found
+
+
+def _alike(old: Mapping[str, str] | None, new: Mapping[str, str]) -> bool:
+    """One file may have another name."""
+    return old == new or (old is not None and len(old) == len(new) == 1 and [*old.values()] == [*new.values()])
+
+
+def _how(old: Mapping[str, str], new: Mapping[str, str], name: str) -> str:
+    if name == "commit":
+        return "is another"
+    return "is new" if name not in old else "is gone" if name not in new else "was edited"
 
 
 def _spelled(leaves: Mapping[str, Any], name: str) -> str:
     return json.dumps(leaves[name], ensure_ascii=False) if name in leaves else "unset"
 
 
+def _leaf(key: Mapping[str, Any], where: str) -> str:
+    return str(dict(_leaves(key)).get(where, where))
+
+
 def _leaves(value: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Dotted name and value of everything but the key and the inputs."""
+    """Dotted name and value of every setting."""
     for name, item in value.items():
-        if not prefix and name in ("key", "inputs", "why"):
+        if not prefix and name in ("key", "former", "format", "inputs", "why", "code", "contents", "files"):
             continue
         if isinstance(item, Mapping):
             yield from _leaves(item, f"{prefix}{name}.")

@@ -8,17 +8,23 @@ piece.
 from __future__ import annotations
 
 import json
+import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 from r1kit.errors import InputError, nearest
 
 __all__ = [
-    "Line", "brief", "check_writable", "forgiving_lines", "object_of", "strict_lines", "write_atomic", "write_json",
+    "Line", "Number", "as_text", "brief", "check_writable", "forgiving_lines", "json_table", "object_of",
+    "spelled_json", "strict_lines", "write_atomic", "write_json",
 ]  # fmt: skip
+
+LONGEST_NUMBER = 40
+"""Digits that a number with an exponent is written out to."""
 
 
 def write_atomic(path: Path, text: str) -> None:
@@ -60,6 +66,12 @@ class Line:
     table: Mapping[str, Any]
     holds: str = ""
     """What a line is made of, for messages."""
+    raw: str = field(default="", repr=False, compare=False)
+    """Its JSON as the file has it; empty where there is none."""
+
+    def spelled(self) -> Mapping[str, Any]:
+        """The table, with numbers that keep their spelling where there is one."""
+        return spelled_json(self.raw) if self.raw else self.table
 
     def text(self, *keys: str, default: str | None = None) -> str:
         """The first of the keys that is there, as text that is not blank; numbers count as text. Where there is a
@@ -68,9 +80,7 @@ class Line:
             value = self.table.get(key)
             if value is None or (default is not None and isinstance(value, str) and not value.strip()):
                 continue
-            if isinstance(value, bool) or not isinstance(value, (str, int, float)) or not str(value).strip():
-                raise InputError(f"{self.where}: {key!r} must be text or a number, got {brief(value)}")
-            return str(value)
+            return as_text(self.spelled()[key] if isinstance(value, float) else value, self.where, key)
         if default is None:
             raise self.lacks(" or ".join(map(repr, keys)), keys[0])
         return default
@@ -86,9 +96,65 @@ class Line:
 
     def lacks(self, spelled: str, key: str) -> InputError:
         """The error for a key that is not there."""
-        given = ", ".join(map(repr, self.table)) or "none"
         needed = f"a line holds {self.holds}; " if self.holds else ""
+        if key in self.table:
+            return InputError(f"{self.where}: no {spelled}, it is null; {needed}".rstrip("; "))
+        given = ", ".join(map(repr, self.table)) or "none"
         return InputError(f"{self.where}: no {spelled}; {needed}this one has {given}.{nearest(key, self.table)}")
+
+
+class Number(float):
+    """A JSON number with a point or an exponent. As text it is written as in the file, ``0.10``, with its exponent
+    worked out, ``0.00001`` for ``1e-05``."""
+
+    __slots__ = ("spelling",)
+    spelling: str
+
+    def __new__(cls, spelling: str) -> Number:
+        made = super().__new__(cls, spelling)
+        made.spelling = spelling
+        return made
+
+    def __getnewargs__(self) -> tuple[str]:  # type: ignore[override]
+        return (self.spelling,)
+
+    def __str__(self) -> str:
+        return _written_out(self.spelling)
+
+
+def _written_out(spelling: str) -> str:
+    """A number without its exponent, where that takes no more than ``LONGEST_NUMBER`` digits."""
+    if "e" not in spelling.lower():
+        return spelling
+    number = Decimal(spelling)
+    return format(number, "f") if abs(number.adjusted()) <= LONGEST_NUMBER else spelling
+
+
+def spelled_json(text: str) -> Any:
+    """A JSON value whose numbers keep their spelling. Raises ValueError or RecursionError."""
+    return json.loads(text, parse_float=Number)
+
+
+def as_text(value: Any, where: str, key: str) -> str:
+    """A value as text that is not blank: a text as it is, a number as the file spells it.
+
+    A number that no file spells, as one of a parquet file, is written without an exponent, and 42.0 as 42.
+
+    Raises:
+        InputError: it is anything else, NaN and infinity among them, or a text that no file can hold.
+    """
+    if isinstance(value, str) and value.strip():
+        if not value.isascii() and any("\ud800" <= character <= "\udfff" for character in value):
+            raise InputError(f"{where}: {key!r} holds half a surrogate pair, which is no text: {brief(value)}")
+        return value
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise InputError(f"{where}: {key!r} must be text or a number, got {brief(value)}")
+    if isinstance(value, float) and not math.isfinite(value):
+        why = ", which stands for a missing value" if math.isnan(value) else ""
+        raise InputError(f"{where}: {key!r} must be text or a number, got {brief(value)}{why}")
+    if isinstance(value, float) and not isinstance(value, Number):
+        return str(int(value)) if value.is_integer() and abs(value) < 2**53 else _written_out(repr(value))
+    return str(value)
 
 
 def strict_lines(path: Path, holds: str, *, may_be_empty: bool = False) -> Iterator[Line]:
@@ -104,7 +170,7 @@ def strict_lines(path: Path, holds: str, *, may_be_empty: bool = False) -> Itera
             for number, text in enumerate(stream, start=1):
                 if text.strip():
                     some = True
-                    yield Line(f"{path}:{number}", number, _table(text, f"{path}:{number}", holds), holds)
+                    yield Line(f"{path}:{number}", number, json_table(text, f"{path}:{number}", holds), holds, text)
     except FileNotFoundError:
         raise InputError(f"{path}: no such file; the path is taken from the folder that the command runs in") from None
     except (OSError, UnicodeDecodeError) as error:
@@ -113,7 +179,8 @@ def strict_lines(path: Path, holds: str, *, may_be_empty: bool = False) -> Itera
         raise InputError(f"{path}: empty; a line holds {holds}")
 
 
-def _table(text: str, where: str, holds: str) -> dict[str, Any]:
+def json_table(text: str, where: str, holds: str) -> dict[str, Any]:
+    """The object that a line holds. Raises InputError for anything else."""
     try:
         table = json.loads(text)
     except (ValueError, RecursionError) as error:
@@ -155,5 +222,5 @@ def object_of(line: str) -> dict[str, Any] | None:
 
 def brief(value: object) -> str:
     """A JSON value, cut to one short line."""
-    text = json.dumps(value, ensure_ascii=False)
+    text = json.dumps(value, ensure_ascii=False, default=str).encode("utf-8", "backslashreplace").decode("utf-8")
     return text if len(text) <= 60 else f"{text[:57]}..."

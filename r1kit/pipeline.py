@@ -16,9 +16,9 @@ from typing import Any
 from r1kit import __version__
 from r1kit.cluster.ranks import Ranks
 from r1kit.contracts import Recipe
-from r1kit.depends import changes, read_key, written_key
+from r1kit.depends import changes, former_key, is_taken_over, read_key, written_key
 from r1kit.errors import MissingError, R1Error, is_full_disk
-from r1kit.files import write_atomic
+from r1kit.files import write_atomic, write_json
 from r1kit.recipe import fingerprint
 from r1kit.update.settings import settled
 from r1kit.workspace import Workspace
@@ -37,6 +37,7 @@ def run(
     """
     checkpoints: dict[str, str] = {}
     keys: dict[str, str] = {}
+    former: dict[str, str] = {}
     say = say if ranks.rank == 0 else _silent
     settle = cache(partial(_settled, recipe, folder, ranks, say))
     for index, name in enumerate(recipe.stages, start=1):
@@ -49,14 +50,38 @@ def run(
             checkpoints=dict(checkpoints),
             say=say,
         )
-        written = written_key(recipe, name, keys)
-        workspace.key = keys[name] = written["key"]
         with _full_disk(folder):
+            written = ranks.broadcast_object(_written(workspace, keys, former) if workspace.is_writer else None)
+            workspace.key = keys[name] = written["key"]
             result = _run_stage(settle, workspace, written, after)
         if result.get("checkpoint"):
             checkpoints[name] = result["checkpoint"]
         if name == until:
             break
+
+
+def _written(workspace: Workspace, keys: Mapping[str, str], former: dict[str, str]) -> dict[str, Any]:
+    """What the stage depends on, told to rank 0; a stage that an earlier version made of the same is given its new key.
+
+    Args:
+        former: earlier stage -> the key that a stage of an earlier version knows it by; this stage's is added.
+    """
+    recipe, name, folder = workspace.recipe, workspace.stage, workspace.folder
+    before = read_key(folder)
+    written = written_key(recipe, name, keys, before, fetch=True)
+    taken_over = is_taken_over(recipe, name, before, former)
+    former[name] = former_key(before, written, taken_over)
+    if taken_over:
+        kept = {**written, "former": before["key"]}
+        for path in (*folder.rglob("state.json"), folder / "result.json", folder / "key.json"):
+            if path.is_file():
+                found = json.loads(path.read_text(encoding="utf-8"))
+                write_json(path, {**found, "key": written["key"]} if path.name != "key.json" else kept)
+        workspace.say(
+            f"{name}: kept from an earlier version of r1kit, which told files by their paths; from now on they are "
+            "told by what they hold"
+        )
+    return written
 
 
 def _run_stage(

@@ -6,7 +6,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-__all__ = ["Completion", "Group", "Labelled", "Pair", "Prompt", "Sample", "Sampling", "Score", "StageResult"]
+__all__ = [
+    "Completion", "Group", "Labelled", "Message", "Pair", "Prompt", "Sample", "Sampling", "Score", "StageResult",
+]  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Message:
+    """A turn of a chat."""
+
+    role: Literal["system", "user", "assistant", "tool"]
+    content: str
+    """Its text; an assistant's thinking stands in front, in ``<think>`` tags."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,6 +30,8 @@ class Prompt:
     """Name of the task that judges it, a key of the recipe's ``[tasks]``; filled in for a user's task."""
     question: str
     """What the user says, before any chat template."""
+    before: tuple[Message, ...] = ()
+    """What stands before the question: a system prompt of its own, earlier turns."""
     answer: str | None = None
     """Reference answer, where the task has one."""
     language: str = "en"
@@ -27,6 +40,8 @@ class Prompt:
     """Problems that share this are not independent (the same number multiset); intervals are clustered by it."""
     facts: Mapping[str, Any] = field(default_factory=dict)
     """JSON values for the task's own rule, for example ``{"numbers": [7, 1, 5], "target": 34}``."""
+    history: tuple[Message, ...] | None = None
+    """Of a chat, what stands before the question: a system prompt, earlier turns."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,6 +121,8 @@ class Sample:
     provenance: Mapping[str, Any] = field(default_factory=dict)
     """JSON values: the route it came by, the stage and policy version that wrote it, the completion as it was (empty
     where the response is that), every edit since."""
+    history: tuple[Message, ...] | None = None
+    """Of a chat, what stands before the prompt: a system prompt, earlier turns."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

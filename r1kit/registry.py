@@ -19,10 +19,12 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from r1kit import __version__
 from r1kit.errors import InputError, R1Error, nearest
 
 __all__ = [
-    "blame", "digest", "find", "guard_imports", "import_only", "is_reference", "short", "sources", "split_reference",
+    "blame", "digest", "digests", "find", "guard_imports", "import_only", "is_reference", "short", "sources",
+    "split_reference",
 ]  # fmt: skip
 
 IMPORT_SECONDS = 30.0
@@ -210,8 +212,25 @@ def digest(reference: str) -> str:
     return whole.hexdigest()[:16]
 
 
+def digests(reference: str) -> dict[str, str]:
+    """Of each file that a reference stands for, by its name beside the first one; of a package as ``digest``."""
+    place, _ = split_reference(reference)
+    if not place.endswith(".py"):
+        found = _package_digest(place)
+        return {place: found} if found else {}
+    folder = Path(place).absolute().parent
+    return {str(file.relative_to(folder)): _of_bytes(file) for file in sources(Path(place))}
+
+
+def _of_bytes(file: Path) -> str:
+    return hashlib.sha256(file.read_bytes()).hexdigest()[:16]
+
+
 def _package_digest(module: str) -> str:
     from importlib import metadata
+
+    if module.startswith("r1kit."):
+        return __version__
 
     try:
         return metadata.version(module.partition(".")[0])

@@ -13,7 +13,7 @@ import json
 import math
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -22,6 +22,7 @@ from r1kit.model.attention import packed_attention, plan_attention, stored_per_t
 from r1kit.model.elementwise import rms_norm, swiglu
 from r1kit.model.families import family
 from r1kit.model.families.dense import DecoderConfig, DenseFamily
+from r1kit.model.finish import PLAIN
 from r1kit.model.hub import read_weights, write_settings, write_weights
 from r1kit.model.segments import Segments
 from r1kit.model.streamed_attention import (
@@ -63,9 +64,12 @@ class Block(nn.Module):
 class Decoder(nn.Module):
     """A ``LanguageModel``: ``hidden`` for training; the engine reads the weights and runs its own cached decode."""
 
+    head_bias, finish = None, PLAIN
+
     def __init__(self, config: DecoderConfig) -> None:
         super().__init__()
         self.config = config
+        self.generation: dict[str, Any] = {}
         self.embedding = nn.Embedding(config.vocab_size, config.hidden_size)
         self.blocks = nn.ModuleList(Block(config) for _ in range(config.num_layers))
         self.norm = nn.RMSNorm(config.hidden_size, eps=config.rms_norm_eps)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import torch
 from torch import Tensor, nn
 
+from r1kit.model.finish import Finish
 from r1kit.model.segments import Segments
 from r1kit.model.weights import WeightStream
 
@@ -49,7 +50,11 @@ class ModelConfig(Protocol):
 
 
 class LanguageModel(Protocol):
-    """An ``nn.Module`` whose logits are its hidden states times its head."""
+    """An ``nn.Module`` whose logits are its hidden states times its head, and what its family does to them there."""
+
+    generation: dict[str, Any]
+    """``generation_config.json`` as it was read, ``eos_token_id`` with every end token of the folder; kept on saving.
+    Empty for a fresh model."""
 
     @property
     def config(self) -> ModelConfig:
@@ -59,6 +64,16 @@ class LanguageModel(Protocol):
     @property
     def head(self) -> Tensor:
         """[V, d], a parameter of the module."""
+        ...
+
+    @property
+    def head_bias(self) -> Tensor | None:
+        """[V], a parameter of the module that is added to the head's products; None in most families."""
+        ...
+
+    @property
+    def finish(self) -> Finish:
+        """From the head's products to logits."""
         ...
 
     @property

@@ -21,7 +21,10 @@ from pathlib import Path
 from r1kit.errors import InputError, MissingError, first_line, nearest
 from r1kit.model.checkpoints import checkpoint_of, checkpoints
 
-__all__ = ["cache_folder", "check_folder", "check_model", "local_folder", "resolve_model"]
+__all__ = [
+    "HUB_FILES", "HUB_NAME", "cache_folder", "check_folder", "check_model", "hub_commit", "local_folder",
+    "resolve_model", "stage_folder",
+]  # fmt: skip
 
 ALLOWED = "a hub-format folder, a GGUF file, pypi:PACKAGE, RUN:STAGE or a hub name ORG/MODEL"
 HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
@@ -69,6 +72,22 @@ def local_folder(name: str) -> Path | None:
 
     folder = _dispatch(name, gguf=lambda file: Path(os.devnull), pypi=_package_folder, hub=hub)
     return folder if (folder / "config.json").is_file() else None
+
+
+def stage_folder(name: str) -> Path | None:
+    """The checkpoint that ``RUN:STAGE`` names, where it is there."""
+    run, colon, stage = name.rpartition(":")
+    if not colon or run == "pypi" or not Path(run).expanduser().is_dir():
+        return None
+    return checkpoints(Path(run).expanduser()).get(stage)
+
+
+def hub_commit(repository: str) -> str:
+    """The commit of a hub model that the cache holds; empty where it holds none."""
+    from huggingface_hub import try_to_load_from_cache
+
+    config = try_to_load_from_cache(repository, "config.json")
+    return Path(config).parent.name if isinstance(config, str) else ""
 
 
 def cache_folder() -> Path:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 from r1kit.errors import InputError, nearest
+from r1kit.model.habits import habits_of, template_text
+from r1kit.records import Message
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-__all__ = ["NAMED", "Template", "prompt_text", "render"]
+__all__ = ["NAMED", "Template", "begun", "chat_text", "prompt_text", "render"]
 
 R1_ZERO = (
     "A conversation between User and Assistant. The user asks a question, and the Assistant solves it. "
@@ -31,11 +34,14 @@ class Template:
     name: str = "chat"
     """``chat``, ``plain``, ``r1_zero``, or the text itself with ``{question}`` in it."""
     system: str = ""
-    """System prompt, for ``chat`` only; empty: what the chat template does without one."""
+    """System prompt, for ``chat`` only; empty: what the chat template does without one. A chat template that has no
+    place for it gets it before the first question."""
     suffix: str = ""
     """Put right after the question, for example ``\\nAnswer with a number in <answer> tags.``"""
     prefill: str = ""
     """What the assistant's turn begins with, for example ``<think>\\n``; part of the prompt, so it is never trained."""
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+    """Handed to the chat template, for example ``{enable_thinking = false}``; it must look at each of them."""
 
     def __post_init__(self) -> None:
         if self.name not in NAMED and "{question}" not in self.name:
@@ -43,37 +49,81 @@ class Template:
             raise InputError(f"no template {self.name!r}; a template is {allowed}.{nearest(self.name, NAMED)}")
         if self.system and self.name != "chat":
             raise InputError("a system prompt needs the template 'chat'; write it into the template's text instead")
+        if self.arguments and self.name != "chat":
+            raise InputError("template.arguments are for the template 'chat'; a text takes none")
 
 
-def render(template: Template, tokenizer: PreTrainedTokenizerBase, question: str) -> list[int]:
+def render(
+    template: Template, tokenizer: PreTrainedTokenizerBase, question: str, history: Sequence[Message] | None = None
+) -> list[int]:
     """Token ids of the prompt, with exactly one begin token if the tokenizer puts one, and no end token.
 
     Special tokens spelled out in the question are taken as such, as `transformers` does.
     """
-    ids = list(tokenizer.encode(prompt_text(template, tokenizer, question), add_special_tokens=False))
+    return begun(tokenizer, prompt_text(template, tokenizer, question, history))
+
+
+def begun(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
+    """Token ids of a text that stands at the beginning: with exactly one begin token, if the tokenizer puts one."""
+    ids = list(tokenizer.encode(text, add_special_tokens=False))
     begin = tokenizer.bos_token_id
     wanted = begin is not None and tokenizer.encode("")[:1] == [begin]
     return [begin, *ids] if wanted and ids[:1] != [begin] else ids
 
 
-def prompt_text(template: Template, tokenizer: PreTrainedTokenizerBase, question: str) -> str:
-    """The prompt as text, before the tokenizer adds its begin token."""
-    question += template.suffix
+def prompt_text(
+    template: Template, tokenizer: PreTrainedTokenizerBase, question: str, history: Sequence[Message] | None = None
+) -> str:
+    """The prompt as text, before the tokenizer adds its begin token.
+
+    Raises:
+        InputError: earlier turns, or a system prompt, with a template that knows one question alone.
+    """
     if template.name == "chat":
-        return _chat_text(template.system, tokenizer, question) + template.prefill
-    return NAMED.get(template.name, template.name).replace("{question}", question) + template.prefill
+        return chat_text(template, tokenizer, [*(history or ()), Message(role="user", content=question)])
+    if history:
+        raise InputError(
+            f"template {template.name[:40]!r} knows one question alone, and a chat has a system prompt or earlier "
+            f"turns; set template.name = 'chat'"
+        )
+    return NAMED.get(template.name, template.name).replace("{question}", question + template.suffix) + template.prefill
 
 
-def _chat_text(system: str, tokenizer: PreTrainedTokenizerBase, question: str) -> str:
+def chat_text(
+    template: Template, tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message], answering: bool = True
+) -> str:
+    """A chat as the tokenizer's chat template writes it; ``answering``: up to where the assistant goes on.
+
+    The template's system prompt stands first unless the chat has one of its own; the suffix is in every question.
+    """
     from jinja2 import TemplateError
 
-    if not tokenizer.chat_template:
+    if not template_text(tokenizer):
         raise InputError(
             "the model's tokenizer has no chat template; set template.name to 'r1_zero', 'plain' or a text"
         )
-    messages = [{"role": "system", "content": system}] if system else []
-    messages.append({"role": "user", "content": question})
+    habits = habits_of(tokenizer, template.arguments)
+    if habits.refuses:
+        raise InputError(f"the model's chat template refuses the prompt: {habits.refuses}")
+    for name in template.arguments:
+        if name not in habits.reads:
+            known = ", ".join(habits.reads) or "none"
+            raise InputError(
+                f"template.arguments.{name}: the model's chat template never looks at it; those that it does: {known}."
+                f"{nearest(name, habits.reads)}"
+            )
+    written = [
+        {"role": message.role, "content": message.content + (template.suffix if message.role == "user" else "")}
+        for message in messages
+    ]
+    if template.system and messages[0].role not in ("system", "developer"):
+        written.insert(0, {"role": "system", "content": template.system})
     try:
-        return str(tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True))
-    except TemplateError as error:
+        text = str(
+            tokenizer.apply_chat_template(
+                habits.taken(written), tokenize=False, add_generation_prompt=answering, **template.arguments
+            )
+        )
+    except (TemplateError, TypeError, ValueError) as error:
         raise InputError(f"the model's chat template refuses the prompt: {error}") from error
+    return text + template.prefill if answering else text

@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterator
 import torch
 from torch import Tensor
 
+from r1kit.model.finish import PLAIN, Finish
+
 __all__ = ["Head", "spans"]
 
 BLOCK = 1 << 18
@@ -17,44 +19,57 @@ BLOCK = 1 << 18
 
 
 class Head:
-    """The last matrix and the softmax behind it."""
+    """The last matrix, what the family does to its product, and the softmax behind it."""
 
-    def __init__(self, weight: Tensor, chunk: int, temperature: float) -> None:
-        """``weight`` [V, d] in the compute dtype; at most ``chunk`` rows of logits at a time."""
+    def __init__(
+        self, weight: Tensor, chunk: int, temperature: float, finish: Finish = PLAIN, bias: Tensor | None = None
+    ) -> None:
+        """``weight`` [V, d] and ``bias`` [V] in the compute dtype; at most ``chunk`` rows of logits at a time."""
         self.weight, self.chunk, self.temperature = weight, chunk, temperature
+        self.finish, self.bias = finish, bias
 
     @torch.no_grad()
     def logprobs(self, hidden: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
         """Log-prob of each target and entropy of each distribution, float32 [M], from hidden [M, d]."""
         found = [
-            self._softmax(hidden[at : at + self.chunk], targets[at : at + self.chunk])[2:]
+            self._softmax(hidden[at : at + self.chunk], targets[at : at + self.chunk])[3:]
             for at in range(0, len(targets), self.chunk)
         ]
         return torch.cat([logprobs for logprobs, _ in found]), torch.cat([entropy for _, entropy in found])
 
     @torch.no_grad()
     def gradient(
-        self, hidden: Tensor, targets: Tensor, slope: Callable[[Tensor, Tensor], Tensor], total: Tensor
+        self,
+        hidden: Tensor,
+        targets: Tensor,
+        slope: Callable[[Tensor, Tensor], Tensor],
+        total: Tensor,
+        bias_total: Tensor | None = None,
     ) -> Tensor:
-        """Gradient to hidden [M, d]; the weight's is added to ``total`` (fp32 [V, d]).
+        """Gradient to hidden [M, d]; the weight's is added to ``total`` (fp32 [V, d]), the bias's to ``bias_total``.
 
         ``slope`` is called once with log-probs and entropies [M] and gives the loss's derivative by each log-prob.
         Where all fits one chunk the logits are computed once; otherwise again for the gradient.
         """
         if len(targets) <= self.chunk:
-            masses, sums, logprobs, entropy = self._softmax(hidden, targets)
-            return self._backward(masses, sums, hidden, targets, slope(logprobs, entropy), total)
+            masses, sums, bends, logprobs, entropy = self._softmax(hidden, targets)
+            totals = (total, bias_total)
+            return self._backward((masses, sums, bends), hidden, targets, slope(logprobs, entropy), totals)
         slopes = slope(*self.logprobs(hidden, targets))
         grads = []
         for at in range(0, len(targets), self.chunk):
             piece = slice(at, at + self.chunk)
-            masses, sums, _, _ = self._softmax(hidden[piece], targets[piece])
-            grads.append(self._backward(masses, sums, hidden[piece], targets[piece], slopes[piece], total))
+            found = self._softmax(hidden[piece], targets[piece])[:3]
+            grads.append(self._backward(found, hidden[piece], targets[piece], slopes[piece], (total, bias_total)))
         return torch.cat(grads)
 
-    def _softmax(self, hidden: Tensor, targets: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """exp(logit - largest) [m, V] in the compute dtype and its row sums; log-probs of the targets; entropies."""
+    def _softmax(self, hidden: Tensor, targets: Tensor) -> tuple[Tensor, Tensor, Tensor | None, Tensor, Tensor]:
+        """exp(logit - largest) [m, V] in the compute dtype and its row sums; log-probs of the targets; entropies.
+
+        Where logits are capped, the first is times the cap's slope, and the third is that slope at the targets [m].
+        """
         logits = hidden @ self.weight.t()
+        bends = logits.new_empty(len(targets), dtype=torch.float32) if self.finish.cap else None
         largest, sums, chosen, moments = torch.empty(4, len(targets), device=logits.device).unbind()
         step = _rows_at_once(logits)
         z, e = torch.empty(2, min(step, len(targets)), logits.shape[1], device=logits.device).unbind()
@@ -63,6 +78,7 @@ class Head:
             block = logits[rows]
             z, e = z[: len(block)], e[: len(block)]
             z.copy_(block)
+            bend = self._finish_(z)
             if self.temperature != 1.0:
                 z.div_(self.temperature)
             torch.amax(z, -1, out=largest[rows])
@@ -70,23 +86,51 @@ class Head:
             torch.exp(z, out=e)
             torch.sum(e, -1, out=sums[rows])
             chosen[rows] = z.gather(1, targets[rows, None])[:, 0]
-            block.copy_(e)
+            if bends is not None and bend is not None:
+                bends[rows] = bend.gather(1, targets[rows, None])[:, 0]
+                block.copy_(bend.mul_(e))
+            else:
+                block.copy_(e)
             torch.sum(e.mul_(z), -1, out=moments[rows])
         log_sums = sums.log()
-        return logits, sums, chosen - log_sums, log_sums - moments / sums
+        return logits, sums, bends, chosen - log_sums, log_sums - moments / sums
+
+    def _finish_(self, z: Tensor) -> Tensor | None:
+        """Products become logits, in place; the cap's slope at each [rows, V], None where there is no cap."""
+        if self.bias is not None:
+            z.add_(self.bias)
+        if self.finish.scale != 1.0:
+            z.mul_(self.finish.scale)
+        if not self.finish.cap:
+            return None
+        z.div_(self.finish.cap).tanh_()
+        bend = 1 - z.square()
+        z.mul_(self.finish.cap)
+        return bend
 
     def _backward(
-        self, masses: Tensor, sums: Tensor, hidden: Tensor, targets: Tensor, slopes: Tensor, total: Tensor
+        self,
+        softmax: tuple[Tensor, Tensor, Tensor | None],
+        hidden: Tensor,
+        targets: Tensor,
+        slopes: Tensor,
+        totals: tuple[Tensor, Tensor | None],
     ) -> Tensor:
         """``d log p[target] / d logits = onehot - masses / sums``; the one-hot part never becomes a matrix."""
-        slopes = slopes / self.temperature
-        scaled = (hidden * (slopes / sums)[:, None]).to(masses.dtype)
+        (masses, sums, bends), (total, bias_total) = softmax, totals
+        slopes = slopes * self.finish.scale / self.temperature
+        shares = slopes / sums
+        if bends is not None:
+            slopes = slopes * bends
+        if bias_total is not None:
+            bias_total.index_add_(0, targets, slopes).sub_((shares.to(masses.dtype) @ masses).float())
+        scaled = (hidden * shares[:, None]).to(masses.dtype)
         if total.dtype == masses.dtype:
             total.addmm_(masses.t(), scaled, alpha=-1)
         else:
             subtract_(total, masses.t() @ scaled)
         total.index_add_(0, targets, hidden.float() * slopes[:, None])
-        grad = (masses @ self.weight).float().mul_((-slopes / sums)[:, None])
+        grad = (masses @ self.weight).float().mul_(-shares[:, None])
         return grad.addcmul_(self.weight[targets].float(), slopes[:, None]).to(hidden.dtype)
 
 

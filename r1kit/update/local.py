@@ -75,7 +75,8 @@ class LocalLearner:
         self.optimiser = Optimiser(self.flat, self.settings.optimiser)
         self.reference: Tensor | None = None
         self.head_grad = self._gradient_of(self.flat.model.head)
-        table = self.flat.model.table
+        bias, table = self.flat.model.head_bias, self.flat.model.table
+        self.bias_grad = None if bias is None else self._gradient_of(bias)
         self.table_grad = None if table is None else self._gradient_of(table)
 
     def update(self, batch: Batch, loss: TokenLoss, lr: float) -> dict[str, float]:
@@ -202,7 +203,9 @@ class LocalLearner:
         return None if table is None else table.detach()[tokens].requires_grad_()
 
     def _head(self) -> Head:
-        return Head(self.flat.compute.head.detach(), self.settings.head_chunk, self.settings.temperature)
+        model, bias = self.flat.compute, self.flat.compute.head_bias
+        bias = None if bias is None else bias.detach()
+        return Head(model.head.detach(), self.settings.head_chunk, self.settings.temperature, model.finish, bias)
 
     def _accumulate(self, batch: Batch, micro: MicroBatch, loss: TokenLoss, sums: Sums) -> None:
         """Add a micro-batch's gradient to the flat one and its metrics to ``sums``."""
@@ -225,7 +228,8 @@ class LocalLearner:
                 sums.add(weighted.detach(), entropy, logged)
                 return torch.autograd.grad(weighted, leaf)[0]
 
-            grads.append(head.gradient(predicting[first:last], micro.targets[first:last], slope, self.head_grad))
+            taken, targets = predicting[first:last], micro.targets[first:last]
+            grads.append(head.gradient(taken, targets, slope, self.head_grad, self.bias_grad))
         grad = torch.cat(grads) if len(grads) > 1 else grads[0]
         if micro.index is not None:
             grad = torch.zeros_like(hidden).index_add_(0, micro.index, grad)

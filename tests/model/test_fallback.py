@@ -32,6 +32,10 @@ KINDS: dict[str, dict[str, Any]] = {
     "sliding_window": {"model_type": "mistral", "num_key_value_heads": 2, "sliding_window": 4},
     "scaled_embedding": {"model_type": "gemma", "num_key_value_heads": 1, "head_dim": 8},
     "llama_with_biases": {"model_type": "llama", "attention_bias": True, "mlp_bias": True},
+    "capped_logits": {"model_type": "gemma2", "num_key_value_heads": 2, "head_dim": 8},
+    "multiplied_logits": {"model_type": "cohere", "num_key_value_heads": 2, "logit_scale": 0.3},
+    "divided_logits": {"model_type": "granite", "num_key_value_heads": 2, "logits_scaling": 3.0},
+    "biased_logits": {"model_type": "phi"},
 }
 
 
@@ -53,7 +57,7 @@ def test_packed_logits_are_those_of_every_sequence_alone(model: PreTrainedModel)
     ours = HubModel(model)
     first, second, one, two = _tokens(0, 5), _tokens(1, 12), _tokens(2, 7), _tokens(3, 1)
     with torch.no_grad():
-        logits = ours.hidden(Segments.pack([first, second, one, two], [-1, -1, 0, 0])) @ ours.head.T
+        logits = ours.logits(ours.hidden(Segments.pack([first, second, one, two], [-1, -1, 0, 0])))
     expected = torch.cat(
         [_last(model, first), _last(model, second), _last(model, first, one)[5:], _last(model, first, two)[5:]]
     )
@@ -122,19 +126,53 @@ def test_training_has_gradients_and_no_dropout(tiny_model: Build) -> None:
     assert all(parameter.grad is not None and parameter.grad.abs().sum() > 0 for parameter in model.parameters())
 
 
-@pytest.mark.parametrize(
-    ("settings", "reason"),
-    [
-        ({"model_type": "gemma2", "num_key_value_heads": 2, "head_dim": 8}, "caps its logits"),
-        ({"model_type": "cohere", "num_key_value_heads": 2}, "does more to its logits"),
-        ({"model_type": "granite", "num_key_value_heads": 2, "logits_scaling": 3.0}, "does more to its logits"),
-        ({"model_type": "phi"}, "adds a bias to its logits"),
-        ({"model_type": "mamba"}, "keeps a recurrent state"),
-    ],
-)
-def test_what_would_be_wrong_is_refused(tiny_model: Build, settings: dict[str, Any], reason: str) -> None:
-    with pytest.raises(InputError, match=reason):
-        HubModel(tiny_model(**settings))
+def test_what_would_be_wrong_is_refused(tiny_model: Build) -> None:
+    with pytest.raises(InputError, match="keeps a recurrent state"):
+        HubModel(tiny_model("mamba"))
+    model = tiny_model("llama")
+    model.lm_head.register_forward_hook(lambda module, given, output: output.sin())
+    with pytest.raises(InputError, match="llama does more to its logits than scale, cap or shift them"):
+        HubModel(model)
+    model = tiny_model("llama")
+    model.lm_head.register_forward_pre_hook(lambda module, given: (given[0].roll(1, -1),))
+    with pytest.raises(InputError, match="llama does more"):
+        HubModel(model)
+
+
+def test_a_cast_leaves_rotary_frequencies_as_they_are(tiny_model: Build) -> None:
+    """Rounded to bfloat16 they turn far positions by whole radians."""
+    model = HubModel(tiny_model("mistral", num_key_value_heads=2))
+    before = [one.clone() for one in model.buffers() if one.is_floating_point()]
+    model.to(torch.bfloat16)
+    assert {one.dtype for one in model.parameters()} == {torch.bfloat16}
+    after = [one for one in model.buffers() if one.is_floating_point()]
+    assert before
+    assert all(torch.equal(one, other) for one, other in zip(before, after, strict=True))
+    model.float()
+    assert {one.dtype for one in model.parameters()} == {torch.float32}
+
+
+LONGROPE = {
+    "model_type": "phi3", "num_key_value_heads": 4, "max_position_embeddings": 64,
+    "original_max_position_embeddings": 16,
+    "rope_parameters": {
+        "rope_type": "longrope", "rope_theta": 10000.0, "short_factor": [1.0] * 4, "long_factor": [1.0, 2.0, 4.0, 8.0],
+        "original_max_position_embeddings": 16, "factor": 4.0,
+    },
+}  # fmt: skip
+
+
+def test_rows_that_would_change_their_own_frequencies_are_refused(tiny_model: Build) -> None:
+    hub = tiny_model(**LONGROPE)
+    model, short, long = HubModel(hub), _tokens(0, 16), _tokens(1, 17)
+    assert model.config.max_positions == 16
+    with torch.no_grad():
+        logits = model.logits(model.hidden(Segments.pack([short, long[:5]])))
+    expected = torch.cat([_last(hub, short), _last(hub, long[:5])])
+    torch.testing.assert_close(logits, expected, atol=1e-4, rtol=0)
+    with pytest.raises(InputError, match="longrope changes its frequencies for rows of more than 16 tokens") as told:
+        model.hidden(Segments.pack([short, long]))
+    assert "\n" not in str(told.value)
 
 
 def test_the_decoder_is_taken_where_it_can_be(

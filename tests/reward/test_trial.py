@@ -161,7 +161,8 @@ def test_the_key_follows_the_file_and_what_it_imports_from_beside_it(recipe: Cal
     assert second != first
     path.with_name("mine.py").write_text(GOOD + "\n# a change\n")
     assert stage_keys(load_recipe(str(path))) not in (first, second)
-    assert changes(before, depends_on(load_recipe(str(path)), "r1_zero", {})) == "mine.py was edited"
+    after = depends_on(load_recipe(str(path)), "r1_zero", {})
+    assert changes(before, after) == "beside.py was edited; mine.py was edited"
 
 
 def test_r1_verify_shows_a_function_s_part(recipe: Callable[[str, str], Path], tmp_path: Path) -> None:

@@ -6,15 +6,20 @@ Axes: N packed tokens, B rows, T their longest length, d hidden, V vocabulary.
 from __future__ import annotations
 
 import inspect
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from r1kit.errors import InputError, first_line
+from r1kit.model.context import positions_of
 from r1kit.model.families import Shape
+from r1kit.model.families.fallback_head import agree, find_finish
+from r1kit.model.finish import Finish
 from r1kit.model.segments import Segments
 from r1kit.model.weights import WeightStream, copy_weights
 
@@ -36,6 +41,9 @@ class HubShape:
     """Columns of the head."""
     num_layers: int
     max_positions: int
+    """Where rotary frequencies change with the length of a row (LongRoPE, dynamic NTK): up to that length."""
+    lengthens: str = ""
+    """The kind of such a rotary embedding."""
 
 
 class HubModel(nn.Module):
@@ -48,22 +56,36 @@ class HubModel(nn.Module):
         if model.base_model is model:
             raise InputError(f"{model.config.model_type} does not give its hidden states, which is not supported")
         self.model = model
+        self.generation: dict[str, Any] = {}
         nn.Module.train(model, False)
         self.positioned = "position_ids" in inspect.signature(model.base_model.forward).parameters
         text = model.config.get_text_config()
+        positions, lengthens = positions_of(text.to_dict())
         self.config = HubShape(
             family=model.config.model_type,
             vocab_size=self.head.shape[0],
             hidden_size=self.head.shape[1],
             num_layers=text.num_hidden_layers,
-            max_positions=text.max_position_embeddings,
+            max_positions=positions,
+            lengthens=lengthens,
         )
         _refuse_other_caches(self)
-        _refuse_other_logits(self)
+        self.finish: Finish = find_finish(model)
+        _check_logits(self)
 
     def train(self, mode: bool = True) -> HubModel:
         """Marks the module, not the model inside it: gradients flow, dropout stays off."""
         self.training = mode
+        return self
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> HubModel:
+        """Buffers move, but keep their dtype: a rotary frequency that is rounded turns far positions elsewhere."""
+        kept = [(module, name, one) for module in self.modules() for name, one in module._buffers.items()]
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        for module, name, before in kept:
+            now = module._buffers[name]
+            if before is not None and now is not None and now.dtype != before.dtype:
+                module._buffers[name] = before.to(now.device)
         return self
 
     @property
@@ -72,9 +94,15 @@ class HubModel(nn.Module):
         return self._output.weight
 
     @property
+    def head_bias(self) -> Tensor | None:
+        """[V], a parameter of the model itself."""
+        return self._output.bias
+
+    @property
     def _output(self) -> nn.Linear:
         layer = self.model.get_output_embeddings()  # type: ignore[no-untyped-call]
-        assert isinstance(layer, nn.Linear)
+        if not isinstance(layer, nn.Linear):
+            raise InputError(f"{self.model.config.model_type} has no linear head, which is not supported")
         return layer
 
     def hidden(self, segments: Segments) -> Tensor:
@@ -120,7 +148,14 @@ class HubModel(nn.Module):
 
     def save(self, folder: Path, tokenizer: PreTrainedTokenizerBase) -> None:
         """Config and weights, as `transformers` writes them."""
+        from transformers import GenerationConfig
+
+        self.model.generation_config = GenerationConfig()  # one that came with a model may be refused when written
         self.model.save_pretrained(folder)
+
+    def logits(self, states: Tensor) -> Tensor:
+        """[m, d] -> [m, V]"""
+        return self.finish(F.linear(states, self.head, self.head_bias))
 
     def step(
         self, token_ids: Tensor, cache: DynamicCache | None, attention_mask: Tensor, positions: Tensor
@@ -141,10 +176,16 @@ class HubModel(nn.Module):
         if cache is None:
             cache = DynamicCache(config=self.model.config)
         states = self._states(token_ids, attention_mask, positions, past_key_values=cache, use_cache=True)
-        return states[:, -1] @ self.head.T, cache
+        return self.logits(states[:, -1]), cache
 
     def _states(self, tokens: Tensor, mask: Tensor, positions: Tensor, **more: Any) -> Tensor:
         """[B, T] -> [B, T, d]"""
+        if self.config.lengthens and mask.shape[1] > self.config.max_positions:
+            raise InputError(
+                f"{self.config.family}: {self.config.lengthens} changes its frequencies for rows of more than "
+                f"{self.config.max_positions} tokens, so a token's log-prob would depend on what comes after it; "
+                f"keep a prompt and its completion within {self.config.max_positions} tokens"
+            )
         if self.positioned:
             more["position_ids"] = positions
         more.setdefault("use_cache", False)
@@ -205,19 +246,11 @@ def _refuse_other_caches(model: HubModel) -> None:
         )
 
 
-def _refuse_other_logits(model: HubModel) -> None:
-    """InputError unless the logits are hidden states times the head: losses and samplers take them for that."""
-    cap = model.model.config.get_text_config().to_dict().get("final_logit_softcapping")
-    if cap:  # small logits pass the check below, so the setting itself decides
-        raise InputError(
-            f"{model.config.family} caps its logits (final_logit_softcapping {cap}), which is not supported"
-        )
-    if model._output.bias is not None:
-        raise InputError(f"{model.config.family} adds a bias to its logits, which is not supported")
-    tokens = (torch.arange(8, device=model.head.device) * 7919 % model.config.vocab_size)[None]
-    with torch.no_grad():
-        wanted = model.model(input_ids=tokens).logits[0].float()
-        given = (model.hidden(Segments.pack([tokens[0]])) @ model.head.T).float()
-    tolerance = 1e-4 if model.head.dtype == torch.float32 else 5e-2
-    if (given - wanted).abs().max() > tolerance * wanted.abs().max():
-        raise InputError(f"{model.config.family} does more to its logits than a linear head, which is not supported")
+@torch.no_grad()
+def _check_logits(model: HubModel) -> None:
+    """InputError unless the head makes the model's own logits of what ``hidden`` gives."""
+    tokens = torch.arange(8, device=model.head.device) * 7919 % model.config.vocab_size
+    wanted = model.model(input_ids=tokens[None], use_cache=False).logits[0].float()
+    given = model.logits(model.hidden(Segments.pack([tokens]))).float()
+    if not agree(given, wanted, model.head.dtype):
+        raise InputError(f"{model.config.family} does more between its hidden states and its logits than can be done")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from r1kit.depends import changes, read_key, stage_keys, written_key
+from r1kit.depends import changes, former_key, is_taken_over, read_key, written_key
 from r1kit.errors import InputError
 from r1kit.recipe import load_recipe
 from r1kit.report.read.evaluations import compare
@@ -95,17 +95,22 @@ def _notes(run: RunFolder) -> list[str]:
 
 def _outdated(run: RunFolder) -> dict[str, str]:
     """Done stages that the recipe as it stands would do again, and why."""
+    found: dict[str, str] = {}
+    keys: dict[str, str] = {}
+    former: dict[str, str] = {}
     try:
         recipe = load_recipe(str(run.path / "recipe.toml"))
-        keys = stage_keys(recipe)
-        before = {stage.name: read_key(stage.path) for stage in run.stages if stage.done and stage.name in keys}
-    except (InputError, ValueError):  # another version's recipe, or a torn key.json
+        done = {stage.name: read_key(stage.path) for stage in run.stages if stage.done}
+        for name in recipe.stages:
+            key = done.get(name, {})
+            written = written_key(recipe, name, keys, key)
+            taken_over = is_taken_over(recipe, name, key, former)
+            keys[name], former[name] = written["key"], former_key(key, written, taken_over)
+            if "key" in key and key["key"] != written["key"] and not taken_over:
+                found[name] = changes({**key, "inputs": mapping(key.get("inputs"))}, written)
+    except (InputError, ValueError, OSError):  # another version's recipe, a torn key.json, data that cannot be read
         return {}
-    return {
-        name: changes({**key, "inputs": mapping(key.get("inputs"))}, written_key(recipe, name, keys))
-        for name, key in before.items()
-        if key.get("key", keys[name]) != keys[name]
-    }
+    return found
 
 
 def _reached(run: RunFolder, stage: StageFolder) -> str:

@@ -1,0 +1,80 @@
+"""Chats as data sets write them: ``role`` and ``content``, ShareGPT's ``from`` and ``value``, transcripts."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from r1kit.data.paths import opened
+from r1kit.errors import InputError
+from r1kit.files import as_text, brief
+from r1kit.records import Message
+
+__all__ = ["as_chat", "is_chat", "is_transcript"]
+
+ROLES: dict[str, Any] = {
+    "system": "system", "developer": "system",
+    "user": "user", "human": "user", "prompter": "user",
+    "assistant": "assistant", "gpt": "assistant", "chatgpt": "assistant", "bot": "assistant", "model": "assistant",
+    "tool": "tool", "function": "tool", "observation": "tool", "ipython": "tool",
+}  # fmt: skip
+SPEAKER, CONTENT = ("role", "from"), ("content", "value")
+THINKING = ("reasoning_content", "thinking", "reasoning")
+_TURN = re.compile(r"(?:^|\n\n)(Human|Assistant): ?")
+
+
+def is_transcript(value: object) -> bool:
+    """Whether a text is a chat written with ``Human:`` and ``Assistant:`` between empty lines."""
+    return isinstance(value, str) and {"Human", "Assistant"} <= set(_TURN.findall(value)) and bool(_TURN.match(value))
+
+
+def is_chat(value: object) -> bool:
+    """Whether a value is a list of turns."""
+    value = opened(value)
+    return (
+        isinstance(value, Sequence)
+        and not isinstance(value, str)
+        and len(value) > 0
+        and all(isinstance(turn, Mapping) and any(key in turn for key in SPEAKER) for turn in value)
+    )
+
+
+def as_chat(value: Any, where: str, key: str) -> tuple[Message, ...]:
+    """The turns of a chat.
+
+    Raises:
+        InputError: it is no chat, a role is unknown, a turn has no text.
+    """
+    if is_transcript(value):
+        _, *parts = _TURN.split(value)
+        value = [{"role": role, "content": text} for role, text in zip(parts[::2], parts[1::2], strict=True)]
+    if not is_chat(value):
+        raise InputError(
+            f"{where}: {key!r} must be a chat, a list of {{'role': ..., 'content': ...}}, got {brief(value)}"
+        )
+    return tuple(_message(turn, where, f"{key}[{place}]") for place, turn in enumerate(opened(value)))
+
+
+def _message(turn: Mapping[str, Any], where: str, key: str) -> Message:
+    spoken = next(turn[name] for name in SPEAKER if name in turn)
+    role = ROLES.get(str(spoken).lower())
+    if role is None:
+        raise InputError(f"{where}: {key} is by {brief(spoken)}; roles are {', '.join(ROLES)}")
+    content = next((turn[name] for name in CONTENT if turn.get(name) is not None), None)
+    text = as_text(_joined(content, where, key), where, key)
+    thinking = next((turn[name] for name in THINKING if isinstance(turn.get(name), str) and turn[name].strip()), "")
+    if thinking and role == "assistant" and "</think>" not in text:
+        text = f"<think>\n{thinking.strip()}\n</think>\n\n{text}"
+    return Message(role=role, content=text)
+
+
+def _joined(content: Any, where: str, key: str) -> Any:
+    """The text of a content that comes in parts, ``[{"type": "text", "text": ...}]``."""
+    if not isinstance(content, Sequence) or isinstance(content, str):
+        return content
+    parts = [part.get("text") if isinstance(part, Mapping) else part for part in content]
+    texts = [part for part in parts if isinstance(part, str)]
+    if len(texts) < len(content):
+        raise InputError(f"{where}: {key} has a part that is no text: {brief(content)}")
+    return "".join(texts)

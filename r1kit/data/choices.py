@@ -1,0 +1,143 @@
+"""Multiple-choice questions: MMLU, MMLU-Pro, GPQA, ARC and their like, as a question with lettered choices."""
+
+from __future__ import annotations
+
+import hashlib
+import string
+from collections.abc import Callable, Mapping, Sequence
+from random import Random
+from typing import Any, NamedTuple
+
+from r1kit.data.paths import column, opened
+from r1kit.data.slots import text_of
+from r1kit.errors import InputError
+from r1kit.files import Line, as_text, brief
+
+__all__ = ["CHOICES", "Asked", "ChoiceForm", "lettered"]
+
+LETTERS = string.ascii_uppercase
+
+
+class Asked(NamedTuple):
+    question: str
+    choices: tuple[str, ...]
+    letter: str
+    """Of the right one."""
+
+
+class ChoiceForm(NamedTuple):
+    name: str
+    needs: tuple[str, ...]
+    """Columns that it is recognised by."""
+    take: Callable[[Line, Mapping[str, str]], Asked]
+    """From a row and the columns' names as the row spells them."""
+    words: tuple[str, str]
+    """Where prompt and answer come from, for a person."""
+
+
+def lettered(asked: Asked) -> str:
+    """The question with its choices under it, ``A. ...`` a line."""
+    lines = [f"{letter}. {choice}" for letter, choice in zip(LETTERS, asked.choices, strict=False)]
+    return "\n".join([asked.question.strip(), "", *lines, "", "Answer with the letter of the right choice."])
+
+
+def _listed(question: str, choices: str, answer: str) -> Callable[[Line, Mapping[str, str]], Asked]:
+    """A list of choices and the right one's number, letter or text."""
+
+    def take(line: Line, named: Mapping[str, str]) -> Asked:
+        found = opened(column(line, named[choices]))
+        labels: Sequence[Any] | None = None
+        if isinstance(found, Mapping):
+            labels, found = found.get("label"), found.get("text")
+        if not isinstance(found, Sequence) or isinstance(found, str) or not 2 <= len(found) <= len(LETTERS):
+            raise InputError(f"{line.where}: {named[choices]!r} must be a list of 2 to 26 choices, got {brief(found)}")
+        texts = tuple(as_text(each, line.where, named[choices]) for each in found)
+        right = column(line, named[answer])
+        return Asked(text_of(line, named[question]), texts, _letter(right, texts, labels, line.where, named[answer]))
+
+    return take
+
+
+def _letter(right: Any, texts: Sequence[str], labels: Sequence[Any] | None, where: str, key: str) -> str:
+    said = as_text(right, where, key).strip()
+    place = -1
+    if labels is not None and said in map(str, labels):
+        place = list(map(str, labels)).index(said)
+    elif said.isdecimal():
+        place = int(said)
+    elif len(said) == 1 and said.upper() in LETTERS:
+        place = LETTERS.index(said.upper())
+    elif said in texts:
+        place = list(texts).index(said)
+    if not 0 <= place < len(texts):
+        raise InputError(f"{where}: {key!r} must be a choice's letter, number from 0 or text, got {brief(right)}")
+    return LETTERS[place]
+
+
+def _columns(line: Line, named: Mapping[str, str]) -> Asked:
+    """A column a choice, ``A`` to ``D``, and the right one's letter."""
+    texts = tuple(text_of(line, named[letter]) for letter in "abcd")
+    right = column(line, named["answer"])
+    return Asked(text_of(line, named["question"]), texts, _letter(right, texts, None, line.where, named["answer"]))
+
+
+def _shuffled(right: str, wrong: Sequence[str]) -> Callable[[Line, Mapping[str, str]], Asked]:
+    """A column for the right choice and one for each wrong one, in an order that the question's hash decides."""
+
+    def take(line: Line, named: Mapping[str, str]) -> Asked:
+        question = text_of(line, named["question"])
+        texts = [text_of(line, named[key]) for key in (right, *wrong)]
+        order = list(range(len(texts)))
+        Random(hashlib.sha256(question.encode()).hexdigest()).shuffle(order)
+        return Asked(question, tuple(texts[place] for place in order), LETTERS[order.index(0)])
+
+    return take
+
+
+_WRONG = tuple(f"incorrect answer {number}" for number in (1, 2, 3))
+_DISTRACTORS = tuple(f"distractor{number}" for number in (1, 2, 3))
+_SHUFFLED = "in an order that the question's hash decides"
+CHOICES: tuple[ChoiceForm, ...] = (
+    ChoiceForm(
+        "GPQA",
+        ("question", "correct answer", *_WRONG),
+        _shuffled("correct answer", _WRONG),
+        ("Question, its four answers lettered " + _SHUFFLED, "the letter of Correct Answer"),
+    ),
+    ChoiceForm(
+        "SciQ",
+        ("question", "correct_answer", *_DISTRACTORS),
+        _shuffled("correct_answer", _DISTRACTORS),
+        ("question, its four answers lettered " + _SHUFFLED, "the letter of correct_answer"),
+    ),
+    ChoiceForm(
+        "ARC",
+        ("question", "choices", "answerkey"),
+        _listed("question", "choices", "answerkey"),
+        ("question with choices lettered", "answerKey"),
+    ),
+    ChoiceForm(
+        "OpenBookQA",
+        ("question_stem", "choices", "answerkey"),
+        _listed("question_stem", "choices", "answerkey"),
+        ("question_stem with choices lettered", "answerKey"),
+    ),
+    ChoiceForm(
+        "MMLU-Pro",
+        ("question", "options", "answer"),
+        _listed("question", "options", "answer"),
+        ("question with options lettered", "answer"),
+    ),
+    ChoiceForm(
+        "MMLU",
+        ("question", "choices", "answer"),
+        _listed("question", "choices", "answer"),
+        ("question with choices lettered", "answer, as a letter"),
+    ),
+    ChoiceForm(
+        "C-Eval",
+        ("question", "a", "b", "c", "d", "answer"),
+        _columns,
+        ("question with A to D lettered", "answer"),
+    ),
+)

@@ -1,0 +1,239 @@
+"""From a row's columns to the roles they have, by their names and by what the row holds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from r1kit.data.chats import is_chat, is_transcript
+from r1kit.data.choices import CHOICES, ChoiceForm
+from r1kit.data.example import Wanted
+from r1kit.data.paths import column, there
+from r1kit.data.slots import Slot, answer_slot
+from r1kit.errors import InputError
+from r1kit.files import Line
+
+__all__ = ["Found", "code_format", "find_slots", "layout_name"]
+
+PROMPTS = ("prompt", "problem", "question", "query", "instruction")
+MORE = {"instruction": ("input", "context"), "question": ("body",)}
+"""Column of a prompt -> columns that belong to it where they are there."""
+ANSWERS = (
+    "reward_model.ground_truth", "answer", "final_answer", "ground_truth", "gt_answer", "expected_answer",
+    "reference_answer", "answer_number", "gold", "target",
+)  # fmt: skip
+RESPONSES = ("response", "completion", "output", "solution", "answer")
+CHATS = ("messages", "conversations", "conversation")
+LABELS = ("label", "safe", "is_safe")
+TEXTS = ("text", "content", "document")
+BESIDE = {"system": ("system", "system_prompt"), "language": ("language", "lang"), "cluster": ("cluster",)}
+
+NAMES: tuple[tuple[str, tuple[str, ...]], ...] = (
+    ("DAPO-Math, verl", ("reward_model", "prompt", "data_source")),
+    ("Big-Math", ("problem", "answer", "llama8b_solve_rate")),
+    ("OpenR1-Math", ("problem", "solution", "answer", "generations")),
+    ("NuminaMath", ("problem", "solution", "source")),
+    ("MATH", ("problem", "solution", "level")),
+    ("DeepScaleR", ("problem", "answer", "solution")),
+    ("Alpaca", ("instruction", "input", "output")),
+    ("Dolly", ("instruction", "context", "response")),
+)
+"""Columns -> the data set that has them, the first that fits."""
+
+CODE: tuple[tuple[str, tuple[str, ...]], ...] = (
+    ("humaneval", ("prompt", "entry_point", "test")),
+    ("mbpp", ("test_list",)),
+    ("livecodebench", ("question_content", "public_test_cases")),
+    ("codecontests", ("description", "public_tests")),
+    ("apps", ("question", "input_output")),
+    ("verification_info", ("verification_info",)),
+    ("bugfix", ("program", "failing", "tests")),
+    ("stdio", ("prompt", "tests")),
+)
+"""Format of code problems -> the columns that tell it; ``tasks/code/files`` parses them."""
+
+
+def code_format(table: Mapping[str, Any]) -> str | None:
+    """Which format of code problems a row has; None for any other row."""
+    return next((name for name, needs in CODE if all(table.get(key) is not None for key in needs)), None)
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    slots: Mapping[str, Slot]
+    choice: ChoiceForm | None = None
+    columns: tuple[str, ...] = ()
+    """That the choices take."""
+
+
+def find_slots(line: Line, columns: Mapping[str, str], wanted: Wanted) -> Found:
+    """Where each role that is wanted comes from; ``columns`` says so for some.
+
+    Raises:
+        InputError: a role has no column, or could have several.
+    """
+    named = {role: _slot(line, role, path) for role, path in columns.items()}
+    beside = {role: Slot(path, "optional") for role, names in BESIDE.items() if (path := _first(line, names))}
+    if wanted == "answers" and not {"prompt", "answer"} & set(named):
+        if choice := _choice(line):
+            spelled = {name.lower(): name for name in line.table}
+            return Found({**beside, **named}, choice, tuple(spelled[need] for need in choice.needs))
+        if _first(line, ("nums",)) and _first(line, ("target",)) and not _first(line, ("prompt",)):
+            return Found({"numbers": Slot("nums", "raw"), "target": Slot("target", "raw"), **beside, **named})
+    return Found({**beside, **FINDERS[wanted](line, named), **named})
+
+
+def _slot(line: Line, role: str, path: str) -> Slot:
+    """How a column that the user named stands in its role."""
+    value = column(line, path)
+    if role in ("prompt", "chosen", "rejected", "response", "messages") and (is_chat(value) or is_transcript(value)):
+        return Slot(path, "chat")
+    if role == "answer":
+        return answer_slot(line, path)
+    return Slot(
+        path, {"label": "flag", "system": "optional", "language": "optional", "text": "whole"}.get(role, "text")
+    )
+
+
+def _first(line: Line, names: Sequence[str]) -> str:
+    """The first of the columns that is there, as the row spells it."""
+    spelled = {name.lower(): name for name in line.table}
+    for name in names:
+        if name in spelled and line.table[spelled[name]] is not None:
+            return spelled[name]
+        if "." in name and there(line.table, name):
+            return name
+    return ""
+
+
+def _choice(line: Line) -> ChoiceForm | None:
+    present = {name.lower() for name, value in line.table.items() if value is not None}
+    return next((form for form in CHOICES if set(form.needs) <= present), None)
+
+
+def _only(line: Line, role: str, names: Sequence[str]) -> str:
+    """The one of the columns that is there; the first of several that say the same; empty for none."""
+    found = [path for name in names if (path := _first(line, (name,)))]
+    values = {str(column(line, path)).strip() for path in found}
+    if len(values) > 1:
+        raise InputError(
+            f"{line.where}: {' and '.join(map(repr, found))} could each be the {role}; name one: "
+            f'columns = {{{role} = "{found[0]}"}}'
+        )
+    return found[0] if found else ""
+
+
+def _prompt(line: Line, named: Mapping[str, Slot]) -> dict[str, Slot]:
+    if "prompt" in named:
+        return {}
+    if "messages" in named:
+        return {"prompt": named["messages"]}
+    path = _only(line, "prompt", PROMPTS) or _only(line, "prompt", CHATS)
+    if not path:
+        raise _lacks(line, "prompt", (*PROMPTS, *CHATS))
+    if is_chat(column(line, path)):
+        return {"prompt": Slot(path, "chat")}
+    return {"prompt": Slot(path, "text", _first(line, MORE.get(path.lower(), ())))}
+
+
+def _lacks(line: Line, role: str, names: Sequence[str]) -> InputError:
+    given = ", ".join(map(repr, line.table)) or "none"
+    return InputError(
+        f"{line.where}: no column for the {role} ({', '.join(names)}); the row has {given}; name one: "
+        f'columns = {{{role} = "..."}}'
+    )
+
+
+def _answers(line: Line, named: Mapping[str, Slot]) -> dict[str, Slot]:
+    if form := code_format(line.table) if not {"prompt", "answer"} & set(named) else None:
+        raise InputError(f'{line.where}: a problem in the format of {form}; write kind = "code/{form}"')
+    found = _prompt(line, named)
+    if "answer" not in named:
+        path = _only(line, "answer", ANSWERS)
+        if path:
+            found["answer"] = answer_slot(line, path)
+        elif path := _first(line, ("solution",)):
+            found["answer"] = Slot(path, "box")
+        else:
+            raise _lacks(line, "answer", (*ANSWERS, "solution"))
+    return found
+
+
+def _responses(line: Line, named: Mapping[str, Slot]) -> dict[str, Slot]:
+    if "messages" in named:
+        return {"prompt": named["messages"]}
+    if not {"prompt", "response"} & set(named) and (path := _only(line, "messages", CHATS)):
+        if not is_chat(column(line, path)):
+            raise InputError(f"{line.where}: {path!r} is no chat, a list of {{'role': ..., 'content': ...}}")
+        return {"prompt": Slot(path, "chat")}
+    found = _prompt(line, named)
+    if "response" not in named:
+        path = _first(line, RESPONSES)
+        if not path:
+            raise _lacks(line, "response", RESPONSES)
+        found["response"] = _slot(line, "response", path)
+    return found
+
+
+def _pairs(line: Line, named: Mapping[str, Slot]) -> dict[str, Slot]:
+    found: dict[str, Slot] = {}
+    for role in ("chosen", "rejected"):
+        if role not in named:
+            path = _first(line, (role,))
+            if not path:
+                raise _lacks(line, role, (role,))
+            found[role] = _slot(line, role, path)
+    whole = {**named, **found}["chosen"].how == "chat"
+    if whole and not ("prompt" in named or _first(line, PROMPTS)):
+        return found
+    return {**_prompt(line, named), **found}
+
+
+def _labels(line: Line, named: Mapping[str, Slot]) -> dict[str, Slot]:
+    found = _responses(line, named)
+    if "label" not in named:
+        path = _only(line, "label", LABELS)
+        if not path:
+            raise _lacks(line, "label", LABELS)
+        found["label"] = Slot(path, "flag")
+    return found
+
+
+def _text(line: Line, named: Mapping[str, Slot]) -> dict[str, Slot]:
+    if "text" in named:
+        return {}
+    path = _only(line, "text", TEXTS)
+    if not path:
+        raise _lacks(line, "text", TEXTS)
+    return {"text": Slot(path, "whole")}
+
+
+FINDERS = {
+    "answers": _answers,
+    "responses": _responses,
+    "pairs": _pairs,
+    "labels": _labels,
+    "prompts": _prompt,
+    "text": _text,
+}
+
+
+def layout_name(line: Line, found: Found) -> str:
+    """What the layout is called."""
+    if found.choice is not None:
+        return found.choice.name
+    if "numbers" in found.slots:
+        return "Countdown-Tasks"
+    answer, prompt = found.slots.get("answer"), found.slots.get("prompt")
+    if answer is not None and answer.how == "hashes":
+        return "GSM8K"
+    if "chosen" in found.slots:
+        return "preference pairs"
+    present = {name.lower() for name, value in line.table.items() if value is not None}
+    for name, needs in NAMES:
+        if set(needs) <= present:
+            return name
+    if prompt is not None and prompt.how == "chat" and answer is None:
+        return "ShareGPT" if "conversation" in prompt.path.lower() else "messages"
+    return " and ".join(slot.path for role, slot in found.slots.items() if role not in BESIDE)

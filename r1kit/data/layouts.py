@@ -1,0 +1,196 @@
+"""Which layout a source has, told from its first row: what its rows are read as.
+
+``docs/data.md`` has the table. A layout that is not known, or could be read in two ways, is an error that says which
+columns to name.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from r1kit.data.choices import ChoiceForm, lettered
+from r1kit.data.example import WANTED, Example, Wanted
+from r1kit.data.find import Found, find_slots, layout_name
+from r1kit.data.settings import Reading
+from r1kit.data.slots import Slot
+from r1kit.data.source import Rows, open_rows
+from r1kit.errors import InputError
+from r1kit.files import Line
+from r1kit.records import Message
+
+__all__ = ["Examples", "Layout", "read_examples", "recognise"]
+
+LONGEST_FACT = 2000
+"""Characters as JSON, in the first row, up to which a column that is not taken is kept as a fact."""
+COUNTDOWN = (
+    "Make {target} from the numbers {numbers}: use each exactly once, with +, -, *, / and brackets. Answer with the "
+    "expression alone."
+)
+_LANGUAGE = re.compile(r"[a-z]{2}(-[a-z]+)?")
+LANGUAGES = {"english": "en", "chinese": "zh", "french": "fr", "german": "de", "spanish": "es", "japanese": "ja"}
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """What a row's columns are taken as."""
+
+    name: str
+    """As its data set is called, or in words."""
+    wanted: Wanted
+    slots: Mapping[str, Slot]
+    """Role -> column."""
+    choice: ChoiceForm | None
+    """Of multiple-choice questions; it gives prompt, answer and choices."""
+    facts: tuple[str, ...]
+    """Columns that are kept as facts."""
+    first: Line
+    """The row that it was told from."""
+
+    def take(self, line: Line) -> Example:
+        """What a row holds.
+
+        Raises:
+            InputError: a column is not there or does not fit; the row is of another layout.
+        """
+        try:
+            return self._take(line)
+        except InputError as error:
+            other = _other_name(line, self.wanted)
+            if other and other != self.name:
+                raise InputError(
+                    f"two layouts in one source: {self.first.where} holds {self.name} "
+                    f"({', '.join(self.first.table)}), {line.where} {other} ({', '.join(line.table)}); split it, or "
+                    f"name the columns"
+                ) from None
+            raise error
+
+    def _take(self, line: Line) -> Example:
+        found: dict[str, Any] = {"where": line.where, "facts": {key: line.table.get(key) for key in self.facts}}
+        for role, slot in self.slots.items():
+            if (value := slot.take(line)) is not None:
+                found[role] = value
+        if self.choice is not None:
+            asked = self.choice.take(line, {name.lower(): name for name in line.table})
+            found |= {"prompt": lettered(asked), "answer": asked.letter, "choices": asked.choices}
+        if "numbers" in found:
+            found |= _countdown(found, line)
+        return _example(found, line)
+
+    def said(self) -> list[str]:
+        """What it takes as what, a line a role."""
+        prompt, answer = str(self.slots.get("prompt", "")), str(self.slots.get("answer", ""))
+        if self.choice is not None:
+            prompt, answer = self.choice.words
+        if "numbers" in self.slots:
+            prompt, answer = f"made from {self.slots['numbers'].path} and {self.slots['target'].path}", "by rule"
+        lines = {"layout": f"{self.name} ({', '.join(self.first.table)})", "prompt": prompt, "answer": answer}
+        for role in ("response", "chosen", "rejected", "label", "text", "system", "language", "id", "cluster"):
+            lines[role] = str(self.slots[role]) if role in self.slots else ""
+        lines["system"] = lines["system"] or ("the chat's own, where it has one" if self._chat else "none")
+        lines["facts"] = ", ".join(self.facts)
+        names = {"system": "system prompt", "language": "language"}
+        return [f"{names.get(role, role)}: {words}" for role, words in lines.items() if words]
+
+    @property
+    def _chat(self) -> bool:
+        return any(slot.how == "chat" for slot in self.slots.values())
+
+
+def _other_name(line: Line, wanted: Wanted) -> str:
+    try:
+        return recognise(line, {}, wanted).name
+    except InputError:
+        return ""
+
+
+def _countdown(found: Mapping[str, Any], line: Line) -> dict[str, Any]:
+    numbers, target = found["numbers"], found["target"]
+    whole = isinstance(numbers, (list, tuple)) and numbers and all(type(number) is int for number in (*numbers, target))
+    if not whole:
+        raise InputError(f"{line.where}: a Countdown problem has whole numbers and a whole target")
+    prompt = COUNTDOWN.format(numbers=", ".join(map(str, numbers)), target=target)
+    facts = {**found["facts"], "numbers": list(numbers), "target": target}
+    return {"prompt": prompt, "facts": facts}
+
+
+def _example(found: dict[str, Any], line: Line) -> Example:
+    """The roles put together: a chat's turns before the question, a system prompt in front of all."""
+    found.pop("numbers", None), found.pop("target", None)
+    prompt, system = found.pop("prompt", ""), found.pop("system", "")
+    chat: tuple[Message, ...] = prompt if isinstance(prompt, tuple) else ()
+    if isinstance(prompt, str) and prompt:
+        chat = (Message(role="user", content=prompt),)
+    for role in ("chosen", "rejected", "response"):
+        if isinstance(found.get(role), tuple):
+            chat, found[role] = _continued(chat, found[role], line, role)
+    if chat and chat[-1].role == "assistant":
+        found.setdefault("response", chat[-1].content)
+        chat = chat[:-1]
+    if chat and chat[-1].role != "user":
+        raise InputError(f"{line.where}: the turn before the answer is the {chat[-1].role}'s, not the user's")
+    if system and chat and chat[0].role != "system":
+        chat = (Message(role="system", content=system), *chat)
+    language = str(found.get("language", "")).strip().lower()
+    found["language"] = LANGUAGES.get(language, language if _LANGUAGE.fullmatch(language) else "")
+    return Example(**found, question=chat[-1].content if chat else "", before=chat[:-1])
+
+
+def _continued(
+    chat: tuple[Message, ...], answered: tuple[Message, ...], line: Line, role: str
+) -> tuple[tuple[Message, ...], str]:
+    """(the chat before, the assistant's text) of a response that is itself a chat, with or without what it answers."""
+    if answered[-1].role != "assistant":
+        raise InputError(f"{line.where}: {role!r} ends with the {answered[-1].role}'s turn, not the assistant's")
+    before = answered[:-1]
+    if not before:
+        return chat, answered[-1].content
+    if len(chat) > len(before) or (chat and chat[-1].role == "user" and chat[-1].content != before[-1].content):
+        raise InputError(f"{line.where}: {role!r} answers another conversation than the prompt or the chosen one")
+    return before, answered[-1].content
+
+
+def recognise(line: Line, columns: Mapping[str, str], wanted: Wanted | None = None) -> Layout:
+    """The layout of a row, for what is wanted of it; without a wish, for the first that it has of ``WANTED``.
+
+    Raises:
+        InputError: no layout that is known, or more than one; says which columns to name.
+    """
+    if wanted is None:
+        told: list[InputError] = []
+        for each in WANTED:
+            try:
+                return recognise(line, columns, each)
+            except InputError as error:
+                told.append(error)
+        raise told[0]
+    found: Found = find_slots(line, columns, wanted)
+    taken = {slot.path.partition(".")[0].partition("[")[0] for slot in found.slots.values()}
+    taken |= {slot.more for slot in found.slots.values()} | set(found.columns)
+    kept = [key for key in line.table if key not in taken and len(_spelled(line.table[key])) <= LONGEST_FACT]
+    return Layout(layout_name(line, found), wanted, found.slots, found.choice, tuple(kept), line)
+
+
+def _spelled(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, default=str)
+
+
+class Examples:
+    """The rows of a source as examples of one layout, read anew each time they are asked for."""
+
+    def __init__(self, rows: Rows, wanted: Wanted | None = None) -> None:
+        """Reads the first row that can be read. Raises as ``recognise`` does."""
+        self.rows = rows
+        rest = rows.read(lambda line: recognise(line, rows.reading.columns, wanted))
+        self.layout = next(rest)
+
+    def __iter__(self) -> Iterator[Example]:
+        return self.rows.read(self.layout.take)
+
+
+def read_examples(source: str, wanted: Wanted | None = None, reading: Reading | None = None) -> Examples:
+    """The examples of a file, a folder or a hub data set. Raises InputError and MissingError, one line each."""
+    return Examples(open_rows(source, reading), wanted)

@@ -1,0 +1,80 @@
+"""Tables of text (CSV, TSV) and plain text."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO
+
+from r1kit.data.json_rows import decoded_lines
+from r1kit.data.settings import Reading
+from r1kit.errors import InputError
+from r1kit.files import Line
+
+__all__ = ["csv_rows", "text_rows"]
+
+
+def csv_rows(path: Path, stream: IO[bytes], reading: Reading) -> Iterator[Line | InputError]:
+    """Each row under the header, every cell as text, or what is wrong with it. Fields are parted by commas, in a
+    ``.tsv`` by tabs; by semicolons or tabs where the header has no comma."""
+    csv.field_size_limit(reading.longest_line)
+    bad: list[InputError] = []
+
+    def lines() -> Iterator[str]:
+        for _, text in decoded_lines(path, stream, reading):
+            if isinstance(text, InputError):
+                bad.append(text)
+            else:
+                yield text
+
+    source = lines()
+    first = next(source, "")
+    if not first.strip():
+        return
+    signs = [sign for sign in ("\t" if ".tsv" in path.suffixes else ",", ";", "\t") if sign in first]
+    header = next(csv.reader([first], delimiter=(signs or [","])[0]))
+    header = [name.strip() for name in header]
+    if len(set(header)) < len(header) or not all(header):
+        raise InputError(f"{path}:1: the header names a column twice or not at all: {', '.join(map(repr, header))}")
+    reader = csv.reader(source, delimiter=(signs or [","])[0], strict=True)
+    while True:
+        begins = reader.line_num + 2
+        try:
+            cells = next(reader)
+        except StopIteration:
+            yield from bad
+            return
+        except csv.Error as error:
+            yield InputError(f"{path}:{begins}: not valid CSV: {error}")
+            continue
+        yield from bad
+        bad.clear()
+        if not cells:
+            continue
+        if len(cells) != len(header):
+            yield InputError(f"{path}:{begins}: {len(cells)} fields where the header has {len(header)}")
+        else:
+            yield Line(f"{path}:{begins}", begins, dict(zip(header, cells, strict=True)))
+
+
+def text_rows(path: Path, stream: IO[bytes], reading: Reading) -> Iterator[Line | InputError]:
+    """A row ``{"text": ...}`` for each piece of a plain text that is not blank, see ``Reading.sample_by``."""
+    begins, held = 0, list[str]()
+    for number, text in decoded_lines(path, stream, reading):
+        if isinstance(text, InputError):
+            yield text
+            continue
+        ends = reading.sample_by == "line" or (reading.sample_by == "paragraph" and not text.strip())
+        if held or text.strip():
+            begins = begins or number
+            held.append(text)
+        if held and ends:
+            yield _piece(path, begins, held)
+            begins, held = 0, []
+    if held:
+        yield _piece(path, begins, held)
+
+
+def _piece(path: Path, number: int, lines: list[str]) -> Line:
+    return Line(f"{path}:{number}", number, {"text": "".join(lines).rstrip()})

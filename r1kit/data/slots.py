@@ -1,0 +1,151 @@
+"""From a column to a role: as it stands, what follows ``####``, the last box, a letter of the choices, a chat."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from r1kit.data.chats import as_chat
+from r1kit.data.paths import column, opened, there
+from r1kit.errors import InputError
+from r1kit.files import Line, as_text, brief
+from r1kit.records import Message
+
+__all__ = ["HOW", "Slot", "answer_slot", "last_box", "text_of"]
+
+_HASHES = re.compile(r"^[ \t]*####[ \t]*(.*)$", re.MULTILINE)
+_BOX = re.compile(r"\\(?:boxed|fbox)\s*(?=\{|[^{\s])")
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """Where a role comes from."""
+
+    path: str
+    """Column, see ``paths``."""
+    how: str = "text"
+    """A key of ``HOW``."""
+    more: str = ""
+    """A second column, put after the first where a row has it."""
+
+    def take(self, line: Line) -> Any:
+        """Raises InputError where the column is not there or does not fit."""
+        value = HOW[self.how][0](line, self.path)
+        more = line.table.get(self.more) if self.more else None
+        return f"{value}\n\n{more}" if isinstance(more, str) and more.strip() else value
+
+    def __str__(self) -> str:
+        """``answer, what follows ####``."""
+        words = HOW[self.how][1]
+        path = f"{self.path} and {self.more}" if self.more else self.path
+        return f"{path}, {words}" if words else path
+
+
+def text_of(line: Line, path: str) -> str:
+    """A column as text that is not blank. A list of one, or a text that holds such a list, counts as its item."""
+    value = column(line, path)
+    if value is None:
+        raise line.lacks(repr(path), path)
+    found = opened(value) if isinstance(value, str) and value.startswith("[") else value
+    if isinstance(found, Sequence) and not isinstance(found, str) and len(found) == 1:
+        value = found[0]
+    return as_text(value, line.where, path)
+
+
+def plain_answer(line: Line, path: str) -> str:
+    """An answer as it stands."""
+    answer = text_of(line, path)
+    if _HASHES.search(answer):
+        raise InputError(f"{line.where}: {path!r} is a worked solution with ####, where others are answers")
+    return answer.strip()
+
+
+def after_hashes(line: Line, path: str) -> str:
+    """What follows the last ``####``, as GSM8K writes it."""
+    found = _HASHES.findall(text_of(line, path))
+    if not found or not found[-1].strip():
+        raise InputError(f"{line.where}: nothing follows #### in {path!r}: {brief(column(line, path))}")
+    return str(found[-1]).strip()
+
+
+def boxed(line: Line, path: str) -> str:
+    box = last_box(text_of(line, path))
+    if box is None:
+        raise InputError(f"{line.where}: no \\boxed{{...}} with an answer in {path!r}: {brief(column(line, path))}")
+    return box
+
+
+def last_box(text: str) -> str | None:
+    """What the last box holds, its braces paired; None where there is none, or it is empty or not closed."""
+    found = list(_BOX.finditer(text))
+    if not found:
+        return None
+    start = found[-1].end()
+    if text[start] != "{":
+        return text[start]
+    depth = 0
+    for place in range(start, len(text)):
+        if text[place - 1 : place] == "\\":
+            continue
+        depth += {"{": 1, "}": -1}.get(text[place], 0)
+        if depth == 0:
+            return text[start + 1 : place].strip() or None
+    return None
+
+
+def flag(line: Line, path: str) -> bool:
+    value = column(line, path)
+    said = {"true": True, "1": True, "safe": True, "good": True, "false": False, "0": False, "unsafe": False}
+    said |= {"bad": False, "-1": False, "yes": True, "no": False}
+    found = said.get(str(value).strip().lower())
+    if found is None:
+        raise InputError(f"{line.where}: {path!r} must be true or false, got {brief(value)}")
+    return found
+
+
+def whole(line: Line, path: str) -> str:
+    return as_text(raw(line, path), line.where, path)
+
+
+def optional(line: Line, path: str) -> str | None:
+    """A text that a row may lack."""
+    value = column(line, path) if there(line.table, path) else None
+    return None if value is None or (isinstance(value, str) and not value.strip()) else as_text(value, line.where, path)
+
+
+def chat(line: Line, path: str) -> tuple[Message, ...]:
+    return as_chat(raw(line, path), line.where, path)
+
+
+def raw(line: Line, path: str) -> Any:
+    value = column(line, path)
+    if value is None:
+        raise line.lacks(repr(path), path)
+    return value
+
+
+HOW: Mapping[str, tuple[Callable[[Line, str], Any], str]] = {
+    "text": (text_of, ""),
+    "answer": (plain_answer, ""),
+    "hashes": (after_hashes, "what follows ####"),
+    "box": (boxed, "the last box in it"),
+    "flag": (flag, ""),
+    "raw": (raw, ""),
+    "whole": (whole, ""),
+    "optional": (optional, ""),
+    "chat": (chat, "a chat"),
+}
+"""How -> (what takes it, in words)."""
+
+
+def answer_slot(line: Line, path: str) -> Slot:
+    """How an answer stands in a column, by what this row has: after ``####``, in a box of a longer text, or plainly."""
+    value = column(line, path)
+    text = value if isinstance(value, str) else ""
+    if _HASHES.search(text):
+        return Slot(path, "hashes")
+    if last_box(text) is not None and len(text.split()) > 12:
+        return Slot(path, "box")
+    return Slot(path, "answer")

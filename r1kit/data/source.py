@@ -1,0 +1,138 @@
+"""A source of rows by the name a user writes: a file, a folder of files, or a data set of the hub.
+
+========================================  ============================================================================
+source                                    how it is read
+========================================  ============================================================================
+``.jsonl`` ``.json``                      an object a line, or one array; line by line (an array is held as text)
+``.csv`` ``.tsv``                         a header and rows; every cell is text, so that numbers keep their spelling
+``.parquet``                              in batches, with pyarrow
+``.txt``                                  a row ``{"text": ...}`` a line, paragraph or file
+each of them with ``.gz`` or ``.zst``     uncompressed on the way
+a folder                                  its files of these forms, in the order of their names
+``owner/name``                            a data set of the hub, through ``datasets``; from the cache where it is
+========================================  ============================================================================
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import TypeVar
+
+from r1kit.data.forms import SUFFIXES, form_of, rows_of
+from r1kit.data.settings import Reading
+from r1kit.errors import InputError
+from r1kit.files import Line
+
+__all__ = ["Rows", "Skipped", "is_path", "open_rows"]
+
+_T = TypeVar("_T")
+TOLD = 3
+"""Bad lines that are named; more are counted."""
+
+
+class Skipped:
+    """Bad lines that were passed over."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.reasons: list[str] = []
+        """What was wrong with the first few, each with its place."""
+
+    def add(self, error: InputError) -> None:
+        self.count += 1
+        if len(self.reasons) < TOLD:
+            self.reasons.append(str(error))
+
+    def __str__(self) -> str:
+        """``2 bad lines skipped: a.jsonl:3: ...; a.jsonl:9: ...``; empty where there are none."""
+        if not self.count:
+            return ""
+        more = f"; {self.count - TOLD} more" if self.count > TOLD else ""
+        return f"{self.count} bad line{'s' * (self.count != 1)} skipped: {'; '.join(self.reasons)}{more}"
+
+
+class Rows:
+    """The rows of a source, read anew each time they are asked for; one at a time is in memory."""
+
+    def __init__(
+        self, where: str, reading: Reading, items: Callable[[], Iterable[Line | InputError]], digest: Callable[[], str]
+    ) -> None:
+        """``items`` gives each row, or what is wrong with it; ``where`` names the source in messages."""
+        self.where, self.reading = where, reading
+        self.skipped = Skipped()
+        """Of the last reading, as far as it has come."""
+        self._items, self._digest = items, digest
+
+    def __iter__(self) -> Iterator[Line]:
+        return self.read(lambda line: line)
+
+    def read(self, take: Callable[[Line], _T]) -> Iterator[_T]:
+        """What ``take`` makes of each row; a row that it refuses with InputError is a bad line.
+
+        Raises:
+            InputError: a bad line, where ``bad_lines`` is ``refuse``; a source that is broken as a whole, or empty.
+        """
+        self.skipped = skipped = Skipped()
+        given = 0
+        for item in self._items():
+            if self.reading.limit and given >= self.reading.limit:
+                break
+            try:
+                if isinstance(item, InputError):
+                    raise item
+                taken = take(item)
+            except InputError as error:
+                if self.reading.bad_lines == "refuse":
+                    raise InputError(f'{error}; bad_lines = "skip" leaves such lines out') from None
+                skipped.add(error)
+                continue
+            given += 1
+            yield taken
+        if not given:
+            raise InputError(f"{self.where}: no rows{f'; {skipped}' if skipped.count else ''}")
+
+    @property
+    def digest(self) -> str:
+        """16 hex digits of the content, from wherever it lies."""
+        return self._digest()
+
+
+def is_path(source: str) -> bool:
+    """Whether a source is a file or a folder rather than a data set of the hub."""
+    return source[:1] in ("/", ".", "~", "{") or form_of(source) is not None or Path(source).exists()
+
+
+def open_rows(source: str, reading: Reading | None = None) -> Rows:
+    """The rows of a source. Nothing is read yet, except which files or splits there are.
+
+    Raises:
+        InputError: there is no such file, split or data set; the line names those that are.
+        MissingError: a package or the network is needed that is not here.
+    """
+    reading = reading or Reading()
+    if not source.strip():
+        raise InputError("the source of rows is empty; name a file, a folder or a data set of the hub")
+    if not is_path(source):
+        raise InputError(f"{source}: no such file; a file ends in {', '.join(SUFFIXES)}, each also with .gz or .zst")
+    path = Path(source).expanduser()
+    return _of_files(source, [path], reading)
+
+
+def _of_files(where: str, files: list[Path], reading: Reading) -> Rows:
+    def items() -> Iterator[Line | InputError]:
+        for file in files:
+            yield from rows_of(file, reading)
+
+    return Rows(where, reading, items, lambda: _content(files))
+
+
+def _content(files: Iterable[Path]) -> str:
+    whole = hashlib.sha256()
+    for file in files:
+        with file.open("rb") as stream:
+            while block := stream.read(1 << 20):
+                whole.update(block)
+        whole.update(b"\0")
+    return whole.hexdigest()[:16]

@@ -1,0 +1,83 @@
+"""What a `transformers` model does between its head and its logits, found out by trying it on large hidden states."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from r1kit.errors import InputError
+from r1kit.model.finish import Finish
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+__all__ = ["agree", "find_finish"]
+
+SCALES = ("logit_scale", "logits_scaling", "lm_head_multiplier", "output_multiplier")
+"""Keys of a config whose number multiplies or divides the logits; which of both is a family's own matter."""
+CAPS = ("final_logit_softcapping", "softcap")
+LARGEST = 100.0
+"""Of the head's products in the trial: beyond any cap in use."""
+
+
+@torch.no_grad()
+def find_finish(model: PreTrainedModel) -> Finish:
+    """The scale and the cap of its config under which our logits are the model's.
+
+    Raises:
+        InputError: none is: the model does something else to its logits.
+    """
+    head: Any = model.get_output_embeddings()  # type: ignore[no-untyped-call]
+    weight = head.weight
+    states = torch.randn(8, weight.shape[1], generator=torch.Generator().manual_seed(0)).to(weight.device, weight.dtype)
+    states *= LARGEST / F.linear(states, weight).abs().max().clamp_min(1e-6)
+    wanted, products = _logits_of(model, head, states), F.linear(states, weight, head.bias)
+    best = min(_candidates(model), key=lambda one: float((one(products) - wanted).float().abs().max()))
+    if not agree(best(products), wanted, weight.dtype):
+        raise InputError(f"{model.config.model_type} does more to its logits than scale, cap or shift them")
+    return best
+
+
+def agree(given: Tensor, wanted: Tensor, dtype: torch.dtype) -> bool:
+    """Whether logits that were computed in ``dtype`` are the same but for rounding."""
+    tolerance = 1e-4 if dtype == torch.float32 else 5e-2
+    return bool((given - wanted).float().abs().max() <= tolerance * wanted.float().abs().max())
+
+
+def _candidates(model: PreTrainedModel) -> Iterator[Finish]:
+    """Every finish that the numbers of a config allow; the plainest first."""
+    settings = model.config.get_text_config().to_dict()
+    numbers = [settings.get(key) for key in SCALES]
+    scales = [1.0, *(scale for x in numbers if isinstance(x, int | float) and x for scale in (float(x), 1.0 / x))]
+    caps = [0.0, *(float(settings[key]) for key in CAPS if isinstance(settings.get(key), int | float))]
+    for cap in dict.fromkeys(caps):
+        yield from (Finish(scale=scale, cap=cap) for scale in dict.fromkeys(scales))
+
+
+def _logits_of(model: PreTrainedModel, head: nn.Module, states: Tensor) -> Tensor:
+    """Logits [T, V] that the model's own forward makes of hidden states [T, d] put in place of its body's.
+
+    A model that goes past its body's outermost module (OPT) is given them at the head.
+    """
+    replaced = False
+
+    def after_body(module: Any, given: Any, output: Any) -> Any:
+        nonlocal replaced
+        output.last_hidden_state, replaced = states[None], True
+        return output
+
+    def before_head(module: Any, given: Any) -> Any:
+        return None if replaced else (states[None],)
+
+    hooks = (model.base_model.register_forward_hook(after_body), head.register_forward_pre_hook(before_head))
+    try:
+        tokens = torch.ones(1, len(states), dtype=torch.int64, device=states.device)
+        logits: Tensor = model(input_ids=tokens, use_cache=False).logits[0]
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return logits

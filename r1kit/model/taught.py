@@ -1,0 +1,216 @@
+"""A chat as a model learns it: token ids, and which of them are the assistant's own.
+
+The chat template is rendered prefix by prefix: what it writes between the prompt of a turn and the token that closes
+the turn is the assistant's. A template that drops thinking from earlier turns, or opens it itself, is noticed.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from itertools import accumulate
+from typing import TYPE_CHECKING, Literal
+
+from r1kit.errors import InputError
+from r1kit.model.habits import close_of_turn
+from r1kit.model.template import Template, begun, chat_text, prompt_text
+from r1kit.records import Message, Sample
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+__all__ = ["Taught", "Teacher", "Thinking"]
+
+Thinking = Literal["last", "every"]
+OPEN, CLOSE = "<think>", "</think>"
+
+
+@dataclass(frozen=True, slots=True)
+class Taught:
+    """One run of tokens to learn from."""
+
+    ids: list[int]
+    learnt: list[bool]
+    """For each token, whether it is the assistant's: of a turn's own text, and what closes it."""
+
+    @property
+    def prompt(self) -> int:
+        """Tokens before the first that is learnt."""
+        return self.learnt.index(True)
+
+
+@dataclass(frozen=True, slots=True)
+class _Turn:
+    """Where one of the assistant's turns stands."""
+
+    before: str
+    """The prompt that it answers, as it is asked."""
+    body: str
+    """What is learnt, what closes the turn included."""
+    kept: bool
+    """Whether the whole chat has it like that, behind that prompt."""
+
+
+@dataclass(slots=True)
+class Teacher:
+    """Turns samples into tokens under one template."""
+
+    tokenizer: PreTrainedTokenizerBase
+    template: Template
+    thinking: Thinking = "last"
+    """Where the template drops the thinking of earlier turns: ``last`` learns the turns that are whole, the last one
+    always; ``every`` learns each dropped one too, as the answer to what comes before it."""
+    seen: Counter[str] = field(default_factory=Counter)
+    """What was noticed: ``dropped``, samples whose earlier turns the template writes otherwise than they are;
+    ``no_thought``, responses without thinking where the template opens it."""
+    end: int | None = None
+    """Ends a response where the template closes it with no such token; None: the tokenizer's end token."""
+    _close: str | None = None
+
+    def taught(self, sample: Sample) -> list[Taught]:
+        """What is learnt from a sample: one run of tokens, more where ``thinking`` is ``every``."""
+        history = sample.history or ()
+        if self.template.name != "chat":
+            before = prompt_text(self.template, self.tokenizer, sample.prompt, history)
+            return [self._encoded([(before, False), (_behind(before, sample.response), True)], end=True)]
+        messages = [
+            *history,
+            Message(role="user", content=sample.prompt),
+            Message(role="assistant", content=sample.response),
+        ]
+        *earlier, last = self._turns(messages)
+        pieces: list[tuple[str, bool]] = []
+        at = 0
+        for turn in earlier:
+            if turn.kept:
+                pieces += [(last.before[at : len(turn.before)], False), (turn.body, True)]
+                at = len(turn.before) + len(turn.body)
+        pieces += [(last.before[at:], False), (last.body, True)]
+        found = [self._encoded(pieces)]
+        lost = [turn for turn in earlier if not turn.kept]
+        self.seen["dropped"] += bool(lost)
+        if self.thinking == "every":
+            found += [self._encoded([(turn.before, False), (turn.body, True)]) for turn in lost]
+        return found
+
+    @property
+    def close(self) -> str:
+        """What the template closes the assistant's turn with, up to the token that ends it; empty: the template has no
+        such token, and the tokenizer's end token is learnt."""
+        if self._close is None:
+            self._close = close_of_turn(self.tokenizer, self.template.arguments)
+        return self._close
+
+    # ---- turns ----------------------------------------------------------------------------------------------------
+
+    def _turns(self, messages: Sequence[Message]) -> list[_Turn]:
+        """The assistant's turns, in order; the last message is one."""
+        places = [place for place, message in enumerate(messages) if message.role == "assistant"]
+        prompts = [chat_text(self.template, self.tokenizer, messages[:place]) for place in places]
+        whole = [prompts[-1]] * (len(places) - 1) + [
+            chat_text(self.template, self.tokenizer, messages, answering=False)
+        ]
+        found = []
+        for place, before, text in zip(places, prompts, whole, strict=True):
+            content = messages[place].content
+            body = self._written(before, content, text)
+            kept = bool(body)
+            if not body:
+                body = _behind(before, content) + self.close
+                thought = before.rstrip().endswith(OPEN) and CLOSE not in content
+                self.seen["no_thought"] += thought and place == places[-1]
+            found.append(_Turn(before, body, kept))
+        return found
+
+    def _written(self, before: str, content: str, text: str) -> str:
+        """How the template writes a turn behind its prompt, what closes it included; empty where it leaves some of it
+        out, or writes another prompt before it."""
+        if not text.startswith(before):
+            return ""
+        rest = text[len(before) :]
+        given = _behind(before, content).strip()
+        close = self.close.strip()
+        at = rest.find(given)
+        if given and at >= 0 and _only_adds(rest[:at]):
+            at += len(given)
+        elif (at := _spaced(rest, given)) < 0:
+            return ""
+        end = rest[at:]
+        if not end.lstrip().startswith(close):
+            return ""
+        return rest[: at + len(end) - len(end.lstrip()) + len(close)] if close else rest[:at]
+
+    # ---- tokens ---------------------------------------------------------------------------------------------------
+
+    def _encoded(self, pieces: Sequence[tuple[str, bool]], end: bool = False) -> Taught:
+        """Tokens of pieces of text, each learnt or not. The first is a prompt as it is asked; where a token would lie
+        across the edge of two pieces, or the prompt read otherwise with what follows, they are encoded one by one."""
+        first = begun(self.tokenizer, pieces[0][0])
+        ids, learnt = self._at_once(pieces, first) or self._one_by_one(pieces, first)
+        if end or not self.close:
+            last = self.tokenizer.eos_token_id if self.end is None else self.end
+            if last is None:
+                raise InputError(
+                    "the tokenizer has no end token, and the template closes a turn with none; supervised fine-tuning "
+                    "needs one: set eos_token in tokenizer_config.json"
+                )
+            ids, learnt = [*ids, last], [*learnt, True]
+        return Taught(ids, learnt)
+
+    def _at_once(self, pieces: Sequence[tuple[str, bool]], first: list[int]) -> tuple[list[int], list[bool]] | None:
+        if not self.tokenizer.is_fast:
+            return None
+        text = "".join(piece for piece, _ in pieces)
+        encoded = self.tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
+        ids, spans = list(encoded["input_ids"]), encoded["offset_mapping"]
+        begin = len(first) - len(self.tokenizer.encode(pieces[0][0], add_special_tokens=False))
+        if [*first[:begin], *ids[: len(first) - begin]] != first:
+            return None
+        edges = list(accumulate(len(piece) for piece, _ in pieces))
+        learnt, at = [False] * len(first), 0
+        for start, stop in spans[len(first) - begin :]:
+            while at < len(edges) - 1 and start >= edges[at]:
+                at += 1
+            if start < edges[at] < stop or (at == 0 and len(pieces) > 1):
+                return None
+            learnt.append(pieces[at][1])
+        return [*first[:begin], *ids], learnt
+
+    def _one_by_one(self, pieces: Sequence[tuple[str, bool]], first: list[int]) -> tuple[list[int], list[bool]]:
+        ids, learnt = list(first), [False] * len(first)
+        for text, own in pieces[1:]:
+            found = self.tokenizer.encode(text, add_special_tokens=False)
+            ids, learnt = [*ids, *found], [*learnt, *[own] * len(found)]
+        return ids, learnt
+
+
+def _behind(before: str, content: str) -> str:
+    """A response behind its prompt: a thinking tag that the prompt ends with is not written again, and where a response
+    has no thinking behind such a tag, the thinking is closed at once."""
+    if not before.rstrip().endswith(OPEN):
+        return content
+    space = before[len(before.rstrip()) :]
+    if content.lstrip().startswith(OPEN):
+        rest = content.lstrip().removeprefix(OPEN)
+        return rest.removeprefix(space)
+    return content if CLOSE in content else f"\n{CLOSE}\n\n{content.lstrip()}"
+
+
+def _only_adds(text: str) -> bool:
+    """Whether what a template puts before an answer is spaces, or thinking that is empty."""
+    return not text.replace(OPEN, "").replace(CLOSE, "").strip()
+
+
+def _spaced(rest: str, given: str) -> int:
+    """Where the given text ends in ``rest``, which may have other spaces; -1 where it does not begin with it."""
+    at = 0
+    for letter in given:
+        if letter.isspace():
+            continue
+        while at < len(rest) and rest[at].isspace():
+            at += 1
+        if at >= len(rest) or rest[at] != letter:
+            return -1
+        at += 1
+    return at

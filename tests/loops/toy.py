@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 
@@ -39,12 +39,16 @@ CONFIG = RL(
 )
 
 
-@dataclass(slots=True)
+@dataclass
 class ToyTask:
     name: str = "toy"
+    levels: int = 0
+    questions: ClassVar[int] = 0
+    """Different ones; 0: endless."""
 
     def train(self, index: int) -> Prompt:
-        return Prompt(id=f"{self.name}/train/{index}", task=self.name, question=str(index))
+        question = index % self.questions if self.questions else index
+        return Prompt(id=f"{self.name}/train/{index}", task=self.name, question=str(question))
 
 
 @dataclass(slots=True)

@@ -68,10 +68,7 @@ def test_what_is_half_right_comes_more_often_and_nothing_starves(tmp_path: Path)
         prompts = [prompt for _, prompt in stream.take({"few": task}, 4)]
         if step >= 30:
             drawn.update(prompt.question for prompt in prompts)
-        numbers = [int(prompt.question.split()[1]) for prompt in prompts]
-        chooser.learn(
-            [(p, scores(8 if n < 5 else 0 if n == 9 else 4)) for p, n in zip(prompts, numbers)], {"few": task}
-        )
+        chooser.learn([(prompt, scores(right[int(prompt.question[-1])])) for prompt in prompts], {"few": task})
     half = [drawn[f"question {number}"] for number in (5, 6, 7, 8)]
     others = [drawn[f"question {number}"] for number in (0, 1, 2, 3, 4, 9)]
     assert min(half) > 80

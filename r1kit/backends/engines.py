@@ -40,7 +40,9 @@ def open_local(loaded: LoadedModel, *, dtype: torch.dtype, max_rows: int) -> Eng
     if not isinstance(loaded.model, Decoder):
         raise InputError(f'engine = "local" cannot run {loaded.model.config.family}; set engine = "transformers"')
     tokenizer = cast(Tokenizer, loaded.tokenizer)
-    return LocalEngine(loaded.model, tokenizer, dtype=dtype, device=loaded.device, max_rows=max_rows)
+    return LocalEngine(
+        loaded.model, tokenizer, dtype=dtype, device=loaded.device, max_rows=max_rows, end_ids=loaded.stop_ids
+    )
 
 
 def open_transformers(loaded: LoadedModel, *, dtype: torch.dtype, max_rows: int) -> Engine:
@@ -51,4 +53,6 @@ def open_transformers(loaded: LoadedModel, *, dtype: torch.dtype, max_rows: int)
             f'among it: set engine = "local"'
         )
     tokenizer = cast(Tokenizer, loaded.tokenizer)
-    return HubEngine(loaded.model, tokenizer, dtype=dtype, device=loaded.device, max_rows=max_rows)
+    return HubEngine(
+        loaded.model, tokenizer, dtype=dtype, device=loaded.device, max_rows=max_rows, end_ids=loaded.stop_ids
+    )

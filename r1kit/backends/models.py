@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING
 import torch
 
 from r1kit.model.decoder import Decoder
+from r1kit.model.ends import as_ids, as_setting
 from r1kit.model.families import fresh_family
+from r1kit.model.habits import end_of_turn
 from r1kit.model.language_model import LanguageModel
 from r1kit.model.load import load_model, save_model
 from r1kit.model.source import resolve_model
@@ -53,6 +55,40 @@ class LoadedModel:
     def positions(self) -> int:
         """Most tokens of a prompt and its completion."""
         return self.model.config.max_positions
+
+    @property
+    def turn_end(self) -> tuple[int, ...]:
+        """Tokens that close a response: what the chat template writes where prompts go through it, else the end token.
+
+        Empty for a model that has no end token at all.
+        """
+        own = self.tokenizer.eos_token_id
+        if self.template.name == "chat":
+            return end_of_turn(self.tokenizer, self.template.arguments) or self._named_ends[:1]
+        return self._named_ends[:1] if own is None else (own,)
+
+    @property
+    def stop_ids(self) -> tuple[int, ...]:
+        """Tokens that end a completion: the union of what the tokenizer, config.json and generation_config.json name,
+        and what closes a turn. None: completions go on to their limit."""
+        ids = dict.fromkeys((*self._named_ends, *self.turn_end[-1:]))
+        return tuple(token for token in ids if token < self.model.config.vocab_size)
+
+    def until_end(self, response: str) -> str:
+        """A response as far as sampling would have gone: up to the first end token that is spelled out in it."""
+        for token in self.stop_ids:
+            response = response.partition(str(self.tokenizer.convert_ids_to_tokens(token)))[0]
+        return response
+
+    def keep_ends(self) -> None:
+        """Save every token of ``stop_ids`` as an end from now on: for a model that is taught to close turns."""
+        self.model.generation["eos_token_id"] = as_setting(self.stop_ids)
+
+    @property
+    def _named_ends(self) -> tuple[int, ...]:
+        own = self.tokenizer.eos_token_id
+        found = as_ids(self.model.generation.get("eos_token_id"), "generation_config.json")
+        return tuple(dict.fromkeys(found if own is None else (*found, own)))
 
     @property
     def parameters(self) -> int:

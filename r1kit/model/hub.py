@@ -35,11 +35,20 @@ def write_settings(folder: Path, config: PretrainedConfig, tokenizer: PreTrained
     config.save_pretrained(folder)
 
 
-def write_generation(folder: Path, tokenizer: PreTrainedTokenizerBase, generation: dict[str, Any] | None) -> None:
+def write_generation(folder: Path, tokenizer: PreTrainedTokenizerBase, generation: Mapping[str, Any] | None) -> None:
     """Write generation_config.json: the tokenizer's begin, end and pad token unless ``generation`` names others."""
-    from transformers import GenerationConfig
+    import transformers
 
-    GenerationConfig.from_dict(_special_ids(tokenizer) | (generation or {})).save_pretrained(folder)
+    given = {name: value for name, value in (generation or {}).items() if value is not None}
+    table = _special_ids(tokenizer) | given | {"transformers_version": transformers.__version__}
+    if SAMPLED & set(given):  # `transformers` opens such a file without do_sample, but refuses to save it again
+        table["do_sample"] = True
+    named = {name: value for name, value in sorted(table.items()) if value is not None}
+    (folder / "generation_config.json").write_text(json.dumps(named, indent=2) + "\n", encoding="utf-8")
+
+
+SAMPLED = {"temperature", "top_p", "top_k", "min_p", "typical_p"}
+"""Generation settings that mean something only where tokens are drawn."""
 
 
 def _special_ids(tokenizer: PreTrainedTokenizerBase) -> dict[str, Any]:

@@ -52,6 +52,10 @@ class ModelConfig(Protocol):
 class LanguageModel(Protocol):
     """An ``nn.Module`` whose logits are its hidden states times its head, and what its family does to them there."""
 
+    generation: dict[str, Any]
+    """``generation_config.json`` as it was read, ``eos_token_id`` with every end token of the folder; kept on saving.
+    Empty for a fresh model."""
+
     @property
     def config(self) -> ModelConfig:
         """A family's own settings are beside what every family has."""

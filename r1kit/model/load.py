@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from r1kit.model.ends import as_ids, generation_of, put_ends
 from r1kit.model.families import family_of
 from r1kit.model.folder import replacing
 from r1kit.model.hub import open_tokenizer, read_config, write_generation
@@ -24,8 +25,10 @@ def load_model(folder: Path, dtype: torch.dtype = torch.float32) -> tuple[Langua
     Raises:
         InputError: the folder holds no whole language model.
     """
-    config = read_config(folder)
-    return family_of(config).load(folder, config, dtype), open_tokenizer(folder)
+    config, tokenizer = read_config(folder), open_tokenizer(folder)
+    model = family_of(config).load(folder, config, dtype)
+    model.generation = generation_of(folder, tokenizer.eos_token_id)
+    return model, tokenizer
 
 
 def save_model(
@@ -38,9 +41,13 @@ def save_model(
 
     Args:
         folder: created or replaced, as a whole.
-        generation: keys of ``generation_config.json``; begin, end and pad token come from the tokenizer if not given.
+        generation: keys of ``generation_config.json`` beside the model's own; begin, end and pad token come from the
+            tokenizer if neither has them.
     """
+    settings = {**model.generation, **(generation or {})}
     with replacing(folder) as new:
         model.save(new, tokenizer)
         tokenizer.save_pretrained(new)
-        write_generation(new, tokenizer, generation)
+        write_generation(new, tokenizer, settings)
+        if ends := as_ids(settings.get("eos_token_id"), new):
+            put_ends(new / "config.json", ends)

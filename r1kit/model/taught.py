@@ -13,6 +13,7 @@ from itertools import accumulate
 from typing import TYPE_CHECKING, Literal
 
 from r1kit.errors import InputError
+from r1kit.model.habits import close_of_turn
 from r1kit.model.template import Template, begun, chat_text, prompt_text
 from r1kit.records import Message, Sample
 
@@ -23,8 +24,6 @@ __all__ = ["Taught", "Teacher", "Thinking"]
 
 Thinking = Literal["last", "every"]
 OPEN, CLOSE = "<think>", "</think>"
-PROBE = "Nine"
-"""An answer that stands nowhere else in a template."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +64,8 @@ class Teacher:
     seen: Counter[str] = field(default_factory=Counter)
     """What was noticed: ``dropped``, samples whose earlier turns the template writes otherwise than they are;
     ``no_thought``, responses without thinking where the template opens it."""
+    end: int | None = None
+    """Ends a response where the template closes it with no such token; None: the tokenizer's end token."""
     _close: str | None = None
 
     def taught(self, sample: Sample) -> list[Taught]:
@@ -98,11 +99,7 @@ class Teacher:
         """What the template closes the assistant's turn with, up to the token that ends it; empty: the template has no
         such token, and the tokenizer's end token is learnt."""
         if self._close is None:
-            chat = [Message(role="user", content="What is four and five?"), Message(role="assistant", content=PROBE)]
-            _, found, tail = chat_text(self.template, self.tokenizer, chat, answering=False).rpartition(PROBE)
-            added = [str(token) for token in self.tokenizer.added_tokens_decoder.values()]
-            ends = [tail.index(token) + len(token) for token in added if found and token.strip() and token in tail]
-            self._close = tail[: min(ends)] if ends else ""
+            self._close = close_of_turn(self.tokenizer, self.template.arguments)
         return self._close
 
     # ---- turns ----------------------------------------------------------------------------------------------------
@@ -152,12 +149,13 @@ class Teacher:
         first = begun(self.tokenizer, pieces[0][0])
         ids, learnt = self._at_once(pieces, first) or self._one_by_one(pieces, first)
         if end or not self.close:
-            if self.tokenizer.eos_token_id is None:
+            last = self.tokenizer.eos_token_id if self.end is None else self.end
+            if last is None:
                 raise InputError(
                     "the tokenizer has no end token, and the template closes a turn with none; supervised fine-tuning "
                     "needs one: set eos_token in tokenizer_config.json"
                 )
-            ids, learnt = [*ids, self.tokenizer.eos_token_id], [*learnt, True]
+            ids, learnt = [*ids, last], [*learnt, True]
         return Taught(ids, learnt)
 
     def _at_once(self, pieces: Sequence[tuple[str, bool]], first: list[int]) -> tuple[list[int], list[bool]] | None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 from r1kit.errors import InputError, nearest
+from r1kit.model.habits import habits_of, template_text
 from r1kit.records import Message
 
 if TYPE_CHECKING:
@@ -33,11 +34,14 @@ class Template:
     name: str = "chat"
     """``chat``, ``plain``, ``r1_zero``, or the text itself with ``{question}`` in it."""
     system: str = ""
-    """System prompt, for ``chat`` only; empty: what the chat template does without one."""
+    """System prompt, for ``chat`` only; empty: what the chat template does without one. A chat template that has no
+    place for it gets it before the first question."""
     suffix: str = ""
     """Put right after the question, for example ``\\nAnswer with a number in <answer> tags.``"""
     prefill: str = ""
     """What the assistant's turn begins with, for example ``<think>\\n``; part of the prompt, so it is never trained."""
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+    """Handed to the chat template, for example ``{enable_thinking = false}``; it must look at each of them."""
 
     def __post_init__(self) -> None:
         if self.name not in NAMED and "{question}" not in self.name:
@@ -45,6 +49,8 @@ class Template:
             raise InputError(f"no template {self.name!r}; a template is {allowed}.{nearest(self.name, NAMED)}")
         if self.system and self.name != "chat":
             raise InputError("a system prompt needs the template 'chat'; write it into the template's text instead")
+        if self.arguments and self.name != "chat":
+            raise InputError("template.arguments are for the template 'chat'; a text takes none")
 
 
 def render(
@@ -92,10 +98,20 @@ def chat_text(
     """
     from jinja2 import TemplateError
 
-    if not tokenizer.chat_template:
+    if not template_text(tokenizer):
         raise InputError(
             "the model's tokenizer has no chat template; set template.name to 'r1_zero', 'plain' or a text"
         )
+    habits = habits_of(tokenizer, template.arguments)
+    if habits.refuses:
+        raise InputError(f"the model's chat template refuses the prompt: {habits.refuses}")
+    for name in template.arguments:
+        if name not in habits.reads:
+            known = ", ".join(habits.reads) or "none"
+            raise InputError(
+                f"template.arguments.{name}: the model's chat template never looks at it; those that it does: {known}."
+                f"{nearest(name, habits.reads)}"
+            )
     written = [
         {"role": message.role, "content": message.content + (template.suffix if message.role == "user" else "")}
         for message in messages
@@ -103,7 +119,11 @@ def chat_text(
     if template.system and messages[0].role not in ("system", "developer"):
         written.insert(0, {"role": "system", "content": template.system})
     try:
-        text = str(tokenizer.apply_chat_template(written, tokenize=False, add_generation_prompt=answering))
-    except TemplateError as error:
+        text = str(
+            tokenizer.apply_chat_template(
+                habits.taken(written), tokenize=False, add_generation_prompt=answering, **template.arguments
+            )
+        )
+    except (TemplateError, TypeError, ValueError) as error:
         raise InputError(f"the model's chat template refuses the prompt: {error}") from error
     return text + template.prefill if answering else text

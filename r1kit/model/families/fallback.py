@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from r1kit.errors import InputError, first_line
+from r1kit.model.context import positions_of
 from r1kit.model.families import Shape
 from r1kit.model.families.fallback_head import agree, find_finish
 from r1kit.model.finish import Finish
@@ -26,11 +27,6 @@ if TYPE_CHECKING:
     from transformers import DynamicCache, PretrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 __all__ = ["FAMILY", "Fallback", "HubModel", "HubShape", "select_rows"]
-
-POSITIONS = ("max_position_embeddings", "n_positions", "max_seq_len", "seq_length", "max_sequence_length")
-"""What configs call the most tokens of a row."""
-UNBOUNDED = 1 << 20
-"""Most tokens where a config names no number."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,10 +56,11 @@ class HubModel(nn.Module):
         if model.base_model is model:
             raise InputError(f"{model.config.model_type} does not give its hidden states, which is not supported")
         self.model = model
+        self.generation: dict[str, Any] = {}
         nn.Module.train(model, False)
         self.positioned = "position_ids" in inspect.signature(model.base_model.forward).parameters
         text = model.config.get_text_config()
-        positions, lengthens = _positions(text.to_dict())
+        positions, lengthens = positions_of(text.to_dict())
         self.config = HubShape(
             family=model.config.model_type,
             vocab_size=self.head.shape[0],
@@ -151,6 +148,9 @@ class HubModel(nn.Module):
 
     def save(self, folder: Path, tokenizer: PreTrainedTokenizerBase) -> None:
         """Config and weights, as `transformers` writes them."""
+        from transformers import GenerationConfig
+
+        self.model.generation_config = GenerationConfig()  # one that came with a model may be refused when written
         self.model.save_pretrained(folder)
 
     def logits(self, states: Tensor) -> Tensor:
@@ -254,19 +254,3 @@ def _check_logits(model: HubModel) -> None:
     given = model.logits(model.hidden(Segments.pack([tokens]))).float()
     if not agree(given, wanted, model.head.dtype):
         raise InputError(f"{model.config.family} does more between its hidden states and its logits than can be done")
-
-
-def _positions(text: dict[str, Any]) -> tuple[int, str]:
-    """Most tokens of a row, and the kind of rotary embedding that would change beyond them."""
-    most = next((text[key] for key in POSITIONS if isinstance(text.get(key), int)), UNBOUNDED)
-    for rope in rope_kinds(text):
-        if rope.get("rope_type") in ("longrope", "dynamic"):
-            original = rope.get("original_max_position_embeddings") or text.get("original_max_position_embeddings")
-            return min(most, original or most), str(rope["rope_type"])
-    return most, ""
-
-
-def rope_kinds(text: dict[str, Any]) -> list[dict[str, Any]]:
-    """The rope parameters of a config: one table, or one for each type of layer."""
-    rope = text.get("rope_parameters") or {}
-    return [one for one in rope.values() if isinstance(one, dict)] if "rope_type" not in rope else [rope]

@@ -43,10 +43,12 @@ def write_atomic(path: Path, text: str) -> None:
 
 def check_writable(path: Path | None) -> None:
     """Refuse a place that cannot be written before the work, not after it; a folder that is not there is made."""
-    if path is None or _is_stream(path):
+    if path is None:
         return
-    temporary = path.with_name(f".{path.name}.new")
+    temporary = path.absolute().with_name(f".{path.absolute().name}.new")
     try:
+        if _is_stream(path):
+            return
         if path.is_dir():
             raise InputError(f"cannot write {path}: it is a folder; name a file")
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -68,7 +70,7 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
 
 def _is_stream(path: Path) -> bool:
     """A pipe or a device, such as /dev/stdout: nothing that another file could take the place of."""
-    return path.is_relative_to("/dev") or (path.exists() and not path.is_file() and not path.is_dir())
+    return path.exists() and not path.is_dir() and (path.is_relative_to("/dev") or not path.is_file())
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,7 +200,7 @@ def strict_lines(path: Path, holds: str, *, may_be_empty: bool = False) -> Itera
 def json_table(text: str, where: str, holds: str) -> dict[str, Any]:
     """The object that a line holds. Raises InputError for anything else."""
     try:
-        table = json.loads(text)
+        table = json.loads(text.lstrip("\ufeff"))  # a file that was put together out of others has marks inside
     except (ValueError, RecursionError) as error:
         raise InputError(f"{where}: not valid JSON: {error}; mend the line or delete it") from None
     if not isinstance(table, dict):

@@ -20,7 +20,7 @@ from r1kit.backends import check_names
 from r1kit.contracts import BASE, Model, Recipe
 from r1kit.data.source import is_path
 from r1kit.errors import InputError, nearest
-from r1kit.structure import plain, structure
+from r1kit.structure import NotText, plain, structure
 from r1kit.update.settings import DtypeSetting, settled
 
 if sys.version_info >= (3, 11):
@@ -73,9 +73,18 @@ def load_recipe(name: str, overrides: Sequence[str] = ()) -> Recipe:
             f"{nearest(name, shipped)}"
         )
     table = _read(path)
-    for override in overrides:
-        _override(table, override, path.absolute().parent)
-    return parse_recipe(table)
+    written = dict(_override(table, override, path.absolute().parent) for override in overrides)
+    while True:
+        try:
+            return parse_recipe(table)
+        except NotText as error:
+            if error.where not in written:
+                raise
+            *above, key = written[error.where][0]
+            inner = table
+            for part in above:
+                inner = inner[part]
+            inner[key] = written.pop(error.where)[1]
 
 
 def recipe_name(path: Path) -> str:
@@ -85,8 +94,10 @@ def recipe_name(path: Path) -> str:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
+        table = tomllib.loads(path.read_text(encoding="utf-8-sig"))
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: not UTF-8 text ({error}); save it as UTF-8") from None
+    except (tomllib.TOMLDecodeError, OSError) as error:
         raise InputError(f"{path}: not valid TOML: {error}") from None
     table.setdefault("name", path.stem)
     return {key: _beside(path.absolute().parent, value) for key, value in table.items()}
@@ -202,9 +213,12 @@ def _check_data(source: str, name: str, earlier: Sequence[str], recipe: Recipe) 
         )
 
 
-def _override(table: dict[str, Any], text: str, folder: Path) -> None:
+def _override(table: dict[str, Any], text: str, folder: Path) -> tuple[str, tuple[list[str], str]]:
     """Put ``a.b.c=value`` into the table; a key that starts with a stage's name means that stage, and ``{recipe}/`` the
-    recipe's folder, as in the recipe itself."""
+    recipe's folder, as in the recipe itself.
+
+    The dotted key with its parts and the value as it is written: what a setting that is text means by ``123``.
+    """
     key, equals, value = text.partition("=")
     path = [_beside(folder, part) for part in _key_path(key.strip())]
     if not equals or not all(path):
@@ -232,6 +246,7 @@ def _override(table: dict[str, Any], text: str, folder: Path) -> None:
     except tomllib.TOMLDecodeError:
         found = value.strip()
     table[path[-1]] = _beside(folder, found)
+    return ".".join(path), (path, value.strip())
 
 
 def _key_path(key: str) -> list[str]:

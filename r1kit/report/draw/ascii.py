@@ -47,6 +47,12 @@ class _Patient(io.FileIO):
             return memoryview(data).nbytes
 
 
+class _Ascii(io.TextIOWrapper):
+    """Shows no ``buffer``: ``typer.echo`` takes ASCII for a mistake and would write UTF-8 into it."""
+
+    buffer: Any = None
+
+
 def forgive() -> None:
     """Of this process's standard streams: no terminal, pipe or missing stream ends a command."""
     for descriptor in range(3):
@@ -63,9 +69,11 @@ def forgive() -> None:
 def _patient(stream: TextIO | None, descriptor: int) -> TextIO:
     if stream is not None and (not isinstance(stream, io.TextIOWrapper) or stream.fileno() != descriptor):
         return stream  # a test's
-    return io.TextIOWrapper(
+    encoding = stream.encoding if stream else "utf-8"
+    kind = _Ascii if codecs.lookup(encoding).name == "ascii" else io.TextIOWrapper
+    return kind(
         io.BufferedWriter(_Patient(descriptor, "wb", closefd=False)),
-        encoding=stream.encoding if stream else "utf-8",
+        encoding=encoding,
         errors=NEAREST,
         line_buffering=stream.line_buffering if stream else True,
     )

@@ -11,9 +11,9 @@ import hashlib
 import json
 import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from r1kit import stages, tasks
 from r1kit.backends import check_names
@@ -36,9 +36,13 @@ __all__ = [
     "fingerprint",
     "load_recipe",
     "parse_recipe",
+    "put_setting",
     "recipe_name",
     "shipped_recipes",
+    "with_texts",
 ]
+
+_T = TypeVar("_T")
 
 RECIPES = next(
     (folder for folder in (Path(__file__).with_name("_recipes"),) if folder.is_dir()),
@@ -74,17 +78,24 @@ def load_recipe(name: str, overrides: Sequence[str] = ()) -> Recipe:
         )
     table = _read(path)
     written = dict(_override(table, override, path.absolute().parent) for override in overrides)
+    return with_texts(table, written, lambda: parse_recipe(table))
+
+
+def with_texts(table: dict[str, Any], written: dict[str, tuple[list[str], str]], read: Callable[[], _T]) -> _T:
+    """What ``read`` makes of the table, with the text of an override wherever a setting wants text: ``123`` is a name
+    where a name belongs.
+
+    Args:
+        written: dotted setting, as an error names it -> (its keys in the table, its value as it was written).
+    """
     while True:
         try:
-            return parse_recipe(table)
+            return read()
         except NotText as error:
             if error.where not in written:
                 raise
-            *above, key = written[error.where][0]
-            inner = table
-            for part in above:
-                inner = inner[part]
-            inner[key] = written.pop(error.where)[1]
+            path, value = written.pop(error.where)
+            _put(table, path, value, value)
 
 
 def recipe_name(path: Path) -> str:
@@ -237,16 +248,34 @@ def _override(table: dict[str, Any], text: str, folder: Path) -> tuple[str, tupl
             f"--set {text!r}: the recipe has no stage {path[1]!r}; its stages are {', '.join(present)}."
             f"{nearest(path[1], present)}"
         )
+    _put(table, path, _beside(folder, _value_of(value)), text)
+    return ".".join(path), (path, value.strip())
+
+
+def put_setting(table: dict[str, Any], text: str) -> tuple[str, tuple[list[str], str]]:
+    """Put ``a.b.c=value`` into a table of settings; the same as of a recipe's override."""
+    key, equals, value = text.partition("=")
+    path = _key_path(key.strip())
+    if not equals or not all(path):
+        raise InputError(f"--set {text!r}: write KEY=VALUE, for example --set rule=exact")
+    _put(table, path, _value_of(value), text)
+    return ".".join(path), (path, value.strip())
+
+
+def _put(table: dict[str, Any], path: Sequence[str], value: Any, text: str) -> None:
     for part in path[:-1]:
         table = table.setdefault(part, {})
         if not isinstance(table, dict):
             raise InputError(f"--set {text!r}: {part!r} is not a table")
+    table[path[-1]] = value
+
+
+def _value_of(text: str) -> Any:
+    """A value as TOML reads it; what TOML cannot read is text."""
     try:
-        found = tomllib.loads(f"value = {value}")["value"]
+        return tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:
-        found = value.strip()
-    table[path[-1]] = _beside(folder, found)
-    return ".".join(path), (path, value.strip())
+        return text.strip()
 
 
 def _key_path(key: str) -> list[str]:

@@ -43,6 +43,13 @@ def test_a_name_in_any_table_is_one() -> None:
     assert (recipe.stages["cold_start"].model, recipe.model.template.suffix, recipe.seed) == ("2024", "7", 5)
 
 
+def test_a_task_by_name_takes_names_too(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("2024,answer\n1 + 1,2\n")
+    words = ["tasks", str(tmp_path / "a.csv"), "--set", "columns.prompt=2024", "--set", "limit=1"]
+    said = CliRunner().invoke(app, words, catch_exceptions=False).stdout
+    assert "1 + 1" in said
+
+
 @pytest.mark.parametrize("override", ["seed=x", "seed=1.5", "r1_zero.steps=true", "r1_zero.tasks=7", "device=7"])
 def test_what_is_no_name_stays_what_it_is(override: str) -> None:
     with pytest.raises(InputError, match=r"expected|allowed"):

@@ -158,8 +158,8 @@ def _told(error: BaseException, name: str, reading: Reading, reached: bool) -> I
     if reached:
         return InputError(f"{name} cannot be read: {first_line(error)}")
     return MissingError(
-        f"{name} is not in the cache of data sets and the hub is not reached; fetch it where there is a network with "
-        f"'hf download {name} --repo-type dataset', or name a local file"
+        f"{name} is no file or folder here; as a data set it is not in the cache, and the hub is not reached: fetch it "
+        f"where there is a network with 'hf download {name} --repo-type dataset'"
     )
 
 

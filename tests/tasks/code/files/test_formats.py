@@ -202,7 +202,9 @@ def test_what_tests_may_do_with_a_program(judged: Any) -> None:
     line = {**MBPP, "test_list": asserts, "test_setup_code": setup, "code": code, "challenge_test_list": []}
     one, prompt = judged(line, "mbpp")
     assert one.diagnose(prompt, code)["tests_passed"] == 1
-    assert one.diagnose(prompt, code.replace("xs[0]", "Box(xs)"))["tests_passed"] == 0.5, "no plain data: the last two fail"
+    assert one.diagnose(prompt, code.replace("xs[0]", "Box(xs)"))["tests_passed"] == 0.5, (
+        "no plain data: the last two fail"
+    )
 
 
 @pytest.fixture

@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from r1kit.contracts import Recipe
 from r1kit.errors import InputError, nearest
 from r1kit.model.template import Template
-from r1kit.recipe import load_recipe
+from r1kit.recipe import load_recipe, put_setting, with_texts
 from r1kit.records import Sampling
 from r1kit.registry import is_reference, split_reference
 from r1kit.reward.settings import RewardConfig
-from r1kit.tasks import KINDS, Spec, build
+from r1kit.structure import plain
+from r1kit.tasks import KINDS, Spec, build, settings
 from r1kit.tasks.source_name import is_source, task_of_source
 
 if TYPE_CHECKING:
@@ -125,7 +126,17 @@ def _answer_style(name: str) -> Any:
     return name
 
 
-def named_task(name: str, recipe: Recipe) -> NamedTask:
+def named_task(name: str, recipe: Recipe, overrides: Sequence[str] = ()) -> NamedTask:
+    """A task by name, with ``KEY=VALUE`` settings of its own in place of what it has; see ``_named``."""
+    named = _named(name, recipe)
+    table = dict(plain(named.spec.table))
+    written = {f"tasks.{named.name}.{key}": place for key, place in (put_setting(table, each) for each in overrides)}
+    if written:
+        with_texts(table, written, lambda: settings(named.name, named.spec.kind, table))
+    return NamedTask(named.name, Spec(named.spec.kind, table))
+
+
+def _named(name: str, recipe: Recipe) -> NamedTask:
     """A task by name: a recipe's own, a kind (``countdown``, ``code/list_ops``, ``reasoning_gym/NAME``,
     ``verifiers/NAME``), ``code/FORMAT/FILE.jsonl``, ``FILE.py:NAME``, or a file, a folder or a hub data set, see
     ``tasks/source_name``.

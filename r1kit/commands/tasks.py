@@ -38,12 +38,15 @@ def tasks(
     show: Annotated[int, typer.Option(min=0, help="Problems to show.")] = 3,
     split: Annotated[Literal["dev", "test", "train"], typer.Option()] = "test",
     recipe: Annotated[str, typer.Option(help="Take the task of that name from this recipe.")] = "",
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="A setting of the task: columns.answer=gold.")
+    ] = None,
 ) -> None:
     """List tasks, or show a task's settings and problems with a reference answer."""
     if name == "reasoning_gym":
         _list_generators()
     elif name or recipe:
-        _show(name, show, split, recipe)
+        _show(name, show, split, recipe, set_ or [])
     else:
         width = max(len(kind) for kind, _ in KINDS)
         for kind, what in KINDS:
@@ -57,7 +60,7 @@ def _list_generators() -> None:
     typer.echo("\n".join(sorted(DATASETS)))
 
 
-def _show(name: str, show: int, split: Literal["dev", "test", "train"], recipe: str) -> None:
+def _show(name: str, show: int, split: Literal["dev", "test", "train"], recipe: str, overrides: list[str]) -> None:
     from r1kit.commands.arguments import named_task
     from r1kit.contracts import Recipe
     from r1kit.recipe import load_recipe
@@ -67,7 +70,7 @@ def _show(name: str, show: int, split: Literal["dev", "test", "train"], recipe: 
     found = load_recipe(recipe) if recipe else Recipe(name="none")
     if not name:
         raise InputError(f"name a task of recipe {recipe!r}: {', '.join(found.tasks) or 'it has none'}")
-    named = named_task(name, found)
+    named = named_task(name, found, overrides)
     typer.echo(f"{named.name}: kind {named.spec.kind}")
     if named.spec.kind == "data" and _show_rows(settings(named.name, *named.spec), show):
         return
@@ -78,7 +81,8 @@ def _show(name: str, show: int, split: Literal["dev", "test", "train"], recipe: 
     typer.echo("".join(f"  {line}\n" for line in task.about()), nl=False)
     prompts = [task.train(index) for index in range(show)] if split == "train" else task.held_out(split, show or 1)
     for prompt in prompts[:show]:
-        answer = prompt.answer if prompt.answer is not None else "judged by rule only"
+        judged = "none" if getattr(task, "rule", "") == "none" else "judged by rule only"
+        answer = prompt.answer if prompt.answer is not None else judged
         _echo_row(prompt.id, [*_turns(prompt.history), ("question", prompt.question), ("answer", answer)])
         if len(task.languages) > 1:
             _echo_row("", [("language", prompt.language)])

@@ -31,6 +31,8 @@ COUNTDOWN = (
     "Make {target} from the numbers {numbers}: use each exactly once, with +, -, *, / and brackets. Answer with the "
     "expression alone."
 )
+LOOKED_AT = 100
+"""Rows that are looked at for a layout, where bad ones are skipped."""
 _LANGUAGE = re.compile(r"[a-z]{2}(-[a-z]+)?")
 LANGUAGES = {"english": "en", "chinese": "zh", "french": "fr", "german": "de", "spanish": "es", "japanese": "ja"}
 
@@ -46,6 +48,8 @@ class Layout:
     """Role -> column."""
     choice: ChoiceForm | None
     """Of multiple-choice questions; it gives prompt, answer and choices."""
+    names: Mapping[str, str]
+    """What the choices need -> column."""
     facts: tuple[str, ...]
     """Columns that are kept as facts."""
     first: Line
@@ -80,7 +84,7 @@ class Layout:
             if (value := slot.take(line)) is not None:
                 found[role] = value
         if self.choice is not None:
-            asked = self.choice.take(line, {name.lower(): name for name in line.table})
+            asked = self.choice.take(line, self.names)
             found |= {"prompt": lettered(asked), "answer": asked.letter, "choices": asked.choices}
         if "numbers" in found:
             found |= _countdown(found, line)
@@ -183,10 +187,10 @@ def recognise(line: Line, reading: Reading, wanted: Wanted | None = None) -> Lay
         raise told[0]
     found: Found = find_slots(line, reading.columns, wanted)
     taken = {slot.path.partition(".")[0].partition("[")[0] for slot in found.slots.values()}
-    taken |= {slot.more for slot in found.slots.values()} | set(found.columns)
+    taken |= {slot.more for slot in found.slots.values()} | set(found.names.values())
     short = (key for key in line.table if key not in taken and len(_spelled(line.table[key])) <= LONGEST_FACT)
     facts = reading.facts or tuple(short)
-    return Layout(layout_name(line, found), wanted, found.slots, found.choice, facts, line)
+    return Layout(layout_name(line, found), wanted, found.slots, found.choice, found.names, facts, line)
 
 
 def _spelled(value: Any) -> str:
@@ -197,13 +201,24 @@ class Examples:
     """The rows of a source as examples of one layout, read anew each time they are asked for."""
 
     def __init__(self, rows: Rows, wanted: Wanted | None = None) -> None:
-        """Reads the first row that can be read. Raises as ``recognise`` does."""
+        """Reads the first row that tells its layout. Raises as ``recognise`` does."""
         self.rows = rows
-        rest = rows.read(lambda line: recognise(line, rows.reading, wanted))
-        self.layout = next(rest)
+        self.layout = _first_layout(rows, wanted)
 
     def __iter__(self) -> Iterator[Example]:
         return self.rows.read(self.layout.take)
+
+
+def _first_layout(rows: Rows, wanted: Wanted | None) -> Layout:
+    told: list[InputError] = []
+    for line in rows:
+        try:
+            return recognise(line, rows.reading, wanted)
+        except InputError as error:
+            told.append(error)
+            if rows.reading.bad_lines == "refuse" or len(told) == LOOKED_AT:
+                break
+    raise told[0]
 
 
 def read_examples(source: str, wanted: Wanted | None = None, reading: Reading | None = None) -> Examples:

@@ -12,6 +12,8 @@ from r1kit.errors import InputError, nearest
 from r1kit.model.source import check_model
 from r1kit.model.template import NAMED, Template
 from r1kit.records import Prompt
+from r1kit.reward.language import check_told
+from r1kit.reward.settings import RewardConfig
 from r1kit.reward.trial import try_rewards
 from r1kit.tasks.task import Split
 from r1kit.tasks.trial import Trial, try_tasks
@@ -35,6 +37,8 @@ def check_recipe(recipe: Recipe) -> None:
 
     for stage, config in recipe.stages.items():
         prompts = [looked_at(task, split) for task in recipe.tasks_of(stage) for split in config.splits]
+        languages = {language for task in recipe.tasks_of(stage) for language in built[task].languages}
+        _check_languages(stage, config, languages | {prompt.language for prompt in chain(*prompts)})
         if not recipe.model.name:
             _check_positions(recipe, stage, config, chain(*prompts))
     for task in built.values():
@@ -47,6 +51,14 @@ def _trial(recipe: Recipe, name: str) -> Trial:
     """A task with the splits that stages look at."""
     used = [config.splits for stage, config in recipe.stages.items() if name in recipe.tasks_of(stage)]
     return Trial(name, *recipe.spec(name), tuple(dict.fromkeys(chain(*used))))
+
+
+def _check_languages(stage: str, config: Any, languages: Iterable[str]) -> None:
+    """A stage that pays for the language must be able to tell it from others."""
+    for holder in (config, getattr(config, "rl", None)):  # students have an RL of their own
+        reward = getattr(holder, "reward", None)
+        if isinstance(reward, RewardConfig) and reward.parts.get("language") and reward.detector == "script":
+            check_told(languages, f"stages.{stage}.reward")
 
 
 def _check_positions(recipe: Recipe, stage: str, config: Any, prompts: Iterable[Prompt]) -> None:

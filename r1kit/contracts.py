@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, Literal, Protocol
 
+from r1kit.data.settings import Reading
 from r1kit.errors import InputError, nearest
 from r1kit.model.families import Shape, fresh_family
 from r1kit.model.template import Template
@@ -54,6 +55,12 @@ class StageConfig(Protocol):
     @property
     def model_sources(self) -> tuple[str, ...]:
         """Earlier stages that it takes in for their models, or models by name: either will do."""
+        return ()
+
+    @property
+    def data_sources(self) -> tuple[tuple[str, Reading], ...]:
+        """What it learns from, and how rows of it are read: an earlier stage, whose samples it takes in, or a file, a
+        folder or a data set, whose content is part of what decides its result."""
         return ()
 
     @property
@@ -181,7 +188,9 @@ class Recipe:
     def inputs(self, stage: str) -> tuple[str, ...]:
         """Earlier stages that a stage takes in, each once; ``base`` is the base's stage, or nothing without one."""
         config = self.stages[stage]
-        named = (self.base_stage if source == BASE else source for source in (*config.inputs, *config.model_sources))
+        data = (source for source, _ in config.data_sources)
+        sources = (*config.inputs, *config.model_sources, *data)
+        named = (self.base_stage if source == BASE else source for source in sources)
         return tuple(dict.fromkeys(source for source in named if source in self.stages))
 
     def earlier(self, stage: str) -> tuple[str, ...]:

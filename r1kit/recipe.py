@@ -18,6 +18,7 @@ from typing import Any
 from r1kit import stages, tasks
 from r1kit.backends import check_names
 from r1kit.contracts import BASE, Model, Recipe
+from r1kit.data.source import is_path
 from r1kit.errors import InputError, nearest
 from r1kit.structure import plain, structure
 from r1kit.update.settings import DtypeSetting, settled
@@ -172,6 +173,8 @@ def _check_references(recipe: Recipe) -> None:
                 )
         for source in config.model_sources:
             _check_model(source, name, earlier, recipe)
+        for source, _ in config.data_sources:
+            _check_data(source, name, earlier, recipe)
         earlier.append(name)
 
 
@@ -184,6 +187,18 @@ def _check_model(source: str, name: str, earlier: Sequence[str], recipe: Recipe)
         raise InputError(
             f"stage {name!r} takes in {source!r}; earlier stages are {', '.join(earlier) or 'none'}."
             f"{nearest(source, (*earlier, BASE))}"
+        )
+
+
+def _check_data(source: str, name: str, earlier: Sequence[str], recipe: Recipe) -> None:
+    """A source that may be an earlier stage, or a file or data set by name: a stage's name misspelt is told as one."""
+    if source in earlier:
+        return
+    a_source = source not in recipe.stages and (is_path(source) or "/" in source)
+    if not a_source and (source in {*recipe.stages, *stages.STAGES} or nearest(source, earlier)):
+        raise InputError(
+            f"stage {name!r} takes in {source!r}; earlier stages are {', '.join(earlier) or 'none'}, or name a file, a "
+            f"folder or a hub data set.{nearest(source, earlier)}"
         )
 
 

@@ -148,7 +148,7 @@ def test_a_wrong_word_in_the_chain(refused: Callable[..., str], tmp_path: Path, 
 
 def test_a_stage_whose_input_is_not_in_the_recipe(refused: Callable[..., str], recipe: Callable[[str], str]) -> None:
     line = refused(recipe("[tasks.countdown]\n[stages.pretrain]\n[stages.cold_start_sft]\n"))
-    assert "stage 'cold_start_sft' takes in 'cold_start'; earlier stages are pretrain." in line
+    assert "stage 'cold_start_sft' takes in 'cold_start'; earlier stages are pretrain" in line
 
 
 def test_a_student_larger_than_its_teacher_is_a_warning(tmp_path: Path) -> None:

@@ -1,15 +1,16 @@
 """A generative judge: a model that compares an answer with the reference (R1 paper v2, B.3.3 and listing 4).
 
-It analyses first, then writes JSON with ``analysis`` and ``correctness``. What holds no such JSON is asked once more
-and then left out. What it does not cover: a judge that is wrong, or that an answer talks round.
+It analyses first, then writes JSON with ``analysis`` and ``correctness`` (``verdict.py`` reads it). What holds no
+verdict is asked once more and then left out. What it does not cover: a judge that is wrong, or that an answer talks
+round.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
+from r1kit.factory.verdict import Verdict, read_verdict
 from r1kit.records import Sampling
 from r1kit.rollout.engine import Engine
 
@@ -31,12 +32,6 @@ class Question:
     reference: str
     answer: str
     """The whole response, or its summary."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Verdict:
-    correct: bool
-    analysis: str = ""
 
 
 @dataclass(slots=True)
@@ -89,21 +84,3 @@ class GenerativeJudge:
         """The answer goes in last, so that nothing it says is taken for a placeholder."""
         text = self._prompt.replace("{question}", question.question).replace("{reference}", question.reference)
         return text.replace("{answer}", question.answer)
-
-
-def read_verdict(text: str) -> Verdict | None:
-    """The last JSON object in the text whose ``correctness`` is correct or incorrect; None if there is none."""
-    found, decoder, at = None, json.JSONDecoder(), text.find("{")
-    while at >= 0:
-        step = 1
-        try:
-            table, end = decoder.raw_decode(text, at)
-        except (json.JSONDecodeError, RecursionError):
-            table = None
-        if isinstance(table, dict):
-            said = str(table.get("correctness", "")).strip().lower()
-            if said in ("correct", "incorrect"):
-                found = Verdict(correct=said == "correct", analysis=str(table.get("analysis", "")))
-                step = end - at
-        at = text.find("{", at + step)
-    return found

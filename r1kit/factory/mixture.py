@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from operator import attrgetter
 
 from r1kit.errors import InputError, nearest
 from r1kit.records import Sample
@@ -19,7 +20,10 @@ def check_weights(weights: Mapping[str, float], where: str) -> None:
             raise InputError(f"{where}.{domain} = {weight}: must be at least 0")
 
 
-def mix(samples: Sequence[Sample], weights: Mapping[str, float], seed: int, where: str, size: int = 0) -> list[Sample]:
+def mix(
+    samples: Sequence[Sample], weights: Mapping[str, float], seed: int, where: str, size: int = 0,
+    of: Callable[[Sample], str] = attrgetter("domain"),
+) -> list[Sample]:  # fmt: skip
     """Draw without repeats, in a shuffled order that the ids and the seed decide.
 
     Args:
@@ -28,6 +32,7 @@ def mix(samples: Sequence[Sample], weights: Mapping[str, float], seed: int, wher
         seed: of the draw.
         where: dotted name of the weights, for messages.
         size: samples to draw at most; 0: as many as the shares allow.
+        of: the domain of a sample.
 
     Raises:
         InputError: the weights sum to nothing, or name a domain that has no sample.
@@ -35,7 +40,7 @@ def mix(samples: Sequence[Sample], weights: Mapping[str, float], seed: int, wher
     check_weights(weights, where)
     pools: dict[str, list[Sample]] = {}
     for sample in sorted(samples, key=lambda sample: (fraction(sample.id, seed), sample.id)):
-        pools.setdefault(sample.domain, []).append(sample)
+        pools.setdefault(of(sample), []).append(sample)
     for domain, weight in weights.items():
         if weight and domain not in pools:
             raise InputError(

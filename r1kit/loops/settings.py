@@ -7,13 +7,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import takewhile
 from operator import attrgetter
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from r1kit.contracts import StageConfig
+from r1kit.data.settings import Reading
 from r1kit.errors import InputError, nearest
 from r1kit.evals.settings import EvaluationConfig
-from r1kit.factory.samples import read_samples
+from r1kit.factory.mixture import check_weights
+from r1kit.factory.sources import Source, check_rows
 from r1kit.maths.schedule import learning_rate
 from r1kit.maths.settings import PolicyLoss
 from r1kit.records import Sampling
@@ -24,7 +25,7 @@ from r1kit.update.settings import DtypeSetting, OptimiserSettings
 if TYPE_CHECKING:
     from r1kit.contracts import Recipe
 
-__all__ = ["RL", "SFT", "Schedule", "check_least", "check_rates", "check_source"]
+__all__ = ["RL", "SFT", "Schedule", "check_least", "check_rates", "check_samples", "check_source"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -162,8 +163,12 @@ class SFT(StageConfig):
     start: str = "base"
     """Stage it starts from; ``base``: the pretrained model."""
     data: str = "cold_start"
-    """Stage whose ``samples.jsonl`` is learnt, or a JSONL file of ``{"prompt", "response"}`` lines: what has a slash or
-    ends in .jsonl."""
+    """An earlier stage whose ``samples.jsonl`` is learnt, or a file, a folder or a hub data set: prompts with
+    responses, chats, or any layout of ``docs/data.md`` with a response in it."""
+    read: Reading = field(default_factory=Reading)
+    """How the rows of ``data`` are read, where it is no stage."""
+    mix: Mapping[str, Source] = field(default_factory=dict)
+    """Several sources in place of ``data``, by names of your own, each with its weight."""
     epochs: float = 2.0
     """Times that every sample is seen (paper: 2 to 3)."""
     samples_per_step: int = 128
@@ -193,12 +198,17 @@ class SFT(StageConfig):
     @property
     def inputs(self) -> tuple[str, ...]:
         """Earlier stages that it takes in."""
-        return (self.start,) if self.files else (self.start, self.data)
+        return (self.start,)
 
     @property
-    def files(self) -> tuple[str, ...]:
-        """The file that it learns, where that is what ``data`` names."""
-        return (self.data,) if "/" in self.data or self.data.endswith(".jsonl") else ()
+    def sources(self) -> Mapping[str, Source]:
+        """What it learns, by name."""
+        return self.mix or {self.data: Source(data=self.data, read=self.read)}
+
+    @property
+    def data_sources(self) -> tuple[tuple[str, Reading], ...]:
+        """Stages, files and data sets that it learns."""
+        return tuple((source.data, source.read) for source in self.sources.values())
 
     def uses(self, recipe: Recipe) -> tuple[str, ...]:
         """Tasks that it is judged by."""
@@ -217,10 +227,9 @@ class SFT(StageConfig):
     def check(self, stage: str, recipe: Recipe) -> None:
         """Ranges, before anything loads."""
         check_source(self.start, stage, recipe)
-        if self.files:
-            read_samples(Path(self.data))  # a broken line is told now, not after hours
-        else:
-            check_source(self.data, stage, recipe, "samples")
+        for name, source in self.sources.items():
+            check_samples(source, stage, recipe)
+            check_weights({name: source.weight or 0.0}, f"stages.{stage}.mix")
         check_least(self, stage, 1, "samples_per_step", "micro_batch_tokens", "log_every", "sampling.max_tokens")
         check_least(self, stage, 0, "max_tokens")
         check_rates(self.optimiser.lr, self.schedule, stage)
@@ -249,6 +258,14 @@ def check_source(source: str, stage: str, recipe: Recipe, wanted: str = "a model
         others = [name for name in earlier if recipe.leaves(name) == wanted]
         told = f"{wanted}, as {', '.join(others)} leave" if others else f"{wanted}, which no earlier stage leaves"
         raise InputError(f"stages.{stage} takes in {source!r}, which leaves {left}; it needs {told}")
+
+
+def check_samples(source: Source, stage: str, recipe: Recipe) -> None:
+    """Refuse a stage that leaves no samples, and rows that cannot be learnt."""
+    if source.data in recipe.stages:
+        check_source(source.data, stage, recipe, "samples")
+    else:
+        check_rows(source.data, source.read, "responses", stage, recipe)
 
 
 def check_rates(lr: float, schedule: Schedule, stage: str) -> None:

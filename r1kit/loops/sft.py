@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import torch
 
@@ -13,7 +13,8 @@ from r1kit.backends.backend import backend_of
 from r1kit.backends.models import LoadedModel
 from r1kit.errors import InputError
 from r1kit.evals.evaluator import last_evaluation
-from r1kit.factory.samples import read_samples
+from r1kit.factory.mixture import mix
+from r1kit.factory.sources import stage_samples
 from r1kit.loops import supervised
 from r1kit.loops.policy import open_evaluator, save_checkpoint
 from r1kit.loops.settings import SFT, Schedule
@@ -25,7 +26,7 @@ from r1kit.update.learner import Batch, Learner, Row
 from r1kit.update.settings import OptimiserSettings
 from r1kit.workspace import Workspace
 
-__all__ = ["Lesson", "fine_tune", "lessons", "sample_batches", "train"]
+__all__ = ["Lesson", "fine_tune", "lessons", "sample_batches", "samples_of", "train"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +61,7 @@ def fine_tune(config: SFT, workspace: Workspace) -> StageResult:
     path, name = workspace.start(config.start)
     loaded = backend_of(workspace.recipe, workspace.ranks).load(path)
     workspace.parameters = loaded.parameters
-    samples = read_samples(Path(config.data) if config.files else workspace.folder_of(config.data) / "samples.jsonl")
+    samples = samples_of(config, workspace)
     learner, steps = train(config, samples, loaded, workspace)
     checkpoint = save_checkpoint(workspace, loaded, learner)
     if workspace.recipe.tasks:
@@ -68,7 +69,26 @@ def fine_tune(config: SFT, workspace: Workspace) -> StageResult:
             loaded, config.evaluation, config.sampling, config.reward, workspace, config.dtype, learner=learner
         ) as evaluator:
             evaluator.evaluate(steps)
-    return StageResult(metrics=last_evaluation(workspace), checkpoint=checkpoint, inputs=(name, config.data))
+    return StageResult(
+        metrics=last_evaluation(workspace),
+        checkpoint=checkpoint,
+        inputs=(name, *(source for source, _ in config.data_sources)),
+    )
+
+
+def samples_of(config: SFT, workspace: Workspace) -> list[Sample]:
+    """What the stage learns: all of ``data``, or of each source of ``mix`` as many as its weight allows."""
+    found = {name: stage_samples(one.data, one.read, workspace) for name, one in config.sources.items()}
+    samples = [sample for own in found.values() for sample in own]
+    weights = {name: one.weight for name, one in config.mix.items() if one.weight is not None}
+    if not weights:
+        return samples
+    source = {id(sample): name for name, own in found.items() for sample in own}
+    drawn = mix(samples, weights, workspace.seed, f"stages.{workspace.stage}.mix", of=lambda one: source[id(one)])
+    counts = Counter(source[id(sample)] for sample in drawn)
+    told = ", ".join(f"{counts[name]} of {len(own)} from {name}" for name, own in found.items())
+    workspace.say(f"{workspace.stage}: learns {told}")
+    return drawn
 
 
 def train(config: SFT, samples: Sequence[Sample], loaded: LoadedModel, workspace: Workspace) -> tuple[Learner, int]:

@@ -2,25 +2,28 @@
 
 The paper does not say what a word is. Here: code, LaTeX, tags, URLs and numbers are left out; a Han character and a
 kana count as one word each; in every other script a run of letters is a word; single Latin letters (variables) and
-words with digits in them are left out. What it does not see: two languages in one script, unless ``lingua`` is asked.
+words with digits in them are left out. Two languages in one script are told apart by their small words
+(``function_words.py``), Japanese from Chinese by its kana; ``lingua``, where it is asked, does it by a model. What is
+not seen: a word or two of another language of the same script.
 """
 
 from __future__ import annotations
 
 import importlib.util
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache
 
-from r1kit.errors import MissingError
+from r1kit.errors import InputError, MissingError
 from r1kit.records import Prompt
 from r1kit.reward.extract import thinking
+from r1kit.reward.function_words import TOLD, foreign_share
 from r1kit.reward.messages import Job
 from r1kit.reward.part import Mark, Ours
 from r1kit.reward.settings import Detector, RewardConfig
 from r1kit.tasks.task import Task
 
-__all__ = ["Detector", "Language", "check_detector", "language_consistency", "words_by_script"]
+__all__ = ["Detector", "Language", "check_detector", "check_told", "language_consistency", "words_by_script"]
 
 _LEFT_OUT = re.compile(
     r"```.*?(?:```|\Z)"  # fenced code
@@ -74,8 +77,8 @@ def language_consistency(chain: str, target: str, detector: Detector = "script")
     Args:
         chain: the thinking part of a completion.
         target: ISO 639-1 code. Codes without a script of their own here (en, fr, de, vi ...) mean Latin script.
-        detector: ``script`` counts by script alone, so French passes as English; ``lingua`` names the language of each
-            line that is in the target's script and counts its words only if it is the target.
+        detector: ``script`` counts by script, less the lines whose small words are another language's; ``lingua`` names
+            the language of each line that is in the target's script and counts its words only if it is the target.
 
     Raises:
         MissingError: ``lingua`` is asked and not installed.
@@ -86,7 +89,8 @@ def language_consistency(chain: str, target: str, detector: Detector = "script")
     if total == 0:
         return 1.0
     if detector == "script":
-        return sum(counts.get(script, 0) for script in scripts) / total
+        in_script = sum(counts.get(script, 0) for script in scripts)
+        return (in_script - _foreign(chain, target, counts, in_script)) / total
     identify = _lingua()
     matching = 0
     for line in _LEFT_OUT.sub(" ", chain).splitlines():
@@ -96,11 +100,43 @@ def language_consistency(chain: str, target: str, detector: Detector = "script")
     return matching / total
 
 
+def _foreign(chain: str, target: str, counts: Mapping[str, int], in_script: int) -> float:
+    """How many of the words in the target's script are another language's."""
+    if target in ("zh", "ja"):
+        kana = counts.get("kana", 0)
+        if not kana and target == "zh":
+            return 0.0
+        lines = [words_by_script(line) for line in _LEFT_OUT.sub(" ", chain).splitlines()]
+        return sum(line.get("han", 0) for line in lines if _is_japanese(line) is (target == "zh"))
+    return in_script * foreign_share(_LEFT_OUT.sub(" ", chain), target) if in_script else 0.0
+
+
+def _is_japanese(line: Mapping[str, int]) -> bool | None:
+    """By its share of kana; None for a line that is too short to tell."""
+    kana, han = line.get("kana", 0), line.get("han", 0)
+    return kana >= LEAST_KANA * (kana + han) if kana + han >= SHORTEST else None
+
+
+LEAST_KANA = 0.1
+"""Of a line's Han characters and kana; Japanese prose has about half."""
+SHORTEST = 6
+"""Characters of a line that is judged by its kana."""
+
+
 def check_detector(detector: Detector) -> None:
     """Raise MissingError, before anything runs, if the detector cannot be had on this machine."""
     if detector == "lingua" and importlib.util.find_spec("lingua") is None:
         raise MissingError(
             "language detector 'lingua' is not installed; run pip install 'r1kit[lingua]' or set detector = \"script\""
+        )
+
+
+def check_told(languages: Iterable[str], where: str) -> None:
+    """Raise InputError for a language that the detector ``script`` cannot tell from others of its script."""
+    for language in sorted(set(languages) - TOLD):
+        raise InputError(
+            f"{where} pays for the language, and the detector 'script' cannot tell {language!r} from other languages; "
+            "set detector = \"lingua\" (pip install 'r1kit[lingua]') or leave the part language out"
         )
 
 

@@ -1,23 +1,46 @@
-"""Take the program out of a completion: rung L0. Nothing is parsed or judged here."""
+"""Take the program out of a completion: rung L0. Nothing is run or judged here."""
 
 from __future__ import annotations
 
+import ast
 import re
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-__all__ = ["EXTRACTS", "Extract", "Found", "find_program"]
+from r1kit.sandbox.cases import CallTest, Case
+from r1kit.sandbox.fences import Block, blocks
+from r1kit.sandbox.trees import called_names, defined, missing, parsed, reads_input
+
+__all__ = ["EXTRACTS", "Asked", "Extract", "Found", "asked_by", "bare_program", "find_program"]
 
 Extract = Literal["block", "whole", "either"]
 EXTRACTS: tuple[str, ...] = get_args(Extract)
-_FENCE = re.compile(r"^[ \t]*```[ \t]*([\w+#.-]*)[^\n]*\n(.*?)^[ \t]*```[ \t]*$", re.DOTALL | re.MULTILINE)
-_PYTHON = ("", "python", "python3", "py")
 _CODE = re.compile(
     r"^\s*(?:import|from|def|class|return|for|while|if|with|try|print|echo|function|const|let|var|fn|#include|#!)\b"
     r"|\w\(|[\w\])]\s*[-+*/]?=\s*\S|[;{}]\s*$",
     re.MULTILINE,
 )
 """What a line of code has and a sentence has not, in any language."""
+_STARTS = re.compile(
+    r"(?:async\s+)?(?:def|class)\s+\w+.*[:(,]|import\s+\w|from\s+[\w.]+\s+import\b|@\w|[A-Za-z_]\w*\s*=\s*\S"
+)
+"""How a program begins that stands in a text without a fence."""
+_GOES_ON = re.compile(
+    r"\s|#|@|[)\]}]|(?:async\s+)?(?:def|class|for|while|if|elif|with)\b.*|(?:else|try|finally|except)\b.*:|import\s|from\s"
+    r"|(?:print|return|raise|assert|del|global)\b|[A-Za-z_][\w.\[\], ]*\s*[-+*/%|&^]?=|[A-Za-z_][\w.]*\("
+)
+_CUT_TRIES = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a program must have, as far as it is known."""
+
+    names: frozenset[str] = frozenset()
+    """Functions and classes that are called."""
+    stdin: bool = False
+    """It reads standard input."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,17 +52,94 @@ class Found:
     """False: it is marked as another language."""
 
 
-def find_program(text: str, extract: Extract = "block") -> Found | None:
+def asked_by(tests: Iterable[Case]) -> Asked:
+    """What the tests call."""
+    given = list(tests)
+    calls = [test.call for test in given if isinstance(test, CallTest)]
+    return Asked(frozenset().union(*map(called_names, calls[:16])), stdin=bool(given) and not calls)
+
+
+def find_program(text: str, extract: Extract = "block", asked: Asked = Asked()) -> Found | None:
     """The program in a completion, None if there is none.
 
-    ``block``: the last fenced block marked ``python`` or not marked; if every block is marked as another language, the
-    last of those. A block that was never closed was cut, and does not count.
+    ``block``: of the fenced blocks marked as Python or not marked (``fences.py``), the one to choose is the last among
+    those that come first in this order: it is Python; it defines most of the names that are asked for, or reads
+    standard input where that is asked for; it defines a function or a class, or reads standard input, so that a block
+    of output, of usage or of tests after the program is passed by; it is marked as Python; it was closed. One that was
+    never closed counts only if it is Python, without the prose after it. What the chosen block uses and an earlier
+    one defines is put before it. If every block is marked as another language: the last of those.
     ``whole``: the text as it is, None only if it is blank.
     ``either``: the block if any is fenced, else the whole text, None if no line of it looks like code.
     """
-    if extract == "whole" or (extract == "either" and not _FENCE.search(text) and _CODE.search(text)):
-        return Found(text, True) if text.strip() else None
-    blocks = [Found(body, mark.lower() in _PYTHON) for mark, body in _FENCE.findall(text)]
-    python = [block for block in blocks if block.python]
-    chosen = python or blocks
-    return chosen[-1] if chosen else None
+    text = text.lstrip("\ufeff")
+    found = [] if extract == "whole" else blocks(text)
+    if extract == "whole" or (extract == "either" and not found and _CODE.search(text)):
+        return Found(text if extract == "whole" else bare_program(text), True) if text.strip() else None
+    read = [reading for block in found if block.python or not block.mark for reading in _readings(block)]
+    if not read:
+        others = [block for block in found if block.mark and not block.python and block.closed]
+        return Found(others[-1].program, False) if others else None
+    best = max(range(len(read)), key=lambda place: (*read[place].rank(asked), place))
+    return Found(_with_helpers(read, best), True)
+
+
+@dataclass(frozen=True, slots=True)
+class _Reading:
+    block: Block
+    program: str
+    tree: ast.Module | None
+
+    def rank(self, asked: Asked) -> tuple[int, ...]:
+        if self.tree is None:
+            return (0, 0, 0, self.block.python, self.block.closed)
+        reads = reads_input(self.tree)
+        has = reads if asked.stdin else len(asked.names & defined(self.tree))
+        does = reads or any(isinstance(node, (ast.FunctionDef, ast.ClassDef)) for node in ast.walk(self.tree))
+        return (1, has, does, self.block.python, self.block.closed)
+
+
+def _readings(block: Block) -> list[_Reading]:
+    program = block.program.lstrip("\ufeff")
+    found = parsed(program)
+    if found is None and not block.closed:
+        program = bare_program(program)
+        found = parsed(program)
+    if found is None:
+        return [_Reading(block, program, None)] if block.closed else []
+    return [_Reading(block, *found)]
+
+
+def _with_helpers(read: Sequence[_Reading], best: int) -> str:
+    """The chosen program after the earlier ones that define what it uses."""
+    chosen = read[best]
+    needed = missing(chosen.tree) if chosen.tree is not None else set()
+    parts = [chosen.program]
+    for reading in reversed(read[:best]):
+        given = defined(reading.tree) & needed if reading.tree is not None else set()
+        if given and reading.tree is not None:
+            parts.insert(0, reading.program)
+            needed = needed - given | missing(reading.tree)
+    return "\n\n".join(parts)
+
+
+def bare_program(text: str) -> str:
+    """The program in a text without a fence: the whole of it if it is Python, else its first run of lines that are.
+
+    Where nothing in it is Python, the text as it is.
+    """
+    text = text.lstrip("\ufeff")
+    if parsed(text) is not None:
+        return text
+    lines = text.split("\n")
+    tries = _CUT_TRIES
+    for start, line in enumerate(lines):
+        if not tries or not _STARTS.match(line):
+            continue
+        tries -= 1
+        end = start + 1
+        while end < len(lines) and (not lines[end].strip() or _GOES_ON.match(lines[end])):
+            end += 1
+        run = "\n".join(lines[start:end]).rstrip() + "\n"
+        if parsed(run) is not None:
+            return run
+    return text

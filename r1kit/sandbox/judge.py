@@ -154,6 +154,11 @@ def _short(value: object) -> str:
     return _shortener.repr(value)
 
 
-_shortener = reprlib.Repr()
+class _Shortener(reprlib.Repr):
+    def repr_int(self, x: int, level: int) -> str:
+        return super().repr_int(x, level) if abs(x) < 10**400 else f"an integer of {x.bit_length()} bits"
+
+
+_shortener = _Shortener()
 _shortener.maxstring = _shortener.maxother = 80
 _shortener.maxlist = _shortener.maxtuple = _shortener.maxdict = _shortener.maxset = 12

@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from r1kit.errors import InputError, nearest
 from r1kit.sandbox.cases import Case
-from r1kit.sandbox.extract import EXTRACTS, Extract, Found, find_program
+from r1kit.sandbox.extract import EXTRACTS, Extract, Found, asked_by, find_program
 from r1kit.sandbox.judge import Cause, Judged, judge_programs
 from r1kit.sandbox.lint import lint_errors
 from r1kit.sandbox.protocol import Limits, Sandbox
@@ -120,7 +120,8 @@ def climb_many(
     """Verdicts of several completions of one problem, in order, side by side where the sandbox has several workers."""
     if not tests:
         raise InputError("a program cannot be judged without tests")
-    found = [find_program(text, settings.extract) for text in texts]
+    asked = asked_by(tests)
+    found = [find_program(text, settings.extract, asked) for text in texts]
     programs = [(number, each.program) for number, each in enumerate(found) if each and each.python]
     judged = judge_programs(
         [program for _, program in programs],

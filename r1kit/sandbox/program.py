@@ -6,6 +6,7 @@ with it as it likes: nothing here is trusted by anybody, and what it writes is a
 
 from __future__ import annotations
 
+import builtins
 import json
 import os
 import sys
@@ -89,12 +90,15 @@ def run(text: str, calls: tuple[str, ...], script: bool, results: Results) -> in
     results.tell({"parsed": True})
     module = types.ModuleType("__main__" if script else "program")
     sys.modules["__main__"] = sys.modules[module.__name__] = module
+    vars(builtins).update(exit=sys.exit, quit=sys.exit)  # as a started interpreter has them
+    if hasattr(sys, "set_int_max_str_digits"):
+        sys.set_int_max_str_digits(0)  # long numbers may be printed; processor time has a limit of its own
     status = 0
     try:
         exec(code, module.__dict__)
     except SystemExit as leave:
         status = leave.code if isinstance(leave.code, int) else int(leave.code is not None)
-        if not script:
+        if not script and status:
             results.tell({"raised": "it left by sys.exit before its tests", "kind": "error"})
             return 0
     except BaseException as error:

@@ -109,7 +109,7 @@ def _of_user(cls: Any, kind: str) -> Stage:
     return Stage(title=title, leaves=leaves, compared=leaves == "a model", load=lambda: (cls, _run))
 
 
-_NAMES = ("inputs", "model_sources", "files", "uses", "splits")
+_NAMES = ("inputs", "model_sources", "data_sources", "files", "uses", "splits")
 """Members that give names."""
 _HOOKS = (*_NAMES, "lengths", "resolved", "check", "plan", "__post_init__")
 

@@ -10,7 +10,7 @@ from r1kit.errors import InputError
 from r1kit.files import Line, strict_lines
 from r1kit.records import Prompt
 from r1kit.tasks.listed import Listed
-from r1kit.tasks.maths_answer import canonical_maths, equal_maths, plain_text
+from r1kit.tasks.maths_answer import graded
 from r1kit.tasks.split import check_shares, digest
 from r1kit.tasks.task import Grade, Split, Task
 
@@ -27,7 +27,7 @@ class JsonlConfig:
     """A second file that is the test split; lines of ``path`` that ask the same or share a cluster are dropped.
     The same file as ``path``: all of it is the test split, and there is nothing to train on."""
     rule: Literal["math", "exact"] = "math"
-    """``math``: equal as mathematics where both sides are one formula, else as text. ``exact``: equal as text."""
+    """``math``: equal as mathematics (``r1kit/answers``), else as text. ``exact``: equal as text."""
     language: str = "en"
     """Language of lines that name none, ISO 639-1."""
     dev_share: float = 0.05
@@ -77,12 +77,9 @@ class Jsonl(Task):
         return self._lines.held_out(split, limit)
 
     def grade(self, prompt: Prompt, answer: str) -> Grade:
-        """1 or 0 by the rule. Under ``math`` this may take arbitrarily long, so it needs a deadline from outside."""
+        """1 or 0 by the rule."""
         assert prompt.answer is not None
-        if self.config.rule == "exact":
-            given = plain_text(answer)
-            return Grade(correct=float(given == plain_text(prompt.answer)), canonical=given)
-        return Grade(correct=float(equal_maths(prompt.answer, answer)), canonical=canonical_maths(answer))
+        return graded(prompt.answer, answer, self.config.rule)
 
 
 def _read(path: Path, prefix: str, task: str, language: str) -> list[Prompt]:

@@ -23,7 +23,7 @@ from typing import Any, TypeVar
 from r1kit.errors import InputError, R1Error
 from r1kit.records import Labelled, Pair, Prompt, Sample
 from r1kit.registry import blame, short, split_reference
-from r1kit.tasks.maths_answer import canonical_maths, equal_maths
+from r1kit.tasks.maths_answer import graded
 from r1kit.tasks.split import digest
 from r1kit.tasks.task import By, Claims, Grade, Offer, Split, Task
 
@@ -215,7 +215,7 @@ def equal_to_reference(prompt: Prompt, answer: str, where: str) -> Grade:
             f"{where} has no grade, and prompt {prompt.id} no reference answer; write one, or leave accuracy out of "
             f"the reward"
         )
-    return Grade(correct=float(equal_maths(prompt.answer, answer)), canonical=canonical_maths(answer))
+    return graded(prompt.answer, answer)
 
 
 def spelled(value: Any) -> str:

@@ -12,7 +12,7 @@ from r1kit.errors import InputError
 from r1kit.records import Prompt
 from r1kit.registry import short
 from r1kit.tasks.listed import Listed
-from r1kit.tasks.maths_answer import plain_text
+from r1kit.tasks.maths_answer import graded
 from r1kit.tasks.split import check_shares
 from r1kit.tasks.task import Grade, Split, Task
 from r1kit.tasks.user import as_prompt, calling, equal_to_reference, spelled
@@ -100,6 +100,5 @@ class YieldedPrompts(Task):
     def grade(self, prompt: Prompt, answer: str) -> Grade:
         """1 or 0 by the rule."""
         if self._rule == "exact" and prompt.answer is not None:
-            given = plain_text(answer)
-            return Grade(correct=float(given == plain_text(prompt.answer)), canonical=given)
+            return graded(prompt.answer, answer, "exact")
         return equal_to_reference(prompt, answer, self._where)

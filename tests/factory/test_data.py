@@ -53,6 +53,61 @@ def test_short_questions_match_as_a_whole_and_evened() -> None:
     assert not held.overlaps("first use 7 1 5 make 34 then rest a while and then go on")
 
 
+SHORT = "What is 17 times 23?"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Question: What is 17 times 23? Answer:", "what is  17 times 23 ?", "What is 17, times 23",
+        "WHAT IS 17 TIMES 23!",
+        "What is $17$ times $23$?", r"What is \(17\) times \(23\)?", "Ｗhat is １７ times 23？",
+        "**What is 17 times 23?**",
+        "Problem:\nWhat is 17\ntimes 23?\n\nSolution:", "Q: What is 17 times 23?\nA: 391\n\nQ: What is 2 times 3?",
+        "You are a teacher. What is 17 times 23? Think first.", "Human: what is 17 times 23 Assistant:",
+    ],
+)  # fmt: skip
+def test_a_short_question_is_found_however_it_is_written(text: str) -> None:
+    assert EvaluationPrompts.of([SHORT], 10).overlaps("other", text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "What is 17 times 24?", "What is 17 times 2.3?", "What is -17 times 23?", "What is 17 times 23 plus 1?",
+        "17 times 23",
+        "What is times", "", "?", "Since what is 17 times 23 was asked, 391.", "What is 1.7 times 23?",
+    ],
+)  # fmt: skip
+def test_another_short_question_is_not(text: str) -> None:
+    assert not EvaluationPrompts.of([SHORT], 10).overlaps(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        LONG.replace(" at", ", at").title() + "?", "Question: " + LONG + " Answer: 12", LONG.replace(" ", "\n"),
+        LONG.replace("nine", "$nine$"), "So: " + " ".join(LONG.split()[2:13]) + "...", f"“{LONG.upper()}”",
+    ],
+)  # fmt: skip
+def test_a_long_question_is_found_however_it_is_written(text: str) -> None:
+    assert EvaluationPrompts.of([LONG], 10).overlaps(text)
+
+
+def test_signs_of_arithmetic_and_numbers_tell_questions_apart() -> None:
+    held = EvaluationPrompts.of(["Solve x + 1 = 1,000 for x", "Is a well-known fact a fact, isn't it?"], 10)
+    assert held.overlaps("solve $x+1=1000$ for $x$.")
+    assert held.overlaps("is a well known fact a fact; isnt it")
+    for other in ("Solve x - 1 = 1000 for x", "Solve x + 1 = 100 for x", "Solve x + 1 = 10.00 for x"):
+        assert not held.overlaps(other)
+
+
+def test_what_has_no_words_is_matched_as_it_is() -> None:
+    held = EvaluationPrompts.of(["???"], 10)
+    assert held.overlaps(" ??? ")
+    assert not held.overlaps("", "?")
+
+
 def test_a_chinese_character_is_a_word() -> None:
     held = EvaluationPrompts.of(["一列火车九点从第一座城开出"], 10)
     assert held.overlaps("已知一列火车九点从第一座的")

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from r1kit.errors import MissingError
-from r1kit.reward.language import check_detector, language_consistency, words_by_script
+from r1kit.errors import InputError, MissingError
+from r1kit.reward.language import check_detector, check_told, language_consistency, words_by_script
 
 
 @pytest.mark.parametrize(
@@ -37,8 +37,55 @@ def test_by_hand(chain: str, target: str, share: float) -> None:
     assert language_consistency(chain, target) == pytest.approx(share)
 
 
-def test_script_alone_does_not_tell_french_from_english() -> None:
-    assert language_consistency("donc la réponse", "en") == 1.0
+@pytest.mark.parametrize(
+    ("chain", "target", "high"),
+    [
+        ("We add both sides.", "fr", False),
+        ("我们把两边相加，得到总和。", "ja", False),
+        ("We add both sides.", "en", True),
+        ("Nous ajoutons les deux côtés.", "fr", True),
+        ("Nous ajoutons les deux côtés.", "en", False),
+        ("Wir addieren beide Seiten.", "de", True),
+        ("Wir addieren beide Seiten.", "en", False),
+        ("We add both sides.", "de", False),
+        ("We add both sides.", "vi", False),
+        ("We add both sides.", "pl", False),
+        ("Somamos os dois lados.", "es", False),
+        ("Sumamos ambos lados de la ecuación.", "es", True),
+        ("Sumamos ambos lados de la ecuación y el número.", "pt", False),
+        ("Sommiamo entrambi i lati.", "it", True),
+        ("両辺を足して、合計を求めます。", "ja", True),
+        ("両辺を足して、合計を求めます。", "zh", False),
+        ("我们把两边相加，得到总和。", "zh", True),
+        ("我们把两边相加", "ko", False),
+        ("我们", "ja", True),
+        ("Мы складываем обе стороны и получаем сумму.", "ru", True),
+        ("Мы складываем обе стороны и сумму.", "uk", False),
+        ("Ми додаємо обидві сторони і отримуємо суму.", "ru", False),
+        ("Compute sum modulo result then continue", "fr", False),
+        ("در این مسئله ما هر دو عدد را جمع می کنیم", "ar", False),
+        ("در این مسئله ما هر دو عدد را جمع می کنیم", "fa", True),
+        ("We add both sides.", "sw", False),
+        ("We tellen beide zijden op.", "en", False),
+        ("no no wait no", "en", True),
+        ("donc la réponse", "en", False),
+        ("Let a v be as in e: a, v, i.", "en", True),
+    ],
+)
+def test_languages_of_one_script_are_told_apart(chain: str, target: str, high: bool) -> None:
+    assert language_consistency(chain, target) == (1.0 if high else 0.0)
+
+
+def test_a_mixed_chain_counts_its_lines() -> None:
+    mixed = "x donne 3\nWe add the sides\nNous avons 4"  # 2 words that tell nothing, 4 English ones, 2 French ones
+    assert language_consistency(mixed, "fr") == 0.25, "what tells nothing goes with the whole, which is English"
+    assert language_consistency(mixed, "en") == 0.75
+
+
+def test_a_language_that_cannot_be_told_is_said() -> None:
+    check_told(["en", "fr", "zh"], "stages.x.reward")
+    with pytest.raises(InputError, match=r"^stages.x.reward pays .* cannot tell 'sw' .* detector = \"lingua\""):
+        check_told(["en", "sw"], "stages.x.reward")
 
 
 def test_a_cut_code_block_is_left_out_to_the_end() -> None:

@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from markdown_it import MarkdownIt
 
-from r1kit.sandbox.extract import find_program
+from r1kit.sandbox.cases import CallTest, StdinTest
+from r1kit.sandbox.extract import Asked, asked_by, bare_program, find_program
+from r1kit.sandbox.fences import blocks
 
 FIRST, LAST = "x = 1\n", "x = 2\n"
 
@@ -17,7 +22,22 @@ FIRST, LAST = "x = 1\n", "x = 2\n"
         (f"```Python3\n{LAST}```\n", LAST),
         (f"```\n{LAST}```", LAST),
         (f"```python\n{LAST}```\n```bash\nls\n```", LAST),
-        (f"```python\n{LAST}```\n```python\nx = 3", LAST),  # the second was cut
+        (f"```python\n{LAST}```\n```python\nx = 3", LAST),  # the second was never closed
+        ("```python\nx = 2", LAST),
+        ("```python3.11\nx = 2\n```", LAST),
+        ("~~~python\nx = 2\n~~~", LAST),
+        ("```python\r\nx = 2\r\n```\r\n", LAST),
+        ("def f(x):\n    return x + 1\n```", "def f(x):\n    return x + 1\n"),
+        ("```python\ndef f(x):\n    return x + 1\n```\nOutput:\n```\n2\n```", "def f(x):\n    return x + 1\n"),
+        ("- Here:\n  ```python\n  def f(x):\n      return 1\n  ```", "def f(x):\n    return 1\n"),
+        ("1. ```python\n   x = 2\n   ```", LAST),
+        ("> - ~~~ {.python}\n>   x = 2\n>   ~~~", LAST),
+        ("    ```python\n    x = 2\n    ```", LAST),
+        ("<answer>```python\nx = 2\n```</answer>", LAST),
+        ("\ufeff```python\nx = 2```", LAST),
+        (f"```text\nx = 3\n```\n```\n{LAST}```\n```output\nx = 4\n```", LAST),
+        ("````python\nx = '```'\n```\n````", "x = '```'\n```\n"),
+        ("```python\nx = 2\n```python\nprint(x)\n```", "x = 2\n\n\nprint(x)\n"),  # the first was not closed
         ("```python\nprint('```')\n```", "print('```')\n"),
         (f"  ```python title=a.py\n{LAST}  ```", LAST),
         ("```python\n```", ""),
@@ -30,7 +50,7 @@ def test_last_python_block(text: str, program: str) -> None:
     assert found.program == program
 
 
-@pytest.mark.parametrize("text", ["", "no code", "x = 1", "```python\nx = 1", "`x = 1`", "```python x = 1```"])
+@pytest.mark.parametrize("text", ["", "no code", "x = 1", "```python\nx = (1", "`x = 1`", "```python x = 1```"])
 def test_no_block(text: str) -> None:
     assert find_program(text) is None
 
@@ -53,3 +73,64 @@ def test_bare_code(text: str) -> None:
 )
 def test_bare_prose(text: str) -> None:
     assert find_program(text, "either") is None
+
+
+SOLUTION = "def f(x):\n    return g(x)\n"
+
+
+def test_what_is_asked_for_decides() -> None:
+    text = f"```python\ndef g(x):\n    return x\n```\n```python\n{SOLUTION}```\n```python\ndef test():\n    f(1)\n```"
+    found = find_program(text, asked=Asked(frozenset({"f"})))
+    assert found is not None
+    assert found.program == f"def g(x):\n    return x\n\n\n{SOLUTION}", "what it uses comes with it"
+    reading = f"```python\nprint(input())\n```\n```python\n{SOLUTION}```"
+    found = find_program(reading, asked=Asked(stdin=True))
+    assert found is not None
+    assert found.program == "print(input())\n"
+    assert asked_by([CallTest("sorted(set(f(1)) | g.h)", 1)]) == Asked(frozenset({"f", "g"}))
+    assert asked_by([StdinTest("", "")]) == Asked(stdin=True)
+
+
+def test_a_text_without_a_fence() -> None:
+    assert bare_program(f"Sure:\n\n{SOLUTION}\nThat is all.") == SOLUTION
+    assert bare_program("n = int(input())\nprint(n)") == "n = int(input())\nprint(n)"
+    assert bare_program("I cannot say.") == "I cannot say."
+    assert bare_program("Read:\nn = int(input())\nfor i in range(n):\n  print(i)\nDone, I think.") == (
+        "n = int(input())\nfor i in range(n):\n  print(i)\n"
+    )
+
+
+LINES = [
+    "```python",
+    "```",
+    "~~~",
+    "````",
+    "~~~py x",
+    "no code",
+    "  no code",
+    "",
+    "   ```",
+    "``` js",
+    "~~~~",
+    "a ~~~ b",
+]
+
+
+@given(st.lists(st.sampled_from(LINES), max_size=10).map("\n".join))
+def test_blocks_are_those_of_a_markdown_parser(text: str) -> None:
+    theirs = [token.content.rstrip() for token in MarkdownIt("commonmark").parse(text) if token.type == "fence"]
+    assert [block.program.rstrip() for block in blocks(text)] == theirs
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "~" * 20000 + "`", "`" * 50000, "```python\n" * 5000, "x\n```python\n" * 3000 + "```", "x = 1```\n" * 4000,
+        "```python\n" + "x = 1```y```\n" * 4000, "> " * 30000 + "```python\nx", "- " * 30000 + "```", "def f(" * 9000,
+        "def f(x): (\n" * 3000, "<a>" * 20000 + "```", "".join("`" * (60 - n) + "md\n" for n in range(57)), "(" * 50000,
+    ],
+)  # fmt: skip
+def test_no_text_hangs(text: str) -> None:
+    for found in (find_program(text), find_program(text, "either")):
+        assert found is None or len(found.program) <= len(text) + 1
+    assert bare_program(text) in text + "\n"

@@ -64,7 +64,7 @@ def test_a_file_is_learnt_and_its_content_decides(tmp_path: Path) -> None:
     ("text", "message"),
     [
         (None, r"mine.jsonl: no such file"),
-        ('{"prompt": "a"}\n', r"mine.jsonl:1: no 'response'; this line has 'prompt'"),
+        ('{"prompt": "a"}\n', r"stages.mine: .*mine.jsonl:1: no column for the response .*; the row has 'prompt'"),
         ('{"prompt": "a", "response": "b"}\n{"prom\n', r"mine.jsonl:2: not valid JSON"),
     ],
 )

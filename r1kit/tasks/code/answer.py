@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import ast
-import warnings
 
-from r1kit.sandbox.extract import find_program
+from r1kit.sandbox.extract import Asked, bare_program, find_program
+from r1kit.sandbox.trees import parses
 
-__all__ = ["canonical_expression", "canonical_program", "parses", "program_of"]
-
-LONGEST = 100_000
-"""Characters of a program that is looked at; what is longer counts as no Python."""
+__all__ = ["canonical_expression", "canonical_program", "final_answer", "parses", "program_of"]
 
 
-def program_of(answer: str) -> str:
-    """The last block of Python in an answer, or all of it where it has no block."""
-    found = find_program(answer, "block")
-    return answer if found is None else found.program
+def program_of(answer: str, asked: Asked = Asked()) -> str:  # noqa: B008 - frozen
+    """The block of Python in an answer that is the program (``find_program``), or else what is Python in its text."""
+    found = find_program(answer, "block", asked)
+    return bare_program(answer) if found is None else found.program
+
+
+def final_answer(text: str) -> str:
+    """What ``grade`` would be given of a completion: the inside of its one pair of answer tags, else all after its
+    thinking."""
+    if text.count("<answer>") == text.count("</answer>") == 1:
+        inside = text.partition("<answer>")[2].partition("</answer>")
+        return inside[0].strip() if inside[1] else text
+    return text.rpartition("</think>")[2]
 
 
 def canonical_program(text: str) -> str:
@@ -39,16 +45,4 @@ def _written(tree: ast.Module) -> str | None:
     try:
         return ast.unparse(tree)
     except (ValueError, RecursionError):  # an integer of thousands of digits, brackets nested too deep
-        return None
-
-
-def parses(text: str) -> ast.Module | None:
-    """The program's tree; None if it is not Python."""
-    if len(text) > LONGEST:
-        return None
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # "invalid escape sequence" and the like are the program's own affair
-            return ast.parse(text)
-    except (SyntaxError, ValueError, MemoryError, RecursionError):
         return None

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from r1kit.records import Prompt
 from r1kit.sandbox import Case
+from r1kit.sandbox.extract import Asked, asked_by
 
 __all__ = ["FileProblem"]
 
@@ -23,3 +24,8 @@ class FileProblem:
     """Put before a program that does not define ``entry``: it is a function's body alone."""
     after: str = ""
     """Put after every program: test code that has to run inside."""
+
+    @property
+    def asked(self) -> Asked:
+        """What an answer is asked to have."""
+        return Asked(frozenset({self.entry})) if self.entry else asked_by(self.tests)

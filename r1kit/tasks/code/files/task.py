@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import ast
+import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -10,7 +10,9 @@ from r1kit.errors import InputError
 from r1kit.files import strict_lines
 from r1kit.records import Prompt
 from r1kit.sandbox import Verdict, check_sandbox
-from r1kit.tasks.code.answer import canonical_program, parses, program_of
+from r1kit.sandbox.extract import find_program
+from r1kit.sandbox.trees import defined
+from r1kit.tasks.code.answer import canonical_program, final_answer, parses, program_of
 from r1kit.tasks.code.config import CodeConfig
 from r1kit.tasks.code.files.formats import NEEDS, PARSERS
 from r1kit.tasks.code.files.problem import FileProblem
@@ -55,17 +57,18 @@ class CodeFile(Task):
 
     def grade(self, prompt: Prompt, answer: str) -> Grade:
         """1 if the program passes every hidden test, else 0. Raises MissingError: no sandbox."""
-        program = program_of(answer)
+        program = self._program(prompt, answer)
         return grade_of(self._verdict(prompt, program), canonical_program(program))
 
     def diagnose(self, prompt: Prompt, text: str) -> Mapping[str, float]:
-        """The rungs of the last block of Python in a completion; without a block, of what stands in its answer tags."""
-        program = _final_program(text)
+        """The rungs of the program that ``grade`` would find in the completion's final answer, whatever its style."""
+        program = self._final_program(prompt, text)
         return rungs_of(None if program is None else self._verdict(prompt, program))
 
     def prepare(self, prompt: Prompt, given: Sequence[str], by: By) -> Iterator[None]:
         problem = self._problem(prompt)
-        found = (program_of(text) if by == "grade" else _final_program(text) for text in given)
+        read = self._program if by == "grade" else self._final_program
+        found = (read(prompt, text) for text in given)
         programs = (assembled(problem, program) for program in found if program is not None)
         return self.judge.prepare(prompt.id, programs, lambda: problem.tests)
 
@@ -76,6 +79,15 @@ class CodeFile(Task):
         problem = self._problem(prompt)
         return self.judge.verdict(prompt.id, assembled(problem, program), lambda: problem.tests, prompt.answer)
 
+    def _program(self, prompt: Prompt, answer: str) -> str:
+        return program_of(answer, self._problem(prompt).asked)
+
+    def _final_program(self, prompt: Prompt, text: str) -> str | None:
+        """None where nothing in a text without answer tags looks like a program."""
+        answer = final_answer(text)
+        found = find_program(answer, "block" if "<answer>" in text else "either", self._problem(prompt).asked)
+        return self._program(prompt, answer) if found or (answer and "<answer>" in text) else None
+
     def _problem(self, prompt: Prompt) -> FileProblem:
         problem = self._problems.get(prompt.id)
         if problem is None:
@@ -83,19 +95,10 @@ class CodeFile(Task):
         return problem
 
 
-def _final_program(text: str) -> str | None:
-    """The last block of Python of a completion, or else what stands in its answer tags; None if there is neither."""
-    program = program_of(text)
-    if program != text:
-        return program
-    tagged = text.rpartition("<answer>")[2].partition("</answer>")[0].strip()  # as an answer is
-    return tagged if "<answer>" in text and tagged else None
-
-
 def assembled(problem: FileProblem, program: str) -> str:
     """The program that runs: the question's imports, what was answered, and test code that has to run inside."""
     if problem.head and not _defines(program, problem.entry):
-        program = problem.head + program
+        program = _completed(problem.head, program)
     elif problem.before:
         program = f"{problem.before.rstrip()}\n\n{program}"
     return f"{program.rstrip()}\n\n\n{problem.after}" if problem.after else program
@@ -104,9 +107,17 @@ def assembled(problem: FileProblem, program: str) -> str:
 def _defines(program: str, name: str) -> bool:
     """Whether it defines the function; a program that is not Python by itself may be a function's body."""
     tree = parses(program)
-    if tree is None:
-        return f"def {name}(" in program
-    return any(isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)) and node.name == name for node in tree.body)
+    return f"def {name}(" in program if tree is None else name in defined(tree)
+
+
+def _completed(head: str, body: str) -> str:
+    """A function's head with a body alone, whose indentation may be lost, on its first line or on all."""
+    head, text = head.rstrip() + "\n", textwrap.dedent(body).strip("\n")
+    first = f"    {body.strip()}"
+    for tried in (body.strip("\n"), first, textwrap.indent(text, "    ")):
+        if parses(head + tried) is not None:
+            return head + tried
+    return head + body
 
 
 def _read(name: str, config: CodeConfig, path: str, prefix: str) -> list[FileProblem]:

@@ -1,0 +1,177 @@
+"""Does an answer say what the reference says? The reference decides what an answer may leave out or add.
+
+A unit may be left out; one that the reference does not name may stand there only if it is a unit (``units.py``). Where
+the reference is a number, the answer must be one too: a sum left to be worked out would repeat the question.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from r1kit.answers.nodes import Node, is_number, is_worked_out, symbols
+from r1kit.answers.ranges import same_ranges
+from r1kit.answers.reading import Reading, as_range, formula_of
+from r1kit.answers.same import same, same_up_to_factor
+
+__all__ = ["agrees"]
+
+
+def agrees(reference: Reading, answer: Reading) -> bool:
+    """Whether the answer is right by the reference."""
+    if reference.label or answer.label:
+        return _choices(reference, answer)
+    return _bodies(reference, answer)
+
+
+def _choices(reference: Reading, answer: Reading) -> bool:
+    if reference.kind == "choice":
+        return answer.label == reference.label
+    if answer.kind == "choice":
+        return bool(reference.label) and answer.label == reference.label
+    if reference.label and answer.label and reference.label != answer.label:
+        return False
+    return _bodies(reference, answer)
+
+
+def _bodies(reference: Reading, answer: Reading) -> bool:
+    if not _named_alike(reference, answer):
+        return _as_equations(reference, answer)
+    kinds = reference.kind, answer.kind
+    if "range" in kinds:
+        left, right = as_range(reference), as_range(answer)
+        return left is not None and right is not None and same_ranges(left.ranges, right.ranges)
+    if kinds == ("formula", "formula"):
+        return _formulas(reference, answer)
+    if "relation" in kinds:
+        return _as_equations(reference, answer)
+    if reference.items or answer.items:
+        return _several(reference, answer)
+    if "word" in kinds:
+        return _folded(reference.text) == _folded(answer.text)
+    return reference.kind == answer.kind and (reference.kind == "empty" or _spaceless(reference) == _spaceless(answer))
+
+
+def _folded(text: str) -> str:
+    return re.sub(r"^(?:the|an?) ", "", " ".join(text.replace(".", "").casefold().split()))
+
+
+def _spaceless(reading: Reading) -> str:
+    text = re.sub(r"(?<=[A-Za-z])\.", "", "".join(reading.text.split()))
+    is_prose = "\\" not in text and re.search(r"[A-Za-z]{2}", text)
+    return text.casefold() if is_prose else text
+
+
+def _named_alike(reference: Reading, answer: Reading) -> bool:
+    if not reference.name or not answer.name:
+        return True
+    return "".join(reference.name.split()) == "".join(answer.name.split()) or (
+        reference.kind == answer.kind == "formula" and {reference.name[0], answer.name[0]} <= {"y", "f"}
+    )
+
+
+# ---- formulas --------------------------------------------------------------------------------------------------------
+
+
+def _formulas(reference: Reading, answer: Reading) -> bool:
+    assert reference.node is not None
+    assert answer.node is not None
+    if answer.whole is not None and symbols(reference.node) and not reference.unit:
+        return _nodes(reference.node, answer.whole)  # 6 abc, where the reference has variables
+    if reference.whole is not None and symbols(answer.node) and not symbols(reference.node) and not answer.unit:
+        return _nodes(reference.whole, answer.node)
+    return _units(reference, answer) and _nodes(reference.node, answer.node)
+
+
+def _nodes(reference: Node, answer: Node) -> bool:
+    if reference.kind == answer.kind and reference.kind in ("matrix", "row"):
+        return len(reference.parts) == len(answer.parts) and all(map(_nodes, reference.parts, answer.parts))
+    if is_number(reference) and not is_worked_out(answer):
+        return False
+    if same(reference, answer):
+        return True
+    one, other = reference.kind == "percent", answer.kind == "percent"
+    if one != other and is_number(reference):
+        return same(reference.parts[0] if one else reference, answer.parts[0] if other else answer)
+    return False
+
+
+def _units(reference: Reading, answer: Reading) -> bool:
+    if "percent" in (reference.node and reference.node.kind, answer.node and answer.node.kind):
+        return not reference.unit and not answer.unit
+    if not reference.unit and answer.unit:
+        return answer.node is not None and (is_worked_out(answer.node) or not answer.counted)
+    if not reference.unit or not answer.unit:
+        return True
+    return reference.unit == answer.unit
+
+
+def _as_equations(reference: Reading, answer: Reading) -> bool:
+    """Both as equations: one is the other times a number. ``y = 3x - 2`` is ``3x - y - 2 = 0``."""
+    if reference.kind == answer.kind == "relation":
+        if reference.sign != answer.sign:
+            return False
+        assert reference.node is not None
+        assert answer.node is not None
+        return same_up_to_factor(reference.node, answer.node, positive=reference.sign in ("<", "\\le"))
+    left, right = _as_difference(reference), _as_difference(answer)
+    return left is not None and right is not None and same_up_to_factor(left, right)
+
+
+def _as_difference(reading: Reading) -> Node | None:
+    """Left side minus right side of an equation in two or more variables."""
+    if reading.kind == "relation" and reading.sign == "=":
+        return reading.node
+    name = formula_of(reading.name) if reading.name else None
+    if reading.kind != "formula" or reading.node is None or name is None or name.kind != "symbol":
+        return None
+    if not symbols(reading.node):
+        return None
+    return Node("add", (name, Node("neg", (reading.node,))))
+
+
+# ---- several ---------------------------------------------------------------------------------------------------------
+
+
+def _several(reference: Reading, answer: Reading) -> bool:
+    kinds = {reference.kind, answer.kind}
+    if kinds == {"tuple"}:
+        return reference.brackets == answer.brackets and _in_order(reference.items, answer.items)
+    if kinds == {"list", "tuple"}:
+        return reference.kind == "list" and answer.brackets == "()" and _in_order(reference.items, answer.items)
+    if not kinds <= {"list", "set"}:
+        return False
+    mine, theirs = (_distinct(one) for one in (reference, answer))
+    names = {item.name for item in mine if item.name}
+    named = [item.name for item in theirs if item.name]
+    if len(names) > 1 and not named:
+        return _in_order(mine, theirs)
+    if len(set(named)) > 1 and not names:
+        return _in_order(mine, theirs)
+    return _matched(mine, theirs)
+
+
+def _distinct(reading: Reading) -> list[Reading]:
+    """The items; those of a set once each."""
+    found: list[Reading] = []
+    for item in reading.items:
+        if reading.kind != "set" or not any(_bodies(other, item) for other in found):
+            found.append(item)
+    return found
+
+
+def _in_order(reference: Sequence[Reading], answer: Sequence[Reading]) -> bool:
+    return len(reference) == len(answer) and all(map(_bodies, reference, answer))
+
+
+def _matched(reference: Sequence[Reading], answer: Sequence[Reading]) -> bool:
+    """Whether each item of one is an item of the other, in any order."""
+    left = list(answer)
+    if len(reference) != len(left):
+        return False
+    for item in reference:
+        place = next((place for place, other in enumerate(left) if _bodies(item, other)), None)
+        if place is None:
+            return False
+        left.pop(place)
+    return True

@@ -1,0 +1,99 @@
+"""Intervals and inequalities of one variable as ranges of numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from r1kit.answers.formula import read_formula
+from r1kit.answers.nodes import Node, TooBigError, UnreadError
+from r1kit.answers.relations import lone_symbol
+from r1kit.answers.same import same, value_of
+
+__all__ = ["Range", "full_range", "read_range", "same_ranges"]
+
+_INFINITY = Node("infinity")
+_MINUS_INFINITY = Node("neg", (_INFINITY,))
+
+
+@dataclass(frozen=True, slots=True)
+class Range:
+    low: Node
+    high: Node
+    low_closed: bool
+    high_closed: bool
+
+    @classmethod
+    def point(cls, node: Node) -> Range:
+        return cls(node, node, True, True)
+
+    def __post_init__(self) -> None:
+        """Infinity is never reached."""
+        if self.low == _MINUS_INFINITY:
+            object.__setattr__(self, "low_closed", False)
+        if self.high == _INFINITY:
+            object.__setattr__(self, "high_closed", False)
+
+
+def full_range() -> Range:
+    return Range(_MINUS_INFINITY, _INFINITY, False, False)
+
+
+def read_range(sides: Sequence[str], signs: Sequence[str]) -> tuple[str, tuple[Range, ...]] | None:
+    """(variable, ranges) of ``x < 3``, ``1 < x \\le 3``, ``x \\ne 2``; None if no variable stands alone."""
+    try:
+        if len(signs) == 1:
+            return _one_sided(list(sides), signs[0])
+        if len(signs) == 2 and lone_symbol(sides[1]):
+            ends = [read_formula(sides[0]), read_formula(sides[2])]
+            if all(sign in ("<", "\\le") for sign in signs):
+                return sides[1], (Range(ends[0], ends[1], signs[0] == "\\le", signs[1] == "\\le"),)
+            if all(sign in (">", "\\ge") for sign in signs):
+                return sides[1], (Range(ends[1], ends[0], signs[1] == "\\ge", signs[0] == "\\ge"),)
+    except (UnreadError, TooBigError):
+        return None
+    return None
+
+
+def _one_sided(sides: list[str], sign: str) -> tuple[str, tuple[Range, ...]] | None:
+    if not lone_symbol(sides[0]):
+        if not lone_symbol(sides[1]):
+            return None
+        sides.reverse()
+        sign = {"<": ">", ">": "<", "\\le": "\\ge", "\\ge": "\\le"}.get(sign, sign)
+    end = read_formula(sides[1])
+    if sign in ("<", "\\le"):
+        return sides[0], (Range(_MINUS_INFINITY, end, False, sign == "\\le"),)
+    if sign in (">", "\\ge"):
+        return sides[0], (Range(end, _INFINITY, sign == "\\ge", False),)
+    if sign == "\\ne":
+        return sides[0], (Range(_MINUS_INFINITY, end, False, False), Range(end, _INFINITY, False, False))
+    return None
+
+
+def same_ranges(left: Sequence[Range], right: Sequence[Range]) -> bool:
+    """Whether two unions hold the same numbers; ranges that touch are not joined."""
+    left, right = _ordered(left), _ordered(right)
+    return len(left) == len(right) and all(
+        (one.low_closed, one.high_closed) == (other.low_closed, other.high_closed)
+        and same(one.low, other.low)
+        and same(one.high, other.high)
+        for one, other in zip(left, right, strict=True)
+    )
+
+
+def _ordered(ranges: Sequence[Range]) -> list[Range]:
+    keys = [_place(one.low) for one in ranges]
+    if any(key is None for key in keys):
+        return list(ranges)
+    return [ranges[place] for place in sorted(range(len(ranges)), key=lambda place: keys[place] or 0.0)]
+
+
+def _place(node: Node) -> float | None:
+    if node == _MINUS_INFINITY:
+        return float("-inf")
+    value = value_of(node)
+    try:
+        return None if value is None else float(value)
+    except (OverflowError, TypeError):
+        return None

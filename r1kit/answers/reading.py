@@ -1,0 +1,302 @@
+r"""What an answer says, by kind: a formula with or without a unit, a list, a set, a point, a range, a word.
+
+``read`` goes from the outside in: a choice's letter, a set's braces, a list's commas, an equation's sign, a number's
+unit, and then the grammar of formulas (``formula.py``). What none of them knows is text.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import Literal
+
+from r1kit.answers.formula import read_formula
+from r1kit.answers.nodes import Node, TooBigError, UnreadError, is_number
+from r1kit.answers.ranges import Range, full_range, read_range
+from r1kit.answers.relations import is_name, lone_symbol, split_relation
+from r1kit.answers.same import same
+from r1kit.answers.spelling import LONGEST, respelled
+from r1kit.answers.splitting import bracketed, split_list, split_top
+from r1kit.answers.units import split_unit
+from r1kit.answers.words import FUNCTIONS, NAMES, NUMBERS
+
+__all__ = ["Reading", "as_range", "formula_of", "read"]
+
+Kind = Literal["formula", "list", "set", "tuple", "range", "relation", "word", "choice", "empty", "ratio", "text"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reading:
+    kind: Kind
+    text: str
+    """As it was respelled."""
+    node: Node | None = None
+    """Of a formula; of a relation, left side minus right side."""
+    unit: str = ""
+    counted: bool = False
+    """The unit is a plain noun."""
+    whole: Node | None = None
+    """Where there is a unit: the text as one formula, the unit's letters as variables."""
+    items: tuple[Reading, ...] = ()
+    brackets: str = ""
+    """Of a tuple: ``()``, ``[)``."""
+    name: str = ""
+    """What stood before an equals sign: ``x``, ``f(x)``."""
+    sign: str = ""
+    """Of a relation: ``=``, ``<``, ``\\le``, ``\\ne``."""
+    ranges: tuple[Range, ...] = ()
+    label: str = ""
+    """The letter of a choice."""
+
+
+_LABEL = re.compile(
+    r"(?:\\text\{|\()?\s*(?P<bare>[A-J])\s*[)}]{0,2}|(?:[Oo]ption|[Cc]hoice|[Aa]nswer)\s*\(?(?P<told>[A-Ja-j])\)?"
+    r"|\((?P<small>[a-j])\)"
+)
+_LABELLED = re.compile(
+    r"(?:(?:[Oo]ption|[Cc]hoice)\s+)?(?:\((?P<round>[A-J])\)|\\text\{\(?(?P<roman>[A-J])\)?\}|(?P<stop>[A-J])[.):](?=\s|$|\d|\$|\\))"
+    r"\s*(?P<body>[^\s+\-*/^_=<>,(].*|\s\(.*)",
+    re.DOTALL,
+)
+_EMPTY = re.compile(
+    r"\\emptyset|\\\{\s*\\\}|\{\s*\}|(?:the )?empty set|no (?:real )?solutions?|空集|无解", re.IGNORECASE
+)
+_ALL = re.compile(r"\\mathbb\s*\{?R\}?|\\mathbf\s*\{R\}|(?:all |the )?real numbers|all reals", re.IGNORECASE)
+_BUILDER = re.compile(r"\\?\{\s*(?P<name>[A-Za-z\\]+)\s*(?:\\in\s*\\mathbb\s*\{?R\}?)?\s*(?:\||:)\s*(?P<rest>.+?)\\?\}")
+_MEMBER = re.compile(r"(?P<name>[A-Za-z]|\\[a-z]+)\s*\\in\s*(?P<rest>.+)", re.DOTALL)
+_RATIO = re.compile(r"(\d+(?:\.\d+)?)(?:\s*:\s*|\s+to\s+)(\d+(?:\.\d+)?)(?:(?:\s*:\s*|\s+to\s+)(\d+(?:\.\d+)?))?")
+_SHORT_WORD = re.compile(
+    r"yes|no|on|off|odd|even|one|two|six|ten|red|all|none|any|true|false|east|west|mon|tue|wed|thu|fri|sat|sun|jan|feb|"
+    r"mar|apr|may|jun|jul|aug|sep|oct|nov|dec|up|down|[A-Z][a-z]{2}|\\text\{[A-Za-z]+\}",
+)
+"""Words that would be products of letters."""
+_WORDS = re.compile(r"[^\W\d_]+(?:[\s'’-]+[^\W\d_]+)*")
+_NUMBER_WORD = re.compile(r"(?P<word>[a-z]+)(?:-(?P<ones>[a-z]+))?(?P<rest>(?:\s+[a-z]+){0,3})", re.IGNORECASE)
+_CASES = re.compile(r"\\begin\{cases\}(.*)\\end\{cases\}", re.DOTALL)
+
+
+def read(text: str, thousands: bool = True) -> Reading:
+    """The reading of an answer. Never raises.
+
+    Args:
+        thousands: ``1,450`` is one number, else it is a list of two.
+    """
+    if len(text) > LONGEST:
+        return Reading(kind="text", text=" ".join(text.split()))
+    return _read(respelled(text, thousands))
+
+
+@lru_cache(maxsize=8192)
+def _read(text: str) -> Reading:
+    if label := _LABEL.fullmatch(text):
+        letter = label["bare"] or label["told"] or label["small"]
+        return Reading(kind="choice", text=text, label=letter.upper())
+    if labelled := _LABELLED.fullmatch(text):
+        body = labelled["body"].strip()
+        if not re.match(r"(?:and|or)\b", body):
+            return replace(_body(body), label=labelled["round"] or labelled["roman"] or labelled["stop"])
+    return _body(text)
+
+
+def _body(text: str) -> Reading:
+    """Everything but a choice."""
+    if _EMPTY.fullmatch(text):
+        return Reading(kind="empty", text=text)
+    if _ALL.fullmatch(text):
+        return Reading(kind="range", text=text, ranges=(full_range(),))
+    if cases := _CASES.fullmatch(text):
+        rows = [row.strip().rstrip(",") for row in cases[1].split("\\\\") if row.strip()]
+        return _several("list", text, rows) or Reading(kind="text", text=text)
+    if _SHORT_WORD.fullmatch(text) or _SHORT_WORD.fullmatch(text.lower()):
+        return Reading(kind="word", text=re.sub(r"\\text|[{}]", "", text).casefold())
+    for attempt in (_of_set, _of_list, _of_relation, _of_tuple, _of_phrase, _of_formula, _of_words):
+        found = attempt(text)
+        if found is not None:
+            return found
+    return Reading(kind="text", text=text)
+
+
+# ---- several ---------------------------------------------------------------------------------------------------------
+
+
+def _several(kind: Kind, text: str, parts: list[str], brackets: str = "") -> Reading | None:
+    items: list[Reading] = []
+    for part in parts:
+        item = _body(part) if part else None
+        if item is None or item.kind == "text":
+            return None
+        items += item.items if item.kind == "list" and "\\pm" in part else (item,)
+    return Reading(kind=kind, text=text, items=tuple(items), brackets=brackets)
+
+
+def _of_set(text: str) -> Reading | None:
+    if builder := _BUILDER.fullmatch(text):
+        inner = _body(builder["rest"].strip())
+        return replace(inner, text=text) if inner.kind == "range" else None
+    if member := _MEMBER.fullmatch(text):
+        inner = _body(member["rest"].strip())
+        return replace(inner, text=text, name=member["name"])
+    union = split_top(text, r"\cup")
+    if len(union) > 1:
+        return _union(text, [_body(part) for part in union])
+    inside = bracketed(text, "\\{", "\\}") or bracketed(text, "{", "}")
+    return None if inside is None else _several("set", text, split_list(inside, words=False))
+
+
+def _union(text: str, parts: list[Reading]) -> Reading | None:
+    found = [part if part.kind in ("range", "set") else as_range(part) for part in parts]
+    if any(part is None for part in found):
+        return None
+    if all(part is not None and part.kind == "set" for part in found):
+        return Reading(kind="set", text=text, items=tuple(item for part in found if part for item in part.items))
+    ranges: list[Range] = []
+    for part in found:
+        assert part is not None
+        ranges += part.ranges or [Range.point(item.node) for item in part.items if item.node is not None]
+    names = {part.name for part in found if part is not None and part.name}
+    if len(names) > 1:
+        return None
+    return Reading(kind="range", text=text, ranges=tuple(ranges), name="".join(names))
+
+
+def as_range(reading: Reading) -> Reading | None:
+    """``(1,2)`` read as an interval."""
+    if reading.kind == "range":
+        return reading
+    nodes = [item.node for item in reading.items]
+    if reading.kind != "tuple" or len(nodes) != 2 or nodes[0] is None or nodes[1] is None:
+        return None
+    found = Range(nodes[0], nodes[1], reading.brackets[0] == "[", reading.brackets[1] == "]")
+    return Reading(kind="range", text=reading.text, ranges=(found,), name=reading.name)
+
+
+def _of_list(text: str) -> Reading | None:
+    if "\\pm" in text and len(split_list(text)) == 1:
+        both = [text.replace("\\pm", "+").replace("\\mp", "-"), text.replace("\\pm", "-").replace("\\mp", "+")]
+        return _several("list", text, [re.sub(r"(^|[=(,{])\s*\+\s*", r"\1", each) for each in both])
+    parts = split_list(text)
+    if len(parts) < 2:
+        return None
+    found = _several("list", text, parts)
+    if found is not None and re.search(r"\bor\b|或", text) and all(item.kind == "range" for item in found.items):
+        return _union(text, list(found.items))
+    return found
+
+
+def _of_tuple(text: str) -> Reading | None:
+    for start, end in (("(", ")"), ("[", "]"), ("(", "]"), ("[", ")"), ("\\langle", "\\rangle")):
+        inside = bracketed(text, start, end)
+        if inside is None:
+            continue
+        parts = split_top(inside, ",")
+        if len(parts) > 1:
+            brackets = "()" if start == "\\langle" else start + end
+            found = _several("tuple", text, parts, brackets)
+            return found and _nested(found)
+    return None
+
+
+def _nested(reading: Reading) -> Reading:
+    """``[[1,2],[3,4]]`` as a matrix."""
+    rows = [tuple(cell.node for cell in item.items) for item in reading.items]
+    nodes = [node for row in rows for node in row]
+    if reading.brackets != "[]" or not all(item.brackets == "[]" for item in reading.items) or None in nodes:
+        return reading
+    if len({len(row) for row in rows}) != 1:
+        return reading
+    matrix = Node("matrix", tuple(Node("row", tuple(cell for cell in row if cell is not None)) for row in rows))
+    return Reading(kind="formula", text=reading.text, node=matrix)
+
+
+# ---- one -------------------------------------------------------------------------------------------------------------
+
+
+def _of_relation(text: str) -> Reading | None:
+    sides, signs = split_relation(text)
+    if not signs:
+        return None
+    if any(not side for side in sides):
+        return None
+    if set(signs) == {"="} or set(signs) <= {"=", "\\approx"}:
+        return _of_equation(text, sides)
+    if (found := read_range(sides, signs)) is not None:
+        return Reading(kind="range", text=text, ranges=found[1], name=found[0])
+    if len(signs) > 1:
+        return None
+    left, right = (formula_of(side) for side in sides)
+    if left is None or right is None:
+        return None
+    sign = signs[0]
+    if sign in (">", "\\ge"):
+        left, right, sign = right, left, {">": "<", "\\ge": "\\le"}[sign]
+    return Reading(kind="relation", text=text, node=_minus(left, right), sign=sign)
+
+
+def _minus(left: Node, right: Node) -> Node:
+    return Node("add", (left, Node("neg", (right,))))
+
+
+def _of_equation(text: str, sides: list[str]) -> Reading | None:
+    """``x = 5`` is a named 5; ``3 + 4 = 7`` is 7 if that is so; other equations are relations."""
+    if len(sides) == 2 and lone_symbol(sides[1]) and not is_name(sides[0]):
+        sides = [sides[1], sides[0]]
+    name, rest = ("", sides)
+    if is_name(sides[0]):
+        name, rest = sides[0], sides[1:]
+    if len(rest) == 1:
+        inner = _body(rest[0])
+        name = "" if re.fullmatch(r"[A-Za-z]{4,}(?: [A-Za-z]+)*", name) else re.sub(r"\\text|[\s{}]", "", name)
+        return None if inner.kind == "text" else replace(inner, text=text, name=inner.name or name)
+    nodes = [formula_of(side) for side in rest]
+    if any(node is None for node in nodes):
+        return None
+    known = [node for node in nodes if node is not None]
+    if is_number(known[-1]) and all(same(known[0], node) for node in known[1:]):
+        return Reading(kind="formula", text=text, node=known[-1], name=name)
+    if len(known) != 2 or name:
+        return None
+    return Reading(kind="relation", text=text, node=_minus(*known), sign="=")
+
+
+def formula_of(text: str) -> Node | None:
+    """The tree of a text; None if it is no formula."""
+    try:
+        return read_formula(text)
+    except (UnreadError, TooBigError):
+        return None
+
+
+def _of_formula(text: str) -> Reading | None:
+    if ratio := _RATIO.fullmatch(text):
+        return Reading(kind="ratio", text=":".join(part for part in ratio.groups() if part is not None))
+    percent = re.fullmatch(r"(.+?)\s*(?:percent|per cent|pct)", text)
+    text = f"{percent[1]}\\%" if percent else text
+    spelled = _NUMBER_WORD.fullmatch(text)
+    if spelled and spelled["word"].lower() in NUMBERS and (spelled["ones"] or "zero").lower() in NUMBERS:
+        value = NUMBERS[spelled["word"].lower()] + NUMBERS[(spelled["ones"] or "zero").lower()]
+        text = f"{value}{spelled['rest']}"
+    quantity = split_unit(text)
+    if quantity is not None:
+        node = formula_of(quantity.body)
+        if node is not None:
+            whole = formula_of(text) if quantity.unit else None
+            return Reading(
+                kind="formula", text=text, node=node, unit=quantity.unit, counted=quantity.counted, whole=whole
+            )
+    node = formula_of(text)
+    return None if node is None else Reading(kind="formula", text=text, node=node)
+
+
+def _of_phrase(text: str) -> Reading | None:
+    """Several words, one of three letters or more: ``The cat`` is no product."""
+    words = text.split()
+    if len(words) < 2 or words[0].lower() in NUMBERS or not any(len(word) > 2 for word in words):
+        return None
+    return None if any(word in FUNCTIONS or word in NAMES for word in words) else _of_words(text)
+
+
+def _of_words(text: str) -> Reading | None:
+    if not _WORDS.fullmatch(text):
+        return None
+    return Reading(kind="word", text=re.sub(r"[\s'’-]+", " ", text).casefold())

@@ -1,0 +1,40 @@
+"""Equations and inequalities cut at their signs; what counts as a mere name before an equals sign."""
+
+from __future__ import annotations
+
+import re
+
+from r1kit.answers.splitting import depths
+
+__all__ = ["is_name", "lone_symbol", "split_relation"]
+
+_SIGN = re.compile(r"\\le(?![A-Za-z])|\\ge(?![A-Za-z])|\\ne(?![A-Za-z])|\\approx(?![A-Za-z])|[=<>]")
+_SYMBOL = r"(?:[A-Za-z]|\\(?!frac|sqrt|pi|infty|text)[A-Za-z]+(?:\s*\{[A-Za-z]\})?)'*(?:\s*_\s*(?:\{[^{}]*\}|\w))?'*"
+_LONE = re.compile(_SYMBOL)
+_NAME = re.compile(
+    rf"{_SYMBOL}(?:\s*\([^()=<>]{{1,20}}\))?"
+    r"|\(\s*[A-Za-z](?:\s*,\s*[A-Za-z])+\s*\)"
+    r"|(?:m\s*)?\\angle\s*[A-Z]+|\|?\s*(?:\\(?:overline|vec|overrightarrow)\s*\{)?[A-Z]{2,3}\}?\s*\|?"
+    r"|S_\{?[^{}]*\}?|(?:\\text\{)?[A-Za-z]{3,}(?: [A-Za-z]+){0,4}\}?"
+)
+
+
+def split_relation(text: str) -> tuple[list[str], list[str]]:
+    """(sides, signs between them) at the signs that stand outside brackets."""
+    level, sides, signs, start = depths(text), [], [], 0
+    for match in _SIGN.finditer(text):
+        if level[match.start()] == 0:
+            sides.append(text[start : match.start()].strip())
+            signs.append(match[0])
+            start = match.end()
+    return [*sides, text[start:].strip()], signs
+
+
+def lone_symbol(text: str) -> bool:
+    """One variable: ``x``, ``\\theta``, ``a_1``."""
+    return bool(_LONE.fullmatch(text)) and text not in ("e", "i")
+
+
+def is_name(text: str) -> bool:
+    """What may stand before an equals sign without being part of the answer: ``x``, ``f(x)``, ``AB``, ``Area``."""
+    return bool(_NAME.fullmatch(text)) and text not in ("e", "i")

@@ -1,0 +1,139 @@
+r"""Units after a number: ``15 cm^2``, ``12\text{ km}/\text{h}``, ``18 eggs``, ``35元``, ``$7.50``.
+
+A letter alone is a variable (``5t``, ``2g``), but where it stands upright (``5\text{ m}``), or apart from a plain
+number (``5 m``) and is one of ``m g L``.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from r1kit.answers.words import CONNECTORS, DENIALS, FUNCTIONS, NAMES, NUMBERS, POWERS, words
+
+__all__ = ["Quantity", "split_unit"]
+
+_SPELLINGS = """
+m meter meters metre metres 米|cm centimeter centimeters centimetre centimetres 厘米|mm millimeter millimeters
+millimetre millimetres 毫米|km kilometer kilometers kilometre kilometres 千米 公里|in inch inches|ft foot feet 英尺|
+yd yard yards|mi mile miles 英里|nm nanometer nanometers|dm decimeter decimeters 分米|g gram grams 克|
+kg kilogram kilograms kilo kilos 千克 公斤|mg milligram milligrams|lb lbs pound pounds|oz ounce ounces|
+ton tons tonne tonnes 吨|s sec secs second seconds 秒|min mins minute minutes 分钟|h hr hrs hour hours 小时 时|
+day days 天 日|week weeks 周|month months 月|year years yr yrs 年|L l liter liters litre litres 升|
+mL ml milliliter milliliters millilitre millilitres 毫升|gal gallon gallons|qt quart quarts|pt pint pints|cup cups|
+dollar dollars usd USD 美元|cent cents|euro euros eur EUR 欧元|gbp GBP|yuan rmb RMB CNY 元 人民币|yen JPY 日元|
+rupee rupees Rs|N newton newtons|J joule joules|kJ|W watt watts|kW kilowatt kilowatts|V volt volts|
+A amp amps ampere amperes|Hz hertz|kHz|MHz|Pa pascal pascals|kPa|K kelvin|mol mole moles|rad radian radians|
+deg degree degrees 度|unit units 单位|sq square|cu cubic|mph|kph|rpm|dozen dozens|eV|C|F|acre acres|ha hectare hectares
+"""
+_KNOWN = {word: group.split()[0] for group in _SPELLINGS.replace("\n", " ").split("|") for word in group.split()}
+_KNOWN |= {"mph": "mi/h", "kph": "km/h"}
+_CURRENCY = {"\\$": "dollar", "$": "dollar", "€": "euro", "£": "gbp", "¥": "yuan"}
+_LONE = ("m", "g", "L")
+_RAISED = r"(?:\s*\^\s*\{?\s*-?\d\s*\}?)?"
+_ATOM = rf"(?:\\text\{{[A-Za-z]{{1,3}}\.?\}}|[A-Za-z]+\.?|[一-鿿]+){_RAISED}"
+_UNIT = rf"{_ATOM}(?:\s*(?:/|\\cdot)?\s*{_ATOM})*"
+_AFTER_NUMBER = re.compile(rf"(?P<body>.*?[^A-Za-z\\\s_{{一-鿿])(?P<gap>\s*)(?P<unit>{_UNIT})", re.DOTALL)
+_AFTER_ANY = re.compile(rf"(?P<body>.*?\S)(?P<gap>\s*)(?P<unit>\\text\{{[A-Za-z]{{1,3}}\.?\}}{_RAISED}"
+                        rf"(?:\s*(?:/|\\cdot)?\s*{_ATOM})*)", re.DOTALL)  # fmt: skip
+_AFTER_LETTER = re.compile(r"(?P<body>.*\d.*?)(?P<gap>\s+)(?P<unit>[A-Za-z]{2,}(?:\^\{?\d\}?)?)", re.DOTALL)
+_DEGREE = re.compile(r"(?P<body>.+?)\s*\^\s*\{\s*\\circ\s*\}\s*(?P<scale>\\text\{[CF]\}|[CF])?")
+_MONEY = re.compile(r"(?P<sign>[-+]?)\s*(?P<mark>\\\$|[$€£¥]|Rs\.?|USD|EUR|RMB)\s*(?P<minus>-?)(?P<body>.*)", re.DOTALL)
+_MONEY_AFTER = re.compile(r"(?P<body>.*\d)\s*(?P<mark>\\\$|[€£¥])")
+_FEET = re.compile(r"(?P<body>[\d./ ]+)(?P<mark>''?)")
+_PLAIN = re.compile(r"[-+\d.,\s/{}]*(?:\\frac[\d\s{}]+)?[-+\d.,\s/{}]*")
+_SCALE = re.compile(rf"(?P<body>[\d.,]+)\s*(?P<word>{'|'.join(POWERS)})s?\b\s*(?P<rest>.*)")
+_NOT_NOUNS = (
+    CONNECTORS | DENIALS | FUNCTIONS | frozenset(NAMES) | frozenset(POWERS) | frozenset(NUMBERS)
+    | frozenset(words("half times out percent than more less plus minus over choose mod pm am"))
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Quantity:
+    body: str
+    """What the unit stands after."""
+    unit: str
+    """Its normal form, ``cm^2`` for square centimeters; empty if there is none."""
+    counted: bool = False
+    """The unit is a plain noun: ``eggs``."""
+
+
+def split_unit(text: str) -> Quantity | None:
+    """A text that is a number or formula with a unit; None if it ends in no unit."""
+    if found := _MONEY.fullmatch(text):
+        unit = _CURRENCY.get(found["mark"]) or _KNOWN[found["mark"].rstrip(".")]
+        inner = split_unit(found["body"])
+        if inner is not None and inner.unit != unit and not inner.counted:
+            return None
+        return Quantity(found["sign"] + found["minus"] + (inner.body if inner else found["body"]), unit)
+    if found := _MONEY_AFTER.fullmatch(text):
+        return Quantity(found["body"], _CURRENCY[found["mark"]])
+    if found := _SCALE.fullmatch(text):
+        scaled = rf"{found['body']} \cdot 10^{{{POWERS[found['word']]}}}"
+        inner = split_unit(f"1 {found['rest']}") if found["rest"] else None
+        return None if found["rest"] and inner is None else Quantity(scaled, inner.unit if inner else "")
+    if found := _DEGREE.fullmatch(text):
+        return Quantity(found["body"], f"deg{(found['scale'] or '').strip('}')[-1:]}")
+    if found := _FEET.fullmatch(text):
+        return Quantity(found["body"], "ft" if found["mark"] == "'" else "in")
+    for pattern in (_AFTER_NUMBER, _AFTER_ANY, _AFTER_LETTER):
+        found = pattern.fullmatch(text)
+        quantity = found and _quantity(found["body"], bool(found["gap"]), found["unit"], pattern is _AFTER_LETTER)
+        if quantity:
+            return quantity
+    return None
+
+
+def _quantity(body: str, apart: bool, unit: str, after_letter: bool) -> Quantity | None:
+    body = body.removesuffix("\\cdot").rstrip()
+    marked = re.findall(r"(?:\\text\{)?[A-Za-z]+|[一-鿿]+", unit)
+    bare = [word.removeprefix("\\text{") for word in marked]
+    upright, first = marked[0].startswith("\\text"), bare[0]
+    plain = bool(_PLAIN.fullmatch(body))
+    if not body or body[-1] in "+-*/^_=<>([{|,":
+        return None
+    if all(word in _KNOWN or word.lower() in _KNOWN or word == "per" for word in bare):
+        lone = len(first) == 1 and first.isascii() and not upright
+        compound = len(bare) > 1 and plain and "/" in unit
+        if lone and not compound and not (plain and apart and len(bare) == 1 and first in _LONE):
+            return None
+        if not plain and after_letter and first not in _KNOWN:
+            return None
+        return Quantity(body, _normal(unit))
+    if all(map(_may_be_noun, bare)) and plain and len(bare) <= 5 and (apart or upright or not first.isascii()):
+        return Quantity(body, " ".join(_singular(word) for word in bare), counted=True)
+    return None
+
+
+def _may_be_noun(word: str) -> bool:
+    known = not word.isascii() or word.lower() in _KNOWN or word == "of"
+    return known or (len(word) >= 3 and word.lower() not in _NOT_NOUNS)
+
+
+def _singular(word: str) -> str:
+    word = word.lower()
+    return word[:-1] if word.endswith("s") and not word.endswith("ss") and len(word) > 3 else word
+
+
+def _normal(unit: str) -> str:
+    """``km/h`` of ``kilometers per hour``, ``cm^2`` of ``square centimeters``: names with their powers, in order."""
+    powers: dict[str, int] = {}
+    sign, pending = 1, 1
+    for name, raised, slash in re.findall(
+        r"(?:\\text\{)?([A-Za-z]+|[一-鿿]+)\.?\}?(?:\s*\^\s*\{?\s*(-?\d)\s*\}?)?|(/)", unit
+    ):
+        if slash or name == "per":
+            sign = -1
+            continue
+        known = _KNOWN.get(name) or _KNOWN[name.lower()]
+        if known in ("sq", "cu"):
+            pending = 2 if known == "sq" else 3
+            continue
+        above, _, below = known.partition("/")
+        power = int(raised or 1) * pending
+        powers[above] = powers.get(above, 0) + sign * power
+        if below:
+            powers[below] = powers.get(below, 0) - sign * power
+        pending = 1
+    return " ".join(f"{name}^{power}" if power != 1 else name for name, power in sorted(powers.items()))

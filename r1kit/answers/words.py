@@ -1,0 +1,48 @@
+"""The words of answers: functions, Greek letters and numbers spelled out, what joins, what denies."""
+
+from __future__ import annotations
+
+__all__ = ["CONNECTORS", "DENIALS", "FUNCTIONS", "GREEK", "NAMES", "NUMBERS", "POWERS", "words"]
+
+
+def words(text: str) -> tuple[str, ...]:
+    return tuple(text.split())
+
+
+CONNECTORS = frozenset(words("and or to if is are for in the of"))
+FUNCTIONS = frozenset(
+    words(
+        "sin cos tan cot sec csc sinh cosh tanh coth arcsin arccos arctan arccot asin acos atan ln log lg exp abs gcd "
+        "lcm max min det"
+    )
+)
+GREEK = frozenset(
+    words(
+        "alpha beta gamma delta epsilon varepsilon zeta eta theta vartheta iota kappa lambda mu nu xi pi rho sigma tau "
+        "upsilon phi varphi chi psi omega Gamma Delta Theta Lambda Xi Pi Sigma Upsilon Phi Psi Omega ell hbar angle "
+        "triangle"
+    )
+)
+NAMES = {
+    **{name: name for name in GREEK - {"xi", "mu", "nu", "eta", "angle", "triangle", "tau", "chi"}},
+    **{"sqrt": "sqrt", "cbrt": "cbrt", "infinity": "infty", "infty": "infty", "inf": "infty", "oo": "infty"},
+}
+"""Words that stand for a command when they are written without its backslash."""
+NUMBERS = {
+    word: number
+    for number, word in enumerate(
+        words(
+            "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen "
+            "seventeen eighteen nineteen twenty"
+        )
+    )
+} | {"thirty": 30, "forty": 40, "fifty": 50, "sixty": 60, "seventy": 70, "eighty": 80, "ninety": 90}
+POWERS = {"hundred": 2, "thousand": 3, "million": 6, "billion": 9, "trillion": 12}
+"""Word -> power of ten."""
+DENIALS = frozenset(
+    words(
+        "not no never neither nor without false wrong incorrect isn't aren't wasn't cannot can't if unless between "
+        "maybe either except than least most about"
+    )
+)
+"""Words after which ``is 7`` does not say that the answer is 7."""

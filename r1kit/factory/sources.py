@@ -1,0 +1,157 @@
+"""What a stage learns from by the name a user writes: an earlier stage's samples, or a file, folder or hub data set.
+
+An earlier stage's name comes first; any other name is a source of rows (``data/source.py``), whose layout is told from
+its columns.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import TYPE_CHECKING, TypeVar
+
+from r1kit.data.example import Example, Wanted
+from r1kit.data.settings import Reading
+from r1kit.errors import InputError
+from r1kit.factory.samples import read_samples
+from r1kit.records import Labelled, Message, Pair, Prompt, Sample
+
+if TYPE_CHECKING:
+    from r1kit.contracts import Recipe
+    from r1kit.workspace import Workspace
+
+__all__ = ["Source", "check_rows", "labels_from", "pairs_from", "samples_from", "stage_samples"]
+
+LOOKED_AT = 10_000
+"""Rows of a source that a check reads; a broken one after them is told when its stage begins."""
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """One of several that a stage learns from."""
+
+    data: str
+    """An earlier stage whose samples are learnt, or a file, folder or hub data set."""
+    read: Reading = field(default_factory=Reading)
+    """How its rows are read, where it is no stage."""
+    weight: float | None = None
+    """Share among what is learnt, relative to the other sources, 1 where only others name one; where none does, all of
+    every source is learnt."""
+
+
+def stage_samples(source: str, reading: Reading, workspace: Workspace) -> list[Sample]:
+    """Samples of an earlier stage, or of a source of rows; lines that were skipped are told."""
+    if source in workspace.recipe.stages:
+        return read_samples(workspace.folder_of(source) / "samples.jsonl")
+    return samples_from(source, reading, lambda line: workspace.say(f"{workspace.stage}: {line}"))
+
+
+def samples_from(source: str, reading: Reading, say: Callable[[str], None] = lambda line: None) -> list[Sample]:
+    """Samples of a source of rows, in order.
+
+    Raises:
+        InputError: a row cannot be learnt: another layout, no response, a turn of a tool; says where.
+        MissingError: a package or the network is needed that is not here.
+    """
+    return list(_rows(source, reading, "responses", _sample, say))
+
+
+def pairs_from(source: str, reading: Reading, say: Callable[[str], None] = lambda line: None) -> list[Pair]:
+    """Preference pairs of a source of rows; raises as ``samples_from`` does."""
+    return list(_rows(source, reading, "pairs", _pair, say))
+
+
+def labels_from(source: str, reading: Reading, say: Callable[[str], None] = lambda line: None) -> list[Labelled]:
+    """Labelled responses of a source of rows; raises as ``samples_from`` does."""
+    return list(_rows(source, reading, "labels", _labelled, say))
+
+
+def check_rows(source: str, reading: Reading, wanted: Wanted, stage: str, recipe: Recipe) -> None:
+    """Raise InputError or MissingError for a source that cannot be read; a stage's samples are not there yet.
+
+    Not more than the first rows are read.
+    """
+    if source not in recipe.stages:
+        try:
+            for _ in islice(_rows(source, reading, wanted, TAKE[wanted], lambda line: None), LOOKED_AT):
+                pass
+        except InputError as error:
+            raise InputError(f"stages.{stage}: {error}") from None
+
+
+def _rows(
+    source: str, reading: Reading, wanted: Wanted, take: Callable[[Example], _T], say: Callable[[str], None]
+) -> Iterator[_T]:
+    from r1kit.data.layouts import read_examples  # for settings that name a source of rows, and no others
+
+    examples = read_examples(source, wanted, reading)
+    yield from examples.rows.read(lambda line: take(examples.layout.take(line)))
+    if skipped := str(examples.rows.skipped):
+        say(skipped)
+
+
+# ---- from a row to a record ---------------------------------------------------------------------------------------
+
+
+def _sample(example: Example) -> Sample:
+    _refuse_tools(example, example.before)
+    if not example.response.strip():
+        raise InputError(f"{example.where}: no turn of the assistant's to learn")
+    domain = example.facts.get("domain")
+    return Sample(
+        id=example.id or example.where,
+        prompt=example.question,
+        response=example.response,
+        domain=domain if isinstance(domain, str) and domain else "general",
+        language=example.language or "en",
+        history=example.before or None,
+    )
+
+
+def _pair(example: Example) -> Pair:
+    if example.chosen == example.rejected:
+        raise InputError(f"{example.where}: 'chosen' and 'rejected' are the same, so the pair says nothing")
+    return Pair(
+        prompt=_prompt(example), chosen=example.chosen, rejected=example.rejected, fault=_text(example, "fault")
+    )
+
+
+def _labelled(example: Example) -> Labelled:
+    assert example.label is not None, "the layout has a label"
+    return Labelled(
+        prompt=_prompt(example), response=example.response, safe=example.label, fault=_text(example, "fault")
+    )
+
+
+def _prompt(example: Example) -> Prompt:
+    """What comes from one conversation is one cluster, however far it went: told by what its user said first."""
+    _refuse_tools(example, example.before)
+    first = next((message.content for message in example.before if message.role == "user"), "")
+    return Prompt(
+        id=example.id or example.where,
+        question=example.question,
+        language=example.language or "en",
+        cluster=example.cluster or first,
+        history=example.before or None,
+    )
+
+
+def _text(example: Example, key: str) -> str:
+    value = example.facts.get(key)
+    return value if isinstance(value, str) else ""
+
+
+def _refuse_tools(example: Example, messages: Iterable[Message]) -> None:
+    if any(message.role == "tool" for message in messages):
+        raise InputError(f"{example.where}: a turn of a tool; chats with tool calls cannot be learnt")
+
+
+def _taken(example: Example) -> Example:
+    return example
+
+
+TAKE: dict[Wanted, Callable[[Example], object]] = {
+    "responses": _sample, "pairs": _pair, "labels": _labelled, "text": _taken, "answers": _taken, "prompts": _taken,
+}  # fmt: skip

@@ -1,0 +1,98 @@
+"""Tell languages of one script apart by their small words, without a model.
+
+What it does not see: a line with fewer than two of them, languages that are not listed, and dialects. ``lingua`` does
+better; ``TOLD`` says for which targets this light way will do.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+
+__all__ = ["TOLD", "foreign_share"]
+
+_LISTS = {
+    "en": """the we and of is to both so that this are with then for it in be can which have from by let get first next
+        since because therefore number answer sum add sides equation need find multiply divide subtract equals has not
+        but if as at on an or there now also no yes do per try wait all only was will would they you he she me my""",
+    "fr": """le la les un une des du de et est nous on que qui dans pour par avec donc alors sur pas ce cette ces il
+        elle sont deux en au aux plus mais ou si somme réponse nombre côtés avons ainsi puis""",
+    "de": """der die das ein eine einen und ist wir nicht mit auf für von zu den dem des sich auch also dann beide sind
+        es wird als an aus bei daher weil aber oder wenn so summe antwort zahl seiten haben durch ergibt""",
+    "es": """el la los las un una de del y es que en por para con se no lo al como pero entonces ambos suma respuesta
+        número lados son su más si tenemos luego porque""",
+    "it": """il lo la gli le un una di del della dei e è che in per con non si come ma quindi allora entrambi somma
+        risposta numero lati sono al alla nel abbiamo poi perché più""",
+    "pt": """o os as um uma de do da dos das e é que em no na por para com não se como mas então ambos dois soma
+        resposta número lados são ao temos logo porque mais""",
+    "nl": """de het een en is wij we van niet met op voor zijn dat die dus dan beide aan ook maar of als bij som
+        antwoord getal zijden hebben uit door omdat naar""",
+    "sv": "och att det som en är på för av inte med den till om vi båda så har ett eller men då summan svaret talet",
+    "da": "og at det som en er på for af ikke med den til om vi begge så har et eller men da summen svaret tallet",
+    "pl": "i w na nie się z do jest to że oraz po od jak dla obie więc są mamy liczba suma odpowiedź ale czy wtedy",
+    "cs": "a v na ne se z do je to že po od jak pro obě takže jsou máme číslo součet odpověď ale nebo pak tedy",
+    "ro": "și în de la nu se cu este că pe pentru un o sunt ambele deci avem număr suma răspuns dar sau apoi care din",
+    "hu": "az és egy nem hogy van ez meg is mindkét tehát akkor szám összeg válasz de vagy ha mert oldalt",
+    "fi": "ja on ei se että ovat kun niin molemmat joten luku summa vastaus mutta tai jos siis saadaan meillä",
+    "tr": "ve bir bu için ile da de iki taraf toplam cevap sayı ama veya eğer çünkü olarak olan her sonra değil var",
+    "id": "yang dan di ke dari ini itu kita adalah untuk dengan tidak pada kedua jumlah jawaban bilangan jadi maka",
+    "vi": "và là của có một không cho các này với được ta hai vế tổng số trong để nên thì vì như",
+    "ru": "и в не на что это как мы обе с по из для к то так значит равно число сумма ответ но или если тогда потому",
+    "uk": "і в не на що це як ми обидві з по із для до та так отже дорівнює число сума відповідь але або якщо тоді й",
+    "bg": "и в не на че това как ние двете с по от за към да е са така значи число сума отговор но или ако тогава се",
+    "sr": "и у не на што то како ми обе са по из за да је су тако значи број збир одговор али или ако онда се",
+    "be": "і ў не на што гэта як мы абедзве з па для да так значыць лік сума адказ але або калі тады ёсць",
+    "mk": "и во не на што тоа како ние двете со по од за да е се така значи број збир одговор но или ако тогаш",
+    "ar": "في من على إلى أن هذا هذه هو هي التي الذي لا ما كل ثم إذن لأن مع عن العدد مجموع الجواب نحن كلا",
+    "fa": "در به از که این است را با آن برای هر دو ما پس می شود یا اگر عدد مجموع پاسخ جمع کنیم نیست",
+    "ur": "کے میں ہے کی سے اور کو کا نے یہ وہ ہم پر نہیں دونوں تو عدد مجموعہ جواب کر ہیں اگر",
+}
+"""Small words, and a few that chains of mathematics are full of; one that two languages have stands in both."""
+_WORDS: Mapping[str, frozenset[str]] = {code: frozenset(text.split()) for code, text in _LISTS.items()}
+_SAME_SCRIPT: tuple[Sequence[str], ...] = (
+    "en fr de es it pt nl sv da pl cs ro hu fi tr id vi".split(),  # noqa: SIM905
+    "ru uk bg sr be mk".split(),  # noqa: SIM905
+    "ar fa ur".split(),  # noqa: SIM905
+)
+TOLD = frozenset(_WORDS) | {"zh", "ja", "ko", "el", "he", "hi", "th"}
+"""Targets that this way, or the script alone, tells from others."""
+_WORD = re.compile(r"[^\W\d_]+")
+EVIDENCE = 2
+"""Small words of another language that a line must have, and more than of the target's."""
+LONG = 6
+"""Words of a chain from which on it must have one small word of its language. English is let off: what has no small
+words at all is taken for it."""
+
+
+def foreign_share(text: str, target: str) -> float:
+    """Share, 0 to 1, of a text's words in lines that are in another language of the target's script.
+
+    Lines without small words are taken for what the whole text is. 0 for a target without a list.
+    """
+    family = next((codes for codes in _SAME_SCRIPT if target in codes), None) or (
+        _SAME_SCRIPT[0] if target not in TOLD else ()
+    )
+    lines = [[word.lower() for word in _WORD.findall(line)] for line in text.splitlines()]
+    lines = [line for line in lines if line]
+    if not family or not lines:
+        return 0.0
+    whole = [word for line in lines for word in line]
+    away = _is_foreign(whole, target, family)
+    if away is None:
+        away = target != "en" and target in _WORDS and sum(len(word) > 1 for word in whole) >= LONG
+    judged = [_is_foreign(line, target, family) for line in lines]
+    foreign = sum(
+        len(line) for line, verdict in zip(lines, judged, strict=True) if (away if verdict is None else verdict)
+    )
+    return foreign / len(whole)
+
+
+def _is_foreign(line: Sequence[str], target: str, family: Sequence[str]) -> bool | None:
+    """None: it has small words of neither."""
+    words = [word for word in line if len(word) > 1 or not word.isascii()]  # single Latin letters are variables
+    counts = {code: sum(word in _WORDS[code] for word in words) for code in family}
+    own = counts.pop(target, 0)
+    other = max(counts.values())
+    if other >= EVIDENCE and other > own:
+        return True
+    return False if own else None

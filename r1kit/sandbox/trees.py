@@ -1,0 +1,99 @@
+"""A program as its syntax tree: whether it is Python, what it defines, what it needs. Nothing is run."""
+
+from __future__ import annotations
+
+import ast
+import builtins
+import textwrap
+import warnings
+from collections.abc import Iterator
+
+__all__ = ["called_names", "defined", "missing", "parsed", "parses", "reads_input"]
+
+LONGEST = 100_000
+"""Characters of a program that is looked at; what is longer counts as no Python."""
+_BUILT_IN = frozenset(dir(builtins)) | {"__file__", "__name__", "exit", "quit"}
+
+
+def parses(text: str) -> ast.Module | None:
+    """The program's tree; None if it is not Python."""
+    if len(text) > LONGEST:
+        return None
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # "invalid escape sequence" and the like are the program's own affair
+            return ast.parse(text)
+    except (SyntaxError, ValueError, MemoryError, RecursionError):
+        return None
+
+
+def parsed(text: str) -> tuple[str, ast.Module] | None:
+    """The program and its tree, moved to the left margin where it is Python only there; None if it is not Python."""
+    tree = parses(text)
+    if tree is None and text[:1] in " \t\n":
+        text = textwrap.dedent(text)
+        tree = parses(text)
+    return None if tree is None else (text, tree)
+
+
+def defined(tree: ast.Module) -> set[str]:
+    """Names that the module has once it was loaded, as far as they are written out."""
+    found: set[str] = set()
+    for node in _statements(tree.body):
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+            found.add(node.name)
+        elif isinstance(node, (ast.Import, ast.ImportFrom)):
+            found.update((alias.asname or alias.name).partition(".")[0] for alias in node.names)
+        elif isinstance(node, (ast.Assign, ast.AnnAssign, ast.AugAssign, ast.For, ast.With)):
+            found.update(
+                part.id for part in ast.walk(node) if isinstance(part, ast.Name) and isinstance(part.ctx, ast.Store)
+            )
+    return found
+
+
+def _statements(body: list[ast.stmt]) -> Iterator[ast.stmt]:
+    """Those of a module, the insides of ``if``, ``try``, ``with`` and loops counted, of functions and classes not."""
+    for node in body:
+        yield node
+        if not isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+            for name in ("body", "orelse", "finalbody"):
+                yield from _statements(getattr(node, name, []))
+            for handler in getattr(node, "handlers", []):
+                yield from _statements(handler.body)
+
+
+def missing(tree: ast.AST) -> set[str]:
+    """Names that are read and bound nowhere in the tree, those that Python has left out."""
+    read, bound = set[str](), set[str]()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Name):
+            (read if isinstance(node.ctx, ast.Load) else bound).add(node.id)
+        elif isinstance(node, ast.arg):
+            bound.add(node.arg)
+        elif isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+            bound.add(node.name)
+        elif isinstance(node, (ast.Import, ast.ImportFrom)):
+            bound.update((alias.asname or alias.name).partition(".")[0] for alias in node.names)
+        elif isinstance(node, ast.ExceptHandler) and node.name:
+            bound.add(node.name)
+    return read - bound - _BUILT_IN
+
+
+def called_names(call: str) -> set[str]:
+    """Names that an expression needs, such as ``f`` for ``set(f([1]))``; none if it is not Python."""
+    tree = parses(call)
+    return set() if tree is None else missing(tree)
+
+
+def reads_input(tree: ast.Module) -> bool:
+    """Whether it names standard input: ``input()``, ``sys.stdin``, ``open(0)``."""
+    for node in ast.walk(tree):
+        if (isinstance(node, ast.Name) and node.id in ("input", "stdin")) or (
+            isinstance(node, ast.Attribute) and node.attr == "stdin"
+        ):
+            return True
+        if isinstance(node, ast.Call) and node.args and isinstance(node.args[0], ast.Constant):
+            called = node.func.id if isinstance(node.func, ast.Name) else getattr(node.func, "attr", "")
+            if called in ("open", "fdopen", "read") and node.args[0].value in (0, "/dev/stdin"):
+                return True
+    return False

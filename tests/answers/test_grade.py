@@ -1,0 +1,73 @@
+"""Judged as a careful reader would, pair by pair; and quickly, whatever is asked."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+import pytest
+
+from r1kit.answers.grade import canonical, equal, vote
+
+from .table import CASE_PAIRS, CASES, PAIRS
+
+VOTES = [case for case in CASES if case["kind"] == "majority vote"]
+
+
+def test_the_table_is_large_and_even() -> None:
+    assert len(PAIRS) >= 450
+    share = sum(pair["right"] for pair in PAIRS) / len(PAIRS)
+    assert 0.45 < share < 0.55
+    assert min(Counter(pair["kind"] for pair in PAIRS).values()) >= 4
+    assert len({(pair["reference"], pair["answer"]) for pair in PAIRS}) == len(PAIRS)
+
+
+def test_the_table() -> None:
+    """All 963, none paid wrongly and none missed."""
+    wrong = [pair for pair in PAIRS if equal(pair["reference"], pair["answer"]) is not pair["right"]]
+    assert [pair for pair in wrong if not pair["right"]] == [], "paid wrongly"
+    assert wrong == [], "right called wrong"
+
+
+@pytest.mark.parametrize("case", CASE_PAIRS, ids=lambda case: case["id"])
+def test_cases(case: dict[str, Any]) -> None:
+    assert equal(case["reference"], case["answer"]) is case["right"]
+
+
+@pytest.mark.parametrize("case", VOTES, ids=lambda case: case["id"])
+def test_votes(case: dict[str, Any]) -> None:
+    """A group: how many classes its answers fall into. A pair: whether it is one class with the reference."""
+    reference = case["reference"]
+    answers = case["answer"] if isinstance(case["answer"], list) else [reference, case["answer"]]
+    classes = {vote(reference, answer, equal(reference, answer)) for answer in answers}
+    alone = set(map(canonical, answers))
+    assert len(classes) == len(alone) == (case["right"] if isinstance(case["answer"], list) else 2 - case["right"])
+
+
+def test_a_wrong_answer_is_never_one_vote_with_a_right_one() -> None:
+    forms = [vote("7", answer, equal("7", answer)) for answer in ("7", "x = 7", "6 + 1", "8", "8.0", "9 - 1")]
+    assert forms[0] == forms[1] == "7"
+    assert forms[2] != "7"
+    assert forms[3] == forms[4] == forms[5] == "8"
+
+
+HOSTILE = [
+    "9^{9^9}", "9**9**9**9", "10^{10^{10}}", "2^{2^{2^{2^{2^2}}}}", "(10^{5000})!", "99999999!", "1e999999999",
+    "\\binom{10^9}{5000000}", "\\sum_{i=1}^{10^{12}} i", "\\prod_{n=1}^{10^9} n^{n}", "(" * 400, "{" * 400,
+    "\\frac{" * 160, "\\frac{1}{" * 30 + "2" + "}" * 30, "\\sqrt{" * 38 + "2" + "}" * 38, "\\boxed{" * 140,
+    "9" * 999, "x" * 999, "+".join(["x^{99}"] * 140), "(a+b+c+d)^{999}", "(x+1)^{9999}", "e^{e^{e^{e^{e}}}}",
+    "\\sin(10^{4000})", "1,2," * 240, "\\pm" * 300, "1 \\pm 2 \\pm 3, " * 50, "|" * 500, "\\text{a}" * 120,
+    "and " * 249, "\\begin{pmatrix}" * 60, "\\begin{pmatrix}" + "&".join("1" * 200) + "\\end{pmatrix}", "a_{" * 300,
+    "$" * 999, "\\(" * 400, "7 " * 499, "1/" * 499 + "1", "0.1\\overline{3}" * 60, "the answer is " * 70,
+    "is is is is " * 80, "\x00" * 50, "\ud800", "= " * 490, "-" * 999, "(1,2)," * 160, "\\{" * 400, "x<" * 480,
+    "2^{-9999999}", "\\sqrt[99999999]{2}", "0^0", "0^{-1}", "1/0", "\\log_1 5", "\\log 0", "\\ln(-1)",
+    "\\tan(\\pi/2)", "\\frac{0}{0}", "\\lfloor 10^{4000} \\rfloor", "f(f(f(f(x))))",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("text", HOSTILE, ids=lambda text: text[:20].encode("unicode_escape").decode())
+def test_nothing_hangs_and_nothing_raises(text: str) -> None:
+    """Bounded before it is computed; unbounded, the powers among them take longer than the test run is let."""
+    for reference in ("7", "\\sqrt{2}", "x^2+1", "1, 2", text):
+        assert equal(reference, text) is (reference == text and bool(text.strip()))
+        assert isinstance(canonical(text), str)

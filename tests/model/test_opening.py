@@ -1,10 +1,11 @@
-"""A template that opens ``<think>`` itself: found, told, and the tag is there once wherever a response is read or learnt.
+"""A template that opens ``<think>`` itself: found, told, and the tag is there once wherever a response is read.
 
 Against the checkpoint ``thinks`` (`` plan</think><answer> 41</answer>``) and one whose chain never closes.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -18,9 +19,9 @@ from r1kit.records import Completion, Group, Prompt
 from r1kit.reward.learned import LearnedReward
 from r1kit.reward.rule import score_completion
 from r1kit.reward.settings import RewardConfig
-from r1kit.tasks import build
+from r1kit.tasks.task import Grade
 
-from .scripted import CHAT, THINKS, write
+from .scripted import write
 
 OPENED = "\n plan</think><answer> 41</answer>"
 PROMPT = Prompt(id="p", task="sums", question="40 + 1", answer="41")
@@ -69,24 +70,21 @@ def test_remarks_name_what_costs_a_run(tmp_path: Path) -> None:
 # ---- judged ----------------------------------------------------------------------------------------------------------
 
 
-
-
 @pytest.mark.parametrize(
     ("prefilled", "opens", "form"), [("auto", True, 1.0), ("auto", False, 0.0), (False, True, 0.0), (True, False, 1.0)]
 )
 def test_the_form_is_judged_with_the_tag_put_back(prefilled: object, opens: bool, form: float) -> None:
     config = RewardConfig(prefilled=prefilled).settled(opens)  # type: ignore[arg-type]
     for style in ("think_answer", "think_summary"):
-        found = score_completion(Any41(), PROMPT, OPENED, "stop", RewardConfig(format_style=style, prefilled=config.prefilled))
+        asked = replace(config, format_style=style)  # type: ignore[arg-type]
+        found = score_completion(Any41(), PROMPT, OPENED, "stop", asked)
         assert found.parts["format"] == form
 
 
 class Any41:
     """Grades 41."""
 
-    def grade(self, prompt: Prompt, answer: str) -> object:
-        from r1kit.tasks.task import Grade
-
+    def grade(self, prompt: Prompt, answer: str) -> Grade:
         return Grade(correct=float(answer == "41"), canonical=answer)
 
 
@@ -110,7 +108,8 @@ def test_reward_models_read_the_summary_alone() -> None:
             return [float(len(summary(response))) for response in responses]
 
     completions = tuple(
-        Completion(token_ids=(1,), logprobs=(0.0,), text=text, finish="stop") for text in (" so </think> five", " so so")
+        Completion(token_ids=(1,), logprobs=(0.0,), text=text, finish="stop")
+        for text in (" so </think> five", " so so")
     )
     group = Group(prompt=PROMPT, prompt_ids=(1,), completions=completions)
     learned = LearnedReward({"helpfulness": Summaries()}, {"sums": "helpfulness"}, opens=True)
@@ -122,5 +121,3 @@ def test_reward_models_read_the_summary_alone() -> None:
 )
 def test_the_tag_is_put_back_with_a_line_break(text: str, whole: str) -> None:
     assert with_opening(text) == whole
-
-

@@ -19,7 +19,7 @@ from typing import Any
 from r1kit.errors import InputError, nearest
 
 __all__ = [
-    "Line", "Number", "as_text", "brief", "check_writable", "forgiving_lines", "json_table", "object_of",
+    "Line", "Number", "as_text", "brief", "check_writable", "forgiving_lines", "json_fault", "json_table", "object_of",
     "spelled_json", "strict_lines", "write_atomic", "write_json",
 ]  # fmt: skip
 
@@ -146,6 +146,8 @@ def as_text(value: Any, where: str, key: str) -> str:
     if isinstance(value, str) and value.strip():
         if not value.isascii() and any("\ud800" <= character <= "\udfff" for character in value):
             raise InputError(f"{where}: {key!r} holds half a surrogate pair, which is no text: {brief(value)}")
+        if "\0" in value:
+            raise InputError(f"{where}: {key!r} holds a NUL character: {brief(value)}")
         return value
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise InputError(f"{where}: {key!r} must be text or a number, got {brief(value)}")
@@ -181,13 +183,24 @@ def strict_lines(path: Path, holds: str, *, may_be_empty: bool = False) -> Itera
 
 def json_table(text: str, where: str, holds: str) -> dict[str, Any]:
     """The object that a line holds. Raises InputError for anything else."""
+    if "\0" in text:
+        raise InputError(f"{where}: NUL bytes, as a file holds after a crash; mend the line or delete it")
     try:
         table = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise InputError(f"{where}: not valid JSON: {error}; mend the line or delete it") from None
+        raise InputError(f"{where}: not valid JSON: {json_fault(error)}; mend the line or delete it") from None
     if not isinstance(table, dict):
         raise InputError(f"{where}: expected a JSON object with {holds}, got {brief(table)}")
     return table
+
+
+def json_fault(error: BaseException) -> str:
+    """What is wrong with a JSON text, without the number of its line, which the file's is not."""
+    return (
+        f"{error.msg.removesuffix(' at')} at column {error.colno}"
+        if isinstance(error, json.JSONDecodeError)
+        else str(error)
+    )
 
 
 def forgiving_lines(path: Path) -> tuple[list[dict[str, Any]], int]:

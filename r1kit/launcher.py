@@ -10,6 +10,7 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
+from r1kit import interrupts
 from r1kit.checks import check_recipe, check_stage, check_stages
 from r1kit.cluster import launch
 from r1kit.cluster.cores import cores
@@ -33,9 +34,10 @@ def run(name: str, out: Path | None, overrides: Sequence[str], until: str = "") 
         _under_torchrun(name, out, overrides, until)
         return
     try:
-        _run_here(name, out, overrides, until)
-    except KeyboardInterrupt:
-        raise Interrupted("interrupted; run the same command to go on") from None
+        with interrupts.heeded():
+            _run_here(name, out, overrides, until)
+    except interrupts.Stopped as stopped:
+        raise Interrupted(str(stopped)) from None
 
 
 def _run_here(name: str, out: Path | None, overrides: Sequence[str], until: str) -> None:
@@ -67,7 +69,10 @@ def run_here(recipe: Recipe, folder: Path, until: str, say: Callable[[str], None
         check_stage(recipe, until)
     lock = _take(folder, recipe)
     try:
-        pipeline.run(recipe, folder, Solo(), until, say)
+        with interrupts.heeded():
+            pipeline.run(recipe, folder, Solo(), until, say)
+    except interrupts.Stopped as stopped:
+        raise Interrupted(str(stopped)) from None
     finally:
         os.close(lock)
 
@@ -77,6 +82,11 @@ def _under_torchrun(name: str, out: Path | None, overrides: Sequence[str], until
 
     Whatever rank 0 refuses, the others leave without a word; torchrun adds its own account of who failed.
     """
+    with interrupts.heeded(again=False):  # torchrun hands on what the terminal has sent to all already
+        _as_rank_of_torchrun(name, out, overrides, until)
+
+
+def _as_rank_of_torchrun(name: str, out: Path | None, overrides: Sequence[str], until: str) -> None:
     try:
         ranks = join()
         taken: Path | None = None
@@ -95,6 +105,8 @@ def _under_torchrun(name: str, out: Path | None, overrides: Sequence[str], until
         _work(taken, ranks, until)
     except PeerLostError:
         os._exit(PeerLostError.exit_code)
+    except interrupts.Stopped as stopped:
+        raise Interrupted(str(stopped)) from None
     if ranks.rank == 0:
         _present(taken)
 

@@ -36,6 +36,7 @@ __all__ = [
     "fingerprint",
     "load_recipe",
     "parse_recipe",
+    "put_setting",
     "recipe_name",
     "shipped_recipes",
 ]
@@ -223,15 +224,32 @@ def _override(table: dict[str, Any], text: str, folder: Path) -> None:
             f"--set {text!r}: the recipe has no stage {path[1]!r}; its stages are {', '.join(present)}."
             f"{nearest(path[1], present)}"
         )
+    _put(table, path, _beside(folder, _value_of(value)), text)
+
+
+def put_setting(table: dict[str, Any], text: str) -> None:
+    """Put ``a.b.c=value`` into a table of settings."""
+    key, equals, value = text.partition("=")
+    path = _key_path(key.strip())
+    if not equals or not all(path):
+        raise InputError(f"--set {text!r}: write KEY=VALUE, for example --set rule=exact")
+    _put(table, path, _value_of(value), text)
+
+
+def _put(table: dict[str, Any], path: Sequence[str], value: Any, text: str) -> None:
     for part in path[:-1]:
         table = table.setdefault(part, {})
         if not isinstance(table, dict):
             raise InputError(f"--set {text!r}: {part!r} is not a table")
+    table[path[-1]] = value
+
+
+def _value_of(text: str) -> Any:
+    """A value as TOML reads it; what TOML cannot read is text."""
     try:
-        found = tomllib.loads(f"value = {value}")["value"]
+        return tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:
-        found = value.strip()
-    table[path[-1]] = _beside(folder, found)
+        return text.strip()
 
 
 def _key_path(key: str) -> list[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,7 +16,6 @@ from r1kit.model.language_model import LanguageModel
 from r1kit.model.load import load_model, save_model
 from r1kit.model.source import resolve_model
 from r1kit.model.template import Template, prompt_text, render
-from r1kit.model.tokenizer import build_tokenizer
 from r1kit.rollout.streams import stream_seed
 
 if TYPE_CHECKING:
@@ -145,12 +143,11 @@ def read_model(name: str, device: torch.device, dtype: torch.dtype, template: Te
     return LoadedModel(model=model, tokenizer=tokenizer, template=template, folder=folder)
 
 
-def draw_model(shape: Model, vocabulary: Iterable[str], seed: int, device: torch.device) -> LoadedModel:
-    """A model of this shape with float32 weights drawn from the run's seed, and a tokenizer of whole words.
+def draw_model(shape: Model, tokenizer: PreTrainedTokenizerBase, seed: int, device: torch.device) -> LoadedModel:
+    """A model of this shape with float32 weights drawn from the run's seed, for this tokenizer.
 
     The weights are drawn on the CPU and then moved, so that every device starts from the same ones.
     """
-    tokenizer = build_tokenizer(list(vocabulary))
     model = fresh_family(shape.family, "model").fresh(shape.shape, len(tokenizer))
     model.initialise(torch.Generator().manual_seed(stream_seed(seed, "initialise") % 2**62))
     model.to(device)

@@ -265,7 +265,7 @@ def check_samples(source: Source, stage: str, recipe: Recipe) -> None:
     if source.data in recipe.stages:
         check_source(source.data, stage, recipe, "samples")
     else:
-        check_rows(source.data, source.read, "responses", stage, recipe)
+        check_rows(source.data, source.read, "responses", f"stages.{stage}")
 
 
 def check_rates(lr: float, schedule: Schedule, stage: str) -> None:

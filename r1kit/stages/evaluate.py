@@ -11,10 +11,11 @@ from r1kit.evals.settings import EvaluationConfig
 from r1kit.loops.settings import check_least, check_source, lengths_of
 from r1kit.model.template import Template
 from r1kit.records import Sampling, StageResult
+from r1kit.resume import Stateless
 from r1kit.reward.settings import RewardConfig
 from r1kit.tasks.task import Split
 from r1kit.update.settings import DtypeSetting
-from r1kit.workspace import Stateless, Workspace
+from r1kit.workspace import Workspace
 
 if TYPE_CHECKING:
     from r1kit.contracts import Recipe

@@ -100,6 +100,10 @@ class Task(Protocol):
         """A question of the user's own as a prompt that ``grade`` can judge; None if it is not one of this task."""
         return None
 
+    def about(self) -> Sequence[str]:
+        """What it read its prompts from and what it took as what, a line each, for ``r1 tasks``."""
+        return ()
+
     def check(self) -> None:
         """Raise MissingError or InputError if something that judging needs, such as the sandbox, is not there."""
         return

@@ -68,7 +68,7 @@ for _name, _command in COMMANDS.items():
 
 def main() -> None:
     """Entry point: a user's mistake is one line on stderr and its exit code, never a traceback."""
-    forgive(sys.stdout, sys.stderr)
+    forgive()
     if "RANK" not in os.environ:  # what a rank imports, the command that started it has tried
         guard_imports(try_import)
     alone = "RANK" not in os.environ  # a rank's parent answers for it until it heeds signals itself

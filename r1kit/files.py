@@ -42,17 +42,35 @@ def write_atomic(path: Path, text: str) -> None:
 
 
 def check_writable(path: Path | None) -> None:
-    """Refuse a place that cannot be written before the work, not after it."""
+    """Refuse a place that cannot be written before the work, not after it; a folder that is not there is made."""
     if path is None:
         return
-    parent = path.absolute().parent
-    if path.is_dir() or not parent.is_dir() or not os.access(parent, os.W_OK):
-        raise InputError(f"cannot write {path}; name a file in a folder that is there and can be written to")
+    temporary = path.absolute().with_name(f".{path.absolute().name}.new")
+    try:
+        if _is_stream(path):
+            return
+        if path.is_dir():
+            raise InputError(f"cannot write {path}: it is a folder; name a file")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary.touch()
+        temporary.unlink()
+    except OSError as error:
+        raise InputError(f"cannot write {path}: {error.strerror}; name a place that can be written to") from None
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
-    """One JSON object, written as a whole or not at all."""
-    write_atomic(path, json.dumps(content, ensure_ascii=False, indent=1) + "\n")
+    """One JSON object, written as a whole or not at all; where a link leads to, or into a pipe or a device."""
+    text = json.dumps(content, ensure_ascii=False, indent=1) + "\n"
+    if _is_stream(path):
+        with path.open("a", encoding="utf-8") as stream:
+            stream.write(text)
+    else:
+        write_atomic(path.resolve(), text)
+
+
+def _is_stream(path: Path) -> bool:
+    """A pipe or a device, such as /dev/stdout: nothing that another file could take the place of."""
+    return path.exists() and not path.is_dir() and (path.is_relative_to("/dev") or not path.is_file())
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,7 +204,7 @@ def json_table(text: str, where: str, holds: str) -> dict[str, Any]:
     if "\0" in text:
         raise InputError(f"{where}: NUL bytes, as a file holds after a crash; mend the line or delete it")
     try:
-        table = json.loads(text)
+        table = json.loads(text.lstrip("\ufeff"))  # a file that was put together out of others has marks inside
     except (ValueError, RecursionError) as error:
         raise InputError(f"{where}: not valid JSON: {json_fault(error)}; mend the line or delete it") from None
     if not isinstance(table, dict):

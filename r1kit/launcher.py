@@ -6,7 +6,6 @@ import fcntl
 import os
 import shutil
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -137,9 +136,8 @@ def _so_far(folder: Path, stage: str, last: str) -> None:
 
 
 def _say(line: str) -> None:
-    """Print a line at once. That nobody reads any more (``r1 run | head``) is no reason to stop training."""
-    with suppress(BrokenPipeError):
-        print(line, flush=True)
+    """Print a line at once."""
+    print(line, flush=True)
 
 
 def _present(folder: Path) -> None:
@@ -166,7 +164,7 @@ def _take(folder: Path, recipe: Recipe) -> int:
         raise MissingError(f"no disk space left at {free_at}: a run needs {MIN_FREE_BYTES // 10**6} MB; free some")
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        lock = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT, 0o644)
+        lock = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT, 0o666)
     except OSError as error:
         raise InputError(f"cannot write to {folder}: {error.strerror}; choose another --out") from None
     try:

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from r1kit.contracts import Recipe
 from r1kit.errors import InputError, nearest
 from r1kit.model.template import Template
-from r1kit.recipe import load_recipe, put_setting
+from r1kit.recipe import load_recipe, put_setting, with_texts
 from r1kit.records import Sampling
 from r1kit.registry import is_reference, split_reference
 from r1kit.reward.settings import RewardConfig
 from r1kit.structure import plain
-from r1kit.tasks import KINDS, Spec, build
+from r1kit.tasks import KINDS, Spec, build, settings
 from r1kit.tasks.source_name import is_source, task_of_source
 
 if TYPE_CHECKING:
@@ -130,8 +130,9 @@ def named_task(name: str, recipe: Recipe, overrides: Sequence[str] = ()) -> Name
     """A task by name, with ``KEY=VALUE`` settings of its own in place of what it has; see ``_named``."""
     named = _named(name, recipe)
     table = dict(plain(named.spec.table))
-    for override in overrides:
-        put_setting(table, override)
+    written = {f"tasks.{named.name}.{key}": place for key, place in (put_setting(table, each) for each in overrides)}
+    if written:
+        with_texts(table, written, lambda: settings(named.name, named.spec.kind, table))
     return NamedTask(named.name, Spec(named.spec.kind, table))
 
 

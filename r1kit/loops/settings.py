@@ -15,6 +15,7 @@ from r1kit.errors import InputError, nearest
 from r1kit.evals.settings import EvaluationConfig
 from r1kit.factory.mixture import check_weights
 from r1kit.factory.sources import Source, check_rows
+from r1kit.loops.curriculum import Curriculum
 from r1kit.maths.schedule import learning_rate
 from r1kit.maths.settings import PolicyLoss
 from r1kit.records import Sampling
@@ -68,6 +69,8 @@ class RL(StageConfig):
     """Updates between refreshes of the reference, where the loss has a KL term (paper: 400)."""
     dynamic_sampling: int = 0
     """Extra rollouts of a step at most, to replace flat groups (DAPO); 0: flat groups stay and earn nothing."""
+    curriculum: Curriculum = field(default_factory=Curriculum)
+    """Which prompts are asked; by default every one in its turn."""
     deadline: float = 10.0
     """Seconds a verifier has for one completion."""
     verifier_workers: int = 0
@@ -116,6 +119,7 @@ class RL(StageConfig):
         if self.final_limit is not None:
             check_least(self, stage, 1, "final_limit")
         check_rates(self.optimiser.lr, self.schedule, stage)
+        self.curriculum.check(stage)
         if not any(self.reward.parts.values()) and not getattr(self, "routes", None):
             raise InputError(
                 f"stages.{stage}.reward.parts pays nothing; give a part a weight, for example {{ accuracy = 1.0 }}"

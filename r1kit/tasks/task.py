@@ -87,6 +87,15 @@ class Task(Protocol):
         return None
 
     @property
+    def levels(self) -> int:
+        """Levels of difficulty that training can climb, from 0; 0 of them: the task has none."""
+        return 0
+
+    def train_at(self, index: int, level: int) -> Prompt:
+        """As ``train``, of one of the ``levels``."""
+        raise LookupError(f"task {self.name!r} has no levels")
+
+    @property
     def claims(self) -> Claims:
         """What the diagnostics stand for."""
         return Claims()

@@ -139,6 +139,7 @@ def _spelled(line: dict[str, Any], config: EvaluationConfig) -> str:
             ("cons", "cons_at_k", "cons_interval"),
             ("pass", "pass_at_k", "pass_interval"),
         )
+        if line[key] is not None  # as of a task that grades nothing
     ]
     head = (
         f"{line['model']} on {line['task']} ({line['split']}): {line['problems']} problems x {k}, temperature "

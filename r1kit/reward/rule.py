@@ -113,7 +113,7 @@ class Rules:
         """What the parts earn. One that abstained is not there, and neither is its weight."""
         total = 0.0
         for name, weight in self.paid:
-            unearned = name == "language" and self.config.language_if_correct and parts["accuracy"] < 1.0
+            unearned = name == "language" and self.config.language_if_correct and parts.get("accuracy", 1.0) < 1.0
             total += weight * (0.0 if unearned else parts.get(name, 0.0))
         return total
 

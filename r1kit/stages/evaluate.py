@@ -144,13 +144,15 @@ def _table(config: Config, workspace: Workspace) -> dict[str, Any]:
     for line in workspace.read("eval"):
         task = line["task"]
         numbers = {name: line[name] for name in TOLD if name in line}
-        if task in before:
+        if task in before and "per_problem" in line:  # one that grades nothing has none
             moved = accuracy_difference(line, before[task], config.evaluation, workspace)
             numbers["change"] = {"from": before[task]["checkpoint"], **moved}
         before[task] = line
         found.setdefault(line["checkpoint"], {})[task] = numbers
     for line in workspace.read("templates"):
         numbers = found[line["checkpoint"]][line["task"]]
+        if "avg_at_k" not in line:
+            continue
         numbers.setdefault("templates", {})[line["template"]] = line["avg_at_k"]
         numbers["worst_template"] = min(numbers["avg_at_k"], *numbers["templates"].values())
     return found

@@ -67,6 +67,9 @@ class Task(Protocol):
     reads: Literal["answer", "completion"] = "answer"
     """What ``grade`` is given: the final answer as the reward's style finds it, or the whole completion."""
 
+    graded: bool = True
+    """Whether an answer is right or wrong; False: prompts alone, for reward models and rewards of the user's own."""
+
     # ---- with a default ---------------------------------------------------------------------------------------------
 
     def diagnose(self, prompt: Prompt, text: str) -> Mapping[str, float]:
@@ -85,6 +88,15 @@ class Task(Protocol):
             by: asks next.
         """
         return None
+
+    @property
+    def levels(self) -> int:
+        """Levels of difficulty that training can climb, from 0; 0 of them: the task has none."""
+        return 0
+
+    def train_at(self, index: int, level: int) -> Prompt:
+        """As ``train``, of one of the ``levels``."""
+        raise LookupError(f"task {self.name!r} has no levels")
 
     @property
     def claims(self) -> Claims:

@@ -1,4 +1,4 @@
-"""Every form of a file gives the same rows; folders have splits; bad lines are refused with their number, or skipped."""
+"""Every form of a file gives the same rows; folders have splits; bad lines are refused by number, or skipped."""
 
 from __future__ import annotations
 

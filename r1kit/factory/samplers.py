@@ -29,6 +29,8 @@ class Sampler:
     in a chat."""
     count: Callable[[str], int]
     """Tokens of a response."""
+    opens: bool = False
+    """Its prompts end in ``<think>``."""
     parameters: int = 0
     """How many it has, for what its tokens cost."""
 
@@ -74,6 +76,7 @@ def _open(name: str, workspace: Workspace, dtype: DtypeSetting, rows_in_flight: 
         engine=backend.open_engine(loaded, dtype=dtype, max_rows=rows_in_flight),
         encode=loaded.encode,
         count=loaded.count,
+        opens=loaded.opens_think,
         parameters=loaded.parameters,
     )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from r1kit.model.seen import unclosed
 from r1kit.records import Prompt
 from r1kit.reward.extract import extract_answer, survives_truncation
 from r1kit.reward.messages import Job
@@ -36,7 +37,7 @@ class Accuracy(Ours):
         style = self.config.answer_style
         whole = getattr(self.task, "reads", "answer") == "completion"
         cut = job.finish != "stop" and (self.config.truncated == "zero" or not (whole or survives_truncation(style)))
-        if cut:
+        if cut or (not whole and style != "tag" and unclosed(job.text)):  # what is only thought is no answer
             return None
         return job.text if whole else extract_answer(job.text, style)
 

@@ -141,7 +141,8 @@ def score_completion(
         A score with the unweighted parts, their weighted sum, and the canonical answer for majority votes (None where
         there is no complete answer).
     """
-    return next(Rules(task, config).score(prompt, (Job(0, completion_text, finish, length),)))[1]
+    job = Job(0, config.whole(completion_text), finish, length)
+    return next(Rules(task, config).score(prompt, (job,)))[1]
 
 
 def failed_score(

@@ -84,13 +84,19 @@ class Config(StageConfig):
 
 def run(config: Config, workspace: Workspace) -> StageResult:
     from r1kit.backends.verifiers import open_verifier
+    from r1kit.model.light_tokenizer import prompts_open
+    from r1kit.model.source import resolve_model
 
     recipe = workspace.recipe
     for stage in config.stages:
         if not workspace.has_model(stage):
             workspace.say(f"{workspace.stage}: {stage} left no model and is not judged")
     config = replace(config, stages=tuple(stage for stage in config.stages if workspace.has_model(stage)))
-    with open_verifier(recipe.tasks_of(workspace.stage), recipe, config.reward, ranks=workspace.ranks) as verifier:
+    judged = next((workspace.start(stage)[0] for stage in config.stages), "")
+    opens = bool(judged) and prompts_open(resolve_model(judged), recipe.model.template)
+    with open_verifier(
+        recipe.tasks_of(workspace.stage), recipe, config.reward, ranks=workspace.ranks, opens=opens
+    ) as verifier:
         for step in workspace.steps(len(config.stages), Stateless()):
             _evaluate(config, step, verifier, workspace)
     return StageResult(metrics=_table(config, workspace), inputs=workspace.recipe.inputs(workspace.stage))

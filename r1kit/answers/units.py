@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from r1kit.answers.words import CONNECTORS, DENIALS, FUNCTIONS, NAMES, NUMBERS, POWERS, words
 
-__all__ = ["Quantity", "split_unit"]
+__all__ = ["Quantity", "is_unit", "split_unit"]
 
 _SPELLINGS = """
 m meter meters metre metres 米|cm centimeter centimeters centimetre centimetres 厘米|mm millimeter millimeters
@@ -47,6 +47,11 @@ _NOT_NOUNS = (
     CONNECTORS | DENIALS | FUNCTIONS | frozenset(NAMES) | frozenset(POWERS) | frozenset(NUMBERS)
     | frozenset(words("half times out percent than more less plus minus over choose mod pm am"))
 )  # fmt: skip
+
+
+def is_unit(word: str) -> bool:
+    """Whether a word or symbol stands for a unit."""
+    return word in _KNOWN
 
 
 @dataclass(frozen=True, slots=True)

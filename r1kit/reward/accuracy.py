@@ -34,7 +34,7 @@ class Accuracy(Ours):
         cut = job.finish != "stop" and (self.config.truncated == "zero" or not (whole or survives_truncation(style)))
         if cut:
             return None
-        return job.text if whole else extract_answer(job.text, style)
+        return job.text if whole else extract_answer(job.text, style, prefilled=self.config.prefilled)
 
     def _mark(self, prompt: Prompt, job: Job) -> Mark:
         answer = self.answer(job)

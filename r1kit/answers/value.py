@@ -13,15 +13,19 @@ from typing import Any
 
 from r1kit.answers.nodes import Node, TooBigError, UndefinedError
 
-__all__ = ["Evaluation", "Number", "nearly_equal"]
+__all__ = ["DIGITS", "Evaluation", "Number", "nearly_equal", "spread"]
 
 Number = Any
 """A ``Fraction``, or a real or complex number of mpmath."""
+DIGITS = 250
+"""Decimal digits of a result that is not exact, where nothing asks for more."""
 MOST_BITS = 60_000
 """Of the numerator or denominator of an exact result: 18,000 decimal digits."""
 MOST_TERMS = 2_000
 """Of a sum or product with bounds."""
 LARGEST_FACTORIAL = 3_000
+MOST_WORK = 10_000
+"""Of one value: about 2 microseconds each, so that nested sums and sums of sines end."""
 LARGEST_POWER = 10_000
 """Largest decimal exponent of a result that is not exact."""
 
@@ -48,9 +52,12 @@ class Evaluation:
     def __init__(self, point: Mapping[str, Fraction], digits: int, real: bool) -> None:
         self.point, self.real = dict(point), real
         self.mp = precision(digits)
+        self._step = digits / DIGITS
+        self._left = float(MOST_WORK)
 
     def __call__(self, node: Node) -> Number:
         """Raises TooBigError or UndefinedError."""
+        self._spend(1.0)
         try:
             value = getattr(self, f"_{node.kind}", self._unknown)(node)
         except (ZeroDivisionError, OverflowError, ValueError, ArithmeticError) as error:
@@ -59,11 +66,19 @@ class Evaluation:
             raise UndefinedError(str(error)) from None
         return self._checked(value)
 
+    def _spend(self, work: float) -> None:
+        self._left -= work
+        if self._left < 0:
+            raise TooBigError("too much work")
+
     def _checked(self, value: Number) -> Number:
         if isinstance(value, Fraction):
-            if max(value.numerator.bit_length(), value.denominator.bit_length()) > MOST_BITS:
+            bits = max(value.numerator.bit_length(), value.denominator.bit_length())
+            if bits > MOST_BITS:
                 raise TooBigError("too many digits")
+            self._spend((bits / 1200) ** 2)
             return value
+        self._spend(self._step)
         if isinstance(value, self.mp.mpc):
             if self.real:
                 raise UndefinedError("not real")
@@ -147,6 +162,7 @@ class Evaluation:
             if not isinstance(base, self.mp.mpc) and base < 0 and exponent.denominator % 2 == 1:
                 sign = -1 if exponent.numerator % 2 else 1
                 return sign * self._inexact(self._power(-base, exponent))
+        self._spend(20 * self._step**1.5)
         base, exponent = self._inexact(base), self._inexact(exponent)
         if base == 0:
             if self.mp.re(exponent) <= 0:
@@ -249,10 +265,11 @@ class Evaluation:
 
     def _transcendental(self, name: str, values: list[Number]) -> Number:
         mp = self.mp
+        self._spend(20 * self._step**1.5)
         value = self._inexact(values[0])
         if len(values) > (2 if name == "log" else 1):
             raise UndefinedError(name)
-        if abs(value) > 10**LARGEST_POWER or (name == "exp" and abs(value) > 2 * LARGEST_POWER):
+        if mp.mag(value) > 3 * LARGEST_POWER or (name == "exp" and abs(value) > 2 * LARGEST_POWER):
             raise TooBigError(name)
         if name in ("ln", "log"):
             if value == 0 or (self.real and value < 0):

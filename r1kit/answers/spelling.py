@@ -109,7 +109,8 @@ _SAME: tuple[tuple[re.Pattern[str], str], ...] = tuple(
         (r"\\(?:varnothing|O)(?![A-Za-z])", r"\\emptyset "),
         (r"\\(?:dots|cdots|dotsc|dotsb)(?![A-Za-z])", r"\\ldots "),
         (r"\\(?:bar)\s*(?=\{\d)", r"\\overline"),
-        (r"\^\s*\{?\s*(?:\\circ|\\degree|o(?=\}))\s*\}?|\\degree(?![A-Za-z])", r"^{\\circ}"),
+        (r"\^\s*\{\s*(?:\\circ|\\degree|o)\s*\}|\^\s*\\(?:circ|degree)(?![A-Za-z])|\\degree(?![A-Za-z])",
+         r"^{\\circ}"),
         (r"\{([^{}]*)\\choose([^{}]*)\}", r"\\binom{\1}{\2}"),
         (r"\\(?:textdollar)(?![A-Za-z])", r"\\$"),
         (r"(?<![A-Za-z\\])(?:US|CA|AU|HK|NZ|C|A)\s*\\?\$(?=\s*[-\d.])", r"\\$"),
@@ -149,6 +150,7 @@ def respelled(text: str, thousands: bool = True) -> str:
     text = _signs(text)
     for pattern, into in _SAME:
         text = pattern.sub(into, text)
+    text = _unwrapped(text)
     text = _GROUPED.sub(lambda found: found[1] + re.sub(r"\D", "", found[3] + found[4]), text)
     if thousands:
         text = _COMMAS.sub(lambda found: found[1] if _is_tuple(text, found) else found[1].replace(",", ""), text)

@@ -12,11 +12,12 @@ from r1kit.reward.part import Mark, Ours
 from r1kit.reward.settings import FORMAT_STYLES, FormatStyle, RewardConfig, check_style
 from r1kit.tasks.task import Task
 
-__all__ = ["FORMAT_STYLES", "TAGS", "Format", "FormatStyle", "format_reward"]
+__all__ = ["FORMAT_STYLES", "TAGS", "Format", "FormatStyle", "form_asked", "format_reward"]
 
 TAGS = ("<think>", "</think>", "<answer>", "</answer>")
 
-_PAIRS = tuple(re.compile(rf"<{name}>(\s*)</{name}>") for name in ("think", "answer"))
+_BLANK_ANSWER = re.compile(r"<answer>\s*</answer>")
+_BLANK = re.compile(r"<(think|answer)>\s*</\1>")
 _LOOSE = re.compile(r"\s*<think>.*</think>\s*<answer>.*</answer>\s*", re.DOTALL)
 _SUMMARY = re.compile(r"\s*<think>.*</think>.*<answer>.*</answer>\s*", re.DOTALL)
 _STRICT = re.compile(r"<think>\n.*\n</think>\n<answer>\n.*\n</answer>", re.DOTALL)  # open-r1, rewards.py
@@ -24,7 +25,13 @@ _STRICT_TAGS = ("<think>\n", "\n</think>\n", "\n<answer>\n", "\n</answer>")
 
 
 def format_reward(
-    text: str, finish: str, style: FormatStyle, *, prefilled: bool = False, partial: bool = False
+    text: str,
+    finish: str,
+    style: FormatStyle,
+    *,
+    prefilled: bool = False,
+    partial: bool = False,
+    blank_thinking: bool = False,
 ) -> float:
     r"""1 if the completion has the asked form, else 0. Tags with nothing between them earn nothing.
 
@@ -42,6 +49,7 @@ def format_reward(
         prefilled: the prompt ended in ``<think>``, so the completion starts after it.
         partial: pay 0.25 for each tag that occurs exactly once, in order (open-r1's tag count) instead of all or
             nothing; only for the three tagged styles, cut completions included.
+        blank_thinking: nothing but space between ``<think>`` and ``</think>`` is allowed.
     """
     check_style("format", style, FORMAT_STYLES)
     if style == "none":
@@ -49,18 +57,17 @@ def format_reward(
     if style == "boxed":
         return float(finish == "stop" and bool(extract_answer(text, "boxed", prefilled=prefilled)))
     whole = _with_opening(text, style) if prefilled else text
+    blank = _BLANK_ANSWER if blank_thinking else _BLANK
     if partial:
-        return 0.25 * _in_order(whole, _STRICT_TAGS if style == "strict" else TAGS)
-    if finish != "stop" or any(whole.count(tag) != 1 for tag in TAGS) or any(pair.search(whole) for pair in _PAIRS):
+        return 0.25 * _in_order(blank.sub("", whole), _STRICT_TAGS if style == "strict" else TAGS)
+    if finish != "stop" or any(whole.count(tag) != 1 for tag in TAGS) or blank.search(whole):
         return 0.0
     pattern = {"think_answer": _LOOSE, "think_summary": _SUMMARY, "strict": _STRICT}[style]
     return float(pattern.fullmatch(whole) is not None)
 
 
 def _in_order(text: str, tags: Sequence[str]) -> int:
-    """How many tags occur exactly once and after those before them; the two of an empty pair do not count."""
-    for pair in _PAIRS:
-        text = pair.sub("", text)
+    """How many tags occur exactly once and after those before them."""
     count = place = 0
     for tag in tags:
         if text.count(tag) == 1 and text.index(tag) >= place:
@@ -75,6 +82,11 @@ def _with_opening(text: str, style: FormatStyle) -> str:
     return "<think>" + text
 
 
+def form_asked(config: RewardConfig) -> dict[str, bool]:
+    """What a reward's settings say of the form beside its style, for ``format_reward``."""
+    return {"prefilled": config.prefilled, "blank_thinking": config.blank_thinking}
+
+
 class Format(Ours):
     """``format_reward`` with a reward's settings."""
 
@@ -82,5 +94,12 @@ class Format(Ours):
         self.config = config
 
     def __call__(self, prompt: Prompt, jobs: Sequence[Job]) -> list[Mark]:
-        style, prefilled, partial = self.config.format_style, self.config.prefilled, self.config.format_partial
-        return [Mark(format_reward(job.text, job.finish, style, prefilled=prefilled, partial=partial)) for job in jobs]
+        asked = form_asked(self.config)
+        return [
+            Mark(
+                format_reward(
+                    job.text, job.finish, self.config.format_style, partial=self.config.format_partial, **asked
+                )
+            )
+            for job in jobs
+        ]

@@ -1,4 +1,4 @@
-"""The last number of a text, as prose writes numbers: with a unit, an ordinal, beside Chinese, as a fraction or power."""
+"""The last number of a text, as prose writes it: with a unit, as an ordinal, beside Chinese, as a fraction or power."""
 
 from __future__ import annotations
 

@@ -128,3 +128,12 @@ def test_partial_pays_tags_in_their_order(text: str, reward: float) -> None:
 )
 def test_boxed_wants_a_box_after_the_thinking(text: str, reward: float) -> None:
     assert format_reward(text, "stop", "boxed") == reward
+
+
+def test_blank_thinking_has_the_form_where_that_is_set() -> None:
+    for text, reward in (("<think> </think> <answer> b </answer>", 1.0), ("<think> </think> <answer> </answer>", 0.0)):
+        assert format_reward(text, "stop", "think_answer", blank_thinking=True) == reward
+    partial = format_reward(
+        "<think></think><answer></answer>", "stop", "think_answer", partial=True, blank_thinking=True
+    )
+    assert partial == 0.5

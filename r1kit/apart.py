@@ -113,6 +113,7 @@ def environment() -> dict[str, str]:
     return {
         **os.environ,
         "PYTHONPATH": os.pathsep.join(path or os.getcwd() for path in sys.path),
+        "PYTHONIOENCODING": "utf-8:backslashreplace",  # a rule that prints prints into nothing, whatever the terminal
         "PYTHONHASHSEED": "0",  # sympy orders by hash: the same answer must get the same grade in every process
         "OMP_NUM_THREADS": "1",
         "OPENBLAS_NUM_THREADS": "1",

@@ -21,6 +21,7 @@ from r1kit.launcher import run_here
 from r1kit.maths.policy_loss import from_settings as policy_loss
 from r1kit.recipe import load_recipe
 from r1kit.records import Group, Prompt, Sampling, Score
+from r1kit.report.draw.ascii import tell
 from r1kit.report.read.run_folder import RunFolder
 from r1kit.rollout.engine import Engine
 from r1kit.rollout.sample import sample_groups
@@ -34,7 +35,7 @@ __all__ = ["OpenModel", "load_recipe", "open_model", "open_run", "open_task", "p
 
 
 def run(
-    recipe: Recipe | str, out: str | Path | None = None, until: str = "", say: Callable[[str], None] = print
+    recipe: Recipe | str, out: str | Path | None = None, until: str = "", say: Callable[[str], None] = tell
 ) -> RunFolder:
     """Run a recipe's stages that are not done yet, up to and including ``until``; the run folder, to read.
 

@@ -8,12 +8,13 @@ from __future__ import annotations
 import errno
 import os
 import sys
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING
 
 import typer
 from typer.exceptions import TyperException
 
+from r1kit import interrupts
 from r1kit.apart import try_import
 from r1kit.commands.chat import chat
 from r1kit.commands.check import check
@@ -67,13 +68,14 @@ for _name, _command in COMMANDS.items():
 
 def main() -> None:
     """Entry point: a user's mistake is one line on stderr and its exit code, never a traceback."""
-    forgive(sys.stdout, sys.stderr)
+    forgive()
     if "RANK" not in os.environ:  # what a rank imports, the command that started it has tried
         guard_imports(try_import)
-    with _one_line_errors():
+    alone = "RANK" not in os.environ  # a rank's parent answers for it until it heeds signals itself
+    with _one_line_errors(), interrupts.heeded() if alone else nullcontext():
         code = app(standalone_mode=False)  # typer returns the code of an Exit, and 130 for Ctrl-C
         if code == Interrupted.exit_code:
-            raise Interrupted("interrupted; run the same command to go on")
+            raise Interrupted(f"interrupted; {interrupts.GO_ON}")
         sys.exit(code)
 
 
@@ -89,8 +91,8 @@ def _one_line_errors() -> Iterator[None]:
             print(f"r1: {told}", file=sys.stderr)
         _leave(InputError.exit_code)
     except (KeyboardInterrupt, typer.Abort):
-        print("r1: interrupted; run the same command to go on", file=sys.stderr)
-        _leave(130)
+        print(f"r1: interrupted; {interrupts.GO_ON}", file=sys.stderr)
+        _leave(Interrupted.exit_code)
     except OSError as error:
         if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
             print(f"r1: {error.filename}: {error.strerror}; choose a place that you may use", file=sys.stderr)

@@ -14,7 +14,7 @@ from r1kit.data.settings import Reading
 from r1kit.errors import InputError, nearest
 from r1kit.model.families import Shape, fresh_family
 from r1kit.model.template import Template
-from r1kit.structure import plain, structure
+from r1kit.structure import NotText, plain, structure
 from r1kit.tasks import Spec, build
 from r1kit.tasks.task import Split, Task
 
@@ -128,8 +128,10 @@ class Model:
                     f"{nearest(key, known)}"
                 )
         name, template = table.get("name", ""), table.get("template", {})
-        if not isinstance(name, str) or not isinstance(template, Mapping):
-            raise InputError(f"{where}: name = {name!r} must be a string and template = {template!r} a table")
+        if not isinstance(name, str):
+            raise NotText(f"{where}.name", name)
+        if not isinstance(template, Mapping):
+            raise InputError(f"{where}.template = {template!r}: expected a table")
         return cls(
             name=name,
             family=family,

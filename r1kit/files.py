@@ -19,7 +19,7 @@ from typing import Any
 from r1kit.errors import InputError, nearest
 
 __all__ = [
-    "Line", "Number", "as_text", "brief", "check_writable", "forgiving_lines", "json_table", "object_of",
+    "Line", "Number", "as_text", "brief", "check_writable", "forgiving_lines", "json_fault", "json_table", "object_of",
     "spelled_json", "strict_lines", "write_atomic", "write_json",
 ]  # fmt: skip
 
@@ -42,17 +42,35 @@ def write_atomic(path: Path, text: str) -> None:
 
 
 def check_writable(path: Path | None) -> None:
-    """Refuse a place that cannot be written before the work, not after it."""
+    """Refuse a place that cannot be written before the work, not after it; a folder that is not there is made."""
     if path is None:
         return
-    parent = path.absolute().parent
-    if path.is_dir() or not parent.is_dir() or not os.access(parent, os.W_OK):
-        raise InputError(f"cannot write {path}; name a file in a folder that is there and can be written to")
+    temporary = path.absolute().with_name(f".{path.absolute().name}.new")
+    try:
+        if _is_stream(path):
+            return
+        if path.is_dir():
+            raise InputError(f"cannot write {path}: it is a folder; name a file")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary.touch()
+        temporary.unlink()
+    except OSError as error:
+        raise InputError(f"cannot write {path}: {error.strerror}; name a place that can be written to") from None
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
-    """One JSON object, written as a whole or not at all."""
-    write_atomic(path, json.dumps(content, ensure_ascii=False, indent=1) + "\n")
+    """One JSON object, written as a whole or not at all; where a link leads to, or into a pipe or a device."""
+    text = json.dumps(content, ensure_ascii=False, indent=1) + "\n"
+    if _is_stream(path):
+        with path.open("a", encoding="utf-8") as stream:
+            stream.write(text)
+    else:
+        write_atomic(path.resolve(), text)
+
+
+def _is_stream(path: Path) -> bool:
+    """A pipe or a device, such as /dev/stdout: nothing that another file could take the place of."""
+    return path.exists() and not path.is_dir() and (path.is_relative_to("/dev") or not path.is_file())
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +164,8 @@ def as_text(value: Any, where: str, key: str) -> str:
     if isinstance(value, str) and value.strip():
         if not value.isascii() and any("\ud800" <= character <= "\udfff" for character in value):
             raise InputError(f"{where}: {key!r} holds half a surrogate pair, which is no text: {brief(value)}")
+        if "\0" in value:
+            raise InputError(f"{where}: {key!r} holds a NUL character: {brief(value)}")
         return value
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise InputError(f"{where}: {key!r} must be text or a number, got {brief(value)}")
@@ -181,13 +201,24 @@ def strict_lines(path: Path, holds: str, *, may_be_empty: bool = False) -> Itera
 
 def json_table(text: str, where: str, holds: str) -> dict[str, Any]:
     """The object that a line holds. Raises InputError for anything else."""
+    if "\0" in text:
+        raise InputError(f"{where}: NUL bytes, as a file holds after a crash; mend the line or delete it")
     try:
-        table = json.loads(text)
+        table = json.loads(text.lstrip("\ufeff"))  # a file that was put together out of others has marks inside
     except (ValueError, RecursionError) as error:
-        raise InputError(f"{where}: not valid JSON: {error}; mend the line or delete it") from None
+        raise InputError(f"{where}: not valid JSON: {json_fault(error)}; mend the line or delete it") from None
     if not isinstance(table, dict):
         raise InputError(f"{where}: expected a JSON object with {holds}, got {brief(table)}")
     return table
+
+
+def json_fault(error: BaseException) -> str:
+    """What is wrong with a JSON text, without the number of its line, which the file's is not."""
+    return (
+        f"{error.msg.removesuffix(' at')} at column {error.colno}"
+        if isinstance(error, json.JSONDecodeError)
+        else str(error)
+    )
 
 
 def forgiving_lines(path: Path) -> tuple[list[dict[str, Any]], int]:

@@ -6,10 +6,10 @@ import fcntl
 import os
 import shutil
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
+from r1kit import interrupts
 from r1kit.checks import check_recipe, check_stage, check_stages
 from r1kit.cluster import launch
 from r1kit.cluster.cores import cores
@@ -33,9 +33,10 @@ def run(name: str, out: Path | None, overrides: Sequence[str], until: str = "") 
         _under_torchrun(name, out, overrides, until)
         return
     try:
-        _run_here(name, out, overrides, until)
-    except KeyboardInterrupt:
-        raise Interrupted("interrupted; run the same command to go on") from None
+        with interrupts.heeded():
+            _run_here(name, out, overrides, until)
+    except interrupts.Stopped as stopped:
+        raise Interrupted(str(stopped)) from None
 
 
 def _run_here(name: str, out: Path | None, overrides: Sequence[str], until: str) -> None:
@@ -67,7 +68,10 @@ def run_here(recipe: Recipe, folder: Path, until: str, say: Callable[[str], None
         check_stage(recipe, until)
     lock = _take(folder, recipe)
     try:
-        pipeline.run(recipe, folder, Solo(), until, say)
+        with interrupts.heeded():
+            pipeline.run(recipe, folder, Solo(), until, say)
+    except interrupts.Stopped as stopped:
+        raise Interrupted(str(stopped)) from None
     finally:
         os.close(lock)
 
@@ -77,6 +81,11 @@ def _under_torchrun(name: str, out: Path | None, overrides: Sequence[str], until
 
     Whatever rank 0 refuses, the others leave without a word; torchrun adds its own account of who failed.
     """
+    with interrupts.heeded(again=False):  # torchrun hands on what the terminal has sent to all already
+        _as_rank_of_torchrun(name, out, overrides, until)
+
+
+def _as_rank_of_torchrun(name: str, out: Path | None, overrides: Sequence[str], until: str) -> None:
     try:
         ranks = join()
         taken: Path | None = None
@@ -95,6 +104,8 @@ def _under_torchrun(name: str, out: Path | None, overrides: Sequence[str], until
         _work(taken, ranks, until)
     except PeerLostError:
         os._exit(PeerLostError.exit_code)
+    except interrupts.Stopped as stopped:
+        raise Interrupted(str(stopped)) from None
     if ranks.rank == 0:
         _present(taken)
 
@@ -125,9 +136,8 @@ def _so_far(folder: Path, stage: str, last: str) -> None:
 
 
 def _say(line: str) -> None:
-    """Print a line at once. That nobody reads any more (``r1 run | head``) is no reason to stop training."""
-    with suppress(BrokenPipeError):
-        print(line, flush=True)
+    """Print a line at once."""
+    print(line, flush=True)
 
 
 def _present(folder: Path) -> None:
@@ -154,7 +164,7 @@ def _take(folder: Path, recipe: Recipe) -> int:
         raise MissingError(f"no disk space left at {free_at}: a run needs {MIN_FREE_BYTES // 10**6} MB; free some")
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        lock = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT, 0o644)
+        lock = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT, 0o666)
     except OSError as error:
         raise InputError(f"cannot write to {folder}: {error.strerror}; choose another --out") from None
     try:

@@ -213,7 +213,7 @@ def _record_lineage(workspace: Workspace, result: Mapping[str, Any]) -> None:
 def _processor() -> str:
     path = Path("/proc/cpuinfo")
     if path.is_file():
-        for line in path.read_text().splitlines():
+        for line in path.read_text(encoding="utf-8").splitlines():
             if line.startswith("model name"):
                 return line.split(":", 1)[1].strip()
     return platform.processor() or platform.machine()

@@ -11,16 +11,16 @@ import hashlib
 import json
 import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from r1kit import stages, tasks
 from r1kit.backends import check_names
 from r1kit.contracts import BASE, Model, Recipe
 from r1kit.data.source import is_path
 from r1kit.errors import InputError, nearest
-from r1kit.structure import plain, structure
+from r1kit.structure import NotText, plain, structure
 from r1kit.update.settings import DtypeSetting, settled
 
 if sys.version_info >= (3, 11):
@@ -36,9 +36,13 @@ __all__ = [
     "fingerprint",
     "load_recipe",
     "parse_recipe",
+    "put_setting",
     "recipe_name",
     "shipped_recipes",
+    "with_texts",
 ]
+
+_T = TypeVar("_T")
 
 RECIPES = next(
     (folder for folder in (Path(__file__).with_name("_recipes"),) if folder.is_dir()),
@@ -73,9 +77,25 @@ def load_recipe(name: str, overrides: Sequence[str] = ()) -> Recipe:
             f"{nearest(name, shipped)}"
         )
     table = _read(path)
-    for override in overrides:
-        _override(table, override, path.absolute().parent)
-    return parse_recipe(table)
+    written = dict(_override(table, override, path.absolute().parent) for override in overrides)
+    return with_texts(table, written, lambda: parse_recipe(table))
+
+
+def with_texts(table: dict[str, Any], written: dict[str, tuple[list[str], str]], read: Callable[[], _T]) -> _T:
+    """What ``read`` makes of the table, with the text of an override wherever a setting wants text: ``123`` is a name
+    where a name belongs.
+
+    Args:
+        written: dotted setting, as an error names it -> (its keys in the table, its value as it was written).
+    """
+    while True:
+        try:
+            return read()
+        except NotText as error:
+            if error.where not in written:
+                raise
+            path, value = written.pop(error.where)
+            _put(table, path, value, value)
 
 
 def recipe_name(path: Path) -> str:
@@ -85,8 +105,10 @@ def recipe_name(path: Path) -> str:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
+        table = tomllib.loads(path.read_text(encoding="utf-8-sig"))
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: not UTF-8 text ({error}); save it as UTF-8") from None
+    except (tomllib.TOMLDecodeError, OSError) as error:
         raise InputError(f"{path}: not valid TOML: {error}") from None
     table.setdefault("name", path.stem)
     return {key: _beside(path.absolute().parent, value) for key, value in table.items()}
@@ -202,9 +224,12 @@ def _check_data(source: str, name: str, earlier: Sequence[str], recipe: Recipe) 
         )
 
 
-def _override(table: dict[str, Any], text: str, folder: Path) -> None:
+def _override(table: dict[str, Any], text: str, folder: Path) -> tuple[str, tuple[list[str], str]]:
     """Put ``a.b.c=value`` into the table; a key that starts with a stage's name means that stage, and ``{recipe}/`` the
-    recipe's folder, as in the recipe itself."""
+    recipe's folder, as in the recipe itself.
+
+    The dotted key with its parts and the value as it is written: what a setting that is text means by ``123``.
+    """
     key, equals, value = text.partition("=")
     path = [_beside(folder, part) for part in _key_path(key.strip())]
     if not equals or not all(path):
@@ -223,15 +248,34 @@ def _override(table: dict[str, Any], text: str, folder: Path) -> None:
             f"--set {text!r}: the recipe has no stage {path[1]!r}; its stages are {', '.join(present)}."
             f"{nearest(path[1], present)}"
         )
+    _put(table, path, _beside(folder, _value_of(value)), text)
+    return ".".join(path), (path, value.strip())
+
+
+def put_setting(table: dict[str, Any], text: str) -> tuple[str, tuple[list[str], str]]:
+    """Put ``a.b.c=value`` into a table of settings; the same as of a recipe's override."""
+    key, equals, value = text.partition("=")
+    path = _key_path(key.strip())
+    if not equals or not all(path):
+        raise InputError(f"--set {text!r}: write KEY=VALUE, for example --set rule=exact")
+    _put(table, path, _value_of(value), text)
+    return ".".join(path), (path, value.strip())
+
+
+def _put(table: dict[str, Any], path: Sequence[str], value: Any, text: str) -> None:
     for part in path[:-1]:
         table = table.setdefault(part, {})
         if not isinstance(table, dict):
             raise InputError(f"--set {text!r}: {part!r} is not a table")
+    table[path[-1]] = value
+
+
+def _value_of(text: str) -> Any:
+    """A value as TOML reads it; what TOML cannot read is text."""
     try:
-        found = tomllib.loads(f"value = {value}")["value"]
+        return tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:
-        found = value.strip()
-    table[path[-1]] = _beside(folder, found)
+        return text.strip()
 
 
 def _key_path(key: str) -> list[str]:

@@ -30,8 +30,6 @@ class Prompt:
     """Name of the task that judges it, a key of the recipe's ``[tasks]``; filled in for a user's task."""
     question: str
     """What the user says, before any chat template."""
-    before: tuple[Message, ...] = ()
-    """What stands before the question: a system prompt of its own, earlier turns."""
     answer: str | None = None
     """Reference answer, where the task has one."""
     language: str = "en"

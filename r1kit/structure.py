@@ -6,13 +6,23 @@ import dataclasses
 import types
 import typing
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import date, time
 from typing import Any, Literal, Union, get_args, get_origin
 
 from r1kit.errors import InputError, nearest
 from r1kit.maths.settings import PRESETS as LOSS_PRESETS
 from r1kit.maths.settings import PolicyLoss
 
-__all__ = ["plain", "structure"]
+__all__ = ["NotText", "plain", "structure"]
+
+
+class NotText(InputError):
+    """A setting that is text was given as a number, a date or true and false."""
+
+    def __init__(self, where: str, value: Any) -> None:
+        super().__init__(f"{where} = {value!r}: expected a string")
+        self.where = where
+
 
 PRESETS: dict[type, Mapping[str, Any]] = {PolicyLoss: LOSS_PRESETS}
 """Classes whose table may say ``preset = "NAME"``; its other keys override the preset."""
@@ -90,6 +100,8 @@ def _value(kind: Any, value: Any, where: str, default: Any = None) -> Any:
         return float(value)
     if kind in (int, str, bool) and type(value) is kind:
         return value
+    if kind is str and isinstance(value, (int, float, date, time)):
+        raise NotText(where, value)
     raise InputError(f"{where} = {value!r}: expected {_spelled(kind)}")
 
 

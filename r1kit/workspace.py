@@ -1,32 +1,33 @@
 """A stage's place on disk: paths, append-only logs, seeds, the resume point.
 
-Everything a killed run needs lies in ``NN_STAGE/resume/state.json``: the step to go on from, the learner's folder and
-how long each log was. It is replaced atomically and last, so a kill at any moment finds the state before or after.
-On resume the logs are cut to the lengths it names and the steps after it are done again, with the same result.
-Logs reach the disk before the state that names their lengths, so this holds for a power cut too.
+Everything a killed run needs lies in ``NN_STAGE/resume`` (``resume.py``): the step to go on from, the learner's state
+and how long each log was. On resume the logs are cut to these lengths and the steps after it are done again, with the
+same result. A signal that ends the run waits for the end of the step in flight, and for its resume point.
 """
 
 from __future__ import annotations
 
 import json
 import math
-import os
 import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
+from r1kit import interrupts, resume
 from r1kit.cluster.ranks import Ranks, Solo
 from r1kit.contracts import BASE, Recipe
 from r1kit.errors import R1Error
 from r1kit.files import strict_lines, write_atomic
 from r1kit.records import StageResult
+from r1kit.resume import Point, Resumable
 from r1kit.reward.complaints import Complaints
 from r1kit.structure import plain
 
-__all__ = ["Resumable", "Stateless", "Workspace"]
+__all__ = ["Workspace"]
 
 SAVE_COST_SHARE = 0.05
 """A resume point is written once the work since the last one is worth the time it takes: at most 5% of a run."""
@@ -39,24 +40,6 @@ COSTS = (
 TELL_SECONDS = 20.0
 """A running stage says where it stands this often, at the next line of its metrics."""
 TOLD = ("accuracy", "response_tokens", "loss", "tokens_per_second")
-
-
-class Resumable(Protocol):
-    """What a loop trains: all that must survive a kill. Every rank calls both."""
-
-    def save(self, folder: Path) -> None:
-        """Write a folder, on disk and whole when this returns on every rank."""
-        ...
-
-    def load(self, folder: Path) -> None: ...
-
-
-class Stateless:
-    """What a loop trains that trains nothing: all of its state is in its logs and the cursor."""
-
-    def save(self, folder: Path) -> None: ...
-
-    def load(self, folder: Path) -> None: ...
 
 
 @dataclass(slots=True)
@@ -80,12 +63,16 @@ class Workspace:
     """Of a part of the stage that trains by itself (see ``part``); empty: the stage itself."""
     cursor: dict[str, int] = field(default_factory=dict)
     """Counters that a loop keeps over a kill, for example the next training prompt."""
+    kept: dict[str, Any] = field(default_factory=dict)
+    """Other JSON values that a loop keeps over a kill."""
     parameters: int = 0
     """Parameter count of the stage's model, for what its tokens cost; 0 until the model is there."""
     seconds: float = 0.0
     """Seconds of steps so far, over all sittings that count: what was lost to a kill is not in it."""
     complaints: Complaints = field(default_factory=Complaints)
     """What went wrong in a user's own code; whoever scores adds to it, and the user is told beside the metrics."""
+    _point: Point | None = None
+    """The newest resume point, and the one that was gone on from."""
     _started: float = 0.0
     _saved_at: float = 0.0
     _save_cost: float = 0.0
@@ -95,6 +82,11 @@ class Workspace:
     @property
     def folder(self) -> Path:
         return self.run / f"{self.index:02d}_{self.stage}" / self.name
+
+    @property
+    def _called(self) -> str:
+        """The stage, or its part, for a person."""
+        return f"{self.stage}/{self.name}" if self.name else self.stage
 
     @property
     def seed(self) -> int:
@@ -128,7 +120,8 @@ class Workspace:
 
         It has logs and a resume point of its own in ``NN_STAGE/name``. For stages that train more than one model.
         """
-        inner = replace(self, name=f"{self.name}/{name}" if self.name else name, cursor={}, seconds=0.0, _started=0.0)
+        inner = replace(self, name=f"{self.name}/{name}" if self.name else name, cursor={})
+        inner.kept, inner.seconds, inner._started, inner._point = {}, 0.0, 0.0, None
         path = inner.folder / "result.json"
         found: dict[str, Any] | None = self.ranks.broadcast_object(
             json.loads(path.read_text(encoding="utf-8")) if self.is_writer and path.is_file() else None
@@ -190,16 +183,34 @@ class Workspace:
 
     # ---- steps and the resume point ---------------------------------------------------------------------------
 
-    def steps(self, total: int, state: Resumable) -> Iterator[int]:
-        """Yield the steps still to do, 0-based; after each one, write a resume point when one is due."""
+    def steps(self, total: int, state: Resumable, rate: Callable[[int, int], float] | None = None) -> Iterator[int]:
+        """Yield the steps still to do, 0-based; after each one, write a resume point when one is due.
+
+        Args:
+            total: steps in all.
+            state: what is trained.
+            rate: (step, steps in all) -> learning rate, to say how it changes when a loop goes on with more steps.
+
+        Raises:
+            Interrupted: a signal came; the step was done to its end and a resume point holds it.
+            InputError: no resume point of those that are there is whole.
+        """
         first = self._restore(state)
+        if self._point is not None and self._point.of != total:
+            self.say(f"{self._called}: {resume.more_steps(self._point, total, rate)}")
         self._started = self._saved_at = time.monotonic()
         self._total, self._told_at = total, self._started
-        for step in range(first, total):
-            yield step
-            self._count()
-            if self._due() or step + 1 == total:
-                self._save(step + 1, state)
+        with interrupts.held():
+            for step in range(first, total):
+                yield step
+                self._count()
+                due, signal = self._agreed()
+                if due or signal or step + 1 == total:
+                    self._save(step + 1, state)
+                if signal or step + 1 == total:
+                    self.ranks.broadcast_object(None)  # rank 0 has written it, so each may leave
+                if signal:
+                    raise interrupts.interrupted(signal)
 
     def elapsed(self) -> float:
         """Seconds up to now, over all sittings."""
@@ -210,56 +221,53 @@ class Workspace:
         self.seconds += now - self._started
         self._started = now
 
+    def _agreed(self) -> tuple[bool, str]:
+        """Whether a resume point is due, by rank 0's clock; the signal that has come to any rank."""
+        found = self.ranks.gather_objects((self._due(), interrupts.asked()))
+        return found[0][0], next((signal for _, signal in found if signal), "")
+
     def _due(self) -> bool:
-        """Rank 0's clock decides, for all ranks."""
-        due = time.monotonic() - self._saved_at >= self._save_cost / SAVE_COST_SHARE
-        return bool(self.ranks.broadcast_object(due))
+        return time.monotonic() - self._saved_at >= self._save_cost / SAVE_COST_SHARE
 
     def _save(self, step: int, state: Resumable) -> None:
         began = time.monotonic()
-        folder = self.folder / "resume"
+        folder = self.folder / resume.FOLDER
         learner = folder / f"learner-{step}"
         if self.is_writer:
             folder.mkdir(parents=True, exist_ok=True)
+            resume.drop_learners(folder, self._point)  # so that there are never three on the disk
         state.save(learner)
         if self.is_writer:
-            logs = {path.name: _synced_size(path) for path in self.folder.glob("*.jsonl")}
-            point = {
-                "key": self.key,
-                "step": step,
-                "learner": learner.name,
-                "logs": logs,
-                "cursor": self.cursor,
-                "seconds": self.seconds,
-            }
-            write_atomic(folder / "state.json", json.dumps(point))
-            for other in folder.iterdir():  # older learners, and what a kill left half written
-                if other.name not in ("state.json", learner.name):
-                    shutil.rmtree(other) if other.is_dir() else other.unlink()
+            point = Point(
+                key=self.key,
+                step=step,
+                of=self._total,
+                learner=learner.name,
+                files=resume.learner_files(learner),
+                logs=resume.log_marks(self.folder, self._point),
+                cursor=dict(self.cursor),
+                kept=deepcopy(self.kept),
+                seconds=self.seconds,
+            )
+            resume.write(folder, point, self._point)
+            self._point = point
+        interrupts.keep(f"{self._called} stands at step {step} of {self._total}")
         self._saved_at = time.monotonic()
         self._save_cost = self._saved_at - began
 
     def _restore(self, state: Resumable) -> int:
-        """Load the resume point, cut the logs to it; the step to go on from."""
-        path = self.folder / "resume" / "state.json"
-        point: dict[str, Any] = self.ranks.broadcast_object(
-            json.loads(path.read_text(encoding="utf-8")) if self.is_writer and path.is_file() else {}
-        )
-        assert not point or point["key"] == self.key, "the pipeline sets another setting's folder aside"
+        """Load the newest resume point that is whole, cut the logs to it; the step to go on from."""
+        self._point = point = resume.restore(self.folder, self._called, state, self.ranks, self.say)
         if self.is_writer:
-            self._cut_logs(point.get("logs", {}))
-        if not point:
+            resume.cut_logs(self.folder, point)
+        if point is None:
+            interrupts.keep(f"{self._called} is at its beginning")
             return 0
-        state.load(path.parent / point["learner"])
-        self.cursor.update(point["cursor"])
-        self.seconds = float(point["seconds"])
-        return int(point["step"])
-
-    def _cut_logs(self, lengths: Mapping[str, int]) -> None:
-        for path in self.folder.glob("*.jsonl"):
-            length = int(lengths.get(path.name, 0))
-            assert path.stat().st_size >= length, f"{path} is shorter than the resume point says"
-            os.truncate(path, length)
+        interrupts.keep(f"{self._called} stands at step {point.step} of {point.of}")
+        self.cursor.update(point.cursor)
+        self.kept.update(deepcopy(dict(point.kept)))
+        self.seconds = point.seconds
+        return point.step
 
     # ---- what a stage leaves ------------------------------------------------------------------------------------
 
@@ -312,12 +320,6 @@ class Workspace:
             )
             write_atomic(self.folder / "result.json", text + "\n")
         return written
-
-
-def _synced_size(path: Path) -> int:
-    with path.open("rb") as stream:
-        os.fsync(stream.fileno())
-        return os.fstat(stream.fileno()).st_size
 
 
 def _written(value: Any) -> Any:

@@ -12,7 +12,8 @@ from evals.evaluating import Crew
 from r1kit.cluster.ranks import Ranks
 from r1kit.recipe import load_recipe
 from r1kit.records import StageResult
-from r1kit.workspace import Stateless, Workspace
+from r1kit.resume import Stateless
+from r1kit.workspace import Workspace
 
 NOTHING = {
     "trained_tokens": 0, "sampled_tokens": 0, "judge_tokens": 0, "evaluated_tokens": 0, "read_tokens": 0,

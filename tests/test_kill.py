@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from kill_resume import (
     MOMENTS,
+    Moment,
     chain_repetition,
     children,
     contents,
@@ -46,17 +47,45 @@ def test_killed_and_resumed_equals_straight(ranks: int, kills: list[tuple[str, i
     assert differences(contents(tmp_path / "straight"), contents(tmp_path / "killed")) == []
 
 
-@pytest.mark.parametrize("ranks", [1, 2])
-def test_ctrl_c_ends_it_with_one_line(ranks: int, tmp_path: Path) -> None:
-    """The signal reaches the whole process group, as from a terminal."""
-    process = start(tmp_path / "run", ranks)
-    while process.poll() is None and not MOMENTS["pretraining"](tmp_path / "run"):
-        time.sleep(0.01)
+@pytest.mark.parametrize(("ranks", "number", "group"), [(1, signal.SIGTERM, False), (2, signal.SIGINT, True)])
+def test_a_signal_writes_a_resume_point_and_ends_it_with_one_line(
+    ranks: int, number: signal.Signals, group: bool, tmp_path: Path
+) -> None:
+    """``group``: it reaches all processes of the run, as Ctrl-C in a terminal does."""
+    line, step = stopped(tmp_path / "run", ranks, number, MOMENTS["pretraining"], group)
+    stands = f"pretrain stands at step {step} of 30"
+    assert line == f"r1: interrupted by {number.name}: {stands}; run the same command to go on\n"
+
+
+def stopped(run: Path, ranks: int, number: signal.Signals, moment: Moment, group: bool = False) -> tuple[str, int]:
+    """What a run says that is sent a signal at a moment, and the step that its newest resume point holds."""
+    process = start(run, ranks)
+    while process.poll() is None and not moment(run):
+        time.sleep(0.005)
     ranks_of_it = children(process.pid)
-    os.killpg(process.pid, signal.SIGINT)
-    assert process.wait(20) == 130
-    assert (tmp_path / "run.err").read_text() == "r1: interrupted; run the same command to go on\n"
+    (os.killpg if group else os.kill)(process.pid, number)
+    assert process.wait(30) == 130
     wait_gone(process.pid, ranks_of_it)
+    points = sorted(run.glob("*/resume/state.json"))
+    return run.with_suffix(".err").read_text(), json.loads(points[-1].read_text())["step"] if points else 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("ranks", [1, 2])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_stopped_at_every_moment_and_resumed_equals_straight(
+    ranks: int, number: signal.Signals, tmp_path: Path
+) -> None:
+    finish(tmp_path / "straight", ranks)
+    run = tmp_path / "stopped"
+    for moment in MOMENTS.values():
+        if not (run / "02_r1_zero/result.json").exists():
+            stopped(run, ranks, number, moment)
+    told = run.with_suffix(".err").read_text().splitlines()
+    assert told
+    assert all(line.startswith(f"r1: interrupted by {number.name}: ") for line in told)
+    finish(run, ranks)
+    assert differences(contents(tmp_path / "straight"), contents(run)) == []
 
 
 @pytest.mark.slow

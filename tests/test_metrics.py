@@ -20,6 +20,7 @@ from r1kit.factory.collect import Plan, collect
 from r1kit.factory.harvest import Harvest
 from r1kit.factory.select import Candidate
 from r1kit.loops import supervised
+from r1kit.loops.curriculum import Curriculum
 from r1kit.maths.settings import PolicyLoss
 from r1kit.records import Completion, Group, Prompt, Sample, Score
 from r1kit.reward.rule import RewardConfig, score_completion
@@ -66,8 +67,9 @@ class AllParts(ToyScorer):
 
 
 def rl_log(folder: Path) -> set[str]:
-    one = toy(folder, scorer=AllParts())
-    one.train(replace(CONFIG, steps=2, minibatches=2, loss=PolicyLoss(kl_weight=0.1)))
+    one = toy(folder, scorer=AllParts(), levels=3)
+    curriculum = Curriculum(by="pass_rate")
+    one.train(replace(CONFIG, steps=2, minibatches=2, loss=PolicyLoss(kl_weight=0.1), curriculum=curriculum))
     assert keys(one.workspace.folder / "rollouts.jsonl") == explained("## `rollouts.jsonl`")
     return keys(one.workspace.folder / "metrics.jsonl")
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -25,6 +25,8 @@ from r1kit.update.reward import RewardLearner
 from r1kit.update.settings import DtypeSetting, OptimiserSettings, settled
 
 if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
     from r1kit.contracts import Model, Recipe
     from r1kit.model.reward_model import Outlook, RewardModel
     from r1kit.reward.learned import LearnedReward
@@ -62,9 +64,9 @@ class Backend:
         """
         return models.read_model(name, self.device, self._torch_dtype(dtype), self.template)
 
-    def draw(self, shape: Model, vocabulary: Iterable[str], seed: int) -> LoadedModel:
-        """A fresh decoder of the shape."""
-        return models.draw_model(shape, vocabulary, seed, self.device)
+    def draw(self, shape: Model, tokenizer: PreTrainedTokenizerBase, seed: int) -> LoadedModel:
+        """A fresh decoder of the shape, with as many rows as the tokenizer has tokens."""
+        return models.draw_model(shape, tokenizer, seed, self.device)
 
     def open_engine(self, loaded: LoadedModel, *, dtype: DtypeSetting = "float32", max_rows: int = 512) -> Engine:
         """An engine that samples from the model's present weights; close it.

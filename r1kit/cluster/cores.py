@@ -16,7 +16,7 @@ def cores() -> int:
     allowed = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
     quota = Path("/sys/fs/cgroup/cpu.max")
     if quota.is_file():
-        share, period = quota.read_text().split()
+        share, period = quota.read_text(encoding="utf-8").split()
         if share != "max":
             allowed = min(allowed, max(1, round(int(share) / int(period))))
     return allowed

@@ -17,17 +17,20 @@ import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from types import FrameType
 from typing import NoReturn
 
+from r1kit import interrupts
 from r1kit.errors import Interrupted, PeerLostError, R1Error, RankError
 
 __all__ = ["is_launched", "launch", "run_as_rank"]
 
 GRACE_SECONDS = 3.0
-"""How long a rank has between SIGTERM and SIGKILL."""
+"""How long the others have once one rank has ended because a signal came. Ranks that work on a step end it together;
+one that waits for its peers outside of Python cannot hear."""
 SETTLE_SECONDS = 2.0
 """How long to wait, once a rank has lost its peers, for the one that was the cause."""
+_STOPPED = (Interrupted.exit_code, -signal.SIGTERM)
+"""How a rank ends that was told to; the second before it heeds signals."""
 PARENT, WORDS = "R1KIT_PARENT", "R1KIT_WORDS"
 """Environment of a rank: its parent's process id; the file descriptor that takes its last line."""
 
@@ -54,17 +57,18 @@ def launch(arguments: Sequence[str], size: int, threads: int, keep: Sequence[int
     Raises:
         R1Error: what a rank reported, with that rank's exit code.
         RankError: a rank died without a word; the others were ended.
-        Interrupted: Ctrl-C or SIGTERM.
+        Interrupted: a signal came. The ranks were told, and have written a resume point at the end of their step;
+            after a second signal they were ended at once.
     """
     ranks: list[_Rank] = []
     try:
-        with _stoppable():
+        with interrupts.heeded(), interrupts.held():
             port = str(_free_port())
             for rank in range(size):  # one by one: what was started when a start fails must be ended
                 ranks.append(_Rank(arguments, rank, _environment(rank, size, threads, port, run), keep))  # noqa: PERF401
             _watch(ranks)
     except KeyboardInterrupt:
-        raise Interrupted("interrupted; run the same command to go on") from None
+        raise Interrupted(f"interrupted again, so ended at once; {interrupts.GO_ON}") from None
     finally:
         _end(ranks)
 
@@ -74,7 +78,8 @@ class _Rank:
 
     def __init__(self, arguments: Sequence[str], rank: int, environment: dict[str, str], keep: Sequence[int]) -> None:
         self.receive, send = os.pipe()
-        with _ignored(signal.SIGINT):  # a rank inherits this: Ctrl-C reaches the whole group, the parent answers it
+        with _blocked(signal.SIGINT, signal.SIGHUP):  # a rank inherits this: they reach the whole group, and the
+            # parent answers for all
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "r1kit", *arguments],
                 env={**environment, WORDS: str(send)},
@@ -116,23 +121,40 @@ def _tunables(present: str) -> str:
 
 
 def _watch(ranks: Sequence[_Rank]) -> None:
-    """Until all ranks are done, or one is not well."""
-    patience = 0.0
+    """Until all ranks are done, or one is not well. A signal is handed on to them, once."""
+    patience, told = 0.0, False
     while True:
         codes = [rank.process.poll() for rank in ranks]
         if all(code == 0 for code in codes):
             return
+        if interrupts.asked() and not told:
+            told = True
+            for rank in ranks:
+                rank.process.send_signal(signal.SIGTERM)
         failed = [code for code in codes if code]
+        polite = _STOPPED if told else _STOPPED[:1]
+        stopped = any(code in polite for code in failed)
         if failed and not patience:
-            patience = time.monotonic() + SETTLE_SECONDS
-        known = any(code != PeerLostError.exit_code for code in failed)
+            patience = time.monotonic() + (GRACE_SECONDS if stopped else SETTLE_SECONDS)
+        known = any(code not in (PeerLostError.exit_code, *polite) for code in failed)
         if failed and (known or all(code is not None for code in codes) or time.monotonic() > patience):
-            raise _cause([rank.ended(code) for rank, code in zip(ranks, codes, strict=True) if code is not None])
+            ended = [rank.ended(code) for rank, code in zip(ranks, codes, strict=True) if code is not None]
+            raise _cause(ended, stopping=told)
         time.sleep(0.05)
 
 
-def _cause(found: Sequence[Ended]) -> R1Error:
-    """The error that explains the run's end: a signal, else a rank's own words, else an exit nobody explained."""
+def _cause(found: Sequence[Ended], *, stopping: bool = False) -> R1Error:
+    """The error that explains the run's end: a signal, else a rank's own words, else an exit nobody explained.
+
+    Args:
+        found: the ranks that have ended.
+        stopping: they were told to.
+    """
+    if stopping:
+        words = next((ended.words for ended in found if ended.code == Interrupted.exit_code), "")
+        if words or all(ended.code in (0, *_STOPPED) for ended in found):
+            by = f"by {signal.SIGTERM.name}"  # what the ranks were sent
+            return Interrupted(words.replace(by, f"by {interrupts.asked()}", 1)) if words else interrupts.interrupted()
 
     def weight(ended: Ended) -> tuple[int, int]:
         if ended.code < 0:
@@ -152,41 +174,22 @@ def _cause(found: Sequence[Ended]) -> R1Error:
 
 
 def _end(ranks: Sequence[_Rank]) -> None:
-    """No rank outlives this."""
+    """No rank outlives this. What a rank was writing is whole as it was before."""
     for rank in ranks:
-        if rank.process.poll() is None:
-            rank.process.terminate()
-    deadline = time.monotonic() + GRACE_SECONDS
+        rank.process.kill()
     for rank in ranks:
-        try:
-            rank.process.wait(max(0.0, deadline - time.monotonic()))
-        except subprocess.TimeoutExpired:
-            rank.process.kill()
-            rank.process.wait()
+        rank.process.wait()
         os.close(rank.receive)
 
 
 @contextmanager
-def _stoppable() -> Iterator[None]:
-    """SIGTERM ends the run as Ctrl-C does. Only the main thread may say so."""
-
-    def stop(number: int, frame: FrameType | None) -> NoReturn:
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGTERM, stop)
+def _blocked(*numbers: signal.Signals) -> Iterator[None]:
+    """What comes meanwhile comes afterwards; a process that is started meanwhile never hears it."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, numbers)
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
-
-
-@contextmanager
-def _ignored(number: signal.Signals) -> Iterator[None]:
-    before = signal.signal(number, signal.SIG_IGN)
-    try:
-        yield
-    finally:
-        signal.signal(number, before)
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _free_port() -> int:
@@ -207,7 +210,10 @@ def run_as_rank(work: Callable[[], None]) -> NoReturn:
     """Do a launched rank's work and leave at once, whatever happens: peers in a collective must not wait for it."""
     _die_with_parent()
     try:
-        work()
+        with interrupts.heeded(again=False):
+            work()
+    except KeyboardInterrupt as stopped:
+        _leave(Interrupted.exit_code, str(stopped), own=True)
     except R1Error as error:
         _leave(error.exit_code, str(error), own=not isinstance(error, PeerLostError))
     except Exception as error:

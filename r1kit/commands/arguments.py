@@ -12,11 +12,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from r1kit.contracts import Recipe
 from r1kit.errors import InputError, nearest
 from r1kit.model.template import Template
-from r1kit.recipe import load_recipe
+from r1kit.recipe import load_recipe, put_setting, with_texts
 from r1kit.records import Sampling
 from r1kit.registry import is_reference, split_reference
 from r1kit.reward.settings import RewardConfig
-from r1kit.tasks import KINDS, Spec, build
+from r1kit.structure import plain
+from r1kit.tasks import KINDS, Spec, build, settings
+from r1kit.tasks.source_name import is_source, task_of_source
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -124,14 +126,26 @@ def _answer_style(name: str) -> Any:
     return name
 
 
-def named_task(name: str, recipe: Recipe) -> NamedTask:
+def named_task(name: str, recipe: Recipe, overrides: Sequence[str] = ()) -> NamedTask:
+    """A task by name, with ``KEY=VALUE`` settings of its own in place of what it has; see ``_named``."""
+    named = _named(name, recipe)
+    table = dict(plain(named.spec.table))
+    written = {f"tasks.{named.name}.{key}": place for key, place in (put_setting(table, each) for each in overrides)}
+    if written:
+        with_texts(table, written, lambda: settings(named.name, named.spec.kind, table))
+    return NamedTask(named.name, Spec(named.spec.kind, table))
+
+
+def _named(name: str, recipe: Recipe) -> NamedTask:
     """A task by name: a recipe's own, a kind (``countdown``, ``code/list_ops``, ``reasoning_gym/NAME``,
-    ``verifiers/NAME``), ``code/FORMAT/FILE.jsonl``, a JSONL file, or ``FILE.py:NAME``.
+    ``verifiers/NAME``), ``code/FORMAT/FILE.jsonl``, ``FILE.py:NAME``, or a file, a folder or a hub data set, see
+    ``tasks/source_name``.
 
     A file is judged whole: all its lines are the test split.
 
     Raises:
         InputError: none of these; names the nearest.
+        MissingError: a package or the network is needed that is not here.
     """
     if name in recipe.tasks:
         return NamedTask(name, recipe.spec(name))
@@ -149,13 +163,14 @@ def named_task(name: str, recipe: Recipe) -> NamedTask:
         return NamedTask(name, Spec(name, {}))
     if f"{family}/NAME" in KINDS and rest:
         return NamedTask(name, Spec(name, {}))
-    file = Path(name).expanduser()
-    if file.is_file() or file.suffix == ".jsonl":
-        return NamedTask(file.stem, Spec("jsonl", {"path": str(file), "test_path": str(file)}))
+    if is_source(name):
+        called, kind, table = task_of_source(name)
+        return NamedTask(called, Spec(kind, table))
     allowed = [*recipe.tasks, *BY_ITSELF]
     raise InputError(
         f"task {name!r} is unknown; a task is {', '.join(dict.fromkeys(allowed))}, code/FORMAT/FILE.jsonl, "
-        f"reasoning_gym/GENERATOR, verifiers/ENVIRONMENT, FILE.py:NAME or a JSONL file.{nearest(name, allowed)}"
+        f"reasoning_gym/GENERATOR, verifiers/ENVIRONMENT, FILE.py:NAME, a file or folder of rows, or a hub data set as "
+        f"OWNER/NAME.{nearest(name, allowed)}"
     )
 
 

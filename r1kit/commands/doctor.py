@@ -61,7 +61,7 @@ def _memory() -> int:
     """Bytes this process may use: the machine's, or the container's where that is less."""
     machine = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     for file in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):
-        if Path(file).is_file() and (text := Path(file).read_text().strip()).isdigit():
+        if Path(file).is_file() and (text := Path(file).read_text(encoding="utf-8").strip()).isdigit():
             return min(machine, int(text))
     return machine
 

@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from r1kit.commands.options import spelled_out
 from r1kit.errors import InputError
 
 __all__ = ["export"]
@@ -16,20 +17,23 @@ __all__ = ["export"]
 
 def export(
     model: Annotated[str, typer.Argument(metavar="DIR:STAGE", help="A run's stage; any other model works too.")],
-    to: Annotated[Path, typer.Option(metavar="DIR2", help="A folder that does not exist yet, or is empty.")],
+    to: Annotated[Path, typer.Option(metavar="DIR2", callback=spelled_out, help="A folder that is new or empty.")],
 ) -> None:
     """Write a hub-format folder: weights, config, tokenizer, chat template, generation config and a model card."""
-    if to.exists() and (not to.is_dir() or any(to.iterdir())):
-        raise InputError(f"{to} is there already; name a folder that does not exist yet")
-    parent = to.absolute().parent
-    if not parent.is_dir() or not os.access(parent, os.W_OK):
-        raise InputError(f"{parent} is not a folder that can be written to; choose another --to")
+    from r1kit.model.folder import give_usual_modes
     from r1kit.model.source import resolve_model
 
-    source = resolve_model(model)
+    if to.exists() and (not to.is_dir() or any(to.iterdir())):
+        raise InputError(f"{to} is there already; name a folder that does not exist yet")
+    to = to.resolve()
     new = to.with_name(f".{to.name}.{os.getpid()}")
     try:
-        shutil.copytree(source, new)
+        new.mkdir(parents=True)
+    except OSError as error:
+        raise InputError(f"cannot write {to}: {error.strerror}; choose another --to") from None
+    try:
+        shutil.copytree(resolve_model(model), new, copy_function=shutil.copyfile, dirs_exist_ok=True)
+        give_usual_modes(new)
         notes = _finish(new, model)
         if to.is_dir():
             to.rmdir()

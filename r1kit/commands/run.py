@@ -7,14 +7,14 @@ from typing import Annotated
 
 import typer
 
-from r1kit.commands.options import Overrides, RecipeName
+from r1kit.commands.options import Overrides, RecipeName, spelled_out
 
 __all__ = ["run"]
 
 
 def run(
     recipe: RecipeName = "nano",
-    out: Annotated[Path | None, typer.Option(help="Run folder; default runs/RECIPE.")] = None,
+    out: Annotated[Path | None, typer.Option(callback=spelled_out, help="Run folder; default runs/RECIPE.")] = None,
     overrides: Overrides = None,
     until: Annotated[str, typer.Option(help="Stop after this stage.")] = "",
     seed: Annotated[int | None, typer.Option(help="Overrides the recipe's seed.")] = None,

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from r1kit.errors import InputError
+
+if TYPE_CHECKING:
+    from r1kit.records import Message
+    from r1kit.tasks.data import DataConfig
 
 __all__ = ["tasks"]
 
@@ -20,9 +25,12 @@ KINDS = (
     ),
     ("reasoning_gym/NAME", "any reasoning-gym generator, scored by its own rule; r1 tasks reasoning_gym lists them"),
     ("verifiers/NAME", "a single-turn environment of the verifiers package: its data set, its parser, its rubric"),
+    ("FILE, FOLDER, OWNER/NAME", "rows in any common layout: JSONL, CSV, parquet, a hub data set (:SUBSET:SPLIT)"),
     ("FILE.py:NAME", "your own: a class with train, held_out and grade, or a function that yields prompts"),
-    ("FILE.jsonl", 'lines of {"prompt": ..., "answer": ...}, judged as mathematics or by equality'),
 )
+
+SHOWN = ("question", "response", "chosen", "rejected", "label", "text", "language")
+"""Of a row without a reference answer."""
 
 
 def tasks(
@@ -30,12 +38,15 @@ def tasks(
     show: Annotated[int, typer.Option(min=0, help="Problems to show.")] = 3,
     split: Annotated[Literal["dev", "test", "train"], typer.Option()] = "test",
     recipe: Annotated[str, typer.Option(help="Take the task of that name from this recipe.")] = "",
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="A setting of the task: columns.answer=gold.")
+    ] = None,
 ) -> None:
     """List tasks, or show a task's settings and problems with a reference answer."""
     if name == "reasoning_gym":
         _list_generators()
     elif name or recipe:
-        _show(name, show, split, recipe)
+        _show(name, show, split, recipe, set_ or [])
     else:
         width = max(len(kind) for kind, _ in KINDS)
         for kind, what in KINDS:
@@ -49,7 +60,7 @@ def _list_generators() -> None:
     typer.echo("\n".join(sorted(DATASETS)))
 
 
-def _show(name: str, show: int, split: Literal["dev", "test", "train"], recipe: str) -> None:
+def _show(name: str, show: int, split: Literal["dev", "test", "train"], recipe: str, overrides: list[str]) -> None:
     from r1kit.commands.arguments import named_task
     from r1kit.contracts import Recipe
     from r1kit.recipe import load_recipe
@@ -59,16 +70,50 @@ def _show(name: str, show: int, split: Literal["dev", "test", "train"], recipe: 
     found = load_recipe(recipe) if recipe else Recipe(name="none")
     if not name:
         raise InputError(f"name a task of recipe {recipe!r}: {', '.join(found.tasks) or 'it has none'}")
-    named = named_task(name, found)
-    task = named.build()
+    named = named_task(name, found, overrides)
     typer.echo(f"{named.name}: kind {named.spec.kind}")
-    for key, value in plain(settings(named.name, *named.spec)).items():
+    if named.spec.kind == "data" and _show_rows(settings(named.name, *named.spec), show):
+        return
+    task = named.build()
+    given = named.spec.table if named.spec.kind == "data" else settings(named.name, *named.spec)
+    for key, value in plain(given).items():
         typer.echo(f"  {key} = {value!r}")
+    typer.echo("".join(f"  {line}\n" for line in task.about()), nl=False)
     prompts = [task.train(index) for index in range(show)] if split == "train" else task.held_out(split, show or 1)
     for prompt in prompts[:show]:
-        typer.echo(f"\n{prompt.id}\n  question: {_indented(prompt.question)}")
-        typer.echo(f"  answer:   {_indented(prompt.answer) if prompt.answer is not None else 'judged by rule only'}")
+        judged = "none" if getattr(task, "rule", "") == "none" else "judged by rule only"
+        answer = prompt.answer if prompt.answer is not None else judged
+        _echo_row(prompt.id, [*_turns(prompt.history), ("question", prompt.question), ("answer", answer)])
+        if len(task.languages) > 1:
+            _echo_row("", [("language", prompt.language)])
 
 
-def _indented(text: str) -> str:
-    return text.replace("\n", "\n            ")
+def _show_rows(config: DataConfig, show: int) -> bool:
+    """Show rows that have no reference answer, as what stages other than RL learn from; False for those that have."""
+    from r1kit.data.layouts import read_examples
+
+    examples = read_examples(config.path, "prompts" if config.rule == "none" else None, config.reading)
+    if examples.layout.wanted == "answers" or config.rule == "none":
+        return False
+    typer.echo("".join(f"  {line}\n" for line in examples.layout.said()), nl=False)
+    count = 0
+    for count, example in enumerate(examples, start=1):
+        if count <= show:
+            values = [(role, getattr(example, role)) for role in SHOWN]
+            shown = [(role, value) for role, value in values if value != ""]
+            _echo_row(example.where, [*_turns(example.before), *shown])
+    skipped = f"; {examples.rows.skipped}" if examples.rows.skipped.count else ""
+    typer.echo(f"\n{count} row{'s' * (count != 1)} in {examples.rows.where}{skipped}")
+    return True
+
+
+def _turns(messages: Iterable[Message] | None) -> list[tuple[str, str]]:
+    return [(message.role, message.content) for message in messages or ()]
+
+
+def _echo_row(name: str, values: Iterable[tuple[str, object]]) -> None:
+    typer.echo(f"\n{name}" if name else "", nl=bool(name))
+    for role, value in values:
+        if value is not None:
+            text = str(value).replace("\n", "\n            ")
+            typer.echo(f"  {role + ':':9} {text}")

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from r1kit.commands.options import spelled_out
 from r1kit.errors import InputError, R1Error, nearest
 
 if TYPE_CHECKING:
@@ -37,11 +38,17 @@ def write_tests(
     problems: Annotated[
         str, typer.Argument(help="JSONL with prompt, solutions, wrong and entry (docs/sandbox.md), or code/list_ops.")
     ],
-    to: Annotated[Path, typer.Option("--to", metavar="FILE", help="Problems with tests, as code/mbpp or code/stdio.")],
+    to: Annotated[
+        Path,
+        typer.Option(
+            "--to", metavar="FILE", callback=spelled_out, help="Problems with tests, as code/mbpp or code/stdio."
+        ),
+    ],
     model: Annotated[str, typer.Option(help="Who writes: a name as for r1 eval. Without: rules, list_ops only.")] = "",
     limit: Annotated[int, typer.Option(min=0, help="Only the first so many problems; 0: all, 100 of list_ops.")] = 0,
     cache: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Keeps each problem's tests: the same command goes on.")
+        Path | None,
+        typer.Option(metavar="DIR", callback=spelled_out, help="Keeps each problem's tests: the same command goes on."),
     ] = None,
     samples: Annotated[int, typer.Option(min=1, help="Replies to each of a problem's eight prompts.")] = 1,
     max_tokens: Annotated[

@@ -13,7 +13,7 @@ from r1kit.data.slots import text_of
 from r1kit.errors import InputError
 from r1kit.files import Line, as_text, brief
 
-__all__ = ["CHOICES", "Asked", "ChoiceForm", "lettered"]
+__all__ = ["CHOICES", "CHOICES_NAMED", "Asked", "ChoiceForm", "lettered"]
 
 LETTERS = string.ascii_uppercase
 
@@ -94,6 +94,13 @@ def _shuffled(right: str, wrong: Sequence[str]) -> Callable[[Line, Mapping[str, 
     return take
 
 
+CHOICES_NAMED = ChoiceForm(
+    "multiple choice",
+    ("prompt", "choices", "answer"),
+    _listed("prompt", "choices", "answer"),
+    ("the prompt with its choices lettered", "the letter of the answer"),
+)
+"""Of columns that the user named."""
 _WRONG = tuple(f"incorrect answer {number}" for number in (1, 2, 3))
 _DISTRACTORS = tuple(f"distractor{number}" for number in (1, 2, 3))
 _SHUFFLED = "in an order that the question's hash decides"

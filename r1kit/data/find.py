@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from r1kit.data.chats import is_chat, is_transcript
-from r1kit.data.choices import CHOICES, ChoiceForm
+from r1kit.data.choices import CHOICES, CHOICES_NAMED, ChoiceForm
 from r1kit.data.example import Wanted
 from r1kit.data.paths import column, there
 from r1kit.data.slots import Slot, answer_slot
@@ -63,8 +63,8 @@ def code_format(table: Mapping[str, Any]) -> str | None:
 class Found:
     slots: Mapping[str, Slot]
     choice: ChoiceForm | None = None
-    columns: tuple[str, ...] = ()
-    """That the choices take."""
+    names: Mapping[str, str] = field(default_factory=dict)
+    """What the choices need -> column."""
 
 
 def find_slots(line: Line, columns: Mapping[str, str], wanted: Wanted) -> Found:
@@ -75,10 +75,13 @@ def find_slots(line: Line, columns: Mapping[str, str], wanted: Wanted) -> Found:
     """
     named = {role: _slot(line, role, path) for role, path in columns.items()}
     beside = {role: Slot(path, "optional") for role, names in BESIDE.items() if (path := _first(line, names))}
+    if wanted == "answers" and "choices" in named:
+        found = {**_answers(line, named), **named}
+        return Found(beside, CHOICES_NAMED, {role: found[role].path for role in ("prompt", "choices", "answer")})
     if wanted == "answers" and not {"prompt", "answer"} & set(named):
         if choice := _choice(line):
             spelled = {name.lower(): name for name in line.table}
-            return Found({**beside, **named}, choice, tuple(spelled[need] for need in choice.needs))
+            return Found({**beside, **named}, choice, {need: spelled[need] for need in choice.needs})
         if _first(line, ("nums",)) and _first(line, ("target",)) and not _first(line, ("prompt",)):
             return Found({"numbers": Slot("nums", "raw"), "target": Slot("target", "raw"), **beside, **named})
     return Found({**beside, **FINDERS[wanted](line, named), **named})
@@ -138,7 +141,7 @@ def _prompt(line: Line, named: Mapping[str, Slot]) -> dict[str, Slot]:
 
 
 def _lacks(line: Line, role: str, names: Sequence[str]) -> InputError:
-    given = ", ".join(map(repr, line.table)) or "none"
+    given = ", ".join(f"{name!r}{' (null)' * (value is None)}" for name, value in line.table.items()) or "none"
     return InputError(
         f"{line.where}: no column for the {role} ({', '.join(names)}); the row has {given}; name one: "
         f'columns = {{{role} = "..."}}'

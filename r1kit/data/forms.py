@@ -27,6 +27,7 @@ READERS: dict[str, Reader] = {
     ".txt": text_rows,
 }
 SUFFIXES = (*READERS, ".parquet")
+POINTER = b"version https://git-lfs"
 COMPRESSED = (".gz", ".zst")
 
 
@@ -62,6 +63,7 @@ def rows_of(path: Path, reading: Reading) -> Iterator[Line | InputError]:
 def _uncompressed(path: Path) -> Iterator[IO[bytes]]:
     suffix = path.suffix.lower()
     with path.open("rb") as stream:
+        _refuse_pointer(path, stream)
         if suffix == ".gz":
             with gzip.open(stream) as inside:
                 yield inside  # type: ignore[misc]
@@ -72,11 +74,18 @@ def _uncompressed(path: Path) -> Iterator[IO[bytes]]:
             yield stream
 
 
+def _refuse_pointer(path: Path, stream: IO[bytes]) -> None:
+    if stream.read(len(POINTER)) == POINTER:
+        raise InputError(f"{path}: a Git LFS pointer in place of the file; bring it with 'git lfs pull'")
+    stream.seek(0)
+
+
 def _parquet_rows(path: Path) -> Iterator[Line | InputError]:
     arrow = pyarrow()
     import pyarrow.parquet as parquet  # type: ignore[import-untyped]
 
     with path.open("rb") as stream:
+        _refuse_pointer(path, stream)
         try:
             number = 0
             for batch in parquet.ParquetFile(stream).iter_batches(batch_size=256):

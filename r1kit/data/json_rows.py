@@ -1,16 +1,16 @@
-"""JSON lines, and JSON files that hold one array of objects."""
+"""JSON lines, and JSON files that hold one array of objects, or one object with such an array in it."""
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from r1kit.data.settings import Reading
 from r1kit.errors import InputError
-from r1kit.files import Line, brief, json_table
+from r1kit.files import Line, brief, json_fault, json_table
 
 __all__ = ["decoded_lines", "json_rows"]
 
@@ -21,7 +21,8 @@ _UTF16 = (b"\xff\xfe", b"\xfe\xff")
 
 
 def json_rows(path: Path, stream: IO[bytes], reading: Reading) -> Iterator[Line | InputError]:
-    """Each object of a file, or what is wrong with its line. An array, whose text is held as a whole, is read too."""
+    """Each object of a file, or what is wrong with its line. An array, or one object over many lines, is read too; its
+    text is held as a whole."""
     first = True
     lines = decoded_lines(path, stream, reading)
     for number, text in lines:
@@ -30,11 +31,42 @@ def json_rows(path: Path, stream: IO[bytes], reading: Reading) -> Iterator[Line 
             continue
         if not text.strip():
             continue
+        row = _row(text, f"{path}:{number}", number)
         if first and text.lstrip()[0] == "[":
             yield from _array(path, "".join([text, *map(_whole, lines)]), number)
             return
+        if first and ".json" in path.suffixes and (isinstance(row, InputError) or _holds_arrays(row.table)):
+            yield from _document(path, "".join([text, *map(_whole, lines)]), row)
+            return
         first = False
-        yield _row(text, f"{path}:{number}", number)
+        yield row
+
+
+def _holds_arrays(table: Mapping[str, Any]) -> bool:
+    """Whether an object holds nothing but arrays of objects."""
+    return bool(table) and all(
+        isinstance(value, list) and value and all(isinstance(item, dict) for item in value) for value in table.values()
+    )
+
+
+def _document(path: Path, text: str, first: Line | InputError) -> Iterator[Line | InputError]:
+    """The rows of a file that is one object: those of the one array in it, or the object itself."""
+    try:
+        table = json.loads(text)
+    except (ValueError, RecursionError):
+        if isinstance(first, InputError):
+            raise first from None
+        rest = text.splitlines(keepends=True)
+        yield from (_row(line, f"{path}:{number}", number) for number, line in enumerate(rest, 1) if line.strip())
+        return
+    if not isinstance(table, dict) or not _holds_arrays(table):
+        yield _row(text, f"{path}:1", 1)
+        return
+    if len(table) > 1:
+        raise InputError(f"{path}: several arrays of rows, {', '.join(table)}; write each into a file of its own")
+    ((key, rows),) = table.items()
+    for place, row in enumerate(rows):
+        yield _row(json.dumps(row), f"{path} {key}[{place}]", place + 1)
 
 
 def _whole(line: tuple[int, str | InputError]) -> str:
@@ -76,7 +108,7 @@ def _array(path: Path, text: str, number: int) -> Iterator[Line | InputError]:
         try:
             value, end = decoder.raw_decode(text, place)
         except (ValueError, RecursionError) as error:
-            raise InputError(f"{path}:{line}: not valid JSON: {error}; the array cannot be read on") from None
+            raise InputError(f"{path}:{line}: not valid JSON: {json_fault(error)}; the array ends there") from None
         if isinstance(value, dict):
             yield _row(text[place:end], f"{path}:{line}", line)
         else:

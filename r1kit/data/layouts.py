@@ -10,11 +10,12 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from r1kit.data.choices import ChoiceForm, lettered
 from r1kit.data.example import WANTED, Example, Wanted
 from r1kit.data.find import Found, find_slots, layout_name
+from r1kit.data.paths import column, there
 from r1kit.data.settings import Reading
 from r1kit.data.slots import Slot
 from r1kit.data.source import Rows, open_rows
@@ -30,6 +31,8 @@ COUNTDOWN = (
     "Make {target} from the numbers {numbers}: use each exactly once, with +, -, *, / and brackets. Answer with the "
     "expression alone."
 )
+LOOKED_AT = 100
+"""Rows that are looked at for a layout, where bad ones are skipped."""
 _LANGUAGE = re.compile(r"[a-z]{2}(-[a-z]+)?")
 LANGUAGES = {"english": "en", "chinese": "zh", "french": "fr", "german": "de", "spanish": "es", "japanese": "ja"}
 
@@ -45,10 +48,17 @@ class Layout:
     """Role -> column."""
     choice: ChoiceForm | None
     """Of multiple-choice questions; it gives prompt, answer and choices."""
+    names: Mapping[str, str]
+    """What the choices need -> column."""
     facts: tuple[str, ...]
     """Columns that are kept as facts."""
     first: Line
     """The row that it was told from."""
+
+    @property
+    def rule(self) -> Literal["math", "choice", "countdown"]:
+        """What judges an answer, a rule of ``tasks/rules``."""
+        return "choice" if self.choice is not None else "countdown" if "numbers" in self.slots else "math"
 
     def take(self, line: Line) -> Example:
         """What a row holds.
@@ -69,12 +79,12 @@ class Layout:
             raise error
 
     def _take(self, line: Line) -> Example:
-        found: dict[str, Any] = {"where": line.where, "facts": {key: line.table.get(key) for key in self.facts}}
+        found: dict[str, Any] = {"where": line.where, "facts": {path: as_fact(line, path) for path in self.facts}}
         for role, slot in self.slots.items():
             if (value := slot.take(line)) is not None:
                 found[role] = value
         if self.choice is not None:
-            asked = self.choice.take(line, {name.lower(): name for name in line.table})
+            asked = self.choice.take(line, self.names)
             found |= {"prompt": lettered(asked), "answer": asked.letter, "choices": asked.choices}
         if "numbers" in found:
             found |= _countdown(found, line)
@@ -102,9 +112,17 @@ class Layout:
 
 def _other_name(line: Line, wanted: Wanted) -> str:
     try:
-        return recognise(line, {}, wanted).name
+        return recognise(line, Reading(), wanted).name
     except InputError:
         return ""
+
+
+def as_fact(line: Line, path: str) -> Any:
+    """A column as JSON values; None where the row lacks it, and for NaN, which stands for that."""
+    value = column(line, path) if there(line.table, path) else None
+    if value is None or isinstance(value, (str, int)):
+        return value
+    return json.loads(_spelled(value), parse_constant=lambda name: None)
 
 
 def _countdown(found: Mapping[str, Any], line: Line) -> dict[str, Any]:
@@ -153,7 +171,7 @@ def _continued(
     return before, answered[-1].content
 
 
-def recognise(line: Line, columns: Mapping[str, str], wanted: Wanted | None = None) -> Layout:
+def recognise(line: Line, reading: Reading, wanted: Wanted | None = None) -> Layout:
     """The layout of a row, for what is wanted of it; without a wish, for the first that it has of ``WANTED``.
 
     Raises:
@@ -163,15 +181,16 @@ def recognise(line: Line, columns: Mapping[str, str], wanted: Wanted | None = No
         told: list[InputError] = []
         for each in WANTED:
             try:
-                return recognise(line, columns, each)
+                return recognise(line, reading, each)
             except InputError as error:
                 told.append(error)
         raise told[0]
-    found: Found = find_slots(line, columns, wanted)
+    found: Found = find_slots(line, reading.columns, wanted)
     taken = {slot.path.partition(".")[0].partition("[")[0] for slot in found.slots.values()}
-    taken |= {slot.more for slot in found.slots.values()} | set(found.columns)
-    kept = [key for key in line.table if key not in taken and len(_spelled(line.table[key])) <= LONGEST_FACT]
-    return Layout(layout_name(line, found), wanted, found.slots, found.choice, tuple(kept), line)
+    taken |= {slot.more for slot in found.slots.values()} | set(found.names.values())
+    short = (key for key in line.table if key not in taken and len(_spelled(line.table[key])) <= LONGEST_FACT)
+    facts = reading.facts or tuple(short)
+    return Layout(layout_name(line, found), wanted, found.slots, found.choice, found.names, facts, line)
 
 
 def _spelled(value: Any) -> str:
@@ -182,13 +201,24 @@ class Examples:
     """The rows of a source as examples of one layout, read anew each time they are asked for."""
 
     def __init__(self, rows: Rows, wanted: Wanted | None = None) -> None:
-        """Reads the first row that can be read. Raises as ``recognise`` does."""
+        """Reads the first row that tells its layout. Raises as ``recognise`` does."""
         self.rows = rows
-        rest = rows.read(lambda line: recognise(line, rows.reading.columns, wanted))
-        self.layout = next(rest)
+        self.layout = _first_layout(rows, wanted)
 
     def __iter__(self) -> Iterator[Example]:
         return self.rows.read(self.layout.take)
+
+
+def _first_layout(rows: Rows, wanted: Wanted | None) -> Layout:
+    told: list[InputError] = []
+    for line in rows:
+        try:
+            return recognise(line, rows.reading, wanted)
+        except InputError as error:
+            told.append(error)
+            if rows.reading.bad_lines == "refuse" or len(told) == LOOKED_AT:
+                break
+    raise told[0]
 
 
 def read_examples(source: str, wanted: Wanted | None = None, reading: Reading | None = None) -> Examples:

@@ -33,8 +33,10 @@ def csv_rows(path: Path, stream: IO[bytes], reading: Reading) -> Iterator[Line |
     if not first.strip():
         return
     signs = [sign for sign in ("\t" if ".tsv" in path.suffixes else ",", ";", "\t") if sign in first]
-    header = next(csv.reader([first], delimiter=(signs or [","])[0]))
-    header = [name.strip() for name in header]
+    try:
+        header = [name.strip() for name in next(csv.reader([first], delimiter=(signs or [","])[0], strict=True))]
+    except csv.Error as error:
+        raise InputError(f"{path}:1: not a header of column names: {error}") from None
     if len(set(header)) < len(header) or not all(header):
         raise InputError(f"{path}:1: the header names a column twice or not at all: {', '.join(map(repr, header))}")
     reader = csv.reader(source, delimiter=(signs or [","])[0], strict=True)

@@ -32,6 +32,8 @@ class Reading:
     "reward_model.ground_truth", prompt = "messages[-1].content"}``. Roles are those of ``ROLES``."""
     bad_lines: Literal["refuse", "skip"] = "refuse"
     """A line that cannot be used ends the reading with its number and the reason, or is counted and left out."""
+    facts: tuple[str, ...] = ()
+    """Columns that are kept for rewards of your own; empty: all that are not taken and are short in the first row."""
     limit: int = 0
     """At most so many rows, the first; 0: all."""
     streaming: bool = False

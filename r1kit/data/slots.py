@@ -106,7 +106,9 @@ def flag(line: Line, path: str) -> bool:
 
 
 def whole(line: Line, path: str) -> str:
-    return as_text(raw(line, path), line.where, path)
+    """A text as it stands, blank ones too: data sets of text have empty lines."""
+    value = raw(line, path)
+    return value if isinstance(value, str) else as_text(value, line.where, path)
 
 
 def optional(line: Line, path: str) -> str | None:

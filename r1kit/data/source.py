@@ -21,7 +21,9 @@ from pathlib import Path
 from typing import TypeVar
 
 from r1kit.data.forms import SUFFIXES, form_of, rows_of
+from r1kit.data.hub import Loaded, is_clone, is_saved, load_folder, load_hub
 from r1kit.data.settings import Reading
+from r1kit.data.split_names import pick_split, split_of
 from r1kit.errors import InputError
 from r1kit.files import Line
 
@@ -30,6 +32,8 @@ __all__ = ["Rows", "Skipped", "is_path", "open_rows"]
 _T = TypeVar("_T")
 TOLD = 3
 """Bad lines that are named; more are counted."""
+ABOUT = ("dataset_info.json", "dataset_infos.json")
+"""Files of a folder that say something about it."""
 
 
 class Skipped:
@@ -57,10 +61,15 @@ class Rows:
     """The rows of a source, read anew each time they are asked for; one at a time is in memory."""
 
     def __init__(
-        self, where: str, reading: Reading, items: Callable[[], Iterable[Line | InputError]], digest: Callable[[], str]
+        self,
+        where: str,
+        reading: Reading,
+        items: Callable[[], Iterable[Line | InputError]],
+        digest: Callable[[], str],
+        splits: tuple[str, ...],
     ) -> None:
         """``items`` gives each row, or what is wrong with it; ``where`` names the source in messages."""
-        self.where, self.reading = where, reading
+        self.where, self.reading, self.splits = where, reading, splits
         self.skipped = Skipped()
         """Of the last reading, as far as it has come."""
         self._items, self._digest = items, digest
@@ -95,7 +104,7 @@ class Rows:
 
     @property
     def digest(self) -> str:
-        """16 hex digits of the content, from wherever it lies."""
+        """What tells the content, wherever it lies: 16 hex digits of the files', or the commit of a hub data set."""
         return self._digest()
 
 
@@ -105,7 +114,7 @@ def is_path(source: str) -> bool:
 
 
 def open_rows(source: str, reading: Reading | None = None) -> Rows:
-    """The rows of a source. Nothing is read yet, except which files or splits there are.
+    """The rows of a source. No row is read yet, only which files or splits there are.
 
     Raises:
         InputError: there is no such file, split or data set; the line names those that are.
@@ -114,18 +123,55 @@ def open_rows(source: str, reading: Reading | None = None) -> Rows:
     reading = reading or Reading()
     if not source.strip():
         raise InputError("the source of rows is empty; name a file, a folder or a data set of the hub")
-    if not is_path(source):
-        raise InputError(f"{source}: no such file; a file ends in {', '.join(SUFFIXES)}, each also with .gz or .zst")
     path = Path(source).expanduser()
-    return _of_files(source, [path], reading)
+    if not is_path(source):
+        return _of_loaded(load_hub(source, reading, ", nor a file or folder of that name here"), reading)
+    if path.is_dir():
+        return _of_folder(path, reading)
+    if reading.split or reading.subset:
+        raise InputError(f"{path}: one file has no splits or subsets; leave split and subset out, or name its folder")
+    if not path.exists():
+        raise InputError(f"{path}: no such file; the path is taken from the folder that the command runs in")
+    if form_of(path) is None:
+        raise InputError(f"{path}: what is it? Files end in {', '.join(SUFFIXES)}, each also with .gz or .zst")
+    return _of_files(str(path), [path], reading, ("train",))
 
 
-def _of_files(where: str, files: list[Path], reading: Reading) -> Rows:
+def _of_folder(path: Path, reading: Reading) -> Rows:
+    """The files of a split of a folder, in the order of their names; what ``datasets`` saved or the hub described is
+    read by ``datasets``."""
+    if is_saved(path) or is_clone(path):
+        return _of_loaded(load_folder(path, reading), reading)
+    folder = path / reading.subset
+    if not folder.is_dir():
+        inside = sorted(each.name for each in path.iterdir() if each.is_dir())
+        raise InputError(f"{path} has no subset {reading.subset!r}; its folders are {', '.join(inside) or 'none'}")
+    files = [file for file in sorted(folder.rglob("*")) if _holds_rows(file, folder)]
+    if not files:
+        raise InputError(f"{folder}: no files of rows in it; they end in {', '.join(SUFFIXES)}, also with .gz or .zst")
+    splits: dict[str, list[Path]] = {}
+    for file in files:
+        splits.setdefault(split_of(file.relative_to(folder)) or "train", []).append(file)
+    split = pick_split(str(folder), reading.split, tuple(splits))
+    where = f"{folder}[{split}]" if len(splits) > 1 else str(folder)
+    return _of_files(where, splits[split], reading, tuple(splits))
+
+
+def _holds_rows(file: Path, folder: Path) -> bool:
+    hidden = any(part[0] in "._" for part in file.relative_to(folder).parts)
+    return file.is_file() and form_of(file) is not None and not hidden and file.name not in ABOUT
+
+
+def _of_files(where: str, files: list[Path], reading: Reading, splits: tuple[str, ...]) -> Rows:
     def items() -> Iterator[Line | InputError]:
         for file in files:
             yield from rows_of(file, reading)
 
-    return Rows(where, reading, items, lambda: _content(files))
+    return Rows(where, reading, items, lambda: _content(files), splits)
+
+
+def _of_loaded(loaded: Loaded, reading: Reading) -> Rows:
+    return Rows(loaded.where, reading, loaded.items, lambda: loaded.digest, loaded.splits)
 
 
 def _content(files: Iterable[Path]) -> str:

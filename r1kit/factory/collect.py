@@ -18,8 +18,9 @@ from r1kit.factory.harvest import Harvest
 from r1kit.factory.select import Candidate, candidate_of
 from r1kit.files import strict_lines
 from r1kit.records import Prompt
+from r1kit.resume import Stateless
 from r1kit.tasks.task import Task
-from r1kit.workspace import Stateless, Workspace
+from r1kit.workspace import Workspace
 
 __all__ = ["Plan", "collect", "collected", "is_collected", "on_writer"]
 

@@ -13,7 +13,7 @@ from r1kit.factory.samplers import Sampler
 from r1kit.factory.select import Candidate
 from r1kit.records import Completion, Group, Prompt, Sample, Sampling
 from r1kit.reward.extract import thinking
-from r1kit.reward.format import FormatStyle, form_asked, format_reward
+from r1kit.reward.format import FormatStyle, format_reward
 from r1kit.reward.language import language_consistency
 from r1kit.reward.settings import RewardConfig
 from r1kit.reward.verifier import Verifier
@@ -103,8 +103,9 @@ class Harvester:
             self.sampling,
             seeds.__getitem__,
         )
+        judged = self.reward.settled(route.sampler.opens)
         drafts = [
-            _Draft((number, row), prompt, completion, completion.text)
+            _Draft((number, row), prompt, completion, judged.whole(completion.text))
             for (number, prompt), group in zip(prompts, groups, strict=True)
             for row, completion in enumerate(group.completions)
         ]
@@ -137,7 +138,8 @@ class Harvester:
         """Right, of the asked form, through every filter; what is left after each is counted."""
         drafts = [draft for draft, right in zip(drafts, self._right(drafts), strict=True) if right]
         found.left[f"{prefix}right"] = len(drafts)
-        drafts = [d for d in drafts if format_reward(d.response, "stop", form, **form_asked(self.reward))]
+        blank = self.reward.blank_thinking
+        drafts = [d for d in drafts if format_reward(d.response, "stop", form, blank_thinking=blank)]
         found.left[f"{prefix}form"] = len(drafts)
         failed = [
             failed_filter(filters, draft.response, draft.prompt.language, route.sampler.count(draft.response))

@@ -1,17 +1,16 @@
-"""Where preference data comes from: a JSONL file, or the generator of a nano task; and its held-out part."""
+"""Where preference data comes from: a file or data set, or the generator of a nano task; and its held-out part."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, TypeVar
 
+from r1kit.data.settings import Reading
 from r1kit.errors import InputError
 from r1kit.factory.pairs import Construction, balanced
-from r1kit.factory.samples import text_field
-from r1kit.files import strict_lines
-from r1kit.records import Labelled, Pair, Prompt, Sampling
+from r1kit.factory.sources import LOOKED_AT, Say, check_rows, labels_from, pairs_from, silent
+from r1kit.records import Labelled, Pair, Sampling
 from r1kit.tasks.split import fraction
 from r1kit.tasks.task import Offer, Task
 
@@ -21,13 +20,8 @@ __all__ = [
     "check_data",
     "labels_of",
     "pairs_of",
-    "read_labels",
-    "read_pairs",
     "split_by_prompt",
 ]  # fmt: skip
-
-PAIR_LINE = '{"prompt": ..., "chosen": ..., "rejected": ...}'
-LABEL_LINE = '{"prompt": ..., "response": ..., "safe": true or false}'
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,7 +29,10 @@ class PairData:
     """Pairs for the helpfulness model."""
 
     path: str = ""
-    """JSONL file of ``{"prompt", "chosen", "rejected"}`` lines; empty: the generator of ``task``."""
+    """A file, a folder or a hub data set of pairs: ``prompt``, ``chosen``, ``rejected``, as texts or as chats; empty:
+    the generator of ``task``."""
+    read: Reading = field(default_factory=Reading)
+    """How its rows are read."""
     task: str = "helpful"
     """Task of the recipe that writes pairs (``preference_pairs``), or whose prompts ``own_samples`` asks."""
     count: int = 6000
@@ -59,54 +56,16 @@ class LabelData:
     """Labelled responses for the safety model."""
 
     path: str = ""
-    """JSONL file of ``{"prompt", "response", "safe"}`` lines; empty: the generator of ``task``."""
+    """A file, a folder or a hub data set of ``prompt``, ``response`` and ``label``, which says whether the response is
+    safe; empty: the generator of ``task``."""
+    read: Reading = field(default_factory=Reading)
+    """How its rows are read."""
     task: str = "safety"
     """Task of the recipe that writes labelled responses (``safety_labels``)."""
     count: int = 6000
     """Responses that are generated (paper: 106,000 prompts)."""
     options: Mapping[str, Any] = field(default_factory=dict)
     """The task's own settings of the responses that it writes."""
-
-
-def read_pairs(path: Path) -> list[Pair]:
-    """The pairs of a JSONL file; ``fault`` and ``language`` are optional.
-
-    Raises:
-        InputError: the file is missing or empty, or a line is broken; it names file and line.
-    """
-    pairs = []
-    for line in strict_lines(path, PAIR_LINE, may_be_empty=True):
-        where, table = line.where, line.table
-        chosen, rejected = (text_field(where, table, key) for key in ("chosen", "rejected"))
-        if chosen == rejected:
-            raise InputError(
-                f"{where}: 'chosen' and 'rejected' are the same, so the pair says nothing; delete the line"
-            )
-        pairs.append(
-            Pair(prompt=_prompt(where, table), chosen=chosen, rejected=rejected, fault=str(table.get("fault", "")))
-        )
-    if not pairs:
-        raise InputError(f"{path}: no pair; write one {PAIR_LINE} object a line")
-    return pairs
-
-
-def read_labels(path: Path) -> list[Labelled]:
-    """The labelled responses of a JSONL file; raises as ``read_pairs`` does, and where a class is missing."""
-    labels = []
-    for line in strict_lines(path, LABEL_LINE, may_be_empty=True):
-        where, table = line.where, line.table
-        response, safe = text_field(where, table, "response"), table.get("safe")
-        if not isinstance(safe, bool):
-            raise InputError(f"{where}: 'safe' must be true or false, got {safe!r}")
-        prompt = _prompt(where, table)
-        labels.append(Labelled(prompt=prompt, response=response, safe=safe, fault=str(table.get("fault", ""))))
-    _check_classes(labels, str(path))
-    return labels
-
-
-def _prompt(where: str, table: Mapping[str, Any]) -> Prompt:
-    question = text_field(where, table, "prompt")
-    return Prompt(id=where, task="", question=question, language=text_field(where, table, "language", "en"))
 
 
 def _check_classes(labels: Sequence[Labelled], where: str) -> None:
@@ -120,7 +79,7 @@ def _check_classes(labels: Sequence[Labelled], where: str) -> None:
 
 
 def check_data(config: PairData | LabelData, tasks: Mapping[str, Task], where: str) -> None:
-    """Raise InputError for data that cannot be had; files are read whole, so that a broken line is told at once."""
+    """Raise InputError for data that cannot be had; files are looked into, so that a broken line is told at once."""
     task = tasks.get(config.task)
     offer: Offer = "safety_labels" if isinstance(config, LabelData) else "preference_pairs"
     if not config.path and (task is None or offer not in task.offers):
@@ -131,9 +90,12 @@ def check_data(config: PairData | LabelData, tasks: Mapping[str, Task], where: s
     if not config.path and config.count < 1:
         raise InputError(f"{where}.count = {config.count}: must be at least 1")
     if isinstance(config, LabelData):
-        _ = read_labels(Path(config.path)) if config.path else _written(config, task, 0, 0, where)
+        if not config.path:
+            _written(config, task, 0, 0, where)
+        elif len(labels := check_rows(config.path, config.read, "labels", where)) < LOOKED_AT:
+            _check_classes(labels, config.path)
         return
-    _ = read_pairs(Path(config.path)) if config.path else _written(config, task, 0, 0, where)
+    _ = check_rows(config.path, config.read, "pairs", where) if config.path else _written(config, task, 0, 0, where)
     if config.own_samples < 0 or (config.own_samples and config.sampling.n != 2):
         raise InputError(
             f"{where}: own_samples = {config.own_samples} must be at least 0, and sampling.n = {config.sampling.n} be 2"
@@ -150,10 +112,12 @@ def _written(config: PairData | LabelData, task: Task | None, count: int, seed: 
         raise InputError(f"{where}.options: {error}") from None
 
 
-def pairs_of(config: PairData, tasks: Mapping[str, Task], seed: int, judged: Sequence[Pair] = ()) -> list[Pair]:
+def pairs_of(
+    config: PairData, tasks: Mapping[str, Task], seed: int, judged: Sequence[Pair] = (), say: Say = silent
+) -> list[Pair]:
     """The file's or the generated pairs and those that were judged, lengths balanced where that is asked for."""
     if config.path:
-        pairs = read_pairs(Path(config.path))
+        pairs = pairs_from(config.path, config.read, say)
     else:
         pairs = _written(config, tasks[config.task], config.count, seed, f"task {config.task}")
     pairs += judged
@@ -166,12 +130,13 @@ def pairs_of(config: PairData, tasks: Mapping[str, Task], seed: int, judged: Seq
     return kept
 
 
-def labels_of(config: LabelData, tasks: Mapping[str, Task], seed: int) -> list[Labelled]:
+def labels_of(config: LabelData, tasks: Mapping[str, Task], seed: int, say: Say = silent) -> list[Labelled]:
     """The file's or the generated responses."""
     if config.path:
-        return read_labels(Path(config.path))
-    labels = _written(config, tasks[config.task], config.count, seed, f"task {config.task}")
-    _check_classes(labels, f"task {config.task}")
+        labels = labels_from(config.path, config.read, say)
+    else:
+        labels = _written(config, tasks[config.task], config.count, seed, f"task {config.task}")
+    _check_classes(labels, config.path or f"task {config.task}")
     return labels
 
 

@@ -9,23 +9,31 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from r1kit.data.example import Example, Wanted
 from r1kit.data.settings import Reading
 from r1kit.errors import InputError
 from r1kit.factory.samples import read_samples
+from r1kit.files import Line
 from r1kit.records import Labelled, Message, Pair, Prompt, Sample
 
 if TYPE_CHECKING:
-    from r1kit.contracts import Recipe
     from r1kit.workspace import Workspace
 
-__all__ = ["Source", "check_rows", "labels_from", "pairs_from", "samples_from", "stage_samples"]
+__all__ = [
+    "LOOKED_AT", "Say", "Source", "check_rows", "labels_from", "pairs_from", "samples_from", "silent", "stage_samples",
+]  # fmt: skip
 
 LOOKED_AT = 10_000
 """Rows of a source that a check reads; a broken one after them is told when its stage begins."""
+Say = Callable[[str], None]
+"""Tells the user a line."""
 _T = TypeVar("_T")
+
+
+def silent(line: str) -> None:
+    """Tells nobody."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,7 +56,7 @@ def stage_samples(source: str, reading: Reading, workspace: Workspace) -> list[S
     return samples_from(source, reading, lambda line: workspace.say(f"{workspace.stage}: {line}"))
 
 
-def samples_from(source: str, reading: Reading, say: Callable[[str], None] = lambda line: None) -> list[Sample]:
+def samples_from(source: str, reading: Reading, say: Say = silent) -> list[Sample]:
     """Samples of a source of rows, in order.
 
     Raises:
@@ -58,36 +66,34 @@ def samples_from(source: str, reading: Reading, say: Callable[[str], None] = lam
     return list(_rows(source, reading, "responses", _sample, say))
 
 
-def pairs_from(source: str, reading: Reading, say: Callable[[str], None] = lambda line: None) -> list[Pair]:
+def pairs_from(source: str, reading: Reading, say: Say = silent) -> list[Pair]:
     """Preference pairs of a source of rows; raises as ``samples_from`` does."""
     return list(_rows(source, reading, "pairs", _pair, say))
 
 
-def labels_from(source: str, reading: Reading, say: Callable[[str], None] = lambda line: None) -> list[Labelled]:
+def labels_from(source: str, reading: Reading, say: Say = silent) -> list[Labelled]:
     """Labelled responses of a source of rows; raises as ``samples_from`` does."""
     return list(_rows(source, reading, "labels", _labelled, say))
 
 
-def check_rows(source: str, reading: Reading, wanted: Wanted, stage: str, recipe: Recipe) -> None:
-    """Raise InputError or MissingError for a source that cannot be read; a stage's samples are not there yet.
+def check_rows(source: str, reading: Reading, wanted: Wanted, where: str) -> list[Any]:
+    """The first ``LOOKED_AT`` records of a source, so that what is wrong with it is told early, as ``where``'s.
 
-    Not more than the first rows are read.
+    Raises:
+        InputError: a row cannot be used.
+        MissingError: a package or the network is needed that is not here.
     """
-    if source not in recipe.stages:
-        try:
-            for _ in islice(_rows(source, reading, wanted, TAKE[wanted], lambda line: None), LOOKED_AT):
-                pass
-        except InputError as error:
-            raise InputError(f"stages.{stage}: {error}") from None
+    try:
+        return list(islice(_rows(source, reading, wanted, TAKE[wanted], silent), LOOKED_AT))
+    except InputError as error:
+        raise InputError(f"{where}: {error}") from None
 
 
-def _rows(
-    source: str, reading: Reading, wanted: Wanted, take: Callable[[Example], _T], say: Callable[[str], None]
-) -> Iterator[_T]:
+def _rows(source: str, reading: Reading, wanted: Wanted, take: Callable[[Example, Line], _T], say: Say) -> Iterator[_T]:
     from r1kit.data.layouts import read_examples  # for settings that name a source of rows, and no others
 
     examples = read_examples(source, wanted, reading)
-    yield from examples.rows.read(lambda line: take(examples.layout.take(line)))
+    yield from examples.rows.read(lambda line: take(examples.layout.take(line), line))
     if skipped := str(examples.rows.skipped):
         say(skipped)
 
@@ -95,51 +101,51 @@ def _rows(
 # ---- from a row to a record ---------------------------------------------------------------------------------------
 
 
-def _sample(example: Example) -> Sample:
+def _sample(example: Example, line: Line) -> Sample:
     _refuse_tools(example, example.before)
     if not example.response.strip():
         raise InputError(f"{example.where}: no turn of the assistant's to learn")
-    domain = example.facts.get("domain")
     return Sample(
         id=example.id or example.where,
         prompt=example.question,
         response=example.response,
-        domain=domain if isinstance(domain, str) and domain else "general",
-        language=example.language or "en",
+        domain=_text(line, "domain") or "general",
+        language=example.language or _text(line, "language") or "en",
         history=example.before or None,
     )
 
 
-def _pair(example: Example) -> Pair:
+def _pair(example: Example, line: Line) -> Pair:
     if example.chosen == example.rejected:
         raise InputError(f"{example.where}: 'chosen' and 'rejected' are the same, so the pair says nothing")
     return Pair(
-        prompt=_prompt(example), chosen=example.chosen, rejected=example.rejected, fault=_text(example, "fault")
+        prompt=_prompt(example, line), chosen=example.chosen, rejected=example.rejected, fault=_text(line, "fault")
     )
 
 
-def _labelled(example: Example) -> Labelled:
+def _labelled(example: Example, line: Line) -> Labelled:
     assert example.label is not None, "the layout has a label"
     return Labelled(
-        prompt=_prompt(example), response=example.response, safe=example.label, fault=_text(example, "fault")
+        prompt=_prompt(example, line), response=example.response, safe=example.label, fault=_text(line, "fault")
     )
 
 
-def _prompt(example: Example) -> Prompt:
+def _prompt(example: Example, line: Line) -> Prompt:
     """What comes from one conversation is one cluster, however far it went: told by what its user said first."""
     _refuse_tools(example, example.before)
     first = next((message.content for message in example.before if message.role == "user"), "")
     return Prompt(
         id=example.id or example.where,
         question=example.question,
-        language=example.language or "en",
+        language=example.language or _text(line, "language") or "en",
         cluster=example.cluster or first,
         history=example.before or None,
     )
 
 
-def _text(example: Example, key: str) -> str:
-    value = example.facts.get(key)
+def _text(line: Line, key: str) -> str:
+    """A column that no layout has and some rows may have."""
+    value = line.table.get(key)
     return value if isinstance(value, str) else ""
 
 
@@ -148,10 +154,10 @@ def _refuse_tools(example: Example, messages: Iterable[Message]) -> None:
         raise InputError(f"{example.where}: a turn of a tool; chats with tool calls cannot be learnt")
 
 
-def _taken(example: Example) -> Example:
+def _taken(example: Example, line: Line) -> Example:
     return example
 
 
-TAKE: dict[Wanted, Callable[[Example], object]] = {
+TAKE: dict[Wanted, Callable[[Example, Line], object]] = {
     "responses": _sample, "pairs": _pair, "labels": _labelled, "text": _taken, "answers": _taken, "prompts": _taken,
 }  # fmt: skip

@@ -81,12 +81,12 @@ def items_of(model: RewardModel, examples: Examples) -> list[Item]:
     """Examples as the model sees them."""
     items = []
     for example in examples:
-        question = example.prompt.question
+        asked = (example.prompt.question, example.prompt.history)
         if isinstance(example, Pair):
-            rows = tuple(tuple(model.encode(question, text)) for text in (example.chosen, example.rejected))
+            rows = tuple(tuple(model.encode(asked[0], text, asked[1])) for text in (example.chosen, example.rejected))
             items.append(Item(rows=rows))
         else:
-            row = tuple(model.encode(question, example.response))
+            row = tuple(model.encode(asked[0], example.response, asked[1]))
             items.append(Item(rows=(row,), label=float(example.safe)))
     return items
 

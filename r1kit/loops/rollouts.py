@@ -11,9 +11,10 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from r1kit.cluster.ranks import Ranks
+from r1kit.loops.curriculum import Drawing
 from r1kit.loops.settings import RL
 from r1kit.records import Group, Prompt, Score
 from r1kit.rollout.sample import sample_groups
@@ -37,6 +38,7 @@ class PromptStream:
     weights: Mapping[str, float]
     """1 for a task that is not named."""
     workspace: Workspace
+    drawing: Drawing
 
     def take(self, tasks: Mapping[str, Task], count: int) -> list[tuple[int, Prompt]]:
         """The next ``count`` prompts with their running number: always of the task that is furthest behind.
@@ -47,12 +49,21 @@ class PromptStream:
         first, together = cursor.get("prompt", 0), "+".join(tasks)
         for number in range(first, first + count):
             name = min(tasks, key=lambda t: (cursor.get(f"{together}:{t}", 0) + 0.5) / self.weights.get(t, 1.0))
-            index = cursor.get(f"prompt:{name}", 0)
-            taken.append((number, tasks[name].train(self.workspace.seed * 1_000_003 + index)))
-            cursor[f"prompt:{name}"] = index + 1
+            taken.append((number, self._next(tasks[name], name)))
             cursor[f"{together}:{name}"] = cursor.get(f"{together}:{name}", 0) + 1
         cursor["prompt"] = first + count
         return taken
+
+    def _next(self, task: Task, name: str) -> Prompt:
+        """The task's next prompt that the curriculum does not pass over."""
+        cursor, passed = self.workspace.cursor, 0
+        while True:
+            index = cursor.get(f"prompt:{name}", 0)
+            cursor[f"prompt:{name}"] = index + 1
+            prompt = self.drawing.prompt(task, self.workspace.seed * 1_000_003 + index)
+            if self.drawing.takes(name, index, prompt, passed):
+                return prompt
+            passed += 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,20 +74,24 @@ class Rollouts:
     policy: Policy
     tasks_at: TasksAt
 
-    def next(self, step: int) -> tuple[list[Group], list[list[Score]], dict[str, float]]:
-        """A step's groups and scores, the same on every rank, and the seconds that they took.
+    def next(self, step: int) -> tuple[list[Group], list[list[Score]], dict[str, Any]]:
+        """A step's groups and scores, the same on every rank; the seconds that they took and how prompts were drawn.
 
         With dynamic sampling, flat groups are replaced: they are sampled, counted and left out.
         """
         config, workspace = self.config, self.policy.workspace
-        stream = PromptStream(config.task_weights, workspace)
+        drawing = self._drawing()
+        stream = PromptStream(config.task_weights, workspace, drawing)
         seconds = {"sample_seconds": 0.0, "score_seconds": 0.0}
         groups: list[Group] = []
         scores: list[list[Score]] = []
         for attempt in range(config.dynamic_sampling + 1):
-            share = stream.take(self.tasks_at(step), config.prompts_per_step)
+            tasks = self.tasks_at(step)
+            share = stream.take(tasks, config.prompts_per_step)
             mine = share[workspace.ranks.rank :: workspace.ranks.size]
-            for group, score in _interleave(workspace.ranks, self._sample(mine, seconds)):
+            found = _interleave(workspace.ranks, self._sample(mine, seconds))
+            drawing.learn([(group.prompt, score) for group, score in found], tasks)
+            for group, score in found:
                 workspace.spend(sampled=sum(len(completion.token_ids) for completion in group.completions))
                 workspace.complaints.add(score)
                 wanted = len(groups) < config.prompts_per_step
@@ -86,7 +101,11 @@ class Rollouts:
                     scores.append(score)
             if len(groups) == config.prompts_per_step:
                 break
-        return groups, scores, seconds
+        return groups, scores, {**seconds, **drawing.metrics()}
+
+    def _drawing(self) -> Drawing:
+        workspace = self.policy.workspace
+        return Drawing(self.config.curriculum, workspace.kept, workspace.seed, workspace.stage, workspace.say)
 
     def _sample(
         self, share: Sequence[tuple[int, Prompt]], seconds: dict[str, float]

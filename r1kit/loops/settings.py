@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from itertools import takewhile
 from operator import attrgetter
@@ -15,9 +15,11 @@ from r1kit.errors import InputError, nearest
 from r1kit.evals.settings import EvaluationConfig
 from r1kit.factory.mixture import check_weights
 from r1kit.factory.sources import Source, check_rows
+from r1kit.loops.curriculum import Curriculum
 from r1kit.maths.schedule import learning_rate
 from r1kit.maths.settings import PolicyLoss
 from r1kit.records import Sampling
+from r1kit.registry import is_reference
 from r1kit.reward.settings import RewardConfig
 from r1kit.tasks.task import Split
 from r1kit.update.settings import DtypeSetting, OptimiserSettings
@@ -68,6 +70,8 @@ class RL(StageConfig):
     """Updates between refreshes of the reference, where the loss has a KL term (paper: 400)."""
     dynamic_sampling: int = 0
     """Extra rollouts of a step at most, to replace flat groups (DAPO); 0: flat groups stay and earn nothing."""
+    curriculum: Curriculum = field(default_factory=Curriculum)
+    """Which prompts are asked; by default every one in its turn."""
     deadline: float = 10.0
     """Seconds a verifier has for one completion."""
     verifier_workers: int = 0
@@ -116,6 +120,7 @@ class RL(StageConfig):
         if self.final_limit is not None:
             check_least(self, stage, 1, "final_limit")
         check_rates(self.optimiser.lr, self.schedule, stage)
+        self.curriculum.check(stage)
         if not any(self.reward.parts.values()) and not getattr(self, "routes", None):
             raise InputError(
                 f"stages.{stage}.reward.parts pays nothing; give a part a weight, for example {{ accuracy = 1.0 }}"
@@ -146,6 +151,7 @@ class RL(StageConfig):
         if not recipe.tasks:
             raise InputError(f"stages.{stage} has no task; add one, for example [tasks.countdown]")
         trained = self.tasks or tuple(recipe.tasks)
+        check_graded(self, stage, trained, recipe)
         for task, weight in self.task_weights.items():
             if task not in trained:
                 raise InputError(
@@ -260,12 +266,26 @@ def check_source(source: str, stage: str, recipe: Recipe, wanted: str = "a model
         raise InputError(f"stages.{stage} takes in {source!r}, which leaves {left}; it needs {told}")
 
 
+def check_graded(config: RL, stage: str, trained: Iterable[str], recipe: Recipe) -> None:
+    """Refuse to pay accuracy alone on a task that grades nothing."""
+    parts = config.reward.parts
+    if not parts.get("accuracy") or any(is_reference(name) and weight for name, weight in parts.items()):
+        return
+    for name, task in recipe.built(trained).items():
+        if not task.graded and name not in getattr(config, "routes", {}):
+            raise InputError(
+                f"stages.{stage} pays accuracy, and task {name!r} has no reference answers; what can be paid there are "
+                f"the parts format, language and overlong, functions of your own as FILE.py:NAME, and a reward model "
+                f'(kind all_scenarios_rl, routes = {{{name} = "helpfulness"}})'
+            )
+
+
 def check_samples(source: Source, stage: str, recipe: Recipe) -> None:
     """Refuse a stage that leaves no samples, and rows that cannot be learnt."""
     if source.data in recipe.stages:
         check_source(source.data, stage, recipe, "samples")
     else:
-        check_rows(source.data, source.read, "responses", stage, recipe)
+        check_rows(source.data, source.read, "responses", f"stages.{stage}")
 
 
 def check_rates(lr: float, schedule: Schedule, stage: str) -> None:

@@ -15,7 +15,6 @@ from r1kit.loops.policy import open_evaluator, open_policy, save_checkpoint
 from r1kit.loops.pretraining import pretrain
 from r1kit.loops.sft import fine_tune
 from r1kit.model.parameters import parameter_count
-from r1kit.tasks.corpora import build_corpus
 from r1kit.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -96,7 +95,7 @@ def _base(config: Distill, inner: Workspace) -> Numbers:
         loaded = backend_of(inner.recipe, inner.ranks).load(inner.recipe.model.name)
     else:
         settings = replace(inner.recipe.stages[inner.recipe.base_stage], steps=config.base_steps)
-        loaded, learner = pretrain(settings, build_corpus(settings.corpus), inner)
+        loaded, learner = pretrain(settings, inner)
     checkpoint = save_checkpoint(inner, loaded, learner)
     with open_evaluator(
         loaded, config.evaluation, config.rl.sampling, config.rl.reward, inner, config.rl.dtype, learner=learner
@@ -152,7 +151,7 @@ def _differences(distilled: Numbers, direct: Numbers, config: Distill, workspace
     found: Numbers = {}
     for budget, lines in direct.items():
         for task, line in lines.items():
-            if task in distilled:
+            if task in distilled and "per_problem" in line:
                 moved = accuracy_difference(distilled[task], line, config.evaluation, workspace)
                 found.setdefault(budget, {})[task] = moved
     return found

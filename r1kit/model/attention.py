@@ -96,8 +96,10 @@ def stored_per_token(segments: Segments, heads: tuple[int, int, int]) -> float:
     return float((own * keys + 2 * D * keys + D * own).sum() / own.sum())
 
 
-def plan_attention(segments: Segments, heads: tuple[int, int, int], dtype: torch.dtype) -> AttentionPlan:
-    """For heads (H, K, D) and computation in ``dtype``."""
+def plan_attention(
+    segments: Segments, heads: tuple[int, int, int], dtype: torch.dtype, window: int = 0
+) -> AttentionPlan:
+    """For heads (H, K, D) and computation in ``dtype``; a query sees ``window`` keys up to its own, 0: all."""
     H = heads[0]
     starts, lengths, parents = np.array(segments.starts), np.array(segments.lengths), np.array(segments.parents)
     seen, total, device = _seen(segments), int(lengths.sum()), segments.tokens.device
@@ -115,7 +117,10 @@ def plan_attention(segments: Segments, heads: tuple[int, int, int], dtype: torch
         key_rows[tokens[inside]] = (m + line * (P + T) + P + step[:, None])[inside]
         real.append(np.broadcast_to(inside[:, None], (B, H, T)).ravel())
         queries, keys = slice(r, r + B * H * T), slice(m, m + B * H * (P + T))
-        mask = torch.full((T, P + T), float("-inf")).triu_(P + 1).to(device, dtype)
+        mask = torch.full((T, P + T), float("-inf")).triu_(P + 1)
+        if 0 < window < P + T:
+            mask.add_(torch.full((T, P + T), float("-inf")).tril_(P - window))
+        mask = mask.to(device, dtype)
         family = _family(parents[members], starts, P, device, dtype) if P else (None, None)
         buckets.append(Bucket(shape, queries, keys, mask, *family))
         r, m = queries.stop, keys.stop

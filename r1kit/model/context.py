@@ -1,11 +1,13 @@
-"""How many tokens a hub model's config gives room for, by whatever name. No torch."""
+"""How many tokens a hub model's config gives room for, and what its rotary frequencies do on the way. No torch."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["UNBOUNDED", "positions_of", "rope_kinds"]
+from r1kit.errors import InputError
+
+__all__ = ["UNBOUNDED", "positions_of", "refuse_longer", "rope_kinds"]
 
 NAMES = ("max_position_embeddings", "n_positions", "max_seq_len", "n_ctx", "seq_length", "max_sequence_length")
 """What configs call the most tokens of a row."""
@@ -28,6 +30,23 @@ def positions_of(text: Mapping[str, Any]) -> tuple[int, str]:
 
 
 def rope_kinds(text: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """The rope parameters of a config: one table, or one for each type of layer."""
+    """The rope parameters of a config: one table, or one for each type of layer, whole attention first."""
     rope = text.get("rope_parameters") or {}
-    return [one for one in rope.values() if isinstance(one, dict)] if "rope_type" not in rope else [rope]
+    if "rope_type" in rope or "rope_theta" in rope:
+        return [dict(rope)]
+    named = sorted(rope.items(), key=lambda item: item[0] != "full_attention")
+    return [dict(one) for _, one in named if isinstance(one, Mapping)]
+
+
+def refuse_longer(family: str, positions: tuple[int, str], longest: int) -> None:
+    """InputError where a row of this many tokens would change its own frequencies.
+
+    Args:
+        positions: as ``positions_of`` gives them.
+    """
+    most, lengthens = positions
+    if lengthens and longest > most:
+        raise InputError(
+            f"{family}: {lengthens} changes its frequencies for rows of more than {most} tokens, so a token's log-prob "
+            f"would depend on what comes after it; keep a prompt and its completion within {most} tokens"
+        )

@@ -10,18 +10,38 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-__all__ = ["rms_norm", "swiglu"]
+__all__ = ["OffsetNorm", "gain_of", "geglu", "rms_norm", "swiglu"]
 
 BLOCK = 1 << 18
 """Elements worked on at a time: 1 MB in fp32."""
 
 
+class OffsetNorm(nn.RMSNorm):
+    """Gemma's: times ``1 + weight``, in fp32 whatever comes in."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Over the last axis, of any shape."""
+        return F.rms_norm(x.float(), self.normalized_shape, gain_of(self), self.eps).to(x.dtype)
+
+
+def gain_of(norm: nn.RMSNorm) -> Tensor:
+    """[d]: what a norm multiplies by."""
+    return 1 + norm.weight.float() if isinstance(norm, OffsetNorm) else norm.weight
+
+
 def rms_norm(x: Tensor, norm: nn.RMSNorm) -> Tensor:
-    """``x / sqrt(mean(x^2) + eps) * weight`` over the last axis of [N, d], inside in fp32."""
+    """``x / sqrt(mean(x^2) + eps) * gain`` over the last axis of [N, d], inside in fp32."""
     if x.is_cuda:  # one fused kernel each way
-        return F.rms_norm(x, (x.shape[1],), norm.weight, norm.eps)
-    out: Tensor = RmsNorm.apply(x, norm.weight, norm.eps)  # type: ignore[no-untyped-call]
+        fused: Tensor = norm(x)
+        return fused
+    out: Tensor = RmsNorm.apply(x, gain_of(norm), norm.eps)  # type: ignore[no-untyped-call]
     return out
+
+
+def geglu(gate_up: Tensor) -> Tensor:
+    """As ``swiglu`` with the tanh form of GELU."""
+    gate, up = gate_up.chunk(2, dim=-1)
+    return F.gelu(gate, approximate="tanh") * up
 
 
 def swiglu(gate_up: Tensor) -> Tensor:

@@ -7,12 +7,13 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from stat import S_IMODE
 
 from safetensors import SafetensorError
 
 from r1kit.errors import InputError
 
-__all__ = ["replacing"]
+__all__ = ["give_usual_modes", "replacing"]
 
 
 @contextmanager
@@ -29,6 +30,7 @@ def replacing(folder: Path) -> Iterator[Path]:
         shutil.rmtree(new, ignore_errors=True)
         new.mkdir(parents=True)
         yield new
+        give_usual_modes(new)
         for path in [*new.rglob("*"), new]:
             _sync(path)
         shutil.rmtree(old, ignore_errors=True)
@@ -43,6 +45,18 @@ def replacing(folder: Path) -> Iterator[Path]:
     except BaseException:
         shutil.rmtree(new, ignore_errors=True)
         raise
+
+
+def give_usual_modes(folder: Path) -> None:
+    """What lies in a folder may be read and written by whom the umask lets: some writers of weights say 0600."""
+    file, below = folder / ".mode", folder / ".modes"
+    file.touch()
+    below.mkdir()
+    modes = {True: below.stat().st_mode, False: file.stat().st_mode}
+    file.unlink()
+    below.rmdir()
+    for path in [folder, *folder.rglob("*")]:
+        os.chmod(path, S_IMODE(modes[path.is_dir()]))
 
 
 def _sync(path: Path) -> None:

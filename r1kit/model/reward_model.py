@@ -22,6 +22,7 @@ from r1kit.model.folder import replacing
 from r1kit.model.hub import open_tokenizer, read_config
 from r1kit.model.seen import Sees, seen
 from r1kit.model.template import Template, render
+from r1kit.records import Message
 from r1kit.structure import plain, structure
 
 if TYPE_CHECKING:
@@ -126,9 +127,9 @@ class RewardModel:
         finally:
             self.tokenizer.padding_side = side
 
-    def encode(self, question: str, response: str) -> list[int]:
+    def encode(self, question: str, response: str, history: Sequence[Message] | None = None) -> list[int]:
         """Token ids of the prompt, the part of the response that is seen, and the end token."""
-        prompt = render(self.outlook.template, self.tokenizer, question)
+        prompt = render(self.outlook.template, self.tokenizer, question, history)
         part = self.tokenizer.encode(seen(response, self.outlook.sees), add_special_tokens=False)
         return [*prompt, *part, *self._end]
 
@@ -142,9 +143,13 @@ class RewardModel:
             ).logits  # [B, 1]
         return logits[:, 0].float()
 
-    def logits(self, questions: Sequence[str], responses: Sequence[str], budget: int = 16384) -> list[float]:
+    def logits(
+        self, questions: Sequence[str], responses: Sequence[str], budget: int = 16384,
+        histories: Sequence[Sequence[Message] | None] | None = None,
+    ) -> list[float]:  # fmt: skip
         """As ``score``, before mean and std; for safety, log-odds that a response is safe."""
-        rows = [self.encode(question, response) for question, response in zip(questions, responses, strict=True)]
+        before = histories or [None] * len(questions)
+        rows = [self.encode(*each) for each in zip(questions, responses, before, strict=True)]
         return self.logits_of(rows, budget)
 
     @torch.no_grad()
@@ -157,16 +162,20 @@ class RewardModel:
                 found[place] = value
         return found
 
-    def score(self, questions: Sequence[str], responses: Sequence[str], budget: int = 16384) -> list[float]:
+    def score(
+        self, questions: Sequence[str], responses: Sequence[str], budget: int = 16384,
+        histories: Sequence[Sequence[Message] | None] | None = None,
+    ) -> list[float]:  # fmt: skip
         """How good each response is: the higher the better, on the stored scale.
 
         Args:
             questions: before any template.
             responses: whole, tags kept; the model is shown its part.
             budget: most tokens in one forward pass, padding counted; bounds memory.
+            histories: what stands before each question in its chat.
         """
         mean, std = self.outlook.mean, self.outlook.std
-        return [(value - mean) / std for value in self.logits(questions, responses, budget)]
+        return [(value - mean) / std for value in self.logits(questions, responses, budget, histories)]
 
 
 def padded(rows: Sequence[Sequence[int]], pad: int) -> tuple[Tensor, Tensor]:
@@ -198,7 +207,12 @@ def _load(folder: Path, **settings: Any) -> tuple[PreTrainedModel, dict[str, Any
     try:
         with _quiet():
             model, loading = AutoModelForSequenceClassification.from_pretrained(
-                folder, config=config, dtype=torch.float32, use_safetensors=True, output_loading_info=True
+                folder,
+                config=config,
+                dtype=torch.float32,
+                use_safetensors=True,
+                output_loading_info=True,
+                trust_remote_code=False,
             )
     except (ValueError, RuntimeError, OSError) as error:
         raise InputError(f"{folder} cannot become a reward model: {first_line(error)}") from error

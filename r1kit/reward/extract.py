@@ -17,7 +17,7 @@ _ANSWER = re.compile(r"<answer>(.*?)</answer>", re.DOTALL)
 _BOX = re.compile(r"\\(?:boxed|fbox)(?:\s*(?P<brace>\{)|\s+(?P<bare>[^\s${}\\][^\s$]*))")
 
 
-def extract_answer(text: str, style: AnswerStyle, *, prefilled: bool = False) -> str | None:
+def extract_answer(text: str, style: AnswerStyle) -> str | None:
     r"""The final answer as written, stripped; None if there is none.
 
     ``tag``: the inside of the one ``<answer>…</answer>``; none or several pairs, or a stray tag, give None.
@@ -27,16 +27,13 @@ def extract_answer(text: str, style: AnswerStyle, *, prefilled: bool = False) ->
 
     But for ``tag``, only what follows the thinking is looked at; thinking that never ends has no answer.
 
-    Args:
-        prefilled: the prompt ended in ``<think>``.
-
     Raises:
         InputError: an unknown style.
     """
     check_style("answer", style, ANSWER_STYLES)
     if style == "tag":
         return _tagged(text)
-    said = after_thinking(text, prefilled)
+    said = after_thinking(text)
     if style == "boxed":
         return last_boxed(said)
     if style == "last_number":
@@ -62,12 +59,12 @@ def _tagged(text: str) -> str | None:
     return found.group(1).strip() if found else None
 
 
-def after_thinking(text: str, prefilled: bool = False) -> str:
+def after_thinking(text: str) -> str:
     """What follows the last ``</think>``; nothing while a ``<think>`` stands open; the whole text without tags."""
     closed = text.rfind("</think>")
     if closed >= 0:
         return text[closed + len("</think>") :]
-    return "" if prefilled or "<think>" in text else text
+    return "" if "<think>" in text else text
 
 
 def last_boxed(text: str) -> str | None:

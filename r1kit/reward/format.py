@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from r1kit.model.seen import with_opening
 from r1kit.records import Prompt
 from r1kit.reward.extract import extract_answer
 from r1kit.reward.messages import Job
@@ -12,7 +13,7 @@ from r1kit.reward.part import Mark, Ours
 from r1kit.reward.settings import FORMAT_STYLES, FormatStyle, RewardConfig, check_style
 from r1kit.tasks.task import Task
 
-__all__ = ["FORMAT_STYLES", "TAGS", "Format", "FormatStyle", "form_asked", "format_reward"]
+__all__ = ["FORMAT_STYLES", "TAGS", "Format", "FormatStyle", "format_reward"]
 
 TAGS = ("<think>", "</think>", "<answer>", "</answer>")
 
@@ -55,8 +56,8 @@ def format_reward(
     if style == "none":
         return 1.0
     if style == "boxed":
-        return float(finish == "stop" and bool(extract_answer(text, "boxed", prefilled=prefilled)))
-    whole = _with_opening(text, style) if prefilled else text
+        return float(finish == "stop" and bool(extract_answer(with_opening(text) if prefilled else text, "boxed")))
+    whole = with_opening(text) if prefilled else text
     blank = _BLANK_ANSWER if blank_thinking else _BLANK
     if partial:
         return 0.25 * _in_order(blank.sub("", whole), _STRICT_TAGS if style == "strict" else TAGS)
@@ -75,31 +76,12 @@ def _in_order(text: str, tags: Sequence[str]) -> int:
     return count
 
 
-def _with_opening(text: str, style: FormatStyle) -> str:
-    """Put the prefilled tag back; templates prefill ``<think>`` or ``<think>\\n``, so the line break may be there."""
-    if style == "strict" and not text.startswith("\n"):
-        return "<think>\n" + text
-    return "<think>" + text
-
-
-def form_asked(config: RewardConfig) -> dict[str, bool]:
-    """What a reward's settings say of the form beside its style, for ``format_reward``."""
-    return {"prefilled": config.prefilled, "blank_thinking": config.blank_thinking}
-
-
 class Format(Ours):
-    """``format_reward`` with a reward's settings."""
+    """``format_reward`` with a reward's settings; a tag that the prompt wrote is in the job's text already."""
 
     def __init__(self, config: RewardConfig, task: Task) -> None:
         self.config = config
 
     def __call__(self, prompt: Prompt, jobs: Sequence[Job]) -> list[Mark]:
-        asked = form_asked(self.config)
-        return [
-            Mark(
-                format_reward(
-                    job.text, job.finish, self.config.format_style, partial=self.config.format_partial, **asked
-                )
-            )
-            for job in jobs
-        ]
+        style, partial, blank = self.config.format_style, self.config.format_partial, self.config.blank_thinking
+        return [Mark(format_reward(job.text, job.finish, style, partial=partial, blank_thinking=blank)) for job in jobs]

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from r1kit.errors import InputError, nearest
-from r1kit.records import Group
+from r1kit.model.seen import with_opening
+from r1kit.records import Group, Message
 
 __all__ = ["LearnedReward", "Scorer"]
 
@@ -23,8 +24,15 @@ class Scorer(Protocol):
         """How many it has, for what a token costs."""
         ...
 
-    def score(self, questions: Sequence[str], responses: Sequence[str]) -> list[float]:
-        """The higher the better; each model takes the part of the response that it is meant to see."""
+    def score(
+        self, questions: Sequence[str], responses: Sequence[str], *,
+        histories: Sequence[Sequence[Message] | None] | None = None,
+    ) -> list[float]:  # fmt: skip
+        """The higher the better; each model takes the part of the response that it is meant to see.
+
+        Args:
+            histories: what stands before each question, where one of them has a chat before it.
+        """
         ...
 
 
@@ -34,6 +42,8 @@ class LearnedReward:
     """Kind of reward model (``helpfulness``, ``safety``) -> the model."""
     routes: Mapping[str, str]
     """Task -> kind."""
+    opens: bool = False
+    """The prompts end in ``<think>``, which a completion is read with."""
 
     def __post_init__(self) -> None:
         for task, kind in self.routes.items():
@@ -61,8 +71,11 @@ class LearnedReward:
         for kind in dict.fromkeys(self.routes[group.prompt.task] for group in groups):
             mine = [place for place, group in enumerate(groups) if self.routes[group.prompt.task] == kind]
             questions = [groups[place].prompt.question for place in mine for _ in groups[place].completions]
-            responses = [completion.text for place in mine for completion in groups[place].completions]
-            found = iter(self.models[kind].score(questions, responses))
+            texts = [completion.text for place in mine for completion in groups[place].completions]
+            responses = list(map(with_opening, texts)) if self.opens else texts
+            histories = [groups[place].prompt.history for place in mine for _ in groups[place].completions]
+            more = {"histories": histories} if any(histories) else {}
+            found = iter(self.models[kind].score(questions, responses, **more))
             for place in mine:
                 scores[place] = [next(found) for _ in groups[place].completions]
         return scores

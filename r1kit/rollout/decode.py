@@ -15,14 +15,14 @@ G sets of k = K / G key-value heads that are taken together, each W = k D wide.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from r1kit.rollout.packed import PackedBlock, PackedDecoder, rotations
+from r1kit.rollout.packed import PackedBlock, PackedDecoder, PackedExperts, rotations
 
 __all__ = ["CachedDecoder", "Prefix"]
 
@@ -50,7 +50,10 @@ class CachedDecoder:
         self._weights = weights
         self.device, self.dtype = weights.embedding.device, weights.embedding.dtype
         self._eps = torch.tensor(c.rms_norm_eps, device=self.device)
-        self._turns = rotations(c, longest, self.device)
+        layers = {layer.rope: layer for layer in c.layer_list}
+        self._turns: dict[str, Tensor] = {
+            rope: rotations(c, longest, self.device, layer) for rope, layer in layers.items()
+        }
         width = c.num_kv_heads * c.head_dim
         self._store = torch.zeros(c.num_layers, 2, rows * columns * width, dtype=self.dtype, device=self.device)
         self._rows, self._most = rows, columns
@@ -137,16 +140,18 @@ class CachedDecoder:
         """Feed one token a row, int64 [n]; hidden states after the last norm, [n, d]."""
         self._fit(self.column + 1)
         n, column = len(tokens), self.column
-        turns = self._turns[column - self._starts[:n]]
+        at = column - self._starts[:n]
+        turns = {rope: table[at] for rope, table in self._turns.items()}
         x = F.embedding(tokens, self._weights.embedding)
         until = self._width if self._whole else column + 1
-        mask = self._seen(column, until)
+        seen = {layer.window: self._seen(column, until, layer.window) for layer in self._config.layer_list}
         for block, cache in zip(self._weights.blocks, self._cache, strict=True):
+            first, mask = seen[block.layer.window]
             q, kv = self._project(block, x, turns)
             self._diagonal[:n] = q.unflatten(1, (self._sets, -1))
             cache[:, :n, :, column] = kv.unflatten(-1, (self._sets, -1)).transpose(0, 1)
-            keys, values = cache[:, :n, :, self._first : until].flatten(1, 2)
-            x = block.out.onto(x, self._attend(self._queries[:n].flatten(0, 1), keys, values, mask))
+            keys, values = cache[:, :n, :, first:until].flatten(1, 2)
+            x = self._attended(block, x, self._attend(self._queries[:n].flatten(0, 1), keys, values, mask))
             x = self._feed_forward(block, x)
         self.column += 1
         return self._norm(x)
@@ -175,26 +180,48 @@ class CachedDecoder:
         k, g = c.num_kv_heads // G, c.num_heads // c.num_kv_heads
         return x.view(len(x), G, k, g, k, c.head_dim).diagonal(dim1=2, dim2=4).permute(0, 1, 4, 2, 3)
 
-    def _project(self, block: PackedBlock, x: Tensor, turns: Tensor) -> tuple[Tensor, Tensor]:
+    def _project(self, block: PackedBlock, x: Tensor, turns: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
         """Rotated queries [n, K, g, D], and keys (rotated) and values [n, 2, K D]."""
         c = self._config
         n, H, K, D = len(x), c.num_heads, c.num_kv_heads, c.head_dim
-        qkv = block.qkv(self._norm(x)).view(n, H + 2 * K, D)
+        qkv = block.qkv(self._norm(x) if block.before else x).view(n, H + 2 * K, D)
         if block.q_norm is not None and block.k_norm is not None:
-            qkv[:, :H] = F.rms_norm(qkv[:, :H], (D,), block.q_norm, c.rms_norm_eps)
-            qkv[:, H : H + K] = F.rms_norm(qkv[:, H : H + K], (D,), block.k_norm, c.rms_norm_eps)
+            for part, gain in ((qkv[:, :H], block.q_norm), (qkv[:, H : H + K], block.k_norm)):
+                part.copy_(self._gained(part.flatten(1) if c.wide_qk_norm else part, gain).view(part.shape))
         turned = qkv[:, : H + K]
-        if self.dtype is torch.float32:
-            torch.view_as_complex(turned.view(n, H + K, D // 2, 2)).mul_(turns)
+        if block.layer.rope == "none":
+            pass
+        elif self.dtype is torch.float32:
+            torch.view_as_complex(turned.view(n, H + K, D // 2, 2)).mul_(turns[block.layer.rope])
         else:
             exact = turned.float()
-            torch.view_as_complex(exact.view(n, H + K, D // 2, 2)).mul_(turns)
+            torch.view_as_complex(exact.view(n, H + K, D // 2, 2)).mul_(turns[block.layer.rope])
             turned.copy_(exact)
         return qkv[:, :H].view(n, K, H // K, D), qkv[:, H:].view(n, 2, K * D)
 
+    def _attended(self, block: PackedBlock, x: Tensor, y: Tensor) -> Tensor:
+        """Residual [n, d] and heads [n, H D] -> [n, d]."""
+        if block.attention_after is None:
+            return block.out.onto(x, y)
+        return x + self._gained(block.out(y), block.attention_after)
+
     def _feed_forward(self, block: PackedBlock, x: Tensor) -> Tensor:
-        gate, up = block.gate_up(self._norm(x)).chunk(2, dim=-1)
-        return block.down.onto(x, F.silu(gate).mul_(up))
+        found = block.feed_forward
+        if isinstance(found, PackedExperts):
+            mixed = found.experts(x if found.gain is None else self._gained(x, found.gain))
+        else:
+            inner = found.inner(self._norm(x) if block.before else x)
+            if block.ffn_after is None:
+                return found.down.onto(x, inner)
+            mixed = found.down(inner)
+        return x + (mixed if block.ffn_after is None else self._gained(mixed, block.ffn_after))
+
+    def _gained(self, x: Tensor, gain: Tensor) -> Tensor:
+        """Root mean square norm over the last axis with its gain, which may be more exact than x."""
+        eps = self._config.rms_norm_eps
+        if gain.dtype == x.dtype:
+            return F.rms_norm(x, gain.shape, gain, eps)
+        return F.rms_norm(x.float(), gain.shape, gain, eps).to(x.dtype)
 
     def _norm(self, x: Tensor) -> Tensor:
         """Root mean square norm; its weight is in the matrix that follows."""
@@ -208,15 +235,19 @@ class CachedDecoder:
         H, K, D = c.num_heads, c.num_kv_heads, c.head_dim
         P, T = tokens.shape
         x = F.embedding(tokens.reshape(-1), self._weights.embedding)
-        turns = self._turns[:T].repeat(P, 1, 1)
+        turns = {rope: table[:T].repeat(P, 1, 1) for rope, table in self._turns.items()}
+        bands = {layer.window: self._band(T, layer.window) for layer in c.layer_list}
         kept = torch.empty(c.num_layers, 2, P, T, K * D, dtype=self.dtype, device=self.device)
         for block, store in zip(self._weights.blocks, kept, strict=True):
             q, kv = self._project(block, x, turns)
             store.copy_(kv.view(P, T, 2, K * D).permute(2, 0, 1, 3))
             keys, values = store.view(2, P, T, K, D).transpose(2, 3)
             queries = q.reshape(P, T, H, D).transpose(1, 2)
-            y = F.scaled_dot_product_attention(queries, keys, values, is_causal=True, enable_gqa=H != K)
-            x = block.out.onto(x, y.transpose(1, 2).reshape(P * T, H * D))
+            band = bands[block.layer.window]
+            y = F.scaled_dot_product_attention(
+                queries, keys, values, attn_mask=band, is_causal=band is None, enable_gqa=H != K
+            )
+            x = self._attended(block, x, y.transpose(1, 2).reshape(P * T, H * D))
             x = self._feed_forward(block, x)
         return self._norm(x.view(P, T, -1)[:, -1]), kept
 
@@ -239,13 +270,25 @@ class CachedDecoder:
             new[:, :live, :, :used] = before[:, :live, :, :used].clone()
         self._remask()
 
-    def _seen(self, column: int, until: int) -> Tensor | None:
-        """Additive mask [n, 1, T] of the columns from the oldest row's start to ``until``."""
-        if self._mask is None:
+    def _band(self, length: int, window: int) -> Tensor | None:
+        """bool [T, T]: what a prompt's tokens see; None where that is all before them."""
+        if not 0 < window < length:
             return None
-        if self._whole:
-            self._mask[:, :, column] = 0.0
-        return self._mask[:, :, self._first : until]
+        return torch.ones(length, length, dtype=torch.bool, device=self.device).tril_().triu_(1 - window)
+
+    def _seen(self, column: int, until: int, window: int) -> tuple[int, Tensor | None]:
+        """First column that is attended to, and the additive mask [n, 1, T] from there to ``until``."""
+        nearest = max(self._first, column + 1 - window) if window else self._first
+        if self._mask is None:
+            return nearest, None
+        if not self._whole:
+            return nearest, self._mask[:, :, nearest:until]
+        self._mask[:, :, column] = 0.0
+        if nearest == 0:
+            return 0, self._mask[:, :, :until]
+        near = self._mask[:, :, :until].clone()
+        near[:, :, :nearest] = -torch.inf
+        return 0, near
 
     def _remask(self) -> None:
         """Anew after rows came, went or shifted; None where every row sees all that is attended to."""

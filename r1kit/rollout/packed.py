@@ -1,8 +1,9 @@
 """The decoder's weights as a step wants them: norm weights folded in, rotary pairs side by side, matrices packed.
 
-A norm's weight moves into the matrix after it. The rows of q and k are reordered so that the two halves of a rotary
-pair are neighbours: a rotation is then one complex product, and the dot products of q and k are the same. On CPUs
-whose matrix units want bfloat16 weights in blocks, matrices are brought to that layout once and not at every call.
+A norm's weight moves into the matrix after it, if there is one. The rows of q and k are reordered so that the two
+halves of a rotary pair are neighbours: a rotation is then one complex product, and the dot products of q and k are the
+same. On CPUs whose matrix units want bfloat16 weights in blocks, matrices are brought to that layout once and not at
+every call.
 """
 
 from __future__ import annotations
@@ -12,9 +13,12 @@ from typing import Protocol
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from r1kit.model.decoder import Block, Decoder, DecoderConfig, rope_tables
+from r1kit.model.elementwise import gain_of
+from r1kit.model.experts import Experts
+from r1kit.model.families.dense import Layer
 
 __all__ = ["Linear", "PackedBlock", "PackedDecoder", "rotations"]
 
@@ -60,44 +64,108 @@ class _Blocked:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PackedBlock:
+    layer: Layer
+    before: bool
+    """Attention and feed-forward have a norm before them."""
     qkv: Linear
     q_norm: Tensor | None
-    """[D], rotary pairs side by side; as ``k_norm``."""
+    """[D], or [H D] over all heads; rotary pairs side by side; as ``k_norm``."""
     k_norm: Tensor | None
     out: Linear
+    attention_after: Tensor | None
+    """[d]: gain of a norm between ``out`` and the residual."""
+    feed_forward: PackedExperts | PackedFeedForward
+    ffn_after: Tensor | None
+    """[d]"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PackedFeedForward:
     gate_up: Linear
     down: Linear
+    silu: bool
+    """GELU's tanh form otherwise."""
+
+    def inner(self, x: Tensor) -> Tensor:
+        """[n, d], normalised -> what ``down`` takes, [n, f]."""
+        gate, up = self.gate_up(x).chunk(2, dim=-1)
+        return (F.silu(gate) if self.silu else F.gelu(gate, approximate="tanh")).mul_(up)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PackedExperts:
+    """Experts get their norm's gain by itself: folded in, it would round the router's scores another way."""
+
+    experts: Experts
+    gain: Tensor | None
 
 
 class PackedDecoder:
     """What inference reads; made once for each load of weights."""
 
     def __init__(self, model: Decoder) -> None:
-        self.config = model.config
+        self.config = c = model.config
         self.embedding = model.embedding.weight
-        self.blocks = [_block(block, model.config) for block in model.blocks if isinstance(block, Block)]
-        self.head = _linear(_folded(model.head, model.norm.weight), None)
+        if c.embedding_scale != 1.0:
+            self.embedding = self.embedding * torch.tensor(c.embedding_scale, dtype=self.embedding.dtype)
+        blocks = [block for block in model.blocks if isinstance(block, Block)]
+        self.blocks = [_block(block, c, layer) for block, layer in zip(blocks, c.layer_list, strict=True)]
+        self.head = _linear(_folded(model.head, gain_of(model.norm)), None)
 
 
-def rotations(config: DecoderConfig, positions: int, device: torch.device) -> Tensor:
+def rotations(config: DecoderConfig, positions: int, device: torch.device, layer: Layer) -> Tensor:
     """complex64 [positions, 1, D / 2]: the turn of each rotary pair at each position."""
-    cos, sin = rope_tables(config, torch.arange(positions, device=device), torch.float32)
+    cos, sin = rope_tables(config, torch.arange(positions, device=device), torch.float32, layer)
     half = config.head_dim // 2
     return torch.complex(cos[..., :half], sin[..., :half])
 
 
-def _block(block: Block, config: DecoderConfig) -> PackedBlock:
+def _block(block: Block, config: DecoderConfig, layer: Layer) -> PackedBlock:
     order = _paired(config, block.qkv.weight.device)
-    qkv = _folded(block.qkv.weight, block.attention_norm.weight)[order]
-    within = _pairs(config.head_dim, order.device)
     return PackedBlock(
-        qkv=_linear(qkv, block.qkv.bias[order] if config.qkv_bias else None),
-        q_norm=block.q_norm.weight[within] if block.q_norm is not None else None,
-        k_norm=block.k_norm.weight[within] if block.k_norm is not None else None,
+        layer=layer,
+        before=block.attention_norm is not None,
+        qkv=_linear(_behind(block.attention_norm, block.qkv.weight)[order], _rows(block.qkv.bias, order)),
+        q_norm=_head_gain(block.q_norm, config, config.query_scale),
+        k_norm=_head_gain(block.k_norm, config),
         out=_linear(block.out.weight, None),
-        gate_up=_linear(_folded(block.gate_up.weight, block.ffn_norm.weight), None),
-        down=_linear(block.down.weight, None),
+        attention_after=_gain(block.attention_after),
+        feed_forward=_feed_forward(block, config),
+        ffn_after=_gain(block.ffn_after),
     )
+
+
+def _feed_forward(block: Block, config: DecoderConfig) -> PackedExperts | PackedFeedForward:
+    if block.gate_up is None or block.down is None:
+        assert block.experts is not None
+        return PackedExperts(experts=block.experts, gain=_gain(block.ffn_norm))
+    return PackedFeedForward(
+        gate_up=_linear(_behind(block.ffn_norm, block.gate_up.weight), None),
+        down=_linear(block.down.weight, None),
+        silu=config.activation == "silu",
+    )
+
+
+def _gain(norm: nn.RMSNorm | None) -> Tensor | None:
+    return None if norm is None else gain_of(norm)
+
+
+def _head_gain(norm: nn.RMSNorm | None, config: DecoderConfig, scale: float = 1.0) -> Tensor | None:
+    """Gain of a norm on queries or keys, with rotary pairs side by side."""
+    if norm is None:
+        return None
+    gain = gain_of(norm)
+    heads = gain.view(-1, config.head_dim)[:, _pairs(config.head_dim, gain.device)].reshape(-1)
+    return heads if scale == 1.0 else heads.float() * scale
+
+
+def _rows(bias: Tensor | None, order: Tensor) -> Tensor | None:
+    return None if bias is None else bias[order]
+
+
+def _behind(norm: nn.RMSNorm | None, weight: Tensor) -> Tensor:
+    """A matrix with the gain of the norm before it folded in."""
+    return weight if norm is None else _folded(weight, gain_of(norm))
 
 
 def _folded(weight: Tensor, norm: Tensor) -> Tensor:

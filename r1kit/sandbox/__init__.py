@@ -5,12 +5,13 @@
 
 from __future__ import annotations
 
-from r1kit.sandbox.cases import CallTest, Case, StdinTest, parse_case, read_cases
+from r1kit.sandbox.cases import AssertTest, CallTest, Case, StdinTest, parse_case, read_cases
 from r1kit.sandbox.ladder import LadderSettings, Rungs, Verdict, climb, climb_many
 from r1kit.sandbox.opening import SandboxSettings, check_sandbox, open_sandbox
 from r1kit.sandbox.protocol import Limits, Outcome, Raised, Returned, Run, Sandbox
 
 __all__ = [
+    "AssertTest",
     "CallTest",
     "Case",
     "LadderSettings",

@@ -121,7 +121,7 @@ def _namespace_switch() -> str:
         ("user.max_user_namespaces", "10000"),
     ):
         path = Path("/proc/sys", *name.split("."))
-        value = path.read_text().strip() if path.is_file() else ""
+        value = path.read_text(encoding="utf-8").strip() if path.is_file() else ""
         if value and (value == "0") == (wanted != "0"):
             return f"run: sudo sysctl -w {name}={wanted}"
     return "in a container, start it with user namespaces allowed: docker run --security-opt seccomp=unconfined ..."

@@ -7,15 +7,17 @@ A file holds one JSON object a line: ``{"call": "f([3, 1])", "expect": [42, 1, 3
 from __future__ import annotations
 
 import ast
-from collections.abc import Mapping
+import sys
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from r1kit.errors import InputError, nearest
 from r1kit.files import strict_lines
+from r1kit.sandbox.trees import defined, missing
 
-__all__ = ["CallTest", "Case", "StdinTest", "parse_case", "read_cases"]
+__all__ = ["AssertTest", "CallTest", "Case", "StdinTest", "parse_case", "read_cases"]
 
 FORMS = 'a test is {"call": ..., "expect": ...} or {"stdin": ..., "stdout": ...}'
 MAX_BYTES = 64 << 20
@@ -28,7 +30,10 @@ class CallTest:
     call: str
     """A Python expression, for example ``f([3, 1])``."""
     expect: Any
-    """Plain data. Lists and tuples are one kind; floats are compared with a tolerance."""
+    """Plain data; floats are compared with a tolerance."""
+    python: bool = False
+    """It was written in Python, as an assert, so that a tuple is no list and the key 1 is not ``"1"``. Else it is JSON,
+    which cannot tell them apart."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +45,36 @@ class StdinTest:
     """Compared line by line, without trailing spaces and blank lines at the end; floats with a tolerance."""
 
 
-Case = CallTest | StdinTest
+@dataclass(frozen=True, slots=True)
+class AssertTest:
+    """Python that raises where the program is wrong: asserts that are more than a call with a value to expect."""
+
+    code: str
+    """It runs in a process that holds plain data of the program's, and nothing else of it."""
+    names: tuple[str, ...]
+    """What it uses of the program's."""
+    setup: str = ""
+    """What the question gives, and the tests use."""
+
+    @classmethod
+    def of(cls, code: str, setup: str = "", also: Collection[str] = ()) -> AssertTest:
+        """With the names that neither the test nor what the question gives defines. Modules of the standard library
+        are imported, the program's own are not asked for. ``also``: names that are the program's though Python, its
+        library or the question has them too.
+
+        Raises:
+            SyntaxError: one of them is not Python.
+        """
+        tree, given = ast.parse(code), ast.parse(setup)
+        read = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
+        names = missing(tree) - defined(given) | read & set(also)
+        modules = sorted((names - set(also)) & set(sys.stdlib_module_names))
+        return cls(
+            code, tuple(sorted(names.difference(modules))), "\n".join([f"import {name}" for name in modules] + [setup])
+        )
+
+
+Case = CallTest | StdinTest | AssertTest
 
 
 def read_cases(path: Path) -> list[Case]:

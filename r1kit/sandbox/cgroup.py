@@ -20,7 +20,7 @@ def create(mount: Path = MOUNT, own: Path = Path("/proc/self/cgroup")) -> Path |
     """A group for one worker beside or below this process's own; None where that is not allowed."""
     for parent in _parents(mount, own):
         with contextlib.suppress(OSError):
-            if {"memory", "pids"} <= set((parent / "cgroup.subtree_control").read_text().split()):
+            if {"memory", "pids"} <= set((parent / "cgroup.subtree_control").read_text(encoding="utf-8").split()):
                 group = parent / f"r1-sandbox-{os.getpid()}-{next(_numbers)}"
                 group.mkdir()
                 return _limited(group)
@@ -30,7 +30,7 @@ def create(mount: Path = MOUNT, own: Path = Path("/proc/self/cgroup")) -> Path |
 def _parents(mount: Path, own: Path) -> list[Path]:
     """Groups that may be allowed to have children: a group with limits for children has no process of its own."""
     with contextlib.suppress(OSError):
-        for line in own.read_text().splitlines():
+        for line in own.read_text(encoding="utf-8").splitlines():
             if line.startswith("0::/"):
                 here = mount / line[4:]
                 return [folder for folder in (here, here.parent) if folder == mount or mount in folder.parents]
@@ -39,10 +39,10 @@ def _parents(mount: Path, own: Path) -> list[Path]:
 
 def _limited(group: Path) -> Path | None:
     try:
-        (group / "memory.max").write_text(str(MEMORY_BYTES))
-        (group / "pids.max").write_text(str(PROCESSES))
+        (group / "memory.max").write_text(str(MEMORY_BYTES), encoding="utf-8")
+        (group / "pids.max").write_text(str(PROCESSES), encoding="utf-8")
         with contextlib.suppress(OSError):  # a kernel without swap accounting
-            (group / "memory.swap.max").write_text("0")
+            (group / "memory.swap.max").write_text("0", encoding="utf-8")
     except OSError:
         remove(group)
         return None

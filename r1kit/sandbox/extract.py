@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from r1kit.sandbox.cases import CallTest, Case
+from r1kit.sandbox.cases import AssertTest, CallTest, Case, StdinTest
 from r1kit.sandbox.fences import Block, blocks
 from r1kit.sandbox.trees import called_names, defined, missing, parsed, reads_input
 
@@ -56,7 +56,9 @@ def asked_by(tests: Iterable[Case]) -> Asked:
     """What the tests call."""
     given = list(tests)
     calls = [test.call for test in given if isinstance(test, CallTest)]
-    return Asked(frozenset().union(*map(called_names, calls[:16])), stdin=bool(given) and not calls)
+    named = [test.names for test in given if isinstance(test, AssertTest)]
+    stdin = any(isinstance(test, StdinTest) for test in given)
+    return Asked(frozenset().union(*map(called_names, calls[:16]), *named), stdin)
 
 
 def find_program(text: str, extract: Extract = "block", asked: Asked = Asked()) -> Found | None:

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from r1kit.errors import MissingError, R1Error
+from r1kit.errors import InputError, MissingError, R1Error
 from r1kit.sandbox.outcome import Ended, read_outcome
 from r1kit.sandbox.protocol import Limits, Outcome, Run
 from r1kit.sandbox.runner import ITSELF, OUTPUT, TIMEOUT
@@ -29,8 +29,9 @@ NETWORK_SECONDS = 30.0
 """What the answer may take beyond that."""
 DRIVER = """
 import json, os
-names = {"__name__": "program"}
-exec(%(source)r, names)
+exec(%(source)r, {})
+import sys
+names = vars(sys.modules["r1kit.sandbox.program"])
 os.dup2(os.open(%(results)r, os.O_CREAT | os.O_TRUNC | os.O_WRONLY), names["RESULT_FD"])
 job = json.loads(%(job)r)
 status = 1
@@ -63,7 +64,13 @@ class FusionSandbox:
             raise MissingError(f"the SandboxFusion server at {url} cannot run Python: {found.detail}")
 
     def run(self, runs: Sequence[Run], limits: Limits) -> list[Outcome]:
-        """See ``Sandbox.run``."""
+        """See ``Sandbox.run``. Raises InputError for tests that need a process beside the program's, which is no wall
+        there."""
+        if any(run.tests for run in runs):
+            raise InputError(
+                "sandbox 'fusion' cannot run tests that are more than calls with a value to expect; set sandbox kind = "
+                '"bubblewrap" or "docker"'
+            )
         return list(self._threads.map(lambda run: self._ask(run, limits), runs))
 
     def close(self) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from r1kit.sandbox.cases import CallTest, Case, StdinTest
+from r1kit.sandbox.cases import AssertTest, CallTest, Case, StdinTest
 from r1kit.sandbox.compare import same_output, same_value
 from r1kit.sandbox.protocol import Limits, Outcome, Raised, Returned, Run, Sandbox
 
@@ -56,9 +56,14 @@ class Judged:
 
 
 def runs_of(program: str, tests: Sequence[Case]) -> list[Planned]:
-    """All calls in one run, and one run for each standard input."""
+    """All calls in one run, all asserts in another, and one run for each standard input."""
     calls = tuple(test for test in tests if isinstance(test, CallTest))
     planned = [Planned(Run(program=program, calls=tuple(test.call for test in calls)), calls)] if calls else []
+    asserts = tuple(test for test in tests if isinstance(test, AssertTest))
+    if asserts:
+        names = tuple(sorted({name for test in asserts for name in test.names}))
+        codes, setup = tuple(test.code for test in asserts), "\n".join(dict.fromkeys(test.setup for test in asserts))
+        planned.append(Planned(Run(program=program, tests=codes, setup=setup, names=names), asserts))
     inputs = (test for test in tests if isinstance(test, StdinTest))
     return planned + [Planned(Run(program=program, stdin=test.stdin), (test,)) for test in inputs]
 
@@ -129,7 +134,6 @@ def _causes(planned: Planned, outcome: Outcome) -> list[tuple[Cause, str]]:
         return [("wrong_answer", f"for input {_short(case.stdin)} printed {_short(given)}, not {_short(case.stdout)}")]
     found: list[tuple[Cause, str]] = []
     for number, case in enumerate(planned.cases):
-        assert isinstance(case, CallTest)
         if number < len(outcome.calls):
             found.append(_cause(case, outcome.calls[number]))
         else:
@@ -137,16 +141,20 @@ def _causes(planned: Planned, outcome: Outcome) -> list[tuple[Cause, str]]:
     return found
 
 
-def _cause(case: CallTest, given: Returned | Raised) -> tuple[Cause, str]:
+def _cause(case: Case, given: Returned | Raised) -> tuple[Cause, str]:
     if isinstance(given, Raised):
-        return _BY_KIND.get(given.kind, "wrong_answer"), f"{case.call[:120]}: {given.error}"
-    if same_value(given.value, case.expect):
+        return _BY_KIND.get(given.kind, "wrong_answer"), f"{_named(case)}: {given.error}"
+    if not isinstance(case, CallTest):
+        return ("ok", "") if given.value is True else ("error", "it gave no answer")
+    if same_value(given.value, case.expect, python=case.python):
         return "ok", ""
     return "wrong_answer", f"{case.call[:120]} gave {_short(given.value)}, not {_short(case.expect)}"
 
 
 def _named(case: Case) -> str:
-    return case.call[:120] if isinstance(case, CallTest) else f"input {_short(case.stdin)}"
+    if isinstance(case, StdinTest):
+        return f"input {_short(case.stdin)}"
+    return case.call[:120] if isinstance(case, CallTest) else " ".join(case.code.split())[-120:]
 
 
 def _short(value: object) -> str:

@@ -8,13 +8,13 @@ import signal
 from dataclasses import dataclass
 from typing import Any
 
+from r1kit.sandbox.plain import decode
 from r1kit.sandbox.protocol import End, Limits, Outcome, Raised, Returned, Run
 from r1kit.sandbox.runner import FILES, OUTPUT, TIMEOUT, VALUES
 
 __all__ = ["Ended", "read_outcome"]
 
-MAX_DEPTH = 64
-KINDS = ("error", "memory", "not_plain", "too_large")
+KINDS = ("error", "memory", "not_plain", "too_large", "wrong")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,7 +35,7 @@ def read_outcome(run: Run, limits: Limits, ended: Ended, stdout: bytes, results:
     parsed = first.get("parsed") is True
     rest = messages[1:]
     ran = bool(rest) and rest[0].get("ran") is True
-    calls = tuple(_call(message) for message in rest[1 : 1 + len(run.calls)]) if ran else ()
+    calls = tuple(_call(message) for message in rest[1 : 1 + run.answers]) if ran else ()
     forced = _forced(limits, ended)
     if forced:
         end, detail = forced
@@ -91,8 +91,8 @@ def _module(run: Run, rest: list[dict[str, Any]], ran: bool, answered: int) -> t
         return ("memory" if raised.kind == "memory" else "error"), raised.error
     if not ran:
         return "error", "it ended before its tests"
-    if answered < len(run.calls):
-        return "error", f"it ended after {answered} of {len(run.calls)} calls"
+    if answered < run.answers:
+        return "error", f"it ended after {answered} of {run.answers} calls"
     return "ok", ""
 
 
@@ -114,7 +114,7 @@ def _call(message: dict[str, Any]) -> Returned | Raised:
     if "value" not in message:
         return _raised(message)
     try:
-        return Returned(_value(message["value"], 0))
+        return Returned(decode(message["value"]))
     except (ValueError, TypeError, OverflowError):
         return Raised("its value cannot be read", "not_plain")
 
@@ -128,40 +128,3 @@ def _clean(text: Any) -> str:
     """One line without control characters: a program must not write to a person's terminal."""
     words = " ".join(text.split()) if isinstance(text, str) else "an error that cannot be read"
     return "".join(letter if letter.isprintable() else "?" for letter in words)[:400]
-
-
-def _value(tagged: Any, depth: int) -> Any:
-    """A value from the runner's tagged JSON.
-
-    Raises:
-        ValueError, TypeError, OverflowError: it is none.
-    """
-    if depth > MAX_DEPTH:
-        raise ValueError("nested too deep")
-    if isinstance(tagged, list):
-        return [_value(item, depth + 1) for item in tagged]
-    if not isinstance(tagged, dict):
-        return tagged
-    ((tag, inner),) = tagged.items()
-    if tag == "i":
-        return int(inner, 16)
-    if tag == "b":
-        return bytes.fromhex(inner)
-    if tag == "c":
-        real, imaginary = inner
-        return complex(real, imaginary)
-    if tag == "d":
-        return {_frozen(_value(key, depth + 1)): _value(item, depth + 1) for key, item in inner}
-    items = [_value(item, depth + 1) for item in inner]
-    if tag == "s":
-        return {_frozen(item) for item in items}
-    if tag == "t":
-        return tuple(items)
-    raise ValueError(f"unknown tag {tag!r}")
-
-
-def _frozen(value: Any) -> Any:
-    """A key or a member of a set: sets within it, which a set may hold only frozen, are frozen again."""
-    if isinstance(value, set):
-        return frozenset(value)
-    return tuple(map(_frozen, value)) if isinstance(value, tuple) else value

@@ -13,8 +13,9 @@ import sys
 import types
 from typing import Any
 
-RESULT_FD = 3
-MAX_DEPTH = 60
+from r1kit.sandbox.plain import Unfit, decode, encode
+
+RESULT_FD, ASK_FD = 3, 4
 _encode_json = json.JSONEncoder(check_circular=False, separators=(",", ":")).encode
 
 
@@ -30,8 +31,8 @@ class Results:
 
     def value(self, value: Any) -> None:
         try:
-            line = _encode_json({"value": _plain(value, 0, [self.budget])}).encode() + b"\n"
-        except _Unfit as error:
+            line = _encode_json({"value": encode(value, [self.budget])}).encode() + b"\n"
+        except Unfit as error:
             line = _encode_json({"raised": str(error), "kind": error.args[1]}).encode() + b"\n"
         if len(line) > self.budget:
             line = b'{"raised":"its value is too large","kind":"too_large"}\n'
@@ -43,49 +44,12 @@ class Results:
             line = line[os.write(RESULT_FD, line) :]
 
 
-class _Unfit(Exception):
-    """A value that may not cross: why, and ``not_plain`` or ``too_large``."""
-
-    def __str__(self) -> str:
-        return str(self.args[0])
-
-
-def _plain(value: Any, depth: int, left: list[int]) -> Any:
-    """A value as JSON; what JSON lacks is an object with one key: t tuple, s set, d dict, c complex, b bytes, i int."""
-    left[0] -= 2
-    if depth > MAX_DEPTH:
-        raise _Unfit("its value is nested too deep or endless", "not_plain")
-    if left[0] < 0:
-        raise _Unfit("its value is too large", "too_large")
-    if value is None or value is True or value is False:
-        return value
-    if isinstance(value, int):
-        value = int(value)
-        return value if -(1 << 63) < value < 1 << 63 else {"i": hex(value)}
-    if isinstance(value, float):
-        return float(value)
-    if isinstance(value, str):
-        left[0] -= len(value)
-        return str(value)
-    if isinstance(value, (bytes, bytearray)):
-        left[0] -= len(value)
-        return {"b": bytes(value).hex()}
-    if isinstance(value, complex):
-        return {"c": [value.real, value.imag]}
-    if isinstance(value, dict):
-        pairs = [[_plain(key, depth + 1, left), _plain(item, depth + 1, left)] for key, item in dict.items(value)]
-        return {"d": pairs}
-    if isinstance(value, (list, tuple, set, frozenset)):
-        items = [_plain(item, depth + 1, left) for item in value]
-        return items if isinstance(value, list) else {"t" if isinstance(value, tuple) else "s": items}
-    raise _Unfit(f"its value is a {type(value).__name__}, not plain data", "not_plain")
-
-
-def run(text: str, calls: tuple[str, ...], script: bool, results: Results) -> int:
+def run(text: str, calls: tuple[str, ...], script: bool, results: Results, asked: bool = False) -> int:
+    """Load the program and evaluate the calls, or, where it is ``asked``, answer what its tests ask (``tester.py``)."""
     try:
         code = compile(text, "<program>", "exec", dont_inherit=True)
     except (SyntaxError, ValueError, OverflowError, RecursionError, MemoryError) as error:
-        results.tell({"syntax": _described(error)})
+        results.tell({"syntax": described(error)})
         return 0
     results.tell({"parsed": True})
     module = types.ModuleType("__main__" if script else "program")
@@ -102,13 +66,15 @@ def run(text: str, calls: tuple[str, ...], script: bool, results: Results) -> in
             results.tell({"raised": "it left by sys.exit before its tests", "kind": "error"})
             return 0
     except BaseException as error:
-        results.tell({"raised": _described(error), "kind": _kind(error)})
+        results.tell({"raised": described(error), "kind": kind_of(error)})
         return 0
     if script:
         _finish_script()
         results.tell({"ran": True})
         return status & 255
     results.tell({"ran": True})
+    if asked:
+        answer(module, results)
     compiled: dict[str, types.CodeType] = {}
     for call in calls:
         try:
@@ -116,8 +82,45 @@ def run(text: str, calls: tuple[str, ...], script: bool, results: Results) -> in
                 compiled[call] = compile(call, "<test>", "eval", dont_inherit=True)
             results.value(eval(compiled[call], module.__dict__))
         except BaseException as error:
-            results.tell({"raised": _described(error), "kind": _kind(error)})
+            results.tell({"raised": described(error), "kind": kind_of(error)})
     return 0
+
+
+def answer(module: types.ModuleType, results: Results) -> None:
+    """Answer the tests' process until it leaves: call, get, item, list, str of a name or of an object kept here."""
+    kept: list[Any] = []
+
+    def keep(value: Any) -> int:
+        kept.append(value)
+        return len(kept) - 1
+
+    def of(number: Any) -> Any:
+        return kept[number] if isinstance(number, int) else getattr(module, number)
+
+    with open(ASK_FD, encoding="utf-8", closefd=False) as requests:
+        for line in requests:
+            try:
+                what, target, given, names = json.loads(line)
+                values = [decode(value, of) for value in given]
+                at = len(values) - len(names)
+                value = _done(what, of(target), values[:at], dict(zip(names, values[at:], strict=True)))
+                told = {"value": encode(value, [results.budget], keep)}
+                after = [encode(one, [results.budget], keep) for one in values[:at]]
+                told["changed"] = [[n, one] for n, one in enumerate(after) if one != given[n]]
+            except BaseException as error:
+                types_ = [kind.__name__ for kind in type(error).__mro__]
+                told = {"raised": described(error), "types": types_, "text": str(error)[:300]}
+            results.tell(told)
+
+
+def _done(what: str, target: Any, values: list[Any], named: dict[str, Any]) -> Any:
+    if what == "call":
+        return target(*values, **named)
+    if what == "get":
+        return getattr(target, values[0])
+    if what == "item":
+        return target[values[0]]
+    return list(target) if what == "list" else str(target)
 
 
 def _finish_script() -> None:
@@ -130,11 +133,11 @@ def _finish_script() -> None:
     sys.stdout.flush()
 
 
-def _kind(error: BaseException) -> str:
+def kind_of(error: BaseException) -> str:
     return "memory" if isinstance(error, MemoryError) else "error"
 
 
-def _described(error: BaseException) -> str:
+def described(error: BaseException) -> str:
     """``line 3: NameError: name 'x' is not defined``."""
     line, trace = getattr(error, "lineno", None) if isinstance(error, SyntaxError) else None, error.__traceback__
     while trace is not None:

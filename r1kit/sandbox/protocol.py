@@ -50,6 +50,18 @@ class Run:
     calls: tuple[str, ...] = ()
     """Python expressions, for example ``f([3, 1])``."""
     stdin: str | None = None
+    tests: tuple[str, ...] = ()
+    """Instead of calls: Python that raises where the program is wrong. It runs in a process of its own, where what the
+    program defines is stood in for, so that nothing of the program's decides what a comparison gives."""
+    setup: str = ""
+    """What the tests' process runs before them."""
+    names: tuple[str, ...] = ()
+    """What is stood in for, as far as ``setup`` does not define it."""
+
+    @property
+    def answers(self) -> int:
+        """How many calls or tests there are."""
+        return len(self.tests or self.calls)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,8 +77,9 @@ class Raised:
 
     error: str
     """One line, as the program says; untrusted, control characters taken out."""
-    kind: Literal["error", "memory", "not_plain", "too_large"] = "error"
-    """``not_plain``: it returned something that is not plain data, nested too deep, or endless."""
+    kind: Literal["error", "memory", "not_plain", "too_large", "wrong"] = "error"
+    """``wrong``: an assert failed. ``not_plain``: it returned something that is not plain data, nested too deep, or
+    endless."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,7 +92,7 @@ class Outcome:
     parsed: bool = False
     """The program is Python: it compiled, which the wall's own code found before the program could act."""
     calls: tuple[Returned | Raised, ...] = ()
-    """One a call, in order, as far as they came."""
+    """One a call or test, in order, as far as they came; a test that was passed gives True."""
     stdout: bytes = b""
     cpu_seconds: float = 0.0
     """Processor time of the run as the kernel counted it; the program cannot forge it."""

@@ -25,11 +25,12 @@ import sys
 import time
 from typing import Any, NoReturn
 
-from r1kit.sandbox.program import RESULT_FD, Results, run
+from r1kit.sandbox import program as program_side
+from r1kit.sandbox import tester
 
-JOB = struct.Struct("<IdIQQQII")
-"""Bytes of the job (program, calls, standard input; marshalled), wall seconds, CPU seconds, memory, output and value
-bytes, threads, open files."""
+JOB = struct.Struct("<IIdIQQQII")
+"""Bytes of the job (program, calls, standard input; marshalled) and of its tests, if any, wall seconds, CPU seconds,
+memory, output and value bytes, threads, open files."""
 FRAME = struct.Struct("<cI")
 END = struct.Struct("<iBdd?")
 """Wait status, reason, CPU seconds, wall seconds, whether the writable place was touched."""
@@ -40,6 +41,8 @@ MAX_FILES = 2048
 CHUNK = 1 << 16
 LOOK_SECONDS = 0.05
 STACK_BYTES = 64 << 20
+KEPT = 60
+"""Where descriptors are put while 0, 1, 2 ... may still be in use."""
 WARM = """abc array ast bisect bz2 calendar cmath collections collections.abc copy dataclasses datetime decimal enum
 fractions functools hashlib heapq io itertools json math numbers operator queue random re statistics string struct
 textwrap threading time traceback typing unicodedata zlib""".split()  # noqa: SIM905
@@ -79,7 +82,7 @@ def serve() -> None:
             _become_program(limits, libc, program, nothing, out_end, results_end)
         os.close(out_end)
         os.close(results_end)
-        reason = _watch(pid, {out: b"O", results: b"R"}, {b"O": limits[4], b"R": limits[5]}, started, limits[1], buffer)
+        reason = _watch(pid, {out: b"O", results: b"R"}, {b"O": limits[5], b"R": limits[6]}, started, limits[2], buffer)
         seconds = time.monotonic() - started
         status, cpu = _bury(pid)
         _send(b"E", END.pack(status, reason, cpu, seconds, _fingerprint() != clean))
@@ -209,8 +212,17 @@ def _bury(pid: int) -> tuple[int, float]:
 def _become_program(
     limits: tuple[Any, ...], libc: ctypes.CDLL, program: FilterProgram, nothing: int, out: int, results: int
 ) -> NoReturn:
-    """The fork: read the job, give up every right, run it, leave."""
-    size, _, cpu, memory, _, value_bytes, threads, files = limits
+    """The fork: read the job, give up every right, run it, leave. With tests it is two: the program's is read and
+    started first, before the other process reads the tests, so that the program's never holds them."""
+    size, tests_size, _, _, _, _, value_bytes, _, _ = limits
+    if tests_size:
+        ask_out, ask_end = os.pipe()
+        answer_out, answer_end = os.pipe()
+        if os.fork():
+            os.close(ask_out)
+            os.close(answer_end)
+            _become_tests(limits, libc, program, nothing, results, ask_end, answer_out)
+        results = answer_end
     text, calls, stdin = marshal.loads(_read(size))
     given = nothing
     if stdin is not None:
@@ -218,15 +230,47 @@ def _become_program(
         with open(given, "wb", closefd=False) as file:
             file.write(stdin.encode("utf-8", "surrogatepass"))
         os.lseek(given, 0, os.SEEK_SET)
-    os.dup2(results, 60)
-    os.dup2(given, 0)
-    os.dup2(out, 1)
-    os.dup2(nothing, 2)
-    os.dup2(60, RESULT_FD)
-    os.closerange(RESULT_FD + 1, 256)
+    descriptors = [given, out, nothing, results, *([ask_out] if tests_size else [])]
+    _give_up(descriptors, limits, libc, program)
+    status = 1
+    try:
+        results_pipe = program_side.Results(value_bytes)
+        status = program_side.run(text, calls, stdin is not None, results_pipe, bool(tests_size))
+    finally:
+        os._exit(status)
+
+
+def _become_tests(
+    limits: tuple[Any, ...],
+    libc: ctypes.CDLL,
+    program: FilterProgram,
+    nothing: int,
+    results: int,
+    ask: int,
+    answer: int,
+) -> NoReturn:
+    select.select([answer], [], [])  # once it says something, the program's process has read its own part of the job
+    job = marshal.loads(_read(limits[1]))
+    _give_up([nothing, nothing, nothing, results, ask, answer], limits, libc, program)
+    status = 1
+    try:
+        tester.test(job, program_side.Results(limits[6]))
+        status = 0
+    finally:
+        os._exit(status)
+
+
+def _give_up(descriptors: list[int], limits: tuple[Any, ...], libc: ctypes.CDLL, program: FilterProgram) -> None:
+    """Keep the descriptors, as 0, 1, 2 ..., and no other; set the limits; close the door."""
+    _, tests_size, _, cpu, memory, _, _, threads, files = limits
+    for number, descriptor in enumerate(descriptors):
+        os.dup2(descriptor, KEPT + number)
+    for number in range(len(descriptors)):
+        os.dup2(KEPT + number, number)
+    os.closerange(len(descriptors), 256)
     for name, value in {
-        "AS": memory, "CPU": cpu, "FSIZE": DISK_BYTES, "NOFILE": files, "NPROC": threads + 1, "CORE": 0,
-        "MEMLOCK": 0, "MSGQUEUE": 0, "STACK": STACK_BYTES,
+        "AS": memory, "CPU": cpu, "FSIZE": DISK_BYTES, "NOFILE": files, "NPROC": threads + 1 + bool(tests_size),
+        "CORE": 0, "MEMLOCK": 0, "MSGQUEUE": 0, "STACK": STACK_BYTES,
     }.items():  # fmt: skip
         number = getattr(resource, f"RLIMIT_{name}")
         hard = resource.getrlimit(number)[1]
@@ -234,11 +278,6 @@ def _become_program(
         resource.setrlimit(number, (value, value + 1 if name == "CPU" else value))
     if program.length and libc.prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, ctypes.byref(program), 0, 0):
         os._exit(99)
-    status = 1
-    try:
-        status = run(text, calls, stdin is not None, Results(value_bytes))
-    finally:
-        os._exit(status)
 
 
 if __name__ == "__main__":

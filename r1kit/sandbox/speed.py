@@ -73,9 +73,7 @@ def share_saved(seconds: float, reference_seconds: float) -> float | None:
 def _rounds(program: str, tests: Sequence[Case], rounds: int) -> list[Planned]:
     """The tests' runs, calls repeated within theirs."""
     return [
-        each
-        if each.run.stdin is not None
-        else Planned(replace(each.run, calls=each.run.calls * rounds), each.cases * rounds)
+        each if not each.run.calls else Planned(replace(each.run, calls=each.run.calls * rounds), each.cases * rounds)
         for each in runs_of(program, tests)
     ]
 

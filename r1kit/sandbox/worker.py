@@ -27,11 +27,12 @@ GRACE_SECONDS = 1.0
 MAX_FRAME = 1 << 17
 SOURCE = """
 import sys, types
-for name in ("r1kit", "r1kit.sandbox", "r1kit.sandbox.program"):
+for name, text in {modules!r}:
     sys.modules[name] = types.ModuleType(name)
-exec(compile({program!r}, "program", "exec"), sys.modules["r1kit.sandbox.program"].__dict__)
-exec(compile({runner!r}, "runner", "exec"))
+    exec(compile(text, name, "exec"), sys.modules[name].__dict__)
 """
+INSIDE = ("plain", "program", "tester")
+"""Modules that the runner imports, in their order."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,13 +52,14 @@ class Start:
 
 
 def runner_source() -> str:
-    """The code inside the walls, as the last argument of ``python -c``: two modules, of a package that is not there."""
-    return SOURCE.format(program=program_source(), runner=_text("runner.py"))
+    """The code inside the walls, as the last argument of ``python -c``: modules of a package that is not there."""
+    return program_source(INSIDE) + f'exec(compile({_text("runner.py")!r}, "runner", "exec"))\n'
 
 
-def program_source() -> str:
-    """The part of it that needs no other."""
-    return _text("program.py")
+def program_source(inside: Sequence[str] = INSIDE[:2]) -> str:
+    """The part of it that is no process 1."""
+    modules = [(f"r1kit.sandbox.{name}", _text(f"{name}.py")) for name in inside]
+    return SOURCE.format(modules=[("r1kit", ""), ("r1kit.sandbox", ""), *modules])
 
 
 def _text(name: str) -> str:
@@ -99,14 +101,15 @@ class Worker:
     def hand(self, number: int, run: Run, limits: Limits) -> None:
         """Give it a run; what does not fit into the pipe now is sent by ``push``."""
         job = marshal.dumps((run.program, tuple(run.calls), run.stdin), 2)  # version 2: any Python reads it
+        tests = marshal.dumps((run.setup, tuple(run.tests), tuple(run.names)), 2) if run.tests else b""
         header = JOB.pack(
-            len(job), limits.seconds, limits.cpu_seconds, limits.memory_bytes, limits.output_bytes, limits.value_bytes,
-            limits.threads, limits.open_files,
+            len(job), len(tests), limits.seconds, limits.cpu_seconds, limits.memory_bytes, limits.output_bytes,
+            limits.value_bytes, limits.threads, limits.open_files,
         )  # fmt: skip
         self.number, self.run, self.limits, self.state = number, run, limits, "busy"
         self.stdout, self.results = bytearray(), bytearray()
         self.deadline = time.monotonic() + limits.seconds + GRACE_SECONDS
-        self.outgoing = memoryview(header + job)
+        self.outgoing = memoryview(header + job + tests)
         self.push()
 
     def push(self) -> None:

@@ -11,6 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 from r1kit.contracts import StageConfig
+from r1kit.data.settings import Reading
 from r1kit.errors import InputError
 from r1kit.factory.collection import named
 from r1kit.factory.preferences import LabelData, PairData, check_data, labels_of, pairs_of, split_by_prompt
@@ -66,6 +67,12 @@ class Config(StageConfig):
     def model_sources(self) -> tuple[str, ...]:
         """An earlier stage, or a model by name, that judges the policy's own samples."""
         return named(self.helpfulness.judge) if "helpfulness" in self.models and self.helpfulness.own_samples else ()
+
+    @property
+    def data_sources(self) -> tuple[tuple[str, Reading], ...]:
+        """Files and data sets of pairs and labels."""
+        found: list[PairData | LabelData] = [getattr(self, kind) for kind in self.models]
+        return tuple((data.path, data.read) for data in found if data.path)
 
     def uses(self, recipe: Recipe) -> tuple[str, ...]:
         """Tasks whose prompts are in the data."""
@@ -129,11 +136,15 @@ def _data(config: Config, kind: Kind, workspace: Workspace) -> tuple[Any, Any]:
     """(to train on, held out)."""
     where, seed = f"stages.{workspace.stage}.{kind}", workspace.seed
     tasks = workspace.recipe.built(config.uses(workspace.recipe))
+
+    def say(line: str) -> None:
+        workspace.say(f"{workspace.stage}: {line}")
+
     if kind == "safety":
-        return split_by_prompt(labels_of(config.safety, tasks, seed), config.held_out_share, where)
+        return split_by_prompt(labels_of(config.safety, tasks, seed, say), config.held_out_share, where)
     own = []
     if config.helpfulness.own_samples:
         from r1kit.factory.own_pairs import own_pairs
 
         own = own_pairs(config.helpfulness, config.start, workspace, config.dtype)
-    return split_by_prompt(pairs_of(config.helpfulness, tasks, seed, own), config.held_out_share, where)
+    return split_by_prompt(pairs_of(config.helpfulness, tasks, seed, own, say), config.held_out_share, where)

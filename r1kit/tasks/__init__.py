@@ -8,6 +8,7 @@ kind                      what
 ``code/NAME``             programs judged by running them: list_ops has a corpus; humaneval, mbpp, stdio, bugfix
 ``reasoning_gym/NAME``    any reasoning-gym generator, judged by its own scorer
 ``verifiers/NAME``        a single-turn environment of the verifiers package: its data set, parser and rubric
+``data``                  a file of any common form and layout, a folder of them, or a hub data set
 ``jsonl``                 a file of ``{"prompt", "answer"}`` lines, judged with math-verify or by equality
 ``FILE.py:NAME``          a user's class, or a function that yields prompts; ``package.module:NAME`` too
 ========================  ========================================================================================
@@ -39,6 +40,7 @@ KINDS: dict[str, str] = {
     "code/bugfix": _CODE_FILE,
     "reasoning_gym/NAME": "r1kit.tasks.reasoning_gym:ReasoningGym",
     "verifiers/NAME": "r1kit.tasks.environment:Environment",
+    "data": "r1kit.tasks.data:Data",
     "jsonl": "r1kit.tasks.jsonl:Jsonl",
 }
 """Kind -> class, with a frozen ``Config`` and built as ``cls(name, config)``. ``NAME`` stands for any name."""

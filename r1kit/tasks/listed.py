@@ -12,7 +12,7 @@ from typing import Generic, TypeVar
 
 from r1kit.errors import InputError
 from r1kit.records import Prompt
-from r1kit.tasks.split import Part, evened, part_of
+from r1kit.tasks.split import Part, digest, part_of
 from r1kit.tasks.task import Split
 
 __all__ = ["Listed"]
@@ -90,5 +90,5 @@ class Listed(Generic[_Item]):
 
 
 def _keys(prompt: Prompt) -> tuple[str, str]:
-    """What no two parts may share."""
-    return f"question {evened(prompt.question)}", f"cluster {prompt.cluster}"
+    """What no two parts may share: the question and the cluster, both short where there are many."""
+    return f"question {digest(prompt.question)}", f"cluster {prompt.cluster}"

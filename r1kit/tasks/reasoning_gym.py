@@ -7,7 +7,7 @@ import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal, InvalidOperation
-from functools import lru_cache, partial
+from functools import lru_cache
 from typing import Any
 
 from r1kit.errors import InputError, nearest
@@ -25,6 +25,8 @@ _PATIENCE = 3000
 _RETRY_STRIDE = 387
 """Coprime to the chunk, so that the retries of one prompt go through all of a chunk."""
 _SEEDS = 2**30
+OPTIONS = -1
+"""In place of a level: the recipe's options."""
 _OURS = ("seed", "size")
 
 
@@ -49,9 +51,14 @@ class ReasoningGymConfig:
     """Decides the parts and the held-out problems; the same for every run."""
     seed: int = 0
     """Seed of the training stream."""
+    levels: int = 0
+    """Levels of the generator's own curriculum that RL may climb (``curriculum.by = "pass_rate"``), the easiest first;
+    0: it trains on ``options``. What is held out is drawn by ``options`` in any case: where training is to get."""
 
     def __post_init__(self) -> None:
         check_shares(f"reasoning_gym/{self.generator}", self.dev_share, self.test_share)
+        if self.levels < 0:
+            raise InputError(f"reasoning_gym/{self.generator}: levels = {self.levels} must be at least 0")
         if min(self.dev_size, self.test_size) < 1:
             raise InputError(f"reasoning_gym/{self.generator}: dev_size and test_size must be at least 1")
         for key in _OURS:
@@ -75,15 +82,27 @@ class ReasoningGym(Task):
         """Raises InputError for an unknown generator or option and for a value the generator refuses."""
         self.name = name
         self.config = config
-        self._dataset = lru_cache(maxsize=16)(partial(_create, config.generator, config.options))
+        self._dataset = lru_cache(maxsize=16)(self._create)
         self._entry = lru_cache(maxsize=8192)(self._generate)
         self._dataset(0)
+        self._options = [options_of_level(config.generator, config.options, level) for level in range(config.levels)]
+
+    @property
+    def levels(self) -> int:
+        return self.config.levels
 
     def train(self, index: int) -> Prompt:
         """Raises InputError if all questions that come up are held out: the generator has too few of them."""
+        return self._train(index, OPTIONS, f"{self.name}/train/{index}")
+
+    def train_at(self, index: int, level: int) -> Prompt:
+        """As ``train``, of a level of the generator's curriculum."""
+        return self._train(index, level, f"{self.name}/train/{index}/{level}")
+
+    def _train(self, index: int, level: int, identity: str) -> Prompt:
         for seed, place in self._draws(index):
-            if self._part(seed, place) == "train":
-                return self._prompt(f"{self.name}/train/{index}", seed, place)
+            if self._part(seed, place, level) == "train":
+                return self._prompt(identity, seed, place, level)
         raise InputError(
             f"task {self.name!r}: {_CHUNK} draws of reasoning_gym/{self.config.generator} met only held-out "
             "questions; widen its options or lower dev_share and test_share"
@@ -113,8 +132,9 @@ class ReasoningGym(Task):
         return prompts
 
     def grade(self, prompt: Prompt, answer: str) -> Grade:
-        entry = self._entry(prompt.facts["seed"], prompt.facts["index"])
-        score = float(self._dataset(prompt.facts["seed"]).score_answer(answer.strip(), entry))
+        seed, level = prompt.facts["seed"], prompt.facts.get("level", OPTIONS)
+        entry = self._entry(seed, prompt.facts["index"], level)
+        score = float(self._dataset(seed, level).score_answer(answer.strip(), entry))
         correct = score if self.config.partial_credit else float(score >= _FULL_MARKS)
         return Grade(correct=correct, canonical=_canonical(answer))
 
@@ -134,13 +154,13 @@ class ReasoningGym(Task):
                 seen.add(question)
                 yield seed, place
 
-    def _part(self, seed: int, place: int) -> str:
+    def _part(self, seed: int, place: int, level: int = OPTIONS) -> str:
         config = self.config
-        question = str(self._entry(seed, place)["question"])
+        question = str(self._entry(seed, place, level)["question"])
         return part_of(question, config.dev_share, config.test_share, config.split_seed)
 
-    def _prompt(self, identity: str, seed: int, place: int) -> Prompt:
-        entry = self._entry(seed, place)
+    def _prompt(self, identity: str, seed: int, place: int, level: int = OPTIONS) -> Prompt:
+        entry = self._entry(seed, place, level)
         answer = entry["answer"]
         return Prompt(
             id=identity,
@@ -148,12 +168,17 @@ class ReasoningGym(Task):
             question=str(entry["question"]) + self.config.suffix,
             answer=None if answer is None else str(answer),
             cluster=digest(str(entry["question"])),
-            facts={"generator": self.config.generator, "seed": seed, "index": place},
+            facts={"generator": self.config.generator, "seed": seed, "index": place}
+            | ({} if level == OPTIONS else {"level": level}),
         )
 
-    def _generate(self, seed: int, place: int) -> Mapping[str, Any]:
-        entry: Mapping[str, Any] = self._dataset(seed)[place]
+    def _generate(self, seed: int, place: int, level: int = OPTIONS) -> Mapping[str, Any]:
+        entry: Mapping[str, Any] = self._dataset(seed, level)[place]
         return entry
+
+    def _create(self, seed: int, level: int = OPTIONS) -> Any:
+        options = self.config.options if level == OPTIONS else self._options[level]
+        return _create(self.config.generator, options, seed)
 
 
 def _seed(stream: str, seed: int, chunk: int) -> int:
@@ -182,6 +207,39 @@ def _create(generator: str, options: Mapping[str, Any], seed: int) -> Any:
         return create_dataset(generator, seed=seed, size=_CHUNK, **options)
     except (AssertionError, TypeError, ValueError) as error:
         raise InputError(f"reasoning_gym/{generator} refuses its options: {error}") from error
+
+
+def options_of_level(generator: str, options: Mapping[str, Any], level: int) -> dict[str, Any]:
+    """The options with those that the generator's curriculum says at a level; a range is that level's own alone.
+
+    Raises:
+        InputError: the generator has no curriculum, or none of so many levels.
+    """
+    from reasoning_gym.coaching.base_curriculum import (  # type: ignore[import-untyped]
+        DefaultCurriculumContext,
+        RangeAttributeMode,
+    )
+    from reasoning_gym.factory import create_curriculum, has_curriculum
+
+    if not has_curriculum(generator):
+        raise InputError(f"reasoning_gym/{generator} has no curriculum, so no levels; set levels = 0")
+    curriculum = create_curriculum(generator)
+    there = max((len(attribute.levels) for attribute in curriculum.attributes.values()), default=0)
+    if level >= there:
+        raise InputError(f"reasoning_gym/{generator} has {there} levels; lower levels to {there}")
+    curriculum.set_global_level(level)
+    context = DefaultCurriculumContext(mode=RangeAttributeMode.UPPER_BOUND)
+    try:
+        found = curriculum.generate_configuration(dict(options), context)
+        if hasattr(found, "validate"):  # as the library's own create_dataset does: not every generator has it
+            found.validate()
+    except (AssertionError, TypeError, ValueError) as error:
+        raise InputError(f"reasoning_gym/{generator} refuses its level {level}: {error}") from error
+    return {
+        each.name: getattr(found, each.name)
+        for each in dataclasses.fields(found)
+        if each.init and each.name not in _OURS
+    }
 
 
 def _canonical(answer: str) -> str:

@@ -67,6 +67,9 @@ class Task(Protocol):
     reads: Literal["answer", "completion"] = "answer"
     """What ``grade`` is given: the final answer as the reward's style finds it, or the whole completion."""
 
+    graded: bool = True
+    """Whether an answer is right or wrong; False: prompts alone, for reward models and rewards of the user's own."""
+
     # ---- with a default ---------------------------------------------------------------------------------------------
 
     def diagnose(self, prompt: Prompt, text: str) -> Mapping[str, float]:
@@ -87,6 +90,15 @@ class Task(Protocol):
         return None
 
     @property
+    def levels(self) -> int:
+        """Levels of difficulty that training can climb, from 0; 0 of them: the task has none."""
+        return 0
+
+    def train_at(self, index: int, level: int) -> Prompt:
+        """As ``train``, of one of the ``levels``."""
+        raise LookupError(f"task {self.name!r} has no levels")
+
+    @property
     def claims(self) -> Claims:
         """What the diagnostics stand for."""
         return Claims()
@@ -99,6 +111,10 @@ class Task(Protocol):
     def asked(self, text: str) -> Prompt | None:
         """A question of the user's own as a prompt that ``grade`` can judge; None if it is not one of this task."""
         return None
+
+    def about(self) -> Sequence[str]:
+        """What it read its prompts from and what it took as what, a line each, for ``r1 tasks``."""
+        return ()
 
     def check(self) -> None:
         """Raise MissingError or InputError if something that judging needs, such as the sandbox, is not there."""

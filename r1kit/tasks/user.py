@@ -55,6 +55,17 @@ class UserTask(Task):
         given = self._call("train", index)
         return as_prompt(given, self.name, f"{self.name}/train/{index}", f"{short(self._reference)}.train")
 
+    @property
+    def levels(self) -> int:
+        given = getattr(self._own, "levels", 0)
+        if not isinstance(given, int) or given < 0:
+            raise InputError(f"{short(self._reference)}.levels is {spelled(given)}; it is a number of levels")
+        return given if self._has("train_at") else 0
+
+    def train_at(self, index: int, level: int) -> Prompt:
+        where = f"{short(self._reference)}.train_at"
+        return as_prompt(self._call("train_at", index, level), self.name, f"{self.name}/train/{index}/{level}", where)
+
     def held_out(self, split: Split, limit: int | None = None) -> list[Prompt]:
         given = self._call("held_out", split, limit)
         where = f"{short(self._reference)}.held_out"

@@ -16,6 +16,7 @@ from r1kit.backends.backend import Backend
 from r1kit.cluster.ranks import Solo
 from r1kit.contracts import Model
 from r1kit.model.families.llama import LlamaShape
+from r1kit.model.tokenizer import build_tokenizer
 from r1kit.recipe import load_recipe
 from r1kit.update.local import LocalLearner
 from r1kit.update.optim import DTYPES
@@ -196,7 +197,7 @@ def test_what_a_named_bfloat16_opens_works_and_is_told_once(
     capable(monkeypatch, False)
     backend = Backend(device=CPU)
     shape = LlamaShape(hidden_size=32, intermediate_size=32, num_layers=1, num_heads=2, num_kv_heads=2)
-    loaded = backend.draw(Model(shape=shape), ["one", "two"], seed=1)
+    loaded = backend.draw(Model(shape=shape), build_tokenizer(["one", "two"]), seed=1)
     backend.open_engine(loaded, dtype="auto").close()
     assert capsys.readouterr().err == ""
     backend.open_engine(loaded, dtype="bfloat16").close()
@@ -214,7 +215,7 @@ def test_auto_opens_what_the_device_can(monkeypatch: pytest.MonkeyPatch) -> None
     shape = LlamaShape(hidden_size=32, intermediate_size=32, num_layers=1, num_heads=2, num_kv_heads=2)
     for there, dtype in ((True, torch.bfloat16), (False, torch.float32)):
         capable(monkeypatch, there)
-        loaded = backend.draw(Model(shape=shape), ["one", "two"], seed=1)
+        loaded = backend.draw(Model(shape=shape), build_tokenizer(["one", "two"]), seed=1)
         learner = backend.open_learner(loaded, OptimiserSettings(kind="muon"), dtype="auto", token_budget=64)
         assert isinstance(learner, LocalLearner)
         assert learner.flat.shadow.dtype == dtype

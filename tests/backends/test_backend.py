@@ -23,11 +23,11 @@ from r1kit.maths.policy_loss import supervised_loss
 from r1kit.model.families.fallback import HubModel
 from r1kit.model.families.llama import LlamaShape
 from r1kit.model.template import Template
+from r1kit.model.tokenizer import build_tokenizer
 from r1kit.recipe import load_recipe
 from r1kit.records import Sampling
 from r1kit.rollout.hub import HubEngine
 from r1kit.rollout.local import LocalEngine
-from r1kit.tasks.corpora import build_corpus
 from r1kit.update.learner import Batch, Row
 from r1kit.update.settings import OptimiserSettings
 from r1kit.workspace import Workspace
@@ -42,7 +42,7 @@ SHAPE = Model(
 def other_kind() -> LoadedModel:
     """A model that only `transformers` runs."""
     shape = GPT2Config(vocab_size=40, n_embd=16, n_layer=1, n_head=2, n_positions=32)
-    loaded = CPU.draw(SHAPE, WORDS, seed=1)
+    loaded = CPU.draw(SHAPE, build_tokenizer(WORDS), seed=1)
     return replace(loaded, model=HubModel(GPT2LMHeadModel(shape)))
 
 
@@ -70,7 +70,7 @@ def test_a_name_that_is_not_known_is_refused_with_those_that_are(override: str, 
 
 
 def test_auto_takes_the_engine_that_runs_the_model_and_a_name_that_cannot_is_refused() -> None:
-    ours, theirs = CPU.draw(SHAPE, WORDS, seed=1), other_kind()
+    ours, theirs = CPU.draw(SHAPE, build_tokenizer(WORDS), seed=1), other_kind()
     assert isinstance(CPU.open_engine(ours), LocalEngine)
     assert isinstance(replace(CPU, engine="local").open_engine(ours), LocalEngine)
     assert isinstance(CPU.open_engine(theirs), HubEngine)
@@ -89,7 +89,7 @@ def test_an_engine_and_a_learner_of_the_user_s_own_take_their_place(tmp_path: Pa
         "    return (settings.token_budget, ranks.size)\n"
     )
     mine = replace(CPU, engine=f"{tmp_path}/mine.py:engine", learner=f"{tmp_path}/mine.py:learner")
-    loaded = mine.draw(SHAPE, WORDS, seed=1)
+    loaded = mine.draw(SHAPE, build_tokenizer(WORDS), seed=1)
     engine = mine.open_engine(loaded, dtype="bfloat16", max_rows=5)
     ((completion,),) = engine.generate([[1]], Sampling(n=1, max_tokens=30), [1])
     assert completion.text == "64 5 torch.bfloat16"
@@ -109,7 +109,7 @@ def test_a_fresh_model_trains_on_the_stage_s_device(tmp_path: Path, monkeypatch:
     recipe = load_recipe("nano-zero")
     config = recipe.stages["pretrain"]
     workspace = Workspace(run=tmp_path, stage="pretrain", index=1, recipe=recipe)
-    loaded, learner = pretraining.pretrain(config, build_corpus(config.corpus), workspace)
+    loaded, learner = pretraining.pretrain(config, workspace)
     assert trained == [learner]
     assert loaded.device.type == "meta"
     assert {weight.device.type for _, weight in learner.weights()} == {"meta"}
@@ -128,7 +128,7 @@ def test_a_recipe_that_asks_for_the_cpu_gets_it(monkeypatch: pytest.MonkeyPatch)
 
 
 def test_a_checkpoint_is_what_the_learner_has_learnt(tmp_path: Path) -> None:
-    loaded = CPU.draw(SHAPE, WORDS, seed=1)
+    loaded = CPU.draw(SHAPE, build_tokenizer(WORDS), seed=1)
     loaded.save(tmp_path / "before")
     learner = CPU.open_learner(loaded, OptimiserSettings(lr=0.1), token_budget=64)
     row = Row(prompt=0, tokens=torch.tensor([5, 6, 1]), weight=1 / 3)
@@ -142,7 +142,7 @@ def test_a_checkpoint_is_what_the_learner_has_learnt(tmp_path: Path) -> None:
 
 
 def test_a_saved_model_comes_back_with_its_tokenizer_and_template(tmp_path: Path) -> None:
-    loaded = CPU.draw(SHAPE, WORDS, seed=1)
+    loaded = CPU.draw(SHAPE, build_tokenizer(WORDS), seed=1)
     loaded.save(tmp_path / "model")
     again = CPU.load(str(tmp_path / "model"))
     assert again.folder == tmp_path / "model"

@@ -114,8 +114,7 @@ def test_what_all_ranks_say_is_said_once(behave: Callable[[str], float], capfd: 
     assert capfd.readouterr().err == ""
 
 
-def test_a_rank_that_does_not_listen_is_killed(behave: Callable[[str], float], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "GRACE_SECONDS", 0.5)
+def test_a_rank_that_does_not_listen_is_killed(behave: Callable[[str], float]) -> None:
     with pytest.raises(RankError, match="rank 0 failed: ValueError"):
         behave("hang")
 

@@ -239,7 +239,7 @@ def test_a_broken_line_is_told_in_one_line(
         (("--model", "nowhere"), "nowhere"),
         (("--model", "x", "--to", "problems.jsonl"), "is the file of problems itself"),
         (("--model", "x", "--cache", "problems.jsonl"), "name a folder"),
-        (("--model", "x", "--to", "no/such/folder.jsonl"), "cannot write"),
+        (("--model", "x", "--to", "/dev/null/folder.jsonl"), "cannot write"),
     ],
 )
 def test_options_are_looked_at_before_anything_runs(

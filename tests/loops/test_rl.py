@@ -14,10 +14,12 @@ import pytest
 import torch
 
 from r1kit.loops import rl
+from r1kit.loops.curriculum import Curriculum, Drawing
 from r1kit.loops.rl import advantages_of, minibatches, over_updates
 from r1kit.loops.rollouts import PromptStream
 from r1kit.maths.settings import PolicyLoss
 from r1kit.records import Completion, Group, Prompt, Score
+from r1kit.workspace import Workspace
 
 from .toy import CONFIG, Toy, ToyScorer, ToyTask, toy
 
@@ -135,14 +137,18 @@ def test_metrics_of_updates_without_a_token_are_zero_and_one_update_is_itself() 
     assert over_updates([{"tokens": 3.0, "entropy": 0.1}]) == {"tokens": 3.0, "entropy": 0.1}
 
 
+def in_turn(workspace: Workspace) -> Drawing:
+    return Drawing(Curriculum(), workspace.kept, workspace.seed, "r1_zero", print)
+
+
 def test_prompts_alternate_between_tasks_and_go_on_where_the_cursor_stands(tmp_path: Path) -> None:
     workspace = toy(tmp_path).workspace
     tasks = {"a": ToyTask("a"), "b": ToyTask("b")}
-    straight = [prompt.id for _, prompt in PromptStream({}, workspace).take(tasks, 6)]  # type: ignore[arg-type]
+    straight = [prompt.id for _, prompt in PromptStream({}, workspace, in_turn(workspace)).take(tasks, 6)]  # type: ignore[arg-type]
     first = workspace.seed * 1_000_003
     assert straight == [f"{name}/train/{first + i}" for i in range(3) for name in "ab"]
     workspace.cursor = {"prompt": 2, "prompt:a": 1, "prompt:b": 1, "a+b:a": 1, "a+b:b": 1}  # a later sitting, restored
-    again = PromptStream({}, workspace).take(tasks, 4)  # type: ignore[arg-type]
+    again = PromptStream({}, workspace, in_turn(workspace)).take(tasks, 4)  # type: ignore[arg-type]
     assert [number for number, _ in again] == [2, 3, 4, 5]
     assert [prompt.id for _, prompt in again] == straight[2:]
     assert workspace.cursor == {"prompt": 6, "prompt:a": 3, "prompt:b": 3, "a+b:a": 3, "a+b:b": 3}
@@ -150,7 +156,7 @@ def test_prompts_alternate_between_tasks_and_go_on_where_the_cursor_stands(tmp_p
 
 def test_prompts_follow_the_weights_also_when_a_task_joins_late(tmp_path: Path) -> None:
     workspace = toy(tmp_path).workspace
-    stream = PromptStream({"b": 0.5}, workspace)
+    stream = PromptStream({"b": 0.5}, workspace, in_turn(workspace))
     two = {"a": ToyTask("a"), "b": ToyTask("b")}
     drawn = Counter(prompt.task for _, prompt in stream.take(two, 30))  # type: ignore[arg-type]
     assert drawn == {"a": 20, "b": 10}

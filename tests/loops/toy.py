@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 
@@ -39,12 +39,19 @@ CONFIG = RL(
 )
 
 
-@dataclass(slots=True)
+@dataclass
 class ToyTask:
     name: str = "toy"
+    levels: int = 0
+    questions: ClassVar[int] = 0
+    """Different ones; 0: endless."""
 
     def train(self, index: int) -> Prompt:
-        return Prompt(id=f"{self.name}/train/{index}", task=self.name, question=str(index))
+        question = index % self.questions if self.questions else index
+        return Prompt(id=f"{self.name}/train/{index}", task=self.name, question=str(question))
+
+    def train_at(self, index: int, level: int) -> Prompt:
+        return self.train(index)
 
 
 @dataclass(slots=True)
@@ -93,9 +100,9 @@ class ToyEvaluator:
         return {}
 
 
-def policy_of(workspace: Workspace, engine: Any, learner: Any, scorer: Any, evaluator: Any) -> Policy:
+def policy_of(workspace: Workspace, engine: Any, learner: Any, scorer: Any, evaluator: Any, levels: int = 0) -> Policy:
     """What ``open_policy`` would give, of the toy task."""
-    found: Any = {"tasks": {"toy": ToyTask()}, "render": render, "loaded": None, "started_from": "base"}
+    found: Any = {"tasks": {"toy": ToyTask(levels=levels)}, "render": render, "loaded": None, "started_from": "base"}
     found |= {"engine": engine, "learner": learner, "scorer": scorer, "evaluator": evaluator}
     return Policy(workspace=workspace, **found)
 
@@ -113,18 +120,19 @@ class Toy:
     learner: LocalLearner
     scorer: ToyScorer
     evaluator: ToyEvaluator
+    levels: int = 0
 
     def train(self, config: RL = CONFIG, watch: rl.Watch | None = None) -> int:
         engine = LocalEngine(self.learner.flat.model, CodePoints(), end_ids=[0])  # type: ignore[arg-type]
-        policy = policy_of(self.workspace, engine, self.learner, self.scorer, self.evaluator)
+        policy = policy_of(self.workspace, engine, self.learner, self.scorer, self.evaluator, self.levels)
         return rl.train(config, policy, watch=watch)
 
 
-def toy(folder: Path, ranks: Ranks | None = None, scorer: ToyScorer | None = None) -> Toy:
+def toy(folder: Path, ranks: Ranks | None = None, scorer: ToyScorer | None = None, levels: int = 0) -> Toy:
     ranks = ranks or Solo()
     model = Decoder(SHAPE)
     model.initialise(torch.Generator().manual_seed(3))
     workspace = Workspace(run=folder, stage="r1_zero", index=2, recipe=load_recipe("nano-zero"), ranks=ranks, key="k")
     workspace.folder.mkdir(parents=True, exist_ok=True)
     learner = LocalLearner(model, LearnerSettings(optimiser=CONFIG.optimiser), ranks)
-    return Toy(workspace, learner, scorer or ToyScorer(), ToyEvaluator())
+    return Toy(workspace, learner, scorer or ToyScorer(), ToyEvaluator(), levels)

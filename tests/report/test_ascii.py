@@ -10,15 +10,21 @@ from pathlib import Path
 
 import pytest
 
-from r1kit.report.draw.ascii import forgive
+from r1kit.report.draw.ascii import NEAREST, tell
 
 
 def printed(text: str, encoding: str) -> str:
     raw = io.BytesIO()
-    stream = io.TextIOWrapper(raw, encoding=encoding, errors="strict")
-    forgive(stream)
+    stream = io.TextIOWrapper(raw, encoding=encoding, errors=NEAREST)
     print(text, file=stream, flush=True)
     return raw.getvalue().decode(encoding)
+
+
+def test_a_notebook_s_own_stream_is_left_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    raw = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(raw, encoding="ascii", errors="strict"))
+    tell(".47 → .97")
+    assert (raw.getvalue(), sys.stdout.errors) == (b".47 -> .97\n", "strict")
 
 
 @pytest.mark.parametrize(
@@ -57,7 +63,7 @@ def test_the_sentence_after_r1_zero_does_not_end_the_chain(
     """The launcher says the verdict, which has arrows, while later stages still wait."""
     folder = write_run(tmp_path / "run")
     script = (
-        "import sys; from pathlib import Path; from r1kit import cli, launcher; cli.forgive(sys.stdout, sys.stderr); "
+        "import sys; from pathlib import Path; from r1kit import cli, launcher; cli.forgive(); "
         f"launcher._so_far(Path({str(folder)!r}), 'r1_zero', 'sft')"
     )
     found = subprocess.run(

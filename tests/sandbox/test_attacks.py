@@ -13,7 +13,9 @@ from pathlib import Path
 import pytest
 
 from r1kit.sandbox import (
+    AssertTest,
     CallTest,
+    Case,
     LadderSettings,
     Limits,
     Sandbox,
@@ -27,6 +29,21 @@ from r1kit.sandbox import (
 ATTACKS = sorted((Path(__file__).resolve().parent.parent / "attacks").glob("*.py"))
 CALLS = [CallTest("f([3, 1])", [42, 1, 3]), CallTest("f([])", [42]), CallTest("f([2, -7, 2])", [42, -7, 2, 2])]
 SCRIPT = [StdinTest("3 1\n", "42 1 3\n")]
+ASSERTS = """
+def check(f):
+    "KEYWORD"
+    given = [[3, 1], [], [2, -7, 2]]
+    for x in given:
+        got = f(list(x))
+        assert len(got) == len(x) + 1 and got[0] == 42 and got != [] and not got < [0], "its form"
+        assert all(abs(a - b) < 1e-6 for a, b in zip(got, [42, *sorted(x)]))
+        assert isinstance(got, list) and got == [42, *sorted(x)]
+    for got, want in zip(map(f, given), [[42, 1, 3], [42], [42, -7, 2, 2]]):
+        assert got == want
+    assert given == [[3, 1, 42], [42], [2, -7, 2, 42]] or given == [[3, 1], [], [2, -7, 2]], "what it did to its list"
+check(f)
+"""
+LOOPS = [AssertTest.of(ASSERTS), AssertTest.of("assert f([1]) in ([42, 1], [1, 42]) and f([1]) != 3")]
 RIGHT = "def f(x):\n    return [42, *sorted(x)]\n"
 MEGABYTE = 1 << 20
 LIMITS = Limits(
@@ -42,7 +59,7 @@ def header(path: Path) -> dict[str, str]:
 
 
 def judge(path: Path, sandbox: Sandbox) -> Verdict:
-    tests = SCRIPT if header(path).get("Form") == "stdin" else CALLS
+    tests: list[Case] = {"stdin": SCRIPT, "asserts": LOOPS}.get(header(path).get("Form", ""), CALLS)  # type: ignore[assignment]
     settings = HASTY if "timeout" in header(path)["Verdict"] else SETTINGS
     return climb(path.read_text(), tests, settings, sandbox)
 

@@ -1,3 +1,4 @@
+import re
 import subprocess
 import sys
 
@@ -43,6 +44,42 @@ def test_grades_by_its_own_scorer_in_another_process_too() -> None:
     assert task.grade(prompt, f"{answer} or 77").correct == 0
     partial = sums(partial_credit=True).grade(prompt, f"{answer}--").correct
     assert partial == 0.5  # 2 of 4 characters
+
+
+def test_levels_are_those_of_the_generator_s_curriculum_and_held_out_stays_as_the_options_say() -> None:
+    """Level 0 of chain_sum has 2 terms of 1 digit, level 2 has 4 terms of 3 digits."""
+    task = sums(levels=3, options={**ONE_DIGIT, "max_terms": 3})
+    assert task.levels == 3
+
+    def shape(question: str) -> tuple[int, set[int]]:
+        numbers = re.findall(r"\d+", question)
+        return len(numbers), {len(number) for number in numbers}
+
+    assert {shape(task.train_at(index, 0).question)[0] for index in range(50)} == {2}
+    for index in range(50):
+        terms, digits = shape(task.train_at(index, 2).question)
+        assert (terms, digits) == (4, {3})
+    assert task.train_at(7, 1) == sums(levels=2).train_at(7, 1)
+    assert task.held_out("dev") == sums(options={**ONE_DIGIT, "max_terms": 3}).held_out("dev")
+    assert task.train(7) == sums(options={**ONE_DIGIT, "max_terms": 3}).train(7)
+    prompt = task.train_at(3, 2)
+    assert sums(levels=3).grade(prompt, prompt.answer or "").correct == 1  # in another process
+    assert task.grade(prompt, "1").correct == 0
+    held = {prompt.question for prompt in sums(levels=1).held_out("test")}
+    assert held.isdisjoint(sums(levels=1).train_at(index, 0).question for index in range(300))
+
+
+@pytest.mark.parametrize(
+    ("settings", "told"),
+    [
+        ({"levels": 99}, "has 11 levels; lower levels to 11"),
+        ({"levels": -1}, "levels = -1 must be at least 0"),
+        ({"generator": "composite", "options": {}, "levels": 1}, "."),
+    ],
+)
+def test_levels_that_are_not_there(settings: dict[str, object], told: str) -> None:
+    with pytest.raises(InputError, match=told):
+        sums(**settings)
 
 
 def test_held_out_sizes_and_suffix() -> None:

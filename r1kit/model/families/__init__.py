@@ -26,9 +26,16 @@ FAMILIES: Mapping[str, str] = {
     "llama": "r1kit.model.families.llama:FAMILY",
     "qwen2": "r1kit.model.families.qwen2:FAMILY",
     "qwen3": "r1kit.model.families.qwen3:FAMILY",
+    "qwen3_moe": "r1kit.model.families.qwen3_moe:FAMILY",
+    "mistral": "r1kit.model.families.mistral:FAMILY",
+    "gemma3_text": "r1kit.model.families.gemma3:FAMILY",
+    "phi3": "r1kit.model.families.phi3:FAMILY",
+    "olmo2": "r1kit.model.families.olmo2:FAMILY",
+    "olmo3": "r1kit.model.families.olmo3:FAMILY",
+    "smollm3": "r1kit.model.families.smollm3:FAMILY",
     "transformers": "r1kit.model.families.fallback:FAMILY",
 }
-"""Name -> ``module:NAME`` of a ``Family``; the first that can run a checkpoint does."""
+"""The hub's model type -> ``module:NAME`` of a ``Family``; ``transformers`` runs what no other can."""
 FRESH = ("llama", "qwen2", "qwen3")
 """Families of which a fresh model can be drawn."""
 
@@ -82,12 +89,13 @@ def fresh_family(name: str, where: str) -> Family:
 
 
 def family_of(config: PretrainedConfig) -> Family:
-    """The first family that computes a hub model exactly."""
-    return next(found for found in map(family, FAMILIES) if not found.unsupported(config))
+    """The family that computes a hub model exactly: the one of its model type, else the last."""
+    return family(config.model_type if not unsupported(config) else "transformers")
 
 
 def unsupported(config: PretrainedConfig) -> str:
     """Why no built-in family computes a hub model exactly; empty where one does."""
-    if config.model_type not in FRESH:
-        return f"model type {config.model_type!r} is not one of {', '.join(FRESH)}"
+    built_in = [name for name in FAMILIES if name != "transformers"]
+    if config.model_type not in built_in:
+        return f"model type {config.model_type!r} is not one of {', '.join(built_in)}"
     return family(config.model_type).unsupported(config)

@@ -1,26 +1,28 @@
-"""What the Llama, Qwen2 and Qwen3 families have in common: the shape of a dense decoder and its hub config. No torch.
+"""What the built-in families have in common: a decoder's settings, and how they are read off a hub config. No torch.
 
 Only what ``model.decoder`` computes exactly is taken; ``unsupported`` says what is not.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from r1kit.errors import InputError
+from r1kit.model.context import positions_of, rope_kinds
 from r1kit.model.families import Shape
 
 if TYPE_CHECKING:
     import torch
     from transformers import PretrainedConfig
 
-__all__ = ["DecoderConfig", "DenseFamily", "DenseShape"]
+__all__ = ["DecoderConfig", "DenseFamily", "DenseShape", "Layer", "local_layers", "windows"]
 
-STATIC_ROPE = ("default", "linear", "llama3", "yarn")
-"""Rope types whose frequencies do not depend on the length of the sequence."""
+ROPE = ("default", "linear", "llama3", "yarn", "dynamic", "longrope")
+"""Rope types that are computed; the last two up to the length where they would change."""
 DECODER = "r1kit.model.decoder"
 """Imported when a model is made, since it brings torch."""
 
@@ -49,14 +51,25 @@ class DenseShape(Shape):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Layer:
+    """How one layer attends."""
+
+    window: int = 0
+    """Tokens that it sees, its own the last; 0: all before it."""
+    rope: Literal["whole", "local", "none"] = "whole"
+    """``local``: by ``local_theta``; ``none``: queries and keys are not rotated."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DecoderConfig:
-    """All that ``model.decoder.Decoder`` must know."""
+    """All that ``model.decoder.Decoder`` must know; the defaults are Llama's."""
 
     family: str = "llama"
-    """``llama``, ``qwen2`` or ``qwen3``: which hub class the checkpoint opens with."""
+    """The hub's model type."""
     vocab_size: int
     hidden_size: int
     intermediate_size: int
+    """Of one expert where there are several."""
     num_layers: int
     num_heads: int
     num_kv_heads: int
@@ -68,7 +81,57 @@ class DecoderConfig:
     tie_embeddings: bool = True
     qkv_bias: bool = False
     qk_norm: bool = False
+    wide_qk_norm: bool = False
+    """Queries, and keys, are normalised over all heads together (OLMo 2) and not head by head."""
     max_positions: int = 4096
+    lengthens: str = ""
+    """A kind of rope that would change its frequencies beyond ``max_positions``: longer rows are refused."""
+    layers: tuple[Layer, ...] = ()
+    """[num_layers]; empty: all of them whole."""
+    local_theta: float = 10000.0
+    """Rope theta of local layers, unscaled."""
+    norms: Literal["before", "after", "both"] = "before"
+    """Where a block's norms are: before attention and feed-forward, after them (OLMo 2), or both (Gemma 3)."""
+    norm_offset: bool = False
+    """Norms multiply by 1 + weight (Gemma)."""
+    activation: Literal["silu", "gelu_tanh"] = "silu"
+    embedding_scale: float = 1.0
+    query_scale: float = 1.0
+    """On top of ``head_dim ** -0.5``; with a norm on queries only."""
+    experts: int = 0
+    """0: one feed-forward a layer."""
+    experts_per_token: int = 0
+    renormalise_experts: bool = False
+    """The chosen experts' weights are made to sum to 1."""
+    fused_names: bool = False
+    """The hub too has q, k, v and gate, up in one matrix each (Phi-3)."""
+
+    @property
+    def layer_list(self) -> tuple[Layer, ...]:
+        """[num_layers]"""
+        return self.layers or (Layer(),) * self.num_layers
+
+
+Own = Callable[[Mapping[str, Any]], dict[str, Any] | str]
+"""From a hub config as a mapping: what a family sets in ``DecoderConfig``, or why it cannot be computed."""
+
+
+def _nothing(settings: Mapping[str, Any]) -> dict[str, Any]:
+    return {}
+
+
+def local_layers(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """What to set where layers with a window have a rope of their own."""
+    rope = settings["rope_parameters"].get("sliding_attention") or {}
+    return {"layers": windows(settings, local=True), "local_theta": float(rope.get("rope_theta", 10000.0))}
+
+
+def windows(settings: Mapping[str, Any], local: bool = False) -> tuple[Layer, ...]:
+    """Layers by ``layer_types``, or all with ``sliding_window``; those with a window have the local rope if so."""
+    window, count = settings.get("sliding_window"), settings["num_hidden_layers"]
+    near = Layer(window=window or 0, rope="local" if local else "whole")
+    kinds = settings.get("layer_types") or ["sliding_attention" if window else "full_attention"] * count
+    return tuple(near if kind == "sliding_attention" else Layer() for kind in kinds)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,9 +141,13 @@ class DenseFamily:
     name: str
     architecture: str
     """The hub class that a checkpoint opens with."""
-    shape: type[DenseShape]
+    shape: type[DenseShape] = DenseShape
     qkv_bias: bool = False
     qk_norm: bool = False
+    own: Own = _nothing
+    """What is different from Llama in it."""
+    wanted: Mapping[str, Any] = field(default_factory=dict)
+    """Config keys that must have these values, where they are there; besides those of all families."""
 
     def unsupported(self, config: PretrainedConfig) -> str:
         """Why the decoder cannot compute this model exactly; empty where it can."""
@@ -88,18 +155,21 @@ class DenseFamily:
             return f"model type {config.model_type!r} is not {self.name}"
         if config.architectures and config.architectures[0] != self.architecture:
             return f"its class is {config.architectures[0]}, not {self.architecture}"
-        settings, rope = config.to_dict(), dict(config.rope_parameters)
+        settings = config.to_dict()
         wanted = {"hidden_act": "silu", "attention_bias": False, "mlp_bias": False, "quantization_config": None}
-        for key, value in wanted.items():
+        for key, value in {**wanted, **self.wanted}.items():
             if settings.get(key, value) != value:
                 return f"{key} is {settings[key]!r}"
-        if any(kind != "full_attention" for kind in settings.get("layer_types") or ()):
-            return "some layers attend through a sliding window"
-        if rope.get("rope_type", "default") not in STATIC_ROPE:
-            return f"rope type {rope['rope_type']!r} is not one of {', '.join(STATIC_ROPE)}"
-        if (rope.get("partial_rotary_factor") or 1.0) != 1.0:
-            return f"partial_rotary_factor is {rope['partial_rotary_factor']}"
-        return ""
+        if strange := set(settings.get("layer_types") or ()) - {"full_attention", "sliding_attention"}:
+            return f"some layers are {min(strange)!r}"
+        for index, rope in enumerate(rope_kinds(settings)):
+            kinds = ROPE[:1] if index else ROPE  # local layers' is never scaled
+            if rope.get("rope_type", "default") not in kinds:
+                return f"rope type {rope['rope_type']!r} is not one of {', '.join(kinds)}"
+            if (rope.get("partial_rotary_factor") or 1.0) != 1.0:
+                return f"partial_rotary_factor is {rope['partial_rotary_factor']}"
+        own = self.own(settings)
+        return own if isinstance(own, str) else ""
 
     def from_shape(self, shape: DenseShape, vocab_size: int) -> DecoderConfig:
         """The decoder's settings for a fresh model."""
@@ -122,25 +192,35 @@ class DenseFamily:
         """The decoder's settings for a hub config; InputError where the decoder would not compute the same thing."""
         if reason := self.unsupported(config):
             raise InputError(f"the built-in decoder cannot run this model: {reason}")
-        rope = {key: value for key, value in config.rope_parameters.items() if value is not None and key != "type"}
+        settings = config.to_dict()
+        own = self.own(settings)
+        assert not isinstance(own, str)
+        found = rope_kinds(settings)[0]
+        rope = {key: value for key, value in found.items() if value is not None and key != "type"}
         kind, theta = rope.get("rope_type", "default"), rope.pop("rope_theta")
-        return DecoderConfig(
-            family=self.name,
-            vocab_size=config.vocab_size,
-            hidden_size=config.hidden_size,
-            intermediate_size=config.intermediate_size,
-            num_layers=config.num_hidden_layers,
-            num_heads=config.num_attention_heads,
-            num_kv_heads=config.num_key_value_heads,
-            head_dim=config.to_dict().get("head_dim") or config.hidden_size // config.num_attention_heads,
-            rope_theta=float(theta),
-            rope_scaling={} if kind == "default" else rope,
-            rms_norm_eps=config.rms_norm_eps,
-            tie_embeddings=config.tie_word_embeddings,
-            qkv_bias=self.qkv_bias,
-            qk_norm=self.qk_norm,
-            max_positions=config.max_position_embeddings,
-        )
+        positions, lengthens = positions_of(settings)
+        if kind == "longrope":
+            rope.setdefault("factor", config.max_position_embeddings / positions)
+        shared: dict[str, Any] = {
+            "family": self.name,
+            "vocab_size": config.vocab_size,
+            "hidden_size": config.hidden_size,
+            "intermediate_size": config.intermediate_size,
+            "num_layers": config.num_hidden_layers,
+            "num_heads": config.num_attention_heads,
+            "num_kv_heads": config.num_key_value_heads,
+            "head_dim": settings.get("head_dim") or config.hidden_size // config.num_attention_heads,
+            "rope_theta": float(theta),
+            "rope_scaling": {} if kind == "default" else rope,
+            "rms_norm_eps": config.rms_norm_eps,
+            "tie_embeddings": config.tie_word_embeddings,
+            "qkv_bias": self.qkv_bias,
+            "qk_norm": self.qk_norm,
+            "max_positions": positions,
+            "lengthens": lengthens,
+            "layers": windows(settings) if settings.get("layer_types") else (),
+        }
+        return DecoderConfig(**(shared | own))
 
     def to_hub(self, config: DecoderConfig) -> PretrainedConfig:
         """The hub config with which `transformers` builds the same model."""
@@ -170,4 +250,4 @@ class DenseFamily:
 
     def load(self, folder: Path, config: PretrainedConfig, dtype: torch.dtype) -> Any:
         """The decoder with the weights of a hub-format folder."""
-        return import_module(DECODER).load_decoder(folder, self.from_hub(config), dtype)
+        return import_module(DECODER).load_decoder(folder, self.from_hub(config), dtype, config)

@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from r1kit.errors import InputError, first_line
-from r1kit.model.context import positions_of
+from r1kit.model.context import positions_of, refuse_longer
 from r1kit.model.families import Shape
 from r1kit.model.families.fallback_head import agree, find_finish
 from r1kit.model.finish import Finish
@@ -41,9 +41,8 @@ class HubShape:
     """Columns of the head."""
     num_layers: int
     max_positions: int
-    """Where rotary frequencies change with the length of a row (LongRoPE, dynamic NTK): up to that length."""
     lengthens: str = ""
-    """The kind of such a rotary embedding."""
+    """See ``model.context``."""
 
 
 class HubModel(nn.Module):
@@ -180,12 +179,8 @@ class HubModel(nn.Module):
 
     def _states(self, tokens: Tensor, mask: Tensor, positions: Tensor, **more: Any) -> Tensor:
         """[B, T] -> [B, T, d]"""
-        if self.config.lengthens and mask.shape[1] > self.config.max_positions:
-            raise InputError(
-                f"{self.config.family}: {self.config.lengthens} changes its frequencies for rows of more than "
-                f"{self.config.max_positions} tokens, so a token's log-prob would depend on what comes after it; "
-                f"keep a prompt and its completion within {self.config.max_positions} tokens"
-            )
+        c = self.config
+        refuse_longer(c.family, (c.max_positions, c.lengthens), mask.shape[1])
         if self.positioned:
             more["position_ids"] = positions
         more.setdefault("use_cache", False)
@@ -222,7 +217,7 @@ class Fallback:
             raise InputError(f"{folder} is quantised; take the full-precision checkpoint to train or sample from")
         try:
             loaded: Any = AutoModelForCausalLM.from_pretrained(
-                folder, dtype=dtype, use_safetensors=True, output_loading_info=True
+                folder, dtype=dtype, use_safetensors=True, output_loading_info=True, trust_remote_code=False
             )
         except (ValueError, RuntimeError, OSError) as error:
             raise InputError(f"transformers cannot load {folder}: {first_line(error)}") from error

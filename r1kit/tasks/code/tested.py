@@ -7,7 +7,7 @@ from collections import Counter
 from typing import Any, NamedTuple
 
 from r1kit.files import Line
-from r1kit.sandbox import Case, LadderSettings, Sandbox, StdinTest, climb_many
+from r1kit.sandbox import AssertTest, CallTest, Case, LadderSettings, Sandbox, StdinTest, climb_many
 from r1kit.tasks.code.files.asserts import asserted_cases
 from r1kit.tasks.code.files.formats import PARSERS
 from r1kit.tasks.code.untested import Untested
@@ -90,11 +90,13 @@ def _spelled(test: Case) -> str | dict[str, str] | None:
     """The test as its format has it; None where reading that would not give the same test back."""
     if isinstance(test, StdinTest):
         return {"stdin": test.stdin, "stdout": test.stdout}
+    if isinstance(test, AssertTest):
+        return test.code
     for call in (test.call, f"({test.call})"):
         text = f"assert {call} == {test.expect!r}"
         try:
             (read,) = asserted_cases([text])
-            if _plain(read.call) == _plain(test.call) and read.expect == test.expect:
+            if isinstance(read, CallTest) and _plain(read.call) == _plain(test.call) and read.expect == test.expect:
                 return text
         except (SyntaxError, ValueError, MemoryError, RecursionError):
             return None

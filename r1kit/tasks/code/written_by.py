@@ -8,6 +8,7 @@ from random import Random
 from typing import TYPE_CHECKING
 
 from r1kit.records import Sampling
+from r1kit.sandbox import CallTest
 from r1kit.sandbox.extract import find_program
 from r1kit.tasks.code.files.asserts import asserted_cases
 from r1kit.tasks.code.written_tests import Draft, Subject
@@ -86,7 +87,7 @@ def read_drafts(reply: str) -> list[Draft]:
         drafts = []
         for line in lines:
             try:
-                drafts += [Draft(check=case) for case in asserted_cases([line])]
+                drafts += [Draft(check=case) for case in asserted_cases([line]) if isinstance(case, CallTest)]
             except (SyntaxError, ValueError, RecursionError):
                 continue
         return drafts

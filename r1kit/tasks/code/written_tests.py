@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from r1kit.errors import InputError
-from r1kit.sandbox import CallTest, Case, Limits, Outcome, Returned, Run, Sandbox, StdinTest
+from r1kit.sandbox import AssertTest, CallTest, Case, Limits, Outcome, Returned, Run, Sandbox, StdinTest
 from r1kit.sandbox.compare import same_output, same_value
 
 __all__ = ["Draft", "Subject", "Writer", "Written", "cached_tests", "write_tests"]
@@ -238,6 +238,7 @@ def _plain(written: Written) -> dict[str, Any]:
         if isinstance(test, CallTest)
         else {"stdin": test.stdin, "stdout": test.stdout}
         for test in written.tests
+        if not isinstance(test, AssertTest)  # none is written
     ]
     return table
 

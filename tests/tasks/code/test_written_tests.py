@@ -112,7 +112,7 @@ def test_a_model_is_asked_for_every_kind_and_for_checks(sandbox) -> None:  # typ
 def test_replies_that_propose_nothing() -> None:
     assert read_drafts("no code") == []
     assert read_drafts("```js\nx\n```") == []
-    assert read_drafts("```python\nassert f(1) == 2\n```") == [Draft(check=CallTest("f(1)", 2))]
+    assert read_drafts("```python\nassert f(1) == 2\n```") == [Draft(check=CallTest("f(1)", 2, python=True))]
     assert read_drafts("```python\nimport x\nassert f(1) == 2\n```") == [
         Draft(generator="import x\nassert f(1) == 2\n")
     ]

@@ -1,18 +1,20 @@
-"""Tests written as Python asserts, as calls whose values are compared outside the sandbox.
+"""Tests written as Python asserts, judged outside the process that runs the program.
 
-``assert f([1, 2]) == 3`` is the call ``f([1, 2])`` with the value 3 to expect. An assert in any other form is a call
-whose expected value is true: it is decided inside, where a program that makes its own equality could pass it. So is a
-``check`` function that does more than assert; such a one is run whole.
+``assert f([1, 2]) == 3`` is the call ``f([1, 2])`` with the value 3 to expect, which is compared outside the sandbox.
+An assert in any other form, and a ``check`` function that does more than assert, runs behind the walls in a process of
+its own, which has plain data of the program's alone (``sandbox/tester.py``): a program that makes its own equality, or
+patches what tests call, changes nothing there.
 """
 
 from __future__ import annotations
 
 import ast
+import builtins
 import operator
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
-from r1kit.sandbox import CallTest
+from r1kit.sandbox import AssertTest, CallTest
 
 __all__ = ["Constant", "case_of", "check_cases", "constant"]
 
@@ -77,8 +79,8 @@ def _built(kind: type, items: list[Any]) -> Any:
         raise NotConstant from None
 
 
-def case_of(test: ast.expr) -> CallTest:
-    """One asserted condition as a test."""
+def case_of(test: ast.expr, setup: str = "", also: Collection[str] = ()) -> CallTest | AssertTest:
+    """One asserted condition as a test; ``setup`` and ``also`` are those of ``AssertTest.of``."""
     if isinstance(test, ast.Compare) and len(test.ops) == 1:
         left, right = test.left, test.comparators[0]
         near = _near(left, test.ops[0], right)
@@ -87,12 +89,21 @@ def case_of(test: ast.expr) -> CallTest:
         if isinstance(test.ops[0], (ast.Eq, ast.Is)):
             for call, value in ((left, right), (right, left)):
                 try:
-                    return CallTest(ast.unparse(call), constant(value))
+                    expect = constant(value)
                 except NotConstant:
                     continue
-    if isinstance(test, ast.UnaryOp) and isinstance(test.op, ast.Not):
-        return CallTest(f"bool({ast.unparse(test.operand)})", False)
-    return CallTest(f"bool({ast.unparse(test)})", True)
+                if not isinstance(expect, bool) or _is_own_call(call, also):
+                    return CallTest(ast.unparse(call), expect, python=True)
+    return AssertTest.of(f"assert {ast.unparse(test)}", setup, also)
+
+
+def _is_own_call(call: ast.expr, also: Collection[str]) -> bool:
+    """Whether it is a call of the program's own function; what Python's own say of it could come true by patching."""
+    return (
+        isinstance(call, ast.Call)
+        and isinstance(call.func, ast.Name)
+        and (call.func.id in also or not hasattr(builtins, call.func.id))
+    )
 
 
 def _near(left: ast.expr, op: ast.cmpop, right: ast.expr) -> CallTest | None:
@@ -104,16 +115,15 @@ def _near(left: ast.expr, op: ast.cmpop, right: ast.expr) -> CallTest | None:
         return None
     try:
         if isinstance(inside.op, ast.Sub) and 0 < constant(right) <= 1e-4:
-            return CallTest(ast.unparse(inside.left), float(constant(inside.right)))
+            return CallTest(ast.unparse(inside.left), float(constant(inside.right)), python=True)
     except (NotConstant, TypeError, ValueError):
         pass
     return None
 
 
-def check_cases(test: str, candidate: str) -> list[CallTest] | None:
-    """The asserts of HumanEval's ``def check(candidate)``, the candidate called by its name.
-
-    None if it does more than assert and must be run whole.
+def check_cases(test: str, candidate: str, setup: str = "") -> list[CallTest | AssertTest]:
+    """HumanEval's ``def check(candidate)``: its asserts, the candidate called by its name, or all of it as one test
+    where it does more than assert.
 
     Raises:
         SyntaxError: the text is not Python, or has no ``check``.
@@ -126,13 +136,12 @@ def check_cases(test: str, candidate: str) -> list[CallTest] | None:
     others = [node for node in tree.body if node is not found[0] and not _is_note(node)]
     asserted = [node for node in found[0].body if not _is_note(node)]
     if others or not all(isinstance(node, ast.Assert) for node in asserted):
-        return None
-    return [case_of(renamed.visit(node).test) for node in asserted if not _is_trivial(node)]
-
-
-def _is_trivial(node: ast.stmt) -> bool:
-    """``assert True, "..."``, which some of HumanEval's lines hold."""
-    return isinstance(node, ast.Assert) and isinstance(node.test, ast.Constant)
+        return [AssertTest.of(f"{test}\n\ncheck({candidate})", setup, (candidate,))]
+    return [
+        case_of(renamed.visit(node).test, setup, (candidate,))
+        for node in asserted
+        if isinstance(node, ast.Assert) and not isinstance(node.test, ast.Constant)  # HumanEval has assert True, "..."
+    ]
 
 
 def _is_note(node: ast.stmt) -> bool:
@@ -150,7 +159,7 @@ class _Rename(ast.NodeTransformer):
         return ast.copy_location(ast.Name(self.new, node.ctx), node) if node.id == self.old else node
 
 
-def asserted_cases(asserts: Sequence[str]) -> list[CallTest]:
+def asserted_cases(asserts: Sequence[str], setup: str = "", also: Collection[str] = ()) -> list[CallTest | AssertTest]:
     """MBPP's ``assert ...`` lines.
 
     Raises:
@@ -161,5 +170,5 @@ def asserted_cases(asserts: Sequence[str]) -> list[CallTest]:
         body = ast.parse(text.strip()).body
         if len(body) != 1 or not isinstance(body[0], ast.Assert):
             raise SyntaxError(f"{text.strip()[:60]!r} is not one assert")
-        cases.append(case_of(body[0].test))
+        cases.append(case_of(body[0].test, setup, also))
     return cases

@@ -8,7 +8,8 @@ from typing import Any
 from r1kit.errors import InputError
 from r1kit.files import Line, brief
 from r1kit.records import Prompt
-from r1kit.sandbox import CallTest, Case, StdinTest, parse_case
+from r1kit.sandbox import AssertTest, CallTest, Case, StdinTest, parse_case
+from r1kit.sandbox.trees import defined, parses
 from r1kit.tasks.code.files.asserts import asserted_cases, check_cases
 from r1kit.tasks.code.files.problem import FileProblem
 from r1kit.tasks.split import digest
@@ -24,10 +25,10 @@ def humaneval(line: Line, task: str, prefix: str) -> FileProblem:
     if not defined:
         raise InputError(f"{line.where}: the prompt does not define {entry!r}, its entry_point")
     try:
-        cases = check_cases(test, entry)
+        cases = check_cases(test, entry, before)
     except (SyntaxError, ValueError, RecursionError) as error:
         raise InputError(f"{line.where}: 'test' cannot be used: {_told(error)}") from None
-    if cases is not None and not cases:
+    if not cases:
         raise InputError(f"{line.where}: 'test' asserts nothing")
     body = line.text("canonical_solution", default="")
     return FileProblem(
@@ -39,11 +40,10 @@ def humaneval(line: Line, task: str, prefix: str) -> FileProblem:
             head + body if body else None,
             facts={"entry_point": entry},
         ),
-        tests=tuple(cases) if cases is not None else (CallTest(f"check({entry})", None),),
+        tests=tuple(cases),
         before=before,
         entry=entry,
         head=head,
-        after="" if cases is not None else test,
     )
 
 
@@ -51,13 +51,15 @@ def mbpp(line: Line, task: str, prefix: str) -> FileProblem:
     """``text`` (or ``prompt``), ``test_list`` (asserts) and, where they are there, ``task_id``, ``code``,
     ``challenge_test_list``, and ``test_setup_code`` (or ``test_imports``). The first assert is shown, as an example."""
     asserts = (*line.texts("test_list"), *line.texts("challenge_test_list", ()))
+    before = "\n".join((*line.texts("test_imports", ()), line.text("test_setup_code", default=""))).strip()
+    code = line.text("code", default="")
+    right = parses(code)
     try:
-        cases = asserted_cases(asserts)
+        cases = asserted_cases(asserts, before, () if right is None else defined(right))
     except (SyntaxError, ValueError, RecursionError) as error:
         raise InputError(f"{line.where}: 'test_list' cannot be used: {_told(error)}") from None
     if not cases:
         raise InputError(f"{line.where}: 'test_list' is empty")
-    setup = line.text("test_setup_code", default="")
     text = line.text("text", "prompt")
     identity = line.text("task_id", default="")
     return FileProblem(
@@ -66,10 +68,10 @@ def mbpp(line: Line, task: str, prefix: str) -> FileProblem:
             task,
             f"{prefix}{identity or line.number}",
             f"{text.strip()} Answer with Python.\n\nFor example:\n```python\n{asserts[0].strip()}\n```",
-            line.text("code", default="") or None,
+            code or None,
         ),
         tests=tuple(cases),
-        before="\n".join((*line.texts("test_imports", ()), setup)).strip(),
+        before=before,
     )
 
 
@@ -149,7 +151,7 @@ def _cases(line: Line, key: str, *, needed: bool = True) -> tuple[Case, ...]:
 def _spelled(test: Case) -> str:
     if isinstance(test, CallTest):
         return f"{test.call} should give {test.expect!r}"
-    return f"input {test.stdin!r} should print {test.stdout!r}"
+    return test.code if isinstance(test, AssertTest) else f"input {test.stdin!r} should print {test.stdout!r}"
 
 
 def _told(error: BaseException) -> str:

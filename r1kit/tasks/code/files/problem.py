@@ -22,8 +22,6 @@ class FileProblem:
     """The function that tests call; empty for programs that read and print."""
     head: str = ""
     """Put before a program that does not define ``entry``: it is a function's body alone."""
-    after: str = ""
-    """Put after every program: test code that has to run inside."""
 
     @property
     def asked(self) -> Asked:

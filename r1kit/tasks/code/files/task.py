@@ -96,12 +96,12 @@ class CodeFile(Task):
 
 
 def assembled(problem: FileProblem, program: str) -> str:
-    """The program that runs: the question's imports, what was answered, and test code that has to run inside."""
+    """The program that runs: the question's imports, and what was answered."""
     if problem.head and not _defines(program, problem.entry):
-        program = _completed(problem.head, program)
+        program = _completed(problem.head, program, problem.entry)
     elif problem.before:
         program = f"{problem.before.rstrip()}\n\n{program}"
-    return f"{program.rstrip()}\n\n\n{problem.after}" if problem.after else program
+    return program
 
 
 def _defines(program: str, name: str) -> bool:
@@ -110,12 +110,13 @@ def _defines(program: str, name: str) -> bool:
     return f"def {name}(" in program if tree is None else name in defined(tree)
 
 
-def _completed(head: str, body: str) -> str:
+def _completed(head: str, body: str, entry: str) -> str:
     """A function's head with a body alone, whose indentation may be lost, on its first line or on all."""
     head, text = head.rstrip() + "\n", textwrap.dedent(body).strip("\n")
     first = f"    {body.strip()}"
     for tried in (body.strip("\n"), first, textwrap.indent(text, "    ")):
-        if parses(head + tried) is not None:
+        tree = parses(head + tried)
+        if tree is not None and getattr(tree.body[-1], "name", "") == entry:  # what follows it at the margin is no body
             return head + tried
     return head + body
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from r1kit.sandbox import CallTest
+from r1kit.sandbox import AssertTest, CallTest
 from r1kit.tasks.code.files.asserts import asserted_cases, case_of, check_cases, constant
 
 
@@ -19,19 +19,32 @@ from r1kit.tasks.code.files.asserts import asserted_cases, case_of, check_cases,
         ("f() is None", "f()", None),
         ("abs(f(2) - 0.5) < 1e-6", "f(2)", 0.5),
         ("math.fabs(f(2) - 1 / 3) <= 1e-09", "f(2)", 1 / 3),
-        ("f(2)", "bool(f(2))", True),
-        ("not f(2)", "bool(f(2))", False),
-        ("f(2) in (1, 2)", "bool(f(2) in (1, 2))", True),
-        ("f(2) == g(3)", "bool(f(2) == g(3))", True),
-        ("f(2) != 3", "bool(f(2) != 3)", True),
-        ("abs(f(2) - 0.5) < 0.1", "bool(abs(f(2) - 0.5) < 0.1)", True),
-        ("f(2) == 10 ** 10 ** 10", "bool(f(2) == 10 ** 10 ** 10)", True),
-        ("f(2) == 1 / 0", "bool(f(2) == 1 / 0)", True),
-        ("f(2) == {[1]}", "bool(f(2) == {[1]})", True),
+        ("f(2) is True", "f(2)", True),
+        ("f(2) == False", "f(2)", False),
+        ("len(f(2)) == 3", "len(f(2))", 3),
     ],
 )
 def test_a_condition_by_hand(text: str, call: str, expect: Any) -> None:
-    assert case_of(ast.parse(text, mode="eval").body) == CallTest(call, expect)
+    assert case_of(ast.parse(text, mode="eval").body) == CallTest(call, expect, python=True)
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ("f(2)", "f"), ("not f(2)", "f"), ("f(2) in (1, 2)", "f"), ("f(2) == g(3)", "f g"), ("f(2) != 3", "f"),
+        ("abs(f(2) - 0.5) < 0.1", "f"), ("f(2) == 10 ** 10 ** 10", "f"), ("f(2) == 1 / 0", "f"), ("f(2) == {[1]}", "f"),
+        ("all(f(x) == y for x, y in [(1, 2)])", "f"), ("isinstance(f(1), int) == True", "f"),
+        ("bool(f(1)) is True", "f"),
+        ("math.isclose(f(1), helper(2))", "f"), ("sum(1, 2) > 2", "sum"), ("C(1).x < f(2)[0]", "C f"),
+    ],
+)  # fmt: skip
+def test_any_other_condition_runs_beside_the_program(text: str, names: str) -> None:
+    setup = "import math\ndef helper(x):\n    return x"
+    found = case_of(ast.parse(text, mode="eval").body, setup, ("sum", "f"))
+    assert found == AssertTest(f"assert {ast.unparse(ast.parse(text))}", tuple(names.split()), setup)
+    assert case_of(ast.parse("math.isnan(f(1))", mode="eval").body) == AssertTest(
+        "assert math.isnan(f(1))", ("f",), "import math\n"
+    ), "the library is the tests' own, not the program's"
 
 
 def test_constants_are_data_alone() -> None:
@@ -54,16 +67,22 @@ def check(candidate):
 
 
 def test_check_functions() -> None:
-    assert check_cases(CHECK, "order") == [CallTest("order([3, 1])", [1, 3]), CallTest("order([])", [])]
-    assert check_cases("def check(f):\n    for x in [1]:\n        assert f(x) == x", "order") is None
-    assert check_cases("import math\ndef check(f):\n    assert f(1) == 1", "order") is None
+    assert check_cases(CHECK, "order") == [
+        CallTest("order([3, 1])", [1, 3], python=True), CallTest("order([])", [], python=True),
+    ]  # fmt: skip
+    for whole in (
+        "def check(f):\n    for x in [1]:\n        assert f(x) == x", "import math\ndef check(f):\n    assert f(1) == 1"
+    ):  # fmt: skip
+        assert check_cases(whole, "order", "x = 1") == [AssertTest(f"{whole}\n\ncheck(order)", ("order",), "x = 1")]
     for broken in ("def test(f):\n    pass", "def check():\n    pass", "def check(f:"):
         with pytest.raises(SyntaxError):
             check_cases(broken, "order")
 
 
 def test_assert_lines() -> None:
-    assert asserted_cases(["assert f(1) == 2 ", "assert f(2)"]) == [CallTest("f(1)", 2), CallTest("bool(f(2))", True)]
+    assert asserted_cases(["assert f(1) == 2 ", "assert f(2)"]) == [
+        CallTest("f(1)", 2, python=True), AssertTest("assert f(2)", ("f",)),
+    ]  # fmt: skip
     for broken in ("f(1) == 2", "assert f(1) == 2; assert f(2)", "assert f(1 =="):
         with pytest.raises(SyntaxError):
             asserted_cases([broken])

@@ -63,15 +63,16 @@ def test_humaneval_by_hand() -> None:
         "Complete this Python function. Answer with the whole function.\n\n```python\nfrom typing import List\n\n\n"
         'def total(xs: List[int]) -> int:\n    """Sum of the list."""\n```'
     )
-    assert problem.tests == (CallTest("total([1, 2])", 3), CallTest("total([])", 0))
+    assert problem.tests == (CallTest("total([1, 2])", 3, True), CallTest("total([])", 0, True))
     whole = "def total(xs: List[int]) -> int:\n    return 3"
     assert assembled(problem, whole) == f"from typing import List\n\n{whole}"
     assert assembled(problem, "    return 3") == HUMANEVAL["prompt"] + "    return 3"
     looping = parse(
         "humaneval", test="def check(candidate):\n    for x in range(3):\n        assert candidate([x]) == x\n"
     )
-    assert looping.tests == (CallTest("check(total)", None),)
-    assert assembled(looping, whole).endswith("assert candidate([x]) == x\n")
+    (check,) = looping.tests
+    assert (check.names, check.setup) == (("total",), "from typing import List\n\n\n")
+    assert check.code.endswith("assert candidate([x]) == x\n\n\ncheck(total)")
 
 
 def test_mbpp_shows_its_first_assert_alone() -> None:
@@ -80,7 +81,9 @@ def test_mbpp_shows_its_first_assert_alone() -> None:
     assert problem.prompt.question == (
         "Write a function to double a number. Answer with Python.\n\nFor example:\n```python\nassert twice(2) == 4\n```"
     )
-    assert problem.tests == (CallTest("twice(2)", 4), CallTest("twice(-1)", -2), CallTest("twice(0)", 0))
+    assert problem.tests == (
+        CallTest("twice(2)", 4, True), CallTest("twice(-1)", -2, True), CallTest("twice(0)", 0, True),
+    )  # fmt: skip
     sanitized = parse("mbpp", text=None, prompt="Double it.", test_imports=["import math"], challenge_test_list=None)
     assert sanitized.before == "import math"
     assert sanitized.prompt.question.startswith("Double it. Answer")
@@ -123,6 +126,98 @@ def test_a_body_alone_completes_a_humaneval_prompt(tmp_path: Path, trusting: lis
     (prompt,) = one.held_out("test")
     assert one.grade(prompt, "    return sum(xs)").correct == 1
     assert one.grade(prompt, "```python\n    return len(xs)\n```").correct == 0
+
+
+LOOP = "def check(candidate):\n    for x in ([], [1], [2, 3]):\n        assert candidate(x) == sum(x)\n"
+HEAD = 'from typing import List\n\n\ndef total(xs: List[int], start: int = 0) -> int:\n    """Sum."""\n'
+EQUAL = """```python
+class C(int):
+    def __eq__(self, o):
+        return True
+    __hash__ = int.__hash__
+def total(xs, start=0):
+    return C()
+```"""
+
+
+@pytest.mark.parametrize(
+    ("answer", "right"),
+    [
+        ("\n    for x in xs:\n        start += x\n    return start\n", True),
+        ("for x in xs:\n        start += x\n    return start", True),  # the first line's indentation is lost
+        ("for x in xs:\n    start += x\nreturn start", True),
+        ("```python\n    for x in xs:\n        start += x\n    return start\n```", True),
+        ("```python\ndef total(xs: List[int], start: int = 0) -> int:\n    return start + sum(xs)\n```\n\n"
+         "For example:\n\n```python\nprint(total([1, 2]))\n```", True),
+        ("The function:\n\ndef total(xs, start=0):\n    return sum(xs, start)\n\nIt adds them.", True),
+        ("total = lambda xs, start=0: sum(xs)", True),
+        ("import numpy\ndef total(xs):\n    return numpy.sum(xs)", False),
+        (EQUAL, False), ("    return len(xs)", False), ("", False), ("sum(xs)", False),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("test", [LOOP, HUMANEVAL["test"]])
+def test_answers_to_humaneval(answer: str, right: bool, test: str, judged: Any) -> None:
+    one, prompt = judged({**HUMANEVAL, "prompt": HEAD, "test": test}, "humaneval")
+    assert one.grade(prompt, answer).correct == right
+    for text in (f"<think>a</think><answer>{answer}</answer>", f"<think>\n```python\nx\n```\n</think>\n{answer}"):
+        assert one.diagnose(prompt, text)["answer_right"] == right, "the same program as the grade's"
+
+
+@pytest.mark.parametrize(
+    ("answer", "right"),
+    [
+        ("```python\ndef pair(x):\n    return [x, x]\n```", False),
+        ("```python\ndef pair(x):\n    return (x, x)\n```", True),
+        (
+            "```python\nfrom collections import namedtuple\nP = namedtuple('P', 'a b')\n"
+            "def pair(x):\n    return P(x, x)\n```",
+            True,
+        ),
+        ("```python\nclass T(tuple):\n    __eq__ = lambda *_: True\ndef pair(x):\n    return T()\n```", False),
+    ],
+)
+def test_an_assert_with_a_tuple_wants_a_tuple(answer: str, right: bool, judged: Any) -> None:
+    line = {**MBPP, "test_list": ["assert pair(1) == (1, 1)", "assert pair(2) in ((2, 2), (4, 4))"]}
+    one, prompt = judged({**line, "challenge_test_list": [], "code": "def pair(x):\n    return (x, x)"}, "mbpp")
+    assert one.grade(prompt, answer).correct == right
+    assert one.diagnose(prompt, f"<think>a</think><answer>{answer}</answer>")["answer_right"] == right
+
+
+def test_what_tests_may_do_with_a_program(judged: Any) -> None:
+    """Classes, changed arguments, errors that are expected, its own helpers, a function called as a built-in one."""
+    asserts = [
+        "assert Box([1]).add(2).items == [1, 2] and len(Box([3])) == 1 and Box([4])[0] == 4 and list(Box([5])) == [5]",
+        "assert [x := [1], sum(x), x][2] == [1, 0] and str(Box([1])) == 'Box'",
+        "assert sum([1]) == 1 or helper(sum([1])) == 0",
+        "assert helper(sum(xs=[2])) == sum([2], ) and raises()",
+    ]
+    setup = "def helper(x):\n    return x\n"
+    setup += "def raises():\n    try:\n        sum(3)\n    except AttributeError:\n        return True"
+    code = (
+        "class Box:\n    def __init__(self, items):\n        self.items = items\n    def add(self, x):\n"
+        "        self.items.append(x)\n        return self\n    def __len__(self):\n        return len(self.items)\n"
+        "    def __getitem__(self, at):\n        return self.items[at]\n    def __str__(self):\n        return 'Box'\n"
+        "def sum(xs):\n    xs.append(0)\n    return xs[0]\n"
+    )
+    line = {**MBPP, "test_list": asserts, "test_setup_code": setup, "code": code, "challenge_test_list": []}
+    one, prompt = judged(line, "mbpp")
+    assert one.diagnose(prompt, code)["tests_passed"] == 1
+    assert one.diagnose(prompt, code.replace("xs[0]", "Box(xs)"))["tests_passed"] == 0.5, (
+        "no plain data: the last two fail"
+    )
+
+
+@pytest.fixture
+def judged(tmp_path: Path) -> Any:
+    made: list[CodeFile] = []
+
+    def build(line: dict[str, Any], form: str) -> Any:
+        made.append(task(write(tmp_path / "f.jsonl", line), form))
+        return made[-1], made[-1].held_out("test")[0]
+
+    yield build
+    for one in made:
+        one.judge.close()
 
 
 def test_parts_are_disjoint_and_a_file_alone_is_its_own_test_split(tmp_path: Path) -> None:

@@ -1,0 +1,213 @@
+"""Rows of a file, a folder or a hub data set as a task: any layout that is recognised, or columns by name."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass, fields, replace
+from functools import cached_property
+from typing import Literal
+
+from r1kit.data.example import Example, Wanted
+from r1kit.data.layouts import Examples
+from r1kit.data.settings import Reading
+from r1kit.data.source import open_rows
+from r1kit.data.spool import Spool
+from r1kit.errors import InputError
+from r1kit.records import Prompt
+from r1kit.tasks.listed import Listed
+from r1kit.tasks.rules import Rule, grade_by
+from r1kit.tasks.split import check_shares, digest
+from r1kit.tasks.task import Grade, Split, Task
+
+__all__ = ["Data", "DataConfig"]
+
+TOLD = 3
+"""Doubles that are named; more are counted."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DataConfig(Reading):
+    """Its source, what a row is read as (``Reading``), and how it is split and judged."""
+
+    path: str
+    """A file (``.jsonl .json .csv .tsv .parquet .txt``, also with ``.gz`` or ``.zst``), a folder of them, or the name
+    of a hub data set."""
+    test_path: str = ""
+    """A second source that is the test split; rows of ``path`` that ask the same are dropped. The same as ``path``: all
+    of it is the test split, and there is nothing to train on."""
+    test_split: str = ""
+    """The split of ``path`` (or of ``test_path``) that is the test split."""
+    rule: Literal["auto", "math", "exact", "choice", "countdown", "none"] = "auto"
+    """``math``: equal as mathematics, else as text. ``exact``: equal as text. ``choice``: the right letter.
+    ``countdown``: an expression of the row's numbers that makes its target. ``auto``: what the layout asks for,
+    ``math`` for most. ``none``: prompts without an answer, for reward models and rewards of your own."""
+    language: str = "en"
+    """Language of rows that name none, ISO 639-1."""
+    dev_share: float = 0.05
+    """Share of the questions, by hash, held out for choosing settings."""
+    test_share: float = 0.1
+    """Share of the questions, by hash, held out for the reported result; unused with a test split of its own."""
+    split_seed: int = 0
+    """Decides the parts; the same for every run."""
+    seed: int = 0
+    """Seed of the training order."""
+
+    def __post_init__(self) -> None:
+        Reading.__post_init__(self)
+        if not self.path:
+            raise InputError('data: path is empty; write path = "FILE.jsonl" or the name of a hub data set')
+        check_shares(f"data {self.path}", self.dev_share, self.test_share)
+
+    @property
+    def reading(self) -> Reading:
+        return Reading(**{field.name: getattr(self, field.name) for field in fields(Reading)})
+
+
+class Data(Task):
+    """Rows that ask the same (case and spaces aside) or name the same cluster are never in two parts.
+
+    The rows are read when the first prompt is asked for; a process that only grades reads the first alone.
+    """
+
+    Config = DataConfig
+
+    def __init__(self, name: str, config: DataConfig) -> None:
+        """Raises InputError and MissingError for a source that is not there or whose layout is not known."""
+        self.name, self.config = name, config
+        self._main = _Source(name, config, config.path, config.reading)
+        self._test = self._test_source()
+        self.rule: Rule | Literal["none"] = self._main.layout.rule if config.rule == "auto" else config.rule
+        self.graded = self.rule != "none"
+
+    def _test_source(self) -> _Source | None:
+        config = self.config
+        if not config.test_path and not config.test_split:
+            return None
+        path = config.test_path or config.path
+        split = config.test_split or (config.split if path == config.path else "")
+        if (path, split) == (config.path, config.split):
+            return self._main
+        return _Source(self.name, config, path, replace(config.reading, split=split))
+
+    @property
+    def _sources(self) -> list[_Source]:
+        return [self._main] if self._test is None or self._test is self._main else [self._main, self._test]
+
+    @cached_property
+    def _prompts(self) -> list[Prompt] | Spool[Prompt]:
+        """Those of the test source last."""
+        found = (prompt for source in self._sources for prompt in source.read())
+        return Spool(found) if self.config.streaming else list(found)
+
+    @cached_property
+    def _lines(self) -> Listed[int]:
+        """Places among the prompts."""
+        config, prompts = self.config, self._prompts
+        same, first = self._test is self._main, range(self._main.count)
+        tests = None if self._test is None else first if same else range(self._main.count, len(prompts))
+        return Listed(
+            self._main.where,
+            first,
+            prompts.__getitem__,
+            test=tests,
+            nothing_to_train_on=same,
+            dev_share=config.dev_share,
+            test_share=config.test_share,
+            split_seed=config.split_seed,
+            seed=config.seed,
+            called="row",
+        )
+
+    def train(self, index: int) -> Prompt:
+        """Every row once in each pass, each pass in an order of its own."""
+        return self._prompts[self._lines.train(index)]
+
+    def held_out(self, split: Split, limit: int | None = None) -> list[Prompt]:
+        """The split's rows in the order of the source. Raises InputError for a split without a row."""
+        return [self._prompts[place] for place in self._lines.held_out(split, limit)]
+
+    @property
+    def languages(self) -> tuple[str, ...]:
+        return tuple(sorted({language for source in self._sources for language in source.languages}))
+
+    def check(self) -> None:
+        """Reads every row."""
+        _ = self._lines
+
+    def grade(self, prompt: Prompt, answer: str) -> Grade:
+        """1 or 0 by the rule. Under ``math`` this may take arbitrarily long, so it needs a deadline from outside."""
+        if self.rule == "none":
+            raise InputError(f"task {self.name!r} has no reference answers; leave accuracy out of the reward")
+        return grade_by(self.rule, prompt, answer)
+
+    def about(self) -> list[str]:
+        """What was taken as what, and how many rows were read and left out; a line each."""
+        self.check()
+        return [line for source in self._sources for line in source.about(self.rule)]
+
+
+class _Source:
+    """The prompts of one source, each asked once."""
+
+    def __init__(self, name: str, config: DataConfig, path: str, reading: Reading) -> None:
+        self._name, self._language = name, config.language
+        wanted: Wanted = "prompts" if config.rule == "none" else "answers"
+        self._examples = Examples(open_rows(path, reading), wanted)
+        self.where, self.layout = self._examples.rows.where, self._examples.layout
+        self.count = self._doubles = 0
+        """Prompts, and rows that ask what an earlier one asks."""
+        self._differ: list[str] = []
+        """Where such a row has another answer."""
+        self._languages: set[str] = set()
+
+    def read(self) -> Iterator[Prompt]:
+        seen: dict[str, str | None] = {}
+        for example in self._examples:
+            asked = _identity(example)
+            if asked in seen:
+                self._doubles += 1
+                self._differ += [example.where] * (seen[asked] != example.answer)
+                continue
+            seen[asked] = example.answer
+            self.count += 1
+            yield self._prompt(example, asked)
+
+    @property
+    def languages(self) -> set[str]:
+        return self._languages or {self._language}
+
+    def _prompt(self, example: Example, asked: str) -> Prompt:
+        language = example.language or self._language
+        self._languages.add(language)
+        choices = {"choices": list(example.choices)} if example.choices else {}
+        return Prompt(
+            id=f"{self._name}/{example.id or asked}",
+            task=self._name,
+            question=example.question,
+            history=example.before or None,
+            answer=example.answer,
+            language=language,
+            cluster=example.cluster or digest(example.question),
+            facts={**example.facts, **choices},
+        )
+
+    def about(self, rule: str) -> list[str]:
+        skipped, counted = (
+            self._examples.rows.skipped,
+            f"{self.count} problem{'s' * (self.count != 1)} from {self.where}",
+        )
+        if self._doubles:
+            counted += f"; {self._doubles} asked again and left out"
+        if self._differ:
+            counted += f", {len(self._differ)} of them with another answer: {', '.join(self._differ[:TOLD])}"
+        language = "" if "language" in self.layout.slots else f"language: {self._language}, the setting"
+        lines = [counted, str(skipped), *self.layout.said(), language, f"rule: {rule}"]
+        return [line for line in lines if line]
+
+
+def _identity(example: Example) -> str:
+    """16 hex digits of what is asked, spaces aside; the same in any file and on any line."""
+    turns = (*(f"{turn.role}: {turn.content}" for turn in example.before), example.question)
+    text = "\0".join(" ".join(turn.split()) for turn in turns)
+    return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()

@@ -1,0 +1,110 @@
+"""Rules that judge an answer: as mathematics, as text, as a choice's letter, as a Countdown expression."""
+
+from __future__ import annotations
+
+import ast
+import re
+import string
+from collections import Counter
+from collections.abc import Sequence
+from fractions import Fraction
+from typing import Literal
+
+from r1kit.records import Prompt
+from r1kit.tasks.maths_answer import canonical_maths, equal_maths, plain_text
+from r1kit.tasks.split import evened
+from r1kit.tasks.task import Grade
+
+__all__ = ["Rule", "chosen_letter", "expression_value", "grade_by"]
+
+Rule = Literal["math", "exact", "choice", "countdown"]
+_LETTER = re.compile(r"\(?([A-Z])\)?(?:[.):]*|[.):]+\s*(.*))", re.DOTALL | re.IGNORECASE)
+_SAID = re.compile(r"(?:the )?(?:(?:final|correct|right) )?(?:answer|choice|option)(?: is)?:?\s+(.*)", re.DOTALL)
+_MARKS = re.compile(r"\\(?:boxed|fbox|text|textbf|mathrm|mathbf)\s*\{([^{}]*)\}|\*\*|\$|\\[()\[\]]")
+_SIGNS = {"×": "*", "·": "*", "∙": "*", "÷": "/", "−": "-", "–": "-", "\\times": "*", "\\cdot": "*", "\\div": "/"}
+LONGEST = 300
+"""Characters of an expression that is looked at."""
+
+
+def grade_by(rule: Rule, prompt: Prompt, answer: str) -> Grade:
+    """1 or 0. Under ``math`` this may take arbitrarily long, so it needs a deadline from outside."""
+    if rule == "countdown":
+        value = expression_value(answer, prompt.facts["numbers"])
+        right = value is not None and value == prompt.facts["target"]
+        return Grade(correct=float(right), canonical=" ".join(answer.split()) if value is None else str(value))
+    assert prompt.answer is not None
+    if rule == "choice":
+        letter = chosen_letter(answer, prompt.facts.get("choices", ()))
+        return Grade(correct=float(letter == prompt.answer), canonical=letter or plain_text(answer))
+    if rule == "exact":
+        given = plain_text(answer)
+        return Grade(correct=float(given == plain_text(prompt.answer)), canonical=given)
+    return Grade(correct=float(equal_maths(prompt.answer, answer)), canonical=canonical_maths(answer))
+
+
+def chosen_letter(answer: str, choices: Sequence[str]) -> str | None:
+    """The letter that an answer names, ``B``, ``(b)``, ``B. hen``, or whose choice it repeats; None for neither, and
+    for a letter with another choice's text."""
+    text = _unmarked(answer).rstrip(".").strip()
+    if said := _SAID.fullmatch(evened(text)):
+        text = said[1]
+    texts = [evened(choice) for choice in choices]
+    if evened(text) in texts:
+        return string.ascii_uppercase[texts.index(evened(text))]
+    found = _LETTER.fullmatch(text)
+    if found is None:
+        return None
+    letter, more = found[1].upper(), evened(found[2] or "")
+    if more in texts and string.ascii_uppercase[texts.index(more)] != letter:
+        return None
+    return letter
+
+
+def _unmarked(text: str) -> str:
+    """Without boxes, dollar signs and bold around it; what is longer than any answer is left as it is."""
+    if len(text) > 10 * LONGEST:
+        return text
+    while (inside := _MARKS.sub(lambda found: found[1] or "", text)) != text:
+        text = inside
+    return text.strip()
+
+
+def expression_value(text: str, numbers: Sequence[int]) -> Fraction | None:
+    """The value of ``+ - * /`` and brackets over whole numbers, exactly; None unless each number is used once.
+
+    ``(44 + 19) * 35 = 2205`` counts as its left side where the right one is what it makes.
+    """
+    text = _unmarked(text)
+    for sign, plain in _SIGNS.items():
+        text = text.replace(sign, plain)
+    left, equals, right = text.partition("=")
+    if len(text) > LONGEST or not re.fullmatch(r"[\d+\-*/() ]+", left) or "**" in left or "//" in left:
+        return None
+    try:
+        tree = ast.parse(left.strip(), mode="eval").body
+        used: list[int] = []
+        value = _value(tree, used)
+    except (SyntaxError, ValueError, ZeroDivisionError, RecursionError, MemoryError):
+        return None
+    if Counter(used) != Counter(numbers) or (equals and right.strip() != str(value)):
+        return None
+    return value
+
+
+def _value(node: ast.expr, used: list[int]) -> Fraction:
+    if isinstance(node, ast.Constant) and type(node.value) is int:
+        used.append(node.value)
+        return Fraction(node.value)
+    if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
+        return -_value(node.operand, used)
+    if isinstance(node, ast.BinOp):
+        left, right = _value(node.left, used), _value(node.right, used)
+        if isinstance(node.op, ast.Add):
+            return left + right
+        if isinstance(node.op, ast.Sub):
+            return left - right
+        if isinstance(node.op, ast.Mult):
+            return left * right
+        if isinstance(node.op, ast.Div):
+            return left / right
+    raise ValueError(ast.dump(node))

@@ -1,0 +1,42 @@
+"""A task from the name of a file, a folder or a hub data set, as a command line has it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from r1kit.data.find import code_format
+from r1kit.data.source import is_path, open_rows
+from r1kit.structure import plain
+from r1kit.tasks.data import DataConfig
+
+__all__ = ["is_source", "task_of_source"]
+
+FAMILIES = ("code", "reasoning_gym", "verifiers")
+"""First parts of other tasks' names."""
+JUDGED = "test|validation|train"
+"""Which split is judged: the first that there is."""
+
+
+def is_source(name: str) -> bool:
+    """Whether a name that is no other task's can be a source's: a path, or ``OWNER/NAME`` on the hub."""
+    owner, slash, _ = name.partition("/")
+    return is_path(name) or (bool(slash) and owner not in FAMILIES)
+
+
+def task_of_source(name: str) -> tuple[str, str, dict[str, Any]]:
+    """(name, kind, settings) of a task whose test split is all of ``SOURCE``, ``SOURCE:SUBSET`` or
+    ``SOURCE:SUBSET:SPLIT``.
+
+    Raises:
+        InputError: there is no such source.
+        MissingError: a package or the network is needed that is not here.
+    """
+    path, subset, split = (name, "", "") if is_path(name) else [*name.split(":", 2), "", ""][:3]
+    one_file = Path(path).expanduser().is_file() or (is_path(path) and not Path(path).expanduser().is_dir())
+    config = DataConfig(path=path, test_path=path, subset=subset, split=split or ("" if one_file else JUDGED))
+    given = {key: value for key, value in plain(config).items() if value != plain(DataConfig(path="."))[key]}
+    stem = Path(path).name.partition(".")[0]
+    if form := code_format(next(iter(open_rows(path, config.reading))).table):
+        return stem, f"code/{form}", {"path": path, "test_path": path}
+    return stem, "data", given

@@ -1,0 +1,91 @@
+"""Every family and variant of ``tiny.py``: sampler, learner and export against `transformers`, in both dtypes.
+
+The slow run holds all of them; the numbers in docs/models.md were made by ``exercise.py``.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from transformers import AutoModelForCausalLM
+
+from r1kit.errors import InputError
+from r1kit.model.decoder import Decoder
+from r1kit.model.load import load_model
+from r1kit.model.segments import Segments
+from tests.model import exercise, tiny
+
+LOCAL = {name for name in tiny.FAMILIES if tiny.FAMILIES[name][0] in (
+    "llama", "qwen2", "qwen3", "qwen3_moe", "mistral", "gemma3_text", "phi3", "olmo2", "olmo3", "smollm3"
+)} - {"llama_bias"}  # fmt: skip
+RECURRENT = {"mamba", "qwen3_next", "lfm2", "bamba"}
+QUICK = (
+    "mistral",
+    "gemma3_text",
+    "qwen3_moe",
+    "phi3_longrope",
+    "olmo3",
+    "smollm3",
+    "gemma2",
+    "granite",
+    "phi",
+    "mamba",
+)
+DOCS = Path(__file__).resolve().parents[2] / "docs"
+
+
+def holds(name: str, scratch: Path) -> None:
+    found = exercise.exercise(tiny.write(scratch, name), scratch / "exported")
+    if name in RECURRENT:
+        assert found.refused == f"{name} keeps a recurrent state, which is not supported; use an attention model"
+        return
+    assert found.refused == ""
+    assert found.engine == ("local" if name in LOCAL else "transformers")
+    for what in ("short_fp32", "long_fp32", "packed", "sampled", "learner", "exported", "gradient"):
+        assert getattr(found, what) < 5e-5, what
+    for length, theirs in found.bf16_theirs.items():
+        assert found.bf16_ours[length] < 1.3 * theirs + 1e-3, f"bfloat16, {length}"
+    assert max(found.sampled_bf16, found.learner_bf16) < 2 * found.bf16_theirs["long"] + 1e-2
+
+
+@pytest.mark.parametrize("name", QUICK)
+def test_a_family_does_here_what_it_does_in_transformers(name: str, tmp_path: Path) -> None:
+    holds(name, tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", sorted(set(tiny.FAMILIES) - set(QUICK)))
+def test_every_other_family_does_too(name: str, tmp_path: Path) -> None:
+    holds(name, tmp_path)
+
+
+@pytest.mark.parametrize("name", ["mistral_long", "olmo2_long", "arcee_long"])
+def test_far_positions_in_bfloat16_are_as_exact_as_transformers(name: str, tmp_path: Path) -> None:
+    """Both ways of computing; rotary frequencies rounded to bfloat16 cost three to five times as much."""
+    folder = tiny.write(tmp_path, name)
+    row = exercise.tokens(4000)
+    exact, rough = (
+        exercise.theirs_of(AutoModelForCausalLM.from_pretrained(folder, dtype=dtype), row)
+        for dtype in (torch.float32, torch.bfloat16)
+    )
+    ours = exercise.ours_of(load_model(folder)[0].to(torch.bfloat16), Segments.pack([row]))
+    far = slice(3000, None)
+    assert (ours - exact)[far].abs().mean() < 1.2 * (rough - exact)[far].abs().mean()
+
+
+@pytest.mark.parametrize("name", ["phi3_longrope", "llama_dynamic"])
+def test_a_row_that_would_change_its_own_frequencies_is_refused(name: str, tmp_path: Path) -> None:
+    model, _ = load_model(tiny.write(tmp_path, name))
+    assert isinstance(model, Decoder)
+    most = model.config.max_positions
+    with pytest.raises(InputError, match=rf"changes its frequencies for rows of more than {most} tokens"):
+        model.hidden(Segments.pack([exercise.tokens(most), exercise.tokens(1)], [-1, 0]))
+
+
+def test_the_docs_show_what_was_measured() -> None:
+    results = json.loads((DOCS / "models.json").read_text(encoding="utf-8"))
+    assert set(results) == set(tiny.FAMILIES)
+    assert exercise.table(results) in (DOCS / "models.md").read_text(encoding="utf-8")

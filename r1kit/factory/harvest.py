@@ -103,8 +103,9 @@ class Harvester:
             self.sampling,
             seeds.__getitem__,
         )
+        judged = self.reward.settled(route.sampler.opens)
         drafts = [
-            _Draft((number, row), prompt, completion, completion.text)
+            _Draft((number, row), prompt, completion, judged.whole(completion.text))
             for (number, prompt), group in zip(prompts, groups, strict=True)
             for row, completion in enumerate(group.completions)
         ]
@@ -137,7 +138,7 @@ class Harvester:
         """Right, of the asked form, through every filter; what is left after each is counted."""
         drafts = [draft for draft, right in zip(drafts, self._right(drafts), strict=True) if right]
         found.left[f"{prefix}right"] = len(drafts)
-        drafts = [d for d in drafts if format_reward(d.response, "stop", form, prefilled=self.reward.prefilled)]
+        drafts = [d for d in drafts if format_reward(d.response, "stop", form)]
         found.left[f"{prefix}form"] = len(drafts)
         failed = [
             failed_filter(filters, draft.response, draft.prompt.language, route.sampler.count(draft.response))

@@ -27,6 +27,8 @@ class Sampler:
     """Token ids of a prompt that asks a text, the recipe's template applied."""
     count: Callable[[str], int]
     """Tokens of a response."""
+    opens: bool = False
+    """Its prompts end in ``<think>``."""
     parameters: int = 0
     """How many it has, for what its tokens cost."""
 
@@ -68,6 +70,7 @@ def _open(name: str, workspace: Workspace, dtype: DtypeSetting, rows_in_flight: 
         engine=backend.open_engine(loaded, dtype=dtype, max_rows=rows_in_flight),
         encode=loaded.encode,
         count=loaded.count,
+        opens=loaded.opens_think,
         parameters=loaded.parameters,
     )
 

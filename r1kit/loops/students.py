@@ -151,7 +151,7 @@ def _differences(distilled: Numbers, direct: Numbers, config: Distill, workspace
     found: Numbers = {}
     for budget, lines in direct.items():
         for task, line in lines.items():
-            if task in distilled:
+            if task in distilled and "per_problem" in line:
                 moved = accuracy_difference(distilled[task], line, config.evaluation, workspace)
                 found.setdefault(budget, {})[task] = moved
     return found

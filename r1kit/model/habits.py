@@ -35,6 +35,9 @@ class ChatTokenizer(Protocol):
     chat_template: Any
 
     @property
+    def bos_token_id(self) -> Any: ...
+
+    @property
     def eos_token(self) -> Any: ...
 
     @property

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from r1kit.model.seen import with_opening
 from r1kit.records import Prompt
 from r1kit.reward.extract import last_boxed
 from r1kit.reward.messages import Job
@@ -47,7 +48,7 @@ def format_reward(
         return 1.0
     if style == "boxed":
         return float(finish == "stop" and last_boxed(text) is not None)
-    whole = _with_opening(text, style) if prefilled else text
+    whole = with_opening(text) if prefilled else text
     if partial:
         tags = _STRICT_TAGS if style == "strict" else TAGS
         return 0.25 * sum(whole.count(tag) == 1 for tag in tags)
@@ -57,19 +58,12 @@ def format_reward(
     return float(pattern.fullmatch(whole) is not None)
 
 
-def _with_opening(text: str, style: FormatStyle) -> str:
-    """Put the prefilled tag back; templates prefill ``<think>`` or ``<think>\\n``, so the line break may be there."""
-    if style == "strict" and not text.startswith("\n"):
-        return "<think>\n" + text
-    return "<think>" + text
-
-
 class Format(Ours):
-    """``format_reward`` with a reward's settings."""
+    """``format_reward`` with a reward's settings; a tag that the prompt wrote is in the job's text already."""
 
     def __init__(self, config: RewardConfig, task: Task) -> None:
         self.config = config
 
     def __call__(self, prompt: Prompt, jobs: Sequence[Job]) -> list[Mark]:
-        style, prefilled, partial = self.config.format_style, self.config.prefilled, self.config.format_partial
-        return [Mark(format_reward(job.text, job.finish, style, prefilled=prefilled, partial=partial)) for job in jobs]
+        style, partial = self.config.format_style, self.config.format_partial
+        return [Mark(format_reward(job.text, job.finish, style, partial=partial)) for job in jobs]

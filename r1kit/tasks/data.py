@@ -78,6 +78,7 @@ class Data(Task):
         self._main = _Source(name, config, config.path, config.reading)
         self._test = self._test_source()
         self.rule: Rule | Literal["none"] = self._main.layout.rule if config.rule == "auto" else config.rule
+        self.graded = self.rule != "none"
 
     def _test_source(self) -> _Source | None:
         config = self.config

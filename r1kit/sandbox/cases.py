@@ -34,6 +34,8 @@ class CallTest:
     python: bool = False
     """It was written in Python, as an assert, so that a tuple is no list and the key 1 is not ``"1"``. Else it is JSON,
     which cannot tell them apart."""
+    others: tuple[Any, ...] = ()
+    """Values that are as right."""
 
 
 @dataclass(frozen=True, slots=True)

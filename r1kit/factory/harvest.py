@@ -138,7 +138,8 @@ class Harvester:
         """Right, of the asked form, through every filter; what is left after each is counted."""
         drafts = [draft for draft, right in zip(drafts, self._right(drafts), strict=True) if right]
         found.left[f"{prefix}right"] = len(drafts)
-        drafts = [d for d in drafts if format_reward(d.response, "stop", form)]
+        blank = self.reward.blank_thinking
+        drafts = [d for d in drafts if format_reward(d.response, "stop", form, blank_thinking=blank)]
         found.left[f"{prefix}form"] = len(drafts)
         failed = [
             failed_filter(filters, draft.response, draft.prompt.language, route.sampler.count(draft.response))

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from functools import cache
 from itertools import chain
 from typing import Any
 
-from r1kit.contracts import Recipe
+from r1kit.contracts import BASE, Recipe
 from r1kit.errors import InputError, nearest
 from r1kit.model.source import check_model
 from r1kit.model.template import NAMED, Template
 from r1kit.records import Prompt
-from r1kit.reward.language import check_told
+from r1kit.reward.language import check_detector, check_told
 from r1kit.reward.settings import RewardConfig
 from r1kit.reward.trial import try_rewards
 from r1kit.tasks.task import Split
@@ -43,8 +43,17 @@ def check_recipe(recipe: Recipe) -> None:
             _check_positions(recipe, stage, config, chain(*prompts))
     for task in built.values():
         task.check()
-    if recipe.model.name:
-        check_model(recipe.model.name)
+    for name in _models(recipe):
+        check_model(name)
+
+
+def _models(recipe: Recipe) -> Iterator[str]:
+    """The base, and every model that a stage names: who judges, refines or is taught."""
+    named = [recipe.model.name]
+    for config in recipe.stages.values():
+        named += config.model_sources
+        named += [student.model.name for student in getattr(config, "students", {}).values()]
+    yield from dict.fromkeys(name for name in named if name and name != BASE and name not in recipe.stages)
 
 
 def _trial(recipe: Recipe, name: str) -> Trial:
@@ -54,10 +63,13 @@ def _trial(recipe: Recipe, name: str) -> Trial:
 
 
 def _check_languages(stage: str, config: Any, languages: Iterable[str]) -> None:
-    """A stage that pays for the language must be able to tell it from others."""
+    """A stage that looks at the language must be able to tell it from others."""
     for holder in (config, getattr(config, "rl", None)):  # students have an RL of their own
         reward = getattr(holder, "reward", None)
-        if isinstance(reward, RewardConfig) and reward.parts.get("language") and reward.detector == "script":
+        if not isinstance(reward, RewardConfig):
+            continue
+        check_detector(reward.detector)
+        if reward.parts.get("language") and reward.detector == "script":
             check_told(languages, f"stages.{stage}.reward")
 
 

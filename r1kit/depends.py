@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -116,7 +117,8 @@ def _walked(
     )
     if files := {Path(file).name: digest_of(Path(file)) for file in config.files if Path(file).is_file()}:
         walk.contents["files"] = files
-    sets = {name: read for name, read in config.data_sources if name not in recipe.stages and not is_path(name)}
+    sources = [*config.data_sources, *chain(*(_sources(recipe.tasks[name]) for name in recipe.tasks_of(stage)))]
+    sets = {name: read for name, read in sources if name not in recipe.stages and not is_path(name)}
     if held := {name: rows for name, read in sets.items() if (rows := _rows(name, read))}:
         walk.contents["data"] = held
     own = {name: held for text in sorted(walk.references) for name, held in digests(text).items()}
@@ -135,6 +137,12 @@ def _hashed(value: Any) -> Any:
             value = {**value, "contents": alone}
         return {name: _hashed(item) for name, item in value.items()}
     return [_hashed(item) for item in value] if isinstance(value, list) else value
+
+
+def _sources(task: Any) -> list[tuple[str, Reading]]:
+    """Where a task's rows come from."""
+    paths = [getattr(task, key, "") for key in ("path", "test_path")] if isinstance(task, Reading) else []
+    return [(path, task) for path in dict.fromkeys(paths) if path]
 
 
 def _rows(source: str, reading: Reading) -> str:

@@ -18,9 +18,7 @@ from r1kit.cli import app
 from r1kit.data.layouts import read_examples
 from r1kit.data.settings import Reading
 from r1kit.data.source import open_rows
-from r1kit.depends import depends_on
 from r1kit.errors import InputError, MissingError
-from r1kit.recipe import load_recipe
 from r1kit.tasks import build
 
 datasets = pytest.importorskip("datasets")
@@ -188,13 +186,3 @@ def test_what_the_hub_refuses_is_told_and_a_hub_that_fails_is_like_none() -> Non
     with pytest.raises(MissingError, match=r"me/gated asks for a login.*hf auth login"):
         open_rows("me/gated")
     assert len(list(open_rows("me/sums", Reading(subset="main")))) == 40
-
-
-@pytest.mark.usefixtures("offline")
-def test_a_stage_is_told_by_the_commit_of_its_task_s_data_set(tmp_path: Path) -> None:
-    recipe = tmp_path / "mine.toml"
-    recipe.write_text(
-        'model = {name = "some/model"}\n[tasks.sums]\nkind = "data"\npath = "me/sums"\nsubset = "main"\n'
-        "[stages.r1_zero]\nsteps = 1\n"
-    )
-    assert depends_on(load_recipe(str(recipe)), "r1_zero", {})["contents"]["data"] == {"me/sums": "c0ffee/main/train"}

@@ -106,7 +106,7 @@ def _evaluated(subject: Subject, config: EvaluationConfig, name: str) -> tuple[E
 def _rows(folder: Path, max_tokens: int) -> int:
     """Completions in flight, so that their cache fits."""
     from r1kit.errors import InputError
-    from r1kit.plan.shape import shape_of_hub
+    from r1kit.plan.known import shape_of_hub
 
     try:
         a_row = shape_of_hub(folder / "config.json").cache_bytes(4) * (max_tokens + PROMPT_TOKENS)

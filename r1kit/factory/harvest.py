@@ -99,7 +99,7 @@ class Harvester:
         groups = sample_groups(
             route.sampler.engine,
             asked,
-            lambda prompt: route.sampler.encode(route.ask(prompt)),
+            lambda prompt: route.sampler.render(prompt, route.ask(prompt)),
             self.sampling,
             seeds.__getitem__,
         )
@@ -138,7 +138,8 @@ class Harvester:
         """Right, of the asked form, through every filter; what is left after each is counted."""
         drafts = [draft for draft, right in zip(drafts, self._right(drafts), strict=True) if right]
         found.left[f"{prefix}right"] = len(drafts)
-        drafts = [d for d in drafts if format_reward(d.response, "stop", form)]
+        blank = self.reward.blank_thinking
+        drafts = [d for d in drafts if format_reward(d.response, "stop", form, blank_thinking=blank)]
         found.left[f"{prefix}form"] = len(drafts)
         failed = [
             failed_filter(filters, draft.response, draft.prompt.language, route.sampler.count(draft.response))
@@ -195,6 +196,7 @@ class Harvester:
             domain=prompt.task,
             language=prompt.language,
             provenance=provenance,
+            history=prompt.history,
         )
         after = language_consistency(thinking(draft.response), prompt.language, self.reward.detector)
         return Candidate(

@@ -46,6 +46,8 @@ class RewardConfig:
     """How the final answer is taken out of the completion: tag, boxed, last_number or last_line."""
     format_style: FormatStyle = "think_answer"
     """The form asked for: think_answer, think_summary, strict, boxed or none."""
+    blank_thinking: bool = False
+    """Tags with nothing thought between them have the form too; those with no answer between them never do."""
     format_partial: bool = False
     """Pay the form tag by tag, a quarter each, instead of all or nothing."""
     prefilled: Literal["auto", True, False] = "auto"

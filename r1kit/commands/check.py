@@ -29,7 +29,6 @@ def check(recipe: RecipeName, overrides: Overrides = None) -> None:
 
 def _described(recipe: Recipe) -> list[str]:
     """The model that a recipe names, a line for each thing found."""
-    from r1kit.backends.processor import auto_dtype
     from r1kit.model.description import describe
     from r1kit.model.source import local_folder
 
@@ -37,10 +36,23 @@ def _described(recipe: Recipe) -> list[str]:
     folder = local_folder(name)
     if folder is None:
         return [f"model {name}: not in a folder on this machine yet, so nothing more is known; the first run brings it"]
-    computes = auto_dtype(recipe.device) if recipe.dtype == "auto" else recipe.dtype
+    computes = _auto(recipe.device) if recipe.dtype == "auto" else recipe.dtype
     found = describe(folder, recipe.model.template)
     told = [f"  {what:<9} {words}" for what, words in found.lines(computes, recipe.engine, recipe.learner)]
     return [f"model {name}:", *told, *_unread(recipe, found.opens_think)]
+
+
+def _auto(device: str) -> str:
+    """What ``dtype = "auto"`` means here; torch is asked only where the processor's list does not tell."""
+    from r1kit.backends.processor import auto_dtype
+
+    if told := auto_dtype(device):
+        return told
+    import torch
+
+    from r1kit.backends.arithmetic import auto
+
+    return auto(torch.device("cuda" if device != "cpu" and torch.cuda.is_available() else "cpu"))[0]
 
 
 def _unread(recipe: Recipe, opens: bool) -> list[str]:

@@ -24,8 +24,8 @@ LOOKED_AT = 16
 """Held-out problems of a split whose length is looked at."""
 
 
-def check_recipe(recipe: Recipe) -> None:
-    """Raise InputError or MissingError, one line, for the first thing that could not work."""
+def check_recipe(recipe: Recipe) -> list[str]:
+    """Warnings, a line each; raises InputError or MissingError, one line, for the first thing that could not work."""
     try_tasks([_trial(recipe, name) for name in recipe.tasks])  # first: a stage's own check may ask a task for prompts
     check_stages(recipe)
     try_rewards(recipe)
@@ -45,6 +45,7 @@ def check_recipe(recipe: Recipe) -> None:
         task.check()
     if recipe.model.name:
         check_model(recipe.model.name)
+    return [f"warning: tasks.{name}: {line}" for name, task in built.items() for line in task.doubts()]
 
 
 def _trial(recipe: Recipe, name: str) -> Trial:

@@ -150,7 +150,7 @@ def _written_out(spelling: str) -> str:
 
 def spelled_json(text: str) -> Any:
     """A JSON value whose numbers keep their spelling. Raises ValueError or RecursionError."""
-    return json.loads(text, parse_float=Number)
+    return json.loads(text.lstrip("\ufeff"), parse_float=Number)
 
 
 def as_text(value: Any, where: str, key: str) -> str:
@@ -204,7 +204,9 @@ def json_table(text: str, where: str, holds: str) -> dict[str, Any]:
     if "\0" in text:
         raise InputError(f"{where}: NUL bytes, as a file holds after a crash; mend the line or delete it")
     try:
-        table = json.loads(text.lstrip("\ufeff"))  # a file that was put together out of others has marks inside
+        table = json.loads(
+            text.rstrip().lstrip("\ufeff")
+        )  # a file that was put together out of others has marks inside
     except (ValueError, RecursionError) as error:
         raise InputError(f"{where}: not valid JSON: {json_fault(error)}; mend the line or delete it") from None
     if not isinstance(table, dict):

@@ -45,11 +45,19 @@ def _bodies(reference: Reading, answer: Reading) -> bool:
         return _formulas(reference, answer)
     if "relation" in kinds:
         return _as_equations(reference, answer)
+    if _letters(reference) and _letters(reference) == _letters(answer):
+        return True
     if reference.items or answer.items:
         return _several(reference, answer)
     if "word" in kinds:
         return _folded(reference.text) == _folded(answer.text)
     return reference.kind == answer.kind and (reference.kind == "empty" or _spaceless(reference) == _spaceless(answer))
+
+
+def _letters(reading: Reading) -> str:
+    """The letters of several choices: ``AC``, ``A, C``, ``A and C``."""
+    found = re.fullmatch(r"[A-H](?:(?:[\s,;]|and)*[A-H])+", reading.text)
+    return "".join(sorted(set(re.sub(r"[^A-H]", "", reading.text)))) if found else ""
 
 
 def _folded(text: str) -> str:
@@ -140,6 +148,8 @@ def _several(reference: Reading, answer: Reading) -> bool:
     if kinds == {"list", "tuple"}:
         return reference.kind == "list" and answer.brackets == "()" and _in_order(reference.items, answer.items)
     if not kinds <= {"list", "set"}:
+        return False
+    if len(answer.items) > 4 * len(reference.items):
         return False
     mine, theirs = (_distinct(one) for one in (reference, answer))
     names = {item.name for item in mine if item.name}

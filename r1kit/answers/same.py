@@ -12,14 +12,15 @@ from fractions import Fraction
 from functools import lru_cache
 
 from r1kit.answers.nodes import Node, TooBigError, UndefinedError, symbols, walk
-from r1kit.answers.value import Evaluation, Number, nearly_equal, spread
+from r1kit.answers.value import DIGITS, Evaluation, Number, nearly_equal, spread
 
 __all__ = ["fingerprint", "same", "same_up_to_factor", "value_of"]
 
-DIGITS = 250
+MOST_DIGITS = 1250
 ENOUGH = 3
 """Points at which both have a value."""
 MOST_SYMBOLS = 12
+_COUNTED = frozenset(("factorial", "binomial", "sum", "prod"))
 
 
 def same(left: Node, right: Node) -> bool:
@@ -53,7 +54,7 @@ def _agree(left: Node, right: Node) -> bool:
         values = [Evaluation({}, digits, False)(node) if not _fails(node, digits) else None for node in (left, right)]
         return None not in values and nearly_equal(values[0], values[1], digits)
     agreed = alone = 0
-    for point in points(frozenset(names)):
+    for point in points(frozenset(names), any(part.kind in _COUNTED for part in (*walk(left), *walk(right)))):
         values = [_value(node, point, digits, real) for node in (left, right)]
         if None in values:
             alone += values != [None, None]
@@ -69,14 +70,15 @@ def _fails(node: Node, digits: int) -> bool:
 
 
 @lru_cache(maxsize=2048)
-def points(names: frozenset[str]) -> tuple[dict[str, Fraction], ...]:
-    """Where formulas are compared: fractions above 1, below 1, of both signs, and whole numbers."""
+def points(names: frozenset[str], counted: bool = False) -> tuple[dict[str, Fraction], ...]:
+    """Where formulas are compared: fractions above 1, below 1, of both signs, and whole numbers; of formulas that count
+    (``n!``), whole numbers alone."""
     rounds = [(1, 3)] * 3 + [(0, 1)] * 2 + [(-2, 2)] * 3
     found = [{name: spread(f"{name} {turn}", *ends) for name in names} for turn, ends in enumerate(rounds)]
     whole = [
-        {name: Fraction(2 + turn + round(spread(f"{name} whole {turn}", 0, 9))) for name in names} for turn in range(3)
+        {name: Fraction(2 + turn + round(spread(f"{name} whole {turn}", 0, 9))) for name in names} for turn in range(6)
     ]
-    return (*found, *whole)
+    return tuple(whole) if counted else (*found, *whole[:3])
 
 
 @lru_cache(maxsize=8192)
@@ -105,7 +107,15 @@ def _digits(node: Node) -> int:
             value = _value(part, {}, DIGITS, False) if not symbols(part) else None
             if isinstance(value, Fraction):
                 largest = max(largest, value.numerator.bit_length(), value.denominator.bit_length())
-    return DIGITS if largest < 400 else DIGITS + int(largest * 0.7)
+    wanted = DIGITS if largest < 400 else DIGITS + int(largest * 0.7)
+    if wanted > MOST_DIGITS and any(part.kind == "add" for part in walk(node)) and not _is_exact(node):
+        raise TooBigError("a sum of numbers of very different size")
+    return min(wanted, MOST_DIGITS)
+
+
+def _is_exact(node: Node) -> bool:
+    """Whether only arithmetic is in it, so that its values are fractions."""
+    return all(part.kind not in ("constant", "function", "root", "degree") for part in walk(node))
 
 
 def value_of(node: Node) -> Number | None:

@@ -28,7 +28,7 @@ _SIGNS = {
     "ℂ": r"\mathbb{C}", "∣": "|", "…": r"\ldots ", "⋯": r"\ldots ", "。": ".", "、": ",", "％": r"\%", "“": '"',
     "”": '"', "‘": "'", "’": "'", "「": '"', "」": '"', "『": '"', "』": '"', "【": "[", "】": "]", "￥": "¥",
     "\u00a0": " ", "\u2009": " ", "\u202f": " ", "\u3000": " ", "\u200b": "", "\ufeff": "", "𝑖": "i",
-    "ϕ": r"\phi ",
+    "ϕ": r"\phi ", "∴": r"\therefore ",
 }  # fmt: skip
 _GREEK = dict(
     zip(
@@ -109,11 +109,13 @@ _SAME: tuple[tuple[re.Pattern[str], str], ...] = tuple(
         (r"\\(?:varnothing|O)(?![A-Za-z])", r"\\emptyset "),
         (r"\\(?:dots|cdots|dotsc|dotsb)(?![A-Za-z])", r"\\ldots "),
         (r"\\(?:bar)\s*(?=\{\d)", r"\\overline"),
-        (r"\^\s*\{?\s*(?:\\circ|\\degree|o(?=\}))\s*\}?|\\degree(?![A-Za-z])", r"^{\\circ}"),
+        (r"\^\s*\{\s*(?:\\circ|\\degree|o)\s*\}|\^\s*\\(?:circ|degree)(?![A-Za-z])|\\degree(?![A-Za-z])",
+         r"^{\\circ}"),
         (r"\{([^{}]*)\\choose([^{}]*)\}", r"\\binom{\1}{\2}"),
         (r"\\(?:textdollar)(?![A-Za-z])", r"\\$"),
         (r"(?<![A-Za-z\\])(?:US|CA|AU|HK|NZ|C|A)\s*\\?\$(?=\s*[-\d.])", r"\\$"),
         (r"\+\s*\\infty", r"\\infty"),
+        (r"(?<=\d)\s*[xX]\s*(?=10\s*\^)", r"\\cdot "),
         (r"\bor both\b", ""),
     )
 )  # fmt: skip
@@ -148,6 +150,7 @@ def respelled(text: str, thousands: bool = True) -> str:
     text = _signs(text)
     for pattern, into in _SAME:
         text = pattern.sub(into, text)
+    text = _unwrapped(text)
     text = _GROUPED.sub(lambda found: found[1] + re.sub(r"\D", "", found[3] + found[4]), text)
     if thousands:
         text = _COMMAS.sub(lambda found: found[1] if _is_tuple(text, found) else found[1].replace(",", ""), text)
@@ -161,6 +164,8 @@ def respelled(text: str, thousands: bool = True) -> str:
 
 
 def _signs(text: str) -> str:
+    text = re.sub("((?:\\d[\u0304\u0305])+)", lambda found: f"\\overline{{{re.sub('[^0-9]', '', found[1])}}}", text)
+    text = re.sub("^([A-J])、", r"\1. ", text)
     text = re.sub("[⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻⁽⁾ⁿⁱˣ]+", lambda found: f"^{{{found[0].translate(_RAISED)}}}", text)
     text = re.sub("[₀₁₂₃₄₅₆₇₈₉₊₋₍₎ₙₓᵢ]+", lambda found: f"_{{{found[0].translate(_LOWERED)}}}", text)
     return text.translate(_TABLE)
@@ -206,7 +211,8 @@ def _unwrapped(text: str) -> str:
             text = (
                 re.sub(r"(?:[.,;:]|\\\\|\\)+$", "", text).rstrip() if not text.endswith(r"\ ") else text.rstrip("\\ ")
             )
-        text = re.sub(r"^(?:[:=,;]|\\approx|\\therefore|\\implies|\\Rightarrow|•)\s*", "", text)
+        text = re.sub(r"^([A-Za-z]) is (?=[^A-Za-z])", r"\1 = ", text)
+        text = re.sub(r"^(?:[:=,;]|\.(?=\s)|\\approx|\\therefore|\\implies|\\Rightarrow|•)\s*", "", text)
         for wrapper in _WRAPPERS:
             found = wrapper.fullmatch(text)
             if found and _whole(found[1]):

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from r1kit.answers.words import CONNECTORS, DENIALS, FUNCTIONS, NAMES, NUMBERS, POWERS, words
 
-__all__ = ["Quantity", "split_unit"]
+__all__ = ["Quantity", "is_unit", "split_unit"]
 
 _SPELLINGS = """
 m meter meters metre metres 米|cm centimeter centimeters centimetre centimetres 厘米|mm millimeter millimeters
@@ -28,25 +28,30 @@ deg degree degrees 度|unit units 单位|sq square|cu cubic|mph|kph|rpm|dozen do
 """
 _KNOWN = {word: group.split()[0] for group in _SPELLINGS.replace("\n", " ").split("|") for word in group.split()}
 _KNOWN |= {"mph": "mi/h", "kph": "km/h"}
-_CURRENCY = {"\\$": "dollar", "$": "dollar", "€": "euro", "£": "gbp", "¥": "yuan"}
+_CURRENCY = {"\\$": "dollar", "$": "dollar", "€": "euro", "£": "gbp", "¥": "yuan", "¢": "cent"}
 _LONE = ("m", "g", "L")
 _RAISED = r"(?:\s*\^\s*\{?\s*-?\d\s*\}?)?"
 _ATOM = rf"(?:\\text\{{[A-Za-z]{{1,3}}\.?\}}|[A-Za-z]+\.?|[一-鿿]+){_RAISED}"
 _UNIT = rf"{_ATOM}(?:\s*(?:/|\\cdot)?\s*{_ATOM})*"
-_AFTER_NUMBER = re.compile(rf"(?P<body>.*?[^A-Za-z\\\s_{{一-鿿])(?P<gap>\s*)(?P<unit>{_UNIT})", re.DOTALL)
+_AFTER_NUMBER = re.compile(rf"(?P<body>.*?(?:[^A-Za-z\\\s_{{一-鿿]|\\pi))(?P<gap>\s*)(?P<unit>{_UNIT})", re.DOTALL)
 _AFTER_ANY = re.compile(rf"(?P<body>.*?\S)(?P<gap>\s*)(?P<unit>\\text\{{[A-Za-z]{{1,3}}\.?\}}{_RAISED}"
                         rf"(?:\s*(?:/|\\cdot)?\s*{_ATOM})*)", re.DOTALL)  # fmt: skip
 _AFTER_LETTER = re.compile(r"(?P<body>.*\d.*?)(?P<gap>\s+)(?P<unit>[A-Za-z]{2,}(?:\^\{?\d\}?)?)", re.DOTALL)
 _DEGREE = re.compile(r"(?P<body>.+?)\s*\^\s*\{\s*\\circ\s*\}\s*(?P<scale>\\text\{[CF]\}|[CF])?")
 _MONEY = re.compile(r"(?P<sign>[-+]?)\s*(?P<mark>\\\$|[$€£¥]|Rs\.?|USD|EUR|RMB)\s*(?P<minus>-?)(?P<body>.*)", re.DOTALL)
-_MONEY_AFTER = re.compile(r"(?P<body>.*\d)\s*(?P<mark>\\\$|[€£¥])")
+_MONEY_AFTER = re.compile(r"(?P<body>.*\d)\s*(?P<mark>\\\$|[€£¥¢])")
 _FEET = re.compile(r"(?P<body>[\d./ ]+)(?P<mark>''?)")
 _PLAIN = re.compile(r"[-+\d.,\s/{}]*(?:\\frac[\d\s{}]+)?[-+\d.,\s/{}]*")
 _SCALE = re.compile(rf"(?P<body>[\d.,]+)\s*(?P<word>{'|'.join(POWERS)})s?\b\s*(?P<rest>.*)")
 _NOT_NOUNS = (
     CONNECTORS | DENIALS | FUNCTIONS | frozenset(NAMES) | frozenset(POWERS) | frozenset(NUMBERS)
-    | frozenset(words("half times out percent than more less plus minus over choose mod pm am"))
+    | frozenset(words("half out percent than plus minus over choose mod pm am"))
 )  # fmt: skip
+
+
+def is_unit(word: str) -> bool:
+    """Whether a word or symbol stands for a unit."""
+    return word in _KNOWN
 
 
 @dataclass(frozen=True, slots=True)

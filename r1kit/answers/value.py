@@ -6,22 +6,25 @@ Everything is bounded before it is computed: powers, factorials, sums. ``9^{9^9}
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from fractions import Fraction
 from functools import cache
 from typing import Any
 
+from r1kit.answers.exact import EXACT, Number, determinant, whole_root
 from r1kit.answers.nodes import Node, TooBigError, UndefinedError
 
-__all__ = ["Evaluation", "Number", "nearly_equal"]
+__all__ = ["DIGITS", "Evaluation", "Number", "nearly_equal", "spread"]
 
-Number = Any
-"""A ``Fraction``, or a real or complex number of mpmath."""
+DIGITS = 250
+"""Decimal digits of a result that is not exact, where nothing asks for more."""
 MOST_BITS = 60_000
 """Of the numerator or denominator of an exact result: 18,000 decimal digits."""
 MOST_TERMS = 2_000
 """Of a sum or product with bounds."""
 LARGEST_FACTORIAL = 3_000
+MOST_WORK = 10_000
+"""Of one value: about 2 microseconds each, so that nested sums and sums of sines end."""
 LARGEST_POWER = 10_000
 """Largest decimal exponent of a result that is not exact."""
 
@@ -48,9 +51,12 @@ class Evaluation:
     def __init__(self, point: Mapping[str, Fraction], digits: int, real: bool) -> None:
         self.point, self.real = dict(point), real
         self.mp = precision(digits)
+        self._step = digits / DIGITS
+        self._left = float(MOST_WORK)
 
     def __call__(self, node: Node) -> Number:
         """Raises TooBigError or UndefinedError."""
+        self._spend(1.0)
         try:
             value = getattr(self, f"_{node.kind}", self._unknown)(node)
         except (ZeroDivisionError, OverflowError, ValueError, ArithmeticError) as error:
@@ -59,11 +65,19 @@ class Evaluation:
             raise UndefinedError(str(error)) from None
         return self._checked(value)
 
+    def _spend(self, work: float) -> None:
+        self._left -= work
+        if self._left < 0:
+            raise TooBigError("too much work")
+
     def _checked(self, value: Number) -> Number:
         if isinstance(value, Fraction):
-            if max(value.numerator.bit_length(), value.denominator.bit_length()) > MOST_BITS:
+            bits = max(value.numerator.bit_length(), value.denominator.bit_length())
+            if bits > MOST_BITS:
                 raise TooBigError("too many digits")
+            self._spend((bits / 1200) ** 2)
             return value
+        self._spend(self._step)
         if isinstance(value, self.mp.mpc):
             if self.real:
                 raise UndefinedError("not real")
@@ -147,6 +161,7 @@ class Evaluation:
             if not isinstance(base, self.mp.mpc) and base < 0 and exponent.denominator % 2 == 1:
                 sign = -1 if exponent.numerator % 2 else 1
                 return sign * self._inexact(self._power(-base, exponent))
+        self._spend(20 * self._step**1.5)
         base, exponent = self._inexact(base), self._inexact(exponent)
         if base == 0:
             if self.mp.re(exponent) <= 0:
@@ -179,7 +194,7 @@ class Evaluation:
         degree = exponent.denominator
         if base < 0 or degree > 64:
             return None
-        above, below = _whole_root(base.numerator, degree), _whole_root(base.denominator, degree)
+        above, below = whole_root(base.numerator, degree), whole_root(base.denominator, degree)
         if above is None or below is None or (above == 0 and exponent < 0):
             return None
         root: Fraction = self._whole_power(Fraction(above, below), exponent.numerator)
@@ -238,21 +253,22 @@ class Evaluation:
 
     def _function(self, node: Node) -> Number:
         if node.name == "determinant":
-            return _determinant(tuple(tuple(map(self, row.parts)) for row in node.parts[0].parts))
+            return determinant(tuple(tuple(map(self, row.parts)) for row in node.parts[0].parts))
         values = [self(part) for part in node.parts]
-        exact = _EXACT.get(node.name)
+        exact = EXACT.get(node.name)
         if exact is not None:
             if any(not isinstance(value, Fraction) for value in values) and node.name in ("gcd", "lcm"):
                 raise UndefinedError(node.name)
-            return exact(*values) if node.name in ("max", "min") else exact(*values[:1], *values[1:])
+            return exact(*values)
         return self._transcendental(node.name, values)
 
     def _transcendental(self, name: str, values: list[Number]) -> Number:
         mp = self.mp
+        self._spend(20 * self._step**1.5)
         value = self._inexact(values[0])
         if len(values) > (2 if name == "log" else 1):
             raise UndefinedError(name)
-        if abs(value) > 10**LARGEST_POWER or (name == "exp" and abs(value) > 2 * LARGEST_POWER):
+        if mp.mag(value) > 3 * LARGEST_POWER or (name == "exp" and abs(value) > 2 * LARGEST_POWER):
             raise TooBigError(name)
         if name in ("ln", "log"):
             if value == 0 or (self.real and value < 0):
@@ -285,64 +301,3 @@ def spread(text: str, low: int, high: int) -> Fraction:
     steps = 9973
     place = int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big") % (steps - 1) + 1
     return low + Fraction(place, steps) * (high - low)
-
-
-def _whole_root(value: int, degree: int) -> int | None:
-    """The exact root of a whole number of at least 0."""
-    if value < 2 or degree == 1:
-        return value
-    if degree == 2:
-        root = math.isqrt(value)
-        return root if root * root == value else None
-    low, high = 1, 1 << (value.bit_length() // degree + 1)
-    while low < high:
-        middle = (low + high) // 2
-        if middle**degree < value:
-            low = middle + 1
-        else:
-            high = middle
-    return low if low**degree == value else None
-
-
-def _floor(value: Number) -> Fraction:
-    return Fraction(math.floor(value))
-
-
-def _ceil(value: Number) -> Fraction:
-    return Fraction(math.ceil(value))
-
-
-def _counted(of: Callable[..., int]) -> Callable[..., Fraction]:
-    def counted(*values: Fraction) -> Fraction:
-        if any(value.denominator != 1 for value in values):
-            raise UndefinedError("not a whole number")
-        return Fraction(of(*map(int, values)))
-
-    return counted
-
-
-def _largest(*values: Number) -> Number:
-    return max(values)
-
-
-def _smallest(*values: Number) -> Number:
-    return min(values)
-
-
-_EXACT: dict[str, Callable[..., Number]] = {
-    "abs": abs, "floor": _floor, "ceil": _ceil, "gcd": _counted(math.gcd), "lcm": _counted(math.lcm),
-    "max": _largest, "min": _smallest,
-}  # fmt: skip
-
-
-def _determinant(rows: tuple[tuple[Number, ...], ...]) -> Number:
-    size = len(rows)
-    if size > 5 or any(len(row) != size for row in rows):
-        raise UndefinedError("determinant")
-    if size == 1:
-        return rows[0][0]
-    total: Number = Fraction(0)
-    for place, first in enumerate(rows[0]):
-        minor = tuple(row[:place] + row[place + 1 :] for row in rows[1:])
-        total = total + (-1) ** place * first * _determinant(minor)
-    return total

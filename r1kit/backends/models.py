@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,18 +12,18 @@ import torch
 from r1kit.model.decoder import Decoder
 from r1kit.model.ends import as_ids, as_setting
 from r1kit.model.families import fresh_family
-from r1kit.model.habits import end_of_turn
+from r1kit.model.habits import end_of_turn, habits_of, opens_think
 from r1kit.model.language_model import LanguageModel
 from r1kit.model.load import load_model, save_model
 from r1kit.model.source import resolve_model
-from r1kit.model.template import Template, render
+from r1kit.model.template import Template, prompt_text, render
 from r1kit.rollout.streams import stream_seed
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
     from r1kit.contracts import Model
-    from r1kit.records import Prompt
+    from r1kit.records import Message, Prompt
 
 __all__ = ["LoadedModel", "draw_model", "multiplied_parameters", "read_model"]
 
@@ -53,6 +54,11 @@ class LoadedModel:
     def positions(self) -> int:
         """Most tokens of a prompt and its completion."""
         return self.model.config.max_positions
+
+    @property
+    def opens_think(self) -> bool:
+        """Whether its prompts end in ``<think>``, so that a completion begins inside the thinking."""
+        return opens_think(prompt_text(self.template, self.tokenizer, "what is 7 and 5?"))
 
     @property
     def turn_end(self) -> tuple[int, ...]:
@@ -93,13 +99,33 @@ class LoadedModel:
         """N of the usual 6 N operations a token, see ``multiplied_parameters``."""
         return multiplied_parameters(self.model)
 
-    def encode(self, question: str) -> list[int]:
-        """Token ids of a prompt that asks it, template applied."""
-        return render(self.template, self.tokenizer, question)
+    def remarks(self) -> list[str]:
+        """What a user should know of how it is prompted and how it ends, a line each."""
+        found = []
+        if not self.stop_ids:
+            found.append("the model has no end token: every completion runs to its limit")
+        if self.opens_think:
+            found.append("prompts end in <think>: rewards read a completion with the tag put back")
+        if self.template.name == "chat":
+            habits = habits_of(self.tokenizer, self.template.arguments)
+            if habits.closes_think:
+                found.append(
+                    "the chat template writes an empty thinking block: a form that asks for <think> is never met; "
+                    "template.arguments or reward.format_style can change that"
+                )
+            if habits.dated:
+                found.append("the chat template writes today's date: prompts differ from day to day")
+            if self.template.system and habits.system != "taken":
+                found.append("the chat template takes no system prompt: it goes before the question")
+        return found
+
+    def encode(self, question: str, history: Sequence[Message] | None = None) -> list[int]:
+        """Token ids of a prompt that asks it, template applied; ``history``: what stands before it in a chat."""
+        return render(self.template, self.tokenizer, question, history)
 
     def render(self, prompt: Prompt) -> list[int]:
         """``encode`` of a task's prompt."""
-        return render(self.template, self.tokenizer, prompt.question, prompt.history)
+        return self.encode(prompt.question, prompt.history)
 
     def count(self, text: str) -> int:
         """Tokens of a text as it stands."""

@@ -16,6 +16,7 @@ __all__ = ["open_verifier"]
 def open_verifier(
     tasks: Iterable[str], recipe: Recipe, reward: RewardConfig, deadline: float = 10.0,
     rewards: Mapping[str, RewardConfig] | None = None, workers: int = 0, ranks: Ranks | None = None,
+    opens: bool = False,
 ) -> Verifier:  # fmt: skip
     """A verifier of some of a recipe's tasks.
 
@@ -27,11 +28,12 @@ def open_verifier(
         rewards: what a task is paid instead.
         workers: processes; 0: one a core that the ranks leave over, at least 1.
         ranks: that share this machine's cores.
+        opens: whether the prompts of the model that answers end in ``<think>``.
     """
     specs = {name: recipe.spec(name) for name in tasks}
     return Verifier(
         specs,
-        {**dict.fromkeys(specs, reward), **(rewards or {})},
+        {task: paid.settled(opens) for task, paid in {**dict.fromkeys(specs, reward), **(rewards or {})}.items()},
         workers or cores_left(ranks or Solo()),
         deadline_seconds=deadline,
     )

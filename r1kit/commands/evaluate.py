@@ -88,7 +88,7 @@ def _evaluated(subject: Subject, config: EvaluationConfig, name: str) -> tuple[E
     assert loaded.folder is not None
     rows = _rows(loaded.folder, config.max_tokens)
     with (
-        open_verifier([name], recipe, subject.reward) as verifier,
+        open_verifier([name], recipe, subject.reward, opens=loaded.opens_think) as verifier,
         closing(backend.open_engine(loaded, dtype="auto", max_rows=rows)) as engine,
     ):
         found = sample_evaluation(
@@ -106,7 +106,7 @@ def _evaluated(subject: Subject, config: EvaluationConfig, name: str) -> tuple[E
 def _rows(folder: Path, max_tokens: int) -> int:
     """Completions in flight, so that their cache fits."""
     from r1kit.errors import InputError
-    from r1kit.plan.shape import shape_of_hub
+    from r1kit.plan.known import shape_of_hub
 
     try:
         a_row = shape_of_hub(folder / "config.json").cache_bytes(4) * (max_tokens + PROMPT_TOKENS)
@@ -139,6 +139,7 @@ def _spelled(line: dict[str, Any], config: EvaluationConfig) -> str:
             ("cons", "cons_at_k", "cons_interval"),
             ("pass", "pass_at_k", "pass_interval"),
         )
+        if line[key] is not None  # as of a task that grades nothing
     ]
     head = (
         f"{line['model']} on {line['task']} ({line['split']}): {line['problems']} problems x {k}, temperature "

@@ -62,8 +62,8 @@ def _spelled(recipe: Recipe, shape: Shape, works: dict[str, Work | None], where:
     total = _total(works)
     width = max(map(len, (*works, "total"))) + 2
     lines = [
-        f"{recipe.name}: {_short(shape.parameters)} parameters, {shape.layers} layers, width {shape.hidden}, "
-        f"vocabulary {shape.vocab}; on {where.devices} x {kind}",
+        f"{recipe.name}: {_short(shape.parameters)} parameters{_activated(shape)}, {shape.layers} layers, "
+        f"width {shape.hidden}, vocabulary {shape.vocab}; on {where.devices} x {kind}",
         "",
         f"{'stage':{width}}{'trained':>9}{'sampled':>9}{'FLOPs':>9}{'memory':>9}{'hours':>9}{'USD':>9}",
     ]
@@ -84,6 +84,11 @@ def _spelled(recipe: Recipe, shape: Shape, works: dict[str, Work | None], where:
     spelled = [line.format(mfu=where.mfu, mbu=where.mbu, mean=where.mean_share) for line in ASSUMPTIONS]
     priced = f"a device costs {where.device.price:g} USD an hour (a rough rental price; --price sets yours)"
     return "\n".join([*lines, "", "Assumed, not measured:", *(f"- {line}" for line in [*spelled, priced])])
+
+
+def _activated(shape: Shape) -> str:
+    of = shape.experts
+    return f" ({_short(shape.matrix_parameters)} for a token: {of.used} of {of.number} experts)" if of else ""
 
 
 def _cost(work: Work, where: Plan) -> float:
@@ -110,6 +115,7 @@ def _as_json(recipe: Recipe, shape: Shape, works: dict[str, Work | None], where:
         "device": kind,
         "devices": where.devices,
         "parameters": shape.parameters,
+        "parameters_a_token": shape.matrix_parameters,
         "stages": {name: asdict(work) | {"usd": _cost(work, where)} if work else None for name, work in works.items()},
         "hours": total.seconds / 3600,
         "usd": _cost(total, where),

@@ -21,7 +21,7 @@ KINDS = (
     ("code/list_ops", "a sentence of list steps as one line of Python, judged by running it; has a corpus"),
     (
         "code/FORMAT/FILE.jsonl",
-        "a JSONL file in the format humaneval, mbpp, stdio or bugfix, judged by running programs",
+        "problems in any layout of the field (auto), or in one: humaneval, mbpp, stdio, apps, livecodebench ...",
     ),
     ("reasoning_gym/NAME", "any reasoning-gym generator, scored by its own rule; r1 tasks reasoning_gym lists them"),
     ("verifiers/NAME", "a single-turn environment of the verifiers package: its data set, its parser, its rubric"),

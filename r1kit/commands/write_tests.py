@@ -73,7 +73,7 @@ def write_tests(
     ours = problems in UNTESTED
     asked = find(problems, UNTESTED, "problems")(limit or FEW) if ours else read_problems(Path(problems))
     asked = asked[: limit or None]
-    config = CodeConfig(generator="mbpp" if asked[0].subject.entry else "stdio", path=str(to))
+    config = CodeConfig(format="mbpp" if asked[0].subject.entry else "stdio", path=str(to))
     counts, lines = Counter[str](), []
     with closing(open_sandbox(config.sandbox)) as sandbox:
         if not model:

@@ -45,11 +45,13 @@ CODE: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("humaneval", ("prompt", "entry_point", "test")),
     ("mbpp", ("test_list",)),
     ("livecodebench", ("question_content", "public_test_cases")),
-    ("codecontests", ("description", "public_tests")),
-    ("apps", ("question", "input_output")),
+    ("codecontests", ("public_tests",)),
+    ("codecontests", ("official_tests",)),
+    ("apps", ("input_output",)),
     ("verification_info", ("verification_info",)),
     ("bugfix", ("program", "failing", "tests")),
-    ("stdio", ("prompt", "tests")),
+    ("stdio", ("tests",)),
+    ("stdio", ("test_cases",)),
 )
 """Format of code problems -> the columns that tell it; ``tasks/code/files`` parses them."""
 

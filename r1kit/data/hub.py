@@ -7,6 +7,7 @@ network the newest copy in the cache is taken: one that ``datasets`` has prepare
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -22,6 +23,8 @@ __all__ = ["Loaded", "is_clone", "is_saved", "load_folder", "load_hub"]
 
 SECONDS = 10.0
 """That the hub is waited for."""
+_SUBSETS = re.compile(r"(?:[Aa]vailable(?: configs)?(?: in the cache)?|configurations in the cache): (.+)")
+"""How ``datasets`` lists the subsets that there are."""
 BATCH = 256
 """Rows that are in memory at once."""
 
@@ -148,13 +151,11 @@ def _snapshot(name: str, reading: Reading) -> Path | None:
 
 def _told(error: BaseException, name: str, reading: Reading, reached: bool) -> InputError | MissingError:
     """What a user is told where ``datasets`` cannot load."""
-    said = " ".join(str(error).split())
-    if "onfig" in said and ("not found. Available" in said or "Couldn't find cache" in said or "pick one" in said):
-        known = said.partition("vailable")[2].partition(":")[2] or said.partition("configs:")[2]
-        there = known.partition("Example")[0].strip(" .") or said
+    if subsets := _SUBSETS.search(str(error)):
         asked = f"no subset {reading.subset!r}" if reading.subset else "several subsets"
         place = "" if reached else " in the cache"
-        return InputError(f'{name} has {asked}{place}; write subset = "...", one of {there[:300]}')
+        there = re.sub(r"[\[\]'\"]", "", subsets[1])[:300]
+        return InputError(f'{name} has {asked}{place}; write subset = "...", one of {there}')
     if reached:
         return InputError(f"{name} cannot be read: {first_line(error)}")
     return MissingError(

@@ -7,6 +7,7 @@ columns to name.
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -119,9 +120,11 @@ def _other_name(line: Line, wanted: Wanted) -> str:
 
 def as_fact(line: Line, path: str) -> Any:
     """A column as JSON values; None where the row lacks it, and for NaN, which stands for that."""
-    value = column(line, path) if there(line.table, path) else None
+    value = line.table.get(path) if path in line.table or not there(line.table, path) else column(line, path)
     if value is None or isinstance(value, (str, int)):
         return value
+    if isinstance(value, float):
+        return float(value) if math.isfinite(value) else None
     return json.loads(_spelled(value), parse_constant=lambda name: None)
 
 

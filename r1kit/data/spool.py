@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pickle
 import tempfile
+import weakref
 from array import array
 from collections.abc import Iterable
 from typing import Generic, TypeVar
@@ -19,6 +20,7 @@ class Spool(Generic[_T]):
 
     def __init__(self, items: Iterable[_T]) -> None:
         self._file = tempfile.TemporaryFile()  # noqa: SIM115 - open as long as the list is
+        weakref.finalize(self, self._file.close)
         self._begins = array("Q", [0])
         for item in items:
             pickle.dump(item, self._file, protocol=pickle.HIGHEST_PROTOCOL)

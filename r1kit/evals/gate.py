@@ -276,6 +276,7 @@ def write_gate(found: Mapping[str, Evaluation], workspace: Workspace) -> None:
             one.groups, one.scores, one.diagnostics, claims=recipe.task(name).claims, named=bool(recipe.model.name)
         )
         for name, one in found.items()
+        if recipe.task(name).graded
     ]
     workspace.write("gate.json", [gate.as_json() for gate in gates])
     for gate in gates:

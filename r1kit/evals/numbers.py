@@ -42,6 +42,13 @@ TRY_BINS = (("0", 0, 0), ("1", 1, 1), ("2-3", 2, 3), ("4-6", 4, 6), ("7+", 7, np
 """Label, fewest and most tries."""
 
 
+OF_ACCURACY = (
+    "avg_at_k", "interval", "cons_at_k", "cons_interval", "per_problem", "pass_at_k", "accuracy_given_format",
+    "accuracy_under_budget", "mixed_groups_share",
+)  # fmt: skip
+"""Undefined for a task that grades nothing."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcomes:
     """Per-completion arrays, all [problems, k]."""
@@ -138,6 +145,8 @@ def numbers(
         **_language(arrays, resamples, seed),
         **_reflection(groups),
     }
+    if all("accuracy" in score.abstained for row in scores for score in row):
+        line |= dict.fromkeys(OF_ACCURACY)
     if diagnostics is not None:
         line |= _diagnosed(arrays.right, diagnostics)
     return line

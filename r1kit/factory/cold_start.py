@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -36,7 +37,12 @@ def sample(config: ColdStart, workspace: Workspace) -> None:
     needed = [config.source if route == "r1_zero" else other for route, count in config.routes.items() if count]
     with (
         open_verifier(
-            asked, recipe, config.reward, config.deadline, workers=config.verifier_workers, ranks=workspace.ranks
+            asked,
+            recipe,
+            replace(config.reward, prefilled=False),
+            config.deadline,
+            workers=config.verifier_workers,
+            ranks=workspace.ranks,
         ) as verifier,
         open_samplers([*needed, refiner, config.judge], workspace, config.dtype, config.rows_in_flight) as samplers,
     ):
@@ -93,7 +99,6 @@ def _refiner(config: ColdStart, samplers: Mapping[str, Sampler]) -> Refiner:
         encode=sampler.encode,
         sampling=config.refiner_sampling,
         name=sampler.name,
-        prefilled=config.reward.prefilled,
     )
 
 

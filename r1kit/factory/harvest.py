@@ -99,12 +99,13 @@ class Harvester:
         groups = sample_groups(
             route.sampler.engine,
             asked,
-            lambda prompt: route.sampler.encode(route.ask(prompt)),
+            lambda prompt: route.sampler.render(prompt, route.ask(prompt)),
             self.sampling,
             seeds.__getitem__,
         )
+        judged = self.reward.settled(route.sampler.opens)
         drafts = [
-            _Draft((number, row), prompt, completion, completion.text)
+            _Draft((number, row), prompt, completion, judged.whole(completion.text))
             for (number, prompt), group in zip(prompts, groups, strict=True)
             for row, completion in enumerate(group.completions)
         ]
@@ -137,7 +138,8 @@ class Harvester:
         """Right, of the asked form, through every filter; what is left after each is counted."""
         drafts = [draft for draft, right in zip(drafts, self._right(drafts), strict=True) if right]
         found.left[f"{prefix}right"] = len(drafts)
-        drafts = [d for d in drafts if format_reward(d.response, "stop", form, prefilled=self.reward.prefilled)]
+        blank = self.reward.blank_thinking
+        drafts = [d for d in drafts if format_reward(d.response, "stop", form, blank_thinking=blank)]
         found.left[f"{prefix}form"] = len(drafts)
         failed = [
             failed_filter(filters, draft.response, draft.prompt.language, route.sampler.count(draft.response))
@@ -194,6 +196,7 @@ class Harvester:
             domain=prompt.task,
             language=prompt.language,
             provenance=provenance,
+            history=prompt.history,
         )
         after = language_consistency(thinking(draft.response), prompt.language, self.reward.detector)
         return Candidate(

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 from r1kit.backends.verifiers import open_verifier
 from r1kit.factory.pairs import Candidate, Judge, PairwiseJudge, build_pairs, rule_judge
 from r1kit.factory.preferences import PairData
 from r1kit.factory.samplers import open_samplers
+from r1kit.model.seen import with_opening
 from r1kit.records import Group, Pair
 from r1kit.reward.settings import RewardConfig
 from r1kit.rollout.sample import sample_groups
@@ -47,10 +49,12 @@ def own_pairs(config: PairData, start: str, workspace: Workspace, dtype: DtypeSe
         groups = sample_groups(
             policy.engine,
             [task.train(number) for number in numbers],
-            lambda prompt: policy.encode(prompt.question),
+            policy.render,
             config.sampling,
             lambda place: stream_seed(seed, "sample", numbers[place]),
         )
+    if policy.opens:
+        groups = [_whole(group) for group in groups]
     candidates = [
         Candidate(prompt=group.prompt, first=group.completions[0].text, second=group.completions[1].text)
         for group in groups
@@ -66,6 +70,12 @@ def own_pairs(config: PairData, start: str, workspace: Workspace, dtype: DtypeSe
     _spend(kept, workspace)
     workspace.write(KEPT, kept)
     return every
+
+
+def _whole(group: Group) -> Group:
+    """With the ``<think>`` that the prompt wrote."""
+    whole = (replace(completion, text=with_opening(completion.text)) for completion in group.completions)
+    return replace(group, completions=tuple(whole))
 
 
 def _spend(kept: Mapping[str, Any], workspace: Workspace) -> None:

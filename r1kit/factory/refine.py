@@ -106,8 +106,6 @@ class EngineRefiner:
     rewrite: str = REWRITE
     """With ``{question}`` and ``{thinking}``."""
     summarise: str = SUMMARISE
-    prefilled: bool = False
-    """The prompt ends in ``<think>``, so a response does not write it."""
     written: int = 0
 
     def refine(self, prompts: Sequence[Prompt], responses: Sequence[str], seeds: Sequence[int]) -> list[Refined]:
@@ -122,8 +120,7 @@ class EngineRefiner:
             edits = [Edit(by=self.name, what="summary", detail=summary)]
             if chain != before:
                 edits.insert(0, Edit(by=self.name, what="chain", detail=f"before: {before}"))
-            opening = "" if self.prefilled else "<think>"
-            found.append(Refined(response=f"{opening} {chain} </think> {summary}", edits=tuple(edits)))
+            found.append(Refined(response=f"<think> {chain} </think> {summary}", edits=tuple(edits)))
         return found
 
     def _ask(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from r1kit.backends.verifiers import open_verifier
@@ -27,7 +28,12 @@ def sample(config: RejectionSampling, workspace: Workspace) -> None:
     recipe, asked = workspace.recipe, config.asked(workspace.recipe)
     with (
         open_verifier(
-            asked, recipe, config.reward, config.deadline, workers=config.verifier_workers, ranks=workspace.ranks
+            asked,
+            recipe,
+            replace(config.reward, prefilled=False),
+            config.deadline,
+            workers=config.verifier_workers,
+            ranks=workspace.ranks,
         ) as verifier,
         open_samplers([config.start, config.judge], workspace, config.dtype, config.rows_in_flight) as samplers,
     ):

@@ -15,6 +15,8 @@ from r1kit.backends.verifiers import open_verifier
 from r1kit.evals.evaluator import Evaluator, last_evaluation
 from r1kit.evals.settings import EvaluationConfig
 from r1kit.loops.settings import RL
+from r1kit.model.light_tokenizer import prompts_open
+from r1kit.model.source import resolve_model
 from r1kit.records import Prompt, Sampling, StageResult
 from r1kit.reward.learned import LearnedReward
 from r1kit.reward.scorer import Scorer
@@ -71,10 +73,15 @@ def open_policy(
     trained = config.tasks or tuple(recipe.tasks)
     every = dict.fromkeys((*trained, *config.evaluation.tasks))  # in order, once each
     tasks = recipe.built(every)
+    opens = prompts_open(resolve_model(path), recipe.model.template)
     with open_verifier(
-        tasks, recipe, config.reward, config.deadline, rewards, config.verifier_workers, workspace.ranks
+        tasks, recipe, config.reward, config.deadline, rewards, config.verifier_workers, workspace.ranks, opens
     ) as verifier:  # starts meanwhile
         loaded = backend.load(path)
+        for line in loaded.remarks():
+            workspace.say(f"{workspace.stage}: {line}")
+        if models is not None:
+            models = replace(models, opens=config.reward.settled(opens).prefilled is True)
         workspace.parameters = loaded.parameters
         with closing(backend.open_engine(loaded, dtype=config.dtype, max_rows=config.rows_in_flight)) as engine:
             learner = backend.open_learner(
@@ -129,7 +136,9 @@ def open_evaluator(
     workspace.parameters = loaded.parameters
     backend = backend_of(recipe, workspace.ranks)
     with (
-        nullcontext(verifier) if verifier else open_verifier(tasks, recipe, reward, ranks=workspace.ranks) as verifier,
+        nullcontext(verifier)
+        if verifier
+        else open_verifier(tasks, recipe, reward, ranks=workspace.ranks, opens=loaded.opens_think) as verifier,
         closing(backend.open_engine(loaded, dtype=dtype, max_rows=rows_in_flight)) as engine,
     ):
         if learner is not None:

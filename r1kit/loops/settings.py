@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from itertools import takewhile
 from operator import attrgetter
@@ -19,6 +19,7 @@ from r1kit.loops.curriculum import Curriculum
 from r1kit.maths.schedule import learning_rate
 from r1kit.maths.settings import PolicyLoss
 from r1kit.records import Sampling
+from r1kit.registry import is_reference
 from r1kit.reward.settings import RewardConfig
 from r1kit.tasks.task import Split
 from r1kit.update.settings import DtypeSetting, OptimiserSettings
@@ -150,6 +151,7 @@ class RL(StageConfig):
         if not recipe.tasks:
             raise InputError(f"stages.{stage} has no task; add one, for example [tasks.countdown]")
         trained = self.tasks or tuple(recipe.tasks)
+        check_graded(self, stage, trained, recipe)
         for task, weight in self.task_weights.items():
             if task not in trained:
                 raise InputError(
@@ -262,6 +264,20 @@ def check_source(source: str, stage: str, recipe: Recipe, wanted: str = "a model
         others = [name for name in earlier if recipe.leaves(name) == wanted]
         told = f"{wanted}, as {', '.join(others)} leave" if others else f"{wanted}, which no earlier stage leaves"
         raise InputError(f"stages.{stage} takes in {source!r}, which leaves {left}; it needs {told}")
+
+
+def check_graded(config: RL, stage: str, trained: Iterable[str], recipe: Recipe) -> None:
+    """Refuse to pay accuracy alone on a task that grades nothing."""
+    parts = config.reward.parts
+    if not parts.get("accuracy") or any(is_reference(name) and weight for name, weight in parts.items()):
+        return
+    for name, task in recipe.built(trained).items():
+        if not task.graded and name not in getattr(config, "routes", {}):
+            raise InputError(
+                f"stages.{stage} pays accuracy, and task {name!r} has no reference answers; what can be paid there are "
+                f"the parts format, language and overlong, functions of your own as FILE.py:NAME, and a reward model "
+                f'(kind all_scenarios_rl, routes = {{{name} = "helpfulness"}})'
+            )
 
 
 def check_samples(source: Source, stage: str, recipe: Recipe) -> None:

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from r1kit.model.hub import open_tokenizer
 from r1kit.model.template import NAMED, Template, render
 
 if TYPE_CHECKING:
@@ -16,9 +17,7 @@ __all__ = ["chat_template_of", "put_chat_template", "put_generation_config"]
 
 def put_chat_template(folder: Path, template: Template) -> list[str]:
     """Make a folder's chat template write what the model was trained on; notes for its user, where it cannot too."""
-    from transformers import AutoTokenizer
-
-    tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(folder)
+    tokenizer = open_tokenizer(folder)
     trained = render(template, tokenizer, PROBE)
     if tokenizer.chat_template and _chat_ids(tokenizer) == trained:
         return []

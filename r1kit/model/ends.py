@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from r1kit.errors import InputError
+from r1kit.model.headers import check_pointer
 
 __all__ = ["as_ids", "as_setting", "end_sources", "generation_of", "put_ends", "read_json"]
 
@@ -79,10 +80,11 @@ def read_json(file: Path) -> dict[str, Any]:
     """
     if not file.is_file():
         return {}
+    check_pointer(file)
     try:
         table = json.loads(file.read_text(encoding="utf-8-sig"))
     except (ValueError, OSError) as error:
-        raise InputError(f"{file} is not readable JSON ({error}); fetch or write it again") from None
+        raise InputError(f"{file} is not valid JSON ({error}); fetch or write it again") from None
     if not isinstance(table, Mapping):
         raise InputError(f"{file}: expected a JSON object")
     return dict(table)

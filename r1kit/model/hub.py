@@ -100,10 +100,17 @@ def read_config(folder: Path) -> PretrainedConfig:
     from transformers import AutoConfig
 
     try:
-        config: PretrainedConfig = AutoConfig.from_pretrained(folder)
+        config: PretrainedConfig = AutoConfig.from_pretrained(folder, trust_remote_code=False)
     except (ValueError, KeyError, OSError) as error:
-        raise InputError(f"transformers cannot read {folder}/config.json: {first_line(error)}") from error
+        raise InputError(f"transformers cannot read {folder}/config.json: {_cause(error)}") from error
     return config
+
+
+def _cause(error: Exception) -> str:
+    """One line; nobody is told to trust code that comes with a model."""
+    if "trust_remote_code" in str(error):
+        return "it wants code of its own to be run, which is never done; take a model that transformers knows"
+    return first_line(error)
 
 
 GENERIC_TOKENIZERS = ("TokenizersBackend", "PreTrainedTokenizerFast")
@@ -120,7 +127,7 @@ def open_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
         named = json.loads(settings.read_text(encoding="utf-8")) if settings.is_file() else {}
         generic = named.get("tokenizer_class") in GENERIC_TOKENIZERS and (folder / "tokenizer.json").is_file()
         kind = PreTrainedTokenizerFast if generic else AutoTokenizer
-        tokenizer: PreTrainedTokenizerBase = kind.from_pretrained(folder)
+        tokenizer: PreTrainedTokenizerBase = kind.from_pretrained(folder, trust_remote_code=False)
     except (ValueError, KeyError, OSError) as error:
-        raise InputError(f"transformers cannot read the tokenizer in {folder}: {first_line(error)}") from error
+        raise InputError(f"transformers cannot read the tokenizer in {folder}: {_cause(error)}") from error
     return tokenizer

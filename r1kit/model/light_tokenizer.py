@@ -13,9 +13,10 @@ from typing import Any
 
 from r1kit.errors import InputError, first_line
 from r1kit.model.ends import read_json
-from r1kit.model.habits import ChatTokenizer
+from r1kit.model.habits import ChatTokenizer, opens_think
+from r1kit.model.template import Template, prompt_text
 
-__all__ = ["LightTokenizer", "read_tokenizer"]
+__all__ = ["LightTokenizer", "prompts_open", "read_tokenizer"]
 
 NAMED = ("bos_token", "eos_token", "pad_token", "unk_token")
 
@@ -27,6 +28,11 @@ def read_tokenizer(folder: Path) -> ChatTokenizer:
     from r1kit.model.hub import open_tokenizer
 
     return open_tokenizer(folder)
+
+
+def prompts_open(folder: Path, template: Template) -> bool:
+    """Whether the prompts of a model folder end in ``<think>`` under a template."""
+    return opens_think(prompt_text(template, read_tokenizer(folder), "what is 7 and 5?"))
 
 
 class LightTokenizer:

@@ -207,7 +207,12 @@ def _load(folder: Path, **settings: Any) -> tuple[PreTrainedModel, dict[str, Any
     try:
         with _quiet():
             model, loading = AutoModelForSequenceClassification.from_pretrained(
-                folder, config=config, dtype=torch.float32, use_safetensors=True, output_loading_info=True
+                folder,
+                config=config,
+                dtype=torch.float32,
+                use_safetensors=True,
+                output_loading_info=True,
+                trust_remote_code=False,
             )
     except (ValueError, RuntimeError, OSError) as error:
         raise InputError(f"{folder} cannot become a reward model: {first_line(error)}") from error

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-__all__ = ["Sees", "seen", "summary"]
+__all__ = ["Sees", "seen", "summary", "unclosed", "with_opening"]
 
 Sees = Literal["summary", "response"]
 """``summary``: what a user reads, so that the thinking is left free; ``response``: all of it."""
@@ -19,6 +19,16 @@ def summary(text: str) -> str:
     if not closed:
         after = "" if "<think>" in text else text
     return after.replace("<answer>", "").replace("</answer>", "").strip()
+
+
+def with_opening(text: str) -> str:
+    """A completion whose prompt ended in ``<think>``, whole: with the tag that the prompt wrote."""
+    return ("<think>" if text.startswith("\n") else "<think>\n") + text
+
+
+def unclosed(text: str) -> bool:
+    """Whether a text is thinking to its end."""
+    return "<think>" in text and "</think>" not in text
 
 
 def seen(text: str, sees: Sees) -> str:

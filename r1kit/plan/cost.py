@@ -161,8 +161,7 @@ def learner_bytes(optimiser: OptimiserSettings, shape: Shape, width: int, *, ref
 
 def activation_bytes(tokens: float, shape: Shape, width: int) -> float:
     """What backward needs of every layer, and three chunks of 1,024 rows of logits."""
-    heads = (2 * shape.heads + 2 * shape.kv_heads) * shape.head_dim
-    return tokens * shape.layers * (6 * shape.hidden + heads + 4 * shape.ffn) * width + 3 * 1024 * shape.vocab * 4.0
+    return tokens * shape.layers * shape.activations * width + 3 * 1024 * shape.vocab * 4.0
 
 
 def _cache_bytes(draw: Draw, shape: Shape, plan: Plan, width: int) -> float:

@@ -14,7 +14,8 @@ from typing import Any, Literal
 from r1kit.contracts import Recipe
 from r1kit.errors import InputError
 from r1kit.plan.cost import Draw, Plan, Work, sample, train, width_of
-from r1kit.plan.shape import Shape, shape_of_fresh, shape_of_hub, shape_of_named
+from r1kit.plan.known import shape_of_hub, shape_of_named
+from r1kit.plan.shape import Shape, shape_of_fresh
 from r1kit.plan.sizes import Sizes, sizes_of
 from r1kit.plan.stage_cost import formula_of
 from r1kit.tasks.corpora import build_corpus

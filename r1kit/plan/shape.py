@@ -2,20 +2,55 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
-from pathlib import Path
+from typing import Literal
 
 from r1kit.contracts import Model
 from r1kit.errors import InputError
 from r1kit.model.families.dense import DenseShape
 
-__all__ = ["Shape", "shape_of_fresh", "shape_of_hub", "shape_of_named"]
+__all__ = ["Experts", "Latent", "Shape", "shape_of_fresh"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Experts:
+    """A mixture of experts in place of the feed-forward (DeepSeek-V3, section 2.1.2; Qwen3, section 2)."""
+
+    number: int
+    used: int
+    """Of them for a token."""
+    ffn: int
+    """Width of one."""
+    shared: int = 0
+    """Width of what every token goes through besides."""
+    shared_gate: bool = False
+    """One number a token says how much of the shared part counts."""
+    dense_layers: int = 0
+    """Layers that have a plain feed-forward instead."""
+    bias: bool = False
+    """On the router and on every expert's matrices."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Latent:
+    """Multi-head latent attention (DeepSeek-V2, section 2.1): what is kept of a token is one compressed vector."""
+
+    query: int
+    """Rank of the queries' compression; 0: none."""
+    kept: int
+    """Numbers of the compressed keys and values."""
+    rotary: int
+    """Of the one rotary key that all heads share; a head's own part has ``head_dim`` numbers."""
+    value: int
+    """Of a head's value."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shape:
-    """A dense decoder with grouped-query attention and a gated feed-forward."""
+    """A decoder with grouped-query or latent attention and a feed-forward or a mixture of experts.
+
+    Windows of attention are not told: scores and cache are reckoned over the whole context.
+    """
 
     vocab: int
     hidden: int
@@ -25,29 +60,88 @@ class Shape:
     kv_heads: int
     head_dim: int
     tied: bool
+    gated: bool = True
+    """Three matrices in a feed-forward, not two."""
     qkv_bias: bool = False
-    qk_norm: bool = False
+    output_bias: bool = False
+    ffn_bias: bool = False
+    qk_norm: Literal["", "head", "all"] = ""
+    """Norms of queries and keys: over each head's numbers with one scale for all heads, or over all heads' together."""
+    norms: int = 2
+    """In a layer, besides those."""
+    sinks: bool = False
+    """Each head has a score that goes to no token."""
+    experts: Experts | None = None
+    latent: Latent | None = None
 
     @property
     def matrix_parameters(self) -> int:
-        """Parameters that a token is multiplied with, the head included, the embedding's look-up not: N of 6 N D."""
-        attention = self.hidden * self.head_dim * (2 * self.heads + 2 * self.kv_heads)
-        return self.layers * (attention + 3 * self.hidden * self.ffn) + self.vocab * self.hidden
+        """Parameters that a token is multiplied with, the head included, the embedding's look-up not: N of 6 N D. Of
+        experts those that a token goes through: what is called activated."""
+        return self._matrices(self.experts.used if self.experts else 0)
 
     @property
     def parameters(self) -> int:
         """All of them, the embedding counted."""
-        norms = self.layers * (2 * self.hidden + (2 * self.head_dim if self.qk_norm else 0)) + self.hidden
-        biases = self.layers * self.head_dim * (self.heads + 2 * self.kv_heads) if self.qkv_bias else 0
-        return self.matrix_parameters + norms + biases + (0 if self.tied else self.vocab * self.hidden)
+        matrices = self._matrices(self.experts.number if self.experts else 0)
+        return matrices + self.layers * self._vectors() + self.hidden + (0 if self.tied else self.vocab * self.hidden)
+
+    def _matrices(self, experts: int) -> int:
+        """With so many experts a layer counted."""
+        width = 3 if self.gated else 2
+        mixed, of = 0, self.experts
+        if of:
+            routed = of.number * self.hidden + width * self.hidden * (experts * of.ffn + of.shared)
+            mixed = (self.layers - of.dense_layers) * (routed + (self.hidden if of.shared_gate else 0))
+        dense = (of.dense_layers if of else self.layers) * width * self.hidden * self.ffn
+        biases = (self.layers - of.dense_layers) * (of.number + experts * (2 * of.ffn + self.hidden)) if of else 0
+        return (
+            self.layers * self._attention()
+            + dense
+            + mixed
+            + (biases if of and of.bias else 0)
+            + self.vocab * self.hidden
+        )
+
+    def _attention(self) -> int:
+        """A layer's matrices."""
+        of = self.latent
+        if of is None:
+            return self.hidden * self.head_dim * (2 * self.heads + 2 * self.kv_heads)
+        asked = self.heads * (self.head_dim + of.rotary)
+        queries = of.query * (self.hidden + asked) if of.query else self.hidden * asked
+        kept = self.hidden * (of.kept + of.rotary) + of.kept * self.heads * (self.head_dim + of.value)
+        return queries + kept + self.heads * of.value * self.hidden
+
+    def _vectors(self) -> int:
+        """A layer's norms and biases."""
+        count = self.norms * self.hidden + (self.heads if self.sinks else 0)
+        if self.qk_norm:
+            count += self.head_dim * (2 if self.qk_norm == "head" else self.heads + self.kv_heads)
+        if self.latent:
+            count += self.latent.query + self.latent.kept
+        count += self.head_dim * (self.heads + 2 * self.kv_heads) if self.qkv_bias else 0
+        count += self.hidden if self.output_bias else 0
+        return count + ((2 if self.gated else 1) * self.ffn + self.hidden if self.ffn_bias else 0)
 
     def cache_bytes(self, width: int) -> int:
         """Bytes of keys and values a token leaves behind, ``width`` bytes a number."""
+        if self.latent:
+            return self.layers * (self.latent.kept + self.latent.rotary) * width
         return 2 * self.layers * self.kv_heads * self.head_dim * width
 
     def attention_flops(self, context: float) -> float:
         """Forward operations of one token's scores and their sum over ``context`` earlier tokens."""
-        return 4.0 * self.layers * self.heads * self.head_dim * context
+        of = self.latent
+        numbers = self.head_dim + of.rotary + of.value if of else 2 * self.head_dim
+        return 2.0 * self.layers * self.heads * numbers * context
+
+    @property
+    def activations(self) -> int:
+        """Numbers of a layer that backward needs of a token, approximately."""
+        heads = (2 * self.heads + 2 * self.kv_heads) * self.head_dim
+        of = self.experts
+        return 6 * self.hidden + heads + 4 * (of.used * of.ffn + of.shared if of else self.ffn)
 
 
 def shape_of_fresh(model: Model, vocab: int) -> Shape:
@@ -65,58 +159,5 @@ def shape_of_fresh(model: Model, vocab: int) -> Shape:
         head_dim=shape.hidden_size // shape.num_heads,
         tied=shape.tie_embeddings,
         qkv_bias=model.family == "qwen2",
-        qk_norm=model.family == "qwen3",
-    )
-
-
-def shape_of_named(model: Model, vocab: int, where: str = "model") -> Shape:
-    """The shape of a model with a name: its table's own keys, or its folder where it is on this machine.
-
-    Raises:
-        InputError: neither says it; ``where`` is the table's dotted name.
-    """
-    from r1kit.model.source import local_folder
-
-    given, fresh = model.shape, type(model.shape)()
-    if any(getattr(given, key, 0) != getattr(fresh, key, 0) for key in ("hidden_size", "num_layers")):
-        if not vocab:
-            raise InputError(f"the {where}.* keys do not say the vocabulary; add --vocab N")
-        return shape_of_fresh(model, vocab)
-    if folder := local_folder(model.name):
-        return shape_of_hub(folder / "config.json")
-    file = "give --config FILE (its config.json), or " if where == "model" else ""
-    raise InputError(
-        f"{model.name} is not on this machine, so its shape is not known; {file}--set {where}.hidden_size=... "
-        f"{where}.intermediate_size, num_layers, num_heads, num_kv_heads and --vocab"
-    )
-
-
-def shape_of_hub(file: Path) -> Shape:
-    """The shape that a hub-format ``config.json`` describes.
-
-    Raises:
-        InputError: no such file, not JSON, or no dense decoder of this kind.
-    """
-    try:
-        config = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise InputError(f"{file}: not a readable config.json ({error})") from None
-    needed = ("vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads")
-    if missing := [key for key in needed if not isinstance(config.get(key), int)]:
-        raise InputError(f"{file} has no {', '.join(missing)}; only decoders with these are understood")
-    if any(key in config for key in ("n_routed_experts", "num_experts", "num_local_experts")):
-        raise InputError(f"{file} describes a mixture of experts; this version plans dense decoders only")
-    heads = config["num_attention_heads"]
-    family = str(config.get("model_type", ""))
-    return Shape(
-        vocab=config["vocab_size"],
-        hidden=config["hidden_size"],
-        ffn=config["intermediate_size"],
-        layers=config["num_hidden_layers"],
-        heads=heads,
-        kv_heads=config.get("num_key_value_heads") or heads,
-        head_dim=config.get("head_dim") or config["hidden_size"] // heads,
-        tied=bool(config.get("tie_word_embeddings", False)),
-        qkv_bias=family == "qwen2" or bool(config.get("attention_bias", False)),
-        qk_norm=family == "qwen3",
+        qk_norm="head" if model.family == "qwen3" else "",
     )

@@ -18,7 +18,8 @@ from r1kit.loops.settings import SFT
 from r1kit.model.seen import summary
 from r1kit.model.template import NAMED
 from r1kit.plan.cost import Many
-from r1kit.plan.shape import Shape, shape_of_fresh, shape_of_named
+from r1kit.plan.known import shape_of_named
+from r1kit.plan.shape import Shape, shape_of_fresh
 from r1kit.stages.cold_start import Config as ColdStart
 from r1kit.stages.distill import Config as Distill
 from r1kit.stages.evaluate import Config as Evaluate

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from r1kit.model.seen import unclosed
 from r1kit.records import Prompt
 from r1kit.reward.extract import extract_answer, survives_truncation
 from r1kit.reward.messages import Job
@@ -18,28 +19,32 @@ CANONICAL_LIMIT = 1000
 
 
 class Accuracy(Ours):
-    """1 if the task grades the answer 1, else 0, or the task's own partial credit where that is paid."""
+    """1 if the task grades the answer 1, else 0, or the task's own partial credit where that is paid. It abstains where
+    the task grades nothing."""
 
     def __init__(self, config: RewardConfig, task: Task) -> None:
         self.config, self.task = config, task
         self.where = getattr(task, "where", "")
+        self._graded = getattr(task, "graded", True)
 
     def __call__(self, prompt: Prompt, jobs: Sequence[Job]) -> list[Mark]:
         return [self._mark(prompt, job) for job in jobs]
 
     def answer(self, job: Job) -> str | None:
         """What the task is asked to grade; None where there is nothing, which is wrong."""
+        if not self._graded:
+            return None
         style = self.config.answer_style
         whole = getattr(self.task, "reads", "answer") == "completion"
         cut = job.finish != "stop" and (self.config.truncated == "zero" or not (whole or survives_truncation(style)))
-        if cut:
+        if cut or (not whole and style != "tag" and unclosed(job.text)):  # what is only thought is no answer
             return None
         return job.text if whole else extract_answer(job.text, style)
 
     def _mark(self, prompt: Prompt, job: Job) -> Mark:
         answer = self.answer(job)
         if answer is None:
-            return Mark(0.0)
+            return Mark(0.0 if self._graded else None)
         grade = self.task.grade(prompt, answer)
         correct = min(1.0, max(0.0, float(grade.correct)))
         value = correct if self.config.partial_credit else float(correct >= 1.0)

@@ -4,22 +4,28 @@ from __future__ import annotations
 
 import re
 
+from r1kit.reward.last_number import last_number
 from r1kit.reward.settings import ANSWER_STYLES, AnswerStyle, check_style
 
-__all__ = ["ANSWER_STYLES", "AnswerStyle", "extract_answer", "last_boxed", "marked", "survives_truncation", "thinking"]
+__all__ = [
+    "ANSWER_STYLES", "AnswerStyle", "after_thinking", "extract_answer", "last_boxed", "marked", "survives_truncation",
+    "thinking",
+]  # fmt: skip
 
 
 _ANSWER = re.compile(r"<answer>(.*?)</answer>", re.DOTALL)
-_NUMBER = re.compile(r"(?<![\w.])[-−]?\d{1,3}(?:,\d{3})+(?:\.\d+)?(?![\w])|(?<![\w.])[-−]?\d+(?:\.\d+)?(?![\w])")
+_BOX = re.compile(r"\\(?:boxed|fbox)(?:\s*(?P<brace>\{)|\s+(?P<bare>[^\s${}\\][^\s$]*))")
 
 
 def extract_answer(text: str, style: AnswerStyle) -> str | None:
     r"""The final answer as written, stripped; None if there is none.
 
     ``tag``: the inside of the one ``<answer>…</answer>``; none or several pairs, or a stray tag, give None.
-    ``boxed``: the inside of the last ``\boxed{…}`` whose braces balance.
-    ``last_number``: the last integer or decimal, thousands commas taken out.
+    ``boxed``: the inside of the last ``\boxed{…}`` or ``\fbox{…}`` whose braces balance.
+    ``last_number``: the last number, without what groups its thousands: ``18`` of ``18 m``, ``3/4``, ``2.5e3``.
     ``last_line``: the last line that is not blank.
+
+    But for ``tag``, only what follows the thinking is looked at; thinking that never ends has no answer.
 
     Raises:
         InputError: an unknown style.
@@ -27,12 +33,12 @@ def extract_answer(text: str, style: AnswerStyle) -> str | None:
     check_style("answer", style, ANSWER_STYLES)
     if style == "tag":
         return _tagged(text)
+    said = after_thinking(text)
     if style == "boxed":
-        return last_boxed(text)
+        return last_boxed(said)
     if style == "last_number":
-        found = _NUMBER.findall(text)
-        return found[-1].replace(",", "").replace("−", "-") if found else None
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
+        return last_number(said)
+    lines = [line.strip() for line in said.splitlines() if line.strip()]
     return lines[-1] if lines else None
 
 
@@ -53,14 +59,23 @@ def _tagged(text: str) -> str | None:
     return found.group(1).strip() if found else None
 
 
+def after_thinking(text: str) -> str:
+    """What follows the last ``</think>``; nothing while a ``<think>`` stands open; the whole text without tags."""
+    closed = text.rfind("</think>")
+    if closed >= 0:
+        return text[closed + len("</think>") :]
+    return "" if "<think>" in text else text
+
+
 def last_boxed(text: str) -> str | None:
-    r"""Inside of the last ``\boxed{…}`` with balanced braces; escaped braces (``\{``) do not count as braces."""
-    start = text.rfind("\\boxed{")
-    while start >= 0:
-        end = _closing_brace(text, start + len("\\boxed{"))
+    r"""Inside of the last ``\boxed{…}``, ``\boxed {…}``, ``\boxed 7`` or ``\fbox{…}`` with balanced braces; escaped
+    braces (``\{``) do not count as braces."""
+    for found in reversed(list(_BOX.finditer(text))):
+        if found["bare"]:
+            return found["bare"].rstrip(".,;:!?。，")
+        end = _closing_brace(text, found.end())
         if end is not None:
-            return text[start + len("\\boxed{") : end].strip()
-        start = text.rfind("\\boxed{", 0, start)
+            return text[found.end() : end].strip()
     return None
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from r1kit.model.seen import with_opening
 from r1kit.records import Prompt
-from r1kit.reward.extract import last_boxed
+from r1kit.reward.extract import extract_answer
 from r1kit.reward.messages import Job
 from r1kit.reward.part import Mark, Ours
 from r1kit.reward.settings import FORMAT_STYLES, FormatStyle, RewardConfig, check_style
@@ -16,6 +17,8 @@ __all__ = ["FORMAT_STYLES", "TAGS", "Format", "FormatStyle", "format_reward"]
 
 TAGS = ("<think>", "</think>", "<answer>", "</answer>")
 
+_BLANK_ANSWER = re.compile(r"<answer>\s*</answer>")
+_BLANK = re.compile(r"<(think|answer)>\s*</\1>")
 _LOOSE = re.compile(r"\s*<think>.*</think>\s*<answer>.*</answer>\s*", re.DOTALL)
 _SUMMARY = re.compile(r"\s*<think>.*</think>.*<answer>.*</answer>\s*", re.DOTALL)
 _STRICT = re.compile(r"<think>\n.*\n</think>\n<answer>\n.*\n</answer>", re.DOTALL)  # open-r1, rewards.py
@@ -23,15 +26,21 @@ _STRICT_TAGS = ("<think>\n", "\n</think>\n", "\n<answer>\n", "\n</answer>")
 
 
 def format_reward(
-    text: str, finish: str, style: FormatStyle, *, prefilled: bool = False, partial: bool = False
+    text: str,
+    finish: str,
+    style: FormatStyle,
+    *,
+    prefilled: bool = False,
+    partial: bool = False,
+    blank_thinking: bool = False,
 ) -> float:
-    r"""1 if the completion has the asked form, else 0.
+    r"""1 if the completion has the asked form, else 0. Tags with nothing between them earn nothing.
 
     ``think_answer``: ``<think>…</think> <answer>…</answer>``, each tag exactly once, only whitespace around them.
     ``think_summary``: the same, but any text may stand between ``</think>`` and ``<answer>``: the summary of a cold
     start's samples (R1 paper, section 2.3), which ends in the answer.
     ``strict``: as ``think_answer``, with open-r1's line breaks around every tag (each tag still exactly once).
-    ``boxed``: at least one ``\boxed{…}`` with balanced braces.
+    ``boxed``: a ``\boxed{…}`` with balanced braces after the thinking, where there is any.
     ``none``: nothing is asked: always 1.
 
     Args:
@@ -39,37 +48,40 @@ def format_reward(
         finish: ``stop`` or ``length``; a completion that did not end by itself has no form (except ``none``).
         style: one of the above.
         prefilled: the prompt ended in ``<think>``, so the completion starts after it.
-        partial: pay 0.25 for each tag that occurs exactly once (open-r1's tag count) instead of all or nothing;
-            only for the three tagged styles, cut completions included.
+        partial: pay 0.25 for each tag that occurs exactly once, in order (open-r1's tag count) instead of all or
+            nothing; only for the three tagged styles, cut completions included.
+        blank_thinking: nothing but space between ``<think>`` and ``</think>`` is allowed.
     """
     check_style("format", style, FORMAT_STYLES)
     if style == "none":
         return 1.0
     if style == "boxed":
-        return float(finish == "stop" and last_boxed(text) is not None)
-    whole = _with_opening(text, style) if prefilled else text
+        return float(finish == "stop" and bool(extract_answer(with_opening(text) if prefilled else text, "boxed")))
+    whole = with_opening(text) if prefilled else text
+    blank = _BLANK_ANSWER if blank_thinking else _BLANK
     if partial:
-        tags = _STRICT_TAGS if style == "strict" else TAGS
-        return 0.25 * sum(whole.count(tag) == 1 for tag in tags)
-    if finish != "stop" or any(whole.count(tag) != 1 for tag in TAGS):
+        return 0.25 * _in_order(blank.sub("", whole), _STRICT_TAGS if style == "strict" else TAGS)
+    if finish != "stop" or any(whole.count(tag) != 1 for tag in TAGS) or blank.search(whole):
         return 0.0
     pattern = {"think_answer": _LOOSE, "think_summary": _SUMMARY, "strict": _STRICT}[style]
     return float(pattern.fullmatch(whole) is not None)
 
 
-def _with_opening(text: str, style: FormatStyle) -> str:
-    """Put the prefilled tag back; templates prefill ``<think>`` or ``<think>\\n``, so the line break may be there."""
-    if style == "strict" and not text.startswith("\n"):
-        return "<think>\n" + text
-    return "<think>" + text
+def _in_order(text: str, tags: Sequence[str]) -> int:
+    """How many tags occur exactly once and after those before them."""
+    count = place = 0
+    for tag in tags:
+        if text.count(tag) == 1 and text.index(tag) >= place:
+            count, place = count + 1, text.index(tag)
+    return count
 
 
 class Format(Ours):
-    """``format_reward`` with a reward's settings."""
+    """``format_reward`` with a reward's settings; a tag that the prompt wrote is in the job's text already."""
 
     def __init__(self, config: RewardConfig, task: Task) -> None:
         self.config = config
 
     def __call__(self, prompt: Prompt, jobs: Sequence[Job]) -> list[Mark]:
-        style, prefilled, partial = self.config.format_style, self.config.prefilled, self.config.format_partial
-        return [Mark(format_reward(job.text, job.finish, style, prefilled=prefilled, partial=partial)) for job in jobs]
+        style, partial, blank = self.config.format_style, self.config.format_partial, self.config.blank_thinking
+        return [Mark(format_reward(job.text, job.finish, style, partial=partial, blank_thinking=blank)) for job in jobs]

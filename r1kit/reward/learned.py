@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from r1kit.errors import InputError, nearest
+from r1kit.model.seen import with_opening
 from r1kit.records import Group, Message
 
 __all__ = ["LearnedReward", "Scorer"]
@@ -41,6 +42,8 @@ class LearnedReward:
     """Kind of reward model (``helpfulness``, ``safety``) -> the model."""
     routes: Mapping[str, str]
     """Task -> kind."""
+    opens: bool = False
+    """The prompts end in ``<think>``, which a completion is read with."""
 
     def __post_init__(self) -> None:
         for task, kind in self.routes.items():
@@ -68,7 +71,8 @@ class LearnedReward:
         for kind in dict.fromkeys(self.routes[group.prompt.task] for group in groups):
             mine = [place for place, group in enumerate(groups) if self.routes[group.prompt.task] == kind]
             questions = [groups[place].prompt.question for place in mine for _ in groups[place].completions]
-            responses = [completion.text for place in mine for completion in groups[place].completions]
+            texts = [completion.text for place in mine for completion in groups[place].completions]
+            responses = list(map(with_opening, texts)) if self.opens else texts
             histories = [groups[place].prompt.history for place in mine for _ in groups[place].completions]
             more = {"histories": histories} if any(histories) else {}
             found = iter(self.models[kind].score(questions, responses, **more))

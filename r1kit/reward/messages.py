@@ -25,7 +25,7 @@ class Job:
     number: int
     """Of the completion in its scoring call."""
     text: str
-    """Special tokens kept, end token left out."""
+    """Special tokens kept, end token left out; with the ``<think>`` that its prompt wrote."""
     finish: str
     """``stop`` or ``length``."""
     length: int

@@ -113,7 +113,7 @@ class Rules:
         """What the parts earn. One that abstained is not there, and neither is its weight."""
         total = 0.0
         for name, weight in self.paid:
-            unearned = name == "language" and self.config.language_if_correct and parts["accuracy"] < 1.0
+            unearned = name == "language" and self.config.language_if_correct and parts.get("accuracy", 1.0) < 1.0
             total += weight * (0.0 if unearned else parts.get(name, 0.0))
         return total
 
@@ -141,7 +141,8 @@ def score_completion(
         A score with the unweighted parts, their weighted sum, and the canonical answer for majority votes (None where
         there is no complete answer).
     """
-    return next(Rules(task, config).score(prompt, (Job(0, completion_text, finish, length),)))[1]
+    job = Job(0, config.whole(completion_text), finish, length)
+    return next(Rules(task, config).score(prompt, (job,)))[1]
 
 
 def failed_score(

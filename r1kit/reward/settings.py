@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import ClassVar, Literal, get_args
 
 from r1kit.errors import InputError, nearest
+from r1kit.model.seen import with_opening
 from r1kit.reward.names import MEASURED, PARTS, check_names, logged_names
 
 __all__ = [
@@ -45,10 +46,13 @@ class RewardConfig:
     """How the final answer is taken out of the completion: tag, boxed, last_number or last_line."""
     format_style: FormatStyle = "think_answer"
     """The form asked for: think_answer, think_summary, strict, boxed or none."""
+    blank_thinking: bool = False
+    """Tags with nothing thought between them have the form too; those with no answer between them never do."""
     format_partial: bool = False
     """Pay the form tag by tag, a quarter each, instead of all or nothing."""
-    prefilled: bool = False
-    """The prompt ends in ``<think>``, so a completion does not write it."""
+    prefilled: Literal["auto", True, False] = "auto"
+    """The prompt ends in ``<think>``, so a completion does not write it, and is judged with the tag put back; ``auto``:
+    as the template of the model that answers has it."""
     require_format: bool = False
     """A right answer earns accuracy only in the right form (Dr. GRPO's gate)."""
     partial_credit: bool = False
@@ -81,6 +85,14 @@ class RewardConfig:
                 f"overlong penalty needs 0 < overlong_window <= max_tokens, not {self.overlong_window} and "
                 f"{self.max_tokens}; set both in tokens, or leave the part overlong out"
             )
+
+    def settled(self, opens: bool) -> RewardConfig:
+        """With ``prefilled`` decided by whether the prompts open the thinking."""
+        return replace(self, prefilled=opens) if self.prefilled == "auto" else self
+
+    def whole(self, text: str) -> str:
+        """A completion as it is judged."""
+        return with_opening(text) if self.prefilled is True else text
 
     @property
     def weights(self) -> dict[str, float]:

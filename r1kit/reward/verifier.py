@@ -96,7 +96,7 @@ class Verifier:
                 reward = replace(self._rewards[prompt.task], detector="script")  # no model is loaded on this side
                 length = len(completion.token_ids)
                 failed = failed_score(
-                    prompt, completion.text, completion.finish, reward, reply.status, reply.cause, length
+                    prompt, reward.whole(completion.text), completion.finish, reward, reply.status, reply.cause, length
                 )
                 scores.append(failed)
             else:
@@ -187,14 +187,14 @@ def _batches(
     for group in groups:
         if group.prompt.task not in known:
             raise InputError(f"prompt {group.prompt.id} names task {group.prompt.task!r}; known are {sorted(known)}")
-        with_ids = any(is_reference(part) for part in known[group.prompt.task].parts)
-        jobs = tuple(_job(number + index, one, with_ids) for index, one in enumerate(group.completions))
+        reward = known[group.prompt.task]
+        jobs = tuple(_job(number + index, one, reward) for index, one in enumerate(group.completions))
         number += len(jobs)
         if jobs:
             batches.append(Batch(kind, group.prompt, jobs))
     return batches, number
 
 
-def _job(number: int, completion: Completion, with_ids: bool) -> Job:
-    ids = completion.token_ids if with_ids else ()
-    return Job(number, completion.text, completion.finish, len(completion.token_ids), ids)
+def _job(number: int, completion: Completion, reward: RewardConfig) -> Job:
+    ids = completion.token_ids if any(is_reference(part) for part in reward.parts) else ()
+    return Job(number, reward.whole(completion.text), completion.finish, len(completion.token_ids), ids)

@@ -146,7 +146,7 @@ def _cause(case: Case, given: Returned | Raised) -> tuple[Cause, str]:
         return _BY_KIND.get(given.kind, "wrong_answer"), f"{_named(case)}: {given.error}"
     if not isinstance(case, CallTest):
         return ("ok", "") if given.value is True else ("error", "it gave no answer")
-    if same_value(given.value, case.expect, python=case.python):
+    if any(same_value(given.value, value, python=case.python) for value in (case.expect, *case.others)):
         return "ok", ""
     return "wrong_answer", f"{case.call[:120]} gave {_short(given.value)}, not {_short(case.expect)}"
 

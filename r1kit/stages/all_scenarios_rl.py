@@ -104,7 +104,10 @@ def _watch(config: Config, workspace: Workspace) -> Watch:
         lines = [
             line
             for line in (workspace.read("eval") if workspace.is_writer else [])
-            if line["step"] >= first and line["split"] == config.evaluation.split and line["task"] in config.routes
+            if line["step"] >= first
+            and line["split"] == config.evaluation.split
+            and line["task"] in config.routes
+            and "avg_at_k" in line  # without a rule there is nothing that could fall
         ]
         steps = sorted({line["step"] for line in lines})
         rewards = [_mean(lines, at, "model_reward") for at in steps]

@@ -84,13 +84,19 @@ class Config(StageConfig):
 
 def run(config: Config, workspace: Workspace) -> StageResult:
     from r1kit.backends.verifiers import open_verifier
+    from r1kit.model.light_tokenizer import prompts_open
+    from r1kit.model.source import resolve_model
 
     recipe = workspace.recipe
     for stage in config.stages:
         if not workspace.has_model(stage):
             workspace.say(f"{workspace.stage}: {stage} left no model and is not judged")
     config = replace(config, stages=tuple(stage for stage in config.stages if workspace.has_model(stage)))
-    with open_verifier(recipe.tasks_of(workspace.stage), recipe, config.reward, ranks=workspace.ranks) as verifier:
+    judged = next((workspace.start(stage)[0] for stage in config.stages), "")
+    opens = bool(judged) and prompts_open(resolve_model(judged), recipe.model.template)
+    with open_verifier(
+        recipe.tasks_of(workspace.stage), recipe, config.reward, ranks=workspace.ranks, opens=opens
+    ) as verifier:
         for step in workspace.steps(len(config.stages), Stateless()):
             _evaluate(config, step, verifier, workspace)
     return StageResult(metrics=_table(config, workspace), inputs=workspace.recipe.inputs(workspace.stage))
@@ -138,13 +144,15 @@ def _table(config: Config, workspace: Workspace) -> dict[str, Any]:
     for line in workspace.read("eval"):
         task = line["task"]
         numbers = {name: line[name] for name in TOLD if name in line}
-        if task in before:
+        if task in before and "per_problem" in line:  # one that grades nothing has none
             moved = accuracy_difference(line, before[task], config.evaluation, workspace)
             numbers["change"] = {"from": before[task]["checkpoint"], **moved}
         before[task] = line
         found.setdefault(line["checkpoint"], {})[task] = numbers
     for line in workspace.read("templates"):
         numbers = found[line["checkpoint"]][line["task"]]
+        if "avg_at_k" not in line:
+            continue
         numbers.setdefault("templates", {})[line["template"]] = line["avg_at_k"]
         numbers["worst_template"] = min(numbers["avg_at_k"], *numbers["templates"].values())
     return found

@@ -5,7 +5,8 @@ kind                      what
 ========================  ========================================================================================
 ``countdown``             the nano world's arithmetic, with a corpus of its own
 ``general``               greetings, requests, lists, facts, what must be refused; a corpus, and data of preferences
-``code/NAME``             programs judged by running them: list_ops has a corpus; humaneval, mbpp, stdio, bugfix
+``code/NAME``             programs judged by running them: list_ops has a corpus; ``code`` reads any layout of the
+                          field (HumanEval, MBPP, APPS, LiveCodeBench, CodeContests ...), ``code/mbpp`` that one
 ``reasoning_gym/NAME``    any reasoning-gym generator, judged by its own scorer
 ``verifiers/NAME``        a single-turn environment of the verifiers package: its data set, parser and rubric
 ``data``                  a file of any common form and layout, a folder of them, or a hub data set
@@ -34,10 +35,21 @@ KINDS: dict[str, str] = {
     "countdown": "r1kit.nano.countdown.task:Countdown",
     "general": "r1kit.nano.general.task:General",
     "code/list_ops": "r1kit.nano.list_ops.task:ListOps",
-    "code/humaneval": _CODE_FILE,
-    "code/mbpp": _CODE_FILE,
-    "code/stdio": _CODE_FILE,
-    "code/bugfix": _CODE_FILE,
+    "code": _CODE_FILE,
+    **dict.fromkeys(
+        (
+            "code/auto",
+            "code/humaneval",
+            "code/mbpp",
+            "code/stdio",
+            "code/bugfix",
+            "code/apps",
+            "code/livecodebench",
+            "code/codecontests",
+            "code/verification_info",
+        ),
+        _CODE_FILE,
+    ),
     "reasoning_gym/NAME": "r1kit.tasks.reasoning_gym:ReasoningGym",
     "verifiers/NAME": "r1kit.tasks.environment:Environment",
     "data": "r1kit.tasks.data:Data",
@@ -98,4 +110,4 @@ def _found(name: str, kind: str) -> tuple[Any, dict[str, Any]]:
             f"{nearest(kind, KINDS)}"
         )
     cls = find(key, KINDS, "task kind")
-    return cls, {cls.named: rest} if getattr(cls, "named", "") else {}
+    return cls, {cls.named: rest} if rest and getattr(cls, "named", "") else {}

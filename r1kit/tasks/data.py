@@ -78,6 +78,7 @@ class Data(Task):
         self._main = _Source(name, config, config.path, config.reading)
         self._test = self._test_source()
         self.rule: Rule | Literal["none"] = self._main.layout.rule if config.rule == "auto" else config.rule
+        self.graded = self.rule != "none"
 
     def _test_source(self) -> _Source | None:
         config = self.config
@@ -161,14 +162,14 @@ class _Source:
         self._languages: set[str] = set()
 
     def read(self) -> Iterator[Prompt]:
-        seen: dict[str, str | None] = {}
+        seen: dict[int, int] = {}  # hashes alone, so that a large source does not fill the memory
         for example in self._examples:
             asked = _identity(example)
-            if asked in seen:
+            answer = seen.setdefault(int(asked, 16), hash(example.answer))
+            if len(seen) == self.count:
                 self._doubles += 1
-                self._differ += [example.where] * (seen[asked] != example.answer)
+                self._differ += [example.where] * (answer != hash(example.answer))
                 continue
-            seen[asked] = example.answer
             self.count += 1
             yield self._prompt(example, asked)
 

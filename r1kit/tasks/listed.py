@@ -57,7 +57,8 @@ class Listed(Generic[_Item]):
         for part, kept in self._parts.items():
             kept = [item for item in kept if taken.isdisjoint(_keys(prompt_of(item)))]
             self._parts[part] = kept
-            taken.update(key for item in kept for key in _keys(prompt_of(item)))
+            if part != "train":  # the last
+                taken.update(key for item in kept for key in _keys(prompt_of(item)))
         self._order: tuple[int, list[int]] = (-1, [])
         if not self._parts["train"] and not nothing_to_train_on:
             raise InputError(

@@ -45,7 +45,7 @@ def grade_by(rule: Rule, prompt: Prompt, answer: str) -> Grade:
 def chosen_letter(answer: str, choices: Sequence[str]) -> str | None:
     """The letter that an answer names, ``B``, ``(b)``, ``B. hen``, or whose choice it repeats; None for neither, and
     for a letter with another choice's text."""
-    text = _MARKS.sub(lambda found: found[1] or "", answer).strip().rstrip(".").strip()
+    text = _unmarked(answer).rstrip(".").strip()
     if said := _SAID.fullmatch(evened(text)):
         text = said[1]
     texts = [evened(choice) for choice in choices]
@@ -60,12 +60,21 @@ def chosen_letter(answer: str, choices: Sequence[str]) -> str | None:
     return letter
 
 
+def _unmarked(text: str) -> str:
+    """Without boxes, dollar signs and bold around it; what is longer than any answer is left as it is."""
+    if len(text) > 10 * LONGEST:
+        return text
+    while (inside := _MARKS.sub(lambda found: found[1] or "", text)) != text:
+        text = inside
+    return text.strip()
+
+
 def expression_value(text: str, numbers: Sequence[int]) -> Fraction | None:
     """The value of ``+ - * /`` and brackets over whole numbers, exactly; None unless each number is used once.
 
     ``(44 + 19) * 35 = 2205`` counts as its left side where the right one is what it makes.
     """
-    text = _MARKS.sub(lambda found: found[1] or "", text).strip()
+    text = _unmarked(text)
     for sign, plain in _SIGNS.items():
         text = text.replace(sign, plain)
     left, equals, right = text.partition("=")

@@ -38,5 +38,5 @@ def task_of_source(name: str) -> tuple[str, str, dict[str, Any]]:
     given = {key: value for key, value in plain(config).items() if value != plain(DataConfig(path="."))[key]}
     stem = Path(path).name.partition(".")[0]
     if form := code_format(next(iter(open_rows(path, config.reading))).table):
-        return stem, f"code/{form}", {"path": path, "test_path": path}
+        return stem, f"code/{form}", given
     return stem, "data", given

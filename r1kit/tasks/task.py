@@ -67,6 +67,9 @@ class Task(Protocol):
     reads: Literal["answer", "completion"] = "answer"
     """What ``grade`` is given: the final answer as the reward's style finds it, or the whole completion."""
 
+    graded: bool = True
+    """Whether an answer is right or wrong; False: prompts alone, for reward models and rewards of the user's own."""
+
     # ---- with a default ---------------------------------------------------------------------------------------------
 
     def diagnose(self, prompt: Prompt, text: str) -> Mapping[str, float]:

@@ -1,4 +1,4 @@
-"""Every form of a file gives the same rows; folders have splits; bad lines are refused with their number, or skipped."""
+"""Every form of a file gives the same rows; folders have splits; bad lines are refused by number, or skipped."""
 
 from __future__ import annotations
 
@@ -305,3 +305,10 @@ def test_a_large_file_is_not_held(tmp_path: Path) -> None:
     )
     done = subprocess.run([sys.executable, "-c", program, str(file)], capture_output=True, text=True, check=False)
     assert done.stdout.strip() == "100000", done.stderr
+
+
+def test_byte_order_marks_inside_are_taken(tmp_path: Path) -> None:
+    """A file that was put together out of others."""
+    file = tmp_path / "f.jsonl"
+    file.write_bytes(b"\xef\xbb\xbf" + GOOD.encode() + b'\xef\xbb\xbf{"prompt": "x", "answer": 0.10}\n')
+    assert [example.answer for example in read_examples(str(file))] == ["2", "0.10"]

@@ -12,8 +12,9 @@ from r1kit.loops.settings import RL
 from r1kit.model.decoder import Decoder, DecoderConfig
 from r1kit.plan.cost import Plan
 from r1kit.plan.devices import Device
+from r1kit.plan.known import shape_of_hub
 from r1kit.plan.planner import shape_of
-from r1kit.plan.shape import Shape, shape_of_hub
+from r1kit.plan.shape import Shape
 from r1kit.plan.sizes import Sizes
 from r1kit.plan.stage_cost import FORMULAS
 from r1kit.recipe import load_recipe
@@ -44,7 +45,7 @@ def test_parameters_are_the_decoder_s(family: str, tied: bool) -> None:
         decoder = Decoder(config)
     shape = Shape(
         vocab=50, hidden=16, ffn=24, layers=3, heads=4, kv_heads=2, head_dim=8, tied=tied, qkv_bias=family == "qwen2",
-        qk_norm=family == "qwen3",
+        qk_norm="head" if family == "qwen3" else "",
     )  # fmt: skip
     assert shape.parameters == sum(parameter.numel() for parameter in decoder.parameters())
 
@@ -108,7 +109,7 @@ def test_shapes_are_found_or_asked_for(tmp_path: Path, monkeypatch: pytest.Monke
     config.write_text(json.dumps({"hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 2,
                                   "num_attention_heads": 4, "vocab_size": 10, "model_type": "qwen3"}))  # fmt: skip
     found = shape_of(recipe, config)
-    assert (found.kv_heads, found.head_dim, found.qk_norm, found.tied) == (4, 16, True, False)
+    assert (found.kv_heads, found.head_dim, found.qk_norm, found.tied) == (4, 16, "head", False)
     config.write_text("{}")
     with pytest.raises(InputError, match="has no vocab_size"):
         shape_of_hub(config)

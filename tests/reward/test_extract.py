@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from r1kit.errors import InputError
-from r1kit.reward.extract import extract_answer, last_boxed, thinking
+from r1kit.reward.extract import extract_answer, thinking
 
 
 @pytest.mark.parametrize(
@@ -36,10 +36,18 @@ def test_tag(text: str, answer: str | None) -> None:
         ("boxed{1}", None),
         (r"\boxed{ a }", "a"),
         ("\\boxed{\\", None),
+        (r"so \boxed {7}", "7"),
+        (r"so \boxed 7.", "7"),
+        (r"so $\boxed 42$", "42"),
+        (r"so \fbox{7}", "7"),
+        (r"\boxed{1}, so \fbox{2}", "2"),
+        (r"<think>It may be \boxed{7}.</think> It is 8.", None),
+        (r"<think>It may be \boxed{7}.</think> It is \boxed{8}.", "8"),
+        (r"It may be \boxed{7}.</think> It is 8.", None),
+        (r"<think>It may be \boxed{7}", None),
     ],
 )
 def test_boxed(text: str, answer: str | None) -> None:
-    assert last_boxed(text) == answer
     assert extract_answer(text, "boxed") == answer
 
 
@@ -53,6 +61,28 @@ def test_boxed(text: str, answer: str | None) -> None:
         ("version v2 of x1", None),
         ("minus −4", "-4"),
         ("none", None),
+        ("First 12, then the rope is 18m long.", "18"),
+        ("A is 12. The answer is 3/4.", "3/4"),
+        ("The answer is \\frac{3}{4}.", "\\frac{3}{4}"),
+        ("2 1/4 cups", "2 1/4"),
+        ("The answer is 2.5e3", "2.5e3"),
+        ("3 \\times 10^{5} in all", "3 \\times 10^{5}"),
+        ("it is 2^{10}.", "2^{10}"),
+        ("The answer is 1 000 000", "1000000"),
+        ("7 000 people", "7000"),
+        ("in 2020 300 people", "300"),
+        ("答案是18。", "18"),
+        ("共18个苹果", "18"),
+        ("一共72元，谢谢", "72"),
+        ("共１８个", "18"),
+        ("at 5pm", "5"),
+        ("the 18th", "18"),
+        ("y is 3x", None),
+        ("$1,234.50.", "1234.50"),
+        ("it rose by 25%", "25"),
+        ("3½ cups", "3½"),
+        ("<think> 12 </think> It is 18.", "18"),
+        ("<think> 12 </think> no", None),
     ],
 )
 def test_last_number(text: str, answer: str | None) -> None:

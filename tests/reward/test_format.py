@@ -17,7 +17,10 @@ STRICT = "<think>\na\n</think>\n<answer>\nb\n</answer>"
         (GOOD, 1.0),
         (f"\n {GOOD} \n", 1.0),
         (STRICT, 1.0),
-        ("<think></think><answer></answer>", 1.0),
+        ("<think></think><answer></answer>", 0.0),
+        ("<think>a</think><answer></answer>", 0.0),
+        ("<think>a</think><answer> \n </answer>", 0.0),
+        ("<think> </think><answer>b</answer>", 0.0),
         (f"ok {GOOD}", 0.0),
         (f"{GOOD} done", 0.0),
         ("<think> a </think> so <answer> b </answer>", 0.0),
@@ -95,3 +98,42 @@ def test_boxed_and_none() -> None:
 def test_an_unknown_style_is_an_input_error() -> None:
     with pytest.raises(InputError, match="Did you mean 'strict'"):
         format_reward("", "stop", "strickt")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("text", "reward"),
+    [
+        (GOOD, 1.0),
+        ("</answer> b <answer> </think> a <think>", 0.25),
+        ("<answer> b </answer> <think> a </think>", 0.5),
+        ("<think> a </think> <think> <answer> b </answer>", 0.75),
+        ("<think></think><answer></answer>", 0.0),
+        ("<think></think><answer> b </answer>", 0.5),
+        ("<think> a", 0.25),
+    ],
+)
+def test_partial_pays_tags_in_their_order(text: str, reward: float) -> None:
+    assert format_reward(text, "stop", "think_answer", partial=True) == reward
+
+
+@pytest.mark.parametrize(
+    ("text", "reward"),
+    [
+        ("so \\boxed{7}", 1.0),
+        ("so \\boxed{}", 0.0),
+        ("<think> \\boxed{7} </think> 8", 0.0),
+        ("<think> a </think> \\boxed{7}", 1.0),
+        ("<think> \\boxed{7}", 0.0),
+    ],
+)
+def test_boxed_wants_a_box_after_the_thinking(text: str, reward: float) -> None:
+    assert format_reward(text, "stop", "boxed") == reward
+
+
+def test_blank_thinking_has_the_form_where_that_is_set() -> None:
+    for text, reward in (("<think> </think> <answer> b </answer>", 1.0), ("<think> </think> <answer> </answer>", 0.0)):
+        assert format_reward(text, "stop", "think_answer", blank_thinking=True) == reward
+    partial = format_reward(
+        "<think></think><answer></answer>", "stop", "think_answer", partial=True, blank_thinking=True
+    )
+    assert partial == 0.5

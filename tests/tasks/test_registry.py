@@ -49,7 +49,7 @@ def test_every_kind_keeps_the_protocol(kind: str, tables: dict[str, dict[str, An
     ("kind", "told"),
     [
         ("contdown", r"task kind 'contdown' is unknown; kinds are countdown, .*Did you mean 'countdown'"),
-        ("code", "task kind 'code' is unknown"),
+        ("code", 'code/auto reads a file; write path = "FILE.jsonl"'),
         ("code/list_op", "Did you mean 'code/list_ops'"),
         ("reasoning_gym/", "is unknown"),
         ("code/mbpp", 'code/mbpp reads a file; write path = "FILE.jsonl"'),

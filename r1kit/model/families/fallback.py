@@ -217,7 +217,7 @@ class Fallback:
             raise InputError(f"{folder} is quantised; take the full-precision checkpoint to train or sample from")
         try:
             loaded: Any = AutoModelForCausalLM.from_pretrained(
-                folder, dtype=dtype, use_safetensors=True, output_loading_info=True
+                folder, dtype=dtype, use_safetensors=True, output_loading_info=True, trust_remote_code=False
             )
         except (ValueError, RuntimeError, OSError) as error:
             raise InputError(f"transformers cannot load {folder}: {first_line(error)}") from error

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Literal, get_args
 
+from r1kit.data.settings import Reading
 from r1kit.errors import InputError, nearest
 from r1kit.sandbox import LadderSettings, Limits, SandboxSettings
 from r1kit.tasks.split import check_shares
 
-__all__ = ["GENERATORS", "CodeConfig", "Generator", "programs_ladder"]
+__all__ = ["FORMATS", "CodeConfig", "Format", "programs_ladder"]
 
-Generator = Literal["humaneval", "mbpp", "stdio", "bugfix"]
-GENERATORS: tuple[str, ...] = get_args(Generator)
+Format = Literal[
+    "auto", "humaneval", "mbpp", "stdio", "bugfix", "apps", "livecodebench", "codecontests", "verification_info"
+]
+FORMATS: tuple[str, ...] = get_args(Format)
 
 
 def programs_ladder() -> LadderSettings:
@@ -21,17 +24,20 @@ def programs_ladder() -> LadderSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CodeConfig:
-    """Programs judged by running them. A recipe writes ``kind = "code/mbpp"``; after the slash is ``generator``."""
+class CodeConfig(Reading):
+    """Programs judged by running them. A recipe writes ``kind = "code"``, or names the format: ``"code/mbpp"``."""
 
-    generator: Generator
-    """Format of the file: ``humaneval``, ``mbpp``, ``stdio`` (programs that read and print) and ``bugfix`` (a broken
-    program with tests that fail)."""
+    format: Format = "auto"
+    """``humaneval``, ``mbpp``, ``bugfix`` (a broken program with tests that fail), or problems with inputs and outputs:
+    ``stdio``, ``apps`` (and TACO), ``livecodebench``, ``codecontests``, ``verification_info`` (open-r1). ``auto``: told
+    from each row's columns."""
     path: str = ""
-    """The JSONL file."""
+    """A file (``.jsonl .json .csv .parquet``, also with ``.gz`` or ``.zst``), a folder of them, or a hub data set."""
     test_path: str = ""
-    """A second file that is the test split; lines of ``path`` that ask the same are dropped. The same file as
-    ``path``: all of it is the test split, and there is nothing to train on."""
+    """A second source that is the test split; rows of ``path`` that ask the same are dropped. The same as ``path``: all
+    of it is the test split, and there is nothing to train on."""
+    test_split: str = ""
+    """The split of ``path`` (or of ``test_path``) that is the test split."""
     dev_share: float = 0.05
     """Share of the questions, by hash, held out for choosing settings."""
     test_share: float = 0.1
@@ -47,11 +53,23 @@ class CodeConfig:
     last block of Python, or all of it where it has no block. ``total_seconds`` must stay below the verifier's 10."""
 
     def __post_init__(self) -> None:
-        if self.generator not in GENERATORS:
+        if self.format not in FORMATS:
             raise InputError(
-                f"code/{self.generator} is unknown; code tasks are {', '.join(GENERATORS)}."
-                f"{nearest(self.generator, GENERATORS)}"
+                f"code/{self.format} is unknown; code tasks are {', '.join(FORMATS)}.{nearest(self.format, FORMATS)}"
             )
+        Reading.__post_init__(self)
         if not self.path:
-            raise InputError(f'code/{self.generator} reads a file; write path = "FILE.jsonl"')
-        check_shares(f"code/{self.generator} {self.path}".rstrip(), self.dev_share, self.test_share)
+            raise InputError(f'code/{self.format} reads a file; write path = "FILE.jsonl"')
+        check_shares(f"code/{self.format} {self.path}".rstrip(), self.dev_share, self.test_share)
+
+    @property
+    def reading(self) -> Reading:
+        return Reading(**{field.name: getattr(self, field.name) for field in fields(Reading)})
+
+    @property
+    def test_source(self) -> tuple[str, str]:
+        """(source, split) of the test split; no source: it is a share of the problems."""
+        if not self.test_path and not self.test_split:
+            return "", ""
+        path = self.test_path or self.path
+        return path, self.test_split or (self.split if path == self.path else "")

@@ -98,7 +98,7 @@ def test_a_file_s_scores_and_diagnostics_are_those_of_one_worker(tmp_path: Path)
 
     def config(workers: int) -> CodeConfig:
         sandbox = SandboxSettings(workers=workers)
-        return CodeConfig(generator="mbpp", path=path, test_path=path, sandbox=sandbox, ladder=LADDER)
+        return CodeConfig(format="mbpp", path=path, test_path=path, sandbox=sandbox, ladder=LADDER)
 
     (prompt,) = CodeFile("code", config(1)).held_out("test")
     groups = [group(prompt, [*texts, "<answer> def f(x): return x + x </answer>", "nothing"])]

@@ -1,16 +1,20 @@
-"""The four formats: how a line becomes a problem."""
+"""The formats: how a line becomes a problem."""
 
 from __future__ import annotations
 
+import ast
+import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from r1kit.data.find import code_format
 from r1kit.errors import InputError
 from r1kit.files import Line, brief
 from r1kit.records import Prompt
-from r1kit.sandbox import AssertTest, CallTest, Case, StdinTest, parse_case
+from r1kit.sandbox import AssertTest, CallTest, Case, parse_case
 from r1kit.sandbox.trees import defined, parses
 from r1kit.tasks.code.files.asserts import asserted_cases, check_cases
+from r1kit.tasks.code.files.contests import question_of, starter_of, tests_of
 from r1kit.tasks.code.files.problem import FileProblem
 from r1kit.tasks.split import digest
 
@@ -60,6 +64,7 @@ def mbpp(line: Line, task: str, prefix: str) -> FileProblem:
         raise InputError(f"{line.where}: 'test_list' cannot be used: {_told(error)}") from None
     if not cases:
         raise InputError(f"{line.where}: 'test_list' is empty")
+    cases += _further(line, before, right)
     text = line.text("text", "prompt")
     identity = line.text("task_id", default="")
     return FileProblem(
@@ -75,14 +80,42 @@ def mbpp(line: Line, task: str, prefix: str) -> FileProblem:
     )
 
 
-def stdio(line: Line, task: str, prefix: str) -> FileProblem:
-    """``prompt``, ``tests`` (each ``{"stdin": ..., "stdout": ...}``) and, where they are there, ``answer`` (a right
-    program), ``id``, ``language`` and ``cluster``."""
-    tests = _cases(line, "tests")
-    if not all(isinstance(test, StdinTest) for test in tests):
-        raise InputError(f'{line.where}: every test must be {{"stdin": ..., "stdout": ...}}')
-    question = f"{line.text('prompt').rstrip()}\n\nAnswer with a Python program that reads standard input and prints."
-    return FileProblem(prompt=_own(line, task, prefix, question), tests=tests)
+def _further(line: Line, before: str, right: ast.Module | None) -> list[AssertTest]:
+    """MBPP+'s ``test``: a program of asserts."""
+    test = line.text("test", default="")
+    try:
+        return [AssertTest.of(test, before, () if right is None else defined(right))] if test else []
+    except (SyntaxError, ValueError, RecursionError) as error:
+        raise InputError(f"{line.where}: 'test' cannot be used: {_told(error)}") from None
+
+
+def contest(line: Line, task: str, prefix: str) -> FileProblem:
+    """A question with inputs and outputs (``contests.py``) and, where they are there, ``answer`` (a right program),
+    ``starter_code``, ``id``, ``language`` and ``cluster``."""
+    tests, entry = tests_of(line)
+    question, starter = question_of(line).rstrip(), starter_of(line)
+    begin = f"\n\nBegin with this:\n```python\n{starter}\n```" if starter else ""
+    how = f"that defines {entry}" if entry else "that reads standard input and prints"
+    if not entry:
+        how = "that defines what the tests call" if isinstance(tests[0], CallTest) else how
+    return FileProblem(
+        prompt=_own(line, task, prefix, f"{question}{begin}\n\nAnswer with a Python program {how}."),
+        tests=tests,
+        before=LIBRARY if entry else "",
+        method=entry,
+    )
+
+
+LIBRARY = """import bisect, collections, functools, heapq, itertools, math, random, re, string, sys
+from bisect import *
+from collections import *
+from functools import *
+from heapq import *
+from itertools import *
+from math import *
+from typing import *
+"""
+"""What sites of problems that ask for a function have imported."""
 
 
 def bugfix(line: Line, task: str, prefix: str) -> FileProblem:
@@ -101,27 +134,29 @@ def bugfix(line: Line, task: str, prefix: str) -> FileProblem:
     return FileProblem(prompt=_own(line, task, prefix, question), tests=(*failing, *hidden))
 
 
+CONTESTS = ("stdio", "apps", "livecodebench", "codecontests", "verification_info")
 PARSERS: Mapping[str, Callable[[Line, str, str], FileProblem]] = {
     "humaneval": humaneval,
     "mbpp": mbpp,
-    "stdio": stdio,
     "bugfix": bugfix,
+    **dict.fromkeys(CONTESTS, contest),
+    "auto": lambda line, task, prefix: PARSERS[code_format(line.table) or "stdio"](line, task, prefix),
 }
 """Format -> (line, task's name, prefix of ids) -> problem. Raises InputError for a line that does not fit."""
 
 NEEDS = {
     "humaneval": "'prompt', 'entry_point' and 'test'",
     "mbpp": "'text' and 'test_list'",
-    "stdio": "'prompt' and 'tests'",
     "bugfix": "'program', 'failing' and 'tests'",
+    **dict.fromkeys((*CONTESTS, "auto"), "'prompt' and 'tests'"),
 }
 """Format -> what a line must hold."""
 
 
 def _own(line: Line, task: str, prefix: str, question: str) -> Prompt:
-    """A prompt of the two formats that are ours."""
-    identity = line.text("id", default=f"{prefix}{line.number}")
-    return _prompt(line, task, identity, question, line.text("answer", default="") or None)
+    """A prompt of a format whose ids and answers are text, where there are any."""
+    answer = line.text("answer", default="") if isinstance(line.table.get("answer"), str) else ""
+    return _prompt(line, task, line.text("id", default=f"{prefix}{line.number}"), question, answer or None)
 
 
 def _prompt(
@@ -132,10 +167,14 @@ def _prompt(
         task=task,
         question=question,
         answer=answer,
-        language=line.text("language", default="en"),
+        language=language if _LANGUAGE.fullmatch(language := line.text("language", default="en")) else "en",
         cluster=line.text("cluster", default=digest(question)),
         facts=facts or {},
     )
+
+
+_LANGUAGE = re.compile(r"[a-z]{2}(?:-[A-Za-z]+)?")
+"""Not a programming language, which some files have in that column."""
 
 
 def _cases(line: Line, key: str, *, needed: bool = True) -> tuple[Case, ...]:

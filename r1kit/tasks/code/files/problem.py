@@ -20,10 +20,13 @@ class FileProblem:
     """Put before every program: imports and helpers that the question gives."""
     entry: str = ""
     """The function that tests call; empty for programs that read and print."""
+    method: str = ""
+    """The function that tests call, which an answer may have in a class ``Solution``."""
     head: str = ""
     """Put before a program that does not define ``entry``: it is a function's body alone."""
 
     @property
     def asked(self) -> Asked:
         """What an answer is asked to have."""
-        return Asked(frozenset({self.entry})) if self.entry else asked_by(self.tests)
+        names = {self.entry, *({self.method, "Solution"} if self.method else ())} - {""}
+        return Asked(frozenset(names)) if names else asked_by(self.tests)

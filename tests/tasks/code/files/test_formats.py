@@ -8,8 +8,8 @@ from r1kit.errors import InputError
 from r1kit.files import Line
 from r1kit.sandbox import CallTest, StdinTest
 from r1kit.tasks.code import CodeConfig, CodeFile
+from r1kit.tasks.code.files.assemble import assembled
 from r1kit.tasks.code.files.formats import PARSERS
-from r1kit.tasks.code.files.task import assembled
 from tests.tasks.code.conftest import Counting
 
 HUMANEVAL = {
@@ -53,7 +53,7 @@ def write(path: Path, *lines: object) -> str:
 
 
 def task(path: str, form: Any, **settings: Any) -> CodeFile:
-    return CodeFile("code", CodeConfig(generator=form, path=path, test_path=path, **settings))
+    return CodeFile("code", CodeConfig(format=form, path=path, test_path=path, **settings))
 
 
 def test_humaneval_by_hand() -> None:
@@ -223,7 +223,7 @@ def judged(tmp_path: Path) -> Any:
 def test_parts_are_disjoint_and_a_file_alone_is_its_own_test_split(tmp_path: Path) -> None:
     lines = [{**STDIO, "id": f"p{number}", "prompt": f"Print {number} plus one."} for number in range(200)]
     path = write(tmp_path / "f.jsonl", *lines, {**lines[0], "id": "again", "prompt": " print 0 PLUS one. "})
-    split = CodeFile("code", CodeConfig(generator="stdio", path=path, dev_share=0.1, test_share=0.2))
+    split = CodeFile("code", CodeConfig(format="stdio", path=path, dev_share=0.1, test_share=0.2))
     dev, test = split.held_out("dev"), split.held_out("test")
     train = [split.train(index) for index in range(201 - len(dev) - len(test))]
     assert len({prompt.question.strip().casefold() for prompt in (*train, *dev, *test)}) == 200
@@ -237,9 +237,9 @@ def test_parts_are_disjoint_and_a_file_alone_is_its_own_test_split(tmp_path: Pat
 @pytest.mark.parametrize(
     ("form", "lines", "told"),
     [
-        ("stdio", ["", " "], "f.jsonl: empty; a line holds 'prompt' and 'tests'"),
+        ("stdio", ["", " "], "f.jsonl: no rows"),
         ("stdio", ['{"prompt": '], "f.jsonl:1: not valid JSON"),
-        ("stdio", ["", "[1]"], r"f.jsonl:2: expected a JSON object with 'prompt' and 'tests', got \[1\]"),
+        ("stdio", ["", "[1]"], r"f.jsonl:2: expected a JSON object with .*, got 1"),
         (
             "stdio",
             [STDIO, {"prompt": "a"}],
@@ -247,7 +247,7 @@ def test_parts_are_disjoint_and_a_file_alone_is_its_own_test_split(tmp_path: Pat
         ),
         ("stdio", [{**STDIO, "tests": []}], r"f.jsonl:1: 'tests' must be a list of tests, got \[\]"),
         ("stdio", [{**STDIO, "tests": [{"stdin": "1"}]}], r"f.jsonl:1: tests\[0\]: its keys are stdin"),
-        ("stdio", [{**STDIO, "tests": BUGFIX["tests"]}], "f.jsonl:1: every test must be"),
+        ("stdio", [{**STDIO, "tests": STDIO["tests"] + BUGFIX["tests"]}], "f.jsonl:1: tests are all calls or all"),
         ("stdio", [STDIO, STDIO], "f.jsonl:2: id 'sum' is taken by line 1"),
         ("stdio", [{**STDIO, "prompt": ["a"]}], "f.jsonl:1: 'prompt' must be text"),
         ("humaneval", [{**HUMANEVAL, "entry_point": "sum"}], "f.jsonl:1: the prompt does not define 'sum'"),
@@ -275,8 +275,8 @@ def test_wrong_settings(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"none\.jsonl: no such file"):
         task(str(tmp_path / "none.jsonl"), "mbpp")
     with pytest.raises(InputError, match="code/mbpp reads a file"):
-        CodeConfig(generator="mbpp")
+        CodeConfig(format="mbpp")
     with pytest.raises(InputError, match=r"code/mbp is unknown.*Did you mean 'mbpp'"):
-        CodeConfig(generator="mbp")  # type: ignore[arg-type]
+        CodeConfig(format="mbp")  # type: ignore[arg-type]
     with pytest.raises(InputError, match="together below 1"):
-        CodeConfig(generator="mbpp", path="x", dev_share=0.6, test_share=0.6)
+        CodeConfig(format="mbpp", path="x", dev_share=0.6, test_share=0.6)

@@ -1,0 +1,191 @@
+"""Whether a folder is a whole language model that can be run here, by its configs and headers alone. No torch."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from r1kit.errors import InputError
+from r1kit.model.ends import read_json
+from r1kit.model.headers import Stored, check_pointer, read_headers
+
+__all__ = ["check_whole", "drop_rowless", "embedding_rows", "text_config"]
+
+TOKENIZERS = ("tokenizer.json", "tokenizer.model", "vocab.json")
+WRITES = ("ForCausalLM", "LMHeadModel")
+"""Ends of the class names of models that write tokens."""
+EMBEDDINGS = (
+    "embed_tokens.weight", "wte.weight", "word_embeddings.weight", "embed_in.weight", "embeddings.weight",
+    "tok_embeddings.weight",
+)  # fmt: skip
+"""Ends of the names of the matrix with a row for each token."""
+
+
+def check_whole(folder: Path) -> Path:
+    """The folder itself if it holds a config, a tokenizer and all of the weights of a model that can be run.
+
+    Raises:
+        InputError: what it lacks, or what it is instead; one line.
+    """
+    config = read_json(folder / "config.json")
+    _check_adapter(folder)
+    _check_code(folder, config)
+    _check_kind(folder, config)
+    headers = read_headers(folder)
+    _check_quantised(folder, config, headers)
+    if not any((folder / file).is_file() for file in TOKENIZERS):
+        raise InputError(f"{folder} has no tokenizer.json; a model folder holds its tokenizer")
+    _check_tokens(folder, config, headers)
+    return folder
+
+
+def text_config(config: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The part of a config that speaks of the language model."""
+    text = config.get("text_config")
+    return text if isinstance(text, Mapping) else config
+
+
+def embedding_rows(config: Mapping[str, Any], headers: Mapping[str, Stored]) -> int:
+    """Tokens that a model has a row for; 0 where neither its weights nor its config say."""
+    found = [one.shape[0] for name, one in headers.items() if name.endswith(EMBEDDINGS) and len(one.shape) == 2]
+    size = text_config(config).get("vocab_size")
+    return max(found, default=size if isinstance(size, int) else 0)
+
+
+# ---- what it is instead ---------------------------------------------------------------------------------------------
+
+
+def _check_adapter(folder: Path) -> None:
+    """An adapter's folder holds its config and small matrices, and not the model that it changes."""
+    if not (folder / "adapter_config.json").is_file() or _has_weights(folder):
+        return
+    base = read_json(folder / "adapter_config.json").get("base_model_name_or_path") or "its base"
+    raise InputError(
+        f"{folder} is an adapter over {base}, not a whole model; merge the two: peft's "
+        "AutoPeftModelForCausalLM.from_pretrained(FOLDER).merge_and_unload().save_pretrained(MERGED), and the base's "
+        "tokenizer into the same folder"
+    )
+
+
+def _has_weights(folder: Path) -> bool:
+    return any(not file.name.startswith("adapter_") for file in folder.glob("*.safetensors"))
+
+
+def _check_code(folder: Path, config: Mapping[str, Any]) -> None:
+    """Code that comes with a model is never run; a folder that has some is refused before anything could."""
+    for name, table in (("config.json", config), ("tokenizer_config.json", _settings(folder))):
+        if table.get("auto_map") and any(folder.rglob("*.py")):
+            raise InputError(
+                f"{folder} wants code of its own to be run ({name} has auto_map), which is never done; take a model "
+                f"that transformers knows, or delete auto_map if it knows this one"
+            )
+
+
+def _check_kind(folder: Path, config: Mapping[str, Any]) -> None:
+    named = config.get("architectures")
+    architecture = str(named[0]) if isinstance(named, list) and named else ""
+    if config.get("is_encoder_decoder"):
+        kind = "an encoder-decoder"
+    elif not architecture or (architecture.endswith(WRITES) and "vision_config" not in config):
+        return
+    elif (
+        any(f"{sense}_config" in config for sense in ("vision", "audio")) or "ForConditionalGeneration" in architecture
+    ):
+        kind = "a model of more than text"
+    elif "Classification" in architecture or "Reward" in architecture:
+        kind = "a classifier"
+    elif "MaskedLM" in architecture or "PreTraining" in architecture:
+        kind = "an encoder"
+    else:
+        kind = "a model without a head that writes tokens"
+    raise InputError(f"{folder} is {kind} ({architecture or config.get('model_type')}); take a causal language model")
+
+
+def _check_quantised(folder: Path, config: Mapping[str, Any], headers: Mapping[str, Stored]) -> None:
+    text = text_config(config)
+    settings = config.get("quantization_config") or text.get("quantization_config") or config.get("compression_config")
+    stored = sorted({one.dtype for name, one in headers.items() if _is_quantised(name, one)})
+    if not settings and not stored:
+        return
+    how = str(settings.get("quant_method", "")) if isinstance(settings, Mapping) else ""
+    told = how or ", ".join(stored) or "its config says so"
+    raise InputError(f"{folder} is quantised ({told}); take the full-precision checkpoint to train or sample from")
+
+
+def _is_quantised(name: str, one: Stored) -> bool:
+    if one.dtype.startswith(("F8", "F6", "F4")):
+        return True
+    return one.dtype in ("I8", "U8", "I32") and len(one.shape) >= 2 and name.endswith(("weight", "qweight", "_packed"))
+
+
+# ---- tokens ---------------------------------------------------------------------------------------------------------
+
+
+def _check_tokens(folder: Path, config: Mapping[str, Any], headers: Mapping[str, Stored]) -> None:
+    """Every token must have a row; only those of padding and of unknown text may lie beyond: none is looked up."""
+    for file in TOKENIZERS:
+        if (folder / file).is_file():
+            check_pointer(folder / file)
+    rows, size = embedding_rows(config, headers), text_config(config).get("vocab_size")
+    if isinstance(size, int) and 0 < rows < size:
+        raise InputError(
+            f"{folder}: config.json says vocab_size {size} and the weights have {rows} rows; fetch the model again"
+        )
+    beyond = {token: text for token, text in _tokens(folder) if token >= rows} if rows else {}
+    settings = _settings(folder)
+    named = [settings.get(name) for name in ("pad_token", "unk_token")]
+    unused = [one.get("content") if isinstance(one, Mapping) else one for one in named]
+    extra = sorted(token for token, text in beyond.items() if text not in unused)
+    if extra:
+        raise InputError(
+            f"{folder}: the tokenizer has {max(extra) + 1} tokens and the model {rows} rows; {beyond[extra[0]]!r} "
+            f"(token {extra[0]}) has none: resize the model's embeddings, or take the tokenizer that belongs to it"
+        )
+
+
+def drop_rowless(file: Path, rows: int) -> None:
+    """Take tokens without a row out of a tokenizer: `transformers` adds ``<|endoftext|>`` to one that it reads off a
+    GGUF file."""
+    table = _read_tokenizer(file)
+    kept = [one for one in table.get("added_tokens") or () if int(one["id"]) < rows]
+    if len(kept) < len(table.get("added_tokens") or ()):
+        file.write_text(json.dumps({**table, "added_tokens": kept}, ensure_ascii=False, indent=2), encoding="utf-8")
+
+
+def _settings(folder: Path) -> dict[str, Any]:
+    return read_json(folder / "tokenizer_config.json")
+
+
+def _tokens(folder: Path) -> Iterator[tuple[int, str]]:
+    """(id, text) of the last token of the vocabulary, and of every token that was added to it."""
+    file = folder / "tokenizer.json"
+    if file.is_file():
+        yield from _in_tokenizer(file, file.stat().st_mtime_ns)
+    for text, token in read_json(folder / "added_tokens.json").items():
+        yield int(token), text
+    for token, table in _settings(folder).get("added_tokens_decoder", {}).items():
+        yield int(token), str(table.get("content")) if isinstance(table, Mapping) else ""
+
+
+@lru_cache(maxsize=8)
+def _in_tokenizer(file: Path, changed: int) -> tuple[tuple[int, str], ...]:
+    """Read once for each version of the file: it may have 30 MB."""
+    table = _read_tokenizer(file)
+    vocabulary = table["model"].get("vocab") or {}
+    if isinstance(vocabulary, Mapping):
+        last = max(((int(token), str(text)) for text, token in vocabulary.items()), default=(-1, ""))
+    else:
+        last = (len(vocabulary) - 1, str(vocabulary[-1][0]))
+    return (last, *((int(one["id"]), str(one["content"])) for one in table.get("added_tokens") or ()))
+
+
+def _read_tokenizer(file: Path) -> dict[str, Any]:
+    try:
+        table: dict[str, Any] = json.loads(file.read_text(encoding="utf-8-sig"))
+        table["model"].get("vocab")
+    except (ValueError, KeyError, TypeError, AttributeError, OSError) as error:
+        raise InputError(f"{file} is damaged ({error}); fetch it again") from None
+    return table

@@ -1,0 +1,194 @@
+"""Tasks of rows in any layout: what they ask, what they accept, how they are split; and the rules."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from r1kit.checks import check_recipe
+from r1kit.errors import InputError
+from r1kit.recipe import load_recipe
+from r1kit.records import Message, Prompt
+from r1kit.tasks import build
+from r1kit.tasks.data import Data
+from r1kit.tasks.rules import chosen_letter, expression_value, grade_by
+
+SUMS = [{"question": f"{n} + 1?", "answer": f"{n} and one.\n#### {n + 1}"} for n in range(200)]
+CHOICE = {"question": "Which is a bird?", "choices": ["cow", "hen", "pig", "eel"], "answer": 1}
+
+
+def write(path: Path, rows: list[Mapping[str, Any]]) -> str:
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return str(path)
+
+
+def data(path: Path, rows: list[Mapping[str, Any]], **settings: Any) -> Data:
+    """The task of these rows, all of them its test split."""
+    file = write(path / "rows.jsonl", rows)
+    task = build("t", "data", {"path": file, "test_path": file, **settings})
+    assert isinstance(task, Data)
+    return task
+
+
+def test_parts_are_disjoint_whole_and_the_same_in_any_order(tmp_path: Path) -> None:
+    file = write(tmp_path / "a.jsonl", SUMS)
+    task = build("sums", "data", {"path": file, "dev_share": 0.1, "test_share": 0.2})
+    dev, test = task.held_out("dev"), task.held_out("test")
+    train = [task.train(index) for index in range(200 - len(dev) - len(test))]
+    assert len({prompt.id for prompt in (*train, *dev, *test)}) == 200
+    turned = build("sums", "data", {"path": write(tmp_path / "b.jsonl", SUMS[::-1]), "test_share": 0.2})
+    assert {prompt.id for prompt in turned.held_out("test")} == {prompt.id for prompt in test}
+    assert {prompt.id: prompt.answer for prompt in test}[test[0].id] == test[0].answer
+
+
+def test_streaming_gives_the_same_prompts(tmp_path: Path) -> None:
+    file = write(tmp_path / "a.jsonl", SUMS)
+    held, streamed = (build("sums", "data", {"path": file, "streaming": way}) for way in (False, True))
+    assert [held.train(index) for index in range(400)] == [streamed.train(index) for index in range(400)]
+    assert held.held_out("test") == streamed.held_out("test")
+
+
+def test_what_asks_the_same_is_read_once_and_told(tmp_path: Path) -> None:
+    rows = [{"prompt": "1 + 1", "answer": 2}, {"prompt": "1  + 1 ", "answer": 2}, {"prompt": "1 + 1", "answer": 3}]
+    task = data(tmp_path, [*rows, {"prompt": "2 + 2", "answer": 4}])
+    assert [prompt.answer for prompt in task.held_out("test")] == ["2", "4"]
+    assert task.about()[0] == (
+        f"2 problems from {tmp_path}/rows.jsonl; 2 asked again and left out, 1 of them with another answer: "
+        f"{tmp_path}/rows.jsonl:3"
+    )
+
+
+def test_a_chat_keeps_its_system_prompt_and_its_earlier_turns(tmp_path: Path) -> None:
+    turns = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Yes?"}]
+    asked = {"role": "user", "content": "1 + 1?"}
+    rows = [
+        {"prompt": [{"role": "system", "content": "Be brief."}, *turns, asked], "answer": "2"},
+        {"prompt": [asked], "answer": "2"},
+    ]
+    first, second = data(tmp_path, rows).held_out("test")  # the same question, asked after something else
+    assert first.question == second.question == "1 + 1?"
+    assert [turn.role for turn in first.history or ()] == ["system", "user", "assistant"]
+    assert second.history is None
+    one = data(tmp_path, [{"problem": "1 + 1?", "answer": "2", "system_prompt": "Be brief."}]).held_out("test")[0]
+    assert one.history == (Message(role="system", content="Be brief."),)
+
+
+def test_a_test_source_of_its_own_leaves_train(tmp_path: Path) -> None:
+    file, test = write(tmp_path / "a.jsonl", SUMS), write(tmp_path / "b.jsonl", SUMS[:5])
+    task = build("sums", "data", {"path": file, "test_path": test, "dev_share": 0})
+    assert [prompt.answer for prompt in task.held_out("test")] == ["1", "2", "3", "4", "5"]
+    assert {task.train(index).answer for index in range(195)} == {str(n + 1) for n in range(5, 200)}
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    write(folder / "train.jsonl", SUMS)
+    write(folder / "test.jsonl", SUMS[:5])
+    same = build("sums", "data", {"path": str(folder), "test_split": "test", "dev_share": 0})
+    assert same.held_out("test") == task.held_out("test")
+    assert same.train(0) == task.train(0)
+
+
+def test_prompts_without_an_answer(tmp_path: Path) -> None:
+    rows = [{"prompt": "Tell a joke."}]
+    with pytest.raises(InputError, match=r"no column for the answer .*the row has 'prompt'"):
+        data(tmp_path, rows)
+    task = data(tmp_path, rows, rule="none")
+    assert task.held_out("test")[0].answer is None
+    with pytest.raises(InputError, match="no reference answers"):
+        task.grade(task.held_out("test")[0], "x")
+
+
+def test_facts_and_language(tmp_path: Path) -> None:
+    row = {
+        "problem": "1 + 1?", "answer": 2, "level": 3, "lang": "French", "noise": "x" * 3000, "rate": float("nan"),
+        "extra_info": '{"index": 7}',
+    }  # fmt: skip
+    prompt = data(tmp_path, [row]).held_out("test")[0]
+    assert prompt.language == "fr"
+    assert prompt.facts == {"level": 3, "rate": None, "extra_info": '{"index": 7}'}
+    chosen = data(tmp_path, [row], facts=["noise", "extra_info.index"]).held_out("test")[0]
+    assert chosen.facts == {"noise": "x" * 3000, "extra_info.index": 7}
+    assert data(tmp_path, [{"prompt": "x", "answer": 1}], language="zh").languages == ("zh",)
+
+
+# ---- the rules -----------------------------------------------------------------------------------------------------
+
+
+def test_the_layout_says_the_rule(tmp_path: Path) -> None:
+    assert data(tmp_path, [CHOICE]).rule == "choice"
+    assert data(tmp_path, [{"nums": [44, 19, 35], "target": 98}]).rule == "countdown"
+    assert data(tmp_path, SUMS[:3]).rule == "math"
+    exact = data(tmp_path, [{"prompt": "half", "answer": "1/2"}], rule="exact")
+    assert [exact.grade(exact.held_out("test")[0], answer).correct for answer in ("1/2", "0.5")] == [1, 0]
+
+
+@pytest.mark.parametrize(
+    ("answer", "letter"),
+    [
+        ("B", "B"), ("b", "B"), ("(B)", "B"), ("B.", "B"), ("B) hen", "B"), ("b: Hen.", "B"), ("\\boxed{B}", "B"),
+        ("\\text{B}", "B"), ("**B**", "B"), ("$B$", "B"), ("The answer is (B).", "B"), ("Answer: B", "B"),
+        ("hen", "B"), ("Hen.", "B"), ("\\boxed{\\text{hen}}", "B"), ("the correct answer is hen", "B"),
+        ("A", "A"), ("B. cow", None), ("A or B", None), ("Bird", None), ("", None), ("AB", None), ("not B", None),
+    ],
+)  # fmt: skip
+def test_letters_of_choices(answer: str, letter: str | None) -> None:
+    choices = ["cow", "hen", "pig", "eel"]
+    assert chosen_letter(answer, choices) == letter
+    prompt = Prompt(question="x", answer="B", facts={"choices": choices})
+    assert grade_by("choice", prompt, answer).correct == (letter == "B")
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("44 + 19 + 35", 98), ("(44 + 19) + 35 = 98", 98), ("\\boxed{35+44+19}", 98), ("44 × 19 − 35", 801),
+        ("$(44 - 19) \\cdot 35$", 875), ("35 / (44 - 19)", Fraction(7, 5)), ("-(19 - 44) + 35", 60),
+        ("(44 - 35) * 19", 171),
+        ("44 + 54", None), ("44 + 19", None), ("44 + 19 + 35 + 0", None), ("98", None), ("44 ** 19 + 35", None),
+        ("44 + 19 + 35 = 99", None), ("44 // 19 + 35", None), ("__import__('os')", None), ("44 / (19 - 19) + 35", None),
+        ("(" * 200 + "44+19+35" + ")" * 200, None), ("", None), ("44 19 35", None), ("4419 + 35", None),
+    ],
+)  # fmt: skip
+def test_countdown_expressions(text: str, value: int | Fraction | None) -> None:
+    assert expression_value(text, [44, 19, 35]) == value
+
+
+def test_countdown_pays_what_makes_the_target(tmp_path: Path) -> None:
+    task = data(tmp_path, [{"nums": [44, 19, 35], "target": 98}])
+    prompt = task.held_out("test")[0]
+    assert prompt.question.startswith("Make 98 from the numbers 44, 19, 35")
+    assert [task.grade(prompt, answer).correct for answer in ("44+19+35", "44+19-35", "98", "+")] == [1, 0, 0, 0]
+    votes = {task.grade(prompt, answer).canonical for answer in ("44+19+35", "35 + 44 + 19", "(19+35)+44")}
+    assert votes == {"98"}
+    with pytest.raises(InputError, match=r"rows.jsonl:1: a Countdown problem has whole numbers"):
+        data(tmp_path, [{"nums": [44, "x"], "target": 98}]).check()
+
+
+# ---- in a recipe ---------------------------------------------------------------------------------------------------
+
+
+def test_a_recipe_names_columns_and_a_test_split(tmp_path: Path) -> None:
+    rows = [{"q": f"{n} + 1?", "meta": {"gold": n + 1}} for n in range(60)]
+    (tmp_path / "rows").mkdir()
+    write(tmp_path / "rows" / "train.jsonl", rows[:50])
+    write(tmp_path / "rows" / "test.jsonl", rows[50:])
+    recipe = tmp_path / "mine.toml"
+    recipe.write_text(
+        "[model]\nhidden_size = 32\nintermediate_size = 64\nnum_layers = 1\nnum_heads = 2\nnum_kv_heads = 2\n"
+        '[tasks.sums]\nkind = "data"\npath = "{recipe}/rows"\ntest_split = "test"\n'
+        'columns = {prompt = "q", answer = "meta.gold"}\n'
+        "[tasks.countdown]\n"
+        "[stages.pretrain]\ncorpus = {shares = {countdown = 1.0}}\nsteps = 2\n"
+        '[stages.r1_zero]\ntasks = ["sums"]\nsteps = 1\n'
+    )
+    found = load_recipe(str(recipe))
+    check_recipe(found)
+    assert [prompt.answer for prompt in found.task("sums").held_out("test", 2)] == ["51", "52"]
+    with pytest.raises(InputError, match=r"no column 'meta.golf': meta has 'gold'"):
+        check_recipe(load_recipe(str(recipe), ['tasks.sums.columns.answer="meta.golf"']))
+    with pytest.raises(InputError, match=r"unknown key 'colums'.*Did you mean 'columns'"):
+        load_recipe(str(recipe), ['tasks.sums.colums={answer="x"}'])

@@ -1,4 +1,4 @@
-"""Every file of a run's folder is torn, zeroed or deleted; the run goes on bit for bit, or says one line, exit code 2."""
+"""Every file of a run is torn, zeroed or deleted: the run goes on bit for bit, or says one line and ends with 2."""
 
 from __future__ import annotations
 

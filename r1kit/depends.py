@@ -14,9 +14,6 @@ from typing import Any
 
 from r1kit.contents import content_of_model, content_of_path, digest_of, place_of
 from r1kit.contracts import Recipe
-from r1kit.data.settings import Reading
-from r1kit.data.source import is_path, open_rows
-from r1kit.errors import R1Error
 from r1kit.recipe import fingerprint
 from r1kit.registry import digest, digests, is_reference, short
 from r1kit.structure import plain
@@ -116,9 +113,6 @@ def _walked(
     )
     if files := {Path(file).name: digest_of(Path(file)) for file in config.files if Path(file).is_file()}:
         walk.contents["files"] = files
-    sets = {name: read for name, read in config.data_sources if name not in recipe.stages and not is_path(name)}
-    if held := {name: rows for name, read in sets.items() if (rows := _rows(name, read))}:
-        walk.contents["data"] = held
     own = {name: held for text in sorted(walk.references) for name, held in digests(text).items()}
     extra = {"code": own, "contents": walk.contents}
     return {"format": FORMAT, **found, **{name: held for name, held in extra.items() if held}}, walk.references
@@ -135,14 +129,6 @@ def _hashed(value: Any) -> Any:
             value = {**value, "contents": alone}
         return {name: _hashed(item) for name, item in value.items()}
     return [_hashed(item) for item in value] if isinstance(value, list) else value
-
-
-def _rows(source: str, reading: Reading) -> str:
-    """Digest of what a hub data set holds; nothing for one that is not here."""
-    try:
-        return open_rows(source, reading).digest
-    except (R1Error, OSError):
-        return ""
 
 
 def stage_key(recipe: Recipe, stage: str, keys: Mapping[str, str]) -> str:

@@ -25,8 +25,8 @@ LOOKED_AT = 16
 """Held-out problems of a split whose length is looked at."""
 
 
-def check_recipe(recipe: Recipe) -> None:
-    """Raise InputError or MissingError, one line, for the first thing that could not work."""
+def check_recipe(recipe: Recipe) -> list[str]:
+    """Warnings, a line each; raises InputError or MissingError, one line, for the first thing that could not work."""
     try_tasks([_trial(recipe, name) for name in recipe.tasks])  # first: a stage's own check may ask a task for prompts
     check_stages(recipe)
     try_rewards(recipe)
@@ -52,6 +52,7 @@ def check_recipe(recipe: Recipe) -> None:
                 asked = [looked_at(task, split) for task in recipe.tasks_of(stage) for split in config.splits]
                 if not hasattr(config, "students"):  # they have models of their own
                     fits.check(stage, config, list(chain(*asked)))
+    return [f"warning: tasks.{name}: {line}" for name, task in built.items() for line in task.doubts()]
 
 
 def _trial(recipe: Recipe, name: str) -> Trial:

@@ -47,13 +47,12 @@ def check_recipe(recipe: Recipe) -> list[str]:
         task.check()
     for name in _models(recipe):
         check_model(name)
-    if recipe.model.name:
-        if folder := local_folder(recipe.model.name):
-            fits = Fits(folder, recipe.model.template)
-            for stage, config in recipe.stages.items():
-                asked = [looked_at(task, split) for task in recipe.tasks_of(stage) for split in config.splits]
-                if not hasattr(config, "students"):  # they have models of their own
-                    fits.check(stage, config, list(chain(*asked)))
+    if recipe.model.name and (folder := local_folder(recipe.model.name)):
+        fits = Fits(folder, recipe.model.template)
+        for stage, config in recipe.stages.items():
+            asked = [looked_at(task, split) for task in recipe.tasks_of(stage) for split in config.splits]
+            if not hasattr(config, "students"):  # they have models of their own
+                fits.check(stage, config, list(chain(*asked)))
     return [f"warning: tasks.{name}: {line}" for name, task in built.items() for line in task.doubts()]
 
 

@@ -183,6 +183,16 @@ def test_an_assert_with_a_tuple_wants_a_tuple(answer: str, right: bool, judged: 
     assert one.diagnose(prompt, f"<think>a</think><answer>{answer}</answer>")["answer_right"] == right
 
 
+def test_what_a_right_program_imports_the_tests_import_themselves(judged: Any) -> None:
+    code = "from collections import Counter\nimport math, heapq\ndef count(xs):\n    return Counter(xs)"
+    asserts = ["assert count('aab') == Counter('aab')", "assert math.isclose(count('a')['a'], 1) and not count('')"]
+    one, prompt = judged({**MBPP, "test_list": asserts, "code": code, "challenge_test_list": []}, "mbpp")
+    assert one.grade(prompt, code).correct == 1
+    assert one.grade(prompt, "def count(xs):\n    return {x: xs.count(x) for x in xs}").correct == 1
+    forged = "import math\nmath.isclose = lambda *_: True\nCounter = lambda xs: []\ncount = Counter"
+    assert one.diagnose(prompt, forged)["tests_passed"] == 0
+
+
 def test_what_tests_may_do_with_a_program(judged: Any) -> None:
     """Classes, changed arguments, errors that are expected, its own helpers, a function called as a built-in one."""
     asserts = [

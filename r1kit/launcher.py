@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import shutil
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -42,7 +43,8 @@ def run(name: str, out: Path | None, overrides: Sequence[str], until: str = "") 
 def _run_here(name: str, out: Path | None, overrides: Sequence[str], until: str) -> None:
     recipe = load_recipe(name, overrides)
     recipe = replace(recipe, ranks=recipe.ranks or default_ranks(recipe))
-    check_recipe(recipe)
+    for warning in check_recipe(recipe):
+        print(warning, file=sys.stderr)
     if until:
         check_stage(recipe, until)
     folder = out or Path("runs") / recipe.name

@@ -20,7 +20,8 @@ def check(recipe: RecipeName, overrides: Overrides = None) -> None:
     from r1kit.recipe import load_recipe
 
     found = load_recipe(recipe, overrides or [])
-    check_recipe(found)
+    for warning in check_recipe(found):
+        typer.echo(warning, err=True)
     typer.echo(f"{found.name}: ok. Stages: {' -> '.join(found.stages)}. Tasks: {', '.join(found.tasks) or 'none'}.")
     if found.model.name:
         for line in _described(found):

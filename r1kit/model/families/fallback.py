@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from r1kit.errors import InputError, first_line
 from r1kit.model.context import positions_of, refuse_longer
 from r1kit.model.families import Shape
-from r1kit.model.families.fallback_head import agree, find_finish
+from r1kit.model.families.fallback_parts import agree, body_of, buffer_dtypes, find_finish
 from r1kit.model.finish import Finish
 from r1kit.model.segments import Segments
 from r1kit.model.weights import WeightStream, copy_weights
@@ -52,12 +52,11 @@ class HubModel(nn.Module):
 
     def __init__(self, model: PreTrainedModel) -> None:
         super().__init__()
-        if model.base_model is model:
-            raise InputError(f"{model.config.model_type} does not give its hidden states, which is not supported")
+        body_of(model)
         self.model = model
         self.generation: dict[str, Any] = {}
         nn.Module.train(model, False)
-        self.positioned = "position_ids" in inspect.signature(model.base_model.forward).parameters
+        self.positioned = "position_ids" in inspect.signature(body_of(model).forward).parameters
         text = model.config.get_text_config()
         positions, lengthens = positions_of(text.to_dict())
         self.config = HubShape(
@@ -78,13 +77,19 @@ class HubModel(nn.Module):
         return self
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> HubModel:
-        """Buffers move, but keep their dtype: a rotary frequency that is rounded turns far positions elsewhere."""
-        kept = [(module, name, one) for module in self.modules() for name, one in module._buffers.items()]
+        """Buffers get the dtype that `transformers` itself gives them beside weights of the new one.
+
+        Rotary frequencies stay float32: rounded, they turn far positions elsewhere.
+        """
+        before, kept = self.head.dtype, dict(self.model.named_buffers())
         super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
-        for module, name, before in kept:
-            now = module._buffers[name]
-            if before is not None and now is not None and now.dtype != before.dtype:
-                module._buffers[name] = before.to(now.device)
+        if self.head.dtype == before:
+            return self
+        native = buffer_dtypes(self.model, self.head.dtype)
+        for name, buffer in kept.items():
+            module, _, own = name.rpartition(".")
+            dtype = native.get(name, buffer.dtype)
+            self.model.get_submodule(module)._buffers[own] = buffer.to(self.head.device, dtype)
         return self
 
     @property
@@ -184,7 +189,7 @@ class HubModel(nn.Module):
         if self.positioned:
             more["position_ids"] = positions
         more.setdefault("use_cache", False)
-        states: Tensor = self.model.base_model(input_ids=tokens, attention_mask=mask.long(), **more).last_hidden_state
+        states: Tensor = body_of(self.model)(input_ids=tokens, attention_mask=mask.long(), **more).last_hidden_state
         return states
 
 

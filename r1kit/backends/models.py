@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
     from r1kit.contracts import Model
-    from r1kit.records import Prompt
+    from r1kit.records import Message, Prompt
 
 __all__ = ["LoadedModel", "draw_model", "multiplied_parameters", "read_model"]
 
@@ -119,13 +120,13 @@ class LoadedModel:
                 found.append("the chat template takes no system prompt: it goes before the question")
         return found
 
-    def encode(self, question: str) -> list[int]:
-        """Token ids of a prompt that asks it, template applied."""
-        return render(self.template, self.tokenizer, question)
+    def encode(self, question: str, history: Sequence[Message] | None = None) -> list[int]:
+        """Token ids of a prompt that asks it, template applied; ``history``: what stands before it in a chat."""
+        return render(self.template, self.tokenizer, question, history)
 
     def render(self, prompt: Prompt) -> list[int]:
         """``encode`` of a task's prompt."""
-        return render(self.template, self.tokenizer, prompt.question, prompt.history)
+        return self.encode(prompt.question, prompt.history)
 
     def count(self, text: str) -> int:
         """Tokens of a text as it stands."""

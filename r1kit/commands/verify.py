@@ -39,13 +39,16 @@ def verify(
         Path | None, typer.Option(metavar="FILE", help="Its tests, JSON lines; see docs/sandbox.md.")
     ] = None,
     reference: Annotated[Path | None, typer.Option(metavar="FILE", help="A right program, for rung L4.")] = None,
+    package: Annotated[
+        list[str] | None, typer.Option(metavar="NAME", help="An installed package that the program may import.")
+    ] = None,
 ) -> None:
     """Score one answer or program: each part of its reward, and the cause where it got none."""
     from r1kit.commands.arguments import named_task, open_subject
     from r1kit.files import check_writable, write_json
 
     if code or tests or reference:
-        _verify_program(code, tests, reference, json_file)
+        _verify_program(code, tests, reference, json_file, package or [])
         return
     if not task or not answer:
         raise InputError(
@@ -150,7 +153,9 @@ def _as_json(prompt: Prompt, text: str, score: Score) -> dict[str, Any]:
 # ---- programs ------------------------------------------------------------------------------------------------------
 
 
-def _verify_program(code: Path | None, tests: Path | None, reference: Path | None, json_file: Path | None) -> None:
+def _verify_program(
+    code: Path | None, tests: Path | None, reference: Path | None, json_file: Path | None, packages: list[str]
+) -> None:
     """Print every rung, the reward and the cause; where the sandbox is not there, ``json_file`` says so too."""
     from r1kit.files import check_writable, write_json
     from r1kit.sandbox import Rungs, Verdict, read_cases
@@ -161,7 +166,7 @@ def _verify_program(code: Path | None, tests: Path | None, reference: Path | Non
     check_writable(json_file)
     text, cases = read_program(code), read_cases(tests)
     try:
-        verdict = climb_by_hand(text, cases, reference)
+        verdict = climb_by_hand(text, cases, reference, packages)
     except MissingError:
         if json_file:
             missing = Verdict(reward=0.0, rungs=Rungs(total=len(cases)), cause="sandbox_missing")

@@ -49,11 +49,22 @@ def as_chat(value: Any, where: str, key: str) -> tuple[Message, ...]:
     if is_transcript(value):
         _, *parts = _TURN.split(value)
         value = [{"role": role, "content": text} for role, text in zip(parts[::2], parts[1::2], strict=True)]
+    value = _spoken_in_turn(opened(value))
     if not is_chat(value):
         raise InputError(
             f"{where}: {key!r} must be a chat, a list of {{'role': ..., 'content': ...}}, got {brief(value)}"
         )
     return tuple(_message(turn, where, f"{key}[{place}]") for place, turn in enumerate(opened(value)))
+
+
+def _spoken_in_turn(value: Any) -> Any:
+    """A list of texts as turns, the user's first; any other value as it is."""
+    if not isinstance(value, Sequence) or isinstance(value, str) or not value:
+        return value
+    if not all(isinstance(turn, str) for turn in value):
+        return value
+    roles = ("user", "assistant")
+    return [{"role": roles[place % 2], "content": text} for place, text in enumerate(value)]
 
 
 def _message(turn: Mapping[str, Any], where: str, key: str) -> Message:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import string
 from collections.abc import Callable, Mapping, Sequence
 from random import Random
@@ -47,29 +48,39 @@ def _listed(question: str, choices: str, answer: str) -> Callable[[Line, Mapping
     def take(line: Line, named: Mapping[str, str]) -> Asked:
         found = opened(column(line, named[choices]))
         labels: Sequence[Any] | None = None
-        if isinstance(found, Mapping):
+        if isinstance(found, Mapping) and "text" not in found:  # {"A": ..., "B": ...}
+            labels, found = list(found), list(found.values())
+        elif isinstance(found, Mapping):
             labels, found = found.get("label"), found.get("text")
         if not isinstance(found, Sequence) or isinstance(found, str) or not 2 <= len(found) <= len(LETTERS):
             raise InputError(f"{line.where}: {named[choices]!r} must be a list of 2 to 26 choices, got {brief(found)}")
-        texts = tuple(as_text(each, line.where, named[choices]) for each in found)
+        texts = _bare([as_text(each, line.where, named[choices]) for each in found])
         right = column(line, named[answer])
         return Asked(text_of(line, named[question]), texts, _letter(right, texts, labels, line.where, named[answer]))
 
     return take
 
 
-def _letter(right: Any, texts: Sequence[str], labels: Sequence[Any] | None, where: str, key: str) -> str:
+def _bare(texts: Sequence[str]) -> tuple[str, ...]:
+    """Choices without letters of their own, where each has its: ``A) 21``."""
+    found = [re.fullmatch(r"\(?([A-Z])\s*[).:]\s*(.*)", text.strip(), re.DOTALL) for text in texts]
+    if all(match and match[1] == letter for match, letter in zip(found, LETTERS, strict=False)):
+        return tuple(match[2] for match in found if match)
+    return tuple(texts)
+
+
+def _letter(right: Any, texts: tuple[str, ...], labels: Sequence[Any] | None, where: str, key: str) -> str:
     said = as_text(right, where, key).strip()
-    place = -1
-    if labels is not None and said in map(str, labels):
-        place = list(map(str, labels)).index(said)
-    elif said.isdecimal():
-        place = int(said)
-    elif len(said) == 1 and said.upper() in LETTERS:
-        place = LETTERS.index(said.upper())
-    elif said in texts:
-        place = list(texts).index(said)
-    if not 0 <= place < len(texts):
+    letter = LETTERS.find(said.upper()) if len(said) == 1 else -1
+    places = (
+        [str(label) for label in labels or ()].index(said) if said in map(str, labels or ()) else -1,
+        int(said) if isinstance(right, int) else -1,
+        letter,
+        texts.index(said) if said in texts else -1,
+        int(said) if said.isdecimal() else -1,
+    )
+    place = next((place for place in places if 0 <= place < len(texts)), -1)
+    if place < 0:
         raise InputError(f"{where}: {key!r} must be a choice's letter, number from 0 or text, got {brief(right)}")
     return LETTERS[place]
 
@@ -118,7 +129,7 @@ CHOICES: tuple[ChoiceForm, ...] = (
         ("question, its four answers lettered " + _SHUFFLED, "the letter of correct_answer"),
     ),
     ChoiceForm(
-        "ARC",
+        "ARC, CommonsenseQA",
         ("question", "choices", "answerkey"),
         _listed("question", "choices", "answerkey"),
         ("question with choices lettered", "answerKey"),
@@ -128,6 +139,12 @@ CHOICES: tuple[ChoiceForm, ...] = (
         ("question_stem", "choices", "answerkey"),
         _listed("question_stem", "choices", "answerkey"),
         ("question_stem with choices lettered", "answerKey"),
+    ),
+    ChoiceForm(
+        "AQuA",
+        ("question", "options", "correct"),
+        _listed("question", "options", "correct"),
+        ("question with options lettered", "correct"),
     ),
     ChoiceForm(
         "MMLU-Pro",

@@ -17,13 +17,13 @@ from r1kit.files import Line
 __all__ = ["Found", "code_format", "find_slots", "layout_name"]
 
 PROMPTS = ("prompt", "problem", "question", "query", "instruction")
-MORE = {"instruction": ("input", "context"), "question": ("body",)}
-"""Column of a prompt -> columns that belong to it where they are there."""
+MORE = {"instruction": ("input", "context"), "body": ("question",)}
+"""Column of a prompt -> columns that follow it where they are there."""
 ANSWERS = (
     "reward_model.ground_truth", "answer", "final_answer", "ground_truth", "gt_answer", "expected_answer",
     "reference_answer", "answer_number", "gold", "target",
 )  # fmt: skip
-RESPONSES = ("response", "completion", "output", "solution", "answer")
+RESPONSES = ("response", "completion", "output", "solution", "generated_solution", "answer")
 CHATS = ("messages", "conversations", "conversation")
 LABELS = ("label", "safe", "is_safe")
 TEXTS = ("text", "content", "document")
@@ -84,8 +84,9 @@ def find_slots(line: Line, columns: Mapping[str, str], wanted: Wanted) -> Found:
         if choice := _choice(line):
             spelled = {name.lower(): name for name in line.table}
             return Found({**beside, **named}, choice, {need: spelled[need] for need in choice.needs})
-        if _first(line, ("nums",)) and _first(line, ("target",)) and not _first(line, ("prompt",)):
-            return Found({"numbers": Slot("nums", "raw"), "target": Slot("target", "raw"), **beside, **named})
+        numbers, target = _first(line, ("nums", "numbers")), _first(line, ("target",))
+        if numbers and target and not _first(line, PROMPTS):
+            return Found({"numbers": Slot(numbers, "raw"), "target": Slot(target, "raw"), **beside, **named})
     return Found({**beside, **FINDERS[wanted](line, named), **named})
 
 
@@ -135,6 +136,8 @@ def _prompt(line: Line, named: Mapping[str, Slot]) -> dict[str, Slot]:
     if "messages" in named:
         return {"prompt": named["messages"]}
     path = _only(line, "prompt", PROMPTS) or _only(line, "prompt", CHATS)
+    if path.lower() == "question":  # SVAMP tells a story first
+        path = _first(line, ("body",)) or path
     if not path:
         raise _lacks(line, "prompt", (*PROMPTS, *CHATS))
     if is_chat(column(line, path)):
@@ -169,8 +172,6 @@ def _responses(line: Line, named: Mapping[str, Slot]) -> dict[str, Slot]:
     if "messages" in named:
         return {"prompt": named["messages"]}
     if not {"prompt", "response"} & set(named) and (path := _only(line, "messages", CHATS)):
-        if not is_chat(column(line, path)):
-            raise InputError(f"{line.where}: {path!r} is no chat, a list of {{'role': ..., 'content': ...}}")
         return {"prompt": Slot(path, "chat")}
     found = _prompt(line, named)
     if "response" not in named:

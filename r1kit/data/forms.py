@@ -7,6 +7,7 @@ import io
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
@@ -21,7 +22,8 @@ __all__ = ["SUFFIXES", "form_of", "pyarrow", "rows_of"]
 Reader = Callable[[Path, IO[bytes], Reading], Iterator[Line | InputError]]
 READERS: dict[str, Reader] = {
     ".jsonl": json_rows,
-    ".json": json_rows,
+    ".ndjson": json_rows,
+    ".json": partial(json_rows, document=True),
     ".csv": csv_rows,
     ".tsv": csv_rows,
     ".txt": text_rows,
@@ -55,6 +57,8 @@ def rows_of(path: Path, reading: Reading) -> Iterator[Line | InputError]:
                 yield from READERS[form](path, stream, reading)
     except FileNotFoundError:
         raise InputError(f"{path}: no such file; the path is taken from the folder that the command runs in") from None
+    except PermissionError as error:
+        raise InputError(f"{path}: not readable: {error.strerror}") from None
     except (OSError, EOFError, zlib.error) as error:
         raise InputError(f"{path}: not readable to its end: {first_line(error)}; was it copied as a whole?") from None
 

@@ -20,9 +20,11 @@ _HALF = re.compile(r"\\u[dD][89a-fA-F]")
 _UTF16 = (b"\xff\xfe", b"\xfe\xff")
 
 
-def json_rows(path: Path, stream: IO[bytes], reading: Reading) -> Iterator[Line | InputError]:
-    """Each object of a file, or what is wrong with its line. An array, or one object over many lines, is read too; its
-    text is held as a whole."""
+def json_rows(
+    path: Path, stream: IO[bytes], reading: Reading, *, document: bool = False
+) -> Iterator[Line | InputError]:
+    """Each object of a file, or what is wrong with its line. An array is read too, and in a ``document`` one object
+    over many lines; their text is held as a whole."""
     first = True
     lines = decoded_lines(path, stream, reading)
     for number, text in lines:
@@ -35,7 +37,11 @@ def json_rows(path: Path, stream: IO[bytes], reading: Reading) -> Iterator[Line 
         if first and text.lstrip()[0] == "[":
             yield from _array(path, "".join([text, *map(_whole, lines)]), number)
             return
-        if first and ".json" in path.suffixes and (isinstance(row, InputError) or _holds_arrays(row.table)):
+        if (
+            first
+            and ".json" in path.name.lower().split(".jsonl")[0]
+            and (isinstance(row, InputError) or _holds_arrays(row.table))
+        ):
             yield from _document(path, "".join([text, *map(_whole, lines)]), row)
             return
         first = False

@@ -75,7 +75,7 @@ def _steps(path: str) -> list[str | int]:
     """Names and list indexes of a path. Raises InputError for what is none."""
     steps: list[str | int] = []
     place = 0
-    while place < len(path):
+    while place < len(path) or not steps:
         found = _STEP.match(path, place)
         if found is None:
             raise InputError(

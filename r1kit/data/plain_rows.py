@@ -32,13 +32,16 @@ def csv_rows(path: Path, stream: IO[bytes], reading: Reading) -> Iterator[Line |
     first = next(source, "")
     if not first.strip():
         return
-    signs = [sign for sign in ("\t" if ".tsv" in path.suffixes else ",", ";", "\t") if sign in first]
+    signs = [sign for sign in ("\t" if ".tsv" in path.name.lower() else ",", ";", "\t") if sign in first]
     try:
         header = [name.strip() for name in next(csv.reader([first], delimiter=(signs or [","])[0], strict=True))]
     except csv.Error as error:
         raise InputError(f"{path}:1: not a header of column names: {error}") from None
-    if len(set(header)) < len(header) or not all(header):
-        raise InputError(f"{path}:1: the header names a column twice or not at all: {', '.join(map(repr, header))}")
+    header = [
+        name or f"column {place}" for place, name in enumerate(header, start=1)
+    ]  # pandas leaves its index's blank
+    if len(set(header)) < len(header):
+        raise InputError(f"{path}:1: the header names a column twice: {', '.join(map(repr, header))}")
     reader = csv.reader(source, delimiter=(signs or [","])[0], strict=True)
     while True:
         begins = reader.line_num + 2

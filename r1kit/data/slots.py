@@ -16,6 +16,8 @@ from r1kit.records import Message
 __all__ = ["HOW", "Slot", "answer_slot", "last_box", "text_of"]
 
 _HASHES = re.compile(r"^[ \t]*####[ \t]*(.*)$", re.MULTILINE)
+NO_ANSWERS = ("proof", "notfound", "not found")
+"""What NuminaMath writes in place of an answer."""
 _BOX = re.compile(r"\\(?:boxed|fbox)\s*(?=\{|[^{\s])")
 
 
@@ -51,6 +53,9 @@ def text_of(line: Line, path: str) -> str:
     found = opened(value) if isinstance(value, str) and value.startswith("[") else value
     if isinstance(found, Sequence) and not isinstance(found, str) and len(found) == 1:
         value = found[0]
+    if isinstance(found, Mapping) and found:
+        inside = ", ".join(map(str, found))
+        raise InputError(f"{line.where}: {path!r} is an object with {inside}; name one, as {path}.{next(iter(found))}")
     return as_text(value, line.where, path)
 
 
@@ -59,6 +64,8 @@ def plain_answer(line: Line, path: str) -> str:
     answer = text_of(line, path)
     if _HASHES.search(answer):
         raise InputError(f"{line.where}: {path!r} is a worked solution with ####, where others are answers")
+    if answer.strip().lower() in NO_ANSWERS and "problem" in line.table:
+        raise InputError(f"{line.where}: {path!r} is {answer.strip()!r}: nothing that an answer could equal")
     return answer.strip()
 
 
@@ -83,15 +90,13 @@ def last_box(text: str) -> str | None:
     if not found:
         return None
     start = found[-1].end()
-    if text[start] != "{":
-        return text[start]
+    if text[start] != "{":  # \boxed 12
+        return re.split(r"[\s$]", text[start:], maxsplit=1)[0].rstrip(".,;") or None
     depth = 0
-    for place in range(start, len(text)):
-        if text[place - 1 : place] == "\\":
-            continue
-        depth += {"{": 1, "}": -1}.get(text[place], 0)
+    for brace in re.finditer(r"\\.|[{}]", text[start:], re.DOTALL):
+        depth += {"{": 1, "}": -1}.get(brace[0], 0)
         if depth == 0:
-            return text[start + 1 : place].strip() or None
+            return text[start + 1 : start + brace.start()].strip() or None
     return None
 
 
@@ -99,7 +104,7 @@ def flag(line: Line, path: str) -> bool:
     value = column(line, path)
     said = {"true": True, "1": True, "safe": True, "good": True, "false": False, "0": False, "unsafe": False}
     said |= {"bad": False, "-1": False, "yes": True, "no": False}
-    found = said.get(str(value).strip().lower())
+    found = said.get(str(value).strip().lower().removesuffix(".0"))
     if found is None:
         raise InputError(f"{line.where}: {path!r} must be true or false, got {brief(value)}")
     return found

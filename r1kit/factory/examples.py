@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
+from r1kit.data.settings import Reading
 from r1kit.errors import InputError
-from r1kit.factory.samples import read_samples
+from r1kit.factory.sources import samples_from
 from r1kit.records import Prompt, Sample
 from r1kit.tasks.task import Task
 
@@ -20,7 +20,7 @@ class FewShot:
 
     shots: int = 1
     path: str = ""
-    """A JSONL file of samples to take them from; empty: the task writes its own, if it can."""
+    """A file, a folder or a hub data set of samples to take them from; empty: the task writes its own, if it can."""
     text: str = "Question: {question}\nAnswer: {response}\n\n"
     """One worked example; they stand before the question, one after the other."""
     last: str = "Question: "
@@ -32,7 +32,7 @@ class FewShot:
 def worked_examples(settings: FewShot, tasks: Mapping[str, Task], seed: int) -> dict[tuple[str, str], list[Sample]]:
     """(task, language) -> its examples; a file's samples serve the task that is their domain, or else every task."""
     found: dict[tuple[str, str], list[Sample]] = {}
-    given = read_samples(Path(settings.path)) if settings.path else []
+    given = samples_from(settings.path, Reading()) if settings.path else []
     for name, task in tasks.items():
         own = [sample for sample in given if sample.domain == name] or given
         for language in sorted({sample.language for sample in own} if given else task.languages):

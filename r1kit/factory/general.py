@@ -1,16 +1,16 @@
-"""The non-reasoning part: from a nano task's generator, a JSONL file or a ``datasets`` name (R1 paper, 2.3.3)."""
+"""The non-reasoning part: from a nano task's generator, a file or a data set of the hub (R1 paper, 2.3.3)."""
 
 from __future__ import annotations
 
 import importlib.util
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from r1kit.errors import InputError, MissingError, first_line
-from r1kit.factory.samples import sample_of
-from r1kit.files import strict_lines
+from r1kit.data.settings import Reading
+from r1kit.errors import InputError, MissingError
+from r1kit.factory.sources import check_rows, samples_from
 from r1kit.records import Sample
 from r1kit.tasks.task import Task
 
@@ -26,9 +26,12 @@ class General:
     count: int = 200
     """Samples of each such task."""
     path: str = ""
-    """A JSONL file of ``{"prompt", "response"}`` lines; ``id``, ``domain`` and ``language`` are optional."""
+    """A file or a folder of prompts with responses, in any layout of ``docs/data.md``; ``id``, ``domain`` and
+    ``language`` are optional."""
+    read: Reading = field(default_factory=Reading)
+    """How its rows are read."""
     dataset: str = ""
-    """A name or folder that ``datasets.load_dataset`` opens."""
+    """A data set of the hub, or a folder."""
     split: str = "train"
     prompt_column: str = "prompt"
     response_column: str = "response"
@@ -48,7 +51,7 @@ def check_general(config: General, tasks: Mapping[str, Task], where: str) -> Non
     if config.path and not Path(config.path).is_file():
         raise InputError(f"{where}.path = {config.path!r}: no such file")
     if config.path:
-        _of_file(Path(config.path), config.limit)  # a broken line is told now, not after hours
+        check_rows(config.path, _reading(config), "responses", f"{where}.path")  # told now, not after hours
     if config.dataset and importlib.util.find_spec("datasets") is None:
         raise MissingError(f"{where}.dataset needs the package datasets; run pip install 'r1kit[data]'")
 
@@ -57,47 +60,21 @@ def general_samples(config: General, tasks: Mapping[str, Task], seed: int) -> li
     """All of them, in a fixed order."""
     found = [sample for name in config.tasks for sample in tasks[name].good_samples(config.count, seed)]
     if config.path:
-        found += _of_file(Path(config.path), config.limit)
+        found += _of_rows(config.path, _reading(config), "jsonl")
     if config.dataset:
-        found += _of_dataset(config)
+        columns = {"prompt": config.prompt_column, "response": config.response_column}
+        reading = replace(_reading(config), split=config.split, columns=columns)
+        found += _of_rows(config.dataset, reading, "dataset")
     return found
 
 
-def _of_file(path: Path, limit: int) -> list[Sample]:
-    samples: list[Sample] = []
-    for line in strict_lines(path, '{"prompt": ..., "response": ...}', may_be_empty=True):
-        where, table = line.where, line.table
-        sample = sample_of(where, table, f"{path.stem}/{len(samples)}")
-        samples.append(replace(sample, provenance={**_provenance("jsonl"), **sample.provenance}))
-        if len(samples) == limit:
-            break
-    return samples
+def _reading(config: General) -> Reading:
+    return replace(config.read, limit=config.limit or config.read.limit)
 
 
-def _of_dataset(config: General) -> list[Sample]:
-    import datasets  # type: ignore[import-not-found, import-untyped, unused-ignore]
-
-    try:
-        rows = datasets.load_dataset(config.dataset, split=config.split)
-    except Exception as error:  # whatever the hub, the network or a loading script raises
-        raise InputError(f"data set {config.dataset!r}, split {config.split!r}: {first_line(error)}") from error
-    for column in (config.prompt_column, config.response_column):
-        if column not in rows.column_names:
-            raise InputError(
-                f"data set {config.dataset!r} has no column {column!r}; it has {', '.join(rows.column_names)}"
-            )
-    samples = []
-    for number, row in enumerate(rows):
-        if config.limit and number >= config.limit:
-            break
-        where = f"{config.dataset}:{number}"
-        table = {"prompt": row[config.prompt_column], "response": row[config.response_column]}
-        for key in ("language", "domain"):
-            if isinstance(row.get(key), str):
-                table[key] = row[key]
-        table["provenance"] = _provenance("dataset")
-        samples.append(sample_of(where, table, where))
-    return samples
+def _of_rows(source: str, reading: Reading, route: str) -> list[Sample]:
+    own = _provenance(route)
+    return [replace(sample, provenance={**own, **sample.provenance}) for sample in samples_from(source, reading)]
 
 
 def _provenance(route: str, kind: str = "") -> dict[str, Any]:

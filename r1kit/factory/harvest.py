@@ -99,7 +99,7 @@ class Harvester:
         groups = sample_groups(
             route.sampler.engine,
             asked,
-            lambda prompt: route.sampler.encode(route.ask(prompt)),
+            lambda prompt: route.sampler.render(prompt, route.ask(prompt)),
             self.sampling,
             seeds.__getitem__,
         )
@@ -196,6 +196,7 @@ class Harvester:
             domain=prompt.task,
             language=prompt.language,
             provenance=provenance,
+            history=prompt.history,
         )
         after = language_consistency(thinking(draft.response), prompt.language, self.reward.detector)
         return Candidate(

@@ -49,7 +49,7 @@ def own_pairs(config: PairData, start: str, workspace: Workspace, dtype: DtypeSe
         groups = sample_groups(
             policy.engine,
             [task.train(number) for number in numbers],
-            lambda prompt: policy.encode(prompt.question),
+            policy.render,
             config.sampling,
             lambda place: stream_seed(seed, "sample", numbers[place]),
         )

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from r1kit.backends.backend import backend_of
 from r1kit.factory.collection import Collection
 from r1kit.factory.judge import GenerativeJudge
+from r1kit.records import Prompt
 from r1kit.rollout.engine import Engine
 from r1kit.update.settings import DtypeSetting
 from r1kit.workspace import Workspace
@@ -23,14 +24,19 @@ class Sampler:
     version: int
     """Policy version: the last step of the stage that trained it; 0 for a model by name."""
     engine: Engine
-    encode: Callable[[str], Sequence[int]]
-    """Token ids of a prompt that asks a text, the recipe's template applied."""
+    encode: Callable[..., Sequence[int]]
+    """Token ids of a prompt that asks a text, the recipe's template applied; a second argument is what stands before it
+    in a chat."""
     count: Callable[[str], int]
     """Tokens of a response."""
     opens: bool = False
     """Its prompts end in ``<think>``."""
     parameters: int = 0
     """How many it has, for what its tokens cost."""
+
+    def render(self, prompt: Prompt, asked: str = "") -> Sequence[int]:
+        """Token ids of a task's prompt; ``asked``: in place of its question."""
+        return self.encode(asked or prompt.question, *([prompt.history] if prompt.history else []))
 
 
 @contextmanager

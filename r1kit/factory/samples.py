@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from r1kit.data.chats import as_chat
 from r1kit.errors import InputError
 from r1kit.files import strict_lines, write_atomic
 from r1kit.records import Sample
@@ -50,6 +51,7 @@ def sample_of(where: str, table: Mapping[str, Any], identity: str = "", domain: 
         domain=text_field(where, table, "domain", domain),
         language=text_field(where, table, "language", "en"),
         provenance=provenance,
+        history=as_chat(table["history"], where, "history") if table.get("history") else None,
     )
 
 

@@ -7,8 +7,9 @@ its columns.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from r1kit.data.example import Example, Wanted
@@ -63,7 +64,9 @@ def samples_from(source: str, reading: Reading, say: Say = silent) -> list[Sampl
         InputError: a row cannot be learnt: another layout, no response, a turn of a tool; says where.
         MissingError: a package or the network is needed that is not here.
     """
-    return list(_rows(source, reading, "responses", _sample, say))
+    name = Path(source).name.partition(".")[0]
+    found = enumerate(_rows(source, reading, "responses", _sample, say))
+    return [sample if sample.id else replace(sample, id=f"{name}/{number}") for number, sample in found]
 
 
 def pairs_from(source: str, reading: Reading, say: Say = silent) -> list[Pair]:
@@ -106,7 +109,7 @@ def _sample(example: Example, line: Line) -> Sample:
     if not example.response.strip():
         raise InputError(f"{example.where}: no turn of the assistant's to learn")
     return Sample(
-        id=example.id or example.where,
+        id=example.id,
         prompt=example.question,
         response=example.response,
         domain=_text(line, "domain") or "general",

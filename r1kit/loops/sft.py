@@ -149,6 +149,8 @@ def told(teacher: Teacher, config: SFT, count: int) -> list[str]:
         found.append(
             f"the chat template opens <think> and {bare} of {count} responses have no thinking: theirs is empty"
         )
+    if over := teacher.seen["no_thinking"]:
+        found.append(f"the prompt closes the thinking, and {over} of {count} responses have some: it is left out")
     return found
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from r1kit.contracts import Model, StageConfig
+from r1kit.contracts import BASE, Model, StageConfig
+from r1kit.data.settings import Reading
 from r1kit.errors import InputError
 from r1kit.evals.settings import EvaluationConfig
-from r1kit.loops.settings import RL, SFT, check_least, check_source
+from r1kit.loops.settings import RL, SFT, check_least
 from r1kit.tasks.task import Split
 from r1kit.update.settings import OptimiserSettings
 
@@ -30,7 +31,9 @@ class Student:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Distill(StageConfig):
     data: str = "rejection_sampling"
-    """Stage whose ``samples.jsonl`` the students learn: the paper's 800k."""
+    """Stage whose ``samples.jsonl`` the students learn (the paper's 800k), or a file, a folder or a hub data set."""
+    read: Reading = field(default_factory=Reading)
+    """How the rows of ``data`` are read, where it is no stage."""
     students: Mapping[str, Student] = field(default_factory=dict)
     """By name; the first is the stage's own checkpoint."""
     base_steps: int = 1000
@@ -43,9 +46,9 @@ class Distill(StageConfig):
     """Of each student's base, distilled and RL model."""
 
     @property
-    def inputs(self) -> tuple[str, ...]:
-        """Earlier stages that it takes in."""
-        return (self.data,)
+    def data_sources(self) -> tuple[tuple[str, Reading], ...]:
+        """What the students learn."""
+        return ((self.data, self.read),)
 
     def uses(self, recipe: Recipe) -> tuple[str, ...]:
         """Tasks that it trains on or is judged by."""
@@ -70,9 +73,8 @@ class Distill(StageConfig):
             raise InputError(
                 f"stages.{stage} has no student; add one, for example [stages.{stage}.students.small.model]"
             )
-        check_source(self.data, stage, recipe, "samples")
         check_least(self, stage, 1, "base_steps")
-        self.sft.check(f"{stage}.sft", recipe)
+        replace(self.sft, start=BASE, data=self.data, read=self.read, mix={}).check(f"{stage}.sft", recipe)
         self.rl.check(f"{stage}.rl", recipe)
         for name, student in self.students.items():
             if not student.model.name and not recipe.base_stage:

@@ -26,7 +26,12 @@ Numbers = dict[str, Any]
 
 
 def teacher_cost(config: Distill, workspace: Workspace) -> Numbers:
-    """Operations that the data took: sampling it, and training what sampled it, stage by stage back to the base."""
+    """Operations that the data took: sampling it, and training what sampled it, stage by stage back to the base.
+
+    Of a file or a data set that is not known, and none is counted.
+    """
+    if config.data not in workspace.recipe.stages:
+        return {"sampling_flops": 0, "training_flops": 0, "weights": 0}
     seen: dict[str, int] = {}
     todo = [config.data]
     while todo:
@@ -107,8 +112,8 @@ def _base(config: Distill, inner: Workspace) -> Numbers:
 
 def _distilled(config: Distill, inner: Workspace) -> Numbers:
     settings = replace(
-        config.sft, start=BASE, data=config.data, evaluation=config.evaluation, sampling=config.rl.sampling,
-        reward=config.rl.reward,
+        config.sft, start=BASE, data=config.data, read=config.read, mix={}, evaluation=config.evaluation,
+        sampling=config.rl.sampling, reward=config.rl.reward,
     )  # fmt: skip
     result = fine_tune(settings, inner)
     return {"checkpoint": result.checkpoint, "metrics": result.metrics}

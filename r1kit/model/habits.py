@@ -62,6 +62,9 @@ class Habits:
     thinking: Literal["kept", "dropped earlier", "dropped"] = "kept"
     """What becomes of ``<think>...</think>`` in an assistant's turn: kept, dropped from turns before the last question,
     or dropped from every turn."""
+    apart: bool = False
+    """Thinking must be given apart, as ``reasoning_content``: in an assistant's text it is taken for the answer, and
+    tags are written twice."""
     parts: bool = False
     """Content must be a list of parts, ``{"type": "text", "text": ...}``; a plain string is lost or refused."""
     system: Literal["taken", "refused", "ignored"] = "taken"
@@ -83,6 +86,7 @@ class Habits:
         if self.system != "taken" and len(turns) > 1 and turns[0]["role"] == "system" and turns[1]["role"] == "user":
             system, asked, *rest = turns
             turns = [{**asked, "content": f"{system['content']}\n\n{asked['content']}"}, *rest]
+        turns = [_parted(turn) for turn in turns] if self.apart else turns
         return [in_parts(turn) for turn in turns] if self.parts else turns
 
     def told(self) -> list[str]:
@@ -165,6 +169,15 @@ def template_text(tokenizer: ChatTokenizer) -> str:
     return found or ""
 
 
+def _parted(message: Message) -> Message:
+    """A message whose thinking stands apart."""
+    thought, closed, answer = str(message["content"]).partition("</think>")
+    if message["role"] != "assistant" or not closed:
+        return message
+    thought = thought.lstrip().removeprefix("<think>").strip("\n")
+    return {**message, "content": answer.lstrip("\n"), "reasoning_content": thought}
+
+
 def in_parts(message: Message) -> Message:
     """A message whose content is a list of parts."""
     return {**message, "content": [{"type": "text", "text": message["content"]}]}
@@ -206,6 +219,7 @@ def _inspect(source: str, render: Render) -> Habits:
         opens_think=opens_think(alone),
         closes_think=re.search(r"<think>\s*</think>\s*\Z", alone) is not None,
         thinking=_thinking(tried),
+        apart=_apart(tried),
         parts=parts,
         system="refused" if told is None else "taken" if SYSTEM in told else "ignored",
         default_system=_default_system(alone, told or ""),
@@ -221,6 +235,12 @@ def _thinking(tried: Callable[..., str | None]) -> Literal["kept", "dropped earl
     if CHAIN not in (tried(asked, thought) or CHAIN):
         return "dropped"
     return "kept" if CHAIN in (tried(asked, thought, asked) or CHAIN) else "dropped earlier"
+
+
+def _apart(tried: Callable[..., str | None]) -> bool:
+    asked, given = _turn("user", QUESTION), _turn("assistant", THOUGHT)
+    inside, beside = tried(asked, given) or "", tried(asked, _parted(given)) or ""
+    return inside.count("<think>") > 1 and beside.count("<think>") == 1 and CHAIN in beside
 
 
 def _default_system(alone: str, told: str) -> str:

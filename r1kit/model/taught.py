@@ -24,6 +24,8 @@ __all__ = ["Taught", "Teacher", "Thinking"]
 
 Thinking = Literal["last", "every"]
 OPEN, CLOSE = "<think>", "</think>"
+PROBE = "Nine"
+"""An answer that stands nowhere else in a template."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,10 +65,12 @@ class Teacher:
     always; ``every`` learns each dropped one too, as the answer to what comes before it."""
     seen: Counter[str] = field(default_factory=Counter)
     """What was noticed: ``dropped``, samples whose earlier turns the template writes otherwise than they are;
-    ``no_thought``, responses without thinking where the template opens it."""
+    ``no_thought``, responses without thinking where the prompt opens it; ``no_thinking``, responses with thinking where
+    the prompt closes it, which leaves theirs out."""
     end: int | None = None
     """Ends a response where the template closes it with no such token; None: the tokenizer's end token."""
     _close: str | None = None
+    _header: str | None = None
 
     def taught(self, sample: Sample) -> list[Taught]:
         """What is learnt from a sample: one run of tokens, more where ``thinking`` is ``every``."""
@@ -117,9 +121,11 @@ class Teacher:
             body = self._written(before, content, text)
             kept = bool(body)
             if not body:
-                body = _behind(before, content) + self.close
-                thought = before.rstrip().endswith(OPEN) and CLOSE not in content
-                self.seen["no_thought"] += thought and place == places[-1]
+                header = "" if OPEN in self.header else self.header
+                body = header + _behind(before, content) + self.close
+            if place == places[-1]:
+                self.seen["no_thought"] += before.rstrip().endswith(OPEN) and CLOSE not in content
+                self.seen["no_thinking"] += _closed(before) and CLOSE in content
             found.append(_Turn(before, body, kept))
         return found
 
@@ -132,7 +138,7 @@ class Teacher:
         given = _behind(before, content).strip()
         close = self.close.strip()
         at = rest.find(given)
-        if given and at >= 0 and _only_adds(rest[:at]):
+        if given and at >= 0 and self._only_adds(rest[:at], given):
             at += len(given)
         elif (at := _spaced(rest, given)) < 0:
             return ""
@@ -140,6 +146,24 @@ class Teacher:
         if not end.lstrip().startswith(close):
             return ""
         return rest[: at + len(end) - len(end.lstrip()) + len(close)] if close else rest[:at]
+
+    def _only_adds(self, text: str, given: str) -> bool:
+        """Whether what the template puts before an answer is spaces, what it puts before any answer, or thinking that
+        is empty, before an answer without."""
+        bare = text.replace(OPEN, "").replace(CLOSE, "")
+        return not text.strip() or text == self.header or (not bare.strip() and CLOSE not in given)
+
+    @property
+    def header(self) -> str:
+        """What the template writes before any answer that is not in the prompt, as ``<|channel|>final<|message|>``."""
+        if self._header is None:
+            asked = [Message(role="user", content="What is four and five?")]
+            prompt = chat_text(self.template, self.tokenizer, asked)
+            whole = chat_text(
+                self.template, self.tokenizer, [*asked, Message(role="assistant", content=PROBE)], answering=False
+            )
+            self._header = whole[len(prompt) :].partition(PROBE)[0] if whole.startswith(prompt) else ""
+        return self._header
 
     # ---- tokens ---------------------------------------------------------------------------------------------------
 
@@ -186,8 +210,13 @@ class Teacher:
 
 
 def _behind(before: str, content: str) -> str:
-    """A response behind its prompt: a thinking tag that the prompt ends with is not written again, and where a response
-    has no thinking behind such a tag, the thinking is closed at once."""
+    """A response behind its prompt, with thinking tags once.
+
+    A tag that the prompt ends with is not written again; where a response has no thinking behind such a tag, it is
+    closed at once. Behind a prompt that has closed the thinking stands the answer alone.
+    """
+    if _closed(before):
+        return content.partition(CLOSE)[2].lstrip("\n") if CLOSE in content else content
     if not before.rstrip().endswith(OPEN):
         return content
     space = before[len(before.rstrip()) :]
@@ -197,9 +226,10 @@ def _behind(before: str, content: str) -> str:
     return content if CLOSE in content else f"\n{CLOSE}\n\n{content.lstrip()}"
 
 
-def _only_adds(text: str) -> bool:
-    """Whether what a template puts before an answer is spaces, or thinking that is empty."""
-    return not text.replace(OPEN, "").replace(CLOSE, "").strip()
+def _closed(before: str) -> bool:
+    """Whether a prompt ends in thinking that is empty."""
+    text = before.rstrip()
+    return text.endswith(CLOSE) and text.removesuffix(CLOSE).rstrip().endswith(OPEN)
 
 
 def _spaced(rest: str, given: str) -> int:

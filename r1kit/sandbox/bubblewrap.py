@@ -6,10 +6,12 @@ import json
 import os
 import shutil
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from r1kit.errors import MissingError, R1Error
 from r1kit.sandbox import cgroup
+from r1kit.sandbox.packages import modules_of, package_files
 from r1kit.sandbox.pool import Pool
 from r1kit.sandbox.runner import DISK_BYTES, WRITABLE
 from r1kit.sandbox.seccomp import interpreter_filter, program_filter
@@ -20,7 +22,7 @@ __all__ = ["bubblewrap_pool"]
 INSTALL = "sudo apt-get install bubblewrap libseccomp2"
 OLD = f"this bubblewrap is too old for code tasks, which need 0.7 or newer; run: {INSTALL}"
 SYSTEM = ("/lib", "/lib64", "/lib32", "/usr/lib", "/usr/lib64", "/usr/lib32")
-INSIDE = "/python"
+INSIDE, PACKAGES = "/python", "/packages"
 ENVIRONMENT = {
     "PATH": "/nowhere",
     "HOME": WRITABLE,
@@ -29,15 +31,17 @@ ENVIRONMENT = {
     "PYTHONUTF8": "1",
     "PYTHONDONTWRITEBYTECODE": "1",
     "OMP_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
     "MALLOC_ARENA_MAX": "1",  # each further one takes 64 MB of address space
 }
 
 
-def bubblewrap_pool(workers: int = 1) -> Pool:
-    """Warm sandboxes that share nothing with one another or with the machine but the kernel and the interpreter.
+def bubblewrap_pool(workers: int = 1, packages: Sequence[str] = ()) -> Pool:
+    """Warm sandboxes that share nothing with one another or with the machine but the kernel, the interpreter and the
+    ``packages`` that programs may import.
 
     Raises:
-        MissingError: bubblewrap, libseccomp or user namespaces are missing; the line says what brings them.
+        MissingError: bubblewrap, libseccomp, user namespaces or a package are missing; the line says what brings them.
     """
     if sys.platform != "linux":
         raise MissingError('code tasks need Linux for their sandbox; set sandbox kind = "docker" on other systems')
@@ -46,30 +50,41 @@ def bubblewrap_pool(workers: int = 1) -> Pool:
         raise MissingError(f"bubblewrap is missing, and code tasks run only behind its walls; run: {INSTALL}")
     binary = command
     interpreter_filter()
-    return Pool("bubblewrap", lambda: _start(binary), _explain, workers)
+    shown = package_files(packages)
+    modules = modules_of(packages)
+    return Pool("bubblewrap", lambda: _start(binary, shown, modules), _explain, workers)
 
 
-def _start(bwrap: str) -> Start:
+def _start(bwrap: str, shown: Sequence[Path], modules: Sequence[str]) -> Start:
     prefix = os.path.realpath(sys.base_prefix)
     group = cgroup.create()
-    plan = json.dumps({"prefix": prefix, "cgroup": group and str(group)})
+    folders = sorted({str(path.parent) for path in shown})
+    plan = json.dumps({"prefix": prefix, "folders": folders, "cgroup": group and str(group)})
     launcher = [sys.executable, "-I", "-S", str(Path(__file__).with_name("launch.py")), plan]
     descriptor = os.memfd_create("seccomp")
     os.write(descriptor, interpreter_filter())
     os.lseek(descriptor, 0, os.SEEK_SET)
     return Start(
-        command=[*launcher, bwrap, *_walls(prefix, descriptor), "--", *_interpreter(prefix), runner_source()],
+        command=[
+            *launcher,
+            bwrap,
+            *_walls(prefix, descriptor, shown, modules),
+            "--",
+            *_interpreter(prefix),
+            runner_source(),
+        ],
         filter=program_filter(),
         descriptors=(descriptor,),
         cgroup=group,
     )
 
 
-def _walls(prefix: str, seccomp: int) -> list[str]:
+def _walls(prefix: str, seccomp: int, shown: Sequence[Path], modules: Sequence[str]) -> list[str]:
     found = ["--unshare-user", "--unshare-ipc", "--unshare-pid", "--unshare-net", "--unshare-uts"]
     found += ["--unshare-cgroup-try", "--uid", "65534", "--gid", "65534", "--hostname", "sandbox", "--cap-drop", "ALL"]
     found += ["--die-with-parent", "--new-session", "--as-pid-1", "--clearenv"]
-    for name, value in ENVIRONMENT.items():
+    environment = {**ENVIRONMENT, "PYTHONPATH": PACKAGES, "R1_WARM": " ".join(modules)} if shown else ENVIRONMENT
+    for name, value in environment.items():
         found += ["--setenv", name, value]
     for folder in SYSTEM:
         if os.path.islink(folder):
@@ -81,6 +96,8 @@ def _walls(prefix: str, seccomp: int) -> list[str]:
         found += ["--ro-bind", python, python]
     else:
         found += ["--ro-bind", prefix, INSIDE]
+    for path in shown:
+        found += ["--ro-bind", str(path), f"{PACKAGES}/{path.name}"]
     for device in ("/dev/null", "/dev/zero", "/dev/urandom"):
         found += ["--dev-bind", device, device]
     found += ["--size", str(DISK_BYTES), "--tmpfs", WRITABLE, "--remount-ro", "/", "--chdir", WRITABLE]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from r1kit.errors import InputError
@@ -16,7 +17,7 @@ SETTINGS = LadderSettings(extract="either", lint="ruff")
 """A program, or a completion with one in it."""
 
 
-def climb_by_hand(text: str, cases: list[Case], reference: Path | None) -> Verdict:
+def climb_by_hand(text: str, cases: list[Case], reference: Path | None, packages: Sequence[str] = ()) -> Verdict:
     """Every rung, the reward and the cause.
 
     Raises:
@@ -24,7 +25,7 @@ def climb_by_hand(text: str, cases: list[Case], reference: Path | None) -> Verdi
         MissingError: the sandbox is not there.
     """
     right = _reference(reference)
-    sandbox = open_sandbox(SandboxSettings())
+    sandbox = open_sandbox(SandboxSettings(packages=packages))
     try:
         return climb(text, cases, SETTINGS, sandbox, right)
     finally:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ast
 import sys
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from r1kit.errors import InputError, nearest
 from r1kit.files import strict_lines
 from r1kit.sandbox.trees import defined, missing
 
-__all__ = ["AssertTest", "CallTest", "Case", "StdinTest", "parse_case", "read_cases"]
+__all__ = ["AssertTest", "CallTest", "Case", "StdinTest", "imported_by", "parse_case", "read_cases"]
 
 FORMS = 'a test is {"call": ..., "expect": ...} or {"stdin": ..., "stdout": ...}'
 MAX_BYTES = 64 << 20
@@ -77,6 +77,18 @@ class AssertTest:
 
 
 Case = CallTest | StdinTest | AssertTest
+
+
+def imported_by(tests: Iterable[Case]) -> set[str]:
+    """Modules, without their parts, that tests import themselves."""
+    found: set[str] = set()
+    for text in {text for test in tests if isinstance(test, AssertTest) for text in (test.code, test.setup)}:
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, ast.Import):
+                found.update(alias.name.partition(".")[0] for alias in node.names)
+            elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+                found.add(node.module.partition(".")[0])
+    return found
 
 
 def read_cases(path: Path) -> list[Case]:

@@ -2,7 +2,7 @@
 
 Root is given up first, so that what is inside is an ordinary user that owns nothing: the kernel counts its processes,
 and a hole in the walls would not lead to root. An interpreter below a closed folder such as ``/root`` is shown to that
-user through a mount in a namespace of its own, which goes away with the process.
+user through a mount in a namespace of its own, which goes away with the process; so are folders of packages.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import errno
 import json
 import os
 import sys
-from typing import NoReturn
+from typing import Any, NoReturn
 
 NOBODY = 65534
 CLONE_NEWNS, MS_BIND, MS_REC, MS_PRIVATE = 0x20000, 4096, 16384, 1 << 18
@@ -28,27 +28,37 @@ def main() -> NoReturn:
     program = os.open(command[0], os.O_RDONLY)  # it too may lie below a closed folder
     os.set_inheritable(program, True)
     if os.geteuid() == 0:
-        shown = _show(plan["prefix"])
-        command = [shown if part == plan["prefix"] else part for part in command]
+        shown = _show([plan["prefix"], *plan["folders"]])
+        command = [_moved(part, plan, shown) for part in command]
         _give_up_root()
     os.execve(program, command, {})
 
 
-def _show(prefix: str) -> str:
-    """Mount the interpreter's folder where anybody can reach it."""
+def _show(folders: list[str]) -> dict[str, str]:
+    """Mount folders where anybody can reach them: where each is now."""
     libc = ctypes.CDLL(None, use_errno=True)
-    shown = f"{SHOWN}/python"
     _check(libc.unshare(CLONE_NEWNS), "make a mount namespace")
     _check(libc.mount(None, b"/", None, MS_REC | MS_PRIVATE, None), "make mounts private")
-    folder = os.open(prefix, os.O_PATH | os.O_DIRECTORY)  # before its path may be covered
+    opened = [os.open(folder, os.O_PATH | os.O_DIRECTORY) for folder in folders]  # before their paths may be covered
     _check(libc.mount(b"tmpfs", SHOWN.encode(), b"tmpfs", 0, b"mode=755,size=64k"), f"mount on {SHOWN}")
-    os.mkdir(shown)
-    _check(
-        libc.mount(f"/proc/self/fd/{folder}".encode(), shown.encode(), None, MS_BIND | MS_REC, None),
-        "show the interpreter",
-    )
-    os.close(folder)
+    shown = {}
+    for number, (folder, descriptor) in enumerate(zip(folders, opened, strict=True)):
+        shown[folder] = f"{SHOWN}/{number}"
+        os.mkdir(shown[folder])
+        _check(
+            libc.mount(f"/proc/self/fd/{descriptor}".encode(), shown[folder].encode(), None, MS_BIND | MS_REC, None),
+            "show the interpreter and its packages",
+        )
+        os.close(descriptor)
     return shown
+
+
+def _moved(part: str, plan: dict[str, Any], shown: dict[str, str]) -> str:
+    """A part of the command that names the interpreter's folder, or something in a folder of packages."""
+    if part == plan["prefix"]:
+        return shown[part]
+    folder, _, name = part.rpartition("/")
+    return f"{shown[folder]}/{name}" if folder in plan["folders"] else part
 
 
 def _check(code: int, what: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -24,6 +25,9 @@ class SandboxSettings:
     """Warm interpreters in each verifier process, which judges a group's programs so many at a time. A verifier process
     runs for each spare core as it is; with more workers in all than free cores, programs wait for each other while
     their clocks run."""
+    packages: Sequence[str] = ()
+    """bubblewrap: installed packages that programs may import, such as ``["numpy"]``; they and what they need are shown
+    read-only. In a container or on a server it is what they have that programs can import."""
     image: str = "python:3.11-slim"
     """docker: image whose ``python3`` runs the programs; it is not pulled."""
     url: str = ""
@@ -55,7 +59,7 @@ def open_sandbox(settings: SandboxSettings) -> Sandbox:
         return FusionSandbox(settings.url, settings.workers)
     from r1kit.sandbox.bubblewrap import bubblewrap_pool
 
-    return bubblewrap_pool(settings.workers)
+    return bubblewrap_pool(settings.workers, settings.packages)
 
 
 def check_sandbox(settings: SandboxSettings) -> None:

@@ -119,7 +119,7 @@ def _warm_up() -> None:
     """
     sys.path[:] = [path for path in sys.path if path]
     register, os.register_at_fork = os.register_at_fork, lambda **_: None
-    for name in WARM:
+    for name in (*WARM, *os.environ.pop("R1_WARM", "").split()):
         with contextlib.suppress(ImportError):
             importlib.import_module(name)
     os.register_at_fork = register

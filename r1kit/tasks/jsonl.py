@@ -86,7 +86,10 @@ def _read(path: Path, prefix: str, task: str, language: str) -> list[Prompt]:
     """The prompts of a file; an id that the file does not give is the prefix and the line's number."""
     prompts: dict[str, tuple[int, Prompt]] = {}
     for line in strict_lines(path, "'prompt' and 'answer'"):
-        prompt = _prompt(line, f"{prefix}{line.number}", task, language)
+        try:
+            prompt = _prompt(line, f"{prefix}{line.number}", task, language)
+        except InputError as error:
+            raise InputError(f'{error}; kind = "data" takes other layouts') from None
         if prompt.id in prompts:
             raise InputError(
                 f"{line.where}: id {prompt.id!r} is taken by line {prompts[prompt.id][0]}; ids must differ"

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from r1kit.data.example import WANTED, Example
+from r1kit.data.example import Example
 from r1kit.data.layouts import Examples, read_examples
 from r1kit.data.settings import Reading
 from r1kit.errors import InputError
@@ -102,5 +102,166 @@ def test_a_column_that_is_not_there_names_those_that_are(tmp_path: Path) -> None
     assert "\n" not in str(caught.value)
 
 
-def test_every_wish_is_tried(tmp_path: Path) -> None:
-    assert [read(tmp_path, {"text": "x"}, wish)[0].layout.name for wish in WANTED if wish == "text"] == ["text"]
+CHAT = {"role": "user", "content": "1 + 1?"}
+
+
+@pytest.mark.parametrize(
+    ("row", "question", "answer"),
+    [
+        ({"question": "q", "answer": "5"}, "q", "5"),
+        ({"Problem": "p", "Answer": 5, "ID": "x"}, "p", "5"),
+        ({"id": 1, "problem": "p", "answer": 142.0, "url": "u"}, "p", "142.0"),
+        ({"problem": "p", "generated_solution": "g", "expected_answer": "5"}, "p", "5"),
+        ({"question": "q", "final_answer": ["2"], "solution": ["long"]}, "q", "2"),
+        ({"question": "q", "answer": None, "answer_number": 9}, "q", "9"),
+        ({"question": "q", "prompt": "q", "answer": "5"}, "q", "5"),  # they say the same
+        ({"question": "q", "answer": "so \\boxed{5}, " + "as one sees " * 9}, "q", "5"),
+        ({"problem": "p", "solution": "\\boxed 12."}, "p", "12"),
+        ({"problem": "p", "solution": "first \\boxed{1}, then \\fbox{\\{1, 2\\}}"}, "p", "\\{1, 2\\}"),
+        ({"instruction": "Add.", "input": "1 and 1", "answer": "2"}, "Add.\n\n1 and 1", "2"),
+        ({"body": "Al has 3.", "question": "And 2 more?", "answer": "5"}, "Al has 3.\n\nAnd 2 more?", "5"),
+        ({"prompt": [CHAT], "reward_model": {"ground_truth": '["2"]'}}, "1 + 1?", "2"),
+        ({"prompt": [CHAT], "reward_model": '{"ground_truth": 0.10}'}, "1 + 1?", "0.10"),
+        ({"prompt": json.dumps([CHAT]), "reward_model": "{'ground_truth': '2'}"}, "1 + 1?", "2"),
+        ({"prompt": "p", "solution": "34", "reward_model": {"ground_truth": "34"}, "source_prompt": [CHAT]}, "p", "34"),
+    ],
+)
+def test_columns_as_people_name_them(tmp_path: Path, row: dict[str, Any], question: str, answer: str) -> None:
+    example = read(tmp_path, row, "answers")[1]
+    assert (example.question, example.answer) == (question, answer)
+
+
+@pytest.mark.parametrize(
+    ("row", "letter", "choices"),
+    [
+        ({"question": "q", "options": ["A)21", "B)22"], "rationale": "r", "correct": "B"}, "B", ("21", "22")),
+        ({"question": "q", "options": {"A": "x", "B": "y"}, "answer": "y", "answer_idx": "B"}, "B", ("x", "y")),
+        ({"question": "q", "choices": {"text": ["x", "y"], "label": ["1", "2"]}, "answerKey": "2"}, "B", ("x", "y")),
+        (
+            {"question_stem": "q", "choices": {"text": ["x", "y"], "label": ["A", "B"]}, "answerKey": "A"},
+            "A",
+            ("x", "y"),
+        ),
+        ({"question": "q", "A": "1", "B": "2", "C": "3", "D": "4", "answer": "C"}, "C", ("1", "2", "3", "4")),
+        ({"question": "q", "choices": "['x', 'y']", "answer": "1"}, "B", ("x", "y")),  # as pandas writes it to CSV
+        ({"question": "q", "choices": ["3", "2", "1"], "answer": 1}, "B", ("3", "2", "1")),
+        ({"question": "q", "choices": ["3", "2", "1"], "answer": "1"}, "C", ("3", "2", "1")),
+    ],
+)
+def test_choices_as_people_write_them(
+    tmp_path: Path, row: dict[str, Any], letter: str, choices: tuple[str, ...]
+) -> None:
+    example = read(tmp_path, row)[1]
+    assert (example.answer, example.choices) == (letter, choices)
+
+
+def test_choices_in_columns_by_name(tmp_path: Path) -> None:
+    row = {"q": "Which?", "opts": ["x", "y"], "gold": "y"}
+    example = read(tmp_path, row, "answers", columns={"prompt": "q", "choices": "opts", "answer": "gold"})[1]
+    assert (example.question.splitlines()[0], example.answer) == ("Which?", "B")
+
+
+PAIR = {"chosen": "Yes.", "rejected": "No."}
+BOTH = {key: [USER, {"role": "assistant", "content": text}] for key, text in PAIR.items()}
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"prompt": USER["content"], **PAIR},
+        {"system": "Be brief.", "question": USER["content"], **PAIR},
+        {"prompt": [USER], **{key: turns[1:] for key, turns in BOTH.items()}},
+        {"prompt": USER["content"], **BOTH},
+        BOTH,
+        {key: f"\n\nHuman: {USER['content']}\n\nAssistant: {text}" for key, text in PAIR.items()},
+    ],
+)
+def test_pairs(tmp_path: Path, row: dict[str, Any]) -> None:
+    example = read(tmp_path, row, "pairs")[1]
+    assert (example.question, example.chosen, example.rejected) == (USER["content"], "Yes.", "No.")
+    assert [turn.content for turn in example.before] == (["Be brief."] if "system" in row else [])
+
+
+@pytest.mark.parametrize(
+    ("row", "turns"),
+    [
+        ({"messages": [SYSTEM, USER, ASSISTANT, USER, ASSISTANT]}, "system user assistant user assistant"),
+        ({"messages": json.dumps([USER, ASSISTANT])}, "user assistant"),
+        ({"conversations": ["q", "a", "q", "a"]}, "user assistant user assistant"),
+        ({"system": "s", "conversations": ["q", "a"]}, "system user assistant"),
+        ({"prompt": [USER], "completion": [ASSISTANT]}, "user assistant"),
+        ({"instruction": "i", "context": "c", "response": "r"}, "user assistant"),
+        ({"problem": "p", "solution": "s", "answer": "a", "messages": [USER, ASSISTANT]}, "user assistant"),
+    ],
+)  # fmt: skip
+def test_chats(tmp_path: Path, row: dict[str, Any], turns: str) -> None:
+    example = read(tmp_path, row, "responses")[1]
+    assert " ".join(turn.role for turn in example.messages) == turns
+    assert example.response == example.messages[-1].content
+
+
+def test_thinking_and_parts_of_a_turn(tmp_path: Path) -> None:
+    parts = {"role": "user", "content": [{"type": "text", "text": "1 + "}, {"type": "text", "text": "1?"}]}
+    thought = {"role": "assistant", "content": "2", "reasoning_content": "Two ones."}
+    example = read(tmp_path, {"messages": [parts, thought]}, "responses")[1]
+    assert (example.question, example.response) == ("1 + 1?", "<think>\nTwo ones.\n</think>\n\n2")
+
+
+@pytest.mark.parametrize(
+    ("label", "found"), [(True, True), (False, False), (1, True), (0.0, False), ("unsafe", False), ("Yes", True)]
+)
+def test_labels(tmp_path: Path, label: object, found: bool) -> None:
+    assert read(tmp_path, {"prompt": "p", "completion": "c", "label": label}, "labels")[1].label is found
+
+
+@pytest.mark.parametrize(
+    ("row", "wanted", "told"),
+    [
+        ({"q": "1", "a": "2"}, "answers", r"no column for the prompt .*the row has 'q', 'a'; name one: columns ="),
+        ({"prompt": "p", "anser": 2}, "answers", r"no column for the answer .*the row has 'prompt', 'anser'"),
+        ({"prompt": "p", "answer": None}, "answers", r"the row has 'prompt', 'answer' \(null\)"),
+        ({"prompt": "p", "question": "q", "answer": 2}, "answers", "'prompt' and 'question' could each be the prompt"),
+        ({"prompt": "p", "answer": 2, "gold": 3}, "answers", "'answer' and 'gold' could each be the answer"),
+        ({"text": "x", "content": "y"}, "text", "'text' and 'content' could each be the text"),
+        ({"problem": "p", "solution": "s", "answer": "proof"}, "answers", "nothing that an answer could equal"),
+        ({"problem": "p", "solution": "no box"}, "answers", r"no \\boxed"),
+        ({"question": "q", "answer": "5\n####"}, "answers", "nothing follows ####"),
+        ({"question": "q", "answer": {"value": 1}}, "answers", "an object with value; name one, as answer.value"),
+        ({"question": "q", "choices": ["x", "y"], "answer": 7}, "answers", "a choice's letter, number from 0 or text"),
+        ({"question": "q", "choices": ["x"], "answer": 0}, "answers", "a list of 2 to 26 choices"),
+        ({"messages": [{"role": "narrator", "content": "x"}]}, "responses", 'is by "narrator"; roles are system'),
+        ({"messages": [{"role": "user", "content": None}]}, "responses", r"'messages\[0\]' must be text"),
+        ({"messages": [{"role": "user", "content": [{"type": "image"}]}]}, "responses", "a part that is no text"),
+        ({"messages": []}, "responses", "must be a chat"),
+        ({"chosen": [USER, ASSISTANT], "rejected": [SYSTEM, ASSISTANT]}, "pairs", "answers another conversation"),
+        ({"chosen": [ASSISTANT, USER], "rejected": [USER]}, "pairs", "ends with the user's turn"),
+        ({"prompt": "p", "completion": "c", "label": 2}, "labels", "must be true or false, got 2"),
+        ({"prompt": "p", "entry_point": "f", "test": "t"}, "answers", 'write kind = "code/humaneval"'),
+        ({"text": "x"}, "pairs", "no column for the chosen"),
+    ],
+)
+def test_what_cannot_be_read_is_one_line(tmp_path: Path, row: dict[str, Any], wanted: Any, told: str) -> None:
+    with pytest.raises(InputError, match=told) as caught:
+        read(tmp_path, row, wanted)
+    assert f"{tmp_path}/rows.jsonl:1" in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("path", "told"),
+    [
+        ("meta.gold", None), ("meta.list[-1].gold", None), ("meta.json.gold", None), ("a.b", None),
+        ("meta.golf", "meta has 'gold', "), ("meta.list[2]", r"meta.list has 1 item"), ("meta[0]", "meta is no list"),
+        ("meta.gold.x", "meta.gold is no object"), ("met", "the row has 'meta', "), ("[", "is no path"),
+        ("", "is no path"), ("a..b", "is no path"),
+    ],
+)  # fmt: skip
+def test_paths(tmp_path: Path, path: str, told: str | None) -> None:
+    row = {"prompt": "p", "meta": {"gold": 7, "list": [{"gold": 7}], "json": '{"gold": 7}'}, "a.b": 7}
+    if told is None:
+        assert read(tmp_path, row, "answers", columns={"answer": path})[1].answer == "7"
+        return
+    with pytest.raises(InputError, match=told):
+        read(tmp_path, row, "answers", columns={"answer": path})
+    with pytest.raises(InputError, match=r"no role 'answr'.*Did you mean 'answer'"):
+        Reading(columns={"answr": path})

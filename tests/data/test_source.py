@@ -169,7 +169,7 @@ def test_a_subset_is_a_folder_in_it(tmp_path: Path) -> None:
 def test_what_is_no_source(tmp_path: Path) -> None:
     (tmp_path / "notes.md").write_text("x")
     for source, told in {
-        str(tmp_path): "no files of rows in it; they end in .jsonl, .json, .csv, .tsv, .txt, .parquet",
+        str(tmp_path): "no files of rows in it; they end in .jsonl, .ndjson, .json, .csv, .tsv, .txt, .parquet",
         str(tmp_path / "notes.md"): "what is it",
         str(tmp_path / "none.parquet"): "no such file",
         "none.jsonl.gz": "no such file",
@@ -312,3 +312,9 @@ def test_byte_order_marks_inside_are_taken(tmp_path: Path) -> None:
     file = tmp_path / "f.jsonl"
     file.write_bytes(b"\xef\xbb\xbf" + GOOD.encode() + b'\xef\xbb\xbf{"prompt": "x", "answer": 0.10}\n')
     assert [example.answer for example in read_examples(str(file))] == ["2", "0.10"]
+
+
+def test_the_blank_name_that_pandas_gives_its_index(tmp_path: Path) -> None:
+    file = tmp_path / "F.CSV"
+    file.write_text(",prompt,answer\n0,x,0.10\n")
+    assert tables(open_rows(str(file))) == [{"column 1": "0", "prompt": "x", "answer": "0.10"}]

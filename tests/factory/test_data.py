@@ -212,7 +212,7 @@ def test_a_file_of_samples(tmp_path: Path) -> None:
     assert "kinds" not in card("x", found, dict.fromkeys(("talk/0", "talk/1"), 1), {}, {})["domains"]["qa"]
     assert len(general_samples(General(path=str(path), limit=1), {}, 1)) == 1
     path.write_text('{"prompt": "hi", "response": "hello !"}\n{"prompt": "who"}\n')
-    with pytest.raises(InputError, match=r"talk.jsonl:2: no 'response'; this line has 'prompt'"):
+    with pytest.raises(InputError, match=r"talk.jsonl:2: no column 'response': the row has 'prompt'"):
         general_samples(General(path=str(path)), {}, 1)
     with pytest.raises(InputError, match=r"x.path = 'gone.jsonl': no such file"):
         check_general(General(path="gone.jsonl"), {}, "x")
@@ -257,7 +257,7 @@ def test_a_data_set_on_disk_is_a_source(tmp_path: Path) -> None:
     chosen = General(dataset=str(folder), prompt_column="ask", response_column="say", limit=1)
     (found,) = general_samples(chosen, {}, 1)
     assert (found.prompt, found.response, found.provenance["route"]) == ("hi", "hello !", "dataset")
-    with pytest.raises(InputError, match="has no column 'prompt'; it has ask, say"):
+    with pytest.raises(InputError, match="no column 'prompt': the row has 'ask', 'say'"):
         general_samples(General(dataset=str(folder)), {}, 1)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -9,11 +11,20 @@ from r1kit.data.paths import column
 from r1kit.data.source import open_rows
 from r1kit.errors import InputError
 from r1kit.files import Line
+from r1kit.sandbox.cases import imported_by
+from r1kit.sandbox.packages import modules_in, package_files
 from r1kit.tasks.code.config import CodeConfig
 from r1kit.tasks.code.files.formats import NEEDS, PARSERS
 from r1kit.tasks.code.files.problem import FileProblem
 
 __all__ = ["Source"]
+
+
+def _importable(config: CodeConfig) -> set[str]:
+    """Modules that programs can import; empty where it cannot be told."""
+    if config.sandbox.kind != "bubblewrap":
+        return set()
+    return {*sys.stdlib_module_names, *modules_in(package_files(config.sandbox.packages))}
 
 
 class Source:
@@ -23,6 +34,7 @@ class Source:
         """Raises InputError, naming file and line, for what is missing or broken."""
         self._rows = open_rows(path, replace(config.reading, split=split))
         first: dict[str, int] = {}
+        importable = _importable(config)
         parse, needs = PARSERS[config.format], NEEDS[config.format]
 
         def problem_of(line: Line) -> FileProblem:
@@ -30,6 +42,11 @@ class Source:
             if prompt := config.columns.get("prompt"):
                 line = replace(line, table={**line.table, "prompt": column(line, prompt)})
             problem = parse(line, name, prefix)
+            if lacking := importable and imported_by(problem.tests) - importable:
+                raise InputError(
+                    f"{line.where}: its tests import {', '.join(sorted(lacking))}, which the sandbox has not; write "
+                    f"sandbox.packages = {json.dumps(sorted({*config.sandbox.packages, *lacking}))}"
+                )
             if first.setdefault(problem.prompt.id, line.number) != line.number:
                 taken = first[problem.prompt.id]
                 raise InputError(f"{line.where}: id {problem.prompt.id!r} is taken by line {taken}; ids must differ")

@@ -70,6 +70,7 @@ class HubModel(nn.Module):
         _refuse_other_caches(self)
         self.finish: Finish = find_finish(model)
         _check_logits(self)
+        _check_steps(self)
 
     def train(self, mode: bool = True) -> HubModel:
         """Marks the module, not the model inside it: gradients flow, dropout stays off."""
@@ -254,3 +255,27 @@ def _check_logits(model: HubModel) -> None:
     given = model.logits(model.hidden(Segments.pack([tokens]))).float()
     if not agree(given, wanted, model.head.dtype):
         raise InputError(f"{model.config.family} does more between its hidden states and its logits than can be done")
+
+
+@torch.no_grad()
+def _check_steps(model: HubModel) -> None:
+    """InputError unless rows of several lengths, padded on the left, go on from a cache as each would alone."""
+    count, device = model.config.vocab_size, model.head.device
+    tokens = torch.arange(1, 7, device=device) * 7919 % count
+    prompts, more = (tokens[:2], tokens[:5]), tokens[5:]
+    mask = torch.tensor([[0, 0, 0, 1, 1], [1, 1, 1, 1, 1]], dtype=torch.bool, device=device)
+    padded = torch.stack([F.pad(prompt, (5 - len(prompt), 0)) for prompt in prompts])
+    positions = (mask.cumsum(1) - 1).clamp_min(0)
+    try:
+        _, cache = model.step(padded, None, mask, positions)
+        cache = select_rows(cache, torch.tensor([1, 0], device=device))
+        mask = F.pad(mask.flip(0), (0, 1), value=True)
+        given, _ = model.step(more.expand(2, 1), cache, mask, torch.tensor([[5], [2]], device=device))
+    except (RuntimeError, ValueError, TypeError, AttributeError) as error:
+        raise InputError(f"{model.config.family} cannot go on from a cache: {first_line(error)}") from error
+    alone = [torch.cat([prompt, more])[None] for prompt in reversed(prompts)]
+    wanted = torch.cat([model.model(input_ids=row, use_cache=False).logits[:, -1] for row in alone])
+    if not agree(given, wanted, model.head.dtype, rough=0.5):  # experts in bfloat16 may choose others
+        raise InputError(
+            f"{model.config.family} computes a row of a batch otherwise than alone, which is not supported"
+        )

@@ -9,7 +9,8 @@ from typing import Any
 
 from r1kit.contracts import Recipe
 from r1kit.errors import InputError, nearest
-from r1kit.model.source import check_model
+from r1kit.model.fits import Fits
+from r1kit.model.source import check_model, local_folder
 from r1kit.model.template import NAMED, Template
 from r1kit.records import Prompt
 from r1kit.reward.language import check_told
@@ -24,8 +25,8 @@ LOOKED_AT = 16
 """Held-out problems of a split whose length is looked at."""
 
 
-def check_recipe(recipe: Recipe) -> None:
-    """Raise InputError or MissingError, one line, for the first thing that could not work."""
+def check_recipe(recipe: Recipe) -> list[str]:
+    """Warnings, a line each; raises InputError or MissingError, one line, for the first thing that could not work."""
     try_tasks([_trial(recipe, name) for name in recipe.tasks])  # first: a stage's own check may ask a task for prompts
     check_stages(recipe)
     try_rewards(recipe)
@@ -39,12 +40,20 @@ def check_recipe(recipe: Recipe) -> None:
         prompts = [looked_at(task, split) for task in recipe.tasks_of(stage) for split in config.splits]
         languages = {language for task in recipe.tasks_of(stage) for language in built[task].languages}
         _check_languages(stage, config, languages | {prompt.language for prompt in chain(*prompts)})
+        _check_histories(recipe, stage, chain(*prompts))
         if not recipe.model.name:
             _check_positions(recipe, stage, config, chain(*prompts))
     for task in built.values():
         task.check()
     if recipe.model.name:
         check_model(recipe.model.name)
+        if folder := local_folder(recipe.model.name):
+            fits = Fits(folder, recipe.model.template)
+            for stage, config in recipe.stages.items():
+                asked = [looked_at(task, split) for task in recipe.tasks_of(stage) for split in config.splits]
+                if not hasattr(config, "students"):  # they have models of their own
+                    fits.check(stage, config, list(chain(*asked)))
+    return [f"warning: tasks.{name}: {line}" for name, task in built.items() for line in task.doubts()]
 
 
 def _trial(recipe: Recipe, name: str) -> Trial:
@@ -59,6 +68,17 @@ def _check_languages(stage: str, config: Any, languages: Iterable[str]) -> None:
         reward = getattr(holder, "reward", None)
         if isinstance(reward, RewardConfig) and reward.parts.get("language") and reward.detector == "script":
             check_told(languages, f"stages.{stage}.reward")
+
+
+def _check_histories(recipe: Recipe, stage: str, prompts: Iterable[Prompt]) -> None:
+    """A template of one question has no place for a system prompt or earlier turns."""
+    name = recipe.model.template.name
+    if name != "chat" and (found := next((prompt for prompt in prompts if prompt.history), None)):
+        raise InputError(
+            f"stages.{stage}: prompt {found.id} has a system prompt or earlier turns, which template {name[:9]!r} does "
+            f'not know; set model.template.name = "chat", or tasks.{found.task}.history = "drop" to ask the question '
+            f"alone"
+        )
 
 
 def _check_positions(recipe: Recipe, stage: str, config: Any, prompts: Iterable[Prompt]) -> None:

@@ -13,11 +13,12 @@ from collections.abc import Container, Mapping
 from contextlib import suppress
 from pathlib import Path
 
+from r1kit.data.hub import newest_commit
 from r1kit.errors import R1Error
 from r1kit.files import write_atomic
 from r1kit.model.source import HUB_FILES, HUB_NAME, cache_folder, hub_commit, resolve_model, stage_folder
 
-__all__ = ["content_of_model", "content_of_path", "digest_of", "place_of"]
+__all__ = ["content_of_data", "content_of_model", "content_of_path", "digest_of", "place_of"]
 
 DIGITS = 16
 SMALL = 1 << 22
@@ -70,6 +71,7 @@ def place_of(text: str, setting: str, names: Container[str] = (), *, model: bool
     parts, or by the setting's own name.
 
     Args:
+        setting: its name alone.
         names: those of stages and tasks, which are no files whatever lies about.
         model: the setting names a model.
     """
@@ -77,7 +79,7 @@ def place_of(text: str, setting: str, names: Container[str] = (), *, model: bool
         return None
     with suppress(OSError, RuntimeError):  # a name too long for the disk; no home folder
         path = Path(text).expanduser()
-        named = model or setting.rpartition(".")[2] in PLACES
+        named = model or setting in PLACES
         if path.is_file():
             return path if named or path.suffix or len(path.parts) > 1 else None
         if path.is_dir():
@@ -118,4 +120,16 @@ def content_of_model(name: str, before: Mapping[str, str] | None, *, fetch: bool
             commit = hub_commit(name)
     if before == {}:  # it began without knowing
         return {}
+    return {"commit": commit} if commit else dict(before or {})
+
+
+def content_of_data(
+    name: str, setting: str, revision: str, before: Mapping[str, str] | None, *, fetch: bool
+) -> dict[str, str] | None:
+    """The commit of a hub data set that a setting may name, as ``content_of_model``; None where it cannot name one."""
+    if setting not in PLACES or not HUB_NAME.fullmatch(name):
+        return None
+    if before == {} or not fetch:
+        return dict(before or {})
+    commit = newest_commit(name, revision)
     return {"commit": commit} if commit else dict(before or {})

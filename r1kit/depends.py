@@ -12,11 +12,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from r1kit.contents import content_of_model, content_of_path, digest_of, place_of
+from r1kit.contents import content_of_data, content_of_model, content_of_path, digest_of, place_of
 from r1kit.contracts import Recipe
-from r1kit.data.settings import Reading
-from r1kit.data.source import is_path, open_rows
-from r1kit.errors import R1Error
+from r1kit.errors import InputError
+from r1kit.files import object_of
+from r1kit.model.source import HUB_NAME
 from r1kit.recipe import fingerprint
 from r1kit.registry import digest, digests, is_reference, short
 from r1kit.structure import plain
@@ -49,33 +49,44 @@ class _Walk:
     contents: dict[str, dict[str, str]] = field(default_factory=dict)
     """Dotted setting -> name -> digest."""
 
-    def told(self, value: Any, where: str = "") -> Any:
-        """The value without the folders of files, folders and the user's code."""
+    def told(self, value: Any, where: str = "", setting: str = "", revision: str = "") -> Any:
+        """The value without the folders of files, folders and the user's code; ``where`` it stands, the name of the
+        ``setting`` that it belongs to, and the ``revision`` that data sets are read at there."""
         if isinstance(value, str):
-            return self._text(value, where)
+            return self._text(value, where, setting, revision)
         if isinstance(value, Mapping):
-            below = ((name, f"{where}.{short(name)}" if where else name) for name in value)
-            return {str(self._text(name, f"{place}#")): self.told(value[name], place) for name, place in below}
-        return [self.told(item, f"{where}[{n}]") for n, item in enumerate(value)] if isinstance(value, list) else value
+            read = value.get("read")
+            revision = value.get("revision") or (read.get("revision") if isinstance(read, Mapping) else "") or revision
+            found = {}
+            for name, item in value.items():
+                place = f"{where}.{short(name)}" if where else name
+                key = str(self._text(name, f"{place}#", setting, revision))
+                found[key] = self.told(item, place, name, revision)
+            return found
+        if isinstance(value, list):
+            return [self.told(item, f"{where}[{n}]", setting, revision) for n, item in enumerate(value)]
+        return value
 
-    def _text(self, text: str, where: str) -> str:
+    def _text(self, text: str, where: str, setting: str, revision: str) -> str:
         if is_reference(text):
             self.references.add(text)
             return short(text)
         then = self.before.get("contents", {}).get(where)
         model = text in self.models or where.endswith("model.name")
-        if path := place_of(text, where, self.names, model=model):
+        if path := place_of(text, setting, self.names, model=model):
             self.contents[where] = content_of_path(path)
             return _Name(path.name)
-        if model:
-            found = content_of_model(text, then, fetch=self.fetch)
-            if found is not None:
-                self.contents[where] = found
-                return text if "commit" in found else _Name(Path(text).name)
-        elif then is not None and Path(text).is_absolute() and Path(text).name == _leaf(self.before, where):
+        if then is not None and Path(text).is_absolute() and Path(text).name == _leaf(self.before, where):
             self.contents[where] = then
             return _Name(Path(text).name)
-        return text
+        if model:
+            found = content_of_model(text, then, fetch=self.fetch)
+        else:
+            found = None if text in self.names else content_of_data(text, setting, revision, then, fetch=self.fetch)
+        if found is None:
+            return text
+        self.contents[where] = found
+        return text if HUB_NAME.fullmatch(text) else _Name(Path(text).name)
 
 
 def depends_on(
@@ -116,9 +127,6 @@ def _walked(
     )
     if files := {Path(file).name: digest_of(Path(file)) for file in config.files if Path(file).is_file()}:
         walk.contents["files"] = files
-    sets = {name: read for name, read in config.data_sources if name not in recipe.stages and not is_path(name)}
-    if held := {name: rows for name, read in sets.items() if (rows := _rows(name, read))}:
-        walk.contents["data"] = held
     own = {name: held for text in sorted(walk.references) for name, held in digests(text).items()}
     extra = {"code": own, "contents": walk.contents}
     return {"format": FORMAT, **found, **{name: held for name, held in extra.items() if held}}, walk.references
@@ -135,14 +143,6 @@ def _hashed(value: Any) -> Any:
             value = {**value, "contents": alone}
         return {name: _hashed(item) for name, item in value.items()}
     return [_hashed(item) for item in value] if isinstance(value, list) else value
-
-
-def _rows(source: str, reading: Reading) -> str:
-    """Digest of what a hub data set holds; nothing for one that is not here."""
-    try:
-        return open_rows(source, reading).digest
-    except (R1Error, OSError):
-        return ""
 
 
 def stage_key(recipe: Recipe, stage: str, keys: Mapping[str, str]) -> str:
@@ -196,26 +196,41 @@ def former_key(before: Mapping[str, Any], after: Mapping[str, Any], taken_over: 
     return str(before.get("former", before["key"]) if kept else after["key"])
 
 
+_RENEWED = (("prefilled", False, "auto"),)
+"""(setting, its default in format 1, its default now)."""
 _NOT_COMPARED = ("key", "why", "inputs", "code", "files")
 
 
 def _same(old: Any, new: Any) -> bool:
     """Whether nothing that was there is another now."""
     if isinstance(old, Mapping):
-        return isinstance(new, Mapping) and all(name in new and _same(old[name], new[name]) for name in old)
+        return isinstance(new, Mapping) and all(
+            name in new and (_same(old[name], new[name]) or (name, old[name], new[name]) in _RENEWED) for name in old
+        )
     if isinstance(old, list):
         return isinstance(new, list) and len(old) == len(new) and all(map(_same, old, new))
     return bool(old == new or (isinstance(new, _Name) and isinstance(old, str) and Path(old).name == new))
 
 
 def read_key(folder: Path) -> dict[str, Any]:
-    """``key.json`` of a stage's folder, the key alone where only ``result.json`` is there; empty for a new folder."""
-    for name in ("key.json", "result.json"):
+    """``key.json`` of a stage's folder; the key alone where that is missing or damaged and another file tells it; empty
+    for a new folder.
+
+    Raises:
+        InputError: the file is damaged, and nothing else tells the key.
+    """
+    damaged: list[Path] = []
+    for name in ("key.json", "result.json", "resume/state.json"):
         if (path := folder / name).is_file():
-            found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-            if name == "key.json":
-                return found
-            return {"key": found["key"]} if "key" in found else {}
+            found = object_of(path.read_text(encoding="utf-8", errors="replace")) or {}
+            if isinstance(found.get("key"), str):
+                return found if name == "key.json" else {"key": found["key"]}
+            damaged.append(path)
+    if damaged and damaged[0].name == "key.json":
+        raise InputError(
+            f"{damaged[0]} is damaged, so nothing tells what this stage was made of; copy the run folder again, or "
+            f"delete {folder} to do it again"
+        )
     return {}
 
 
@@ -284,7 +299,7 @@ def _leaf(key: Mapping[str, Any], where: str) -> str:
 def _leaves(value: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
     """Dotted name and value of every setting."""
     for name, item in value.items():
-        if not prefix and name in ("key", "former", "format", "inputs", "why", "code", "contents", "files"):
+        if not prefix and name in ("key", "former", "format", "inputs", "why", "grown", "code", "contents", "files"):
             continue
         if isinstance(item, Mapping):
             yield from _leaves(item, f"{prefix}{name}.")

@@ -185,6 +185,25 @@ def test_a_hub_model_is_fetched_before_its_commit_is_asked(project: Path, monkey
     assert here == ["org/model"]
 
 
+def test_a_hub_data_set_is_its_commit(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    commits = {("org/chats", ""): "aaaa", ("org/chats", "v1"): "eeee"}
+    monkeypatch.setattr(contents, "newest_commit", lambda name, revision: commits.get((name, revision), ""))
+    text = RECIPE.replace("{recipe}/data/chats.jsonl", "org/chats").replace('kind = "jsonl"', 'kind = "data"')
+    (project / "mine.toml").write_text(text.replace("{recipe}/data/more.jsonl", "org/more"))
+    recipe = load_recipe(str(project / "mine.toml"))
+    before = written_key(recipe, "mine", {}, fetch=True)
+    assert before["contents"]["settings.data"] == {"commit": "aaaa"}
+    assert before["contents"]["tasks.more.path"] == {}, "not reached: it began without knowing"
+    assert written_key(recipe, "mine", {}, before)["key"] == before["key"], "r1 status asks nobody"
+    commits["org/more", ""] = "cccc"
+    assert written_key(recipe, "mine", {}, before, fetch=True)["key"] == before["key"]
+    commits["org/chats", ""] = "bbbb"
+    after = written_key(recipe, "mine", {}, before, fetch=True)
+    assert (before["key"] != after["key"], changes(before, after)) == (True, "the commit of org/chats is another")
+    pinned = load_recipe(str(project / "mine.toml"), ["mine.read.revision=v1"])
+    assert written_key(pinned, "mine", {}, fetch=True)["contents"]["settings.data"] == {"commit": "eeee"}
+
+
 # ---- what is a file ------------------------------------------------------------------------------------------------
 
 
@@ -195,12 +214,12 @@ def test_a_text_that_could_be_a_path_is_none(tmp_path: Path, monkeypatch: pytest
     (tmp_path / "LICENSE").write_text("x")
     (tmp_path / "a.jsonl").write_text("x")
     for text in ("/", ".", "..", "~", "/usr", "plain", "\n", "\n\n", "", "a\0b", "x" * 5000, "LICENSE", "{question}"):
-        assert place_of(text, "settings.sampling.stop[0]") is None, text
-    assert place_of("sft", "settings.data", {"sft"}) is None
-    assert place_of("rows", "settings.data", {"sft"}) == Path("rows")
-    assert place_of("a.jsonl", "settings.anything") == Path("a.jsonl")
-    assert place_of(str(tmp_path / "rows"), "settings.anything") == tmp_path / "rows"
-    assert place_of("plain", "model.name", model=True) == Path("plain")
+        assert place_of(text, "stop") is None, text
+    assert place_of("sft", "data", {"sft"}) is None
+    assert place_of("rows", "data", {"sft"}) == Path("rows")
+    assert place_of("a.jsonl", "anything") == Path("a.jsonl")
+    assert place_of(str(tmp_path / "rows"), "anything") == tmp_path / "rows"
+    assert place_of("plain", "name", model=True) == Path("plain")
 
 
 def test_a_folder_of_data_is_all_of_its_files(tmp_path: Path) -> None:

@@ -1,62 +1,43 @@
-"""References that no answer can meet, found when a task is built: missing, worked solutions, not to be read."""
+"""References that no answer can meet, or only the same text: missing ones, worked solutions, what cannot be read."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
-from dataclasses import dataclass
 
 from r1kit.answers.grade import equal
 from r1kit.answers.reading import read
 from r1kit.answers.spelling import LONGEST
 
-__all__ = ["Doubt", "doubt_about", "told"]
+__all__ = ["doubt_about", "hopeless"]
 
-_MISSING = re.compile(r"\s*(?:nan|<na>|nat|null|none|n/a|[-+]?inf)\s*", re.IGNORECASE)
-_LEGITIMATE = ("none", "None", "inf", "Inf")
-"""Words that are answers in some data sets."""
-_SOLUTION = re.compile(r"####")
-_BOX = re.compile(r"\\(?:boxed|fbox)\b")
-_PROSE = 20
-"""Characters beside a box that make it a worked solution."""
-SHOWN = 3
-"""Lines that are named; more are counted."""
+_MISSING = re.compile(r"[-+]?nan|<na>|nat|null|n/a|\[\]", re.IGNORECASE)
+_BOX = re.compile(r"\\(?:boxed|fbox)(?![A-Za-z])")
+_ONE_BOX = re.compile(r"[\s$.]*\\(?:boxed|fbox)\s*\{[^\n]*\}[\s$.]*|[\s$]*\\(?:boxed|fbox)\s+\S+[\s$.]*")
 
 
-@dataclass(frozen=True, slots=True)
-class Doubt:
-    why: str
-    hopeless: bool
-    """No answer can be right; otherwise the reference is compared as text alone."""
-
-
-def doubt_about(reference: str) -> Doubt | None:
-    """What is wrong with a reference answer; None if nothing is."""
+def hopeless(reference: str) -> str:
+    """Why no answer can be right by this reference; empty if one can."""
     stripped = reference.strip()
-    if _MISSING.fullmatch(stripped) and stripped not in _LEGITIMATE:
-        return Doubt(f"{stripped} stands for a missing answer", True)
-    if _SOLUTION.search(reference):
-        return Doubt("a worked solution with ####, not its answer", True)
-    if _BOX.search(reference) and not re.match(r"[\s$]*\\(?:boxed|fbox)\b", reference) and len(stripped) > _PROSE:
-        return Doubt("a worked solution with a box, not its answer", True)
+    if _MISSING.fullmatch(stripped):
+        return f"{stripped} stands for a missing answer"
+    if "####" in reference:
+        return "a worked solution with ####, not its answer"
+    if _BOX.search(reference) and not _ONE_BOX.fullmatch(reference):
+        return "a worked solution with a box, not its answer"
+    return ""
+
+
+def doubt_about(reference: str) -> str:
+    """Why only the same text can be right; empty if the reference is read and equals itself in other spellings."""
     if len(reference) > LONGEST:
-        return Doubt(f"longer than {LONGEST:,} characters", False)
+        return f"longer than {LONGEST:,} characters"
     if read(reference).kind == "text":
-        return Doubt("not readable as mathematics or words", False)
+        return "not read as mathematics or words"
     if not all(equal(reference, other) for other in _respelled(reference)):
-        return Doubt("not equal to itself in another spelling", False)
-    return None
+        return "not equal to itself in another spelling"
+    return ""
 
 
 def _respelled(reference: str) -> list[str]:
-    wide = re.sub(r"\s*(?<![\d\\e])([+=])\s*", r" \1 ", reference)
+    wide = re.sub(r"\s*(?<![\d\\eE])([+=])\s*", r" \1 ", reference)
     return [reference.replace("\\frac", "\\dfrac"), wide, f"\\boxed{{{reference}}}"]
-
-
-def told(found: Iterable[tuple[str, Doubt]], of: int) -> str:
-    """One line: ``3 of 100 answers can be met by no answer: f.jsonl:4: NaN stands for a missing answer; ...``."""
-    found = list(found)
-    shown = "; ".join(f"{where}: {doubt.why}" for where, doubt in found[:SHOWN])
-    more = f"; and {len(found) - SHOWN} more" if len(found) > SHOWN else ""
-    what = "can be met by no answer" if found[0][1].hopeless else "can be met by the same text alone"
-    return f"{len(found)} of {of} answers {what}: {shown}{more}"

@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 import torch
 
+from r1kit.backends.processor import WITHOUT_BF16
 from r1kit.cluster.ranks import Ranks
 from r1kit.files import write_atomic
 from r1kit.update.settings import Dtype, DtypeSetting
@@ -24,9 +25,6 @@ __all__ = ["FILE", "Capability", "auto", "multiplies_bf16", "of_run", "resolve_d
 
 FILE = "arithmetic.json"
 """Of a run folder: what ``auto`` meant when the run began, so that a later sitting on another machine goes on so."""
-
-WITHOUT_BF16 = ("SSE41", "AVX", "AVX2", "AVX2_VNNI", "AVX512_CORE", "AVX512_CORE_VNNI")
-"""Values of ``ONEDNN_MAX_CPU_ISA`` that keep oneDNN from bfloat16 instructions."""
 
 _warned: set[str] = set()
 """Kinds of device that this process was warned of."""

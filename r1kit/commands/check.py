@@ -1,10 +1,15 @@
-"""``r1 check``: whether a recipe can run, in under a second."""
+"""``r1 check``: whether a recipe can run, and what its model is."""
 
 from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 import typer
 
 from r1kit.commands.options import Overrides, RecipeName
+
+if TYPE_CHECKING:
+    from r1kit.contracts import Recipe
 
 __all__ = ["check"]
 
@@ -15,5 +20,54 @@ def check(recipe: RecipeName, overrides: Overrides = None) -> None:
     from r1kit.recipe import load_recipe
 
     found = load_recipe(recipe, overrides or [])
-    check_recipe(found)
+    for warning in check_recipe(found):
+        typer.echo(warning, err=True)
     typer.echo(f"{found.name}: ok. Stages: {' -> '.join(found.stages)}. Tasks: {', '.join(found.tasks) or 'none'}.")
+    if found.model.name:
+        for line in _described(found):
+            typer.echo(line)
+
+
+def _described(recipe: Recipe) -> list[str]:
+    """The model that a recipe names, a line for each thing found."""
+    from r1kit.model.description import describe
+    from r1kit.model.source import local_folder
+
+    name = recipe.model.name
+    folder = local_folder(name)
+    if folder is None:
+        return [f"model {name}: not in a folder on this machine yet, so nothing more is known; the first run brings it"]
+    computes = _auto(recipe.device) if recipe.dtype == "auto" else recipe.dtype
+    found = describe(folder, recipe.model.template)
+    told = [f"  {what:<9} {words}" for what, words in found.lines(computes, recipe.engine, recipe.learner)]
+    return [f"model {name}:", *told, *_unread(recipe, found.opens_think)]
+
+
+def _auto(device: str) -> str:
+    """What ``dtype = "auto"`` means here; torch is asked only where the processor's list does not tell."""
+    from r1kit.backends.processor import auto_dtype
+
+    if told := auto_dtype(device):
+        return told
+    import torch
+
+    from r1kit.backends.arithmetic import auto
+
+    return auto(torch.device("cuda" if device != "cpu" and torch.cuda.is_available() else "cpu"))[0]
+
+
+def _unread(recipe: Recipe, opens: bool) -> list[str]:
+    """Stages whose reward reads completions otherwise than the prompts begin them."""
+    from r1kit.reward.settings import RewardConfig
+
+    found = []
+    for stage, config in recipe.stages.items():
+        reward = getattr(config, "reward", None)
+        if isinstance(reward, RewardConfig) and reward.prefilled not in ("auto", opens):
+            does = "end" if opens else "do not end"
+            setting = str(reward.prefilled).lower()
+            found.append(
+                f"  warning: prompts {does} in <think> and stages.{stage}.reward.prefilled = {setting}: its form "
+                f'is never right; "auto" follows the template'
+            )
+    return found

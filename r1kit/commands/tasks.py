@@ -66,6 +66,7 @@ def _show(name: str, show: int, split: Literal["dev", "test", "train"], recipe: 
     from r1kit.recipe import load_recipe
     from r1kit.structure import plain
     from r1kit.tasks import settings
+    from r1kit.tasks.source_name import changed
 
     found = load_recipe(recipe) if recipe else Recipe(name="none")
     if not name:
@@ -75,8 +76,8 @@ def _show(name: str, show: int, split: Literal["dev", "test", "train"], recipe: 
     if named.spec.kind == "data" and _show_rows(settings(named.name, *named.spec), show):
         return
     task = named.build()
-    given = named.spec.table if named.spec.kind == "data" else settings(named.name, *named.spec)
-    for key, value in plain(given).items():
+    config = settings(named.name, *named.spec)
+    for key, value in (changed(config) if named.spec.kind == "data" else plain(config)).items():
         typer.echo(f"  {key} = {value!r}")
     typer.echo("".join(f"  {line}\n" for line in task.about()), nl=False)
     prompts = [task.train(index) for index in range(show)] if split == "train" else task.held_out(split, show or 1)

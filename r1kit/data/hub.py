@@ -10,7 +10,8 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,7 +20,7 @@ from r1kit.data.split_names import pick_split
 from r1kit.errors import InputError, MissingError, first_line
 from r1kit.files import Line
 
-__all__ = ["Loaded", "is_clone", "is_saved", "load_folder", "load_hub"]
+__all__ = ["Loaded", "is_clone", "is_saved", "load_folder", "load_hub", "newest_commit"]
 
 SECONDS = 10.0
 """That the hub is waited for."""
@@ -66,6 +67,14 @@ def load_hub(name: str, reading: Reading, also: str = "") -> Loaded:
 
 def _failures(datasets: Any) -> tuple[type[Exception], ...]:
     return (OSError, ValueError, RuntimeError, KeyError, datasets.exceptions.DatasetsError)
+
+
+@cache
+def newest_commit(name: str, revision: str) -> str:
+    """The commit that would be read now; empty where the hub is not reached, or has no such data set."""
+    with suppress(InputError, MissingError):
+        return _newest(name, Reading(revision=revision), "")
+    return ""
 
 
 def _newest(name: str, reading: Reading, also: str) -> str:

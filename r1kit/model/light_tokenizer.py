@@ -78,9 +78,9 @@ class LightTokenizer:
         """A token's id by its text; None where there is no such token."""
         return None if token is None else self._tokenizer.token_to_id(token)
 
-    def token_of(self, token_id: int) -> str | None:
+    def convert_ids_to_tokens(self, ids: int) -> str | None:
         """A token's text by its id."""
-        return self._tokenizer.id_to_token(token_id)
+        return self._tokenizer.id_to_token(ids)
 
     @cached_property
     def added_tokens_decoder(self) -> Mapping[int, Any]:

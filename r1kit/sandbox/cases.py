@@ -69,7 +69,7 @@ class AssertTest:
         """
         tree, given = ast.parse(code), ast.parse(setup)
         read = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
-        names = missing(tree) - defined(given) | read & set(also)
+        names = missing(code) - defined(given) | read & set(also)
         modules = sorted((names - set(also)) & set(sys.stdlib_module_names))
         return cls(
             code, tuple(sorted(names.difference(modules))), "\n".join([f"import {name}" for name in modules] + [setup])

@@ -10,7 +10,7 @@ from typing import Literal, get_args
 
 from r1kit.sandbox.cases import AssertTest, CallTest, Case, StdinTest
 from r1kit.sandbox.fences import Block, blocks
-from r1kit.sandbox.trees import called_names, defined, missing, parsed, reads_input
+from r1kit.sandbox.trees import defined, missing, parsed, reads_input
 
 __all__ = ["EXTRACTS", "Asked", "Extract", "Found", "asked_by", "bare_program", "find_program"]
 
@@ -58,7 +58,7 @@ def asked_by(tests: Iterable[Case]) -> Asked:
     calls = [test.call for test in given if isinstance(test, CallTest)]
     named = [test.names for test in given if isinstance(test, AssertTest)]
     stdin = any(isinstance(test, StdinTest) for test in given)
-    return Asked(frozenset().union(*map(called_names, calls[:16]), *named), stdin)
+    return Asked(frozenset().union(*map(missing, calls[:16]), *named), stdin)
 
 
 def find_program(text: str, extract: Extract = "block", asked: Asked = Asked()) -> Found | None:
@@ -114,13 +114,13 @@ def _readings(block: Block) -> list[_Reading]:
 def _with_helpers(read: Sequence[_Reading], best: int) -> str:
     """The chosen program after the earlier ones that define what it uses."""
     chosen = read[best]
-    needed = missing(chosen.tree) if chosen.tree is not None else set()
+    needed = missing(chosen.program) if chosen.tree is not None else set()
     parts = [chosen.program]
     for reading in reversed(read[:best]):
         given = defined(reading.tree) & needed if reading.tree is not None else set()
         if given and reading.tree is not None:
             parts.insert(0, reading.program)
-            needed = needed - given | missing(reading.tree)
+            needed = needed - given | missing(reading.program)
     return "\n\n".join(parts)
 
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import ast
 import builtins
+import symtable
 import textwrap
 import warnings
 from collections.abc import Iterator
 
-__all__ = ["called_names", "defined", "missing", "parsed", "parses", "reads_input"]
+__all__ = ["defined", "missing", "parsed", "parses", "reads_input"]
 
 LONGEST = 100_000
 """Characters of a program that is looked at; what is longer counts as no Python."""
@@ -62,27 +63,24 @@ def _statements(body: list[ast.stmt]) -> Iterator[ast.stmt]:
                 yield from _statements(handler.body)
 
 
-def missing(tree: ast.AST) -> set[str]:
-    """Names that are read and bound nowhere in the tree, those that Python has left out."""
-    read, bound = set[str](), set[str]()
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Name):
-            (read if isinstance(node.ctx, ast.Load) else bound).add(node.id)
-        elif isinstance(node, ast.arg):
-            bound.add(node.arg)
-        elif isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
-            bound.add(node.name)
-        elif isinstance(node, (ast.Import, ast.ImportFrom)):
-            bound.update((alias.asname or alias.name).partition(".")[0] for alias in node.names)
-        elif isinstance(node, ast.ExceptHandler) and node.name:
-            bound.add(node.name)
+def missing(text: str) -> set[str]:
+    """Names that a program reads from its module and nothing in it defines, those that Python has left out; none if it
+    is not Python."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            tables = [symtable.symtable(text, "<program>", "exec")]
+    except (SyntaxError, ValueError, MemoryError, RecursionError):
+        return set()
+    top, read, bound = tables[0], set[str](), set[str]()
+    while tables:
+        table = tables.pop()
+        tables += table.get_children()
+        for symbol in table.get_symbols():
+            if table is top or symbol.is_global():
+                own = symbol.is_assigned() or symbol.is_imported() or (table is top and symbol.is_namespace())
+                (bound if own else read).add(symbol.get_name())
     return read - bound - _BUILT_IN
-
-
-def called_names(call: str) -> set[str]:
-    """Names that an expression needs, such as ``f`` for ``set(f([1]))``; none if it is not Python."""
-    tree = parses(call)
-    return set() if tree is None else missing(tree)
 
 
 def reads_input(tree: ast.Module) -> bool:

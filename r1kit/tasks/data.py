@@ -16,6 +16,7 @@ from r1kit.data.spool import Spool
 from r1kit.errors import InputError
 from r1kit.records import Prompt
 from r1kit.tasks.listed import Listed
+from r1kit.tasks.references import References
 from r1kit.tasks.rules import Rule, grade_by
 from r1kit.tasks.split import check_shares, digest
 from r1kit.tasks.task import Grade, Split, Task
@@ -42,6 +43,9 @@ class DataConfig(Reading):
     """``math``: equal as mathematics, else as text. ``exact``: equal as text. ``choice``: the right letter.
     ``countdown``: an expression of the row's numbers that makes its target. ``auto``: what the layout asks for,
     ``math`` for most. ``none``: prompts without an answer, for reward models and rewards of your own."""
+    history: Literal["keep", "drop"] = "keep"
+    """Keep a chat's system prompt and earlier turns, for which the template must be ``chat``; or ask the last question
+    alone."""
     language: str = "en"
     """Language of rows that name none, ISO 639-1."""
     dev_share: float = 0.05
@@ -129,6 +133,7 @@ class Data(Task):
 
     @property
     def languages(self) -> tuple[str, ...]:
+        self.check()
         return tuple(sorted({language for source in self._sources for language in source.languages}))
 
     def check(self) -> None:
@@ -136,10 +141,15 @@ class Data(Task):
         _ = self._lines
 
     def grade(self, prompt: Prompt, answer: str) -> Grade:
-        """1 or 0 by the rule. Under ``math`` this may take arbitrarily long, so it needs a deadline from outside."""
+        """1 or 0 by the rule."""
         if self.rule == "none":
             raise InputError(f"task {self.name!r} has no reference answers; leave accuracy out of the reward")
         return grade_by(self.rule, prompt, answer)
+
+    def doubts(self) -> list[str]:
+        """Which reference answers were left out or can be met by the same text alone."""
+        self.check()
+        return [line for source in self._sources for line in source.doubts()]
 
     def about(self) -> list[str]:
         """What was taken as what, and how many rows were read and left out; a line each."""
@@ -151,7 +161,7 @@ class _Source:
     """The prompts of one source, each asked once."""
 
     def __init__(self, name: str, config: DataConfig, path: str, reading: Reading) -> None:
-        self._name, self._language = name, config.language
+        self._name, self._language, self._keeps_history = name, config.language, config.history == "keep"
         wanted: Wanted = "prompts" if config.rule == "none" else "answers"
         self._examples = Examples(open_rows(path, reading), wanted)
         self.where, self.layout = self._examples.rows.where, self._examples.layout
@@ -160,10 +170,18 @@ class _Source:
         self._differ: list[str] = []
         """Where such a row has another answer."""
         self._languages: set[str] = set()
+        rule = self.layout.rule if config.rule == "auto" else config.rule
+        self._references = References(reading.bad_lines == "skip") if rule == "math" else None
 
     def read(self) -> Iterator[Prompt]:
+        if self._references:
+            self._references.start()
         seen: dict[int, int] = {}  # hashes alone, so that a large source does not fill the memory
         for example in self._examples:
+            if not self._keeps_history:
+                example = replace(example, before=())
+            if self._references and not self._references.keeps(example.where, example.answer):
+                continue
             asked = _identity(example)
             answer = seen.setdefault(int(asked, 16), hash(example.answer))
             if len(seen) == self.count:
@@ -172,6 +190,8 @@ class _Source:
                 continue
             self.count += 1
             yield self._prompt(example, asked)
+        if self._references:
+            self._references.finish()
 
     @property
     def languages(self) -> set[str]:
@@ -192,6 +212,9 @@ class _Source:
             facts={**example.facts, **choices},
         )
 
+    def doubts(self) -> list[str]:
+        return self._references.doubts() if self._references else []
+
     def about(self, rule: str) -> list[str]:
         skipped, counted = (
             self._examples.rows.skipped,
@@ -202,7 +225,7 @@ class _Source:
         if self._differ:
             counted += f", {len(self._differ)} of them with another answer: {', '.join(self._differ[:TOLD])}"
         language = "" if "language" in self.layout.slots else f"language: {self._language}, the setting"
-        lines = [counted, str(skipped), *self.layout.said(), language, f"rule: {rule}"]
+        lines = [counted, str(skipped), *self.doubts(), *self.layout.said(), language, f"rule: {rule}"]
         return [line for line in lines if line]
 
 

@@ -11,6 +11,7 @@ from r1kit.files import Line, strict_lines
 from r1kit.records import Prompt
 from r1kit.tasks.listed import Listed
 from r1kit.tasks.maths_answer import graded
+from r1kit.tasks.references import References
 from r1kit.tasks.split import check_shares, digest
 from r1kit.tasks.task import Grade, Split, Task
 
@@ -28,6 +29,9 @@ class JsonlConfig:
     The same file as ``path``: all of it is the test split, and there is nothing to train on."""
     rule: Literal["math", "exact"] = "math"
     """``math``: equal as mathematics (``r1kit/answers``), else as text. ``exact``: equal as text."""
+    bad_lines: Literal["refuse", "skip"] = "refuse"
+    """Lines whose answer no answer can meet (``NaN``, a worked solution with ``####``), under ``math``: refused, or
+    left out and counted."""
     language: str = "en"
     """Language of lines that name none, ISO 639-1."""
     dev_share: float = 0.05
@@ -44,6 +48,8 @@ class JsonlConfig:
             raise InputError('jsonl: path is empty; write path = "FILE.jsonl"')
         if self.rule not in ("math", "exact"):
             raise InputError(f"jsonl: rule = {self.rule!r}; allowed are 'math' and 'exact'")
+        if self.bad_lines not in ("refuse", "skip"):
+            raise InputError(f"jsonl: bad_lines = {self.bad_lines!r}; allowed are 'refuse' and 'skip'")
         check_shares(f"jsonl {self.path}", self.dev_share, self.test_share)
 
 
@@ -56,17 +62,41 @@ class Jsonl(Task):
         """Reads the files. Raises InputError, naming file and line, for what is missing or broken."""
         self.name = name
         self.config = config
+        self._references = References(config.bad_lines == "skip")
         self._lines = Listed(
             config.path,
-            _read(Path(config.path), f"{name}/", name, config.language),
+            self._read(config.path, f"{name}/"),
             lambda prompt: prompt,
-            test=_read(Path(config.test_path), f"{name}/test/", name, config.language) if config.test_path else None,
+            test=self._read(config.test_path, f"{name}/test/") if config.test_path else None,
             nothing_to_train_on=config.path == config.test_path,
             dev_share=config.dev_share,
             test_share=config.test_share,
             split_seed=config.split_seed,
             seed=config.seed,
         )
+
+    def _read(self, path: str, prefix: str) -> list[Prompt]:
+        """The prompts of a file; an id that the file does not give is the prefix and the line's number."""
+        prompts: dict[str, tuple[int, Prompt]] = {}
+        for line in strict_lines(Path(path), "'prompt' and 'answer'"):
+            try:
+                prompt = _prompt(line, f"{prefix}{line.number}", self.name, self.config.language)
+            except InputError as error:
+                raise InputError(f'{error}; kind = "data" takes other layouts') from None
+            if prompt.id in prompts:
+                raise InputError(
+                    f"{line.where}: id {prompt.id!r} is taken by line {prompts[prompt.id][0]}; ids must differ"
+                )
+            if self.config.rule == "exact" or self._references.keeps(line.where, prompt.answer):
+                prompts[prompt.id] = line.number, prompt
+        self._references.finish()
+        return [prompt for _, prompt in prompts.values()]
+
+    def doubts(self) -> list[str]:
+        """Which reference answers were left out or can be met by the same text alone."""
+        return self._references.doubts()
+
+    about = doubts
 
     def train(self, index: int) -> Prompt:
         """Every line once in each pass over the file, each pass in an order of its own."""
@@ -80,22 +110,6 @@ class Jsonl(Task):
         """1 or 0 by the rule."""
         assert prompt.answer is not None
         return graded(prompt.answer, answer, self.config.rule)
-
-
-def _read(path: Path, prefix: str, task: str, language: str) -> list[Prompt]:
-    """The prompts of a file; an id that the file does not give is the prefix and the line's number."""
-    prompts: dict[str, tuple[int, Prompt]] = {}
-    for line in strict_lines(path, "'prompt' and 'answer'"):
-        try:
-            prompt = _prompt(line, f"{prefix}{line.number}", task, language)
-        except InputError as error:
-            raise InputError(f'{error}; kind = "data" takes other layouts') from None
-        if prompt.id in prompts:
-            raise InputError(
-                f"{line.where}: id {prompt.id!r} is taken by line {prompts[prompt.id][0]}; ids must differ"
-            )
-        prompts[prompt.id] = line.number, prompt
-    return [prompt for _, prompt in prompts.values()]
 
 
 def _prompt(line: Line, identity: str, task: str, language: str) -> Prompt:

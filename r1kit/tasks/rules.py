@@ -11,7 +11,7 @@ from fractions import Fraction
 from typing import Literal
 
 from r1kit.records import Prompt
-from r1kit.tasks.maths_answer import canonical_maths, equal_maths, plain_text
+from r1kit.tasks.maths_answer import graded, plain_text
 from r1kit.tasks.split import evened
 from r1kit.tasks.task import Grade
 
@@ -27,7 +27,7 @@ LONGEST = 300
 
 
 def grade_by(rule: Rule, prompt: Prompt, answer: str) -> Grade:
-    """1 or 0. Under ``math`` this may take arbitrarily long, so it needs a deadline from outside."""
+    """1 or 0."""
     if rule == "countdown":
         value = expression_value(answer, prompt.facts["numbers"])
         right = value is not None and value == prompt.facts["target"]
@@ -36,10 +36,7 @@ def grade_by(rule: Rule, prompt: Prompt, answer: str) -> Grade:
     if rule == "choice":
         letter = chosen_letter(answer, prompt.facts.get("choices", ()))
         return Grade(correct=float(letter == prompt.answer), canonical=letter or plain_text(answer))
-    if rule == "exact":
-        given = plain_text(answer)
-        return Grade(correct=float(given == plain_text(prompt.answer)), canonical=given)
-    return Grade(correct=float(equal_maths(prompt.answer, answer)), canonical=canonical_maths(answer))
+    return graded(prompt.answer, answer, rule)
 
 
 def chosen_letter(answer: str, choices: Sequence[str]) -> str | None:

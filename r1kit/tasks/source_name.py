@@ -10,7 +10,7 @@ from r1kit.data.source import is_path, open_rows
 from r1kit.structure import plain
 from r1kit.tasks.data import DataConfig
 
-__all__ = ["is_source", "task_of_source"]
+__all__ = ["changed", "is_source", "task_of_source"]
 
 FAMILIES = ("code", "reasoning_gym", "verifiers")
 """First parts of other tasks' names."""
@@ -24,6 +24,13 @@ def is_source(name: str) -> bool:
     return is_path(name) or (bool(slash) and owner not in FAMILIES)
 
 
+def changed(config: DataConfig) -> dict[str, Any]:
+    """The settings that differ from their defaults, as plain values; where the rows come from first."""
+    given, defaults = plain(config), plain(DataConfig(path="."))
+    keys = sorted(given, key=lambda key: key not in ("path", "test_path", "subset", "split", "test_split"))
+    return {key: given[key] for key in keys if given[key] != defaults[key]}
+
+
 def task_of_source(name: str) -> tuple[str, str, dict[str, Any]]:
     """(name, kind, settings) of a task whose test split is all of ``SOURCE``, ``SOURCE:SUBSET`` or
     ``SOURCE:SUBSET:SPLIT``.
@@ -35,7 +42,7 @@ def task_of_source(name: str) -> tuple[str, str, dict[str, Any]]:
     path, subset, split = (name, "", "") if is_path(name) else [*name.split(":", 2), "", ""][:3]
     one_file = Path(path).expanduser().is_file() or (is_path(path) and not Path(path).expanduser().is_dir())
     config = DataConfig(path=path, test_path=path, subset=subset, split=split or ("" if one_file else JUDGED))
-    given = {key: value for key, value in plain(config).items() if value != plain(DataConfig(path="."))[key]}
+    given = changed(config)
     stem = Path(path).name.partition(".")[0]
     if form := code_format(next(iter(open_rows(path, config.reading))).table):
         return stem, f"code/{form}", given

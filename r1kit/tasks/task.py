@@ -116,6 +116,10 @@ class Task(Protocol):
         """What it read its prompts from and what it took as what, a line each, for ``r1 tasks``."""
         return ()
 
+    def doubts(self) -> Sequence[str]:
+        """What is wrong with its prompts and yet no reason to refuse them, a line each, for ``r1 check`` and a run."""
+        return ()
+
     def check(self) -> None:
         """Raise MissingError or InputError if something that judging needs, such as the sandbox, is not there."""
         return

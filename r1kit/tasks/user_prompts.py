@@ -13,6 +13,7 @@ from r1kit.records import Prompt
 from r1kit.registry import short
 from r1kit.tasks.listed import Listed
 from r1kit.tasks.maths_answer import graded
+from r1kit.tasks.references import References
 from r1kit.tasks.split import check_shares
 from r1kit.tasks.task import Grade, Split, Task
 from r1kit.tasks.user import as_prompt, calling, equal_to_reference, spelled
@@ -62,6 +63,8 @@ class YieldedPrompts(Task):
         check_shares(f"tasks.{name}", settings["dev_share"], settings["test_share"])
         given = calling(reference, lambda: self._yielded(function, arguments, settings["size"]))
         prompts = [self._prompt(place, one, settings["language"]) for place, one in enumerate(given)]
+        if self._rule == "math":
+            self._look_at(prompts)
         if not prompts:
             raise InputError(f"{self._where} yielded no prompt")
         ids = {prompt.id for prompt in prompts}
@@ -74,6 +77,18 @@ class YieldedPrompts(Task):
             called="prompt",
             **{key: settings[key] for key in ("dev_share", "test_share", "split_seed", "seed")},
         )
+
+    def _look_at(self, prompts: list[Prompt]) -> None:
+        """Raises InputError for reference answers that no answer can meet."""
+        self._references = References(skip=False)
+        for prompt in prompts:
+            self._references.keeps(f"prompt {prompt.id}", prompt.answer)
+        self._references.finish()
+
+    def doubts(self) -> list[str]:
+        return self._references.doubts() if self._rule == "math" else []
+
+    about = doubts
 
     def _yielded(self, function: Any, arguments: Mapping[str, Any], size: int) -> list[Any]:
         given = function(**arguments)

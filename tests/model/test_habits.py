@@ -136,7 +136,11 @@ def test_the_light_tokenizer_reads_what_transformers_reads(tmp_path: Path) -> No
     made.save_pretrained(tmp_path)
     light = LightTokenizer(tmp_path)
     assert (light.bos_token_id, light.eos_token_id, light.pad_token_id) == (1, 2, 0)
-    assert (light.token_of(5), light.id_of("<think>"), len(light)) == ("<|end|>", made.encode("<think>")[0], len(made))
+    assert (light.convert_ids_to_tokens(5), light.id_of("<think>"), len(light)) == (
+        "<|end|>",
+        made.encode("<think>")[0],
+        len(made),
+    )
     text = "<|im_start|>12 + 34 – ½<think>"
     assert light.encode(text) == made.encode(text)
     assert set(light.added_tokens_decoder) == set(made.added_tokens_decoder)

@@ -36,6 +36,7 @@ def test_a_condition_by_hand(text: str, call: str, expect: Any) -> None:
         ("all(f(x) == y for x, y in [(1, 2)])", "f"), ("isinstance(f(1), int) == True", "f"),
         ("bool(f(1)) is True", "f"),
         ("math.isclose(f(1), helper(2))", "f"), ("sum(1, 2) > 2", "sum"), ("C(1).x < f(2)[0]", "C f"),
+        ("[f for f in (1, 2)] == f(3)", "f"), ("(lambda f: f)(1) < 2 and f(3)", "f"), ("(y := f(1)) > y - g", "f g"),
     ],
 )  # fmt: skip
 def test_any_other_condition_runs_beside_the_program(text: str, names: str) -> None:

@@ -1,0 +1,48 @@
+"""Whether what a recipe asks of a named model fits the positions that the model knows. No torch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from r1kit.errors import InputError
+from r1kit.model.context import positions_of
+from r1kit.model.ends import read_json
+from r1kit.model.habits import ChatTokenizer
+from r1kit.model.light_tokenizer import read_tokenizer
+from r1kit.model.template import Template, render
+from r1kit.model.whole import text_config
+from r1kit.records import Prompt
+
+__all__ = ["Fits"]
+
+
+class Fits:
+    """A model's folder and how it is prompted."""
+
+    def __init__(self, folder: Path, template: Template) -> None:
+        self._folder, self._template = folder, template
+        self._positions = positions_of(text_config(read_json(folder / "config.json")))[0]
+
+    @cached_property
+    def _tokenizer(self) -> ChatTokenizer:
+        return read_tokenizer(self._folder)
+
+    def check(self, stage: str, config: Any, prompts: Sequence[Prompt]) -> None:
+        """Raise InputError for a length that no prompt leaves room for, and for a template that cannot prompt.
+
+        Args:
+            stage: its name, for the message.
+            config: its settings; ``lengths`` are looked at.
+            prompts: some that it asks.
+        """
+        asked = (render(self._template, self._tokenizer, one.question, one.history) for one in prompts)
+        shortest = min(map(len, asked), default=0)
+        for key, value in config.lengths.items():
+            if shortest + value > self._positions:
+                raise InputError(
+                    f"stages.{stage}.{key} = {value} after a prompt of {shortest} tokens or more passes the model's "
+                    f"{self._positions} positions; lower it to {max(self._positions - shortest, 0)} or less"
+                )

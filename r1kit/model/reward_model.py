@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from r1kit.errors import InputError, first_line
+from r1kit.model.context import positions_of, refuse_longer
 from r1kit.model.folder import replacing
 from r1kit.model.habits import end_of_turn
 from r1kit.model.hub import open_tokenizer, read_config
@@ -139,6 +140,8 @@ class RewardModel:
         """Unscaled score of each row, [B], with gradient."""
         device = next(self.model.parameters()).device
         tokens, mask = padded(rows, self.pad)
+        text = self.model.config.get_text_config()
+        refuse_longer(text.model_type, positions_of(text.to_dict()), tokens.shape[1])
         with torch.autocast(device.type, torch.bfloat16, enabled=self.products is torch.bfloat16):
             logits: Tensor = self.model(
                 input_ids=tokens.to(device), attention_mask=mask.to(device), use_cache=False

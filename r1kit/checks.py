@@ -40,6 +40,7 @@ def check_recipe(recipe: Recipe) -> list[str]:
         prompts = [looked_at(task, split) for task in recipe.tasks_of(stage) for split in config.splits]
         languages = {language for task in recipe.tasks_of(stage) for language in built[task].languages}
         _check_languages(stage, config, languages | {prompt.language for prompt in chain(*prompts)})
+        _check_histories(recipe, stage, chain(*prompts))
         if not recipe.model.name:
             _check_positions(recipe, stage, config, chain(*prompts))
     for task in built.values():
@@ -67,6 +68,17 @@ def _check_languages(stage: str, config: Any, languages: Iterable[str]) -> None:
         reward = getattr(holder, "reward", None)
         if isinstance(reward, RewardConfig) and reward.parts.get("language") and reward.detector == "script":
             check_told(languages, f"stages.{stage}.reward")
+
+
+def _check_histories(recipe: Recipe, stage: str, prompts: Iterable[Prompt]) -> None:
+    """A template of one question has no place for a system prompt or earlier turns."""
+    name = recipe.model.template.name
+    if name != "chat" and (found := next((prompt for prompt in prompts if prompt.history), None)):
+        raise InputError(
+            f"stages.{stage}: prompt {found.id} has a system prompt or earlier turns, which template {name[:9]!r} does "
+            f'not know; set model.template.name = "chat", or tasks.{found.task}.history = "drop" to ask the question '
+            f"alone"
+        )
 
 
 def _check_positions(recipe: Recipe, stage: str, config: Any, prompts: Iterable[Prompt]) -> None:

@@ -20,8 +20,8 @@ from typing import Any
 from r1kit import interrupts, resume
 from r1kit.cluster.ranks import Ranks, Solo
 from r1kit.contracts import BASE, Recipe
-from r1kit.errors import R1Error
-from r1kit.files import strict_lines, write_atomic
+from r1kit.errors import InputError, R1Error
+from r1kit.files import object_of, strict_lines, write_atomic
 from r1kit.records import StageResult
 from r1kit.resume import Point, Resumable
 from r1kit.reward.complaints import Complaints
@@ -123,9 +123,7 @@ class Workspace:
         inner = replace(self, name=f"{self.name}/{name}" if self.name else name, cursor={})
         inner.kept, inner.seconds, inner._started, inner._point = {}, 0.0, 0.0, None
         path = inner.folder / "result.json"
-        found: dict[str, Any] | None = self.ranks.broadcast_object(
-            json.loads(path.read_text(encoding="utf-8")) if self.is_writer and path.is_file() else None
-        )
+        found: dict[str, Any] | None = self.ranks.broadcast_object(_part_result(path) if self.is_writer else None)
         if found is None:
             if self.is_writer:
                 inner.folder.mkdir(parents=True, exist_ok=True)
@@ -244,7 +242,7 @@ class Workspace:
                 of=self._total,
                 learner=learner.name,
                 files=resume.learner_files(learner),
-                logs=resume.log_marks(self.folder, self._point),
+                at=resume.log_marks(self.folder, self._point),
                 cursor=dict(self.cursor),
                 kept=deepcopy(self.kept),
                 seconds=self.seconds,
@@ -320,6 +318,16 @@ class Workspace:
             )
             write_atomic(self.folder / "result.json", text + "\n")
         return written
+
+
+def _part_result(path: Path) -> dict[str, Any] | None:
+    """What a part that is done left; None where it is not done."""
+    if not path.is_file():
+        return None
+    found = object_of(path.read_text(encoding="utf-8", errors="replace"))
+    if found is None or not {"seconds", "cost"} <= set(found):
+        raise InputError(f"{path} is damaged; copy the run folder again, or delete the file to do this part again")
+    return found
 
 
 def _written(value: Any) -> Any:

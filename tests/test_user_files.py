@@ -19,6 +19,8 @@ from kill_resume import contents, differences
 
 from r1kit.checks import check_recipe
 from r1kit.errors import InputError
+from r1kit.plan.planner import shape_of
+from r1kit.plan.sizes import sizes_of
 from r1kit.recipe import load_recipe
 
 RECIPE = """
@@ -128,6 +130,15 @@ def test_a_chain_on_files_alone(tmp_path: Path) -> None:
     loss = [line["loss"] for line in lines(run / "01_pretrain" / "metrics.jsonl")]
     assert loss[-1] < loss[0]
     assert json.loads((run / "03_reward_models" / "result.json").read_text())["metrics"]["helpfulness"]["trained"] > 20
+
+
+def test_its_plan_knows_the_files(tmp_path: Path) -> None:
+    recipe = load_recipe(str(write_files(tmp_path)))
+    assert shape_of(recipe).vocab == 400
+    sizes = {name: sizes_of(recipe, name, shape_of(recipe), 0.5) for name in recipe.stages}
+    assert sizes["sft"].samples.number == 24
+    assert sizes["pretrain"].document == 64, "the context cuts both books"
+    assert sizes["reward_models"].examples["helpfulness"].number == 40
 
 
 @pytest.mark.slow

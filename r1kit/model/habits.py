@@ -62,7 +62,7 @@ class Habits:
     opens_think: bool = False
     """A prompt ends in ``<think>``, so that a completion does not write it."""
     closes_think: bool = False
-    """A prompt ends in an empty thinking block, so that a completion is the answer alone."""
+    """A prompt ends in ``</think>``, so that a completion is the answer alone."""
     thinking: Literal["kept", "dropped earlier", "dropped"] = "kept"
     """What becomes of ``<think>...</think>`` in an assistant's turn: kept, dropped from turns before the last question,
     or dropped from every turn."""
@@ -97,7 +97,7 @@ class Habits:
         """What is out of the ordinary, in words for the user."""
         found = {
             "it opens <think> itself: a completion begins after the tag": self.opens_think,
-            "it writes an empty thinking block: a completion is the answer alone": self.closes_think,
+            "it closes the thinking before it began: a completion is the answer alone": self.closes_think,
             "it drops the thinking from earlier turns": self.thinking == "dropped earlier",
             "it drops the thinking from every turn of an assistant": self.thinking == "dropped",
             "it wants content in parts": self.parts,
@@ -221,7 +221,7 @@ def _inspect(source: str, render: Render) -> Habits:
     answered = tried(asked, _turn("assistant", ANSWER)) or ""
     return Habits(
         opens_think=opens_think(alone),
-        closes_think=re.search(r"<think>\s*</think>\s*\Z", alone) is not None,
+        closes_think=alone.rstrip().endswith("</think>"),
         thinking=_thinking(tried),
         apart=_apart(tried),
         parts=parts,

@@ -63,6 +63,18 @@ CASES: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
         DROPS_EARLIER, {"enable_thinking": False},
         {"closes_think": True, "thinking": "dropped earlier", "closing": "<|im_end|>", "reads": ("enable_thinking",)},
     ),
+    "closes without opening": (
+        BY_LINES + "{% if add_generation_prompt %}A:{{ '<think>' if thinking else '</think>' }}{% endif %}", {},
+        {"closes_think": True, "closing": END, "reads": ("thinking",)},
+    ),
+    "opens by argument": (
+        BY_LINES + "{% if add_generation_prompt %}A:{{ '<think>' if thinking else '</think>' }}{% endif %}",
+        {"thinking": True}, {"opens_think": True, "closing": END, "reads": ("thinking",)},
+    ),
+    "roles close turns": (
+        "{% for m in messages %}<|{{ m['role'] }}|>\n{{ m['content'] }}{% endfor %}"
+        "{% if add_generation_prompt %}<|assistant|>{% endif %}", {}, {},
+    ),
     "no system": (NO_SYSTEM, {}, {"system": "refused", "alternating": True, "closing": "<|end|>\n"}),
     "ignores system": (IGNORES_SYSTEM, {}, {"system": "ignored", "closing": "<|eos|>"}),
     "parts": (PARTS, {}, {"parts": True, "closing": "<|im_end|>"}),

@@ -58,8 +58,9 @@ TOLD = frozenset(_WORDS) | {"zh", "ja", "ko", "el", "he", "hi", "th"}
 """Targets that this way, or the script alone, tells from others."""
 _WORD = re.compile(r"[^\W\d_]+")
 EVIDENCE = 2
-"""Small words of another language that a line must have, and more than of the target's."""
-LONG = 6
+"""Small words of another language that a line must have to be no English; for other targets one is enough, where it
+has fewer of the target's."""
+LONG = 4
 """Words of a chain from which on it must have one small word of its language. English is let off: what has no small
 words at all is taken for it."""
 
@@ -93,6 +94,6 @@ def _is_foreign(line: Sequence[str], target: str, family: Sequence[str]) -> bool
     counts = {code: sum(word in _WORDS[code] for word in words) for code in family}
     own = counts.pop(target, 0)
     other = max(counts.values())
-    if other >= EVIDENCE and other > own:
+    if other > own and (other >= EVIDENCE or target != "en"):
         return True
     return False if own else None

@@ -20,7 +20,7 @@ from r1kit.stages import STAGES
 __all__ = ["RunStatus", "StageStatus", "run_status"]
 
 QUIET_SECONDS = 120
-"""A stage whose logs have not moved for so long is called stopped, not running."""
+"""A stage whose logs have not moved for so long is called stopped, not running, where no lock tells."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,7 +71,8 @@ def _stage(run: RunFolder, name: str, now: float, *, waiting: bool) -> StageStat
     state: Literal["done", "running", "stopped", "waiting"] = "waiting"
     if stage is not None and not waiting:
         written = stage.written_at
-        live = written is not None and now - written < QUIET_SECONDS
+        quiet = written is None or now - written >= QUIET_SECONDS
+        live = not quiet if (held := run.is_held) is None else held
         state = "done" if stage.done else "running" if live else "stopped"
     return StageStatus(
         name=name,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -103,6 +104,9 @@ class Jsonl(Task):
     def train(self, index: int) -> Prompt:
         """Every line once in each pass over the file, each pass in an order of its own."""
         return self._lines.train(index)
+
+    def listed(self) -> Sequence[Prompt]:
+        return self._lines.training()
 
     def held_out(self, split: Split, limit: int | None = None) -> list[Prompt]:
         """The split's lines in the order of the file. Raises InputError for a split without a line."""

@@ -156,7 +156,7 @@ def _example(found: dict[str, Any], line: Line) -> Example:
     if system and chat and chat[0].role != "system":
         chat = (Message(role="system", content=system), *chat)
     language = str(found.get("language", "")).strip().lower()
-    found["language"] = LANGUAGES.get(language, language if _LANGUAGE.fullmatch(language) else "")
+    found["language"] = LANGUAGES.get(language, language[:2] if _LANGUAGE.fullmatch(language) else "")
     return Example(**found, question=chat[-1].content if chat else "", before=chat[:-1])
 
 

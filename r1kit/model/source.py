@@ -310,8 +310,8 @@ def _write_dequantised(file: Path, folder: Path) -> None:
 
 
 def _need_gguf() -> None:
-    if importlib.util.find_spec("gguf") is None:
-        raise MissingError("GGUF files need the gguf package: pip install 'r1kit[gguf]'")
+    if lacking := [name for name in ("gguf", "accelerate") if importlib.util.find_spec(name) is None]:
+        raise MissingError(f"GGUF files need {' and '.join(lacking)}: pip install 'r1kit[gguf]'")
 
 
 def _need_pip() -> None:

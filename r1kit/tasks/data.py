@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from typing import Literal
@@ -43,6 +43,9 @@ class DataConfig(Reading):
     """``math``: equal as mathematics, else as text. ``exact``: equal as text. ``choice``: the right letter.
     ``countdown``: an expression of the row's numbers that makes its target. ``auto``: what the layout asks for,
     ``math`` for most. ``none``: prompts without an answer, for reward models and rewards of your own."""
+    history: Literal["keep", "drop"] = "keep"
+    """Keep a chat's system prompt and earlier turns, for which the template must be ``chat``; or ask the last question
+    alone."""
     language: str = "en"
     """Language of rows that name none, ISO 639-1."""
     dev_share: float = 0.05
@@ -124,12 +127,16 @@ class Data(Task):
         """Every row once in each pass, each pass in an order of its own."""
         return self._prompts[self._lines.train(index)]
 
+    def listed(self) -> Sequence[Prompt]:
+        return [] if self.config.streaming else [self._prompts[place] for place in self._lines.training()]
+
     def held_out(self, split: Split, limit: int | None = None) -> list[Prompt]:
         """The split's rows in the order of the source. Raises InputError for a split without a row."""
         return [self._prompts[place] for place in self._lines.held_out(split, limit)]
 
     @property
     def languages(self) -> tuple[str, ...]:
+        self.check()
         return tuple(sorted({language for source in self._sources for language in source.languages}))
 
     def check(self) -> None:
@@ -157,7 +164,7 @@ class _Source:
     """The prompts of one source, each asked once."""
 
     def __init__(self, name: str, config: DataConfig, path: str, reading: Reading) -> None:
-        self._name, self._language = name, config.language
+        self._name, self._language, self._keeps_history = name, config.language, config.history == "keep"
         wanted: Wanted = "prompts" if config.rule == "none" else "answers"
         self._examples = Examples(open_rows(path, reading), wanted)
         self.where, self.layout = self._examples.rows.where, self._examples.layout
@@ -174,6 +181,8 @@ class _Source:
             self._references.start()
         seen: dict[int, int] = {}  # hashes alone, so that a large source does not fill the memory
         for example in self._examples:
+            if not self._keeps_history:
+                example = replace(example, before=())
             if self._references and not self._references.keeps(example.where, example.answer):
                 continue
             asked = _identity(example)

@@ -117,6 +117,7 @@ CHAT = {"role": "user", "content": "1 + 1?"}
         ({"question": "q", "prompt": "q", "answer": "5"}, "q", "5"),  # they say the same
         ({"question": "q", "answer": "so \\boxed{5}, " + "as one sees " * 9}, "q", "5"),
         ({"problem": "p", "solution": "\\boxed 12."}, "p", "12"),
+        ({"problem": "p", "solution": "\\boxed{5}", "answer": "", "choices": []}, "p", "5"),
         ({"problem": "p", "solution": "first \\boxed{1}, then \\fbox{\\{1, 2\\}}"}, "p", "\\{1, 2\\}"),
         ({"instruction": "Add.", "input": "1 and 1", "answer": "2"}, "Add.\n\n1 and 1", "2"),
         ({"body": "Al has 3.", "question": "And 2 more?", "answer": "5"}, "Al has 3.\n\nAnd 2 more?", "5"),

@@ -76,6 +76,8 @@ def test_a_chat_keeps_its_system_prompt_and_its_earlier_turns(tmp_path: Path) ->
     assert second.history is None
     one = data(tmp_path, [{"problem": "1 + 1?", "answer": "2", "system_prompt": "Be brief."}]).held_out("test")[0]
     assert one.history == (Message(role="system", content="Be brief."),)
+    dropped = data(tmp_path, rows, history="drop")
+    assert [prompt.history for prompt in dropped.held_out("test")] == [None]  # the two ask the same then
 
 
 def test_a_test_source_of_its_own_leaves_train(tmp_path: Path) -> None:
@@ -192,3 +194,19 @@ def test_a_recipe_names_columns_and_a_test_split(tmp_path: Path) -> None:
         check_recipe(load_recipe(str(recipe), ['tasks.sums.columns.answer="meta.golf"']))
     with pytest.raises(InputError, match=r"unknown key 'colums'.*Did you mean 'columns'"):
         load_recipe(str(recipe), ['tasks.sums.colums={answer="x"}'])
+
+
+def test_a_template_of_one_question_is_told_of_a_system_prompt(tmp_path: Path) -> None:
+    write(tmp_path / "rows.jsonl", [{"prompt": f"{n} + 1?", "answer": n + 1, "system": "Be brief."} for n in range(60)])
+    recipe = tmp_path / "mine.toml"
+    recipe.write_text(
+        "[model]\nhidden_size = 32\nintermediate_size = 64\nnum_layers = 1\nnum_heads = 2\nnum_kv_heads = 2\n"
+        'max_positions = 400\ntemplate = {name = "r1_zero"}\n'
+        '[tasks.sums]\nkind = "data"\npath = "{recipe}/rows.jsonl"\n[tasks.countdown]\n'
+        "[stages.pretrain]\ncorpus = {shares = {countdown = 1.0}}\nsteps = 2\n"
+        '[stages.r1_zero]\ntasks = ["sums"]\nsteps = 1\n'
+    )
+    with pytest.raises(InputError, match=r"stages.pretrain: prompt sums/\w+ has a system prompt .*history = \"drop\""):
+        check_recipe(load_recipe(str(recipe)))
+    check_recipe(load_recipe(str(recipe), ['tasks.sums.history="drop"']))
+    check_recipe(load_recipe(str(recipe), ['model.template.name="chat"']))

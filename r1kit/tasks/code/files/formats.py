@@ -12,7 +12,7 @@ from r1kit.errors import InputError
 from r1kit.files import Line, brief
 from r1kit.records import Prompt
 from r1kit.sandbox import AssertTest, CallTest, Case, parse_case
-from r1kit.sandbox.trees import defined, parses
+from r1kit.sandbox.trees import defined, library_imports, parses
 from r1kit.tasks.code.files.asserts import asserted_cases, check_cases
 from r1kit.tasks.code.files.contests import question_of, starter_of, tests_of
 from r1kit.tasks.code.files.problem import FileProblem
@@ -59,7 +59,7 @@ def mbpp(line: Line, task: str, prefix: str) -> FileProblem:
     code = line.text("code", default="")
     right = parses(code)
     try:
-        cases = asserted_cases(asserts, before, () if right is None else defined(right))
+        cases = asserted_cases(asserts, *_beside(before, right))
     except (SyntaxError, ValueError, RecursionError) as error:
         raise InputError(f"{line.where}: 'test_list' cannot be used: {_told(error)}") from None
     if not cases:
@@ -80,11 +80,20 @@ def mbpp(line: Line, task: str, prefix: str) -> FileProblem:
     )
 
 
+def _beside(before: str, right: ast.Module | None) -> tuple[str, set[str]]:
+    """(what tests beside the program begin with, names that are the program's), as far as a right program tells: what
+    it imports of the library (``Counter``) they import themselves, so that no other program decides what it is."""
+    if right is None:
+        return before, set()
+    imports = library_imports(right)
+    return f"{before}\n{imports}".strip(), defined(right) - defined(ast.parse(imports))
+
+
 def _further(line: Line, before: str, right: ast.Module | None) -> list[AssertTest]:
     """MBPP+'s ``test``: a program of asserts."""
     test = line.text("test", default="")
     try:
-        return [AssertTest.of(test, before, () if right is None else defined(right))] if test else []
+        return [AssertTest.of(test, *_beside(before, right))] if test else []
     except (SyntaxError, ValueError, RecursionError) as error:
         raise InputError(f"{line.where}: 'test' cannot be used: {_told(error)}") from None
 

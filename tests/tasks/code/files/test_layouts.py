@@ -161,8 +161,9 @@ def write(path: Path, *rows: object) -> str:
     return str(path)
 
 
-@pytest.mark.parametrize("name", ROWS)
-@pytest.mark.parametrize("kind", ["code", "code/stdio"])
+@pytest.mark.parametrize(
+    ("name", "kind"), [*((name, "code") for name in ROWS), ("CodeContests", "code/stdio"), ("APPS", "code/stdio")]
+)
 def test_each_layout_is_read_and_judged(name: str, kind: str, tmp_path: Path) -> None:
     row, tests, right = ROWS[name]
     path = write(tmp_path / "rows.jsonl", row)

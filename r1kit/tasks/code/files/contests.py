@@ -23,8 +23,10 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from r1kit.data.chats import as_chat, is_chat
 from r1kit.errors import InputError
 from r1kit.files import Line, brief
+from r1kit.records import Message
 from r1kit.sandbox import CallTest, Case, StdinTest, parse_case
 from r1kit.tasks.code.files.encoded import opened_tests
 
@@ -43,19 +45,23 @@ _PARTS = ("test_cases", "ground_truth", "tests", "input_output")
 """Where a table keeps its tests, if it holds no inputs itself."""
 
 
-def question_of(line: Line) -> str:
-    """The question's column as text; of a chat the last turn.
+def question_of(line: Line) -> tuple[str, tuple[Message, ...] | None]:
+    """(the question, what stands before it where it is a chat).
 
     Raises:
-        InputError: there is none.
+        InputError: there is none, or a chat that does not end with the user.
     """
-    for key in QUESTIONS:
-        value = line.table.get(key)
-        if isinstance(value, (list, tuple)) and value and isinstance(value[-1], Mapping):
-            return str(value[-1].get("content", ""))
-        if value is not None:
-            return line.text(key)
-    raise line.lacks("'prompt'", "prompt")
+    key = next((key for key in QUESTIONS if line.table.get(key) is not None), "")
+    if not key:
+        raise line.lacks("'prompt'", "prompt")
+    if not is_chat(line.table[key]):
+        return line.text(key), None
+    turns = as_chat(line.table[key], line.where, key)
+    if turns[-1].role != "user":
+        raise InputError(
+            f"{line.where}: {key!r} is a chat that ends with the {turns[-1].role}; it must end with the user"
+        )
+    return turns[-1].content, tuple(turns[:-1]) or None
 
 
 def starter_of(line: Line) -> str:

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from r1kit.errors import InputError
+from r1kit.records import Message
 from r1kit.sandbox import AssertTest, CallTest, StdinTest
 from r1kit.tasks import build, settings
 from r1kit.tasks.code import CodeConfig, CodeFile
@@ -175,6 +176,7 @@ def test_each_layout_is_read_and_judged(name: str, kind: str, tmp_path: Path) ->
     assert one._problem(prompt).tests == tests
     assert row.get("question", ASK if tests == SUMS else "Pairs.") in prompt.question
     assert prompt.language == "en"
+    assert prompt.history == ((Message(role="system", content="Code."),) if name == "verl" else None)
     assert one.grade(prompt, f"```python\n{right}\n```").correct == 1
     assert one.grade(prompt, f"```python\n{right.replace('+', '-').replace('2 * x', 'x')}\n```").correct == 0
     one.judge.close()

@@ -12,7 +12,7 @@ from r1kit.data.find import code_format
 from r1kit.errors import InputError
 from r1kit.files import Line, brief
 from r1kit.records import Message, Prompt
-from r1kit.sandbox import AssertTest, CallTest, Case, parse_case
+from r1kit.sandbox import AssertTest, CallTest, Case, StdinTest, parse_case
 from r1kit.sandbox.trees import defined, library_imports, parses
 from r1kit.tasks.code.files.asserts import asserted_cases, check_cases
 from r1kit.tasks.code.files.contests import question_of, starter_of, tests_of
@@ -107,7 +107,7 @@ def contest(line: Line, task: str, prefix: str) -> FileProblem:
     begin = f"\n\nBegin with this:\n```python\n{starter}\n```" if starter else ""
     how = f"that defines {entry}" if entry else "that reads standard input and prints"
     if not entry:
-        how = "that defines what the tests call" if isinstance(tests[0], CallTest) else how
+        how = how if isinstance(tests[0], StdinTest) else "that defines what is asked for"
     return FileProblem(
         prompt=_own(line, task, prefix, f"{question.rstrip()}{begin}\n\nAnswer with a Python program {how}.", history),
         tests=tests,

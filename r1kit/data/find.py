@@ -36,6 +36,7 @@ NAMES: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("NuminaMath", ("problem", "solution", "source")),
     ("MATH", ("problem", "solution", "level")),
     ("DeepScaleR", ("problem", "answer", "solution")),
+    ("MATH", ("problem", "solution")),
     ("Alpaca", ("instruction", "input", "output")),
     ("Dolly", ("instruction", "context", "response")),
 )

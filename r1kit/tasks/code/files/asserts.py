@@ -14,7 +14,7 @@ import operator
 from collections.abc import Collection, Sequence
 from typing import Any
 
-from r1kit.sandbox import AssertTest, CallTest
+from r1kit.sandbox.cases import AssertTest, CallTest
 
 __all__ = ["Constant", "asserted_cases", "case_of", "check_cases", "constant", "written_cases"]
 

@@ -36,6 +36,7 @@ NAMES: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("NuminaMath", ("problem", "solution", "source")),
     ("MATH", ("problem", "solution", "level")),
     ("DeepScaleR", ("problem", "answer", "solution")),
+    ("MATH", ("problem", "solution")),
     ("Alpaca", ("instruction", "input", "output")),
     ("Dolly", ("instruction", "context", "response")),
 )
@@ -52,6 +53,7 @@ CODE: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("bugfix", ("program", "failing", "tests")),
     ("stdio", ("tests",)),
     ("stdio", ("test_cases",)),
+    ("stdio", ("question", "solution", "test")),
 )
 """Format of code problems -> the columns that tell it; ``tasks/code/files`` parses them."""
 

@@ -167,7 +167,8 @@ def _answers(line: Line, named: Mapping[str, Slot]) -> dict[str, Slot]:
         elif path := _first(line, ("solution",)):
             found["answer"] = Slot(path, "box")
         else:
-            raise _lacks(line, "answer", (*ANSWERS, "solution"))
+            lacks = _lacks(line, "answer", (*ANSWERS, "solution"))
+            raise InputError(f'{lacks}; rule = "none" takes prompts without an answer')
     return found
 
 

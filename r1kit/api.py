@@ -19,6 +19,8 @@ from r1kit.contracts import Recipe
 from r1kit.errors import InputError, nearest
 from r1kit.launcher import run_here
 from r1kit.maths.policy_loss import from_settings as policy_loss
+from r1kit.model.light_tokenizer import prompts_open
+from r1kit.model.source import local_folder
 from r1kit.recipe import load_recipe
 from r1kit.records import Group, Prompt, Sampling, Score
 from r1kit.report.draw.ascii import tell
@@ -119,7 +121,9 @@ def score(groups: Sequence[Group], recipe: Recipe, stage: str) -> list[list[Scor
         raise InputError(f"stage {stage!r} pays nothing; those that do: {', '.join(paying)}.{nearest(stage, paying)}")
     config = recipe.stages[stage]
     tasks = dict.fromkeys(group.prompt.task for group in groups)
-    with open_verifier(tasks, recipe, config.reward) as verifier:
+    folder = local_folder(recipe.model.name) if recipe.model.name else None
+    opens = folder is not None and prompts_open(folder, recipe.model.template)
+    with open_verifier(tasks, recipe, config.reward, opens=opens) as verifier:
         return verifier.score_groups(groups)
 
 

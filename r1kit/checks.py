@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from itertools import chain
 from typing import Any
 
-from r1kit.contracts import Recipe
+from r1kit.contracts import BASE, Recipe
 from r1kit.errors import InputError, nearest
+from r1kit.factory.sources import check_rows
+from r1kit.loops.settings import SFT
 from r1kit.model.fits import Fits
 from r1kit.model.source import check_model, local_folder
 from r1kit.model.template import NAMED, Template
-from r1kit.records import Prompt
-from r1kit.reward.language import check_told
+from r1kit.records import Prompt, Sample
+from r1kit.reward.language import check_detector, check_told
 from r1kit.reward.settings import RewardConfig
 from r1kit.reward.trial import try_rewards
-from r1kit.tasks.task import Split
+from r1kit.tasks.task import Split, Task
 from r1kit.tasks.trial import Trial, try_tasks
 
 __all__ = ["check_recipe", "check_stage", "check_stages"]
 
+COUNTED = 10_000
+"""Prompts of a task whose length is counted, where the model's tokenizer is here."""
 LOOKED_AT = 16
 """Held-out problems of a split whose length is looked at."""
 
@@ -31,6 +35,7 @@ def check_recipe(recipe: Recipe) -> list[str]:
     check_stages(recipe)
     try_rewards(recipe)
     built = recipe.built(recipe.tasks)
+    warnings: list[str] = []
 
     @cache
     def looked_at(task: str, split: Split) -> list[Prompt]:
@@ -40,19 +45,55 @@ def check_recipe(recipe: Recipe) -> list[str]:
         prompts = [looked_at(task, split) for task in recipe.tasks_of(stage) for split in config.splits]
         languages = {language for task in recipe.tasks_of(stage) for language in built[task].languages}
         _check_languages(stage, config, languages | {prompt.language for prompt in chain(*prompts)})
+        _check_histories(recipe, stage, chain(*prompts))
         if not recipe.model.name:
             _check_positions(recipe, stage, config, chain(*prompts))
     for task in built.values():
         task.check()
-    if recipe.model.name:
-        check_model(recipe.model.name)
-        if folder := local_folder(recipe.model.name):
-            fits = Fits(folder, recipe.model.template)
-            for stage, config in recipe.stages.items():
-                asked = [looked_at(task, split) for task in recipe.tasks_of(stage) for split in config.splits]
-                if not hasattr(config, "students"):  # they have models of their own
-                    fits.check(stage, config, list(chain(*asked)))
+    for name in _models(recipe):
+        check_model(name)
+    if recipe.model.name and (folder := local_folder(recipe.model.name)):
+        fits = Fits(folder, recipe.model.template)
+        for stage, config in recipe.stages.items():
+            asked = [looked_at(task, split) for task in recipe.tasks_of(stage) for split in config.splits]
+            if not hasattr(config, "students"):  # they have models of their own
+                fits.check(stage, config, list(chain(*asked)))
+                warnings += _too_long(fits, stage, config, recipe, built)
+            if isinstance(config, SFT):
+                warnings += fits.samples_too_long(stage, config, _samples(config, stage, recipe))
+    return [*warnings, *_doubts(built)]
+
+
+def _samples(config: SFT, stage: str, recipe: Recipe) -> list[Sample]:
+    """Those that are here before anything runs: no stage's."""
+    sources = [one for one in config.sources.values() if one.data not in recipe.stages]
+    return [sample for one in sources for sample in check_rows(one.data, one.read, "responses", f"stages.{stage}")]
+
+
+def _too_long(fits: Fits, stage: str, config: Any, recipe: Recipe, built: Mapping[str, Task]) -> list[str]:
+    """Prompts that are left out, or count as wrong, because the model cannot take them in."""
+    found = []
+    for task in recipe.tasks_of(stage):
+        if hasattr(config, "long_prompts"):
+            listed = built[task].listed()[:COUNTED]
+            found += fits.too_long(stage, config, listed, f"train prompts of {task}")
+        for split in dict.fromkeys(config.splits):
+            held = built[task].held_out(split, COUNTED)
+            found += fits.too_long(stage, config, held, f"{split} prompts of {task}")
+    return found
+
+
+def _doubts(built: Mapping[str, Task]) -> list[str]:
     return [f"warning: tasks.{name}: {line}" for name, task in built.items() for line in task.doubts()]
+
+
+def _models(recipe: Recipe) -> Iterator[str]:
+    """The base, and every model that a stage names: who judges, refines or is taught."""
+    named = [recipe.model.name]
+    for config in recipe.stages.values():
+        named += config.model_sources
+        named += [student.model.name for student in getattr(config, "students", {}).values()]
+    yield from dict.fromkeys(name for name in named if name and name != BASE and name not in recipe.stages)
 
 
 def _trial(recipe: Recipe, name: str) -> Trial:
@@ -62,11 +103,25 @@ def _trial(recipe: Recipe, name: str) -> Trial:
 
 
 def _check_languages(stage: str, config: Any, languages: Iterable[str]) -> None:
-    """A stage that pays for the language must be able to tell it from others."""
+    """A stage that looks at the language must be able to tell it from others."""
     for holder in (config, getattr(config, "rl", None)):  # students have an RL of their own
         reward = getattr(holder, "reward", None)
-        if isinstance(reward, RewardConfig) and reward.parts.get("language") and reward.detector == "script":
+        if not isinstance(reward, RewardConfig):
+            continue
+        check_detector(reward.detector)
+        if reward.parts.get("language") and reward.detector == "script":
             check_told(languages, f"stages.{stage}.reward")
+
+
+def _check_histories(recipe: Recipe, stage: str, prompts: Iterable[Prompt]) -> None:
+    """A template of one question has no place for a system prompt or earlier turns."""
+    name = recipe.model.template.name
+    if name != "chat" and (found := next((prompt for prompt in prompts if prompt.history), None)):
+        raise InputError(
+            f"stages.{stage}: prompt {found.id} has a system prompt or earlier turns, which template {name[:9]!r} does "
+            f'not know; set model.template.name = "chat", or tasks.{found.task}.history = "drop" to ask the question '
+            f"alone"
+        )
 
 
 def _check_positions(recipe: Recipe, stage: str, config: Any, prompts: Iterable[Prompt]) -> None:

@@ -164,6 +164,9 @@ class Recipe:
     dtype: Literal["auto", "float32", "bfloat16"] = "auto"
     """Of the matrix products of every stage that does not say itself; ``auto``: bfloat16 where the device multiplies it
     in hardware, else float32."""
+    keep_state: bool = True
+    """Whether a stage that can go on with more steps (``growth.GROWS``) keeps its last state when it is done: weights
+    and optimiser, for AdamW three times the model in float32."""
     model: Model = field(default_factory=Model)
     tasks: Mapping[str, Any] = field(default_factory=dict)
     """Settings of each task by name (see ``r1 tasks``)."""

@@ -14,6 +14,8 @@ from typing import Any
 
 from r1kit.contents import content_of_data, content_of_model, content_of_path, digest_of, place_of
 from r1kit.contracts import Recipe
+from r1kit.errors import InputError
+from r1kit.files import object_of
 from r1kit.model.source import HUB_NAME
 from r1kit.recipe import fingerprint
 from r1kit.registry import digest, digests, is_reference, short
@@ -211,13 +213,24 @@ def _same(old: Any, new: Any) -> bool:
 
 
 def read_key(folder: Path) -> dict[str, Any]:
-    """``key.json`` of a stage's folder, the key alone where only ``result.json`` is there; empty for a new folder."""
-    for name in ("key.json", "result.json"):
+    """``key.json`` of a stage's folder; the key alone where that is missing or damaged and another file tells it; empty
+    for a new folder.
+
+    Raises:
+        InputError: the file is damaged, and nothing else tells the key.
+    """
+    damaged: list[Path] = []
+    for name in ("key.json", "result.json", "resume/state.json"):
         if (path := folder / name).is_file():
-            found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-            if name == "key.json":
-                return found
-            return {"key": found["key"]} if "key" in found else {}
+            found = object_of(path.read_text(encoding="utf-8", errors="replace")) or {}
+            if isinstance(found.get("key"), str):
+                return found if name == "key.json" else {"key": found["key"]}
+            damaged.append(path)
+    if damaged and damaged[0].name == "key.json":
+        raise InputError(
+            f"{damaged[0]} is damaged, so nothing tells what this stage was made of; copy the run folder again, or "
+            f"delete {folder} to do it again"
+        )
     return {}
 
 
@@ -286,7 +299,7 @@ def _leaf(key: Mapping[str, Any], where: str) -> str:
 def _leaves(value: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
     """Dotted name and value of every setting."""
     for name, item in value.items():
-        if not prefix and name in ("key", "former", "format", "inputs", "why", "code", "contents", "files"):
+        if not prefix and name in ("key", "former", "format", "inputs", "why", "grown", "code", "contents", "files"):
             continue
         if isinstance(item, Mapping):
             yield from _leaves(item, f"{prefix}{name}.")

@@ -167,6 +167,8 @@ def as_text(value: Any, where: str, key: str) -> str:
         if "\0" in value:
             raise InputError(f"{where}: {key!r} holds a NUL character: {brief(value)}")
         return value
+    if isinstance(value, Decimal) and value.is_finite():
+        return format(value, "f")
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise InputError(f"{where}: {key!r} must be text or a number, got {brief(value)}")
     if isinstance(value, float) and not math.isfinite(value):

@@ -17,7 +17,7 @@ from r1kit.cluster.cores import cores
 from r1kit.cluster.ranks import Ranks, Solo, join
 from r1kit.contracts import Recipe
 from r1kit.errors import InputError, Interrupted, MissingError, PeerLostError
-from r1kit.files import write_atomic
+from r1kit.files import object_of, write_atomic
 from r1kit.recipe import as_toml, load_recipe, recipe_name
 
 __all__ = ["run", "run_here"]
@@ -185,13 +185,27 @@ def _check_owner(folder: Path, recipe: Recipe) -> None:
     """The folder must be new, empty or a run of the same recipe. A run killed at birth leaves dot files only."""
     if folder.exists() and not folder.is_dir():
         raise InputError(f"{folder} is a file; choose another --out")
-    there = folder / "recipe.toml"
-    if not there.is_file():
+    if not (folder / "recipe.toml").is_file() and not (folder / "manifest.json").is_file():
         if folder.is_dir() and any(not path.name.startswith(".") for path in folder.iterdir()):
             raise InputError(f"{folder} is not empty and not a run folder; choose another --out")
         return
-    if (owner := recipe_name(there)) != recipe.name:
+    if (owner := _owner(folder)) != recipe.name:
         raise InputError(f"{folder} belongs to recipe {owner!r}, not {recipe.name!r}; choose another --out")
+
+
+def _owner(folder: Path) -> str:
+    """The recipe whose run a folder is: as ``recipe.toml`` says, or ``manifest.json`` where that is damaged."""
+    path = folder / "manifest.json"
+    manifest = (object_of(path.read_text(encoding="utf-8", errors="replace")) or {}) if path.is_file() else {}
+    named = manifest.get("recipe")
+    try:
+        written = recipe_name(folder / "recipe.toml")
+    except InputError:
+        if not named:
+            raise
+        return str(named)
+    damaged = written == "recipe" and named  # the file's own name, where it says none
+    return str(named) if damaged else written
 
 
 def default_ranks(recipe: Recipe) -> int:

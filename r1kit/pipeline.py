@@ -17,9 +17,11 @@ from r1kit import __version__
 from r1kit.cluster.ranks import Ranks
 from r1kit.contracts import Recipe
 from r1kit.depends import changes, former_key, is_taken_over, read_key, written_key
-from r1kit.errors import MissingError, R1Error, is_full_disk
-from r1kit.files import write_atomic, write_json
+from r1kit.errors import InputError, MissingError, R1Error, is_full_disk
+from r1kit.files import object_of, write_atomic, write_json
+from r1kit.growth import GROWS, grown
 from r1kit.recipe import fingerprint
+from r1kit.resume import FOLDER, has_point, keep_last
 from r1kit.update.settings import settled
 from r1kit.workspace import Workspace
 
@@ -93,7 +95,7 @@ def _run_stage(
     result: dict[str, Any] | None = workspace.ranks.broadcast_object(
         _result(workspace) if workspace.is_writer else None
     )
-    ran = result is None
+    ran, began = result is None, time.monotonic()
     if result is not None:
         say(f"{name}: done before")
     else:
@@ -101,13 +103,13 @@ def _run_stage(
             _make_room(workspace, written)
         workspace.ranks.broadcast_object(None)  # the folder is there on every rank
         say(f"{name}: {workspace.recipe.about[name].title}")
-        began = time.monotonic()
         workspace.recipe = settle()
         _, run_stage = workspace.recipe.about[name].load()
         result = workspace.finish(run_stage(workspace.recipe.stages[name], workspace))
-        say(f"{name}: done in {time.monotonic() - began:.0f} s")
     if workspace.is_writer:  # also after a kill right behind result.json
-        shutil.rmtree(workspace.folder / "resume", ignore_errors=True)
+        kept = _let_go(workspace)
+        if ran:
+            say(f"{name}: done in {time.monotonic() - began:.0f} s{kept}")
         _record_lineage(workspace, result)
         if ran and after:
             after(name)
@@ -141,28 +143,58 @@ def _full_disk(folder: Path) -> Iterator[None]:
 
 
 def _result(workspace: Workspace) -> dict[str, Any] | None:
+    """What the stage's ``result.json`` says, where it is of this stage as the recipe has it."""
     path = workspace.folder / "result.json"
     if not path.is_file():
         return None
-    result: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    return result if result["key"] == workspace.key else None
+    result = object_of(path.read_text(encoding="utf-8", errors="replace")) or {}
+    if set(result) >= {"key", "seconds", "inputs"}:
+        return result if result["key"] == workspace.key else None
+    if not has_point(workspace.folder):
+        raise InputError(
+            f"{path} is damaged; copy the run folder again, or delete the file to do {workspace.stage} again"
+        )
+    workspace.say(f"{workspace.stage}: {path} is damaged; what came after its last step is done again")
+    return None
 
 
 def _make_room(workspace: Workspace, written: Mapping[str, Any]) -> None:
-    """Create the stage's folder; what other settings left there is moved aside, never deleted."""
+    """Create the stage's folder; what other settings left there is moved aside, never deleted. A stage that is to
+    train longer, and is otherwise the same, keeps what is there and goes on."""
     folder = workspace.folder
     found = read_key(folder)
     if found and found["key"] != workspace.key:
+        more, why = grown(found, written), changes(found, written)
+        if more and (has_point(folder) or not (folder / "result.json").is_file()):
+            workspace.say(f"{workspace.stage}: {why}; it goes on from where it stands")
+            written = {**written, "grown": [*found.get("grown", []), {name: less for name, (less, _) in more.items()}]}
+            workspace.write("key.json", written)
+            (folder / "result.json").unlink(missing_ok=True)
+            return
         aside = next(
             path for n in range(1, 10_000) if not (path := folder.with_name(f"{folder.name}.before-{n}")).exists()
         )
         shutil.move(folder, aside)
-        why = changes(found, written)
+        why += " (its last state was not kept, so it cannot go on)" if more else ""
         workspace.say(f"{workspace.stage}: done again: {why}; the earlier result is kept in {aside.name}")
         written = {**written, "why": why}
     folder.mkdir(parents=True, exist_ok=True)
-    if found.get("key") != workspace.key:
+    if found.get("key") != workspace.key or "settings" not in found:
         workspace.write("key.json", written)
+
+
+def _let_go(workspace: Workspace) -> str:
+    """Drop the resume point of a stage that is done, or keep its last state so that more steps can go on from it.
+
+    Returns:
+        What is said of it.
+    """
+    folder = workspace.folder / FOLDER
+    if workspace.recipe.keep_state and workspace.recipe.kinds[workspace.stage] in GROWS and has_point(workspace.folder):
+        size = keep_last(folder)
+        return f"; its last state is kept, {size / 1e6:.3g} MB (keep_state = false drops it)"
+    shutil.rmtree(folder, ignore_errors=True)
+    return ""
 
 
 def write_manifest(recipe: Recipe, folder: Path) -> None:

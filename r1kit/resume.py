@@ -24,7 +24,8 @@ from r1kit.errors import InputError, first_line
 from r1kit.files import write_atomic
 
 __all__ = [
-    "FOLDER", "Point", "Resumable", "Stateless", "cut_logs", "drop_learners", "learner_files", "log_marks",
+    "FOLDER", "Point", "Resumable", "Stateless", "cut_logs", "drop_learners", "has_point", "keep_last",
+    "learner_files", "log_marks",
     "more_steps", "points", "restore", "write",
 ]  # fmt: skip
 
@@ -62,8 +63,8 @@ class Point:
     """Folder beside ``state.json``."""
     files: Mapping[str, int]
     """The learner's files -> their bytes; empty where it keeps nothing."""
-    logs: Mapping[str, tuple[int, int]]
-    """Log -> (bytes, CRC-32)."""
+    at: Mapping[str, tuple[int, int]]
+    """Where each log was: its name -> (bytes, CRC-32)."""
     cursor: Mapping[str, int]
     kept: Mapping[str, Any] = field(default_factory=dict)
     """Other JSON values that the loop keeps."""
@@ -87,6 +88,21 @@ def drop_learners(folder: Path, *points: Point | None) -> None:
     for other in folder.iterdir():
         if other.name not in named:
             shutil.rmtree(other) if other.is_dir() else other.unlink()
+
+
+def has_point(stage: Path) -> bool:
+    """Whether a stage, or a part of it, has something to go on from."""
+    return any((stage / FOLDER / name).is_file() for name in (STATE, BEFORE))
+
+
+def keep_last(folder: Path) -> int:
+    """Drop every point but the newest one that can be read; the bytes that are left."""
+    found, _ = points(folder)
+    if found and not (folder / STATE).is_file():
+        os.replace(folder / BEFORE, folder / STATE)
+    (folder / BEFORE).unlink(missing_ok=True)
+    drop_learners(folder, *found[:1])
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
 
 
 def restore(stage: Path, called: str, state: Resumable, ranks: Ranks, say: Callable[[str], None]) -> Point | None:
@@ -149,7 +165,7 @@ def more_steps(point: Point, total: int, rate: Callable[[int, int], float] | Non
 
 def cut_logs(stage: Path, point: Point | None) -> None:
     """Cut every log to where it was at a point; without one all are empty."""
-    marks = point.logs if point else {}
+    marks = point.at if point else {}
     for path in stage.glob("*.jsonl"):
         os.truncate(path, marks.get(path.name, (0, 0))[0])
 
@@ -172,9 +188,9 @@ def points(folder: Path) -> tuple[list[Point], list[str]]:
 
 def _point(table: Any) -> Point:
     """Raises TypeError, ValueError, KeyError or AttributeError for what is no point."""
-    logs = {str(name): (int(size), int(crc)) for name, (size, crc) in table["logs"].items()}
+    logs = {str(name): (int(size), int(crc)) for name, (size, crc) in table["at"].items()}
     files = {str(name): int(size) for name, size in table["files"].items()}
-    point = Point(**{**table, "logs": logs, "files": files})
+    point = Point(**{**table, "at": logs, "files": files})
     if point.step < 0 or not isinstance(point.cursor, dict) or not isinstance(point.kept, dict):
         raise ValueError
     return point
@@ -182,7 +198,7 @@ def _point(table: Any) -> Point:
 
 def fault(point: Point, stage: Path) -> str:
     """What keeps a loop from going on from a point, naming the file; empty: nothing that can be seen from outside."""
-    for name, (size, crc) in point.logs.items():
+    for name, (size, crc) in point.at.items():
         path = stage / name
         there = path.stat().st_size if path.is_file() else -1
         if there < size:
@@ -200,7 +216,7 @@ def fault(point: Point, stage: Path) -> str:
 
 def log_marks(stage: Path, before: Point | None) -> dict[str, tuple[int, int]]:
     """Bytes and checksum of every log, synced to disk; what an earlier point knows is not read again."""
-    known, marks = before.logs if before else {}, {}
+    known, marks = before.at if before else {}, {}
     for path in sorted(stage.glob("*.jsonl")):
         with path.open("rb") as stream:
             os.fsync(stream.fileno())

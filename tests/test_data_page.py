@@ -32,6 +32,7 @@ def test_what_the_page_shows_is_what_comes(tmp_path: Path, monkeypatch: pytest.M
             (tmp_path / name).write_text(text)
     assert len(shown) == 4
     assert load_recipe("mine.toml").tasks["gsm8k"].test_split == "test"
+    assert load_recipe("chain.toml").stages["pretrain"].data == str(tmp_path / "books")
 
 
 def test_the_page_has_every_setting_and_role() -> None:

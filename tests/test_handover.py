@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import subprocess
@@ -12,8 +13,9 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from r1kit.checks import check_recipe
 from r1kit.cli import app
-from r1kit.errors import InputError
+from r1kit.errors import InputError, MissingError
 from r1kit.files import check_writable, strict_lines, write_json
 from r1kit.model.folder import replacing
 from r1kit.model.source import resolve_model
@@ -160,6 +162,33 @@ def test_a_device_a_pipe_and_a_link_are_written_into(tmp_path: Path) -> None:
     check_writable(tmp_path / "pipe")
     write_json(tmp_path / "pipe", {"a": 1})
     assert json.loads(reader.communicate(timeout=10)[0]) == json.loads((tmp_path / "real.json").read_text()) == {"a": 1}
+
+
+# ---- extras --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("lacking", "recipe", "override", "told"),
+    [
+        ("lingua", "nano-zero", "r1_zero.reward.detector=lingua", "pip install 'r1kit[lingua]'"),
+        ("gguf", "smollm2-zero", "seed=1", "need gguf: pip install 'r1kit[gguf]'"),
+        ("accelerate", "smollm2-zero", "seed=1", "need accelerate: pip install 'r1kit[gguf]'"),
+        ("gguf", "nano", "reward_models.helpfulness.judge=pypi:x", "need gguf: pip install 'r1kit[gguf]'"),
+        ("gguf", "nano", "distill.students.small.model.name=pypi:x", "need gguf: pip install 'r1kit[gguf]'"),
+    ],
+)
+def test_an_extra_that_is_not_here_is_named_before_the_work(
+    lacking: str, recipe: str, override: str, told: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("R1KIT_CACHE", str(tmp_path))
+    found = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name, *more: None if name == lacking else found(name, *more)
+    )
+    more = ["reward_models.helpfulness.own_samples=4"] if "judge" in override else []
+    with pytest.raises(MissingError) as missing:
+        check_recipe(load_recipe(recipe, [override, *more]))
+    assert told in str(missing.value)
 
 
 # ---- modes ---------------------------------------------------------------------------------------------------------

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 
+from r1kit.answers.library import library_agrees
 from r1kit.answers.nodes import Node, is_number, is_worked_out, symbols
 from r1kit.answers.ranges import same_ranges
-from r1kit.answers.reading import Reading, as_range, formula_of
+from r1kit.answers.reading import Reading, as_range, formula_of, read
 from r1kit.answers.same import same, same_up_to_factor
 
 __all__ = ["agrees"]
@@ -43,6 +45,10 @@ def _bodies(reference: Reading, answer: Reading) -> bool:
         return left is not None and right is not None and same_ranges(left.ranges, right.ranges)
     if kinds == ("formula", "formula"):
         return _formulas(reference, answer)
+    if "ratio" in kinds and (two := _as_quotients(reference, answer)) is not None:
+        return _formulas(*two)
+    if kinds == ("text", "text") and library_agrees(reference.text, answer.text):
+        return True
     if "relation" in kinds:
         return _as_equations(reference, answer)
     if _letters(reference) and _letters(reference) == _letters(answer):
@@ -52,6 +58,17 @@ def _bodies(reference: Reading, answer: Reading) -> bool:
     if "word" in kinds:
         return _folded(reference.text) == _folded(answer.text)
     return reference.kind == answer.kind and (reference.kind == "empty" or _spaceless(reference) == _spaceless(answer))
+
+
+def _as_quotients(reference: Reading, answer: Reading) -> tuple[Reading, Reading] | None:
+    """``3:4`` against ``3/4``; two ratios are compared as they are written."""
+    both = reference, answer
+    if {one.kind for one in both} != {"ratio", "formula"} or any(one.text.count(":") > 1 for one in both):
+        return None
+    two = [replace(read(one.text.replace(":", "/")), name=one.name) for one in both]
+    if any(one.kind != "formula" for one in two):
+        return None
+    return two[0], two[1]
 
 
 def _letters(reading: Reading) -> str:
@@ -145,6 +162,8 @@ def _several(reference: Reading, answer: Reading) -> bool:
     kinds = {reference.kind, answer.kind}
     if kinds == {"tuple"}:
         return reference.brackets == answer.brackets and _in_order(reference.items, answer.items)
+    if kinds == {"list", "tuple"} and (placed := _by_name(reference, answer)) is not None:
+        return placed
     if kinds == {"list", "tuple"}:
         return reference.kind == "list" and answer.brackets == "()" and _in_order(reference.items, answer.items)
     if not kinds <= {"list", "set"}:
@@ -159,6 +178,19 @@ def _several(reference: Reading, answer: Reading) -> bool:
     if len(set(named)) > 1 and not names:
         return _in_order(mine, theirs)
     return _matched(mine, theirs)
+
+
+def _by_name(reference: Reading, answer: Reading) -> bool | None:
+    """A point against ``x = 1, y = 2``; None where the list names no coordinates."""
+    point, named = (reference, answer) if reference.kind == "tuple" else (answer, reference)
+    values = {item.name: replace(item, name="") for item in named.items}
+    order = point.name.strip("()").split(",") if point.name else sorted(values)
+    if "" in values or len(values) != len(named.items) or sorted(order) != sorted(values):
+        return None
+    placed = [values[name] for name in order]
+    return point.brackets == "()" and (
+        _in_order(point.items, placed) if point is reference else _in_order(placed, point.items)
+    )
 
 
 def _distinct(reading: Reading) -> list[Reading]:

@@ -3,8 +3,8 @@ r"""The door of the room: is an answer right, and which answers are one vote?
 unwrap and respell (``spelling.py``) -> read (``reading.py``) -> compare (``compare.py``). Pure, deterministic, no time
 limit needed: lengths, depths, powers and sums are bounded before anything is computed.
 
-What this does not cover: integrals, limits, derivatives and logic are compared as text; ``1.5 m`` is not ``150 cm``;
-an inequality that is not solved for its variable is not solved here.
+Integrals and limits are compared as what math-verify reads (``library.py``). What this does not cover: logic is
+compared as text; ``1.5 m`` is not ``150 cm``; an inequality that is not solved for its variable is not solved here.
 """
 
 from __future__ import annotations

@@ -119,6 +119,8 @@ _SAME: tuple[tuple[re.Pattern[str], str], ...] = tuple(
         (r"\bor both\b", ""),
     )
 )  # fmt: skip
+_DIGITS = re.compile(r"(?<![A-Za-z\\\d])(\d[\dA-Fa-f]*)(?=\s*_\s*\{?\s*1[1-6]\b)")
+"""Of a base above ten."""
 _GROUPED = re.compile(
     r"(?<![\d.,])(\d{1,3})(\\,|\\ |\\!|,\\!|~| |\{,\}|\{\\,\}|\\thinspace )(\d{3})((?:\2\d{3})*)(?![\d/]|\s*\\frac|,\d)"
 )
@@ -154,6 +156,7 @@ def respelled(text: str, thousands: bool = True) -> str:
     text = _GROUPED.sub(lambda found: found[1] + re.sub(r"\D", "", found[3] + found[4]), text)
     if thousands:
         text = _COMMAS.sub(lambda found: found[1] if _is_tuple(text, found) else found[1].replace(",", ""), text)
+    text = _DIGITS.sub(lambda found: found[1].upper(), text)
     text = _SPACING.sub(" ", text).replace(r"\!", "").replace("{,}", ",")
     text = _SUBSCRIPT.sub(lambda found: "_{" + found[1].strip() + "}", text)
     text = _unwrapped(text)

@@ -44,7 +44,7 @@ _DEGREE = re.compile(r"(?P<body>.+?)\s*\^\s*\{\s*\\circ\s*\}\s*(?P<scale>\\text\
 _MONEY = re.compile(r"(?P<sign>[-+]?)\s*(?P<mark>\\\$|[$€£¥]|Rs\.?|USD|EUR|RMB)\s*(?P<minus>-?)(?P<body>.*)", re.DOTALL)
 _MONEY_AFTER = re.compile(r"(?P<body>.*\d)\s*(?P<mark>\\\$|[€£¥¢])")
 _FEET = re.compile(r"(?P<body>[\d./ ]+)(?P<mark>''?)")
-_PLAIN = re.compile(r"[-+\d.,\s/{}]*(?:\\frac[\d\s{}]+)?[-+\d.,\s/{}]*")
+_PLAIN = re.compile(r"[-+\d.,\s/{}]*(?:\\frac[\d\s{}]+)?[-+\d.,\s/{}]*(?:\\cdot\s*10\s*\^[-\d{}\s]+)?")
 _SCALE = re.compile(rf"(?P<body>[\d.,]+)\s*(?P<word>{'|'.join(POWERS)})s?\b\s*(?P<rest>.*)")
 _NOT_NOUNS = (
     CONNECTORS | DENIALS | FUNCTIONS | frozenset(NAMES) | frozenset(POWERS) | frozenset(NUMBERS)

@@ -11,6 +11,7 @@ import torch
 
 from r1kit.model.decoder import Decoder
 from r1kit.model.ends import as_ids, as_setting
+from r1kit.model.experts import Experts
 from r1kit.model.families import fresh_family
 from r1kit.model.habits import end_of_turn, habits_of, opens_think
 from r1kit.model.language_model import LanguageModel
@@ -104,13 +105,15 @@ class LoadedModel:
         found = []
         if not self.stop_ids:
             found.append("the model has no end token: every completion runs to its limit")
+        elif not self._named_ends:
+            found.append("the model names no end token: completions that do not close their turn run to their limit")
         if self.opens_think:
             found.append("prompts end in <think>: rewards read a completion with the tag put back")
         if self.template.name == "chat":
             habits = habits_of(self.tokenizer, self.template.arguments)
             if habits.closes_think:
                 found.append(
-                    "the chat template writes an empty thinking block: a form that asks for <think> is never met; "
+                    "the chat template closes the thinking before it began: a form that asks for <think> is never met; "
                     "template.arguments or reward.format_style can change that"
                 )
             if habits.dated:
@@ -156,6 +159,7 @@ def draw_model(shape: Model, tokenizer: PreTrainedTokenizerBase, seed: int, devi
 
 
 def multiplied_parameters(model: LanguageModel) -> int:
-    """Parameters that a token is multiplied with: all but an embedding that is not the head too."""
+    """Parameters that a token is multiplied with: not an embedding that is not the head too, nor idle experts."""
     looked_up = 0 if model.table is None or model.table is model.head else model.table.numel()
-    return sum(weight.numel() for weight in model.parameters()) - looked_up
+    idle = sum(module.idle for module in model.modules() if isinstance(module, Experts))
+    return sum(weight.numel() for weight in model.parameters()) - looked_up - idle

@@ -36,6 +36,7 @@ NAMES: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("NuminaMath", ("problem", "solution", "source")),
     ("MATH", ("problem", "solution", "level")),
     ("DeepScaleR", ("problem", "answer", "solution")),
+    ("MATH", ("problem", "solution")),
     ("Alpaca", ("instruction", "input", "output")),
     ("Dolly", ("instruction", "context", "response")),
 )
@@ -52,6 +53,7 @@ CODE: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("bugfix", ("program", "failing", "tests")),
     ("stdio", ("tests",)),
     ("stdio", ("test_cases",)),
+    ("stdio", ("question", "solution", "test")),
 )
 """Format of code problems -> the columns that tell it; ``tasks/code/files`` parses them."""
 
@@ -97,9 +99,9 @@ def _slot(line: Line, role: str, path: str) -> Slot:
         return Slot(path, "chat")
     if role == "answer":
         return answer_slot(line, path)
-    return Slot(
-        path, {"label": "flag", "system": "optional", "language": "optional", "text": "whole"}.get(role, "text")
-    )
+    if role in BESIDE:
+        return Slot(path, "optional")
+    return Slot(path, {"label": "flag", "text": "whole"}.get(role, "text"))
 
 
 def _first(line: Line, names: Sequence[str]) -> str:
@@ -114,7 +116,7 @@ def _first(line: Line, names: Sequence[str]) -> str:
 
 
 def _choice(line: Line) -> ChoiceForm | None:
-    present = {name.lower() for name, value in line.table.items() if value is not None}
+    present = {name.lower() for name, value in line.table.items() if value not in (None, "", [])}
     return next((form for form in CHOICES if set(form.needs) <= present), None)
 
 
@@ -146,7 +148,8 @@ def _prompt(line: Line, named: Mapping[str, Slot]) -> dict[str, Slot]:
 
 
 def _lacks(line: Line, role: str, names: Sequence[str]) -> InputError:
-    given = ", ".join(f"{name!r}{' (null)' * (value is None)}" for name, value in line.table.items()) or "none"
+    holds = {name: " (null)" if value is None else " (blank)" * (value == "") for name, value in line.table.items()}
+    given = ", ".join(f"{name!r}{empty}" for name, empty in holds.items()) or "none"
     return InputError(
         f"{line.where}: no column for the {role} ({', '.join(names)}); the row has {given}; name one: "
         f'columns = {{{role} = "..."}}'
@@ -158,13 +161,14 @@ def _answers(line: Line, named: Mapping[str, Slot]) -> dict[str, Slot]:
         raise InputError(f'{line.where}: a problem in the format of {form}; write kind = "code/{form}"')
     found = _prompt(line, named)
     if "answer" not in named:
-        path = _only(line, "answer", ANSWERS)
-        if path:
+        filled = [name for name in ANSWERS if (path := _first(line, (name,))) and column(line, path) not in ("", [])]
+        if path := _only(line, "answer", filled):
             found["answer"] = answer_slot(line, path)
         elif path := _first(line, ("solution",)):
             found["answer"] = Slot(path, "box")
         else:
-            raise _lacks(line, "answer", (*ANSWERS, "solution"))
+            lacks = _lacks(line, "answer", (*ANSWERS, "solution"))
+            raise InputError(f'{lacks}; rule = "none" takes prompts without an answer')
     return found
 
 

@@ -105,6 +105,7 @@ def _rows(source: str, reading: Reading, wanted: Wanted, take: Callable[[Example
 
 
 def _sample(example: Example, line: Line) -> Sample:
+    example = _answered(example)
     _refuse_tools(example, example.before)
     if not example.response.strip():
         raise InputError(f"{example.where}: no turn of the assistant's to learn")
@@ -116,6 +117,16 @@ def _sample(example: Example, line: Line) -> Sample:
         language=example.language or _text(line, "language") or "en",
         history=example.before or None,
     )
+
+
+def _answered(example: Example) -> Example:
+    """A chat without what its user says last, to which nobody answers."""
+    turns = example.before
+    last = max((place for place, turn in enumerate(turns) if turn.role == "assistant"), default=0)
+    if example.response or not last or turns[last - 1].role != "user":
+        return example
+    asked = turns[last - 1].content
+    return replace(example, before=turns[: last - 1], question=asked, response=turns[last].content)
 
 
 def _pair(example: Example, line: Line) -> Pair:

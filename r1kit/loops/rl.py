@@ -10,6 +10,7 @@ import random
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 import torch
@@ -59,7 +60,7 @@ def train(config: RL, policy: Policy, tasks_at: TasksAt | None = None, watch: Wa
     workspace, engine, learner, evaluator = policy.workspace, policy.engine, policy.learner, policy.evaluator
     rollouts = Rollouts(config, policy, tasks_at or (lambda step: policy.tasks))
     done = config.steps
-    for step in workspace.steps(config.steps, learner):
+    for step in workspace.steps(config.steps, learner, partial(_rate, config)):
         learner.publish(engine, version=step)
         found = evaluator.evaluate(step) if step % config.evaluate_every == 0 else {}
         if step == 0 and found and config.start in (BASE, workspace.recipe.base_stage):
@@ -169,6 +170,12 @@ def _update(
         lr = config.schedule.rate(update, config.steps * config.minibatches, config.optimiser.lr)
         found.append({**learner.update(batch, loss, lr), "lr": lr})
     return over_updates(found)
+
+
+def _rate(config: RL, step: int, steps: int) -> float:
+    """Learning rate of a step's first update, of so many steps."""
+    updates = config.minibatches
+    return config.schedule.rate(step * updates, steps * updates, config.optimiser.lr)
 
 
 def over_updates(found: Sequence[Mapping[str, float]]) -> dict[str, float]:

@@ -31,12 +31,16 @@ class Supervised(Protocol):
 def train(config: Supervised, batch_of: Callable[[int], Batch], learner: Learner, workspace: Workspace) -> None:
     """``batch_of(step)`` must be a pure function of the step: that is what makes a killed run go on bit for bit."""
     began, tokens = time.monotonic(), 0.0
-    for step in workspace.steps(config.steps, learner):
-        lr = config.schedule.rate(step, config.steps, config.optimiser.lr)
+
+    def rate(step: int, steps: int) -> float:
+        return config.schedule.rate(step, steps, config.optimiser.lr)
+
+    for step in workspace.steps(config.steps, learner, rate):
+        lr = rate(step, config.steps)
         metrics = learner.update(batch_of(step), supervised_loss, lr)
         tokens += metrics["tokens"]
         workspace.spend(trained=metrics["tokens"])
         if (step + 1) % config.log_every == 0 or step + 1 == config.steps:
-            rate = tokens / (time.monotonic() - began)
-            workspace.log(step + 1, {**metrics, "lr": lr, "tokens_per_second": rate})
+            speed = tokens / (time.monotonic() - began)
+            workspace.log(step + 1, {**metrics, "lr": lr, "tokens_per_second": speed})
             began, tokens = time.monotonic(), 0.0

@@ -42,6 +42,12 @@ class Experts(nn.Module):
         made = grouped_product(swiglu(grouped_product(x[rows], self.gate_up, ends)), self.down, ends)
         return torch.zeros_like(x).index_add_(0, rows, made * weights.flatten()[order, None])
 
+    @property
+    def idle(self) -> int:
+        """Parameters that a token is not multiplied with."""
+        each = self.gate_up[0].numel() + self.down[0].numel()
+        return (len(self.gate_up) - self.chosen) * each
+
     def hub_weights(self) -> dict[str, Tensor]:
         """Views, each expert's matrices by themselves as the hub has them."""
         names: dict[str, Tensor] = {"gate.weight": self.router.weight}

@@ -18,7 +18,9 @@ import torch
 from torch import Tensor
 
 from r1kit.errors import InputError, first_line
+from r1kit.model.context import positions_of, refuse_longer
 from r1kit.model.folder import replacing
+from r1kit.model.habits import end_of_turn
 from r1kit.model.hub import open_tokenizer, read_config
 from r1kit.model.seen import Sees, seen
 from r1kit.model.template import Template, render
@@ -61,9 +63,14 @@ class RewardModel:
         self.tokenizer = tokenizer
         self.outlook = outlook
         self.pad: int = model.config.get_text_config().pad_token_id
-        self._end = [tokenizer.eos_token_id] if tokenizer.eos_token_id not in (None, self.pad) else []
+        self._end = _closing(tokenizer, outlook.template, self.pad)
         self.read = 0
         """Tokens scored so far, padding left out."""
+
+    @property
+    def positions(self) -> int:
+        """Most tokens of a row."""
+        return positions_of(self.model.config.get_text_config().to_dict())[0]
 
     @property
     def parameters(self) -> int:
@@ -86,7 +93,8 @@ class RewardModel:
         with torch.no_grad():
             model.get_parameter(*head).zero_()
         tokenizer = open_tokenizer(folder)
-        if tokenizer.pad_token_id is None:
+        table: Any = model.get_input_embeddings()
+        if tokenizer.pad_token_id is None or tokenizer.pad_token_id >= table.num_embeddings:
             tokenizer.pad_token = tokenizer.eos_token
         if tokenizer.pad_token_id is None:
             raise InputError(f"the tokenizer in {folder} has neither a pad nor an end token; a reward model needs one")
@@ -137,6 +145,8 @@ class RewardModel:
         """Unscaled score of each row, [B], with gradient."""
         device = next(self.model.parameters()).device
         tokens, mask = padded(rows, self.pad)
+        text = self.model.config.get_text_config()
+        refuse_longer(text.model_type, positions_of(text.to_dict()), tokens.shape[1])
         with torch.autocast(device.type, torch.bfloat16, enabled=self.products is torch.bfloat16):
             logits: Tensor = self.model(
                 input_ids=tokens.to(device), attention_mask=mask.to(device), use_cache=False
@@ -176,6 +186,13 @@ class RewardModel:
         """
         mean, std = self.outlook.mean, self.outlook.std
         return [(value - mean) / std for value in self.logits(questions, responses, budget, histories)]
+
+
+def _closing(tokenizer: PreTrainedTokenizerBase, template: Template, pad: int) -> list[int]:
+    """Tokens that close a response, as the policy closes it; none where padding would hide them."""
+    own = () if tokenizer.eos_token_id is None else (tokenizer.eos_token_id,)
+    ends = end_of_turn(tokenizer, template.arguments) if template.name == "chat" else own
+    return [] if pad in ends else list(ends)
 
 
 def padded(rows: Sequence[Sequence[int]], pad: int) -> tuple[Tensor, Tensor]:

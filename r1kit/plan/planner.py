@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from r1kit.contracts import Recipe
+from r1kit.contracts import Model, Recipe
 from r1kit.errors import InputError
 from r1kit.plan.cost import Draw, Plan, Work, sample, train, width_of
 from r1kit.plan.known import shape_of_hub, shape_of_named
@@ -126,5 +126,9 @@ def shape_of(recipe: Recipe, config: Path | None = None, vocab: int = 0) -> Shap
         return shape_of_named(recipe.model, vocab)
     if not recipe.base_stage:
         raise InputError(f"recipe {recipe.name!r} has no model to plan with; set model.name or add [stages.pretrain]")
-    corpus = recipe.stages[recipe.base_stage].corpus
-    return shape_of_fresh(recipe.model, len(build_corpus(corpus).vocabulary()) + SPECIAL_WORDS)
+    base = recipe.stages[recipe.base_stage]
+    if not base.data:
+        return shape_of_fresh(recipe.model, len(build_corpus(base.corpus).vocabulary()) + SPECIAL_WORDS)
+    named = Model(name=base.tokenizer.name)
+    tokens = vocab or (shape_of_named(named, 0).vocab if named.name else base.tokenizer.vocab_size)
+    return shape_of_fresh(recipe.model, tokens)

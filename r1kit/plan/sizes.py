@@ -5,15 +5,20 @@ Looked up in the tasks, the corpus and the generators themselves; nothing is fet
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
+from itertools import islice
 
 from r1kit.contracts import Recipe
+from r1kit.data.layouts import read_examples
+from r1kit.data.settings import Reading
+from r1kit.data.source import is_path
 from r1kit.evals.settings import EvaluationConfig
 from r1kit.factory.collection import Collection
 from r1kit.factory.general import General, general_samples
 from r1kit.factory.preferences import labels_of, pairs_of
+from r1kit.factory.sources import samples_from
 from r1kit.loops.settings import SFT
 from r1kit.model.seen import summary
 from r1kit.model.template import NAMED
@@ -36,6 +41,8 @@ CHAT_TOKENS = 25
 """What a chat template adds."""
 LOOKED_AT = 16
 """Prompts, documents and generated samples whose length is looked at."""
+HUB_SAMPLE = 1000.0
+"""Tokens of a sample that nobody has seen yet."""
 LABELS_LOOKED_AT = 512
 """Enough to hold both classes where one is rare."""
 
@@ -84,13 +91,14 @@ def sizes_of(recipe: Recipe, stage: str, shape: Shape, mean_share: float) -> Siz
     if isinstance(config, Collection):
         return replace(sizes, asked=looked.asked(config), judged=len(config.judged) / len(asked))
     if isinstance(config, SFT):
-        return replace(sizes, samples=looked.samples(config.data, mean_share))
+        return replace(sizes, samples=looked.learnt(config.data_sources, mean_share))
     if isinstance(config, RewardModels):
         return replace(sizes, examples=looked.examples(config))
     if isinstance(config, Evaluate):
         return replace(sizes, template_problems=looked.template_problems(config))
     if isinstance(config, Distill):
-        return replace(sizes, samples=looked.samples(config.data, mean_share), students=_students(config, stage, shape))
+        learnt = looked.learnt(config.data_sources, mean_share)
+        return replace(sizes, samples=learnt, students=_students(config, stage, shape))
     return sizes
 
 
@@ -108,8 +116,10 @@ def _students(config: Distill, stage: str, shape: Shape) -> dict[str, Shape]:
 class _Lookup:
     def __init__(self, recipe: Recipe) -> None:
         self.recipe = recipe
-        self._words = not recipe.model.name
-        """A fresh model's tokens are words."""
+        base = recipe.stages.get(recipe.base_stage)
+        self._text = base if isinstance(base, Pretrain) and base.data else None
+        """Where the base learns text: its tokens are not words, as those of any other fresh model are."""
+        self._words = not recipe.model.name and self._text is None
         self._template = self._template_tokens()
 
     def prompt(self, names: tuple[str, ...]) -> float:
@@ -118,6 +128,12 @@ class _Lookup:
         return _mean([self._tokens(prompt) for prompt in prompts]) + self._template
 
     def document(self) -> float:
+        if self._text is not None:
+            context = float(self._text.context or self.recipe.model.max_positions)
+            if not is_path(self._text.data):
+                return context
+            some = islice(read_examples(self._text.data, "text", self._text.read), LOOKED_AT)
+            return _mean([min(context, self._tokens(example.text) + 1) for example in some])
         corpus = build_corpus(self.recipe.stages[self.recipe.base_stage].corpus)
         return _mean([float(len(corpus.document(index).split()) + 2) for index in range(LOOKED_AT)])
 
@@ -144,6 +160,19 @@ class _Lookup:
         }
         return tuple(Many(count, prompt + more.get(route, 0.0)) for route, count in config.routes.items() if count)
 
+    def learnt(self, sources: Sequence[tuple[str, Reading]], mean_share: float) -> Many:
+        """Of stages as many samples as their settings allow, of files those that are there, of data sets of the hub,
+        which are not fetched, those that a limit names."""
+        return merged([self._learnt(source, reading, mean_share) for source, reading in sources])
+
+    def _learnt(self, source: str, reading: Reading, mean_share: float) -> Many:
+        if source in self.recipe.stages:
+            return self.samples(source, mean_share)
+        if not is_path(source):
+            return Many(float(reading.limit), HUB_SAMPLE)
+        found = samples_from(source, reading)
+        return Many(float(len(found)), self._pairs([(sample.prompt, sample.response) for sample in found]))
+
     def samples(self, stage: str, mean_share: float) -> Many:
         """As many as a data stage's settings allow, and their mean tokens."""
         config = self.recipe.stages.get(stage)
@@ -151,10 +180,9 @@ class _Lookup:
             return NONE
         reasoned = self.prompt(config.asked(self.recipe)) + mean_share * config.sampling.max_tokens
         many = [Many(_kept(config), reasoned), *self._general(config.general, reasoned)]
-        count = sum(each.number for each in many)
-        tokens = sum(each.number * each.tokens for each in many) / count if count else 0.0
+        whole = merged(many)
         size = config.size if isinstance(config, RejectionSampling) else 0
-        return Many(min(count, size or count), tokens)
+        return Many(min(whole.number, size or whole.number), whole.tokens)
 
     def _general(self, config: General, otherwise: float) -> list[Many]:
         """``otherwise``: tokens of a row that nobody has seen yet."""
@@ -197,6 +225,12 @@ class _Lookup:
 
     def _tokens(self, text: str) -> float:
         return float(len(text.split())) if self._words else len(text.strip()) / CHARACTERS_A_TOKEN
+
+
+def merged(many: Sequence[Many]) -> Many:
+    """All of them, and the mean of their tokens."""
+    count = sum(each.number for each in many)
+    return Many(count, sum(each.number * each.tokens for each in many) / count if count else 0.0)
 
 
 def _prompts(config: Collection) -> float:

@@ -88,7 +88,7 @@ def model_card(model: str, described: StageOfRun | None, notes: Iterable[str]) -
             f"{described.title}. Trained with r1kit {__version__}, recipe "
             f"`{described.manifest['recipe']}` (hash `{described.manifest['recipe_hash']}`), "
             f"seed {described.manifest['seed']}.\n",
-            _lineage(described.manifest),
+            _lineage(described.manifest, described.stage.partition("/")[0]),
             _numbers(described.metrics),
         ]
     else:
@@ -99,14 +99,26 @@ def model_card(model: str, described: StageOfRun | None, notes: Iterable[str]) -
     return "\n".join(part for part in parts if part)
 
 
-def _lineage(manifest: Mapping[str, Any]) -> str:
+def _lineage(manifest: Mapping[str, Any], stage: str) -> str:
+    """The stage and all that fed it, in the order they ran; a file by its name alone."""
+    lineage = manifest["lineage"]
+    fed, todo = set(), [stage]
+    while todo:
+        if (name := todo.pop()) in lineage and name not in fed:
+            fed.add(name)
+            todo += lineage[name]["inputs"]
     rows = [
-        f"| {stage} | {', '.join(entry['inputs']) or 'fresh weights'} | {entry['seconds']:.0f} |"
-        for stage, entry in manifest["lineage"].items()
+        f"| {name} | {', '.join(map(_short, entry['inputs'])) or 'fresh weights'} | {entry['seconds']:.0f} |"
+        for name, entry in lineage.items()
+        if name in fed
     ]
     versions = ", ".join(f"{name} {version}" for name, version in manifest["versions"].items())
     head = "## Lineage\n\n| stage | started from | seconds |\n|---|---|---|\n"
     return head + "\n".join(rows) + f"\n\nOn {manifest['hardware']['processor']}; {versions}.\n"
+
+
+def _short(name: str) -> str:
+    return Path(name).name if Path(name).is_absolute() else name
 
 
 def _numbers(metrics: Mapping[str, Mapping[str, Any]]) -> str:

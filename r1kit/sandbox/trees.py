@@ -5,11 +5,12 @@ from __future__ import annotations
 import ast
 import builtins
 import symtable
+import sys
 import textwrap
 import warnings
 from collections.abc import Iterator
 
-__all__ = ["defined", "missing", "parsed", "parses", "reads_input"]
+__all__ = ["defined", "library_imports", "missing", "parsed", "parses", "reads_input"]
 
 LONGEST = 100_000
 """Characters of a program that is looked at; what is longer counts as no Python."""
@@ -61,6 +62,18 @@ def _statements(body: list[ast.stmt]) -> Iterator[ast.stmt]:
                 yield from _statements(getattr(node, name, []))
             for handler in getattr(node, "handlers", []):
                 yield from _statements(handler.body)
+
+
+def library_imports(tree: ast.Module) -> str:
+    """Its imports of the standard library, as a program."""
+    found = []
+    for node in tree.body:
+        names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+        if isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            names = [node.module]
+        if names and all(name.partition(".")[0] in sys.stdlib_module_names for name in names):
+            found.append(ast.unparse(node))
+    return "\n".join(found)
 
 
 def missing(text: str) -> set[str]:

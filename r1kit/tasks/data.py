@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from typing import Literal
@@ -43,6 +43,9 @@ class DataConfig(Reading):
     """``math``: equal as mathematics, else as text. ``exact``: equal as text. ``choice``: the right letter.
     ``countdown``: an expression of the row's numbers that makes its target. ``auto``: what the layout asks for,
     ``math`` for most. ``none``: prompts without an answer, for reward models and rewards of your own."""
+    history: Literal["keep", "drop"] = "keep"
+    """Keep a chat's system prompt and earlier turns, for which the template must be ``chat``; or ask the last question
+    alone."""
     language: str = "en"
     """Language of rows that name none, ISO 639-1."""
     dev_share: float = 0.05
@@ -124,12 +127,16 @@ class Data(Task):
         """Every row once in each pass, each pass in an order of its own."""
         return self._prompts[self._lines.train(index)]
 
+    def listed(self) -> Sequence[Prompt]:
+        return [] if self.config.streaming else [self._prompts[place] for place in self._lines.training()]
+
     def held_out(self, split: Split, limit: int | None = None) -> list[Prompt]:
         """The split's rows in the order of the source. Raises InputError for a split without a row."""
         return [self._prompts[place] for place in self._lines.held_out(split, limit)]
 
     @property
     def languages(self) -> tuple[str, ...]:
+        self.check()
         return tuple(sorted({language for source in self._sources for language in source.languages}))
 
     def check(self) -> None:
@@ -143,21 +150,22 @@ class Data(Task):
         return grade_by(self.rule, prompt, answer)
 
     def doubts(self) -> list[str]:
-        """Which reference answers were left out or can be met by the same text alone."""
+        """Lines that were skipped, questions with two answers, answers that were left out or are met by text alone."""
         self.check()
         return [line for source in self._sources for line in source.doubts()]
 
     def about(self) -> list[str]:
         """What was taken as what, and how many rows were read and left out; a line each."""
         self.check()
-        return [line for source in self._sources for line in source.about(self.rule)]
+        counted = [line for source in self._sources for line in (source.counted(), *source.doubts())]
+        return [*counted, *self._main.said(), f"rule: {self.rule}"]
 
 
 class _Source:
     """The prompts of one source, each asked once."""
 
     def __init__(self, name: str, config: DataConfig, path: str, reading: Reading) -> None:
-        self._name, self._language = name, config.language
+        self._name, self._language, self._keeps_history = name, config.language, config.history == "keep"
         wanted: Wanted = "prompts" if config.rule == "none" else "answers"
         self._examples = Examples(open_rows(path, reading), wanted)
         self.where, self.layout = self._examples.rows.where, self._examples.layout
@@ -174,6 +182,8 @@ class _Source:
             self._references.start()
         seen: dict[int, int] = {}  # hashes alone, so that a large source does not fill the memory
         for example in self._examples:
+            if not self._keeps_history:
+                example = replace(example, before=())
             if self._references and not self._references.keeps(example.where, example.answer):
                 continue
             asked = _identity(example)
@@ -206,21 +216,22 @@ class _Source:
             facts={**example.facts, **choices},
         )
 
-    def doubts(self) -> list[str]:
-        return self._references.doubts() if self._references else []
+    def counted(self) -> str:
+        """``40 problems from sums.jsonl; 2 asked again and left out``."""
+        doubles = f"; {self._doubles} asked again and left out" if self._doubles else ""
+        return f"{self.count} problem{'s' * (self.count != 1)} from {self.where}{doubles}"
 
-    def about(self, rule: str) -> list[str]:
-        skipped, counted = (
-            self._examples.rows.skipped,
-            f"{self.count} problem{'s' * (self.count != 1)} from {self.where}",
-        )
-        if self._doubles:
-            counted += f"; {self._doubles} asked again and left out"
-        if self._differ:
-            counted += f", {len(self._differ)} of them with another answer: {', '.join(self._differ[:TOLD])}"
-        language = "" if "language" in self.layout.slots else f"language: {self._language}, the setting"
-        lines = [counted, str(skipped), *self.doubts(), *self.layout.said(), language, f"rule: {rule}"]
+    def doubts(self) -> list[str]:
+        """What was skipped, what has two answers, what no answer can meet; a line each."""
+        more = f"; {len(self._differ) - TOLD} more" if len(self._differ) > TOLD else ""
+        differing = f"asked before with another answer: {', '.join(self._differ[:TOLD])}{more}" if self._differ else ""
+        lines = (str(self._examples.rows.skipped), differing, *(self._references.doubts() if self._references else ()))
         return [line for line in lines if line]
+
+    def said(self) -> list[str]:
+        """What was taken as what."""
+        setting = [] if "language" in self.layout.slots else [f"language: {self._language}, the setting"]
+        return [*self.layout.said(), *setting]
 
 
 def _identity(example: Example) -> str:

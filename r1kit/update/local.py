@@ -11,13 +11,14 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
 from r1kit.cluster.ranks import Ranks, Solo
-from r1kit.errors import InputError, R1Error
+from r1kit.errors import InputError, R1Error, first_line
 from r1kit.maths.loss_terms import TokenLoss
 from r1kit.model.folder import replacing
 from r1kit.model.language_model import LanguageModel
@@ -28,7 +29,7 @@ from r1kit.update.flat import FlatWeights
 from r1kit.update.head import Head, spans
 from r1kit.update.learner import Batch, Row
 from r1kit.update.memory import keep_freed_memory
-from r1kit.update.optim import DTYPES, Optimiser
+from r1kit.update.optim import DTYPES, Optimiser, canonical
 from r1kit.update.pack import MicroBatch, assign, build, units
 from r1kit.update.settings import Dtype, OptimiserSettings
 from r1kit.update.terms import fixed_terms, with_logprobs
@@ -156,7 +157,7 @@ class LocalLearner:
             "reference": self.reference,
         }
         with replacing(folder) as new:
-            torch.save(state, new / STATE)
+            torch.save(canonical(state), new / STATE)
 
     def load(self, folder: Path) -> None:
         """Go on from what ``save`` wrote, bit for bit.
@@ -167,7 +168,10 @@ class LocalLearner:
         path = folder / STATE
         if not path.exists():
             raise InputError(f"no learner state at {folder}; it is written by the run that is to go on")
-        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+        try:
+            state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+        except (RuntimeError, OSError, ValueError, EOFError, KeyError, UnpicklingError) as error:
+            raise InputError(f"{path} is damaged: {first_line(error)}") from error
         if [(name, tuple(shape)) for name, shape in state["layout"]] != self.flat.layout():
             raise InputError(f"{folder} holds another model's weights; go on with the recipe that wrote it")
         kind = state["optimiser_settings"]["kind"]

@@ -6,6 +6,7 @@ inside their fused matrices and on all layers in one batched product; the steps 
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import torch
@@ -14,7 +15,7 @@ from torch import Tensor, nn
 from r1kit.update.flat import FlatWeights, Section
 from r1kit.update.settings import OptimiserSettings
 
-__all__ = ["DTYPES", "Optimiser", "orthogonalise"]
+__all__ = ["DTYPES", "Optimiser", "canonical", "orthogonalise"]
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
@@ -79,6 +80,18 @@ class Optimiser:
     def load_state(self, state: dict[str, Any]) -> None:
         self.adamw.load_state_dict(state["adamw"])
         self.momentum.copy_(state["momentum"])
+
+
+def canonical(value: Any) -> Any:
+    """The value in containers and strings of its own, so that equal states are written as equal bytes: a pickle tells
+    apart what is one object twice and what is two equal ones, as they are after ``load_state``."""
+    if isinstance(value, str):
+        return sys.intern(value)
+    if isinstance(value, dict):
+        return {canonical(name): canonical(item) for name, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return type(value)([canonical(item) for item in value])
+    return value
 
 
 def orthogonalise(matrices: Tensor, steps: int = 5, dtype: torch.dtype = torch.bfloat16) -> Tensor:

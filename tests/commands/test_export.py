@@ -32,6 +32,25 @@ def test_the_folder_opens_elsewhere_and_says_where_it_comes_from(run_folder: Pat
     assert [path.name for path in tmp_path.iterdir()] == ["out"], "no temporary folder stays"
 
 
+def test_the_card_tells_what_fed_the_stage_and_nothing_else(run_folder: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(run_folder, run)
+    manifest = json.loads((run / "manifest.json").read_text())
+    manifest["lineage"] |= {
+        "other": {"inputs": ["pretrain"], "seconds": 5.0},
+        "r1_zero": {"inputs": ["pretrain", "/home/me/rows.jsonl"], "seconds": 20.6},
+        "last": {"inputs": ["r1_zero"], "seconds": 7.0},
+    }
+    (run / "manifest.json").write_text(json.dumps(manifest))
+    CliRunner().invoke(app, ["export", f"{run}:r1_zero", "--to", str(tmp_path / "out")], catch_exceptions=False)
+    card = (tmp_path / "out" / "README.md").read_text()
+    rows = [line for line in card.splitlines() if line.startswith("| ") and line.endswith(" |") and "stage" not in line]
+    assert [row.split(" | ")[0] for row in rows[:2]] == ["| pretrain", "| r1_zero"]
+    assert "| r1_zero | pretrain, rows.jsonl | 21 |" in card
+    assert "| other |" not in card
+    assert "| last |" not in card
+
+
 def test_a_damaged_manifest_is_told_in_one_line(run_folder: Path, tmp_path: Path) -> None:
     damaged, to = tmp_path / "run", tmp_path / "out"
     shutil.copytree(run_folder, damaged)

@@ -117,6 +117,7 @@ CHAT = {"role": "user", "content": "1 + 1?"}
         ({"question": "q", "prompt": "q", "answer": "5"}, "q", "5"),  # they say the same
         ({"question": "q", "answer": "so \\boxed{5}, " + "as one sees " * 9}, "q", "5"),
         ({"problem": "p", "solution": "\\boxed 12."}, "p", "12"),
+        ({"problem": "p", "solution": "\\boxed{5}", "answer": "", "choices": []}, "p", "5"),
         ({"problem": "p", "solution": "first \\boxed{1}, then \\fbox{\\{1, 2\\}}"}, "p", "\\{1, 2\\}"),
         ({"instruction": "Add.", "input": "1 and 1", "answer": "2"}, "Add.\n\n1 and 1", "2"),
         ({"body": "Al has 3.", "question": "And 2 more?", "answer": "5"}, "Al has 3.\n\nAnd 2 more?", "5"),
@@ -265,3 +266,22 @@ def test_paths(tmp_path: Path, path: str, told: str | None) -> None:
         read(tmp_path, row, "answers", columns={"answer": path})
     with pytest.raises(InputError, match=r"no role 'answr'.*Did you mean 'answer'"):
         Reading(columns={"answr": path})
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "told"),
+    [
+        ("NuminaMath", {"source": None, "problem": "p", "solution": "no box"}, r"rows.jsonl:2: no \\boxed"),
+        ("DeepScaleR", {"problem": "p", "answer": None, "solution": "\\boxed{5}"}, ":2: no 'answer', it is null"),
+        ("DeepScaleR", {"problem": "p", "solution": "\\boxed{5}"}, "two layouts in one source: .*:1 holds DeepScaleR"),
+        ("DeepScaleR", {"question": "p", "answer": "5"}, r":2 question and answer \(question, answer\)"),
+        ("GSM8K", {"question": "p", "answer": "5"}, "two layouts in one source"),
+        ("MMLU", {"question": "p", "answer": "5"}, "two layouts in one source: .*:1 holds MMLU"),
+        ("MMLU", {"question": "p", "choices": ["a", "b"], "answer": 9}, "rows.jsonl:2: 'answer' must be a choice's"),
+    ],
+)  # fmt: skip
+def test_a_bad_row_is_not_another_layout(tmp_path: Path, first: str, second: dict[str, Any], told: str) -> None:
+    file = tmp_path / "rows.jsonl"
+    file.write_text(json.dumps(ROWS[first]) + "\n" + json.dumps(second) + "\n")
+    with pytest.raises(InputError, match=told):
+        list(read_examples(str(file), "answers"))

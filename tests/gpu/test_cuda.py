@@ -19,6 +19,8 @@ from r1kit.loops import rl
 from r1kit.maths.policy_loss import supervised_loss
 from r1kit.model import decoder as decoding
 from r1kit.model.decoder import Decoder, DecoderConfig
+from r1kit.model.experts import grouped_product
+from r1kit.model.families.dense import Layer
 from r1kit.model.segments import Segments
 from r1kit.model.streamed_attention import plan_lengths, streamed_attention, variable_length_attention
 from r1kit.recipe import load_recipe
@@ -78,6 +80,30 @@ def test_hidden_states_in_fp32_equal_the_cpus(stored: float, monkeypatch: pytest
     torch.testing.assert_close(found.cpu(), expected, rtol=1e-3, atol=1e-4)
 
 
+def test_the_variable_length_kernel_keeps_to_a_window() -> None:
+    config = replace(CONFIG, layers=(Layer(window=40),) * 2)
+    g = torch.Generator().manual_seed(0)
+    segments = replace(packed(*LONG[1]), tokens=torch.randint(0, CONFIG.vocab_size, (sum(LONG[1][0]),), generator=g))
+    moved = replace(segments, tokens=segments.tokens.to(DEVICE))
+    found = decoder(config).to(DEVICE, torch.bfloat16).hidden(moved).cpu().float()
+    expected, whole = decoder(config).hidden(segments), decoder().hidden(segments)
+    assert (found - expected).norm() < 0.03 * expected.norm() < (expected - whole).norm()
+
+
+def test_experts_in_bfloat16_choose_and_add_as_in_fp32() -> None:
+    weight = torch.randn(5, 16, 24, generator=torch.Generator().manual_seed(0))
+    x = torch.randn(40, 24, generator=torch.Generator().manual_seed(1))
+    ends = torch.tensor([8, 8, 16, 32, 40])
+    sides = []
+    for place, dtype in (("cpu", torch.float32), (DEVICE, torch.bfloat16)):
+        rows, matrices = (one.to(place, dtype).requires_grad_() for one in (x, weight))
+        out = grouped_product(rows, matrices, ends.to(place))
+        out.square().sum().backward()
+        sides.append([one.detach().cpu().float() for one in (out, rows.grad, matrices.grad)])
+    for expected, found in zip(*sides, strict=True):
+        assert (found - expected).norm() < 0.02 * expected.norm()
+
+
 def test_long_segments_in_bfloat16_stay_within_memory() -> None:
     """16 segments of 4,096 tokens: stored probabilities would be 16 x 8 x 4096^2 x 2 bytes = 4 GiB a layer."""
     config = DecoderConfig(
@@ -102,6 +128,10 @@ FAMILY_CONFIGS = {
     "llama": CONFIG,
     "qwen2": replace(CONFIG, family="qwen2", qkv_bias=True, tie_embeddings=False),
     "qwen3": replace(CONFIG, family="qwen3", qk_norm=True, num_kv_heads=1),
+    "windowed": replace(CONFIG, layers=(Layer(window=4, rope="local"), Layer()), local_theta=100.0),
+    "both norms": replace(CONFIG, norms="both", norm_offset=True, activation="gelu_tanh", embedding_scale=5.6),
+    "norms after": replace(CONFIG, norms="after", qk_norm=True, wide_qk_norm=True),
+    "experts": replace(CONFIG, experts=6, experts_per_token=2, intermediate_size=24),
 }
 
 

@@ -12,9 +12,11 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM
 
+from r1kit.backends.models import multiplied_parameters
 from r1kit.errors import InputError
 from r1kit.model.decoder import Decoder
 from r1kit.model.load import load_model
+from r1kit.model.reward_model import Outlook, RewardModel
 from r1kit.model.segments import Segments
 from tests.model import exercise, tiny
 
@@ -76,6 +78,22 @@ def test_far_positions_in_bfloat16_are_as_exact_as_transformers(name: str, tmp_p
     assert (ours - exact)[far].abs().mean() < 1.2 * (rough - exact)[far].abs().mean()
 
 
+@pytest.mark.parametrize("name", ["mistral", "gemma3_text"])
+def test_streamed_attention_keeps_to_the_window_too(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hidden states and gradients; queries in pieces of 7, children inside and beyond their parent's window."""
+    model, _ = load_model(tiny.write(tmp_path, name))
+    runs = [exercise.tokens(40), exercise.tokens(9), exercise.tokens(23), exercise.tokens(31), exercise.tokens(3)]
+    segments, found = Segments.pack(runs, [-1, -1, 0, 1, 0]), []
+    for stored in (1e9, 0.0):
+        monkeypatch.setattr("r1kit.model.decoder.STORED", stored)
+        monkeypatch.setattr("r1kit.model.streamed_attention.QUERIES", 7)
+        hidden = model.hidden(segments)
+        grads = torch.autograd.grad(hidden.square().sum(), list(model.parameters()), allow_unused=True)
+        found.append([hidden, *(grad for grad in grads if grad is not None)])
+    for packed, streamed in zip(*found, strict=True):
+        torch.testing.assert_close(streamed, packed, atol=1e-4, rtol=1e-3)
+
+
 @pytest.mark.parametrize("name", ["phi3_longrope", "llama_dynamic"])
 def test_a_row_that_would_change_its_own_frequencies_is_refused(name: str, tmp_path: Path) -> None:
     model, _ = load_model(tiny.write(tmp_path, name))
@@ -83,6 +101,21 @@ def test_a_row_that_would_change_its_own_frequencies_is_refused(name: str, tmp_p
     most = model.config.max_positions
     with pytest.raises(InputError, match=rf"changes its frequencies for rows of more than {most} tokens"):
         model.hidden(Segments.pack([exercise.tokens(most), exercise.tokens(1)], [-1, 0]))
+
+
+def test_a_reward_model_refuses_a_row_that_would_turn_its_neighbours(tmp_path: Path) -> None:
+    """One long row in a batch gives every row the long frequencies."""
+    judge = RewardModel.create(tiny.write(tmp_path, "phi3_longrope"), Outlook())
+    judge.forward([[7] * 64, [8] * 3])
+    with pytest.raises(InputError, match="phi3: longrope changes its frequencies for rows of more than 64 tokens"):
+        judge.forward([[7] * 65, [8] * 3])
+
+
+def test_idle_experts_are_no_work(tmp_path: Path) -> None:
+    """Two of four experts a token: 2 layers x 2 idle experts x 3 matrices of 32 x 48 less, and the embedding."""
+    model, _ = load_model(tiny.write(tmp_path, "qwen3_moe"))
+    every = sum(weight.numel() for weight in model.parameters())
+    assert multiplied_parameters(model) == every - 512 * 48 - 2 * 2 * 3 * 32 * 48
 
 
 def test_the_docs_show_what_was_measured() -> None:

@@ -37,7 +37,10 @@ KINDS: dict[str, dict[str, Any]] = {
     "multiplied_logits": {"model_type": "cohere", "num_key_value_heads": 2, "logit_scale": 0.3},
     "divided_logits": {"model_type": "granite", "num_key_value_heads": 2, "logits_scaling": 3.0},
     "biased_logits": {"model_type": "phi"},
-}
+    "sinusoids_added": {
+        "model_type": "xglm", "ffn_dim": 40, "d_model": 32, "attention_heads": 4, "num_layers": 2, "pad_token_id": 1,
+    },
+}  # fmt: skip
 
 
 @pytest.fixture(params=KINDS)
@@ -129,6 +132,11 @@ def test_training_has_gradients_and_no_dropout(tiny_model: Build) -> None:
 def test_what_would_be_wrong_is_refused(tiny_model: Build) -> None:
     with pytest.raises(InputError, match="keeps a recurrent state"):
         HubModel(tiny_model("mamba"))
+    with pytest.raises(InputError, match="openai-gpt cannot go on from a cache") as told:
+        HubModel(tiny_model("openai-gpt", n_positions=64))
+    assert "\n" not in str(told.value)
+    with pytest.raises(InputError, match=r"rwkv computes a row of a batch otherwise than alone"):
+        HubModel(tiny_model("rwkv", context_length=64))
     model = tiny_model("llama")
     model.lm_head.register_forward_hook(lambda module, given, output: output.sin())
     with pytest.raises(InputError, match="llama does more to its logits than scale, cap or shift them"):
@@ -137,6 +145,16 @@ def test_what_would_be_wrong_is_refused(tiny_model: Build) -> None:
     model.lm_head.register_forward_pre_hook(lambda module, given: (given[0].roll(1, -1),))
     with pytest.raises(InputError, match="llama does more"):
         HubModel(model)
+
+
+def test_a_cast_model_computes_what_transformers_does_in_that_dtype(model: PreTrainedModel, tmp_path: Path) -> None:
+    """Some buffers must follow the weights (XGLM's sinusoids), others must not (rotary frequencies)."""
+    model.save_pretrained(tmp_path)
+    same = AutoModelForCausalLM.from_pretrained(tmp_path, dtype=torch.bfloat16)
+    ours, tokens = HubModel(model).to(torch.bfloat16), _tokens(0, 40)
+    with torch.no_grad():
+        logits = ours.logits(ours.hidden(Segments.pack([tokens])))
+    assert torch.equal(logits, _last(same, tokens))
 
 
 def test_a_cast_leaves_rotary_frequencies_as_they_are(tiny_model: Build) -> None:

@@ -13,8 +13,10 @@ import torch
 
 from r1kit.backends.backend import Backend
 from r1kit.model.habits import close_of_turn
+from r1kit.model.reward_model import Outlook, RewardModel
+from r1kit.model.source import resolve_model
 
-from .scripted import write
+from .scripted import tokenizer, write
 
 RECIPE = """
 ranks = 1
@@ -102,6 +104,7 @@ def test_ends_of_other_kinds(tmp_path: Path, name: str, tokens: float, ends: Any
     assert run.ends("01_r1_zero") == [ends, ends]
 
 
+@pytest.mark.slow
 def test_a_template_that_opens_the_thinking(tmp_path: Path) -> None:
     """The form is paid, the line says why, and SFT has the tag once: its prompt ends in it, its response goes on."""
     run = Run(tmp_path, "thinks")
@@ -115,3 +118,52 @@ def test_a_chain_that_never_closes_earns_nothing(tmp_path: Path) -> None:
     run = Run(tmp_path, "never_closes", reward="answer_style = 'last_number'")
     for line in run.lines("01_r1_zero", "metrics"):
         assert (line["format"], line["accuracy"]) == (0.0, 0.0)
+
+
+def typed(*words: str) -> str:
+    done = subprocess.run(
+        [sys.executable, "-m", "r1kit", *words], capture_output=True, text=True, timeout=300, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.mark.slow
+def test_chat_eval_and_export_of_a_run_whose_prompts_open_the_thinking(tmp_path: Path) -> None:
+    run = Run(tmp_path, "thinks")
+    model = f"{run.out}:r1_zero"
+    assert typed("chat", model, "--once", "1 + 40", "--temperature", "0").strip() == "plan</think><answer> 41</answer>"
+    typed("eval", model, "--task", "sums", "--k", "2", "--limit", "2", "--json", str(tmp_path / "found.json"))
+    found = json.loads((tmp_path / "found.json").read_text())
+    assert (found["avg_at_k"], found["format_rate"], found["response_tokens"]) == (1.0, 1.0, 6.0)
+    typed("export", model, "--to", str(tmp_path / "exported"))
+    generation = json.loads((tmp_path / "exported" / "generation_config.json").read_text())
+    assert (generation["eos_token_id"], generation["temperature"]) == (4, 0.6)
+    loaded = Backend(device=torch.device("cpu")).load(str(tmp_path / "exported"))
+    assert loaded.opens_think
+
+
+@pytest.mark.parametrize(("name", "closing"), [("two_ends", [4]), ("turn_ends_otherwise", [4]), ("pad_is_eos", [])])
+def test_a_reward_model_reads_the_score_where_the_policy_closes_its_turn(
+    tmp_path: Path, name: str, closing: list[int]
+) -> None:
+    """After the end, unless padding is that same token."""
+    model = RewardModel.create(write(tmp_path, name), Outlook())
+    row = model.encode("1 + 40", " plan")
+    assert row[len(row) - len(closing) :] == closing
+    assert model.tokenizer.decode(row[: len(row) - len(closing)]).endswith("<|im_start|>assistant\n plan")
+
+
+def test_a_reward_model_does_not_pad_with_a_token_that_has_no_row(tmp_path: Path) -> None:
+    """Padding beyond the rows is common (``<pad>`` of Llama 2): a policy never looks it up, a reward model would."""
+    folder = write(tmp_path, "plain")
+    made = tokenizer(pad=None)
+    made.add_tokens([f"<extra_{number}>" for number in range(384 - len(made))])
+    made.add_special_tokens({"pad_token": "<late>"})
+    assert made.pad_token_id == 384
+    made.save_pretrained(folder)
+    table = json.loads((folder / "tokenizer_config.json").read_text())
+    assert "<late>" in json.dumps(table)
+    model = RewardModel.create(resolve_model(str(folder)), Outlook())
+    assert model.pad == 4
+    assert len(model.score(["1 + 40"] * 2, [" plan", " plan plan"])) == 2

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import fcntl
 import io
 import json
 import os
@@ -79,6 +80,17 @@ def test_the_status_of_a_run_that_is_running_stopped_or_done(write_run: WriteRun
     done = piped(lambda console: print_status(write_run(path), console))
     assert "avg@16 .111 → .902" in done
     assert "kept in 02_r1_zero.before-1" in " ".join(done.split())
+
+
+def test_a_run_that_was_killed_is_stopped_at_once_and_a_quiet_one_runs(write_run: WriteRun, tmp_path: Path) -> None:
+    """The lock tells, whenever the logs moved last."""
+    path = write_run(tmp_path / "run", steps=40, done=False)
+    (path / ".lock").touch()
+    late = (path / "02_r1_zero" / "metrics.jsonl").stat().st_mtime + 6000
+    with (path / ".lock").open("r+") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        assert "running, step 40" in piped(lambda console: print_status(path, console, now=late))
+    assert "stopped at step 40" in piped(lambda console: print_status(path, console))
 
 
 def test_stages_after_an_unfinished_one_wait(tmp_path: Path) -> None:

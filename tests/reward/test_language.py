@@ -70,6 +70,9 @@ def test_by_hand(chain: str, target: str, share: float) -> None:
         ("no no wait no", "en", True),
         ("donc la réponse", "en", False),
         ("Let a v be as in e: a, v, i.", "en", True),
+        ("Compute both.", "fr", False),
+        ("Multiply numerator times denominator", "es", False),
+        ("12 + 7 = 19", "fr", True),
     ],
 )
 def test_languages_of_one_script_are_told_apart(chain: str, target: str, high: bool) -> None:

@@ -57,10 +57,8 @@ def test_what_asks_the_same_is_read_once_and_told(tmp_path: Path) -> None:
     rows = [{"prompt": "1 + 1", "answer": 2}, {"prompt": "1  + 1 ", "answer": 2}, {"prompt": "1 + 1", "answer": 3}]
     task = data(tmp_path, [*rows, {"prompt": "2 + 2", "answer": 4}])
     assert [prompt.answer for prompt in task.held_out("test")] == ["2", "4"]
-    assert task.about()[0] == (
-        f"2 problems from {tmp_path}/rows.jsonl; 2 asked again and left out, 1 of them with another answer: "
-        f"{tmp_path}/rows.jsonl:3"
-    )
+    assert task.about()[0] == f"2 problems from {tmp_path}/rows.jsonl; 2 asked again and left out"
+    assert list(task.doubts()) == [f"asked before with another answer: {tmp_path}/rows.jsonl:3"]
 
 
 def test_a_chat_keeps_its_system_prompt_and_its_earlier_turns(tmp_path: Path) -> None:
@@ -76,6 +74,8 @@ def test_a_chat_keeps_its_system_prompt_and_its_earlier_turns(tmp_path: Path) ->
     assert second.history is None
     one = data(tmp_path, [{"problem": "1 + 1?", "answer": "2", "system_prompt": "Be brief."}]).held_out("test")[0]
     assert one.history == (Message(role="system", content="Be brief."),)
+    dropped = data(tmp_path, rows, history="drop")
+    assert [prompt.history for prompt in dropped.held_out("test")] == [None]  # the two ask the same then
 
 
 def test_a_test_source_of_its_own_leaves_train(tmp_path: Path) -> None:
@@ -192,3 +192,19 @@ def test_a_recipe_names_columns_and_a_test_split(tmp_path: Path) -> None:
         check_recipe(load_recipe(str(recipe), ['tasks.sums.columns.answer="meta.golf"']))
     with pytest.raises(InputError, match=r"unknown key 'colums'.*Did you mean 'columns'"):
         load_recipe(str(recipe), ['tasks.sums.colums={answer="x"}'])
+
+
+def test_a_template_of_one_question_is_told_of_a_system_prompt(tmp_path: Path) -> None:
+    write(tmp_path / "rows.jsonl", [{"prompt": f"{n} + 1?", "answer": n + 1, "system": "Be brief."} for n in range(60)])
+    recipe = tmp_path / "mine.toml"
+    recipe.write_text(
+        "[model]\nhidden_size = 32\nintermediate_size = 64\nnum_layers = 1\nnum_heads = 2\nnum_kv_heads = 2\n"
+        'max_positions = 400\ntemplate = {name = "r1_zero"}\n'
+        '[tasks.sums]\nkind = "data"\npath = "{recipe}/rows.jsonl"\n[tasks.countdown]\n'
+        "[stages.pretrain]\ncorpus = {shares = {countdown = 1.0}}\nsteps = 2\n"
+        '[stages.r1_zero]\ntasks = ["sums"]\nsteps = 1\n'
+    )
+    with pytest.raises(InputError, match=r"stages.pretrain: prompt sums/\w+ has a system prompt .*history = \"drop\""):
+        check_recipe(load_recipe(str(recipe)))
+    check_recipe(load_recipe(str(recipe), ['tasks.sums.history="drop"']))
+    check_recipe(load_recipe(str(recipe), ['model.template.name="chat"']))

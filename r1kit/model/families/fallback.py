@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from r1kit.errors import InputError, first_line
 from r1kit.model.context import positions_of, refuse_longer
 from r1kit.model.families import Shape
-from r1kit.model.families.fallback_head import agree, find_finish
+from r1kit.model.families.fallback_parts import agree, body_of, buffer_dtypes, find_finish
 from r1kit.model.finish import Finish
 from r1kit.model.segments import Segments
 from r1kit.model.weights import WeightStream, copy_weights
@@ -52,12 +52,11 @@ class HubModel(nn.Module):
 
     def __init__(self, model: PreTrainedModel) -> None:
         super().__init__()
-        if model.base_model is model:
-            raise InputError(f"{model.config.model_type} does not give its hidden states, which is not supported")
+        body_of(model)
         self.model = model
         self.generation: dict[str, Any] = {}
         nn.Module.train(model, False)
-        self.positioned = "position_ids" in inspect.signature(model.base_model.forward).parameters
+        self.positioned = "position_ids" in inspect.signature(body_of(model).forward).parameters
         text = model.config.get_text_config()
         positions, lengthens = positions_of(text.to_dict())
         self.config = HubShape(
@@ -71,6 +70,7 @@ class HubModel(nn.Module):
         _refuse_other_caches(self)
         self.finish: Finish = find_finish(model)
         _check_logits(self)
+        _check_steps(self)
 
     def train(self, mode: bool = True) -> HubModel:
         """Marks the module, not the model inside it: gradients flow, dropout stays off."""
@@ -78,13 +78,19 @@ class HubModel(nn.Module):
         return self
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> HubModel:
-        """Buffers move, but keep their dtype: a rotary frequency that is rounded turns far positions elsewhere."""
-        kept = [(module, name, one) for module in self.modules() for name, one in module._buffers.items()]
+        """Buffers get the dtype that `transformers` itself gives them beside weights of the new one.
+
+        Rotary frequencies stay float32: rounded, they turn far positions elsewhere.
+        """
+        before, kept = self.head.dtype, dict(self.model.named_buffers())
         super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
-        for module, name, before in kept:
-            now = module._buffers[name]
-            if before is not None and now is not None and now.dtype != before.dtype:
-                module._buffers[name] = before.to(now.device)
+        if self.head.dtype == before:
+            return self
+        native = buffer_dtypes(self.model, self.head.dtype)
+        for name, buffer in kept.items():
+            module, _, own = name.rpartition(".")
+            dtype = native.get(name, buffer.dtype)
+            self.model.get_submodule(module)._buffers[own] = buffer.to(self.head.device, dtype)
         return self
 
     @property
@@ -184,7 +190,7 @@ class HubModel(nn.Module):
         if self.positioned:
             more["position_ids"] = positions
         more.setdefault("use_cache", False)
-        states: Tensor = self.model.base_model(input_ids=tokens, attention_mask=mask.long(), **more).last_hidden_state
+        states: Tensor = body_of(self.model)(input_ids=tokens, attention_mask=mask.long(), **more).last_hidden_state
         return states
 
 
@@ -249,3 +255,27 @@ def _check_logits(model: HubModel) -> None:
     given = model.logits(model.hidden(Segments.pack([tokens]))).float()
     if not agree(given, wanted, model.head.dtype):
         raise InputError(f"{model.config.family} does more between its hidden states and its logits than can be done")
+
+
+@torch.no_grad()
+def _check_steps(model: HubModel) -> None:
+    """InputError unless rows of several lengths, padded on the left, go on from a cache as each would alone."""
+    count, device = model.config.vocab_size, model.head.device
+    tokens = torch.arange(1, 7, device=device) * 7919 % count
+    prompts, more = (tokens[:2], tokens[:5]), tokens[5:]
+    mask = torch.tensor([[0, 0, 0, 1, 1], [1, 1, 1, 1, 1]], dtype=torch.bool, device=device)
+    padded = torch.stack([F.pad(prompt, (5 - len(prompt), 0)) for prompt in prompts])
+    positions = (mask.cumsum(1) - 1).clamp_min(0)
+    try:
+        _, cache = model.step(padded, None, mask, positions)
+        cache = select_rows(cache, torch.tensor([1, 0], device=device))
+        mask = F.pad(mask.flip(0), (0, 1), value=True)
+        given, _ = model.step(more.expand(2, 1), cache, mask, torch.tensor([[5], [2]], device=device))
+    except (RuntimeError, ValueError, TypeError, AttributeError) as error:
+        raise InputError(f"{model.config.family} cannot go on from a cache: {first_line(error)}") from error
+    alone = [torch.cat([prompt, more])[None] for prompt in reversed(prompts)]
+    wanted = torch.cat([model.model(input_ids=row, use_cache=False).logits[:, -1] for row in alone])
+    if not agree(given, wanted, model.head.dtype, rough=0.5):  # experts in bfloat16 may choose others
+        raise InputError(
+            f"{model.config.family} computes a row of a batch otherwise than alone, which is not supported"
+        )

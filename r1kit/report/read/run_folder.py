@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
+import os
 import re
 import sys
 from pathlib import Path
@@ -45,6 +47,21 @@ class RunFolder:
                 f"'{self.path}' is no run folder: it holds no recipe.toml, manifest.json or stage folder like "
                 "01_pretrain; give the folder that 'r1 run --out DIR' wrote"
             )
+
+    @property
+    def is_held(self) -> bool | None:
+        """Whether a process works on it now, by the lock that ``r1 run`` holds; None where it has left no lock file."""
+        try:
+            lock = os.open(self.path / ".lock", os.O_RDONLY)
+        except OSError:
+            return None
+        try:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except OSError:
+            return True
+        finally:
+            os.close(lock)
+        return False
 
     @property
     def manifest(self) -> dict[str, Any]:

@@ -7,18 +7,20 @@ from typing import Literal
 
 from r1kit.depends import changes, former_key, is_taken_over, read_key, written_key
 from r1kit.errors import InputError
+from r1kit.growth import grown
 from r1kit.recipe import load_recipe
 from r1kit.report.read.evaluations import compare
 from r1kit.report.read.run_folder import RunFolder
 from r1kit.report.read.stage_folder import StageFolder
 from r1kit.report.read.values import mapping, number
 from r1kit.report.read.wording import share, short
+from r1kit.resume import has_point
 from r1kit.stages import STAGES
 
 __all__ = ["RunStatus", "StageStatus", "run_status"]
 
 QUIET_SECONDS = 120
-"""A stage whose logs have not moved for so long is called stopped, not running."""
+"""A stage whose logs have not moved for so long is called stopped, not running, where no lock tells."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,7 +71,8 @@ def _stage(run: RunFolder, name: str, now: float, *, waiting: bool) -> StageStat
     state: Literal["done", "running", "stopped", "waiting"] = "waiting"
     if stage is not None and not waiting:
         written = stage.written_at
-        live = written is not None and now - written < QUIET_SECONDS
+        quiet = written is None or now - written >= QUIET_SECONDS
+        live = not quiet if (held := run.is_held) is None else held
         state = "done" if stage.done else "running" if live else "stopped"
     return StageStatus(
         name=name,
@@ -89,25 +92,28 @@ def _notes(run: RunFolder) -> list[str]:
         for stage in run.stages
         if stage.set_aside
     ]
-    outdated = [f"{name} will be done again by the next run: {why}" for name, why in _outdated(run).items()]
+    outdated = [f"{name} will {what} by the next run: {why}" for name, (what, why) in _outdated(run).items()]
     return again + outdated
 
 
-def _outdated(run: RunFolder) -> dict[str, str]:
-    """Done stages that the recipe as it stands would do again, and why."""
-    found: dict[str, str] = {}
+def _outdated(run: RunFolder) -> dict[str, tuple[str, str]]:
+    """Done stages that the recipe as it stands would do again or train on: what would be done, and why."""
+    found: dict[str, tuple[str, str]] = {}
     keys: dict[str, str] = {}
     former: dict[str, str] = {}
     try:
         recipe = load_recipe(str(run.path / "recipe.toml"))
-        done = {stage.name: read_key(stage.path) for stage in run.stages if stage.done}
+        paths = {stage.name: stage.path for stage in run.stages if stage.done}
+        done = {name: read_key(path) for name, path in paths.items()}
         for name in recipe.stages:
             key = done.get(name, {})
             written = written_key(recipe, name, keys, key)
             taken_over = is_taken_over(recipe, name, key, former)
             keys[name], former[name] = written["key"], former_key(key, written, taken_over)
             if "key" in key and key["key"] != written["key"] and not taken_over:
-                found[name] = changes({**key, "inputs": mapping(key.get("inputs"))}, written)
+                goes_on = grown(key, written) and has_point(paths[name])
+                what = "be trained on" if goes_on else "be done again"
+                found[name] = what, changes({**key, "inputs": mapping(key.get("inputs"))}, written)
     except (InputError, ValueError, OSError):  # another version's recipe, a torn key.json, data that cannot be read
         return {}
     return found

@@ -6,7 +6,7 @@ import pytest
 
 from r1kit.errors import InputError
 from r1kit.files import Line
-from r1kit.sandbox import CallTest, StdinTest
+from r1kit.sandbox import CallTest, SandboxSettings, StdinTest
 from r1kit.tasks.code import CodeConfig, CodeFile
 from r1kit.tasks.code.files.assemble import assembled
 from r1kit.tasks.code.files.formats import PARSERS
@@ -140,9 +140,7 @@ def total(xs, start=0):
 ```"""
 
 
-@pytest.mark.parametrize(
-    ("answer", "right"),
-    [
+ANSWERS = [
         ("\n    for x in xs:\n        start += x\n    return start\n", True),
         ("for x in xs:\n        start += x\n    return start", True),  # the first line's indentation is lost
         ("for x in xs:\n    start += x\nreturn start", True),
@@ -153,34 +151,46 @@ def total(xs, start=0):
         ("total = lambda xs, start=0: sum(xs)", True),
         ("import numpy\ndef total(xs):\n    return numpy.sum(xs)", False),
         (EQUAL, False), ("    return len(xs)", False), ("", False), ("sum(xs)", False),
-    ],
-)  # fmt: skip
+]  # fmt: skip
+
+
 @pytest.mark.parametrize("test", [LOOP, HUMANEVAL["test"]])
-def test_answers_to_humaneval(answer: str, right: bool, test: str, judged: Any) -> None:
+def test_answers_to_humaneval(test: str, judged: Any) -> None:
     one, prompt = judged({**HUMANEVAL, "prompt": HEAD, "test": test}, "humaneval")
-    assert one.grade(prompt, answer).correct == right
-    for text in (f"<think>a</think><answer>{answer}</answer>", f"<think>\n```python\nx\n```\n</think>\n{answer}"):
-        assert one.diagnose(prompt, text)["answer_right"] == right, "the same program as the grade's"
+    for answer, right in ANSWERS:
+        assert one.grade(prompt, answer).correct == right, answer
+        for text in (f"<think>a</think><answer>{answer}</answer>", f"<think>\n```python\nx\n```\n</think>\n{answer}"):
+            assert one.diagnose(prompt, text)["answer_right"] == right, f"not the program of the grade: {answer}"
 
 
-@pytest.mark.parametrize(
-    ("answer", "right"),
-    [
-        ("```python\ndef pair(x):\n    return [x, x]\n```", False),
-        ("```python\ndef pair(x):\n    return (x, x)\n```", True),
-        (
-            "```python\nfrom collections import namedtuple\nP = namedtuple('P', 'a b')\n"
-            "def pair(x):\n    return P(x, x)\n```",
-            True,
-        ),
-        ("```python\nclass T(tuple):\n    __eq__ = lambda *_: True\ndef pair(x):\n    return T()\n```", False),
-    ],
-)
-def test_an_assert_with_a_tuple_wants_a_tuple(answer: str, right: bool, judged: Any) -> None:
+PAIRS = [
+    ("```python\ndef pair(x):\n    return [x, x]\n```", False),
+    ("```python\ndef pair(x):\n    return (x, x)\n```", True),
+    (
+        "```python\nfrom collections import namedtuple\nP = namedtuple('P', 'a b')\n"
+        "def pair(x):\n    return P(x, x)\n```",
+        True,
+    ),
+    ("```python\nclass T(tuple):\n    __eq__ = lambda *_: True\ndef pair(x):\n    return T()\n```", False),
+]
+
+
+def test_an_assert_with_a_tuple_wants_a_tuple(judged: Any) -> None:
     line = {**MBPP, "test_list": ["assert pair(1) == (1, 1)", "assert pair(2) in ((2, 2), (4, 4))"]}
     one, prompt = judged({**line, "challenge_test_list": [], "code": "def pair(x):\n    return (x, x)"}, "mbpp")
-    assert one.grade(prompt, answer).correct == right
-    assert one.diagnose(prompt, f"<think>a</think><answer>{answer}</answer>")["answer_right"] == right
+    for answer, right in PAIRS:
+        assert one.grade(prompt, answer).correct == right, answer
+        assert one.diagnose(prompt, f"<think>a</think><answer>{answer}</answer>")["answer_right"] == right, answer
+
+
+def test_what_a_right_program_imports_the_tests_import_themselves(judged: Any) -> None:
+    code = "from collections import Counter\nimport math, heapq\ndef count(xs):\n    return Counter(xs)"
+    asserts = ["assert count('aab') == Counter('aab')", "assert math.isclose(count('a')['a'], 1) and not count('')"]
+    one, prompt = judged({**MBPP, "test_list": asserts, "code": code, "challenge_test_list": []}, "mbpp")
+    assert one.grade(prompt, code).correct == 1
+    assert one.grade(prompt, "def count(xs):\n    return {x: xs.count(x) for x in xs}").correct == 1
+    forged = "import math\nmath.isclose = lambda *_: True\nCounter = lambda xs: []\ncount = Counter"
+    assert one.diagnose(prompt, forged)["tests_passed"] == 0
 
 
 def test_what_tests_may_do_with_a_program(judged: Any) -> None:
@@ -269,6 +279,14 @@ def test_broken_files_are_told_with_their_line(form: str, lines: list[object], t
     with pytest.raises(InputError, match=told) as caught:
         task(path, form)
     assert "\n" not in str(caught.value)
+
+
+def test_tests_beside_a_program_need_walls_of_ours(tmp_path: Path) -> None:
+    path = write(
+        tmp_path / "f.jsonl", MBPP, {**MBPP, "task_id": 3, "text": "b", "test_list": ["assert f(1) in (1, 2)"]}
+    )
+    with pytest.raises(InputError, match=r"f.jsonl:2: its tests are more than calls .* sandbox.kind = \"bubblewrap\""):
+        task(path, "mbpp", sandbox=SandboxSettings(kind="fusion", url="http://127.0.0.1:9"))
 
 
 def test_wrong_settings(tmp_path: Path) -> None:

@@ -201,7 +201,7 @@ def write_manifest(recipe: Recipe, folder: Path) -> None:
     """``manifest.json``: versions, hardware, seed, recipe hash of the newest sitting; lineage comes as stages end."""
     path = folder / "manifest.json"
     before = _manifest(path)
-    packages = ("torch", "transformers", "tokenizers", "numpy", "reasoning-gym", "mpmath")
+    packages = ("torch", "transformers", "tokenizers", "numpy", "reasoning-gym", "math-verify")
     manifest = {
         "recipe": recipe.name,
         "recipe_hash": fingerprint(recipe),

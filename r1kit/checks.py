@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from itertools import chain
 from typing import Any
@@ -16,11 +16,13 @@ from r1kit.records import Prompt
 from r1kit.reward.language import check_detector, check_told
 from r1kit.reward.settings import RewardConfig
 from r1kit.reward.trial import try_rewards
-from r1kit.tasks.task import Split
+from r1kit.tasks.task import Split, Task
 from r1kit.tasks.trial import Trial, try_tasks
 
 __all__ = ["check_recipe", "check_stage", "check_stages"]
 
+COUNTED = 10_000
+"""Prompts of a task whose length is counted, where the model's tokenizer is here."""
 LOOKED_AT = 16
 """Held-out problems of a split whose length is looked at."""
 
@@ -31,6 +33,7 @@ def check_recipe(recipe: Recipe) -> list[str]:
     check_stages(recipe)
     try_rewards(recipe)
     built = recipe.built(recipe.tasks)
+    warnings: list[str] = []
 
     @cache
     def looked_at(task: str, split: Split) -> list[Prompt]:
@@ -53,6 +56,24 @@ def check_recipe(recipe: Recipe) -> list[str]:
             asked = [looked_at(task, split) for task in recipe.tasks_of(stage) for split in config.splits]
             if not hasattr(config, "students"):  # they have models of their own
                 fits.check(stage, config, list(chain(*asked)))
+                warnings += _too_long(fits, stage, config, recipe, built)
+    return [*warnings, *_doubts(built)]
+
+
+def _too_long(fits: Fits, stage: str, config: Any, recipe: Recipe, built: Mapping[str, Task]) -> list[str]:
+    """Prompts that are left out, or count as wrong, because the model cannot take them in."""
+    found = []
+    for task in recipe.tasks_of(stage):
+        if hasattr(config, "long_prompts"):
+            listed = built[task].listed()[:COUNTED]
+            found += fits.too_long(stage, config, listed, f"train prompts of {task}")
+        for split in dict.fromkeys(config.splits):
+            held = built[task].held_out(split, COUNTED)
+            found += fits.too_long(stage, config, held, f"{split} prompts of {task}")
+    return found
+
+
+def _doubts(built: Mapping[str, Task]) -> list[str]:
     return [f"warning: tasks.{name}: {line}" for name, task in built.items() for line in task.doubts()]
 
 

@@ -77,6 +77,7 @@ class Workspace:
     _saved_at: float = 0.0
     _save_cost: float = 0.0
     _total: int = 0
+    _said: set[str] = field(default_factory=set)
     _told_at: float = 0.0
 
     @property
@@ -281,6 +282,12 @@ class Workspace:
         """Lines of ``NN_STAGE/LOG.jsonl``, on any rank that sees the run folder; ``stage``: of an earlier stage."""
         path = (self.folder_of(stage) if stage else self.folder) / f"{log}.jsonl"
         return [dict(line.table) for line in strict_lines(path, "metrics", may_be_empty=True)] if path.is_file() else []
+
+    def say_once(self, about: str, line: str) -> None:
+        """Tell the user a line, unless this sitting has told one about the same before."""
+        if about not in self._said:
+            self._said.add(about)
+            self.say(line)
 
     def log(self, step: int, metrics: Mapping[str, Any]) -> None:
         """One line of ``metrics.jsonl``; the user is told what is new of ``complaints``."""

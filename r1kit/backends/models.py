@@ -111,7 +111,7 @@ class LoadedModel:
             habits = habits_of(self.tokenizer, self.template.arguments)
             if habits.closes_think:
                 found.append(
-                    "the chat template writes an empty thinking block: a form that asks for <think> is never met; "
+                    "the chat template closes the thinking before it began: a form that asks for <think> is never met; "
                     "template.arguments or reward.format_style can change that"
                 )
             if habits.dated:

@@ -66,6 +66,8 @@ def _show(name: str, show: int, split: Literal["dev", "test", "train"], recipe: 
     from r1kit.recipe import load_recipe
     from r1kit.structure import plain
     from r1kit.tasks import settings
+    from r1kit.tasks.code.config import CodeConfig
+    from r1kit.tasks.data import DataConfig
     from r1kit.tasks.source_name import changed
 
     found = load_recipe(recipe) if recipe else Recipe(name="none")
@@ -77,7 +79,7 @@ def _show(name: str, show: int, split: Literal["dev", "test", "train"], recipe: 
         return
     task = named.build()
     config = settings(named.name, *named.spec)
-    for key, value in (changed(config) if named.spec.kind == "data" else plain(config)).items():
+    for key, value in (changed(config) if isinstance(config, (DataConfig, CodeConfig)) else plain(config)).items():
         typer.echo(f"  {key} = {value!r}")
     typer.echo("".join(f"  {line}\n" for line in task.about()), nl=False)
     prompts = [task.train(index) for index in range(show)] if split == "train" else task.held_out(split, show or 1)

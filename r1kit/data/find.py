@@ -36,6 +36,7 @@ NAMES: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("NuminaMath", ("problem", "solution", "source")),
     ("MATH", ("problem", "solution", "level")),
     ("DeepScaleR", ("problem", "answer", "solution")),
+    ("MATH", ("problem", "solution")),
     ("Alpaca", ("instruction", "input", "output")),
     ("Dolly", ("instruction", "context", "response")),
 )
@@ -52,6 +53,7 @@ CODE: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("bugfix", ("program", "failing", "tests")),
     ("stdio", ("tests",)),
     ("stdio", ("test_cases",)),
+    ("stdio", ("question", "solution", "test")),
 )
 """Format of code problems -> the columns that tell it; ``tasks/code/files`` parses them."""
 
@@ -165,7 +167,8 @@ def _answers(line: Line, named: Mapping[str, Slot]) -> dict[str, Slot]:
         elif path := _first(line, ("solution",)):
             found["answer"] = Slot(path, "box")
         else:
-            raise _lacks(line, "answer", (*ANSWERS, "solution"))
+            lacks = _lacks(line, "answer", (*ANSWERS, "solution"))
+            raise InputError(f'{lacks}; rule = "none" takes prompts without an answer')
     return found
 
 

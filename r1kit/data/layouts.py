@@ -70,14 +70,26 @@ class Layout:
         try:
             return self._take(line)
         except InputError as error:
-            other = _other_name(line, self.wanted)
-            if other and other != self.name:
+            if other := self._other(line):
                 raise InputError(
                     f"two layouts in one source: {self.first.where} holds {self.name} "
                     f"({', '.join(self.first.table)}), {line.where} {other} ({', '.join(line.table)}); split it, or "
                     f"name the columns"
                 ) from None
             raise error
+
+    def _other(self, line: Line) -> str:
+        """The layout of a row that lacks a column of this one, or whose answers stand in another way; empty for a row
+        of this one that is only bad."""
+        try:
+            other = recognise(line, Reading(), self.wanted)
+        except InputError:
+            return ""
+        columns = [*self.names.values(), *(slot.path for slot in self.slots.values() if slot.how != "optional")]
+        lacks = any(re.split(r"[.\[]", path)[0] not in line.table and path not in line.table for path in columns)
+        hows = {slot.path: slot.how for slot in other.slots.values()}
+        ways = any(slot.how != hows.get(slot.path, slot.how) for slot in self.slots.values())
+        return other.name if lacks or ways else ""
 
     def _take(self, line: Line) -> Example:
         found: dict[str, Any] = {"where": line.where, "facts": {path: as_fact(line, path) for path in self.facts}}
@@ -109,13 +121,6 @@ class Layout:
     @property
     def _chat(self) -> bool:
         return any(slot.how == "chat" for slot in self.slots.values())
-
-
-def _other_name(line: Line, wanted: Wanted) -> str:
-    try:
-        return recognise(line, Reading(), wanted).name
-    except InputError:
-        return ""
 
 
 def as_fact(line: Line, path: str) -> Any:

@@ -13,7 +13,7 @@ from r1kit.evals.settings import EvaluationConfig
 from r1kit.evals.transcripts import evaluation_lines
 from r1kit.records import Group, Prompt, Sampling, Score
 from r1kit.rollout.engine import Engine
-from r1kit.rollout.sample import sample_groups
+from r1kit.rollout.sample import sample_groups, unanswered
 from r1kit.rollout.streams import stream_seed
 from r1kit.tasks.task import Split, Task
 from r1kit.workspace import Workspace
@@ -94,6 +94,13 @@ class Evaluator:
                 resamples=config.resamples,
                 seed=config.seed,
             )
+            if long := sum(map(unanswered, one.groups)):
+                metrics["long_prompts"] = long
+                self.workspace.say_once(
+                    f"long {split} {name}",
+                    f"{self.workspace.stage}: {long} of {len(one.groups)} {split} prompts of {name} leave no room for "
+                    f"{config.draws(self.sampling).max_tokens} tokens in the model's positions; they count as wrong",
+                )
             line = {"step": step, "split": split, "seconds": self.workspace.seconds, **metrics}
             self.workspace.append(log, [{**line, "model_reward": one.model_reward, **(labels or {})}])
             lines = evaluation_lines(step, one.groups, one.scores, RECORDED_PROMPTS, RECORDED_EACH)

@@ -25,7 +25,7 @@ from r1kit.workspace import Workspace
 
 __all__ = ["Preference", "held_out", "items_of", "train"]
 
-Examples = Sequence[Pair] | Sequence[Labelled]
+Examples = Sequence[Pair | Labelled]
 
 
 class Preference(Protocol):
@@ -50,13 +50,17 @@ class Preference(Protocol):
 def train(config: Preference, name: str, model: RewardModel, examples: Examples, workspace: Workspace) -> None:
     """Train the model in place; a line of metrics every ``log_every`` steps names the model.
 
+    Examples longer than ``max_tokens``, or than the model has positions, are left out and counted.
+
     Raises:
-        InputError: every example is longer than ``max_tokens``.
+        InputError: every example is longer.
     """
-    items = [item for item in items_of(model, examples) if max(map(len, item.rows)) <= config.max_tokens]
+    limit = min(config.max_tokens, model.positions)
+    items = [items for items, _ in _fitting(model, examples, limit, f"{name}: to train on", workspace)]
     if not items:
         raise InputError(
-            f"{name}: all {len(examples)} examples are longer than max_tokens = {config.max_tokens}; raise it"
+            f"{name}: all {len(examples)} examples are longer than {limit} tokens, the smaller of max_tokens = "
+            f"{config.max_tokens} and the model's positions"
         )
     workspace.parameters = model.parameters
     backend = backend_of(workspace.recipe, workspace.ranks)
@@ -91,6 +95,18 @@ def items_of(model: RewardModel, examples: Examples) -> list[Item]:
     return items
 
 
+def _fitting(
+    model: RewardModel, examples: Examples, limit: int, called: str, workspace: Workspace
+) -> list[tuple[Item, Pair | Labelled]]:
+    """Examples whose longest row has at most ``limit`` tokens, as the model sees them; how many have more is told."""
+    both: list[tuple[Item, Pair | Labelled]] = list(zip(items_of(model, examples), examples, strict=True))
+    kept = [(item, example) for item, example in both if max(map(len, item.rows)) <= limit]
+    if len(kept) < len(both):
+        gone = len(both) - len(kept)
+        workspace.say(f"{workspace.stage}: {called}, {gone} of {len(both)} examples pass {limit} tokens: left out")
+    return kept
+
+
 # ---- held out -----------------------------------------------------------------------------------------------------
 
 
@@ -101,9 +117,15 @@ def held_out(model: RewardModel, examples: Examples, workspace: Workspace, budge
     with its interval over clusters of prompts. ``calibration_error`` and ``reliability``: of the probability that the
     better-scored response is the chosen one, or that a response is safe. ``score_mean``, ``score_std``: of all held-out
     responses, before standardising. ``by_fault``: accuracy and count by what kind of example it is.
+
+    Raises:
+        InputError: every example is longer than the model has positions.
     """
     ranks = workspace.ranks
-    items = items_of(model, examples)
+    kept = _fitting(model, examples, model.positions, "held out", workspace)
+    if not kept:
+        raise InputError(f"all {len(examples)} held-out examples pass the model's {model.positions} positions")
+    items, examples = [item for item, _ in kept], [example for _, example in kept]
     mine = list(range(len(items)))[ranks.rank :: ranks.size]
     model.read = 0
     found = iter(model.logits_of([row for place in mine for row in items[place].rows], budget))

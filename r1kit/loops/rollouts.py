@@ -14,10 +14,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from r1kit.cluster.ranks import Ranks
+from r1kit.errors import InputError
 from r1kit.loops.curriculum import Drawing
 from r1kit.loops.settings import RL
 from r1kit.records import Group, Prompt, Score
-from r1kit.rollout.sample import sample_groups
+from r1kit.rollout.sample import room_for_prompt, sample_groups
 from r1kit.rollout.streams import stream_seed
 from r1kit.tasks.task import Task
 from r1kit.workspace import Workspace
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 
 __all__ = ["PromptStream", "Rollouts", "TasksAt"]
 
+LEFT_OUT = 1000
+"""Prompts of a task left out in a row after which it is taken to have no others."""
 TasksAt = Callable[[int], Mapping[str, Task]]
 """Step -> the tasks that its prompts come from."""
 
@@ -39,6 +42,8 @@ class PromptStream:
     """1 for a task that is not named."""
     workspace: Workspace
     drawing: Drawing
+    too_long: Callable[[Prompt], str] = lambda prompt: ""
+    """Why a prompt cannot be asked; empty: it can. Raises InputError where that is to end the run."""
 
     def take(self, tasks: Mapping[str, Task], count: int) -> list[tuple[int, Prompt]]:
         """The next ``count`` prompts with their running number: always of the task that is furthest behind.
@@ -56,14 +61,22 @@ class PromptStream:
 
     def _next(self, task: Task, name: str) -> Prompt:
         """The task's next prompt that the curriculum does not pass over."""
-        cursor, passed = self.workspace.cursor, 0
+        cursor, passed, left_out = self.workspace.cursor, 0, 0
         while True:
             index = cursor.get(f"prompt:{name}", 0)
             cursor[f"prompt:{name}"] = index + 1
             prompt = self.drawing.prompt(task, self.workspace.seed * 1_000_003 + index)
-            if self.drawing.takes(name, index, prompt, passed):
+            if not self.drawing.takes(name, index, prompt, passed):
+                passed += 1
+            elif why := self.too_long(prompt):
+                cursor["long_prompts"] = cursor.get("long_prompts", 0) + 1
+                left_out += 1
+                stage, say_once = self.workspace.stage, self.workspace.say_once
+                if left_out == LEFT_OUT:
+                    raise InputError(f"{stage}: {LEFT_OUT} prompts of {name} in a row are too long: {why}")
+                say_once(f"long {name}", f"{stage}: prompts of {name} are left out, the first: {why}")
+            else:
                 return prompt
-            passed += 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +94,7 @@ class Rollouts:
         """
         config, workspace = self.config, self.policy.workspace
         drawing = self._drawing()
-        stream = PromptStream(config.task_weights, workspace, drawing)
+        stream = PromptStream(config.task_weights, workspace, drawing, self._too_long)
         seconds = {"sample_seconds": 0.0, "score_seconds": 0.0}
         groups: list[Group] = []
         scores: list[list[Score]] = []
@@ -101,7 +114,21 @@ class Rollouts:
                     scores.append(score)
             if len(groups) == config.prompts_per_step:
                 break
-        return groups, scores, {**seconds, **drawing.metrics()}
+        long = workspace.cursor.get("long_prompts", 0)
+        return groups, scores, {**seconds, **drawing.metrics(), **({"long_prompts": long} if long else {})}
+
+    def _too_long(self, prompt: Prompt) -> str:
+        config, policy = self.config, self.policy
+        room, length = room_for_prompt(policy.engine, config.sampling), len(policy.render(prompt))
+        if room is None or length <= room:
+            return ""
+        why = (
+            f"{prompt.id} has {length} tokens, and the model's positions leave {room} beside sampling.max_tokens = "
+            f"{config.sampling.max_tokens}"
+        )
+        if config.long_prompts == "refuse":
+            raise InputError(f'{policy.workspace.stage}: {why}; shorten it, or set long_prompts = "drop"')
+        return why
 
     def _drawing(self) -> Drawing:
         workspace = self.policy.workspace

@@ -70,6 +70,9 @@ class RL(StageConfig):
     """Updates between refreshes of the reference, where the loss has a KL term (paper: 400)."""
     dynamic_sampling: int = 0
     """Extra rollouts of a step at most, to replace flat groups (DAPO); 0: flat groups stay and earn nothing."""
+    long_prompts: Literal["drop", "refuse"] = "drop"
+    """A training prompt that leaves no room for ``sampling.max_tokens`` in the model's positions is left out and
+    counted, or ends the run. One that is held out is never asked and counts as wrong."""
     curriculum: Curriculum = field(default_factory=Curriculum)
     """Which prompts are asked; by default every one in its turn."""
     deadline: float = 10.0

@@ -34,16 +34,27 @@ class Lesson:
     """A sample as the model sees it."""
 
     prompt: torch.Tensor
-    """int64 [m], template applied; never trained on."""
+    """int32 [m], template applied; never trained on."""
     response: torch.Tensor
-    """int64 [n], from the first token that is learnt on; what closes a turn included."""
+    """int32 [n], from the first token that is learnt on; what closes a turn included."""
     learnt: torch.Tensor | None = None
     """bool [n]: False at what others say in between; None: all of them."""
+
+    @property
+    def tokens(self) -> int:
+        """Of all."""
+        return len(self.prompt) + len(self.response)
 
     @property
     def count(self) -> int:
         """Tokens that are learnt."""
         return len(self.response) if self.learnt is None else int(self.learnt.sum())
+
+    def cut(self, limit: int) -> Lesson:
+        """Its first ``limit`` tokens; of a prompt that long nothing is learnt."""
+        room = max(0, limit - len(self.prompt))
+        learnt = None if self.learnt is None else self.learnt[:room]
+        return Lesson(self.prompt[:limit], self.response[:room], learnt)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,11 +132,10 @@ def lessons(config: SFT, samples: Sequence[Sample], loaded: LoadedModel, workspa
     end = loaded.turn_end[-1] if loaded.turn_end else None
     teacher = Teacher(loaded.tokenizer, loaded.template, config.thinking, end=end)
     ended = [replace(sample, response=loaded.until_end(sample.response)) for sample in samples]
-    taught = [(sample.id, one) for sample in ended for one in _taught(teacher, sample)]
+    found = [(sample.id, _lesson(one)) for sample in ended for one in _taught(teacher, sample)]
     for line in told(teacher, config, len(samples)):
         workspace.say(f"{workspace.stage}: {line}")
-    fitting = fit(config, taught, loaded.positions, workspace)
-    return [_lesson(one) for one in fitting]
+    return fit(config, found, loaded.positions, workspace)
 
 
 def _taught(teacher: Teacher, sample: Sample) -> list[Taught]:
@@ -154,29 +164,30 @@ def told(teacher: Teacher, config: SFT, count: int) -> list[str]:
     return found
 
 
-def fit(config: SFT, taught: Sequence[tuple[str, Taught]], positions: int, workspace: Workspace) -> list[Taught]:
+def fit(config: SFT, found: Sequence[tuple[str, Lesson]], positions: int, workspace: Workspace) -> list[Lesson]:
     """Those that are not too long, and what is left of those that are; how many those are is told.
+
+    Args:
+        found: each with its sample's id.
+        positions: the model's.
 
     Raises:
         InputError: some are too long and the settings say ``refuse``; or nothing is left.
     """
     limit = min(config.max_tokens or positions, positions)
-    long = [(len(one.ids), name) for name, one in taught if len(one.ids) > limit]
+    long = [(one.tokens, name) for name, one in found if one.tokens > limit]
     if not long:
-        return [one for _, one in taught]
+        return [one for _, one in found]
     of = "max_tokens" if config.max_tokens and config.max_tokens <= positions else "the model's positions"
     longest, name = max(long)
-    said = f"{len(long)} of {len(taught)} samples pass {of}, {limit} tokens; the longest, {name}, has {longest}"
+    said = f"{len(long)} of {len(found)} samples pass {of}, {limit} tokens; the longest, {name}, has {longest}"
     if config.too_long == "refuse":
         raise InputError(f'stages.{workspace.stage}: {said}; set too_long to "cut" or "drop"')
-    cut = [Taught(one.ids[:limit], one.learnt[:limit]) for _, one in taught]
-    kept = [
-        short for (_, one), short in zip(taught, cut, strict=True)
-        if any(short.learnt) and (len(one.ids) <= limit or config.too_long == "cut")
-    ]  # fmt: skip
+    cut = [one.cut(limit) if one.tokens > limit and config.too_long == "cut" else one for _, one in found]
+    kept = [one for one in cut if one.tokens <= limit and one.count]
     if not kept:
         raise InputError(f"stages.{workspace.stage}: {said}; nothing is left to learn from")
-    gone = len(taught) - len(kept)
+    gone = len(found) - len(kept)
     done = [f"{len(long) - gone} are cut"] if config.too_long == "cut" else []
     done += [f"{gone} are left out"] if gone else []
     workspace.say(f"{workspace.stage}: {said}; {', '.join(done)}")
@@ -184,7 +195,8 @@ def fit(config: SFT, taught: Sequence[tuple[str, Taught]], positions: int, works
 
 
 def _lesson(one: Taught) -> Lesson:
-    ids, learnt, at = torch.tensor(one.ids), torch.tensor(one.learnt), one.prompt
+    """In as little memory as it takes: all of a stage's are held."""
+    ids, learnt, at = torch.tensor(one.ids, dtype=torch.int32), torch.tensor(one.learnt), one.prompt
     return Lesson(ids[:at], ids[at:], None if bool(learnt[at:].all()) else learnt[at:])
 
 
@@ -196,11 +208,11 @@ def sample_batches(learnt: Sequence[Lesson], per_step: int, seed: int) -> Callab
         chosen = [learnt[place_in_epochs(number, len(learnt), seed)] for number in numbers]
         weight = 1.0 / sum(lesson.count for lesson in chosen)
         return Batch(
-            prompts=[lesson.prompt for lesson in chosen],
+            prompts=[lesson.prompt.long() for lesson in chosen],
             rows=[
                 Row(
                     prompt=at,
-                    tokens=lesson.response,
+                    tokens=lesson.response.long(),
                     weight=weight if lesson.learnt is None else lesson.learnt * weight,
                 )
                 for at, lesson in enumerate(chosen)

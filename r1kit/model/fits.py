@@ -30,6 +30,32 @@ class Fits:
     def _tokenizer(self) -> ChatTokenizer:
         return read_tokenizer(self._folder)
 
+    def too_long(self, stage: str, config: Any, prompts: Sequence[Prompt], what: str) -> list[str]:
+        """Warnings, a line each, for prompts that leave no room for the stage's longest completion.
+
+        Args:
+            stage: and ``config``: as in ``check``.
+            prompts: that it asks.
+            what: they are, for the line: ``train prompts of maths``.
+
+        Raises:
+            InputError: there are some, and the stage's ``long_prompts`` refuses them.
+        """
+        longest = dict(config.lengths).get("sampling.max_tokens", 0)
+        if not longest or not prompts:
+            return []
+        lengths = [len(render(self._template, self._tokenizer, one.question, one.history)) for one in prompts]
+        count, room = sum(length + longest > self._positions for length in lengths), self._positions - longest
+        if not count:
+            return []
+        told = (
+            f"stages.{stage}: {count} of {len(prompts)} {what} are longer than the {room} tokens that the model's "
+            f"{self._positions} positions leave beside sampling.max_tokens = {longest} (the longest has {max(lengths)})"
+        )
+        if getattr(config, "long_prompts", "") == "refuse":
+            raise InputError(f'{told}; shorten them, or set long_prompts = "drop"')
+        return [f"warning: {told}; they are left out of training, and count as wrong where they are held out"]
+
     def check(self, stage: str, config: Any, prompts: Sequence[Prompt]) -> None:
         """Raise InputError for a length that no prompt leaves room for, and for a template that cannot prompt.
 

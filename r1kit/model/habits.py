@@ -62,7 +62,7 @@ class Habits:
     opens_think: bool = False
     """A prompt ends in ``<think>``, so that a completion does not write it."""
     closes_think: bool = False
-    """A prompt ends in an empty thinking block, so that a completion is the answer alone."""
+    """A prompt ends in ``</think>``, so that a completion is the answer alone."""
     thinking: Literal["kept", "dropped earlier", "dropped"] = "kept"
     """What becomes of ``<think>...</think>`` in an assistant's turn: kept, dropped from turns before the last question,
     or dropped from every turn."""
@@ -97,7 +97,7 @@ class Habits:
         """What is out of the ordinary, in words for the user."""
         found = {
             "it opens <think> itself: a completion begins after the tag": self.opens_think,
-            "it writes an empty thinking block: a completion is the answer alone": self.closes_think,
+            "it closes the thinking before it began: a completion is the answer alone": self.closes_think,
             "it drops the thinking from earlier turns": self.thinking == "dropped earlier",
             "it drops the thinking from every turn of an assistant": self.thinking == "dropped",
             "it wants content in parts": self.parts,
@@ -221,7 +221,7 @@ def _inspect(source: str, render: Render) -> Habits:
     answered = tried(asked, _turn("assistant", ANSWER)) or ""
     return Habits(
         opens_think=opens_think(alone),
-        closes_think=re.search(r"<think>\s*</think>\s*\Z", alone) is not None,
+        closes_think=alone.rstrip().endswith("</think>"),
         thinking=_thinking(tried),
         apart=_apart(tried),
         parts=parts,
@@ -253,7 +253,8 @@ def _default_system(alone: str, told: str) -> str:
     between = after.partition(QUESTION)[0]
     if not given or not before or not between or not alone.startswith(before):
         return ""
-    return alone[len(before) :].partition(between)[0] if between in alone[len(before) :] else ""
+    found, ended, _ = alone[len(before) :].partition(between)
+    return found if ended and QUESTION not in found else ""
 
 
 def _why(render: Render, asked: Message) -> str:
@@ -269,12 +270,19 @@ GIVEN = {"messages", "tools", "documents", "add_generation_prompt", "raise_excep
 
 
 def _reads(source: str) -> tuple[str, ...]:
-    """Names that a template looks up and that are neither its own nor given to every template."""
+    """Names that a template looks up before it sets them, and that are not given to every template."""
     from jinja2 import Environment, TemplateSyntaxError, meta
 
     plain = re.sub(r"\{%-?\s*(end)?generation\s*-?%\}", "", source)  # marks of `transformers`, not of Jinja
+    jinja = Environment(extensions=["jinja2.ext.loopcontrols"])
     try:
-        found = meta.find_undeclared_variables(Environment(extensions=["jinja2.ext.loopcontrols"]).parse(plain))
+        found = meta.find_undeclared_variables(jinja.parse(plain))
     except TemplateSyntaxError:
         return ()
-    return tuple(sorted(name for name in found - GIVEN if not name.endswith("_token")))
+    words = [text for _, kind, text in jinja.lex(plain) if kind in ("name", "operator")]
+    own = set()
+    for name in found & set(words):
+        first = next(at for at, word in enumerate(words) if word == name and words[at - 1 : at] != ["."])
+        if words[first - 1 : first] == ["set"]:
+            own.add(name)
+    return tuple(sorted(name for name in found - GIVEN - own if not name.endswith("_token")))

@@ -68,6 +68,11 @@ class RewardModel:
         """Tokens scored so far, padding left out."""
 
     @property
+    def positions(self) -> int:
+        """Most tokens of a row."""
+        return positions_of(self.model.config.get_text_config().to_dict())[0]
+
+    @property
     def parameters(self) -> int:
         """All of them."""
         return sum(weight.numel() for weight in self.model.parameters())

@@ -9,12 +9,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from itertools import accumulate
 from typing import TYPE_CHECKING, Literal
 
 from r1kit.errors import InputError
 from r1kit.model.habits import close_of_turn
-from r1kit.model.template import Template, begun, chat_text, prompt_text
+from r1kit.model.template import Template, chat_text, prompt_text
 from r1kit.records import Message, Sample
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ class _Turn:
     """Whether the whole chat has it like that, behind that prompt."""
 
 
-@dataclass(slots=True)
+@dataclass
 class Teacher:
     """Turns samples into tokens under one template."""
 
@@ -69,8 +70,6 @@ class Teacher:
     the prompt closes it, which leaves theirs out."""
     end: int | None = None
     """Ends a response where the template closes it with no such token; None: the tokenizer's end token."""
-    _close: str | None = None
-    _header: str | None = None
 
     def taught(self, sample: Sample) -> list[Taught]:
         """What is learnt from a sample: one run of tokens, more where ``thinking`` is ``every``."""
@@ -98,13 +97,11 @@ class Teacher:
             found += [self._encoded([(turn.before, False), (turn.body, True)]) for turn in lost]
         return found
 
-    @property
+    @cached_property
     def close(self) -> str:
         """What the template closes the assistant's turn with, up to the token that ends it; empty: the template has no
         such token, and the tokenizer's end token is learnt."""
-        if self._close is None:
-            self._close = close_of_turn(self.tokenizer, self.template.arguments)
-        return self._close
+        return close_of_turn(self.tokenizer, self.template.arguments)
 
     # ---- turns ----------------------------------------------------------------------------------------------------
 
@@ -153,25 +150,25 @@ class Teacher:
         bare = text.replace(OPEN, "").replace(CLOSE, "")
         return not text.strip() or text == self.header or (not bare.strip() and CLOSE not in given)
 
-    @property
+    @cached_property
     def header(self) -> str:
         """What the template writes before any answer that is not in the prompt, as ``<|channel|>final<|message|>``."""
-        if self._header is None:
-            asked = [Message(role="user", content="What is four and five?")]
-            prompt = chat_text(self.template, self.tokenizer, asked)
-            whole = chat_text(
-                self.template, self.tokenizer, [*asked, Message(role="assistant", content=PROBE)], answering=False
-            )
-            self._header = whole[len(prompt) :].partition(PROBE)[0] if whole.startswith(prompt) else ""
-        return self._header
+        asked = [Message(role="user", content="What is four and five?")]
+        prompt = chat_text(self.template, self.tokenizer, asked)
+        whole = chat_text(
+            self.template, self.tokenizer, [*asked, Message(role="assistant", content=PROBE)], answering=False
+        )
+        return whole[len(prompt) :].partition(PROBE)[0] if whole.startswith(prompt) else ""
 
     # ---- tokens ---------------------------------------------------------------------------------------------------
 
     def _encoded(self, pieces: Sequence[tuple[str, bool]], end: bool = False) -> Taught:
         """Tokens of pieces of text, each learnt or not. The first is a prompt as it is asked; where a token would lie
         across the edge of two pieces, or the prompt read otherwise with what follows, they are encoded one by one."""
-        first = begun(self.tokenizer, pieces[0][0])
-        ids, learnt = self._at_once(pieces, first) or self._one_by_one(pieces, first)
+        bare = self.tokenizer.encode(pieces[0][0], add_special_tokens=False)
+        begin = [self.tokenizer.bos_token_id] if self._begins and bare[:1] != [self.tokenizer.bos_token_id] else []
+        ids, learnt = self._at_once(pieces, bare) or self._one_by_one(pieces, bare)
+        ids, learnt = [*begin, *ids], [*[False] * len(begin), *learnt]
         if end or not self.close:
             last = self.tokenizer.eos_token_id if self.end is None else self.end
             if last is None:
@@ -186,20 +183,19 @@ class Teacher:
         if not self.tokenizer.is_fast:
             return None
         text = "".join(piece for piece, _ in pieces)
-        encoded = self.tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
+        encoded = self.tokenizer(text, add_special_tokens=False, return_offsets_mapping=True, verbose=False)
         ids, spans = list(encoded["input_ids"]), encoded["offset_mapping"]
-        begin = len(first) - len(self.tokenizer.encode(pieces[0][0], add_special_tokens=False))
-        if [*first[:begin], *ids[: len(first) - begin]] != first:
+        if ids[: len(first)] != first:
             return None
         edges = list(accumulate(len(piece) for piece, _ in pieces))
         learnt, at = [False] * len(first), 0
-        for start, stop in spans[len(first) - begin :]:
+        for start, stop in spans[len(first) :]:
             while at < len(edges) - 1 and start >= edges[at]:
                 at += 1
             if start < edges[at] < stop or (at == 0 and len(pieces) > 1):
                 return None
             learnt.append(pieces[at][1])
-        return [*first[:begin], *ids], learnt
+        return ids, learnt
 
     def _one_by_one(self, pieces: Sequence[tuple[str, bool]], first: list[int]) -> tuple[list[int], list[bool]]:
         ids, learnt = list(first), [False] * len(first)
@@ -207,6 +203,12 @@ class Teacher:
             found = self.tokenizer.encode(text, add_special_tokens=False)
             ids, learnt = [*ids, *found], [*learnt, *[own] * len(found)]
         return ids, learnt
+
+    @cached_property
+    def _begins(self) -> bool:
+        """Whether the tokenizer puts a begin token."""
+        begin = self.tokenizer.bos_token_id
+        return begin is not None and self.tokenizer.encode("")[:1] == [begin]
 
 
 def _behind(before: str, content: str) -> str:

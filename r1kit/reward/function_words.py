@@ -7,6 +7,7 @@ better; ``TOLD`` says for which targets this light way will do.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 
 __all__ = ["TOLD", "foreign_share"]
@@ -49,6 +50,11 @@ _LISTS = {
 }
 """Small words, and a few that chains of mathematics are full of; one that two languages have stands in both."""
 _WORDS: Mapping[str, frozenset[str]] = {code: frozenset(text.split()) for code, text in _LISTS.items()}
+_OWNERS: dict[str, list[str]] = {}
+"""Word -> languages."""
+for _code, _words in _WORDS.items():
+    for _word in _words:
+        _OWNERS.setdefault(_word, []).append(_code)
 _SAME_SCRIPT: tuple[Sequence[str], ...] = (
     "en fr de es it pt nl sv da pl cs ro hu fi tr id vi".split(),  # noqa: SIM905
     "ru uk bg sr be mk".split(),  # noqa: SIM905
@@ -68,32 +74,37 @@ words at all is taken for it."""
 def foreign_share(text: str, target: str) -> float:
     """Share, 0 to 1, of a text's words in lines that are in another language of the target's script.
 
-    Lines without small words are taken for what the whole text is. 0 for a target without a list.
+    Lines without small words are taken for what the whole text is.
     """
-    family = next((codes for codes in _SAME_SCRIPT if target in codes), None) or (
-        _SAME_SCRIPT[0] if target not in TOLD else ()
-    )
-    lines = [[word.lower() for word in _WORD.findall(line)] for line in text.splitlines()]
-    lines = [line for line in lines if line]
+    family = next((codes for codes in _SAME_SCRIPT if target in codes), () if target in TOLD else _SAME_SCRIPT[0])
+    lines = [words for line in text.splitlines() if (words := _WORD.findall(line.lower()))]
     if not family or not lines:
         return 0.0
-    whole = [word for line in lines for word in line]
-    away = _is_foreign(whole, target, family)
+    counts = [_counts(line, family) for line in lines]
+    whole = Counter[str]()
+    for count in counts:
+        whole.update(count)
+    away = _is_foreign(whole, target)
     if away is None:
-        away = target != "en" and target in _WORDS and sum(len(word) > 1 for word in whole) >= LONG
-    judged = [_is_foreign(line, target, family) for line in lines]
-    foreign = sum(
-        len(line) for line, verdict in zip(lines, judged, strict=True) if (away if verdict is None else verdict)
-    )
-    return foreign / len(whole)
+        away = target != "en" and target in _WORDS and sum(len(word) > 1 for line in lines for word in line) >= LONG
+    judged = [_is_foreign(count, target) for count in counts]
+    foreign = (len(line) for line, verdict in zip(lines, judged, strict=True) if (away if verdict is None else verdict))
+    return sum(foreign) / sum(map(len, lines))
 
 
-def _is_foreign(line: Sequence[str], target: str, family: Sequence[str]) -> bool | None:
+def _counts(line: Sequence[str], family: Sequence[str]) -> Counter[str]:
+    """Language -> how many small words of it; single Latin letters are variables."""
+    found = Counter[str]()
+    for word in line:
+        if word in _OWNERS and (len(word) > 1 or not word.isascii()):
+            found.update(_OWNERS[word])
+    return Counter({code: found[code] for code in family if found[code]})
+
+
+def _is_foreign(counts: Mapping[str, int], target: str) -> bool | None:
     """None: it has small words of neither."""
-    words = [word for word in line if len(word) > 1 or not word.isascii()]  # single Latin letters are variables
-    counts = {code: sum(word in _WORDS[code] for word in words) for code in family}
-    own = counts.pop(target, 0)
-    other = max(counts.values())
+    own = counts.get(target, 0)
+    other = max((count for code, count in counts.items() if code != target), default=0)
     if other > own and (other >= EVIDENCE or target != "en"):
         return True
     return False if own else None

@@ -10,7 +10,7 @@ from r1kit.records import Completion, Sampling
 if TYPE_CHECKING:
     from r1kit.model.weights import WeightStream
 
-__all__ = ["Engine", "Telling"]
+__all__ = ["Bounded", "Engine", "Telling"]
 
 
 class Engine(Protocol):
@@ -53,6 +53,16 @@ class Engine(Protocol):
 
     def close(self) -> None:
         """Give memory and processes back for good. Idempotent."""
+        ...
+
+
+@runtime_checkable
+class Bounded(Protocol):
+    """An engine that says how much its model takes in."""
+
+    @property
+    def positions(self) -> int:
+        """Most tokens of a prompt and its completion."""
         ...
 
 

@@ -63,6 +63,12 @@ class HubEngine:
                     completions.append(completion_of(self._tokenizer, stopping, tokens, logprobs, self._version))
         return [tuple(completions[at : at + sampling.n]) for at in range(0, len(completions), sampling.n)]
 
+    @property
+    def positions(self) -> int:
+        """See ``Bounded``."""
+        assert self._model is not None, "the engine is closed"
+        return self._model.config.max_positions
+
     def load_weights(self, stream: WeightStream, version: int) -> None:
         """Cast a copy of the stream into the engine's dtype and device."""
         assert self._model is not None, "the engine is closed"

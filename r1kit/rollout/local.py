@@ -64,7 +64,7 @@ class LocalEngine:
         self._tokenizer = tokenizer
         self._config, self._device, self._dtype = model.config, torch.device(device), dtype
         self._weights: PackedDecoder | None = self._packed(NamedWeights(model.hub_weights()))
-        self._open = True
+        self._open, self.positions = True, model.config.max_positions
         self._max_rows, self._max_cache_tokens, self._check_every = max_rows, max_cache_tokens, check_every
         ends = end_ids if end_ids is not None else [tokenizer.eos_token_id]
         self._ends = tuple(end for end in ends if end is not None)

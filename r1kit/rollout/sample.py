@@ -5,9 +5,21 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from r1kit.records import Completion, Group, Prompt, Sampling
-from r1kit.rollout.engine import Engine, Telling
+from r1kit.rollout.engine import Bounded, Engine, Telling
 
-__all__ = ["sample_groups"]
+__all__ = ["room_for_prompt", "sample_groups", "unanswered"]
+
+
+def room_for_prompt(engine: Engine, sampling: Sampling) -> int | None:
+    """Most tokens of a prompt that leave room for a whole completion; None where the engine does not say, or where no
+    prompt would: then the engine refuses."""
+    room = engine.positions - sampling.max_tokens if isinstance(engine, Bounded) else 0
+    return room if room > 0 else None
+
+
+def unanswered(group: Group) -> bool:
+    """Whether the prompt was too long to be asked."""
+    return not any(completion.token_ids for completion in group.completions)
 
 
 def sample_groups(
@@ -18,7 +30,8 @@ def sample_groups(
     seed_of: Callable[[int], int],
     done: Callable[[int, Group], None] | None = None,
 ) -> list[Group]:
-    """Draw a group of ``sampling.n`` completions for each prompt.
+    """Draw a group of ``sampling.n`` completions for each prompt. A prompt that leaves no room for ``max_tokens`` in
+    the model's positions is not asked: its completions are empty, cut at length 0.
 
     Args:
         engine: who writes.
@@ -38,9 +51,14 @@ def sample_groups(
         if done is not None:
             done(index, told[index])
 
+    room = room_for_prompt(engine, sampling)
+    asked = [index for index, ids in enumerate(rendered) if room is None or len(ids) <= room]
+    for index in sorted(set(range(len(prompts))) - set(asked)):
+        ended(index, (Completion(token_ids=(), logprobs=(), text="", finish="length"),) * sampling.n)
+    given, drawn = [rendered[index] for index in asked], [seeds[index] for index in asked]
     if isinstance(engine, Telling):
-        engine.generate_each(rendered, sampling, seeds, ended)
+        engine.generate_each(given, sampling, drawn, lambda place, completions: ended(asked[place], completions))
     else:
-        for index, completions in enumerate(engine.generate(rendered, sampling, seeds)):
+        for index, completions in zip(asked, engine.generate(given, sampling, drawn), strict=True):
             ended(index, completions)
     return [told[index] for index in range(len(prompts))]

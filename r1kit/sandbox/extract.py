@@ -31,6 +31,7 @@ _GOES_ON = re.compile(
     r"|(?:print|return|raise|assert|del|global)\b|[A-Za-z_][\w.\[\], ]*\s*[-+*/%|&^]?=|[A-Za-z_][\w.]*\("
 )
 _CUT_TRIES = 8
+_DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +97,7 @@ class _Reading:
             return (0, 0, 0, self.block.python, self.block.closed)
         reads = reads_input(self.tree)
         has = reads if asked.stdin else len(asked.names & defined(self.tree))
-        does = reads or any(isinstance(node, (ast.FunctionDef, ast.ClassDef)) for node in ast.walk(self.tree))
+        does = reads or any(isinstance(node, _DEFINITIONS) for node in ast.walk(self.tree))
         return (1, has, does, self.block.python, self.block.closed)
 
 

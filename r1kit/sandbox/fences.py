@@ -125,7 +125,7 @@ def _inside(line: str, opening: _Opening) -> str:
     for _ in range(opening.quotes):
         line = _QUOTE.sub("", line, count=1)
     blank = len(line) - len(line.lstrip(" "))
-    return line[min(blank, opening.column - opening.quotes if opening.quotes else opening.column) :]
+    return line[min(blank, max(0, opening.column - opening.quotes)) :]
 
 
 def _made(body: list[str], opening: _Opening, *, closed: bool = True) -> Block:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from typing import Literal
@@ -126,6 +126,9 @@ class Data(Task):
     def train(self, index: int) -> Prompt:
         """Every row once in each pass, each pass in an order of its own."""
         return self._prompts[self._lines.train(index)]
+
+    def listed(self) -> Sequence[Prompt]:
+        return [] if self.config.streaming else [self._prompts[place] for place in self._lines.training()]
 
     def held_out(self, split: Split, limit: int | None = None) -> list[Prompt]:
         """The split's rows in the order of the source. Raises InputError for a split without a row."""

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from r1kit.data.layouts import recognise
+from r1kit.data.settings import Reading
 from r1kit.errors import InputError
 from r1kit.files import Line, strict_lines
 from r1kit.records import Prompt
@@ -82,7 +85,7 @@ class Jsonl(Task):
             try:
                 prompt = _prompt(line, f"{prefix}{line.number}", self.name, self.config.language)
             except InputError as error:
-                raise InputError(f'{error}; kind = "data" takes other layouts') from None
+                raise InputError(_with_kind(str(error), line)) from None
             if prompt.id in prompts:
                 raise InputError(
                     f"{line.where}: id {prompt.id!r} is taken by line {prompts[prompt.id][0]}; ids must differ"
@@ -102,6 +105,9 @@ class Jsonl(Task):
         """Every line once in each pass over the file, each pass in an order of its own."""
         return self._lines.train(index)
 
+    def listed(self) -> Sequence[Prompt]:
+        return self._lines.training()
+
     def held_out(self, split: Split, limit: int | None = None) -> list[Prompt]:
         """The split's lines in the order of the file. Raises InputError for a split without a line."""
         return self._lines.held_out(split, limit)
@@ -110,6 +116,15 @@ class Jsonl(Task):
         """1 or 0 by the rule."""
         assert prompt.answer is not None
         return graded(prompt.answer, answer, self.config.rule)
+
+
+def _with_kind(told: str, line: Line) -> str:
+    """What is told of a line, with the kind that would take it where it is of another layout."""
+    try:
+        name = recognise(line, Reading(), "answers").name
+    except InputError:
+        return told
+    return told if name == "prompt and answer" else f'{told.rstrip(".")}; kind = "data" reads this layout, {name}'
 
 
 def _prompt(line: Line, identity: str, task: str, language: str) -> Prompt:

@@ -68,6 +68,10 @@ class Listed(Generic[_Item]):
     def __iter__(self) -> Iterator[_Item]:
         return (item for part in self._parts.values() for item in part)
 
+    def training(self) -> list[_Item]:
+        """The items to train on, in the order they came."""
+        return self._parts["train"]
+
     def train(self, index: int) -> _Item:
         """Every item once in each pass, each pass in an order of its own."""
         items = self._parts["train"]

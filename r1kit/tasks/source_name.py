@@ -8,6 +8,7 @@ from typing import Any
 from r1kit.data.find import code_format
 from r1kit.data.source import is_path, open_rows
 from r1kit.structure import plain
+from r1kit.tasks.code.config import CodeConfig
 from r1kit.tasks.data import DataConfig
 
 __all__ = ["changed", "is_source", "task_of_source"]
@@ -24,9 +25,9 @@ def is_source(name: str) -> bool:
     return is_path(name) or (bool(slash) and owner not in FAMILIES)
 
 
-def changed(config: DataConfig) -> dict[str, Any]:
+def changed(config: DataConfig | CodeConfig) -> dict[str, Any]:
     """The settings that differ from their defaults, as plain values; where the rows come from first."""
-    given, defaults = plain(config), plain(DataConfig(path="."))
+    given, defaults = plain(config), plain(type(config)(path="."))
     keys = sorted(given, key=lambda key: key not in ("path", "test_path", "subset", "split", "test_split"))
     return {key: given[key] for key in keys if given[key] != defaults[key]}
 

@@ -89,6 +89,10 @@ class Task(Protocol):
         """
         return None
 
+    def listed(self) -> Sequence[Prompt]:
+        """The prompts to train on, where they are all there at once; none for a stream."""
+        return ()
+
     @property
     def levels(self) -> int:
         """Levels of difficulty that training can climb, from 0; 0 of them: the task has none."""

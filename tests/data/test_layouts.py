@@ -266,3 +266,22 @@ def test_paths(tmp_path: Path, path: str, told: str | None) -> None:
         read(tmp_path, row, "answers", columns={"answer": path})
     with pytest.raises(InputError, match=r"no role 'answr'.*Did you mean 'answer'"):
         Reading(columns={"answr": path})
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "told"),
+    [
+        ("NuminaMath", {"source": None, "problem": "p", "solution": "no box"}, r"rows.jsonl:2: no \\boxed"),
+        ("DeepScaleR", {"problem": "p", "answer": None, "solution": "\\boxed{5}"}, ":2: no 'answer', it is null"),
+        ("DeepScaleR", {"problem": "p", "solution": "\\boxed{5}"}, "two layouts in one source: .*:1 holds DeepScaleR"),
+        ("DeepScaleR", {"question": "p", "answer": "5"}, r":2 question and answer \(question, answer\)"),
+        ("GSM8K", {"question": "p", "answer": "5"}, "two layouts in one source"),
+        ("MMLU", {"question": "p", "answer": "5"}, "two layouts in one source: .*:1 holds MMLU"),
+        ("MMLU", {"question": "p", "choices": ["a", "b"], "answer": 9}, "rows.jsonl:2: 'answer' must be a choice's"),
+    ],
+)  # fmt: skip
+def test_a_bad_row_is_not_another_layout(tmp_path: Path, first: str, second: dict[str, Any], told: str) -> None:
+    file = tmp_path / "rows.jsonl"
+    file.write_text(json.dumps(ROWS[first]) + "\n" + json.dumps(second) + "\n")
+    with pytest.raises(InputError, match=told):
+        list(read_examples(str(file), "answers"))

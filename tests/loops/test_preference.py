@@ -161,12 +161,30 @@ def test_longer_examples_are_left_out_of_training(policy: Path, tmp_path: Path) 
     model = RewardModel.create(policy, Outlook(sees="summary"))
     longest = max(len(row) for item in preference.items_of(model, some) for row in item.rows)
     short = [i for i in preference.items_of(model, some) if max(map(len, i.rows)) < longest]
-    workspace = place(tmp_path)
+    told: list[str] = []
+    workspace = replace(place(tmp_path), say=told.append)
     trained(policy, "summary", some, workspace, replace(CONFIG, epochs=1, batch=100, max_tokens=longest - 1))
     assert 0 < len(short) < 40
+    gone = 40 - len(short)
+    line = f"reward_models: helpfulness: to train on, {gone} of 40 examples pass {longest - 1} tokens: left out"
+    assert told == [line]
     assert [line["tokens"] for line in lines(workspace)] == [sum(len(row) for item in short for row in item.rows)]
-    with pytest.raises(InputError, match="helpfulness: all 40 examples are longer than max_tokens = 3; raise it"):
+    with pytest.raises(InputError, match="helpfulness: all 40 examples are longer than 3 tokens, the smaller of"):
         trained(policy, "summary", some, place(tmp_path / "none"), replace(CONFIG, max_tokens=3))
+
+
+def test_held_out_examples_that_the_model_has_no_positions_for_are_left_out(policy: Path, tmp_path: Path) -> None:
+    model = RewardModel.create(policy, Outlook(sees="summary"))
+    some = pairs(20, seed=1)
+    lengths = sorted(max(map(len, item.rows)) for item in preference.items_of(model, some))
+    model.model.config.max_position_embeddings = lengths[-1] - 1
+    told: list[str] = []
+    found = preference.held_out(model, some, replace(place(tmp_path), say=told.append), 4096)
+    assert found["held_out"] == sum(length < lengths[-1] for length in lengths) > 0
+    assert "held out, " in told[0]
+    model.model.config.max_position_embeddings = 2
+    with pytest.raises(InputError, match="all 20 held-out examples pass the model's 2 positions"):
+        preference.held_out(model, some, place(tmp_path), 4096)
 
 
 # ---- one update ---------------------------------------------------------------------------------------------------

@@ -79,7 +79,7 @@ def test_habits_and_arguments_are_told(tmp_path: Path) -> None:
     )
     folder = write(tmp_path, Case(say=("<|im_end|>",), template=chat))
     assert said(folder, Template(arguments={"enable_thinking": False}))["template"] == (
-        "the model's own; it writes an empty thinking block: a completion is the answer alone; it leaves a system "
+        "the model's own; it closes the thinking before it began: a completion is the answer alone; it leaves a system "
         "prompt out, which goes before the question instead; it writes today's date, so that prompts differ from day "
         "to day; it looks at enable_thinking"
     )

@@ -63,12 +63,33 @@ CASES: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
         DROPS_EARLIER, {"enable_thinking": False},
         {"closes_think": True, "thinking": "dropped earlier", "closing": "<|im_end|>", "reads": ("enable_thinking",)},
     ),
+    "closes without opening": (
+        BY_LINES + "{% if add_generation_prompt %}A:{{ '<think>' if thinking else '</think>' }}{% endif %}", {},
+        {"closes_think": True, "closing": END, "reads": ("thinking",)},
+    ),
+    "opens by argument": (
+        BY_LINES + "{% if add_generation_prompt %}A:{{ '<think>' if thinking else '</think>' }}{% endif %}",
+        {"thinking": True}, {"opens_think": True, "closing": END, "reads": ("thinking",)},
+    ),
+    "roles close turns": (
+        "{% for m in messages %}<|{{ m['role'] }}|>\n{{ m['content'] }}{% endfor %}"
+        "{% if add_generation_prompt %}<|assistant|>{% endif %}", {}, {},
+    ),
     "no system": (NO_SYSTEM, {}, {"system": "refused", "alternating": True, "closing": "<|end|>\n"}),
     "ignores system": (IGNORES_SYSTEM, {}, {"system": "ignored", "closing": "<|eos|>"}),
     "parts": (PARTS, {}, {"parts": True, "closing": "<|im_end|>"}),
     "default system": (DEFAULT_SYSTEM, {}, {"default_system": "You help.", "closing": END}),
     "dated": (DATED, {}, {"dated": True, "closing": END}),
     "date string": (DATE_STRING, {}, {"closing": END, "reads": ("date_string",)}),
+    "sets its own": (
+        "{% if messages[0]['role'] == 'system' %}{% set offset = 1 %}{% else %}{% set offset = 0 %}{% endif %}"
+        "{{ offset }}{{ 'reads' }}{{ tone }}" + CHAT, {}, {"closing": END, "reads": ("tone",)},
+    ),
+    "folds system": (
+        "{% set first = messages[0]['content'] + '\n\n' if messages[0]['role'] == 'system' else '' %}"
+        "{% for m in messages %}{% if m['role'] != 'system' %}[{{ m['role'] }}]\n{{ first if m['role'] == 'user' }}"
+        "{{ m['content'] }}<|end|>\n\n{% endif %}{% endfor %}", {}, {"closing": "<|end|>\n\n"},
+    ),
     "marked": (MARKED, {}, {"closing": "<|im_end|>"}),
     "no end": (BY_LINES.replace("<|im_end|>", "") + ASKS, {}, {"closing": "\n"}),
     "broken": ("{{ messages[0]['content'] + 1 }}", {}, {"refuses": 'can only concatenate str (not "int") to str'}),

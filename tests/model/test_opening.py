@@ -61,7 +61,7 @@ def test_remarks_name_what_costs_a_run(tmp_path: Path) -> None:
     )
     chat = Backend(device=cpu, template=Template(system="Be brief.")).load(str(folder))
     assert [line.split(":")[0] for line in chat.remarks()] == [
-        "the chat template writes an empty thinking block",
+        "the chat template closes the thinking before it began",
         "the chat template writes today's date",
         "the chat template takes no system prompt",
     ]

@@ -31,6 +31,8 @@ FIRST, LAST = "x = 1\n", "x = 2\n"
         ("```python\ndef f(x):\n    return x + 1\n```\nOutput:\n```\n2\n```", "def f(x):\n    return x + 1\n"),
         ("- Here:\n  ```python\n  def f(x):\n      return 1\n  ```", "def f(x):\n    return 1\n"),
         ("1. ```python\n   x = 2\n   ```", LAST),
+        (">```python\n>x = 2\n>```", LAST),
+        ("1. a\n    - b\n\n        ```python\n        x = 2\n        ```", LAST),
         ("> - ~~~ {.python}\n>   x = 2\n>   ~~~", LAST),
         ("    ```python\n    x = 2\n    ```", LAST),
         ("<answer>```python\nx = 2\n```</answer>", LAST),

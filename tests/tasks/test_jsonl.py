@@ -121,3 +121,9 @@ def test_missing_and_unreadable_files(tmp_path: Path) -> None:
         JsonlConfig(path="")
     with pytest.raises(InputError, match="no line is left to train on"):
         Jsonl("x", JsonlConfig(path=write(tmp_path / "one.jsonl", *numbered(1)), dev_share=0, test_share=0.9999999))
+
+
+def test_another_layout_names_the_kind_that_reads_it(tmp_path: Path) -> None:
+    path = write(tmp_path / "f.jsonl", {"question": "1 + 1?", "answer": "1 + 1\n#### 2"})
+    with pytest.raises(InputError, match=r"'question', 'answer'; kind = \"data\" reads this layout, GSM8K$"):
+        Jsonl("x", JsonlConfig(path=path))

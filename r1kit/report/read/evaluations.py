@@ -115,6 +115,11 @@ def lift(comparison: Comparison) -> str:
         f"{_verb(before, after)} {comparison.curve.task} avg@{k} from {share(number(before, 'avg_at_k'))} "
         f"to {share(number(after, 'avg_at_k'))}{bracket(interval_of(after))}"
     ]
+    if number(after, "avg_at_k") is None:  # nothing is right or wrong there
+        parts = [f"was evaluated on {comparison.curve.task}, which has no answers"]
+        old, new = number(before, "model_reward"), number(after, "model_reward")
+        if old is not None and new is not None:
+            parts.append(f"its reward model gave {old:.2f} → {new:.2f}")
     old, new = number(before, "cons_at_k"), number(after, "cons_at_k")
     if old is not None and new is not None:
         parts.append(f"majority {share(old, 2)} → {share(new, 2)}")

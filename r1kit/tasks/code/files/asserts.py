@@ -14,11 +14,13 @@ import operator
 from collections.abc import Collection, Sequence
 from typing import Any
 
-from r1kit.sandbox import AssertTest, CallTest
+from r1kit.sandbox.cases import AssertTest, CallTest
 
-__all__ = ["Constant", "case_of", "check_cases", "constant"]
+__all__ = ["Constant", "asserted_cases", "case_of", "check_cases", "constant", "written_cases"]
 
 _LARGEST = 10**6
+_PROGRAM = ("solution", "main", "program")
+"""Modules that tests of a program import it from."""
 _OPERATORS: dict[type[ast.operator], Any] = {
     ast.Add: operator.add,
     ast.Sub: operator.sub,
@@ -172,3 +174,23 @@ def asserted_cases(asserts: Sequence[str], setup: str = "", also: Collection[str
             raise SyntaxError(f"{text.strip()[:60]!r} is not one assert")
         cases.append(case_of(body[0].test, setup, also))
     return cases
+
+
+def written_cases(text: str) -> list[CallTest | AssertTest]:
+    """Tests written as a program: lines of asserts, or functions ``test_...`` that pytest would run. What they import
+    from ``solution`` is the program's.
+
+    Raises:
+        SyntaxError: it is not Python, or tests nothing.
+    """
+    tree = ast.parse(text)
+    imports = [node for node in tree.body if isinstance(node, ast.ImportFrom) and node.module in _PROGRAM]
+    body = [node for node in tree.body if node not in imports]
+    names = {alias.name for node in imports for alias in node.names}
+    if body and all(isinstance(node, ast.Assert) for node in body):
+        return [case_of(node.test, "", names) for node in body if isinstance(node, ast.Assert)]
+    functions = [node for node in body if isinstance(node, ast.FunctionDef) and node.name.startswith("test")]
+    if not any(isinstance(node, ast.Assert) for node in ast.walk(tree)) or any(node.args.args for node in functions):
+        raise SyntaxError("it asserts nothing, or its tests take arguments")
+    calls = "".join(f"\n{node.name}()" for node in functions)
+    return [AssertTest.of("\n".join(map(ast.unparse, body)) + calls, "", names)]

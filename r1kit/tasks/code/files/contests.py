@@ -9,6 +9,7 @@ columns with the tests                                       known from
 ``public_test_cases``, ``private_test_cases``, ``metadata``  LiveCodeBench: a list of tests, plain or packed
 ``verification_info``                                        open-r1: ``test_cases``
 ``reward_model``                                             verl: ``ground_truth`` as in APPS
+``test_cases``, ``test``                                     AceCode, KodCode: asserts, or what pytest would run
 ===========================================================  =========================================================
 
 A test is ``{"stdin", "stdout"}``, ``{"call", "expect"}`` or ``{"input", "output"}``; the last is a call where it or its
@@ -20,42 +21,52 @@ Not covered: checkers of problems with several right outputs, interactive proble
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from r1kit.data.chats import as_chat, is_chat
 from r1kit.errors import InputError
 from r1kit.files import Line, brief
-from r1kit.sandbox import CallTest, Case, StdinTest, parse_case
+from r1kit.records import Message
+from r1kit.sandbox import AssertTest, CallTest, Case, StdinTest, parse_case
+from r1kit.sandbox.extract import asked_by
+from r1kit.tasks.code.files.asserts import written_cases
 from r1kit.tasks.code.files.encoded import opened_tests
 
 __all__ = ["SOURCES", "question_of", "starter_of", "tests_of"]
 
 SOURCES = (
     "tests", "test_cases", "official_tests", "input_output", "public_tests", "private_tests", "generated_tests",
-    "public_test_cases", "private_test_cases", "verification_info", "reward_model",
+    "public_test_cases", "private_test_cases", "verification_info", "reward_model", "test",
 )  # fmt: skip
 QUESTIONS = (
     "prompt", "question", "question_content", "problem", "problem_statement", "description", "instruction", "text",
 )  # fmt: skip
 _INPUT, _OUTPUT = ("input", "inputs", "stdin"), ("output", "outputs", "stdout", "expected_output")
+_ASSERTS = re.compile(r"^\s*assert\b", re.MULTILINE)
 _NAMES = ("fn_name", "func_name", "entry_point")
 _PARTS = ("test_cases", "ground_truth", "tests", "input_output")
 """Where a table keeps its tests, if it holds no inputs itself."""
 
 
-def question_of(line: Line) -> str:
-    """The question's column as text; of a chat the last turn.
+def question_of(line: Line) -> tuple[str, tuple[Message, ...] | None]:
+    """(the question, what stands before it where it is a chat).
 
     Raises:
-        InputError: there is none.
+        InputError: there is none, or a chat that does not end with the user.
     """
-    for key in QUESTIONS:
-        value = line.table.get(key)
-        if isinstance(value, (list, tuple)) and value and isinstance(value[-1], Mapping):
-            return str(value[-1].get("content", ""))
-        if value is not None:
-            return line.text(key)
-    raise line.lacks("'prompt'", "prompt")
+    key = next((key for key in QUESTIONS if line.table.get(key) is not None), "")
+    if not key:
+        raise line.lacks("'prompt'", "prompt")
+    if not is_chat(line.table[key]):
+        return line.text(key), None
+    turns = as_chat(line.table[key], line.where, key)
+    if turns[-1].role != "user":
+        raise InputError(
+            f"{line.where}: {key!r} is a chat that ends with the {turns[-1].role}; it must end with the user"
+        )
+    return turns[-1].content, tuple(turns[:-1]) or None
 
 
 def starter_of(line: Line) -> str:
@@ -79,16 +90,32 @@ def tests_of(line: Line) -> tuple[tuple[Case, ...], str]:
     cases: list[Case] = []
     for key in given:
         try:
-            for place, entry in enumerate(_entries(opened_tests(line.table[key]))):
+            value = line.table[key]
+            if (written := _written_tests(value)) is not None:
+                cases += written
+                continue
+            for place, entry in enumerate(_entries(opened_tests(value))):
                 cases.append(_case(entry, named, f"{line.where}: {key}[{place}]"))
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise InputError(f"{line.where}: {key!r} cannot be used: {error}") from None
+        except SyntaxError as error:
+            raise InputError(f"{line.where}: {key!r} cannot be used: {error.msg}") from None
     if not cases:
         raise InputError(f"{line.where}: {given[0]!r} holds no test")
-    if len({type(case) for case in cases}) > 1:
+    if len({isinstance(case, StdinTest) for case in cases}) > 1:
         raise InputError(f"{line.where}: tests are all calls or all standard input, not both")
-    names = {case.call.partition("(")[0] for case in cases if isinstance(case, CallTest)}
+    names = set(asked_by(cases).names)
     return tuple(_unwrapped(cases)), names.pop() if len(names) == 1 else ""
+
+
+def _written_tests(value: Any) -> list[CallTest | AssertTest] | None:
+    """Tests that are Python: a program of them, or a list of asserts; None for anything else."""
+    texts = [value] if isinstance(value, str) else value
+    if not isinstance(texts, (list, tuple)) or not texts or not all(isinstance(text, str) for text in texts):
+        return None
+    if not any(_ASSERTS.search(text) for text in texts):
+        return _written_tests(opened_tests(value)) if isinstance(value, str) and value.lstrip()[:2] == '["' else None
+    return [case for text in texts for case in written_cases(text)]
 
 
 def _function(line: Line) -> str:

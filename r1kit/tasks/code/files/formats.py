@@ -5,13 +5,14 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from r1kit.data.find import code_format
 from r1kit.errors import InputError
 from r1kit.files import Line, brief
-from r1kit.records import Prompt
-from r1kit.sandbox import AssertTest, CallTest, Case, parse_case
+from r1kit.records import Message, Prompt
+from r1kit.sandbox import AssertTest, CallTest, Case, StdinTest, parse_case
 from r1kit.sandbox.trees import defined, library_imports, parses
 from r1kit.tasks.code.files.asserts import asserted_cases, check_cases
 from r1kit.tasks.code.files.contests import question_of, starter_of, tests_of
@@ -102,13 +103,13 @@ def contest(line: Line, task: str, prefix: str) -> FileProblem:
     """A question with inputs and outputs (``contests.py``) and, where they are there, ``answer`` (a right program),
     ``starter_code``, ``id``, ``language`` and ``cluster``."""
     tests, entry = tests_of(line)
-    question, starter = question_of(line).rstrip(), starter_of(line)
+    (question, history), starter = question_of(line), starter_of(line)
     begin = f"\n\nBegin with this:\n```python\n{starter}\n```" if starter else ""
     how = f"that defines {entry}" if entry else "that reads standard input and prints"
     if not entry:
-        how = "that defines what the tests call" if isinstance(tests[0], CallTest) else how
+        how = how if isinstance(tests[0], StdinTest) else "that defines what is asked for"
     return FileProblem(
-        prompt=_own(line, task, prefix, f"{question}{begin}\n\nAnswer with a Python program {how}."),
+        prompt=_own(line, task, prefix, f"{question.rstrip()}{begin}\n\nAnswer with a Python program {how}.", history),
         tests=tests,
         before=LIBRARY if entry else "",
         method=entry,
@@ -162,10 +163,11 @@ NEEDS = {
 """Format -> what a line must hold."""
 
 
-def _own(line: Line, task: str, prefix: str, question: str) -> Prompt:
+def _own(line: Line, task: str, prefix: str, question: str, history: tuple[Message, ...] | None = None) -> Prompt:
     """A prompt of a format whose ids and answers are text, where there are any."""
     answer = line.text("answer", default="") if isinstance(line.table.get("answer"), str) else ""
-    return _prompt(line, task, line.text("id", default=f"{prefix}{line.number}"), question, answer or None)
+    made = _prompt(line, task, line.text("id", default=f"{prefix}{line.number}"), question, answer or None)
+    return replace(made, history=history)
 
 
 def _prompt(

@@ -11,7 +11,7 @@ from r1kit.data.paths import column
 from r1kit.data.source import open_rows
 from r1kit.errors import InputError
 from r1kit.files import Line
-from r1kit.sandbox.cases import imported_by
+from r1kit.sandbox.cases import AssertTest, imported_by
 from r1kit.sandbox.packages import modules_in, package_files
 from r1kit.tasks.code.config import CodeConfig
 from r1kit.tasks.code.files.formats import NEEDS, PARSERS
@@ -42,6 +42,11 @@ class Source:
             if prompt := config.columns.get("prompt"):
                 line = replace(line, table={**line.table, "prompt": column(line, prompt)})
             problem = parse(line, name, prefix)
+            if config.sandbox.kind == "fusion" and any(isinstance(test, AssertTest) for test in problem.tests):
+                raise InputError(
+                    f"{line.where}: its tests are more than calls with a value to expect, which need a process beside "
+                    "the program's; sandbox 'fusion' has no wall between two, set sandbox.kind = \"bubblewrap\""
+                )
             if lacking := importable and imported_by(problem.tests) - importable:
                 raise InputError(
                     f"{line.where}: its tests import {', '.join(sorted(lacking))}, which the sandbox has not; write "

@@ -52,6 +52,9 @@ class CodeFile(Task):
         """Every line once in each pass over the file, each pass in an order of its own."""
         return self._lines.train(index).prompt
 
+    def listed(self) -> Sequence[Prompt]:
+        return [problem.prompt for problem in self._lines.training()]
+
     def held_out(self, split: Split, limit: int | None = None) -> list[Prompt]:
         """The split's lines in the order of the file. Raises InputError for a split without a line."""
         return [problem.prompt for problem in self._lines.held_out(split, limit)]

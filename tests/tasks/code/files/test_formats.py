@@ -6,7 +6,7 @@ import pytest
 
 from r1kit.errors import InputError
 from r1kit.files import Line
-from r1kit.sandbox import CallTest, StdinTest
+from r1kit.sandbox import CallTest, SandboxSettings, StdinTest
 from r1kit.tasks.code import CodeConfig, CodeFile
 from r1kit.tasks.code.files.assemble import assembled
 from r1kit.tasks.code.files.formats import PARSERS
@@ -279,6 +279,14 @@ def test_broken_files_are_told_with_their_line(form: str, lines: list[object], t
     with pytest.raises(InputError, match=told) as caught:
         task(path, form)
     assert "\n" not in str(caught.value)
+
+
+def test_tests_beside_a_program_need_walls_of_ours(tmp_path: Path) -> None:
+    path = write(
+        tmp_path / "f.jsonl", MBPP, {**MBPP, "task_id": 3, "text": "b", "test_list": ["assert f(1) in (1, 2)"]}
+    )
+    with pytest.raises(InputError, match=r"f.jsonl:2: its tests are more than calls .* sandbox.kind = \"bubblewrap\""):
+        task(path, "mbpp", sandbox=SandboxSettings(kind="fusion", url="http://127.0.0.1:9"))
 
 
 def test_wrong_settings(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from r1kit.errors import InputError
+from r1kit.records import Message
 from r1kit.sandbox import AssertTest, CallTest, StdinTest
 from r1kit.tasks import build, settings
 from r1kit.tasks.code import CodeConfig, CodeFile
@@ -167,14 +168,13 @@ def write(path: Path, *rows: object) -> str:
 def test_each_layout_is_read_and_judged(name: str, kind: str, tmp_path: Path) -> None:
     row, tests, right = ROWS[name]
     path = write(tmp_path / "rows.jsonl", row)
-    if (name, kind) == ("verl", "code"):
-        kind = "code/apps"  # its columns are those of DAPO too
     one = build("mine", kind, {"path": path, "test_path": path})
     assert isinstance(one, CodeFile)
     (prompt,) = one.held_out("test")
     assert one._problem(prompt).tests == tests
     assert row.get("question", ASK if tests == SUMS else "Pairs.") in prompt.question
     assert prompt.language == "en"
+    assert prompt.history == ((Message(role="system", content="Code."),) if name == "verl" else None)
     assert one.grade(prompt, f"```python\n{right}\n```").correct == 1
     assert one.grade(prompt, f"```python\n{right.replace('+', '-').replace('2 * x', 'x')}\n```").correct == 0
     one.judge.close()
@@ -186,6 +186,31 @@ def test_where_every_value_is_a_list_of_one_either_is_right(tmp_path: Path) -> N
     (prompt,) = one.held_out("test")
     for body, right in (("x + 1", 1), ("[x + 1]", 1), ("[[x + 1]]", 0), ("x", 0)):
         assert one.grade(prompt, f"def f(x):\n    return {body}").correct == right
+    one.judge.close()
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"question": "Sum.", "test_cases": ["assert total([1, 2]) == 3", "assert total([]) in (0,)"]},
+        {"question": "Sum.", "tests": json.dumps(["assert total([1, 2]) == 3", "assert not total([])"])},
+        {"question": "Sum.", "tests": "assert total([1, 2]) == 3\nassert total([]) == 0\n"},
+        {
+            "question": "Sum.",
+            "solution": "def total(xs): return sum(xs)",
+            "test": "from solution import total\n\ndef test_two():\n    assert total([1, 2]) == 3\n\n"
+            "def test_none():\n    assert total([]) == 0\n",
+        },
+    ],
+)
+def test_tests_written_in_python(row: dict[str, Any], tmp_path: Path) -> None:
+    one = CodeFile("x", CodeConfig(path=(path := write(tmp_path / "r.jsonl", row)), test_path=path))
+    (prompt,) = one.held_out("test")
+    assert prompt.question == "Sum.\n\nAnswer with a Python program that defines total."
+    assert one.grade(prompt, "def total(xs):\n    return sum(xs)").correct == 1
+    forged = "class Y(int):\n    __eq__ = lambda *_: True\ntotal = lambda xs: Y()"
+    for wrong in ("def total(xs):\n    return 3", forged):
+        assert one.grade(prompt, wrong).correct == 0
     one.judge.close()
 
 
@@ -267,6 +292,8 @@ def test_a_bomb_is_not_unpacked(monkeypatch: pytest.MonkeyPatch) -> None:
     [
         ({"prompt": "p", "tests": 3}, "r.jsonl:1: 'tests' cannot be used: must be a list of tests, got 3"),
         ({"prompt": "p", "tests": ["a"]}, "'tests' cannot be used: a test is an object"),
+        ({"prompt": "p", "tests": "assert f(1"}, "'tests' cannot be used: '\\(' was never closed"),
+        ({"prompt": "p", "tests": "def test_a(x):\n    assert f(x)"}, "'tests' cannot be used: it asserts nothing, or"),
         ({"prompt": "p", "tests": "no JSON"}, "'tests' cannot be used: not JSON"),
         (
             {"prompt": "p", "input_output": {"inputs": ["a"], "outputs": []}},

@@ -9,10 +9,12 @@ from typing import Any
 
 from r1kit.contracts import BASE, Recipe
 from r1kit.errors import InputError, nearest
+from r1kit.factory.sources import check_rows
+from r1kit.loops.settings import SFT
 from r1kit.model.fits import Fits
 from r1kit.model.source import check_model, local_folder
 from r1kit.model.template import NAMED, Template
-from r1kit.records import Prompt
+from r1kit.records import Prompt, Sample
 from r1kit.reward.language import check_detector, check_told
 from r1kit.reward.settings import RewardConfig
 from r1kit.reward.trial import try_rewards
@@ -57,7 +59,15 @@ def check_recipe(recipe: Recipe) -> list[str]:
             if not hasattr(config, "students"):  # they have models of their own
                 fits.check(stage, config, list(chain(*asked)))
                 warnings += _too_long(fits, stage, config, recipe, built)
+            if isinstance(config, SFT):
+                warnings += fits.samples_too_long(stage, config, _samples(config, stage, recipe))
     return [*warnings, *_doubts(built)]
+
+
+def _samples(config: SFT, stage: str, recipe: Recipe) -> list[Sample]:
+    """Those that are here before anything runs: no stage's."""
+    sources = [one for one in config.sources.values() if one.data not in recipe.stages]
+    return [sample for one in sources for sample in check_rows(one.data, one.read, "responses", f"stages.{stage}")]
 
 
 def _too_long(fits: Fits, stage: str, config: Any, recipe: Recipe, built: Mapping[str, Task]) -> list[str]:

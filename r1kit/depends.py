@@ -68,11 +68,11 @@ class _Walk:
         return value
 
     def _text(self, text: str, where: str, setting: str, revision: str) -> str:
-        if is_reference(text):
+        model = text in self.models or where.endswith("model.name")  # RUN:STAGE looks like a reference
+        if is_reference(text) and not model:
             self.references.add(text)
             return short(text)
         then = self.before.get("contents", {}).get(where)
-        model = text in self.models or where.endswith("model.name")
         if path := place_of(text, setting, self.names, model=model):
             self.contents[where] = content_of_path(path)
             return _Name(path.name)

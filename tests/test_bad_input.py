@@ -133,7 +133,7 @@ def recipe(tmp_path: Path) -> Callable[[str], str]:
         ),
         ("all_scenarios_rl.routes={}", "routes is empty; name the tasks that reward models judge"),
         ("reward_models.safety.path=labels.jsonl", "needs safe and unsafe responses, but all 2 are safe; add the"),
-        ("reward_models.helpfulness.path=pairs.jsonl", "pairs.jsonl:2: no 'rejected'"),
+        ("reward_models.helpfulness.path=pairs.jsonl", "pairs.jsonl:2: no column 'rejected'"),
         ("cold_start.general.path=broken.jsonl", "broken.jsonl:1: not valid JSON"),
     ],
 )

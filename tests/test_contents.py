@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -154,6 +155,16 @@ def test_an_edit_under_a_new_name_is_told_as_the_setting(project: Path) -> None:
     (project / "mine.toml").write_text(RECIPE.replace("chats.jsonl", "chats2.jsonl"))
     after = written_key(load_recipe(str(project / "mine.toml")), "mine", keys_of(project))
     assert changes(before, after) == 'data "chats.jsonl" -> "chats2.jsonl"'
+
+
+def test_another_run_s_stage_is_its_checkpoint(project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shutil.copytree(project / "base", tmp_path / "earlier/01_pretrain/checkpoint")
+    monkeypatch.chdir(tmp_path)
+    (project / "mine.toml").write_text(RECIPE.replace("{recipe}/base", "earlier:pretrain"))
+    before = written_key(load_recipe(str(project / "mine.toml")), "r1_zero", {})
+    (tmp_path / "earlier/01_pretrain/checkpoint/config.json").write_text('{"edited": 1}')
+    after = written_key(load_recipe(str(project / "mine.toml")), "r1_zero", {})
+    assert changes(before, after) == "config.json of earlier:pretrain was edited"
 
 
 # ---- hub names -----------------------------------------------------------------------------------------------------

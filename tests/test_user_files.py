@@ -16,6 +16,7 @@ import pyarrow as arrow
 import pyarrow.parquet as parquet
 import pytest
 from kill_resume import contents, differences
+from loops.tiny import save_start
 
 from r1kit.checks import check_recipe
 from r1kit.errors import InputError
@@ -139,6 +140,21 @@ def test_its_plan_knows_the_files(tmp_path: Path) -> None:
     assert sizes["sft"].samples.number == 24
     assert sizes["pretrain"].document == 64, "the context cuts both books"
     assert sizes["reward_models"].examples["helpfulness"].number == 40
+
+
+def test_samples_longer_than_a_named_model_are_told_by_the_check(tmp_path: Path) -> None:
+    write_files(tmp_path)
+    save_start(tmp_path / "model", max_positions=64)
+    lines = [{"prompt": "what is 1", "response": "1 " * length} for length in (3, 90, 5, 70)]
+    (tmp_path / "long.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    path = tmp_path / "sft.toml"
+    text = f'model = {{name = "{tmp_path}/model"}}\n[stages.sft]\ndata = "{{recipe}}/long.jsonl"\n'
+    path.write_text(f"{text}sampling = {{max_tokens = 8}}\n")
+    with pytest.raises(InputError, match=r"sft: 2 of 4 samples are longer than 64 tokens \(the longest has 97\)"):
+        check_recipe(load_recipe(str(path)))
+    warnings = check_recipe(load_recipe(str(path), ["sft.too_long=drop"]))
+    assert any("2 of 4 samples are longer" in line for line in warnings)
+    assert not check_recipe(load_recipe(str(path), ["sft.read.limit=1"]))
 
 
 @pytest.mark.slow

@@ -105,6 +105,8 @@ class LoadedModel:
         found = []
         if not self.stop_ids:
             found.append("the model has no end token: every completion runs to its limit")
+        elif not self._named_ends:
+            found.append("the model names no end token: completions that do not close their turn run to their limit")
         if self.opens_think:
             found.append("prompts end in <think>: rewards read a completion with the tag put back")
         if self.template.name == "chat":

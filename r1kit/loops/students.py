@@ -60,7 +60,8 @@ def _parameters_of(stage: str, workspace: Workspace) -> int:
 
 def teach(config: Distill, name: str, student: Student, workspace: Workspace) -> Numbers:
     """Base, distilled and, where asked, RL at equal compute, each a part of the stage: a line of table 6."""
-    own = replace(workspace.recipe, model=replace(student.model, template=workspace.recipe.model.template))
+    asked = replace(workspace.recipe.model.template, arguments=student.model.template.arguments)
+    own = replace(workspace.recipe, model=replace(student.model, template=asked))
     base = workspace.part(f"{name}/base", lambda inner: _base(config, _of(inner, own)))
     _warn(name, int(base["weights"]), teacher_cost(config, workspace)["weights"], workspace)
     starts = {**workspace.checkpoints, BASE: base["checkpoint"]}

@@ -14,9 +14,12 @@ from r1kit.model.habits import ChatTokenizer
 from r1kit.model.light_tokenizer import read_tokenizer
 from r1kit.model.template import Template, render
 from r1kit.model.whole import text_config
-from r1kit.records import Prompt
+from r1kit.records import Prompt, Sample
 
 __all__ = ["Fits"]
+
+COUNTED = 64
+"""Samples whose tokens are counted."""
 
 
 class Fits:
@@ -55,6 +58,33 @@ class Fits:
         if getattr(config, "long_prompts", "") == "refuse":
             raise InputError(f'{told}; shorten them, or set long_prompts = "drop"')
         return [f"warning: {told}; they are left out of training, and count as wrong where they are held out"]
+
+    def samples_too_long(self, stage: str, config: Any, samples: Sequence[Sample]) -> list[str]:
+        """A warning for samples that pass the model's positions, or the stage's ``max_tokens``; the longest by their
+        letters are counted in tokens.
+
+        Raises:
+            InputError: there are some, and the stage's ``too_long`` refuses them.
+        """
+        limit = min(config.max_tokens or self._positions, self._positions)
+        longest = sorted(samples, key=lambda one: -len(one.prompt) - len(one.response))[:COUNTED]
+        lengths = [self._tokens(one) for one in longest]
+        count = sum(length > limit for length in lengths)
+        if not count:
+            return []
+        least = "at least " if count == COUNTED else ""
+        told = (
+            f"stages.{stage}: {least}{count} of {len(samples)} samples are longer than {limit} tokens (the longest has "
+            f"{max(lengths)})"
+        )
+        if config.too_long == "refuse":
+            raise InputError(f'{told}; set too_long to "cut" or "drop"')
+        return [f"warning: {told}: too_long = {config.too_long!r}"]
+
+    def _tokens(self, sample: Sample) -> int:
+        """Of a prompt, a response and one that ends it."""
+        asked = render(self._template, self._tokenizer, sample.prompt, sample.history)
+        return len(asked) + len(self._tokenizer.encode(sample.response, add_special_tokens=False)) + 1
 
     def check(self, stage: str, config: Any, prompts: Sequence[Prompt]) -> None:
         """Raise InputError for a length that no prompt leaves room for, and for a template that cannot prompt.

@@ -100,7 +100,9 @@ def check_folder(folder: Path) -> Path:
     """The folder itself if it holds a whole language model, else an InputError that says what it is."""
     if not (folder / "config.json").is_file() and not (folder / "adapter_config.json").is_file():
         stages = [name for name in checkpoints(folder) if "/" not in name]
+        files = sorted(folder.glob("*.gguf"))
         hint = f"; it is a run: write {folder}:{stages[-1]}" if stages else f"; a model is {ALLOWED}"
+        hint = f"; name the GGUF file in it, {files[0]}" if files else hint
         raise InputError(f"{folder} has no config.json{hint}")
     return check_whole(folder)
 

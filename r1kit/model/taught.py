@@ -106,8 +106,9 @@ class Teacher:
     # ---- turns ----------------------------------------------------------------------------------------------------
 
     def _turns(self, messages: Sequence[Message]) -> list[_Turn]:
-        """The assistant's turns, in order; the last message is one."""
-        places = [place for place, message in enumerate(messages) if message.role == "assistant"]
+        """The assistant's turns, in order; the last message is one. What it says before anything was asked is none."""
+        asked = next(place for place, message in enumerate(messages) if message.role == "user")
+        places = [place for place, message in enumerate(messages) if message.role == "assistant" and place > asked]
         prompts = [chat_text(self.template, self.tokenizer, messages[:place]) for place in places]
         whole = [prompts[-1]] * (len(places) - 1) + [
             chat_text(self.template, self.tokenizer, messages, answering=False)

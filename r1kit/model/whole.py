@@ -137,7 +137,7 @@ def _check_tokens(folder: Path, config: Mapping[str, Any], headers: Mapping[str,
     beyond = {token: text for token, text in _tokens(folder) if token >= rows} if rows else {}
     settings = _settings(folder)
     named = [settings.get(name) for name in ("pad_token", "unk_token")]
-    unused = [one.get("content") if isinstance(one, Mapping) else one for one in named]
+    unused = [_content(one) for one in named]
     extra = sorted(token for token, text in beyond.items() if text not in unused)
     if extra:
         raise InputError(
@@ -161,25 +161,41 @@ def _settings(folder: Path) -> dict[str, Any]:
 
 def _tokens(folder: Path) -> Iterator[tuple[int, str]]:
     """(id, text) of the last token of the vocabulary, and of every token that was added to it."""
-    file = folder / "tokenizer.json"
-    if file.is_file():
-        yield from _in_tokenizer(file, file.stat().st_mtime_ns)
-    for text, token in read_json(folder / "added_tokens.json").items():
-        yield int(token), text
-    for token, table in _settings(folder).get("added_tokens_decoder", {}).items():
-        yield int(token), str(table.get("content")) if isinstance(table, Mapping) else ""
+    settings, file = _settings(folder), folder / "tokenizer.json"
+    added = {int(token): text for text, token in read_json(folder / "added_tokens.json").items()}
+    for token, table in (settings.get("added_tokens_decoder") or {}).items():
+        added[int(token)] = _content(table)
+    yield from added.items()
+    if not file.is_file():
+        return
+    tokens, texts = _in_tokenizer(file, file.stat().st_mtime_ns)
+    yield from tokens
+    named = [_content(value) for name, value in settings.items() if name.endswith("_token")]
+    last = max(token for token, _ in (*tokens, *added.items()))
+    new = [text for text in dict.fromkeys(named) if text and text not in texts and text not in added.values()]
+    yield from enumerate(new, last + 1)  # `transformers` adds a special token that the vocabulary does not have
+
+
+def _content(token: Any) -> str:
+    """A token's text: written as it is, or as a table that holds it; empty for a setting that is no token."""
+    found = token.get("content") if isinstance(token, Mapping) else token
+    return found if isinstance(found, str) else ""
 
 
 @lru_cache(maxsize=8)
-def _in_tokenizer(file: Path, changed: int) -> tuple[tuple[int, str], ...]:
-    """Read once for each version of the file: it may have 30 MB."""
+def _in_tokenizer(file: Path, changed: int) -> tuple[tuple[tuple[int, str], ...], frozenset[str]]:
+    """(id, text) of the last token and of those that were added; all texts. Read once for each version of the file,
+    which may have 30 MB."""
     table = _read_tokenizer(file)
     vocabulary = table["model"].get("vocab") or {}
-    if isinstance(vocabulary, Mapping):
-        last = max(((int(token), str(text)) for text, token in vocabulary.items()), default=(-1, ""))
-    else:
-        last = (len(vocabulary) - 1, str(vocabulary[-1][0]))
-    return (last, *((int(one["id"]), str(one["content"])) for one in table.get("added_tokens") or ()))
+    pairs = (
+        vocabulary.items() if isinstance(vocabulary, Mapping) else ((one[0], at) for at, one in enumerate(vocabulary))
+    )
+    ids = {str(text): int(token) for text, token in pairs}
+    added = {str(one["content"]): int(one["id"]) for one in table.get("added_tokens") or ()}
+    last = max(ids, key=ids.__getitem__, default="")
+    shown = [(ids[last], last)] if ids else [(-1, "")]
+    return (*shown, *((token, text) for text, token in added.items())), frozenset((*ids, *added))
 
 
 def _read_tokenizer(file: Path) -> dict[str, Any]:

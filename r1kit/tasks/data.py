@@ -150,14 +150,15 @@ class Data(Task):
         return grade_by(self.rule, prompt, answer)
 
     def doubts(self) -> list[str]:
-        """Which reference answers were left out or can be met by the same text alone."""
+        """Lines that were skipped, questions with two answers, answers that were left out or are met by text alone."""
         self.check()
         return [line for source in self._sources for line in source.doubts()]
 
     def about(self) -> list[str]:
         """What was taken as what, and how many rows were read and left out; a line each."""
         self.check()
-        return [line for source in self._sources for line in source.about(self.rule)]
+        counted = [line for source in self._sources for line in (source.counted(), *source.doubts())]
+        return [*counted, *self._main.said(), f"rule: {self.rule}"]
 
 
 class _Source:
@@ -215,21 +216,22 @@ class _Source:
             facts={**example.facts, **choices},
         )
 
-    def doubts(self) -> list[str]:
-        return self._references.doubts() if self._references else []
+    def counted(self) -> str:
+        """``40 problems from sums.jsonl; 2 asked again and left out``."""
+        doubles = f"; {self._doubles} asked again and left out" if self._doubles else ""
+        return f"{self.count} problem{'s' * (self.count != 1)} from {self.where}{doubles}"
 
-    def about(self, rule: str) -> list[str]:
-        skipped, counted = (
-            self._examples.rows.skipped,
-            f"{self.count} problem{'s' * (self.count != 1)} from {self.where}",
-        )
-        if self._doubles:
-            counted += f"; {self._doubles} asked again and left out"
-        if self._differ:
-            counted += f", {len(self._differ)} of them with another answer: {', '.join(self._differ[:TOLD])}"
-        language = "" if "language" in self.layout.slots else f"language: {self._language}, the setting"
-        lines = [counted, str(skipped), *self.doubts(), *self.layout.said(), language, f"rule: {rule}"]
+    def doubts(self) -> list[str]:
+        """What was skipped, what has two answers, what no answer can meet; a line each."""
+        more = f"; {len(self._differ) - TOLD} more" if len(self._differ) > TOLD else ""
+        differing = f"asked before with another answer: {', '.join(self._differ[:TOLD])}{more}" if self._differ else ""
+        lines = (str(self._examples.rows.skipped), differing, *(self._references.doubts() if self._references else ()))
         return [line for line in lines if line]
+
+    def said(self) -> list[str]:
+        """What was taken as what."""
+        setting = [] if "language" in self.layout.slots else [f"language: {self._language}, the setting"]
+        return [*self.layout.said(), *setting]
 
 
 def _identity(example: Example) -> str:

@@ -82,7 +82,7 @@ def test_a_mistake_is_one_line_and_its_exit_code(arguments: list[str], code: int
     [
         (["eval", "nowhere", "--task", "countdown"], 2, "no model 'nowhere'"),
         (["eval", "nowhere", "--task", "countdwn"], 2, "Did you mean 'countdown'?"),
-        (["eval", "nowhere", "--task", "missing.jsonl"], 2, "no model 'nowhere'"),
+        (["eval", "nowhere", "--task", "missing.jsonl"], 2, "missing.jsonl: no such file"),
         (["eval", "nowhere", "--task", "countdown", "--recipe", "nano-zer"], 2, "Did you mean 'nano-zero'?"),
         (["eval", "nowhere", "--task", "countdown", "--template", "cat"], 2, "Did you mean 'chat'?"),
         (["eval", "nowhere", "--task", "countdown", "--answer-style", "tags"], 2, "Did you mean 'tag'?"),

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import subprocess
 import sys
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,9 @@ from r1kit.data.source import open_rows
 from r1kit.errors import InputError, MissingError
 from r1kit.tasks import build
 
+from .fake_hub import serve
+
+ROOT = str(Path(__file__).resolve().parents[2])
 datasets = pytest.importorskip("datasets")
 hub_constants = pytest.importorskip("huggingface_hub.constants")
 
@@ -152,31 +155,11 @@ def test_the_extra_is_named_where_it_is_missing(tmp_path: Path, monkeypatch: pyt
 
 @pytest.fixture
 def hub(filled: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """It knows no data set ``me/absent``, asks for a login for ``me/gated``, and fails on all others."""
-
-    class Answers(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            code, said = {"absent": (404, "RepoNotFound"), "gated": (403, "GatedRepo")}.get(
-                self.path.split("/")[4], (500, "")
-            )
-            self.send_response(code)
-            self.send_header("X-Error-Code", said)
-            self.send_header("Content-Length", "0")
-            self.end_headers()
-
-        do_HEAD = do_GET
-
-        def log_message(self, *_: Any) -> None: ...
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Answers)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    address = f"http://127.0.0.1:{server.server_port}"
-    monkeypatch.setattr(hub_constants, "ENDPOINT", address)
     monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", filled / "datasets")
     monkeypatch.setattr(hub_constants, "HF_HUB_CACHE", str(filled / "hub"))
-    yield
-    server.shutdown()
-    server.server_close()
+    with serve({}) as address:
+        monkeypatch.setattr(hub_constants, "ENDPOINT", address)
+        yield
 
 
 @pytest.mark.usefixtures("hub")
@@ -186,3 +169,17 @@ def test_what_the_hub_refuses_is_told_and_a_hub_that_fails_is_like_none() -> Non
     with pytest.raises(MissingError, match=r"me/gated asks for a login.*hf auth login"):
         open_rows("me/gated")
     assert len(list(open_rows("me/sums", Reading(subset="main")))) == 40
+
+
+def test_a_data_set_is_fetched_once_and_then_lies_in_the_cache(tmp_path: Path) -> None:
+    """By another process, whose whole hub is the one on this machine; then without it."""
+    files = {"train.jsonl": TRAIN, "test.jsonl": TEST}
+    environment = {**os.environ, "HF_HOME": str(tmp_path / "cache"), "PYTHONPATH": ROOT, "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-m", "r1kit", "tasks", "me/live", "--show", "1"]
+    with serve({name: "".join(json.dumps(row) + "\n" for row in rows).encode() for name, rows in files.items()}) as hub:
+        environment["HF_ENDPOINT"] = hub
+        fetched = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert fetched.returncode == 0, fetched.stderr
+    assert "3 problems from me/live[test]" in fetched.stdout
+    again = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert again.stdout == fetched.stdout, again.stderr

@@ -55,12 +55,15 @@ def test_remarks_name_what_costs_a_run(tmp_path: Path) -> None:
     cpu = torch.device("cpu")
     plain = Backend(device=cpu, template=Template(name="plain")).load(str(folder))
     assert plain.remarks() == ["the model has no end token: every completion runs to its limit"]
+    named = Backend(device=cpu).load(str(folder)).remarks()
+    assert named == ["the model names no end token: completions that do not close their turn run to their limit"]
     (folder / "chat_template.jinja").write_text(
         "{{ strftime_now('%d') }}{% for m in messages %}{% if m['role'] != 'system' %}{{ m['content'] }}<|end|>"
         "{% endif %}{% endfor %}{% if not thinks %}<think>\n\n</think>\n\n{% endif %}"
     )
     chat = Backend(device=cpu, template=Template(system="Be brief.")).load(str(folder))
     assert [line.split(":")[0] for line in chat.remarks()] == [
+        "the model names no end token",
         "the chat template closes the thinking before it began",
         "the chat template writes today's date",
         "the chat template takes no system prompt",

@@ -104,6 +104,7 @@ def test_ends_of_other_kinds(tmp_path: Path, name: str, tokens: float, ends: Any
     assert run.ends("01_r1_zero") == [ends, ends]
 
 
+@pytest.mark.slow
 def test_a_template_that_opens_the_thinking(tmp_path: Path) -> None:
     """The form is paid, the line says why, and SFT has the tag once: its prompt ends in it, its response goes on."""
     run = Run(tmp_path, "thinks")

@@ -199,6 +199,17 @@ def test_the_thinking_tag_stands_once_where_the_prompt_opens_it(response: str, l
     assert tokenizer.decode(one.ids).count("<think>") == tokenizer.decode(one.ids).count("</think>") == 1
 
 
+def test_chats_out_of_turn() -> None:
+    """A greeting before anything is asked is context; two turns of one speaker are each what they are."""
+    tokenizer = tokenizer_of(CHATML)
+    (one,) = Teacher(tokenizer, Template(system="s")).taught(sample("b", (assistant("welcome"),)))
+    assert shown(tokenizer, one) == ["b<|im_end|>"]
+    assert "welcome" in tokenizer.decode(one.ids)
+    twice = (user("one"), user("more"), assistant("a"), assistant("b"))
+    (one,) = Teacher(tokenizer, Template()).taught(sample("c", twice))
+    assert shown(tokenizer, one) == ["a<|im_end|>", "b<|im_end|>", "c<|im_end|>"]
+
+
 def test_what_cannot_be_taught_is_one_line() -> None:
     tokenizer = tokenizer_of(CHATML)
     with pytest.raises(InputError, match=r"knows one question alone.*template.name = 'chat'"):

@@ -198,6 +198,24 @@ def test_a_token_that_only_the_settings_add(folder: Path) -> None:
     check_model(str(folder))
 
 
+def test_a_special_token_that_the_vocabulary_does_not_have(folder: Path) -> None:
+    """`transformers` adds it behind the last one: harmless while there are rows to spare."""
+    table = json.loads((folder / "tokenizer_config.json").read_text())
+    (folder / "tokenizer_config.json").write_text(json.dumps(table | {"eos_token": "<new>"}))
+    check_model(str(folder))
+    tok = tokenizer()
+    tok.add_tokens([f"<extra_{number}>" for number in range(384 - len(tok))])
+    tok.save_pretrained(folder)
+    check_model(str(folder))
+    (folder / "tokenizer_config.json").write_text(json.dumps(table | {"eos_token": {"content": "<new>"}}))
+    assert "the tokenizer has 385 tokens and the model 384 rows; '<new>' (token 384) has none" in refused(folder)
+
+
+def test_a_folder_that_holds_a_gguf_file_alone(tmp_path: Path) -> None:
+    (tmp_path / "tiny.gguf").touch()
+    assert f"has no config.json; name the GGUF file in it, {tmp_path / 'tiny.gguf'}" in refused(tmp_path)
+
+
 def test_a_config_larger_than_the_weights(folder: Path) -> None:
     edit(folder, vocab_size=500)
     assert "config.json says vocab_size 500 and the weights have 384 rows" in refused(folder)

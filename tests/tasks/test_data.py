@@ -57,10 +57,8 @@ def test_what_asks_the_same_is_read_once_and_told(tmp_path: Path) -> None:
     rows = [{"prompt": "1 + 1", "answer": 2}, {"prompt": "1  + 1 ", "answer": 2}, {"prompt": "1 + 1", "answer": 3}]
     task = data(tmp_path, [*rows, {"prompt": "2 + 2", "answer": 4}])
     assert [prompt.answer for prompt in task.held_out("test")] == ["2", "4"]
-    assert task.about()[0] == (
-        f"2 problems from {tmp_path}/rows.jsonl; 2 asked again and left out, 1 of them with another answer: "
-        f"{tmp_path}/rows.jsonl:3"
-    )
+    assert task.about()[0] == f"2 problems from {tmp_path}/rows.jsonl; 2 asked again and left out"
+    assert list(task.doubts()) == [f"asked before with another answer: {tmp_path}/rows.jsonl:3"]
 
 
 def test_a_chat_keeps_its_system_prompt_and_its_earlier_turns(tmp_path: Path) -> None:

@@ -7,8 +7,8 @@ from r1kit.answers.tokens import Token
 
 __all__ = ["DEEPEST", "Cursor"]
 
-DEEPEST = 40
-"""Brackets in brackets."""
+DEEPEST = 60
+"""Brackets in brackets and functions of functions, a bracket counted twice."""
 
 
 class Cursor:

@@ -35,7 +35,10 @@ def read_formula(text: str) -> Node:
     if matrix:
         return _with_matrix(text, matrix)
     parser = _Parser(tokens(text))
-    tree = parser.sum()
+    try:
+        tree = parser.sum()
+    except RecursionError:  # only where the caller left little of the stack
+        raise UnreadError("too deep") from None
     if parser.here is not None:
         raise UnreadError(parser.here.text)
     return tree

@@ -21,8 +21,13 @@ __all__ = ["canonical", "equal", "vote"]
 @lru_cache(maxsize=4096)
 def equal(reference: str, answer: str) -> bool:
     """Whether an answer says what the reference says."""
-    if not answer.strip():
+    try:
+        return bool(answer.strip()) and _equal(reference, answer)
+    except RecursionError:  # only where the caller left little of the stack
         return False
+
+
+def _equal(reference: str, answer: str) -> bool:
     wanted, given = read(reference), read(answer)
     if wanted.text and (wanted.text, wanted.label) == (given.text, given.label):
         return True

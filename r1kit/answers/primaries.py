@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from fractions import Fraction
 
-from r1kit.answers.cursor import Cursor
+from r1kit.answers.cursor import DEEPEST, Cursor
 from r1kit.answers.nodes import Node, UnreadError, number
 from r1kit.answers.tokens import Token
 from r1kit.answers.words import FUNCTIONS, GREEK, NUMBERS, words
@@ -41,6 +41,14 @@ class Primaries(Cursor):
     def _exponent(self) -> Node: ...
 
     def _primary(self) -> Node:
+        self._depth += 1
+        if self._depth > DEEPEST:
+            raise UnreadError("functions of functions")
+        found = self._one()
+        self._depth -= 1
+        return found
+
+    def _one(self) -> Node:
         token = self._take()
         if token.kind == "number":
             if self._at("_"):

@@ -23,8 +23,12 @@ MOST_SYMBOLS = 12
 _COUNTED = frozenset(("factorial", "binomial", "sum", "prod"))
 
 
-def same(left: Node, right: Node) -> bool:
-    """Whether two trees are equal wherever both have a value."""
+def same(left: Node, right: Node, deeper: int = 3) -> bool:
+    """Whether two trees are equal wherever both have a value.
+
+    Args:
+        deeper: how far numbers that are too large are compared part by part.
+    """
     if left == right:
         return True
     if "matrix" in (left.kind, right.kind) or "row" in (left.kind, right.kind):
@@ -36,12 +40,15 @@ def same(left: Node, right: Node) -> bool:
     try:
         verdict = _agree(left, right)
     except TooBigError:
-        return left.kind == right.kind and left.name == right.name and bool(left.parts) and _pairwise(left, right)
+        alike = (left.kind, left.name) == (right.kind, right.name) and 0 < len(left.parts) <= 3
+        return alike and deeper > 0 and _pairwise(left, right, deeper - 1)
     return verdict
 
 
-def _pairwise(left: Node, right: Node) -> bool:
-    return len(left.parts) == len(right.parts) and all(map(same, left.parts, right.parts))
+def _pairwise(left: Node, right: Node, deeper: int = 3) -> bool:
+    if len(left.parts) != len(right.parts):
+        return False
+    return all(same(one, other, deeper) for one, other in zip(left.parts, right.parts, strict=True))
 
 
 def _agree(left: Node, right: Node) -> bool:
@@ -82,16 +89,23 @@ def points(names: frozenset[str], counted: bool = False) -> tuple[dict[str, Frac
 
 
 @lru_cache(maxsize=8192)
-def _remembered(node: Node, place: tuple[tuple[str, Fraction], ...], digits: int, real: bool) -> Number | None:
+def _remembered(
+    node: Node, place: tuple[tuple[str, Fraction], ...], digits: int, real: bool
+) -> Number | TooBigError | None:
     try:
         return Evaluation(dict(place), digits, real)(node)
     except UndefinedError:
         return None
+    except TooBigError as error:
+        return error
 
 
 def _value(node: Node, point: dict[str, Fraction], digits: int, real: bool) -> Number | None:
     """None where there is none. Raises TooBigError."""
-    return _remembered(node, tuple(sorted(point.items())), digits, real)
+    found = _remembered(node, tuple(sorted(point.items())), digits, real)
+    if isinstance(found, TooBigError):
+        raise TooBigError(*found.args)
+    return found
 
 
 def _has_i(node: Node) -> bool:
@@ -166,17 +180,17 @@ def fingerprint(node: Node) -> str:
         return f"{node.name}_{node.parts[0].value}"
     if node.kind == "infinity" or (node.kind == "neg" and node.parts[0].kind == "infinity"):
         return "oo" if node.kind == "infinity" else "-oo"
-    shown = [_shown(node, point) for point in (points(frozenset(names)) if names else ({},))]
+    try:
+        shown = [_shown(node, point) for point in (points(frozenset(names)) if names else ({},))]
+    except TooBigError:
+        return hashlib.blake2b(repr(node).encode(), digest_size=16).hexdigest()
     if not names:
         return shown[0]
     return f"f({', '.join(names)}) = {', '.join(one for one in shown if one != 'undefined')}"
 
 
 def _shown(node: Node, point: dict[str, Fraction]) -> str:
-    try:
-        value = _value(node, point, DIGITS, not _has_i(node) and bool(point))
-    except TooBigError:
-        return f"{node.kind}({', '.join(map(fingerprint, node.parts))})" if node.parts else "undefined"
+    value = _value(node, point, DIGITS, not _has_i(node) and bool(point))
     if value is None:
         return "undefined"
     if isinstance(value, Fraction):

@@ -13,7 +13,7 @@ from r1kit.answers.words import FUNCTIONS, NAMES
 __all__ = ["Token", "decimal", "tokens"]
 
 Kind = Literal["number", "letter", "command", "sign"]
-MOST_TOKENS = 400
+MOST_TOKENS = 300
 LARGEST_EXPONENT = 5000
 """Of ``1e5000``."""
 

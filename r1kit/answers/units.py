@@ -31,11 +31,14 @@ _KNOWN |= {"mph": "mi/h", "kph": "km/h"}
 _CURRENCY = {"\\$": "dollar", "$": "dollar", "€": "euro", "£": "gbp", "¥": "yuan", "¢": "cent"}
 _LONE = ("m", "g", "L")
 _RAISED = r"(?:\s*\^\s*\{?\s*-?\d\s*\}?)?"
-_ATOM = rf"(?:\\text\{{[A-Za-z]{{1,3}}\.?\}}|[A-Za-z]+\.?|[一-鿿]+){_RAISED}"
-_UNIT = rf"{_ATOM}(?:\s*(?:/|\\cdot)?\s*{_ATOM})*"
+_ATOM = rf"(?:\\text\{{[A-Za-z]{{1,3}}\.?\}}|[A-Za-z]+(?![A-Za-z])\.?|[一-鿿]+(?![一-鿿])){_RAISED}"
+_MORE = rf"(?:(?:\s*(?:/|\\cdot)\s*|\s*){_ATOM}){{0,6}}"
+"""Each run of letters can be taken in one way only, and few of them, so that no text is tried in many ways."""
+_UNIT = rf"{_ATOM}{_MORE}"
 _AFTER_NUMBER = re.compile(rf"(?P<body>.*?(?:[^A-Za-z\\\s_{{一-鿿]|\\pi))(?P<gap>\s*)(?P<unit>{_UNIT})", re.DOTALL)
-_AFTER_ANY = re.compile(rf"(?P<body>.*?\S)(?P<gap>\s*)(?P<unit>\\text\{{[A-Za-z]{{1,3}}\.?\}}{_RAISED}"
-                        rf"(?:\s*(?:/|\\cdot)?\s*{_ATOM})*)", re.DOTALL)  # fmt: skip
+_AFTER_ANY = re.compile(
+    rf"(?P<body>.*?\S)(?P<gap>\s*)(?P<unit>\\text\{{[A-Za-z]{{1,3}}\.?\}}{_RAISED}{_MORE})", re.DOTALL
+)
 _AFTER_LETTER = re.compile(r"(?P<body>.*\d.*?)(?P<gap>\s+)(?P<unit>[A-Za-z]{2,}(?:\^\{?\d\}?)?)", re.DOTALL)
 _DEGREE = re.compile(r"(?P<body>.+?)\s*\^\s*\{\s*\\circ\s*\}\s*(?P<scale>\\text\{[CF]\}|[CF])?")
 _MONEY = re.compile(r"(?P<sign>[-+]?)\s*(?P<mark>\\\$|[$€£¥]|Rs\.?|USD|EUR|RMB)\s*(?P<minus>-?)(?P<body>.*)", re.DOTALL)

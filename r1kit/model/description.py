@@ -11,7 +11,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from r1kit.model.context import UNBOUNDED, positions_of
+from r1kit.model.context import UNBOUNDED, positions_of, recurrent, refuse_recurrent
 from r1kit.model.ends import end_sources, read_json
 from r1kit.model.families import unsupported
 from r1kit.model.habits import Habits, close_of_turn, habits_of, opens_think
@@ -133,10 +133,12 @@ def describe(folder: Path, template: Template) -> Description:
     """What a hub-format folder holds and how this template prompts it.
 
     Raises:
-        InputError: the folder is damaged, or the template cannot prompt this model.
+        InputError: the folder is damaged, the model keeps a state, or the template cannot prompt it.
     """
     config, headers, tokenizer = read_json(folder / "config.json"), read_headers(folder), read_tokenizer(folder)
     text = text_config(config)
+    if recurrent(text):
+        raise refuse_recurrent(str(config.get("model_type", "")))
     prompt = prompt_text(template, tokenizer, PROBE)
     chat = template.name == "chat"
     ends = end_sources(folder, tokenizer.eos_token_id)

@@ -13,6 +13,8 @@ __all__ = [
 ]  # fmt: skip
 
 
+MOST_BOXES = 100
+"""From the end, that are looked at for one that closes."""
 _ANSWER = re.compile(r"<answer>(.*?)</answer>", re.DOTALL)
 _BOX = re.compile(r"\\(?:boxed|fbox)(?:\s*(?P<brace>\{)|\s+(?P<bare>[^\s${}\\][^\s$]*))")
 
@@ -70,7 +72,7 @@ def after_thinking(text: str) -> str:
 def last_boxed(text: str) -> str | None:
     r"""Inside of the last ``\boxed{…}``, ``\boxed {…}``, ``\boxed 7`` or ``\fbox{…}`` with balanced braces; escaped
     braces (``\{``) do not count as braces."""
-    for found in reversed(list(_BOX.finditer(text))):
+    for found in reversed(list(_BOX.finditer(text))[-MOST_BOXES:]):
         if found["bare"]:
             return found["bare"].rstrip(".,;:!?。，")
         end = _closing_brace(text, found.end())

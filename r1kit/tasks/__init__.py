@@ -10,7 +10,7 @@ kind                      what
 ``reasoning_gym/NAME``    any reasoning-gym generator, judged by its own scorer
 ``verifiers/NAME``        a single-turn environment of the verifiers package: its data set, parser and rubric
 ``data``                  a file of any common form and layout, a folder of them, or a hub data set
-``jsonl``                 a file of ``{"prompt", "answer"}`` lines, judged with math-verify or by equality
+``jsonl``                 a file of ``{"prompt", "answer"}`` lines, judged as mathematics or by equality
 ``FILE.py:NAME``          a user's class, or a function that yields prompts; ``package.module:NAME`` too
 ========================  ========================================================================================
 

@@ -52,6 +52,10 @@ def test_a_wrong_answer_is_never_one_vote_with_a_right_one() -> None:
 
 
 HOSTILE = [
+    "5 " + "abc " * 240 + "!", "5 " + "a" * 900 + "!", "5 " + "米" * 900 + "!", "1 cm " * 190, "\\text{m}" * 110 + "!",
+    "The slope 2.25 means that it costs more for each mile beyond the first " * 14, "\\sin" * 190 + " x",
+    "\\sqrt" * 180 + "2",
+    "2^" * 480 + "2", "\\sin " * 90 + "9^{9^9}", "(x+9^{9^9})" * 60, "\\frac" * 150 + "1", "-" .join(["\\ln 2"] * 140),
     "9^{9^9}", "9**9**9**9", "10^{10^{10}}", "2^{2^{2^{2^{2^2}}}}", "(10^{5000})!", "99999999!", "1e999999999",
     "\\binom{10^9}{5000000}", "\\sum_{i=1}^{10^{12}} i", "\\prod_{n=1}^{10^9} n^{n}", "(" * 400, "{" * 400,
     "\\frac{" * 160, "\\frac{1}{" * 30 + "2" + "}" * 30, "\\sqrt{" * 38 + "2" + "}" * 38, "\\boxed{" * 140,
@@ -71,3 +75,16 @@ def test_nothing_hangs_and_nothing_raises(text: str) -> None:
     for reference in ("7", "\\sqrt{2}", "x^2+1", "1, 2", text):
         assert equal(reference, text) is (reference == text and bool(text.strip()))
         assert isinstance(canonical(text), str)
+
+
+@pytest.mark.parametrize(
+    ("reference", "answer", "right"),
+    [
+        ("$7 \\ln s+C$", "The answer is $7 \\ln s+C$.", True),  # no Canadian dollar
+        ("$y_{2}=x e^{-x}$", "$y_{3}=x e^{-x}$", False),
+        ("y = 2x", "f(x) = 2x", True),
+        ("C\\$5", "5", True),
+    ],
+)
+def test_found_on_references_of_data_sets(reference: str, answer: str, right: bool) -> None:
+    assert equal(reference, answer) is right

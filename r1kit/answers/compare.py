@@ -115,7 +115,7 @@ def _named_alike(reference: Reading, answer: Reading) -> bool:
     if not reference.name or not answer.name:
         return True
     return "".join(reference.name.split()) == "".join(answer.name.split()) or (
-        reference.kind == answer.kind == "formula" and {reference.name[0], answer.name[0]} <= {"y", "f"}
+        reference.kind == answer.kind == "formula" and {reference.name, answer.name} == {"y", "f(x)"}
     )
 
 

@@ -121,7 +121,7 @@ _SAME: tuple[tuple[re.Pattern[str], str], ...] = tuple(
         (r"(?<=\\in)\s*(?:\\(?:mathbf|mathrm)\s*\{\s*Z\s*\}|(?:\\(?:mathbf|bf|rm)\s*)?Z(?![A-Za-z]))", r" \\mathbb{Z}"),
         (r"\b([ap])\.m\b\.?", r"\1m"),
         (r"\\(?:textdollar)(?![A-Za-z])", r"\\$"),
-        (r"(?<![A-Za-z\\])(?:US|CA|AU|HK|NZ|C|A)\s*\\?\$(?=\s*[-\d.])", r"\\$"),
+        (r"(?<![A-Za-z\\])(?:US|CA|AU|HK|NZ|C|A)\s*\\?\$(?=\s*-?\.?\d)", r"\\$"),
         (r"\+\s*\\infty", r"\\infty"),
         (r"(?<=\d)\s*[xX]\s*(?=10\s*\^)", r"\\cdot "),
         (r"\bor both\b", ""),
@@ -221,7 +221,7 @@ def _dollars(text: str) -> str:
     """Without the dollar signs around formulas; one that stands for money keeps its backslash."""
     bare = len(re.findall(r"(?<!\\)\$", text))
     if bare % 2:
-        text = re.sub(r"(?<!\\)\$(?=\s*[-\d.])", r"\\$", text, count=1)
+        text = re.sub(r"(?<!\\)\$(?=\s*-?\.?\d)", r"\\$", text, count=1)
     return re.sub(r"(?<!\\)\$+", " ", text)
 
 

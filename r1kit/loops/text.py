@@ -17,14 +17,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from r1kit.checkpoint.folder import replacing
+from r1kit.checkpoint.hub import open_tokenizer
 from r1kit.data.layouts import Examples, read_examples
 from r1kit.errors import InputError
 from r1kit.factory.decontaminate import EvaluationPrompts, evaluation_prompts
 from r1kit.loops.packing import Ints, Marks, Pieces, pieces_of
-from r1kit.model.byte_pairs import CHATML, byte_pairs, fill_in_tokens, named_tokenizer
-from r1kit.model.folder import replacing
-from r1kit.model.hub import open_tokenizer
 from r1kit.recipe import fingerprint
+from r1kit.text.byte_pairs import CHATML, byte_pairs, fill_in_tokens, named_tokenizer
 from r1kit.workspace import Workspace
 
 if TYPE_CHECKING:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from r1kit.model.seen import with_opening
 from r1kit.records import Prompt
 from r1kit.reward.extract import extract_answer
 from r1kit.reward.messages import Job
 from r1kit.reward.part import Mark, Ours
 from r1kit.reward.settings import FORMAT_STYLES, FormatStyle, RewardConfig, check_style
 from r1kit.tasks.task import Task
+from r1kit.text.seen import with_opening
 
 __all__ = ["FORMAT_STYLES", "TAGS", "Format", "FormatStyle", "format_reward"]
 

@@ -102,3 +102,16 @@ def test_nothing_hangs_and_nothing_raises(text: str) -> None:
     for reference in ("7", "\\sqrt{2}", "x^2+1", "1, 2", "\\int_0^1 x\\,dx", text):
         assert equal(reference, text) is (reference == text and bool(text.strip()))
         assert isinstance(canonical(text), str)
+
+
+@pytest.mark.parametrize(
+    ("reference", "answer", "right"),
+    [
+        ("$7 \\ln s+C$", "The answer is $7 \\ln s+C$.", True),  # no Canadian dollar
+        ("$y_{2}=x e^{-x}$", "$y_{3}=x e^{-x}$", False),
+        ("y = 2x", "f(x) = 2x", True),
+        ("C\\$5", "5", True),
+    ],
+)
+def test_found_on_references_of_data_sets(reference: str, answer: str, right: bool) -> None:
+    assert equal(reference, answer) is right

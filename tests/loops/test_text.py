@@ -21,10 +21,10 @@ from r1kit.loops.packing import Marks, Pieces, filled, pieces_of
 from r1kit.loops.pretraining import text_batches
 from r1kit.loops.pretraining_settings import FillInMiddle, TokenizerSettings
 from r1kit.loops.text import pieces, text_of
-from r1kit.model.byte_pairs import FILL_IN, byte_pairs, fill_in_tokens
-from r1kit.model.template import Template, render
-from r1kit.model.tokenizer import build_tokenizer
 from r1kit.stages.pretrain import Config
+from r1kit.text.byte_pairs import FILL_IN, byte_pairs, fill_in_tokens
+from r1kit.text.template import Template, render
+from r1kit.text.tokenizer import build_tokenizer
 from r1kit.workspace import Workspace
 
 from .toy import toy

@@ -7,14 +7,17 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 from transformers import AutoModelForCausalLM
 
 from r1kit.backends.models import multiplied_parameters
+from r1kit.checkpoint.context import recurrent
 from r1kit.errors import InputError
 from r1kit.model.decoder import Decoder
+from r1kit.model.families import unsupported
 from r1kit.model.load import load_model
 from r1kit.model.reward_model import Outlook, RewardModel
 from r1kit.model.segments import Segments
@@ -23,7 +26,12 @@ from tests.model import exercise, tiny
 LOCAL = {name for name in tiny.FAMILIES if tiny.FAMILIES[name][0] in (
     "llama", "qwen2", "qwen3", "qwen3_moe", "mistral", "gemma3_text", "phi3", "olmo2", "olmo3", "smollm3"
 )} - {"llama_bias"}  # fmt: skip
-RECURRENT = {"mamba", "qwen3_next", "lfm2", "bamba"}
+RECURRENT = {"mamba", "mamba2", "qwen3_next", "lfm2", "bamba", "recurrent_gemma", "falcon_h1"}
+REFUSED = {
+    name: f"{name} keeps a recurrent state, which is not supported; use an attention model" for name in RECURRENT
+}
+REFUSED["rwkv"] = "rwkv computes a row of a batch otherwise than alone"
+REFUSED["openai-gpt"] = "openai-gpt cannot go on from a cache"
 QUICK = (
     "mistral",
     "gemma3_text",
@@ -41,8 +49,8 @@ DOCS = Path(__file__).resolve().parents[2] / "docs"
 
 def holds(name: str, scratch: Path) -> None:
     found = exercise.exercise(tiny.write(scratch, name), scratch / "exported")
-    if name in RECURRENT:
-        assert found.refused == f"{name} keeps a recurrent state, which is not supported; use an attention model"
+    if name in REFUSED:
+        assert found.refused.startswith(REFUSED[name])
         return
     assert found.refused == ""
     assert found.engine == ("local" if name in LOCAL else "transformers")
@@ -116,6 +124,33 @@ def test_idle_experts_are_no_work(tmp_path: Path) -> None:
     model, _ = load_model(tiny.write(tmp_path, "qwen3_moe"))
     every = sum(weight.numel() for weight in model.parameters())
     assert multiplied_parameters(model) == every - 512 * 48 - 2 * 2 * 3 * 32 * 48
+
+
+WRITTEN: dict[str, dict[str, object]] = {
+    "qwen3_moe": {"num_experts": 128, "num_experts_per_tok": 8, "moe_intermediate_size": 768, "mlp_only_layers": []},
+    "gemma3_text": {"sliding_window": 512, "rope_local_base_freq": 10000.0, "rope_theta": 1e6},
+    "smollm3": {"no_rope_layers": [1, 1, 1, 0]}, "mistral": {"sliding_window": 4096}, "phi3": {}, "olmo2": {},
+    "olmo3": {},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", WRITTEN)
+def test_a_config_as_the_hub_has_it_is_judged_without_its_defaults(name: str) -> None:
+    """``r1 check`` reads config.json alone."""
+    written = SimpleNamespace(model_type=name, architectures=None, to_dict=lambda: WRITTEN[name])
+    assert unsupported(written) == ""  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("name", sorted(RECURRENT))
+def test_a_state_is_seen_in_the_config_alone(name: str) -> None:
+    assert recurrent(tiny.config_of(name).to_dict())
+
+
+def test_no_other_family_is_taken_for_one_with_a_state() -> None:
+    assert [name for name in set(tiny.FAMILIES) - RECURRENT if recurrent(tiny.config_of(name).to_dict())] == []
+    hybrid = {"layer_types": ["attention", "attention"], "mamba_d_state": 128}
+    assert not recurrent(hybrid)
+    assert recurrent(hybrid | {"layer_types": ["mamba", "attention"]})
 
 
 def test_the_docs_show_what_was_measured() -> None:

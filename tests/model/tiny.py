@@ -307,6 +307,89 @@ FAMILIES: dict[str, tuple[str, dict]] = {
 }
 
 
+EXPERTS = {"num_experts": 4, "num_local_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 32}
+PLAIN = {"bos_token_id": None, "eos_token_id": 4, "pad_token_id": 0, "vocab_size": VOCAB}
+FAMILIES |= {
+    "gpt_neo": (
+        "gpt_neo",
+        PLAIN
+        | {
+            "_replace": True,
+            "hidden_size": 48,
+            "num_layers": 2,
+            "num_heads": 4,
+            "window_size": 16,
+            "attention_types": [[["global", "local"], 1]],
+            "max_position_embeddings": 512,
+        },
+    ),
+    "gpt_bigcode": ("gpt_bigcode", GPT | {"_replace": True}),
+    "codegen": ("codegen", GPT | {"_replace": True, "rotary_dim": 4}),
+    "persimmon": ("persimmon", {"num_key_value_heads": None}),
+    "xglm": (
+        "xglm",
+        PLAIN
+        | {
+            "_replace": True,
+            "d_model": 48,
+            "ffn_dim": 96,
+            "num_layers": 2,
+            "attention_heads": 4,
+            "max_position_embeddings": 512,
+        },
+    ),
+    "phimoe": ("phimoe", EXPERTS),
+    "ernie4_5_moe": ("ernie4_5_moe", {"moe_num_experts": 4, "moe_k": 2, "moe_intermediate_size": 32}),
+    "granitemoeshared": ("granitemoeshared", EXPERTS),
+    "diffllama": ("diffllama", {}),
+    "qwen2_moe": ("qwen2_moe", EXPERTS | {"shared_expert_intermediate_size": 32}),
+    "deepseek_v2": (
+        "deepseek_v2",
+        {
+            "num_key_value_heads": 4,
+            "kv_lora_rank": 16,
+            "q_lora_rank": None,
+            "qk_rope_head_dim": 8,
+            "qk_nope_head_dim": 8,
+            "v_head_dim": 12,
+            "n_routed_experts": 4,
+            "num_experts_per_tok": 2,
+            "moe_intermediate_size": 32,
+            "n_shared_experts": 1,
+            "first_k_dense_replace": 1,
+        },
+    ),
+    "llama4_text": (
+        "llama4_text",
+        {"head_dim": 12, "num_local_experts": 2, "intermediate_size_mlp": 64, "attention_chunk_size": 64},
+    ),
+    "gemma3n_text": (
+        "gemma3n_text",
+        {
+            "head_dim": 16,
+            "num_kv_shared_layers": 0,
+            "vocab_size_per_layer_input": 512,
+            "hidden_size_per_layer_input": 16,
+            "laurel_rank": 8,
+            "altup_num_inputs": 2,
+        },
+    ),
+    "olmo": ("olmo", {}),
+    "flex_olmo": ("flex_olmo", EXPERTS),
+    "vaultgemma": ("vaultgemma", {"head_dim": 16, "sliding_window": 16, "query_pre_attn_scalar": 16}),
+    "hunyuan_v1_moe": ("hunyuan_v1_moe", {"head_dim": 12, "num_experts": 4, "moe_topk": 2}),
+    "afmoe": ("afmoe", EXPERTS | {"head_dim": 12}),
+    "solar_open": ("solar_open", EXPERTS | {"head_dim": 12, "n_routed_experts": 4}),
+    "bitnet": ("bitnet", {}),
+    "openai-gpt": ("openai-gpt", GPT | {"_replace": True}),
+    "rwkv": ("rwkv", {"num_key_value_heads": None}),
+    "falcon_h1": ("falcon_h1", {}),
+    "mamba2": ("mamba2", {"num_heads": 4, "head_dim": 24, "n_groups": 1}),
+    "recurrent_gemma": ("recurrent_gemma", {}),
+}
+"""More of the same kinds: windows, experts, other embeddings, and what cannot be run row beside row."""
+
+
 def config_of(name: str):
     kind, own = FAMILIES[name]
     own = dict(own)

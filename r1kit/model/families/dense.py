@@ -11,8 +11,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from r1kit.checkpoint.context import positions_of, rope_kinds
 from r1kit.errors import InputError
-from r1kit.model.context import positions_of, rope_kinds
 from r1kit.model.families import Shape
 
 if TYPE_CHECKING:
@@ -112,8 +112,8 @@ class DecoderConfig:
         return self.layers or (Layer(),) * self.num_layers
 
 
-Own = Callable[[Mapping[str, Any]], dict[str, Any] | str]
-"""From a hub config as a mapping: what a family sets in ``DecoderConfig``, or why it cannot be computed."""
+Own = Callable[[Mapping[str, Any]], dict[str, Any]]
+"""From a hub config as a mapping, defaults filled in: what a family sets in ``DecoderConfig``."""
 
 
 def _nothing(settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -146,6 +146,8 @@ class DenseFamily:
     qk_norm: bool = False
     own: Own = _nothing
     """What is different from Llama in it."""
+    cannot: Callable[[Mapping[str, Any]], str] = lambda settings: ""
+    """Why a config as it is written, defaults left out, cannot be computed; empty where it can."""
     wanted: Mapping[str, Any] = field(default_factory=dict)
     """Config keys that must have these values, where they are there; besides those of all families."""
 
@@ -168,8 +170,7 @@ class DenseFamily:
                 return f"rope type {rope['rope_type']!r} is not one of {', '.join(kinds)}"
             if (rope.get("partial_rotary_factor") or 1.0) != 1.0:
                 return f"partial_rotary_factor is {rope['partial_rotary_factor']}"
-        own = self.own(settings)
-        return own if isinstance(own, str) else ""
+        return self.cannot(settings)
 
     def from_shape(self, shape: DenseShape, vocab_size: int) -> DecoderConfig:
         """The decoder's settings for a fresh model."""
@@ -193,8 +194,6 @@ class DenseFamily:
         if reason := self.unsupported(config):
             raise InputError(f"the built-in decoder cannot run this model: {reason}")
         settings = config.to_dict()
-        own = self.own(settings)
-        assert not isinstance(own, str)
         found = rope_kinds(settings)[0]
         rope = {key: value for key, value in found.items() if value is not None and key != "type"}
         kind, theta = rope.get("rope_type", "default"), rope.pop("rope_theta")
@@ -220,7 +219,7 @@ class DenseFamily:
             "lengthens": lengthens,
             "layers": windows(settings) if settings.get("layer_types") else (),
         }
-        return DecoderConfig(**(shared | own))
+        return DecoderConfig(**(shared | self.own(settings)))
 
     def to_hub(self, config: DecoderConfig) -> PretrainedConfig:
         """The hub config with which `transformers` builds the same model."""

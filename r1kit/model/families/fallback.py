@@ -15,8 +15,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from r1kit.checkpoint.context import positions_of, recurrent, refuse_longer, refuse_recurrent
 from r1kit.errors import InputError, first_line
-from r1kit.model.context import positions_of, refuse_longer
 from r1kit.model.families import Shape
 from r1kit.model.families.fallback_parts import agree, body_of, buffer_dtypes, find_finish
 from r1kit.model.finish import Finish
@@ -241,10 +241,11 @@ def _refuse_other_caches(model: HubModel) -> None:
     from transformers import DynamicCache
     from transformers.cache_utils import DynamicLayer
 
-    if not all(isinstance(layer, DynamicLayer) for layer in DynamicCache(config=model.model.config).layers):
-        raise InputError(
-            f"{model.config.family} keeps a recurrent state, which is not supported; use an attention model"
-        )
+    layers = DynamicCache(config=model.model.config).layers
+    if recurrent(model.model.config.get_text_config().to_dict()) or not all(
+        isinstance(x, DynamicLayer) for x in layers
+    ):
+        raise refuse_recurrent(model.config.family)
 
 
 @torch.no_grad()

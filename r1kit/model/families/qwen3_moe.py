@@ -10,16 +10,19 @@ from r1kit.model.families.dense import DenseFamily, windows
 __all__ = ["FAMILY"]
 
 
-def _own(settings: Mapping[str, Any]) -> dict[str, Any] | str:
-    if settings.get("mlp_only_layers") or settings.get("decoder_sparse_step", 1) != 1:
-        return "some layers have no experts"
+def _own(settings: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "intermediate_size": settings["moe_intermediate_size"],
-        "experts": settings["num_local_experts"],
+        "experts": settings.get("num_local_experts") or settings["num_experts"],
         "experts_per_token": settings["num_experts_per_tok"],
         "renormalise_experts": settings["norm_topk_prob"],
         "layers": windows(settings),
     }
 
 
-FAMILY = DenseFamily(name="qwen3_moe", architecture="Qwen3MoeForCausalLM", qk_norm=True, own=_own)
+def _cannot(settings: Mapping[str, Any]) -> str:
+    every = not settings.get("mlp_only_layers") and settings.get("decoder_sparse_step", 1) == 1
+    return "" if every else "some layers have no experts"
+
+
+FAMILY = DenseFamily(name="qwen3_moe", architecture="Qwen3MoeForCausalLM", qk_norm=True, own=_own, cannot=_cannot)

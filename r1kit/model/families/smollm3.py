@@ -10,10 +10,8 @@ from r1kit.model.families.dense import DenseFamily, Layer
 __all__ = ["FAMILY"]
 
 
-def _own(settings: Mapping[str, Any]) -> dict[str, Any] | str:
-    if settings.get("use_sliding_window"):
-        return "some layers attend through a sliding window"
+def _own(settings: Mapping[str, Any]) -> dict[str, Any]:
     return {"layers": tuple(Layer(rope="whole" if turns else "none") for turns in settings["no_rope_layers"])}
 
 
-FAMILY = DenseFamily(name="smollm3", architecture="SmolLM3ForCausalLM", own=_own)
+FAMILY = DenseFamily(name="smollm3", architecture="SmolLM3ForCausalLM", own=_own, wanted={"use_sliding_window": False})

@@ -17,10 +17,10 @@ import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
+from r1kit.checkpoint.checkpoints import checkpoint_of, checkpoints
+from r1kit.checkpoint.marks import without_marks
+from r1kit.checkpoint.whole import check_whole, drop_rowless
 from r1kit.errors import InputError, MissingError, first_line, nearest
-from r1kit.model.checkpoints import checkpoint_of, checkpoints
-from r1kit.model.marks import without_marks
-from r1kit.model.whole import check_whole, drop_rowless
 
 __all__ = [
     "HUB_FILES", "HUB_NAME", "cache_folder", "check_folder", "check_model", "hub_commit", "local_folder",
@@ -292,8 +292,8 @@ def _write_dequantised(file: Path, folder: Path) -> None:
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    from r1kit.model.folder import replacing
-    from r1kit.model.hub import write_generation, write_settings, write_weights
+    from r1kit.checkpoint.folder import replacing
+    from r1kit.checkpoint.hub import write_generation, write_settings, write_weights
 
     try:
         tokenizer = AutoTokenizer.from_pretrained(file.parent, gguf_file=file.name, trust_remote_code=False)

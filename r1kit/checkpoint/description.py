@@ -11,14 +11,14 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from r1kit.model.context import UNBOUNDED, positions_of
-from r1kit.model.ends import end_sources, read_json
+from r1kit.checkpoint.context import UNBOUNDED, positions_of, recurrent, refuse_recurrent
+from r1kit.checkpoint.headers import read_headers
+from r1kit.checkpoint.whole import embedding_rows, text_config
 from r1kit.model.families import unsupported
-from r1kit.model.habits import Habits, close_of_turn, habits_of, opens_think
-from r1kit.model.headers import read_headers
-from r1kit.model.light_tokenizer import read_tokenizer
-from r1kit.model.template import Template, prompt_text
-from r1kit.model.whole import embedding_rows, text_config
+from r1kit.text.ends import end_sources, read_json
+from r1kit.text.habits import Habits, close_of_turn, habits_of, opens_think
+from r1kit.text.light_tokenizer import read_tokenizer
+from r1kit.text.template import Template, prompt_text
 
 __all__ = ["Description", "describe"]
 
@@ -133,10 +133,12 @@ def describe(folder: Path, template: Template) -> Description:
     """What a hub-format folder holds and how this template prompts it.
 
     Raises:
-        InputError: the folder is damaged, or the template cannot prompt this model.
+        InputError: the folder is damaged, the model keeps a state, or the template cannot prompt it.
     """
     config, headers, tokenizer = read_json(folder / "config.json"), read_headers(folder), read_tokenizer(folder)
     text = text_config(config)
+    if recurrent(text):
+        raise refuse_recurrent(str(config.get("model_type", "")))
     prompt = prompt_text(template, tokenizer, PROBE)
     chat = template.name == "chat"
     ends = end_sources(folder, tokenizer.eos_token_id)

@@ -129,6 +129,12 @@ class Pretrain(StageConfig):
         """The text."""
         return ((self.data, self.read),) if self.data else ()
 
+    @property
+    def files(self) -> tuple[str, ...]:
+        """The chat template's, where it is one."""
+        template = self.tokenizer.chat_template
+        return (template,) if template and "{" not in template else ()
+
     def uses(self, recipe: Recipe) -> tuple[str, ...]:
         """Tasks that the gate judges."""
         return self.evaluation.tasks or tuple(recipe.tasks)

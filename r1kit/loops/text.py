@@ -64,7 +64,8 @@ def text_of(config: Pretrain, workspace: Workspace) -> Text:
     )
     named = _tokenizer(config.tokenizer) if config.tokenizer.name else None
     key = fingerprint(
-        examples.rows.digest, config.read, config.tokenizer, bool(config.fill_in_middle.rate), _content(named),
+        examples.rows.digest, config.read, config.tokenizer, bool(config.fill_in_middle.rate),
+        _content(named) or config.tokenizer.template(),
         sorted(map(list, held.grams | held.short)) if held else None,
     )  # fmt: skip
     folder = workspace.run / "tokens" / key

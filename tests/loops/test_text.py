@@ -260,3 +260,5 @@ def test_templates_with_marks_of_generation_and_loop_controls_are_jinja(tmp_path
     (tmp_path / "chat.jinja").write_text(text)
     assert TokenizerSettings(chat_template=str(tmp_path / "chat.jinja")).template() == text
     assert TokenizerSettings().template() == ""
+    named = Config(data="a.txt", tokenizer=TokenizerSettings(chat_template="chat.jinja"))
+    assert (named.files, Config(tokenizer=TokenizerSettings(chat_template=text)).files) == (("chat.jinja",), ())

@@ -22,14 +22,14 @@ import torch
 from transformers import AutoConfig, AutoModelForCausalLM
 from transformers.utils import logging
 
+from r1kit.checkpoint.hub import read_config
 from r1kit.maths.policy_loss import policy_loss
 from r1kit.model.families import family, unsupported
 from r1kit.model.families.fallback import HubModel
-from r1kit.model.hub import read_config
-from r1kit.model.tokenizer import build_tokenizer
 from r1kit.records import Sampling
 from r1kit.rollout.hub import HubEngine
 from r1kit.rollout.local import LocalEngine
+from r1kit.text.tokenizer import build_tokenizer
 from r1kit.update.learner import Batch, Row
 from r1kit.update.local import LearnerSettings, LocalLearner
 

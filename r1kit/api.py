@@ -14,13 +14,12 @@ from typing import Any
 from r1kit.backends.backend import Backend, backend_of
 from r1kit.backends.models import LoadedModel
 from r1kit.backends.verifiers import open_verifier
+from r1kit.checkpoint.source import local_folder
 from r1kit.commands.arguments import open_subject
 from r1kit.contracts import Recipe
 from r1kit.errors import InputError, nearest
 from r1kit.launcher import run_here
 from r1kit.maths.policy_loss import from_settings as policy_loss
-from r1kit.model.light_tokenizer import prompts_open
-from r1kit.model.source import local_folder
 from r1kit.recipe import load_recipe
 from r1kit.records import Group, Prompt, Sampling, Score
 from r1kit.report.draw.ascii import tell
@@ -30,6 +29,7 @@ from r1kit.rollout.sample import sample_groups
 from r1kit.rollout.streams import stream_seed
 from r1kit.tasks import build
 from r1kit.tasks.task import Task
+from r1kit.text.light_tokenizer import prompts_open
 from r1kit.update.learner import Learner
 from r1kit.update.settings import OptimiserSettings
 

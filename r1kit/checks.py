@@ -7,19 +7,19 @@ from functools import cache
 from itertools import chain
 from typing import Any
 
+from r1kit.checkpoint.fits import Fits
+from r1kit.checkpoint.source import check_model, local_folder
 from r1kit.contracts import BASE, Recipe
 from r1kit.errors import InputError, nearest
 from r1kit.factory.sources import check_rows
 from r1kit.loops.settings import SFT
-from r1kit.model.fits import Fits
-from r1kit.model.source import check_model, local_folder
-from r1kit.model.template import NAMED, Template
 from r1kit.records import Prompt, Sample
 from r1kit.reward.language import check_detector, check_told
 from r1kit.reward.settings import RewardConfig
 from r1kit.reward.trial import try_rewards
 from r1kit.tasks.task import Split, Task
 from r1kit.tasks.trial import Trial, try_tasks
+from r1kit.text.template import NAMED, Template
 
 __all__ = ["check_recipe", "check_stage", "check_stages"]
 

@@ -13,10 +13,10 @@ from collections.abc import Container, Mapping
 from contextlib import suppress
 from pathlib import Path
 
+from r1kit.checkpoint.source import HUB_FILES, HUB_NAME, cache_folder, hub_commit, resolve_model, stage_folder
 from r1kit.data.hub import newest_commit
 from r1kit.errors import R1Error
 from r1kit.files import write_atomic
-from r1kit.model.source import HUB_FILES, HUB_NAME, cache_folder, hub_commit, resolve_model, stage_folder
 
 __all__ = ["content_of_data", "content_of_model", "content_of_path", "digest_of", "place_of"]
 

@@ -13,10 +13,10 @@ from typing import Any, Literal, Protocol
 from r1kit.data.settings import Reading
 from r1kit.errors import InputError, nearest
 from r1kit.model.families import Shape, fresh_family
-from r1kit.model.template import Template
 from r1kit.structure import NotText, plain, structure
 from r1kit.tasks import Spec, build
 from r1kit.tasks.task import Split, Task
+from r1kit.text.template import Template
 
 __all__ = ["BASE", "Leaves", "Model", "Recipe", "Stage", "StageConfig"]
 

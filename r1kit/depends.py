@@ -12,11 +12,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from r1kit.checkpoint.source import HUB_NAME
 from r1kit.contents import content_of_data, content_of_model, content_of_path, digest_of, place_of
 from r1kit.contracts import Recipe
 from r1kit.errors import InputError
 from r1kit.files import object_of
-from r1kit.model.source import HUB_NAME
 from r1kit.recipe import fingerprint
 from r1kit.registry import digest, digests, is_reference, short
 from r1kit.structure import plain

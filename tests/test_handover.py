@@ -13,12 +13,12 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from r1kit.checkpoint.folder import replacing
+from r1kit.checkpoint.source import resolve_model
 from r1kit.checks import check_recipe
 from r1kit.cli import app
 from r1kit.errors import InputError, MissingError
 from r1kit.files import check_writable, strict_lines, write_json
-from r1kit.model.folder import replacing
-from r1kit.model.source import resolve_model
 from r1kit.recipe import load_recipe, recipe_name
 from r1kit.structure import NotText
 
@@ -67,7 +67,7 @@ def test_a_recipe_s_own_number_is_still_refused(tmp_path: Path) -> None:
 def test_a_hub_name_beside_a_folder_of_its_owner(tmp_path: Path) -> None:
     """In a process of its own: huggingface_hub reads its settings on import."""
     (tmp_path / "org/model-v1").mkdir(parents=True)
-    script = "import sys; from r1kit.model.source import check_model; check_model(sys.argv[1])"
+    script = "import sys; from r1kit.checkpoint.source import check_model; check_model(sys.argv[1])"
 
     def check(name: str, offline: str) -> str:
         told = {"HF_HUB_OFFLINE": offline, "HF_HOME": str(tmp_path / "hf"), "PYTHONPATH": str(ROOT)}

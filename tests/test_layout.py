@@ -26,7 +26,8 @@ LEVELS = {
     "cli": 7, "__main__": 8, "api": 7, "commands": 6, "launcher": 6, "pipeline": 5, "plan": 5,
     "stages": 4, "loops": 3, "workspace": 2, "checks": 5, "recipe": 2, "depends": 2, "contents": 1,
     "backends": 2, "rollout": 2, "update": 2, "reward": 2, "evals": 2, "factory": 3, "report": 5,
-    "contracts": 1, "registry": 1, "maths": 1, "sandbox": 1, "structure": 1, "model": 1, "tasks": 1, "cluster": 1,
+    "contracts": 1, "registry": 1, "maths": 1, "sandbox": 1, "structure": 1, "model": 1, "text": 1,
+    "checkpoint": 1, "tasks": 1, "cluster": 1,
     "apart": 1, "resume": 1, "growth": 0, "data": 1, "nano": 3, "interrupts": 0, "files": 0, "seeds": 0, "records": 0,
     "errors": 0, "answers": 0,
 }  # fmt: skip
@@ -49,7 +50,7 @@ LONGEST_FILE, LONGEST_FUNCTION = 350, 60
 
 
 def part(module: str) -> str:
-    """``r1kit.model.hub`` -> ``model``."""
+    """``r1kit.checkpoint.hub`` -> ``checkpoint``."""
     return module.split(".")[1] if module.count(".") else "records"
 
 

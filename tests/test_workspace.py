@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from r1kit import workspace as module
-from r1kit.model.folder import replacing
+from r1kit.checkpoint.folder import replacing
 from r1kit.recipe import load_recipe
 from r1kit.records import Score, StageResult
 from r1kit.workspace import SAVE_COST_SHARE, Workspace

@@ -15,9 +15,9 @@ from r1kit.backends.arithmetic import resolve_dtype, warn_if_slow
 from r1kit.backends.device import device_of
 from r1kit.backends.models import LoadedModel
 from r1kit.cluster.ranks import Ranks, Solo
-from r1kit.model.template import Template
 from r1kit.registry import find
 from r1kit.rollout.engine import Engine
+from r1kit.text.template import Template
 from r1kit.update.learner import Learner
 from r1kit.update.local import LearnerSettings
 from r1kit.update.optim import DTYPES

@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from r1kit.checkpoint.source import resolve_model
 from r1kit.model.decoder import Decoder
-from r1kit.model.ends import as_ids, as_setting
 from r1kit.model.experts import Experts
 from r1kit.model.families import fresh_family
-from r1kit.model.habits import end_of_turn, habits_of, opens_think
 from r1kit.model.language_model import LanguageModel
 from r1kit.model.load import load_model, save_model
-from r1kit.model.source import resolve_model
-from r1kit.model.template import Template, prompt_text, render
 from r1kit.rollout.streams import stream_seed
+from r1kit.text.ends import as_ids, as_setting
+from r1kit.text.habits import end_of_turn, habits_of, opens_think
+from r1kit.text.template import Template, prompt_text, render
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase

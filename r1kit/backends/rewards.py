@@ -7,8 +7,8 @@ from pathlib import Path
 
 import torch
 
+from r1kit.checkpoint.source import resolve_model
 from r1kit.model.reward_model import Outlook, RewardModel
-from r1kit.model.source import resolve_model
 from r1kit.reward.learned import LearnedReward
 
 __all__ = ["create_reward_model", "open_learned"]

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from r1kit.contracts import Recipe
 from r1kit.errors import InputError, nearest
-from r1kit.model.template import Template
 from r1kit.recipe import load_recipe, put_setting, with_texts
 from r1kit.records import Sampling
 from r1kit.registry import is_reference, split_reference
@@ -19,6 +18,7 @@ from r1kit.reward.settings import RewardConfig
 from r1kit.structure import plain
 from r1kit.tasks import KINDS, Spec, build, settings
 from r1kit.tasks.source_name import is_source, task_of_source
+from r1kit.text.template import Template
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence

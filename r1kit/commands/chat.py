@@ -30,8 +30,8 @@ def chat(
     """Talk to a model. It sees one question at a time; an empty line or Ctrl-D ends."""
     from rich.console import Console
 
+    from r1kit.checkpoint.source import check_model
     from r1kit.commands.arguments import open_subject
-    from r1kit.model.source import check_model
 
     subject = open_subject(model, template=template)
     check_model(model)

@@ -30,8 +30,8 @@ def check(recipe: RecipeName, overrides: Overrides = None) -> None:
 
 def _described(recipe: Recipe) -> list[str]:
     """The model that a recipe names, a line for each thing found."""
-    from r1kit.model.description import describe
-    from r1kit.model.source import local_folder
+    from r1kit.checkpoint.description import describe
+    from r1kit.checkpoint.source import local_folder
 
     name = recipe.model.name
     folder = local_folder(name)

@@ -33,8 +33,8 @@ def examine() -> dict[str, Any]:
     """All that the report says, JSON-ready."""
     from importlib import metadata
 
+    from r1kit.checkpoint.source import cache_folder
     from r1kit.cluster.cores import cores
-    from r1kit.model.source import cache_folder
 
     cache = next(path for path in (cache_folder(), *cache_folder().parents) if path.exists())
     extras = _extras()

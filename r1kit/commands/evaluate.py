@@ -44,10 +44,10 @@ def evaluate(
     seed: Annotated[int | None, typer.Option(help="Of the sampling; default: the recipe's.")] = None,
 ) -> None:
     """Evaluate a model on held-out problems: avg@k, cons@k, pass@k with 95% intervals."""
+    from r1kit.checkpoint.source import check_model
     from r1kit.commands.arguments import named_task, open_subject
     from r1kit.evals.settings import EvaluationConfig
     from r1kit.files import check_writable, write_json
-    from r1kit.model.source import check_model
 
     check_writable(json_file)
     subject = open_subject(model, recipe, template, suffix, answer_style)

@@ -20,8 +20,8 @@ def export(
     to: Annotated[Path, typer.Option(metavar="DIR2", callback=spelled_out, help="A folder that is new or empty.")],
 ) -> None:
     """Write a hub-format folder: weights, config, tokenizer, chat template, generation config and a model card."""
-    from r1kit.model.folder import give_usual_modes
-    from r1kit.model.source import resolve_model
+    from r1kit.checkpoint.folder import give_usual_modes
+    from r1kit.checkpoint.source import resolve_model
 
     if to.exists() and (not to.is_dir() or any(to.iterdir())):
         raise InputError(f"{to} is there already; name a folder that does not exist yet")
@@ -48,9 +48,9 @@ def export(
 def _finish(folder: Path, model: str) -> list[str]:
     """Chat template and card; what a user of the folder should know."""
     from r1kit.commands.arguments import split_stage
-    from r1kit.model.chat_template import put_chat_template, put_generation_config
     from r1kit.recipe import load_recipe
     from r1kit.report.model_card import model_card, stage_of_run
+    from r1kit.text.chat_template import put_chat_template, put_generation_config
 
     stage = split_stage(model)
     notes = put_chat_template(folder, load_recipe(str(stage[0] / "recipe.toml")).model.template) if stage else []

@@ -58,7 +58,7 @@ def write_tests(
     seed: Annotated[int, typer.Option(help="Of the writer.")] = 0,
 ) -> None:
     """Write hidden tests for problems with right and wrong solutions; keep those that tell them apart."""
-    from r1kit.model.source import check_model
+    from r1kit.checkpoint.source import check_model
     from r1kit.registry import find
     from r1kit.sandbox import open_sandbox
     from r1kit.tasks.code import CodeConfig

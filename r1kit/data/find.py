@@ -88,7 +88,7 @@ def find_slots(line: Line, columns: Mapping[str, str], wanted: Wanted) -> Found:
             return Found({**beside, **named}, choice, {need: spelled[need] for need in choice.needs})
         numbers, target = _first(line, ("nums", "numbers")), _first(line, ("target",))
         if numbers and target and not _first(line, PROMPTS):
-            return Found({"numbers": Slot(numbers, "raw"), "target": Slot(target, "raw"), **beside, **named})
+            return Found({"numbers": Slot(numbers, "listed"), "target": Slot(target, "listed"), **beside, **named})
     return Found({**beside, **FINDERS[wanted](line, named), **named})
 
 

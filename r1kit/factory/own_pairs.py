@@ -12,12 +12,12 @@ from r1kit.backends.verifiers import open_verifier
 from r1kit.factory.pairs import Candidate, Judge, PairwiseJudge, build_pairs, rule_judge
 from r1kit.factory.preferences import PairData
 from r1kit.factory.samplers import open_samplers
-from r1kit.model.seen import with_opening
 from r1kit.records import Group, Pair
 from r1kit.reward.settings import RewardConfig
 from r1kit.rollout.sample import sample_groups
 from r1kit.rollout.streams import stream_seed
 from r1kit.structure import structure
+from r1kit.text.seen import with_opening
 from r1kit.update.settings import DtypeSetting
 from r1kit.workspace import Workspace
 

@@ -10,9 +10,9 @@ from random import Random
 
 from r1kit.errors import InputError
 from r1kit.maths.verdict import VERDICTS, mean_over_orders, verdict_value
-from r1kit.model.seen import summary
 from r1kit.records import Pair, Prompt, Sampling
 from r1kit.rollout.engine import Engine
+from r1kit.text.seen import summary
 
 __all__ = [
     "ARENA_HARD", "Candidate", "Comparison", "Construction", "Judge", "PairwiseJudge", "balanced",

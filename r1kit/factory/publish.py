@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from r1kit.checkpoint.hub import open_tokenizer
+from r1kit.checkpoint.source import resolve_model
 from r1kit.errors import InputError
 from r1kit.factory.card import card, card_markdown
 from r1kit.factory.decontaminate import EvaluationPrompts, evaluation_prompts
@@ -14,8 +16,6 @@ from r1kit.factory.select import Candidate
 from r1kit.factory.tables import write_parquet
 from r1kit.factory.yields import yields
 from r1kit.files import write_atomic
-from r1kit.model.hub import open_tokenizer
-from r1kit.model.source import resolve_model
 from r1kit.records import Sample
 from r1kit.structure import plain
 from r1kit.workspace import Workspace

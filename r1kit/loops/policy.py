@@ -12,11 +12,10 @@ import torch
 from r1kit.backends.backend import backend_of
 from r1kit.backends.models import LoadedModel
 from r1kit.backends.verifiers import open_verifier
+from r1kit.checkpoint.source import resolve_model
 from r1kit.evals.evaluator import Evaluator, last_evaluation
 from r1kit.evals.settings import EvaluationConfig
 from r1kit.loops.settings import RL
-from r1kit.model.light_tokenizer import prompts_open
-from r1kit.model.source import resolve_model
 from r1kit.records import Prompt, Sampling, StageResult
 from r1kit.reward.learned import LearnedReward
 from r1kit.reward.scorer import Scorer
@@ -24,6 +23,7 @@ from r1kit.reward.settings import RewardConfig
 from r1kit.reward.verifier import Verifier
 from r1kit.rollout.engine import Engine
 from r1kit.tasks.task import Task
+from r1kit.text.light_tokenizer import prompts_open
 from r1kit.update.learner import Learner
 from r1kit.update.settings import DtypeSetting
 from r1kit.workspace import Workspace

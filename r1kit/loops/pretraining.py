@@ -14,9 +14,9 @@ from r1kit.loops import supervised
 from r1kit.loops.packing import Pieces
 from r1kit.loops.pretraining_settings import Pretrain
 from r1kit.loops.text import pieces, text_of
-from r1kit.model.tokenizer import build_tokenizer
 from r1kit.tasks.corpora import build_corpus
 from r1kit.tasks.corpus import Corpus
+from r1kit.text.tokenizer import build_tokenizer
 from r1kit.update.learner import Batch, Learner, Row
 from r1kit.workspace import Workspace
 

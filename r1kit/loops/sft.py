@@ -18,10 +18,10 @@ from r1kit.factory.sources import stage_samples
 from r1kit.loops import supervised
 from r1kit.loops.policy import open_evaluator, save_checkpoint
 from r1kit.loops.settings import SFT, Schedule
-from r1kit.model.taught import Taught, Teacher
 from r1kit.records import Sample, StageResult
 from r1kit.rollout.streams import stream_seed
 from r1kit.seeds import place_in_epochs
+from r1kit.text.taught import Taught, Teacher
 from r1kit.update.learner import Batch, Learner, Row
 from r1kit.update.settings import OptimiserSettings
 from r1kit.workspace import Workspace

@@ -8,13 +8,13 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from r1kit.backends.backend import backend_of
+from r1kit.checkpoint.parameters import parameter_count
 from r1kit.contracts import BASE
 from r1kit.evals.evaluator import Evaluation, Evaluator, accuracy_difference, last_evaluation
 from r1kit.loops import rl
 from r1kit.loops.policy import open_evaluator, open_policy, save_checkpoint
 from r1kit.loops.pretraining import pretrain
 from r1kit.loops.sft import fine_tune
-from r1kit.model.parameters import parameter_count
 from r1kit.workspace import Workspace
 
 if TYPE_CHECKING:

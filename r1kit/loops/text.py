@@ -17,14 +17,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from r1kit.checkpoint.folder import replacing
+from r1kit.checkpoint.hub import open_tokenizer
 from r1kit.data.layouts import Examples, read_examples
 from r1kit.errors import InputError
 from r1kit.factory.decontaminate import EvaluationPrompts, evaluation_prompts
 from r1kit.loops.packing import Ints, Marks, Pieces, pieces_of
-from r1kit.model.byte_pairs import CHATML, byte_pairs, fill_in_tokens, named_tokenizer
-from r1kit.model.folder import replacing
-from r1kit.model.hub import open_tokenizer
 from r1kit.recipe import fingerprint
+from r1kit.text.byte_pairs import CHATML, byte_pairs, fill_in_tokens, named_tokenizer
 from r1kit.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -110,7 +110,7 @@ def _told(counts: dict[str, Any], config: Pretrain) -> Iterator[str]:
 def _tokenizer(settings: TokenizerSettings) -> PreTrainedTokenizerBase:
     tokenizer = named_tokenizer(settings.name)
     if settings.chat_template:
-        tokenizer.chat_template = _template(settings)
+        tokenizer.chat_template = settings.template()
     if tokenizer.eos_token_id is None:
         raise InputError(f"the tokenizer of {settings.name} has no end token to part documents with; take another")
     return tokenizer
@@ -123,19 +123,9 @@ def _byte_pairs(config: Pretrain, examples: Examples) -> PreTrainedTokenizerBase
         vocab_size=settings.vocab_size,
         special=settings.special,
         split_digits=settings.split_digits,
-        chat_template=_template(settings) or CHATML,
+        chat_template=settings.template() or CHATML,
         fill_in=config.fill_in_middle.rate > 0,
     )
-
-
-def _template(settings: TokenizerSettings) -> str:
-    text = settings.chat_template
-    if text and "{" not in text:
-        try:
-            return Path(text).read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise InputError(f"tokenizer.chat_template = {text!r} is neither Jinja text nor a file: {error}") from None
-    return text
 
 
 def _content(tokenizer: PreTrainedTokenizerBase | None) -> str:

@@ -19,14 +19,14 @@ from typing import TYPE_CHECKING, Any, cast
 import torch
 from torch import Tensor, nn
 
+from r1kit.checkpoint.context import refuse_longer
+from r1kit.checkpoint.hub import read_weights, write_settings, write_weights
 from r1kit.model.attention import packed_attention, plan_attention, stored_per_token
 from r1kit.model.block import Block, make_norm, normed
-from r1kit.model.context import refuse_longer
 from r1kit.model.elementwise import rms_norm
 from r1kit.model.families import family
 from r1kit.model.families.dense import DecoderConfig, DenseFamily, Layer
 from r1kit.model.finish import PLAIN
-from r1kit.model.hub import read_weights, write_settings, write_weights
 from r1kit.model.segments import Segments
 from r1kit.model.streamed_attention import (
     has_variable_length_kernel,

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from r1kit.model.ends import as_ids, generation_of, put_ends
+from r1kit.checkpoint.folder import replacing
+from r1kit.checkpoint.hub import open_tokenizer, read_config, write_generation
 from r1kit.model.families import family_of
-from r1kit.model.folder import replacing
-from r1kit.model.hub import open_tokenizer, read_config, write_generation
 from r1kit.model.language_model import LanguageModel
+from r1kit.text.ends import as_ids, generation_of, put_ends
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase

@@ -17,15 +17,15 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from r1kit.checkpoint.context import positions_of, refuse_longer
+from r1kit.checkpoint.folder import replacing
+from r1kit.checkpoint.hub import open_tokenizer, read_config
 from r1kit.errors import InputError, first_line
-from r1kit.model.context import positions_of, refuse_longer
-from r1kit.model.folder import replacing
-from r1kit.model.habits import end_of_turn
-from r1kit.model.hub import open_tokenizer, read_config
-from r1kit.model.seen import Sees, seen
-from r1kit.model.template import Template, render
 from r1kit.records import Message
 from r1kit.structure import plain, structure
+from r1kit.text.habits import end_of_turn
+from r1kit.text.seen import Sees, seen
+from r1kit.text.template import Template, render
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase

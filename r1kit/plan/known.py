@@ -10,9 +10,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from r1kit.checkpoint.source import local_folder
 from r1kit.contracts import Model
 from r1kit.errors import InputError, nearest
-from r1kit.model.source import local_folder
 from r1kit.plan.shape import Experts, Latent, Shape, shape_of_fresh
 
 if sys.version_info >= (3, 11):

@@ -20,8 +20,6 @@ from r1kit.factory.general import General, general_samples
 from r1kit.factory.preferences import labels_of, pairs_of
 from r1kit.factory.sources import samples_from
 from r1kit.loops.settings import SFT
-from r1kit.model.seen import summary
-from r1kit.model.template import NAMED
 from r1kit.plan.cost import Many
 from r1kit.plan.known import shape_of_named
 from r1kit.plan.shape import Shape, shape_of_fresh
@@ -32,6 +30,8 @@ from r1kit.stages.pretrain import Config as Pretrain
 from r1kit.stages.rejection_sampling import Config as RejectionSampling
 from r1kit.stages.reward_models import Config as RewardModels
 from r1kit.tasks.corpora import build_corpus
+from r1kit.text.seen import summary
+from r1kit.text.template import NAMED
 
 __all__ = ["Sizes", "sizes_of"]
 

@@ -49,7 +49,7 @@ def stage_of_run(run: Path, stage: str) -> StageOfRun:
     """
     import tomli_w
 
-    from r1kit.model.checkpoints import checkpoint_of, result_of
+    from r1kit.checkpoint.checkpoints import checkpoint_of, result_of
     from r1kit.recipe import load_recipe
     from r1kit.report.read.run_folder import RunFolder
     from r1kit.structure import plain

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from r1kit.model.seen import unclosed
 from r1kit.records import Prompt
 from r1kit.reward.extract import extract_answer, survives_truncation
 from r1kit.reward.messages import Job
 from r1kit.reward.part import Mark, Ours
 from r1kit.reward.settings import RewardConfig
 from r1kit.tasks.task import Task
+from r1kit.text.seen import unclosed
 
 __all__ = ["Accuracy"]
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from r1kit.errors import InputError, nearest
-from r1kit.model.seen import with_opening
 from r1kit.records import Group, Message
+from r1kit.text.seen import with_opening
 
 __all__ = ["LearnedReward", "Scorer"]
 

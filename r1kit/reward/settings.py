@@ -8,8 +8,8 @@ from dataclasses import dataclass, field, replace
 from typing import ClassVar, Literal, get_args
 
 from r1kit.errors import InputError, nearest
-from r1kit.model.seen import with_opening
 from r1kit.reward.names import MEASURED, PARTS, check_names, logged_names
+from r1kit.text.seen import with_opening
 
 __all__ = [
     "ANSWER_STYLES",

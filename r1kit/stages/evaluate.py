@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 from r1kit.contracts import BASE, StageConfig
 from r1kit.evals.settings import EvaluationConfig
 from r1kit.loops.settings import check_least, check_source, lengths_of
-from r1kit.model.template import Template
 from r1kit.records import Sampling, StageResult
 from r1kit.resume import Stateless
 from r1kit.reward.settings import RewardConfig
 from r1kit.tasks.task import Split
+from r1kit.text.template import Template
 from r1kit.update.settings import DtypeSetting
 from r1kit.workspace import Workspace
 
@@ -84,8 +84,8 @@ class Config(StageConfig):
 
 def run(config: Config, workspace: Workspace) -> StageResult:
     from r1kit.backends.verifiers import open_verifier
-    from r1kit.model.light_tokenizer import prompts_open
-    from r1kit.model.source import resolve_model
+    from r1kit.checkpoint.source import resolve_model
+    from r1kit.text.light_tokenizer import prompts_open
 
     recipe = workspace.recipe
     for stage in config.stages:

@@ -22,7 +22,7 @@ from r1kit.workspace import Workspace
 
 if TYPE_CHECKING:
     from r1kit.contracts import Recipe
-    from r1kit.model.seen import Sees
+    from r1kit.text.seen import Sees
 
 __all__ = ["Config", "run"]
 

@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from r1kit.checkpoint.folder import replacing
 from r1kit.cluster.ranks import Ranks, Solo
 from r1kit.errors import InputError, R1Error, first_line
 from r1kit.maths.loss_terms import TokenLoss
-from r1kit.model.folder import replacing
 from r1kit.model.language_model import LanguageModel
 from r1kit.model.load import save_model
 from r1kit.model.weights import NamedWeights, WeightStream

@@ -14,10 +14,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from r1kit.checkpoint.folder import replacing
 from r1kit.cluster.ranks import Ranks
 from r1kit.errors import R1Error
 from r1kit.maths.preference import bradley_terry, pointwise
-from r1kit.model.folder import replacing
 from r1kit.model.reward_model import RewardModel, alike
 from r1kit.update.settings import OptimiserSettings
 

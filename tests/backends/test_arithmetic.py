@@ -16,8 +16,8 @@ from r1kit.backends.backend import Backend
 from r1kit.cluster.ranks import Solo
 from r1kit.contracts import Model
 from r1kit.model.families.llama import LlamaShape
-from r1kit.model.tokenizer import build_tokenizer
 from r1kit.recipe import load_recipe
+from r1kit.text.tokenizer import build_tokenizer
 from r1kit.update.local import LocalLearner
 from r1kit.update.optim import DTYPES
 from r1kit.update.settings import OptimiserSettings, settled

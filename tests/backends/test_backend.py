@@ -22,12 +22,12 @@ from r1kit.loops import pretraining
 from r1kit.maths.policy_loss import supervised_loss
 from r1kit.model.families.fallback import HubModel
 from r1kit.model.families.llama import LlamaShape
-from r1kit.model.template import Template
-from r1kit.model.tokenizer import build_tokenizer
 from r1kit.recipe import load_recipe
 from r1kit.records import Sampling
 from r1kit.rollout.hub import HubEngine
 from r1kit.rollout.local import LocalEngine
+from r1kit.text.template import Template
+from r1kit.text.tokenizer import build_tokenizer
 from r1kit.update.learner import Batch, Row
 from r1kit.update.settings import OptimiserSettings
 from r1kit.workspace import Workspace

@@ -10,10 +10,10 @@ import torch
 
 from r1kit.model.decoder import Decoder, DecoderConfig
 from r1kit.model.load import save_model
-from r1kit.model.tokenizer import build_tokenizer
 from r1kit.recipe import as_toml, load_recipe
 from r1kit.stages import STAGES
 from r1kit.tasks.corpora import CorpusConfig, build_corpus
+from r1kit.text.tokenizer import build_tokenizer
 
 
 @pytest.fixture(scope="session")

@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from r1kit.checkpoint.source import check_model, resolve_model
 from r1kit.cli import app
 from r1kit.commands.arguments import named_task, open_subject
 from r1kit.contracts import Recipe
 from r1kit.errors import InputError
-from r1kit.model.source import check_model, resolve_model
 from r1kit.stages import STAGES
 
 

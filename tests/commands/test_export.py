@@ -9,9 +9,9 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from typer.testing import CliRunner
 
 from r1kit.cli import app
-from r1kit.model.chat_template import chat_template_of
-from r1kit.model.template import Template, render
 from r1kit.recipe import load_recipe
+from r1kit.text.chat_template import chat_template_of
+from r1kit.text.template import Template, render
 
 
 def test_the_folder_opens_elsewhere_and_says_where_it_comes_from(run_folder: Path, tmp_path: Path) -> None:

@@ -77,7 +77,7 @@ def model(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[Script],
         engine.close = lambda: None  # type: ignore[method-assign]  # a later command opens a model of its own
         opened = Opened(engine=engine, encode=CodePoints().encode, positions=positions, folder=tmp_path)
         monkeypatch.setattr("r1kit.commands.arguments.open_model", lambda subject, rows: opened)
-        monkeypatch.setattr("r1kit.model.source.check_model", lambda name: None)
+        monkeypatch.setattr("r1kit.checkpoint.source.check_model", lambda name: None)
         return engine
 
     return answer

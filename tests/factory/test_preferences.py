@@ -20,10 +20,10 @@ from r1kit.factory.preferences import (
     split_by_prompt,
 )
 from r1kit.factory.sources import labels_from, pairs_from
-from r1kit.model.seen import summary
 from r1kit.nano.countdown import Countdown, CountdownConfig
 from r1kit.nano.general import General, GeneralConfig
 from r1kit.nano.general.problems import trains_on
+from r1kit.text.seen import summary
 
 TASKS = {
     "helpful": General("helpful", GeneralConfig(kinds=("greeting", "request", "list", "fact", "benign"))),

@@ -19,11 +19,11 @@ from r1kit.loops.settings import Schedule
 from r1kit.model.decoder import Decoder, DecoderConfig
 from r1kit.model.load import save_model
 from r1kit.model.reward_model import Outlook, RewardModel
-from r1kit.model.seen import Sees
-from r1kit.model.tokenizer import build_tokenizer
 from r1kit.recipe import load_recipe
 from r1kit.records import Labelled, Pair, Prompt
 from r1kit.seeds import place_in_epochs
+from r1kit.text.seen import Sees
+from r1kit.text.tokenizer import build_tokenizer
 from r1kit.update.reward import Item, RewardLearner, judged
 from r1kit.update.settings import OptimiserSettings
 from r1kit.workspace import Workspace

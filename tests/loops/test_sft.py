@@ -13,9 +13,9 @@ from r1kit.backends.models import LoadedModel
 from r1kit.errors import InputError
 from r1kit.loops.settings import SFT
 from r1kit.loops.sft import lessons, sample_batches
-from r1kit.model.template import Template
-from r1kit.model.tokenizer import build_tokenizer
 from r1kit.records import Message, Sample
+from r1kit.text.template import Template
+from r1kit.text.tokenizer import build_tokenizer
 
 from .tiny import SHAPE, fresh
 from .toy import toy

@@ -15,8 +15,8 @@ from r1kit.cluster.ranks import Solo
 from r1kit.loops import supervised
 from r1kit.loops.pretraining import document_batches
 from r1kit.loops.settings import Schedule
-from r1kit.model.tokenizer import build_tokenizer
 from r1kit.stages.pretrain import Config
+from r1kit.text.tokenizer import build_tokenizer
 from r1kit.update.learner import Batch, Row
 from r1kit.update.settings import OptimiserSettings
 

@@ -9,8 +9,8 @@ import torch
 
 from r1kit.model.decoder import Decoder, DecoderConfig
 from r1kit.model.load import save_model
-from r1kit.model.tokenizer import build_tokenizer
 from r1kit.records import Completion, Group, Prompt
+from r1kit.text.tokenizer import build_tokenizer
 
 SHAPE = DecoderConfig(
     vocab_size=12, hidden_size=16, intermediate_size=32, num_layers=2, num_heads=2, num_kv_heads=1, head_dim=8

@@ -26,9 +26,9 @@ from r1kit.maths.policy_loss import policy_loss
 from r1kit.model.language_model import LanguageModel
 from r1kit.model.load import load_model
 from r1kit.model.segments import Segments
-from r1kit.model.template import Template
 from r1kit.records import Sampling
 from r1kit.rollout.engine import Engine
+from r1kit.text.template import Template
 from r1kit.update.learner import Batch, Row
 from r1kit.update.local import LearnerSettings, LocalLearner
 from r1kit.update.optim import OptimiserSettings

@@ -14,8 +14,8 @@ import torch
 from transformers import AutoModelForCausalLM
 
 from r1kit.backends.models import multiplied_parameters
+from r1kit.checkpoint.context import recurrent
 from r1kit.errors import InputError
-from r1kit.model.context import recurrent
 from r1kit.model.decoder import Decoder
 from r1kit.model.families import unsupported
 from r1kit.model.load import load_model

@@ -17,10 +17,10 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
+from r1kit.checkpoint.hub import read_config
 from r1kit.errors import InputError
 from r1kit.model.decoder import Decoder
 from r1kit.model.families.fallback import FAMILY, HubModel, select_rows
-from r1kit.model.hub import read_config
 from r1kit.model.load import load_model, save_model
 from r1kit.model.segments import Segments
 from r1kit.model.weights import NamedWeights

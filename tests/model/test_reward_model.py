@@ -20,9 +20,9 @@ from r1kit.errors import InputError
 from r1kit.model.decoder import Decoder, DecoderConfig
 from r1kit.model.load import save_model
 from r1kit.model.reward_model import Outlook, RewardModel, padded
-from r1kit.model.seen import seen, summary
-from r1kit.model.template import Template
-from r1kit.model.tokenizer import build_tokenizer
+from r1kit.text.seen import seen, summary
+from r1kit.text.template import Template
+from r1kit.text.tokenizer import build_tokenizer
 
 WORDS = ["User:", "Assistant:", *"abcdefgh"]
 QUESTIONS = ["a b", "c", "a b c d e f"]

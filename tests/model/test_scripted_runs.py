@@ -12,9 +12,9 @@ import pytest
 import torch
 
 from r1kit.backends.backend import Backend
-from r1kit.model.habits import close_of_turn
+from r1kit.checkpoint.source import resolve_model
 from r1kit.model.reward_model import Outlook, RewardModel
-from r1kit.model.source import resolve_model
+from r1kit.text.habits import close_of_turn
 
 from .scripted import tokenizer, write
 

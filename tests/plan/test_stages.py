@@ -16,7 +16,6 @@ from r1kit.errors import InputError
 from r1kit.evals.settings import EvaluationConfig
 from r1kit.factory.preferences import PairData
 from r1kit.loops.settings import RL, SFT
-from r1kit.model.template import Template
 from r1kit.plan.cost import Many, Plan, Work
 from r1kit.plan.devices import Device
 from r1kit.plan.planner import Planner, plan_recipe
@@ -33,6 +32,7 @@ from r1kit.stages.evaluate import Config as Evaluate
 from r1kit.stages.pretrain import Config as Pretrain
 from r1kit.stages.rejection_sampling import Config as RejectionSampling
 from r1kit.stages.reward_models import Config as RewardModels
+from r1kit.text.template import Template
 
 SHAPE = Shape(vocab=100, hidden=8, ffn=16, layers=2, heads=2, kv_heads=1, head_dim=4, tied=True)
 BODY = 2 * (64 + 32 + 32 + 64 + 384)

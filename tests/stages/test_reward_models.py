@@ -17,11 +17,11 @@ from r1kit.errors import InputError
 from r1kit.model.decoder import Decoder, DecoderConfig
 from r1kit.model.load import save_model
 from r1kit.model.reward_model import RewardModel
-from r1kit.model.tokenizer import build_tokenizer
 from r1kit.nano.general import GeneralCorpus, GeneralCorpusConfig
 from r1kit.pipeline import run, write_manifest
 from r1kit.recipe import Recipe, parse_recipe
 from r1kit.records import Completion, Group, Prompt
+from r1kit.text.tokenizer import build_tokenizer
 from r1kit.update.reward import RewardLearner
 
 SETTINGS: dict[str, Any] = {

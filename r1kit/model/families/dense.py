@@ -11,8 +11,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from r1kit.checkpoint.context import positions_of, rope_kinds
 from r1kit.errors import InputError
-from r1kit.model.context import positions_of, rope_kinds
 from r1kit.model.families import Shape
 
 if TYPE_CHECKING:

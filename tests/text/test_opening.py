@@ -12,16 +12,15 @@ import pytest
 import torch
 
 from r1kit.backends.backend import Backend
-from r1kit.model.light_tokenizer import prompts_open
-from r1kit.model.seen import summary, unclosed, with_opening
-from r1kit.model.template import Template
 from r1kit.records import Completion, Group, Prompt
 from r1kit.reward.learned import LearnedReward
 from r1kit.reward.rule import score_completion
 from r1kit.reward.settings import RewardConfig
 from r1kit.tasks.task import Grade
-
-from .scripted import write
+from r1kit.text.light_tokenizer import prompts_open
+from r1kit.text.seen import summary, unclosed, with_opening
+from r1kit.text.template import Template
+from tests.model.scripted import write
 
 OPENED = "\n plan</think><answer> 41</answer>"
 PROMPT = Prompt(id="p", task="sums", question="40 + 1", answer="41")

@@ -4,9 +4,9 @@ import pytest
 from transformers import AutoTokenizer
 
 from r1kit.errors import InputError
-from r1kit.model.tokenizer import build_tokenizer
 from r1kit.nano.countdown import Countdown, CountdownConfig
 from r1kit.tasks.corpora import CorpusConfig, build_corpus
+from r1kit.text.tokenizer import build_tokenizer
 
 CORPUS = build_corpus(CorpusConfig(shares={"countdown": 1.0}))
 TOKENIZER = build_tokenizer(CORPUS.vocabulary())

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from r1kit.model.folder import replacing
+from r1kit.checkpoint.folder import replacing
 
 __all__ = ["without_marks"]
 

@@ -15,15 +15,14 @@ from transformers import AutoConfig, AutoModelForCausalLM
 
 from r1kit.backends.arithmetic import auto
 from r1kit.backends.processor import auto_dtype
+from r1kit.checkpoint.description import describe
+from r1kit.checkpoint.fits import Fits
 from r1kit.errors import InputError
 from r1kit.model import families
-from r1kit.model.description import describe
-from r1kit.model.fits import Fits
 from r1kit.model.load import load_model
-from r1kit.model.template import Template
 from r1kit.records import Prompt
-
-from .scripted import Case, tokenizer, write
+from r1kit.text.template import Template
+from tests.model.scripted import Case, tokenizer, write
 
 
 def said(folder: Path, template: Template | None = None, **more: str) -> dict[str, str]:

@@ -10,12 +10,11 @@ from typing import Any
 import pytest
 
 from r1kit.errors import InputError
-from r1kit.model import habits
-from r1kit.model.habits import Habits, habits_of, opens_think
-from r1kit.model.light_tokenizer import LightTokenizer, read_tokenizer
-from r1kit.model.template import Template, prompt_text, render
-
-from .scripted import CHAT, THINKS, tokenizer
+from r1kit.text import habits
+from r1kit.text.habits import Habits, habits_of, opens_think
+from r1kit.text.light_tokenizer import LightTokenizer, read_tokenizer
+from r1kit.text.template import Template, prompt_text, render
+from tests.model.scripted import CHAT, THINKS, tokenizer
 
 BY_LINES = "{% for m in messages %}{{ m['role'] }}: {{ m['content'] }}<|im_end|>\n{% endfor %}"
 ASKS = "{% if add_generation_prompt %}assistant:{% endif %}"

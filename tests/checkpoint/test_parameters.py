@@ -8,8 +8,8 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from r1kit.checkpoint.parameters import parameter_count
 from r1kit.errors import InputError
-from r1kit.model.parameters import parameter_count
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.int8])

@@ -11,7 +11,7 @@ from tokenizers.processors import TemplateProcessing
 from transformers import PreTrainedTokenizerFast
 
 from r1kit.errors import InputError
-from r1kit.model.template import Template, prompt_text, render
+from r1kit.text.template import Template, prompt_text, render
 
 PAPER = (
     "A conversation between User and Assistant. The user asks a question, and the Assistant solves it. "
@@ -96,6 +96,6 @@ def test_chat_templates_that_are_missing_or_refuse(byte_tokenizer: PreTrainedTok
 
 
 def test_recipes_can_hold_a_template_without_torch() -> None:
-    code = "import sys, r1kit.model.template as t; t.Template(); print({'torch', 'transformers'} & set(sys.modules))"
+    code = "import sys, r1kit.text.template as t; t.Template(); print({'torch', 'transformers'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"

@@ -6,8 +6,8 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from r1kit.model.hub import open_tokenizer
-from r1kit.model.template import NAMED, Template, render
+from r1kit.checkpoint.hub import open_tokenizer
+from r1kit.text.template import NAMED, Template, render
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase

@@ -8,9 +8,9 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from r1kit.checkpoint.headers import Stored, check_pointer, read_headers
 from r1kit.errors import InputError
-from r1kit.model.ends import read_json
-from r1kit.model.headers import Stored, check_pointer, read_headers
+from r1kit.text.ends import read_json
 
 __all__ = ["check_whole", "drop_rowless", "embedding_rows", "text_config"]
 

@@ -10,8 +10,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from r1kit.checkpoint.headers import check_pointer
 from r1kit.errors import InputError
-from r1kit.model.headers import check_pointer
 
 __all__ = ["as_ids", "as_setting", "end_sources", "generation_of", "put_ends", "read_json"]
 

@@ -7,10 +7,10 @@ from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
 from r1kit.errors import InputError
-from r1kit.model.taught import Taught, Teacher, Thinking
-from r1kit.model.template import Template, render
-from r1kit.model.tokenizer import build_tokenizer
 from r1kit.records import Message, Sample
+from r1kit.text.taught import Taught, Teacher, Thinking
+from r1kit.text.template import Template, render
+from r1kit.text.tokenizer import build_tokenizer
 
 
 def system(text: str) -> Message:

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from r1kit.checkpoint.folder import replacing
 from r1kit.errors import InputError
-from r1kit.model.folder import replacing
 
 
 def test_a_failed_write_leaves_the_old_folder(tmp_path: Path) -> None:

@@ -17,14 +17,14 @@ import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
+from r1kit.checkpoint.checkpoints import checkpoint_of, checkpoints
+from r1kit.checkpoint.marks import without_marks
+from r1kit.checkpoint.whole import check_whole, drop_rowless
 from r1kit.errors import InputError, MissingError, first_line, nearest
-from r1kit.model.checkpoints import checkpoint_of, checkpoints
-from r1kit.model.marks import without_marks
-from r1kit.model.whole import check_whole, drop_rowless
 
 __all__ = [
-    "HUB_FILES", "HUB_NAME", "cache_folder", "check_folder", "check_model", "hub_commit", "local_folder",
-    "resolve_model", "stage_folder",
+    "HUB_FILES", "HUB_NAME", "cache_folder", "check_folder", "check_model", "check_tokenizer", "hub_commit",
+    "local_folder", "resolve_model", "stage_folder",
 ]  # fmt: skip
 
 ALLOWED = "a hub-format folder, a GGUF file, pypi:PACKAGE, RUN:STAGE or a hub name ORG/MODEL"
@@ -60,6 +60,12 @@ def check_model(name: str) -> None:
         return _from_hub(repository) if HF_HUB_OFFLINE else Path(repository)
 
     _dispatch(name, gguf=_checked_gguf, pypi=package, hub=hub)
+
+
+def check_tokenizer(name: str) -> None:
+    """The same of a model whose tokenizer alone is taken; a folder may hold nothing else."""
+    if not any((Path(name).expanduser() / file).is_file() for file in ("tokenizer.json", "tokenizer.model")):
+        check_model(name)
 
 
 def local_folder(name: str) -> Path | None:
@@ -292,8 +298,8 @@ def _write_dequantised(file: Path, folder: Path) -> None:
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    from r1kit.model.folder import replacing
-    from r1kit.model.hub import write_generation, write_settings, write_weights
+    from r1kit.checkpoint.folder import replacing
+    from r1kit.checkpoint.hub import write_generation, write_settings, write_weights
 
     try:
         tokenizer = AutoTokenizer.from_pretrained(file.parent, gguf_file=file.name, trust_remote_code=False)

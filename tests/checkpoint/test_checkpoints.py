@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from r1kit.checkpoint.checkpoints import checkpoint_of, checkpoints
 from r1kit.errors import InputError
-from r1kit.model.checkpoints import checkpoint_of, checkpoints
 
 
 def test_every_name_that_a_recipe_takes_is_found_and_what_was_set_aside_is_not(tmp_path: Path) -> None:

@@ -15,12 +15,11 @@ from safetensors.torch import load_file, save_file
 from tokenizers import AddedToken
 from transformers import AutoConfig, AutoModelForCausalLM
 
+from r1kit.checkpoint.parameters import parameter_count
+from r1kit.checkpoint.source import check_model, resolve_model
 from r1kit.errors import InputError
 from r1kit.model.load import load_model
-from r1kit.model.parameters import parameter_count
-from r1kit.model.source import check_model, resolve_model
-
-from .scripted import tokenizer, write
+from tests.model.scripted import tokenizer, write
 
 POINTER = "version https://git-lfs.github.com/spec/v1\noid sha256:1f\nsize 5000\n"
 INDEX = "model.safetensors.index.json"
@@ -358,7 +357,7 @@ def test_settings_that_name_code_are_ignored_where_transformers_knows_the_model(
 def test_a_hub_name_beside_a_folder_of_the_organisation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """It is asked of the hub; where there is no network the line says so and what lies here."""
     (tmp_path / "some-org" / "model-1b").mkdir(parents=True)
-    code = "from r1kit.model.source import resolve_model; resolve_model('some-org/model-2b')"
+    code = "from r1kit.checkpoint.source import resolve_model; resolve_model('some-org/model-2b')"
     settings = {"HF_HUB_OFFLINE": "1", "HF_HOME": str(tmp_path / "hf")}
     done = subprocess.run(
         [sys.executable, "-c", code],

@@ -10,9 +10,9 @@ import pytest
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
-from r1kit.model.taught import Taught, Teacher
-from r1kit.model.template import Template
 from r1kit.records import Message, Sample
+from r1kit.text.taught import Taught, Teacher
+from r1kit.text.template import Template
 
 trl = pytest.importorskip("trl")
 FOLDER = Path(trl.__file__).parent / "chat_templates"

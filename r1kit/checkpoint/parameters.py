@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from r1kit.checkpoint.headers import read_header
 from r1kit.errors import InputError
-from r1kit.model.headers import read_header
 
 __all__ = ["parameter_count"]
 

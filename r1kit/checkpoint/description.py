@@ -11,14 +11,14 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from r1kit.model.context import UNBOUNDED, positions_of, recurrent, refuse_recurrent
-from r1kit.model.ends import end_sources, read_json
+from r1kit.checkpoint.context import UNBOUNDED, positions_of, recurrent, refuse_recurrent
+from r1kit.checkpoint.headers import read_headers
+from r1kit.checkpoint.whole import embedding_rows, text_config
 from r1kit.model.families import unsupported
-from r1kit.model.habits import Habits, close_of_turn, habits_of, opens_think
-from r1kit.model.headers import read_headers
-from r1kit.model.light_tokenizer import read_tokenizer
-from r1kit.model.template import Template, prompt_text
-from r1kit.model.whole import embedding_rows, text_config
+from r1kit.text.ends import end_sources, read_json
+from r1kit.text.habits import Habits, close_of_turn, habits_of, opens_think
+from r1kit.text.light_tokenizer import read_tokenizer
+from r1kit.text.template import Template, prompt_text
 
 __all__ = ["Description", "describe"]
 

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from r1kit.errors import InputError, first_line
-from r1kit.model.ends import read_json
-from r1kit.model.habits import ChatTokenizer, opens_think
-from r1kit.model.template import Template, prompt_text
+from r1kit.text.ends import read_json
+from r1kit.text.habits import ChatTokenizer, opens_think
+from r1kit.text.template import Template, prompt_text
 
 __all__ = ["LightTokenizer", "prompts_open", "read_tokenizer"]
 
@@ -25,7 +25,7 @@ def read_tokenizer(folder: Path) -> ChatTokenizer:
     """The light one where the folder holds ``tokenizer.json``, else the one that `transformers` makes (with torch)."""
     if (folder / "tokenizer.json").is_file():
         return LightTokenizer(folder)
-    from r1kit.model.hub import open_tokenizer
+    from r1kit.checkpoint.hub import open_tokenizer
 
     return open_tokenizer(folder)
 

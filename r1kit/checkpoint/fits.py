@@ -7,14 +7,14 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from r1kit.checkpoint.context import positions_of
+from r1kit.checkpoint.whole import text_config
 from r1kit.errors import InputError
-from r1kit.model.context import positions_of
-from r1kit.model.ends import read_json
-from r1kit.model.habits import ChatTokenizer
-from r1kit.model.light_tokenizer import read_tokenizer
-from r1kit.model.template import Template, render
-from r1kit.model.whole import text_config
 from r1kit.records import Prompt, Sample
+from r1kit.text.ends import read_json
+from r1kit.text.habits import ChatTokenizer
+from r1kit.text.light_tokenizer import read_tokenizer
+from r1kit.text.template import Template, render
 
 __all__ = ["Fits"]
 

@@ -14,9 +14,9 @@ from itertools import accumulate
 from typing import TYPE_CHECKING, Literal
 
 from r1kit.errors import InputError
-from r1kit.model.habits import close_of_turn
-from r1kit.model.template import Template, chat_text, prompt_text
 from r1kit.records import Message, Sample
+from r1kit.text.habits import close_of_turn
+from r1kit.text.template import Template, chat_text, prompt_text
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase

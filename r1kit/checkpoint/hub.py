@@ -12,8 +12,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from r1kit.checkpoint.context import rope_kinds
 from r1kit.errors import InputError, first_line
-from r1kit.model.context import rope_kinds
 
 if TYPE_CHECKING:
     from transformers import PretrainedConfig, PreTrainedTokenizerBase

@@ -11,12 +11,12 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from r1kit.checkpoint.fits import Fits
 from r1kit.errors import InputError
-from r1kit.model.fits import Fits
-from r1kit.model.light_tokenizer import LightTokenizer
 from r1kit.model.load import load_model
-from r1kit.model.template import Template
 from r1kit.records import Prompt
+from r1kit.text.light_tokenizer import LightTokenizer
+from r1kit.text.template import Template
 
 from .tiny import write
 

@@ -100,7 +100,8 @@ class Layout:
                 found[role] = value
         if self.choice is not None:
             asked = self.choice.take(line, self.names)
-            found |= {"prompt": lettered(asked), "answer": asked.letter, "choices": asked.choices}
+            learnt = "response" if self.wanted == "responses" else "answer"
+            found |= {"prompt": lettered(asked), learnt: asked.letter, "choices": asked.choices}
         if "numbers" in found:
             found |= _countdown(found, line)
         return _example(found, line)

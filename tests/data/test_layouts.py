@@ -312,3 +312,17 @@ def test_countdown_numbers_as_text(tmp_path: Path, numbers: object, target: obje
 def test_what_is_no_countdown(tmp_path: Path, numbers: object) -> None:
     with pytest.raises(InputError):
         read(tmp_path, {"nums": numbers, "target": 98}, "answers")
+
+
+@pytest.mark.parametrize(
+    ("row", "letter"),
+    [
+        (ROWS["MMLU"], "B"),
+        ({"question": "Even?", "choices": {"text": ["3", "4"], "label": ["A", "B"]}, "answerKey": "B"}, "B"),
+    ],
+)
+def test_choices_are_learnt_as_letters(tmp_path: Path, row: dict[str, Any], letter: str) -> None:
+    example = read(tmp_path, row, "responses")[1]
+    assert "A. " in example.question
+    assert example.response == letter
+    assert read(tmp_path, {**row, "response": "By counting."}, "responses")[1].response == "By counting."

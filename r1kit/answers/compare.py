@@ -11,10 +11,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from r1kit.answers.library import library_agrees
-from r1kit.answers.nodes import Node, is_number, is_worked_out, symbols
+from r1kit.answers.nodes import Node, is_number, is_worked_out, number, symbols, walk
 from r1kit.answers.ranges import same_ranges
 from r1kit.answers.reading import Reading, as_range, formula_of, read
 from r1kit.answers.same import same, same_up_to_factor
+from r1kit.answers.units import in_base, same_unit
 
 __all__ = ["agrees"]
 
@@ -49,6 +50,10 @@ def _bodies(reference: Reading, answer: Reading) -> bool:
         return _formulas(*two)
     if kinds == ("text", "text") and library_agrees(reference.text, answer.text):
         return True
+    if kinds == ("ratio", "text") and re.fullmatch(rf"{re.escape(reference.text)} ?[ap]m", answer.text.lower()):
+        return True
+    if (vector := _as_vectors(reference, answer)) is not None:
+        return vector
     if "relation" in kinds:
         return _as_equations(reference, answer)
     if _letters(reference) and _letters(reference) == _letters(answer):
@@ -58,6 +63,24 @@ def _bodies(reference: Reading, answer: Reading) -> bool:
     if "word" in kinds:
         return _folded(reference.text) == _folded(answer.text)
     return reference.kind == answer.kind and (reference.kind == "empty" or _spaceless(reference) == _spaceless(answer))
+
+
+def _as_vectors(reference: Reading, answer: Reading) -> bool | None:
+    """A matrix of one column or row against a point; None where they are something else."""
+    if {reference.kind, answer.kind} != {"formula", "tuple"}:
+        return None
+    mine, its = _coordinates(reference), _coordinates(answer)
+    return mine is not None and its is not None and len(mine) == len(its) and all(map(_nodes, mine, its))
+
+
+def _coordinates(reading: Reading) -> list[Node] | None:
+    if reading.kind == "tuple":
+        nodes = [item.node for item in reading.items if item.node is not None]
+        return nodes if len(nodes) == len(reading.items) and reading.brackets in ("()", "[]") else None
+    node = reading.node
+    if node is None or node.kind != "matrix" or min(len(node.parts), len(node.parts[0].parts)) > 1:
+        return None
+    return [cell for row in node.parts for cell in row.parts]
 
 
 def _as_quotients(reference: Reading, answer: Reading) -> tuple[Reading, Reading] | None:
@@ -78,7 +101,8 @@ def _letters(reading: Reading) -> str:
 
 
 def _folded(text: str) -> str:
-    return re.sub(r"^(?:the|an?) ", "", " ".join(text.replace(".", "").casefold().split()))
+    said = re.sub(r"^(?:the|an?) | solutions?$", "", " ".join(text.replace(".", "").casefold().split()))
+    return "does not exist" if re.fullmatch(r"dne|(?:(?:limit|value) )?does not exist", said) else said
 
 
 def _spaceless(reading: Reading) -> str:
@@ -105,7 +129,23 @@ def _formulas(reference: Reading, answer: Reading) -> bool:
         return _nodes(reference.node, answer.whole)  # 6 abc, where the reference has variables
     if reference.whole is not None and symbols(answer.node) and not symbols(reference.node) and not answer.unit:
         return _nodes(reference.whole, answer.node)
+    if {reference.unit, answer.unit} in ({"deg", ""}, {"deg", "rad"}):
+        angle, other = (reference.node, answer.node) if reference.unit == "deg" else (answer.node, reference.node)
+        if any(part.name == "pi" for part in walk(other)):
+            return same(Node("degree", (angle,)), other)
+    if reference.unit and answer.unit and not same_unit(reference.unit, answer.unit):
+        return _converted(reference, answer)
     return _units(reference, answer) and _nodes(reference.node, answer.node)
+
+
+def _converted(reference: Reading, answer: Reading) -> bool:
+    """Other units of one dimension: ``\\$0.75`` and ``75 cents``."""
+    assert reference.node is not None
+    assert answer.node is not None
+    if reference.counted or answer.counted or (is_number(reference.node) and not is_worked_out(answer.node)):
+        return False
+    (mine, size), (its, other) = in_base(reference.unit), in_base(answer.unit)
+    return mine == its and same(Node("mul", (number(size), reference.node)), Node("mul", (number(other), answer.node)))
 
 
 def _nodes(reference: Node, answer: Node) -> bool:
@@ -128,7 +168,7 @@ def _units(reference: Reading, answer: Reading) -> bool:
         return answer.node is not None and (is_worked_out(answer.node) or not answer.counted)
     if not reference.unit or not answer.unit:
         return True
-    return reference.unit == answer.unit
+    return same_unit(reference.unit, answer.unit)
 
 
 def _as_equations(reference: Reading, answer: Reading) -> bool:
@@ -166,6 +206,8 @@ def _several(reference: Reading, answer: Reading) -> bool:
         return placed
     if kinds == {"list", "tuple"}:
         return reference.kind == "list" and answer.brackets == "()" and _in_order(reference.items, answer.items)
+    if kinds == {"set", "formula"} and len(reference.items or answer.items) == 1:
+        return _bodies((reference.items or (reference,))[0], (answer.items or (answer,))[0])
     if not kinds <= {"list", "set"}:
         return False
     if len(answer.items) > 4 * len(reference.items):

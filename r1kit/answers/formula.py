@@ -55,11 +55,15 @@ def _with_matrix(text: str, found: re.Match[str]) -> Node:
     if not cells or len({len(row) for row in cells}) != 1:
         raise UnreadError(text)
     before = text[: found.start()].strip().removesuffix("\\cdot").strip()
-    if before:
+    is_determinant = found["name"] == "vmatrix"
+    if before and not is_determinant:
         factor = number(-1) if before == "-" else read_formula(before)
         cells = [tuple(_times(factor, cell) for cell in row) for row in cells]
     tree = Node("matrix", tuple(Node("row", row) for row in cells))
-    return Node("function", (tree,), name="determinant") if found["name"] == "vmatrix" else tree
+    if not is_determinant:
+        return tree
+    tree = Node("function", (tree,), name="determinant")
+    return tree if not before else Node("neg", (tree,)) if before == "-" else Node("mul", (read_formula(before), tree))
 
 
 class _Parser(Primaries):

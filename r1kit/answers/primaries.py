@@ -89,6 +89,8 @@ class Primaries(Cursor):
             name += f"_{self._subscript()}"
         elif token is not None and after is not None and after.kind == "number" and not after.spaced:
             name += f"_{self._take().text}"
+        if name[:2] in ("C_", "A_") and name[2:].isdigit() and self._at("^"):
+            return self._chosen(name)
         while self._at("'", "''"):
             name += self._take().text
         if name in _CONSTANTS:
@@ -100,6 +102,16 @@ class Primaries(Cursor):
         if name == "C" and self._at("("):
             return Node("binomial", self._pair("(", ")"))
         return Node("symbol", name=name)
+
+    def _chosen(self, name: str) -> Node:
+        """``C_5^2`` chooses, ``A_5^2`` chooses and orders; where no more are chosen than there are."""
+        self._take("^")
+        count, below = int(name[2:]), self._exponent()
+        if below.kind != "number" or below.value.denominator != 1 or below.value > count:
+            return Node("pow", (Node("symbol", name=name), below))
+        if name[0] == "C":
+            return Node("binomial", (number(count), below))
+        return Node("div", tuple(Node("factorial", (number(each),)) for each in (count, count - below.value)))
 
     def _bracketed(self, sign: str) -> Node:
         if sign == "|":
@@ -223,8 +235,10 @@ class Primaries(Cursor):
             power = self._exponent()
         if self._at("("):
             arguments = self._pair("(", ")")
-        elif self._at("{"):
-            arguments = self._pair("{", "}")
+        elif self._at("{", "\\{"):
+            sign = self._take().text
+            self._place -= 1
+            arguments = self._pair(sign, _CLOSING[sign])
         else:
             arguments = (self._bare_argument(),)
         if power == Node("neg", (number(1),)) and name in ("sin", "cos", "tan", "cot", "sec", "csc"):

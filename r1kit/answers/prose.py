@@ -17,8 +17,9 @@ _LEAD = re.compile(
 _LONGEST_LEAD = 80
 """Characters."""
 _CONNECTIVE = re.compile(r"^(?:so|hence|thus|therefore|finally|consequently)\b[,:]?\s+", re.IGNORECASE)
+_TRAIL = re.compile(r"\s+is (?:the|my) (?:final |correct )?answer$", re.IGNORECASE)
 _CHINESE = re.compile(
-    r"[^\d\\A-Za-z$({\[不非没]{0,12}?(?:答案|结果|答|故选|应选|选择|选|等于|一共有|一共|共有|共|总计)"
+    r"[^\d\\A-Za-z$({\[不非没]{0,12}?(?:答案|结果|答|故选|应选|选择|选项|选|等于|一共有|一共|共有|共|总计)"
     r"(?:[是为选有:,\s]|等于|应该|应)*(?P<rest>[^\s].*)",
     re.DOTALL,
 )
@@ -26,7 +27,7 @@ _CHINESE = re.compile(
 
 def without_lead(text: str) -> str:
     """What follows words that lead in to it; the text itself where there are none or they deny."""
-    text = _CONNECTIVE.sub("", text)
+    text = _TRAIL.sub("", _CONNECTIVE.sub("", text))
     chinese = _CHINESE.fullmatch(text)
     if chinese:
         return str(chinese["rest"])

@@ -10,7 +10,7 @@ from r1kit.answers.nodes import Node, TooBigError, UnreadError
 from r1kit.answers.relations import lone_symbol
 from r1kit.answers.same import same, value_of
 
-__all__ = ["Range", "full_range", "read_range", "same_ranges"]
+__all__ = ["Range", "full_range", "read_range", "same_ranges", "without_point"]
 
 _INFINITY = Node("infinity")
 _MINUS_INFINITY = Node("neg", (_INFINITY,))
@@ -56,9 +56,10 @@ def read_range(sides: Sequence[str], signs: Sequence[str]) -> tuple[str, tuple[R
 
 
 def _one_sided(sides: list[str], sign: str) -> tuple[str, tuple[Range, ...]] | None:
-    if not lone_symbol(sides[0]):
-        if not lone_symbol(sides[1]):
-            return None
+    left, right = map(lone_symbol, sides)
+    if not left and not right:
+        return None
+    if not left or (right and sides[0] < sides[1]):
         sides.reverse()
         sign = {"<": ">", ">": "<", "\\le": "\\ge", "\\ge": "\\le"}.get(sign, sign)
     end = read_formula(sides[1])
@@ -68,6 +69,17 @@ def _one_sided(sides: list[str], sign: str) -> tuple[str, tuple[Range, ...]] | N
         return sides[0], (Range(end, _INFINITY, sign == "\\ge", False),)
     if sign == "\\ne":
         return sides[0], (Range(_MINUS_INFINITY, end, False, False), Range(end, _INFINITY, False, False))
+    return None
+
+
+def without_point(ranges: Sequence[Range], point: Node) -> tuple[Range, ...] | None:
+    """The ranges with one cut in two at a point inside it; None where it is not known to lie inside one."""
+    place = _place(point)
+    for index, one in enumerate(ranges):
+        low, high = _place(one.low), float("inf") if one.high == _INFINITY else _place(one.high)
+        if None not in (place, low, high) and low < place < high:  # type: ignore[operator]
+            halves = Range(one.low, point, one.low_closed, False), Range(point, one.high, False, one.high_closed)
+            return (*ranges[:index], *halves, *ranges[index + 1 :])
     return None
 
 

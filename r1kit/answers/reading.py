@@ -11,13 +11,14 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Literal
 
+from r1kit.answers.cursor import DEEPEST
 from r1kit.answers.formula import read_formula
 from r1kit.answers.nodes import Node, TooBigError, UnreadError, is_number
-from r1kit.answers.ranges import Range, full_range, read_range
+from r1kit.answers.ranges import Range, full_range, read_range, without_point
 from r1kit.answers.relations import is_name, lone_symbol, split_relation
-from r1kit.answers.same import same
+from r1kit.answers.same import same, value_of
 from r1kit.answers.spelling import LONGEST, respelled
-from r1kit.answers.splitting import bracketed, split_list, split_top
+from r1kit.answers.splitting import bracketed, depths, split_list, split_top
 from r1kit.answers.units import split_unit
 from r1kit.answers.words import FUNCTIONS, NAMES, NUMBERS
 
@@ -46,6 +47,8 @@ class Reading:
     sign: str = ""
     """Of a relation: ``=``, ``<``, ``\\le``, ``\\ne``."""
     ranges: tuple[Range, ...] = ()
+    rounded: str = ""
+    """A decimal number that stood behind the value: of ``\\frac{1}{3} \\approx 0.33``."""
     label: str = ""
     """The letter of a choice."""
 
@@ -64,15 +67,18 @@ _EMPTY = re.compile(
 )
 _ALL = re.compile(r"\\mathbb\s*\{?R\}?|\\mathbf\s*\{R\}|(?:all |the )?real numbers|all reals", re.IGNORECASE)
 _BUILDER = re.compile(r"\\?\{\s*(?P<name>[A-Za-z\\]+)\s*(?:\\in\s*\\mathbb\s*\{?R\}?)?\s*(?:\||:)\s*(?P<rest>.+?)\\?\}")
+_FAMILY = re.compile(r"\\?\{\s*(?P<of>[^|:]+?)\s*(?:\||:)\s*(?P<rest>[^|:]*\\in[^|:]*?)\s*\\?\}")
 _MEMBER = re.compile(r"(?P<name>[A-Za-z]|\\[a-z]+)\s*\\in\s*(?P<rest>.+)", re.DOTALL)
 _RATIO = re.compile(r"(\d+(?:\.\d+)?)(?:\s*:\s*|\s+to\s+)(\d+(?:\.\d+)?)(?:(?:\s*:\s*|\s+to\s+)(\d+(?:\.\d+)?))?")
 _SHORT_WORD = re.compile(
-    r"yes|no|on|off|odd|even|one|two|six|ten|red|all|none|any|true|false|east|west|mon|tue|wed|thu|fri|sat|sun|jan|feb|"
+    r"yes|no|dne|on|off|odd|even|one|two|six|ten|red|all|none|any|true|false|east|west|mon|tue|wed|thu|fri|sat|sun|jan|feb|"
     r"mar|apr|may|jun|jul|aug|sep|oct|nov|dec|up|down|[A-Z][a-z]{2}|\\text\{[A-Za-z]+\}",
 )
 """Words that would be products of letters."""
 _WORDS = re.compile(r"[^\W\d_]+(?:[\s'’-]+[^\W\d_]+)*")
-_NUMBER_WORD = re.compile(r"(?P<word>[a-z]+)(?:-(?P<ones>[a-z]+))?(?P<rest>(?:\s+[a-z]+){0,3})", re.IGNORECASE)
+_NUMBER_WORD = re.compile(
+    r"(?P<minus>-?)(?P<word>[a-z]+)(?:-(?P<ones>[a-z]+))?(?P<rest>(?:\s+[a-z]+){0,3})", re.IGNORECASE
+)
 _CASES = re.compile(r"\\begin\{cases\}(.*)\\end\{cases\}", re.DOTALL)
 
 
@@ -82,7 +88,7 @@ def read(text: str, thousands: bool = True) -> Reading:
     Args:
         thousands: ``1,450`` is one number, else it is a list of two.
     """
-    if len(text) > LONGEST:
+    if len(text) > LONGEST or max(depths(text), default=0) > DEEPEST:
         return Reading(kind="text", text=" ".join(text.split()))
     return _read(respelled(text, thousands))
 
@@ -94,7 +100,7 @@ def _read(text: str) -> Reading:
         return Reading(kind="choice", text=text, label=letter.upper())
     if labelled := _LABELLED.fullmatch(text):
         body = labelled["body"].strip()
-        if not re.match(r"(?:and|or)\b", body):
+        if not re.search(r"^(?:and|or)\b|\b(?:and|or)\s*\(?[A-J]\)", body):
             return replace(_body(body), label=labelled["round"] or labelled["roman"] or labelled["stop"])
     return _body(text)
 
@@ -133,10 +139,14 @@ def _several(kind: Kind, text: str, parts: list[str], brackets: str = "") -> Rea
 def _of_set(text: str) -> Reading | None:
     if builder := _BUILDER.fullmatch(text):
         inner = _body(builder["rest"].strip())
-        return replace(inner, text=text) if inner.kind == "range" else None
+        return replace(inner, text=text) if inner.kind == "range" or "\\in" in builder["rest"] else None
+    if family := _FAMILY.fullmatch(text):
+        return _several("list", text, [family["of"], *split_list(family["rest"])])
     if member := _MEMBER.fullmatch(text):
         inner = _body(member["rest"].strip())
         return replace(inner, text=text, name=member["name"])
+    if len(cut := split_top(text, r"\setminus")) == 2:
+        return _without(text, *map(_body, cut))
     union = split_top(text, r"\cup")
     if len(union) > 1:
         return _union(text, [_body(part) for part in union])
@@ -158,6 +168,19 @@ def _union(text: str, parts: list[Reading]) -> Reading | None:
     if len(names) > 1:
         return None
     return Reading(kind="range", text=text, ranges=tuple(ranges), name="".join(names))
+
+
+def _without(text: str, whole: Reading, holes: Reading) -> Reading | None:
+    """A range without some of its points."""
+    start, nodes = as_range(whole), [item.node for item in holes.items]
+    if start is None or holes.kind != "set":
+        return None
+    ranges: tuple[Range, ...] = start.ranges
+    for node in nodes:
+        if node is None or (left := without_point(ranges, node)) is None:
+            return None
+        ranges = left
+    return replace(start, text=text, ranges=ranges)
 
 
 def as_range(reading: Reading) -> Reading | None:
@@ -219,6 +242,8 @@ def _of_relation(text: str) -> Reading | None:
     if any(not side for side in sides):
         return None
     if set(signs) == {"="} or set(signs) <= {"=", "\\approx"}:
+        if signs[-1] == "\\approx" and _rounds(sides[-2], sides[-1]):
+            return replace(_body(text[: text.rindex("\\approx")].rstrip()), text=text, rounded=sides[-1])
         return _of_equation(text, sides)
     if (found := read_range(sides, signs)) is not None:
         return Reading(kind="range", text=text, ranges=found[1], name=found[0])
@@ -231,6 +256,16 @@ def _of_relation(text: str) -> Reading | None:
     if sign in (">", "\\ge"):
         left, right, sign = right, left, {">": "<", "\\ge": "\\le"}[sign]
     return Reading(kind="relation", text=text, node=_minus(left, right), sign=sign)
+
+
+def _rounds(exact: str, rounded: str) -> bool:
+    """Whether a decimal number is what stands before it, rounded or cut off."""
+    node = formula_of(exact)
+    value = None if node is None else value_of(node)
+    if value is None or not re.fullmatch(r"-?\d+(?:\.\d+)?", rounded):
+        return False
+    places = len(rounded.partition(".")[2])
+    return bool(abs(float(value) - float(rounded)) <= (10.0**-places if places else 0.5))
 
 
 def _minus(left: Node, right: Node) -> Node:
@@ -275,7 +310,7 @@ def _of_formula(text: str) -> Reading | None:
     spelled = _NUMBER_WORD.fullmatch(text)
     if spelled and spelled["word"].lower() in NUMBERS and (spelled["ones"] or "zero").lower() in NUMBERS:
         value = NUMBERS[spelled["word"].lower()] + NUMBERS[(spelled["ones"] or "zero").lower()]
-        text = f"{value}{spelled['rest']}"
+        text = f"{spelled['minus']}{value}{spelled['rest']}"
     quantity = split_unit(text)
     if quantity is not None:
         node = formula_of(quantity.body)

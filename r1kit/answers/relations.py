@@ -13,6 +13,7 @@ _SYMBOL = r"(?:[A-Za-z]|\\(?!frac|sqrt|pi|infty|text)[A-Za-z]+(?:\s*\{[A-Za-z]\}
 _LONE = re.compile(_SYMBOL)
 _NAME = re.compile(
     rf"{_SYMBOL}(?:\s*\([^()=<>]{{1,20}}\))?"
+    r"|\\(?:sin|cos|tan)\s*(?:\\angle\s*)?(?:[A-Z]{1,3}|\\(?!pi)[a-z]+)"
     r"|\(\s*[A-Za-z](?:\s*,\s*[A-Za-z])+\s*\)"
     r"|(?:m\s*)?\\angle\s*[A-Z]+|\|?\s*(?:\\(?:overline|vec|overrightarrow)\s*\{)?[A-Z]{2,3}\}?\s*\|?"
     r"|S_\{?[^{}]*\}?|(?:\\text\{)?[A-Za-z]{3,}(?: [A-Za-z]+){0,4}\}?"

@@ -61,7 +61,7 @@ def _agree(left: Node, right: Node) -> bool:
         values = [Evaluation({}, digits, False)(node) if not _fails(node, digits) else None for node in (left, right)]
         return None not in values and nearly_equal(values[0], values[1], digits)
     agreed = alone = 0
-    for point in points(frozenset(names), any(part.kind in _COUNTED for part in (*walk(left), *walk(right)))):
+    for point in points(frozenset(names), any(map(_counts, (*walk(left), *walk(right))))):
         values = [_value(node, point, digits, real) for node in (left, right)]
         if None in values:
             alone += values != [None, None]
@@ -70,6 +70,13 @@ def _agree(left: Node, right: Node) -> bool:
         else:
             agreed += 1
     return agreed >= ENOUGH and agreed > alone
+
+
+def _counts(node: Node) -> bool:
+    """Whether its variables are whole numbers, as those of ``n!`` and ``(-1)^n`` are."""
+    return node.kind in _COUNTED or (
+        node.kind == "pow" and node.parts[0].kind == "neg" and bool(symbols(node.parts[1]))
+    )
 
 
 def _fails(node: Node, digits: int) -> bool:
@@ -83,7 +90,7 @@ def points(names: frozenset[str], counted: bool = False) -> tuple[dict[str, Frac
     rounds = [(1, 3)] * 3 + [(0, 1)] * 2 + [(-2, 2)] * 3
     found = [{name: spread(f"{name} {turn}", *ends) for name in names} for turn, ends in enumerate(rounds)]
     whole = [
-        {name: Fraction(2 + turn + round(spread(f"{name} whole {turn}", 0, 9))) for name in names} for turn in range(6)
+        {name: Fraction(2 + turn + round(spread(f"{name} whole {turn}", 0, 9))) for name in names} for turn in range(12)
     ]
     return tuple(whole) if counted else (*found, *whole[:3])
 

@@ -109,9 +109,17 @@ _SAME: tuple[tuple[re.Pattern[str], str], ...] = tuple(
         (r"\\(?:varnothing|O)(?![A-Za-z])", r"\\emptyset "),
         (r"\\(?:dots|cdots|dotsc|dotsb)(?![A-Za-z])", r"\\ldots "),
         (r"\\(?:bar)\s*(?=\{\d)", r"\\overline"),
-        (r"\^\s*\{\s*(?:\\circ|\\degree|o)\s*\}|\^\s*\\(?:circ|degree)(?![A-Za-z])|\\degree(?![A-Za-z])",
+        (r"\^\s*\{\s*(?:\\circ|\\degree|o|\\(?:mathrm|text|rm)\s*\{\s*o\s*\})\s*\}|\^\s*\\(?:circ|degree)(?![A-Za-z])|\\degree(?![A-Za-z])",
          r"^{\\circ}"),
         (r"\{([^{}]*)\\choose([^{}]*)\}", r"\\binom{\1}{\2}"),
+        (r"\{([^{}]*)\\over(?![A-Za-z])([^{}]*)\}", r"\\frac{\1}{\2}"),
+        (r"(?<=\d)(?:(?:st|nd|rd|th)|\s*\^\s*\{\s*(?:\\(?:text|mathrm)\s*\{\s*(?:st|nd|rd|th)\s*\}|(?:st|nd|rd|th))\s*\})"
+         r"(?=\W*$)", ""),
+        (r"(?<=\d)(?:[\s~]|\\[ ,;:])*(?:\\(?:mathrm|text)\s*\{[\s~]*\\Omega\s*\}|\\Omega)(?=\W*$)", r" \\text{ohm}"),
+        (r"\\backslash(?![A-Za-z])|∖", r"\\setminus "),
+        (r"\\(?:text|mathrm|mathbf|rm)\s*\{\s*([CA])\s*\}(?=\s*_)", r"\1"),
+        (r"(?<=\\in)\s*(?:\\(?:mathbf|mathrm)\s*\{\s*Z\s*\}|(?:\\(?:mathbf|bf|rm)\s*)?Z(?![A-Za-z]))", r" \\mathbb{Z}"),
+        (r"\b([ap])\.m\b\.?", r"\1m"),
         (r"\\(?:textdollar)(?![A-Za-z])", r"\\$"),
         (r"(?<![A-Za-z\\])(?:US|CA|AU|HK|NZ|C|A)\s*\\?\$(?=\s*-?\.?\d)", r"\\$"),
         (r"\+\s*\\infty", r"\\infty"),
@@ -119,6 +127,16 @@ _SAME: tuple[tuple[re.Pattern[str], str], ...] = tuple(
         (r"\bor both\b", ""),
     )
 )  # fmt: skip
+_LAST = tuple(
+    (re.compile(pattern), into)
+    for pattern, into in (
+        (r"\s*\(\s*([a-z]\s*\\in\s*\\mathbb\s*\{?[ZNR]\}?[*+^_{}]*)\s*\)$", r", \1"),
+        (r"^(?:minus|negative)\s+(?=\S)", "-"),
+        (r"(?<=\d)\s*_\s*(?:\{\s*10\s*\}|10(?!\d))", ""),
+        (r"^\((\w+)\)(?=\s*_)", r"\1"),
+    )
+)
+"""Of the whole, once nothing stands around it."""
 _DIGITS = re.compile(r"(?<![A-Za-z\\\d])(\d[\dA-Fa-f]*)(?=\s*_\s*\{?\s*1[1-6]\b)")
 """Of a base above ten."""
 _GROUPED = re.compile(
@@ -137,7 +155,8 @@ _WRAPPERS = tuple(
     for pattern in (
         r"\\\((.*)\\\)", r"\\\[(.*)\\\]", r"\\(?:boxed|fbox)\s*\{(.*)\}", r"\\(?:boxed|fbox)\s+(.*)", r"\*\*(.*)\*\*",
         r"\*([^*]*)\*", r"__(.*)__", r"```(.*)```", r"`([^`]*)`", r'"([^"]*)"', r"\\ensuremath\s*\{(.*)\}",
-        r"\{([^{},]*)\}", r"\\mathbf\s*\{(.*)\}", r"\\(?:color|textcolor)\{\w+\}\s*\{?(.*?)\}?",
+        r"<(?:b|i|u|em|strong|span|p|div|code|sup|mark)>(.*)</\w+>",
+        r"\{([^{},]*)\}", r"\\(?:mathbf|underline)\s*\{(.*)\}", r"\\(?:color|textcolor)\{\w+\}\s*\{?(.*?)\}?",
     )
 )  # fmt: skip
 
@@ -162,8 +181,10 @@ def respelled(text: str, thousands: bool = True) -> str:
     text = _unwrapped(text)
     text = _dollars(_ROMAN.sub(_roman, text))
     text = _ROMAN.sub(_roman, text)
-    text = _unwrapped(text)
-    return " ".join(text.split())
+    text = " ".join(_unwrapped(text).split())
+    for pattern, into in _LAST:
+        text = pattern.sub(into, text)
+    return text
 
 
 def _signs(text: str) -> str:
@@ -186,7 +207,7 @@ def _roman(found: re.Match[str]) -> str:
     inside = found[1].replace("~", " ").strip()
     if raised := re.fullmatch(r"([A-Za-z]{1,3})\s*(\^\s*\{?-?\d\}?)", inside):
         return f" \\text{{{raised[1]}}}{raised[2]}"
-    if re.fullmatch(r"[A-Za-z]{1,3}\.?", inside) and inside not in CONNECTORS:
+    if re.fullmatch(r"[A-Za-z]{1,3}\.?", inside) and inside not in CONNECTORS and inside.lower() not in ("am", "pm"):
         if inside in FUNCTIONS:
             return f"\\{inside} "
         variable = len(inside) == 1 and (
@@ -215,7 +236,9 @@ def _unwrapped(text: str) -> str:
                 re.sub(r"(?:[.,;:]|\\\\|\\)+$", "", text).rstrip() if not text.endswith(r"\ ") else text.rstrip("\\ ")
             )
         text = re.sub(r"^([A-Za-z]) is (?=[^A-Za-z])", r"\1 = ", text)
-        text = re.sub(r"^(?:[:=,;]|\.(?=\s)|\\approx|\\therefore|\\implies|\\Rightarrow|•)\s*", "", text)
+        text = re.sub(
+            r"^(?:[:=,;]|\.(?=\s)|\\approx|[Aa]pproximately\b|\\therefore|\\implies|\\Rightarrow|•)\s*", "", text
+        )
         for wrapper in _WRAPPERS:
             found = wrapper.fullmatch(text)
             if found and _whole(found[1]):

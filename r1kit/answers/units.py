@@ -8,27 +8,41 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from fractions import Fraction
 
 from r1kit.answers.words import CONNECTORS, DENIALS, FUNCTIONS, NAMES, NUMBERS, POWERS, words
 
-__all__ = ["Quantity", "is_unit", "split_unit"]
+__all__ = ["Quantity", "in_base", "is_unit", "same_unit", "split_unit"]
 
 _SPELLINGS = """
 m meter meters metre metres 米|cm centimeter centimeters centimetre centimetres 厘米|mm millimeter millimeters
 millimetre millimetres 毫米|km kilometer kilometers kilometre kilometres 千米 公里|in inch inches|ft foot feet 英尺|
 yd yard yards|mi mile miles 英里|nm nanometer nanometers|dm decimeter decimeters 分米|g gram grams 克|
-kg kilogram kilograms kilo kilos 千克 公斤|mg milligram milligrams|lb lbs pound pounds|oz ounce ounces|
+kg kilogram kilograms kilo kilos 千克 公斤|mg milligram milligrams|lb lbs|pound pounds|oz ounce ounces|
 ton tons tonne tonnes 吨|s sec secs second seconds 秒|min mins minute minutes 分钟|h hr hrs hour hours 小时 时|
 day days 天 日|week weeks 周|month months 月|year years yr yrs 年|L l liter liters litre litres 升|
 mL ml milliliter milliliters millilitre millilitres 毫升|gal gallon gallons|qt quart quarts|pt pint pints|cup cups|
 dollar dollars usd USD 美元|cent cents|euro euros eur EUR 欧元|gbp GBP|yuan rmb RMB CNY 元 人民币|yen JPY 日元|
-rupee rupees Rs|N newton newtons|J joule joules|kJ|W watt watts|kW kilowatt kilowatts|V volt volts|
+rupee rupees Rs|ohm ohms|N newton newtons|J joule joules|kJ|W watt watts|kW kilowatt kilowatts|V volt volts|
 A amp amps ampere amperes|Hz hertz|kHz|MHz|Pa pascal pascals|kPa|K kelvin|mol mole moles|rad radian radians|
 deg degree degrees 度|unit units 单位|sq square|cu cubic|mph|kph|rpm|dozen dozens|eV|C|F|acre acres|ha hectare hectares
 """
 _KNOWN = {word: group.split()[0] for group in _SPELLINGS.replace("\n", " ").split("|") for word in group.split()}
 _KNOWN |= {"mph": "mi/h", "kph": "km/h"}
-_CURRENCY = {"\\$": "dollar", "$": "dollar", "€": "euro", "£": "gbp", "¥": "yuan", "¢": "cent"}
+_SIZES = {
+    name: (base, Fraction(size))
+    for base, sizes in {
+        "m": {"nm": "1e-9", "mm": "1e-3", "cm": "1e-2", "dm": "1e-1", "km": "1e3"},
+        "in": {"ft": "12", "yd": "36", "mi": "63360"},
+        "g": {"mg": "1e-3", "kg": "1e3"},
+        "s": {"min": "60", "h": "3600", "day": "86400", "week": "604800"},
+        "L": {"mL": "1e-3"},
+        "dollar": {"cent": "1e-2"},
+    }.items()
+    for name, size in sizes.items()
+}
+"""Unit -> (base, how many of it)."""
+_CURRENCY = {"\\$": "dollar", "$": "dollar", "€": "euro", "£": "gbp", "¥": "yuan", "¢": "cent", "₹": "rupee"}
 _LONE = ("m", "g", "L")
 _RAISED = r"(?:\s*\^\s*\{?\s*-?\d\s*\}?)?"
 _ATOM = rf"(?:\\text\{{[A-Za-z]{{1,3}}\.?\}}|[A-Za-z]+(?![A-Za-z])\.?|[一-鿿]+(?![一-鿿])){_RAISED}"
@@ -40,21 +54,42 @@ _AFTER_ANY = re.compile(
     rf"(?P<body>.*?\S)(?P<gap>\s*)(?P<unit>\\text\{{[A-Za-z]{{1,3}}\.?\}}{_RAISED}{_MORE})", re.DOTALL
 )
 _AFTER_LETTER = re.compile(r"(?P<body>.*\d.*?)(?P<gap>\s+)(?P<unit>[A-Za-z]{2,}(?:\^\{?\d\}?)?)", re.DOTALL)
-_DEGREE = re.compile(r"(?P<body>.+?)\s*\^\s*\{\s*\\circ\s*\}\s*(?P<scale>\\text\{[CF]\}|[CF])?")
-_MONEY = re.compile(r"(?P<sign>[-+]?)\s*(?P<mark>\\\$|[$€£¥]|Rs\.?|USD|EUR|RMB)\s*(?P<minus>-?)(?P<body>.*)", re.DOTALL)
-_MONEY_AFTER = re.compile(r"(?P<body>.*\d)\s*(?P<mark>\\\$|[€£¥¢])")
+_DEGREE = re.compile(
+    r"(?!.*\\(?:sin|cos|tan|cot|sec|csc))(?P<body>.+?)\s*\^\s*\{\s*\\circ\s*\}\s*(?P<scale>\\text\{[CF]\}|[CF])?"
+)
+_MONEY = re.compile(
+    r"(?P<sign>[-+]?)\s*(?P<mark>\\\$|[$€£¥₹]|Rs\.?|USD|EUR|RMB)\s*(?P<minus>-?)(?P<body>.*)", re.DOTALL
+)
+_MONEY_AFTER = re.compile(r"(?P<body>.*\d)\s*(?P<mark>\\\$|[€£¥¢₹])")
 _FEET = re.compile(r"(?P<body>[\d./ ]+)(?P<mark>''?)")
 _PLAIN = re.compile(r"[-+\d.,\s/{}]*(?:\\frac[\d\s{}]+)?[-+\d.,\s/{}]*(?:\\cdot\s*10\s*\^[-\d{}\s]+)?")
 _SCALE = re.compile(rf"(?P<body>[\d.,]+)\s*(?P<word>{'|'.join(POWERS)})s?\b\s*(?P<rest>.*)")
 _NOT_NOUNS = (
     CONNECTORS | DENIALS | FUNCTIONS | frozenset(NAMES) | frozenset(POWERS) | frozenset(NUMBERS)
-    | frozenset(words("half out percent than plus minus over choose mod pm am"))
+    | frozenset(words("half out percent than plus minus over choose mod pm am squared cubed times dot"))
 )  # fmt: skip
 
 
 def is_unit(word: str) -> bool:
     """Whether a word or symbol stands for a unit."""
     return word in _KNOWN
+
+
+def same_unit(one: str, other: str) -> bool:
+    """Whether two units in their normal form are one; pounds weigh or pay."""
+    return one == other or {one, other} in ({"pound", "lb"}, {"pound", "gbp"})
+
+
+def in_base(unit: str) -> tuple[str, Fraction]:
+    """(the unit in meters, inches, grams, seconds, liters, dollars; how many of it one is): ``cm^2`` is 1/10000 m^2."""
+    powers: dict[str, int] = {}
+    size = Fraction(1)
+    for part in unit.split():
+        name, _, power = part.partition("^")
+        base, scale = _SIZES.get(name, (name, Fraction(1)))
+        powers[base] = powers.get(base, 0) + int(power or 1)
+        size *= scale ** int(power or 1)
+    return " ".join(f"{name}^{power}" for name, power in sorted(powers.items())), size
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,9 +106,11 @@ def split_unit(text: str) -> Quantity | None:
     """A text that is a number or formula with a unit; None if it ends in no unit."""
     if found := _MONEY.fullmatch(text):
         unit = _CURRENCY.get(found["mark"]) or _KNOWN[found["mark"].rstrip(".")]
-        inner = split_unit(found["body"])
-        if inner is not None and inner.unit != unit and not inner.counted:
-            return None
+        inner = split_unit(re.sub(r"(?<=\d)\s*/\s*(?=[A-Za-z])", " per ", found["body"]))
+        if inner is not None and inner.unit not in ("", unit) and not inner.counted:
+            if not inner.unit.endswith("^-1"):
+                return None
+            unit = f"{unit} {inner.unit}"
         return Quantity(found["sign"] + found["minus"] + (inner.body if inner else found["body"]), unit)
     if found := _MONEY_AFTER.fullmatch(text):
         return Quantity(found["body"], _CURRENCY[found["mark"]])

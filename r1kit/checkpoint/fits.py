@@ -96,9 +96,14 @@ class Fits:
         """
         asked = (render(self._template, self._tokenizer, one.question, one.history) for one in prompts)
         shortest = min(map(len, asked), default=0)
+        if shortest >= self._positions:
+            raise InputError(
+                f"stages.{stage}: the shortest prompt has {shortest} tokens and the model {self._positions} positions, "
+                "which leaves no room for a completion; shorten the template, or take a model with a longer context"
+            )
         for key, value in config.lengths.items():
             if shortest + value > self._positions:
                 raise InputError(
                     f"stages.{stage}.{key} = {value} after a prompt of {shortest} tokens or more passes the model's "
-                    f"{self._positions} positions; lower it to {max(self._positions - shortest, 0)} or less"
+                    f"{self._positions} positions; lower it to {self._positions - shortest} or less"
                 )

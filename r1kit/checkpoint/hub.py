@@ -12,6 +12,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from r1kit.checkpoint.context import rope_kinds
 from r1kit.errors import InputError, first_line
 
 if TYPE_CHECKING:
@@ -101,9 +102,22 @@ def read_config(folder: Path) -> PretrainedConfig:
 
     try:
         config: PretrainedConfig = AutoConfig.from_pretrained(folder, trust_remote_code=False)
-    except (ValueError, KeyError, OSError) as error:
-        raise InputError(f"transformers cannot read {folder}/config.json: {_cause(error)}") from error
+    except Exception as error:  # each class of configs has checks of its own, and they raise what they like
+        told = error.__cause__ if isinstance(error.__cause__, Exception) else error
+        raise InputError(f"transformers cannot read {folder}/config.json: {_cause(told)}") from error
+    _check_rope(folder, config)
     return config
+
+
+def _check_rope(folder: Path, config: PretrainedConfig) -> None:
+    from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS
+
+    for rope in rope_kinds(config.get_text_config().to_dict()):
+        if (kind := rope.get("rope_type", "default")) not in ("default", *ROPE_INIT_FUNCTIONS):
+            raise InputError(
+                f"{folder}/config.json: transformers knows no rope_type {kind!r}; known ones are "
+                f"{', '.join(['default', *ROPE_INIT_FUNCTIONS])}"
+            )
 
 
 def _cause(error: Exception) -> str:

@@ -21,8 +21,8 @@ from r1kit.checkpoint.whole import check_whole, drop_rowless
 from r1kit.errors import InputError, MissingError, first_line, nearest
 
 __all__ = [
-    "HUB_FILES", "HUB_NAME", "cache_folder", "check_folder", "check_model", "hub_commit", "local_folder",
-    "resolve_model", "stage_folder",
+    "HUB_FILES", "HUB_NAME", "cache_folder", "check_folder", "check_model", "check_tokenizer", "hub_commit",
+    "local_folder", "resolve_model", "stage_folder",
 ]  # fmt: skip
 
 ALLOWED = "a hub-format folder, a GGUF file, pypi:PACKAGE, RUN:STAGE or a hub name ORG/MODEL"
@@ -58,6 +58,12 @@ def check_model(name: str) -> None:
         return _from_hub(repository) if HF_HUB_OFFLINE else Path(repository)
 
     _dispatch(name, gguf=_checked_gguf, pypi=package, hub=hub)
+
+
+def check_tokenizer(name: str) -> None:
+    """The same of a model whose tokenizer alone is taken; a folder may hold nothing else."""
+    if not any((Path(name).expanduser() / file).is_file() for file in ("tokenizer.json", "tokenizer.model")):
+        check_model(name)
 
 
 def local_folder(name: str) -> Path | None:

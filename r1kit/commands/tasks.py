@@ -93,12 +93,14 @@ def _show(name: str, show: int, split: Literal["dev", "test", "train"], recipe: 
 
 def _show_rows(config: DataConfig, show: int) -> bool:
     """Show rows that have no reference answer, as what stages other than RL learn from; False for those that have."""
-    from r1kit.data.layouts import read_examples
+    from r1kit.data.layouts import not_a_task, read_examples
 
     examples = read_examples(config.path, "prompts" if config.rule == "none" else None, config.reading)
     if examples.layout.wanted == "answers" or config.rule == "none":
         return False
     typer.echo("".join(f"  {line}\n" for line in examples.layout.said()), nl=False)
+    if reason := not_a_task(examples.layout, config.reading):
+        typer.echo(f"  no task: {reason}")
     count = 0
     for count, example in enumerate(examples, start=1):
         if count <= show:

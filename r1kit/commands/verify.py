@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -97,12 +98,12 @@ def _by_question(task: Task, question: str) -> Prompt:
             return prompt
     if (own := task.asked(question)) is not None:
         return own
-    for prompt in map(task.train, range(TRAINING_LOOKED_AT)):
-        if " ".join(prompt.question.split()) == wanted:
-            return prompt
-    raise InputError(
-        f"no problem of task {task.name!r} asks that; name one with --prompt-id, such as {task.name}/test/0"
-    )
+    with suppress(InputError):  # there may be nothing to train on
+        for prompt in map(task.train, range(TRAINING_LOOKED_AT)):
+            if " ".join(prompt.question.split()) == wanted:
+                return prompt
+    such = next((prompt.id for prompt in _held_out(task, "test")), f"{task.name}/test/0")
+    raise InputError(f"no problem of task {task.name!r} asks that; name one with --prompt-id, such as {such}")
 
 
 def _completion(answer: str, reward: RewardConfig) -> str:

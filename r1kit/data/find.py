@@ -84,11 +84,14 @@ def find_slots(line: Line, columns: Mapping[str, str], wanted: Wanted) -> Found:
         return Found(beside, CHOICES_NAMED, {role: found[role].path for role in ("prompt", "choices", "answer")})
     if wanted == "answers" and not {"prompt", "answer"} & set(named):
         if choice := _choice(line):
-            spelled = {name.lower(): name for name in line.table}
-            return Found({**beside, **named}, choice, {need: spelled[need] for need in choice.needs})
+            return Found({**beside, **named}, choice, _spelled(line, choice))
         numbers, target = _first(line, ("nums", "numbers")), _first(line, ("target",))
         if numbers and target and not _first(line, PROMPTS):
-            return Found({"numbers": Slot(numbers, "raw"), "target": Slot(target, "raw"), **beside, **named})
+            return Found({"numbers": Slot(numbers, "listed"), "target": Slot(target, "listed"), **beside, **named})
+    others = (*CHATS, *RESPONSES[: RESPONSES.index("answer")])
+    plain = wanted == "responses" and not {"prompt", "response", "messages"} & set(named) and not _first(line, others)
+    if plain and (choice := _choice(line)):  # the letter is what is learnt
+        return Found({**beside, **named}, choice, _spelled(line, choice))
     return Found({**beside, **FINDERS[wanted](line, named), **named})
 
 
@@ -118,6 +121,12 @@ def _first(line: Line, names: Sequence[str]) -> str:
 def _choice(line: Line) -> ChoiceForm | None:
     present = {name.lower() for name, value in line.table.items() if value not in (None, "", [])}
     return next((form for form in CHOICES if set(form.needs) <= present), None)
+
+
+def _spelled(line: Line, choice: ChoiceForm) -> dict[str, str]:
+    """What the choices need -> column, as the row spells it."""
+    spelled = {name.lower(): name for name in line.table}
+    return {need: spelled[need] for need in choice.needs}
 
 
 def _only(line: Line, role: str, names: Sequence[str]) -> str:

@@ -11,11 +11,12 @@ import math
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, Literal
 
 from r1kit.data.choices import ChoiceForm, lettered
 from r1kit.data.example import WANTED, Example, Wanted
-from r1kit.data.find import Found, find_slots, layout_name
+from r1kit.data.find import ANSWERS, Found, find_slots, layout_name
 from r1kit.data.paths import column, there
 from r1kit.data.settings import Reading
 from r1kit.data.slots import Slot
@@ -24,7 +25,7 @@ from r1kit.errors import InputError
 from r1kit.files import Line
 from r1kit.records import Message
 
-__all__ = ["Examples", "Layout", "read_examples", "recognise"]
+__all__ = ["Examples", "Layout", "not_a_task", "read_examples", "recognise"]
 
 LONGEST_FACT = 2000
 """Characters as JSON, in the first row, up to which a column that is not taken is kept as a fact."""
@@ -35,6 +36,7 @@ COUNTDOWN = (
 LOOKED_AT = 100
 """Rows that are looked at for a layout, where bad ones are skipped."""
 _LANGUAGE = re.compile(r"[a-z]{2}(-[a-z]+)?")
+_WHOLE = re.compile(r"(-?[0-9]{1,18})(?:\.0+)?")
 LANGUAGES = {"english": "en", "chinese": "zh", "french": "fr", "german": "de", "spanish": "es", "japanese": "ja"}
 
 
@@ -98,7 +100,8 @@ class Layout:
                 found[role] = value
         if self.choice is not None:
             asked = self.choice.take(line, self.names)
-            found |= {"prompt": lettered(asked), "answer": asked.letter, "choices": asked.choices}
+            learnt = "response" if self.wanted == "responses" else "answer"
+            found |= {"prompt": lettered(asked), learnt: asked.letter, "choices": asked.choices}
         if "numbers" in found:
             found |= _countdown(found, line)
         return _example(found, line)
@@ -134,13 +137,19 @@ def as_fact(line: Line, path: str) -> Any:
 
 
 def _countdown(found: Mapping[str, Any], line: Line) -> dict[str, Any]:
-    numbers, target = found["numbers"], found["target"]
-    whole = isinstance(numbers, (list, tuple)) and numbers and all(type(number) is int for number in (*numbers, target))
-    if not whole:
+    given = found["numbers"] if isinstance(found["numbers"], (list, tuple)) else ()
+    *numbers, target = (_whole(number) for number in (*given, found["target"]))
+    if not numbers or None in (*numbers, target):
         raise InputError(f"{line.where}: a Countdown problem has whole numbers and a whole target")
     prompt = COUNTDOWN.format(numbers=", ".join(map(str, numbers)), target=target)
-    facts = {**found["facts"], "numbers": list(numbers), "target": target}
+    facts = {**found["facts"], "numbers": numbers, "target": target}
     return {"prompt": prompt, "facts": facts}
+
+
+def _whole(value: Any) -> int | None:
+    """A whole number, text or ``12.0`` too."""
+    found = _WHOLE.fullmatch(str(value).strip())
+    return int(found[1]) if found else None
 
 
 def _example(found: dict[str, Any], line: Line) -> Example:
@@ -201,6 +210,17 @@ def recognise(line: Line, reading: Reading, wanted: Wanted | None = None) -> Lay
     return Layout(layout_name(line, found), wanted, found.slots, found.choice, found.names, facts, line)
 
 
+def not_a_task(layout: Layout, reading: Reading) -> str:
+    """Why a row with a column that is called as answers are is read as something else; empty where it has none."""
+    if not {name.lower() for name in layout.first.table} & set(ANSWERS):
+        return ""
+    try:
+        recognise(layout.first, reading, "answers")
+    except InputError as error:
+        return str(error)
+    return ""
+
+
 def _spelled(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False, default=str)
 
@@ -221,12 +241,24 @@ def _first_layout(rows: Rows, wanted: Wanted | None) -> Layout:
     told: list[InputError] = []
     for line in rows:
         try:
-            return recognise(line, rows.reading, wanted)
+            layout = recognise(line, rows.reading, wanted)
+            _check_facts(rows, line)
+            return layout
         except InputError as error:
             told.append(error)
             if rows.reading.bad_lines == "refuse" or len(told) == LOOKED_AT:
                 break
     raise told[0]
+
+
+def _check_facts(rows: Rows, first: Line) -> None:
+    """Raises InputError for a fact that no row near the beginning has; a null counts as there."""
+    for path in rows.reading.facts:
+        try:
+            column(first, path)
+        except InputError:
+            if not any(there(line.table, path) for line in islice(rows, LOOKED_AT)):
+                raise
 
 
 def read_examples(source: str, wanted: Wanted | None = None, reading: Reading | None = None) -> Examples:

@@ -133,13 +133,18 @@ def raw(line: Line, path: str) -> Any:
     return value
 
 
+def listed(line: Line, path: str) -> Any:
+    """A value as it stands, or what a text holds: a cell of a CSV file is text."""
+    return opened(raw(line, path))
+
+
 HOW: Mapping[str, tuple[Callable[[Line, str], Any], str]] = {
     "text": (text_of, ""),
     "answer": (plain_answer, ""),
     "hashes": (after_hashes, "what follows ####"),
     "box": (boxed, "the last box in it"),
     "flag": (flag, ""),
-    "raw": (raw, ""),
+    "listed": (listed, ""),
     "whole": (whole, ""),
     "optional": (optional, ""),
     "chat": (chat, "a chat"),

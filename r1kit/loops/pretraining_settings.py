@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from r1kit.checkpoint.source import check_tokenizer
 from r1kit.contracts import StageConfig
 from r1kit.data.settings import Reading
 from r1kit.errors import InputError
@@ -16,6 +18,7 @@ from r1kit.records import Sampling
 from r1kit.reward.settings import RewardConfig
 from r1kit.tasks.corpora import CorpusConfig, build_corpus, shown
 from r1kit.tasks.task import Split
+from r1kit.text.habits import syntax_fault
 from r1kit.update.settings import DtypeSetting, OptimiserSettings
 
 if TYPE_CHECKING:
@@ -54,6 +57,19 @@ class TokenizerSettings:
             raise InputError(f"tokenizer.special = {list(self.special)}: a token must not be blank")
         if self.name and self.special:
             raise InputError("tokenizer.special is for byte pairs; the tokens of a model are what they are: drop one")
+
+    def template(self) -> str:
+        """The chat template's text; empty without one. Raises InputError for what is neither Jinja text nor a file of
+        it."""
+        text, given = self.chat_template, f"tokenizer.chat_template = {self.chat_template!r}"
+        if text and "{" not in text:
+            try:
+                text = Path(text).read_text(encoding="utf-8")
+            except (OSError, UnicodeDecodeError) as error:
+                raise InputError(f"{given} is neither Jinja text nor a file: {error}") from None
+        if fault := syntax_fault(text):
+            raise InputError(f"{given} is not valid Jinja: {fault}")
+        return text
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,6 +129,12 @@ class Pretrain(StageConfig):
         """The text."""
         return ((self.data, self.read),) if self.data else ()
 
+    @property
+    def files(self) -> tuple[str, ...]:
+        """The chat template's, where it is one."""
+        template = self.tokenizer.chat_template
+        return (template,) if template and "{" not in template else ()
+
     def uses(self, recipe: Recipe) -> tuple[str, ...]:
         """Tasks that the gate judges."""
         return self.evaluation.tasks or tuple(recipe.tasks)
@@ -154,6 +176,9 @@ class Pretrain(StageConfig):
             raise InputError(
                 f"stages.{stage}.context = {self.context} passes model.max_positions = {recipe.model.max_positions}"
             )
+        self.tokenizer.template()
+        if self.tokenizer.name:
+            check_tokenizer(self.tokenizer.name)
         check_rows(self.data, self.read, "text", f"stages.{stage}")
 
     def _check_held_out(self, stage: str, recipe: Recipe) -> None:

@@ -64,7 +64,8 @@ def text_of(config: Pretrain, workspace: Workspace) -> Text:
     )
     named = _tokenizer(config.tokenizer) if config.tokenizer.name else None
     key = fingerprint(
-        examples.rows.digest, config.read, config.tokenizer, bool(config.fill_in_middle.rate), _content(named),
+        examples.rows.digest, config.read, config.tokenizer, bool(config.fill_in_middle.rate),
+        _content(named) or config.tokenizer.template(),
         sorted(map(list, held.grams | held.short)) if held else None,
     )  # fmt: skip
     folder = workspace.run / "tokens" / key
@@ -110,7 +111,7 @@ def _told(counts: dict[str, Any], config: Pretrain) -> Iterator[str]:
 def _tokenizer(settings: TokenizerSettings) -> PreTrainedTokenizerBase:
     tokenizer = named_tokenizer(settings.name)
     if settings.chat_template:
-        tokenizer.chat_template = _template(settings)
+        tokenizer.chat_template = settings.template()
     if tokenizer.eos_token_id is None:
         raise InputError(f"the tokenizer of {settings.name} has no end token to part documents with; take another")
     return tokenizer
@@ -123,19 +124,9 @@ def _byte_pairs(config: Pretrain, examples: Examples) -> PreTrainedTokenizerBase
         vocab_size=settings.vocab_size,
         special=settings.special,
         split_digits=settings.split_digits,
-        chat_template=_template(settings) or CHATML,
+        chat_template=settings.template() or CHATML,
         fill_in=config.fill_in_middle.rate > 0,
     )
-
-
-def _template(settings: TokenizerSettings) -> str:
-    text = settings.chat_template
-    if text and "{" not in text:
-        try:
-            return Path(text).read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise InputError(f"tokenizer.chat_template = {text!r} is neither Jinja text nor a file: {error}") from None
-    return text
 
 
 def _content(tokenizer: PreTrainedTokenizerBase | None) -> str:

@@ -34,7 +34,7 @@ from r1kit.model.streamed_attention import (
     streamed_attention,
     variable_length_attention,
 )
-from r1kit.model.weights import NamedWeights, WeightStream, copy_weights
+from r1kit.model.weights import NamedWeights, WeightStream, check_finite, copy_weights
 
 if TYPE_CHECKING:
     from transformers import PretrainedConfig, PreTrainedTokenizerBase
@@ -183,6 +183,7 @@ def load_decoder(
     assert not list(decoder.buffers()), "to_empty would leave buffers undefined"
     decoder.to(dtype).to_empty(device="cpu")
     decoder.load_hub_weights(NamedWeights(read_weights(folder)))
+    check_finite(folder, decoder)
     decoder.hub = hub
     return decoder
 

@@ -7,14 +7,15 @@ between them, going through it is a collective: every rank does so, in the strea
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import NamedTuple, Protocol
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from r1kit.errors import InputError
 
-__all__ = ["NamedWeights", "Weight", "WeightStream", "copy_weights"]
+__all__ = ["NamedWeights", "Weight", "WeightStream", "check_finite", "copy_weights"]
 
 
 class Weight(NamedTuple):
@@ -93,3 +94,13 @@ def _check_tied(stream: WeightStream, tied: Mapping[str, str]) -> None:
     for name, other in tied.items():
         if not torch.equal(held[name], held[other]):
             raise InputError(f"{name} differs from {other}, but the config says that they are tied")
+
+
+def check_finite(folder: Path, model: nn.Module) -> None:
+    """Raise InputError for a weight that holds NaN or infinity, as a float16 copy of large weights may."""
+    for name, weight in model.named_parameters():
+        if weight.numel() and not all(torch.isfinite(end) for end in torch.aminmax(weight.detach())):
+            raise InputError(
+                f"{folder}: weight {name!r} holds NaN or infinity, in {str(weight.dtype).removeprefix('torch.')}; "
+                "fetch or write the model again"
+            )

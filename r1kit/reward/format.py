@@ -17,8 +17,10 @@ __all__ = ["FORMAT_STYLES", "TAGS", "Format", "FormatStyle", "format_reward"]
 
 TAGS = ("<think>", "</think>", "<answer>", "</answer>")
 
-_BLANK_ANSWER = re.compile(r"<answer>\s*</answer>")
-_BLANK = re.compile(r"<(think|answer)>\s*</\1>")
+_NOTHING = "[\\s\u200b-\u200f\u2060\ufeff]*"
+"""Space, also of no width."""
+_BLANK_ANSWER = re.compile(f"<answer>{_NOTHING}</answer>")
+_BLANK = re.compile(rf"<(think|answer)>{_NOTHING}</\1>")
 _LOOSE = re.compile(r"\s*<think>.*</think>\s*<answer>.*</answer>\s*", re.DOTALL)
 _SUMMARY = re.compile(r"\s*<think>.*</think>.*<answer>.*</answer>\s*", re.DOTALL)
 _STRICT = re.compile(r"<think>\n.*\n</think>\n<answer>\n.*\n</answer>", re.DOTALL)  # open-r1, rewards.py

@@ -8,7 +8,8 @@ from r1kit.answers.units import is_unit
 
 __all__ = ["last_number"]
 
-_SIGN = "[-−]?"
+_MONEY = r"\\?[$€£¥]"
+_SIGN = rf"(?:[-−]{_MONEY}(?=[\d.])|[-−]?)"
 _SPACE = "[ \u00a0\u2009\u202f]"
 _WHOLE = rf"(?:\d{{1,3}}(?:,\d{{3}})+|\d{{1,3}}(?:{_SPACE}\d{{3}}){{2,}}|\d{{1,3}}(?:{_SPACE}000)+|\d+)(?!\d)"
 _DECIMAL = rf"(?:{_WHOLE}(?:\.\d+)?|\.\d+)"
@@ -39,5 +40,5 @@ def last_number(text: str) -> str | None:
             found = match[0].removesuffix(letters)
     if found is None:
         return None
-    found = found.replace("−", "-").replace(",", "").strip()
+    found = re.sub(_MONEY, "", found).replace("−", "-").replace(",", "").strip()
     return re.sub(rf"(?<=\d){_SPACE}(?=\d{{3}}(?!\d|/))", "", found)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from r1kit.data.find import code_format
+from r1kit.data.settings import Reading
 from r1kit.data.source import is_path, open_rows
+from r1kit.errors import InputError
 from r1kit.structure import plain
 from r1kit.tasks.code.config import CodeConfig
 from r1kit.tasks.data import DataConfig
@@ -43,8 +46,14 @@ def task_of_source(name: str) -> tuple[str, str, dict[str, Any]]:
     path, subset, split = (name, "", "") if is_path(name) else [*name.split(":", 2), "", ""][:3]
     one_file = Path(path).expanduser().is_file() or (is_path(path) and not Path(path).expanduser().is_dir())
     config = DataConfig(path=path, test_path=path, subset=subset, split=split or ("" if one_file else JUDGED))
-    given = changed(config)
-    stem = Path(path).name.partition(".")[0]
-    if form := code_format(next(iter(open_rows(path, config.reading))).table):
-        return stem, f"code/{form}", given
-    return stem, "data", given
+    form = _code_format(path, config.reading)
+    return Path(path).name.partition(".")[0], f"code/{form}" if form else "data", changed(config)
+
+
+def _code_format(path: str, reading: Reading) -> str | None:
+    """Told from the first row that can be read; what is wrong with those before it is for the task's settings."""
+    rows = open_rows(path, replace(reading, bad_lines="skip"))
+    try:
+        return code_format(next(iter(rows)).table)
+    except InputError:
+        return None

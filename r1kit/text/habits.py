@@ -20,6 +20,7 @@ __all__ = [
     "end_of_turn",
     "habits_of",
     "opens_think",
+    "syntax_fault",
     "template_text",
 ]
 
@@ -269,11 +270,27 @@ GIVEN = {"messages", "tools", "documents", "add_generation_prompt", "raise_excep
 """Names that every template is given."""
 
 
+def syntax_fault(source: str) -> str:
+    """What is wrong with a template as Jinja; empty where it can be parsed."""
+    from jinja2 import Environment, TemplateSyntaxError
+
+    try:
+        Environment(extensions=["jinja2.ext.loopcontrols"]).parse(_plain(source))
+    except TemplateSyntaxError as error:
+        return f"{error.message} (line {error.lineno})"
+    return ""
+
+
+def _plain(source: str) -> str:
+    """Without the marks of ``transformers``, which are not Jinja's."""
+    return re.sub(r"\{%-?\s*(end)?generation\s*-?%\}", "", source)
+
+
 def _reads(source: str) -> tuple[str, ...]:
     """Names that a template looks up before it sets them, and that are not given to every template."""
     from jinja2 import Environment, TemplateSyntaxError, meta
 
-    plain = re.sub(r"\{%-?\s*(end)?generation\s*-?%\}", "", source)  # marks of `transformers`, not of Jinja
+    plain = _plain(source)
     jinja = Environment(extensions=["jinja2.ext.loopcontrols"])
     try:
         found = meta.find_undeclared_variables(jinja.parse(plain))

@@ -46,7 +46,7 @@ class LightTokenizer:
         from tokenizers import Tokenizer
 
         try:
-            self._tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+            self._tokenizer = Tokenizer.from_str((folder / "tokenizer.json").read_text(encoding="utf-8-sig"))
         except Exception as error:  # the library raises a bare Exception
             raise InputError(f"{folder / 'tokenizer.json'} is damaged ({first_line(error)}); fetch it again") from None
         settings = read_json(folder / "special_tokens_map.json") | read_json(folder / "tokenizer_config.json")
@@ -121,7 +121,10 @@ def _template(folder: Path, settings: Mapping[str, Any]) -> str | dict[str, str]
     """From the file of its own, else from the tokenizer's settings: a text, or several by name."""
     file = folder / "chat_template.jinja"
     if file.is_file():
-        return file.read_text(encoding="utf-8-sig")
+        try:
+            return file.read_text(encoding="utf-8-sig")
+        except ValueError as error:
+            raise InputError(f"{file} is not UTF-8 ({error}); write it as UTF-8") from None
     found = read_json(folder / "chat_template.json").get("chat_template") or settings.get("chat_template")
     if isinstance(found, list):
         return {str(each["name"]): str(each["template"]) for each in found}

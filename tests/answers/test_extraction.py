@@ -36,3 +36,17 @@ def test_an_answer_is_taken_out(case: dict[str, Any], style: AnswerStyle) -> Non
 @pytest.mark.parametrize("case", [case for case in of("form") if case["answer"].startswith("<")], ids=lambda c: c["id"])
 def test_a_form_is_earned(case: dict[str, Any]) -> None:
     assert format_reward(case["answer"], "stop", "think_answer") == case["right"]
+
+
+@pytest.mark.parametrize(
+    ("text", "number"),
+    [("a loss of -$3", "-3"), ("so −\\$4.50.", "-4.50"), ("$9-$3", "3"), ("from $5 to -€7", "-7"), ("5 - $2", "2")],
+)
+def test_a_sign_may_stand_before_money(text: str, number: str) -> None:
+    assert extract_answer(text, "last_number") == number
+
+
+@pytest.mark.parametrize("space", ["", " \n", "\u200b", "\ufeff \u2060"])
+def test_space_of_no_width_is_no_thinking(space: str) -> None:
+    assert format_reward(f"<think>{space}</think><answer>7</answer>", "stop", "think_answer") == 0.0
+    assert format_reward(f"<think>a</think><answer>{space}</answer>", "stop", "think_answer") == 0.0

@@ -6,8 +6,11 @@ from collections import Counter
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from r1kit.answers.grade import canonical, equal, vote
+from r1kit.answers.reference import doubt_about
 
 from .table import CASE_PAIRS, CASES, PAIRS
 
@@ -23,7 +26,7 @@ def test_the_table_is_large_and_even() -> None:
 
 
 def test_the_table() -> None:
-    """All 963, none paid wrongly and none missed."""
+    """All 1,994, none paid wrongly and none missed."""
     wrong = [pair for pair in PAIRS if equal(pair["reference"], pair["answer"]) is not pair["right"]]
     assert [pair for pair in wrong if not pair["right"]] == [], "paid wrongly"
     assert wrong == [], "right called wrong"
@@ -66,13 +69,37 @@ HOSTILE = [
     "is is is is " * 80, "\x00" * 50, "\ud800", "= " * 490, "-" * 999, "(1,2)," * 160, "\\{" * 400, "x<" * 480,
     "2^{-9999999}", "\\sqrt[99999999]{2}", "0^0", "0^{-1}", "1/0", "\\log_1 5", "\\log 0", "\\ln(-1)",
     "\\tan(\\pi/2)", "\\frac{0}{0}", "\\lfloor 10^{4000} \\rfloor", "f(f(f(f(x))))",
+    "{" * 400 + "1" + "}" * 400, "(" * 400 + "1" + ")" * 400, "|x" * 300, "\\sum_{i=1}^{1999}\\sum_{j=1}^{1999} i^j",
 ]  # fmt: skip
+
+
+PIECES = [
+    *"{}()[]^_+-*/=<>|!.,;:&%$~ 0127xnkie", "\\", "\\frac", "\\sqrt", "\\text{", "cm", " dollars", "\\sin",
+    "\\int_0^1 ",    "\\sum_{k=1}^{", "\\lim_{x\\to 0}", "\\begin{pmatrix}", "\\end{pmatrix}", "\\cup",
+    "\\setminus", "\\in\\mathbb{Z}", "\\left", "\\right",    "\\boxed{", "**", "½", "²", "°", "答案是", "个",
+    "1e999", "1,000", "C_5^2", "^\\circ", "\\pm", "\\approx", "(A)", "<answer>",
+]  # fmt: skip
+
+
+@given(st.lists(st.sampled_from(PIECES), max_size=40), st.lists(st.sampled_from(PIECES), max_size=6))
+@settings(max_examples=150, deadline=None)
+def test_whatever_is_written_has_a_verdict(answer: list[str], reference: list[str]) -> None:
+    one, other = "".join(reference), "".join(answer)
+    assert equal(one, other) in (True, False)
+    assert equal(other, other) is bool(other.strip())
+    assert isinstance(vote(one, other, False), str)
+    assert isinstance(doubt_about(other), str)
+
+
+@pytest.mark.parametrize("text", ["\\gcd(10^{99999999},7)", "x^{" * 60 + "x" + "}" * 60, "9^{9^{9^9}}"])
+def test_an_integral_of_anything_ends(text: str) -> None:
+    assert not equal("\\int_0^1 x\\,dx", f"\\int_0^1 {text} dx")
 
 
 @pytest.mark.parametrize("text", HOSTILE, ids=lambda text: text[:20].encode("unicode_escape").decode())
 def test_nothing_hangs_and_nothing_raises(text: str) -> None:
     """Bounded before it is computed; unbounded, the powers among them take longer than the test run is let."""
-    for reference in ("7", "\\sqrt{2}", "x^2+1", "1, 2", text):
+    for reference in ("7", "\\sqrt{2}", "x^2+1", "1, 2", "\\int_0^1 x\\,dx", text):
         assert equal(reference, text) is (reference == text and bool(text.strip()))
         assert isinstance(canonical(text), str)
 

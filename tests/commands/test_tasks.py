@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 from typer.testing import CliRunner
 
 from r1kit.cli import app
@@ -48,3 +49,31 @@ def test_code_tasks_by_name(tmp_path: Path) -> None:
         refused = CliRunner().invoke(app, ["tasks", name])
         assert isinstance(refused.exception, InputError)
         assert told in str(refused.exception)
+
+
+def test_bad_lines_are_skipped_from_the_first_line_on(tmp_path: Path) -> None:
+    file = tmp_path / "sums.jsonl"
+    file.write_text('{"prompt": "1 +\n{"prompt": "1 + 1", "answer": 2}\n')
+    assert "question: 1 + 1\n  answer:   2" in tasks(str(file), "--set", "bad_lines=skip")
+    with pytest.raises(InputError, match=r"sums\.jsonl:1: not valid JSON"):
+        tasks(str(file))
+    file.write_text('{"prompt"\n{"text": "Write f.", "test_list": ["assert f(1) == 2"]}\n')
+    assert "kind code/mbpp" in tasks(str(file), "--set", "bad_lines=skip", "--set", "sandbox.kind=bubblewrap")
+
+
+def test_a_row_with_an_answer_that_is_no_problem_says_why(tmp_path: Path) -> None:
+    file = tmp_path / "sums.jsonl"
+    file.write_text('{"prompt": "1 + 1", "answer": "2", "target": "3"}\n')
+    assert "  no task: " + str(file) + ":1: 'answer' and 'target' could each be the answer" in tasks(str(file))
+    file.write_text('{"prompt": "1 + 1", "answer": null}\n')
+    assert "the row has 'prompt', 'answer' (null)" in tasks(str(file))
+    file.write_text('{"prompt": "1 + 1", "response": "2"}\n')
+    assert "no task" not in tasks(str(file))
+
+
+def test_a_csv_file_holds_lists_as_text(tmp_path: Path) -> None:
+    file = tmp_path / "mbpp.csv"
+    file.write_text('text,test_list,code\nWrite f.,"[""assert f(1) == 2"", ""assert f(2) == 3""]",x = 1\n')
+    assert "tests: 2 to 2 a problem, 2 in all" in tasks(str(file))
+    file.write_text("text,test_list,code\nWrite f.,\"['assert f(1) == 2']\",x = 1\n")  # as pandas writes it
+    assert "tests: 1 to 1 a problem, 1 in all" in tasks(str(file))

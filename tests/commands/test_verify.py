@@ -3,9 +3,11 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
 from typer.testing import CliRunner
 
 from r1kit.cli import app
+from r1kit.errors import InputError
 
 
 def verify(tmp_path: Path, *arguments: str) -> dict[str, object]:
@@ -37,3 +39,10 @@ def test_problems_by_id_or_the_first_one(tmp_path: Path) -> None:
     assert named["prompt_id"] == "countdown/dev/3"
     trained = verify(tmp_path, "--task", "reasoning_gym/chain_sum", "--answer", "1", "--prompt-id", "any/train/5")
     assert trained["prompt_id"] == "reasoning_gym/chain_sum/train/5"
+
+
+def test_a_question_that_a_file_does_not_ask(tmp_path: Path) -> None:
+    file = tmp_path / "sums.jsonl"
+    file.write_text('{"prompt": "1 + 1", "answer": 2, "id": "a"}\n')
+    with pytest.raises(InputError, match=r"no problem of task 'sums' asks that; name one with --prompt-id, such as s"):
+        verify(tmp_path, "--task", str(file), "--question", "2 + 2", "--answer", "4")

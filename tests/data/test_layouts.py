@@ -285,3 +285,44 @@ def test_a_bad_row_is_not_another_layout(tmp_path: Path, first: str, second: dic
     file.write_text(json.dumps(ROWS[first]) + "\n" + json.dumps(second) + "\n")
     with pytest.raises(InputError, match=told):
         list(read_examples(str(file), "answers"))
+
+
+def test_a_fact_that_no_row_has_is_told(tmp_path: Path) -> None:
+    file = tmp_path / "rows.jsonl"
+    file.write_text('{"question": "a", "answer": "1"}\n{"question": "b", "answer": "2", "level": 3}\n')
+    assert [example.facts for example in read_examples(str(file), None, Reading(facts=("level",)))] == [
+        {"level": None},
+        {"level": 3},
+    ]
+    with pytest.raises(InputError, match="no column 'levl': the row has 'answer', 'question'"):
+        read_examples(str(file), None, Reading(facts=("levl",)))
+
+
+@pytest.mark.parametrize(
+    ("numbers", "target"),
+    [([44, 19, 35], "98"), (["44", "19", "35"], 98), ("[44, 19, 35]", "98"), ([44.0, 19, 35], 98)],
+)
+def test_countdown_numbers_as_text(tmp_path: Path, numbers: object, target: object) -> None:
+    example = read(tmp_path, {"nums": numbers, "target": target})[1]
+    assert example.facts == {"numbers": [44, 19, 35], "target": 98}
+    assert "Make 98 from the numbers 44, 19, 35:" in example.question
+
+
+@pytest.mark.parametrize("numbers", [[], ["a", 2], [1.5, 2], [True, 2], "44 19", None, {"a": 1}])
+def test_what_is_no_countdown(tmp_path: Path, numbers: object) -> None:
+    with pytest.raises(InputError):
+        read(tmp_path, {"nums": numbers, "target": 98}, "answers")
+
+
+@pytest.mark.parametrize(
+    ("row", "letter"),
+    [
+        (ROWS["MMLU"], "B"),
+        ({"question": "Even?", "choices": {"text": ["3", "4"], "label": ["A", "B"]}, "answerKey": "B"}, "B"),
+    ],
+)
+def test_choices_are_learnt_as_letters(tmp_path: Path, row: dict[str, Any], letter: str) -> None:
+    example = read(tmp_path, row, "responses")[1]
+    assert "A. " in example.question
+    assert example.response == letter
+    assert read(tmp_path, {**row, "response": "By counting."}, "responses")[1].response == "By counting."

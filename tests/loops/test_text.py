@@ -14,6 +14,7 @@ import pytest
 import torch
 
 from r1kit.cluster.ranks import Solo
+from r1kit.contracts import Recipe
 from r1kit.data.settings import Reading
 from r1kit.errors import InputError
 from r1kit.loops import text as module
@@ -233,3 +234,31 @@ def test_documents_that_hold_a_held_out_problem_are_left_out(tmp_path: Path) -> 
     text = text_of(recipe.stages["pretrain"], workspace)
     assert len(text.starts) == 5
     assert lines[1] == "pretrain: left out: 1 documents that share 10 words with a held-out problem"
+
+
+@pytest.mark.parametrize(
+    ("settings", "told"),
+    [
+        ({"chat_template": "{% for %}"}, "is not valid Jinja: "),
+        ({"chat_template": "{{ messages"}, "is not valid Jinja: "),
+        ({"chat_template": "nothere.jinja"}, "is neither Jinja text nor a file"),
+        ({"name": "./nothere"}, "no model './nothere'"),
+    ],
+)
+def test_a_tokenizer_that_cannot_be_is_told_before_anything_runs(
+    tmp_path: Path, settings: dict[str, str], told: str
+) -> None:
+    (tmp_path / "text.jsonl").write_text('{"text": "a cat"}\n')
+    config = Config(data=str(tmp_path / "text.jsonl"), tokenizer=TokenizerSettings(**settings))
+    with pytest.raises(InputError, match=told):
+        config.check("pretrain", Recipe(name="mine"))
+
+
+def test_templates_with_marks_of_generation_and_loop_controls_are_jinja(tmp_path: Path) -> None:
+    text = "{% for m in messages %}{% generation %}{{ m.content }}{% endgeneration %}{% break %}{% endfor %}"
+    assert TokenizerSettings(chat_template=text).template() == text
+    (tmp_path / "chat.jinja").write_text(text)
+    assert TokenizerSettings(chat_template=str(tmp_path / "chat.jinja")).template() == text
+    assert TokenizerSettings().template() == ""
+    named = Config(data="a.txt", tokenizer=TokenizerSettings(chat_template="chat.jinja"))
+    assert (named.files, Config(tokenizer=TokenizerSettings(chat_template=text)).files) == (("chat.jinja",), ())

@@ -21,7 +21,7 @@ from r1kit.model.families import Shape
 from r1kit.model.families.fallback_parts import agree, body_of, buffer_dtypes, find_finish
 from r1kit.model.finish import Finish
 from r1kit.model.segments import Segments
-from r1kit.model.weights import WeightStream, copy_weights
+from r1kit.model.weights import WeightStream, check_finite, copy_weights
 
 if TYPE_CHECKING:
     from transformers import DynamicCache, PretrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
@@ -230,6 +230,7 @@ class Fallback:
         model, loading = loaded
         if missing := sorted(loading["missing_keys"]):
             raise InputError(f"{folder} is no language model that can write: weight {missing[0]!r} is missing")
+        check_finite(folder, model)
         return HubModel(model)
 
 

@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 from r1kit.data.find import code_format
+from r1kit.data.paths import opened
 from r1kit.errors import InputError
 from r1kit.files import Line, brief
 from r1kit.records import Message, Prompt
@@ -20,6 +21,9 @@ from r1kit.tasks.code.files.problem import FileProblem
 from r1kit.tasks.split import digest
 
 __all__ = ["NEEDS", "PARSERS"]
+
+LISTS = ("test_list", "challenge_test_list", "test_imports")
+"""Of MBPP: columns of lists, which a CSV file holds as text."""
 
 
 def humaneval(line: Line, task: str, prefix: str) -> FileProblem:
@@ -55,6 +59,7 @@ def humaneval(line: Line, task: str, prefix: str) -> FileProblem:
 def mbpp(line: Line, task: str, prefix: str) -> FileProblem:
     """``text`` (or ``prompt``), ``test_list`` (asserts) and, where they are there, ``task_id``, ``code``,
     ``challenge_test_list``, and ``test_setup_code`` (or ``test_imports``). The first assert is shown, as an example."""
+    line = replace(line, table={key: opened(value) if key in LISTS else value for key, value in line.table.items()})
     asserts = (*line.texts("test_list"), *line.texts("challenge_test_list", ()))
     before = "\n".join((*line.texts("test_imports", ()), line.text("test_setup_code", default=""))).strip()
     code = line.text("code", default="")

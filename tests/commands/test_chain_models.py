@@ -85,5 +85,7 @@ def test_every_kind_of_task_by_name() -> None:
     assert named_task("general", none) == ("general", ("general", {}))
     assert named_task("code/list_ops", none) == ("code", ("code/list_ops", {}))
     assert named_task("code/mbpp/a/b.jsonl", none).spec.table["path"] == "a/b.jsonl"
-    with pytest.raises(InputError, match=r"a task is countdown, general, code/list_ops, code/FORMAT/FILE.jsonl, "):
+    with pytest.raises(InputError, match=r"code reads a file; write code/FILE\.jsonl"):
         named_task("code", none)
+    with pytest.raises(InputError, match=r"a task is countdown, general, code/list_ops, code/FORMAT/FILE.jsonl, "):
+        named_task("code/x", none)

@@ -27,7 +27,7 @@ TASK = General("general", GeneralConfig())
 
 
 def reply(response: str) -> str:
-    assert format_reward(response, "stop", "think_answer") == 1
+    assert format_reward(response, "stop", "think_answer", blank_thinking=True) == 1
     found = extract_answer(response, "tag")
     assert found is not None
     return found

@@ -121,7 +121,8 @@ class _Parser(Primaries):
             above = self._ahead()
             if _is_whole(left) and token.spaced and above is not None and above.text == "/":
                 return self._mixed(left, self._plain_fraction())
-            if not (before.text in (")", "}", "]") or (before.kind == "command" and before.text in ("pi",))):
+            raised = before.kind == "letter" and self._place > 1 and self._line[self._place - 2].text == "^"
+            if not (raised or before.text in (")", "}", "]") or (before.kind == "command" and before.text == "pi")):
                 raise UnreadError("numbers side by side")
             return Node("mul", (left, self._factor()))
         if left.kind == "number" and token.text == "frac":

@@ -59,7 +59,7 @@ def written(path: Path, name: str, rows: list[dict[str, Any]] | None = None) -> 
         ".tsv": lambda: as_table(rows, "\t"),
         ".parquet": lambda: as_parquet(rows),
     }[form]()
-    data = gzip.compress(data) if name.endswith(".gz") else as_zst(data) if name.endswith(".zst") else data
+    data = gzip.compress(data, mtime=0) if name.endswith(".gz") else as_zst(data) if name.endswith(".zst") else data
     file = path / name
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_bytes(data)
@@ -241,7 +241,7 @@ def test_skipped_lines_are_counted_and_the_first_are_named(tmp_path: Path) -> No
         ("e.jsonl", b"\n \n", "no rows"),
         ("h.csv", b"prompt,answer\n", "no rows"),
         ("u.jsonl", GOOD.encode("utf-16"), "UTF-16 text; save it as UTF-8"),
-        ("c.jsonl.gz", gzip.compress(GOOD.encode() * 50)[:-12], "not readable to its end"),
+        ("c.jsonl.gz", gzip.compress(GOOD.encode() * 50, mtime=0)[:-12], "not readable to its end"),
         ("n.jsonl.gz", GOOD.encode(), "Not a gzipped file"),
         ("c.jsonl.zst", as_zst(GOOD.encode() * 50)[:-5], "not readable to its end"),
         ("b.parquet", b"PAR1 and no more", "no parquet file that can be read"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -10,8 +11,9 @@ from r1kit.answers.nodes import Node, TooBigError, UnreadError
 from r1kit.answers.relations import lone_symbol
 from r1kit.answers.same import same, value_of
 
-__all__ = ["Range", "full_range", "read_range", "same_ranges", "without_point"]
+__all__ = ["Range", "full_range", "overlap", "read_range", "same_ranges", "without_point"]
 
+_DISTANCE = re.compile(r"\|\s*(?P<name>[A-Za-z])\s*(?:(?P<sign>[+-])\s*(?P<middle>[^|+-]+))?\|")
 _INFINITY = Node("infinity")
 _MINUS_INFINITY = Node("neg", (_INFINITY,))
 
@@ -40,10 +42,10 @@ def full_range() -> Range:
 
 
 def read_range(sides: Sequence[str], signs: Sequence[str]) -> tuple[str, tuple[Range, ...]] | None:
-    """(variable, ranges) of ``x < 3``, ``1 < x \\le 3``, ``x \\ne 2``; None if no variable stands alone."""
+    """(variable, ranges) of ``x < 3``, ``1 < x \\le 3``, ``x \\ne 2``, ``|x - 1| < 2``; else None."""
     try:
         if len(signs) == 1:
-            return _one_sided(list(sides), signs[0])
+            return _around(sides, signs[0]) or _one_sided(list(sides), signs[0])
         if len(signs) == 2 and lone_symbol(sides[1]):
             ends = [read_formula(sides[0]), read_formula(sides[2])]
             if all(sign in ("<", "\\le") for sign in signs):
@@ -52,6 +54,36 @@ def read_range(sides: Sequence[str], signs: Sequence[str]) -> tuple[str, tuple[R
                 return sides[1], (Range(ends[1], ends[0], signs[1] == "\\ge", signs[0] == "\\ge"),)
     except (UnreadError, TooBigError):
         return None
+    return None
+
+
+def _around(sides: Sequence[str], sign: str) -> tuple[str, tuple[Range, ...]] | None:
+    """Of ``|x - 1| < 2`` and ``|x| \\ge 3``."""
+    found = _DISTANCE.fullmatch(sides[0])
+    if not found or sign not in ("<", "\\le", ">", "\\ge"):
+        return None
+    radius = read_formula(sides[1])
+    if not (_place(radius) or 0) > 0:
+        return None
+    ends = [Node("neg", (radius,)), radius]
+    if found["middle"]:
+        middle = read_formula(found["middle"])
+        ends = [Node("add", (Node("neg", (middle,)) if found["sign"] == "+" else middle, end)) for end in ends]
+    low, high = ends
+    if sign in ("<", "\\le"):
+        return found["name"], (Range(low, high, sign == "\\le", sign == "\\le"),)
+    return found["name"], (
+        Range(_MINUS_INFINITY, low, False, sign == "\\ge"),
+        Range(high, _INFINITY, sign == "\\ge", False),
+    )
+
+
+def overlap(ranges: Sequence[Range]) -> Range | None:
+    """What two ranges that are open to one side each have in common: ``x \\ge 1`` and ``x < 3``."""
+    if len(ranges) == 2:
+        for one, other in (ranges, tuple(reversed(ranges))):
+            if one.high == _INFINITY and other.low == _MINUS_INFINITY and other.high != _INFINITY:
+                return Range(one.low, other.high, one.low_closed, other.high_closed)
     return None
 
 

@@ -14,7 +14,7 @@ from typing import Literal
 from r1kit.answers.cursor import DEEPEST
 from r1kit.answers.formula import read_formula
 from r1kit.answers.nodes import Node, TooBigError, UnreadError, is_number
-from r1kit.answers.ranges import Range, full_range, read_range, without_point
+from r1kit.answers.ranges import Range, full_range, overlap, read_range, without_point
 from r1kit.answers.relations import is_name, lone_symbol, split_relation
 from r1kit.answers.same import same, value_of
 from r1kit.answers.spelling import LONGEST, respelled
@@ -204,6 +204,9 @@ def _of_list(text: str) -> Reading | None:
     found = _several("list", text, parts)
     if found is not None and re.search(r"\bor\b|或", text) and all(item.kind == "range" for item in found.items):
         return _union(text, list(found.items))
+    if found is not None and re.search(r"\band\b|\\wedge|且", text) and len({each.name for each in found.items}) == 1:
+        if common := overlap([one for item in found.items for one in item.ranges]):
+            return Reading(kind="range", text=text, ranges=(common,), name=found.items[0].name)
     return found
 
 

@@ -7,7 +7,7 @@ import re
 __all__ = ["bracketed", "depths", "split_list", "split_top"]
 
 _LIST = re.compile(
-    r"\s*(?:[,;]\s*(?:and|or)\b|[,;]|\\wedge|\\vee|\\text\{(?:and|or)\}|(?<![A-Za-z])(?:and|or)(?![A-Za-z])|和|或|与|以及)\s*"
+    r"\s*(?:[,;]\s*(?:and|or)\b|[,;]|\\wedge|\\vee|\\text\{(?:and|or)\}|(?<![A-Za-z])(?:and|or)(?![A-Za-z])|和|或|且|与|以及)\s*"
 )
 _COMMA = re.compile(r"\s*[,;]\s*")
 _BRACKET = re.compile(r"\\begin\{|\\end\{|\\[{}]|\\langle|\\rangle|[()\[\]{}]")

@@ -204,9 +204,11 @@ def _of_list(text: str) -> Reading | None:
     found = _several("list", text, parts)
     if found is not None and re.search(r"\bor\b|或", text) and all(item.kind == "range" for item in found.items):
         return _union(text, list(found.items))
-    if found is not None and re.search(r"\band\b|\\wedge|且", text) and len({each.name for each in found.items}) == 1:
-        if common := overlap([one for item in found.items for one in item.ranges]):
-            return Reading(kind="range", text=text, ranges=(common,), name=found.items[0].name)
+    joined = (
+        found is not None and re.search(r"\band\b|\\wedge|且", text) and len({each.name for each in found.items}) == 1
+    )
+    if found is not None and joined and (common := overlap([one for item in found.items for one in item.ranges])):
+        return Reading(kind="range", text=text, ranges=(common,), name=found.items[0].name)
     return found
 
 

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from r1kit.checkpoint.source import check_tokenizer
-from r1kit.contracts import StageConfig
 from r1kit.data.settings import Reading
 from r1kit.errors import InputError
 from r1kit.evals.settings import EvaluationConfig
 from r1kit.factory.sources import check_rows
-from r1kit.loops.settings import Schedule, check_least, check_rates, lengths_of
+from r1kit.loops.settings import Evaluated, Schedule, check_least, check_rates
 from r1kit.records import Sampling
 from r1kit.reward.settings import RewardConfig
 from r1kit.tasks.corpora import CorpusConfig, build_corpus, shown
-from r1kit.tasks.task import Split
 from r1kit.text.habits import syntax_fault
 from r1kit.update.settings import DtypeSetting, OptimiserSettings
 
@@ -87,7 +84,7 @@ class FillInMiddle:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Pretrain(StageConfig):
+class Pretrain(Evaluated):
     """A base from text, or from a corpus."""
 
     data: str = ""
@@ -138,16 +135,6 @@ class Pretrain(StageConfig):
     def uses(self, recipe: Recipe) -> tuple[str, ...]:
         """Tasks that the gate judges."""
         return self.evaluation.tasks or tuple(recipe.tasks)
-
-    @property
-    def splits(self) -> tuple[Split, ...]:
-        """Held-out splits that the stage looks at."""
-        return (self.evaluation.split,)
-
-    @property
-    def lengths(self) -> Mapping[str, int]:
-        """Longest completion, in tokens, by the name of the setting."""
-        return lengths_of(self)
 
     def check(self, stage: str, recipe: Recipe) -> None:
         """Batch divisions, before anything loads."""

@@ -27,7 +27,7 @@ from r1kit.update.settings import DtypeSetting, OptimiserSettings
 if TYPE_CHECKING:
     from r1kit.contracts import Recipe
 
-__all__ = ["RL", "SFT", "Schedule", "check_least", "check_rates", "check_samples", "check_source"]
+__all__ = ["RL", "SFT", "Evaluated", "Schedule", "check_least", "check_rates", "check_samples", "check_source"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,8 +45,25 @@ class Schedule:
         return learning_rate(update, steps=updates, peak=peak, warmup=self.warmup, shape=self.shape, floor=self.floor)
 
 
+class Evaluated(StageConfig):
+    """A stage that samples, and evaluates what it leaves."""
+
+    evaluation: EvaluationConfig
+    sampling: Sampling
+
+    @property
+    def splits(self) -> tuple[Split, ...]:
+        """Held-out splits that the stage looks at."""
+        return (self.evaluation.split,)
+
+    @property
+    def lengths(self) -> Mapping[str, int]:
+        """Longest completion, in tokens, by the name of the setting."""
+        return {f"{part}.max_tokens": getattr(self, part).max_tokens for part in ("sampling", "evaluation")}
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RL(StageConfig):
+class RL(Evaluated):
     """GRPO on prompts of one or more tasks (R1 paper, section 2.1 and table of hyper-parameters)."""
 
     start: str = "base"
@@ -109,11 +126,6 @@ class RL(StageConfig):
         """Held-out splits that the stage looks at."""
         return (self.evaluation.split, self.final_split) if self.final_split else (self.evaluation.split,)
 
-    @property
-    def lengths(self) -> Mapping[str, int]:
-        """Longest completion, in tokens, by the name of the setting."""
-        return lengths_of(self)
-
     def check(self, stage: str, recipe: Recipe) -> None:
         """Batch divisions and references, before anything loads."""
         check_source(self.start, stage, recipe)
@@ -166,7 +178,7 @@ class RL(StageConfig):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SFT(StageConfig):
+class SFT(Evaluated):
     """Supervised fine-tuning on the samples of an earlier stage or of a file (R1 paper v2, appendix B.4.2)."""
 
     start: str = "base"
@@ -223,16 +235,6 @@ class SFT(StageConfig):
         """Tasks that it is judged by."""
         return self.evaluation.tasks or tuple(recipe.tasks)
 
-    @property
-    def splits(self) -> tuple[Split, ...]:
-        """Held-out splits that the stage looks at."""
-        return (self.evaluation.split,)
-
-    @property
-    def lengths(self) -> Mapping[str, int]:
-        """Longest completion, in tokens, by the name of the setting."""
-        return lengths_of(self)
-
     def check(self, stage: str, recipe: Recipe) -> None:
         """Ranges, before anything loads."""
         check_source(self.start, stage, recipe)
@@ -244,11 +246,6 @@ class SFT(StageConfig):
         check_rates(self.optimiser.lr, self.schedule, stage)
         if not self.epochs > 0:
             raise InputError(f"stages.{stage}.epochs = {self.epochs}: must be above 0")
-
-
-def lengths_of(config: Any) -> dict[str, int]:
-    """Longest completion, in tokens, of a stage that samples and evaluates, by the name of the setting."""
-    return {f"{part}.max_tokens": getattr(config, part).max_tokens for part in ("sampling", "evaluation")}
 
 
 def check_least(config: Any, stage: str, least: int, *keys: str) -> None:

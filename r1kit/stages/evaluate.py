@@ -6,13 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from r1kit.contracts import BASE, StageConfig
+from r1kit.contracts import BASE
 from r1kit.evals.settings import EvaluationConfig
-from r1kit.loops.settings import check_least, check_source, lengths_of
+from r1kit.loops.settings import Evaluated, check_least, check_source
 from r1kit.records import Sampling, StageResult
 from r1kit.resume import Stateless
 from r1kit.reward.settings import RewardConfig
-from r1kit.tasks.task import Split
 from r1kit.text.template import Template
 from r1kit.update.settings import DtypeSetting
 from r1kit.workspace import Workspace
@@ -32,7 +31,7 @@ TOLD = (
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Config(StageConfig):
+class Config(Evaluated):
     stages: tuple[str, ...] = ()
     """Whose checkpoints are judged, in the order of the table; empty: the base, and every earlier stage that leaves a
     model of the same line (students are not)."""
@@ -64,16 +63,6 @@ class Config(StageConfig):
     def uses(self, recipe: Recipe) -> tuple[str, ...]:
         """Tasks that it judges by."""
         return (*(self.evaluation.tasks or recipe.tasks), *self.template_tasks)
-
-    @property
-    def splits(self) -> tuple[Split, ...]:
-        """Held-out splits that the stage looks at."""
-        return (self.evaluation.split,)
-
-    @property
-    def lengths(self) -> Mapping[str, int]:
-        """Longest completion, in tokens, by the name of the setting."""
-        return lengths_of(self)
 
     def check(self, stage: str, recipe: Recipe) -> None:
         """Ranges, before anything loads."""

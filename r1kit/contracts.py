@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, Literal, Protocol
 
+from r1kit.cluster.settings import Cluster, EngineChoice, LearnerChoice
 from r1kit.data.settings import Reading
 from r1kit.errors import InputError, nearest
 from r1kit.model.families import Shape, fresh_family
@@ -157,10 +158,14 @@ class Recipe:
     ranks: int = 0
     """Processes that sample and learn side by side; 0: one a GPU, or one a core where there is none (at most 8)."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
-    engine: str = "auto"
-    """What samples: ``local``, ``transformers``, one of your own as FILE.py:NAME, or ``auto``: what runs the model."""
-    learner: str = "auto"
-    """What trains: ``local``, the whole model on every rank, one of your own as FILE.py:NAME, or ``auto``."""
+    engine: EngineChoice = field(default_factory=EngineChoice)
+    """What samples: ``local``, ``transformers``, ``vllm``, one of your own as FILE.py:NAME, or ``auto``: what runs the
+    model. A table says more: ``{kind = "vllm", address = ["http://..."]}``."""
+    learner: LearnerChoice = field(default_factory=LearnerChoice)
+    """What trains: ``local``, the whole model on every rank, ``fsdp``, the model shared out over the ranks, one of your
+    own as FILE.py:NAME, or ``auto``: the local one. A table says more: ``{kind = "fsdp", offload = "optimiser"}``."""
+    cluster: Cluster = field(default_factory=Cluster)
+    """Processes beside the learner's ranks, and when a host counts as lost."""
     dtype: Literal["auto", "float32", "bfloat16"] = "auto"
     """Of the matrix products of every stage that does not say itself; ``auto``: bfloat16 where the device multiplies it
     in hardware, else float32."""
@@ -182,6 +187,7 @@ class Recipe:
     def __post_init__(self) -> None:
         if self.ranks < 0:
             raise InputError(f"ranks = {self.ranks}: must be at least 1, or 0 for one a core or GPU")
+        self.cluster.check()
         if not 0 <= self.seed < 2**63:
             raise InputError(f"seed = {self.seed}: must be from 0 to 2^63 - 1")
 

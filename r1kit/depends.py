@@ -106,14 +106,14 @@ def _walked(
 ) -> tuple[dict[str, Any], set[str]]:
     """(what the stage depends on, references to the user's code)."""
     config = recipe.stages[stage]
-    named = {"engine": recipe.engine, "learner": recipe.learner}
+    named = {"engine": recipe.engine.kind, "learner": recipe.learner.kind}
     models = {recipe.model.name, *config.model_sources} - {*recipe.stages, ""}
     walk = _Walk(frozenset((*recipe.stages, *recipe.tasks)), frozenset(models), before or {}, fetch)
     found: dict[str, Any] = walk.told(
         plain(
             {
                 "kind": recipe.kinds[stage],
-                "settings": config,
+                "settings": _without_new(plain(config)),
                 "model": recipe.model,
                 "tasks": {
                     name: {"kind": recipe.task_kinds[name], **plain(recipe.tasks[name])}
@@ -194,6 +194,16 @@ def former_key(before: Mapping[str, Any], after: Mapping[str, Any], taken_over: 
     """The key that a stage of format 1 knows this earlier stage by: its old one where it was kept, else its new one."""
     kept = taken_over or before.get("key") == after["key"]
     return str(before.get("former", before["key"]) if kept else after["key"])
+
+
+_ADDED: Mapping[str, Any] = {"max_lag": 0, "over_update": "wait", "order": "in_turn"}
+"""Setting of a stage -> its default, where it came after runs of format 2: at its default it is no part of the key."""
+
+
+def _without_new(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _without_new(item) for name, item in value.items() if name not in _ADDED or item != _ADDED[name]}
+    return value
 
 
 _RENEWED = (("prefilled", False, "auto"),)

@@ -171,7 +171,7 @@ def _task(name: str, table: Mapping[str, Any]) -> Any:
 
 def _check_references(recipe: Recipe) -> None:
     """Every task and stage that a stage names must be there, and what opens engines and learners be known."""
-    check_names(recipe.engine, recipe.learner)
+    check_names(recipe.engine.kind, recipe.learner.kind)
     earlier: list[str] = []
     if not recipe.stages:
         raise InputError(f"recipe {recipe.name!r} has no stages; add one, for example [stages.r1_zero]")

@@ -70,7 +70,9 @@ class Completion:
     finish: Literal["stop", "length"]
     """``stop``: end token or stop string; ``length``: cut at ``max_tokens``."""
     version: int = 0
-    """Policy version that wrote it."""
+    """Policy version that wrote it; the oldest, where the weights changed while it was written."""
+    spans: tuple[tuple[int, int], ...] = ()
+    """(version, tokens) in order, where more than one wrote it; empty: ``version`` wrote all."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

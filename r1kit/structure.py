@@ -81,6 +81,8 @@ def _value(kind: Any, value: Any, where: str, default: Any = None) -> Any:
         return structure(typing.cast(type, kind), value, where, base)
     if dataclasses.is_dataclass(kind) and type(value) is kind:
         return value
+    if isinstance(value, str) and hasattr(kind, "from_text"):
+        return kind.from_text(value)
     if origin is Literal:
         if value in arguments:
             return value

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from r1kit.cluster.settings import AUTO
 from r1kit.errors import InputError, nearest
 from r1kit.registry import is_reference
 
 __all__ = ["AUTO", "ENGINES", "LEARNERS", "check_names"]
 
-AUTO = "auto"
 ENGINES = {"local": "r1kit.backends.engines:open_local", "transformers": "r1kit.backends.engines:open_transformers"}
 """Name -> ``module:function`` of an ``engines.OpenEngine``."""
 LEARNERS = {"local": "r1kit.backends.learners:open_local"}

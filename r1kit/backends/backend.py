@@ -15,6 +15,7 @@ from r1kit.backends.arithmetic import resolve_dtype, warn_if_slow
 from r1kit.backends.device import device_of
 from r1kit.backends.models import LoadedModel
 from r1kit.cluster.ranks import Ranks, Solo
+from r1kit.cluster.settings import EngineChoice, LearnerChoice
 from r1kit.registry import find
 from r1kit.rollout.engine import Engine
 from r1kit.text.template import Template
@@ -45,9 +46,9 @@ class Backend:
     ranks: Ranks = field(default_factory=Solo)
     template: Template = field(default_factory=Template)
     """How a question becomes a prompt."""
-    engine: str = AUTO
+    engine: EngineChoice = field(default_factory=EngineChoice)
     """A name of ``ENGINES``, a reference to an ``OpenEngine`` of the user's, or ``auto``: what runs the model."""
-    learner: str = AUTO
+    learner: LearnerChoice = field(default_factory=LearnerChoice)
     """A name of ``LEARNERS``, a reference to an ``OpenLearner`` of the user's, or ``auto``: the local one."""
 
     tell: Callable[[str], None] = _to_stderr
@@ -75,9 +76,10 @@ class Backend:
             InputError: the engine that the recipe names cannot run the model.
         """
         self._warn(dtype, loaded)
-        name = loaded.native_engine if self.engine == AUTO else self.engine
-        engine: Engine = find(name, ENGINES, "engine", "engine")(
-            loaded, dtype=self._torch_dtype(dtype), max_rows=max_rows
+        kind, settings = self.engine.kind, self.engine.settings
+        more = {} if settings is None else {"settings": settings, "ranks": self.ranks}
+        engine: Engine = find(loaded.native_engine if kind == AUTO else kind, ENGINES, "engine", "engine")(
+            loaded, dtype=self._torch_dtype(dtype), max_rows=max_rows, **more
         )
         return engine
 
@@ -98,11 +100,12 @@ class Backend:
             token_budget=token_budget,
             temperature=temperature,
             optimiser=settled(optimiser, resolve_dtype("auto", self.device)),
+            own=self.learner.settings,
         )
         self._warn(settings.dtype, loaded)
         if settings.optimiser.kind == "muon":
             self._warn(settings.optimiser.muon_dtype, loaded)
-        name = "local" if self.learner == AUTO else self.learner
+        name = "local" if self.learner.kind == AUTO else self.learner.kind
         learner: Learner = find(name, LEARNERS, "learner", "learner")(loaded, settings, self.ranks)
         return learner
 

@@ -19,7 +19,11 @@ __all__ = ["OpenEngine", "open_local", "open_transformers"]
 
 
 class OpenEngine(Protocol):
-    """What a name in ``backends.ENGINES`` stands for."""
+    """What a name in ``backends.ENGINES`` stands for.
+
+    A recipe's table ``engine = {kind = ..., ...}`` hands two keyword arguments more: ``settings``, what the table says
+    beside the kind, and ``ranks``.
+    """
 
     def __call__(self, loaded: LoadedModel, *, dtype: torch.dtype, max_rows: int) -> Engine:
         """An engine with the model's present weights, as version 0, on the model's device.

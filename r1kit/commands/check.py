@@ -39,7 +39,7 @@ def _described(recipe: Recipe) -> list[str]:
         return [f"model {name}: not in a folder on this machine yet, so nothing more is known; the first run brings it"]
     computes = _auto(recipe.device) if recipe.dtype == "auto" else recipe.dtype
     found = describe(folder, recipe.model.template)
-    told = [f"  {what:<9} {words}" for what, words in found.lines(computes, recipe.engine, recipe.learner)]
+    told = [f"  {what:<9} {words}" for what, words in found.lines(computes, recipe.engine.kind, recipe.learner.kind)]
     return [f"model {name}:", *told, *_unread(recipe, found.opens_think)]
 
 

@@ -92,6 +92,13 @@ class RL(Evaluated):
     counted, or ends the run. One that is held out is never asked and counts as wrong."""
     curriculum: Curriculum = field(default_factory=Curriculum)
     """Which prompts are asked; by default every one in its turn."""
+    max_lag: int = 0
+    """Updates that a completion's weights may be behind the learner's: above 0 engines of their own sample ahead while
+    the learner learns. 0: in turn, every completion by the newest weights."""
+    over_update: Literal["wait", "keep"] = "wait"
+    """New weights come in between completions, which an engine finishes first, or in the middle of them."""
+    order: Literal["in_turn", "ready"] = "in_turn"
+    """A step learns from the prompts that were dealt to it, or from whichever are ready and not too old."""
     deadline: float = 10.0
     """Seconds a verifier has for one completion."""
     verifier_workers: int = 0

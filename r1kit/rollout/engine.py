@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from r1kit.records import Completion, Sampling
@@ -10,7 +11,7 @@ from r1kit.records import Completion, Sampling
 if TYPE_CHECKING:
     from r1kit.model.weights import WeightStream
 
-__all__ = ["Bounded", "Engine", "Telling"]
+__all__ = ["Bounded", "Detached", "Engine", "Telling"]
 
 
 class Engine(Protocol):
@@ -78,4 +79,20 @@ class Telling(Protocol):
         ended: Callable[[int, tuple[Completion, ...]], None],
     ) -> None:
         """``generate``, each prompt's completions told with its place, in the order they end; all before it returns."""
+        ...
+
+
+@runtime_checkable
+class Detached(Protocol):
+    """An engine in processes of its own: it samples while the caller learns.
+
+    ``load_weights`` may come while prompts are out: by ``over_update`` the engine first finishes those that it has
+    begun (``wait``), or takes the weights in between two tokens (``keep``) and tells ``Completion.spans``.
+    """
+
+    over_update: str
+    """``wait`` or ``keep``; may be set before ``load_weights``."""
+
+    def submit(self, prompt: Sequence[int], sampling: Sampling, seed: int) -> Future[tuple[Completion, ...]]:
+        """``generate`` of one prompt, at once; the future holds its completions, or the error of ``generate``."""
         ...

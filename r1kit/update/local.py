@@ -51,6 +51,8 @@ class LearnerSettings:
     temperature: float = 1.0
     """Logits are divided by it: that of the sampling, so that the policy is what was sampled from."""
     optimiser: OptimiserSettings = field(default_factory=OptimiserSettings)
+    own: Any = None
+    """What the recipe's ``learner`` table says beside the kind: ``cluster.settings.FSDP`` for ``fsdp``."""
 
 
 STATE = "state.pt"

@@ -16,6 +16,7 @@ from r1kit.backends.backend import Backend, backend_of
 from r1kit.backends.device import device_of
 from r1kit.backends.models import LoadedModel
 from r1kit.cluster.ranks import Solo
+from r1kit.cluster.settings import EngineChoice, LearnerChoice
 from r1kit.contracts import Model
 from r1kit.errors import InputError
 from r1kit.loops import pretraining
@@ -72,12 +73,12 @@ def test_a_name_that_is_not_known_is_refused_with_those_that_are(override: str, 
 def test_auto_takes_the_engine_that_runs_the_model_and_a_name_that_cannot_is_refused() -> None:
     ours, theirs = CPU.draw(SHAPE, build_tokenizer(WORDS), seed=1), other_kind()
     assert isinstance(CPU.open_engine(ours), LocalEngine)
-    assert isinstance(replace(CPU, engine="local").open_engine(ours), LocalEngine)
+    assert isinstance(replace(CPU, engine=EngineChoice("local")).open_engine(ours), LocalEngine)
     assert isinstance(CPU.open_engine(theirs), HubEngine)
     with pytest.raises(InputError, match='engine = "local" cannot run gpt2; set engine = "transformers"'):
-        replace(CPU, engine="local").open_engine(theirs)
+        replace(CPU, engine=EngineChoice("local")).open_engine(theirs)
     with pytest.raises(InputError, match='llama is not among it: set engine = "local"'):
-        replace(CPU, engine="transformers").open_engine(ours)
+        replace(CPU, engine=EngineChoice("transformers")).open_engine(ours)
 
 
 def test_an_engine_and_a_learner_of_the_user_s_own_take_their_place(tmp_path: Path) -> None:
@@ -88,14 +89,16 @@ def test_an_engine_and_a_learner_of_the_user_s_own_take_their_place(tmp_path: Pa
         "def learner(loaded, settings, ranks):\n"
         "    return (settings.token_budget, ranks.size)\n"
     )
-    mine = replace(CPU, engine=f"{tmp_path}/mine.py:engine", learner=f"{tmp_path}/mine.py:learner")
+    mine = replace(
+        CPU, engine=EngineChoice(f"{tmp_path}/mine.py:engine"), learner=LearnerChoice(f"{tmp_path}/mine.py:learner")
+    )
     loaded = mine.draw(SHAPE, build_tokenizer(WORDS), seed=1)
     engine = mine.open_engine(loaded, dtype="bfloat16", max_rows=5)
     ((completion,),) = engine.generate([[1]], Sampling(n=1, max_tokens=30), [1])
     assert completion.text == "64 5 torch.bfloat16"
     assert mine.open_learner(loaded, OptimiserSettings(), token_budget=64) == (64, 1)
     with pytest.raises(InputError, match=r"engine: .*mine\.py has no 'engin'\. Did you mean 'engine'\?"):
-        replace(CPU, engine=f"{tmp_path}/mine.py:engin").open_engine(loaded)
+        replace(CPU, engine=EngineChoice(f"{tmp_path}/mine.py:engin")).open_engine(loaded)
 
 
 # ---- devices --------------------------------------------------------------------------------------------------------
@@ -157,5 +160,5 @@ def test_a_saved_model_comes_back_with_its_tokenizer_and_template(tmp_path: Path
 def test_a_backend_follows_the_recipe() -> None:
     recipe = load_recipe("nano-zero", ["device=cpu", "engine=local"])
     backend = backend_of(recipe)
-    assert (backend.engine, backend.learner, backend.device.type) == ("local", "auto", "cpu")
+    assert (backend.engine.kind, backend.learner.kind, backend.device.type) == ("local", "auto", "cpu")
     assert backend.template == recipe.model.template

@@ -1,0 +1,173 @@
+"""Which engine and learner a recipe asks for, and the processes they are placed in. No torch here.
+
+``engine = "vllm"`` and ``engine = {kind = "vllm", address = ["http://..."]}`` are both read by ``EngineChoice``: a kind
+alone, or a table of the kind and its own settings. ``[cluster]`` says what stands beside the learner's ranks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any, ClassVar, Literal, TypeVar
+
+from r1kit.errors import InputError
+from r1kit.structure import plain, structure
+
+__all__ = ["AUTO", "FSDP", "VLLM", "Cluster", "EngineChoice", "LearnerChoice", "Needs"]
+
+AUTO = "auto"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VLLM:
+    """Settings of ``engine = {kind = "vllm", ...}``."""
+
+    address: tuple[str, ...] = ()
+    """Servers that run already, ``http://HOST:PORT`` each; empty: one engine in the process of every rank."""
+    hand_over: Literal["auto", "nccl", "ipc", "gloo", "folder"] = "auto"
+    """How weights reach it: ``auto`` is NCCL where there are GPUs, else gloo to a server and memory in one process."""
+    folder: str = ""
+    """Where ``hand_over = "folder"`` puts weights: a path that learner and engine both see."""
+    checksums: bool = False
+    """Compare a checksum of every weight after a hand-over."""
+    max_gap: float = 0.5
+    """Largest mean difference, in nats a token, between the engine's log-probs and the learner's on the first group
+    after a hand-over; a larger one ends the run. 0: only log it."""
+    memory_share: float = 0.9
+    """Of a GPU's memory that the engine takes."""
+    cache_gb: float = 1.0
+    """Of keys and values, where it runs on a CPU."""
+    tensor_parallel: int = 1
+    """GPUs that share one engine in process."""
+    timeout: float = 600.0
+    """Seconds that one request to a server may take."""
+    liveness: float = 10.0
+    """Seconds between a dead or hung server's last sign of life and its being taken as lost."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FSDP:
+    """Settings of ``learner = {kind = "fsdp", ...}``."""
+
+    replicate: int = 1
+    """Copies of the sharded model (hybrid sharding); ranks / replicate ranks share one."""
+    sequence: int = 1
+    """Ranks that share the tokens of one micro-batch (sequence parallel), for long responses."""
+    checkpointing: bool = False
+    """Keep only what enters a block and compute its inside again on the way back."""
+    offload: Literal["none", "optimiser", "all"] = "none"
+    """What waits in the host's memory while it is not in use: the optimiser's state, or the weights too."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Choice:
+    """A kind, and what its table says besides."""
+
+    kind: str = AUTO
+    settings: Any = None
+    """Of the kind's class where it has one; for one of the user's own what the table holds; None: nothing."""
+
+    WHAT: ClassVar[str] = ""
+    TABLES: ClassVar[Mapping[str, type]] = {}
+
+    @classmethod
+    def from_text(cls: type[_C], text: str) -> _C:
+        """A kind alone."""
+        table = cls.TABLES.get(text)
+        return cls(text, table() if table else None)
+
+    @classmethod
+    def from_table(cls: type[_C], table: Mapping[str, Any], where: str) -> _C:
+        """A kind and its settings.
+
+        Raises:
+            InputError: no kind, or a setting that it does not have.
+        """
+        kind = table.get("kind")
+        if not isinstance(kind, str):
+            raise InputError(f'{where} has no kind; write {cls.WHAT} = "NAME", or {{kind = "NAME", ...}}')
+        rest = {key: value for key, value in table.items() if key != "kind"}
+        if kind in cls.TABLES:
+            return cls(kind, structure(cls.TABLES[kind], rest, where))
+        if rest and ":" not in kind:
+            raise InputError(f"{where}: kind {kind!r} has no settings, so {', '.join(rest)} cannot be set")
+        return cls(kind, rest or None)
+
+    def as_table(self) -> str | dict[str, Any]:
+        """What ``from_text`` or ``from_table`` reads."""
+        if self.settings is None or self == type(self).from_text(self.kind):
+            return self.kind
+        return {"kind": self.kind, **plain(self.settings)}
+
+    def __str__(self) -> str:
+        return self.kind
+
+
+_C = TypeVar("_C", bound=_Choice)
+
+
+@dataclass(frozen=True, slots=True)
+class EngineChoice(_Choice):
+    """What samples."""
+
+    WHAT: ClassVar[str] = "engine"
+    TABLES: ClassVar[Mapping[str, type]] = {"vllm": VLLM}
+
+
+@dataclass(frozen=True, slots=True)
+class LearnerChoice(_Choice):
+    """What trains."""
+
+    WHAT: ClassVar[str] = "learner"
+    TABLES: ClassVar[Mapping[str, type]] = {"fsdp": FSDP}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Needs:
+    """What one process is given by a cluster."""
+
+    cpus: float = 1.0
+    gpus: float = 0.0
+    memory_gb: float = 0.0
+    """0: not reserved."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cluster:
+    """The recipe's ``[cluster]``: the processes beside the learner's ranks, and when one counts as lost.
+
+    How many there are, and where, changes no result but for how float sums are ordered.
+    """
+
+    engines: int = 0
+    """Processes that do nothing but sample; 0: every rank samples its own share."""
+    verifiers: int = 0
+    """Processes on any host that score; 0: every rank starts its own."""
+    share_devices: bool = False
+    """Engines take the learner's GPUs in turn with it, instead of GPUs of their own."""
+    rank_needs: Needs = field(default_factory=Needs)
+    engine_needs: Needs = field(default_factory=Needs)
+    verifier_needs: Needs = field(default_factory=Needs)
+    heartbeat: float = 2.0
+    """Seconds between two signs of life."""
+    lost_after: float = 10.0
+    """Seconds without one after which a process or host counts as lost."""
+    collective_minutes: float = 30.0
+    """A rank that waits this long for another in a collective ends the run."""
+    restarts: int = 3
+    """Times that the learner's ranks are started again, from the last resume point, after a host was lost."""
+
+    def check(self) -> None:
+        """Raise InputError for a number out of range, before anything starts."""
+        for each in fields(self):
+            value = getattr(self, each.name)
+            if isinstance(value, float) and not value > 0:
+                raise InputError(f"cluster.{each.name} = {value}: must be above 0")
+            if type(value) is int and value < 0:
+                raise InputError(f"cluster.{each.name} = {value}: must be at least 0")
+            if isinstance(value, Needs) and min(value.cpus, value.gpus, value.memory_gb) < 0:
+                raise InputError(f"cluster.{each.name}: cpus, gpus and memory_gb must be at least 0")
+        if self.lost_after <= self.heartbeat:
+            raise InputError(
+                f"cluster.lost_after = {self.lost_after} must be longer than cluster.heartbeat = {self.heartbeat}"
+            )

@@ -25,7 +25,9 @@ from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 
-__all__ = ["Host", "Network", "unavailable"]
+import pytest
+
+__all__ = ["ON_HOSTS", "Host", "Network", "unavailable"]
 
 TOOLS = ("unshare", "nsenter", "setpriv", "ip", "tc", "mount")
 CGROUPS = Path("/sys/fs/cgroup")
@@ -44,6 +46,13 @@ def unavailable() -> str:
         return f"{', '.join(missing)} missing; apt-get install iproute2 util-linux"
     tried = subprocess.run(["unshare", "-n", "-m", "-p", "-f", "true"], capture_output=True, text=True)
     return f"namespaces cannot be made: {tried.stderr.strip()}" if tried.returncode else ""
+
+
+ON_HOSTS = [
+    pytest.mark.cluster,
+    pytest.mark.skipif(bool(unavailable()), reason=unavailable() or "hosts can be made here"),
+]
+"""Marks of a test on hosts."""
 
 
 class Network:

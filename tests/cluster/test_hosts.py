@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from cluster.hosts import Host, Network, unavailable
+from cluster.hosts import ON_HOSTS, Host, Network
 
-pytestmark = pytest.mark.skipif(bool(unavailable()), reason=unavailable() or "hosts can be made")
+pytestmark = ON_HOSTS
 
 SERVER = """
 import socket, sys

@@ -1,8 +1,9 @@
 """Hosts on one machine, for tests of many: each is a set of Linux namespaces joined to the others by a virtual switch.
 
-A host has its own network (one address, one link), process ids, mounts, /dev/shm and name. Nothing is made outside of
-them: the switch is a network namespace too, so all is gone when the processes that hold them are, also when the test
-was killed. Needs root, and ``unshare``, ``nsenter``, ``setpriv`` (util-linux) and ``ip``, ``tc`` (iproute2).
+A host has its own network (one address, one link), process ids, mounts, /dev/shm and name, by which the others reach
+it. Nothing is made outside of them: the switch is a network namespace too, so all is gone when the processes that hold
+them are, also when the test was killed. Needs root, ``unshare``, ``nsenter``, ``setpriv`` (util-linux), ``ip`` and
+``tc`` (iproute2).
 
     with Network() as network:
         one, two = network.add("one"), network.add("two")
@@ -19,6 +20,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -60,11 +62,15 @@ class Network:
 
     def __init__(self) -> None:
         self.hosts: dict[str, Host] = {}
+        self.folder = Path(tempfile.mkdtemp(prefix="r1-hosts-"))
         self.switch = _Namespaces(["-n"], "ip link add switch type bridge && ip link set switch up")
 
     def add(self, name: str) -> Host:
         """A new host, booted."""
         host = self.hosts[name] = Host(self, name, len(self.hosts) + 1)
+        for each in self.hosts.values():
+            others = "".join(f"{other.address} {other.name}\n" for other in self.hosts.values() if other is not each)
+            each.names.write_text(f"127.0.0.1 localhost\n127.0.1.1 {each.name}\n{others}")
         host.boot()
         return host
 
@@ -73,6 +79,7 @@ class Network:
         for host in self.hosts.values():
             host.kill()
         self.switch.end()
+        shutil.rmtree(self.folder)
 
     def __enter__(self) -> Network:
         return self
@@ -84,13 +91,15 @@ class Network:
 
 
 class Host:
-    """One host. Files are those of the machine, but for /dev/shm and what ``hide`` took away."""
+    """One host. Files are those of the machine, but for /dev/shm, /etc/hosts and what ``hide`` took away."""
 
     def __init__(self, network: Network, name: str, number: int) -> None:
         self.network, self.name, self.number = network, name, number
         self.address = f"10.77.0.{number}"
         self.port = f"port{number}"
         """The switch's end of its link."""
+        self.names = network.folder / name
+        """Its /etc/hosts: the others' names, and its own as Debian has it, which is no address to be reached at."""
         self.inside: _Namespaces | None = None
         self.cgroups: dict[str, Path] = {}
         self.started: list[subprocess.Popen[bytes]] = []
@@ -106,7 +115,8 @@ class Host:
         assert not self.on, f"{self.name} is on"
         self.inside = _Namespaces(
             ["-n", "-m", "-u", "-i", "-p", "-f", "--kill-child", "--mount-proc"],
-            f"mount -t tmpfs tmpfs /dev/shm && hostname {self.name} && ip link set lo up",
+            f"mount -t tmpfs tmpfs /dev/shm && mount --bind {self.names} /etc/hosts && hostname {self.name} && "
+            "ip link set lo up",
         )
         holder = str(self.inside.pid)
         self._switch("ip", "link", "add", self.port, "type", "veth", "peer", "name", "eth0", "netns", holder)
@@ -272,14 +282,18 @@ class _Namespaces:
         self.process = subprocess.Popen(
             ["setpriv", "--pdeathsig", "KILL", "unshare", *kinds, "sh", "-c", f"{ready} && echo ready && {hold}"],
             stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
             stdin=subprocess.DEVNULL,
             start_new_session=True,
             text=True,
         )
-        assert self.process.stdout is not None
-        if self.process.stdout.readline() != "ready\n":
-            raise RuntimeError(f"namespaces could not be made: {' '.join(kinds)}")
-        self.process.stdout.close()
+        out, err = self.process.stdout, self.process.stderr
+        assert out is not None
+        assert err is not None
+        if out.readline() != "ready\n":
+            raise RuntimeError(f"namespaces could not be made: {err.read().strip()}")
+        out.close()
+        err.close()
         self.pid = children(self.process.pid)[0] if reaps else self.process.pid
 
     def within(self, *rest: str) -> list[str]:

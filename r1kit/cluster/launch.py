@@ -166,7 +166,7 @@ class _Helper:
         self.process = None
         if ended.own and code in _USELESS:
             raise ended.error
-        what = "is started again" if self._left else "is not started again: cluster.restarts is used up"
+        what = "is started again" if self._left else "is not started again: cluster.restarts is spent"
         self._tell(f"{self._job.name} {ended.why}; it {what}")
         if self._left:
             self._left -= 1

@@ -107,7 +107,7 @@ def test_a_helper_that_dies_is_started_again_as_often_as_asked() -> None:
     assert said == [
         "engine 0 was ended by SIGKILL (killed from outside, or out of memory); it is started again",
         "engine 0 ended with exit code 1 before its work was done; it is started again",
-        "engine 0 ended with exit code 7 before its work was done; it is not started again: cluster.restarts is used up",
+        "engine 0 ended with exit code 7 before its work was done; it is not started again: cluster.restarts is spent",
     ]
     assert all(process.waited for _, _, process in cluster.started)
     assert [place.host for job, place, _ in cluster.started if job is ENGINE] == ["10.0.0.2"] * 3

@@ -151,10 +151,16 @@ class RL(Evaluated):
             raise InputError(
                 f"stages.{stage}.reward.parts pays nothing; give a part a weight, for example {{ accuracy = 1.0 }}"
             )
-        if not self.sampling.temperature > 0 or not 0 < self.sampling.top_p <= 1 or not self.deadline > 0:
+        if not self.sampling.temperature > 0 or not self.deadline > 0:
             raise InputError(
                 f"stages.{stage}: sampling.temperature = {self.sampling.temperature} and deadline = {self.deadline} "
-                f"must be above 0, sampling.top_p = {self.sampling.top_p} above 0 and at most 1"
+                f"must be above 0"
+            )
+        if self.sampling.top_p != 1:
+            raise InputError(
+                f"stages.{stage}.sampling.top_p = {self.sampling.top_p}: must be 1. The learner's probabilities are "
+                f"over all tokens, a sampler's with less over those that it kept, so every ratio would be biased; "
+                f"evaluation.top_p may be what it likes"
             )
         if "overlong" in self.reward.parts and self.reward.max_tokens > self.sampling.max_tokens:
             raise InputError(

@@ -21,6 +21,7 @@ from r1kit.evals.aha import find_aha
 from r1kit.evals.evaluator import Evaluation
 from r1kit.evals.gate import write_gate
 from r1kit.evals.transcripts import rollout_lines, summary
+from r1kit.loops.gap import check_gap
 from r1kit.loops.rollouts import Rollouts, TasksAt
 from r1kit.loops.settings import RL
 from r1kit.maths.advantage import group_relative
@@ -75,6 +76,7 @@ def train(config: RL, policy: Policy, tasks_at: TasksAt | None = None, watch: Wa
         groups, scores, times = rollouts.next(step)
         advantages = advantages_of(scores, config)
         sampled = time.monotonic()
+        gap = check_gap(groups, learner, step, config.max_gap)
         metrics = _update(config, groups, advantages, learner, loss, workspace.seed, step)
         workspace.spend(trained=metrics["tokens"])
         updated = time.monotonic()
@@ -84,6 +86,7 @@ def train(config: RL, policy: Policy, tasks_at: TasksAt | None = None, watch: Wa
                 **summary(groups, scores, advantages),
                 **metrics,
                 **times,
+                "engine_gap": gap,
                 "update_seconds": updated - sampled,
                 "tokens_per_second": sum(len(c.token_ids) for g in groups for c in g.completions) / (updated - began),
             },

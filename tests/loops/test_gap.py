@@ -11,9 +11,10 @@ from typing import Any
 import pytest
 import torch
 
+from r1kit.cluster.ranks import Solo
 from r1kit.errors import InputError, R1Error
 from r1kit.loops import rl
-from r1kit.loops.gap import check_gap, engine_gap
+from r1kit.loops.gap import _Told, check_gap, engine_gaps
 from r1kit.model.segments import Segments
 from r1kit.recipe import load_recipe
 from r1kit.records import Completion, Group, Prompt, Sampling
@@ -105,6 +106,23 @@ class Says:
         return [torch.full((len(row.tokens),), self.value) for row in batch.rows]
 
 
+class Sharer(Says):
+    """And takes each rank's own rows."""
+
+    shares = True
+
+
+class Shared(Solo):
+    """One of two ranks; what the other one tells is known."""
+
+    def __init__(self, rank: int, theirs: Any) -> None:
+        super().__init__(rank, 2)
+        self.theirs = theirs
+
+    def gather_objects(self, item: Any) -> list[Any]:
+        return [item, self.theirs]
+
+
 def group(version: int, *logprobs: float) -> Group:
     one = Completion(token_ids=tuple(range(len(logprobs))), logprobs=logprobs, text="", finish="stop", version=version)
     return Group(prompt=Prompt(id=f"of {version}", task="t", question="q"), prompt_ids=(1,), completions=(one,))
@@ -113,7 +131,7 @@ def group(version: int, *logprobs: float) -> Group:
 def test_the_gap_is_the_mean_over_tokens_and_of_a_fresh_group() -> None:
     """abs(-1 + 1), abs(-1 + 2), abs(-1 + 4): 0, 1, 3. What is stale may be a nat off, a fresh group may not."""
     learner: Any = Says(-1.0)
-    assert engine_gap(group(0, -1.0, -2.0, -4.0), learner) == pytest.approx(4 / 3)
+    assert engine_gaps([group(0, -1.0, -2.0, -4.0), group(0, -2.5)], learner) == [pytest.approx(4 / 3), 1.5]
     old, new = group(0, -1.9), group(1, -1.0)
     assert check_gap([old, new], learner, version=1, most=0.1) == 0
     assert check_gap([old], learner, version=1, most=0.1) == pytest.approx(0.9)
@@ -121,5 +139,9 @@ def test_the_gap_is_the_mean_over_tokens_and_of_a_fresh_group() -> None:
         check_gap([old], learner, version=0, most=0.1)
     with pytest.raises(R1Error, match="max_gap = 1"):
         check_gap([group(0, -2.5)], learner, version=1, most=0.1)
+    two: Any = Shared(rank=0, theirs=[_Told(0.3, "of another rank", False)])
+    with pytest.raises(R1Error, match=r"of another rank are 0\.3 nats"):
+        check_gap([new], Sharer(-1.0), version=1, most=0.1, ranks=two)  # type: ignore[arg-type]
+    assert check_gap([], Sharer(-1.0), version=1, most=0.5, ranks=two) == 0.3  # type: ignore[arg-type]
     with pytest.raises(R1Error, match="nan nats"):
         check_gap([group(1, float("nan"))], learner, version=1, most=0.1)

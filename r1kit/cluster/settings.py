@@ -43,6 +43,8 @@ class VLLM:
     """Seconds that one request to a server may take."""
     liveness: float = 10.0
     """Seconds between a dead or hung server's last sign of life and its being taken as lost."""
+    patience: float = 600.0
+    """Seconds without any server after which the run ends; what it has done is kept."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

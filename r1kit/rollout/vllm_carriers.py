@@ -14,7 +14,6 @@ from typing import Any, Protocol, TypeVar
 from safetensors.torch import save_file
 from torch import Tensor
 
-from r1kit.errors import MissingError
 from r1kit.rollout.gloo import Broadcast, tcp_store
 from r1kit.rollout.replica import ReplicaLost
 
@@ -94,8 +93,6 @@ class Folder:
 
     def __init__(self, folder: str) -> None:
         self._folder = Path(folder)
-        if not self._folder.is_dir():
-            raise MissingError(f"engine.folder {folder} is not a folder here; learner and server must both see it")
 
     def join(self, post: Post, workers: int) -> None:
         """See ``Carrier``."""

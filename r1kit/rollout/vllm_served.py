@@ -5,17 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, fields
+from pathlib import Path
 from typing import Any
 
 from packaging.version import InvalidVersion, Version
 
 from r1kit.backends.vllm_package import OLDEST
+from r1kit.cluster.settings import VLLM
 from r1kit.errors import InputError, MissingError
 from r1kit.rollout.replica import ReplicaLost
 from r1kit.rollout.vllm_calls import Calls, Refused, check_address
 from r1kit.rollout.vllm_plugin import BACKEND
 
-__all__ = ["START", "Served", "check_fits", "look", "look_at"]
+__all__ = ["START", "Served", "check_fits", "check_servers", "look", "look_at"]
 
 START = "python -m r1kit.rollout.vllm_serve MODEL --port PORT"
 PATIENCE = 10.0
@@ -47,6 +49,31 @@ class Served:
     device: str
     workers: int = 1
     """That share the model."""
+
+
+def check_servers(settings: VLLM, config: Mapping[str, Any]) -> list[str]:
+    """Warnings, a line each, for servers that a run can do without.
+
+    Args:
+        config: what is known of the model's ``config.json`` already.
+
+    Raises:
+        InputError, MissingError: see ``look`` and ``check_fits``; or weights cannot reach a server so.
+    """
+    if settings.hand_over not in ("auto", "gloo", "folder"):
+        raise InputError(
+            f'engine.hand_over = "{settings.hand_over}" is for an engine in process; weights reach a server over '
+            f'"gloo" (or "auto") or through a "folder" that both sides see'
+        )
+    if settings.hand_over == "folder" and not Path(settings.folder or "/dev/null").is_dir():
+        raise InputError(
+            f'engine.folder = "{settings.folder}" is no folder here; hand_over = "folder" needs one that learner and '
+            f"servers see under the same path"
+        )
+    found, warnings = look(settings.address)
+    for address, served in found.items():
+        check_fits(address, served, config)
+    return warnings
 
 
 def look(addresses: Sequence[str]) -> tuple[dict[str, Served], list[str]]:

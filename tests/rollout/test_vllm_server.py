@@ -19,9 +19,11 @@ import torch
 from rollout.fake_vllm import CONFIG, END, VOCAB, Fake, Raw
 from torch import Tensor
 
+from r1kit.checks import check_recipe
 from r1kit.errors import InputError, MissingError, R1Error
 from r1kit.model.weights import NamedWeights
-from r1kit.records import Completion, Sampling
+from r1kit.recipe import load_recipe
+from r1kit.records import Sampling
 from r1kit.rollout.pool import Pool
 from r1kit.rollout.replica import ReplicaLost
 from r1kit.rollout.vllm_calls import Calls, Refused
@@ -197,7 +199,9 @@ def test_a_server_says_what_it_serves(fake: Fake) -> None:
     check_fits(fake.address, served, {**CONFIG, "eos_token_id": 3, "dtype": "bfloat16"})
 
 
-@pytest.mark.parametrize("address", ["127.0.0.1:8000", "http://localhost", "ftp://host:1", "http://h:x", "http://h:1/v1"])
+@pytest.mark.parametrize(
+    "address", ["127.0.0.1:8000", "http://localhost", "ftp://host:1", "http://h:x", "http://h:1/v1"]
+)
 def test_an_address_is_one(address: str) -> None:
     with pytest.raises(InputError, match="is no address of a server; write http://HOST:PORT"):
         look([address])
@@ -249,7 +253,7 @@ def test_what_a_server_lacks_is_one_line(fake: Fake, change: dict[str, Any], err
         else:
             fake.state.told[name] = value
     if "missing" in change:
-        fake.state.fail |= {path: (404, b"{}") for path in change["missing"]}
+        fake.state.fail |= dict.fromkeys(change["missing"], (404, b"{}"))
     with pytest.raises(error) as raised:
         look([fake.address])
     assert what in str(raised.value)
@@ -496,8 +500,8 @@ class Process:
     def start(self) -> None:
         command = [sys.executable, str(Path(__file__).with_name("fake_vllm.py")), str(self.port), str(self.slow)]
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True)
-        assert self.process.stdout is not None
-        self.port = int(self.process.stdout.readline())
+        with self.process.stdout as said:  # type: ignore[union-attr]
+            self.port = int(said.readline())
 
     def signal(self, number: signal.Signals) -> None:
         os.killpg(self.process.pid, number)
@@ -505,7 +509,7 @@ class Process:
     def kill(self) -> None:
         if self.process.poll() is None:
             self.signal(signal.SIGKILL)
-        self.process.communicate()
+        self.process.wait()
 
 
 @pytest.fixture
@@ -526,7 +530,7 @@ class Pooled:
 
     def __init__(self, site: Site, addresses: list[str], **more: Any) -> None:
         self.said: list[str] = []
-        replicas = [site.replica(address, liveness=2.0) for address in addresses]
+        replicas = [site.replica(address, liveness=1.0) for address in addresses]
         self.pool = Pool(replicas, tell=self.said.append, look_every=0.05, **more)
         self.pool.load_weights(NamedWeights({"a": WEIGHTS["a"]}), 1)
 
@@ -588,9 +592,7 @@ def test_a_server_that_is_back_is_handed_the_newest_weights_first(
     assert made.said[-1] == f"engine at {only.address} is back"
 
 
-def test_a_server_started_again_unseen_serves_nothing_of_its_own(
-    pooled: Callable[..., Pooled], fake: Fake
-) -> None:
+def test_a_server_started_again_unseen_serves_nothing_of_its_own(pooled: Callable[..., Pooled], fake: Fake) -> None:
     """Between two requests, by whatever looks after it: the weights of its start must not write a single row."""
     made = pooled(fake.address)
     before = made.pool.generate(PROMPTS, SAMPLING, SEEDS)
@@ -605,3 +607,28 @@ def test_no_server_for_too_long_ends_the_run(pooled: Callable[..., Pooled], proc
     only.kill()
     with pytest.raises(R1Error, match=r"no engine has served for \d+ s .*nothing listens there"):
         made.pool.generate(PROMPTS, SAMPLING, SEEDS)
+
+
+# ---- as a user types it --------------------------------------------------------------------------------------------
+
+
+def test_check_asks_the_servers(fake: Fake) -> None:
+    """One line, before anything loads; a server that is away is a warning while another is there."""
+    fake.state.told["config"] |= {"hidden_size": 96, "num_hidden_layers": 3, "vocab_size": 176}
+    away = no_port()
+    recipe = load_recipe("nano-zero", [f'engine={{kind="vllm",address="{fake.address}"}}'])
+    assert recipe.engine.settings.address == (fake.address,)
+    assert check_recipe(recipe) == []
+    with pytest.raises(MissingError, match="nothing listens there"):
+        check_recipe(load_recipe("nano-zero", [f'engine={{kind="vllm",address=["{away}"]}}']))
+    both = load_recipe("nano-zero", [f'engine={{kind="vllm",address=["{away}","{fake.address}"]}}'])
+    assert [line for line in check_recipe(both) if away in line]
+    for change, what in [
+        ('hand_over="nccl"', 'engine.hand_over = "nccl" is for an engine in process'),
+        ('hand_over="folder"', 'engine.folder = "" is no folder here'),
+    ]:
+        with pytest.raises(InputError, match=what):
+            check_recipe(load_recipe("nano-zero", [f'engine={{kind="vllm",address="{fake.address}",{change}}}']))
+    fake.state.told["config"]["hidden_size"] = 128
+    with pytest.raises(InputError, match="serves another model: its hidden_size is 128, the recipe's 96"):
+        check_recipe(recipe)

@@ -12,8 +12,10 @@ from pathlib import Path
 
 from r1kit import interrupts
 from r1kit.checks import check_recipe, check_stage, check_stages
-from r1kit.cluster import launch
+from r1kit.cluster import launched
 from r1kit.cluster.cores import cores, ranks_here
+from r1kit.cluster.launch import launch, rank_jobs
+from r1kit.cluster.processes import Here
 from r1kit.cluster.ranks import Ranks, Solo, join
 from r1kit.cluster.settings import Cluster
 from r1kit.contracts import Recipe
@@ -29,8 +31,8 @@ MIN_FREE_BYTES = 200_000_000
 
 def run(name: str, out: Path | None, overrides: Sequence[str], until: str = "") -> None:
     """Resolve and check the recipe, take the folder, start the ranks; or, as one of the ranks, work."""
-    if launch.is_launched():
-        launch.run_as_rank(lambda: _as_rank_of_ours(Path(os.environ["R1KIT_RUN"]), until))
+    if launched.is_launched():
+        launched.run_as_rank(lambda: _as_rank_of_ours(Path(os.environ["R1KIT_RUN"]), until))
     if "RANK" in os.environ:
         _under_torchrun(name, out, overrides, until)
         return
@@ -57,7 +59,7 @@ def _run_here(name: str, out: Path | None, overrides: Sequence[str], until: str)
         _work(folder, Solo(), until)
     else:
         arguments = ["run", "--until", until] if until else ["run"]
-        launch.launch(arguments, recipe.ranks, threads, keep=(lock,), run=str(folder))
+        launch(rank_jobs(arguments, recipe.ranks, threads, str(folder)), starter=Here(keep=(lock,)))
     _present(folder)
 
 

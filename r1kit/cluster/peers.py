@@ -23,6 +23,7 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
+from r1kit.cluster.launched import is_launched, leave
 from r1kit.cluster.settings import Cluster
 from r1kit.errors import PeerLostError, RankError
 
@@ -105,9 +106,12 @@ class Peers:
             self.explain()
 
     def explain(self) -> None:
-        """End this process with the reason why a peer is gone, said once a host; return where none is known."""
+        """End this process with the reason why a peer is gone, said once a host or to who launched it; return where
+        none is known."""
         if not self._known.wait(SETTLE_SECONDS):
             return
+        if is_launched():
+            leave(PeerLostError.exit_code, f"lost its peers ({self._why})")
         if int(os.environ.get("LOCAL_RANK", "0")) == 0:
             print(f"r1: {self._why}; run the same command to go on", file=sys.stderr, flush=True)
         os._exit(RankError.exit_code)

@@ -14,12 +14,13 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Protocol
 
-from r1kit.cluster.peers import Peers, interface_of, meet, several_hosts
-from r1kit.cluster.settings import Cluster
 from r1kit.errors import PeerLostError
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+    from r1kit.cluster.peers import Peers
+    from r1kit.cluster.settings import Cluster
 
 __all__ = ["GlooRanks", "Ranks", "Solo", "join", "local_rank"]
 
@@ -42,6 +43,10 @@ class Ranks(Protocol):
         """Every rank's item, in rank order, on every rank."""
         ...
 
+    def collect_objects(self, item: Any) -> list[Any]:
+        """Every rank's item, in rank order, on rank 0; nothing on the others."""
+        ...
+
     def broadcast_object(self, item: Any) -> Any:
         """Rank 0's item on every rank."""
         ...
@@ -62,6 +67,9 @@ class Solo:
     def gather_objects(self, item: Any) -> list[Any]:
         return [item]
 
+    def collect_objects(self, item: Any) -> list[Any]:
+        return [item]
+
     def broadcast_object(self, item: Any) -> Any:
         return item
 
@@ -80,6 +88,8 @@ class GlooRanks:
         import torch.distributed as dist
         from torch.distributed.rendezvous import rendezvous
 
+        from r1kit.cluster.peers import several_hosts
+
         backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
         self._dist = dist
         self._met: Peers | None = None
@@ -95,6 +105,8 @@ class GlooRanks:
 
     def _meet(self, store: Any, cluster: Cluster) -> Peers:
         """Connect with the other hosts; gloo and NCCL then use the interface that these reach this host by."""
+        from r1kit.cluster.peers import interface_of, meet
+
         met = meet(store, self.rank, self.size, cluster)
         if name := interface_of(met.address):
             os.environ.setdefault("GLOO_SOCKET_IFNAME", name)
@@ -138,6 +150,12 @@ class GlooRanks:
             self._dist.all_gather(boxes, sent)
         return [box.numpy().tobytes() for box in boxes]
 
+    def collect_objects(self, item: Any) -> list[Any]:
+        boxes: list[Any] | None = [None] * self.size if self.rank == 0 else None
+        with _peers():
+            self._dist.gather_object(item, boxes)
+        return boxes or []
+
     def broadcast_object(self, item: Any) -> Any:
         box = [item]
         with self._together():
@@ -168,6 +186,8 @@ def join(cluster: Cluster | None = None) -> Ranks:
     Args:
         cluster: how long a rank waits for another; over several hosts rank 0's holds for all.
     """
+    from r1kit.cluster.settings import Cluster
+
     return GlooRanks(cluster or Cluster()) if int(os.environ.get("WORLD_SIZE", "1")) > 1 else Solo()
 
 

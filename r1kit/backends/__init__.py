@@ -16,7 +16,7 @@ __all__ = ["AUTO", "ENGINES", "LEARNERS", "check_names"]
 
 ENGINES = {"local": "r1kit.backends.engines:open_local", "transformers": "r1kit.backends.engines:open_transformers"}
 """Name -> ``module:function`` of an ``engines.OpenEngine``."""
-LEARNERS = {"local": "r1kit.backends.learners:open_local"}
+LEARNERS = {"local": "r1kit.backends.learners:open_local", "fsdp": "r1kit.backends.learners:open_fsdp"}
 """Name -> ``module:function`` of a ``learners.OpenLearner``."""
 
 

@@ -22,7 +22,7 @@ test: sandbox $(VENV)/.installed-dev
 	$(PYTEST)
 
 test-all: sandbox $(VENV)/.installed-dev
-	$(PYTEST) -m "not gpu"
+	$(PYTEST) -m "not gpu and not cluster and not vllm"
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .

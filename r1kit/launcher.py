@@ -12,8 +12,10 @@ from pathlib import Path
 
 from r1kit import interrupts
 from r1kit.checks import check_recipe, check_stage, check_stages
-from r1kit.cluster import launch
+from r1kit.cluster import launched
 from r1kit.cluster.cores import cores
+from r1kit.cluster.launch import launch, rank_jobs
+from r1kit.cluster.processes import Here
 from r1kit.cluster.ranks import Ranks, Solo, join, wait_at_most
 from r1kit.contracts import Recipe
 from r1kit.errors import InputError, Interrupted, MissingError, PeerLostError
@@ -28,8 +30,8 @@ MIN_FREE_BYTES = 200_000_000
 
 def run(name: str, out: Path | None, overrides: Sequence[str], until: str = "") -> None:
     """Resolve and check the recipe, take the folder, start the ranks; or, as one of the ranks, work."""
-    if launch.is_launched():
-        launch.run_as_rank(lambda: _work(Path(os.environ["R1KIT_RUN"]), join(), until))
+    if launched.is_launched():
+        launched.run_as_rank(lambda: _work(Path(os.environ["R1KIT_RUN"]), join(), until))
     if "RANK" in os.environ:
         _under_torchrun(name, out, overrides, until)
         return
@@ -56,7 +58,7 @@ def _run_here(name: str, out: Path | None, overrides: Sequence[str], until: str)
         _work(folder, Solo(), until)
     else:
         arguments = ["run", "--until", until] if until else ["run"]
-        launch.launch(arguments, recipe.ranks, threads, keep=(lock,), run=str(folder))
+        launch(rank_jobs(arguments, recipe.ranks, threads, str(folder)), starter=Here(keep=(lock,)))
     _present(folder)
 
 

@@ -17,7 +17,7 @@ from r1kit.model.segments import Segments
 from r1kit.model.weights import WeightStream
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerBase
+    from transformers import PretrainedConfig, PreTrainedTokenizerBase
 
 __all__ = ["LanguageModel", "ModelConfig"]
 
@@ -130,6 +130,10 @@ class LanguageModel(Protocol):
         Args:
             weights: under their hub names, instead of the model's own.
         """
+        ...
+
+    def hub_config(self) -> PretrainedConfig:
+        """What its ``config.json`` says, a copy, its architecture named."""
         ...
 
     def named_parameters(self) -> Iterator[tuple[str, nn.Parameter]]: ...

@@ -74,6 +74,9 @@ class ShardedWeights:
 class ShardedLearner:
     """See ``update.learner.Learner``; every rank calls every method, in the same order."""
 
+    shares = True
+    """See ``update.learner.Sharing``."""
+
     def __init__(
         self, model: LanguageModel, settings: LearnerSettings | None = None, ranks: Ranks | None = None
     ) -> None:
@@ -94,7 +97,7 @@ class ShardedLearner:
         self.mesh = mesh_of(self.ranks, self.own, self.device)
         with peers():
             self.trainee = share_out(model, self.mesh, self.own, DTYPES[self.settings.dtype])
-        self.shares = {
+        self.shared = {
             name: Share(
                 name=name,
                 weight=cast(DTensor, weight),
@@ -104,7 +107,7 @@ class ShardedLearner:
             for name, weight in model.named_parameters()
         }
         self.optimiser = ShardedOptimiser(
-            self.shares, self.settings.optimiser, self.mesh, offload=self.own.offload != "none"
+            self.shared, self.settings.optimiser, self.mesh, offload=self.own.offload != "none"
         )
         self.reference: dict[str, DTensor] | None = None
 
@@ -155,7 +158,7 @@ class ShardedLearner:
     @torch.no_grad()
     def refresh_reference(self) -> None:
         """Freeze the present weights as the reference; each rank keeps its rows, on the host where that is set."""
-        copies = {name: share.weight.detach().clone() for name, share in self.shares.items()}
+        copies = {name: share.weight.detach().clone() for name, share in self.shared.items()}
         if self.own.offload != "none":
             copies = {name: copy.cpu() for name, copy in copies.items()}
         self.reference = cast(dict[str, DTensor], copies)
@@ -168,7 +171,7 @@ class ShardedLearner:
 
     def weights(self) -> WeightStream:
         """fp32 master weights under their hub names; a collective, see ``ShardedWeights``."""
-        return ShardedWeights(self.shares, self.places)
+        return ShardedWeights(self.shared, self.places)
 
     def publish(self, engine: Engine, version: int) -> None:
         """See ``Learner.publish``: all ranks go through the stream together, each with its own engine."""
@@ -197,7 +200,7 @@ class ShardedLearner:
 
     def _state(self) -> dict[str, Any]:
         """Tensors are the learner's own, DTensors all."""
-        weights = {name: share.weight.detach() for name, share in self.shares.items()}
+        weights = {name: share.weight.detach() for name, share in self.shared.items()}
         state = {"weights": weights, "optimiser": self.optimiser.state()}
         return state if self.reference is None else {**state, "reference": self.reference}
 
@@ -239,7 +242,7 @@ class ShardedLearner:
 
         def swap() -> None:
             with torch.no_grad():
-                for name, share in self.shares.items():
+                for name, share in self.shared.items():
                     before = share.own.clone()
                     kept = local(other[name])
                     share.own.copy_(kept)
@@ -252,5 +255,5 @@ class ShardedLearner:
             swap()
 
     def _drop_gradient(self) -> None:
-        for share in self.shares.values():
+        for share in self.shared.values():
             share.weight.grad = None

@@ -8,7 +8,7 @@ a rank that has fewer goes through one token that counts nothing. See ``sharding
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from itertools import groupby
@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from torch.distributed.fsdp import FSDPModule
 from torch.distributed.tensor import DTensor
 
-from r1kit.cluster.ranks import Ranks, Solo, peers
+from r1kit.cluster.ranks import Ranks, Solo
 from r1kit.cluster.settings import FSDP
 from r1kit.errors import R1Error
 from r1kit.maths.loss_terms import TokenLoss
@@ -56,8 +56,8 @@ _SILENT: list[tuple[slice, Slope]] = [(slice(0, 1), lambda logprobs, entropy: to
 class ShardedWeights:
     """fp32 weights under their hub names: each parameter gathered whole on every rank, one at a time."""
 
-    def __init__(self, shares: dict[str, Share], places: dict[str, Place]) -> None:
-        self._shares, self._places = shares, places
+    def __init__(self, shares: Mapping[str, Share], places: Mapping[str, Place], ranks: Ranks) -> None:
+        self._shares, self._places, self._ranks = shares, places, ranks
 
     def metadata(self) -> Sequence[Weight]:
         """See ``WeightStream``."""
@@ -65,7 +65,7 @@ class ShardedWeights:
 
     def __iter__(self) -> Iterator[tuple[str, Tensor]]:
         for name, places in groupby(self._places.items(), lambda item: item[1].parameter):
-            with peers():
+            with self._ranks.together():
                 whole = cast(DTensor, self._shares[name].weight.detach()).full_tensor()
             for hub, place in places:
                 yield hub, place.of(whole)
@@ -95,7 +95,7 @@ class ShardedLearner:
         cast(nn.Module, model).float()
         self.places, orders = places_of(model), orders_of(model)
         self.mesh = mesh_of(self.ranks, self.own, self.device)
-        with peers():
+        with self.ranks.together():
             self.trainee = share_out(model, self.mesh, self.own, DTYPES[self.settings.dtype])
         self.shared = {
             name: Share(
@@ -121,7 +121,7 @@ class ShardedLearner:
         sums = Sums()
         if batch.sharded or self.ranks.rank == 0:  # otherwise every rank holds the same rows
             sums.totals["rows_skipped"] = float(len(batch.rows) - len(rows))
-        with peers():
+        with self.ranks.together():
             for micro in self._share(batch, rows):
                 pieces = self._pieces(batch, micro, loss, sums) if micro.rows else _SILENT
                 self.trainee(micro, head_loss(self._head, micro.targets, pieces)).backward()
@@ -141,7 +141,7 @@ class ShardedLearner:
         """float32 [n] of every row under the present weights, on the host; of a sharded batch this rank's alone. A
         document's first token, which nothing predicts, has 0."""
         mine: dict[int, Tensor] = {}
-        with peers():
+        with self.ranks.together():
             for micro in self._share(batch, range(len(batch.rows))):
                 found, _ = self.trainee(
                     micro, lambda hidden, *head, to=micro.targets: self._head(*head).logprobs(hidden, to)
@@ -171,7 +171,7 @@ class ShardedLearner:
 
     def weights(self) -> WeightStream:
         """fp32 master weights under their hub names; a collective, see ``ShardedWeights``."""
-        return ShardedWeights(self.shared, self.places)
+        return ShardedWeights(self.shared, self.places, self.ranks)
 
     def publish(self, engine: Engine, version: int) -> None:
         """See ``Learner.publish``: all ranks go through the stream together, each with its own engine."""
@@ -195,7 +195,7 @@ class ShardedLearner:
         if holds(folder, "reference"):
             self.refresh_reference()
         state = self._state()
-        read_state(folder, state)
+        read_state(folder, state, self.ranks)
         self.optimiser.load_state(state["optimiser"])
 
     def _state(self) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from torch.distributed.checkpoint.state_dict_loader import load
 from torch.distributed.checkpoint.state_dict_saver import save
 
 from r1kit.checkpoint.folder import replacing
-from r1kit.cluster.ranks import Ranks, peers
+from r1kit.cluster.ranks import Ranks
 from r1kit.errors import InputError, first_line
 from r1kit.model.language_model import LanguageModel
 from r1kit.model.load import save_model
@@ -29,7 +29,7 @@ def write_state(folder: Path, state: dict[str, Any], ranks: Ranks) -> None:
     if ranks.rank == 0:
         parts.mkdir(parents=True, exist_ok=True)
     ranks.broadcast_object(None)
-    with peers():
+    with ranks.together():
         save(state, checkpoint_id=parts)
     if ranks.rank == 0:
         with replacing(folder) as new:
@@ -46,7 +46,7 @@ def holds(folder: Path, part: str) -> bool:
     return any(key.startswith(f"{part}.") for key in FileSystemReader(folder).read_metadata().state_dict_metadata)
 
 
-def read_state(folder: Path, state: dict[str, Any]) -> None:
+def read_state(folder: Path, state: dict[str, Any], ranks: Ranks) -> None:
     """Fill ``state``, of any number of ranks, in place.
 
     Raises:
@@ -55,7 +55,7 @@ def read_state(folder: Path, state: dict[str, Any]) -> None:
     if not folder.is_dir():
         raise InputError(f"no learner state at {folder}; it is written by the run that is to go on")
     try:
-        with peers():
+        with ranks.together():
             load(state, checkpoint_id=folder)
     except (CheckpointException, KeyError, ValueError) as error:
         raise InputError(f"{folder} does not fit this model and optimiser: {first_line(error)}") from error

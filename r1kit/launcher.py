@@ -14,8 +14,10 @@ from r1kit import interrupts
 from r1kit.checks import check_recipe, check_stage, check_stages
 from r1kit.cluster import launch
 from r1kit.cluster.cores import cores
+from r1kit.cluster.placement import Host, room_for_ranks
 from r1kit.cluster.ranks import Ranks, Solo, join
 from r1kit.contracts import Recipe
+from r1kit.depends import read_by
 from r1kit.errors import InputError, Interrupted, MissingError, PeerLostError
 from r1kit.files import object_of, write_atomic
 from r1kit.recipe import as_toml, load_recipe, recipe_name
@@ -26,8 +28,19 @@ MIN_FREE_BYTES = 200_000_000
 """Below this a run is not started: a checkpoint could not be written."""
 
 
-def run(name: str, out: Path | None, overrides: Sequence[str], until: str = "") -> None:
-    """Resolve and check the recipe, take the folder, start the ranks; or, as one of the ranks, work."""
+def run(name: str, out: Path | None, overrides: Sequence[str], until: str = "", cluster: str = "") -> None:
+    """Resolve and check the recipe, take the folder, start the ranks; or, as one of the ranks, work.
+
+    Args:
+        cluster: the Ray cluster that the ranks are placed on, see ``ray_connect.connect``; empty: this machine.
+    """
+    if cluster and "RANK" not in os.environ:
+        if launch.is_launched():
+            launch.run_as_rank(lambda: _run_on_cluster(name, out, overrides, until, cluster))
+        arguments = ["run", name, "--cluster", cluster, *(part for each in overrides for part in ("--set", each))]
+        arguments += ["--out", str(out)] if out else []
+        launch.guard([*arguments, *(["--until", until] if until else [])], "the run's process on the cluster")
+        return
     if launch.is_launched():
         launch.run_as_rank(lambda: _work(Path(os.environ["R1KIT_RUN"]), join(), until))
     if "RANK" in os.environ:
@@ -49,8 +62,7 @@ def _run_here(name: str, out: Path | None, overrides: Sequence[str], until: str)
         check_stage(recipe, until)
     folder = out or Path("runs") / recipe.name
     lock = _take(folder, recipe)
-    asked = os.environ.get("OMP_NUM_THREADS", "")
-    threads = int(asked) if asked.isdecimal() and int(asked) else max(1, cores() // recipe.ranks)
+    threads = _threads_asked() or max(1, cores() // recipe.ranks)
     if recipe.ranks == 1:
         os.environ["OMP_NUM_THREADS"] = str(threads)  # read when torch is imported
         _work(folder, Solo(), until)
@@ -58,6 +70,62 @@ def _run_here(name: str, out: Path | None, overrides: Sequence[str], until: str)
         arguments = ["run", "--until", until] if until else ["run"]
         launch.launch(arguments, recipe.ranks, threads, keep=(lock,), run=str(folder))
     _present(folder)
+
+
+def _threads_asked() -> int:
+    """Threads a rank, as the user's environment says; 0: it does not."""
+    asked = os.environ.get("OMP_NUM_THREADS", "")
+    return int(asked) if asked.isdecimal() else 0
+
+
+def _run_on_cluster(name: str, out: Path | None, overrides: Sequence[str], until: str, address: str) -> None:
+    """Place the run's processes on a Ray cluster and see it through; the work of the process that ``run`` guards."""
+    from r1kit.cluster import ray_checks, ray_connect, ray_run
+    from r1kit.cluster.placement import plan
+
+    recipe = load_recipe(name, overrides)
+    alone = default_ranks(recipe) if not recipe.ranks else recipe.ranks
+    for warning in check_recipe(replace(recipe, ranks=recipe.ranks or 1)):
+        print(warning, file=sys.stderr)
+    if until:
+        check_stage(recipe, until)
+    with ray_connect.Quiet() as quiet:
+        cluster = ray_connect.connect(address, ray_checks.cpus_of(recipe.cluster, alone))
+        try:
+            said = ray_checks.check_hosts(cluster)
+            ranks = recipe.ranks or (alone if cluster.alone else _ranks_of(recipe, cluster.hosts()))
+            recipe = replace(recipe, ranks=ranks)
+            check_stages(recipe)
+            first = cluster.here if recipe.cluster.first_rank == "driver" else ""
+            places = plan(cluster.hosts(), recipe.cluster, ranks, first)
+            folder = (out or Path("runs") / recipe.name).absolute()
+            _take(folder, recipe)
+            quiet.to(str(folder / ".cluster.log"))
+            others = {slot.host.id: slot.host for slot in places if slot.host.id != cluster.here}
+            ray_checks.check_paths(cluster, list(others.values()), folder, read_by(recipe))
+            ray_run.run(cluster, ray_run.Job(
+                arguments=["run", "--until", until] if until else ["run"],
+                folder=folder,
+                ranks=ranks,
+                threads=_threads_asked(),
+                settings=recipe.cluster,
+                divides=lambda ranks: _divides(recipe, ranks),
+                begin=lambda ranks: write_atomic(folder / "recipe.toml", as_toml(replace(recipe, ranks=ranks))),
+                said=said,
+                errors=quiet.user,
+            ))  # fmt: skip
+        finally:
+            cluster.leave()
+    _present(folder)
+
+
+def _ranks_of(recipe: Recipe, hosts: Sequence[Host]) -> int:
+    """As ``default_ranks``, of all hosts of a cluster: a rank a GPU, or a core, as far as there is room for each."""
+    needs = recipe.cluster.rank_needs
+    gpus = 0 if recipe.device == "cpu" else int(sum(host.gpus for host in hosts))
+    most = gpus or min(8, int(sum(host.cpus for host in hosts)))
+    most = room_for_ranks(hosts, needs, most)
+    return next((ranks for ranks in range(most, 1, -1) if _divides(recipe, ranks)), 1)
 
 
 def run_here(recipe: Recipe, folder: Path, until: str, say: Callable[[str], None]) -> None:

@@ -22,7 +22,7 @@ from typing import NoReturn
 from r1kit import interrupts
 from r1kit.errors import Interrupted, PeerLostError, R1Error, RankError
 
-__all__ = ["is_launched", "launch", "run_as_rank"]
+__all__ = ["Ended", "cause", "guard", "is_launched", "launch", "run_as_rank", "tunables"]
 
 GRACE_SECONDS = 3.0
 """How long the others have once one rank has ended because a signal came. Ranks that work on a step end it together;
@@ -46,6 +46,8 @@ class Ended:
     """Its last line; empty when it could not say."""
     own: bool = False
     """The line is meant for the user as it is (an R1Error), and says all."""
+    name: str = ""
+    """What it is called; empty: ``rank`` and its number."""
 
 
 def launch(arguments: Sequence[str], size: int, threads: int, keep: Sequence[int] = (), run: str = "") -> None:
@@ -73,10 +75,32 @@ def launch(arguments: Sequence[str], size: int, threads: int, keep: Sequence[int
         _end(ranks)
 
 
+def guard(arguments: Sequence[str], name: str) -> None:
+    """Run ``python -m r1kit <arguments>`` as one process that is no rank, and wait until it is done.
+
+    Args:
+        name: what it is called where it cannot say itself why it ended.
+
+    Raises:
+        as ``launch``.
+    """
+    process: list[_Rank] = []
+    try:
+        with interrupts.heeded(), interrupts.held():
+            process.append(_Rank(arguments, 0, {**os.environ, PARENT: str(os.getpid())}, (), name))
+            _watch(process)
+    except KeyboardInterrupt:
+        raise Interrupted(f"interrupted again, so ended at once; {interrupts.GO_ON}") from None
+    finally:
+        _end(process)
+
+
 class _Rank:
     """One process, and the pipe that takes its last words."""
 
-    def __init__(self, arguments: Sequence[str], rank: int, environment: dict[str, str], keep: Sequence[int]) -> None:
+    def __init__(
+        self, arguments: Sequence[str], rank: int, environment: dict[str, str], keep: Sequence[int], name: str = ""
+    ) -> None:
         self.receive, send = os.pipe()
         with _blocked(signal.SIGINT, signal.SIGHUP):  # a rank inherits this: they reach the whole group, and the
             # parent answers for all
@@ -86,15 +110,15 @@ class _Rank:
                 pass_fds=(*keep, send),
             )
         os.close(send)
-        self.rank = rank
+        self.rank, self.name = rank, name
 
     def ended(self, code: int) -> Ended:
         """What it reported before it ended with ``code``."""
         os.set_blocking(self.receive, False)
         with suppress(BlockingIOError):
             if text := os.read(self.receive, 1 << 16):
-                return Ended(rank=self.rank, code=code, **json.loads(text))
-        return Ended(rank=self.rank, code=code)
+                return Ended(rank=self.rank, code=code, name=self.name, **json.loads(text))
+        return Ended(rank=self.rank, code=code, name=self.name)
 
 
 def _environment(rank: int, size: int, threads: int, port: str, run: str) -> dict[str, str]:
@@ -108,13 +132,13 @@ def _environment(rank: int, size: int, threads: int, port: str, run: str) -> dic
         "RANK": str(rank),
         "LOCAL_RANK": str(rank),
         "OMP_NUM_THREADS": str(threads),
-        "GLIBC_TUNABLES": _tunables(os.environ.get("GLIBC_TUNABLES", "")),
+        "GLIBC_TUNABLES": tunables(os.environ.get("GLIBC_TUNABLES", "")),
         "R1KIT_RUN": run,
         PARENT: str(os.getpid()),
     }
 
 
-def _tunables(present: str) -> str:
+def tunables(present: str) -> str:
     """Ask glibc for huge pages: an update touches tens of megabytes, and where memory is virtualised a miss of the page
     tables costs most. Only a process that starts can be told; a value that the user has set stays."""
     return present if "glibc.malloc.hugetlb" in present else f"{present}:glibc.malloc.hugetlb=1".lstrip(":")
@@ -139,11 +163,11 @@ def _watch(ranks: Sequence[_Rank]) -> None:
         known = any(code not in (PeerLostError.exit_code, *polite) for code in failed)
         if failed and (known or all(code is not None for code in codes) or time.monotonic() > patience):
             ended = [rank.ended(code) for rank, code in zip(ranks, codes, strict=True) if code is not None]
-            raise _cause(ended, stopping=told)
+            raise cause(ended, stopping=told)
         time.sleep(0.05)
 
 
-def _cause(found: Sequence[Ended], *, stopping: bool = False) -> R1Error:
+def cause(found: Sequence[Ended], *, stopping: bool = False) -> R1Error:
     """The error that explains the run's end: a signal, else a rank's own words, else an exit nobody explained.
 
     Args:
@@ -170,7 +194,7 @@ def _cause(found: Sequence[Ended], *, stopping: bool = False) -> R1Error:
     if first.code < 0:
         why = f"was ended by {signal.Signals(-first.code).name}"
         why += " (killed from outside, or out of memory)" if first.code == -signal.SIGKILL else ""
-    return RankError(f"rank {first.rank} {why}; run the same command to go on")
+    return RankError(f"{first.name or f'rank {first.rank}'} {why}; run the same command to go on")
 
 
 def _end(ranks: Sequence[_Rank]) -> None:

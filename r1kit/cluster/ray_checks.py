@@ -1,0 +1,128 @@
+"""What is looked at on a cluster before anything loads: versions on every host, and what ranks read there."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from math import ceil
+from pathlib import Path
+from typing import Any
+
+from r1kit.cluster import ray_host
+from r1kit.cluster.placement import Host
+from r1kit.cluster.ray_cluster import Cluster
+from r1kit.cluster.ray_run import CARRIED, NOT_CARRIED
+from r1kit.cluster.settings import Cluster as Settings
+from r1kit.errors import InputError, MissingError, R1Error
+
+__all__ = ["PACKAGES", "about_hosts", "carried", "check_hosts", "check_paths", "check_versions", "cpus_of"]
+
+PACKAGES = ("ray", "r1kit", "torch", "transformers", "tokenizers", "numpy")
+"""Whose versions must be the same on every host: they decide what is computed, or how hosts talk."""
+HOST_SECONDS = 120.0
+"""How long a host may take to start a worker and answer; the first one of a busy machine takes long."""
+CHECK_SECONDS = 300.0
+"""How long ``r1 check`` may take there."""
+
+
+def cpus_of(settings: Settings, ranks: int) -> int:
+    """CPUs that all processes of a run ask for."""
+    parts = ((ranks, settings.rank_needs), (settings.engines, settings.engine_needs))
+    return ceil(sum(count * needs.cpus for count, needs in (*parts, (settings.verifiers, settings.verifier_needs))))
+
+
+def check_hosts(cluster: Cluster) -> dict[str, Any]:
+    """Host id -> what ``ray_host.about`` says there, of every host that has something to give.
+
+    Raises:
+        MissingError: as ``check_versions``, or a host does not answer.
+    """
+    hosts = [host for host in cluster.hosts(fresh=True) if host.cpus or host.gpus]
+    said = about_hosts(cluster, hosts)
+    check_versions(hosts, said, ray_host.about("127.0.0.1", PACKAGES))
+    return said
+
+
+def about_hosts(cluster: Cluster, hosts: Iterable[Host]) -> dict[str, Any]:
+    """Host id -> what ``ray_host.about`` says there."""
+    return cluster.ask(hosts, ray_host.about, lambda host: (host.address, PACKAGES), HOST_SECONDS)
+
+
+def check_versions(hosts: Iterable[Host], said: Mapping[str, Any], mine: Mapping[str, Any]) -> None:
+    """Refuse a host whose Python, packages or r1kit are not those of this one.
+
+    Args:
+        said: host id -> what it says of itself.
+        mine: what this process says.
+
+    Raises:
+        MissingError: the first that differs, with the host and both versions.
+    """
+    for host in hosts:
+        its, where = said[host.id], f"host {host.address}"
+        pairs = [("Python", its["python"], mine["python"])]
+        pairs += [(name, its["versions"][name], mine["versions"][name]) for name in PACKAGES]
+        for name, there, here in pairs:
+            if name == "r1kit" and its["code"]:
+                continue  # a clone on PYTHONPATH has no version; its code is compared
+            if there != here:
+                has = f"has {name} {there}" if there else f"does not have {name}"
+                raise MissingError(f"{where} {has}, here it is {here}; install the same on each host: pip install "
+                                   f"{name}=={here}" if name != "Python" else
+                                   f"{where} {has}, here it is {here}; use the same Python on each host")  # fmt: skip
+        if its["code"] != mine["code"]:
+            raise MissingError(
+                f"{where} has another r1kit than this one (code {its['code'] or 'missing'}, here {mine['code']}); "
+                "install the same on each host"
+            )
+
+
+def carried() -> dict[str, str]:
+    """What this process's environment hands to other hosts."""
+    return {n: text for n, text in os.environ.items() if n.startswith(CARRIED) and n not in NOT_CARRIED}
+
+
+def check_paths(cluster: Cluster, hosts: Sequence[Host], folder: Path, paths: Sequence[str]) -> None:
+    """On every other host that gets ranks: the run folder is this one, the recipe's files and models are there and hold
+    the same, and ``r1 check`` finds nothing.
+
+    Args:
+        paths: files and folders that the recipe reads.
+
+    Raises:
+        InputError, MissingError: the host and what is wrong there, one line.
+    """
+    mark = folder / ".seen"
+    mark.write_text(f"{os.getpid()} {os.urandom(8).hex()}", encoding="ascii")
+    try:
+        text = mark.read_text(encoding="ascii")
+        seen = cluster.ask(hosts, ray_host.seen, lambda _: (str(mark), paths), HOST_SECONDS)
+    finally:
+        mark.unlink()
+    for host in hosts:
+        found = seen[host.id]
+        if found["mark"] != text:
+            raise InputError(
+                f"host {host.address} does not see the run folder {folder} (ranks read models and settings from it); "
+                "choose an --out that every host has under the same path, on a shared file system"
+            )
+        for path in paths:
+            if found["there"][path] != ray_host.signature(path):
+                how = "has something else in" if found["there"][path] else "does not see"
+                raise InputError(
+                    f"host {host.address} {how} {path}, which the recipe reads; put the same where every host has it "
+                    "under this path"
+                )
+    words = ["{python}", "-m", "r1kit", "check", str(folder / "recipe.toml")]
+    answers = cluster.ask(
+        hosts, ray_host.asked_of, lambda _: (words, carried(), os.getcwd(), CHECK_SECONDS), CHECK_SECONDS + HOST_SECONDS
+    )
+    for host in hosts:
+        code, _, errors = answers[host.id]
+        if code:
+            line = (errors.strip().splitlines() or [f"r1 check ended with exit code {code}"])[-1]
+            raise _of_code(code, f"host {host.address}: {line.removeprefix('r1: ')}")
+
+
+def _of_code(code: int, line: str) -> R1Error:
+    return {InputError.exit_code: InputError, MissingError.exit_code: MissingError}.get(code, R1Error)(line)

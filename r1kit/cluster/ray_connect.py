@@ -37,7 +37,8 @@ def connect(address: str, cpus: int = 0) -> Cluster:
     """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # Ray's own rule from its next version on
-    if address not in (AUTO, LOCAL) and not _ADDRESS.fullmatch(address):
+    named = address not in (AUTO, LOCAL)
+    if named and not (_ADDRESS.fullmatch(address) and int(address.rpartition(":")[2]) < 1 << 16):
         raise InputError(f"--cluster {address}: must be auto, or the HOST:PORT of a Ray head")
     if address.startswith("ray://"):
         raise InputError(
@@ -48,7 +49,7 @@ def connect(address: str, cpus: int = 0) -> Cluster:
         import ray
     except ImportError:
         raise MissingError("--cluster needs Ray; install it with: pip install 'r1kit[ray]'") from None
-    if address not in (AUTO, LOCAL):
+    if named:
         _listens(address)
     found = _running() if address == AUTO else "" if address == LOCAL else address
     shown = found or "this machine"
@@ -73,7 +74,9 @@ def _running() -> str:
         return ""
     from ray._private.services import canonicalize_bootstrap_address
 
-    return given or canonicalize_bootstrap_address(AUTO) or ""
+    with suppress(ConnectionError):  # there is none
+        return given or canonicalize_bootstrap_address(AUTO) or ""
+    return ""
 
 
 def _start_alone(cpus: int, common: Mapping[str, Any]) -> None:
@@ -95,7 +98,7 @@ def _listens(address: str) -> None:
     host, _, port = address.rpartition(":")
     try:
         socket.create_connection((host.strip("[]"), int(port)), timeout=5).close()
-    except (OSError, OverflowError) as error:
+    except OSError as error:
         why = getattr(error, "strerror", None) or first_line(error)
         raise InputError(
             f"--cluster {address}: nothing listens there ({why}); start a head with ray start --head --port={port}, or "

@@ -7,6 +7,7 @@ from functools import cache
 from itertools import chain
 from typing import Any
 
+from r1kit.backends.vllm_package import check_vllm
 from r1kit.checkpoint.fits import Fits
 from r1kit.checkpoint.source import check_model, local_folder
 from r1kit.contracts import BASE, Recipe
@@ -31,6 +32,8 @@ LOOKED_AT = 16
 
 def check_recipe(recipe: Recipe) -> list[str]:
     """Warnings, a line each; raises InputError or MissingError, one line, for the first thing that could not work."""
+    if recipe.engine.kind == "vllm" and not recipe.engine.settings.address:
+        check_vllm()
     try_tasks([_trial(recipe, name) for name in recipe.tasks])  # first: a stage's own check may ask a task for prompts
     check_stages(recipe)
     try_rewards(recipe)

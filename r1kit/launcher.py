@@ -12,9 +12,11 @@ from pathlib import Path
 
 from r1kit import interrupts
 from r1kit.checks import check_recipe, check_stage, check_stages
-from r1kit.cluster import launch
+from r1kit.cluster import launched
 from r1kit.cluster.cores import cores
-from r1kit.cluster.placement import Host, room_for_ranks
+from r1kit.cluster.launch import launch, rank_jobs
+from r1kit.cluster.placement import Host, is_rank, plan, room_for
+from r1kit.cluster.processes import Here, Job
 from r1kit.cluster.ranks import Ranks, Solo, join
 from r1kit.contracts import Recipe
 from r1kit.depends import read_by
@@ -35,14 +37,14 @@ def run(name: str, out: Path | None, overrides: Sequence[str], until: str = "", 
         cluster: the Ray cluster that the ranks are placed on, see ``ray_connect.connect``; empty: this machine.
     """
     if cluster and "RANK" not in os.environ:
-        if launch.is_launched():
-            launch.run_as_rank(lambda: _run_on_cluster(name, out, overrides, until, cluster))
-        arguments = ["run", name, "--cluster", cluster, *(part for each in overrides for part in ("--set", each))]
-        arguments += ["--out", str(out)] if out else []
-        launch.guard([*arguments, *(["--until", until] if until else [])], "the run's process on the cluster")
+        if launched.is_launched():
+            launched.run_as_rank(lambda: _run_on_cluster(name, out, overrides, until, cluster))
+        given = [*(["--out", str(out)] if out else []), *(part for each in overrides for part in ("--set", each))]
+        command = ("-m", "r1kit", "run", name, "--cluster", cluster, "--until", until, *given)
+        launch([Job(name="the run's process on the cluster", command=command)])
         return
-    if launch.is_launched():
-        launch.run_as_rank(lambda: _work(Path(os.environ["R1KIT_RUN"]), join(), until))
+    if launched.is_launched():
+        launched.run_as_rank(lambda: _work(Path(os.environ["R1KIT_RUN"]), join(), until))
     if "RANK" in os.environ:
         _under_torchrun(name, out, overrides, until)
         return
@@ -68,7 +70,7 @@ def _run_here(name: str, out: Path | None, overrides: Sequence[str], until: str)
         _work(folder, Solo(), until)
     else:
         arguments = ["run", "--until", until] if until else ["run"]
-        launch.launch(arguments, recipe.ranks, threads, keep=(lock,), run=str(folder))
+        launch(rank_jobs(arguments, recipe.ranks, threads, str(folder)), starter=Here(keep=(lock,)))
     _present(folder)
 
 
@@ -81,7 +83,6 @@ def _threads_asked() -> int:
 def _run_on_cluster(name: str, out: Path | None, overrides: Sequence[str], until: str, address: str) -> None:
     """Place the run's processes on a Ray cluster and see it through; the work of the process that ``run`` guards."""
     from r1kit.cluster import ray_checks, ray_connect, ray_run
-    from r1kit.cluster.placement import plan
 
     recipe = load_recipe(name, overrides)
     alone = default_ranks(recipe) if not recipe.ranks else recipe.ranks
@@ -92,28 +93,29 @@ def _run_on_cluster(name: str, out: Path | None, overrides: Sequence[str], until
     with ray_connect.Quiet() as quiet:
         cluster = ray_connect.connect(address, ray_checks.cpus_of(recipe.cluster, alone))
         try:
-            said = ray_checks.check_hosts(cluster)
-            ranks = recipe.ranks or (alone if cluster.alone else _ranks_of(recipe, cluster.hosts()))
-            recipe = replace(recipe, ranks=ranks)
+            cluster.said = ray_checks.check_hosts(cluster)
+            asked = recipe.ranks or (alone if cluster.alone else _ranks_of(recipe, cluster.hosts()))
+            recipe = replace(recipe, ranks=asked)
             check_stages(recipe)
-            first = cluster.here if recipe.cluster.first_rank == "driver" else ""
-            places = plan(cluster.hosts(), recipe.cluster, ranks, first)
             folder = (out or Path("runs") / recipe.name).absolute()
+            arguments = ["run", "--until", until] if until else ["run"]
+
+            def jobs(ranks: int) -> tuple[list[Job], list[Job]]:
+                made = rank_jobs(arguments, ranks, 1, str(folder))
+                return [replace(job, needs=recipe.cluster.rank_needs) for job in made], []
+
+            def starter(ranks: int) -> ray_run.RayStarter:
+                write_atomic(folder / "recipe.toml", as_toml(replace(recipe, ranks=ranks)))
+                return ray_run.RayStarter(cluster, recipe.cluster, str(folder), _threads_asked(), quiet.user)
+
+            first = cluster.here if recipe.cluster.first_rank == "driver" else ""
+            slots = plan(cluster.hosts(), jobs(asked)[0], first, share_devices=recipe.cluster.share_devices)
             _take(folder, recipe)
             quiet.to(str(folder / ".cluster.log"))
-            others = {slot.host.id: slot.host for slot in places if slot.host.id != cluster.here}
-            ray_checks.check_paths(cluster, list(others.values()), folder, read_by(recipe))
-            ray_run.run(cluster, ray_run.Job(
-                arguments=["run", "--until", until] if until else ["run"],
-                folder=folder,
-                ranks=ranks,
-                threads=_threads_asked(),
-                settings=recipe.cluster,
-                divides=lambda ranks: _divides(recipe, ranks),
-                begin=lambda ranks: write_atomic(folder / "recipe.toml", as_toml(replace(recipe, ranks=ranks))),
-                said=said,
-                errors=quiet.user,
-            ))  # fmt: skip
+            vet = ray_checks.Vet(cluster, folder, read_by(recipe))
+            vet.paths(list({slot.host.id: slot.host for slot in slots if is_rank(slot.job)}.values()))
+            cluster.look(recipe.cluster.heartbeat, vet)
+            ray_run.run(starter, jobs, asked, lambda ranks: _divides(recipe, ranks))
         finally:
             cluster.leave()
     _present(folder)
@@ -124,7 +126,7 @@ def _ranks_of(recipe: Recipe, hosts: Sequence[Host]) -> int:
     needs = recipe.cluster.rank_needs
     gpus = 0 if recipe.device == "cpu" else int(sum(host.gpus for host in hosts))
     most = gpus or min(8, int(sum(host.cpus for host in hosts)))
-    most = room_for_ranks(hosts, needs, most)
+    most = room_for(hosts, needs, most)
     return next((ranks for ranks in range(most, 1, -1) if _divides(recipe, ranks)), 1)
 
 

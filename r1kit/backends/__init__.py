@@ -14,7 +14,11 @@ from r1kit.registry import is_reference
 
 __all__ = ["AUTO", "ENGINES", "LEARNERS", "check_names"]
 
-ENGINES = {"local": "r1kit.backends.engines:open_local", "transformers": "r1kit.backends.engines:open_transformers"}
+ENGINES = {
+    "local": "r1kit.backends.engines:open_local",
+    "transformers": "r1kit.backends.engines:open_transformers",
+    "vllm": "r1kit.backends.vllm:open_vllm",
+}
 """Name -> ``module:function`` of an ``engines.OpenEngine``."""
 LEARNERS = {"local": "r1kit.backends.learners:open_local"}
 """Name -> ``module:function`` of a ``learners.OpenLearner``."""

@@ -41,6 +41,10 @@ class Ranks(Protocol):
         """Every rank's item, in rank order, on every rank."""
         ...
 
+    def collect_objects(self, item: Any) -> list[Any]:
+        """Every rank's item, in rank order, on rank 0; nothing on the others."""
+        ...
+
     def broadcast_object(self, item: Any) -> Any:
         """Rank 0's item on every rank."""
         ...
@@ -59,6 +63,9 @@ class Solo:
         return tensor
 
     def gather_objects(self, item: Any) -> list[Any]:
+        return [item]
+
+    def collect_objects(self, item: Any) -> list[Any]:
         return [item]
 
     def broadcast_object(self, item: Any) -> Any:
@@ -110,6 +117,12 @@ class GlooRanks:
         with _peers():
             self._dist.all_gather(boxes, sent)
         return [box.numpy().tobytes() for box in boxes]
+
+    def collect_objects(self, item: Any) -> list[Any]:
+        boxes: list[Any] | None = [None] * self.size if self.rank == 0 else None
+        with _peers():
+            self._dist.gather_object(item, boxes)
+        return boxes or []
 
     def broadcast_object(self, item: Any) -> Any:
         box = [item]

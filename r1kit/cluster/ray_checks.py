@@ -11,11 +11,11 @@ from typing import Any
 from r1kit.cluster import ray_host
 from r1kit.cluster.placement import Host
 from r1kit.cluster.ray_cluster import Cluster
-from r1kit.cluster.ray_run import CARRIED, NOT_CARRIED
+from r1kit.cluster.ray_environment import carried
 from r1kit.cluster.settings import Cluster as Settings
 from r1kit.errors import InputError, MissingError, R1Error
 
-__all__ = ["PACKAGES", "about_hosts", "carried", "check_hosts", "check_paths", "check_versions", "cpus_of"]
+__all__ = ["PACKAGES", "Vet", "about_hosts", "check_hosts", "check_versions", "cpus_of"]
 
 PACKAGES = ("ray", "r1kit", "torch", "transformers", "tokenizers", "numpy")
 """Whose versions must be the same on every host: they decide what is computed, or how hosts talk."""
@@ -39,7 +39,7 @@ def check_hosts(cluster: Cluster) -> dict[str, Any]:
     """
     hosts = [host for host in cluster.hosts(fresh=True) if host.cpus or host.gpus]
     said = about_hosts(cluster, hosts)
-    check_versions(hosts, said, ray_host.about("127.0.0.1", PACKAGES))
+    check_versions(hosts, said, mine())
     return said
 
 
@@ -77,51 +77,64 @@ def check_versions(hosts: Iterable[Host], said: Mapping[str, Any], mine: Mapping
             )
 
 
-def carried() -> dict[str, str]:
-    """What this process's environment hands to other hosts."""
-    return {n: text for n, text in os.environ.items() if n.startswith(CARRIED) and n not in NOT_CARRIED}
+class Vet:
+    """Looks at hosts before anything is placed on them, at the start and when one has joined."""
 
+    def __init__(self, cluster: Cluster, folder: Path, paths: Sequence[str]) -> None:
+        """
+        Args:
+            folder: the run folder.
+            paths: files and folders that the recipe reads.
+        """
+        self.cluster, self.folder, self.read = cluster, folder, paths
 
-def check_paths(cluster: Cluster, hosts: Sequence[Host], folder: Path, paths: Sequence[str]) -> None:
-    """On every other host that gets ranks: the run folder is this one, the recipe's files and models are there and hold
-    the same, and ``r1 check`` finds nothing.
+    def __call__(self, host: Host) -> Any:
+        """What a host that has joined says of itself. Raises R1Error, one line, if it will not do."""
+        said = about_hosts(self.cluster, [host])
+        check_versions([host], said, mine())
+        self.paths([host])
+        return said[host.id]
 
-    Args:
-        paths: files and folders that the recipe reads.
+    def paths(self, hosts: Sequence[Host]) -> None:
+        """On every other host that gets ranks: the run folder is this one, the recipe's files and models are there and
+        hold the same, and ``r1 check`` finds nothing.
 
-    Raises:
-        InputError, MissingError: the host and what is wrong there, one line.
-    """
-    mark = folder / ".seen"
-    mark.write_text(f"{os.getpid()} {os.urandom(8).hex()}", encoding="ascii")
-    try:
-        text = mark.read_text(encoding="ascii")
-        seen = cluster.ask(hosts, ray_host.seen, lambda _: (str(mark), paths), HOST_SECONDS)
-    finally:
-        mark.unlink()
-    for host in hosts:
-        found = seen[host.id]
-        if found["mark"] != text:
-            raise InputError(
-                f"host {host.address} does not see the run folder {folder} (ranks read models and settings from it); "
-                "choose an --out that every host has under the same path, on a shared file system"
-            )
-        for path in paths:
-            if found["there"][path] != ray_host.signature(path):
-                how = "has something else in" if found["there"][path] else "does not see"
+        Raises:
+            InputError, MissingError: the host and what is wrong there, one line.
+        """
+        hosts = [host for host in hosts if host.id != self.cluster.here]
+        mark = self.folder / f".seen-{os.urandom(8).hex()}"
+        mark.write_text(mark.name, encoding="ascii")
+        try:
+            seen = self.cluster.ask(hosts, ray_host.seen, lambda _: (str(mark), self.read), HOST_SECONDS)
+        finally:
+            mark.unlink()
+        for host in hosts:
+            if seen[host.id]["mark"] != mark.name:
                 raise InputError(
-                    f"host {host.address} {how} {path}, which the recipe reads; put the same where every host has it "
-                    "under this path"
+                    f"host {host.address} does not see the run folder {self.folder} (ranks read models and settings "
+                    "from it); choose an --out that every host has under the same path, on a shared file system"
                 )
-    words = ["{python}", "-m", "r1kit", "check", str(folder / "recipe.toml")]
-    answers = cluster.ask(
-        hosts, ray_host.asked_of, lambda _: (words, carried(), os.getcwd(), CHECK_SECONDS), CHECK_SECONDS + HOST_SECONDS
-    )
-    for host in hosts:
-        code, _, errors = answers[host.id]
-        if code:
-            line = (errors.strip().splitlines() or [f"r1 check ended with exit code {code}"])[-1]
-            raise _of_code(code, f"host {host.address}: {line.removeprefix('r1: ')}")
+            for path in self.read:
+                if (there := seen[host.id]["there"][path]) != ray_host.signature(path):
+                    how = "has something else in" if there else "does not see"
+                    raise InputError(
+                        f"host {host.address} {how} {path}, which the recipe reads; put the same where every host has "
+                        "it under this path"
+                    )
+        words = ["", "-m", "r1kit", "check", str(self.folder / "recipe.toml")]
+        given = (words, carried(here=False), os.getcwd(), CHECK_SECONDS)
+        answers = self.cluster.ask(hosts, ray_host.asked_of, lambda _: given, CHECK_SECONDS + HOST_SECONDS)
+        for host in hosts:
+            code, _, errors = answers[host.id]
+            if code:
+                line = (errors.strip().splitlines() or [f"r1 check ended with exit code {code}"])[-1]
+                raise _of_code(code, f"host {host.address}: {line.removeprefix('r1: ')}")
+
+
+def mine() -> dict[str, Any]:
+    """What this host says of itself."""
+    return ray_host.about("127.0.0.1", PACKAGES)
 
 
 def _of_code(code: int, line: str) -> R1Error:

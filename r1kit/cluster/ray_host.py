@@ -70,7 +70,7 @@ class Keeper:
         """Start it; its process id.
 
         Args:
-            command: its arguments; ``{python}`` stands for this host's Python.
+            command: its arguments; an empty first one stands for this host's Python.
             environment: what it needs beside what this host has.
             folder: where it works, if that is there.
             guard: a file whose lock it holds as long as it lives; empty: none. Waits for one that ends.
@@ -91,7 +91,7 @@ class Keeper:
         before = signal.pthread_sigmask(signal.SIG_SETMASK, [])
         try:
             self.process = subprocess.Popen(
-                [sys.executable if word == "{python}" else word for word in command],
+                [command[0] or sys.executable, *command[1:]],
                 env={**inherited, **environment, **added},
                 cwd=folder if os.path.isdir(folder) else None,
                 stdin=subprocess.DEVNULL,
@@ -312,7 +312,7 @@ def asked_of(
     inherited = {name: text for name, text in os.environ.items() if not name.startswith("RAY_")}
     try:
         done = subprocess.run(
-            [sys.executable if word == "{python}" else word for word in command],
+            [command[0] or sys.executable, *command[1:]],
             env={**inherited, **environment},
             cwd=folder if os.path.isdir(folder) else None,
             stdin=subprocess.DEVNULL,

@@ -3,34 +3,76 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from torch import Tensor
 
 from r1kit.records import Group, Score
 
-__all__ = ["evaluation_lines", "rollout_lines", "summary"]
+__all__ = ["Tally", "evaluation_lines", "rollout_lines", "summary", "tally"]
 
 Line = dict[str, object]
 
 
-def summary(
-    groups: Sequence[Group], scores: Sequence[Sequence[Score]], advantages: Sequence[Tensor]
-) -> dict[str, float]:
-    """Means over a rollout's completions; ``docs/metrics.md`` explains each."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tally:
+    """Sums over the groups that one rank holds; their size does not grow with the groups."""
+
+    completions: int
+    groups: int
+    flat: int
+    """Groups without an advantage."""
+    tokens: int
+    truncated: int
+    reward: float
+    parts: Mapping[str, tuple[float, int]]
+    """Name of a part -> (sum, completions that have it)."""
+    abstained: Mapping[str, int]
+    ungradable: int
+    timeout: int
+
+
+def tally(groups: Sequence[Group], scores: Sequence[Sequence[Score]], advantages: Sequence[Tensor]) -> Tally:
+    """What ``summary`` needs of these groups."""
     judged = [score for group in scores for score in group]
     completions = [completion for group in groups for completion in group.completions]
-    names = sorted({name for score in judged for name in score.parts})
-    abstained = Counter(name for score in judged for name in score.abstained)
+    names = {name for score in judged for name in score.parts}
+    held = {name: [score.parts[name] for score in judged if name in score.parts] for name in names}
+    return Tally(
+        completions=len(completions),
+        groups=len(groups),
+        flat=sum(not bool(row.any()) for row in advantages),
+        tokens=sum(len(completion.token_ids) for completion in completions),
+        truncated=sum(completion.finish == "length" for completion in completions),
+        reward=sum(score.total for score in judged),
+        parts={name: (sum(values), len(values)) for name, values in held.items()},
+        abstained=Counter(name for score in judged for name in score.abstained),
+        ungradable=sum(score.status == "ungradable" for score in judged),
+        timeout=sum(score.status == "timeout" for score in judged),
+    )
+
+
+def summary(shares: Sequence[Tally]) -> dict[str, float]:
+    """Means over a rollout's completions, tallied in one or more shares; ``docs/metrics.md`` explains each.
+
+    A reward model's score counts as 0 on the tasks that none judges.
+    """
+    count = sum(share.completions for share in shares)
+    parts: dict[str, float] = {}
+    for name in sorted({name for share in shares for name in share.parts}):
+        held = [share.parts[name] for share in shares if name in share.parts]
+        parts[name] = sum(total for total, _ in held) / (count if name == "preference" else sum(n for _, n in held))
+    abstained = sum((Counter(share.abstained) for share in shares), Counter())
     return {
-        "reward": _mean([score.total for score in judged]),
-        **{name: _mean(_values(judged, name)) for name in names},
-        **{f"{name}_abstained": count / len(judged) for name, count in sorted(abstained.items())},
-        "response_tokens": _mean([len(completion.token_ids) for completion in completions]),
-        "truncated_share": _mean([completion.finish == "length" for completion in completions]),
-        "flat_group_share": _mean([not bool(row.any()) for row in advantages]),
-        "ungradable_share": _mean([score.status == "ungradable" for score in judged]),
-        "timeout_share": _mean([score.status == "timeout" for score in judged]),
+        "reward": sum(share.reward for share in shares) / count,
+        **parts,
+        **{f"{name}_abstained": times / count for name, times in sorted(abstained.items())},
+        "response_tokens": sum(share.tokens for share in shares) / count,
+        "truncated_share": sum(share.truncated for share in shares) / count,
+        "flat_group_share": sum(share.flat for share in shares) / sum(share.groups for share in shares),
+        "ungradable_share": sum(share.ungradable for share in shares) / count,
+        "timeout_share": sum(share.timeout for share in shares) / count,
     }
 
 
@@ -75,14 +117,3 @@ def _lines(step: int, kind: str, group: Group, scores: Sequence[Score]) -> list[
         }
         for completion, score in zip(group.completions, scores, strict=True)
     ]
-
-
-def _values(scores: Sequence[Score], name: str) -> list[float]:
-    """A part of every completion that has it; a reward model's counts as 0 on the tasks that none judges."""
-    if name == "preference":
-        return [score.parts.get(name, 0.0) for score in scores]
-    return [score.parts[name] for score in scores if name in score.parts]
-
-
-def _mean(values: Sequence[float]) -> float:
-    return sum(values) / len(values)

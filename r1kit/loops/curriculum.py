@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from r1kit.errors import InputError
-from r1kit.records import Prompt, Score
+from r1kit.records import Prompt
 from r1kit.seeds import stream
 from r1kit.tasks.split import digest
 from r1kit.tasks.task import Task
@@ -109,23 +109,27 @@ class Drawing:
         self.taken += taken
         return taken
 
-    def learn(self, groups: Sequence[tuple[Prompt, Sequence[Score]]], tasks: Mapping[str, Task]) -> None:
-        """Take in what came of a step's prompts; groups without an accuracy, which no rule judges, say nothing."""
+    def learn(self, groups: Sequence[tuple[Prompt, float, int]], tasks: Mapping[str, Task]) -> None:
+        """Take in what came of a step's prompts; groups without an accuracy, which no rule judges, say nothing.
+
+        Args:
+            groups: the prompt, the sum of its completions' accuracies, and how many have one.
+            tasks: by name.
+        """
         if self.config.by == "turn":
             return
-        for prompt, scores in groups:
-            values = [score.parts["accuracy"] for score in scores if "accuracy" in score.parts]
-            if not values:
+        for prompt, right, count in groups:
+            if not count:
                 continue
             rates, key = self._rates(prompt.task), digest(prompt.question)
-            right, seen = rates.pop(key, (0.0, 0.0))
-            rates[key] = [self.config.decay * right + sum(values), self.config.decay * seen + len(values)]
+            before, seen = rates.pop(key, (0.0, 0.0))
+            rates[key] = [self.config.decay * before + right, self.config.decay * seen + count]
             if len(rates) > REMEMBERED:
                 del rates[next(iter(rates))]
             if tasks[prompt.task].levels:
                 level = self._level(prompt.task)
                 level["groups"] += 1
-                level["right"] += sum(values) / len(values)
+                level["right"] += right / count
         for name, task in tasks.items():
             if task.levels:
                 self._climb(name, task.levels)

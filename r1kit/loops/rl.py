@@ -1,7 +1,9 @@
 """The one RL loop: sample rollouts, score them, turn rewards into advantages, update the policy (R1 paper, 2.1).
 
-Ranks are single-program-multiple-data: each samples and scores its share of the prompts, then all see all groups, so
-advantages are over whole groups and every rank packs the same batch, of which the learner takes its share.
+Ranks are single-program-multiple-data: each samples and scores its share of the prompts. Then all see all groups and
+every rank packs the same batch, of which the learner takes its share; or, for a learner that shares (``dealing.py``),
+each keeps the groups that it sampled and only sums are told. Advantages are over whole groups either way, and a
+minibatch holds the same rows.
 """
 
 from __future__ import annotations
@@ -16,11 +18,13 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from r1kit.cluster.ranks import Ranks
 from r1kit.contracts import BASE
 from r1kit.evals.aha import find_aha
 from r1kit.evals.evaluator import Evaluation
 from r1kit.evals.gate import write_gate
-from r1kit.evals.transcripts import rollout_lines, summary
+from r1kit.evals.transcripts import rollout_lines, summary, tally
+from r1kit.loops.dealing import Drawn, Part
 from r1kit.loops.rollouts import Rollouts, TasksAt
 from r1kit.loops.settings import RL
 from r1kit.maths.advantage import group_relative
@@ -29,10 +33,11 @@ from r1kit.maths.loss_terms import TokenLoss
 from r1kit.maths.policy_loss import from_settings
 from r1kit.records import Completion, Group, Score
 from r1kit.rollout.streams import stream_seed
-from r1kit.update.learner import Batch, Learner, Row
+from r1kit.update.learner import Batch, Learner, Row, shares
 
 if TYPE_CHECKING:
     from r1kit.loops.policy import Policy
+    from r1kit.workspace import Workspace
 
 __all__ = ["advantages_of", "minibatches", "over_updates", "train"]
 
@@ -72,23 +77,24 @@ def train(config: RL, policy: Policy, tasks_at: TasksAt | None = None, watch: Wa
             done = step
             break
         began = time.monotonic()
-        groups, scores, times = rollouts.next(step)
-        advantages = advantages_of(scores, config)
+        drawn = rollouts.next(step)
+        advantages = advantages_of(drawn.scores, config)
         sampled = time.monotonic()
-        metrics = _update(config, groups, advantages, learner, loss, workspace.seed, step)
+        metrics = _update(config, drawn, advantages, learner, loss, workspace, step)
         workspace.spend(trained=metrics["tokens"])
         updated = time.monotonic()
+        told, lines = _told(config, drawn, advantages, shares(learner), workspace.ranks, step + 1)
         workspace.log(
             step + 1,
             {
-                **summary(groups, scores, advantages),
+                **told,
                 **metrics,
-                **times,
+                **drawn.metrics,
                 "update_seconds": updated - sampled,
-                "tokens_per_second": sum(len(c.token_ids) for g in groups for c in g.completions) / (updated - began),
+                "tokens_per_second": sum(drawn.loads) / (updated - began),
             },
         )
-        workspace.append("rollouts", rollout_lines(step + 1, groups, scores, advantages, config.record_groups))
+        workspace.append("rollouts", lines)
     learner.publish(engine, version=done)
     if done == config.steps or done % config.evaluate_every:
         evaluator.evaluate(done)
@@ -110,33 +116,53 @@ def advantages_of(scores: Sequence[Sequence[Score]], config: RL) -> list[Tensor]
 
 
 def minibatches(
-    groups: Sequence[Group], advantages: Sequence[Tensor], config: RL, seed: int, version: int | None = None
-) -> list[Batch]:
+    groups: Sequence[Group], advantages: Sequence[Tensor], config: RL, seed: int, version: int | None = None,
+    part: Part | None = None,
+) -> list[Batch]:  # fmt: skip
     """One rollout as ``config.minibatches`` batches of rows drawn at random; a single batch keeps its order.
 
     Advantages were taken over whole groups before; a minibatch need not keep groups together (R1 paper, section 2.1).
     A completion of another policy ``version`` than the one that learns is stale: its sampler's log-probs are the old.
+
+    Args:
+        part: where the groups are those of one rank: the batches are its share of what all ranks' groups would give,
+            which they agree on in one sum of a number a batch. None: the groups are all there are.
     """
     prompts = [torch.tensor(group.prompt_ids) for group in groups]
-    rows = [(g, i) for g, group in enumerate(groups) for i in range(len(group.completions))]
-    if config.minibatches > 1:
-        random.Random(seed).shuffle(rows)
-    size = len(rows) // config.minibatches
+    chosen, totals = _rows_of(groups, config, seed, part)
     batches = []
-    for first in range(0, size * config.minibatches, size):
-        chosen = rows[first : first + size]
-        lengths = [len(groups[g].completions[i].token_ids) for g, i in chosen]
-        weights = token_weights(lengths, config.loss.aggregate, constant=config.sampling.max_tokens)
+    for rows, total in zip(chosen, totals, strict=True):
+        lengths = [len(groups[g].completions[i].token_ids) for g, i in rows]
+        weights = token_weights(lengths, config.loss.aggregate, constant=config.sampling.max_tokens, batch=total)
         batches.append(
             Batch(
                 prompts=prompts,
                 rows=[
                     _row(g, groups[g].completions[i], weight, float(advantages[g][i]), version)
-                    for (g, i), weight in zip(chosen, weights, strict=True)
+                    for (g, i), weight in zip(rows, weights, strict=True)
                 ],
+                sharded=part is not None,
             )
         )
     return batches
+
+
+def _rows_of(
+    groups: Sequence[Group], config: RL, seed: int, part: Part | None
+) -> tuple[list[list[tuple[int, int]]], list[tuple[int, int]]]:
+    """Of each minibatch: this rank's rows as (index into the groups, completion); rows and tokens on all ranks."""
+    sizes = [len(group.completions) for group in groups] if part is None else [config.sampling.n] * part.count
+    held = {place: index for index, place in enumerate(range(len(groups)) if part is None else part.places)}
+    rows = [(place, i) for place, size in enumerate(sizes) for i in range(size)]
+    if config.minibatches > 1:
+        random.Random(seed).shuffle(rows)
+    size = len(rows) // config.minibatches
+    cut = [rows[first : first + size] for first in range(0, size * config.minibatches, size)]
+    mine = [[(held[place], i) for place, i in batch if place in held] for batch in cut]
+    tokens = torch.tensor([sum(len(groups[g].completions[i].token_ids) for g, i in batch) for batch in mine])
+    if part is not None:
+        part.ranks.all_reduce_sum_(tokens)
+    return mine, [(len(batch), count) for batch, count in zip(cut, tokens.tolist(), strict=True)]
 
 
 def _row(prompt: int, completion: Completion, weight: float | Tensor, advantage: float, version: int | None) -> Row:
@@ -152,12 +178,16 @@ def _row(prompt: int, completion: Completion, weight: float | Tensor, advantage:
 
 
 def _update(
-    config: RL, groups: Sequence[Group], advantages: Sequence[Tensor], learner: Learner, loss: TokenLoss, seed: int,
+    config: RL, drawn: Drawn, advantages: Sequence[Tensor], learner: Learner, loss: TokenLoss, workspace: Workspace,
     step: int,
 ) -> dict[str, float]:  # fmt: skip
     """Every minibatch of a rollout, once; their metrics as one."""
-    batches = minibatches(groups, advantages, config, stream_seed(seed, "minibatches", step), version=step)
+    seed = stream_seed(workspace.seed, "minibatches", step)
+    part = drawn.part(workspace.ranks) if shares(learner) else None
+    batches = minibatches(drawn.groups, advantages, config, seed, version=step, part=part)
     stale = any(row.old_logprobs is not None for batch in batches for row in batch.rows)
+    if part is not None:  # log-probs are a collective: on any rank
+        stale = bool(part.ranks.all_reduce_sum_(torch.tensor(int(stale))))
     if config.minibatches > 1 or stale:  # from the second update on; the trainer's own are the old ones of what is not
         batches = [_with_old(batch, learner.logprobs(batch)) for batch in batches]
     found = []
@@ -208,6 +238,25 @@ def _with_old(batch: Batch, logprobs: Sequence[Tensor]) -> Batch:
         for row, own in zip(batch.rows, logprobs, strict=True)
     ]
     return replace(batch, rows=rows)
+
+
+def _told(
+    config: RL, drawn: Drawn, advantages: Sequence[Tensor], share: bool, ranks: Ranks, step: int
+) -> tuple[dict[str, float], list[dict[str, object]]]:
+    """A step's means for ``metrics.jsonl``, and the lines for ``rollouts.jsonl``, which rank 0 alone gets."""
+    own = tally(drawn.groups, drawn.scores, advantages)
+    recorded = sum(place < config.record_groups for place in drawn.places)
+    lines = rollout_lines(step, drawn.groups, drawn.scores, advantages, recorded)
+    if not share:
+        return summary([own]), lines
+    places = [place for place in drawn.places if place < config.record_groups]
+    each = config.sampling.n
+    mine = [(place, lines[at * each : (at + 1) * each]) for at, place in enumerate(places)]
+    everyone = sorted(one for other in ranks.collect_objects(mine) for one in other)
+    loads = [float(held) for held in ranks.gather_objects(sum(drawn.loads[place] for place in drawn.places))]
+    balance = sum(loads) / len(loads) / max(1.0, *loads)
+    told = {**summary(ranks.gather_objects(own)), "rank_balance": balance}
+    return told, [line for _, own_lines in everyone for line in own_lines]
 
 
 def _with_reference(batch: Batch, logprobs: Sequence[Tensor]) -> Batch:

@@ -2,8 +2,8 @@
 
 Completions are sampled and scored one step at a time, by the newest weights. Scoring goes on while sampling goes on:
 a group is handed to the verifier's processes as soon as its last completion ends. A loop that samples ahead of the
-learner takes the place of ``Rollouts`` by giving the same three things; how old a completion is stands in its
-``version``, which the update reads.
+learner takes the place of ``Rollouts`` by giving the same ``Drawn``; how old a completion is stands in its ``version``,
+which the update reads.
 """
 
 from __future__ import annotations
@@ -11,16 +11,17 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from r1kit.cluster.ranks import Ranks
 from r1kit.errors import InputError
 from r1kit.loops.curriculum import Drawing
+from r1kit.loops.dealing import Drawn, Scored, exchange
 from r1kit.loops.settings import RL
-from r1kit.records import Group, Prompt, Score
+from r1kit.records import Prompt
 from r1kit.rollout.sample import room_for_prompt, sample_groups
 from r1kit.rollout.streams import stream_seed
 from r1kit.tasks.task import Task
+from r1kit.update.learner import shares
 from r1kit.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -87,8 +88,8 @@ class Rollouts:
     policy: Policy
     tasks_at: TasksAt
 
-    def next(self, step: int) -> tuple[list[Group], list[list[Score]], dict[str, Any]]:
-        """A step's groups and scores, the same on every rank; the seconds that they took and how prompts were drawn.
+    def next(self, step: int) -> Drawn:
+        """A step's groups and their scores; every rank calls it, and all agree on which groups those are.
 
         With dynamic sampling, flat groups are replaced: they are sampled, counted and left out.
         """
@@ -96,26 +97,25 @@ class Rollouts:
         drawing = self._drawing()
         stream = PromptStream(config.task_weights, workspace, drawing, self._too_long)
         seconds = {"sample_seconds": 0.0, "score_seconds": 0.0}
-        groups: list[Group] = []
-        scores: list[list[Score]] = []
+        drawn, share = Drawn(), shares(self.policy.learner)
         for attempt in range(config.dynamic_sampling + 1):
             tasks = self.tasks_at(step)
-            share = stream.take(tasks, config.prompts_per_step)
-            mine = share[workspace.ranks.rank :: workspace.ranks.size]
-            found = _interleave(workspace.ranks, self._sample(mine, seconds))
-            drawing.learn([(group.prompt, score) for group, score in found], tasks)
-            for group, score in found:
-                workspace.spend(sampled=sum(len(completion.token_ids) for completion in group.completions))
-                workspace.complaints.add(score)
-                wanted = len(groups) < config.prompts_per_step
+            dealt = stream.take(tasks, config.prompts_per_step)
+            mine = dealt[workspace.ranks.rank :: workspace.ranks.size]
+            found = exchange(workspace.ranks, self._sample(mine, seconds), share, workspace.complaints)
+            outcomes = zip(dealt, found, strict=True)
+            drawing.learn([(prompt, one.right, one.seen) for (_, prompt), (one, _) in outcomes], tasks)
+            for one, held in found:
+                workspace.spend(sampled=one.tokens)
+                wanted = drawn.count < config.prompts_per_step
                 last = attempt == config.dynamic_sampling
-                if wanted and (last or not _is_flat(score)):
-                    groups.append(group)
-                    scores.append(score)
-            if len(groups) == config.prompts_per_step:
+                if wanted and (last or not one.flat):
+                    drawn.take(one, held)
+            if drawn.count == config.prompts_per_step:
                 break
         long = workspace.cursor.get("long_prompts", 0)
-        return groups, scores, {**seconds, **drawing.metrics(), **({"long_prompts": long} if long else {})}
+        drawn.metrics = {**seconds, **drawing.metrics(), **({"long_prompts": long} if long else {})}
+        return drawn
 
     def _too_long(self, prompt: Prompt) -> str:
         config, policy = self.config, self.policy
@@ -134,9 +134,7 @@ class Rollouts:
         workspace = self.policy.workspace
         return Drawing(self.config.curriculum, workspace.kept, workspace.seed, workspace.stage, workspace.say)
 
-    def _sample(
-        self, share: Sequence[tuple[int, Prompt]], seconds: dict[str, float]
-    ) -> list[tuple[Group, list[Score]]]:
+    def _sample(self, share: Sequence[tuple[int, Prompt]], seconds: dict[str, float]) -> list[Scored]:
         """This rank's groups, scored. ``seconds`` is added to: sampling, and what scoring took beyond it."""
         workspace, policy, began = self.policy.workspace, self.policy, time.monotonic()
         scoring = policy.scorer.begin()
@@ -154,13 +152,3 @@ class Rollouts:
         seconds["sample_seconds"] += sampled - began
         seconds["score_seconds"] += time.monotonic() - sampled
         return list(zip(groups, scores, strict=True))
-
-
-def _interleave(ranks: Ranks, mine: list[tuple[Group, list[Score]]]) -> list[tuple[Group, list[Score]]]:
-    """All ranks' items in the order of the prompts that were dealt out in turn."""
-    shares = ranks.gather_objects(mine)
-    return [share[i] for i in range(max(map(len, shares))) for share in shares if i < len(share)]
-
-
-def _is_flat(scores: Sequence[Score]) -> bool:
-    return all(score.total == scores[0].total for score in scores)

@@ -13,7 +13,9 @@ from r1kit.maths.settings import Aggregate
 __all__ = ["token_weights"]
 
 
-def token_weights(lengths: Sequence[int], how: Aggregate, *, constant: int | None = None) -> list[float]:
+def token_weights(
+    lengths: Sequence[int], how: Aggregate, *, constant: int | None = None, batch: tuple[int, int] | None = None
+) -> list[float]:
     """Weight of each token of row i, with R rows of n_i tokens.
 
     ``sequence-mean``: 1 / (R n_i), the mean over rows of each row's mean (GRPO, R1 paper equation 1).
@@ -24,11 +26,12 @@ def token_weights(lengths: Sequence[int], how: Aggregate, *, constant: int | Non
         lengths: tokens of each row.
         how: one of the above.
         constant: for ``constant`` alone: the recipe's ``max_tokens``.
+        batch: R and sum(n) of the whole batch, where these rows are a part of it.
     """
-    rows, tokens = len(lengths), sum(lengths)
+    rows, tokens = batch or (len(lengths), sum(lengths))
     if how == "sequence-mean":
         return [1 / (rows * n) if n else 0.0 for n in lengths]
     if how == "token-mean":
         return [1 / tokens if n else 0.0 for n in lengths]
     assert constant, "aggregate 'constant' needs the constant"
-    return [1 / (rows * constant)] * rows
+    return [1 / (rows * constant)] * len(lengths)

@@ -138,10 +138,14 @@ class Decoder(nn.Module):
 
     def save(self, folder: Path, tokenizer: PreTrainedTokenizerBase) -> None:
         """Config and weights, as the family's hub class reads them."""
+        write_weights(folder, self.hub_weights())
+        write_settings(folder, self.hub_config(), tokenizer)
+
+    def hub_config(self) -> PretrainedConfig:
+        """What ``config.json`` says of it, a copy: as it was loaded, or as its family's hub class would build it."""
         config = copy.deepcopy(self.hub) if self.hub is not None else hub_config(self.config)
         config.dtype = self.embedding.weight.dtype
-        write_weights(folder, self.hub_weights())
-        write_settings(folder, config, tokenizer)
+        return config
 
     def _attention(self, segments: Segments, x: Tensor, layer: Layer) -> Callable[[Tensor], Tensor]:
         """[N, (H + 2 K) D] -> [N, H D], planned once for all layers of a kind, for the device and dtype of x.

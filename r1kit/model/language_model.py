@@ -17,7 +17,7 @@ from r1kit.model.segments import Segments
 from r1kit.model.weights import WeightStream
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerBase
+    from transformers import PretrainedConfig, PreTrainedTokenizerBase
 
 __all__ = ["LanguageModel", "ModelConfig"]
 
@@ -119,6 +119,10 @@ class LanguageModel(Protocol):
 
     def save(self, folder: Path, tokenizer: PreTrainedTokenizerBase) -> None:
         """Write config and weights into a folder that exists, as `transformers` names them."""
+        ...
+
+    def hub_config(self) -> PretrainedConfig:
+        """What its ``config.json`` says, a copy, its architecture named."""
         ...
 
     def named_parameters(self) -> Iterator[tuple[str, nn.Parameter]]: ...

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from r1kit.errors import InputError
 
-__all__ = ["NamedWeights", "Weight", "WeightStream", "check_finite", "copy_weights"]
+__all__ = ["NamedWeights", "Weight", "WeightStream", "check_finite", "check_fit", "copy_weights"]
 
 
 class Weight(NamedTuple):
@@ -65,20 +65,30 @@ def copy_weights(
     Raises:
         InputError: a name is missing or unknown, or a shape or a tied weight differs; nothing was copied.
     """
+    check_fit({name: tuple(weight.shape) for name, weight in own.items()}, stream, what, tied)
+    for name, weight in stream:
+        if name in own:
+            own[name].copy_(weight)
+
+
+def check_fit(
+    own: Mapping[str, tuple[int, ...]], stream: WeightStream, what: str, tied: Mapping[str, str] | None = None
+) -> None:
+    """Raise InputError unless a stream brings every weight of ``own``, hub name -> shape, and no other.
+
+    ``what`` and ``tied`` as for ``copy_weights``; only where tied weights come along is the stream gone through.
+    """
     given = {weight.name: weight.shape for weight in stream.metadata() if not _is_buffer(weight.name)}
     extra = {name: other for name, other in (tied or {}).items() if name in given}
     for problem, names in (("missing", own.keys() - given.keys()), ("unknown", given.keys() - own.keys() - set(extra))):
         if names:
             more = f" and {len(names) - 1} more" if len(names) > 1 else ""
             raise InputError(f"{what} does not fit its config: weight {min(names)!r}{more} {problem}")
-    for name, weight in own.items():
-        if given[name] != tuple(weight.shape):
-            shapes = f"{list(given[name])}, the config asks for {list(weight.shape)}"
+    for name, shape in own.items():
+        if given[name] != shape:
+            shapes = f"{list(given[name])}, the config asks for {list(shape)}"
             raise InputError(f"{what} does not fit its config: {name} is {shapes}")
     _check_tied(stream, extra)
-    for name, weight in stream:
-        if name in own:
-            own[name].copy_(weight)
 
 
 def _is_buffer(name: str) -> bool:

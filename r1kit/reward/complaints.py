@@ -3,16 +3,29 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from r1kit.records import Score
 
-__all__ = ["Complaints"]
+__all__ = ["Complaints", "Found", "complained"]
 
 _THEIRS = re.compile(r"\S+:[\w.]+:? (gave )?\w+")
 """How a cause in a user's file begins, and what makes its kind: ``my_rewards.py:12: KeyError``, ``my.py:f gave nan``,
 ``my_task.py:Sums.grade gave None``."""
+
+Found = Mapping[str, tuple[str, int]]
+"""Kind -> (the first cause of it, how many there are)."""
+
+
+def complained(scores: Iterable[Score]) -> Found:
+    """The causes that name a user's file or function."""
+    found: dict[str, tuple[str, int]] = {}
+    for score in scores:
+        if score.cause and (kind := _THEIRS.match(score.cause)):
+            cause, count = found.get(kind[0], (score.cause, 0))
+            found[kind[0]] = cause, count + 1
+    return found
 
 
 @dataclass(slots=True)
@@ -32,10 +45,12 @@ class Complaints:
 
     def add(self, scores: Iterable[Score]) -> None:
         """Take the causes that name a user's file or function."""
-        for score in scores:
-            if score.cause and (found := _THEIRS.match(score.cause)):
-                kind = self._kinds.setdefault(found[0], _Kind(score.cause))
-                kind.count += 1
+        self.count(complained(scores))
+
+    def count(self, found: Found) -> None:
+        """Take what ``complained`` found, here or on another rank."""
+        for name, (cause, count) in found.items():
+            self._kinds.setdefault(name, _Kind(cause)).count += count
 
     def fresh(self) -> list[str]:
         """A line for each kind that was not shown before."""

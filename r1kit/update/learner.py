@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from torch import Tensor
 
@@ -15,7 +15,7 @@ from r1kit.rollout.engine import Engine
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-__all__ = ["Batch", "Learner", "Row"]
+__all__ = ["Batch", "Learner", "Row", "Sharing", "shares"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,13 +39,14 @@ class Row:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Batch:
-    """What one update learns from, the whole of it on every rank; the learner takes this rank's share."""
+    """What one update learns from: the whole of it on every rank, of which the learner takes this rank's share, or with
+    ``sharded`` this rank's share alone."""
 
     prompts: Sequence[Tensor]
     """int64 [m] each; computed once for all rows that share it."""
     rows: Sequence[Row]
     sharded: bool = False
-    """The rows are this rank's share already and weigh what they count over all ranks (pretraining)."""
+    """The rows are this rank's share already, maybe none, and weigh what they count over all ranks."""
 
 
 class Learner(Protocol):
@@ -60,7 +61,7 @@ class Learner(Protocol):
         ...
 
     def logprobs(self, batch: Batch) -> list[Tensor]:
-        """float32 [n] for every row, on every rank, under the present weights; no gradient."""
+        """float32 [n] for every row of the batch as this rank has it, under the present weights; no gradient."""
         ...
 
     def refresh_reference(self) -> None:
@@ -94,3 +95,16 @@ class Learner(Protocol):
     def load(self, folder: Path) -> None:
         """Go on from what ``save`` wrote; every rank calls it."""
         ...
+
+
+@runtime_checkable
+class Sharing(Protocol):
+    """A learner that may take every rank's own rows (``Batch.sharded``) in place of the whole batch on every rank."""
+
+    shares: bool
+    """The loops are to deal rows so: no rank holds the whole batch."""
+
+
+def shares(learner: Learner) -> bool:
+    """Whether a learner says so; one that says nothing wants the whole batch."""
+    return isinstance(learner, Sharing) and learner.shares

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import pickle
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +12,12 @@ from torch import Tensor
 
 from r1kit.cluster.ranks import Ranks
 from r1kit.loops.settings import RL
+from r1kit.maths.loss_terms import TokenLoss
+from r1kit.records import Group, Score
+from r1kit.update.learner import Batch
+from r1kit.update.local import LocalLearner
 
-from .toy import ToyTask, toy
+from .toy import ToyScorer, ToyTask, toy
 
 
 def train_toy(ranks: Ranks, folder: str, config: RL) -> Tensor:
@@ -25,3 +32,64 @@ def curriculum_toy(ranks: Ranks, folder: str, config: RL) -> tuple[dict[str, Any
     one = toy(Path(folder), ranks)
     one.train(config)
     return one.workspace.kept, sorted(one.workspace.cursor.items())
+
+
+class Telling(Ranks):
+    """Ranks that note how many bytes each rank's words have, pickled."""
+
+    def __init__(self, ranks: Ranks) -> None:
+        self.inner, self.rank, self.size = ranks, ranks.rank, ranks.size
+        self.sent: list[int] = []
+
+    def gather_objects(self, item: Any) -> list[Any]:
+        self.sent.append(len(pickle.dumps(item)))
+        return self.inner.gather_objects(item)
+
+    def collect_objects(self, item: Any) -> list[Any]:
+        return self.inner.collect_objects(item)
+
+    def broadcast_object(self, item: Any) -> Any:
+        self.sent.append(len(pickle.dumps(item)))
+        return self.inner.broadcast_object(item)
+
+    def all_reduce_sum_(self, tensor: Tensor) -> Tensor:
+        return self.inner.all_reduce_sum_(tensor)
+
+    def close(self) -> None:
+        self.inner.close()
+
+
+class SharingLearner(LocalLearner):
+    """The local learner's arithmetic on each rank's own rows."""
+
+    shares = True
+
+    def update(self, batch: Batch, loss: TokenLoss, lr: float) -> dict[str, float]:
+        assert batch.sharded
+        return super().update(batch, loss, lr)
+
+
+class Complaining(ToyScorer):
+    """Every score names a fault of the user's file."""
+
+    def one(self, group: Group, tokens: Sequence[int]) -> Score:
+        return replace(super().one(group, tokens), cause="my.py:12: KeyError: 'a'")
+
+
+def train_sharing(ranks: Ranks, folder: str, config: RL, flat: frozenset[str]) -> list[list[Any]]:
+    """Of every aggregate, held whole and shared: weights, what was told to the user, most bytes that this rank told
+    the others at once, and what is kept."""
+    found = []
+    for aggregate in ("sequence-mean", "token-mean", "constant"):
+        pair: list[Any] = []
+        for share in (False, True):
+            telling, said = Telling(ranks), []
+            one = toy(Path(folder) / f"{aggregate}_{share}", telling, Complaining(flat))
+            one.workspace.say = said.append
+            if share:
+                one.learner.__class__ = SharingLearner
+            one.train(replace(config, loss=replace(config.loss, aggregate=aggregate)))
+            kept = {**one.workspace.kept, **one.workspace.cursor}
+            pair.append((one.learner.flat.master, said, max(telling.sent), kept))
+        found.append(pair)
+    return found

@@ -16,7 +16,7 @@ from r1kit.errors import InputError
 from r1kit.loops import curriculum as module
 from r1kit.loops.curriculum import Curriculum, Drawing, pass_rate, weight
 from r1kit.loops.rollouts import PromptStream
-from r1kit.records import Prompt, Score
+from r1kit.records import Prompt
 from r1kit.tasks.task import Task
 
 from .toy import CONFIG, ToyTask, toy
@@ -41,8 +41,9 @@ class Few(Task):
         return Prompt(id=f"few/{index}/{level}", task=self.name, question=f"level {level} question {index}")
 
 
-def scores(right: int, of: int = 8) -> list[Score]:
-    return [Score(total=float(i < right), parts={"accuracy": float(i < right)}) for i in range(of)]
+def scores(right: int, of: int = 8) -> tuple[float, int]:
+    """Sum of the accuracies, and how many completions have one."""
+    return float(right), of
 
 
 def drawing(config: Curriculum = ON, kept: dict[str, Any] | None = None, said: list[str] | None = None) -> Drawing:
@@ -68,7 +69,7 @@ def test_what_is_half_right_comes_more_often_and_nothing_starves(tmp_path: Path)
         prompts = [prompt for _, prompt in stream.take({"few": task}, 4)]
         if step >= 30:
             drawn.update(prompt.question for prompt in prompts)
-        chooser.learn([(prompt, scores(right[int(prompt.question[-1])])) for prompt in prompts], {"few": task})
+        chooser.learn([(prompt, *scores(right[int(prompt.question[-1])])) for prompt in prompts], {"few": task})
     half = [drawn[f"question {number}"] for number in (5, 6, 7, 8)]
     others = [drawn[f"question {number}"] for number in (0, 1, 2, 3, 4, 9)]
     assert min(half) > 80
@@ -85,7 +86,7 @@ def test_in_turn_nothing_is_kept_and_nothing_told(tmp_path: Path) -> None:
     prompts = [prompt for _, prompt in stream.take({"few": Few(levels=3)}, 12)]
     first = int(prompts[0].id.rpartition("/")[2])
     assert [prompt.id for prompt in prompts] == [f"few/train/{first + i}" for i in range(12)]
-    chooser.learn([(prompts[0], scores(8))], {"few": Few()})
+    chooser.learn([(prompts[0], *scores(8))], {"few": Few()})
     assert (kept, chooser.metrics()) == ({}, {})
 
 
@@ -94,7 +95,7 @@ def test_older_completions_count_half_and_the_oldest_prompts_are_forgotten(monke
     kept: dict[str, Any] = {}
     chooser, task = drawing(kept=kept), Few()
     for number, right in ((0, 8), (0, 2), (1, 8), (2, 8), (0, 4), (3, 8)):
-        chooser.learn([(task.train(number), scores(right))], {"few": task})
+        chooser.learn([(task.train(number), *scores(right))], {"few": task})
     rates = kept["curriculum rates"]["few"]
     assert len(rates) == 3
     assert [8.0, 8.0] in rates.values()
@@ -104,7 +105,7 @@ def test_older_completions_count_half_and_the_oldest_prompts_are_forgotten(monke
 def test_what_no_rule_judges_says_nothing() -> None:
     kept: dict[str, Any] = {}
     task = Few()
-    drawing(kept=kept).learn([(task.train(0), [Score(total=1.0, parts={"preference": 1.0})])], {"few": task})
+    drawing(kept=kept).learn([(task.train(0), 0, 0)], {"few": task})
     assert not any(kept.values())
 
 
@@ -116,7 +117,7 @@ def test_levels_rise_and_fall_by_the_pass_rate_of_the_level_alone() -> None:
     for right in (8, 8, 8, 8, 7, 7, 7, 7, 8, 8, 8, 8, 4, 4, 4, 4, 0, 0, 0, 0, 1, 1, 1, 1, 0, 0, 0, 0):
         prompt = chooser.prompt(task, 5)
         levels.append(task.asked[-1][1])
-        chooser.learn([(prompt, scores(right))], {"few": task})
+        chooser.learn([(prompt, *scores(right))], {"few": task})
     assert levels == [0] * 4 + [1] * 4 + [2] * 4 + [2] * 4 + [2] * 4 + [1] * 4 + [0] * 4  # there is no level 3, nor -1
     assert chooser.metrics()["levels"] == {"few": 0}
     assert said == [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,11 +12,13 @@ import torch
 
 from r1kit.backends.models import LoadedModel
 from r1kit.errors import InputError
+from r1kit.loops.lessons import lessons, outlined, sample_batches
 from r1kit.loops.settings import SFT
-from r1kit.loops.sft import lessons, sample_batches
 from r1kit.records import Message, Sample
+from r1kit.text.taught import Teacher
 from r1kit.text.template import Template
 from r1kit.text.tokenizer import build_tokenizer
+from tests.update.test_ranks import Shared, ThreadRanks
 
 from .tiny import SHAPE, fresh
 from .toy import toy
@@ -89,3 +92,89 @@ def test_what_is_too_long_is_refused_by_default(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"2 of 2 samples pass max_tokens, 3 tokens.*nothing is left to learn from"):
         told([ONE, CHAT], tmp_path, max_tokens=3, too_long="cut")
     assert len(told([ONE, CHAT], tmp_path, positions=11)[0]) == 2
+
+
+# ---- each rank its own ----------------------------------------------------------------------------------------------
+
+MANY = [
+    replace(CHAT if number % 3 == 0 else ONE, id=f"s{number}", prompt=" ".join(["5"] * (1 + number % 4)))
+    for number in range(7)
+]
+
+
+def shared(size: int, samples: list[Sample], folder: Path, **settings: Any) -> list[tuple[Any, list[str], list[int]]]:
+    """What ``outlined`` gives on each rank, the lines it told, and how many samples it made the tokens of."""
+    found: list[Any] = [None] * size
+    ranks = Shared(size)
+    tokenizer = build_tokenizer(["User:", "Assistant:", *map(str, range(10))])
+    model = fresh(replace(SHAPE, vocab_size=len(tokenizer), max_positions=10))
+
+    def play(rank: int) -> None:
+        lines: list[str] = []
+        made: list[int] = []
+
+        class Counted(LoadedModel):
+            def until_end(self, response: str) -> str:
+                made.append(1)
+                return response
+
+        workspace = replace(toy(folder / str(rank)).workspace, say=lines.append, ranks=ThreadRanks(ranks, rank))
+        loaded = Counted(model=model, tokenizer=tokenizer, template=Template())
+        try:
+            found[rank] = outlined(SFT(**settings), samples, loaded, workspace), lines, made
+        except InputError as error:
+            found[rank] = error
+
+    threads = [threading.Thread(target=play, args=(rank,)) for rank in range(size)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return found
+
+
+@pytest.mark.parametrize("too_long", ["cut", "drop"])
+def test_ranks_that_share_learn_together_what_one_does(too_long: str, tmp_path: Path) -> None:
+    """Every row with its weight on exactly one rank, loads as even as the rows allow, and no token made too often."""
+    learnt, said = told(MANY, tmp_path / "one", positions=10, too_long=too_long)
+    whole = sample_batches(learnt, 4, seed=3)
+    ranks = shared(2, MANY, tmp_path, too_long=too_long)
+    assert [sum(made) for _, _, made in ranks] == [4, 3]  # one sample in two, for the lengths
+    assert [lines for _, lines, _ in ranks] == [said, said]
+    parts = [found.batches(4, 3) for found, _, _ in ranks]
+    for step in range(3):
+        wanted, batches = whole(step), [part(step) for part in parts]
+        assert all(batch.sharded for batch in batches)
+
+        def told_of(batch: Any) -> list[Any]:
+            return [
+                (batch.prompts[row.prompt].tolist(), row.tokens.tolist(), torch.as_tensor(row.weight).tolist())
+                for row in batch.rows
+            ]
+
+        assert sorted(map(str, told_of(wanted))) == sorted(map(str, [*told_of(batches[0]), *told_of(batches[1])]))
+        loads = [sum(len(one[0]) + len(one[1]) for one in told_of(batch)) for batch in batches]
+        assert abs(loads[0] - loads[1]) <= 10
+    assert sum(sum(made) for _, _, made in ranks) == 7 + 3 * 4
+
+
+def test_a_sample_that_cannot_be_learnt_ends_every_rank_with_the_same_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Too long for all; one that the template cannot write, which one rank alone sees; and no sample at all."""
+    said = {str(found) for found in shared(2, MANY, tmp_path)}
+    with pytest.raises(InputError) as error:
+        told(MANY, tmp_path / "one", positions=10)
+    assert said == {str(error.value)}
+
+    def taught(self: Teacher, sample: Sample) -> Any:
+        if sample.id == "s3":
+            raise InputError("no end token")
+        return honest(self, sample)
+
+    honest = Teacher.taught
+    monkeypatch.setattr(Teacher, "taught", taught)
+    assert {str(found) for found in shared(2, MANY, tmp_path)} == {"sample s3: no end token"}
+    assert {str(found).split(": ")[1] for found in shared(2, [], tmp_path)} == {
+        "no sample to learn from; loosen the filters of the stage that made them"
+    }

@@ -16,8 +16,8 @@ from r1kit.backends.backend import Backend
 from r1kit.backends.models import LoadedModel
 from r1kit.contracts import Recipe
 from r1kit.errors import InputError
+from r1kit.loops.lessons import lessons
 from r1kit.loops.settings import SFT
-from r1kit.loops.sft import lessons
 from r1kit.model import families
 from r1kit.records import Completion, Sample, Sampling
 from r1kit.text.ends import as_ids, end_sources

@@ -5,6 +5,7 @@ Axes: N packed tokens, B rows, T their longest length, d hidden, V vocabulary.
 
 from __future__ import annotations
 
+import copy
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -157,6 +158,12 @@ class HubModel(nn.Module):
 
         self.model.generation_config = GenerationConfig()  # one that came with a model may be refused when written
         self.model.save_pretrained(folder)
+
+    def hub_config(self) -> PretrainedConfig:
+        """See ``LanguageModel.hub_config``."""
+        config = copy.deepcopy(self.model.config)
+        config.architectures = [type(self.model).__name__]
+        return config
 
     def logits(self, states: Tensor) -> Tensor:
         """[m, d] -> [m, V]"""

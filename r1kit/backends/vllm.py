@@ -1,0 +1,46 @@
+"""Open ``engine = "vllm"``: in the process of every rank."""
+
+from __future__ import annotations
+
+import os
+from typing import cast
+
+import torch
+
+from r1kit.backends.models import LoadedModel
+from r1kit.backends.vllm_package import check_vllm
+from r1kit.cluster.ranks import Ranks, local_rank
+from r1kit.cluster.settings import VLLM
+from r1kit.model.weights import NamedWeights
+from r1kit.rollout.engine import Engine
+from r1kit.rollout.stopping import Tokenizer
+from r1kit.rollout.vllm_engine import VLLMEngine
+
+__all__ = ["open_vllm"]
+
+
+def open_vllm(loaded: LoadedModel, *, dtype: torch.dtype, max_rows: int, settings: VLLM, ranks: Ranks) -> Engine:
+    """vLLM with the model's shape, its present weights handed over; every rank calls it.
+
+    Raises:
+        MissingError: vLLM is not here, or too old.
+        InputError: it cannot run the model.
+    """
+    check_vllm()
+    if ranks.size > 1:
+        os.environ.setdefault("LOCAL_RANK", str(local_rank(ranks)))  # vLLM joins the ranks' process group by it
+    return VLLMEngine(
+        loaded.model.hub_config(),
+        NamedWeights(loaded.model.hub_weights()),
+        cast(Tokenizer, loaded.tokenizer),
+        positions=loaded.positions,
+        vocab_size=loaded.model.config.vocab_size,
+        dtype=dtype,
+        device=loaded.device,
+        max_rows=max_rows,
+        end_ids=loaded.stop_ids,
+        cache_gb=settings.cache_gb,
+        memory_share=settings.memory_share,
+        checksums=settings.checksums,
+        ranks=ranks.size,
+    )

@@ -1,0 +1,53 @@
+"""Whole tensors from one process to others over gloo, without the default process group and without vLLM.
+
+Rank 0 sends; every member calls ``broadcast`` for every tensor, in the same order. A member that is gone breaks the
+call at once, one that hangs after the timeout.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import torch
+import torch.distributed
+from torch import Tensor
+
+__all__ = ["Broadcast", "tcp_store"]
+
+dist: Any = torch.distributed
+
+
+def tcp_store(host: str, port: int, timeout: float, leads: bool = False) -> Any:
+    """Where members meet. ``leads``: the one that listens, on any free port where ``port`` is 0 (see its ``port``)."""
+    return dist.TCPStore(host, port, None, leads, timedelta(seconds=timeout), wait_for_workers=False)
+
+
+class Broadcast:
+    """One member of a group of its own."""
+
+    def __init__(self, store: Any, name: str, rank: int, size: int, timeout: float) -> None:
+        """Returns when all ``size`` members are there; ``name`` is new for every group that meets at the store."""
+        self._store = store
+        self._group = dist.ProcessGroupGloo(
+            dist.PrefixStore(name, store), rank, size, timeout=timedelta(seconds=timeout)
+        )
+
+    def send(self, tensor: Tensor) -> None:
+        """Of rank 0: the bytes of a tensor of any dtype and device."""
+        self._move(tensor.detach().to("cpu").contiguous())
+
+    def receive(self, dtype: torch.dtype, shape: tuple[int, ...]) -> Tensor:
+        """Of the others: a fresh tensor on the CPU."""
+        tensor = torch.empty(shape, dtype=dtype)
+        self._move(tensor)
+        return tensor
+
+    def close(self) -> None:
+        """Leave; the others' next call fails."""
+        self._group.shutdown()
+
+    def _move(self, tensor: Tensor) -> None:
+        options = dist.BroadcastOptions()
+        options.rootRank, options.rootTensor = 0, 0
+        self._group.broadcast([tensor.view(-1).view(torch.uint8)], options).wait()

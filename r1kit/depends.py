@@ -18,20 +18,10 @@ from r1kit.contracts import Recipe
 from r1kit.errors import InputError
 from r1kit.files import object_of
 from r1kit.recipe import fingerprint
-from r1kit.registry import digest, digests, is_reference, short, split_reference
+from r1kit.registry import digest, digests, is_reference, short
 from r1kit.structure import plain
 
-__all__ = [
-    "changes",
-    "depends_on",
-    "former_key",
-    "is_taken_over",
-    "read_by",
-    "read_key",
-    "stage_key",
-    "stage_keys",
-    "written_key",
-]
+__all__ = ["changes", "depends_on", "former_key", "is_taken_over", "read_key", "stage_key", "stage_keys", "written_key"]
 
 FORMAT = 2
 """Of ``key.json``. 1, which does not say so, held paths as they were written, and no contents."""
@@ -327,27 +317,3 @@ def _leaves(value: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, A
             yield from _leaves(item, f"{prefix}{name}.")
         else:
             yield f"{prefix}{name}", item
-
-
-def read_by(recipe: Recipe) -> list[str]:
-    """Files and folders that a recipe's settings name, absolute: data, models, the user's code."""
-    names = frozenset((*recipe.stages, *recipe.tasks))
-    found: dict[str, None] = {}
-
-    def walk(value: Any, setting: str) -> None:
-        if isinstance(value, Mapping):
-            for name, item in value.items():
-                walk(name, "")
-                walk(item, str(name))
-        elif isinstance(value, (list, tuple)):
-            for item in value:
-                walk(item, setting)
-        elif isinstance(value, str):
-            text = split_reference(value)[0] if is_reference(value) else value
-            if path := place_of(text, setting, names, model=text == recipe.model.name):
-                found[str(path.absolute())] = None
-
-    walk(plain(recipe.model), "")
-    walk({name: {"kind": recipe.task_kinds[name], **plain(recipe.tasks[name])} for name in recipe.tasks}, "")
-    walk({name: {"kind": recipe.kinds[name], **plain(recipe.stages[name])} for name in recipe.stages}, "")
-    return list(found)

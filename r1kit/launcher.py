@@ -20,7 +20,6 @@ from r1kit.cluster.processes import Here, Job
 from r1kit.cluster.ranks import Ranks, Solo, join
 from r1kit.cluster.settings import Cluster
 from r1kit.contracts import Recipe
-from r1kit.depends import read_by
 from r1kit.errors import InputError, Interrupted, MissingError, PeerLostError
 from r1kit.files import object_of, write_atomic
 from r1kit.recipe import as_toml, load_recipe, recipe_name
@@ -113,7 +112,7 @@ def _run_on_cluster(name: str, out: Path | None, overrides: Sequence[str], until
             slots = plan(cluster.hosts(), jobs(asked)[0], first, share_devices=recipe.cluster.share_devices)
             _take(folder, recipe)
             quiet.to(str(folder / ".cluster.log"))
-            vet = ray_checks.Vet(cluster, folder, read_by(recipe))
+            vet = ray_checks.Vet(cluster, folder, ray_checks.read_by(recipe))
             vet.paths(list({slot.host.id: slot.host for slot in slots if is_rank(slot.job)}.values()))
             cluster.look(recipe.cluster.heartbeat, vet)
             ray_run.run(starter, jobs, asked, lambda ranks: _divides(recipe, ranks))

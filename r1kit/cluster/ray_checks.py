@@ -13,9 +13,13 @@ from r1kit.cluster.placement import Host
 from r1kit.cluster.ray_cluster import Cluster
 from r1kit.cluster.ray_environment import carried
 from r1kit.cluster.settings import Cluster as Settings
+from r1kit.contents import place_of
+from r1kit.contracts import Recipe
 from r1kit.errors import InputError, MissingError, R1Error
+from r1kit.registry import is_reference, split_reference
+from r1kit.structure import plain
 
-__all__ = ["PACKAGES", "Vet", "about_hosts", "check_hosts", "check_versions", "cpus_of"]
+__all__ = ["PACKAGES", "Vet", "about_hosts", "check_hosts", "check_versions", "cpus_of", "read_by"]
 
 PACKAGES = ("ray", "r1kit", "torch", "transformers", "tokenizers", "numpy")
 """Whose versions must be the same on every host: they decide what is computed, or how hosts talk."""
@@ -135,6 +139,30 @@ class Vet:
 def mine() -> dict[str, Any]:
     """What this host says of itself."""
     return ray_host.about("127.0.0.1", PACKAGES)
+
+
+def read_by(recipe: Recipe) -> list[str]:
+    """Files and folders that a recipe's settings name, absolute: data, models, the user's code."""
+    names = frozenset((*recipe.stages, *recipe.tasks))
+    found: dict[str, None] = {}
+
+    def walk(value: Any, setting: str) -> None:
+        if isinstance(value, Mapping):
+            for name, item in value.items():
+                walk(name, "")
+                walk(item, str(name))
+        elif isinstance(value, (list, tuple)):
+            for item in value:
+                walk(item, setting)
+        elif isinstance(value, str):
+            text = split_reference(value)[0] if is_reference(value) else value
+            if path := place_of(text, setting, names, model=text == recipe.model.name):
+                found[str(path.absolute())] = None
+
+    walk(plain(recipe.model), "")
+    walk({name: {"kind": recipe.task_kinds[name], **plain(recipe.tasks[name])} for name in recipe.tasks}, "")
+    walk({name: {"kind": recipe.kinds[name], **plain(recipe.stages[name])} for name in recipe.stages}, "")
+    return list(found)
 
 
 def _of_code(code: int, line: str) -> R1Error:

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import json
-import os
 import signal
-import sys
 import time
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
-from typing import Any, TextIO
+from typing import TextIO
 
 from r1kit import interrupts
 from r1kit.cluster.placement import Host, Slot, is_rank, plan
 from r1kit.cluster.processes import LOOPBACK, Job, Place
-from r1kit.cluster.ray_cluster import PLACE_SECONDS, Cluster, Lost, Reserved
+from r1kit.cluster.ray_cluster import Cluster, Lost, Reserved
 from r1kit.cluster.ray_environment import carried, environment
+from r1kit.cluster.ray_process import RayProcess
 from r1kit.cluster.settings import Cluster as Settings
 from r1kit.errors import MissingError, R1Error
 
@@ -27,8 +24,6 @@ HEAR_SECONDS = 0.1
 LEASE = 1.5
 """Of ``lost_after``: a keeper that nobody has asked for so long ends its process. A little longer than this side waits,
 so that a host which was only slow has not given up first."""
-PLACE_AGAIN_SECONDS = 1.0
-"""Between two looks for room for a helper that was lost."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,7 +52,7 @@ class RayStarter:
         self.growing = False
         """Whether the ranks were told to stop so that more can go on."""
         self._ending = 0.0
-        self._processes: list[_Process] = []
+        self._processes: list[RayProcess] = []
         self._reserved: list[Reserved] = []
         self._heard = 0.0
         self._grown = time.monotonic()
@@ -81,10 +76,10 @@ class RayStarter:
         assert place.reserved is not None
         return int(place.reserved.stands["port"])
 
-    def start(self, job: Job, place: Place) -> _Process:
+    def start(self, job: Job, place: Place) -> RayProcess:
         """See ``Starter``."""
         assert isinstance(place, _On)
-        process = _Process(self, job)
+        process = RayProcess(self, job)
         self._processes.append(process)
         if place.reserved is not None:
             process.begin(place.reserved, place.host)
@@ -99,7 +94,7 @@ class RayStarter:
         self._ending = self._ending or time.monotonic() + self.settings.lost_after
         return max(0.5, self._ending - time.monotonic())
 
-    def forget(self, process: _Process) -> None:
+    def forget(self, process: RayProcess) -> None:
         """A helper that has ended, and its place."""
         self._ending = 0.0
         self._processes.remove(process)
@@ -183,7 +178,7 @@ class RayStarter:
             held[each.slot.host.id] = held.get(each.slot.host.id, 0.0) + each.slot.needs.cpus
         return all(host.cpus >= held.get(host.id, 0.0) for host in self.cluster.hosts(fresh=True))
 
-    def account(self, silent: Sequence[_Process]) -> str:
+    def account(self, silent: Sequence[RayProcess]) -> str:
         """What is told of processes that give no sign of life. A host that does not answer is given up until it joins
         anew."""
         hosts = {process.slot.host.id: process.slot.host for process in silent}
@@ -203,7 +198,7 @@ class RayStarter:
         silent = [process for process in self._processes if process.gone and is_rank(process.job)]
         return self.account(silent) if silent else ""
 
-    def tell(self, process: _Process, stream: str, line: str) -> None:
+    def tell(self, process: RayProcess, stream: str, line: str) -> None:
         """A line that a process said. What rank 0 prints is the run's own account, and is shown as it is."""
         if process.job.name == "rank 0" and stream == "out":
             print(line, flush=True)
@@ -242,137 +237,3 @@ def _with(host: Host, slots: Sequence[Slot]) -> Host:
         gpus=host.gpus + sum(slot.needs.gpus for slot in slots),
         memory_gb=host.memory_gb + sum(slot.needs.memory_gb for slot in slots),
     )
-
-
-class _Process:
-    """A job in its place, asked about through its keeper."""
-
-    def __init__(self, starter: RayStarter, job: Job) -> None:
-        self.starter, self.job = starter, job
-        self.reserved: Reserved | None = None
-        self.answered = time.monotonic()
-        """When its keeper last did."""
-        self.unheard = 0.0
-        """When it was first asked what it has not answered yet; 0: it has answered all."""
-        self.gone = ""
-        """Why its keeper can be asked no more; empty: it can."""
-        self._ray = starter.cluster.ray
-        self._code: int | None = None
-        self._words = ""
-        self._asked: Any = None
-        self.placing: Reserved | None = None
-        self._looked = 0.0
-
-    @property
-    def name(self) -> str:
-        return f"{self.job.name} @ {self.starter.called(self.slot.host)}" if self.reserved else self.job.name
-
-    @property
-    def slot(self) -> Slot:
-        assert self.reserved is not None
-        return self.reserved.slot
-
-    def begin(self, reserved: Reserved, address: str) -> None:
-        """Start it there."""
-        self.reserved, self.answered, self.unheard = reserved, time.monotonic(), time.monotonic()
-        here = self.slot.host.id == self.starter.cluster.here
-        guard = os.path.join(self.starter.folder, ".writer") if self.job.name == "rank 0" else ""
-        self._asked = reserved.keeper.start.remote(
-            [sys.executable if here else "", *self.job.command],
-            self.starter.environment(self.job, reserved, address),
-            os.getcwd(),
-            guard,
-        )
-
-    def hear(self) -> None:
-        """Take in its keeper's answer, if one has come, and ask again. Never waits."""
-        if self._code is not None or self.gone:
-            return
-        if self.reserved is None:
-            self._place()
-        elif self._asked is None:
-            self._asked, self.unheard = self.reserved.keeper.poll.remote(), self.unheard or time.monotonic()
-        elif self._ray.wait([self._asked], timeout=0)[0]:
-            asked, self._asked = self._asked, None
-            self._take(asked)
-
-    def _place(self) -> None:
-        """Look for room, then for the keeper there."""
-        now = time.monotonic()
-        if self.placing is None and now - self._looked > PLACE_AGAIN_SECONDS:
-            self._looked, self.placing = now, self.starter.look_for_room(self.job)
-        elif self.placing is not None and self._ray.wait([self.placing.asked], timeout=0)[0]:
-            placing, self.placing = self.placing, None
-            try:
-                placing.stands = self._ray.get(placing.asked)
-            except self._ray.exceptions.RayError:
-                self.starter.give_back(placing)
-            else:
-                self.begin(placing, placing.slot.host.address)
-        elif self.placing is not None and now - self._looked > PLACE_SECONDS:
-            self.starter.give_back(self.placing)
-            self.placing = None
-
-    def _take(self, asked: Any) -> None:
-        errors = self._ray.exceptions
-        try:
-            said = self._ray.get(asked)
-        except errors.ActorUnavailableError:
-            return  # it may come back; ``answered`` says for how long it has not
-        except errors.RayActorError:
-            self.gone = "its keeper died"
-            return
-        except errors.RayTaskError as error:
-            raise R1Error(f"{self.name} could not be started: {error.cause}") from None
-        self.answered, self.unheard = time.monotonic(), 0.0
-        if isinstance(said, dict):
-            for stream, line in said["lines"]:
-                self.starter.tell(self, stream, line)
-            self._code = said["code"]
-            self._words = json.dumps(said["words"]) if said["words"] else ""
-
-    @property
-    def is_silent(self) -> bool:
-        """Whether nothing more can be expected of it."""
-        if self.reserved is None or self._code is not None:
-            return False
-        waited = time.monotonic() - self.unheard if self.unheard else 0.0
-        return bool(self.gone) or waited > self.starter.settings.lost_after
-
-    def lose(self, why: str) -> None:
-        """It counts as ended: it is started again elsewhere."""
-        self.gone, self._code = why, 1
-        self._words = json.dumps({"words": f"was lost ({why})"})
-
-    # ---- as a Process -----------------------------------------------------------------------------------------------
-
-    def poll(self) -> int | None:
-        """See ``Process``. Raises as ``RayStarter.hear``."""
-        self.starter.hear()
-        return self._code
-
-    def send_signal(self, number: signal.Signals) -> None:
-        if self.reserved and not self.gone:
-            with suppress(Exception):
-                self.reserved.keeper.signal.remote(int(number))
-
-    def last_words(self) -> str:
-        return self._words
-
-    def kill(self) -> None:
-        if self.reserved and not self.gone:
-            with suppress(Exception):
-                self._asked = self.reserved.keeper.end.remote()
-
-    def wait(self) -> None:
-        """See ``Process``. One on a host that does not answer is left to its keeper, which ends it by itself."""
-        if self.reserved and not self.gone and self._asked is not None:
-            if self.slot.host.id in self.starter.cluster.given_up:
-                self.gone = "its host was lost"
-            else:
-                try:
-                    self._ray.get(self._asked, timeout=self.starter.patience())
-                except Exception:
-                    self.gone = "no answer"
-        if not is_rank(self.job):
-            self.starter.forget(self)

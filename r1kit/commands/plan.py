@@ -45,7 +45,7 @@ def plan(
     """
     from r1kit.cluster.cores import cores
     from r1kit.files import check_writable, write_json
-    from r1kit.plan.cost import Plan
+    from r1kit.plan.cost import Plan, shared_out
     from r1kit.plan.planner import plan_recipe, shape_of
     from r1kit.plan.told import Asked, simulation
     from r1kit.recipe import load_recipe
@@ -58,7 +58,8 @@ def plan(
     devices = gpus or (cores() if kind == "cpu" else 1)
     found = load_recipe(recipe, overrides or [])
     shape = shape_of(found, config, vocab)
-    where = Plan(device=device, devices=devices, mfu=mfu, mbu=mbu, mean_share=mean_length)
+    sharing = shared_out(found.learner, found.cluster, devices)
+    where = Plan(device=device, devices=devices, mfu=mfu, mbu=mbu, mean_share=mean_length, **sharing)
     if simulate:
         asked = Asked(stage=stage, lags=lags, pace=pace, lengths=lengths)
         told, table = simulation(found, shape, where, kind, asked)
@@ -97,7 +98,11 @@ def _spelled(recipe: Recipe, shape: Shape, works: dict[str, Work | None], where:
             f"does not fit: {_short(memory)}B on a device of {_short(where.device.memory)}B; lower rows_in_flight or "
             "micro_batch_tokens, or take a smaller model"
         )
-    spelled = [line.format(mfu=where.mfu, mbu=where.mbu, mean=where.mean_share) for line in ASSUMPTIONS]
+    shards, engine = (
+        "every device" if n == 1 else f"{n} devices together" for n in (where.shards, where.engine_devices)
+    )
+    held = {"shards": shards, "engine": engine}
+    spelled = [line.format(mfu=where.mfu, mbu=where.mbu, mean=where.mean_share, **held) for line in ASSUMPTIONS]
     priced = f"a device costs {where.device.price:g} USD an hour (a rough rental price; --price sets yours)"
     return "\n".join([*lines, "", "Assumed, not measured:", *(f"- {line}" for line in [*spelled, priced])])
 

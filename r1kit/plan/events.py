@@ -49,9 +49,14 @@ class Clock:
         self.busy[name] = self.busy.get(name, 0.0) + self.now - activity.began
         return max(0.0, activity.ends - self._work)
 
-    def run(self) -> None:
-        """Go on until nothing runs."""
-        while self._ends:
+    def used(self, prefix: str) -> float:
+        """Seconds in which activities of names that begin so ran, up to now."""
+        ended = sum(seconds for name, seconds in self.busy.items() if name.startswith(prefix))
+        return ended + sum(self.now - one.began for name, one in self._running.items() if name.startswith(prefix))
+
+    def run(self, until: Callable[[], bool] = lambda: False) -> None:
+        """Go on until nothing runs, or ``until`` says so after an end."""
+        while self._ends and not until():
             end, _, name = heapq.heappop(self._ends)
             activity = self._running.get(name)
             if activity is None or activity.ends != end:

@@ -53,7 +53,7 @@ def stage_of(recipe: Recipe, name: str) -> tuple[str, RL]:
 
 def simulated(
     recipe: Recipe, stage: str, shape: Shape, where: Plan, *, lags: Sequence[int], pace: Pace | None, lengths: Lengths,
-    shared: bool, steps: int = 12,
+    shared: bool,
 ) -> list[Scenario]:  # fmt: skip
     """Each bound of ``lags``, from the same draws of lengths; 0 is in turn.
 
@@ -66,7 +66,6 @@ def simulated(
         pace: as measured; None: reckoned from the devices.
         lengths: of completions.
         shared: all processes share the cores of one machine.
-        steps: to simulate.
     """
     config: RL = recipe.stages[stage]
     width = width_of(config.dtype)
@@ -85,7 +84,7 @@ def simulated(
     swap = 0.0 if shared else 2 * (weights + 16.0 * shape.parameters) / (where.devices * HOST_LINK)
 
     def run(name: str, lag: int, layout: Layout) -> Scenario:
-        outcome = simulate(given, replace(load, max_lag=lag), layout, lengths, steps=steps, seed=recipe.seed)
+        outcome = simulate(given, replace(load, max_lag=lag), layout, lengths, steps=12 + 4 * lag, seed=recipe.seed)
         return Scenario(name=name, layout=layout, outcome=outcome)
 
     found = []

@@ -70,9 +70,9 @@ class Outcome:
 
 
 def simulate(pace: Pace, load: Load, layout: Layout, lengths: Lengths, *, steps: int = 20, seed: int = 1) -> Outcome:
-    """So many steps, in turn or ahead of the learner by ``load.max_lag``, with lengths drawn from a seed."""
+    """The first steps of a run, in turn or ahead of the learner by ``load.max_lag``, with lengths drawn from a seed."""
     run = _Run(pace, load, layout, lengths, steps, seed)
-    run.clock.run()
+    run.clock.run(until=lambda: run.step == steps and not run.publishing)
     return run.outcome()
 
 
@@ -212,11 +212,11 @@ class _Run:
     def _begin(self) -> None:
         """Deal prompts as far ahead as the bound allows, and wait for this step's."""
         if self.half is None and self.step == self.steps // 2:
-            self.half = (self.clock.now, self._busy("engine"), self._busy("rank"))
+            self.half = (self.clock.now, self.clock.used("engine"), self.clock.used("rank"))
             self.tokens, self.lags = 0.0, []
         if self.step == self.steps:
             return
-        while self.dealt < min(self.step + self.load.max_lag, self.steps - 1) + 1:
+        while self.dealt <= self.step + self.load.max_lag:
             self._deal(self.dealt)
             self.dealt += 1
         self._learn()
@@ -304,9 +304,6 @@ class _Run:
 
     # ---- what is told -----------------------------------------------------------------------------------------------
 
-    def _busy(self, kind: str) -> float:
-        return sum(seconds for name, seconds in self.clock.busy.items() if name.startswith(kind))
-
     def outcome(self) -> Outcome:
         assert self.half is not None, "the run came to a stop"
         since, engines, ranks = self.half
@@ -314,7 +311,7 @@ class _Run:
         return Outcome(
             step_seconds=passed / steps,
             sampled_tokens=self.tokens / steps,
-            engines_idle=1 - (self._busy("engine") - engines) / (passed * len(self.engines)),
-            learners_idle=1 - (self._busy("rank") - ranks) / (passed * self.layout.ranks),
+            engines_idle=1 - (self.clock.used("engine") - engines) / (passed * len(self.engines)),
+            learners_idle=1 - (self.clock.used("rank") - ranks) / (passed * self.layout.ranks),
             lag=sum(self.lags) / max(1, len(self.lags)),
         )

@@ -6,6 +6,7 @@ import os
 import re
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -36,7 +37,7 @@ def test_bash_reads_it(script: Path) -> None:
 
 @pytest.mark.cluster
 def test_shellcheck_finds_nothing() -> None:
-    done = subprocess.run(["shellcheck", *SCRIPTS], capture_output=True, text=True)
+    done = subprocess.run([Path(sys.executable).with_name("shellcheck"), *SCRIPTS], capture_output=True, text=True)
     assert (done.returncode, done.stdout) == (0, "")
 
 
@@ -53,7 +54,8 @@ def test_options_of_a_batch_script_come_before_its_first_command() -> None:
 
 @pytest.mark.cluster
 def test_ray_accepts_the_cluster_file() -> None:
-    util = pytest.importorskip("ray.autoscaler._private.util")
+    from ray.autoscaler._private import util
+
     table = yaml.safe_load((DEPLOY / "ray-cluster.yaml").read_text())
     util.validate_config(util.prepare_config(table))
     wrong = util.prepare_config({**table, "min_workerz": 1})
@@ -104,7 +106,8 @@ def test_its_ray_is_the_one_that_is_tested() -> None:
 
 @pytest.mark.cluster
 def test_kubernetes_accepts_the_claim_and_the_pods() -> None:
-    validate = pytest.importorskip("kubernetes_validate").validate
+    from kubernetes_validate import validate
+
     claim, job = manifests()
     validate(claim, "1.33", strict=True)
     for group in groups(job):

@@ -23,7 +23,8 @@ class VLLM:
     """Settings of ``engine = {kind = "vllm", ...}``."""
 
     address: tuple[str, ...] = ()
-    """Servers that run already, ``http://HOST:PORT`` each; empty: one engine in the process of every rank."""
+    """Servers that run already, ``http://HOST:PORT`` each, or one alone; empty: an engine in the process of every
+    rank."""
     hand_over: Literal["auto", "nccl", "ipc", "gloo", "folder"] = "auto"
     """How weights reach it: ``auto`` is NCCL where there are GPUs, else gloo to a server and memory in one process."""
     folder: str = ""
@@ -43,6 +44,8 @@ class VLLM:
     """Seconds that one request to a server may take."""
     liveness: float = 10.0
     """Seconds between a dead or hung server's last sign of life and its being taken as lost."""
+    patience: float = 600.0
+    """Seconds without any server after which the run ends; what it has done is kept."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,6 +90,8 @@ class _Choice:
         if not isinstance(kind, str):
             raise InputError(f'{where} has no kind; write {cls.WHAT} = "NAME", or {{kind = "NAME", ...}}')
         rest = {key: value for key, value in table.items() if key != "kind"}
+        if isinstance(rest.get("address"), str):
+            rest["address"] = [rest["address"]]
         if kind in cls.TABLES:
             return cls(kind, structure(cls.TABLES[kind], rest, where))
         if rest and ":" not in kind:

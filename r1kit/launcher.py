@@ -14,6 +14,7 @@ from r1kit import interrupts
 from r1kit.checks import check_recipe, check_stage, check_stages
 from r1kit.cluster import launched
 from r1kit.cluster.cores import cores
+from r1kit.cluster.helpers import helper_jobs
 from r1kit.cluster.launch import launch, rank_jobs
 from r1kit.cluster.processes import Here
 from r1kit.cluster.ranks import Ranks, Solo, join
@@ -53,12 +54,21 @@ def _run_here(name: str, out: Path | None, overrides: Sequence[str], until: str)
     lock = _take(folder, recipe)
     asked = os.environ.get("OMP_NUM_THREADS", "")
     threads = int(asked) if asked.isdecimal() and int(asked) else max(1, cores() // recipe.ranks)
-    if recipe.ranks == 1:
+    helpers = helper_jobs(recipe.cluster, threads, recipe.ranks)
+    if recipe.ranks == 1 and not helpers:
         os.environ["OMP_NUM_THREADS"] = str(threads)  # read when torch is imported
         _work(folder, Solo(), until)
     else:
         arguments = ["run", "--until", until] if until else ["run"]
-        launch(rank_jobs(arguments, recipe.ranks, threads, str(folder)), starter=Here(keep=(lock,)))
+        ranks, cluster = rank_jobs(arguments, recipe.ranks, threads, str(folder)), recipe.cluster
+        launch(
+            ranks,
+            helpers,
+            starter=Here(keep=(lock,)),
+            restarts=cluster.restarts,
+            lost_after=cluster.lost_after,
+            tell=_say,
+        )
     _present(folder)
 
 

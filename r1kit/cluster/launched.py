@@ -14,7 +14,7 @@ from r1kit.apart import die_with
 from r1kit.cluster.processes import PARENT, WORDS
 from r1kit.errors import Interrupted, PeerLostError, R1Error
 
-__all__ = ["is_launched", "run_as_rank"]
+__all__ = ["is_launched", "leave", "run_as_rank"]
 
 
 def is_launched() -> bool:
@@ -29,16 +29,23 @@ def run_as_rank(work: Callable[[], None]) -> NoReturn:
         with interrupts.heeded(again=False):
             work()
     except KeyboardInterrupt as stopped:
-        _leave(Interrupted.exit_code, str(stopped), own=True)
+        leave(Interrupted.exit_code, str(stopped), own=True)
     except R1Error as error:
-        _leave(error.exit_code, str(error), own=not isinstance(error, PeerLostError))
+        leave(error.exit_code, str(error), own=not isinstance(error, PeerLostError))
     except Exception as error:
         traceback.print_exc()
-        _leave(1, f"failed: {type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}")
-    _leave(0)
+        leave(1, f"failed: {type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}")
+    leave(0)
 
 
-def _leave(code: int, line: str = "", own: bool = False) -> NoReturn:
+def leave(code: int, line: str = "", own: bool = False) -> NoReturn:
+    """End this process at once.
+
+    Args:
+        code: exit code.
+        line: its last words, for whoever started it.
+        own: they are for the user as they are.
+    """
     if line:
         words = json.dumps({"words": " ".join(line.split())[:4000], "own": own})
         os.write(int(os.environ[WORDS]), words.encode())

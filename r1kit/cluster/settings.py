@@ -155,7 +155,10 @@ class Cluster:
     collective_minutes: float = 30.0
     """A rank that waits this long for another in a collective ends the run."""
     restarts: int = 3
-    """Times that the learner's ranks are started again, from the last resume point, after a host was lost."""
+    """Times that the learner's ranks are started again, from the last resume point, after a host was lost; and times
+    that each engine and verifier is started again."""
+    patience: float = 600.0
+    """Seconds that a run waits when all its engines, or all its verifiers, are lost, before it ends."""
 
     def check(self) -> None:
         """Raise InputError for a number out of range, before anything starts."""

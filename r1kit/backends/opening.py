@@ -7,12 +7,12 @@ import time
 import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import torch
 
 from r1kit.backends import AUTO, ENGINES
 from r1kit.backends.device import device_of
-from r1kit.backends.models import LoadedModel
 from r1kit.cluster.directory import DIRECTORY, where
 from r1kit.cluster.ranks import Ranks, Solo
 from r1kit.cluster.settings import Cluster, EngineChoice
@@ -24,6 +24,9 @@ from r1kit.registry import find
 from r1kit.rollout.engine import Engine
 from r1kit.rollout.pool import Pool
 from r1kit.rollout.remote import Opening, RemoteEngine
+
+if TYPE_CHECKING:
+    from r1kit.backends.models import LoadedModel
 
 __all__ = ["has_engines", "open_from", "open_here", "open_pool"]
 
@@ -64,7 +67,7 @@ def open_pool(
 
     Raises:
         InputError: the engines cannot run the model.
-        R1Error: none of them is there after ``cluster.patience`` seconds.
+        R1Error: none of them is there after ``cluster.wait_minutes``.
     """
     device = "cpu" if loaded.device.type == "cpu" else "auto"
     opening = Opening(
@@ -77,8 +80,8 @@ def open_pool(
         RemoteEngine(f"engine {number}", where, opening, ranks.rank, cluster.heartbeat, cluster.lost_after)
         for number in range(cluster.engines)
     ]
-    _wait(replicas, cluster.patience)
-    pool = Pool(replicas, ranks, tell=tell, look_every=cluster.heartbeat, patience=cluster.patience)
+    _wait(replicas, 60 * cluster.wait_minutes)
+    pool = Pool(replicas, ranks, tell=tell, look_every=cluster.heartbeat, patience=60 * cluster.wait_minutes)
     pool.load_weights(NamedWeights(loaded.model.hub_weights()), 0)
     return pool
 

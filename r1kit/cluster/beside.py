@@ -27,6 +27,8 @@ class Ended:
     """How a process ended."""
 
     rank: int
+    name: str
+    """What it is called."""
     code: int
     """Exit code, or minus the signal."""
     words: str = ""
@@ -94,7 +96,7 @@ class Helpers:
                 self._again(helper, ended_as(-1, helper.process, code))
             elif self._directory and self._directory.silent(helper.job.name, helper.life) > self._lost_after:
                 words = f"gave no sign of life for {self._lost_after:g} s, so it was ended"
-                self._again(helper, Ended(rank=-1, code=1, words=words))
+                self._again(helper, Ended(rank=-1, name=helper.process.name, code=1, words=words))
 
     def _again(self, helper: _Helper, ended: Ended) -> None:
         assert helper.process is not None
@@ -106,7 +108,7 @@ class Helpers:
             self._directory.forget(helper.job.name)
         left = helper.life < self._restarts
         what = "is started again" if left else "is not started again: cluster.restarts is spent"
-        self._tell(f"{helper.job.name} {ended.why}; it {what}")
+        self._tell(f"{ended.name} {ended.why}; it {what}")
         if left:
             helper.life += 1
             self._start(helper, self._starter.places([helper.job])[0])
@@ -134,7 +136,7 @@ class _Helper:
 def ended_as(rank: int, process: Process, code: int) -> Ended:
     """How a rank, by its number, or a helper (-1) ended."""
     words = process.last_words()
-    return Ended(rank=rank, code=code, **(json.loads(words) if words else {}))
+    return Ended(rank=rank, name=process.name, code=code, **(json.loads(words) if words else {}))
 
 
 def end(processes: Sequence[Process]) -> None:

@@ -31,7 +31,7 @@ def helper_jobs(cluster: Cluster, threads: int, ranks: int) -> list[Job]:
         threads: of an engine.
         ranks: of the run; on one host with GPUs the engines take those after the ranks'.
     """
-    times = " ".join(map(str, (cluster.heartbeat, cluster.lost_after, cluster.patience)))
+    times = " ".join(map(str, (cluster.heartbeat, cluster.lost_after, 60 * cluster.wait_minutes)))
 
     def job(kind: str, number: int, needs: Needs, threads: int, device: int) -> Job:
         name = f"{kind} {number}"

@@ -141,4 +141,4 @@ def _cause(found: Sequence[Ended], *, stopping: bool = False) -> R1Error:
     first = min(found, key=weight)
     if first.own:
         return first.error
-    return RankError(f"rank {first.rank} {first.why}; run the same command to go on")
+    return RankError(f"{first.name} {first.why}; run the same command to go on")

@@ -39,13 +39,7 @@ def run_as_rank(work: Callable[[], None]) -> NoReturn:
 
 
 def leave(code: int, line: str = "", own: bool = False) -> NoReturn:
-    """End this process at once.
-
-    Args:
-        code: exit code.
-        line: its last words, for whoever started it.
-        own: they are for the user as they are.
-    """
+    """End this launched process at once, with its last line; ``own``: the line is the user's as it is."""
     if line:
         words = json.dumps({"words": " ".join(line.split())[:4000], "own": own})
         os.write(int(os.environ[WORDS]), words.encode())

@@ -80,7 +80,7 @@ def site(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[int], Site]]:
 
 
 def pool_over(loaded: LoadedModel, size: int, kind: str = "auto", dtype: torch.dtype = torch.float32) -> Pool:
-    cluster = Cluster(engines=size, heartbeat=0.05, lost_after=2.0, patience=20.0)
+    cluster = Cluster(engines=size, heartbeat=0.05, lost_after=2.0, wait_minutes=0.4)
     return openings.open_pool(loaded, EngineChoice.from_text(kind), dtype, 8, Solo(), cluster, lambda line: None)
 
 

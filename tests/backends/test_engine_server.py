@@ -188,7 +188,7 @@ def test_what_is_wrong_is_told_as_it_is_here(site: Callable[[int], Site]) -> Non
 
 def test_damaged_weights_never_serve(site: Callable[[int], Site], monkeypatch: pytest.MonkeyPatch) -> None:
     """One bit of the second tensor differs from what was sent: that replica is sent all again."""
-    (helper,) = site(1).helpers
+    there = site(1)
     pool, said = pool_over(ours(), 1), list[str]()
     pool._tell = said.append
     send_raw, sent = Wire.send_raw, list[int]()
@@ -207,7 +207,7 @@ def test_damaged_weights_never_serve(site: Callable[[int], Site], monkeypatch: p
     here.load_weights(later, 1)
     assert pool.generate(PROMPTS, SAMPLING, SEEDS) == here.generate(PROMPTS, SAMPLING, SEEDS)
     assert "is lost: weight model.layers.0.self_attn.q_proj.weight was damaged on its way: its checksum" in said[0]
-    assert helper.ended == []
+    assert there.ended == []
     pool.close()
 
 

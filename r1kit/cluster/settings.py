@@ -31,15 +31,10 @@ class VLLM:
     """Where ``hand_over = "folder"`` puts weights: a path that learner and engine both see."""
     checksums: bool = False
     """Compare a checksum of every weight after a hand-over."""
-    max_gap: float = 0.5
-    """Largest mean difference, in nats a token, between the engine's log-probs and the learner's on the first group
-    after a hand-over; a larger one ends the run. 0: only log it."""
-    memory_share: float = 0.9
-    """Of a GPU's memory that the engine takes."""
+    memory_share: float = 0.4
+    """Of a GPU's memory that an engine in process takes, weights and cache together; the learner is beside it."""
     cache_gb: float = 1.0
-    """Of keys and values, where it runs on a CPU."""
-    tensor_parallel: int = 1
-    """GPUs that share one engine in process."""
+    """Of keys and values, where an engine in process runs on a CPU."""
     timeout: float = 600.0
     """Seconds that one request to a server may take."""
     liveness: float = 10.0

@@ -161,6 +161,7 @@ def carrying(batch: Batch, key: str, values: Sequence[Tensor]) -> Batch:
 class Keeps:
     """An engine that keeps what it is handed, and holds the stream to what it said it would bring."""
 
+    @torch.inference_mode()
     def load_weights(self, stream: WeightStream, version: int) -> None:
         self.kept = {name: weight.clone() for name, weight in stream}
         said = [(weight.name, weight.dtype, weight.shape) for weight in stream.metadata()]

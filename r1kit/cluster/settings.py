@@ -54,7 +54,16 @@ class FSDP:
     checkpointing: bool = False
     """Keep only what enters a block and compute its inside again on the way back."""
     offload: Literal["none", "optimiser", "all"] = "none"
-    """What waits in the host's memory while it is not in use: the optimiser's state, or the weights too."""
+    """What waits in the host's memory while it is not in use: the optimiser's state and the reference, or the weights
+    and their gradient too."""
+
+    def check(self, ranks: int) -> None:
+        """Raise InputError for numbers that do not divide the ranks; 0 ranks: how many is not known yet."""
+        for name, value in (("replicate", self.replicate), ("sequence", self.sequence)):
+            if value < 1:
+                raise InputError(f"learner.{name} = {value}: must be at least 1")
+            if ranks % value:
+                raise InputError(f"learner.{name} = {value} does not divide the {ranks} ranks; change one of them")
 
 
 @dataclass(frozen=True, slots=True)

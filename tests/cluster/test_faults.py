@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from cluster.hosts import ON_HOSTS, Network
+from cluster.hosts import ON_HOSTS, Host, Network
 from cluster.ray_hosts import RayHosts
 from r1kit.report.read.prompts import audit
 
@@ -78,3 +79,38 @@ def test_the_head_dies_and_the_same_command_goes_on(network: Network, tmp_path: 
     one.tell(run.process, signal.SIGINT)
     assert run.ended()[0] == 130
     assert audit(out / "02_r1_zero", completions=4) == []
+
+
+def test_hosts_of_engines_die_and_come_while_a_run_goes_on(network: Network, tmp_path: Path) -> None:
+    one, two, three = (network.add(name) for name in ("one", "two", "three"))
+    ray, out = RayHosts(one, tmp_path), tmp_path / "run"
+    ray.wait_for(1)
+    ray.join(two)
+    ray.join(three)
+    ray.wait_for(3)
+    run = ray.run(out, 1, *LONG, "--set", "cluster.engines=2")
+    run.until(lambda: run.step >= 3)
+
+    two.kill()  # in the middle of a step: what it was asked is asked of the other
+    run.until(lambda: "engine" in run.said)
+    run.goes_on()
+
+    three.cut()  # no engine is left for a moment
+    time.sleep(2)
+    three.heal()
+    run.goes_on()
+
+    four = network.add("four")
+    ray.join(four)
+    run.until(lambda: bool(engines_on(four)))
+    run.goes_on()
+
+    one.tell(run.process, signal.SIGINT)
+    code, said = run.ended()
+    assert code == 130, said
+    assert audit(out / "02_r1_zero", completions=4) == []
+
+
+def engines_on(host: Host) -> list[int]:
+    """Engine processes there."""
+    return [pid for pid in host.processes() if b"r1kit.backends.serve" in Path(f"/proc/{pid}/cmdline").read_bytes()]

@@ -12,7 +12,6 @@ from r1kit.plan.cost import Plan, width_of
 from r1kit.plan.pace import Lengths, Pace, pace_of_devices
 from r1kit.plan.shape import Shape
 from r1kit.plan.simulate import Layout, Load, Outcome, simulate
-from r1kit.plan.sizes import sizes_of
 
 __all__ = ["ASSUMED", "HOST_LINK", "LINK", "Scenario", "simulated", "stage_of"]
 
@@ -53,7 +52,7 @@ def stage_of(recipe: Recipe, name: str) -> tuple[str, RL]:
 
 def simulated(
     recipe: Recipe, stage: str, shape: Shape, where: Plan, *, lags: Sequence[int], pace: Pace | None, lengths: Lengths,
-    shared: bool,
+    prompt_tokens: float, shared: bool,
 ) -> list[Scenario]:  # fmt: skip
     """Each bound of ``lags``, from the same draws of lengths; 0 is in turn.
 
@@ -65,13 +64,13 @@ def simulated(
         lags: bounds of staleness.
         pace: as measured; None: reckoned from the devices.
         lengths: of completions.
+        prompt_tokens: mean, template applied.
         shared: all processes share the cores of one machine.
     """
     config: RL = recipe.stages[stage]
     width = width_of(config.dtype)
-    prompt = sizes_of(recipe, stage, shape, where.mean_share).prompt
     load = Load(
-        prompts=config.prompts_per_step, n=config.sampling.n, prompt_tokens=prompt,
+        prompts=config.prompts_per_step, n=config.sampling.n, prompt_tokens=prompt_tokens,
         rows_in_flight=config.rows_in_flight, minibatches=config.minibatches,
         passes=(config.minibatches > 1) + bool(config.loss.kl_weight),
         over_update=config.over_update, order=config.order,

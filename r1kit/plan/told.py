@@ -13,6 +13,7 @@ from r1kit.plan.cost import Plan
 from r1kit.plan.pace import Lengths, lengths_of_run, read_pace
 from r1kit.plan.scenarios import ASSUMED, HOST_LINK, LINK, Scenario, simulated, stage_of
 from r1kit.plan.shape import Shape
+from r1kit.plan.sizes import sizes_of
 
 __all__ = ["Asked", "simulation"]
 
@@ -47,7 +48,7 @@ def simulation(recipe: Recipe, shape: Shape, where: Plan, kind: str, asked: Aske
     )
     found = simulated(
         recipe, stage, shape, where, lags=_lags(asked.lags), pace=read_pace(asked.pace) if asked.pace else None,
-        lengths=lengths, shared=kind == "cpu",
+        lengths=lengths, prompt_tokens=sizes_of(recipe, stage, shape, where.mean_share).prompt, shared=kind == "cpu",
     )  # fmt: skip
     return _spelled(recipe, stage, config, where, kind, found, asked), _table(recipe, stage, config, where, kind, found)
 

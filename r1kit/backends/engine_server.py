@@ -1,7 +1,9 @@
 """Engines for ranks elsewhere: what ``backends.serve engine`` does with its connections.
 
-One thread computes; it takes what waits in the order it came, and requests that wait together, with the same sampling
-and of whichever rank, are sampled together. An engine lives as long as a rank is connected for it.
+One thread computes; it takes what waits in the order it came. A request is one closed call of the engine, so that its
+numbers do not depend on what else comes; where prompts are kept over new weights (``Detached.over_update``) it joins
+what is being sampled, and weights come in between two tokens (``rollout.session``, the local engine; any other finishes
+the call that it is at). An engine lives as long as a rank is connected for it.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -25,6 +28,8 @@ from r1kit.model.weights import Weight
 from r1kit.records import Completion, Sampling
 from r1kit.rollout.engine import Engine, Telling
 from r1kit.rollout.kept import as_bytes
+from r1kit.rollout.local import LocalEngine
+from r1kit.rollout.session import Session
 
 __all__ = ["EngineServer", "OpenFrom"]
 
@@ -38,6 +43,8 @@ class _Served:
     users: int = 0
     version: int | None = None
     """Of its weights; None: it has none, or a mixture."""
+    session: Session | None = None
+    """What is on its way over new weights."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +58,7 @@ class _Ask:
     sampling: Sampling
     seeds: Sequence[int]
     expected: int | None
+    over_update: str
 
 
 class EngineServer:
@@ -157,63 +165,68 @@ class EngineServer:
 
     def _compute(self) -> None:
         while True:
+            flying = [served for served in self._served.values() if served.session is not None]
             with self._changed:
-                self._changed.wait_for(lambda: self._jobs)
-                job = self._jobs.popleft()
-                asks = [job] if isinstance(job, _Ask) else []
-                while asks and self._jobs and _together(asks[0], self._jobs[0]):
-                    asks.append(self._jobs.popleft())  # type: ignore[arg-type]
-            if not isinstance(job, _Ask):
+                if not flying:
+                    self._changed.wait_for(lambda: self._jobs)
+                job = self._jobs.popleft() if self._jobs else None
+            if job is not None and not isinstance(job, _Ask):
                 job()
                 continue
             self.sampling = True
-            self._answer(asks)
+            try:
+                if job is not None:
+                    self._answer(job)
+                for served in flying if job is None else ():
+                    if served.session is not None and not served.session.advance():
+                        served.session = None
+            except Exception as error:
+                traceback.print_exc()
+                self._end(f"failed: {type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}")
             self.sampling = False
 
-    def _answer(self, asks: Sequence[_Ask]) -> None:
-        served = self._served.get(asks[0].key)
+    def _answer(self, ask: _Ask) -> None:
+        served = self._served.get(ask.key)
         held = served.version if served is not None else None
-        for ask in asks:
-            if held is None or held < (ask.expected or 0):
-                _send(ask, "lost", "it has no weights yet" if held is None else f"it still has version {held}")
-        asks = [ask for ask in asks if held is not None and held >= (ask.expected or 0)]
-        if not asks or served is None:
+        if served is None or held is None or held < (ask.expected or 0):
+            _send(ask, "lost", "it has no weights yet" if held is None else f"it still has version {held}")
             return
         try:
-            _sample(served.engine, asks)
-        except InputError as error:
-            if len(asks) > 1:
-                for ask in asks:
-                    self._answer([ask])
+            if ask.over_update != "wait" and isinstance(served.engine, LocalEngine):
+                served.session = served.session or Session(served.engine, recompute=ask.over_update == "recompute")
+                _join(served.session, ask)
             else:
-                _send(asks[0], "refused", error.exit_code, str(error))
-        except Exception as error:
-            traceback.print_exc()
-            self._end(f"failed: {type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}")
-        else:
-            for ask in asks:
+                _sample(served.engine, ask)
                 _send(ask, "done")
+        except InputError as error:
+            _send(ask, "refused", error.exit_code, str(error))
 
 
-def _together(one: _Ask, other: _Ask | Callable[[], None]) -> bool:
-    return isinstance(other, _Ask) and (one.key, one.sampling) == (other.key, other.sampling)
+def _sample(engine: Engine, ask: _Ask) -> None:
+    """One closed call; tells each prompt as it ends."""
 
-
-def _sample(engine: Engine, asks: Sequence[_Ask]) -> None:
-    """Sample the prompts of all, and tell each asker as they end."""
-    places = [(ask, place) for ask in asks for place in range(len(ask.prompts))]
-    prompts = [ask.prompts[place] for ask, place in places]
-    seeds = [ask.seeds[place] for ask, place in places]
-
-    def ended(index: int, completions: tuple[Completion, ...]) -> None:
-        ask, place = places[index]
+    def ended(place: int, completions: tuple[Completion, ...]) -> None:
         _send(ask, "told", place, completions)
 
     if isinstance(engine, Telling):
-        engine.generate_each(prompts, asks[0].sampling, seeds, ended)
+        engine.generate_each(ask.prompts, ask.sampling, ask.seeds, ended)
     else:
-        for index, completions in enumerate(engine.generate(prompts, asks[0].sampling, seeds)):
-            ended(index, completions)
+        for place, completions in enumerate(engine.generate(ask.prompts, ask.sampling, ask.seeds)):
+            ended(place, completions)
+
+
+def _join(session: Session, ask: _Ask) -> None:
+    """The request's prompts go along with what is being sampled."""
+    left = set(range(len(ask.prompts)))
+
+    def ended(place: int, completions: tuple[Completion, ...]) -> None:
+        _send(ask, "told", place, completions)
+        left.remove(place)
+        if not left:
+            _send(ask, "done")
+
+    for place, (prompt, seed) in enumerate(zip(ask.prompts, ask.seeds, strict=True)):
+        session.add(prompt, ask.sampling, seed, partial(ended, place))
 
 
 def _send(ask: _Ask, *told: Any) -> None:

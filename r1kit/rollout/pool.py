@@ -25,7 +25,7 @@ from r1kit.records import Completion, Sampling
 from r1kit.rollout.engine import Telling
 from r1kit.rollout.hand_over import Handed, HandOver
 from r1kit.rollout.kept import KeptWeights
-from r1kit.rollout.replica import Replica, ReplicaLost
+from r1kit.rollout.replica import Keeping, Replica, ReplicaLost
 from r1kit.rollout.requests import MOST_LOSSES, Member, Request, bundles
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ class Pool:
         """
         self._ranks, self._look_every, self._patience = ranks or Solo(), look_every, patience
         self._tell = tell if self._ranks.rank == 0 else lambda line: None
-        self.over_update = "wait"
+        self._over_update = "wait"
         self.handed = Handed()
         """The last hand-over of weights, as rank 0 saw it."""
         self._members = [Member(replica) for replica in replicas]
@@ -64,6 +64,18 @@ class Pool:
         self._closed = threading.Event()
         for member in self._members:
             threading.Thread(target=self._look_after, args=(member,), name=member.replica.name, daemon=True).start()
+
+    @property
+    def over_update(self) -> str:
+        """See ``Detached``."""
+        return self._over_update
+
+    @over_update.setter
+    def over_update(self, way: str) -> None:
+        self._over_update = way
+        for member in self._members:
+            if isinstance(member.replica, Keeping):
+                member.replica.over_update = way
 
     @property
     def positions(self) -> int:
@@ -232,14 +244,14 @@ class Pool:
 
     def load_weights(self, stream: WeightStream, version: int) -> None:
         """See ``Engine.load_weights``; every rank calls it. With ``over_update = "wait"`` all that was asked for before
-        is sampled first, by the weights it was asked for under; with ``keep`` the replicas see to what they are at.
+        is sampled first, by the weights it was asked for under; otherwise the replicas see to what they are at.
 
         A replica that is lost does not hold it up: it gets the weights when it is back.
         """
         assert self._open, "the engine is closed, or released: resume() comes first"
         began = time.monotonic()
         try:
-            if self.over_update == "wait":
+            if self._over_update == "wait":
                 with self._changed:
                     self._later = []
                     self._changed.wait_for(lambda: not self._queue and not any(each.out for each in self._members))

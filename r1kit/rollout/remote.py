@@ -56,6 +56,8 @@ class RemoteEngine:
         self._connecting, self._closed, self._at = threading.Lock(), False, ""
         self._link: Link | None = None
         self._expected: int | None = None
+        self.over_update = "wait"
+        """See ``Detached``; set by the pool."""
         self._sending: Wire | None = None
 
     @property
@@ -84,7 +86,7 @@ class RemoteEngine:
         ended: Callable[[int, tuple[Completion, ...]], None],
     ) -> None:
         """See ``Telling``."""
-        request = ([tuple(prompt) for prompt in prompts], sampling, list(seeds), self._expected)
+        request = ([tuple(prompt) for prompt in prompts], sampling, list(seeds), self._expected, self.over_update)
         for place, completions in self._linked().ask(*request):
             ended(place, completions)
 

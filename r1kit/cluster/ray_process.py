@@ -124,6 +124,9 @@ class RayProcess:
         except errors.RayActorError:
             self.gone = "its keeper died"
             return
+        except errors.OutOfMemoryError:
+            self.gone = "its host is out of memory, so Ray ended its keeper"
+            return
         except errors.RayTaskError as error:
             raise R1Error(f"{self.name} could not be started: {error.cause}") from None
         self.answered, self.unheard = time.monotonic(), 0.0

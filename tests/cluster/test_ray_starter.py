@@ -266,7 +266,7 @@ def test_a_host_that_gives_no_sign_of_life_is_lost_and_given_up(cluster: FakeClu
 def test_what_ray_ends_for_want_of_memory_is_lost_like_any_other(cluster: FakeCluster) -> None:
     made = Breaking(cluster, QUICK, "/tmp", 0, io.StringIO())  # type: ignore[arg-type]
     made.how = "starved"
-    with pytest.raises(Lost, match="its host is out of memory, so Ray ended its keeper$"):
+    with pytest.raises(Lost, match=r"its host is out of memory, so Ray ended its keeper$"):
         launch(ranks(SLEEP, READY), starter=made)
 
 

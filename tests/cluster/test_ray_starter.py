@@ -266,7 +266,7 @@ def test_a_host_that_gives_no_sign_of_life_is_lost_and_given_up(cluster: FakeClu
 def test_what_ray_ends_for_want_of_memory_is_lost_like_any_other(cluster: FakeCluster) -> None:
     made = Breaking(cluster, QUICK, "/tmp", 0, io.StringIO())  # type: ignore[arg-type]
     made.how = "starved"
-    with pytest.raises(Lost, match=r"its host is out of memory, so Ray ended its keeper$"):
+    with pytest.raises(Lost, match="low on memory"):
         launch(ranks(SLEEP, READY), starter=made)
 
 
@@ -360,6 +360,7 @@ def test_a_helper_that_is_lost_is_started_again_where_there_is_room(
             super().hear()
 
     made = Dying(cluster, QUICK, str(tmp_path), 0, io.StringIO())  # type: ignore[arg-type]
+    made.home = "127.0.0.1"
     lines: list[str] = []
     launch(ranks(waits), [engine], starter=made, restarts=3, tell=lines.append)
     assert said(made)[0] == "engine 0 @ 10.0.0.3: ready 10.0.0.3"

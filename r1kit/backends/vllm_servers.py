@@ -19,7 +19,7 @@ from r1kit.rollout.pool import Pool
 from r1kit.rollout.replica import ReplicaLost
 from r1kit.rollout.stopping import Tokenizer
 from r1kit.rollout.vllm_calls import Calls
-from r1kit.rollout.vllm_carriers import Carrier, Folder, Gloo
+from r1kit.rollout.vllm_carriers import Carrier, Folder, Group
 from r1kit.rollout.vllm_served import check_fits, look
 from r1kit.rollout.vllm_server import VLLMServer, draw_first
 
@@ -45,7 +45,7 @@ def open_servers(loaded: LoadedModel, *, dtype: torch.dtype, settings: VLLM, ran
             VLLMServer(
                 f"engine {number} at {address}",
                 calls,
-                _carrier(settings, calls) if ranks.rank == 0 else None,
+                _carrier(settings, calls, loaded.device) if ranks.rank == 0 else None,
                 cast(Tokenizer, loaded.tokenizer),
                 run=run,
                 config=config,
@@ -93,10 +93,14 @@ def _draw(address: str) -> None:
             ) from None
 
 
-def _carrier(settings: VLLM, calls: Calls) -> Carrier:
+def _carrier(settings: VLLM, calls: Calls, device: torch.device) -> Carrier:
+    """The way of the weights; ``device``: the learner's."""
     if settings.hand_over == "folder":
         return Folder(settings.folder)
-    return Gloo(calls.own_host, settings.timeout)
+    over_nccl = settings.hand_over == "nccl" or (settings.hand_over == "auto" and device.type == "cuda")
+    if over_nccl and device.type != "cuda":
+        raise InputError('engine.hand_over = "nccl" needs a GPU beside the learner; leave it at "auto", or say "gloo"')
+    return Group(calls.own_host, settings.timeout, device if over_nccl else None)
 
 
 def _tell(line: str) -> None:

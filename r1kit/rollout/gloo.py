@@ -13,6 +13,8 @@ import torch
 import torch.distributed
 from torch import Tensor
 
+from r1kit.rollout.vllm_calls import own_address
+
 __all__ = ["Broadcast", "tcp_store"]
 
 dist: Any = torch.distributed
@@ -27,11 +29,15 @@ class Broadcast:
     """One member of a group of its own."""
 
     def __init__(self, store: Any, name: str, rank: int, size: int, timeout: float) -> None:
-        """Returns when all ``size`` members are there; ``name`` is new for every group that meets at the store."""
+        """Returns when all ``size`` members are there; ``name`` is new for every group that meets at the store.
+
+        Members reach each other where they reach the store, whatever a host's own name resolves to.
+        """
         self._store = store
-        self._group = dist.ProcessGroupGloo(
-            dist.PrefixStore(name, store), rank, size, timeout=timedelta(seconds=timeout)
-        )
+        options = dist.ProcessGroupGloo._Options()
+        options._timeout = timedelta(seconds=timeout)
+        options._devices = [dist.ProcessGroupGloo.create_device(hostname=own_address(store.host, store.port))]
+        self._group = dist.ProcessGroupGloo(dist.PrefixStore(name, store), rank, size, options)
 
     def send(self, tensor: Tensor) -> None:
         """Of rank 0: the bytes of a tensor of any dtype and device."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -138,7 +139,10 @@ class VLLMServer:
         except (InputError, MissingError) as error:
             raise ReplicaLost(str(error)) from None
         self._ask("POST", "/pause", query={"mode": "keep"})
-        self._name_weights(f"{self._run}.{version}.{UNFINISHED}")
+        if self._label().endswith(f".{UNFINISHED}"):  # vLLM begins none before it has been told to give up the last
+            with suppress(ReplicaLost):
+                self._post("/update_weights", {"update_info": {"abort": True}})
+        self._post("/update_weight_version", {"new_version": f"{self._run}.{version}.{UNFINISHED}"})
         self._carrier.join(self._post, served.workers)
         self._ask("POST", "/start_weight_update")
 
@@ -187,9 +191,6 @@ class VLLMServer:
                 more["checksums"] = [hashlib.sha256(as_bytes(tensor)).hexdigest() for _, tensor in self._chunk]
             self._carrier.send(self._post, self._chunk, more)
         self._chunk, self._size = [], 0
-
-    def _name_weights(self, label: str) -> None:
-        self._ask("POST", "/update_weight_version", {"new_version": label})
 
     def _label(self) -> str:
         return str(self._ask("GET", "/weight_info", timeout=self._liveness)["weight_version"])

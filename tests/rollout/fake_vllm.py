@@ -80,10 +80,12 @@ class State:
         if path == "/init_weight_transfer_engine":
             self.join(body["init_info"])
         elif path == "/start_weight_update":
+            assert self.coming is None, "an update is going on"
             self.coming = {}
         elif path == "/update_weights":
             assert self.coming is not None
-            self.coming |= self.receive(body["update_info"])
+            coming, self.coming = self.coming, None  # given up where one fails
+            self.coming = coming | self.receive(body["update_info"])
         else:
             assert path == "/finish_weight_update"
             assert self.coming is not None
@@ -99,6 +101,8 @@ class State:
             self.group = Broadcast(store, wire["name"], wire["first"], wire["size"], wire["timeout"])
 
     def receive(self, update: dict[str, Any]) -> dict[str, Any]:
+        if update.get("abort"):
+            raise RuntimeError("given up")
         if self.group is None:
             from safetensors.numpy import load_file
 

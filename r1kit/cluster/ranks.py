@@ -9,20 +9,21 @@ import os
 import pickle
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from r1kit.errors import PeerLostError
 
 if TYPE_CHECKING:
     from torch import Tensor
+    from torch.distributed import ProcessGroup
 
     from r1kit.cluster.peers import Peers
     from r1kit.cluster.settings import Cluster
 
-__all__ = ["GlooRanks", "Ranks", "Solo", "join", "local_rank"]
+__all__ = ["GlooRanks", "Ranks", "Solo", "join", "local_rank", "wait_as_long"]
 
 SMALL = 1024
 """Bytes of a pickled item, its length included, that travel in one collective."""
@@ -51,6 +52,10 @@ class Ranks(Protocol):
         """Rank 0's item on every rank."""
         ...
 
+    def together(self) -> AbstractContextManager[None]:
+        """Around collectives of torch's own: PeerLostError when another rank is gone."""
+        ...
+
     def close(self) -> None: ...
 
 
@@ -72,6 +77,9 @@ class Solo:
 
     def broadcast_object(self, item: Any) -> Any:
         return item
+
+    def together(self) -> AbstractContextManager[None]:
+        return nullcontext()
 
     def close(self) -> None:
         pass
@@ -113,7 +121,7 @@ class GlooRanks:
         return met
 
     @contextmanager
-    def _together(self) -> Iterator[None]:
+    def together(self) -> Iterator[None]:
         """A collective; where a host is gone, this process ends with the reason."""
         try:
             with _peers():
@@ -124,7 +132,7 @@ class GlooRanks:
             raise
 
     def all_reduce_sum_(self, tensor: Tensor) -> Tensor:
-        with self._together():
+        with self.together():
             self._dist.all_reduce(tensor)
         return tensor
 
@@ -146,19 +154,19 @@ class GlooRanks:
 
         sent = torch.frombuffer(bytearray(mine.ljust(size, b"\0")), dtype=torch.uint8)
         boxes = [torch.empty_like(sent) for _ in range(self.size)]
-        with self._together():
+        with self.together():
             self._dist.all_gather(boxes, sent)
         return [box.numpy().tobytes() for box in boxes]
 
     def collect_objects(self, item: Any) -> list[Any]:
         boxes: list[Any] | None = [None] * self.size if self.rank == 0 else None
-        with _peers():
+        with self.together():
             self._dist.gather_object(item, boxes)
         return boxes or []
 
     def broadcast_object(self, item: Any) -> Any:
         box = [item]
-        with self._together():
+        with self.together():
             self._dist.broadcast_object_list(box, src=0)
         return box[0]
 
@@ -178,6 +186,16 @@ def _peers() -> Iterator[None]:
         if any(word in str(error).lower() for word in LOST):
             raise PeerLostError(f"lost its peers ({str(error).splitlines()[0]})") from error
         raise
+
+
+def wait_as_long(group: ProcessGroup) -> None:
+    """Let collectives of some ranks wait as long as those of all."""
+    import torch
+    import torch.distributed as dist
+    from torch.distributed.distributed_c10d import _set_pg_timeout
+
+    everybody = cast(Any, dist.group.WORLD)._get_backend(torch.device("cpu"))
+    _set_pg_timeout(everybody.options._timeout, group)
 
 
 def join(cluster: Cluster | None = None) -> Ranks:

@@ -31,15 +31,10 @@ class VLLM:
     """Where ``hand_over = "folder"`` puts weights: a path that learner and engine both see."""
     checksums: bool = False
     """Compare a checksum of every weight after a hand-over."""
-    max_gap: float = 0.5
-    """Largest mean difference, in nats a token, between the engine's log-probs and the learner's on the first group
-    after a hand-over; a larger one ends the run. 0: only log it."""
-    memory_share: float = 0.9
-    """Of a GPU's memory that the engine takes."""
+    memory_share: float = 0.4
+    """Of a GPU's memory that an engine in process takes, weights and cache together; the learner is beside it."""
     cache_gb: float = 1.0
-    """Of keys and values, where it runs on a CPU."""
-    tensor_parallel: int = 1
-    """GPUs that share one engine in process."""
+    """Of keys and values, where an engine in process runs on a CPU."""
     timeout: float = 600.0
     """Seconds that one request to a server may take."""
     liveness: float = 10.0
@@ -59,7 +54,16 @@ class FSDP:
     checkpointing: bool = False
     """Keep only what enters a block and compute its inside again on the way back."""
     offload: Literal["none", "optimiser", "all"] = "none"
-    """What waits in the host's memory while it is not in use: the optimiser's state, or the weights too."""
+    """What waits in the host's memory while it is not in use: the optimiser's state and the reference, or the weights
+    and their gradient too."""
+
+    def check(self, ranks: int) -> None:
+        """Raise InputError for numbers that do not divide the ranks; 0 ranks: how many is not known yet."""
+        for name, value in (("replicate", self.replicate), ("sequence", self.sequence)):
+            if value < 1:
+                raise InputError(f"learner.{name} = {value}: must be at least 1")
+            if ranks % value:
+                raise InputError(f"learner.{name} = {value} does not divide the {ranks} ranks; change one of them")
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,7 +164,14 @@ class Cluster:
     collective_minutes: float = 30.0
     """A rank that waits this long for another in a collective ends the run."""
     restarts: int = 3
-    """Times that the learner's ranks are started again, from the last resume point, after a host was lost."""
+    """Times that the learner's ranks are started again, from the last resume point, after a host was lost; and times
+    that each engine and verifier is started again."""
+    fewest_ranks: int = 1
+    """Ranks to go on with at the least on what is left then, as many as fit and divide the batches; else it waits."""
+    wait_minutes: float = 10.0
+    """How long a run waits when what is left of a cluster is too little, or all its engines or verifiers are lost."""
+    first_rank: Literal["driver", "any"] = "driver"
+    """Where rank 0, which writes the run folder, may be: on the host where ``r1 run`` is, or on any."""
 
     def check(self) -> None:
         """Raise InputError for a number out of range, before anything starts."""

@@ -55,12 +55,13 @@ def other_kind() -> LoadedModel:
     [
         (
             "engine=locl",
-            "engine = 'locl' is unknown; known are auto, local, transformers, or write FILE.py:NAME for one of your "
-            "own. Did you mean 'local'?",
+            "engine = 'locl' is unknown; known are auto, local, transformers, vllm, or write FILE.py:NAME for one "
+            "of your own. Did you mean 'local'?",
         ),
         (
             "learner=fdsp",
-            "learner = 'fdsp' is unknown; known are auto, local, or write FILE.py:NAME for one of your own.",
+            "learner = 'fdsp' is unknown; known are auto, local, fsdp, or write FILE.py:NAME for one of your own. "
+            "Did you mean 'fsdp'?",
         ),
     ],
 )

@@ -124,8 +124,7 @@ def look_at(calls: Calls) -> Served:
             raise MissingError(f"{where} wants a key; set VLLM_API_KEY to the one that it was started with") from None
         raise MissingError(f"{lacks}VLLM_SERVER_DEV_MODE=1 is not set)") from None
     try:
-        body = {"method": "r1kit_describe", "timeout": PATIENCE}
-        told = calls.ask("POST", "/collective_rpc", body, timeout=PATIENCE)["results"][0]
+        told = calls.ask("POST", "/collective_rpc", {"method": "r1kit_describe"}, timeout=PATIENCE)["results"][0]
         served = Served(**{each.name: told[each.name] for each in fields(Served) if each.name in told}, workers=workers)
     except ReplicaLost as lost:
         if "r1kit_describe" in str(lost):

@@ -117,8 +117,8 @@ class VLLMServer:
     def alive(self) -> None:
         """See ``Replica.alive``. What is going on is cut where it does not live: nobody waits for a deadline."""
         try:
-            compute = {"method": "r1kit_compute", "timeout": self._liveness}
-            self._ask("POST", "/collective_rpc", compute, timeout=self._liveness)
+            # Without a timeout of vLLM's own, after which it would take the late answer for that of its next call.
+            self._ask("POST", "/collective_rpc", {"method": "r1kit_compute"}, timeout=self._liveness)
             if self._carrier is None and not self._ask("GET", "/is_paused", timeout=self._liveness)["is_paused"]:
                 held = self._version(self._label())  # while it is paused, rank 0 hands over
                 if held < self._expected:

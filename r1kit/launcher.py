@@ -112,7 +112,8 @@ def _run_on_cluster(name: str, out: Path | None, overrides: Sequence[str], until
 
             def jobs(ranks: int) -> tuple[list[Job], list[Job]]:
                 made = rank_jobs(arguments, ranks, 1, str(folder))
-                helpers = helper_jobs(recipe.cluster, 1, ranks)
+                share = cores() // ranks if cluster.alone else int(recipe.cluster.engine_needs.cpus)
+                helpers = helper_jobs(recipe.cluster, _threads_asked() or max(1, share), ranks)
                 return [replace(job, needs=recipe.cluster.rank_needs) for job in made], helpers
 
             def starter(ranks: int) -> ray_run.RayStarter:

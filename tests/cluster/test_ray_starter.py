@@ -349,6 +349,7 @@ def test_a_helper_that_is_lost_is_started_again_where_there_is_room(
             super().hear()
 
     made = Dying(cluster, QUICK, str(tmp_path), 0, io.StringIO())  # type: ignore[arg-type]
+    made.home = "127.0.0.1"
     lines: list[str] = []
     launch(ranks(waits), [engine], starter=made, restarts=3, tell=lines.append)
     assert said(made)[0] == "engine 0 @ 10.0.0.3: ready 10.0.0.3"

@@ -149,7 +149,7 @@ class VLLMServer:
     def put(self, name: str, tensor: Tensor) -> int:
         """See ``Replica.put``."""
         size = tensor.numel() * tensor.element_size()
-        self._chunk.append((name, tensor.detach().to("cpu", copy=True)))
+        self._chunk.append((name, tensor.detach().clone()))
         self._size += size
         if self._size >= CHUNK:
             self._flush()

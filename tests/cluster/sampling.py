@@ -14,7 +14,7 @@ from r1kit.model.weights import NamedWeights
 from r1kit.records import Sampling
 from r1kit.rollout.pool import Pool
 from r1kit.rollout.vllm_calls import Calls
-from r1kit.rollout.vllm_carriers import Gloo
+from r1kit.rollout.vllm_carriers import Group
 from r1kit.rollout.vllm_server import VLLMServer
 
 
@@ -38,7 +38,7 @@ def main() -> None:
     replicas = []
     for address in sys.argv[1:]:
         calls = Calls(address)
-        carrier = Gloo(calls.own_host, 20.0)
+        carrier = Group(calls.own_host, 20.0)
         replicas.append(
             VLLMServer(
                 address, calls, carrier, Words(), run="mine", config=CONFIG, positions=64, vocab_size=VOCAB, ends=[END],

@@ -16,6 +16,7 @@ from r1kit.cluster import launched
 from r1kit.cluster.cores import cores, ranks_here
 from r1kit.cluster.helpers import helper_jobs, refuse_helpers
 from r1kit.cluster.launch import launch, rank_jobs
+from r1kit.cluster.peers import several_hosts
 from r1kit.cluster.placement import Host, is_rank, plan, room_for
 from r1kit.cluster.processes import Here, Job
 from r1kit.cluster.ranks import Ranks, Solo, join
@@ -179,7 +180,9 @@ def _as_rank_of_ours(folder: Path, until: str) -> None:
 def _as_rank_of_torchrun(name: str, out: Path | None, overrides: Sequence[str], until: str) -> None:
     try:
         ranks = join(_cluster_of(name, overrides))
-    except PeerLostError:
+    except PeerLostError as error:
+        if several_hosts() and os.environ.get("LOCAL_RANK") == "0":
+            print(f"r1: {error}; run the same command on all hosts", file=sys.stderr, flush=True)
         os._exit(PeerLostError.exit_code)
     try:
         taken: Path | None = None

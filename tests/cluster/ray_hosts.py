@@ -31,6 +31,7 @@ class RayHosts:
             "RAY_AUTH_MODE": "token",
             "RAY_AUTH_TOKEN": secrets.token_hex(32),
             "RAY_USAGE_STATS_ENABLED": "0",
+            "RAY_memory_monitor_refresh_ms": "0",  # the hosts share one machine's memory with whatever else runs on it
             "OMP_NUM_THREADS": "1",
         }
         self.start_head()

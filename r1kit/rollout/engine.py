@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from r1kit.records import Completion, Sampling
@@ -11,7 +12,7 @@ from r1kit.records import Completion, Sampling
 if TYPE_CHECKING:
     from r1kit.model.weights import WeightStream
 
-__all__ = ["Bounded", "Detached", "Engine", "Telling"]
+__all__ = ["Bounded", "Detached", "Engine", "Sleeping", "Telling", "asleep"]
 
 
 class Engine(Protocol):
@@ -80,6 +81,25 @@ class Telling(Protocol):
     ) -> None:
         """``generate``, each prompt's completions told with its place, in the order they end; all before it returns."""
         ...
+
+
+@runtime_checkable
+class Sleeping(Protocol):
+    """An engine in this process that keeps memory on the learner's device between two calls."""
+
+    sleeps: bool
+    """Whether it is to be released while the learner computes."""
+
+
+@contextmanager
+def asleep(engine: Engine) -> Iterator[None]:
+    """While the learner computes; weights must be handed over before the engine samples again, if it sleeps at all."""
+    if not (isinstance(engine, Sleeping) and engine.sleeps):
+        yield
+        return
+    engine.release()
+    yield
+    engine.resume()
 
 
 @runtime_checkable

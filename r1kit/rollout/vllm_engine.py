@@ -172,6 +172,11 @@ class VLLMEngine:
             self._state = "without weights"
 
     @property
+    def sleeps(self) -> bool:
+        """See ``Sleeping``: on a GPU, which it shares with the learner of this process."""
+        return self._device.type == "cuda"
+
+    @property
     def closed(self) -> bool:
         return self._engine is None
 

@@ -90,14 +90,18 @@ def _reason(error: Exception) -> str:
 
 
 def stop(engine: Any, solo: bool) -> None:
-    """End an engine; the process groups that vLLM made go with it, those of the run's ranks stay."""
-    engine.engine_core.shutdown()
+    """End an engine. The process groups that vLLM made go with it; the ranks' own, which it would end too, stays."""
+    from vllm.distributed.parallel_state import destroy_model_parallel
+    from vllm.v1.engine import core
+
+    cleanup = core.cleanup_dist_env_and_memory
+    if not solo:
+        core.cleanup_dist_env_and_memory = destroy_model_parallel
+    try:
+        engine.engine_core.shutdown()
+    finally:
+        core.cleanup_dist_env_and_memory = cleanup
     del engine
     gc.collect()
-    if solo:
-        from vllm.distributed.parallel_state import destroy_distributed_environment, destroy_model_parallel
-
-        destroy_model_parallel()
-        destroy_distributed_environment()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()

@@ -13,6 +13,8 @@ import torch
 import torch.distributed
 from torch import Tensor
 
+from r1kit.rollout.vllm_calls import own_address
+
 __all__ = ["Broadcast", "tcp_store"]
 
 dist: Any = torch.distributed
@@ -31,19 +33,19 @@ class Broadcast:
     ) -> None:
         """Returns when all ``size`` members are there.
 
+        Over gloo members reach each other where they reach the store, whatever a host's own name resolves to.
+
         Args:
             name: new for every group that meets at the store.
             device: a GPU of this member alone: by NCCL; None: by gloo, through the host's memory.
         """
         self._store, self._device = store, device or torch.device("cpu")
-        if device is not None:
-            options = dist.ProcessGroupNCCL.Options()
-            options._timeout = timedelta(seconds=timeout)
-            self._group = dist.ProcessGroupNCCL(dist.PrefixStore(name, store), rank, size, options)
-            return
-        self._group = dist.ProcessGroupGloo(
-            dist.PrefixStore(name, store), rank, size, timeout=timedelta(seconds=timeout)
-        )
+        kind = dist.ProcessGroupGloo if device is None else dist.ProcessGroupNCCL
+        options = kind._Options() if device is None else kind.Options()
+        options._timeout = timedelta(seconds=timeout)
+        if device is None:
+            options._devices = [kind.create_device(hostname=own_address(store.host, store.port))]
+        self._group = kind(dist.PrefixStore(name, store), rank, size, options)
 
     def send(self, tensor: Tensor) -> None:
         """Of rank 0: the bytes of a tensor of any dtype and device."""

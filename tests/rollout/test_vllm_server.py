@@ -467,6 +467,20 @@ def test_a_hand_over_that_failed_is_sent_whole_again(fake: Fake, site: Site) -> 
     assert {row.version for row in other.generate([5], SAMPLING, 1)} == {2}
 
 
+def test_a_hand_over_whose_sender_died_is_given_up(fake: Fake, site: Site) -> None:
+    """The next run finds the server paused in the middle of one."""
+    dead, stream = site.replica(fake.address, run="before"), NamedWeights(WEIGHTS)
+    dead.begin(stream.metadata(), 7)
+    dead.put("a", WEIGHTS["a"])
+    dead._flush()
+    assert (fake.state.label, fake.state.paused) == ("before.7.unfinished", True)
+    replica = site.replica(fake.address)
+    replica.alive()
+    hand_over(replica, WEIGHTS, 0)
+    assert fake.state.weights.keys() == WEIGHTS.keys()
+    assert {row.version for row in replica.generate([5], SAMPLING, 1)} == {0}
+
+
 def test_a_server_that_became_another_is_handed_nothing(fake: Fake, site: Site) -> None:
     replica = site.replica(fake.address)
     hand_over(replica, WEIGHTS, 1)
@@ -624,7 +638,7 @@ def test_check_asks_the_servers(fake: Fake) -> None:
     both = load_recipe("nano-zero", [f'engine={{kind="vllm",address=["{away}","{fake.address}"]}}'])
     assert [line for line in check_recipe(both) if away in line]
     for change, what in [
-        ('hand_over="nccl"', 'engine.hand_over = "nccl" is for an engine in process'),
+        ('hand_over="nccl"', "needs GPUs, and .* computes on cpu"),
         ('hand_over="folder"', 'engine.folder = "" is no folder here'),
     ]:
         with pytest.raises(InputError, match=what):

@@ -35,6 +35,7 @@ from r1kit.maths.loss_terms import TokenLoss
 from r1kit.maths.policy_loss import from_settings
 from r1kit.records import Completion, Group, Score
 from r1kit.rollout.engine import asleep
+from r1kit.rollout.hand_over import handed_metrics
 from r1kit.rollout.streams import stream_seed
 from r1kit.update.learner import Batch, Learner, Row, shares
 
@@ -98,6 +99,7 @@ def train(config: RL, policy: Policy, tasks_at: TasksAt | None = None, watch: Wa
                 **metrics,
                 **drawn.metrics,
                 "engine_gap": gap,
+                **handed_metrics(engine),
                 "update_seconds": updated - sampled,
                 "tokens_per_second": sum(drawn.loads) / (updated - began),
             },

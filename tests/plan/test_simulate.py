@@ -121,7 +121,7 @@ def test_weights_wait_for_what_was_begun_or_come_in_between() -> None:
 
 @settings(max_examples=60, deadline=None)
 @given(
-    st.integers(0, 4), st.sampled_from(["wait", "keep"]), st.sampled_from(["in_turn", "ready"]), st.integers(1, 3),
+    st.integers(0, 4), st.sampled_from(["wait", "keep", "recompute"]), st.sampled_from(["in_turn", "ready"]), st.integers(1, 3),
     st.integers(1, 3), st.integers(0, 3), st.integers(0, 10**6),
 )  # fmt: skip
 def test_no_run_stops_and_no_bound_is_passed(

@@ -14,7 +14,7 @@ from r1kit import interrupts
 from r1kit.checks import check_recipe, check_stage, check_stages
 from r1kit.cluster import launch
 from r1kit.cluster.cores import cores
-from r1kit.cluster.ranks import Ranks, Solo, join
+from r1kit.cluster.ranks import Ranks, Solo, join, wait_at_most
 from r1kit.contracts import Recipe
 from r1kit.errors import InputError, Interrupted, MissingError, PeerLostError
 from r1kit.files import object_of, write_atomic
@@ -120,6 +120,7 @@ def _work(folder: Path, ranks: Ranks, until: str) -> None:
 
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
     recipe = load_recipe(str(folder / "recipe.toml"))
+    wait_at_most(ranks, recipe.cluster.collective_minutes)
     last = until or list(recipe.stages)[-1]
     pipeline.run(recipe, folder, ranks, until, say=_say, after=lambda stage: _so_far(folder, stage, last))
     ranks.close()

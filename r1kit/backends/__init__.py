@@ -20,7 +20,7 @@ ENGINES = {
     "vllm": "r1kit.backends.vllm:open_vllm",
 }
 """Name -> ``module:function`` of an ``engines.OpenEngine``."""
-LEARNERS = {"local": "r1kit.backends.learners:open_local"}
+LEARNERS = {"local": "r1kit.backends.learners:open_local", "fsdp": "r1kit.backends.learners:open_fsdp"}
 """Name -> ``module:function`` of a ``learners.OpenLearner``."""
 
 

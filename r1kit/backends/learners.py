@@ -9,7 +9,7 @@ from r1kit.cluster.ranks import Ranks
 from r1kit.update.learner import Learner
 from r1kit.update.local import LearnerSettings, LocalLearner
 
-__all__ = ["OpenLearner", "open_local"]
+__all__ = ["OpenLearner", "open_fsdp", "open_local"]
 
 
 class OpenLearner(Protocol):
@@ -23,3 +23,10 @@ class OpenLearner(Protocol):
 def open_local(loaded: LoadedModel, settings: LearnerSettings, ranks: Ranks) -> Learner:
     """The whole model on every rank, the gradient summed over them."""
     return LocalLearner(loaded.model, settings, ranks)
+
+
+def open_fsdp(loaded: LoadedModel, settings: LearnerSettings, ranks: Ranks) -> Learner:
+    """Weights, gradient, optimiser and reference shared out over the ranks."""
+    from r1kit.update.sharded import ShardedLearner  # torch.distributed's parts take their time to import
+
+    return ShardedLearner(loaded.model, settings, ranks)

@@ -18,10 +18,10 @@ from r1kit.errors import PeerLostError
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ["GlooRanks", "Ranks", "Solo", "join", "local_rank"]
+__all__ = ["GlooRanks", "Ranks", "Solo", "join", "local_rank", "peers", "wait_at_most"]
 
-COLLECTIVE_TIMEOUT = timedelta(minutes=30)
-"""A peer that is alive but stuck ends the run after this long; one that died ends it at once."""
+JOINING = timedelta(minutes=30)
+"""How long a rank waits for all to be there; from then on ``wait_at_most`` says how long in a collective."""
 SMALL = 1024
 """Bytes of a pickled item, its length included, that travel in one collective."""
 LOST = ("closed by peer", "reset by peer", "connection refused", "broken pipe", "timed out", "timeout", "connect")
@@ -87,12 +87,12 @@ class GlooRanks:
 
         backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
         self._dist = dist
-        with _peers():
-            dist.init_process_group(backend, timeout=COLLECTIVE_TIMEOUT)
+        with peers():
+            dist.init_process_group(backend, timeout=JOINING)
         self.rank, self.size = dist.get_rank(), dist.get_world_size()
 
     def all_reduce_sum_(self, tensor: Tensor) -> Tensor:
-        with _peers():
+        with peers():
             self._dist.all_reduce(tensor)
         return tensor
 
@@ -114,7 +114,7 @@ class GlooRanks:
 
         sent = torch.frombuffer(bytearray(mine.ljust(size, b"\0")), dtype=torch.uint8)
         boxes = [torch.empty_like(sent) for _ in range(self.size)]
-        with _peers():
+        with peers():
             self._dist.all_gather(boxes, sent)
         return [box.numpy().tobytes() for box in boxes]
 
@@ -126,7 +126,7 @@ class GlooRanks:
 
     def broadcast_object(self, item: Any) -> Any:
         box = [item]
-        with _peers():
+        with peers():
             self._dist.broadcast_object_list(box, src=0)
         return box[0]
 
@@ -136,14 +136,26 @@ class GlooRanks:
 
 
 @contextmanager
-def _peers() -> Iterator[None]:
-    """What a backend raises when a peer is gone is a plain RuntimeError; tell it from a mistake in the call."""
+def peers() -> Iterator[None]:
+    """Around collectives: what a backend raises when a peer is gone is a plain RuntimeError; tell it from a mistake.
+
+    Raises:
+        PeerLostError: a peer is gone.
+    """
     try:
         yield
     except RuntimeError as error:
         if any(word in str(error).lower() for word in LOST):
             raise PeerLostError(f"lost its peers ({str(error).splitlines()[0]})") from error
         raise
+
+
+def wait_at_most(ranks: Ranks, minutes: float) -> None:
+    """A peer that is alive but stuck ends the run after this long in a collective; one that died ends it at once."""
+    if ranks.size > 1:
+        from torch.distributed.distributed_c10d import _set_pg_timeout
+
+        _set_pg_timeout(timedelta(minutes=minutes))
 
 
 def join() -> Ranks:

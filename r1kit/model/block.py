@@ -5,6 +5,8 @@ Axes: N tokens, d hidden, H query heads, K key-value heads, D head size, f feed-
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 
@@ -40,6 +42,11 @@ class Block(nn.Module):
             self.down = nn.Linear(config.intermediate_size, d, bias=False)
         self.ffn_after = make_norm(config, d) if after else None
         self._gated = swiglu if config.activation == "silu" else geglu
+
+    def forward(self, x: Tensor, attend: Callable[[Tensor], Tensor], config: DecoderConfig) -> Tensor:
+        """[N, d] -> [N, d]; ``attend`` takes [N, (H + 2 K) D] to [N, H D]."""
+        x = x + normed(self.out(attend(self.heads(normed(x, self.attention_norm), config))), self.attention_after)
+        return x + normed(self.feed_forward(normed(x, self.ffn_norm)), self.ffn_after)
 
     def feed_forward(self, x: Tensor) -> Tensor:
         """[N, d] -> [N, d], after the norm and before the residual."""

@@ -12,7 +12,7 @@ import copy
 import functools
 import json
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from r1kit.checkpoint.context import refuse_longer
 from r1kit.checkpoint.hub import read_weights, write_settings, write_weights
 from r1kit.model.attention import packed_attention, plan_attention, stored_per_token
-from r1kit.model.block import Block, make_norm, normed
+from r1kit.model.block import Block, make_norm
 from r1kit.model.elementwise import rms_norm
 from r1kit.model.families import family
 from r1kit.model.families.dense import DecoderConfig, DenseFamily, Layer
@@ -100,10 +100,8 @@ class Decoder(nn.Module):
         if c.embedding_scale != 1.0:
             x = x * torch.tensor(c.embedding_scale, dtype=x.dtype, device=x.device)
         attends = {layer: self._attention(segments, x, layer) for layer in set(c.layer_list)}
-        for block, layer in zip(cast("list[Block]", list(self.blocks)), c.layer_list, strict=True):
-            y = block.out(attends[layer](block.heads(normed(x, block.attention_norm), c)))
-            x = x + normed(y, block.attention_after)
-            x = x + normed(block.feed_forward(normed(x, block.ffn_norm)), block.ffn_after)
+        for block, layer in zip(self.blocks, c.layer_list, strict=True):
+            x = block(x, attends[layer], c)
         return rms_norm(x, self.norm)
 
     def after_step(self) -> None:
@@ -136,9 +134,11 @@ class Decoder(nn.Module):
         with torch.no_grad():
             copy_weights(self.hub_weights(), stream, "the checkpoint", tied)
 
-    def save(self, folder: Path, tokenizer: PreTrainedTokenizerBase) -> None:
+    def save(
+        self, folder: Path, tokenizer: PreTrainedTokenizerBase, weights: Mapping[str, Tensor] | None = None
+    ) -> None:
         """Config and weights, as the family's hub class reads them."""
-        write_weights(folder, self.hub_weights())
+        write_weights(folder, self.hub_weights() if weights is None else weights)
         write_settings(folder, self.hub_config(), tokenizer)
 
     def hub_config(self) -> PretrainedConfig:

@@ -5,7 +5,7 @@ Axes: N packed tokens, d hidden, V vocabulary.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -77,6 +77,11 @@ class LanguageModel(Protocol):
         ...
 
     @property
+    def blocks(self) -> Iterable[nn.Module]:
+        """Its layers, each a module that is called once in ``hidden``: what is kept or gathered one at a time."""
+        ...
+
+    @property
     def table(self) -> Tensor | None:
         """[V, d], the parameter that ``transform`` takes embeddings of; None where only ``hidden`` can look them up."""
         ...
@@ -117,8 +122,14 @@ class LanguageModel(Protocol):
         """
         ...
 
-    def save(self, folder: Path, tokenizer: PreTrainedTokenizerBase) -> None:
-        """Write config and weights into a folder that exists, as `transformers` names them."""
+    def save(
+        self, folder: Path, tokenizer: PreTrainedTokenizerBase, weights: Mapping[str, Tensor] | None = None
+    ) -> None:
+        """Write config and weights into a folder that exists, as `transformers` names them.
+
+        Args:
+            weights: under their hub names, instead of the model's own.
+        """
         ...
 
     def hub_config(self) -> PretrainedConfig:

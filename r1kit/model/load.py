@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
+from torch import Tensor
 
 from r1kit.checkpoint.folder import replacing
 from r1kit.checkpoint.hub import open_tokenizer, read_config, write_generation
@@ -36,6 +38,7 @@ def save_model(
     model: LanguageModel,
     tokenizer: PreTrainedTokenizerBase,
     generation: dict[str, Any] | None = None,
+    weights: Mapping[str, Tensor] | None = None,
 ) -> None:
     """Write a folder that AutoModelForCausalLM and AutoTokenizer open, or leave what was there before.
 
@@ -43,10 +46,11 @@ def save_model(
         folder: created or replaced, as a whole.
         generation: keys of ``generation_config.json`` beside the model's own; begin, end and pad token come from the
             tokenizer if neither has them.
+        weights: under their hub names, instead of the model's own.
     """
     settings = {**model.generation, **(generation or {})}
     with replacing(folder) as new:
-        model.save(new, tokenizer)
+        model.save(new, tokenizer, weights)
         tokenizer.save_pretrained(new)
         write_generation(new, tokenizer, settings)
         if ends := as_ids(settings.get("eos_token_id"), new):

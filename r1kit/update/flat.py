@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from r1kit.model.language_model import LanguageModel
 
-__all__ = ["FlatWeights", "Section"]
+__all__ = ["FlatWeights", "Section", "orders_of", "role_of"]
 
 BLOCK = 1 << 18
 
@@ -91,6 +91,21 @@ class FlatWeights:
         return [(name, s.shape) for s in self.sections for name in s.names]
 
 
+def orders_of(model: LanguageModel) -> dict[str, int]:
+    """Of each parameter: 0 for a matrix between hidden states, 1 for another matrix, 2 for a vector."""
+    outer = {id(module.weight) for module in model.modules() if isinstance(module, nn.Embedding)}
+    outer.add(id(model.head))
+    return {
+        name: 2 if parameter.dim() < 2 else 1 if id(parameter) in outer or parameter.dim() > 2 else 0
+        for name, parameter in model.named_parameters()
+    }
+
+
+def role_of(name: str) -> str:
+    """``blocks.3.down.weight`` -> ``blocks.*.down.weight``."""
+    return re.sub(r"\.\d+\.", ".*.", name)
+
+
 def _views(sections: list[Section], flat: Tensor) -> Iterator[tuple[str, Tensor]]:
     for section in sections:
         block = flat[section.start : section.start + section.size].view(len(section.names), *section.shape)
@@ -122,12 +137,10 @@ def _collect_gradients(model: LanguageModel, totals: dict[str, Tensor]) -> None:
 
 def _sections(model: LanguageModel) -> list[Section]:
     """Hidden matrices first, then the other matrices, then vectors; layers of one role together."""
-    outer = {id(module.weight) for module in model.modules() if isinstance(module, nn.Embedding)}
-    outer.add(id(model.head))
+    orders = orders_of(model)
     roles: dict[tuple[int, str, tuple[int, ...]], list[str]] = {}
     for name, parameter in model.named_parameters():
-        order = 2 if parameter.dim() < 2 else 1 if id(parameter) in outer or parameter.dim() > 2 else 0
-        roles.setdefault((order, re.sub(r"\.\d+\.", ".*.", name), tuple(parameter.shape)), []).append(name)
+        roles.setdefault((orders[name], role_of(name), tuple(parameter.shape)), []).append(name)
     sections, start = [], 0
     for (order, role, shape), names in sorted(roles.items(), key=lambda item: item[0][0]):
         section = Section(

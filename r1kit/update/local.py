@@ -8,7 +8,7 @@ flat gradient is summed over the ranks, clipped, and stepped on by every rank al
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from pickle import UnpicklingError
@@ -27,11 +27,12 @@ from r1kit.model.weights import NamedWeights, WeightStream
 from r1kit.rollout.engine import Engine
 from r1kit.update.flat import FlatWeights
 from r1kit.update.head import Head, spans
-from r1kit.update.learner import Batch, Row
+from r1kit.update.learner import Batch
 from r1kit.update.memory import keep_freed_memory
 from r1kit.update.optim import DTYPES, Optimiser, canonical
-from r1kit.update.pack import MicroBatch, assign, build, units
+from r1kit.update.pack import MicroBatch, build, carries_gradient, deal
 from r1kit.update.settings import Dtype, OptimiserSettings
+from r1kit.update.sums import Sums
 from r1kit.update.terms import fixed_terms, with_logprobs
 
 if TYPE_CHECKING:
@@ -89,7 +90,7 @@ class LocalLearner:
             R1Error: the gradient is not finite; weights and optimiser are untouched.
         """
         self.flat.grad.zero_()
-        rows = [index for index, row in enumerate(batch.rows) if _carries_gradient(row)]
+        rows = [index for index, row in enumerate(batch.rows) if carries_gradient(row)]
         sums = Sums()
         if batch.sharded or self.ranks.rank == 0:  # otherwise every rank holds the same rows
             sums.totals["rows_skipped"] = float(len(batch.rows) - len(rows))
@@ -191,16 +192,8 @@ class LocalLearner:
 
     def _share(self, batch: Batch, rows: Sequence[int]) -> list[MicroBatch]:
         """This rank's micro-batches."""
-        rows = [row for row in rows if len(batch.rows[row].tokens) > (batch.rows[row].prompt < 0)]
-        budget = self.settings.token_budget
-        found = units(batch, rows, budget)
-        if batch.sharded:
-            mine = assign(found, budget, 1)[0]
-        else:
-            if self.ranks.size > 1:  # no unit may outweigh a fair share
-                fair = -(-sum(unit.tokens for unit in found) // self.ranks.size)
-                found = units(batch, rows, min(budget, fair))
-            mine = assign(found, budget, self.ranks.size)[self.ranks.rank]
+        dealt = deal(batch, rows, self.settings.token_budget, self.ranks.size)
+        mine = dealt[0 if batch.sharded else self.ranks.rank]
         return [build(batch, chosen).to(self.device) for chosen in mine]
 
     def _embed(self, tokens: Tensor) -> Tensor | None:
@@ -242,44 +235,6 @@ class LocalLearner:
         hidden.backward(grad)
         if embedded is not None and embedded.grad is not None and self.table_grad is not None:
             self.table_grad.index_add_(0, micro.segments.tokens, embedded.grad.float())
-
-
-class Sums:
-    """Metrics of an update, summed over tokens."""
-
-    def __init__(self) -> None:
-        self.totals: dict[str, float | Tensor] = {"loss": 0.0, "entropy": 0.0, "tokens": 0.0, "rows_skipped": 0.0}
-        """Numbers or, so that a GPU is not waited for, float64 scalars on the device."""
-        self.largest: dict[str, Tensor] = {}
-
-    def add(self, loss: Tensor, entropy: Tensor, logged: Mapping[str, Tensor]) -> None:
-        self.totals["loss"] += loss.double()
-        self.totals["entropy"] += entropy.sum().double()
-        self.totals["tokens"] += len(entropy)
-        for name, values in logged.items():
-            self.totals[name] = self.totals.get(name, 0.0) + values.sum().double()
-            if name == "ratio":
-                largest = values.max()
-                self.largest["ratio_max"] = torch.maximum(self.largest.get("ratio_max", largest), largest)
-
-    def reduced(self, ranks: Ranks) -> dict[str, float]:
-        """Equal on every rank: ``loss`` is the weighted sum, the others are means over tokens, the counts aside."""
-        totals: dict[str, float] = {}
-        largest: dict[str, float] = {}
-        mine = ({n: float(v) for n, v in self.totals.items()}, {n: float(v) for n, v in self.largest.items()})
-        for theirs, maxima in ranks.gather_objects(mine):
-            for name, value in theirs.items():
-                totals[name] = totals.get(name, 0.0) + value
-            for name, value in maxima.items():
-                largest[name] = max(largest.get(name, value), value)
-        tokens = max(1.0, totals["tokens"])
-        counts = {name: totals.pop(name) for name in ("loss", "tokens", "rows_skipped")}
-        return {**counts, **{name: value / tokens for name, value in totals.items()}, **largest}
-
-
-def _carries_gradient(row: Row) -> bool:
-    silent = isinstance(row.weight, float | int) and row.weight == 0
-    return not silent and (row.advantage != 0 or row.reference_logprobs is not None)
 
 
 def _predicting(hidden: Tensor, micro: MicroBatch) -> Tensor:

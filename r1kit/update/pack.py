@@ -13,9 +13,9 @@ import torch
 from torch import Tensor
 
 from r1kit.model.segments import Segments
-from r1kit.update.learner import Batch
+from r1kit.update.learner import Batch, Row
 
-__all__ = ["MicroBatch", "Unit", "assign", "build", "units"]
+__all__ = ["MicroBatch", "Unit", "assign", "build", "carries_gradient", "deal", "units"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +84,27 @@ def assign(found: Sequence[Unit], budget: int, ranks: int) -> list[list[list[Uni
         shares[rank].append(unit)
         heapq.heappush(loads, (load + unit.tokens, rank))
     return [_first_fit(share, budget) for share in shares]
+
+
+def deal(batch: Batch, rows: Sequence[int], budget: int, ranks: int) -> list[list[list[Unit]]]:
+    """[ranks][micro-batches][units] of the chosen rows; of a sharded batch, which is one rank's, [1][..][..].
+
+    Rows that have no target are left out.
+    """
+    rows = [row for row in rows if len(batch.rows[row].tokens) > (batch.rows[row].prompt < 0)]
+    found = units(batch, rows, budget)
+    if batch.sharded:
+        return assign(found, budget, 1)
+    if ranks > 1:  # no unit may outweigh a fair share
+        fair = -(-sum(unit.tokens for unit in found) // ranks)
+        found = units(batch, rows, min(budget, fair))
+    return assign(found, budget, ranks)
+
+
+def carries_gradient(row: Row) -> bool:
+    """Whether a row can change the weights: it counts, and has an advantage or a reference."""
+    silent = isinstance(row.weight, float | int) and row.weight == 0
+    return not silent and (row.advantage != 0 or row.reference_logprobs is not None)
 
 
 def build(batch: Batch, chosen: Sequence[Unit]) -> MicroBatch:

@@ -60,7 +60,8 @@ def other_kind() -> LoadedModel:
         ),
         (
             "learner=fdsp",
-            "learner = 'fdsp' is unknown; known are auto, local, or write FILE.py:NAME for one of your own.",
+            "learner = 'fdsp' is unknown; known are auto, local, fsdp, or write FILE.py:NAME for one of your own. "
+            "Did you mean 'fsdp'?",
         ),
     ],
 )

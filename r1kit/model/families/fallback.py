@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import copy
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -111,6 +111,15 @@ class HubModel(nn.Module):
             raise InputError(f"{self.model.config.model_type} has no linear head, which is not supported")
         return layer
 
+    @property
+    def blocks(self) -> list[nn.Module]:
+        """The modules that `transformers` itself never splits over devices: the layers."""
+        kinds, found = set(self.model._no_split_modules or ()), dict[str, nn.Module]()
+        for name, module in self.model.named_modules():
+            if type(module).__name__ in kinds and not any(name.startswith(f"{outer}.") for outer in found):
+                found[name] = module
+        return list(found.values())
+
     def hidden(self, segments: Segments) -> Tensor:
         """Hidden states before the head, [N, d]: each run is a padded row that begins with its parent's tokens."""
         runs = torch.split(segments.tokens, list(segments.lengths))
@@ -152,12 +161,14 @@ class HubModel(nn.Module):
         with torch.no_grad():
             copy_weights(self.hub_weights(), stream, f"{self.config.family}: the checkpoint")
 
-    def save(self, folder: Path, tokenizer: PreTrainedTokenizerBase) -> None:
+    def save(
+        self, folder: Path, tokenizer: PreTrainedTokenizerBase, weights: Mapping[str, Tensor] | None = None
+    ) -> None:
         """Config and weights, as `transformers` writes them."""
         from transformers import GenerationConfig
 
         self.model.generation_config = GenerationConfig()  # one that came with a model may be refused when written
-        self.model.save_pretrained(folder)
+        self.model.save_pretrained(folder, state_dict=None if weights is None else dict(weights))
 
     def hub_config(self) -> PretrainedConfig:
         """See ``LanguageModel.hub_config``."""

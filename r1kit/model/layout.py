@@ -1,0 +1,40 @@
+"""Which part of which parameter each hub weight is: q, k and v lie in one matrix here, an expert in one tensor of all.
+
+Known from a model that holds no numbers too (on the ``meta`` device), so weights can travel one parameter at a time.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from torch import Tensor
+
+from r1kit.model.language_model import LanguageModel
+
+__all__ = ["Place", "places_of"]
+
+
+class Place(NamedTuple):
+    """A view of a whole parameter."""
+
+    parameter: str
+    """Its name in the model."""
+    shape: tuple[int, ...]
+    """Of the hub weight."""
+    stride: tuple[int, ...]
+    offset: int
+    """Elements before its first one in the parameter, which is contiguous."""
+
+    def of(self, whole: Tensor) -> Tensor:
+        """The hub weight as a view of the parameter's whole tensor."""
+        return whole.as_strided(self.shape, self.stride, self.offset)
+
+
+def places_of(model: LanguageModel) -> dict[str, Place]:
+    """Hub name -> its place, those of one parameter one behind the other; before the parameters are shared out."""
+    order = {weight.untyped_storage()._cdata: name for name, weight in model.named_parameters()}
+    found: dict[str, dict[str, Place]] = {name: {} for name in order.values()}
+    for hub, weight in model.hub_weights().items():
+        name = order[weight.untyped_storage()._cdata]
+        found[name][hub] = Place(name, tuple(weight.shape), tuple(weight.stride()), int(weight.storage_offset()))
+    return {hub: place for places in found.values() for hub, place in places.items()}

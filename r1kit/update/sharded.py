@@ -1,0 +1,256 @@
+"""The learner whose weights, gradient, optimiser and reference are shared out over ranks (FSDP2).
+
+One update: the same packed micro-batches and the same arithmetic as the local learner's (``pack.py``, ``head.py``,
+``terms.py``), but every rank takes as many micro-batches as the one that has most, since each gathers weights from all;
+a rank that has fewer goes through one token that counts nothing. See ``sharding.py`` for what is where.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from itertools import groupby
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+import torch
+from torch import Tensor, nn
+from torch.distributed.fsdp import FSDPModule
+from torch.distributed.tensor import DTensor
+
+from r1kit.cluster.ranks import Ranks, Solo, peers
+from r1kit.cluster.settings import FSDP
+from r1kit.errors import R1Error
+from r1kit.maths.loss_terms import TokenLoss
+from r1kit.model.language_model import LanguageModel
+from r1kit.model.layout import Place, places_of
+from r1kit.model.segments import Segments
+from r1kit.model.weights import Weight, WeightStream
+from r1kit.rollout.engine import Engine
+from r1kit.update.flat import orders_of, role_of
+from r1kit.update.head import Head, spans
+from r1kit.update.learner import Batch
+from r1kit.update.local import LearnerSettings
+from r1kit.update.memory import keep_freed_memory
+from r1kit.update.optim import DTYPES
+from r1kit.update.pack import MicroBatch, build, carries_gradient, deal
+from r1kit.update.sharded_optim import ShardedOptimiser, Share, local
+from r1kit.update.sharded_state import export_weights, holds, read_state, write_state
+from r1kit.update.sharding import mesh_of, share_out
+from r1kit.update.sums import Sums
+from r1kit.update.terms import fixed_terms, with_logprobs
+from r1kit.update.trainee import Slope, head_loss
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+__all__ = ["ShardedLearner", "ShardedWeights"]
+
+
+_SILENT: list[tuple[slice, Slope]] = [(slice(0, 1), lambda logprobs, entropy: torch.zeros_like(logprobs))]
+"""Of a micro-batch without rows: its one token has no loss."""
+
+
+class ShardedWeights:
+    """fp32 weights under their hub names: each parameter gathered whole on every rank, one at a time."""
+
+    def __init__(self, shares: dict[str, Share], places: dict[str, Place]) -> None:
+        self._shares, self._places = shares, places
+
+    def metadata(self) -> Sequence[Weight]:
+        """See ``WeightStream``."""
+        return [Weight(hub, self._shares[p.parameter].weight.dtype, p.shape) for hub, p in self._places.items()]
+
+    def __iter__(self) -> Iterator[tuple[str, Tensor]]:
+        for name, places in groupby(self._places.items(), lambda item: item[1].parameter):
+            with peers():
+                whole = cast(DTensor, self._shares[name].weight.detach()).full_tensor()
+            for hub, place in places:
+                yield hub, place.of(whole)
+
+
+class ShardedLearner:
+    """See ``update.learner.Learner``; every rank calls every method, in the same order."""
+
+    def __init__(
+        self, model: LanguageModel, settings: LearnerSettings | None = None, ranks: Ranks | None = None
+    ) -> None:
+        """Takes ``model`` over: each rank keeps its rows of its parameters. The same weights on every rank.
+
+        Raises:
+            InputError: the ranks do not divide into ``replicate`` copies.
+        """
+        self.device = model.head.device
+        if self.device.type == "cpu":
+            keep_freed_memory()
+        self.settings = settings or LearnerSettings()
+        self.own: FSDP = self.settings.own or FSDP()
+        self.ranks: Ranks = ranks or Solo()
+        self.model = model
+        cast(nn.Module, model).float()
+        self.places, orders = places_of(model), orders_of(model)
+        self.mesh = mesh_of(self.ranks, self.own, self.device)
+        with peers():
+            self.trainee = share_out(model, self.mesh, self.own, DTYPES[self.settings.dtype])
+        self.shares = {
+            name: Share(
+                name=name,
+                weight=cast(DTensor, weight),
+                order=orders[name],
+                parts=model.parts(role_of(name), weight.shape[0]),
+            )
+            for name, weight in model.named_parameters()
+        }
+        self.optimiser = ShardedOptimiser(
+            self.shares, self.settings.optimiser, self.mesh, offload=self.own.offload != "none"
+        )
+        self.reference: dict[str, DTensor] | None = None
+
+    def update(self, batch: Batch, loss: TokenLoss, lr: float) -> dict[str, float]:
+        """One optimiser step; see the protocol. Rows with advantage 0 and no reference are not computed.
+
+        Raises:
+            R1Error: the gradient is not finite, on all ranks alike; weights and optimiser are untouched.
+        """
+        rows = [index for index, row in enumerate(batch.rows) if carries_gradient(row)]
+        sums = Sums()
+        if batch.sharded or self.ranks.rank == 0:  # otherwise every rank holds the same rows
+            sums.totals["rows_skipped"] = float(len(batch.rows) - len(rows))
+        with peers():
+            for micro in self._share(batch, rows):
+                pieces = self._pieces(batch, micro, loss, sums) if micro.rows else _SILENT
+                self.trainee(micro, head_loss(self._head, micro.targets, pieces)).backward()
+            metrics = sums.reduced(self.ranks)
+            metrics["grad_norm"] = self.optimiser.clip()
+            if not math.isfinite(metrics["grad_norm"]):
+                self._drop_gradient()
+                raise R1Error("the gradient is not finite; lower the learning rate or the clip range")
+            if metrics["tokens"]:
+                self.optimiser.step(lr)
+                self.model.after_step()
+        self._drop_gradient()
+        return metrics
+
+    @torch.no_grad()
+    def logprobs(self, batch: Batch) -> list[Tensor]:
+        """float32 [n] of every row under the present weights, on the host; of a sharded batch this rank's alone. A
+        document's first token, which nothing predicts, has 0."""
+        mine: dict[int, Tensor] = {}
+        with peers():
+            for micro in self._share(batch, range(len(batch.rows))):
+                found, _ = self.trainee(
+                    micro, lambda hidden, *head, to=micro.targets: self._head(*head).logprobs(hidden, to)
+                )
+                cast(FSDPModule, self.trainee).reshard()
+                pieces = found.cpu().split(micro.lengths) if micro.rows else ()
+                for row, piece in zip(micro.rows, pieces, strict=True):
+                    document = batch.rows[row].prompt < 0
+                    mine[row] = torch.cat([torch.zeros(1), piece]) if document else piece.clone()
+        shares = [mine] if batch.sharded else self.ranks.gather_objects(mine)
+        merged = {row: values for share in shares for row, values in share.items()}
+        return [merged.get(row, torch.zeros(len(batch.rows[row].tokens))) for row in range(len(batch.rows))]
+
+    @torch.no_grad()
+    def refresh_reference(self) -> None:
+        """Freeze the present weights as the reference; each rank keeps its rows, on the host where that is set."""
+        copies = {name: share.weight.detach().clone() for name, share in self.shares.items()}
+        if self.own.offload != "none":
+            copies = {name: copy.cpu() for name, copy in copies.items()}
+        self.reference = cast(dict[str, DTensor], copies)
+
+    def reference_logprobs(self, batch: Batch) -> list[Tensor]:
+        """As ``logprobs``, under the reference, which changes places with the weights meanwhile."""
+        assert self.reference is not None, "refresh_reference() was never called"
+        with self._swapped(self.reference):
+            return self.logprobs(batch)
+
+    def weights(self) -> WeightStream:
+        """fp32 master weights under their hub names; a collective, see ``ShardedWeights``."""
+        return ShardedWeights(self.shares, self.places)
+
+    def publish(self, engine: Engine, version: int) -> None:
+        """See ``Learner.publish``: all ranks go through the stream together, each with its own engine."""
+        engine.load_weights(self.weights(), version)
+
+    def export(self, folder: Path, tokenizer: PreTrainedTokenizerBase) -> None:
+        """See ``Learner.export``: rank 0 writes."""
+        export_weights(folder, self.model, tokenizer, self.weights(), self.ranks)
+
+    def save(self, folder: Path) -> None:
+        """See ``Learner.save``: each rank writes its rows."""
+        write_state(folder, self._state(), self.ranks)
+
+    def load(self, folder: Path) -> None:
+        """Go on from what ``save`` wrote, with any number of ranks.
+
+        Raises:
+            InputError: no such folder, or it is of another model or optimiser.
+        """
+        self.reference = None
+        if holds(folder, "reference"):
+            self.refresh_reference()
+        state = self._state()
+        read_state(folder, state)
+        self.optimiser.load_state(state["optimiser"])
+
+    def _state(self) -> dict[str, Any]:
+        """Tensors are the learner's own, DTensors all."""
+        weights = {name: share.weight.detach() for name, share in self.shares.items()}
+        state = {"weights": weights, "optimiser": self.optimiser.state()}
+        return state if self.reference is None else {**state, "reference": self.reference}
+
+    def _share(self, batch: Batch, rows: Sequence[int]) -> Iterator[MicroBatch]:
+        """This rank's micro-batches, filled up to the number that the rank with most has."""
+        dealt = deal(batch, rows, self.settings.token_budget, self.ranks.size)
+        mine = dealt[0 if batch.sharded else self.ranks.rank]
+        counts = self.ranks.gather_objects(len(mine)) if batch.sharded else [len(each) for each in dealt]
+        for chosen in mine:
+            yield build(batch, chosen).to(self.device)
+        token = torch.zeros(1, dtype=torch.int64, device=self.device)
+        for _ in range(max(counts) - len(mine)):
+            yield MicroBatch(Segments.pack([token]), (), (), token, None)
+
+    def _head(self, weight: Tensor, bias: Tensor | None) -> Head:
+        return Head(weight, self.settings.head_chunk, self.settings.temperature, self.model.finish, bias)
+
+    def _pieces(self, batch: Batch, micro: MicroBatch, loss: TokenLoss, sums: Sums) -> list[tuple[slice, Slope]]:
+        """Whole rows of at most ``head_chunk`` tokens, and the loss's slope there, which adds to ``sums``."""
+        terms, weights = fixed_terms(batch, micro)
+
+        def slope(at: slice, row: int, logprobs: Tensor, entropy: Tensor) -> Tensor:
+            leaf = logprobs.requires_grad_()
+            with torch.enable_grad():
+                per_token, logged = loss(with_logprobs(terms, leaf, at, row))
+                weighted = (per_token * weights[at]).sum()
+            sums.add(weighted.detach(), entropy, logged)
+            return torch.autograd.grad(weighted, leaf)[0]
+
+        found: list[tuple[slice, Slope]] = []
+        for first_row, _, first, last in spans(micro.lengths, self.settings.head_chunk):
+            at = slice(first, last)
+            found.append((at, partial(slope, at, first_row)))
+        return found
+
+    @contextmanager
+    def _swapped(self, other: dict[str, DTensor]) -> Iterator[None]:
+        """The weights and ``other`` change places, one parameter at a time, and back."""
+
+        def swap() -> None:
+            with torch.no_grad():
+                for name, share in self.shares.items():
+                    before = share.own.clone()
+                    kept = local(other[name])
+                    share.own.copy_(kept)
+                    kept.copy_(before)
+
+        swap()
+        try:
+            yield
+        finally:
+            swap()
+
+    def _drop_gradient(self) -> None:
+        for share in self.shares.values():
+            share.weight.grad = None

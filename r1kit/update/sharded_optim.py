@@ -1,0 +1,150 @@
+"""AdamW and Muon on weights that ranks share: the steps of ``optim.py``, each rank on its own rows.
+
+AdamW goes element by element, so a rank needs nobody for it. Muon needs a whole matrix: one at a time is gathered, and
+each rank keeps its rows of the step.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, cast
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+from torch.distributed.device_mesh import DeviceMesh
+from torch.distributed.tensor import DTensor
+from torch.optim.adamw import adamw
+
+from r1kit.update.optim import DTYPES, orthogonalise
+from r1kit.update.settings import OptimiserSettings
+
+__all__ = ["Kept", "ShardedOptimiser", "Share", "local"]
+
+
+def local(tensor: Tensor) -> Tensor:
+    """This rank's rows of a DTensor, in place, without a gradient."""
+    own: Tensor = cast(DTensor, tensor.detach()).to_local()
+    return own
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Share:
+    """A parameter of which this rank has a slice of the rows."""
+
+    name: str
+    weight: DTensor
+    """fp32; its gradient is a DTensor of the same rows, or None where nothing was computed."""
+    order: int
+    """0 for a matrix between hidden states, 1 for another, 2 for a vector."""
+    parts: tuple[int, ...]
+    """Rows of each matrix that is fused into it."""
+
+    @property
+    def own(self) -> Tensor:
+        """This rank's rows, in place."""
+        return local(self.weight)
+
+    @property
+    def grad(self) -> Tensor:
+        """Of this rank's rows; zeros, once made, where nothing was computed."""
+        if self.weight.grad is None:
+            self.weight.grad = torch.zeros_like(self.weight)
+        return local(self.weight.grad)
+
+
+Kept = dict[str, dict[str, DTensor]]
+"""What an optimiser remembers -> of which parameter -> its numbers."""
+
+
+class ShardedOptimiser:
+    """Steps the shares of the master weights along their gradient."""
+
+    def __init__(
+        self, shares: Mapping[str, Share], settings: OptimiserSettings, mesh: DeviceMesh, offload: bool = False
+    ) -> None:
+        """``offload``: what it remembers waits in the host's memory and visits the device one parameter at a time."""
+        assert settings.kind == "adamw" or settings.muon_dtype != "auto", "resolve_dtype says what auto means here"
+        self.shares, self.settings, self.mesh = shares, settings, mesh
+        self.steps = 0
+        self.muon = [s for s in shares.values() if settings.kind == "muon" and s.order == 0]
+        adamw = [s for s in shares.values() if settings.kind != "muon" or s.order]
+        self.decayed = [s for s in adamw if s.order < 2], [s for s in adamw if s.order == 2]
+
+        def zeros(share: Share) -> DTensor:
+            made = torch.zeros_like(share.weight.detach())
+            return cast(DTensor, made.cpu() if offload else made)
+
+        self.kept: Kept = {"momentum": {s.name: zeros(s) for s in self.muon}}
+        self.kept |= {key: {s.name: zeros(s) for s in adamw} for key in ("mean", "square")}
+
+    @torch.no_grad()
+    def clip(self) -> float:
+        """Norm of the whole gradient, the same on every rank; scales it to ``max_grad_norm`` where it is longer."""
+        grads = [share.grad for share in self.shares.values()]
+        norms = torch.stack([torch.linalg.vector_norm(grad) for grad in grads])
+        total = norms.double().square().sum()
+        dist.all_reduce(total, group=self.mesh.get_group("shard"))
+        norm = float(total.sqrt())
+        if 0 < self.settings.max_grad_norm < norm:
+            torch._foreach_mul_(grads, self.settings.max_grad_norm / norm)
+        return norm
+
+    @torch.no_grad()
+    def step(self, lr: float) -> None:
+        """One step of all shares; a collective where there is a Muon."""
+        for decay, shares in zip((self.settings.weight_decay, 0.0), self.decayed, strict=True):
+            for share in shares:
+                self._adamw(share, lr, decay)
+        self.steps += 1
+        for share in self.muon:
+            self._muon(share, lr * self.settings.muon_lr_ratio)
+
+    def _adamw(self, share: Share, lr: float, decay: float) -> None:
+        if not share.own.numel():
+            return
+        kept = [local(self.kept[key][share.name]) for key in ("mean", "square")]
+        mean, square = (each.to(share.own.device, non_blocking=True) for each in kept)
+        adamw(
+            [share.own], [share.grad], [mean], [square], [], [torch.tensor(float(self.steps), device=mean.device)],
+            fused=True, amsgrad=False, maximize=False, lr=lr, weight_decay=decay, eps=self.settings.eps,
+            beta1=self.settings.betas[0], beta2=self.settings.betas[1],
+        )  # fmt: skip
+        for host, moved in zip(kept, (mean, square), strict=True):
+            host.copy_(moved)
+
+    def _muon(self, share: Share, lr: float) -> None:
+        """See ``optim.Optimiser._muon``."""
+        own, grad, beta = share.own, share.grad, self.settings.muon_momentum
+        host = local(self.kept["momentum"][share.name])
+        momentum = host.to(own.device, non_blocking=True).lerp_(grad, 1 - beta)
+        host.copy_(momentum)
+        like = share.weight
+        update = DTensor.from_local(
+            grad.lerp(momentum, beta), like.device_mesh, like.placements,
+            run_check=False, shape=like.shape, stride=like.stride(),
+        ).full_tensor()  # fmt: skip
+        step = torch.cat([self._direction(part) for part in update.split(share.parts)])
+        shard = self.mesh.get_local_rank("shard")
+        first = shard * -(-len(step) // self.mesh.size(1))
+        own.mul_(1 - lr * self.settings.muon_weight_decay)
+        own.add_(step[first : first + len(own)], alpha=-lr)
+
+    def _direction(self, part: Tensor) -> Tensor:
+        """The orthogonalised matrix times sqrt(max(1, rows / columns))."""
+        rows, columns = part.shape
+        dtype = DTYPES[self.settings.muon_dtype]
+        turned = rows > columns
+        found = orthogonalise((part.mT if turned else part)[None], dtype=dtype)[0].to(part.dtype)
+        found *= max(1.0, rows / columns) ** 0.5
+        return found.mT if turned else found
+
+    def state(self) -> dict[str, Any]:
+        """All that ``load_state`` needs to go on bit for bit; DTensors, which are saved and read in shares."""
+        return {**self.kept, "steps": self.steps}
+
+    def load_state(self, state: Mapping[str, Any]) -> None:
+        """Take over what ``state`` gave, or a folder filled it with."""
+        self.kept = {key: state[key] for key in self.kept}
+        self.steps = int(state["steps"])

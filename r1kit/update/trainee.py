@@ -1,0 +1,101 @@
+"""The module that is sharded: a language model with the head's loss inside its forward, so that every weight is read,
+and gets its gradient, where the weights of all ranks are together.
+
+Axes: N packed tokens, M of them predict a target, d hidden, V vocabulary.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+
+from r1kit.model.language_model import LanguageModel
+from r1kit.update.head import Head
+from r1kit.update.pack import MicroBatch
+
+__all__ = ["Read", "Slope", "Trainee", "head_loss"]
+
+Read = Callable[[Tensor, Tensor, Tensor | None], Any]
+"""What is wanted of hidden states [M, d], the head's weight [V, d] and its bias [V]: a loss, or log-probs."""
+Slope = Callable[[Tensor, Tensor], Tensor]
+"""Log-probs and entropies [m] -> the loss's derivative by each log-prob [m]; see ``Head.gradient``."""
+
+
+class Trainee(nn.Module):
+    """``forward`` is the only way to the weights while they are shared out."""
+
+    def __init__(self, model: LanguageModel) -> None:
+        super().__init__()
+        self.model = cast(nn.Module, model)
+
+    def forward(self, micro: MicroBatch, read: Read) -> Any:
+        """What ``read`` makes of the hidden states that predict the micro-batch's targets."""
+        model, tokens = cast(LanguageModel, self.model), micro.segments.tokens
+        table = model.table
+        if table is None:
+            hidden = model.hidden(micro.segments)
+        else:
+            embedded: Tensor = _Lookup.apply(table, tokens)  # type: ignore[no-untyped-call]
+            hidden = model.transform(embedded, micro.segments)
+        taken = hidden if micro.index is None else hidden.index_select(0, micro.index)
+        return read(taken, model.head, model.head_bias)
+
+
+def head_loss(
+    head: Callable[[Tensor, Tensor | None], Head],
+    targets: Tensor,
+    pieces: Sequence[tuple[slice, Slope]],
+) -> Read:
+    """A ``Read`` that gives a scalar whose backward pass is the head's gradient (``Head.gradient``), the weight's too.
+
+    The scalar is 0: what the loss is, the slopes' owner knows. Its own gradient counts as 1.
+
+    Args:
+        head: from weight and bias.
+        targets: int64 [M].
+        pieces: consecutive slices of [M] that are computed one after the other.
+    """
+
+    def read(hidden: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        found: Tensor = _HeadLoss.apply(hidden, weight, bias, head, targets, pieces)  # type: ignore[no-untyped-call]
+        return found
+
+    return read
+
+
+class _HeadLoss(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any, hidden: Tensor, weight: Tensor, bias: Tensor | None,
+        make: Callable[[Tensor, Tensor | None], Head], targets: Tensor, pieces: Sequence[tuple[slice, Slope]],
+    ) -> Tensor:  # fmt: skip
+        head = make(weight, bias)
+        total = torch.zeros_like(weight, dtype=torch.float32)
+        bias_total = None if bias is None else torch.zeros_like(bias, dtype=torch.float32)
+        grads = [head.gradient(hidden[at], targets[at], slope, total, bias_total) for at, slope in pieces]
+        ctx.grads = torch.cat(grads) if len(grads) > 1 else grads[0], total, bias_total
+        return hidden.new_zeros(())
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
+        found, ctx.grads = ctx.grads, None
+        return (*found, None, None, None)
+
+
+class _Lookup(torch.autograd.Function):
+    """An embedding whose gradient is summed in fp32 whatever the table's dtype."""
+
+    @staticmethod
+    def forward(ctx: Any, table: Tensor, tokens: Tensor) -> Tensor:
+        ctx.save_for_backward(tokens)
+        ctx.shape = table.shape
+        return table[tokens]
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:  # type: ignore[override]
+        (tokens,) = ctx.saved_tensors
+        total = torch.zeros(ctx.shape, device=grad.device)
+        return total.index_add_(0, tokens, grad.float()), None

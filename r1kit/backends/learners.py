@@ -29,4 +29,4 @@ def open_fsdp(loaded: LoadedModel, settings: LearnerSettings, ranks: Ranks) -> L
     """Weights, gradient, optimiser and reference shared out over the ranks."""
     from r1kit.update.sharded import ShardedLearner  # torch.distributed's parts take their time to import
 
-    return ShardedLearner(loaded.model, settings, ranks)
+    return ShardedLearner(loaded.model, settings, ranks, loaded.stored, loaded.device)

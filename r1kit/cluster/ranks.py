@@ -120,7 +120,7 @@ class GlooRanks:
 
     def collect_objects(self, item: Any) -> list[Any]:
         boxes: list[Any] | None = [None] * self.size if self.rank == 0 else None
-        with _peers():
+        with peers():
             self._dist.gather_object(item, boxes)
         return boxes or []
 

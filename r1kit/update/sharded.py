@@ -33,6 +33,7 @@ from r1kit.update.flat import orders_of, role_of
 from r1kit.update.head import Head, spans
 from r1kit.update.learner import Batch
 from r1kit.update.local import LearnerSettings
+from r1kit.update.materialise import fill
 from r1kit.update.memory import keep_freed_memory
 from r1kit.update.optim import DTYPES
 from r1kit.update.pack import MicroBatch, build, carries_gradient, deal
@@ -75,14 +76,22 @@ class ShardedLearner:
     """See ``update.learner.Learner``; every rank calls every method, in the same order."""
 
     def __init__(
-        self, model: LanguageModel, settings: LearnerSettings | None = None, ranks: Ranks | None = None
-    ) -> None:
+        self, model: LanguageModel, settings: LearnerSettings | None = None, ranks: Ranks | None = None,
+        weights: WeightStream | None = None, device: torch.device | None = None,
+    ) -> None:  # fmt: skip
         """Takes ``model`` over: each rank keeps its rows of its parameters. The same weights on every rank.
 
+        Args:
+            model: what is trained; where it holds no numbers (on the ``meta`` device) they come from ``weights``.
+            settings: of any learner; ``settings.own`` are FSDP's.
+            ranks: that share it.
+            weights: read by each rank for itself, of each weight the rows that it keeps.
+            device: of this rank; the model's own where that is not given.
+
         Raises:
-            InputError: the ranks do not divide into ``replicate`` copies.
+            InputError: the ranks do not divide into ``replicate`` copies, or a weight is not finite.
         """
-        self.device = model.head.device
+        self.device = device or model.head.device
         if self.device.type == "cpu":
             keep_freed_memory()
         self.settings = settings or LearnerSettings()
@@ -93,7 +102,10 @@ class ShardedLearner:
         self.places, orders = places_of(model), orders_of(model)
         self.mesh = mesh_of(self.ranks, self.own, self.device)
         with peers():
+            empty = model.head.is_meta
             self.trainee = share_out(model, self.mesh, self.own, DTYPES[self.settings.dtype])
+            if empty:
+                self.trainee.to_empty(device="cpu" if self.own.offload == "all" else self.device)
         self.shares = {
             name: Share(
                 name=name,
@@ -103,6 +115,9 @@ class ShardedLearner:
             )
             for name, weight in model.named_parameters()
         }
+        if empty and weights is not None:
+            kept = {name: (share.own, share.before) for name, share in self.shares.items()}
+            fill(kept, self.places, weights, self.ranks)
         self.optimiser = ShardedOptimiser(
             self.shares, self.settings.optimiser, self.mesh, offload=self.own.offload != "none"
         )

@@ -23,9 +23,18 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as in ``make test &`` o
 @pytest.fixture
 def on_ranks(tmp_path: Path) -> Callable[..., list[Any]]:
     """``on_ranks(2, "package.module:function", ...)``: call it on gloo ranks, ``Ranks`` first; what each returned."""
+    return _on_ranks(tmp_path)
 
+
+@pytest.fixture(scope="module")
+def on_ranks_once(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., list[Any]]:
+    """``on_ranks`` for what several tests of a module look at."""
+    return _on_ranks(tmp_path_factory.mktemp("ranks"))
+
+
+def _on_ranks(folder: Path) -> Callable[..., list[Any]]:
     def run(size: int, function: str, *arguments: Any) -> list[Any]:
-        given, taken = tmp_path / "arguments.pickle", tmp_path / "returned"
+        given, taken = folder / "arguments.pickle", folder / "returned"
         given.write_bytes(pickle.dumps(arguments))
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
@@ -41,7 +50,11 @@ def on_ranks(tmp_path: Path) -> Callable[..., list[Any]]:
             )
             for rank in range(size)
         ]
-        told = [rank.communicate(timeout=120)[1] for rank in ranks]
+        try:
+            told = [rank.communicate(timeout=120)[1] for rank in ranks]
+        finally:
+            for rank in ranks:
+                rank.kill()
         assert [rank.returncode for rank in ranks] == [0] * size, "\n".join(told)
         return [pickle.loads(Path(f"{taken}.{rank}").read_bytes()) for rank in range(size)]
 

@@ -11,14 +11,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from r1kit.errors import PeerLostError
 
 if TYPE_CHECKING:
     from torch import Tensor
+    from torch.distributed import ProcessGroup
 
-__all__ = ["GlooRanks", "Ranks", "Solo", "join", "local_rank", "peers", "wait_at_most"]
+__all__ = ["GlooRanks", "Ranks", "Solo", "join", "local_rank", "peers", "wait_as_long", "wait_at_most"]
 
 JOINING = timedelta(minutes=30)
 """How long a rank waits for all to be there; from then on ``wait_at_most`` says how long in a collective."""
@@ -156,6 +157,16 @@ def wait_at_most(ranks: Ranks, minutes: float) -> None:
         from torch.distributed.distributed_c10d import _set_pg_timeout
 
         _set_pg_timeout(timedelta(minutes=minutes))
+
+
+def wait_as_long(group: ProcessGroup) -> None:
+    """Let collectives of some ranks wait as long as those of all."""
+    import torch
+    import torch.distributed as dist
+    from torch.distributed.distributed_c10d import _set_pg_timeout
+
+    everybody = cast(Any, dist.group.WORLD)._get_backend(torch.device("cpu"))
+    _set_pg_timeout(everybody.options._timeout, group)
 
 
 def join() -> Ranks:

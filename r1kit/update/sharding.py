@@ -17,7 +17,7 @@ from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
 from torch.distributed.fsdp import CPUOffloadPolicy, FSDPModule, MixedPrecisionPolicy, OffloadPolicy, fully_shard
 from torch.utils.checkpoint import checkpoint
 
-from r1kit.cluster.ranks import Ranks
+from r1kit.cluster.ranks import Ranks, wait_as_long
 from r1kit.cluster.settings import FSDP
 from r1kit.errors import InputError
 from r1kit.model.language_model import LanguageModel
@@ -39,7 +39,10 @@ def mesh_of(ranks: Ranks, settings: FSDP, device: torch.device) -> DeviceMesh:
     if not dist.is_initialized():  # one rank alone
         dist.init_process_group("gloo", store=HashStore(), rank=0, world_size=1)
     shape = (settings.replicate, ranks.size // settings.replicate)
-    return init_device_mesh(device.type, shape, mesh_dim_names=("replicate", "shard"))
+    mesh = init_device_mesh(device.type, shape, mesh_dim_names=("replicate", "shard"))
+    for group in mesh.get_all_groups():
+        wait_as_long(group)
+    return mesh
 
 
 def share_out(model: LanguageModel, mesh: DeviceMesh, settings: FSDP, dtype: torch.dtype) -> Trainee:

@@ -1,0 +1,224 @@
+"""What a rank does in ``test_sharded.py``: the sharded learner and a local one, alone, learn from the same batches."""
+
+from __future__ import annotations
+
+import pickle
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers import AutoConfig, AutoModelForCausalLM
+
+from r1kit.cluster.ranks import Ranks, wait_at_most
+from r1kit.cluster.settings import FSDP
+from r1kit.errors import PeerLostError, R1Error
+from r1kit.maths.policy_loss import supervised_loss
+from r1kit.model.families.fallback import HubModel
+from r1kit.model.language_model import LanguageModel
+from r1kit.model.weights import WeightStream
+from r1kit.update.learner import Batch, Learner
+from r1kit.update.local import LearnerSettings, LocalLearner
+from r1kit.update.settings import OptimiserSettings
+from r1kit.update.sharded import ShardedLearner
+
+from .test_local import CONFIG, LOSS, decoder, documents, rollouts
+
+LR, STEPS = 1e-2, 3
+OPTIMISER = OptimiserSettings(weight_decay=0.1, max_grad_norm=0.5, muon_dtype="float32")
+MUON = replace(OPTIMISER, kind="muon", muon_weight_decay=0.05)
+UNTIED = replace(CONFIG, family="qwen2", tie_embeddings=False, qkv_bias=True)
+EXPERTS = replace(CONFIG, family="qwen3_moe", tie_embeddings=False, qk_norm=True, experts=4, experts_per_token=2)
+GEMMA3 = replace(
+    CONFIG, family="gemma3_text", norms="both", norm_offset=True, activation="gelu_tanh", embedding_scale=32**0.5,
+    qk_norm=True, query_scale=0.9,
+)  # fmt: skip
+HUB = {
+    "vocab_size": 61, "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 4,
+    "num_key_value_heads": 2, "max_position_embeddings": 64, "bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 0,
+}  # fmt: skip
+
+
+def hub(kind: str, **more: Any) -> HubModel:
+    """A tiny model that `transformers` runs."""
+    torch.manual_seed(0)
+    return HubModel(AutoModelForCausalLM.from_config(AutoConfig.for_model(kind, **HUB, **more)).eval())
+
+
+Case = tuple[str, Callable[[], LanguageModel], LearnerSettings]
+
+
+def case(course: str, model: Callable[[], LanguageModel] = decoder, *, dtype: str = "float32",
+         optimiser: OptimiserSettings = OPTIMISER, **own: Any) -> Case:  # fmt: skip
+    settings = LearnerSettings(
+        dtype=dtype,
+        token_budget=30,
+        head_chunk=16,
+        temperature=0.9,
+        optimiser=optimiser,
+        own=FSDP(**own),  # type: ignore[arg-type]
+    )
+    return course, model, settings
+
+
+BY_SIZE: dict[int, dict[str, Case]] = {
+    1: {
+        "sft": case("sft"),
+        "grpo": case("grpo"),
+        "pretraining": case("pretraining"),
+        "muon": case("grpo", optimiser=MUON),
+    },
+    2: {
+        "sft": case("sft"),
+        "grpo": case("grpo"),
+        "pretraining": case("pretraining"),
+        "sft, untied, with biases": case("sft", lambda: decoder(UNTIED)),
+        "muon": case("grpo", lambda: decoder(UNTIED), optimiser=MUON),
+        "bfloat16": case("sft", dtype="bfloat16"),
+        "checkpointing": case("grpo", checkpointing=True),
+        "optimiser on the host": case("grpo", offload="optimiser"),
+        "all on the host": case("grpo", offload="all", optimiser=MUON),
+        "experts": case("grpo", lambda: decoder(EXPERTS)),
+        "gemma 3": case("grpo", lambda: decoder(GEMMA3)),
+        "transformers: capped logits": case("grpo", lambda: hub("gemma2", head_dim=8, sliding_window=16)),
+        "transformers: a head's bias, checkpointing": case("sft", lambda: hub("phi"), checkpointing=True),
+        "transformers: gpt2, tied": case("sft", lambda: hub("gpt2", n_embd=32, n_layer=2, n_head=4)),
+    },
+    4: {
+        "sft": case("sft"),
+        "grpo": case("grpo"),
+        "pretraining": case("pretraining"),
+        "muon": case("grpo", optimiser=MUON),
+        "two copies": case("grpo", replicate=2),
+        "four copies": case("grpo", replicate=4),
+    },
+}  # fmt: skip
+
+
+def compare(ranks: Ranks) -> dict[str, tuple[Any, Any]]:
+    """Case -> what the local learner alone found, and what the sharded one did."""
+    found = {}
+    for name, (course, model, settings) in BY_SIZE[ranks.size].items():
+        play = {"sft": sft, "grpo": grpo, "pretraining": pretraining}[course]
+        found[name] = (
+            play(LocalLearner(model(), replace(settings, own=None)), None),
+            play(ShardedLearner(model(), settings, ranks), ranks),
+        )
+    return found
+
+
+def sft(learner: Learner, ranks: Ranks | None) -> Any:
+    metrics = [learner.update(documents(step), supervised_loss, LR) for step in range(STEPS)]
+    return metrics, learner.logprobs(documents(9)), published(learner)
+
+
+def grpo(learner: Learner, ranks: Ranks | None) -> Any:
+    """Two minibatches a step, with old log-probs and a reference, refreshed before the last step."""
+    metrics = []
+    for step in range(STEPS):
+        rows = rollouts(step).rows
+        halves = [Batch(prompts=rollouts(step).prompts, rows=rows[first::2]) for first in (0, 1)]
+        halves = [carrying(half, "old_logprobs", learner.logprobs(half)) for half in halves]
+        if step in (0, 2):
+            learner.refresh_reference()
+        for half in halves:
+            half = carrying(half, "reference_logprobs", learner.reference_logprobs(half))
+            metrics.append(learner.update(half, LOSS, LR))
+    return metrics, learner.reference_logprobs(rollouts(9)), published(learner)
+
+
+def pretraining(learner: Learner, ranks: Ranks | None) -> Any:
+    """Each rank has documents of its own: rank 0 most of them, the last rank of several none."""
+    metrics = []
+    for step in range(STEPS):
+        batch = documents(step, (9, 4, 17, 2, 25, 8))
+        if ranks is not None:
+            first, last = (0, 4) if ranks.rank == 0 else (4, 6) if ranks.rank == 1 else (6, 6)
+            if ranks.size == 1:
+                last = 6
+            elif ranks.size == 2 and step == 2:
+                first, last = (0, 6) if ranks.rank == 0 else (6, 6)
+            batch = replace(batch, rows=batch.rows[first:last], sharded=True)
+        metrics.append(learner.update(batch, supervised_loss, LR))
+    return metrics, learner.logprobs(documents(9)), published(learner)
+
+
+def carrying(batch: Batch, key: str, values: Sequence[Tensor]) -> Batch:
+    rows = [replace(row, **{key: value}) for row, value in zip(batch.rows, values, strict=True)]
+    return replace(batch, rows=rows)
+
+
+class Keeps:
+    """An engine that keeps what it is handed, and holds the stream to what it said it would bring."""
+
+    def load_weights(self, stream: WeightStream, version: int) -> None:
+        self.kept = {name: weight.clone() for name, weight in stream}
+        said = [(weight.name, weight.dtype, weight.shape) for weight in stream.metadata()]
+        assert said == [(name, weight.dtype, tuple(weight.shape)) for name, weight in self.kept.items()]
+
+
+def published(learner: Learner) -> dict[str, Tensor]:
+    engine = Keeps()
+    learner.publish(engine, 0)  # type: ignore[arg-type]
+    return engine.kept
+
+
+def refused(ranks: Ranks) -> tuple[str, bool]:
+    """A gradient that is not finite on rank 0 alone: what every rank says, and whether its weights are as before."""
+    learner = ShardedLearner(decoder(), case("sft")[2], ranks)
+    before = published(learner)
+    rows = [replace(row, weight=float("inf") if ranks.rank == 0 else row.weight) for row in documents().rows]
+    try:
+        learner.update(Batch(prompts=[], rows=rows, sharded=True), supervised_loss, LR)
+    except R1Error as error:
+        after = published(learner)
+        unmoved = all(torch.equal(weight, after[name]) for name, weight in before.items())
+        learner.update(documents(), supervised_loss, LR)
+        return str(error), unmoved
+    return "", False
+
+
+class Counting:
+    """Ranks, and the bytes of each object that was gathered or broadcast."""
+
+    def __init__(self, ranks: Ranks) -> None:
+        self._ranks, self.rank, self.size = ranks, ranks.rank, ranks.size
+        self.sent: list[int] = []
+        self.all_reduce_sum_, self.close = ranks.all_reduce_sum_, ranks.close
+
+    def gather_objects(self, item: Any) -> list[Any]:
+        self.sent.append(len(pickle.dumps(item)))
+        return self._ranks.gather_objects(item)
+
+    def broadcast_object(self, item: Any) -> Any:
+        self.sent.append(len(pickle.dumps(item)))
+        return self._ranks.broadcast_object(item)
+
+
+def gathered(ranks: Ranks, lengths: tuple[int, ...]) -> list[int]:
+    """Bytes of what an update and log-probs of a rank's own groups gather, of so many completions."""
+    counting = Counting(ranks)
+    learner = ShardedLearner(decoder(), case("grpo")[2], counting)
+    batch = replace(rollouts(lengths=lengths), sharded=True)
+    learner.logprobs(batch)
+    learner.update(batch, LOSS, LR)
+    return counting.sent
+
+
+def impatient(ranks: Ranks) -> str:
+    """Rank 1 is busy for longer than rank 0 waits, in all and in some."""
+    wait_at_most(ranks, 0.02)
+    learner = ShardedLearner(decoder(), case("sft", replicate=2)[2], ranks)
+    group = learner.mesh.get_group("replicate")
+    backends = [each._get_backend(torch.device("cpu")) for each in (group, torch.distributed.group.WORLD)]
+    said = " ".join(str(backend.options._timeout) for backend in backends)
+    if ranks.rank == 1:
+        time.sleep(3)
+        return said
+    try:
+        ranks.gather_objects(1)
+    except PeerLostError:
+        return f"{said}: lost"
+    return said

@@ -66,7 +66,7 @@ class ShardedWeights:
 
     def __iter__(self) -> Iterator[tuple[str, Tensor]]:
         for name, places in groupby(self._places.items(), lambda item: item[1].parameter):
-            with peers():
+            with peers(), torch.inference_mode(False), torch.no_grad():  # an engine may take them in inference mode
                 whole = cast(DTensor, self._shares[name].weight.detach()).full_tensor()
             for hub, place in places:
                 yield hub, place.of(whole)

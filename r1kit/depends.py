@@ -196,7 +196,9 @@ def former_key(before: Mapping[str, Any], after: Mapping[str, Any], taken_over: 
     return str(before.get("former", before["key"]) if kept else after["key"])
 
 
-_ADDED: Mapping[str, Any] = {"max_lag": 0, "over_update": "wait", "order": "in_turn"}
+_ADDED: Mapping[str, Any] = {
+    "max_lag": 0, "over_update": "wait", "order": "in_turn", "late": "wait", "importance_floor": 0.5
+}  # fmt: skip
 """Setting of a stage -> its default, where it came after runs of format 2: at its default it is no part of the key."""
 
 

@@ -12,9 +12,12 @@ from pathlib import Path
 
 from r1kit import interrupts
 from r1kit.checks import check_recipe, check_stage, check_stages
-from r1kit.cluster import launch
-from r1kit.cluster.cores import cores
-from r1kit.cluster.ranks import Ranks, Solo, join, wait_at_most
+from r1kit.cluster import launched
+from r1kit.cluster.cores import cores, ranks_here
+from r1kit.cluster.launch import launch, rank_jobs
+from r1kit.cluster.processes import Here
+from r1kit.cluster.ranks import Ranks, Solo, join
+from r1kit.cluster.settings import Cluster
 from r1kit.contracts import Recipe
 from r1kit.errors import InputError, Interrupted, MissingError, PeerLostError
 from r1kit.files import object_of, write_atomic
@@ -28,8 +31,8 @@ MIN_FREE_BYTES = 200_000_000
 
 def run(name: str, out: Path | None, overrides: Sequence[str], until: str = "") -> None:
     """Resolve and check the recipe, take the folder, start the ranks; or, as one of the ranks, work."""
-    if launch.is_launched():
-        launch.run_as_rank(lambda: _work(Path(os.environ["R1KIT_RUN"]), join(), until))
+    if launched.is_launched():
+        launched.run_as_rank(lambda: _as_rank_of_ours(Path(os.environ["R1KIT_RUN"]), until))
     if "RANK" in os.environ:
         _under_torchrun(name, out, overrides, until)
         return
@@ -56,7 +59,7 @@ def _run_here(name: str, out: Path | None, overrides: Sequence[str], until: str)
         _work(folder, Solo(), until)
     else:
         arguments = ["run", "--until", until] if until else ["run"]
-        launch.launch(arguments, recipe.ranks, threads, keep=(lock,), run=str(folder))
+        launch(rank_jobs(arguments, recipe.ranks, threads, str(folder)), starter=Here(keep=(lock,)))
     _present(folder)
 
 
@@ -87,9 +90,16 @@ def _under_torchrun(name: str, out: Path | None, overrides: Sequence[str], until
         _as_rank_of_torchrun(name, out, overrides, until)
 
 
+def _as_rank_of_ours(folder: Path, until: str) -> None:
+    _work(folder, join(load_recipe(str(folder / "recipe.toml")).cluster), until)
+
+
 def _as_rank_of_torchrun(name: str, out: Path | None, overrides: Sequence[str], until: str) -> None:
     try:
-        ranks = join()
+        ranks = join(_cluster_of(name, overrides))
+    except PeerLostError:
+        os._exit(PeerLostError.exit_code)
+    try:
         taken: Path | None = None
         try:
             if ranks.rank == 0:
@@ -108,8 +118,18 @@ def _as_rank_of_torchrun(name: str, out: Path | None, overrides: Sequence[str], 
         os._exit(PeerLostError.exit_code)
     except interrupts.Stopped as stopped:
         raise Interrupted(str(stopped)) from None
+    finally:
+        ranks.close()  # those on other hosts are told that this one means to end
     if ranks.rank == 0:
         _present(taken)
+
+
+def _cluster_of(name: str, overrides: Sequence[str]) -> Cluster:
+    """How long ranks wait for each other; the usual where the recipe is wrong, which rank 0 will say."""
+    try:
+        return load_recipe(name, overrides).cluster
+    except InputError:
+        return Cluster()
 
 
 def _work(folder: Path, ranks: Ranks, until: str) -> None:
@@ -118,9 +138,8 @@ def _work(folder: Path, ranks: Ranks, until: str) -> None:
 
     from r1kit import pipeline
 
-    torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
+    torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS") or cores() // ranks_here(ranks) or 1))
     recipe = load_recipe(str(folder / "recipe.toml"))
-    wait_at_most(ranks, recipe.cluster.collective_minutes)
     last = until or list(recipe.stages)[-1]
     pipeline.run(recipe, folder, ranks, until, say=_say, after=lambda stage: _so_far(folder, stage, last))
     ranks.close()

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from r1kit.cluster.ranks import Ranks
 
-__all__ = ["cores", "cores_left"]
+__all__ = ["cores", "cores_left", "ranks_here"]
 
 
 def cores() -> int:
@@ -24,5 +24,9 @@ def cores() -> int:
 
 def cores_left(ranks: Ranks) -> int:
     """Cores that a rank has for its helpers, its own not counted: ranks of a host share them; at least 1."""
-    here = int(os.environ.get("LOCAL_WORLD_SIZE", ranks.size))
-    return max(1, cores() // here - 1)
+    return max(1, cores() // ranks_here(ranks) - 1)
+
+
+def ranks_here(ranks: Ranks) -> int:
+    """How many of the ranks are on this host."""
+    return int(os.environ.get("LOCAL_WORLD_SIZE", ranks.size))

@@ -1,7 +1,8 @@
-"""``r1 run``'s side of its ranks: start one process each, watch them, and end the run within seconds of a death.
+"""``r1 run``'s side of its processes: start them, watch them, and end the run within seconds of a rank's death.
 
-Exactly one line reaches the user, from here. A rank that fails says why over a pipe and leaves; a rank whose peer is
-gone finds out inside a collective and leaves quietly, so that the true cause is what is shown.
+Exactly one line about it reaches the user, from here. A rank that fails says why over a pipe and leaves; a rank whose
+peer is gone finds out inside a collective and leaves quietly, so that the true cause is what is shown. A helper, which
+samples or scores for the ranks, may die: it is started again.
 """
 
 from __future__ import annotations
@@ -9,20 +10,16 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
-import subprocess
 import sys
 import time
-import traceback
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass
-from typing import NoReturn
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
 from r1kit import interrupts
-from r1kit.errors import Interrupted, PeerLostError, R1Error, RankError
+from r1kit.cluster.processes import LOOPBACK, Here, Job, Place, Process, Starter
+from r1kit.errors import InputError, Interrupted, MissingError, PeerLostError, R1Error, RankError
 
-__all__ = ["is_launched", "launch", "run_as_rank"]
+__all__ = ["launch", "rank_jobs"]
 
 GRACE_SECONDS = 3.0
 """How long the others have once one rank has ended because a signal came. Ranks that work on a step end it together;
@@ -31,13 +28,13 @@ SETTLE_SECONDS = 2.0
 """How long to wait, once a rank has lost its peers, for the one that was the cause."""
 _STOPPED = (Interrupted.exit_code, -signal.SIGTERM)
 """How a rank ends that was told to; the second before it heeds signals."""
-PARENT, WORDS = "R1KIT_PARENT", "R1KIT_WORDS"
-"""Environment of a rank: its parent's process id; the file descriptor that takes its last line."""
+_USELESS = (InputError.exit_code, MissingError.exit_code)
+"""How a helper ends that could not work however often it was started."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ended:
-    """How a rank ended."""
+    """How a process ended."""
 
     rank: int
     code: int
@@ -47,90 +44,94 @@ class Ended:
     own: bool = False
     """The line is meant for the user as it is (an R1Error), and says all."""
 
+    @property
+    def why(self) -> str:
+        """How it ended, after its name."""
+        if self.code >= 0:
+            return self.words or f"ended with exit code {self.code} before its work was done"
+        outside = " (killed from outside, or out of memory)" if self.code == -signal.SIGKILL else ""
+        return f"was ended by {signal.Signals(-self.code).name}{outside}"
 
-def launch(arguments: Sequence[str], size: int, threads: int, keep: Sequence[int] = (), run: str = "") -> None:
-    """Run ``python -m r1kit <arguments>`` as ``size`` ranks and wait until all are done.
+    @property
+    def error(self) -> R1Error:
+        """Its own, with its exit code."""
+        error = R1Error(self.words)
+        error.exit_code = self.code
+        return error
 
-    ``keep`` are file descriptors that every rank inherits (the run folder's lock lives as long as any of them);
-    ``run`` is handed to them as ``R1KIT_RUN``.
+
+def rank_jobs(arguments: Sequence[str], size: int, threads: int, run: str = "") -> list[Job]:
+    """``python -m r1kit <arguments>`` as so many ranks of so many threads; ``run`` is told them as ``R1KIT_RUN``."""
+    shared = {"WORLD_SIZE": str(size), "OMP_NUM_THREADS": str(threads), "R1KIT_RUN": run}
+    command = ("-m", "r1kit", *arguments)
+    return [
+        Job(name=f"rank {rank}", command=command, environment={**shared, "RANK": str(rank)}) for rank in range(size)
+    ]
+
+
+def launch(
+    ranks: Sequence[Job], helpers: Sequence[Job] = (), *, starter: Starter | None = None, restarts: int = 0,
+    tell: Callable[[str], None] = print,
+) -> None:  # fmt: skip
+    """Start the processes of a run and wait until all ranks are done.
+
+    Args:
+        ranks: in order, see ``rank_jobs``.
+        helpers: processes beside them, which do not outlive them.
+        starter: of the processes; by default on this machine.
+        restarts: times that each helper is started again.
+        tell: takes a line for the user.
 
     Raises:
         R1Error: what a rank reported, with that rank's exit code.
         RankError: a rank died without a word; the others were ended.
+        MissingError: there is no room for the processes.
         Interrupted: a signal came. The ranks were told, and have written a resume point at the end of their step;
             after a second signal they were ended at once.
     """
-    ranks: list[_Rank] = []
+    starter = starter or Here()
+    started: list[Process] = []
+    beside: list[_Helper] = []
     try:
         with interrupts.heeded(), interrupts.held():
-            port = str(_free_port())
-            for rank in range(size):  # one by one: what was started when a start fails must be ended
-                ranks.append(_Rank(arguments, rank, _environment(rank, size, threads, port, run), keep))  # noqa: PERF401
-            _watch(ranks)
+            places = starter.places([*ranks, *helpers])
+            for job, place in zip(helpers, places[len(ranks) :], strict=True):  # one by one: what was started when a
+                beside.append(_Helper(job, starter, place, restarts, tell))
+            here = places[: len(ranks)]
+            for job, place in zip(_meeting(ranks, here, starter.free_port(here[0])), here, strict=True):
+                started.append(starter.start(job, place))
+            _watch(started, beside)
     except KeyboardInterrupt:
         raise Interrupted(f"interrupted again, so ended at once; {interrupts.GO_ON}") from None
     finally:
-        _end(ranks)
+        _end([*started, *(helper.process for helper in beside if helper.process)])
+        starter.close()
 
 
-class _Rank:
-    """One process, and the pipe that takes its last words."""
-
-    def __init__(self, arguments: Sequence[str], rank: int, environment: dict[str, str], keep: Sequence[int]) -> None:
-        self.receive, send = os.pipe()
-        with _blocked(signal.SIGINT, signal.SIGHUP):  # a rank inherits this: they reach the whole group, and the
-            # parent answers for all
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "r1kit", *arguments],
-                env={**environment, WORDS: str(send)},
-                pass_fds=(*keep, send),
-            )
-        os.close(send)
-        self.rank = rank
-
-    def ended(self, code: int) -> Ended:
-        """What it reported before it ended with ``code``."""
-        os.set_blocking(self.receive, False)
-        with suppress(BlockingIOError):
-            if text := os.read(self.receive, 1 << 16):
-                return Ended(rank=self.rank, code=code, **json.loads(text))
-        return Ended(rank=self.rank, code=code)
+def _meeting(ranks: Sequence[Job], places: Sequence[Place], port: int) -> list[Job]:
+    """The ranks, told where they meet and which of their host's they are."""
+    hosts = [place.host for place in places]
+    shared = {"MASTER_ADDR": hosts[0], "MASTER_PORT": str(port)}
+    if set(hosts) == {LOOPBACK} and "GLOO_SOCKET_IFNAME" not in os.environ:  # one host: no name has to resolve, nothing
+        shared["GLOO_SOCKET_IFNAME"] = "lo" if sys.platform == "linux" else "lo0"  # is open to the network
+    told = []
+    for number, (job, host) in enumerate(zip(ranks, hosts, strict=True)):
+        own = {"LOCAL_RANK": str(hosts[:number].count(host)), "LOCAL_WORLD_SIZE": str(hosts.count(host))}
+        told.append(replace(job, environment={**job.environment, **shared, **own}))
+    return told
 
 
-def _environment(rank: int, size: int, threads: int, port: str, run: str) -> dict[str, str]:
-    loopback = "lo" if sys.platform == "linux" else "lo0"
-    return {
-        "GLOO_SOCKET_IFNAME": loopback,  # one host: no name has to resolve, nothing is open to the network
-        **os.environ,
-        "MASTER_ADDR": "127.0.0.1",
-        "MASTER_PORT": port,
-        "WORLD_SIZE": str(size),
-        "RANK": str(rank),
-        "LOCAL_RANK": str(rank),
-        "OMP_NUM_THREADS": str(threads),
-        "GLIBC_TUNABLES": _tunables(os.environ.get("GLIBC_TUNABLES", "")),
-        "R1KIT_RUN": run,
-        PARENT: str(os.getpid()),
-    }
-
-
-def _tunables(present: str) -> str:
-    """Ask glibc for huge pages: an update touches tens of megabytes, and where memory is virtualised a miss of the page
-    tables costs most. Only a process that starts can be told; a value that the user has set stays."""
-    return present if "glibc.malloc.hugetlb" in present else f"{present}:glibc.malloc.hugetlb=1".lstrip(":")
-
-
-def _watch(ranks: Sequence[_Rank]) -> None:
+def _watch(ranks: Sequence[Process], helpers: Sequence[_Helper]) -> None:
     """Until all ranks are done, or one is not well. A signal is handed on to them, once."""
     patience, told = 0.0, False
     while True:
-        codes = [rank.process.poll() for rank in ranks]
+        codes = [rank.poll() for rank in ranks]
         if all(code == 0 for code in codes):
             return
         if interrupts.asked() and not told:
             told = True
             for rank in ranks:
-                rank.process.send_signal(signal.SIGTERM)
+                rank.send_signal(signal.SIGTERM)
         failed = [code for code in codes if code]
         polite = _STOPPED if told else _STOPPED[:1]
         stopped = any(code in polite for code in failed)
@@ -138,9 +139,43 @@ def _watch(ranks: Sequence[_Rank]) -> None:
             patience = time.monotonic() + (GRACE_SECONDS if stopped else SETTLE_SECONDS)
         known = any(code not in (PeerLostError.exit_code, *polite) for code in failed)
         if failed and (known or all(code is not None for code in codes) or time.monotonic() > patience):
-            ended = [rank.ended(code) for rank, code in zip(ranks, codes, strict=True) if code is not None]
+            ended = [
+                _ended(number, rank, code)
+                for number, (rank, code) in enumerate(zip(ranks, codes, strict=True))
+                if code is not None
+            ]
             raise _cause(ended, stopping=told)
+        for helper in helpers:
+            helper.look()
         time.sleep(0.05)
+
+
+class _Helper:
+    """A process beside the ranks, started again when it ends."""
+
+    def __init__(self, job: Job, starter: Starter, place: Place, restarts: int, tell: Callable[[str], None]) -> None:
+        self._job, self._starter, self._left, self._tell = job, starter, restarts, tell
+        self.process: Process | None = starter.start(job, place)
+
+    def look(self) -> None:
+        """Start it again if it has ended. Raises its own error if that would not help."""
+        if self.process is None or (code := self.process.poll()) is None:
+            return
+        ended = _ended(-1, self.process, code)
+        _end([self.process])
+        self.process = None
+        if ended.own and code in _USELESS:
+            raise ended.error
+        what = "is started again" if self._left else "is not started again: cluster.restarts is spent"
+        self._tell(f"{self._job.name} {ended.why}; it {what}")
+        if self._left:
+            self._left -= 1
+            self.process = self._starter.start(self._job, self._starter.places([self._job])[0])
+
+
+def _ended(rank: int, process: Process, code: int) -> Ended:
+    words = process.last_words()
+    return Ended(rank=rank, code=code, **(json.loads(words) if words else {}))
 
 
 def _cause(found: Sequence[Ended], *, stopping: bool = False) -> R1Error:
@@ -163,81 +198,13 @@ def _cause(found: Sequence[Ended], *, stopping: bool = False) -> R1Error:
 
     first = min(found, key=weight)
     if first.own:
-        error = R1Error(first.words)
-        error.exit_code = first.code
-        return error
-    why = first.words or f"ended with exit code {first.code} before its work was done"
-    if first.code < 0:
-        why = f"was ended by {signal.Signals(-first.code).name}"
-        why += " (killed from outside, or out of memory)" if first.code == -signal.SIGKILL else ""
-    return RankError(f"rank {first.rank} {why}; run the same command to go on")
+        return first.error
+    return RankError(f"rank {first.rank} {first.why}; run the same command to go on")
 
 
-def _end(ranks: Sequence[_Rank]) -> None:
-    """No rank outlives this. What a rank was writing is whole as it was before."""
-    for rank in ranks:
-        rank.process.kill()
-    for rank in ranks:
-        rank.process.wait()
-        os.close(rank.receive)
-
-
-@contextmanager
-def _blocked(*numbers: signal.Signals) -> Iterator[None]:
-    """What comes meanwhile comes afterwards; a process that is started meanwhile never hears it."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, numbers)
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-# ---- a rank's side ----------------------------------------------------------------------------------------------
-
-
-def is_launched() -> bool:
-    """Is this process a rank that ``launch`` started?"""
-    return PARENT in os.environ
-
-
-def run_as_rank(work: Callable[[], None]) -> NoReturn:
-    """Do a launched rank's work and leave at once, whatever happens: peers in a collective must not wait for it."""
-    _die_with_parent()
-    try:
-        with interrupts.heeded(again=False):
-            work()
-    except KeyboardInterrupt as stopped:
-        _leave(Interrupted.exit_code, str(stopped), own=True)
-    except R1Error as error:
-        _leave(error.exit_code, str(error), own=not isinstance(error, PeerLostError))
-    except Exception as error:
-        traceback.print_exc()
-        _leave(1, f"failed: {type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}")
-    _leave(0)
-
-
-def _leave(code: int, line: str = "", own: bool = False) -> NoReturn:
-    if line:
-        words = json.dumps({"words": " ".join(line.split())[:4000], "own": own})
-        os.write(int(os.environ[WORDS]), words.encode())
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(code)
-
-
-def _die_with_parent() -> None:
-    """Ask Linux to end this process when the one that started it dies, so that no rank is left behind."""
-    if sys.platform != "linux":
-        return
-    import ctypes
-
-    pr_set_pdeathsig = 1
-    ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGKILL)
-    if os.getppid() != int(os.environ[PARENT]):  # it died before we asked
-        os.kill(os.getpid(), signal.SIGKILL)
+def _end(processes: Sequence[Process]) -> None:
+    """None outlives this. What a rank was writing is whole as it was before."""
+    for process in processes:
+        process.kill()
+    for process in processes:
+        process.wait()

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import os
 import pickle
+import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Protocol, cast
@@ -19,10 +20,11 @@ if TYPE_CHECKING:
     from torch import Tensor
     from torch.distributed import ProcessGroup
 
-__all__ = ["GlooRanks", "Ranks", "Solo", "join", "local_rank", "peers", "wait_as_long", "wait_at_most"]
+    from r1kit.cluster.peers import Peers
+    from r1kit.cluster.settings import Cluster
 
-JOINING = timedelta(minutes=30)
-"""How long a rank waits for all to be there; from then on ``wait_at_most`` says how long in a collective."""
+__all__ = ["GlooRanks", "Ranks", "Solo", "join", "local_rank", "wait_as_long"]
+
 SMALL = 1024
 """Bytes of a pickled item, its length included, that travel in one collective."""
 LOST = ("closed by peer", "reset by peer", "connection refused", "broken pipe", "timed out", "timeout", "connect")
@@ -50,6 +52,10 @@ class Ranks(Protocol):
         """Rank 0's item on every rank."""
         ...
 
+    def together(self) -> AbstractContextManager[None]:
+        """Around collectives of torch's own: PeerLostError when another rank is gone."""
+        ...
+
     def close(self) -> None: ...
 
 
@@ -72,6 +78,9 @@ class Solo:
     def broadcast_object(self, item: Any) -> Any:
         return item
 
+    def together(self) -> AbstractContextManager[None]:
+        return nullcontext()
+
     def close(self) -> None:
         pass
 
@@ -82,18 +91,48 @@ class GlooRanks:
     Every method raises PeerLostError when another rank is gone.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, cluster: Cluster) -> None:
         import torch
         import torch.distributed as dist
+        from torch.distributed.rendezvous import rendezvous
+
+        from r1kit.cluster.peers import several_hosts
 
         backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
         self._dist = dist
-        with peers():
-            dist.init_process_group(backend, timeout=JOINING)
-        self.rank, self.size = dist.get_rank(), dist.get_world_size()
+        self._met: Peers | None = None
+        with _peers():
+            timeout = timedelta(minutes=cluster.collective_minutes)
+            store, self.rank, self.size = next(rendezvous("env://", timeout=timeout))
+            if several_hosts():
+                self._met = self._meet(store, cluster)
+                timeout = timedelta(minutes=self._met.cluster.collective_minutes)
+            elif "LOCAL_WORLD_SIZE" in os.environ:
+                os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo" if sys.platform == "linux" else "lo0")
+            dist.init_process_group(backend, store=store, rank=self.rank, world_size=self.size, timeout=timeout)
+
+    def _meet(self, store: Any, cluster: Cluster) -> Peers:
+        """Connect with the other hosts; gloo and NCCL then use the interface that these reach this host by."""
+        from r1kit.cluster.peers import interface_of, meet
+
+        met = meet(store, self.rank, self.size, cluster)
+        if name := interface_of(met.address):
+            os.environ.setdefault("GLOO_SOCKET_IFNAME", name)
+        return met
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """A collective; where a host is gone, this process ends with the reason."""
+        try:
+            with _peers():
+                yield
+        except PeerLostError:
+            if self._met:
+                self._met.explain()
+            raise
 
     def all_reduce_sum_(self, tensor: Tensor) -> Tensor:
-        with peers():
+        with self.together():
             self._dist.all_reduce(tensor)
         return tensor
 
@@ -115,48 +154,38 @@ class GlooRanks:
 
         sent = torch.frombuffer(bytearray(mine.ljust(size, b"\0")), dtype=torch.uint8)
         boxes = [torch.empty_like(sent) for _ in range(self.size)]
-        with peers():
+        with self.together():
             self._dist.all_gather(boxes, sent)
         return [box.numpy().tobytes() for box in boxes]
 
     def collect_objects(self, item: Any) -> list[Any]:
         boxes: list[Any] | None = [None] * self.size if self.rank == 0 else None
-        with peers():
+        with self.together():
             self._dist.gather_object(item, boxes)
         return boxes or []
 
     def broadcast_object(self, item: Any) -> Any:
         box = [item]
-        with peers():
+        with self.together():
             self._dist.broadcast_object_list(box, src=0)
         return box[0]
 
     def close(self) -> None:
+        if self._met:
+            self._met.close()
         if self._dist.is_initialized():
             self._dist.destroy_process_group()
 
 
 @contextmanager
-def peers() -> Iterator[None]:
-    """Around collectives: what a backend raises when a peer is gone is a plain RuntimeError; tell it from a mistake.
-
-    Raises:
-        PeerLostError: a peer is gone.
-    """
+def _peers() -> Iterator[None]:
+    """What a backend raises when a peer is gone is a plain RuntimeError; tell it from a mistake in the call."""
     try:
         yield
     except RuntimeError as error:
         if any(word in str(error).lower() for word in LOST):
             raise PeerLostError(f"lost its peers ({str(error).splitlines()[0]})") from error
         raise
-
-
-def wait_at_most(ranks: Ranks, minutes: float) -> None:
-    """A peer that is alive but stuck ends the run after this long in a collective; one that died ends it at once."""
-    if ranks.size > 1:
-        from torch.distributed.distributed_c10d import _set_pg_timeout
-
-        _set_pg_timeout(timedelta(minutes=minutes))
 
 
 def wait_as_long(group: ProcessGroup) -> None:
@@ -169,9 +198,15 @@ def wait_as_long(group: ProcessGroup) -> None:
     _set_pg_timeout(everybody.options._timeout, group)
 
 
-def join() -> Ranks:
-    """This process's place among the ranks, from the environment that ``launch`` or torchrun set."""
-    return GlooRanks() if int(os.environ.get("WORLD_SIZE", "1")) > 1 else Solo()
+def join(cluster: Cluster | None = None) -> Ranks:
+    """This process's place among the ranks, from the environment that ``launch`` or torchrun set.
+
+    Args:
+        cluster: how long a rank waits for another; over several hosts rank 0's holds for all.
+    """
+    from r1kit.cluster.settings import Cluster
+
+    return GlooRanks(cluster or Cluster()) if int(os.environ.get("WORLD_SIZE", "1")) > 1 else Solo()
 
 
 def local_rank(ranks: Ranks) -> int:

@@ -16,6 +16,7 @@ from r1kit.evals.settings import EvaluationConfig
 from r1kit.factory.mixture import check_weights
 from r1kit.factory.sources import Source, check_rows
 from r1kit.loops.curriculum import Curriculum
+from r1kit.loops.lag import check_lag
 from r1kit.maths.schedule import learning_rate
 from r1kit.maths.settings import PolicyLoss
 from r1kit.records import Sampling
@@ -93,12 +94,14 @@ class RL(Evaluated):
     curriculum: Curriculum = field(default_factory=Curriculum)
     """Which prompts are asked; by default every one in its turn."""
     max_lag: int = 0
-    """Updates that a completion's weights may be behind the learner's: above 0 engines of their own sample ahead while
+    """Steps that a completion's weights may be behind the learner's: above 0 engines of their own sample ahead while
     the learner learns. 0: in turn, every completion by the newest weights."""
     over_update: Literal["wait", "keep"] = "wait"
     """New weights come in between completions, which an engine finishes first, or in the middle of them."""
     order: Literal["in_turn", "ready"] = "in_turn"
     """A step learns from the prompts that were dealt to it, or from whichever are ready and not too old."""
+    late: Literal["wait", "drop"] = "wait"
+    """A group that would be too old for the next step is waited for, or left out and counted (``order = "ready"``)."""
     deadline: float = 10.0
     """Seconds a verifier has for one completion."""
     verifier_workers: int = 0
@@ -143,6 +146,7 @@ class RL(Evaluated):
             check_least(self, stage, 1, "final_limit")
         check_rates(self.optimiser.lr, self.schedule, stage)
         self.curriculum.check(stage)
+        check_lag(self, stage, recipe)
         if not any(self.reward.parts.values()) and not getattr(self, "routes", None):
             raise InputError(
                 f"stages.{stage}.reward.parts pays nothing; give a part a weight, for example {{ accuracy = 1.0 }}"

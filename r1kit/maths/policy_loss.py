@@ -16,7 +16,7 @@ from r1kit.maths import kl
 from r1kit.maths.loss_terms import LossTerms, TokenLoss
 from r1kit.maths.settings import Importance, KlEstimator, PolicyLoss, Ratio
 
-__all__ = ["from_settings", "policy_loss", "row_mean", "supervised_loss", "truncated_importance"]
+__all__ = ["from_settings", "importance_weight", "policy_loss", "row_mean", "supervised_loss"]
 
 
 def policy_loss(
@@ -32,17 +32,18 @@ def policy_loss(
     ratio: Ratio = "token",
     importance: Importance = "none",
     importance_cap: float = 2.0,
+    importance_floor: float = 0.5,
 ) -> tuple[Tensor, Mapping[str, Tensor]]:
     """``-min(rho A, clip(rho, 1 - clip_low, 1 + clip_high) A) + kl_weight KL`` (R1 paper, equations 1 and 2).
 
     With ``ratio="token"`` rho is the token's own ratio (DeepSeekMath, 2402.03300); with ``"sequence"`` it is GSPO's
     ``s_i = exp(mean_t(log policy - log old))`` (2507.18071) at every token of the row, the gradient going through the
     mean. The paper's clip 10 is the range [-9, 11]: its lower bound never binds, so a negative advantage is never
-    clipped; ``dual_clip`` c (1912.09729) then bounds the loss by ``c abs(A)``. ``importance="truncated"`` multiplies
-    the surrogate, not the KL, by ``min(old / sampler, importance_cap)`` without gradient.
+    clipped; ``dual_clip`` c (1912.09729) then bounds the loss by ``c abs(A)``. ``importance`` multiplies the
+    surrogate, not the KL, by ``importance_weight``.
 
-    Logged: ``ratio``, ``clip_share`` (1 where the clip cut the gradient), and when the log-probs are there ``kl`` and
-    ``sampler_gap`` = abs(old - sampler).
+    Logged: ``ratio``, ``clip_share`` (1 where the clip cut the gradient), and when the log-probs are there ``kl``,
+    ``sampler_gap`` = abs(old - sampler) and ``importance_cut_share`` (1 where the importance weight is not the ratio).
     """
     log_ratio = terms.logprobs - terms.old_logprobs
     if ratio == "sequence":
@@ -59,8 +60,10 @@ def policy_loss(
     logged = {"ratio": rho.detach(), "clip_share": cut.float()}
     if terms.sampler_logprobs is not None:
         logged["sampler_gap"] = (terms.old_logprobs - terms.sampler_logprobs).abs()
-        if importance == "truncated":
-            loss = loss * truncated_importance(terms.old_logprobs, terms.sampler_logprobs, importance_cap)
+        if importance != "none":
+            exact = (terms.old_logprobs - terms.sampler_logprobs).exp()
+            weight = importance_weight(exact, importance, importance_cap, importance_floor)
+            loss, logged["importance_cut_share"] = loss * weight, (weight != exact).float()
     if terms.reference_logprobs is not None:
         value = _kl(terms, kl_estimator, kl_input_clamp, kl_value_clamp)
         logged["kl"] = value.detach()
@@ -83,6 +86,7 @@ def from_settings(settings: PolicyLoss) -> TokenLoss:
         ratio=settings.ratio,
         importance=settings.importance,
         importance_cap=settings.importance_cap,
+        importance_floor=settings.importance_floor,
     )
 
 
@@ -99,9 +103,15 @@ def row_mean(x: Tensor, row_ids: Tensor) -> Tensor:
     return (total / count)[row_ids]
 
 
-def truncated_importance(old: Tensor, sampler: Tensor, cap: float) -> Tensor:
-    """``min(old / sampler, cap)`` [M] without gradient: corrects for a sampler that is not quite the policy (TIS)."""
-    return (old - sampler).exp().clamp(max=cap).detach()
+def importance_weight(ratio: Tensor, kind: Importance, cap: float, floor: float) -> Tensor:
+    """Weight [M] of tokens whose old policy is not quite their sampler, from old / sampler [M]; no gradient.
+
+    ``truncated``: ``min(ratio, cap)`` (TIS, as verl has it). ``masked``: the ratio, and 0 outside ``[floor, cap]``
+    (IcePop, Ring-1T report, 2510.18855): what the two see too differently is not learnt from.
+    """
+    if kind == "truncated":
+        return ratio.detach().clamp(max=cap)
+    return ratio.detach().where((ratio >= floor) & (ratio <= cap), 0.0)
 
 
 def _kl(terms: LossTerms, estimator: KlEstimator, input_clamp: float | None, value_clamp: float | None) -> Tensor:

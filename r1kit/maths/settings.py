@@ -9,7 +9,7 @@ __all__ = ["MODERN", "PAPER", "PRESETS", "Aggregate", "Importance", "KlEstimator
 
 Std = Literal["sample", "population", "none"]
 Ratio = Literal["token", "sequence"]
-Importance = Literal["none", "truncated"]
+Importance = Literal["none", "truncated", "masked"]
 Aggregate = Literal["sequence-mean", "token-mean", "constant"]
 KlEstimator = Literal["k1", "k2", "k3"]
 
@@ -36,8 +36,11 @@ class PolicyLoss:
     ratio: Ratio = "token"
     """``sequence``: one length-normalised ratio a completion (GSPO)."""
     importance: Importance = "none"
-    """``truncated``: weigh each token by min(old / sampler, importance_cap), without gradient (TIS)."""
+    """Weigh each token by old / sampler, without gradient: ``truncated`` at ``importance_cap`` (TIS), or ``masked``, 0
+    outside ``importance_floor`` and ``importance_cap`` (IcePop)."""
     importance_cap: float = 2.0
+    importance_floor: float = 0.5
+    """``masked`` only."""
     aggregate: Aggregate = "token-mean"
     """How token losses become one number: see ``maths.aggregate``."""
 

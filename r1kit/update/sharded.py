@@ -8,7 +8,7 @@ a rank that has fewer goes through one token that counts nothing. See ``sharding
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from itertools import groupby
@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from torch.distributed.fsdp import FSDPModule
 from torch.distributed.tensor import DTensor
 
-from r1kit.cluster.ranks import Ranks, Solo, peers
+from r1kit.cluster.ranks import Ranks, Solo
 from r1kit.cluster.settings import FSDP
 from r1kit.errors import R1Error
 from r1kit.maths.loss_terms import TokenLoss
@@ -57,8 +57,8 @@ _SILENT: list[tuple[slice, Slope]] = [(slice(0, 1), lambda logprobs, entropy: to
 class ShardedWeights:
     """fp32 weights under their hub names: each parameter gathered whole on every rank, one at a time."""
 
-    def __init__(self, shares: dict[str, Share], places: dict[str, Place]) -> None:
-        self._shares, self._places = shares, places
+    def __init__(self, shares: Mapping[str, Share], places: Mapping[str, Place], ranks: Ranks) -> None:
+        self._shares, self._places, self._ranks = shares, places, ranks
 
     def metadata(self) -> Sequence[Weight]:
         """See ``WeightStream``."""
@@ -66,7 +66,7 @@ class ShardedWeights:
 
     def __iter__(self) -> Iterator[tuple[str, Tensor]]:
         for name, places in groupby(self._places.items(), lambda item: item[1].parameter):
-            with peers(), torch.inference_mode(False), torch.no_grad():  # an engine may take them in inference mode
+            with self._ranks.together(), torch.inference_mode(False), torch.no_grad():  # an engine may take them in inference mode
                 whole = cast(DTensor, self._shares[name].weight.detach()).full_tensor()
             for hub, place in places:
                 yield hub, place.of(whole)
@@ -74,6 +74,9 @@ class ShardedWeights:
 
 class ShardedLearner:
     """See ``update.learner.Learner``; every rank calls every method, in the same order."""
+
+    shares = True
+    """See ``update.learner.Sharing``."""
 
     def __init__(
         self, model: LanguageModel, settings: LearnerSettings | None = None, ranks: Ranks | None = None,
@@ -101,12 +104,12 @@ class ShardedLearner:
         cast(nn.Module, model).float()
         self.places, orders = places_of(model), orders_of(model)
         self.mesh = mesh_of(self.ranks, self.own, self.device)
-        with peers():
+        with self.ranks.together():
             empty = model.head.is_meta
             self.trainee = share_out(model, self.mesh, self.own, DTYPES[self.settings.dtype])
             if empty:
                 self.trainee.to_empty(device="cpu" if self.own.offload == "all" else self.device)
-        self.shares = {
+        self.shared = {
             name: Share(
                 name=name,
                 weight=cast(DTensor, weight),
@@ -116,10 +119,10 @@ class ShardedLearner:
             for name, weight in model.named_parameters()
         }
         if empty and weights is not None:
-            kept = {name: (share.own, share.before) for name, share in self.shares.items()}
+            kept = {name: (share.own, share.before) for name, share in self.shared.items()}
             fill(kept, self.places, weights, self.ranks)
         self.optimiser = ShardedOptimiser(
-            self.shares, self.settings.optimiser, self.mesh, offload=self.own.offload != "none"
+            self.shared, self.settings.optimiser, self.mesh, offload=self.own.offload != "none"
         )
         self.reference: dict[str, DTensor] | None = None
 
@@ -133,7 +136,7 @@ class ShardedLearner:
         sums = Sums()
         if batch.sharded or self.ranks.rank == 0:  # otherwise every rank holds the same rows
             sums.totals["rows_skipped"] = float(len(batch.rows) - len(rows))
-        with peers():
+        with self.ranks.together():
             for micro in self._share(batch, rows):
                 pieces = self._pieces(batch, micro, loss, sums) if micro.rows else _SILENT
                 self.trainee(micro, head_loss(self._head, micro.targets, pieces)).backward()
@@ -153,7 +156,7 @@ class ShardedLearner:
         """float32 [n] of every row under the present weights, on the host; of a sharded batch this rank's alone. A
         document's first token, which nothing predicts, has 0."""
         mine: dict[int, Tensor] = {}
-        with peers():
+        with self.ranks.together():
             for micro in self._share(batch, range(len(batch.rows))):
                 found, _ = self.trainee(
                     micro, lambda hidden, *head, to=micro.targets: self._head(*head).logprobs(hidden, to)
@@ -170,7 +173,7 @@ class ShardedLearner:
     @torch.no_grad()
     def refresh_reference(self) -> None:
         """Freeze the present weights as the reference; each rank keeps its rows, on the host where that is set."""
-        copies = {name: share.weight.detach().clone() for name, share in self.shares.items()}
+        copies = {name: share.weight.detach().clone() for name, share in self.shared.items()}
         if self.own.offload != "none":
             copies = {name: copy.cpu() for name, copy in copies.items()}
         self.reference = cast(dict[str, DTensor], copies)
@@ -183,7 +186,7 @@ class ShardedLearner:
 
     def weights(self) -> WeightStream:
         """fp32 master weights under their hub names; a collective, see ``ShardedWeights``."""
-        return ShardedWeights(self.shares, self.places)
+        return ShardedWeights(self.shared, self.places, self.ranks)
 
     def publish(self, engine: Engine, version: int) -> None:
         """See ``Learner.publish``: all ranks go through the stream together, each with its own engine."""
@@ -207,12 +210,12 @@ class ShardedLearner:
         if holds(folder, "reference"):
             self.refresh_reference()
         state = self._state()
-        read_state(folder, state)
+        read_state(folder, state, self.ranks)
         self.optimiser.load_state(state["optimiser"])
 
     def _state(self) -> dict[str, Any]:
         """Tensors are the learner's own, DTensors all."""
-        weights = {name: share.weight.detach() for name, share in self.shares.items()}
+        weights = {name: share.weight.detach() for name, share in self.shared.items()}
         state = {"weights": weights, "optimiser": self.optimiser.state()}
         return state if self.reference is None else {**state, "reference": self.reference}
 
@@ -254,7 +257,7 @@ class ShardedLearner:
 
         def swap() -> None:
             with torch.no_grad():
-                for name, share in self.shares.items():
+                for name, share in self.shared.items():
                     before = share.own.clone()
                     kept = local(other[name])
                     share.own.copy_(kept)
@@ -267,5 +270,5 @@ class ShardedLearner:
             swap()
 
     def _drop_gradient(self) -> None:
-        for share in self.shares.values():
+        for share in self.shared.values():
             share.weight.grad = None

@@ -12,7 +12,7 @@ from torch.distributed.checkpoint.state_dict_loader import load
 from torch.distributed.checkpoint.state_dict_saver import save
 
 from r1kit.checkpoint.folder import replacing
-from r1kit.cluster.ranks import Ranks, peers
+from r1kit.cluster.ranks import Ranks
 from r1kit.errors import InputError, first_line
 from r1kit.model.language_model import LanguageModel
 from r1kit.model.load import save_model
@@ -37,7 +37,7 @@ def write_state(folder: Path, state: dict[str, Any], ranks: Ranks) -> None:
     with replacing(folder) if ranks.rank == 0 else nullcontext(folder) as new:
         new = ranks.broadcast_object(new)  # it is there, and empty
         try:
-            with peers():
+            with ranks.together():
                 save(state, checkpoint_id=new)
         except CheckpointException as error:
             raise InputError(f"cannot write {folder}: {_cause(error)}; what was there before is untouched") from error
@@ -51,7 +51,7 @@ def holds(folder: Path, part: str) -> bool:
     return any(key.startswith(f"{part}.") for key in FileSystemReader(folder).read_metadata().state_dict_metadata)
 
 
-def read_state(folder: Path, state: dict[str, Any]) -> None:
+def read_state(folder: Path, state: dict[str, Any], ranks: Ranks) -> None:
     """Fill ``state``, whatever number of ranks wrote it, in place; a collective.
 
     Raises:
@@ -62,7 +62,7 @@ def read_state(folder: Path, state: dict[str, Any]) -> None:
     if not (folder / METADATA).is_file():
         raise InputError(f"{folder} holds no state of this learner; go on with the learner that wrote it")
     try:
-        with peers():
+        with ranks.together():
             load(state, checkpoint_id=folder)
     except CheckpointException as error:
         raise InputError(f"{folder} does not fit this model and optimiser, or is damaged: {_cause(error)}") from error

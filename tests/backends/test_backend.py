@@ -55,8 +55,8 @@ def other_kind() -> LoadedModel:
     [
         (
             "engine=locl",
-            "engine = 'locl' is unknown; known are auto, local, transformers, or write FILE.py:NAME for one of your "
-            "own. Did you mean 'local'?",
+            "engine = 'locl' is unknown; known are auto, local, transformers, vllm, or write FILE.py:NAME for one "
+            "of your own. Did you mean 'local'?",
         ),
         (
             "learner=fdsp",

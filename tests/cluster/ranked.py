@@ -8,7 +8,7 @@ import sys
 import time
 from typing import Any
 
-from r1kit.cluster.launch import run_as_rank
+from r1kit.cluster.launched import run_as_rank
 from r1kit.cluster.ranks import Ranks, Solo, join
 from r1kit.errors import InputError, PeerLostError, R1Error
 

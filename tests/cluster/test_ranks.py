@@ -16,6 +16,7 @@ import torch
 
 from r1kit.backends.device import device_of
 from r1kit.cluster import launch as module
+from r1kit.cluster import processes
 from r1kit.cluster.ranks import Solo, join, local_rank
 from r1kit.errors import Interrupted, R1Error, RankError
 
@@ -38,7 +39,7 @@ def test_alone_nothing_is_sent(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_ranks_ask_for_huge_pages(monkeypatch: pytest.MonkeyPatch) -> None:
     def of_a_rank() -> str:
-        return module._environment(0, 2, 1, "1", "")["GLIBC_TUNABLES"]
+        return processes.tunables(os.environ.get("GLIBC_TUNABLES", ""))
 
     monkeypatch.delenv("GLIBC_TUNABLES", raising=False)
     assert of_a_rank() == "glibc.malloc.hugetlb=1"
@@ -58,13 +59,13 @@ def behave(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], float]:
         started.append(popen([*command[:2], "cluster.ranked", *command[3:]], **more))
         return started[-1]
 
-    monkeypatch.setattr(module.subprocess, "Popen", ranked)
+    monkeypatch.setattr(processes.subprocess, "Popen", ranked)
     monkeypatch.setenv("PYTHONPATH", str(TESTS))
 
     def run(how: str) -> float:
         began = time.monotonic()
         try:
-            module.launch([how], 2, 1)
+            module.launch(module.rank_jobs([how], 2, 1))
         finally:
             assert [process.returncode is not None for process in started] == [True, True]
         return time.monotonic() - began
@@ -125,9 +126,9 @@ def test_ctrl_c_and_a_polite_kill_end_it(
 ) -> None:
     watch = module._watch
 
-    def interrupted(ranks: Any) -> None:
+    def interrupted(*processes: Any) -> None:
         os.kill(os.getpid(), number)
-        watch(ranks)
+        watch(*processes)
 
     monkeypatch.setattr(module, "_watch", interrupted)
     with pytest.raises(Interrupted) as caught:
@@ -140,14 +141,14 @@ def test_ctrl_c_and_a_polite_kill_end_it(
 def test_ranks_die_with_a_parent_that_was_killed(tmp_path: Path) -> None:
     script = (
         "import os, sys, signal, threading, time\n"
-        "from r1kit.cluster import launch\n"
-        "popen = launch.subprocess.Popen\n"
+        "from r1kit.cluster import launch, processes\n"
+        "popen = processes.subprocess.Popen\n"
         "def ranked(command, **more):\n"
         "    started = popen([*command[:2], 'cluster.ranked', *command[3:]], **more)\n"
         "    print(started.pid, flush=True)\n"
         "    return started\n"
-        "launch.subprocess.Popen = ranked\n"
-        "launch.launch(['hang'], 2, 1)\n"
+        "processes.subprocess.Popen = ranked\n"
+        "launch.launch(launch.rank_jobs(['hang'], 2, 1))\n"
     )
     environment = {**os.environ, "PYTHONPATH": str(TESTS)}
     parent = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True, env=environment)

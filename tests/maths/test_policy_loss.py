@@ -14,7 +14,7 @@ from trl import GRPOTrainer
 
 from r1kit.maths.aggregate import token_weights
 from r1kit.maths.loss_terms import LossTerms
-from r1kit.maths.policy_loss import from_settings, policy_loss, row_mean, supervised_loss, truncated_importance
+from r1kit.maths.policy_loss import from_settings, importance_weight, policy_loss, row_mean, supervised_loss
 from r1kit.maths.settings import PAPER, PolicyLoss
 
 
@@ -79,8 +79,21 @@ def test_row_mean_gives_each_token_its_rows_mean() -> None:
     assert row_mean(torch.tensor([1.0, 3.0, 5.0]), torch.tensor([0, 0, 1])).tolist() == [2.0, 2.0, 5.0]
 
 
-def test_truncated_importance_has_no_gradient() -> None:
-    assert not truncated_importance(torch.zeros(2, requires_grad=True), torch.zeros(2), 2.0).requires_grad
+def test_masked_importance_leaves_out_what_is_outside_the_bounds() -> None:
+    """old / sampler = 0.4, 0.5, 1.5, 2, 2.1 within [0.5, 2]: the first and the last weigh nothing."""
+    ratios = torch.tensor([0.4, 0.5, 1.5, 2.0, 2.1])
+    given = terms([1.0] * 5, [1.0] * 5, sampler_logprobs=torch.full((5,), -1.0) - ratios.double().log())
+    loss, logged = policy_loss(given, importance="masked", importance_cap=2.0001, importance_floor=0.4999)
+    assert loss.tolist() == pytest.approx([0.0, -0.5, -1.5, -2.0, 0.0], abs=1e-6)
+    assert logged["importance_cut_share"].tolist() == [1, 0, 0, 0, 1]
+    loss.sum().backward()
+    assert given.logprobs.grad is not None
+    assert given.logprobs.grad.tolist() == pytest.approx([0.0, -0.5, -1.5, -2.0, 0.0], abs=1e-6)
+
+
+@pytest.mark.parametrize("kind", ["truncated", "masked"])
+def test_an_importance_weight_has_no_gradient(kind: Any) -> None:
+    assert not importance_weight(torch.ones(2, requires_grad=True), kind, 2.0, 0.5).requires_grad
 
 
 def test_supervised_loss_is_the_cross_entropy() -> None:

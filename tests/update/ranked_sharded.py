@@ -6,13 +6,14 @@ import pickle
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import torch
 from torch import Tensor
 from transformers import AutoConfig, AutoModelForCausalLM
 
-from r1kit.cluster.ranks import Ranks, wait_at_most
+from r1kit.cluster.ranks import Ranks
 from r1kit.cluster.settings import FSDP
 from r1kit.errors import PeerLostError, R1Error
 from r1kit.maths.policy_loss import supervised_loss
@@ -186,7 +187,7 @@ class Counting:
     def __init__(self, ranks: Ranks) -> None:
         self._ranks, self.rank, self.size = ranks, ranks.rank, ranks.size
         self.sent: list[int] = []
-        self.all_reduce_sum_, self.close = ranks.all_reduce_sum_, ranks.close
+        self.all_reduce_sum_, self.together = ranks.all_reduce_sum_, ranks.together
 
     def gather_objects(self, item: Any) -> list[Any]:
         self.sent.append(len(pickle.dumps(item)))
@@ -209,7 +210,7 @@ def gathered(ranks: Ranks, lengths: tuple[int, ...]) -> list[int]:
 
 def impatient(ranks: Ranks) -> str:
     """Rank 1 is busy for longer than rank 0 waits, in all and in some."""
-    wait_at_most(ranks, 0.02)
+    torch.distributed.distributed_c10d._set_pg_timeout(timedelta(seconds=1.2))
     learner = ShardedLearner(decoder(), case("sft", replicate=2)[2], ranks)
     group = learner.mesh.get_group("replicate")
     backends = [each._get_backend(torch.device("cpu")) for each in (group, torch.distributed.group.WORLD)]

@@ -127,7 +127,7 @@ def read(ranks: Ranks, folder: str) -> dict[str, Any]:
         whole = read_model(str(root / name), device, torch.float32, template)
         wanted, learnt = whole.model.hub_weights(), published(learner)
         same = {name: bool(torch.equal(weight, learnt[name])) for name, weight in wanted.items()}
-        kept = sum(share.own.numel() for share in learner.shares.values())
+        kept = sum(share.own.numel() for share in learner.shared.values())
         learner.export(root / f"{name}_exported_{ranks.size}", loaded.tokenizer)
         engine = LocalEngine(loaded.model, loaded.tokenizer, weights=loaded.weights)  # type: ignore[arg-type]
         learner.publish(engine, 1)

@@ -1,0 +1,48 @@
+"""A launched process's own side: whether it is one, its last words, and its end with whoever started it."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import traceback
+from collections.abc import Callable
+from typing import NoReturn
+
+from r1kit import interrupts
+from r1kit.apart import die_with
+from r1kit.cluster.processes import PARENT, WORDS
+from r1kit.errors import Interrupted, PeerLostError, R1Error
+
+__all__ = ["is_launched", "leave", "run_as_rank"]
+
+
+def is_launched() -> bool:
+    """Did ``launch`` start this process?"""
+    return PARENT in os.environ
+
+
+def run_as_rank(work: Callable[[], None]) -> NoReturn:
+    """Do a launched process's work and leave at once, whatever happens: peers in a collective must not wait for it."""
+    die_with(int(os.environ[PARENT]))
+    try:
+        with interrupts.heeded(again=False):
+            work()
+    except KeyboardInterrupt as stopped:
+        leave(Interrupted.exit_code, str(stopped), own=True)
+    except R1Error as error:
+        leave(error.exit_code, str(error), own=not isinstance(error, PeerLostError))
+    except Exception as error:
+        traceback.print_exc()
+        leave(1, f"failed: {type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}")
+    leave(0)
+
+
+def leave(code: int, line: str = "", own: bool = False) -> NoReturn:
+    """End this launched process at once, with its last line; ``own``: the line is the user's as it is."""
+    if line:
+        words = json.dumps({"words": " ".join(line.split())[:4000], "own": own})
+        os.write(int(os.environ[WORDS]), words.encode())
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)

@@ -161,10 +161,22 @@ class Decoder(nn.Module):
     def _attention(self, segments: Segments, x: Tensor, layer: Layer) -> Callable[[Tensor], Tensor]:
         """[N, (H + 2 K) D] -> [N, H D], planned once for all layers of a kind, for the device and dtype of x.
 
-        The kernel of variable lengths where there is one; otherwise by what would be stored.
+        Where ranks share the tokens: of N / P of them, by way of all tokens and H / P heads.
         """
         c = self.config
         H, K, D = heads = c.num_heads, c.num_kv_heads, c.head_dim
+        spread = segments.spread
+        if spread is None:
+            return self._attend(segments, x, layer, heads)
+        attend = self._attend(segments, x, layer, (H // spread.size, K // spread.size, D))
+        return lambda qkv: spread.to_tokens(attend(spread.to_heads(qkv, heads)))
+
+    def _attend(
+        self, segments: Segments, x: Tensor, layer: Layer, heads: tuple[int, int, int]
+    ) -> Callable[[Tensor], Tensor]:
+        """``_attention`` of heads (H, K, D): the kernel of variable lengths, or by what would be stored."""
+        c = self.config
+        H, K, D = heads
         fused = has_variable_length_kernel(x, D)
         if not fused and stored_per_token(segments, heads) <= STORED:
             plan = plan_attention(segments, heads, x.dtype, layer.window)

@@ -14,18 +14,18 @@ from dataclasses import dataclass, replace
 
 import torch
 import torch.distributed as dist
-import torch.nn.functional as F
 from torch import Tensor
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.nn.functional import all_to_all_single
 
-from r1kit.cluster.ranks import Ranks, peers, wait_as_long
+from r1kit.cluster.ranks import Ranks, wait_as_long
 from r1kit.errors import InputError
 from r1kit.model.decoder import Decoder
 from r1kit.model.language_model import LanguageModel
 from r1kit.model.segments import Segments
 from r1kit.update.learner import Batch
 from r1kit.update.pack import MicroBatch
+from r1kit.update.trainee import Slope
 
 __all__ = ["Cut", "Together", "together"]
 
@@ -46,16 +46,17 @@ class Cut:
 class Together:
     """The group that this rank is in. Every method but ``cut`` is a collective of the group."""
 
-    def __init__(self, group: dist.ProcessGroup, size: int, rank: int, number: int) -> None:
-        """``rank`` in the group of ``size``, which is ``number`` among all groups."""
-        self.group, self.size, self.rank, self.number = group, size, rank, number
+    def __init__(self, group: dist.ProcessGroup, size: int, ranks: Ranks) -> None:
+        self.group, self.size, self.ranks = group, size, ranks
+        self.rank, self.number = ranks.rank % size, ranks.rank // size
+        """In the group; of the group among all."""
 
     def joined(self, batch: Batch) -> tuple[Batch, slice]:
         """The rows of all ranks of the group as one batch, and which of them are this rank's; a whole batch stays."""
         if not batch.sharded:
             return batch, slice(0, len(batch.rows))
         shares: list[Batch] = [batch] * self.size
-        with peers():
+        with self.ranks.together():
             dist.all_gather_object(shares, batch, group=self.group)
         prompts, rows, first = [], [], 0
         for rank, share in enumerate(shares):
@@ -76,7 +77,7 @@ class Together:
         count = len(micro.targets) if micro.rows else 0
         index = torch.arange(count, device=segments.tokens.device) if micro.index is None else micro.index
         index = index - self.rank * each
-        own = ((0 <= index) & (index < each)).nonzero()[:, 0]
+        own = ((index >= 0) & (index < each)).nonzero()[:, 0]
         index, targets = index[own], micro.targets[own]
         if not len(own):
             index = targets = index.new_zeros(1)
@@ -86,9 +87,24 @@ class Together:
         """Of each, float32 [m] of a rank's own targets: [M], the same on every rank."""
         found = torch.zeros(len(values), cut.targets, device=values[0].device)
         found[:, cut.own] = torch.stack(values)[:, : len(cut.own)]
-        with peers():
+        with self.ranks.together():
             dist.all_reduce(found, group=self.group)
         return list(found.unbind())
+
+    def pieces(self, cut: Cut, whole: Sequence[tuple[slice, Slope]]) -> list[tuple[slice, Slope]]:
+        """What ``head_loss`` needs for a rank's own targets: slopes that are those of whole rows.
+
+        Args:
+            cut: whose targets.
+            whole: consecutive slices of [M], and their slopes.
+        """
+
+        def slope(logprobs: Tensor, entropy: Tensor) -> Tensor:
+            values = self.whole(cut, logprobs, entropy)
+            slopes = torch.cat([each(values[0][at], values[1][at]) for at, each in whole])
+            return slopes[cut.own] if len(cut.own) else torch.zeros_like(logprobs)
+
+        return [(slice(0, len(cut.micro.targets)), slope)]
 
     # ---- model.segments.Spread --------------------------------------------------------------------------------------
 
@@ -128,11 +144,13 @@ def together(ranks: Ranks, size: int, model: LanguageModel, device: torch.device
     if ranks.size % size:
         raise InputError(f"{told} does not divide the {ranks.size} ranks; choose a divisor")
     if not isinstance(model, Decoder):
-        raise InputError(f"{told}: {model.config.family} runs in transformers, whose attention is not shared out; set 1")
+        raise InputError(
+            f"{told}: {model.config.family} runs in transformers, whose attention is not shared out; set 1"
+        )
     heads = model.config.num_heads, model.config.num_kv_heads
     if any(count % size for count in heads):
         raise InputError(f"{told} must divide the model's {heads[0]} heads and {heads[1]} key-value heads")
     mesh = init_device_mesh(device.type, (ranks.size // size, size), mesh_dim_names=("group", "sequence"))
     group = mesh.get_group("sequence")
     wait_as_long(group)
-    return Together(group, size, ranks.rank % size, ranks.rank // size)
+    return Together(group, size, ranks)

@@ -23,7 +23,7 @@ from r1kit.errors import InputError
 from r1kit.model.decoder import Decoder
 from r1kit.model.language_model import LanguageModel
 from r1kit.model.segments import Segments
-from r1kit.update.learner import Batch
+from r1kit.update.learner import Batch, Row
 from r1kit.update.pack import MicroBatch
 from r1kit.update.trainee import Slope
 
@@ -58,7 +58,9 @@ class Together:
         shares: list[Batch] = [batch] * self.size
         with self.ranks.together():
             dist.all_gather_object(shares, batch, group=self.group)
-        prompts, rows, first = [], [], 0
+        prompts: list[Tensor] = []
+        rows: list[Row] = []
+        first = 0
         for rank, share in enumerate(shares):
             first = len(rows) if rank == self.rank else first
             offset = len(prompts)
@@ -144,9 +146,8 @@ def together(ranks: Ranks, size: int, model: LanguageModel, device: torch.device
     if ranks.size % size:
         raise InputError(f"{told} does not divide the {ranks.size} ranks; choose a divisor")
     if not isinstance(model, Decoder):
-        raise InputError(
-            f"{told}: {model.config.family} runs in transformers, whose attention is not shared out; set 1"
-        )
+        why = f"{model.config.family} runs in transformers, whose attention is not shared out; set 1"
+        raise InputError(f"{told}: {why}")
     heads = model.config.num_heads, model.config.num_kv_heads
     if any(count % size for count in heads):
         raise InputError(f"{told} must divide the model's {heads[0]} heads and {heads[1]} key-value heads")

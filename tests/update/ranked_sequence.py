@@ -8,13 +8,14 @@ from typing import Any
 from r1kit.cluster.ranks import Ranks
 from r1kit.cluster.settings import FSDP
 from r1kit.errors import InputError
+from r1kit.model.families.dense import Layer
 from r1kit.update.local import LocalLearner
 from r1kit.update.sharded import ShardedLearner
 
 from .ranked_sharded import GEMMA3, MUON, UNTIED, case, grpo, hub, pretraining, published, sft
 from .test_local import CONFIG, LOSS, decoder, rollouts
 
-WINDOW = replace(GEMMA3, layers=())
+WINDOW = replace(GEMMA3, layers=(Layer(window=6, rope="local"), Layer()))
 
 
 def compare(ranks: Ranks) -> dict[str, tuple[Any, Any]]:
@@ -27,7 +28,7 @@ def compare(ranks: Ranks) -> dict[str, tuple[Any, Any]]:
             UNTIED,
             case("grpo", sequence=2, optimiser=MUON, checkpointing=True)[2],
         ),
-        "gemma 3": (grpo, GEMMA3, case("grpo", sequence=2)[2]),
+        "gemma 3": (grpo, WINDOW, case("grpo", sequence=2)[2]),
         "pretraining": (pretraining, CONFIG, case("pretraining", sequence=2)[2]),
     }
     found = {}
@@ -56,11 +57,8 @@ def own_rows(ranks: Ranks) -> tuple[Any, Any]:
 def refused(ranks: Ranks) -> list[str]:
     """What is said of heads and ranks that do not divide, and of a model that transformers runs."""
     told = []
-    for model, sequence in (
-        (decoder(), ranks.size + 1),
-        (decoder(replace(CONFIG, num_kv_heads=1)), 2),
-        (hub("gpt2"), 2),
-    ):
+    one_head = replace(CONFIG, num_kv_heads=1)
+    for model, sequence in ((decoder(), ranks.size + 1), (decoder(one_head), 2), (hub("gpt2"), 2)):
         settings = replace(case("sft")[2], own=FSDP(sequence=sequence))
         try:
             ShardedLearner(model, settings, ranks)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import fields
 from functools import cache
 from itertools import chain
 from typing import Any
@@ -18,6 +20,7 @@ from r1kit.records import Prompt, Sample
 from r1kit.reward.language import check_detector, check_told
 from r1kit.reward.settings import RewardConfig
 from r1kit.reward.trial import try_rewards
+from r1kit.rollout.vllm_served import check_servers
 from r1kit.tasks.task import Split, Task
 from r1kit.tasks.trial import Trial, try_tasks
 from r1kit.text.template import NAMED, Template
@@ -28,17 +31,21 @@ COUNTED = 10_000
 """Prompts of a task whose length is counted, where the model's tokenizer is here."""
 LOOKED_AT = 16
 """Held-out problems of a split whose length is looked at."""
+HUB_NAMES = {
+    "num_layers": "num_hidden_layers",
+    "num_heads": "num_attention_heads",
+    "num_kv_heads": "num_key_value_heads",
+}
+"""Of a fresh model's shape, what a hub config calls otherwise."""
 
 
 def check_recipe(recipe: Recipe) -> list[str]:
     """Warnings, a line each; raises InputError or MissingError, one line, for the first thing that could not work."""
-    if recipe.engine.kind == "vllm" and not recipe.engine.settings.address:
-        check_vllm()
+    warnings = _check_engine(recipe)
     try_tasks([_trial(recipe, name) for name in recipe.tasks])  # first: a stage's own check may ask a task for prompts
     check_stages(recipe)
     try_rewards(recipe)
     built = recipe.built(recipe.tasks)
-    warnings: list[str] = []
 
     @cache
     def looked_at(task: str, split: Split) -> list[Prompt]:
@@ -65,6 +72,22 @@ def check_recipe(recipe: Recipe) -> list[str]:
             if isinstance(config, SFT):
                 warnings += fits.samples_too_long(stage, config, _samples(config, stage, recipe))
     return [*warnings, *_doubts(built)]
+
+
+def _check_engine(recipe: Recipe) -> list[str]:
+    """What an engine of other makers needs: the package here, or servers that serve the recipe's model."""
+    if recipe.engine.kind != "vllm":
+        return []
+    if not recipe.engine.settings.address:
+        check_vllm()
+        return []
+    shape = recipe.model.shape
+    config = {HUB_NAMES.get(each.name, each.name): getattr(shape, each.name) for each in fields(shape)}
+    if recipe.model.name:
+        check_model(recipe.model.name)
+        folder = local_folder(recipe.model.name)
+        config = json.loads((folder / "config.json").read_text(encoding="utf-8")) if folder else {}
+    return check_servers(recipe.engine.settings, config)
 
 
 def _samples(config: SFT, stage: str, recipe: Recipe) -> list[Sample]:

@@ -15,7 +15,8 @@ from r1kit.checks import check_recipe, check_stage, check_stages
 from r1kit.cluster import launched
 from r1kit.cluster.cores import cores, ranks_here
 from r1kit.cluster.launch import launch, rank_jobs
-from r1kit.cluster.processes import Here
+from r1kit.cluster.placement import Host, is_rank, plan, room_for
+from r1kit.cluster.processes import Here, Job
 from r1kit.cluster.ranks import Ranks, Solo, join
 from r1kit.cluster.settings import Cluster
 from r1kit.contracts import Recipe
@@ -29,8 +30,19 @@ MIN_FREE_BYTES = 200_000_000
 """Below this a run is not started: a checkpoint could not be written."""
 
 
-def run(name: str, out: Path | None, overrides: Sequence[str], until: str = "") -> None:
-    """Resolve and check the recipe, take the folder, start the ranks; or, as one of the ranks, work."""
+def run(name: str, out: Path | None, overrides: Sequence[str], until: str = "", cluster: str = "") -> None:
+    """Resolve and check the recipe, take the folder, start the ranks; or, as one of the ranks, work.
+
+    Args:
+        cluster: the Ray cluster that the ranks are placed on, see ``ray_connect.connect``; empty: this machine.
+    """
+    if cluster and "RANK" not in os.environ:
+        if launched.is_launched():
+            launched.run_as_rank(lambda: _run_on_cluster(name, out, overrides, until, cluster))
+        given = [*(["--out", str(out)] if out else []), *(part for each in overrides for part in ("--set", each))]
+        command = ("-m", "r1kit", "run", name, "--cluster", cluster, "--until", until, *given)
+        launch([Job(name="the run's process on the cluster", command=command)])
+        return
     if launched.is_launched():
         launched.run_as_rank(lambda: _as_rank_of_ours(Path(os.environ["R1KIT_RUN"]), until))
     if "RANK" in os.environ:
@@ -52,8 +64,7 @@ def _run_here(name: str, out: Path | None, overrides: Sequence[str], until: str)
         check_stage(recipe, until)
     folder = out or Path("runs") / recipe.name
     lock = _take(folder, recipe)
-    asked = os.environ.get("OMP_NUM_THREADS", "")
-    threads = int(asked) if asked.isdecimal() and int(asked) else max(1, cores() // recipe.ranks)
+    threads = _threads_asked() or max(1, cores() // recipe.ranks)
     if recipe.ranks == 1:
         os.environ["OMP_NUM_THREADS"] = str(threads)  # read when torch is imported
         _work(folder, Solo(), until)
@@ -61,6 +72,62 @@ def _run_here(name: str, out: Path | None, overrides: Sequence[str], until: str)
         arguments = ["run", "--until", until] if until else ["run"]
         launch(rank_jobs(arguments, recipe.ranks, threads, str(folder)), starter=Here(keep=(lock,)))
     _present(folder)
+
+
+def _threads_asked() -> int:
+    """Threads a rank, as the user's environment says; 0: it does not."""
+    asked = os.environ.get("OMP_NUM_THREADS", "")
+    return int(asked) if asked.isdecimal() else 0
+
+
+def _run_on_cluster(name: str, out: Path | None, overrides: Sequence[str], until: str, address: str) -> None:
+    """Place the run's processes on a Ray cluster and see it through; the work of the process that ``run`` guards."""
+    from r1kit.cluster import ray_checks, ray_connect, ray_run
+
+    recipe = load_recipe(name, overrides)
+    alone = default_ranks(recipe) if not recipe.ranks else recipe.ranks
+    for warning in check_recipe(replace(recipe, ranks=recipe.ranks or 1)):
+        print(warning, file=sys.stderr)
+    if until:
+        check_stage(recipe, until)
+    with ray_connect.Quiet() as quiet:
+        cluster = ray_connect.connect(address, ray_checks.cpus_of(recipe.cluster, alone))
+        try:
+            cluster.said = ray_checks.check_hosts(cluster)
+            asked = recipe.ranks or (alone if cluster.alone else _ranks_of(recipe, cluster.hosts()))
+            recipe = replace(recipe, ranks=asked)
+            check_stages(recipe)
+            folder = (out or Path("runs") / recipe.name).absolute()
+            arguments = ["run", "--until", until] if until else ["run"]
+
+            def jobs(ranks: int) -> tuple[list[Job], list[Job]]:
+                made = rank_jobs(arguments, ranks, 1, str(folder))
+                return [replace(job, needs=recipe.cluster.rank_needs) for job in made], []
+
+            def starter(ranks: int) -> ray_run.RayStarter:
+                write_atomic(folder / "recipe.toml", as_toml(replace(recipe, ranks=ranks)))
+                return ray_run.RayStarter(cluster, recipe.cluster, str(folder), _threads_asked(), quiet.user)
+
+            first = cluster.here if recipe.cluster.first_rank == "driver" else ""
+            slots = plan(cluster.hosts(), jobs(asked)[0], first, share_devices=recipe.cluster.share_devices)
+            _take(folder, recipe)
+            quiet.to(str(folder / ".cluster.log"))
+            vet = ray_checks.Vet(cluster, folder, ray_checks.read_by(recipe))
+            vet.paths(list({slot.host.id: slot.host for slot in slots if is_rank(slot.job)}.values()))
+            cluster.look(recipe.cluster.heartbeat, vet)
+            ray_run.run(starter, jobs, asked, lambda ranks: _divides(recipe, ranks))
+        finally:
+            cluster.leave()
+    _present(folder)
+
+
+def _ranks_of(recipe: Recipe, hosts: Sequence[Host]) -> int:
+    """As ``default_ranks``, of all hosts of a cluster: a rank a GPU, or a core, as far as there is room for each."""
+    needs = recipe.cluster.rank_needs
+    gpus = 0 if recipe.device == "cpu" else int(sum(host.gpus for host in hosts))
+    most = gpus or min(8, int(sum(host.cpus for host in hosts)))
+    most = room_for(hosts, needs, most)
+    return next((ranks for ranks in range(most, 1, -1) if _divides(recipe, ranks)), 1)
 
 
 def run_here(recipe: Recipe, folder: Path, until: str, say: Callable[[str], None]) -> None:

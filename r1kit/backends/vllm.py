@@ -1,4 +1,4 @@
-"""Open ``engine = "vllm"``: in the process of every rank."""
+"""Open ``engine = "vllm"``: in the process of every rank, or servers that run already."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import torch
 
 from r1kit.backends.models import LoadedModel
 from r1kit.backends.vllm_package import check_vllm
+from r1kit.backends.vllm_servers import open_servers
 from r1kit.cluster.ranks import Ranks, local_rank
 from r1kit.cluster.settings import VLLM
 from r1kit.rollout.engine import Engine
@@ -25,6 +26,8 @@ def open_vllm(loaded: LoadedModel, *, dtype: torch.dtype, max_rows: int, setting
         MissingError: vLLM is not here, or too old.
         InputError: it cannot run the model.
     """
+    if settings.address:
+        return open_servers(loaded, dtype=dtype, settings=settings, ranks=ranks)
     check_vllm()
     if ranks.size > 1:
         os.environ.setdefault("LOCAL_RANK", str(local_rank(ranks)))  # vLLM joins the ranks' process group by it

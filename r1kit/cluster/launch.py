@@ -37,6 +37,8 @@ class Ended:
     """How a process ended."""
 
     rank: int
+    name: str
+    """What it is called."""
     code: int
     """Exit code, or minus the signal."""
     words: str = ""
@@ -175,7 +177,7 @@ class _Helper:
 
 def _ended(rank: int, process: Process, code: int) -> Ended:
     words = process.last_words()
-    return Ended(rank=rank, code=code, **(json.loads(words) if words else {}))
+    return Ended(rank=rank, name=process.name, code=code, **(json.loads(words) if words else {}))
 
 
 def _cause(found: Sequence[Ended], *, stopping: bool = False) -> R1Error:
@@ -199,7 +201,7 @@ def _cause(found: Sequence[Ended], *, stopping: bool = False) -> R1Error:
     first = min(found, key=weight)
     if first.own:
         return first.error
-    return RankError(f"rank {first.rank} {first.why}; run the same command to go on")
+    return RankError(f"{first.name} {first.why}; run the same command to go on")
 
 
 def _end(processes: Sequence[Process]) -> None:

@@ -18,7 +18,7 @@ from typing import Protocol
 
 from r1kit.cluster.settings import Needs
 
-__all__ = ["LOOPBACK", "PARENT", "WORDS", "Here", "Job", "Place", "Process", "Starter"]
+__all__ = ["LOOPBACK", "PARENT", "WORDS", "Here", "Job", "Place", "Process", "Starter", "tunables"]
 
 PARENT, WORDS = "R1KIT_PARENT", "R1KIT_WORDS"
 """Environment of a process: the process id of who started it; the file descriptor that takes its last line."""
@@ -48,6 +48,11 @@ class Place:
 
 class Process(Protocol):
     """A job that was started. No call waits but ``wait``."""
+
+    @property
+    def name(self) -> str:
+        """The job's, and the host's where there are several: ``rank 1 @ two``."""
+        ...
 
     def poll(self) -> int | None:
         """Exit code, or minus the signal; None: it is not known to have ended."""
@@ -132,6 +137,7 @@ class _Child:
     """A process of this one, and the pipe that takes its last words."""
 
     def __init__(self, job: Job, keep: Sequence[int]) -> None:
+        self.name = job.name
         self._receive, send = os.pipe()
         environment = {**os.environ, **job.environment, PARENT: str(os.getpid()), WORDS: str(send)}
         environment["GLIBC_TUNABLES"] = tunables(environment.get("GLIBC_TUNABLES", ""))

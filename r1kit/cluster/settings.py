@@ -23,26 +23,24 @@ class VLLM:
     """Settings of ``engine = {kind = "vllm", ...}``."""
 
     address: tuple[str, ...] = ()
-    """Servers that run already, ``http://HOST:PORT`` each; empty: one engine in the process of every rank."""
+    """Servers that run already, ``http://HOST:PORT`` each, or one alone; empty: an engine in the process of every
+    rank."""
     hand_over: Literal["auto", "nccl", "ipc", "gloo", "folder"] = "auto"
     """How weights reach it: ``auto`` is NCCL where there are GPUs, else gloo to a server and memory in one process."""
     folder: str = ""
     """Where ``hand_over = "folder"`` puts weights: a path that learner and engine both see."""
     checksums: bool = False
     """Compare a checksum of every weight after a hand-over."""
-    max_gap: float = 0.5
-    """Largest mean difference, in nats a token, between the engine's log-probs and the learner's on the first group
-    after a hand-over; a larger one ends the run. 0: only log it."""
-    memory_share: float = 0.9
-    """Of a GPU's memory that the engine takes."""
+    memory_share: float = 0.4
+    """Of a GPU's memory that an engine in process takes, weights and cache together; the learner is beside it."""
     cache_gb: float = 1.0
-    """Of keys and values, where it runs on a CPU."""
-    tensor_parallel: int = 1
-    """GPUs that share one engine in process."""
+    """Of keys and values, where an engine in process runs on a CPU."""
     timeout: float = 600.0
     """Seconds that one request to a server may take."""
     liveness: float = 10.0
     """Seconds between a dead or hung server's last sign of life and its being taken as lost."""
+    patience: float = 600.0
+    """Seconds without any server after which the run ends; what it has done is kept."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,6 +85,8 @@ class _Choice:
         if not isinstance(kind, str):
             raise InputError(f'{where} has no kind; write {cls.WHAT} = "NAME", or {{kind = "NAME", ...}}')
         rest = {key: value for key, value in table.items() if key != "kind"}
+        if isinstance(rest.get("address"), str):
+            rest["address"] = [rest["address"]]
         if kind in cls.TABLES:
             return cls(kind, structure(cls.TABLES[kind], rest, where))
         if rest and ":" not in kind:
@@ -156,6 +156,12 @@ class Cluster:
     """A rank that waits this long for another in a collective ends the run."""
     restarts: int = 3
     """Times that the learner's ranks are started again, from the last resume point, after a host was lost."""
+    fewest_ranks: int = 1
+    """Ranks to go on with at the least on what is left then, as many as fit and divide the batches; else it waits."""
+    wait_minutes: float = 10.0
+    """How long a run waits for hosts when what is left of a cluster is too little."""
+    first_rank: Literal["driver", "any"] = "driver"
+    """Where rank 0, which writes the run folder, may be: on the host where ``r1 run`` is, or on any."""
 
     def check(self) -> None:
         """Raise InputError for a number out of range, before anything starts."""

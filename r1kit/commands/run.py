@@ -19,6 +19,9 @@ def run(
     until: Annotated[str, typer.Option(help="Stop after this stage.")] = "",
     seed: Annotated[int | None, typer.Option(help="Overrides the recipe's seed.")] = None,
     ranks: Annotated[int | None, typer.Option(help="Processes side by side; 0: one a core or GPU.")] = None,
+    cluster: Annotated[
+        str, typer.Option(metavar="auto|HOST:PORT", help="Place them on a Ray cluster, see docs/scale.md.")
+    ] = "",
 ) -> None:
     """Run a recipe; a finished or killed run with the same --out goes on where it stopped."""
     from r1kit import launcher
@@ -26,4 +29,4 @@ def run(
     changes = list(overrides or [])
     changes += [f"seed={seed}"] if seed is not None else []
     changes += [f"ranks={ranks}"] if ranks is not None else []
-    launcher.run(recipe, out, changes, until)
+    launcher.run(recipe, out, changes, until, cluster)

@@ -25,6 +25,7 @@ from r1kit.evals.evaluator import Evaluation
 from r1kit.evals.gate import write_gate
 from r1kit.evals.transcripts import rollout_lines, summary, tally
 from r1kit.loops.dealing import Drawn, Part
+from r1kit.loops.gap import check_gap
 from r1kit.loops.rollouts import Rollouts, TasksAt
 from r1kit.loops.settings import RL
 from r1kit.maths.advantage import group_relative
@@ -80,6 +81,7 @@ def train(config: RL, policy: Policy, tasks_at: TasksAt | None = None, watch: Wa
         drawn = rollouts.next(step)
         advantages = advantages_of(drawn.scores, config)
         sampled = time.monotonic()
+        gap = check_gap(drawn.groups, learner, step, config.max_gap, workspace.ranks)
         metrics = _update(config, drawn, advantages, learner, loss, workspace, step)
         workspace.spend(trained=metrics["tokens"])
         updated = time.monotonic()
@@ -90,6 +92,7 @@ def train(config: RL, policy: Policy, tasks_at: TasksAt | None = None, watch: Wa
                 **told,
                 **metrics,
                 **drawn.metrics,
+                "engine_gap": gap,
                 "update_seconds": updated - sampled,
                 "tokens_per_second": sum(drawn.loads) / (updated - began),
             },

@@ -102,6 +102,9 @@ class RL(Evaluated):
     """A step learns from the prompts that were dealt to it, or from whichever are ready and not too old."""
     late: Literal["wait", "drop"] = "wait"
     """A group that would be too old for the next step is waited for, or left out and counted (``order = "ready"``)."""
+    max_gap: float = 0.2
+    """Most nats a token between the engine's log-probs and the learner's on one group of a step, before it learns; more
+    ends the run. 0: only logged."""
     deadline: float = 10.0
     """Seconds a verifier has for one completion."""
     verifier_workers: int = 0
@@ -141,7 +144,7 @@ class RL(Evaluated):
         check_source(self.start, stage, recipe)
         check_least(self, stage, 1, "steps", "prompts_per_step", "minibatches", "micro_batch_tokens", "rows_in_flight")
         check_least(self, stage, 1, "reference_every", "evaluate_every", "sampling.max_tokens")
-        check_least(self, stage, 0, "dynamic_sampling", "record_groups", "verifier_workers")
+        check_least(self, stage, 0, "dynamic_sampling", "record_groups", "verifier_workers", "max_gap")
         if self.final_limit is not None:
             check_least(self, stage, 1, "final_limit")
         check_rates(self.optimiser.lr, self.schedule, stage)

@@ -95,6 +95,7 @@ class VLLMEngine:
         )
         self._engine.collective_rpc("init_weight_transfer_engine", kwargs={"init_info": {"kind": "memory"}})
         self.load_weights(weights, version=0)
+        self._try(config.model_type)
 
     def generate(
         self, prompts: Sequence[Sequence[int]], sampling: Sampling, seeds: Sequence[int]
@@ -125,7 +126,7 @@ class VLLMEngine:
         left = [sampling.n] * len(prompts)
         try:
             while self._engine.has_unfinished_requests():
-                for output in self._engine.step():
+                for output in self._step():
                     row = rows.get(output.request_id)
                     if row is not None and self._grow(row, output, stopping):
                         left[row.prompt] -= 1
@@ -170,11 +171,25 @@ class VLLMEngine:
                 self._engine.wake_up()
             self._state = "without weights"
 
+    @property
+    def closed(self) -> bool:
+        return self._engine is None
+
     def close(self) -> None:
         """Give memory back."""
         engine, self._engine = self._engine, None
         if engine is not None:
             stop(engine, self._solo)
+
+    def _try(self, family: str) -> None:
+        """One token: what vLLM's kernels cannot compute shows when they first run."""
+        try:
+            self.generate([[0]], Sampling(n=1, max_tokens=1), [0])
+        except InputError:
+            raise
+        except R1Error as error:
+            self.close()
+            raise InputError(f'engine = "vllm" cannot run {family} here: {error}') from error
 
     # ---- one call of generate -------------------------------------------------------------------------------------
 
@@ -214,6 +229,12 @@ class VLLMEngine:
             asked = {"prompt_token_ids": list(prompts[prompt]), "cache_salt": str(self._handed)}
             self._engine.add_request(name, asked, parameters)
         return rows
+
+    def _step(self) -> Any:
+        try:
+            return self._engine.step()
+        except Exception as error:
+            raise R1Error(f"vLLM failed: {first_line(error)}") from error
 
     def _grow(self, row: _Row, output: Any, stopping: Stopping) -> bool:
         """Add what was drawn; whether the row has ended."""

@@ -16,6 +16,8 @@ from r1kit.errors import R1Error, RankError
 class Scripted:
     """A process that ends when its script says so: an exit code, or None, a look."""
 
+    name = ""
+
     def __init__(self, script: Sequence[int | None], words: str = "") -> None:
         self._script, self._words = list(script), words
         self.code: int | None = None
@@ -59,6 +61,7 @@ class Cluster:
 
     def start(self, job: Job, place: Place) -> Scripted:
         process = self._scripts[job.name].pop(0)
+        process.name = job.name
         self.started.append((job, place, process))
         return process
 

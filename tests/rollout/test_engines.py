@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import pytest
 import torch
@@ -15,12 +16,14 @@ from r1kit.model.families.fallback import HubModel
 from r1kit.model.segments import Segments
 from r1kit.model.weights import NamedWeights
 from r1kit.records import Completion, Group, Prompt, Sampling
-from r1kit.rollout.engine import Engine, Telling
+from r1kit.rollout.engine import Bounded, Engine, Telling
 from r1kit.rollout.hub import HubEngine
 from r1kit.rollout.local import LocalEngine
 from r1kit.rollout.sample import sample_groups
 from r1kit.rollout.scripted import ScriptedEngine
+from r1kit.rollout.vllm_engine import VLLMEngine
 
+VLLM = (pytest.mark.vllm, pytest.mark.filterwarnings("ignore"))  # its own, of torch and of Triton
 VOCAB = 60
 PROMPTS = [[5, 6, 7], [8, 9, 10, 11, 12], [3], [40, 41, 42, 43]]
 SEEDS = [101, 102, 103, 104]
@@ -82,17 +85,48 @@ def story(prompt: tuple[int, ...], seed: int, row: int) -> str:
     return " ".join(f"w{2 + (seed * 7 + row * 5 + step * prompt[0]) % (VOCAB - 2)}" for step in range(row % 3 + 30))
 
 
+WIDE = {"head_dim": 32, "max_positions": 128}
+"""What vLLM asks of a shape on a CPU: heads of 32 and more."""
+
+
+def vllm_engine(model: Decoder, **options: Any) -> VLLMEngine:
+    """On a model of few positions, with a small cache."""
+    positions = model.config.max_positions
+    return VLLMEngine(
+        model.hub_config(), NamedWeights(model.hub_weights()), Words(), positions=positions, vocab_size=VOCAB,
+        **({"max_rows": 6, "cache_gb": 0.05, "checksums": True} | options),
+    )  # fmt: skip
+
+
 ENGINES: dict[str, Callable[[], Engine]] = {
     "local fp32": lambda: LocalEngine(decoder(), Words(), max_rows=6),
     "local bf16": lambda: LocalEngine(decoder(), Words(), dtype=torch.bfloat16, max_rows=6),
     "fallback": lambda: HubEngine(hub_model(), Words(), max_rows=6),
     "scripted": lambda: ScriptedEngine(story, Words()),
+    "vllm": lambda: vllm_engine(decoder(**WIDE)),
 }
+MARKED = [pytest.param(name, marks=VLLM if name == "vllm" else ()) for name in ENGINES]
 
 
-@pytest.fixture(params=list(ENGINES))
-def engine(request: pytest.FixtureRequest) -> Engine:
-    return ENGINES[request.param]()
+@pytest.fixture(scope="module")
+def kept() -> Iterator[list[VLLMEngine]]:
+    """vLLM takes seconds to open: one serves until a test closes it."""
+    found: list[VLLMEngine] = []
+    yield found
+    for engine in found:
+        engine.close()
+
+
+@pytest.fixture(params=MARKED)
+def engine(request: pytest.FixtureRequest, kept: list[VLLMEngine]) -> Engine:
+    if request.param == "vllm" and kept and not kept[-1].closed:
+        kept[-1].resume()
+        kept[-1].load_weights(weights_for(kept[-1]), version=0)
+        return kept[-1]
+    opened = ENGINES[request.param]()
+    if isinstance(opened, VLLMEngine):
+        kept.append(opened)
+    return opened
 
 
 def texts(groups: Sequence[Sequence[Completion]]) -> list[list[tuple[int, ...]]]:
@@ -130,11 +164,13 @@ def test_groups_are_told_as_they_end_and_are_those_of_generate() -> None:
     assert ended == list(range(len(PROMPTS)))
 
 
-@pytest.mark.parametrize("name", ["local fp32", "fallback"])
-def test_what_passes_the_model_s_positions_is_refused(name: str) -> None:
-    longest, positions = max(map(len, PROMPTS)), {"local fp32": decoder().config.max_positions, "fallback": 128}[name]
+def test_what_passes_the_model_s_positions_is_refused(engine: Engine) -> None:
+    if not isinstance(engine, Bounded):
+        pytest.skip("has no positions")
+    longest, positions = max(map(len, PROMPTS)), 128 if isinstance(engine, VLLMEngine | HubEngine) else 4096
+    assert engine.positions == positions
     with pytest.raises(InputError, match=f"a prompt of {longest} tokens and max_tokens = {positions} pass the model's"):
-        ENGINES[name]().generate(PROMPTS, Sampling(n=1, max_tokens=positions), SEEDS)
+        engine.generate(PROMPTS, Sampling(n=1, max_tokens=positions), SEEDS)
 
 
 def test_counts_order_and_records(engine: Engine) -> None:
@@ -203,7 +239,7 @@ def weights_for(engine: Engine, scale: float = 1.0) -> NamedWeights:
     """Those the engine began with, the head's scaled."""
     if isinstance(engine, ScriptedEngine):
         return NamedWeights({})
-    model = decoder() if isinstance(engine, LocalEngine) else hub_model()
+    model = hub_model() if isinstance(engine, HubEngine) else decoder(**WIDE if isinstance(engine, VLLMEngine) else {})
     with torch.no_grad():
         model.head.mul_(scale)
     return NamedWeights(model.hub_weights())

@@ -1,0 +1,103 @@
+"""Open ``engine = {kind = "vllm", address = [...]}``: servers that run already, as one pool."""
+
+from __future__ import annotations
+
+import secrets
+import sys
+from collections.abc import Mapping
+from contextlib import closing
+from typing import Any, cast
+
+import torch
+
+from r1kit.backends.models import LoadedModel
+from r1kit.cluster.ranks import Ranks
+from r1kit.cluster.settings import VLLM
+from r1kit.errors import InputError, MissingError, R1Error
+from r1kit.model.weights import NamedWeights
+from r1kit.rollout.pool import Pool
+from r1kit.rollout.replica import ReplicaLost
+from r1kit.rollout.stopping import Tokenizer
+from r1kit.rollout.vllm_calls import Calls
+from r1kit.rollout.vllm_carriers import Carrier, Folder, Gloo
+from r1kit.rollout.vllm_served import check_fits, look
+from r1kit.rollout.vllm_server import VLLMServer, draw_first
+
+__all__ = ["open_servers"]
+
+
+def open_servers(loaded: LoadedModel, *, dtype: torch.dtype, settings: VLLM, ranks: Ranks) -> Pool:
+    """A pool over the servers, the model's present weights handed over; every rank calls it.
+
+    Raises:
+        InputError: a server serves another model.
+        MissingError: no server is there, or one lacks something.
+    """
+    config = loaded.model.hub_config().to_dict()
+    found = ranks.broadcast_object(_look(settings, config, dtype) if ranks.rank == 0 else None)
+    if isinstance(found, R1Error):
+        raise found
+    run, positions = found
+    replicas = []
+    for number, address in enumerate(settings.address, start=1):
+        calls = Calls(address)
+        replicas.append(
+            VLLMServer(
+                f"engine {number} at {address}",
+                calls,
+                _carrier(settings, calls) if ranks.rank == 0 else None,
+                cast(Tokenizer, loaded.tokenizer),
+                run=run,
+                config=config,
+                positions=min(positions, loaded.positions),
+                vocab_size=loaded.model.config.vocab_size,
+                ends=loaded.stop_ids,
+                timeout=settings.timeout,
+                liveness=settings.liveness,
+                checksums=settings.checksums,
+            )
+        )
+    pool = Pool(replicas, ranks, tell=_tell, look_every=settings.liveness / 5, patience=settings.patience)
+    pool.load_weights(NamedWeights(loaded.model.hub_weights()), version=0)
+    return pool
+
+
+def _look(settings: VLLM, config: Mapping[str, Any], dtype: torch.dtype) -> tuple[str, int] | R1Error:
+    """(name of this run at its servers, most tokens of a prompt and its completion), or what is wrong."""
+    try:
+        served, warnings = look(settings.address)
+        for address, one in served.items():
+            check_fits(address, one, config)
+            _draw(address)
+            if one.dtype != (own := str(dtype).removeprefix("torch.")):
+                warnings.append(f"warning: engine.address {address} computes in {one.dtype}, the recipe says {own}")
+    except (InputError, MissingError) as error:
+        return error
+    for warning in warnings:
+        _tell(warning)
+    return secrets.token_hex(6), min(one.positions for one in served.values())
+
+
+def _draw(address: str) -> None:
+    """A token of a server that was just started, before anything is handed to it.
+
+    Raises:
+        MissingError: it serves a model that it cannot run.
+    """
+    with closing(Calls(address)) as calls:
+        try:
+            draw_first(calls)
+        except ReplicaLost as lost:
+            raise MissingError(
+                f"engine.address {address} cannot sample from its model ({lost}); its log says why"
+            ) from None
+
+
+def _carrier(settings: VLLM, calls: Calls) -> Carrier:
+    if settings.hand_over == "folder":
+        return Folder(settings.folder)
+    return Gloo(calls.own_host, settings.timeout)
+
+
+def _tell(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)

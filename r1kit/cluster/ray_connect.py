@@ -1,0 +1,153 @@
+"""Joining a Ray cluster, or starting one of this machine alone; what can be wrong with that, in one line each."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import socket
+import sys
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import Any
+
+from r1kit.cluster.cores import cores
+from r1kit.cluster.ray_cluster import Cluster
+from r1kit.errors import InputError, MissingError, R1Error, first_line
+
+__all__ = ["AUTO", "LOCAL", "Quiet", "connect"]
+
+AUTO, LOCAL = "auto", "local"
+STORE_BYTES = 80_000_000
+"""Of the object store of a cluster that we start: nothing of ours lies there."""
+_ADDRESS = re.compile(r"(?:ray://)?(?:[A-Za-z0-9_.-]+|\[[0-9a-fA-F:]+\]):\d{1,5}")
+
+
+def connect(address: str, cpus: int = 0) -> Cluster:
+    """Join a cluster, as one of its hosts.
+
+    Args:
+        address: ``HOST:PORT`` of its head; ``auto``: the one that this machine is in, else one of this machine alone,
+            for as long as this process lives.
+        cpus: that such a one must have at the least.
+
+    Raises:
+        InputError: no address, or nothing listens there.
+        MissingError: Ray is not here, or another version, or this machine is not in the cluster, or it has no token.
+    """
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # Ray's own rule from its next version on
+    named = address not in (AUTO, LOCAL)
+    if named and not (_ADDRESS.fullmatch(address) and int(address.rpartition(":")[2]) < 1 << 16):
+        raise InputError(f"--cluster {address}: must be auto, or the HOST:PORT of a Ray head")
+    if address.startswith("ray://"):
+        raise InputError(
+            f"--cluster {address}: Ray Client is not supported; join this machine to the cluster with ray start "
+            f"--address=HOST:6379 and give that address"
+        )
+    try:
+        import ray
+    except ImportError:
+        raise MissingError("--cluster needs Ray; install it with: pip install 'r1kit[ray]'") from None
+    if named:
+        _listens(address)
+    found = _running() if address == AUTO else "" if address == LOCAL else address
+    shown = found or "this machine"
+    common: dict[str, Any] = {"logging_level": "ERROR", "log_to_driver": False, "configure_logging": False}
+    heeded = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        if found:
+            ray.init(address=found, **common)
+        else:
+            _start_alone(max(cores(), cpus), common)
+    except Exception as error:  # Ray raises RuntimeError, ConnectionError, ValueError and errors of its own
+        raise _why_not(error, shown) from None
+    for number, handler in heeded.items():  # Ray puts its own in their place
+        signal.signal(number, handler)
+    return Cluster(found)
+
+
+def _running() -> str:
+    """The cluster that this machine is in; empty: none."""
+    given = os.environ.get("RAY_ADDRESS", "")
+    if given == LOCAL:
+        return ""
+    from ray._private.services import canonicalize_bootstrap_address
+
+    with suppress(ConnectionError):  # there is none
+        return given or canonicalize_bootstrap_address(AUTO) or ""
+    return ""
+
+
+def _start_alone(cpus: int, common: Mapping[str, Any]) -> None:
+    """On a busy machine Ray's helpers may miss its own time limit once."""
+    import ray
+
+    for last in (False, True):
+        try:
+            ray.init(address=LOCAL, num_cpus=cpus, object_store_memory=STORE_BYTES, include_dashboard=False, **common)
+            return
+        except Exception:
+            if last:
+                raise
+            with suppress(Exception):
+                ray.shutdown()
+
+
+def _listens(address: str) -> None:
+    host, _, port = address.rpartition(":")
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=5).close()
+    except OSError as error:
+        why = getattr(error, "strerror", None) or first_line(error)
+        raise InputError(
+            f"--cluster {address}: nothing listens there ({why}); start a head with ray start --head --port={port}, or "
+            "give the address that it printed"
+        ) from None
+
+
+def _why_not(error: Exception, shown: str) -> R1Error:
+    """One line for what Ray says in many."""
+    text = " ".join(str(error).split())
+    if "ersion mismatch" in text:
+        return MissingError(
+            f"the cluster at {shown} runs other versions: {_short(text)}; install the same on each host"
+        )
+    if "uthentication" in text or "AuthToken" in text or "token" in text.lower():
+        return MissingError(
+            f"the cluster at {shown} did not take our token: {_short(text)}; set RAY_AUTH_MODE=token and "
+            "RAY_AUTH_TOKEN (or copy ~/.ray/auth_token from the head) on this machine"
+        )
+    if "node" in text.lower() and ("ip address" in text.lower() or "raylet" in text.lower()):
+        return MissingError(
+            f"this machine is not in the cluster at {shown}; join it first: ray start --address={shown} "
+            f"({_short(text)})"
+        )
+    return MissingError(f"the Ray cluster at {shown} cannot be joined: {_short(text) or type(error).__name__}")
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= 300 else text[:297] + "..."
+
+
+class Quiet:
+    """Keeps what Ray's own threads say away from the user: stderr goes to a file meanwhile, ``user`` is the user's."""
+
+    def __enter__(self) -> Quiet:
+        sys.stderr.flush()
+        self._kept = os.dup(2)
+        self.user = os.fdopen(os.dup(2), "w", buffering=1)
+        self.to(os.devnull)
+        return self
+
+    def to(self, path: str) -> None:
+        """From now on into this file."""
+        file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666)
+        os.dup2(file, 2)
+        os.close(file)
+
+    def __exit__(self, *_: object) -> None:
+        sys.stderr.flush()
+        os.dup2(self._kept, 2)
+        os.close(self._kept)
+        self.user.close()

@@ -1,0 +1,147 @@
+"""What an engine does wrong with the weights it was handed ends the run before a step is learnt from it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from r1kit.cluster.ranks import Solo
+from r1kit.errors import InputError, R1Error
+from r1kit.loops import rl
+from r1kit.loops.gap import _Told, check_gap, engine_gaps
+from r1kit.model.segments import Segments
+from r1kit.recipe import load_recipe
+from r1kit.records import Completion, Group, Prompt, Sampling
+from r1kit.rollout.local import LocalEngine
+from r1kit.rollout.scripted import CodePoints
+from r1kit.update.learner import Batch
+
+from .toy import CONFIG, policy_of, toy
+
+Ended = Callable[[int, tuple[Completion, ...]], None]
+COOL = replace(CONFIG, steps=3, max_gap=0.01, sampling=replace(CONFIG.sampling, temperature=0.7))
+
+
+class Stale(LocalEngine):
+    """Says the new version, and goes on with the weights that it began with."""
+
+    def load_weights(self, stream: Any, version: int) -> None:
+        self._version = version
+
+
+class Hot(LocalEngine):
+    """Draws at temperature 1 whatever it is asked for."""
+
+    def generate_each(self, prompts: Any, sampling: Sampling, seeds: Any, ended: Ended, limits: Any = None) -> None:
+        super().generate_each(prompts, replace(sampling, temperature=1.0), seeds, ended, limits)
+
+
+class Raw(LocalEngine):
+    """Draws as it is asked to, and tells log-probs before the temperature."""
+
+    model: Any = None
+
+    def generate_each(self, prompts: Any, sampling: Sampling, seeds: Any, ended: Ended, limits: Any = None) -> None:
+        def told(place: int, group: tuple[Completion, ...]) -> None:
+            ended(place, tuple(replace(one, logprobs=self._raw(prompts[place], one.token_ids)) for one in group))
+
+        super().generate_each(prompts, sampling, seeds, told, limits)
+
+    def _raw(self, prompt: Sequence[int], tokens: Sequence[int]) -> tuple[float, ...]:
+        hidden = self.model.hidden(Segments.pack([torch.tensor([*prompt, *tokens])]))[len(prompt) - 1 : -1]
+        scores = (hidden @ self.model.head.t()).log_softmax(-1)
+        return tuple(scores.gather(1, torch.tensor(tokens)[:, None])[:, 0].tolist())
+
+
+def run(folder: Path, kind: type[LocalEngine], config: Any) -> list[dict[str, Any]]:
+    """Lines of metrics of a toy run with an engine of this kind."""
+    world = toy(folder)
+    world.learner.settings = replace(world.learner.settings, temperature=config.sampling.temperature)
+    engine = kind(world.learner.flat.model, CodePoints(), end_ids=[0])  # type: ignore[arg-type]
+    if isinstance(engine, Raw):
+        engine.model = world.learner.flat.model
+    rl.train(config, policy_of(world.workspace, engine, world.learner, world.scorer, world.evaluator))
+    lines = (world.workspace.folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
+    return [json.loads(line) for line in lines]
+
+
+def test_a_sound_engine_is_off_by_rounding(tmp_path: Path) -> None:
+    lines = run(tmp_path, LocalEngine, COOL)
+    assert len(lines) == 3
+    assert all(0 <= line["engine_gap"] < 1e-5 for line in lines)
+
+
+@pytest.mark.parametrize("kind", [Stale, Hot, Raw])
+def test_a_faulty_engine_ends_the_run(tmp_path: Path, kind: type[LocalEngine]) -> None:
+    """Weights that stay behind show after the first update; another temperature, or log-probs before it, at once."""
+    with pytest.raises(R1Error, match=r"nats a token off the learner's, more than max_gap = 0\.01") as caught:
+        run(tmp_path, kind, COOL)
+    assert caught.value.exit_code == 1
+    assert "\n" not in str(caught.value)
+    logged = tmp_path / "02_r1_zero" / "metrics.jsonl"
+    assert len(logged.read_text(encoding="utf-8").splitlines() if logged.exists() else []) == (kind is Stale)
+
+
+def test_zero_lets_every_gap_pass_and_logs_it(tmp_path: Path) -> None:
+    assert all(line["engine_gap"] > 0.01 for line in run(tmp_path, Hot, replace(COOL, max_gap=0.0)))
+    recipe = load_recipe("nano-zero", ["r1_zero.max_gap=0"])
+    assert recipe.stages["r1_zero"].max_gap == 0
+    with pytest.raises(InputError, match=r"stages\.r1_zero\.max_gap = -1"):
+        recipe.stages["r1_zero"].__class__.check(replace(recipe.stages["r1_zero"], max_gap=-1.0), "r1_zero", recipe)
+
+
+class Says:
+    """A learner whose log-probs are all the same."""
+
+    def __init__(self, value: float) -> None:
+        self.value = value
+
+    def logprobs(self, batch: Batch) -> list[torch.Tensor]:
+        return [torch.full((len(row.tokens),), self.value) for row in batch.rows]
+
+
+class Sharer(Says):
+    """And takes each rank's own rows."""
+
+    shares = True
+
+
+class Shared(Solo):
+    """One of two ranks; what the other one tells is known."""
+
+    def __init__(self, rank: int, theirs: Any) -> None:
+        super().__init__(rank, 2)
+        self.theirs = theirs
+
+    def gather_objects(self, item: Any) -> list[Any]:
+        return [item, self.theirs]
+
+
+def group(version: int, *logprobs: float) -> Group:
+    one = Completion(token_ids=tuple(range(len(logprobs))), logprobs=logprobs, text="", finish="stop", version=version)
+    return Group(prompt=Prompt(id=f"of {version}", task="t", question="q"), prompt_ids=(1,), completions=(one,))
+
+
+def test_the_gap_is_the_mean_over_tokens_and_of_a_fresh_group() -> None:
+    """abs(-1 + 1), abs(-1 + 2), abs(-1 + 4): 0, 1, 3. What is stale may be a nat off, a fresh group may not."""
+    learner: Any = Says(-1.0)
+    assert engine_gaps([group(0, -1.0, -2.0, -4.0), group(0, -2.5)], learner) == [pytest.approx(4 / 3), 1.5]
+    old, new = group(0, -1.9), group(1, -1.0)
+    assert check_gap([old, new], learner, version=1, most=0.1) == 0
+    assert check_gap([old], learner, version=1, most=0.1) == pytest.approx(0.9)
+    with pytest.raises(R1Error, match=r"of 0 are 0\.9 nats a token off"):
+        check_gap([old], learner, version=0, most=0.1)
+    with pytest.raises(R1Error, match="max_gap = 1"):
+        check_gap([group(0, -2.5)], learner, version=1, most=0.1)
+    two: Any = Shared(rank=0, theirs=[_Told(0.3, "of another rank", False)])
+    with pytest.raises(R1Error, match=r"of another rank are 0\.3 nats"):
+        check_gap([new], Sharer(-1.0), version=1, most=0.1, ranks=two)  # type: ignore[arg-type]
+    assert check_gap([], Sharer(-1.0), version=1, most=0.5, ranks=two) == 0.3  # type: ignore[arg-type]
+    with pytest.raises(R1Error, match="nan nats"):
+        check_gap([group(1, float("nan"))], learner, version=1, most=0.1)

@@ -70,7 +70,10 @@ CHAIN = (
     ) for key in ("k=2", "limit=4", "resamples=20")),
 )  # fmt: skip
 """The whole chain, every stage a second or two. Nothing that it samples is right, so it learns the general samples."""
+FSDP = "+fsdp"
+"""Behind a recipe's name: with the learner whose ranks share the weights."""
 RECIPES = {"nano-zero": SETTINGS, "nano": CHAIN}
+RECIPES |= {f"{name}{FSDP}": (*settings, "learner=fsdp") for name, settings in RECIPES.items()}
 
 Moment = Callable[[Path], bool]
 
@@ -96,7 +99,8 @@ MOMENTS: dict[str, Moment] = {
 
 def command(run: Path, ranks: int, recipe: str = "nano-zero") -> list[str]:
     settings = [part for setting in RECIPES[recipe] for part in ("--set", setting)]
-    return [sys.executable, "-m", "r1kit", "run", recipe, "--out", str(run), "--ranks", str(ranks), *settings]
+    name = recipe.removesuffix(FSDP)
+    return [sys.executable, "-m", "r1kit", "run", name, "--out", str(run), "--ranks", str(ranks), *settings]
 
 
 def start(run: Path, ranks: int, recipe: str = "nano-zero") -> subprocess.Popen[bytes]:

@@ -50,11 +50,17 @@ class FSDP:
     replicate: int = 1
     """Copies of the sharded model (hybrid sharding); ranks / replicate ranks share one."""
     sequence: int = 1
-    """Ranks that share the tokens of one micro-batch (sequence parallel), for long responses."""
+    """Ranks that share the tokens of one micro-batch (sequence parallel), for long responses: a divisor of the ranks
+    and of the model's heads and key-value heads. A micro-batch then has so many times ``micro_batch_tokens``."""
     checkpointing: bool = False
     """Keep only what enters a block and compute its inside again on the way back."""
     offload: Literal["none", "optimiser", "all"] = "none"
     """What waits in the host's memory while it is not in use: the optimiser's state, or the weights too."""
+
+    def __post_init__(self) -> None:
+        for name in ("replicate", "sequence"):
+            if getattr(self, name) < 1:
+                raise InputError(f"learner.{name} = {getattr(self, name)}: must be at least 1")
 
 
 @dataclass(frozen=True, slots=True)

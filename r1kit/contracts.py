@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, Literal, Protocol
 
-from r1kit.cluster.settings import Cluster, EngineChoice, LearnerChoice
+from r1kit.cluster.settings import FSDP, Cluster, EngineChoice, LearnerChoice
 from r1kit.data.settings import Reading
 from r1kit.errors import InputError, nearest
 from r1kit.model.families import Shape, fresh_family
@@ -188,6 +188,8 @@ class Recipe:
         if self.ranks < 0:
             raise InputError(f"ranks = {self.ranks}: must be at least 1, or 0 for one a core or GPU")
         self.cluster.check()
+        if isinstance(self.learner.settings, FSDP):
+            self.learner.settings.check(self.ranks)
         if not 0 <= self.seed < 2**63:
             raise InputError(f"seed = {self.seed}: must be from 0 to 2^63 - 1")
 

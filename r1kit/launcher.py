@@ -14,6 +14,7 @@ from r1kit import interrupts
 from r1kit.checks import check_recipe, check_stage, check_stages
 from r1kit.cluster import launched
 from r1kit.cluster.cores import cores, ranks_here
+from r1kit.cluster.helpers import helper_jobs
 from r1kit.cluster.launch import launch, rank_jobs
 from r1kit.cluster.placement import Host, is_rank, plan, room_for
 from r1kit.cluster.processes import Here, Job
@@ -65,12 +66,21 @@ def _run_here(name: str, out: Path | None, overrides: Sequence[str], until: str)
     folder = out or Path("runs") / recipe.name
     lock = _take(folder, recipe)
     threads = _threads_asked() or max(1, cores() // recipe.ranks)
-    if recipe.ranks == 1:
+    helpers = helper_jobs(recipe.cluster, threads, recipe.ranks)
+    if recipe.ranks == 1 and not helpers:
         os.environ["OMP_NUM_THREADS"] = str(threads)  # read when torch is imported
         _work(folder, Solo(), until)
     else:
         arguments = ["run", "--until", until] if until else ["run"]
-        launch(rank_jobs(arguments, recipe.ranks, threads, str(folder)), starter=Here(keep=(lock,)))
+        ranks, cluster = rank_jobs(arguments, recipe.ranks, threads, str(folder)), recipe.cluster
+        launch(
+            ranks,
+            helpers,
+            starter=Here(keep=(lock,)),
+            restarts=cluster.restarts,
+            lost_after=cluster.lost_after,
+            tell=_say,
+        )
     _present(folder)
 
 
@@ -102,14 +112,17 @@ def _run_on_cluster(name: str, out: Path | None, overrides: Sequence[str], until
 
             def jobs(ranks: int) -> tuple[list[Job], list[Job]]:
                 made = rank_jobs(arguments, ranks, 1, str(folder))
-                return [replace(job, needs=recipe.cluster.rank_needs) for job in made], []
+                helpers = helper_jobs(recipe.cluster, 1, ranks)
+                return [replace(job, needs=recipe.cluster.rank_needs) for job in made], helpers
 
             def starter(ranks: int) -> ray_run.RayStarter:
                 write_atomic(folder / "recipe.toml", as_toml(replace(recipe, ranks=ranks)))
                 return ray_run.RayStarter(cluster, recipe.cluster, str(folder), _threads_asked(), quiet.user)
 
             first = cluster.here if recipe.cluster.first_rank == "driver" else ""
-            slots = plan(cluster.hosts(), jobs(asked)[0], first, share_devices=recipe.cluster.share_devices)
+            slots = plan(
+                cluster.hosts(), [*jobs(asked)[0], *jobs(asked)[1]], first, share_devices=recipe.cluster.share_devices
+            )
             _take(folder, recipe)
             quiet.to(str(folder / ".cluster.log"))
             vet = ray_checks.Vet(cluster, folder, ray_checks.read_by(recipe))

@@ -10,20 +10,26 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from evals.evaluating import Rules, evaluator_of, learned, place, scorer_of
+from loops.apart import Apart
 from loops.test_supervised import CONFIG as SUPERVISED
 from loops.test_supervised import counting
-from loops.toy import CONFIG, ToyScorer, ToyTask, toy
+from loops.toy import CONFIG, ToyScorer, ToyTask, policy_of, toy
 
 from r1kit.evals.gate import base_gate
+from r1kit.evals.transcripts import rollout_lines
 from r1kit.factory.collect import Plan, collect
 from r1kit.factory.harvest import Harvest
 from r1kit.factory.select import Candidate
-from r1kit.loops import supervised
+from r1kit.loops import rl, supervised
 from r1kit.loops.curriculum import Curriculum
 from r1kit.maths.settings import PolicyLoss
 from r1kit.records import Completion, Group, Prompt, Sample, Score
+from r1kit.report.read.prompts import FATES
 from r1kit.reward.rule import RewardConfig, score_completion
+from r1kit.rollout.local import LocalEngine
+from r1kit.rollout.scripted import CodePoints
 from r1kit.tasks.task import Grade
 
 PAGE = (Path(__file__).resolve().parent.parent / "docs" / "metrics.md").read_text(encoding="utf-8")
@@ -70,7 +76,7 @@ def rl_log(folder: Path) -> set[str]:
     one = toy(folder, scorer=AllParts(), levels=3)
     curriculum = Curriculum(by="pass_rate")
     one.train(replace(CONFIG, steps=2, minibatches=2, loss=PolicyLoss(kl_weight=0.1), curriculum=curriculum))
-    assert keys(one.workspace.folder / "rollouts.jsonl") == explained("## `rollouts.jsonl`")
+    assert keys(one.workspace.folder / "rollouts.jsonl") == explained("## `rollouts.jsonl`") - {"spans"}
     return keys(one.workspace.folder / "metrics.jsonl")
 
 
@@ -81,10 +87,37 @@ def supervised_log(folder: Path) -> set[str]:
 
 
 def test_what_trains(tmp_path: Path) -> None:
-    everywhere, in_rl = explained("### Every stage that trains"), explained("### RL stages")
+    everywhere, ahead = explained("### Every stage that trains"), explained("#### Stages that sample ahead")
+    in_rl = explained("### RL stages") - ahead
     assert supervised_log(tmp_path / "sft") == everywhere
     assert rl_log(tmp_path / "rl") == everywhere | in_rl | {"preference"}
     assert {"preference", "accuracy", "format", "language", "overlong"} <= explained("## Rewards")
+
+
+def test_what_samples_ahead(tmp_path: Path) -> None:
+    one = toy(tmp_path)
+    engine = Apart(LocalEngine(one.learner.flat.model, CodePoints(), end_ids=[0]))  # type: ignore[arg-type]
+    config = replace(CONFIG, steps=3, max_lag=1, order="ready", loss=PolicyLoss(importance="masked"))
+    policy = policy_of(one.workspace, engine, one.learner, one.scorer, one.evaluator)
+    rl.train(config, policy, watch=lambda step, found: "enough" if step == 2 else "")
+    known = explained("### Every stage that trains") | explained("### RL stages") - {"kl", "format", "language"}
+    found = keys(one.workspace.folder / "metrics.jsonl")
+    assert explained("#### Stages that sample ahead") <= found <= known
+    assert keys(one.workspace.folder / "prompts.jsonl") <= explained("## `prompts.jsonl`")
+    assert {*FATES, "step", "dealt"} == explained("## `prompts.jsonl`")
+
+
+def test_spans_are_written_where_weights_changed() -> None:
+    group = Group(
+        prompt=Prompt(question="q"),
+        prompt_ids=(1,),
+        completions=tuple(
+            Completion(token_ids=(1,) * 5, logprobs=(0.0,) * 5, text="", finish="stop", version=3, spans=spans)
+            for spans in ((), ((3, 2), (4, 3)))
+        ),
+    )
+    lines = rollout_lines(5, [group], [[Score(total=0.0)] * 2], [torch.zeros(2)], 1)
+    assert [line.get("spans") for line in lines] == [None, ((3, 2), (4, 3))]
 
 
 def test_what_makes_samples(tmp_path: Path) -> None:
@@ -119,7 +152,10 @@ def test_an_evaluation(tmp_path: Path) -> None:
     section = PAGE.split("## `eval.jsonl`")[1].split("Diagnostics of code tasks")[0]
     assert keys(workspace.folder / "eval.jsonl") == first_column(section)
     labels = {"checkpoint", "template", "budget"}
-    assert keys(workspace.folder / "rollouts.jsonl") - labels == explained("## `rollouts.jsonl`") - {"advantage"}
+    assert keys(workspace.folder / "rollouts.jsonl") - labels == explained("## `rollouts.jsonl`") - {
+        "advantage",
+        "spans",
+    }
 
 
 def with_every_part(score: Any) -> Any:

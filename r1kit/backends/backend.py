@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from r1kit.backends import AUTO, ENGINES, LEARNERS, SHARDED, models, rewards
+from r1kit.backends import AUTO, LEARNERS, SHARDED, models, opening, rewards
 from r1kit.backends.arithmetic import resolve_dtype, warn_if_slow
 from r1kit.backends.device import device_of
 from r1kit.backends.models import LoadedModel
 from r1kit.cluster.ranks import Ranks, Solo
-from r1kit.cluster.settings import EngineChoice, LearnerChoice
+from r1kit.cluster.settings import Cluster, EngineChoice, LearnerChoice
 from r1kit.registry import find
 from r1kit.rollout.engine import Engine
 from r1kit.text.template import Template
@@ -51,6 +51,8 @@ class Backend:
     learner: LearnerChoice = field(default_factory=LearnerChoice)
     """A name of ``LEARNERS``, a reference to an ``OpenLearner`` of the user's, or ``auto``: the local one."""
 
+    cluster: Cluster = field(default_factory=Cluster)
+    """What stands beside the ranks."""
     tell: Callable[[str], None] = _to_stderr
     """Where a warning goes."""
 
@@ -81,12 +83,10 @@ class Backend:
             InputError: the engine that the recipe names cannot run the model.
         """
         self._warn(dtype, loaded)
-        kind, settings = self.engine.kind, self.engine.settings
-        more = {} if settings is None else {"settings": settings, "ranks": self.ranks}
-        engine: Engine = find(loaded.native_engine if kind == AUTO else kind, ENGINES, "engine", "engine")(
-            loaded, dtype=self._torch_dtype(dtype), max_rows=max_rows, **more
-        )
-        return engine
+        arguments = (loaded, self.engine, self._torch_dtype(dtype), max_rows, self.ranks)
+        if opening.has_engines(self.cluster):
+            return opening.open_pool(*arguments, self.cluster, self.tell)
+        return opening.open_here(*arguments)
 
     def open_learner(
         self, loaded: LoadedModel, optimiser: OptimiserSettings, *, dtype: DtypeSetting = "float32", token_budget: int,
@@ -149,4 +149,5 @@ def backend_of(recipe: Recipe, ranks: Ranks | None = None) -> Backend:
         template=recipe.model.template,
         engine=recipe.engine,
         learner=recipe.learner,
+        cluster=recipe.cluster,
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
@@ -45,8 +45,9 @@ class LoadedModel:
     folder: Path | None = None
     """Where it was read from; None: drawn afresh."""
     stored: WeightStream | None = None
-    """Its weights as they are read, or drawn, when a learner that shares them out asks: ``model`` holds no numbers of
-    its own then, or what the learner left of them. None: ``model`` holds them all."""
+    """Its weights as they are read, or drawn, when they are asked for, where a learner shares them out: ``model`` then
+    stays without numbers (on the ``meta`` device), or is what the learner left of one that `transformers` runs. None:
+    ``model`` holds them all."""
     at: torch.device | None = None
     """Where it computes, with ``stored``."""
 
@@ -65,6 +66,11 @@ class LoadedModel:
             return self.model
         assert self.folder is not None, "every engine of a drawn model takes a stream"
         return cast(LanguageModel, load_model(self.folder)[0].to(self.device))
+
+    def bare(self) -> LoadedModel:
+        """The same for a process that sees no folder of it and gets its weights as a stream (``model.skeleton``)."""
+        model = self.model if self.stored is None or self.model.head.is_meta else self.whole()
+        return replace(self, model=model, folder=None, stored=None, at=None)
 
     @property
     def native_engine(self) -> str:

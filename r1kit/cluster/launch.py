@@ -7,17 +7,17 @@ samples or scores for the ranks, may die: it is started again.
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from r1kit import interrupts
+from r1kit.cluster.beside import Ended, Helpers, end, ended_as
 from r1kit.cluster.processes import LOOPBACK, Here, Job, Place, Process, Starter
-from r1kit.errors import InputError, Interrupted, MissingError, PeerLostError, R1Error, RankError
+from r1kit.errors import Interrupted, PeerLostError, R1Error, RankError
 
 __all__ = ["launch", "rank_jobs"]
 
@@ -28,38 +28,6 @@ SETTLE_SECONDS = 2.0
 """How long to wait, once a rank has lost its peers, for the one that was the cause."""
 _STOPPED = (Interrupted.exit_code, -signal.SIGTERM)
 """How a rank ends that was told to; the second before it heeds signals."""
-_USELESS = (InputError.exit_code, MissingError.exit_code)
-"""How a helper ends that could not work however often it was started."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ended:
-    """How a process ended."""
-
-    rank: int
-    name: str
-    """What it is called."""
-    code: int
-    """Exit code, or minus the signal."""
-    words: str = ""
-    """Its last line; empty when it could not say."""
-    own: bool = False
-    """The line is meant for the user as it is (an R1Error), and says all."""
-
-    @property
-    def why(self) -> str:
-        """How it ended, after its name."""
-        if self.code >= 0:
-            return self.words or f"ended with exit code {self.code} before its work was done"
-        outside = " (killed from outside, or out of memory)" if self.code == -signal.SIGKILL else ""
-        return f"was ended by {signal.Signals(-self.code).name}{outside}"
-
-    @property
-    def error(self) -> R1Error:
-        """Its own, with its exit code."""
-        error = R1Error(self.words)
-        error.exit_code = self.code
-        return error
 
 
 def rank_jobs(arguments: Sequence[str], size: int, threads: int, run: str = "") -> list[Job]:
@@ -73,7 +41,7 @@ def rank_jobs(arguments: Sequence[str], size: int, threads: int, run: str = "") 
 
 def launch(
     ranks: Sequence[Job], helpers: Sequence[Job] = (), *, starter: Starter | None = None, restarts: int = 0,
-    tell: Callable[[str], None] = print,
+    lost_after: float = 10.0, tell: Callable[[str], None] = print,
 ) -> None:  # fmt: skip
     """Start the processes of a run and wait until all ranks are done.
 
@@ -82,6 +50,7 @@ def launch(
         helpers: processes beside them, which do not outlive them.
         starter: of the processes; by default on this machine.
         restarts: times that each helper is started again.
+        lost_after: seconds without a sign of life after which a helper is ended.
         tell: takes a line for the user.
 
     Raises:
@@ -93,20 +62,20 @@ def launch(
     """
     starter = starter or Here()
     started: list[Process] = []
-    beside: list[_Helper] = []
+    beside = Helpers(starter, restarts, lost_after, tell)
     try:
         with interrupts.heeded(), interrupts.held():
             places = starter.places([*ranks, *helpers])
-            for job, place in zip(helpers, places[len(ranks) :], strict=True):  # one by one: what was started when a
-                beside.append(_Helper(job, starter, place, restarts, tell))
-            here = places[: len(ranks)]
+            beside.start(helpers, places[len(ranks) :])
+            here, ranks = places[: len(ranks)], [beside.told(job) for job in ranks]
             for job, place in zip(_meeting(ranks, here, starter.free_port(here[0])), here, strict=True):
                 started.append(starter.start(job, place))
             _watch(started, beside)
     except KeyboardInterrupt:
         raise Interrupted(f"interrupted again, so ended at once; {interrupts.GO_ON}") from None
     finally:
-        _end([*started, *(helper.process for helper in beside if helper.process)])
+        end([*started, *beside.processes])
+        beside.close()
         starter.close()
 
 
@@ -123,7 +92,7 @@ def _meeting(ranks: Sequence[Job], places: Sequence[Place], port: int) -> list[J
     return told
 
 
-def _watch(ranks: Sequence[Process], helpers: Sequence[_Helper]) -> None:
+def _watch(ranks: Sequence[Process], helpers: Helpers) -> None:
     """Until all ranks are done, or one is not well. A signal is handed on to them, once."""
     patience, told = 0.0, False
     while True:
@@ -142,42 +111,13 @@ def _watch(ranks: Sequence[Process], helpers: Sequence[_Helper]) -> None:
         known = any(code not in (PeerLostError.exit_code, *polite) for code in failed)
         if failed and (known or all(code is not None for code in codes) or time.monotonic() > patience):
             ended = [
-                _ended(number, rank, code)
+                ended_as(number, rank, code)
                 for number, (rank, code) in enumerate(zip(ranks, codes, strict=True))
                 if code is not None
             ]
             raise _cause(ended, stopping=told)
-        for helper in helpers:
-            helper.look()
+        helpers.look()
         time.sleep(0.05)
-
-
-class _Helper:
-    """A process beside the ranks, started again when it ends."""
-
-    def __init__(self, job: Job, starter: Starter, place: Place, restarts: int, tell: Callable[[str], None]) -> None:
-        self._job, self._starter, self._left, self._tell = job, starter, restarts, tell
-        self.process: Process | None = starter.start(job, place)
-
-    def look(self) -> None:
-        """Start it again if it has ended. Raises its own error if that would not help."""
-        if self.process is None or (code := self.process.poll()) is None:
-            return
-        ended = _ended(-1, self.process, code)
-        _end([self.process])
-        self.process = None
-        if ended.own and code in _USELESS:
-            raise ended.error
-        what = "is started again" if self._left else "is not started again: cluster.restarts is spent"
-        self._tell(f"{self._job.name} {ended.why}; it {what}")
-        if self._left:
-            self._left -= 1
-            self.process = self._starter.start(self._job, self._starter.places([self._job])[0])
-
-
-def _ended(rank: int, process: Process, code: int) -> Ended:
-    words = process.last_words()
-    return Ended(rank=rank, name=process.name, code=code, **(json.loads(words) if words else {}))
 
 
 def _cause(found: Sequence[Ended], *, stopping: bool = False) -> R1Error:
@@ -202,11 +142,3 @@ def _cause(found: Sequence[Ended], *, stopping: bool = False) -> R1Error:
     if first.own:
         return first.error
     return RankError(f"{first.name} {first.why}; run the same command to go on")
-
-
-def _end(processes: Sequence[Process]) -> None:
-    """None outlives this. What a rank was writing is whole as it was before."""
-    for process in processes:
-        process.kill()
-    for process in processes:
-        process.wait()

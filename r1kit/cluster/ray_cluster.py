@@ -62,6 +62,8 @@ class Cluster:
         """Hosts that the run has lost, though Ray may not know yet: id -> when."""
         self.answered = time.monotonic()
         """When the head last did."""
+        self.headless = False
+        """Whether the head was lost: nothing may be asked of Ray then, since some of its calls stop all threads."""
         self.vet: Callable[[Host], Any] | None = None
         """Looks at a host that has joined before anything is placed there; raises R1Error if it will not do."""
         self.said: dict[str, Any] = {}
@@ -244,6 +246,8 @@ class Cluster:
         self._briefly(self.ray.shutdown)
 
     def _briefly(self, work: Callable[[], None]) -> None:
+        if self.headless:
+            return
         working = threading.Thread(target=work, daemon=True)
         working.start()
         working.join(LEAVE_SECONDS)

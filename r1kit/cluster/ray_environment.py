@@ -45,6 +45,7 @@ def environment(
         if address != LOOPBACK:
             for name in ("GLOO_SOCKET_IFNAME", "NCCL_SOCKET_IFNAME"):
                 told[name] = given.get(name) or stands["interface"]
+            told["TORCH_CPP_LOG_LEVEL"] = given.get("TORCH_CPP_LOG_LEVEL", "ERROR")  # it warns of hosts without a name
     if stands["gpus"]:
         told["CUDA_VISIBLE_DEVICES"] = ",".join(stands["gpus"])
     if HOST in told:

@@ -182,14 +182,15 @@ class Keeper:
         return dict(json.loads(text)) if text else {}
 
     def _read(self, name: str, stream: IO[bytes]) -> None:
-        for line in stream:
-            text = line.decode("utf-8", "replace").rstrip("\n")
-            with self.lock:
-                if self.size + len(text) > KEPT:
-                    self.dropped += 1
-                else:
-                    self.lines.append((name, text))
-                    self.size += len(text)
+        with stream:
+            for line in stream:
+                text = line.decode("utf-8", "replace").rstrip("\n")
+                with self.lock:
+                    if self.size + len(text) > KEPT:
+                        self.dropped += 1
+                    else:
+                        self.lines.append((name, text))
+                        self.size += len(text)
 
     def _watch_lease(self) -> None:
         """Nobody has asked for longer than the run waits for a host: it has given this one up, so nothing may go on."""

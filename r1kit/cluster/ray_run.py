@@ -46,7 +46,13 @@ def run(new: Callable[[int], RayStarter], jobs: Jobs, asked: int, divides: Calla
         starter.more = [[*more, *helpers] for count in counts if count > ranks for more, helpers in [jobs(count)]]
         settings = starter.settings
         try:
-            launch(*jobs(ranks), starter=starter, restarts=settings.restarts, tell=_say)
+            launch(
+                *jobs(ranks),
+                starter=starter,
+                restarts=settings.restarts,
+                lost_after=settings.lost_after,
+                tell=_say,
+            )
             return
         except R1Error as error:
             if starter.growing and error.exit_code == Interrupted.exit_code and not interrupts.asked():

@@ -166,6 +166,7 @@ class RayStarter:
     def check_head(self) -> None:
         """Raises HeadLost."""
         if (silent := time.monotonic() - self.cluster.answered) > self.settings.lost_after:
+            self.cluster.headless = True
             raise HeadLost(
                 f"the head of the Ray cluster at {self.cluster.address} was lost (no answer for {silent:.0f} s), and "
                 "the run was ended; start the cluster again and run the same command to go on"

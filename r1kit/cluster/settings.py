@@ -55,12 +55,16 @@ class FSDP:
     checkpointing: bool = False
     """Keep only what enters a block and compute its inside again on the way back."""
     offload: Literal["none", "optimiser", "all"] = "none"
-    """What waits in the host's memory while it is not in use: the optimiser's state, or the weights too."""
+    """What waits in the host's memory while it is not in use: the optimiser's state and the reference, or the weights
+    and their gradient too."""
 
-    def __post_init__(self) -> None:
-        for name in ("replicate", "sequence"):
-            if getattr(self, name) < 1:
-                raise InputError(f"learner.{name} = {getattr(self, name)}: must be at least 1")
+    def check(self, ranks: int) -> None:
+        """Raise InputError for numbers that do not divide the ranks; 0 ranks: how many is not known yet."""
+        for name, value in (("replicate", self.replicate), ("sequence", self.sequence)):
+            if value < 1:
+                raise InputError(f"learner.{name} = {value}: must be at least 1")
+            if ranks % value:
+                raise InputError(f"learner.{name} = {value} does not divide the {ranks} ranks; change one of them")
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,11 +165,12 @@ class Cluster:
     collective_minutes: float = 30.0
     """A rank that waits this long for another in a collective ends the run."""
     restarts: int = 3
-    """Times that the learner's ranks are started again, from the last resume point, after a host was lost."""
+    """Times that the learner's ranks are started again, from the last resume point, after a host was lost; and times
+    that each engine and verifier is started again."""
     fewest_ranks: int = 1
     """Ranks to go on with at the least on what is left then, as many as fit and divide the batches; else it waits."""
     wait_minutes: float = 10.0
-    """How long a run waits for hosts when what is left of a cluster is too little."""
+    """How long a run waits when what is left of a cluster is too little, or all its engines or verifiers are lost."""
     first_rank: Literal["driver", "any"] = "driver"
     """Where rank 0, which writes the run folder, may be: on the host where ``r1 run`` is, or on any."""
 

@@ -114,6 +114,7 @@ def _lines(step: int, kind: str, group: Group, scores: Sequence[Score]) -> list[
             "answer": score.answer,
             "status": score.status,
             "version": completion.version,
+            **({"spans": completion.spans} if completion.spans else {}),
         }
         for completion, score in zip(group.completions, scores, strict=True)
     ]

@@ -15,7 +15,7 @@ from r1kit.cluster.ranks import Ranks
 from r1kit.records import Group, Score
 from r1kit.reward.complaints import Complaints, Found, complained
 
-__all__ = ["Drawn", "Outcome", "Part", "Scored", "exchange", "is_flat"]
+__all__ = ["Drawn", "Outcome", "Part", "Scored", "exchange", "in_turn", "is_flat"]
 
 Scored = tuple[Group, list[Score]]
 
@@ -41,6 +41,11 @@ class Drawn:
     def part(self, ranks: Ranks) -> Part:
         """What this rank holds, where it does not hold all."""
         return Part(self.places, self.count, ranks)
+
+    def took(self, *, sampling: float, scoring: float) -> None:
+        """Add seconds: of sampling, and what scoring took beyond it."""
+        for name, seconds in (("sample_seconds", sampling), ("score_seconds", scoring)):
+            self.metrics[name] = self.metrics.get(name, 0.0) + seconds
 
     def take(self, outcome: Outcome, held: Scored | None) -> None:
         """The step's next group; ``held``: by this rank."""
@@ -86,7 +91,7 @@ def exchange(
         complaints: takes in what went wrong on any rank.
     """
     if not shares:
-        whole = _in_turn(ranks.gather_objects(list(mine)))
+        whole = in_turn(ranks.gather_objects(list(mine)))
         for _, scores in whole:
             complaints.add(scores)
         return [(_outcome(one), one) for one in whole]
@@ -96,7 +101,7 @@ def exchange(
     for _, found in told:
         complaints.count(found)
     held = [list(mine) if rank == ranks.rank else [None] * len(theirs) for rank, (theirs, _) in enumerate(told)]
-    return list(zip(_in_turn([theirs for theirs, _ in told]), _in_turn(held), strict=True))
+    return list(zip(in_turn([theirs for theirs, _ in told]), in_turn(held), strict=True))
 
 
 def is_flat(scores: Sequence[Score]) -> bool:
@@ -110,5 +115,6 @@ def _outcome(one: Scored) -> Outcome:
     return Outcome(tokens, is_flat(scores), sum(values), len(values))
 
 
-def _in_turn(shares: Sequence[Sequence[Any]]) -> list[Any]:
+def in_turn(shares: Sequence[Sequence[Any]]) -> list[Any]:
+    """The ranks' items, one of each rank in turn."""
     return [share[i] for i in range(max(map(len, shares))) for share in shares if i < len(share)]

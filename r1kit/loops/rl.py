@@ -24,6 +24,7 @@ from r1kit.evals.aha import find_aha
 from r1kit.evals.evaluator import Evaluation
 from r1kit.evals.gate import write_gate
 from r1kit.evals.transcripts import rollout_lines, summary, tally
+from r1kit.loops.ahead import Ahead
 from r1kit.loops.dealing import Drawn, Part
 from r1kit.loops.gap import check_gap
 from r1kit.loops.rollouts import Rollouts, TasksAt
@@ -64,9 +65,10 @@ def train(config: RL, policy: Policy, tasks_at: TasksAt | None = None, watch: Wa
     """
     loss = from_settings(config.loss)
     workspace, engine, learner, evaluator = policy.workspace, policy.engine, policy.learner, policy.evaluator
-    rollouts = Rollouts(config, policy, tasks_at or (lambda step: policy.tasks))
+    rollouts = (Ahead if config.max_lag else Rollouts)(config, policy, tasks_at or (lambda step: policy.tasks))
     done = config.steps
-    for step in workspace.steps(config.steps, learner, partial(_rate, config)):
+    for step in workspace.steps(config.steps, rollouts.beside(learner), partial(_rate, config)):
+        rollouts.settle()
         learner.publish(engine, version=step)
         found = evaluator.evaluate(step) if step % config.evaluate_every == 0 else {}
         if step == 0 and found and config.start in (BASE, workspace.recipe.base_stage):
@@ -76,6 +78,7 @@ def train(config: RL, policy: Policy, tasks_at: TasksAt | None = None, watch: Wa
         if watch and (why := watch(step, found)):
             workspace.say(f"{workspace.stage}: stopped at step {step}: {why}")
             done = step
+            rollouts.stop(step)
             break
         began = time.monotonic()
         drawn = rollouts.next(step)
@@ -125,7 +128,9 @@ def minibatches(
     """One rollout as ``config.minibatches`` batches of rows drawn at random; a single batch keeps its order.
 
     Advantages were taken over whole groups before; a minibatch need not keep groups together (R1 paper, section 2.1).
-    A completion of another policy ``version`` than the one that learns is stale: its sampler's log-probs are the old.
+    A completion of another policy ``version`` than the one that learns is stale: its sampler's log-probs are the old,
+    so that the clip bounds how far the policy is from its sampler. Where the loss has an ``importance`` weight that is
+    what tells the two apart, and the old ones are the trainer's own for every row.
 
     Args:
         part: where the groups are those of one rank: the batches are its share of what all ranks' groups would give,
@@ -133,6 +138,7 @@ def minibatches(
     """
     prompts = [torch.tensor(group.prompt_ids) for group in groups]
     chosen, totals = _rows_of(groups, config, seed, part)
+    newest = version if config.loss.importance == "none" else None
     batches = []
     for rows, total in zip(chosen, totals, strict=True):
         lengths = [len(groups[g].completions[i].token_ids) for g, i in rows]
@@ -141,7 +147,7 @@ def minibatches(
             Batch(
                 prompts=prompts,
                 rows=[
-                    _row(g, groups[g].completions[i], weight, float(advantages[g][i]), version)
+                    _row(g, groups[g].completions[i], weight, float(advantages[g][i]), newest)
                     for (g, i), weight in zip(rows, weights, strict=True)
                 ],
                 sharded=part is not None,
@@ -188,10 +194,7 @@ def _update(
     seed = stream_seed(workspace.seed, "minibatches", step)
     part = drawn.part(workspace.ranks) if shares(learner) else None
     batches = minibatches(drawn.groups, advantages, config, seed, version=step, part=part)
-    stale = any(row.old_logprobs is not None for batch in batches for row in batch.rows)
-    if part is not None:  # log-probs are a collective: on any rank
-        stale = bool(part.ranks.all_reduce_sum_(torch.tensor(int(stale))))
-    if config.minibatches > 1 or stale:  # from the second update on; the trainer's own are the old ones of what is not
+    if _lack_old(config, batches, part):  # from the second update on; the trainer's own are the old ones
         batches = [_with_old(batch, learner.logprobs(batch)) for batch in batches]
     found = []
     for index, batch in enumerate(batches):
@@ -203,6 +206,17 @@ def _update(
         lr = config.schedule.rate(update, config.steps * config.minibatches, config.optimiser.lr)
         found.append({**learner.update(batch, loss, lr), "lr": lr})
     return over_updates(found)
+
+
+def _lack_old(config: RL, batches: Sequence[Batch], part: Part | None) -> bool:
+    """Whether old log-probs are to be computed: of what is not stale, where that will not be on policy or stands beside
+    what is. Log-probs are a collective, so the answer is the same on all ranks."""
+    old = [row.old_logprobs is not None for batch in batches for row in batch.rows]
+    counts = torch.tensor([sum(old), len(old) - sum(old)])
+    if part is not None:
+        part.ranks.all_reduce_sum_(counts)
+    stale, fresh = counts.tolist()
+    return fresh > 0 and (config.minibatches > 1 or stale > 0)
 
 
 def _rate(config: RL, step: int, steps: int) -> float:

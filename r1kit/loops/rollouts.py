@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from r1kit.errors import InputError
@@ -18,6 +18,7 @@ from r1kit.loops.curriculum import Drawing
 from r1kit.loops.dealing import Drawn, Scored, exchange
 from r1kit.loops.settings import RL
 from r1kit.records import Prompt
+from r1kit.resume import Resumable
 from r1kit.rollout.sample import room_for_prompt, sample_groups
 from r1kit.rollout.streams import stream_seed
 from r1kit.tasks.task import Task
@@ -27,10 +28,12 @@ from r1kit.workspace import Workspace
 if TYPE_CHECKING:
     from r1kit.loops.policy import Policy
 
-__all__ = ["PromptStream", "Rollouts", "TasksAt"]
+__all__ = ["Numbered", "PromptStream", "Rollouts", "TasksAt"]
 
 LEFT_OUT = 1000
 """Prompts of a task left out in a row after which it is taken to have no others."""
+Numbered = tuple[int, Prompt]
+"""A prompt with its running number in the stage."""
 TasksAt = Callable[[int], Mapping[str, Task]]
 """Step -> the tasks that its prompts come from."""
 
@@ -46,7 +49,10 @@ class PromptStream:
     too_long: Callable[[Prompt], str] = lambda prompt: ""
     """Why a prompt cannot be asked; empty: it can. Raises InputError where that is to end the run."""
 
-    def take(self, tasks: Mapping[str, Task], count: int) -> list[tuple[int, Prompt]]:
+    dealt: list[Numbered] = field(default_factory=list)
+    """All that were taken from it."""
+
+    def take(self, tasks: Mapping[str, Task], count: int) -> list[Numbered]:
         """The next ``count`` prompts with their running number: always of the task that is furthest behind.
 
         A task that joins late is not behind: turns are counted anew for every set of tasks.
@@ -58,6 +64,7 @@ class PromptStream:
             taken.append((number, self._next(tasks[name], name)))
             cursor[f"{together}:{name}"] = cursor.get(f"{together}:{name}", 0) + 1
         cursor["prompt"] = first + count
+        self.dealt.extend(taken)
         return taken
 
     def _next(self, task: Task, name: str) -> Prompt:
@@ -93,29 +100,64 @@ class Rollouts:
 
         With dynamic sampling, flat groups are replaced: they are sampled, counted and left out.
         """
-        config, workspace = self.config, self.policy.workspace
-        drawing = self._drawing()
+        config, workspace, drawing = self.config, self.policy.workspace, self._drawing()
         stream = PromptStream(config.task_weights, workspace, drawing, self._too_long)
-        seconds = {"sample_seconds": 0.0, "score_seconds": 0.0}
         drawn, share = Drawn(), shares(self.policy.learner)
+        fate: dict[str, list[int]] = {"learnt": [], "flat": [], "spare": []}
         for attempt in range(config.dynamic_sampling + 1):
-            tasks = self.tasks_at(step)
-            dealt = stream.take(tasks, config.prompts_per_step)
-            mine = dealt[workspace.ranks.rank :: workspace.ranks.size]
-            found = exchange(workspace.ranks, self._sample(mine, seconds), share, workspace.complaints)
-            outcomes = zip(dealt, found, strict=True)
+            dealt, mine = self._round(step, attempt, config.prompts_per_step - drawn.count, stream, drawn)
+            found = exchange(workspace.ranks, mine, share, workspace.complaints)
+            outcomes = list(zip(dealt, found, strict=True))
+            tasks = {**self.tasks_at(step), **{prompt.task: self.policy.tasks[prompt.task] for _, prompt in dealt}}
             drawing.learn([(prompt, one.right, one.seen) for (_, prompt), (one, _) in outcomes], tasks)
-            for one, held in found:
+            for (number, _), (one, held) in outcomes:
                 workspace.spend(sampled=one.tokens)
-                wanted = drawn.count < config.prompts_per_step
                 last = attempt == config.dynamic_sampling
-                if wanted and (last or not one.flat):
+                if drawn.count < config.prompts_per_step and (last or not one.flat):
                     drawn.take(one, held)
+                    fate["learnt"].append(number)
+                else:
+                    fate["flat" if one.flat else "spare"].append(number)
             if drawn.count == config.prompts_per_step:
                 break
+        self._after(step, stream, drawn, fate)
         long = workspace.cursor.get("long_prompts", 0)
-        drawn.metrics = {**seconds, **drawing.metrics(), **({"long_prompts": long} if long else {})}
+        drawn.metrics |= {**drawing.metrics(), **({"long_prompts": long} if long else {})}
+        dealt_now = [[number, prompt.id] for number, prompt in stream.dealt]
+        workspace.append("prompts", [{"step": step + 1, "dealt": dealt_now, **{k: v for k, v in fate.items() if v}}])
         return drawn
+
+    # ---- what sampling ahead does otherwise ------------------------------------------------------------------------
+
+    def settle(self) -> None:
+        """Before weights are handed over."""
+
+    def beside(self, learner: Resumable) -> Resumable:
+        """What must survive a kill: the learner, and what a sampler keeps."""
+        return learner
+
+    def stop(self, step: int) -> None:
+        """No step comes after this one."""
+
+    def _round(
+        self, step: int, attempt: int, missing: int, stream: PromptStream, drawn: Drawn
+    ) -> tuple[list[Numbered], list[Scored]]:
+        """The next prompts that a step takes, the same on all ranks, and this rank's groups of them.
+
+        Args:
+            attempt: to fill the step, from 0.
+            missing: groups that the step still lacks.
+            stream: deals prompts.
+            drawn: is told the seconds that it took.
+        """
+        ranks = self.policy.workspace.ranks
+        dealt = stream.take(self.tasks_at(step), self.config.prompts_per_step)
+        return dealt, self._sample(dealt[ranks.rank :: ranks.size], drawn)
+
+    def _after(self, step: int, stream: PromptStream, drawn: Drawn, fate: dict[str, list[int]]) -> None:
+        """Once a step has its groups."""
+
+    # ---- a step's prompts -------------------------------------------------------------------------------------------
 
     def _too_long(self, prompt: Prompt) -> str:
         config, policy = self.config, self.policy
@@ -134,8 +176,8 @@ class Rollouts:
         workspace = self.policy.workspace
         return Drawing(self.config.curriculum, workspace.kept, workspace.seed, workspace.stage, workspace.say)
 
-    def _sample(self, share: Sequence[tuple[int, Prompt]], seconds: dict[str, float]) -> list[Scored]:
-        """This rank's groups, scored. ``seconds`` is added to: sampling, and what scoring took beyond it."""
+    def _sample(self, share: Sequence[Numbered], drawn: Drawn) -> list[Scored]:
+        """This rank's groups, scored."""
         workspace, policy, began = self.policy.workspace, self.policy, time.monotonic()
         scoring = policy.scorer.begin()
         groups = sample_groups(
@@ -149,6 +191,5 @@ class Rollouts:
         sampled = time.monotonic()
         scores = scoring.result()
         workspace.spend_read(policy.scorer.read())
-        seconds["sample_seconds"] += sampled - began
-        seconds["score_seconds"] += time.monotonic() - sampled
+        drawn.took(sampling=sampled - began, scoring=time.monotonic() - sampled)
         return list(zip(groups, scores, strict=True))

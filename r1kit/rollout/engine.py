@@ -93,6 +93,9 @@ class Detached(Protocol):
     over_update: str
     """``wait`` or ``keep``; may be set before ``load_weights``."""
 
-    def submit(self, prompt: Sequence[int], sampling: Sampling, seed: int) -> Future[tuple[Completion, ...]]:
-        """``generate`` of one prompt, at once; the future holds its completions, or the error of ``generate``."""
+    def submit_all(
+        self, prompts: Sequence[Sequence[int]], sampling: Sampling, seeds: Sequence[int]
+    ) -> list[Future[tuple[Completion, ...]]]:
+        """``generate``, at once: a future a prompt holds its completions, or the error of ``generate``. One that is
+        cancelled need not be sampled."""
         ...

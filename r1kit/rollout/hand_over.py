@@ -8,8 +8,9 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
+from r1kit.cluster.wire import Lost
 from r1kit.errors import InputError
-from r1kit.rollout.replica import Replica, ReplicaLost
+from r1kit.rollout.replica import Replica
 
 if TYPE_CHECKING:
     from r1kit.model.weights import Weight, WeightStream
@@ -50,7 +51,7 @@ class HandOver:
             self._each(lambda replica: replica.begin(weights, version))
         except InputError as error:
             for replica in self._taking:
-                with suppress(ReplicaLost):
+                with suppress(Lost):
                     replica.abort()
             return str(error)
         return ""
@@ -76,9 +77,9 @@ class HandOver:
         for replica, answer in asked:
             try:
                 found.append(answer.result())
-            except ReplicaLost as lost:
+            except Lost as lost:
                 self.failed[replica] = str(lost)
                 self._taking.remove(replica)
-                with suppress(ReplicaLost):
+                with suppress(Lost):
                     replica.abort()
         return found

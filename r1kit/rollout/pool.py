@@ -19,6 +19,7 @@ from queue import SimpleQueue
 from typing import TYPE_CHECKING
 
 from r1kit.cluster.ranks import Ranks, Solo
+from r1kit.cluster.wire import Lost
 from r1kit.errors import InputError, R1Error
 from r1kit.records import Completion, Sampling
 from r1kit.rollout.engine import Telling
@@ -140,7 +141,7 @@ class Pool:
                 )
             else:
                 self._take(member, life, first, replica.generate(first.prompt, first.sampling, first.seed))
-        except ReplicaLost as lost:
+        except Lost as lost:
             self._lose(member, str(lost), life)
         except BaseException as error:  # told to whoever waits for it
             for request in bundle:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Protocol
 
+from r1kit.cluster.wire import Lost
 from r1kit.records import Completion, Sampling
 
 if TYPE_CHECKING:
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 __all__ = ["Replica", "ReplicaLost"]
 
 
-class ReplicaLost(Exception):
+class ReplicaLost(Lost):
     """A replica does not answer, or not as it should; ``str(error)`` is why, in a few words. It may come back."""
 
 

@@ -67,11 +67,7 @@ class ShardedWeights:
 
     def __iter__(self) -> Iterator[tuple[str, Tensor]]:
         for name, places in groupby(self._places.items(), lambda item: item[1].parameter):
-            with (
-                self._ranks.together(),
-                torch.inference_mode(False),
-                torch.no_grad(),
-            ):  # an engine may take them in inference mode
+            with self._ranks.together(), torch.inference_mode(False), torch.no_grad():  # in which an engine may be
                 whole = cast(DTensor, self._shares[name].weight.detach()).full_tensor()
             for hub, place in places:
                 yield hub, place.of(whole)

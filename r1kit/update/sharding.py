@@ -19,7 +19,6 @@ from torch.utils.checkpoint import checkpoint
 
 from r1kit.cluster.ranks import Ranks, wait_as_long
 from r1kit.cluster.settings import FSDP
-from r1kit.errors import InputError
 from r1kit.model.language_model import LanguageModel
 from r1kit.update.trainee import Trainee
 
@@ -32,10 +31,7 @@ def mesh_of(ranks: Ranks, settings: FSDP, device: torch.device) -> DeviceMesh:
     Raises:
         InputError: the ranks do not divide into so many copies.
     """
-    if ranks.size % settings.replicate:
-        raise InputError(
-            f"learner.replicate = {settings.replicate} does not divide the {ranks.size} ranks; choose a divisor"
-        )
+    settings.check(ranks.size)
     if not dist.is_initialized():  # one rank alone
         dist.init_process_group("gloo", store=HashStore(), rank=0, world_size=1)
     shape = (settings.replicate, ranks.size // settings.replicate)

@@ -22,14 +22,14 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 
 import pytest
 
-__all__ = ["ON_HOSTS", "Host", "Network", "unavailable"]
+__all__ = ["ON_HOSTS", "Host", "Network", "on_hosts", "unavailable"]
 
 TOOLS = ("unshare", "nsenter", "setpriv", "ip", "tc", "mount")
 CGROUPS = Path("/sys/fs/cgroup")
@@ -50,11 +50,18 @@ def unavailable() -> str:
     return f"namespaces cannot be made: {tried.stderr.strip()}" if tried.returncode else ""
 
 
+def on_hosts(test: Callable[..., None]) -> Callable[..., None]:
+    """Mark one test."""
+    for mark in ON_HOSTS:
+        test = mark(test)
+    return test
+
+
 ON_HOSTS = [
     pytest.mark.cluster,
     pytest.mark.skipif(bool(unavailable()), reason=unavailable() or "hosts can be made here"),
 ]
-"""Marks of a test on hosts."""
+"""Marks of a module whose tests are on hosts."""
 
 
 class Network:

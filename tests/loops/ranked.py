@@ -11,18 +11,33 @@ from typing import Any
 from torch import Tensor
 
 from r1kit.cluster.ranks import Ranks
+from r1kit.loops import rl
 from r1kit.loops.settings import RL
 from r1kit.maths.loss_terms import TokenLoss
 from r1kit.records import Group, Score
+from r1kit.rollout.local import LocalEngine
+from r1kit.rollout.scripted import CodePoints
 from r1kit.update.learner import Batch
 from r1kit.update.local import LocalLearner
 
-from .toy import ToyScorer, ToyTask, toy
+from .apart import Apart
+from .toy import ToyScorer, ToyTask, policy_of, toy
 
 
 def train_toy(ranks: Ranks, folder: str, config: RL) -> Tensor:
     one = toy(Path(folder), ranks)
     one.train(config)
+    return one.learner.flat.master
+
+
+def train_apart(ranks: Ranks, folder: str, config: RL) -> Tensor:
+    """``train_toy`` whose engine is apart, and as slow as its rank."""
+    one = toy(Path(folder), ranks)
+    engine = Apart(
+        LocalEngine(one.learner.flat.model, CodePoints(), end_ids=[0]),  # type: ignore[arg-type]
+        lambda: 0.01 * ranks.rank,
+    )
+    rl.train(config, policy_of(one.workspace, engine, one.learner, one.scorer, one.evaluator))
     return one.learner.flat.master
 
 

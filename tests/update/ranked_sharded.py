@@ -78,12 +78,12 @@ BY_SIZE: dict[int, dict[str, Case]] = {
         "sft, untied, with biases": case("sft", lambda: decoder(UNTIED)),
         "muon": case("grpo", lambda: decoder(UNTIED), optimiser=MUON),
         "bfloat16": case("sft", dtype="bfloat16"),
-        "checkpointing": case("grpo", checkpointing=True),
-        "optimiser on the host": case("grpo", offload="optimiser"),
+        "checkpointing": case("sft", checkpointing=True),
+        "optimiser on the host": case("sft", offload="optimiser"),
         "all on the host": case("grpo", offload="all", optimiser=MUON),
-        "experts": case("grpo", lambda: decoder(EXPERTS)),
-        "gemma 3": case("grpo", lambda: decoder(GEMMA3)),
-        "transformers: capped logits": case("grpo", lambda: hub("gemma2", head_dim=8, sliding_window=16)),
+        "experts": case("sft", lambda: decoder(EXPERTS)),
+        "gemma 3": case("sft", lambda: decoder(GEMMA3)),
+        "transformers: capped logits": case("sft", lambda: hub("gemma2", head_dim=8, sliding_window=16)),
         "transformers: a head's bias, checkpointing": case("sft", lambda: hub("phi"), checkpointing=True),
         "transformers: gpt2, tied": case("sft", lambda: hub("gpt2", n_embd=32, n_layer=2, n_head=4)),
     },
@@ -96,6 +96,13 @@ BY_SIZE: dict[int, dict[str, Case]] = {
         "four copies": case("grpo", replicate=4),
     },
 }  # fmt: skip
+
+
+def everything(ranks: Ranks) -> dict[str, Any]:
+    """What the tests look at, found by ranks that start once."""
+    few, many = (gathered(ranks, lengths) for lengths in ((7, 3), (7, 3, 12, 1) * 16))
+    cases = compare(ranks)
+    return {"cases": cases, "refused": refused(ranks), "few": few, "many": many, "impatient": impatient(ranks)}
 
 
 def compare(ranks: Ranks) -> dict[str, tuple[Any, Any]]:
@@ -154,6 +161,7 @@ def carrying(batch: Batch, key: str, values: Sequence[Tensor]) -> Batch:
 class Keeps:
     """An engine that keeps what it is handed, and holds the stream to what it said it would bring."""
 
+    @torch.inference_mode()
     def load_weights(self, stream: WeightStream, version: int) -> None:
         self.kept = {name: weight.clone() for name, weight in stream}
         said = [(weight.name, weight.dtype, weight.shape) for weight in stream.metadata()]

@@ -9,23 +9,53 @@ from typing import Any
 import pytest
 import torch
 
-from .ranked_sharded import BY_SIZE
+from r1kit.cluster.ranks import Solo
+from r1kit.cluster.settings import FSDP
+from r1kit.errors import InputError
+from r1kit.recipe import load_recipe
 
-Found = dict[int, list[dict[str, tuple[Any, Any]]]]
+from .ranked_sharded import BY_SIZE, compare
+
+Run = Callable[..., list[Any]]
+TWO = "update.ranked_sharded:everything"
 
 
 @pytest.fixture(scope="module")
-def found(on_ranks_once: Callable[..., list[Any]]) -> Found:
-    return {size: on_ranks_once(size, "update.ranked_sharded:compare") for size in BY_SIZE}
+def two(on_ranks_once: Run) -> list[dict[str, Any]]:
+    return on_ranks_once(2, TWO)
 
 
-@pytest.mark.parametrize(("size", "case"), [(size, case) for size, cases in BY_SIZE.items() for case in cases])
-def test_it_equals_the_local_learner(found: Found, size: int, case: str) -> None:
-    (metrics, logprobs, weights), _ = found[size][0][case]
+@pytest.fixture(scope="module")
+def one() -> dict[str, tuple[Any, Any]]:
+    return compare(Solo())
+
+
+@pytest.fixture(scope="module")
+def four(on_ranks_once: Run) -> list[dict[str, tuple[Any, Any]]]:
+    return on_ranks_once(4, "update.ranked_sharded:compare")
+
+
+@pytest.mark.parametrize("case", BY_SIZE[1])
+def test_one_rank_equals_the_local_learner(one: dict[str, tuple[Any, Any]], case: str) -> None:
+    agree([one[case]], case)
+
+
+@pytest.mark.parametrize("case", BY_SIZE[2])
+def test_two_ranks_equal_the_local_learner_alone(two: list[dict[str, Any]], case: str) -> None:
+    agree([rank["cases"][case] for rank in two], case)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("case", BY_SIZE[4])
+def test_four_ranks_equal_the_local_learner_alone(four: list[dict[str, tuple[Any, Any]]], case: str) -> None:
+    agree([rank[case] for rank in four], case)
+
+
+def agree(ranks: list[tuple[Any, Any]], case: str) -> None:
+    metrics, logprobs, weights = ranks[0][0]
     rounded = case == "bfloat16"
-    for rank in found[size]:
-        own_metrics, own_logprobs, own_weights = rank[case][1]
-        assert own_metrics == found[size][0][case][1][0], "metrics are equal on every rank"
+    for _, (own_metrics, own_logprobs, own_weights) in ranks:
+        assert own_metrics == ranks[0][1][0], "metrics are equal on every rank"
         for own, expected in zip(own_metrics, metrics, strict=True):
             assert own == pytest.approx(expected, rel=0.2 if rounded else 1e-4, abs=1e-5)
             assert own["loss"] == pytest.approx(expected["loss"], rel=0.02 if rounded else 1e-5)
@@ -37,21 +67,25 @@ def test_it_equals_the_local_learner(found: Found, size: int, case: str) -> None
             torch.testing.assert_close(own_weights[name], weight, rtol=0, atol=close, msg=lambda m, n=name: f"{n}: {m}")
 
 
-def test_a_gradient_that_is_not_finite_on_one_rank_is_refused_on_all(on_ranks: Callable[..., list[Any]]) -> None:
+def test_a_gradient_that_is_not_finite_on_one_rank_is_refused_on_all(two: list[dict[str, Any]]) -> None:
     line = "the gradient is not finite; lower the learning rate or the clip range"
-    assert on_ranks(2, "update.ranked_sharded:refused") == [(line, True)] * 2
+    assert [rank["refused"] for rank in two] == [(line, True)] * 2
 
 
-def test_what_is_gathered_does_not_grow_with_the_completions(on_ranks: Callable[..., list[Any]]) -> None:
-    few, many = (on_ranks(2, "update.ranked_sharded:gathered", lengths) for lengths in ((7, 3), (7, 3, 12, 1) * 16))
-    for rank in range(2):
-        assert len(few[rank]) == len(many[rank]) > 0
-        assert max(many[rank]) < 1000
-        assert max(many[rank]) - max(few[rank]) < 20  # numbers of more digits
+def test_what_is_gathered_does_not_grow_with_the_completions(two: list[dict[str, Any]]) -> None:
+    for rank in two:
+        assert len(rank["few"]) == len(rank["many"]) > 0
+        assert max(rank["many"]) < 1000
+        assert max(rank["many"]) - max(rank["few"]) < 20  # numbers of more digits
 
 
-def test_a_rank_waits_as_long_as_the_recipe_lets_it(on_ranks: Callable[..., list[Any]]) -> None:
-    assert on_ranks(2, "update.ranked_sharded:impatient") == [
-        "0:00:01.200000 0:00:01.200000: lost",
-        "0:00:01.200000 0:00:01.200000",
-    ]
+def test_some_ranks_wait_as_long_as_all(two: list[dict[str, Any]]) -> None:
+    limits = "0:00:01.200000 0:00:01.200000"
+    assert [rank["impatient"] for rank in two] == [f"{limits}: lost", limits]
+
+
+def test_copies_that_the_ranks_do_not_divide_into_are_refused_before_anything_loads() -> None:
+    with pytest.raises(InputError, match=r"learner.replicate = 3 does not divide the 4 ranks"):
+        load_recipe("nano-zero", ["ranks=4", 'learner={kind="fsdp", replicate=3}'])
+    with pytest.raises(InputError, match=r"learner.sequence = 0: must be at least 1"):
+        FSDP(sequence=0).check(0)

@@ -1,0 +1,136 @@
+"""The sharded learner (``learner = "fsdp"``) against plain ranks: seconds of an update, and the memory of a rank.
+
+    python benchmarks/sharded.py FOLDER --ranks 2 --rounds 5
+    python benchmarks/sharded.py FOLDER --memory --ranks 4
+
+FOLDER is a hub-format model. Each rank is a process with one thread over gloo. Without ``--memory`` both learners live
+side by side and update in turn on the same batch; the ratio is taken within a round. With it, one learner is opened as
+a stage does, on so many ranks, and each rank's resident memory at its peak over two updates is told, from before the
+model is read; run it once for each number of ranks.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import socket
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import torch
+
+from r1kit.backends.backend import Backend
+from r1kit.cluster.ranks import Ranks, join
+from r1kit.cluster.settings import FSDP, LearnerChoice
+from r1kit.maths.policy_loss import policy_loss
+from r1kit.update.learner import Batch, Learner, Row
+from r1kit.update.settings import OptimiserSettings
+
+
+def batch_of(given: argparse.Namespace, vocabulary: int) -> Batch:
+    """``--prompts`` groups of 8 completions; the same on every rank."""
+    g = torch.Generator().manual_seed(0)
+    prompts = [torch.randint(0, vocabulary, (given.prompt_tokens,), generator=g) for _ in range(given.prompts)]
+    rows = [
+        Row(
+            prompt=prompt,
+            tokens=torch.randint(0, vocabulary, (given.tokens,), generator=g),
+            weight=1 / (8 * given.prompts * given.tokens),
+            advantage=float(torch.randn((), generator=g)),
+        )
+        for prompt in range(given.prompts)
+        for _ in range(8)
+    ]
+    return Batch(prompts=prompts, rows=rows)
+
+
+def opened(given: argparse.Namespace, ranks: Ranks, kind: str) -> tuple[Learner, int]:
+    """A learner, and the size of its model's vocabulary."""
+    own = FSDP(checkpointing=given.checkpointing) if kind == "fsdp" else None
+    backend = Backend(device=torch.device("cpu"), ranks=ranks, learner=LearnerChoice(kind, own))
+    loaded = backend.load(str(given.folder))
+    optimiser = OptimiserSettings(kind=given.optimiser, muon_dtype="float32")
+    learner = backend.open_learner(loaded, optimiser, dtype=given.dtype, token_budget=given.budget)
+    return learner, loaded.model.config.vocab_size
+
+
+def timed(given: argparse.Namespace, ranks: Ranks) -> None:
+    learners = {kind: opened(given, ranks, kind) for kind in ("local", "fsdp")}
+    batch = batch_of(given, learners["local"][1])
+    times: dict[str, list[float]] = {kind: [] for kind in learners}
+    for number in range(given.rounds + 1):
+        for kind, (learner, _) in learners.items():
+            ranks.gather_objects(None)
+            began = time.perf_counter()
+            learner.update(batch, policy_loss, 1e-6)
+            ranks.gather_objects(None)
+            if number:  # the first of each allocates
+                times[kind].append(time.perf_counter() - began)
+    if ranks.rank == 0:
+        ratios = [b / a for a, b in zip(times["local"], times["fsdp"], strict=True)]
+        for kind, found in times.items():
+            print(f"{kind}: {statistics.median(found):.2f} s ({min(found):.2f} to {max(found):.2f})")
+        print(f"fsdp / local: {statistics.median(ratios):.3f} ({', '.join(f'{r:.3f}' for r in ratios)})")
+
+
+def measured(given: argparse.Namespace, ranks: Ranks) -> None:
+    before = status("VmRSS")
+    learner, vocabulary = opened(given, ranks, given.kind)
+    opening, resting = status("VmHWM"), status("VmRSS")
+    batch = batch_of(given, vocabulary)
+    for _ in range(2):
+        learner.update(batch, policy_loss, 1e-6)
+    found = ranks.gather_objects((before, opening, resting, status("VmHWM")))
+    if ranks.rank == 0:
+        print(f"{given.kind}, {ranks.size} ranks, GiB a rank: interpreter, peak while opening, open, peak with updates")
+        for rank, numbers in enumerate(found):
+            print(f"  rank {rank}: " + "  ".join(f"{number:.2f}" for number in numbers))
+
+
+def status(key: str) -> float:
+    """GiB, as Linux says of this process."""
+    lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
+    return next(int(line.split()[1]) / 2**20 for line in lines if line.startswith(f"{key}:"))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--ranks", type=int, default=2)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--memory", action="store_true")
+    parser.add_argument("--kind", choices=["local", "fsdp"], default="fsdp", help="with --memory")
+    parser.add_argument("--dtype", choices=["float32", "bfloat16"], default="float32")
+    parser.add_argument("--optimiser", choices=["adamw", "muon"], default="adamw")
+    parser.add_argument("--checkpointing", action="store_true")
+    parser.add_argument("--prompts", type=int, default=4)
+    parser.add_argument("--prompt-tokens", type=int, default=40)
+    parser.add_argument("--tokens", type=int, default=64)
+    parser.add_argument("--budget", type=int, default=2048)
+    given = parser.parse_args()
+    if "RANK" in os.environ:
+        torch.set_num_threads(1)
+        ranks = join()
+        (measured if given.memory else timed)(given, ranks)
+        ranks.close()
+        return
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        shared = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(probe.getsockname()[1]), "OMP_NUM_THREADS": "1"}
+    shared |= {"WORLD_SIZE": str(given.ranks), "GLOO_SOCKET_IFNAME": "lo"}
+    started = [
+        subprocess.Popen([sys.executable, *sys.argv], env={**os.environ, **shared, "RANK": str(rank)})
+        for rank in range(given.ranks)
+    ]
+    try:
+        sys.exit(max(process.wait() for process in started))
+    finally:
+        for process in started:
+            process.kill()
+
+
+if __name__ == "__main__":
+    main()

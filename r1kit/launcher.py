@@ -16,6 +16,7 @@ from r1kit.cluster import launched
 from r1kit.cluster.cores import cores, ranks_here
 from r1kit.cluster.helpers import helper_jobs
 from r1kit.cluster.launch import launch, rank_jobs
+from r1kit.cluster.peers import several_hosts
 from r1kit.cluster.placement import Host, is_rank, plan, room_for
 from r1kit.cluster.processes import Here, Job
 from r1kit.cluster.ranks import Ranks, Solo, join
@@ -112,7 +113,8 @@ def _run_on_cluster(name: str, out: Path | None, overrides: Sequence[str], until
 
             def jobs(ranks: int) -> tuple[list[Job], list[Job]]:
                 made = rank_jobs(arguments, ranks, 1, str(folder))
-                helpers = helper_jobs(recipe.cluster, 1, ranks)
+                share = cores() // ranks if cluster.alone else int(recipe.cluster.engine_needs.cpus)
+                helpers = helper_jobs(recipe.cluster, _threads_asked() or max(1, share), ranks)
                 return [replace(job, needs=recipe.cluster.rank_needs) for job in made], helpers
 
             def starter(ranks: int) -> ray_run.RayStarter:
@@ -177,7 +179,9 @@ def _as_rank_of_ours(folder: Path, until: str) -> None:
 def _as_rank_of_torchrun(name: str, out: Path | None, overrides: Sequence[str], until: str) -> None:
     try:
         ranks = join(_cluster_of(name, overrides))
-    except PeerLostError:
+    except PeerLostError as error:
+        if several_hosts() and os.environ.get("LOCAL_RANK") == "0":
+            print(f"r1: {error}; run the same command on all hosts", file=sys.stderr, flush=True)
         os._exit(PeerLostError.exit_code)
     try:
         taken: Path | None = None

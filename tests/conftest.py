@@ -51,7 +51,7 @@ def _on_ranks(folder: Path) -> Callable[..., list[Any]]:
             for rank in range(size)
         ]
         try:
-            told = [rank.communicate(timeout=120)[1] for rank in ranks]
+            told = [rank.communicate(timeout=400)[1] for rank in ranks]
         finally:
             for rank in ranks:
                 rank.kill()

@@ -80,8 +80,11 @@ def _running() -> str:
 
 
 def _start_alone(cpus: int, common: Mapping[str, Any]) -> None:
-    """On a busy machine Ray's helpers may miss its own time limit once."""
+    """On a busy machine Ray's helpers may miss its own time limit once. Nobody is ended for want of memory that would
+    not be without Ray."""
     import ray
+
+    os.environ.setdefault("RAY_memory_monitor_refresh_ms", "0")
 
     for last in (False, True):
         try:

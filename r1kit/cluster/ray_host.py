@@ -17,6 +17,7 @@ import socket
 import struct
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Mapping, Sequence
@@ -143,7 +144,12 @@ class Keeper:
                 os.killpg(self.process.pid, signal.SIGKILL)
             self.process.wait()
 
-    # ---- how fast the way between two hosts is ----
+    # ---- how fast the way between two hosts is, and how late it is here ----
+
+    def now(self) -> float:
+        """Seconds, by this host's clock."""
+        self.asked_at = time.monotonic()
+        return time.time()
 
     def listen(self, address: str) -> int:
         """Take in what one other keeper sends; the port."""
@@ -309,18 +315,22 @@ def interface_of(address: str) -> str:
 def asked_of(
     command: Sequence[str], environment: Mapping[str, str], folder: str, seconds: float
 ) -> tuple[int, str, str]:
-    """Run a command of r1kit here: its exit code, stdout and stderr."""
+    """Run a command of r1kit here: its exit code, stdout and stderr. An argument ``{}`` is a new file, whose content is
+    then given in place of stdout."""
     inherited = {name: text for name, text in os.environ.items() if not name.startswith("RAY_")}
-    try:
-        done = subprocess.run(
-            [command[0] or sys.executable, *command[1:]],
-            env={**inherited, **environment},
-            cwd=folder if os.path.isdir(folder) else None,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=seconds,
-        )
-    except subprocess.TimeoutExpired:
-        return 124, "", f"no answer within {seconds:.0f} s"
-    return done.returncode, done.stdout, done.stderr
+    with tempfile.NamedTemporaryFile() as file:
+        words = [command[0] or sys.executable, *(file.name if word == "{}" else word for word in command[1:])]
+        try:
+            done = subprocess.run(
+                words,
+                env={**inherited, **environment},
+                cwd=folder if os.path.isdir(folder) else None,
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                text=True,
+                timeout=seconds,
+            )
+        except subprocess.TimeoutExpired:
+            return 124, "", f"no answer within {seconds:.0f} s"
+        out = Path(file.name).read_text(encoding="utf-8") if "{}" in command else done.stdout
+    return done.returncode, out, done.stderr

@@ -14,7 +14,7 @@ from r1kit.cluster.placement import Host, Slot, is_rank
 from r1kit.cluster.processes import Job
 from r1kit.cluster.ray_cluster import PLACE_SECONDS, Cluster, Reserved
 from r1kit.cluster.settings import Cluster as Settings
-from r1kit.errors import R1Error
+from r1kit.errors import R1Error, first_line
 
 __all__ = ["RayProcess"]
 
@@ -121,11 +121,11 @@ class RayProcess:
             said = self._ray.get(asked)
         except errors.ActorUnavailableError:
             return  # it may come back; ``answered`` says for how long it has not
-        except errors.RayActorError:
-            self.gone = "its keeper died"
-            return
         except errors.RayTaskError as error:
             raise R1Error(f"{self.name} could not be started: {error.cause}") from None
+        except errors.RayError as error:  # its keeper died; or Ray ended it, as where a host runs out of memory
+            self.gone = first_line(error)[:200]
+            return
         self.answered, self.unheard = time.monotonic(), 0.0
         if isinstance(said, dict):
             for stream, line in said["lines"]:

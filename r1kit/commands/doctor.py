@@ -6,27 +6,56 @@ import os
 import platform
 import shutil
 import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 
 from r1kit.commands.options import JsonFile
+from r1kit.errors import InputError
 
 __all__ = ["doctor", "examine"]
 
 GIGABYTE = 10**9
 
 
-def doctor(json_file: JsonFile = None) -> None:
-    """Python, torch, devices, cores, memory, disk, engines and extras of this machine."""
+def doctor(
+    json_file: JsonFile = None,
+    cluster: Annotated[
+        str, typer.Option(metavar="auto|HOST:PORT", help="Every host of a Ray cluster, and the ways between them.")
+    ] = "",
+    paths: Annotated[
+        list[Path] | None, typer.Option("--path", help="With --cluster: a folder that all hosts should share.")
+    ] = None,
+) -> None:
+    """Python, torch, devices, cores, memory, disk, engines and extras of this machine, or of each host of a cluster."""
     from r1kit.files import check_writable, write_json
 
     check_writable(json_file)
-    found = examine()
-    typer.echo(_spelled(found))
+    found = _of_cluster(cluster, paths or []) if cluster else examine()
+    if not cluster:
+        typer.echo(_spelled(found))
     if json_file:
         write_json(json_file, found)
+
+
+def _of_cluster(address: str, paths: Sequence[Path]) -> dict[str, Any]:
+    """What ``ray_doctor`` finds and prints; the working folder and the cache of models are always among the paths."""
+    from r1kit.checkpoint.source import cache_folder
+    from r1kit.cluster import ray_connect, ray_doctor
+
+    looked_at = dict.fromkeys(str(path.absolute()) for path in (Path.cwd(), cache_folder(), *paths) if path.is_dir())
+    if missing := [path for path in paths if not path.is_dir()]:
+        raise InputError(f"--path {missing[0]}: there is no such folder on this host")
+    with ray_connect.Quiet():
+        joined = ray_connect.connect(address)
+        try:
+            found = ray_doctor.examine(joined, list(looked_at))
+        finally:
+            joined.leave()
+    typer.echo(ray_doctor.spelled(found))
+    return found
 
 
 def examine() -> dict[str, Any]:

@@ -12,7 +12,7 @@ from r1kit.errors import InputError, MissingError, R1Error
 from r1kit.reward.messages import Batch
 from r1kit.reward.process import Process
 
-__all__ = ["Failure", "Round"]
+__all__ = ["BATCHES_PER_WORKER", "Failure", "Round"]
 
 BATCHES_PER_WORKER = 4
 """A call's groups are dealt out in about this many messages a worker, so that a slow one does not hold the others."""

@@ -9,11 +9,12 @@ from __future__ import annotations
 import pickle
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
+from contextlib import ExitStack, suppress
 from dataclasses import replace
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from threading import Event, Lock, Thread
 from types import TracebackType
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 from r1kit.errors import InputError
 from r1kit.records import Completion, Group, Score
@@ -21,19 +22,45 @@ from r1kit.registry import is_reference
 from r1kit.reward.language import check_detector
 from r1kit.reward.messages import Batch, Job, Setup
 from r1kit.reward.process import Process
-from r1kit.reward.round import Failure, Round
+from r1kit.reward.round import BATCHES_PER_WORKER, Failure, Round
 from r1kit.reward.rule import failed_score
 from r1kit.reward.settings import RewardConfig
 
-__all__ = ["Verifier"]
+__all__ = ["Verifier", "Verifying"]
+
+
+class Verifying(Protocol):
+    """What is asked of a verifier, in this process or of the run's own elsewhere."""
+
+    def score_groups(self, groups: Sequence[Group]) -> list[list[Score]]:
+        """See ``Verifier``."""
+        ...
+
+    def submit(self, group: Group) -> Future[list[Score]]:
+        """See ``Verifier``."""
+        ...
+
+    def diagnose_groups(self, groups: Sequence[Group]) -> list[list[dict[str, float]]]:
+        """See ``Verifier``."""
+        ...
+
+    def close(self) -> None:
+        """See ``Verifier``."""
+        ...
+
+    def __enter__(self) -> Verifying: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
 
 
 class Verifier:
     """Scores groups in ``workers`` processes, which start at once and import while the caller loads its model.
 
     Create it on a thread that lives as long as it: on Linux a worker is tied to the thread that started it. What is
-    handed over by ``submit`` is scored from a thread of its own, which starts new workers in place of those that die
-    and lives until ``close``.
+    handed over by ``submit`` is scored from a thread a worker, which starts new workers in place of its own where that
+    dies, and lives until ``close``: a slow group holds up one worker and no other's groups.
 
     Args:
         task_configs: of each task by its name (``Prompt.task``), what the builder takes: its kind and plain settings.
@@ -77,9 +104,9 @@ class Verifier:
         self._setup = pickle.dumps(setup)
         self._deadline, self._warmup = deadline_seconds, warmup_seconds
         self._workers = [Process(self._setup, warmup_seconds) for _ in range(workers)]
-        self._calling, self._closing = Lock(), Event()
+        self._calling, self._starting, self._closing = [Lock() for _ in self._workers], Lock(), Event()
         self._waiting: SimpleQueue[tuple[Group, Future[list[Score]]] | None] = SimpleQueue()
-        self._thread: Thread | None = None
+        self._threads: list[Thread] = []
 
     def score_groups(self, groups: Sequence[Group]) -> list[list[Score]]:
         """One score a completion, in order. A completion that cannot be judged gets reward 0, a status and a cause.
@@ -87,9 +114,11 @@ class Verifier:
         Raises:
             R1Error: a task could not be built in the verifier, or the verifier itself broke.
         """
+        return self._scores(groups, self._judge("score", groups))
+
+    def _scores(self, groups: Sequence[Group], replies: Sequence[Any]) -> list[list[Score]]:
         completions = [completion for group in groups for completion in group.completions]
         prompts = [group.prompt for group in groups for _ in group.completions]
-        replies = self._judge("score", groups)
         scores: list[Score] = []
         for prompt, completion, reply in zip(prompts, completions, replies, strict=True):
             if isinstance(reply, Failure):
@@ -109,23 +138,31 @@ class Verifier:
         return _regroup(groups, scores)
 
     def submit(self, group: Group) -> Future[list[Score]]:
-        """``score_groups`` of one group while the caller goes on; groups that wait are scored together."""
-        if self._thread is None:
-            self._thread = Thread(target=self._serve, name="verifier", daemon=True)
-            self._thread.start()
+        """``score_groups`` of one group while the caller goes on; any thread may call it."""
+        with self._starting:
+            if not self._threads:
+                for place in range(len(self._workers)):
+                    self._threads.append(Thread(target=self._serve, args=(place,), name="verifier", daemon=True))
+                    self._threads[-1].start()
         scores: Future[list[Score]] = Future()
         self._waiting.put((group, scores))
         return scores
 
-    def _serve(self) -> None:
-        """The thread of ``submit``, until ``close``."""
+    def _serve(self, place: int) -> None:
+        """The thread of ``submit`` for one worker, until ``close``: takes a small part of what waits at a time, so that
+        no group waits behind a slow one that another worker could have taken."""
         while True:
-            taken = [self._waiting.get()]
-            while not self._waiting.empty():
-                taken.append(self._waiting.get())
+            taken, workers = [self._waiting.get()], len(self._workers)
+            part = (
+                self._waiting.qsize() + 1 if workers == 1 else self._waiting.qsize() // (BATCHES_PER_WORKER * workers)
+            )
+            with suppress(Empty):
+                while taken[-1] is not None and len(taken) < part:
+                    taken.append(self._waiting.get_nowait())
             handed = [item for item in taken if item is not None]
+            groups = [group for group, _ in handed]
             try:
-                found = self.score_groups([group for group, _ in handed])
+                found = self._scores(groups, self._judge("score", groups, [place]))
             except BaseException as error:  # told to whoever waits for the scores
                 for _, scores in handed:
                     scores.set_exception(error)
@@ -140,23 +177,36 @@ class Verifier:
         replies = self._judge("diagnose", groups)
         return _regroup(groups, [{} if isinstance(reply, Failure) else reply for reply in replies])
 
-    def _judge(self, kind: Literal["score", "diagnose"], groups: Sequence[Group]) -> list[Any]:
+    def _judge(
+        self, kind: Literal["score", "diagnose"], groups: Sequence[Group], places: Sequence[int] | None = None
+    ) -> list[Any]:
+        """Replies, a completion each; ``places``: of the workers that judge, by default all."""
         batches, total = _batches(kind, groups, self._rewards)
         if total == 0:
             return []
-        with self._calling:
-            call = Round(self._workers, batches, total, self._deadline, self._warmup, self._setup, self._closing)
-            return call.run()
+        places = range(len(self._workers)) if places is None else places
+        with ExitStack() as held:
+            for place in places:
+                held.enter_context(self._calling[place])
+            workers = [self._workers[place] for place in places]
+            call = Round(workers, batches, total, self._deadline, self._warmup, self._setup, self._closing)
+            try:
+                return call.run()
+            finally:  # those that died were replaced
+                for place, worker in zip(places, workers, strict=True):
+                    self._workers[place] = worker
 
     def close(self) -> None:
         """End the workers, and a call that is under way. Idempotent."""
-        if self._thread is not None:
+        if self._threads:
             self._closing.set()
-            self._waiting.put(None)
+            for _ in self._threads:
+                self._waiting.put(None)
             for worker in self._workers:
                 worker.interrupt()  # wakes the call
-            self._thread.join()
-            self._thread = None
+            for thread in self._threads:
+                thread.join()
+            self._threads = []
         for worker in self._workers:
             worker.kill()
         self._workers = []

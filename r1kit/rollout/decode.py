@@ -82,6 +82,10 @@ class CachedDecoder:
         """Logits [n, V]."""
         return self._weights.head(hidden)
 
+    def take(self, weights: PackedDecoder) -> None:
+        """Other weights of the same shapes; what the cache holds stays."""
+        self._weights = weights
+
     def prefill(self, prompts: Sequence[Sequence[int]]) -> list[Prefix]:
         """Run prompts, those of equal length as one batch; nothing is padded."""
         by_length: dict[int, list[int]] = {}

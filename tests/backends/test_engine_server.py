@@ -17,6 +17,7 @@ from r1kit.backends.models import LoadedModel
 from r1kit.backends.serve import Helper
 from r1kit.cluster import link as links
 from r1kit.cluster.ranks import Solo
+from r1kit.cluster.remote import Opened
 from r1kit.cluster.settings import Cluster, EngineChoice
 from r1kit.cluster.wire import Listener, Lost, Wire
 from r1kit.contracts import Model
@@ -53,7 +54,7 @@ class Site:
 
     def __init__(self, size: int) -> None:
         self.ended: list[str] = []
-        self.helpers = [Helper(2.0, self.ended.append) for _ in range(size)]
+        self.helpers = [Helper("engine", 2.0, self.ended.append) for _ in range(size)]
         self._listeners = [Listener("127.0.0.1", b"k", helper.serve) for helper in self.helpers]
 
     def where(self, name: str) -> tuple[str, int] | None:
@@ -112,7 +113,7 @@ def test_one_engine_elsewhere_gives_what_one_here_gives(
     assert second != first
     assert pool.handed.sent == sum(weight.numel() for _, weight in later) * dtype.itemsize
     pool.close()
-    until(lambda: there.helpers[0].engines.state == {})  # nobody holds it any more
+    until(lambda: there.helpers[0].room.state == {})  # nobody holds it any more
 
 
 def test_several_openings_live_side_by_side(site: Callable[[int], Site]) -> None:
@@ -123,9 +124,9 @@ def test_several_openings_live_side_by_side(site: Callable[[int], Site]) -> None
         here = openings.open_here(each, EngineChoice.from_text("auto"), torch.float32, 8, Solo())
         found, wanted = pool.generate(PROMPTS, SAMPLING, SEEDS), here.generate(PROMPTS, SAMPLING, SEEDS)
         assert [[one.token_ids for one in row] for row in found] == [[one.token_ids for one in row] for row in wanted]
-    assert [sorted(helper.engines.state.values()) for helper in there.helpers] == [[0, 0, 0]] * 2
+    assert [sorted(helper.room.state.values()) for helper in there.helpers] == [[0, 0, 0]] * 2
     pools[1].close()
-    until(lambda: all(len(helper.engines.state) == 2 for helper in there.helpers))
+    until(lambda: all(len(helper.room.state) == 2 for helper in there.helpers))
     for pool in pools:
         pool.close()
 
@@ -136,25 +137,25 @@ def test_ranks_share_an_engine_and_requests_that_wait_are_sampled_together(
     (helper,) = site(1).helpers
     first = pool_over(ours(), 1)
     (member,) = first._members
-    opening = member.replica._opening  # type: ignore[attr-defined]
-    other = RemoteEngine("engine 0", openings.where, opening, 1, 0.05, 2.0)
+    opening = member.helper._opening  # type: ignore[attr-defined]
+    other = RemoteEngine(0, opening, 1, Cluster(heartbeat=0.05, lost_after=2.0), openings.where)
     other.alive()
     other.expect(0)
     calls: list[int] = []
-    (served,) = helper.engines._served.values()
-    generate_each, gate = served.engine.generate_each, threading.Event()  # type: ignore[attr-defined]
+    (served,) = helper.room.kept.values()
+    generate_each, gate = served.thing.generate_each, threading.Event()  # type: ignore[attr-defined]
 
     def counted(prompts: list[list[int]], *more: object) -> None:
         calls.append(len(prompts))
         gate.wait(10)
         generate_each(prompts, *more)
 
-    monkeypatch.setattr(served.engine, "generate_each", counted)
+    monkeypatch.setattr(served.thing, "generate_each", counted)
     answers = [first.submit(PROMPTS[0], SAMPLING, SEEDS[0])]
     until(lambda: calls == [1])
     answers += [first.submit(prompt, SAMPLING, seed) for prompt, seed in zip(PROMPTS[1:4], SEEDS[1:4], strict=True)]
     answers.append(first.submit(PROMPTS[0], replace(SAMPLING, n=2), SEEDS[0]))
-    until(lambda: len(helper.engines._jobs) == 4)
+    until(lambda: len(helper.room._jobs) == 4)
     threading.Timer(0.1, gate.set).start()
     late = other.generate(PROMPTS[4], replace(SAMPLING, n=2), SEEDS[4])
     found = [answer.result(10) for answer in answers]
@@ -166,9 +167,9 @@ def test_ranks_share_an_engine_and_requests_that_wait_are_sampled_together(
     ]
     assert [one.token_ids for one in late] == [one.token_ids for one in wanted[4][:2]]
     first.close()
-    assert helper.engines.state != {}  # the other rank still holds it
+    assert helper.room.state != {}  # the other rank still holds it
     other.close()
-    until(lambda: helper.engines.state == {})
+    until(lambda: helper.room.state == {})
 
 
 def test_what_is_wrong_is_told_as_it_is_here(site: Callable[[int], Site]) -> None:
@@ -182,7 +183,7 @@ def test_what_is_wrong_is_told_as_it_is_here(site: Callable[[int], Site]) -> Non
     with pytest.raises(InputError, match="does not fit its config"):
         pool.load_weights(NamedWeights({"unknown": torch.zeros(1)}), 1)
     assert pool.generate(PROMPTS, SAMPLING, SEEDS) == found
-    assert set(helper.engines.state.values()) == {0}
+    assert set(helper.room.state.values()) == {0}
     pool.close()
 
 
@@ -216,12 +217,12 @@ def test_an_engine_that_fails_by_itself_ends_its_process(
 ) -> None:
     there = site(1)
     pool = pool_over(ours(), 1)
-    (served,) = there.helpers[0].engines._served.values()
+    (served,) = there.helpers[0].room.kept.values()
 
     def broken(*given: object) -> None:
         raise RuntimeError("CUDA error: an illegal address\nmore")
 
-    monkeypatch.setattr(served.engine, "generate_each", broken)
+    monkeypatch.setattr(served.thing, "generate_each", broken)
     pool.submit(PROMPTS[0], SAMPLING, 1)
     until(lambda: there.ended == ["failed: RuntimeError: CUDA error: an illegal address"])
     assert "illegal address" in capsys.readouterr().err
@@ -253,8 +254,9 @@ def test_no_path_is_shared(site: Callable[[int], Site], monkeypatch: pytest.Monk
 
 
 def test_a_remote_engine_before_it_is_connected() -> None:
-    opening = Opening(key="k", payload=b"", positions=8, dtype=torch.float32)
-    engine = RemoteEngine("engine 3", lambda name: None, opening, 0, 0.1, 1.0)
+    opened = Opened(kind="engine", key="k", payload=b"")
+    opening = Opening(opened=opened, positions=8, dtype=torch.float32)
+    engine = RemoteEngine(3, opening, 0, Cluster(), lambda name: None)
     assert engine.name == "engine 3"
     for call in (engine.alive, lambda: engine.generate([1], SAMPLING, 1), lambda: engine.begin([], 0)):
         with pytest.raises(Lost, match="it has not started yet"):

@@ -38,6 +38,8 @@ class Errors:
 
     class ActorUnavailableError(RayActorError): ...
 
+    class OutOfMemoryError(RayError): ...
+
     class RayTaskError(RayError):
         cause: BaseException
 
@@ -53,6 +55,8 @@ class Answer:
     def _made(self, call: Callable[[], Any]) -> list[Any]:
         if self.host.dead:
             return [Errors.RayActorError("dead")]
+        if self.host.starved:
+            return [Errors.OutOfMemoryError("low on memory")]
         try:
             return [call()]
         except Exception as error:
@@ -82,7 +86,7 @@ class FakeRay:
 class FakeHost:
     def __init__(self, host: Host) -> None:
         self.host = host
-        self.silent = self.dead = False
+        self.silent = self.dead = self.starved = False
 
 
 class FakeKeeper:
@@ -259,6 +263,13 @@ def test_a_host_that_gives_no_sign_of_life_is_lost_and_given_up(cluster: FakeClu
     assert time.monotonic() - began < 30
 
 
+def test_what_ray_ends_for_want_of_memory_is_lost_like_any_other(cluster: FakeCluster) -> None:
+    made = Breaking(cluster, QUICK, "/tmp", 0, io.StringIO())  # type: ignore[arg-type]
+    made.how = "starved"
+    with pytest.raises(Lost, match="low on memory"):
+        launch(ranks(SLEEP, READY), starter=made)
+
+
 def test_peers_that_notice_first_are_not_taken_for_the_cause(cluster: FakeCluster) -> None:
     """Rank 0 finds its peer gone (75) long before the host's silence has lasted: the host is what is told."""
     made = Breaking(cluster, QUICK, "/tmp", 0, io.StringIO())  # type: ignore[arg-type]
@@ -349,6 +360,7 @@ def test_a_helper_that_is_lost_is_started_again_where_there_is_room(
             super().hear()
 
     made = Dying(cluster, QUICK, str(tmp_path), 0, io.StringIO())  # type: ignore[arg-type]
+    made.home = "127.0.0.1"
     lines: list[str] = []
     launch(ranks(waits), [engine], starter=made, restarts=3, tell=lines.append)
     assert said(made)[0] == "engine 0 @ 10.0.0.3: ready 10.0.0.3"

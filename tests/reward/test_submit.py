@@ -56,3 +56,14 @@ def test_closing_ends_a_call_that_is_under_way_and_leaves_no_process() -> None:
     assert time.monotonic() - began < 10
     assert all(isinstance(scores.exception(0), R1Error) for scores in waiting)
     assert not Path(f"/proc/{pid}").exists()
+
+
+def test_a_slow_group_holds_up_no_other_worker_s() -> None:
+    """One worker loops on the first group; the other scores all that come after it."""
+    with verifier(workers=2, deadline_seconds=120.0) as judge:
+        slow = judge.submit(group("loop"))
+        quick = [judge.submit(group("42")) for _ in range(9)]
+        assert [score.total for one in quick for score in one.result(60)] == [1.2] * 9
+        assert not slow.done()
+    with pytest.raises(R1Error, match="closed"):
+        slow.result(60)

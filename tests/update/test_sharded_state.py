@@ -156,7 +156,7 @@ def on_dying_ranks(size: int, function: str, folder: Path) -> list[tuple[int, st
         for rank in range(size)
     ]
     try:
-        told = [one.communicate(timeout=120)[1] for one in started]
+        told = [one.communicate(timeout=400)[1] for one in started]
     finally:
         for one in started:
             one.kill()

@@ -216,7 +216,7 @@ def test_an_empty_model_is_refused_for_what_a_whole_one_is(tmp_path: Path) -> No
     norm, embedding = good["model.norm.weight"], good["model.embed_tokens.weight"]
     for changed in (
         {"model.norm.weight": norm[:4].clone()},
-        {"more": norm},
+        {"more": norm.clone()},
         {"lm_head.weight": embedding + 1},
         {"lm_head.weight": embedding.clone()},
     ):

@@ -27,7 +27,7 @@ from r1kit.records import Sampling
 from r1kit.rollout.pool import Pool
 from r1kit.rollout.replica import ReplicaLost
 from r1kit.rollout.vllm_calls import Calls, Refused
-from r1kit.rollout.vllm_carriers import Carrier, Folder, Gloo
+from r1kit.rollout.vllm_carriers import Carrier, Folder, Group
 from r1kit.rollout.vllm_served import check_fits, look
 from r1kit.rollout.vllm_server import VLLMServer
 
@@ -418,7 +418,7 @@ def test_a_prompt_that_is_wrong_is_the_user_s(fake: Fake, site: Site) -> None:
 
 @pytest.mark.parametrize("way", ["gloo", "folder"])
 def test_weights_arrive_whole_and_change_what_is_drawn(fake: Fake, site: Site, way: str) -> None:
-    replica = site.replica(fake.address, carrier=Gloo("127.0.0.1", 20.0) if way == "gloo" else None)
+    replica = site.replica(fake.address, carrier=Group("127.0.0.1", 20.0) if way == "gloo" else None)
     assert hand_over(replica, WEIGHTS, 1) == 7 * 4
     first = replica.generate([5, 6], SAMPLING, 11)
     assert fake.state.weights["a"].tolist() == [[0, 1, 2], [3, 4, 5]]
@@ -465,6 +465,20 @@ def test_a_hand_over_that_failed_is_sent_whole_again(fake: Fake, site: Site) -> 
     other.expect(2)
     other.alive()
     assert {row.version for row in other.generate([5], SAMPLING, 1)} == {2}
+
+
+def test_a_hand_over_whose_sender_died_is_given_up(fake: Fake, site: Site) -> None:
+    """The next run finds the server paused in the middle of one."""
+    dead, stream = site.replica(fake.address, run="before"), NamedWeights(WEIGHTS)
+    dead.begin(stream.metadata(), 7)
+    dead.put("a", WEIGHTS["a"])
+    dead._flush()
+    assert (fake.state.label, fake.state.paused) == ("before.7.unfinished", True)
+    replica = site.replica(fake.address)
+    replica.alive()
+    hand_over(replica, WEIGHTS, 0)
+    assert fake.state.weights.keys() == WEIGHTS.keys()
+    assert {row.version for row in replica.generate([5], SAMPLING, 1)} == {0}
 
 
 def test_a_server_that_became_another_is_handed_nothing(fake: Fake, site: Site) -> None:
@@ -624,7 +638,7 @@ def test_check_asks_the_servers(fake: Fake) -> None:
     both = load_recipe("nano-zero", [f'engine={{kind="vllm",address=["{away}","{fake.address}"]}}'])
     assert [line for line in check_recipe(both) if away in line]
     for change, what in [
-        ('hand_over="nccl"', 'engine.hand_over = "nccl" is for an engine in process'),
+        ('hand_over="nccl"', "needs GPUs, and .* computes on cpu"),
         ('hand_over="folder"', 'engine.folder = "" is no folder here'),
     ]:
         with pytest.raises(InputError, match=what):

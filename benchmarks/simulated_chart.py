@@ -1,8 +1,8 @@
 """`docs/simulated.svg`: step time and idle shares of `r1 plan --simulate` over the bound of staleness.
 
-    r1 plan r1-671b --gpus 512 --gpu h800 --mean-length 0.25 --simulate --lags 0,1,2,4,8 --json wait.json
-    r1 plan r1-671b ... --set 'r1_zero.over_update="keep"' --json keep.json
-    python benchmarks/simulated_chart.py wait.json keep.json docs/simulated.svg
+r1 plan r1-671b --gpus 512 --gpu h800 --mean-length 0.25 --simulate --lags 0,1,2,4,8 --json wait.json
+r1 plan r1-671b ... --set 'r1_zero.over_update="keep"' --json keep.json
+python benchmarks/simulated_chart.py wait.json keep.json docs/simulated.svg
 """
 
 from __future__ import annotations

@@ -21,23 +21,7 @@ GIGABYTE = 10**9
 
 
 def doctor(
-<<<<<<< HEAD
     pace: Annotated[str, typer.Option(help="RECIPE or RECIPE:STAGE: measure how fast its RL step is here.")] = "",
-    json_file: JsonFile = None,
-) -> None:
-    """Python, torch, devices, cores, memory, disk, engines and extras of this machine."""
-    from r1kit.files import check_writable, write_json
-
-    check_writable(json_file)
-    if pace:
-        measured = _paced(pace)
-        typer.echo(_spelled_pace(measured))
-        if json_file:
-            write_json(json_file, {"pace": measured})
-        return
-    found = examine()
-    typer.echo(_spelled(found))
-=======
     json_file: JsonFile = None,
     cluster: Annotated[
         str, typer.Option(metavar="auto|HOST:PORT", help="Every host of a Ray cluster, and the ways between them.")
@@ -50,15 +34,19 @@ def doctor(
     from r1kit.files import check_writable, write_json
 
     check_writable(json_file)
+    if pace:
+        measured = _paced(pace)
+        typer.echo(_spelled_pace(measured))
+        if json_file:
+            write_json(json_file, {"pace": measured})
+        return
     found = _of_cluster(cluster, paths or []) if cluster else examine()
     if not cluster:
         typer.echo(_spelled(found))
->>>>>>> main
     if json_file:
         write_json(json_file, found)
 
 
-<<<<<<< HEAD
 def _paced(text: str) -> dict[str, Any]:
     """What ``r1 plan --simulate --pace`` reads."""
     from r1kit.plan.scenarios import stage_of
@@ -90,7 +78,8 @@ def _spelled_pace(found: dict[str, Any]) -> str:
     }
     head = f"{found['recipe']}, {found['stage']}, {found['threads']} threads; seconds of"
     return "\n".join([head, *(f"  {seconds[name]:9.3g}  {words}" for name, words in told.items())])
-=======
+
+
 def _of_cluster(address: str, paths: Sequence[Path]) -> dict[str, Any]:
     """What ``ray_doctor`` finds and prints; the working folder and the cache of models are always among the paths."""
     from r1kit.checkpoint.source import cache_folder
@@ -107,7 +96,6 @@ def _of_cluster(address: str, paths: Sequence[Path]) -> dict[str, Any]:
             joined.leave()
     typer.echo(ray_doctor.spelled(found))
     return found
->>>>>>> main
 
 
 def examine() -> dict[str, Any]:

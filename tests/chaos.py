@@ -27,7 +27,7 @@ from kill_resume import contents, differences, lines
 
 from r1kit.report.read.prompts import audit
 
-STEPS_A_FAULT = 4
+STEPS_A_FAULT = 6
 END_SECONDS = 120.0
 """How long a run may take to end once a fault has ended it, torchrun's own part included."""
 
@@ -93,6 +93,10 @@ class Chaos:
     def end_of(self, sitting: Sitting, fault: Fault, victim: Host) -> str:
         """Wait for the end of what a fault has ended; the one line of those who can say one."""
         began, told = time.monotonic(), []
+        met = "pretrain:" in sitting.logs[0].read_text()
+        if not met:  # torchrun waits ten minutes for a host that has not come yet, and r1 has not begun
+            self.mend()
+            return "was still starting, so started again"
         for index, host in enumerate(self.hosts):
             if host is victim and fault.silent:
                 continue
@@ -105,13 +109,17 @@ class Chaos:
             told += said
             assert len(said) <= 1, said
         took = time.monotonic() - began
+        self.mend()
+        return f"ended in {took:.1f} s: {told[0]}"
+
+    def mend(self) -> None:
+        """Every host is there again and empty."""
         for host in self.hosts:
             if host.on:
                 host.end_all()  # torchrun's own processes may wait a minute for their store
                 host.heal()
             else:
                 host.boot()
-        return f"ended in {took:.1f} s: {told[0] if told else 'before the ranks had met'}"
 
     # ---- faults ---------------------------------------------------------------------------------------------------
 

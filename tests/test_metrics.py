@@ -7,6 +7,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -28,6 +29,7 @@ from r1kit.maths.settings import PolicyLoss
 from r1kit.records import Completion, Group, Prompt, Sample, Score
 from r1kit.report.read.prompts import FATES
 from r1kit.reward.rule import RewardConfig, score_completion
+from r1kit.rollout.hand_over import Handed, handed_metrics
 from r1kit.rollout.local import LocalEngine
 from r1kit.rollout.scripted import CodePoints
 from r1kit.tasks.task import Grade
@@ -88,7 +90,9 @@ def supervised_log(folder: Path) -> set[str]:
 
 def test_what_trains(tmp_path: Path) -> None:
     everywhere, ahead = explained("### Every stage that trains"), explained("#### Stages that sample ahead")
-    in_rl = explained("### RL stages") - ahead
+    elsewhere = explained("#### Stages whose engines are processes")
+    assert elsewhere == set(handed_metrics(SimpleNamespace(handed=Handed(seconds=2.0, sent=8))))
+    in_rl = explained("### RL stages") - ahead - elsewhere
     assert supervised_log(tmp_path / "sft") == everywhere
     assert rl_log(tmp_path / "rl") == everywhere | in_rl | {"preference"}
     assert {"preference", "accuracy", "format", "language", "overlong"} <= explained("## Rewards")

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
-import time
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -13,11 +11,10 @@ import torch
 
 from r1kit.backends import AUTO, ENGINES
 from r1kit.backends.device import device_of
-from r1kit.cluster.directory import DIRECTORY, where
+from r1kit.cluster.directory import is_directed, where
 from r1kit.cluster.ranks import Ranks, Solo
+from r1kit.cluster.remote import Opened, wait_for
 from r1kit.cluster.settings import Cluster, EngineChoice
-from r1kit.cluster.wire import Lost
-from r1kit.errors import R1Error
 from r1kit.model.skeleton import pack, unpack
 from r1kit.model.weights import NamedWeights
 from r1kit.registry import find
@@ -29,9 +26,6 @@ if TYPE_CHECKING:
     from r1kit.backends.models import LoadedModel
 
 __all__ = ["has_engines", "open_from", "open_here", "open_pool"]
-
-START_SECONDS = 60.0
-"""How long the engines that are there wait for those that are not."""
 
 
 def open_here(loaded: LoadedModel, choice: EngineChoice, dtype: torch.dtype, max_rows: int, ranks: Ranks) -> Engine:
@@ -56,7 +50,7 @@ def open_from(payload: bytes) -> Engine:
 
 def has_engines(cluster: Cluster) -> bool:
     """Does this run have engines in processes of their own?"""
-    return cluster.engines > 0 and DIRECTORY in os.environ
+    return cluster.engines > 0 and is_directed()
 
 
 def open_pool(
@@ -70,37 +64,12 @@ def open_pool(
         R1Error: none of them is there after ``cluster.wait_minutes``.
     """
     device = "cpu" if loaded.device.type == "cpu" else "auto"
-    opening = Opening(
-        key=ranks.broadcast_object(uuid.uuid4().hex),
-        payload=pack((choice, dtype, max_rows, device, replace(loaded, folder=None))),
-        positions=loaded.positions,
-        dtype=dtype,
-    )
-    replicas = [
-        RemoteEngine(f"engine {number}", where, opening, ranks.rank, cluster.heartbeat, cluster.lost_after)
-        for number in range(cluster.engines)
-    ]
-    _wait(replicas, 60 * cluster.wait_minutes)
-    pool = Pool(replicas, ranks, tell=tell, look_every=cluster.heartbeat, patience=60 * cluster.wait_minutes)
+    payload = pack((choice, dtype, max_rows, device, replace(loaded, folder=None)))
+    opened = Opened(kind="engine", key=ranks.broadcast_object(uuid.uuid4().hex), payload=payload)
+    opening = Opening(opened=opened, positions=loaded.positions, dtype=dtype)
+    replicas = [RemoteEngine(number, opening, ranks.rank, cluster, where) for number in range(cluster.engines)]
+    patience = 60 * cluster.wait_minutes
+    wait_for(replicas, patience)
+    pool = Pool(replicas, ranks, tell=tell, look_every=cluster.heartbeat, patience=patience)
     pool.load_weights(NamedWeights(loaded.model.hub_weights()), 0)
     return pool
-
-
-def _wait(replicas: Sequence[RemoteEngine], patience: float) -> None:
-    """Until all are there; or some, for a while."""
-    began, missing = time.monotonic(), dict.fromkeys(replicas, "")
-    while missing:
-        for replica in list(missing):
-            try:
-                replica.alive()
-                del missing[replica]
-            except Lost as lost:
-                missing[replica] = str(lost)
-        waited = time.monotonic() - began
-        if len(missing) < len(replicas) and waited > START_SECONDS:
-            return
-        if waited > patience:
-            why = "; ".join(f"{replica.name}: {reason}" for replica, reason in missing.items())
-            raise R1Error(f"no engine was there after {waited:.0f} s ({why}); run the same command to go on")
-        if missing:
-            time.sleep(0.1)

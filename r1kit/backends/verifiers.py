@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
+import pickle
+import sys
 from collections.abc import Iterable, Mapping
 
 from r1kit.cluster.cores import cores_left
+from r1kit.cluster.directory import is_directed
 from r1kit.cluster.ranks import Ranks, Solo
+from r1kit.cluster.remote import Opened, Remote, wait_for
 from r1kit.contracts import Recipe
+from r1kit.reward.remote import RemoteVerifiers
 from r1kit.reward.settings import RewardConfig
-from r1kit.reward.verifier import Verifier
+from r1kit.reward.verifier import Verifier, Verifying
 
 __all__ = ["open_verifier"]
 
@@ -17,7 +23,7 @@ def open_verifier(
     tasks: Iterable[str], recipe: Recipe, reward: RewardConfig, deadline: float = 10.0,
     rewards: Mapping[str, RewardConfig] | None = None, workers: int = 0, ranks: Ranks | None = None,
     opens: bool = False,
-) -> Verifier:  # fmt: skip
+) -> Verifying:  # fmt: skip
     """A verifier of some of a recipe's tasks.
 
     Args:
@@ -31,9 +37,22 @@ def open_verifier(
         opens: whether the prompts of the model that answers end in ``<think>``.
     """
     specs = {name: recipe.spec(name) for name in tasks}
-    return Verifier(
-        specs,
-        {task: paid.settled(opens) for task, paid in {**dict.fromkeys(specs, reward), **(rewards or {})}.items()},
-        workers or cores_left(ranks or Solo()),
-        deadline_seconds=deadline,
+    paid = {task: each.settled(opens) for task, each in {**dict.fromkeys(specs, reward), **(rewards or {})}.items()}
+    cluster, ranks = recipe.cluster, ranks or Solo()
+    if not (cluster.verifiers and is_directed()):
+        return Verifier(specs, paid, workers or cores_left(ranks), deadline_seconds=deadline)
+    payload = pickle.dumps((specs, paid, deadline, workers))
+    opened = Opened(kind="verifier", key=hashlib.sha256(payload).hexdigest(), payload=payload)
+    helpers = [Remote(number, opened, cluster) for number in range(cluster.verifiers)]
+    wait_for(helpers, 60 * cluster.wait_minutes)
+    return RemoteVerifiers(
+        helpers,
+        tell=_to_stderr if ranks.rank == 0 else lambda line: None,
+        look_every=cluster.heartbeat,
+        patience=60 * cluster.wait_minutes,
+        offset=ranks.rank,
     )
+
+
+def _to_stderr(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)

@@ -19,7 +19,7 @@ from r1kit.rollout.pool import Pool
 from r1kit.rollout.replica import ReplicaLost
 from r1kit.rollout.stopping import Tokenizer
 from r1kit.rollout.vllm_calls import Calls
-from r1kit.rollout.vllm_carriers import Carrier, Folder, Gloo
+from r1kit.rollout.vllm_carriers import Carrier, Folder, Group
 from r1kit.rollout.vllm_served import check_fits, look
 from r1kit.rollout.vllm_server import VLLMServer, draw_first
 
@@ -37,7 +37,7 @@ def open_servers(loaded: LoadedModel, *, dtype: torch.dtype, settings: VLLM, ran
     found = ranks.broadcast_object(_look(settings, config, dtype) if ranks.rank == 0 else None)
     if isinstance(found, R1Error):
         raise found
-    run, positions = found
+    run, positions, on_gpus = found
     replicas = []
     for number, address in enumerate(settings.address, start=1):
         calls = Calls(address)
@@ -45,7 +45,7 @@ def open_servers(loaded: LoadedModel, *, dtype: torch.dtype, settings: VLLM, ran
             VLLMServer(
                 f"engine {number} at {address}",
                 calls,
-                _carrier(settings, calls) if ranks.rank == 0 else None,
+                _carrier(settings, calls, loaded.device, on_gpus) if ranks.rank == 0 else None,
                 cast(Tokenizer, loaded.tokenizer),
                 run=run,
                 config=config,
@@ -62,8 +62,9 @@ def open_servers(loaded: LoadedModel, *, dtype: torch.dtype, settings: VLLM, ran
     return pool
 
 
-def _look(settings: VLLM, config: Mapping[str, Any], dtype: torch.dtype) -> tuple[str, int] | R1Error:
-    """(name of this run at its servers, most tokens of a prompt and its completion), or what is wrong."""
+def _look(settings: VLLM, config: Mapping[str, Any], dtype: torch.dtype) -> tuple[str, int, bool] | R1Error:
+    """(name of this run at its servers, most tokens of a prompt and its completion, whether all servers have GPUs), or
+    what is wrong."""
     try:
         served, warnings = look(settings.address)
         for address, one in served.items():
@@ -75,7 +76,8 @@ def _look(settings: VLLM, config: Mapping[str, Any], dtype: torch.dtype) -> tupl
         return error
     for warning in warnings:
         _tell(warning)
-    return secrets.token_hex(6), min(one.positions for one in served.values())
+    on_gpus = all(one.device == "cuda" for one in served.values())
+    return secrets.token_hex(6), min(one.positions for one in served.values()), on_gpus
 
 
 def _draw(address: str) -> None:
@@ -93,10 +95,14 @@ def _draw(address: str) -> None:
             ) from None
 
 
-def _carrier(settings: VLLM, calls: Calls) -> Carrier:
+def _carrier(settings: VLLM, calls: Calls, device: torch.device, on_gpus: bool) -> Carrier:
+    """The way of the weights, from the learner's device to servers that may have GPUs too."""
     if settings.hand_over == "folder":
         return Folder(settings.folder)
-    return Gloo(calls.own_host, settings.timeout)
+    over_nccl = settings.hand_over == "nccl" or (settings.hand_over == "auto" and device.type == "cuda" and on_gpus)
+    if over_nccl and device.type != "cuda":
+        raise InputError('engine.hand_over = "nccl" needs a GPU beside the learner; leave it at "auto", or say "gloo"')
+    return Group(calls.own_host, settings.timeout, device if over_nccl else None)
 
 
 def _tell(line: str) -> None:

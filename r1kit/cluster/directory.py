@@ -14,7 +14,7 @@ from typing import NoReturn
 
 from r1kit.cluster.wire import TOKEN, Listener, Lost, Wire, dial
 
-__all__ = ["DIRECTORY", "HOST", "LIFE", "NAME", "Address", "Directory", "register", "where"]
+__all__ = ["DIRECTORY", "HOST", "LIFE", "NAME", "Address", "Directory", "is_directed", "register", "where"]
 
 DIRECTORY, NAME, LIFE, HOST = "R1KIT_DIRECTORY", "R1KIT_NAME", "R1KIT_LIFE", "R1KIT_HOST"
 """Environment: HOST:PORT of the directory; of a helper: its name, how often it was started before, where it listens."""
@@ -67,6 +67,11 @@ class Directory:
                     self._known[name] = _Known(life, address, time.monotonic())
             wire.send(not replaced)
             wire.receive()
+
+
+def is_directed() -> bool:
+    """Has this process's run a directory?"""
+    return DIRECTORY in os.environ
 
 
 def where(name: str) -> Address | None:

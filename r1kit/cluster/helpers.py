@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 from r1kit.cluster.processes import Job
 from r1kit.cluster.settings import Cluster, Needs
+from r1kit.errors import InputError
 
-__all__ = ["Timing", "helper_jobs", "timing"]
+__all__ = ["Timing", "helper_jobs", "refuse_helpers", "timing"]
 
 _TIMING = "R1KIT_TIMING"
 """Environment of a helper: the numbers of ``Timing``, in order."""
@@ -29,7 +30,7 @@ def helper_jobs(cluster: Cluster, threads: int, ranks: int) -> list[Job]:
     Args:
         cluster: how many of each.
         threads: of an engine.
-        ranks: of the run; on one host with GPUs the engines take those after the ranks'.
+        ranks: of the run; on one host with GPUs the engines take those after the ranks', or share theirs.
     """
     times = " ".join(map(str, (cluster.heartbeat, cluster.lost_after, 60 * cluster.wait_minutes)))
 
@@ -39,8 +40,18 @@ def helper_jobs(cluster: Cluster, threads: int, ranks: int) -> list[Job]:
         command = ("-m", "r1kit.backends.serve", kind)
         return Job(name=name, command=command, environment=told, needs=needs)
 
-    engines = [job("engine", place, cluster.engine_needs, threads, ranks + place) for place in range(cluster.engines)]
+    first = 0 if cluster.share_devices else ranks
+    engines = [job("engine", place, cluster.engine_needs, threads, first + place) for place in range(cluster.engines)]
     return engines + [job("verifier", place, cluster.verifier_needs, 1, 0) for place in range(cluster.verifiers)]
+
+
+def refuse_helpers(cluster: Cluster, where: str) -> None:
+    """Raise InputError where nobody would start them. ``where``: ``under torchrun``."""
+    asked = [f"cluster.{name} = {count}" for name, count in (
+        ("engines", cluster.engines), ("verifiers", cluster.verifiers)
+    ) if count]  # fmt: skip
+    if asked:
+        raise InputError(f"{' and '.join(asked)} {where}: only `r1 run`, which starts the ranks, starts them; set 0")
 
 
 def timing() -> Timing:

@@ -133,7 +133,7 @@ def meet(store: Store, rank: int, size: int, cluster: Cluster, timeout: float = 
     try:
         return _wait_for_all(store, size, cluster, timeout) if rank == 0 else _connect(store, rank, timeout)
     except (OSError, ValueError) as error:
-        raise PeerLostError(f"lost its peers ({error})") from error
+        raise PeerLostError(f"rank 0 cannot be reached ({error})") from error
 
 
 def _wait_for_all(store: Store, size: int, cluster: Cluster, timeout: float) -> Peers:
@@ -147,7 +147,11 @@ def _wait_for_all(store: Store, size: int, cluster: Cluster, timeout: float) -> 
         store.set(KEY, json.dumps({"port": server.getsockname()[1], "token": token}))
         while len(found) < size - 1:
             server.settimeout(max(0.01, deadline - time.monotonic()))
-            connection, _ = server.accept()
+            try:
+                connection, _ = server.accept()
+            except TimeoutError:
+                missing = ", ".join(str(rank) for rank in range(1, size) if rank not in found)
+                raise PeerLostError(f"no word of rank {missing} within {timeout:g} s of the start") from None
             connection.settimeout(10)
             with suppress(OSError, ValueError, KeyError):  # what is not a rank's is let go
                 hello = _receive(connection)

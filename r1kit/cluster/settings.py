@@ -25,8 +25,9 @@ class VLLM:
     address: tuple[str, ...] = ()
     """Servers that run already, ``http://HOST:PORT`` each, or one alone; empty: an engine in the process of every
     rank."""
-    hand_over: Literal["auto", "nccl", "ipc", "gloo", "folder"] = "auto"
-    """How weights reach it: ``auto`` is NCCL where there are GPUs, else gloo to a server and memory in one process."""
+    hand_over: Literal["auto", "nccl", "gloo", "folder"] = "auto"
+    """How weights reach a server: ``auto`` is NCCL where the learner has a GPU, else gloo, which a server on the same
+    GPU or on a CPU needs. Within one process they are copied."""
     folder: str = ""
     """Where ``hand_over = "folder"`` puts weights: a path that learner and engine both see."""
     checksums: bool = False

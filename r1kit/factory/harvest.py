@@ -16,7 +16,7 @@ from r1kit.reward.extract import thinking
 from r1kit.reward.format import FormatStyle, format_reward
 from r1kit.reward.language import language_consistency
 from r1kit.reward.settings import RewardConfig
-from r1kit.reward.verifier import Verifier
+from r1kit.reward.verifier import Verifying
 from r1kit.rollout.sample import sample_groups
 from r1kit.rollout.streams import stream_seed
 
@@ -80,7 +80,7 @@ class Harvester:
     sampling: Sampling
     reward: RewardConfig
     filters: FilterConfig
-    verifier: Verifier
+    verifier: Verifying
     judge: GenerativeJudge | None = None
     judge_parameters: int = 0
     judged: tuple[str, ...] = ()

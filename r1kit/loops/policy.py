@@ -20,7 +20,7 @@ from r1kit.records import Prompt, Sampling, StageResult
 from r1kit.reward.learned import LearnedReward
 from r1kit.reward.scorer import Scorer
 from r1kit.reward.settings import RewardConfig
-from r1kit.reward.verifier import Verifier
+from r1kit.reward.verifier import Verifying
 from r1kit.rollout.engine import Engine
 from r1kit.tasks.task import Task
 from r1kit.text.light_tokenizer import prompts_open
@@ -116,7 +116,7 @@ def open_policy(
 @contextmanager
 def open_evaluator(
     loaded: LoadedModel, config: EvaluationConfig, sampling: Sampling, reward: RewardConfig, workspace: Workspace,
-    dtype: DtypeSetting, rows_in_flight: int = 512, verifier: Verifier | None = None, learner: Learner | None = None,
+    dtype: DtypeSetting, rows_in_flight: int = 512, verifier: Verifying | None = None, learner: Learner | None = None,
 ) -> Iterator[Evaluator]:  # fmt: skip
     """An evaluator of a model that stands still.
 

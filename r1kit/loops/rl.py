@@ -34,6 +34,8 @@ from r1kit.maths.aggregate import token_weights
 from r1kit.maths.loss_terms import TokenLoss
 from r1kit.maths.policy_loss import from_settings
 from r1kit.records import Completion, Group, Score
+from r1kit.rollout.engine import asleep
+from r1kit.rollout.hand_over import handed_metrics
 from r1kit.rollout.streams import stream_seed
 from r1kit.update.learner import Batch, Learner, Row, shares
 
@@ -84,8 +86,9 @@ def train(config: RL, policy: Policy, tasks_at: TasksAt | None = None, watch: Wa
         drawn = rollouts.next(step)
         advantages = advantages_of(drawn.scores, config)
         sampled = time.monotonic()
-        gap = check_gap(drawn.groups, learner, step, config.max_gap, workspace.ranks)
-        metrics = _update(config, drawn, advantages, learner, loss, workspace, step)
+        with asleep(engine):
+            gap = check_gap(drawn.groups, learner, step, config.max_gap, workspace.ranks)
+            metrics = _update(config, drawn, advantages, learner, loss, workspace, step)
         workspace.spend(trained=metrics["tokens"])
         updated = time.monotonic()
         told, lines = _told(config, drawn, advantages, shares(learner), workspace.ranks, step + 1)
@@ -96,6 +99,7 @@ def train(config: RL, policy: Policy, tasks_at: TasksAt | None = None, watch: Wa
                 **metrics,
                 **drawn.metrics,
                 "engine_gap": gap,
+                **handed_metrics(engine),
                 "update_seconds": updated - sampled,
                 "tokens_per_second": sum(drawn.loads) / (updated - began),
             },

@@ -8,14 +8,14 @@ from dataclasses import dataclass, replace
 
 from r1kit.records import Group, Score
 from r1kit.reward.learned import LearnedReward
-from r1kit.reward.verifier import Verifier
+from r1kit.reward.verifier import Verifying
 
 __all__ = ["Scorer", "Scoring"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scorer:
-    verifier: Verifier
+    verifier: Verifying
     """Holds the rules, in processes of its own."""
     models: LearnedReward | None = None
     """Reward models, for the tasks that they score."""

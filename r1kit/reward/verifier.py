@@ -14,7 +14,7 @@ from dataclasses import replace
 from queue import Empty, SimpleQueue
 from threading import Event, Lock, Thread
 from types import TracebackType
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 from r1kit.errors import InputError
 from r1kit.records import Completion, Group, Score
@@ -26,7 +26,33 @@ from r1kit.reward.round import BATCHES_PER_WORKER, Failure, Round
 from r1kit.reward.rule import failed_score
 from r1kit.reward.settings import RewardConfig
 
-__all__ = ["Verifier"]
+__all__ = ["Verifier", "Verifying"]
+
+
+class Verifying(Protocol):
+    """What is asked of a verifier, in this process or of the run's own elsewhere."""
+
+    def score_groups(self, groups: Sequence[Group]) -> list[list[Score]]:
+        """See ``Verifier``."""
+        ...
+
+    def submit(self, group: Group) -> Future[list[Score]]:
+        """See ``Verifier``."""
+        ...
+
+    def diagnose_groups(self, groups: Sequence[Group]) -> list[list[dict[str, float]]]:
+        """See ``Verifier``."""
+        ...
+
+    def close(self) -> None:
+        """See ``Verifier``."""
+        ...
+
+    def __enter__(self) -> Verifying: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
 
 
 class Verifier:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from r1kit.records import Completion, Sampling
@@ -11,7 +12,7 @@ from r1kit.records import Completion, Sampling
 if TYPE_CHECKING:
     from r1kit.model.weights import WeightStream
 
-__all__ = ["Bounded", "Detached", "Engine", "Telling"]
+__all__ = ["Bounded", "Detached", "Engine", "Sleeping", "Telling", "asleep"]
 
 
 class Engine(Protocol):
@@ -83,15 +84,35 @@ class Telling(Protocol):
 
 
 @runtime_checkable
+class Sleeping(Protocol):
+    """An engine in this process that keeps memory on the learner's device between two calls."""
+
+    sleeps: bool
+    """Whether it is to be released while the learner computes."""
+
+
+@contextmanager
+def asleep(engine: Engine) -> Iterator[None]:
+    """While the learner computes; weights must be handed over before the engine samples again, if it sleeps at all."""
+    if not (isinstance(engine, Sleeping) and engine.sleeps):
+        yield
+        return
+    engine.release()
+    yield
+    engine.resume()
+
+
+@runtime_checkable
 class Detached(Protocol):
     """An engine in processes of its own: it samples while the caller learns.
 
     ``load_weights`` may come while prompts are out: by ``over_update`` the engine first finishes those that it has
-    begun (``wait``), or takes the weights in between two tokens (``keep``) and tells ``Completion.spans``.
+    begun (``wait``), or takes the weights in between two tokens and tells ``Completion.spans``: over the keys and
+    values that the old ones left (``keep``), or after it has read again what they wrote (``recompute``).
     """
 
     over_update: str
-    """``wait`` or ``keep``; may be set before ``load_weights``."""
+    """``wait``, ``keep`` or ``recompute``; may be set before ``submit_all``."""
 
     def submit_all(
         self, prompts: Sequence[Sequence[int]], sampling: Sampling, seeds: Sequence[int]

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar, runtime_checkable
 
 from r1kit.cluster.wire import Lost
 from r1kit.errors import InputError
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from r1kit.model.weights import Weight, WeightStream
     from r1kit.rollout.kept import KeptWeights
 
-__all__ = ["HandOver", "Handed"]
+__all__ = ["HandOver", "Handed", "handed_metrics"]
 
 _T = TypeVar("_T")
 
@@ -31,6 +31,20 @@ class Handed:
     """From its begin to the last replica's word that it holds the version."""
     sent: int = 0
     """Bytes, over all replicas."""
+
+
+@runtime_checkable
+class Taking(Protocol):
+    """An engine that says what its last hand-over took."""
+
+    handed: Handed
+
+
+def handed_metrics(engine: object) -> dict[str, float]:
+    """For ``metrics.jsonl``; nothing where weights go from memory to memory of one process."""
+    if not isinstance(engine, Taking):
+        return {}
+    return {"hand_over_seconds": engine.handed.seconds, "hand_over_bytes": engine.handed.sent}
 
 
 class HandOver:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import socket
 import threading
 import time
@@ -21,12 +22,14 @@ from urllib.parse import urlencode, urlsplit
 from r1kit.errors import InputError
 from r1kit.rollout.replica import ReplicaLost
 
-__all__ = ["Calls", "Refused", "check_address"]
+__all__ = ["Calls", "Refused", "check_address", "own_address"]
 
 CONNECT = 5.0
 """Seconds until a host that says nothing at all counts as not there."""
 LOOK = 0.2
 """Seconds between two looks at deadlines."""
+WORKER = re.compile(r"Worker failed with error '(.*)', please check the stack trace")
+"""What a worker says, in vLLM's answer."""
 SHOWN = 200
 """Characters of a server's own words that a message repeats."""
 
@@ -68,6 +71,14 @@ def check_address(address: str) -> None:
         raise InputError(f"engine.address {address!r} is no address of a server; write http://HOST:PORT")
 
 
+def own_address(host: str, port: int) -> str:
+    """The address of this machine from which that one is reached; nothing is sent."""
+    family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_DGRAM)[0]
+    with socket.socket(family, kind, protocol) as probe:
+        probe.connect(address)
+        return str(probe.getsockname()[0])
+
+
 class Calls:
     """To one address. Any thread may call; ``close`` it."""
 
@@ -86,10 +97,7 @@ class Calls:
     @property
     def own_host(self) -> str:
         """This machine's address as the server sees it."""
-        family = socket.AF_INET6 if ":" in (self._parts.hostname or "") else socket.AF_INET
-        with socket.socket(family, socket.SOCK_DGRAM) as probe:
-            probe.connect((self._parts.hostname, self._parts.port))
-            return str(probe.getsockname()[0])
+        return own_address(str(self._parts.hostname), int(self._parts.port or 0))
 
     def ask(
         self, method: str, path: str, body: Any = None, *, timeout: float, query: Mapping[str, str] | None = None
@@ -183,6 +191,8 @@ def _words(found: Any, content: bytes) -> str:
     error = found.get("error", found.get("detail")) if isinstance(found, dict) else None
     text = error.get("message") if isinstance(error, dict) else error
     line = " ".join(str(text or content[: 4 * SHOWN].decode(errors="replace")).split())
+    if told := WORKER.search(line):
+        line = told[1]
     return line if len(line) <= SHOWN else f"{line[:SHOWN]}..."
 
 

@@ -1,4 +1,4 @@
-"""How weights reach the workers of a vLLM server: over gloo, or through a folder that both sides see."""
+"""How weights reach the workers of a vLLM server: over gloo or NCCL, or through a folder that both sides see."""
 
 from __future__ import annotations
 
@@ -11,13 +11,14 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
+import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
 from r1kit.rollout.gloo import Broadcast, tcp_store
 from r1kit.rollout.replica import ReplicaLost
 
-__all__ = ["Carrier", "Folder", "Gloo", "Post"]
+__all__ = ["Carrier", "Folder", "Group", "Post"]
 
 _T = TypeVar("_T")
 
@@ -47,16 +48,20 @@ class Carrier(Protocol):
         ...
 
 
-class Gloo:
-    """Rank 0 sends, the server's workers are the other members.
+class Group:
+    """Over gloo, or over NCCL: rank 0 sends, the server's workers are the other members.
 
     A collective cannot be called back, so it runs on a thread that nobody need wait for: the server's own answer, which
     has a deadline, says whether it went well.
     """
 
-    def __init__(self, host: str, timeout: float) -> None:
-        """``host``: this machine's address as the server sees it."""
-        self._host, self._timeout = host, timeout
+    def __init__(self, host: str, timeout: float, device: torch.device | None = None) -> None:
+        """
+        Args:
+            host: this machine's address as the server sees it.
+            device: rank 0's GPU, which no worker shares: by NCCL; None: by gloo.
+        """
+        self._host, self._timeout, self._device = host, timeout, device
         self._store = tcp_store(host, 0, timeout, leads=True)
         self._group: Broadcast | None = None
 
@@ -64,8 +69,9 @@ class Gloo:
         """See ``Carrier``."""
         self.leave()
         name, size = secrets.token_hex(8), 1 + workers
-        joined = _apart(lambda: Broadcast(self._store, name, 0, size, self._timeout))
-        wire = {"kind": "gloo", "host": self._host, "port": self._store.port, "name": name, "size": size, "first": 1}
+        joined = _apart(lambda: Broadcast(self._store, name, 0, size, self._timeout, self._device))
+        kind = "nccl" if self._device else "gloo"
+        wire = {"kind": kind, "host": self._host, "port": self._store.port, "name": name, "size": size, "first": 1}
         post("/init_weight_transfer_engine", {"init_info": {**wire, "timeout": self._timeout}})
         self._group = _result(joined)
 

@@ -60,11 +60,6 @@ def check_servers(settings: VLLM, config: Mapping[str, Any]) -> list[str]:
     Raises:
         InputError, MissingError: see ``look`` and ``check_fits``; or weights cannot reach a server so.
     """
-    if settings.hand_over not in ("auto", "gloo", "folder"):
-        raise InputError(
-            f'engine.hand_over = "{settings.hand_over}" is for an engine in process; weights reach a server over '
-            f'"gloo" (or "auto") or through a "folder" that both sides see'
-        )
     if settings.hand_over == "folder" and not Path(settings.folder or "/dev/null").is_dir():
         raise InputError(
             f'engine.folder = "{settings.folder}" is no folder here; hand_over = "folder" needs one that learner and '
@@ -73,6 +68,10 @@ def check_servers(settings: VLLM, config: Mapping[str, Any]) -> list[str]:
     found, warnings = look(settings.address)
     for address, served in found.items():
         check_fits(address, served, config)
+        if settings.hand_over == "nccl" and served.device != "cuda":
+            raise InputError(
+                f'engine.hand_over = "nccl" needs GPUs, and {address} computes on {served.device}; leave it at "auto"'
+            )
     return warnings
 
 
@@ -124,8 +123,7 @@ def look_at(calls: Calls) -> Served:
             raise MissingError(f"{where} wants a key; set VLLM_API_KEY to the one that it was started with") from None
         raise MissingError(f"{lacks}VLLM_SERVER_DEV_MODE=1 is not set)") from None
     try:
-        body = {"method": "r1kit_describe", "timeout": PATIENCE}
-        told = calls.ask("POST", "/collective_rpc", body, timeout=PATIENCE)["results"][0]
+        told = calls.ask("POST", "/collective_rpc", {"method": "r1kit_describe"}, timeout=PATIENCE)["results"][0]
         served = Served(**{each.name: told[each.name] for each in fields(Served) if each.name in told}, workers=workers)
     except ReplicaLost as lost:
         if "r1kit_describe" in str(lost):

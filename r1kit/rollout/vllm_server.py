@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -116,8 +117,8 @@ class VLLMServer:
     def alive(self) -> None:
         """See ``Replica.alive``. What is going on is cut where it does not live: nobody waits for a deadline."""
         try:
-            compute = {"method": "r1kit_compute", "timeout": self._liveness}
-            self._ask("POST", "/collective_rpc", compute, timeout=self._liveness)
+            # Without a timeout of vLLM's own, after which it would take the late answer for that of its next call.
+            self._ask("POST", "/collective_rpc", {"method": "r1kit_compute"}, timeout=self._liveness)
             if self._carrier is None and not self._ask("GET", "/is_paused", timeout=self._liveness)["is_paused"]:
                 held = self._version(self._label())  # while it is paused, rank 0 hands over
                 if held < self._expected:
@@ -138,14 +139,17 @@ class VLLMServer:
         except (InputError, MissingError) as error:
             raise ReplicaLost(str(error)) from None
         self._ask("POST", "/pause", query={"mode": "keep"})
-        self._name_weights(f"{self._run}.{version}.{UNFINISHED}")
+        if self._label().endswith(f".{UNFINISHED}"):  # vLLM begins none before it has been told to give up the last
+            with suppress(ReplicaLost):
+                self._post("/update_weights", {"update_info": {"abort": True}})
+        self._post("/update_weight_version", {"new_version": f"{self._run}.{version}.{UNFINISHED}"})
         self._carrier.join(self._post, served.workers)
         self._ask("POST", "/start_weight_update")
 
     def put(self, name: str, tensor: Tensor) -> int:
         """See ``Replica.put``."""
         size = tensor.numel() * tensor.element_size()
-        self._chunk.append((name, tensor.detach().to("cpu", copy=True)))
+        self._chunk.append((name, tensor.detach().clone()))
         self._size += size
         if self._size >= CHUNK:
             self._flush()
@@ -187,9 +191,6 @@ class VLLMServer:
                 more["checksums"] = [hashlib.sha256(as_bytes(tensor)).hexdigest() for _, tensor in self._chunk]
             self._carrier.send(self._post, self._chunk, more)
         self._chunk, self._size = [], 0
-
-    def _name_weights(self, label: str) -> None:
-        self._ask("POST", "/update_weight_version", {"new_version": label})
 
     def _label(self) -> str:
         return str(self._ask("GET", "/weight_info", timeout=self._liveness)["weight_version"])

@@ -1,4 +1,4 @@
-"""How a vLLM worker takes weights where no NCCL or IPC is: out of memory, out of a folder, over gloo.
+"""How a vLLM worker takes weights: out of memory, out of a folder, over gloo or NCCL.
 
 vLLM's four phases: ``init`` says which wire, ``start`` prepares the layers, ``update`` brings some tensors under their
 hub names, ``finish`` makes what was loaded usable. Only vLLM imports this file, by the name that ``vllm_plugin`` gives.
@@ -36,7 +36,7 @@ class Wire(WeightTransferInitInfo):  # type: ignore[misc]
     """Of ``init``."""
 
     kind: str = "memory"
-    """``memory``: tensors come with the call; ``folder``: a safetensors file; ``gloo``: from rank 0 of a group."""
+    """``memory``: with the call; ``folder``: in a safetensors file; ``gloo``, ``nccl``: from rank 0 of a group."""
     host: str = ""
     port: int = 0
     name: str = ""
@@ -58,9 +58,9 @@ class Update(WeightTransferUpdateInfo):  # type: ignore[misc]
     total: int = 0
     """Tensors of the whole update, all its chunks together."""
     dtypes: list[str] = field(default_factory=list)
-    """``float32``; for gloo."""
+    """``float32``; for gloo and NCCL."""
     shapes: list[list[int]] = field(default_factory=list)
-    """For gloo."""
+    """For gloo and NCCL."""
     path: str = ""
     """For a folder: the file that holds these tensors, and nothing else."""
     tensors: list[Any] = field(default_factory=list)
@@ -93,13 +93,14 @@ class Receiver(WeightTransferEngine):  # type: ignore[misc]
         """Join the learner's group, where there is one."""
         self.shutdown()
         self._wire = init_info
-        if init_info.kind == "gloo":
+        if init_info.kind in ("gloo", "nccl"):
             parallel = self.parallel_config
             rank = init_info.first + parallel.data_parallel_index * parallel.world_size + parallel.rank
             store = tcp_store(init_info.host, init_info.port, init_info.timeout)
-            self._group = Broadcast(store, init_info.name, rank, init_info.size, init_info.timeout)
+            device = self.device if init_info.kind == "nccl" else None
+            self._group = Broadcast(store, init_info.name, rank, init_info.size, init_info.timeout, device)
         elif init_info.kind not in ("memory", "folder"):
-            raise ValueError(f"weights do not come by {init_info.kind!r}; known are memory, folder and gloo")
+            raise ValueError(f"weights do not come by {init_info.kind!r}; known are memory, folder, gloo and nccl")
 
     def start_weight_update(self) -> None:
         """Layers wait for their weights; what an update that was given up left is closed first."""
@@ -141,7 +142,7 @@ class Receiver(WeightTransferEngine):  # type: ignore[misc]
                 yield name, found[name]
         else:
             if self._group is None:
-                raise RuntimeError("weights over gloo before the learner's group was joined")
+                raise RuntimeError("weights over a group before the learner's group was joined")
             for name, dtype, shape in zip(update.names, update.dtypes, update.shapes, strict=True):
                 yield name, self._group.receive(getattr(torch, dtype), tuple(shape))
 

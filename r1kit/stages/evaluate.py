@@ -18,7 +18,7 @@ from r1kit.workspace import Workspace
 
 if TYPE_CHECKING:
     from r1kit.contracts import Recipe
-    from r1kit.reward.verifier import Verifier
+    from r1kit.reward.verifier import Verifying
 
 __all__ = ["Config", "run"]
 
@@ -91,7 +91,7 @@ def run(config: Config, workspace: Workspace) -> StageResult:
     return StageResult(metrics=_table(config, workspace), inputs=workspace.recipe.inputs(workspace.stage))
 
 
-def _evaluate(config: Config, step: int, verifier: Verifier, workspace: Workspace) -> None:
+def _evaluate(config: Config, step: int, verifier: Verifying, workspace: Workspace) -> None:
     """One checkpoint: every task in the recipe's template, some in the others."""
     from r1kit.backends.backend import backend_of
     from r1kit.loops.policy import open_evaluator

@@ -38,6 +38,8 @@ class Errors:
 
     class ActorUnavailableError(RayActorError): ...
 
+    class OutOfMemoryError(RayError): ...
+
     class RayTaskError(RayError):
         cause: BaseException
 
@@ -53,6 +55,8 @@ class Answer:
     def _made(self, call: Callable[[], Any]) -> list[Any]:
         if self.host.dead:
             return [Errors.RayActorError("dead")]
+        if self.host.starved:
+            return [Errors.OutOfMemoryError("low on memory")]
         try:
             return [call()]
         except Exception as error:
@@ -82,7 +86,7 @@ class FakeRay:
 class FakeHost:
     def __init__(self, host: Host) -> None:
         self.host = host
-        self.silent = self.dead = False
+        self.silent = self.dead = self.starved = False
 
 
 class FakeKeeper:
@@ -264,6 +268,13 @@ def test_a_host_that_gives_no_sign_of_life_is_lost_and_given_up(cluster: FakeClu
         launch(ranks(SLEEP, READY), starter=made)
     assert set(cluster.given_up) == {"h2"}
     assert time.monotonic() - began < 30
+
+
+def test_what_ray_ends_for_want_of_memory_is_lost_like_any_other(cluster: FakeCluster) -> None:
+    made = Breaking(cluster, QUICK, "/tmp", 0, io.StringIO())  # type: ignore[arg-type]
+    made.how = "starved"
+    with pytest.raises(Lost, match="low on memory"):
+        launch(ranks(SLEEP, READY), starter=made)
 
 
 def test_peers_that_notice_first_are_not_taken_for_the_cause(cluster: FakeCluster) -> None:

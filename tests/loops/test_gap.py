@@ -88,6 +88,36 @@ def test_a_faulty_engine_ends_the_run(tmp_path: Path, kind: type[LocalEngine]) -
     assert len(logged.read_text(encoding="utf-8").splitlines() if logged.exists() else []) == (kind is Stale)
 
 
+class Sleeper(LocalEngine):
+    """Keeps memory on the learner's device, and notes what it is told."""
+
+    sleeps = True
+
+    def load_weights(self, stream: Any, version: int) -> None:
+        super().load_weights(stream, version)
+        self.told = [*getattr(self, "told", []), f"weights {version}"]
+
+    def release(self) -> None:
+        super().release()
+        self.told.append("release")
+
+    def resume(self) -> None:
+        super().resume()
+        self.told.append("resume")
+
+
+def test_an_engine_on_the_learner_s_device_sleeps_while_it_learns(tmp_path: Path) -> None:
+    world = toy(tmp_path / "sleeper")
+    engine = Sleeper(world.learner.flat.model, CodePoints(), end_ids=[0])  # type: ignore[arg-type]
+    config = replace(CONFIG, steps=3)
+    rl.train(config, policy_of(world.workspace, engine, world.learner, world.scorer, world.evaluator))
+    night = ["release", "resume"]
+    assert engine.told == ["weights 0", *night, "weights 1", *night, "weights 2", *night, "weights 3"]
+    plain = toy(tmp_path / "plain")
+    plain.train(config)
+    assert torch.equal(world.learner.flat.master, plain.learner.flat.master)
+
+
 def test_zero_lets_every_gap_pass_and_logs_it(tmp_path: Path) -> None:
     assert all(line["engine_gap"] > 0.01 for line in run(tmp_path, Hot, replace(COOL, max_gap=0.0)))
     recipe = load_recipe("nano-zero", ["r1_zero.max_gap=0"])

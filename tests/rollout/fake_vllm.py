@@ -1,7 +1,7 @@
 """A server that answers as vLLM's does, as far as a run asks: in this process, or as one of its own to be killed.
 
-``python fake_vllm.py PORT`` prints its port. What it draws depends on the prompt, the seed and the weights it was
-handed, so that an answer shows which weights gave it.
+``python fake_vllm.py PORT SECONDS [HOST]`` prints its port; a prompt takes that long. What it draws depends on the
+prompt, the seed and the weights it was handed, so that an answer shows which weights gave it.
 """
 
 from __future__ import annotations
@@ -22,6 +22,18 @@ from urllib.parse import urlsplit
 VOCAB = 60
 END = 1
 CONFIG = {"model_type": "llama", "vocab_size": VOCAB, "hidden_size": 48, "num_hidden_layers": 2, "rope_theta": 1e4}
+
+
+class Words:
+    """Its tokenizer: token 9 reads `w9`."""
+
+    eos_token_id = END
+
+    def __len__(self) -> int:
+        return VOCAB
+
+    def decode(self, token_ids: list[int], **_: Any) -> str:
+        return " ".join(f"w{token}" for token in token_ids)
 
 
 class State:
@@ -80,10 +92,12 @@ class State:
         if path == "/init_weight_transfer_engine":
             self.join(body["init_info"])
         elif path == "/start_weight_update":
+            assert self.coming is None, "an update is going on"
             self.coming = {}
         elif path == "/update_weights":
             assert self.coming is not None
-            self.coming |= self.receive(body["update_info"])
+            coming, self.coming = self.coming, None  # given up where one fails
+            self.coming = coming | self.receive(body["update_info"])
         else:
             assert path == "/finish_weight_update"
             assert self.coming is not None
@@ -99,6 +113,8 @@ class State:
             self.group = Broadcast(store, wire["name"], wire["first"], wire["size"], wire["timeout"])
 
     def receive(self, update: dict[str, Any]) -> dict[str, Any]:
+        if update.get("abort"):
+            raise RuntimeError("given up")
         if self.group is None:
             from safetensors.numpy import load_file
 
@@ -107,7 +123,7 @@ class State:
         import torch
 
         return {
-            name: self.group.receive(getattr(torch, dtype), tuple(shape)).numpy()
+            name: self.group.receive(getattr(torch, dtype), tuple(shape)).float().numpy()
             for name, dtype, shape in zip(update["names"], update["dtypes"], update["shapes"], strict=True)
         }
 
@@ -178,10 +194,10 @@ class Fake(ThreadingHTTPServer):
 
     daemon_threads, allow_reuse_address, block_on_close = True, True, False
 
-    def __init__(self, port: int = 0) -> None:
-        super().__init__(("127.0.0.1", port), Handler)
+    def __init__(self, port: int = 0, host: str = "127.0.0.1") -> None:
+        super().__init__((host, port), Handler)
         self.state = State()
-        self.address = f"http://127.0.0.1:{self.server_port}"
+        self.address = f"http://{host}:{self.server_port}"
         threading.Thread(target=self.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
 
     def handle_error(self, *_: Any) -> None:
@@ -219,7 +235,9 @@ class Raw:
 
 
 if __name__ == "__main__":
-    fake = Fake(int(sys.argv[1]))
+    if sys.argv[3:]:
+        pass  # weights come over it: before anybody waits for an answer
+    fake = Fake(int(sys.argv[1]), *sys.argv[3:])
     fake.state.slow = float(sys.argv[2])
     print(fake.server_port, flush=True)
     threading.Event().wait()

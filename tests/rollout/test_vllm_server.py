@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 import torch
-from rollout.fake_vllm import CONFIG, END, VOCAB, Fake, Raw
+from rollout.fake_vllm import CONFIG, END, VOCAB, Fake, Raw, Words
 from torch import Tensor
 
 from r1kit.checks import check_recipe
@@ -27,7 +27,7 @@ from r1kit.records import Sampling
 from r1kit.rollout.pool import Pool
 from r1kit.rollout.replica import ReplicaLost
 from r1kit.rollout.vllm_calls import Calls, Refused
-from r1kit.rollout.vllm_carriers import Carrier, Folder, Gloo
+from r1kit.rollout.vllm_carriers import Carrier, Folder, Group
 from r1kit.rollout.vllm_served import check_fits, look
 from r1kit.rollout.vllm_server import VLLMServer
 
@@ -35,18 +35,6 @@ SAMPLING = Sampling(n=3, max_tokens=12)
 PROMPTS = [[5 + place, 7, 9] for place in range(10)]
 SEEDS = [101 + place for place in range(10)]
 WEIGHTS = {"a": torch.arange(6.0).view(2, 3), "c": torch.tensor(2.5)}
-
-
-class Words:
-    """Token 9 reads `w9`."""
-
-    eos_token_id = END
-
-    def __len__(self) -> int:
-        return VOCAB
-
-    def decode(self, token_ids: list[int], **_: Any) -> str:
-        return " ".join(f"w{token}" for token in token_ids)
 
 
 @pytest.fixture
@@ -418,7 +406,7 @@ def test_a_prompt_that_is_wrong_is_the_user_s(fake: Fake, site: Site) -> None:
 
 @pytest.mark.parametrize("way", ["gloo", "folder"])
 def test_weights_arrive_whole_and_change_what_is_drawn(fake: Fake, site: Site, way: str) -> None:
-    replica = site.replica(fake.address, carrier=Gloo("127.0.0.1", 20.0) if way == "gloo" else None)
+    replica = site.replica(fake.address, carrier=Group("127.0.0.1", 20.0) if way == "gloo" else None)
     assert hand_over(replica, WEIGHTS, 1) == 7 * 4
     first = replica.generate([5, 6], SAMPLING, 11)
     assert fake.state.weights["a"].tolist() == [[0, 1, 2], [3, 4, 5]]
@@ -465,6 +453,20 @@ def test_a_hand_over_that_failed_is_sent_whole_again(fake: Fake, site: Site) -> 
     other.expect(2)
     other.alive()
     assert {row.version for row in other.generate([5], SAMPLING, 1)} == {2}
+
+
+def test_a_hand_over_whose_sender_died_is_given_up(fake: Fake, site: Site) -> None:
+    """The next run finds the server paused in the middle of one."""
+    dead, stream = site.replica(fake.address, run="before"), NamedWeights(WEIGHTS)
+    dead.begin(stream.metadata(), 7)
+    dead.put("a", WEIGHTS["a"])
+    dead._flush()
+    assert (fake.state.label, fake.state.paused) == ("before.7.unfinished", True)
+    replica = site.replica(fake.address)
+    replica.alive()
+    hand_over(replica, WEIGHTS, 0)
+    assert fake.state.weights.keys() == WEIGHTS.keys()
+    assert {row.version for row in replica.generate([5], SAMPLING, 1)} == {0}
 
 
 def test_a_server_that_became_another_is_handed_nothing(fake: Fake, site: Site) -> None:
@@ -605,8 +607,22 @@ def test_no_server_for_too_long_ends_the_run(pooled: Callable[..., Pooled], proc
     only = process()
     made = pooled(only.address, patience=0.5)
     only.kill()
-    with pytest.raises(R1Error, match=r"no engine has served for \d+ s .*nothing listens there"):
+    with pytest.raises(R1Error, match=r"no engine has served for \d+ s \(engine at .*; run the same command to go on"):
         made.pool.generate(PROMPTS, SAMPLING, SEEDS)
+
+
+@pytest.mark.slow
+def test_ranks_share_a_server(fake: Fake, site: Site, on_ranks: Callable[..., list[Any]]) -> None:
+    """Each samples its own prompts, from the weights that rank 0 has handed over."""
+    found = on_ranks(2, "rollout.served_ranks:sample", fake.address, str(site.folder), Words(), SAMPLING)
+    alone = site.replica(fake.address, run="alone")
+    for version in (1, 2):
+        hand_over(alone, {"a": torch.full((3,), float(version))}, version)
+        for rank in range(2):
+            prompts = [([5 + rank], 7), ([9 + rank], 8)]
+            assert found[rank][version - 1] == [alone.generate(prompt, SAMPLING, seed) for prompt, seed in prompts]
+    labels = [body["new_version"] for path, body in fake.state.asked if path == "/update_weight_version"]
+    assert labels[:2] == ["mine.1.unfinished", "mine.2.unfinished"]
 
 
 # ---- as a user types it --------------------------------------------------------------------------------------------
@@ -624,7 +640,7 @@ def test_check_asks_the_servers(fake: Fake) -> None:
     both = load_recipe("nano-zero", [f'engine={{kind="vllm",address=["{away}","{fake.address}"]}}'])
     assert [line for line in check_recipe(both) if away in line]
     for change, what in [
-        ('hand_over="nccl"', 'engine.hand_over = "nccl" is for an engine in process'),
+        ('hand_over="nccl"', "needs GPUs, and .* computes on cpu"),
         ('hand_over="folder"', 'engine.folder = "" is no folder here'),
     ]:
         with pytest.raises(InputError, match=what):

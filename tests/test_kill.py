@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -19,12 +20,14 @@ from kill_resume import (
     differences,
     finish,
     kill_at,
+    lines,
     repetition,
     start,
     wait_gone,
 )
 
 from r1kit.recipe import load_recipe
+from r1kit.report.read.prompts import audit
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks at /proc")
 
@@ -88,6 +91,22 @@ def test_stopped_at_every_moment_and_resumed_equals_straight(
     assert all(line.startswith(f"r1: interrupted by {number.name}: ") for line in told)
     finish(run, ranks)
     assert differences(contents(tmp_path / "straight"), contents(run)) == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("ranks", [1, 2])
+def test_ahead_of_the_learner_it_is_the_same_run_too(ranks: int, tmp_path: Path) -> None:
+    """Killed in RL with what an engine samples for later steps under way."""
+    finish(tmp_path / "straight", ranks, "ahead")
+    for done in (2, 5):
+        kill_at(tmp_path / "killed", ranks, partial(has_learnt, done), None, "ahead")
+    finish(tmp_path / "killed", ranks, "ahead")
+    assert differences(contents(tmp_path / "straight"), contents(tmp_path / "killed")) == []
+    assert audit(tmp_path / "killed/02_r1_zero", completions=4, max_lag=2) == []
+
+
+def has_learnt(steps: int, run: Path) -> bool:
+    return lines(run / "02_r1_zero/metrics.jsonl") >= steps
 
 
 @pytest.mark.slow

@@ -162,10 +162,11 @@ class ShardedLearner:
     @torch.no_grad()
     def refresh_reference(self) -> None:
         """Freeze the present weights as the reference; each rank keeps its rows, on the host where that is set."""
-        copies = {name: share.weight.detach().clone() for name, share in self.shared.items()}
-        if self.own.offload != "none":
-            copies = {name: copy.cpu() for name, copy in copies.items()}
-        self.reference = cast(dict[str, DTensor], copies)
+
+        def copied(weight: Tensor) -> Tensor:
+            return weight.detach().clone().cpu() if self.own.offload != "none" else weight.detach().clone()
+
+        self.reference = {name: cast(DTensor, copied(share.weight)) for name, share in self.shared.items()}
 
     def reference_logprobs(self, batch: Batch) -> list[Tensor]:
         """As ``logprobs``, under the reference, which changes places with the weights meanwhile."""

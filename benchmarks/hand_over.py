@@ -96,9 +96,8 @@ def main() -> None:
     base = median(taken["bare connection"])
     print(f"{size / 1e6:.0f} MB of weights, medians of {asked.rounds} rounds")
     for name, seconds in taken.items():
-        print(
-            f"{name:16} {median(seconds):6.2f} s  {size / 1e6 / median(seconds):6.0f} MB/s  {median(seconds) / base:4.1f}x"
-        )
+        took = median(seconds)
+        print(f"{name:16} {took:6.2f} s  {size / 1e6 / took:6.0f} MB/s  {took / base:4.1f}x")
 
 
 if __name__ == "__main__":

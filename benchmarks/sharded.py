@@ -4,7 +4,8 @@
     python benchmarks/sharded.py FOLDER --memory --ranks 4
 
 FOLDER is a hub-format model. Each rank is a process with one thread over gloo. Without ``--memory`` both learners live
-side by side and update in turn on the same batch; the ratio is taken within a round. With it, one learner is opened as
+side by side and update in turn on the same batch; ratios are taken within a round, of wall time and, which a busy
+machine disturbs less, of the CPU time of all ranks, gloo's threads counted. With it, one learner is opened as
 a stage does, on so many ranks, and each rank's resident memory at its peak over two updates is told, from before the
 model is read; run it once for each number of ranks.
 """
@@ -60,20 +61,21 @@ def opened(given: argparse.Namespace, ranks: Ranks, kind: str) -> tuple[Learner,
 def timed(given: argparse.Namespace, ranks: Ranks) -> None:
     learners = {kind: opened(given, ranks, kind) for kind in ("local", "fsdp")}
     batch = batch_of(given, learners["local"][1])
-    times: dict[str, list[float]] = {kind: [] for kind in learners}
+    times: dict[str, list[tuple[float, float]]] = {kind: [] for kind in learners}
     for number in range(given.rounds + 1):
         for kind, (learner, _) in learners.items():
             ranks.gather_objects(None)
-            began = time.perf_counter()
+            wall, cpu = time.perf_counter(), time.process_time()
             learner.update(batch, policy_loss, 1e-6)
-            ranks.gather_objects(None)
+            cpu = sum(ranks.gather_objects(time.process_time() - cpu))
             if number:  # the first of each allocates
-                times[kind].append(time.perf_counter() - began)
+                times[kind].append((cpu, time.perf_counter() - wall))
     if ranks.rank == 0:
-        ratios = [b / a for a, b in zip(times["local"], times["fsdp"], strict=True)]
-        for kind, found in times.items():
-            print(f"{kind}: {statistics.median(found):.2f} s ({min(found):.2f} to {max(found):.2f})")
-        print(f"fsdp / local: {statistics.median(ratios):.3f} ({', '.join(f'{r:.3f}' for r in ratios)})")
+        for index, what in enumerate(("CPU seconds of all ranks", "wall seconds")):
+            plain, shared = ([pair[index] for pair in times[kind]] for kind in ("local", "fsdp"))
+            ratios = [b / a for a, b in zip(plain, shared, strict=True)]
+            print(f"{what}: local {statistics.median(plain):.2f}, fsdp {statistics.median(shared):.2f}; fsdp / local "
+                  f"{statistics.median(ratios):.3f} ({', '.join(f'{r:.3f}' for r in ratios)})", flush=True)  # fmt: skip
 
 
 def measured(given: argparse.Namespace, ranks: Ranks) -> None:

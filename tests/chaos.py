@@ -27,7 +27,7 @@ from kill_resume import contents, differences, lines
 
 from r1kit.report.read.prompts import audit
 
-STEPS_A_FAULT = 4
+STEPS_A_FAULT = 6
 END_SECONDS = 120.0
 """How long a run may take to end once a fault has ended it, torchrun's own part included."""
 

@@ -51,10 +51,11 @@ def _on_ranks(folder: Path) -> Callable[..., list[Any]]:
             for rank in range(size)
         ]
         try:
-            told = [rank.communicate(timeout=120)[1] for rank in ranks]
+            told = [rank.communicate(timeout=600)[1] for rank in ranks]
         finally:
             for rank in ranks:
                 rank.kill()
+                rank.wait()
         assert [rank.returncode for rank in ranks] == [0] * size, "\n".join(told)
         return [pickle.loads(Path(f"{taken}.{rank}").read_bytes()) for rank in range(size)]
 

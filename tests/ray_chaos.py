@@ -1,5 +1,6 @@
 """Random faults in a row over one shortened run on a Ray cluster of three hosts made of namespaces: ranks on two of
-them, an engine on the third. Each is survived, or ends the run in one line and the same command goes on.
+them, an engine on the third, a verifier on any. Each is survived, or ends the run in one line and the same command goes
+on.
 
     python tests/ray_chaos.py --seed 1 [--faults 30]
 
@@ -27,7 +28,8 @@ from cluster.ray_hosts import RayHosts
 from r1kit.report.read.prompts import audit
 
 SETTINGS = ("r1_zero.steps=100000", "r1_zero.evaluate_every=100000", "r1_zero.record_groups=100",
-            "cluster.lost_after=8.0", "cluster.restarts=1000", "cluster.engines=1")  # fmt: skip
+            "cluster.lost_after=8.0", "cluster.restarts=1000", "cluster.engines=1",
+            "cluster.verifiers=1", "cluster.verifier_needs={cpus=0.0}")  # fmt: skip
 MORE = tuple(part for setting in SETTINGS for part in ("--set", setting))
 STEPS = 3
 """After a fault so many steps have to be done before the next one counts as survived."""
@@ -146,7 +148,7 @@ FAULTS: dict[str, Callable[[Chaos], None]] = {
     "power cut of a host again": Chaos.power_cut,
     "cable pulled from a host": Chaos.cable,
     "cable pulled for a moment": Chaos.cable_for_a_moment,
-    "an engine killed": lambda chaos: chaos.kill(b"r1kit.backends.serve"),
+    "an engine or a verifier killed": lambda chaos: chaos.kill(b"r1kit.backends.serve"),
     "a rank killed": lambda chaos: chaos.kill(b"r1kit"),
     "a host stopped for a moment": Chaos.stop,
     "head killed": Chaos.lose_the_head,

@@ -7,10 +7,12 @@ import os
 import signal
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
 from kill_resume import (
+    FSDP,
     MOMENTS,
     Moment,
     chain_repetition,
@@ -19,12 +21,14 @@ from kill_resume import (
     differences,
     finish,
     kill_at,
+    lines,
     repetition,
     start,
     wait_gone,
 )
 
 from r1kit.recipe import load_recipe
+from r1kit.report.read.prompts import audit
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks at /proc")
 
@@ -45,6 +49,28 @@ def test_killed_and_resumed_equals_straight(ranks: int, kills: list[tuple[str, i
         assert not (tmp_path / "killed/02_r1_zero/result.json").exists()
     finish(tmp_path / "killed", ranks)
     assert differences(contents(tmp_path / "straight"), contents(tmp_path / "killed")) == []
+
+
+@pytest.mark.slow
+def test_with_shared_weights_it_is_killed_resumed_and_learns_what_whole_weights_do(tmp_path: Path) -> None:
+    """A rank is killed, then the run while it saves; the curve is the local learner's up to the order of sums."""
+    recipe = f"nano-zero{FSDP}"
+    finish(tmp_path / "straight", 2, recipe)
+    for moment, single in (("pretraining", 1), ("RL's resume point half written", None), ("RL", 0)):
+        kill_at(tmp_path / "killed", 2, MOMENTS[moment], single, recipe)
+        assert not (tmp_path / "killed/02_r1_zero/result.json").exists()
+    finish(tmp_path / "killed", 2, recipe)
+    assert differences(contents(tmp_path / "straight"), contents(tmp_path / "killed")) == []
+    finish(tmp_path / "whole", 2)
+    for stage, names in (("01_pretrain", ("loss", "grad_norm")), ("02_r1_zero", ("reward", "response_tokens", "kl"))):
+        shared, whole = (
+            [json.loads(line) for line in (tmp_path / f"{run}/{stage}/metrics.jsonl").read_text().splitlines()]
+            for run in ("straight", "whole")
+        )
+        assert len(shared) == len(whole) > 3
+        for one, other in zip(shared, whole, strict=True):
+            for name in names:
+                assert one[name] == pytest.approx(other[name], rel=1e-2, abs=1e-3), (stage, one["step"], name)
 
 
 @pytest.mark.parametrize(("ranks", "number", "group"), [(1, signal.SIGTERM, False), (2, signal.SIGINT, True)])
@@ -88,6 +114,22 @@ def test_stopped_at_every_moment_and_resumed_equals_straight(
     assert all(line.startswith(f"r1: interrupted by {number.name}: ") for line in told)
     finish(run, ranks)
     assert differences(contents(tmp_path / "straight"), contents(run)) == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("ranks", [1, 2])
+def test_ahead_of_the_learner_it_is_the_same_run_too(ranks: int, tmp_path: Path) -> None:
+    """Killed in RL with what an engine samples for later steps under way."""
+    finish(tmp_path / "straight", ranks, "ahead")
+    for done in (2, 5):
+        kill_at(tmp_path / "killed", ranks, partial(has_learnt, done), None, "ahead")
+    finish(tmp_path / "killed", ranks, "ahead")
+    assert differences(contents(tmp_path / "straight"), contents(tmp_path / "killed")) == []
+    assert audit(tmp_path / "killed/02_r1_zero", completions=4, max_lag=2) == []
+
+
+def has_learnt(steps: int, run: Path) -> bool:
+    return lines(run / "02_r1_zero/metrics.jsonl") >= steps
 
 
 @pytest.mark.slow

@@ -1,12 +1,15 @@
 """Engines for ranks elsewhere: what ``backends.serve engine`` does with its connections.
 
-Requests that wait together, with the same sampling and of whichever rank, are sampled together.
+A request is one closed call of the engine, so that its numbers do not depend on what else is asked for. Where prompts
+are kept over new weights (``Detached.over_update``) it joins what is being sampled, and weights come in between two
+tokens (``rollout.session``: the local engine; any other finishes the call that it is at).
 """
 
 from __future__ import annotations
 
 import zlib
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -18,6 +21,9 @@ from r1kit.model.weights import Weight
 from r1kit.records import Completion
 from r1kit.rollout.engine import Engine, Telling
 from r1kit.rollout.kept import as_bytes
+from r1kit.rollout.local import LocalEngine
+from r1kit.rollout.session import Session
+from r1kit.rollout.stopping import check_room
 
 __all__ = ["EngineRoom", "OpenFrom"]
 
@@ -26,11 +32,12 @@ OpenFrom = Callable[[bytes], Engine]
 
 
 class EngineRoom(Room[Engine]):
-    """A request is (prompts, sampling, seeds, version that is expected)."""
+    """A request is (prompts, sampling, seeds, version that is expected, what new weights do to it)."""
 
     def __init__(self, open_from: OpenFrom, end: Callable[[str], None]) -> None:
         """``open_from``: makes an engine; ``end``: see ``Room``."""
         self._open_from = open_from
+        self._sessions: dict[Engine, Session] = {}
         super().__init__(end)
 
     def open(self, payload: bytes) -> Engine:
@@ -39,31 +46,34 @@ class EngineRoom(Room[Engine]):
 
     def close(self, thing: Engine) -> None:
         """See ``Room``."""
+        self._sessions.pop(thing, None)
         thing.close()
 
-    def together(self, one: Ask, other: Ask) -> bool:
-        """Those with the same sampling."""
-        return bool(one.request[1] == other.request[1])
-
-    def answer(self, thing: Engine, asks: Sequence[Ask]) -> None:
+    def answer(self, thing: Engine, ask: Ask) -> None:
         """Sample; what expects newer weights than there are is lost."""
-        held = self.kept[asks[0].key].version
-        due = [ask for ask in asks if held is not None and held >= (ask.request[3] or 0)]
-        for ask in asks:
-            if ask not in due:
-                ask.send("lost", "it has no weights yet" if held is None else f"it still has version {held}")
+        held = self.kept[ask.key].version
+        *_, expected, over_update = ask.request
+        if held is None or held < (expected or 0):
+            ask.send("lost", "it has no weights yet" if held is None else f"it still has version {held}")
+            return
         try:
-            if due:
-                _sample(thing, due)
-        except InputError as error:
-            if len(due) == 1:
-                due[0].send("refused", error.exit_code, str(error))
-                return
-            for ask in due:
-                self.answer(thing, [ask])
-        else:
-            for ask in due:
+            if over_update == "wait" or not isinstance(thing, LocalEngine):
+                _sample(thing, ask)
                 ask.send("done")
+                return
+            check_room(ask.request[0], ask.request[1].max_tokens, thing.positions)  # of all before any is begun
+            if thing not in self._sessions:
+                self._sessions[thing] = Session(thing, recompute=over_update == "recompute")
+            _join(self._sessions[thing], ask)
+        except InputError as error:
+            ask.send("refused", error.exit_code, str(error))
+
+    def turn(self) -> bool:
+        """A few tokens of what is kept over new weights."""
+        for thing, session in list(self._sessions.items()):
+            if not session.advance():
+                del self._sessions[thing]
+        return bool(self._sessions)
 
     def weights(self, wire: Wire, key: str) -> None:
         """One hand-over."""
@@ -91,22 +101,29 @@ class EngineRoom(Room[Engine]):
         kept.version = version
 
 
-def _sample(engine: Engine, asks: Sequence[Ask]) -> None:
-    """Sample the prompts of all, and tell each asker as they end."""
-    sampling = asks[0].request[1]
-    places = [(ask, place) for ask in asks for place in range(len(ask.request[0]))]
-    prompts = [ask.request[0][place] for ask, place in places]
-    seeds = [ask.request[2][place] for ask, place in places]
-
-    def ended(index: int, completions: tuple[Completion, ...]) -> None:
-        ask, place = places[index]
-        ask.send("told", place, completions)
-
+def _sample(engine: Engine, ask: Ask) -> None:
+    """One closed call; tells each prompt as it ends."""
+    prompts, sampling, seeds, *_ = ask.request
     if isinstance(engine, Telling):
-        engine.generate_each(prompts, sampling, seeds, ended)
+        engine.generate_each(prompts, sampling, seeds, partial(ask.send, "told"))
     else:
-        for index, completions in enumerate(engine.generate(prompts, sampling, seeds)):
-            ended(index, completions)
+        for place, completions in enumerate(engine.generate(prompts, sampling, seeds)):
+            ask.send("told", place, completions)
+
+
+def _join(session: Session, ask: Ask) -> None:
+    """The request's prompts go along with what is being sampled."""
+    prompts, sampling, seeds, *_ = ask.request
+    left = set(range(len(prompts)))
+
+    def ended(place: int, completions: tuple[Completion, ...]) -> None:
+        ask.send("told", place, completions)
+        left.remove(place)
+        if not left:
+            ask.send("done")
+
+    for place, (prompt, seed) in enumerate(zip(prompts, seeds, strict=True)):
+        session.add(prompt, sampling, seed, partial(ended, place))
 
 
 class _Coming:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import threading
 import traceback
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass
@@ -71,12 +71,12 @@ class Room(Generic[_T]):
         """Nobody is connected for it any more."""
         raise NotImplementedError
 
-    def answer(self, thing: _T, asks: Sequence[Ask]) -> None:
-        """Answer requests, each at last with ``done``, ``lost`` or ``refused``."""
+    def answer(self, thing: _T, ask: Ask) -> None:
+        """Answer a request, at last with ``done``, ``lost`` or ``refused``; that may be later."""
         raise NotImplementedError
 
-    def together(self, one: Ask, other: Ask) -> bool:
-        """Whether two requests for one thing can be answered in one go."""
+    def turn(self) -> bool:
+        """Go on a little with what is under way, between requests; whether any is left."""
         return False
 
     @property
@@ -139,23 +139,21 @@ class Room(Generic[_T]):
             self._changed.notify()
 
     def _work(self) -> None:
+        left = False
         while True:
             with self._changed:
-                self._changed.wait_for(lambda: self._jobs)
-                job = self._jobs.popleft()
-                asks = [job] if isinstance(job, Ask) else []
-                while asks and self._jobs and self._joins(asks[0], self._jobs[0]):
-                    asks.append(self._jobs.popleft())  # type: ignore[arg-type]
-            if not isinstance(job, Ask):
+                if not left:
+                    self._changed.wait_for(lambda: self._jobs)
+                job = self._jobs.popleft() if self._jobs else None
+            if job is not None and not isinstance(job, Ask):
                 job()
                 continue
             self.busy = True
             try:
-                self.answer(self.kept[job.key].thing, asks)  # it is there: its connection leaves after this
+                if job is not None:
+                    self.answer(self.kept[job.key].thing, job)  # it is there: its connection leaves after this
+                left = self.turn()
             except Exception as error:
                 traceback.print_exc()
                 self._end(f"failed: {type(error).__name__}: {first_line(error)}")
             self.busy = False
-
-    def _joins(self, one: Ask, other: Ask | Callable[[], None]) -> bool:
-        return isinstance(other, Ask) and one.key == other.key and self.together(one, other)

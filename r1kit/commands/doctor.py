@@ -21,6 +21,7 @@ GIGABYTE = 10**9
 
 
 def doctor(
+    pace: Annotated[str, typer.Option(help="RECIPE or RECIPE:STAGE: measure how fast its RL step is here.")] = "",
     json_file: JsonFile = None,
     cluster: Annotated[
         str, typer.Option(metavar="auto|HOST:PORT", help="Every host of a Ray cluster, and the ways between them.")
@@ -33,11 +34,50 @@ def doctor(
     from r1kit.files import check_writable, write_json
 
     check_writable(json_file)
+    if pace:
+        measured = _paced(pace)
+        typer.echo(_spelled_pace(measured))
+        if json_file:
+            write_json(json_file, {"pace": measured})
+        return
     found = _of_cluster(cluster, paths or []) if cluster else examine()
     if not cluster:
         typer.echo(_spelled(found))
     if json_file:
         write_json(json_file, found)
+
+
+def _paced(text: str) -> dict[str, Any]:
+    """What ``r1 plan --simulate --pace`` reads."""
+    from r1kit.plan.scenarios import stage_of
+    from r1kit.recipe import load_recipe, shipped_recipes
+
+    name, _, stage = (text, "", "") if text in shipped_recipes() or Path(text).is_file() else text.rpartition(":")
+    recipe = load_recipe(name or text)
+    stage, _ = stage_of(recipe, stage)
+    import torch
+
+    from r1kit.loops.pace import measure
+
+    torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))  # as a rank that stands beside others
+    return measure(recipe, stage)
+
+
+def _spelled_pace(found: dict[str, Any]) -> str:
+    seconds = found["seconds"]
+    told = {
+        "step": "a token more for every row in flight, whatever their number",
+        "row": "what each row adds to it",
+        "key": "what each token of a row's context adds to it",
+        "prompt": "a token of a prompt",
+        "learn": "a token learnt",
+        "read": "a token whose log-prob alone is computed",
+        "update": "a step of the optimiser",
+        "score": "a completion judged",
+        "hand_over": "the weights into the engine",
+    }
+    head = f"{found['recipe']}, {found['stage']}, {found['threads']} threads; seconds of"
+    return "\n".join([head, *(f"  {seconds[name]:9.3g}  {words}" for name, words in told.items())])
 
 
 def _of_cluster(address: str, paths: Sequence[Path]) -> dict[str, Any]:

@@ -32,13 +32,22 @@ def plan(
     mbu: Annotated[float, typer.Option(min=0.001, max=1.0, help="Share of bandwidth that sampling reaches.")] = 0.5,
     mean_length: Annotated[float, typer.Option(min=0.01, max=1.0, help="Mean response / max_tokens.")] = 0.5,
     price: Annotated[float | None, typer.Option(min=0.0, help="USD an hour and device.")] = None,
+    simulate: Annotated[bool, typer.Option("--simulate", help="Steps of an RL stage, in turn and ahead.")] = False,
+    stage: Annotated[str, typer.Option(help="RL stage to simulate; default: the first.")] = "",
+    lags: Annotated[str, typer.Option(help="Bounds of staleness to simulate, for example 0,1,4.")] = "0,1,2,4",
+    pace: Annotated[Path | None, typer.Option(help="What r1 doctor --pace RECIPE --json FILE measured.")] = None,
+    lengths: Annotated[str, typer.Option(help="DIR:STAGE of a run: draw lengths from its rollouts.")] = "",
     json_file: JsonFile = None,
 ) -> None:
-    """Tokens, FLOPs, memory per device, hours and cost of each stage, before anything runs."""
+    """Tokens, FLOPs, memory per device, hours and cost of each stage, before anything runs.
+
+    With --simulate: who waits for whom in a step of an RL stage, for several bounds of staleness.
+    """
     from r1kit.cluster.cores import cores
     from r1kit.files import check_writable, write_json
-    from r1kit.plan.cost import Plan
+    from r1kit.plan.cost import Plan, shared_out
     from r1kit.plan.planner import plan_recipe, shape_of
+    from r1kit.plan.told import Asked, simulation
     from r1kit.recipe import load_recipe
 
     check_writable(json_file)
@@ -49,7 +58,15 @@ def plan(
     devices = gpus or (cores() if kind == "cpu" else 1)
     found = load_recipe(recipe, overrides or [])
     shape = shape_of(found, config, vocab)
-    where = Plan(device=device, devices=devices, mfu=mfu, mbu=mbu, mean_share=mean_length)
+    sharing = shared_out(found.learner, found.cluster, devices)
+    where = Plan(device=device, devices=devices, mfu=mfu, mbu=mbu, mean_share=mean_length, **sharing)
+    if simulate:
+        asked = Asked(stage=stage, lags=lags, pace=pace, lengths=lengths)
+        told, table = simulation(found, shape, where, kind, asked)
+        typer.echo(told)
+        if json_file:
+            write_json(json_file, table)
+        return
     works = plan_recipe(found, shape, where)
     typer.echo(_spelled(found, shape, works, where, kind))
     if json_file:
@@ -81,7 +98,11 @@ def _spelled(recipe: Recipe, shape: Shape, works: dict[str, Work | None], where:
             f"does not fit: {_short(memory)}B on a device of {_short(where.device.memory)}B; lower rows_in_flight or "
             "micro_batch_tokens, or take a smaller model"
         )
-    spelled = [line.format(mfu=where.mfu, mbu=where.mbu, mean=where.mean_share) for line in ASSUMPTIONS]
+    shards, engine = (
+        "every device" if n == 1 else f"{n} devices together" for n in (where.shards, where.engine_devices)
+    )
+    held = {"shards": shards, "engine": engine}
+    spelled = [line.format(mfu=where.mfu, mbu=where.mbu, mean=where.mean_share, **held) for line in ASSUMPTIONS]
     priced = f"a device costs {where.device.price:g} USD an hour (a rough rental price; --price sets yours)"
     return "\n".join([*lines, "", "Assumed, not measured:", *(f"- {line}" for line in [*spelled, priced])])
 

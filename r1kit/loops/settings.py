@@ -96,8 +96,9 @@ class RL(Evaluated):
     max_lag: int = 0
     """Steps that a completion's weights may be behind the learner's: above 0 engines of their own sample ahead while
     the learner learns. 0: in turn, every completion by the newest weights."""
-    over_update: Literal["wait", "keep"] = "wait"
-    """New weights come in between completions, which an engine finishes first, or in the middle of them."""
+    over_update: Literal["wait", "keep", "recompute"] = "wait"
+    """New weights come in between completions, which an engine finishes first, or in the middle of them: over the keys
+    and values of the old ones, or after these were computed again (the local engine)."""
     order: Literal["in_turn", "ready"] = "in_turn"
     """A step learns from the prompts that were dealt to it, or from whichever are ready and not too old."""
     late: Literal["wait", "drop"] = "wait"

@@ -8,8 +8,10 @@ every plan.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+from r1kit.cluster.settings import FSDP, Cluster, LearnerChoice
+from r1kit.errors import InputError
 from r1kit.plan.devices import Device
 from r1kit.plan.shape import Shape
 from r1kit.update.settings import OptimiserSettings
@@ -24,6 +26,7 @@ __all__ = [
     "activation_bytes",
     "learner_bytes",
     "sample",
+    "shared_out",
     "train",
     "width_of",
 ]
@@ -40,7 +43,8 @@ ASSUMPTIONS = (
     "as many rows as its limit says",
     "models that judge, refine or are asked in the policy's place have its shape; they see every response",
     "RL on a student stops at the step where it has cost what distilling cost, the sampling of the data counted",
-    "the whole model, its gradient and its optimiser state lie on every device; work divides evenly over devices",
+    "the model, its gradient and its optimiser state lie on {shards}, an engine's weights and cache on "
+    "{engine}; work divides evenly over devices",
     "verifiers, reward models' scores, checkpoints and start-up take no time; activations are approximate",
 )
 
@@ -62,11 +66,36 @@ class Plan:
     mbu: float
     mean_share: float
     """Mean response length as a share of ``max_tokens``."""
+    shards: int = 1
+    """Devices that share the learner's weights, gradient and optimiser state out (``learner = "fsdp"``)."""
+    checkpointing: bool = False
+    """Only what enters a block is kept for the way back."""
+    engine_devices: int = 1
+    """Devices that share one engine's weights and cache."""
 
     def computing(self, flops: float, width: int) -> float:
         """Seconds that operations take, ``width`` bytes a number."""
         peak = self.device.fp32 if width == 4 else self.device.bf16
         return flops / (self.devices * peak * self.mfu)
+
+
+def shared_out(learner: LearnerChoice, cluster: Cluster, devices: int) -> dict[str, Any]:
+    """Of a ``Plan``, what the recipe says of its learner and its engines.
+
+    Raises:
+        InputError: the devices do not divide so.
+    """
+    found: dict[str, Any] = {"engine_devices": max(1, round(cluster.engine_needs.gpus))}
+    if devices % found["engine_devices"]:
+        raise InputError(
+            f"{devices} devices do not divide into engines of {found['engine_devices']} (cluster.engine_needs.gpus)"
+        )
+    if isinstance(learner.settings, FSDP):
+        replicate = learner.settings.replicate
+        if devices % replicate:
+            raise InputError(f"{devices} devices do not divide into {replicate} copies (learner.replicate)")
+        found |= {"shards": devices // replicate, "checkpointing": learner.settings.checkpointing}
+    return found
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,13 +152,15 @@ def sample(draw: Draw, shape: Shape, plan: Plan, width: int) -> Work:
     flops = 2 * shape.matrix_parameters * (draw.prompts * draw.prompt_tokens + rows * mean)
     flops += rows * mean * shape.attention_flops(context)
     on_device = rows / plan.devices
-    steps = max(draw.max_tokens, on_device * mean / draw.in_flight) if rows else 0
-    moved = steps * shape.parameters * width + on_device * mean * context * shape.cache_bytes(width)
+    steps = max(draw.max_tokens, on_device * plan.engine_devices * mean / draw.in_flight) if rows else 0
+    moved = steps * shape.parameters * width / plan.engine_devices + on_device * mean * context * shape.cache_bytes(
+        width
+    )
     return Work(
         sampled_tokens=rows * mean,
         flops=flops,
         seconds=max(plan.computing(flops, width), moved / (plan.device.bandwidth * plan.mbu)),
-        memory=shape.parameters * width + _cache_bytes(draw, shape, plan, width),
+        memory=(shape.parameters * width + _cache_bytes(draw, shape, plan, width)) / plan.engine_devices,
     )
 
 
@@ -142,7 +173,7 @@ def train(
         trained_tokens=tokens,
         flops=flops,
         seconds=plan.computing(flops, width),
-        memory=learner_bytes(optimiser, shape, width) + activation_bytes(budget, shape, width),
+        memory=learner_bytes(optimiser, shape, width, plan) + activation_bytes(budget, shape, width, plan),
     )
 
 
@@ -151,20 +182,25 @@ def width_of(dtype: str) -> int:
     return 4 if dtype == "float32" else 2
 
 
-def learner_bytes(optimiser: OptimiserSettings, shape: Shape, width: int, *, reference: bool = False) -> float:
-    """float32 master, gradient and optimiser state, the copy that computes, the reference."""
+def learner_bytes(
+    optimiser: OptimiserSettings, shape: Shape, width: int, plan: Plan, *, reference: bool = False
+) -> float:  # fmt: skip
+    """float32 master, gradient and optimiser state, the copy that computes, the reference: a device's share of them,
+    and where they are shared out two blocks that are whole at a time."""
     ends = shape.vocab * shape.hidden * (1 if shape.tied else 2)
     state = 8.0 * shape.parameters if optimiser.kind == "adamw" else 4.0 * (shape.parameters - ends) + 8.0 * ends
     copies = (0 if width == 4 else width) + (width if reference else 0)
-    return shape.parameters * (8.0 + copies) + state
+    whole = 2 * shape.parameters / shape.layers * width if plan.shards > 1 else 0.0
+    return (shape.parameters * (8.0 + copies) + state) / plan.shards + whole
 
 
-def activation_bytes(tokens: float, shape: Shape, width: int) -> float:
+def activation_bytes(tokens: float, shape: Shape, width: int, plan: Plan) -> float:
     """What backward needs of every layer, and three chunks of 1,024 rows of logits."""
-    return tokens * shape.layers * shape.activations * width + 3 * 1024 * shape.vocab * 4.0
+    each = shape.hidden + shape.activations / shape.layers if plan.checkpointing else shape.activations
+    return tokens * shape.layers * each * width + 3 * 1024 * shape.vocab * 4.0
 
 
 def _cache_bytes(draw: Draw, shape: Shape, plan: Plan, width: int) -> float:
-    """Keys and values of the rows in flight on a device, at their longest."""
-    rows = min(draw.in_flight, -(-draw.prompts * draw.n // plan.devices))
+    """Keys and values of the rows in flight on an engine, at their longest."""
+    rows = min(draw.in_flight, -(-draw.prompts * draw.n * plan.engine_devices // plan.devices))
     return rows * (draw.prompt_tokens + draw.max_tokens) * shape.cache_bytes(width)

@@ -86,14 +86,14 @@ def _rl_step(config: RL, shape: Shape, sizes: Sizes, plan: Plan) -> Work:
     learnt = responses + config.prompts_per_step * sizes.prompt * min(config.minibatches, config.sampling.n)
     passes = 3 + (config.minibatches > 1) + bool(config.loss.kl_weight)  # forward and backward, old, reference
     forward = 2 * shape.matrix_parameters * learnt + responses * shape.attention_flops(sizes.prompt + mean / 2)
-    activations = activation_bytes(min(config.micro_batch_tokens, learnt), shape, width)
-    learner = learner_bytes(config.optimiser, shape, width, reference=config.loss.kl_weight > 0)
+    activations = activation_bytes(min(config.micro_batch_tokens, learnt), shape, width, plan)
+    learner = learner_bytes(config.optimiser, shape, width, plan, reference=config.loss.kl_weight > 0)
     return Work(
         trained_tokens=learnt,
         sampled_tokens=sampled.sampled_tokens,
         flops=sampled.flops + passes * forward,
         seconds=sampled.seconds + plan.computing(passes * forward, width),
-        memory=learner + max(sampled.memory, shape.parameters * width + activations),
+        memory=learner + max(sampled.memory, shape.parameters * width / plan.engine_devices + activations),
     )
 
 

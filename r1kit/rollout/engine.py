@@ -107,11 +107,12 @@ class Detached(Protocol):
     """An engine in processes of its own: it samples while the caller learns.
 
     ``load_weights`` may come while prompts are out: by ``over_update`` the engine first finishes those that it has
-    begun (``wait``), or takes the weights in between two tokens (``keep``) and tells ``Completion.spans``.
+    begun (``wait``), or takes the weights in between two tokens and tells ``Completion.spans``: over the keys and
+    values that the old ones left (``keep``), or after it has read again what they wrote (``recompute``).
     """
 
     over_update: str
-    """``wait`` or ``keep``; may be set before ``load_weights``."""
+    """``wait``, ``keep`` or ``recompute``; may be set before ``submit_all``."""
 
     def submit_all(
         self, prompts: Sequence[Sequence[int]], sampling: Sampling, seeds: Sequence[int]

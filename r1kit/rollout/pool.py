@@ -23,7 +23,7 @@ from r1kit.records import Completion, Sampling
 from r1kit.rollout.engine import Telling
 from r1kit.rollout.hand_over import Handed, HandOver
 from r1kit.rollout.kept import KeptWeights
-from r1kit.rollout.replica import Replica, ReplicaLost
+from r1kit.rollout.replica import Keeping, Replica, ReplicaLost
 
 if TYPE_CHECKING:
     from r1kit.model.weights import WeightStream
@@ -49,7 +49,7 @@ class Pool(Dealer[Replica]):
             patience: seconds without any replica after which what waits fails.
         """
         self._ranks = ranks or Solo()
-        self.over_update = "wait"
+        self._over_update = "wait"
         self.handed = Handed()
         """The last hand-over of weights, as rank 0 saw it."""
         self._later: list[Request] | None = None
@@ -64,6 +64,18 @@ class Pool(Dealer[Replica]):
             patience=patience,
             offset=self._ranks.rank,
         )
+
+    @property
+    def over_update(self) -> str:
+        """See ``Detached``."""
+        return self._over_update
+
+    @over_update.setter
+    def over_update(self, way: str) -> None:
+        self._over_update = way
+        for member in self._members:
+            if isinstance(member.helper, Keeping):
+                member.helper.over_update = way
 
     @property
     def positions(self) -> int:
@@ -150,14 +162,14 @@ class Pool(Dealer[Replica]):
 
     def load_weights(self, stream: WeightStream, version: int) -> None:
         """See ``Engine.load_weights``; every rank calls it. With ``over_update = "wait"`` all that was asked for before
-        is sampled first, by the weights it was asked for under; with ``keep`` the replicas see to what they are at.
+        is sampled first, by the weights it was asked for under; otherwise the replicas see to what they are at.
 
         A replica that is lost does not hold it up: it gets the weights when it is back.
         """
         assert self._open, "the engine is closed, or released: resume() comes first"
         began = time.monotonic()
         try:
-            if self.over_update == "wait":
+            if self._over_update == "wait":
                 with self._changed:
                     self._later = []
                     self._changed.wait_for(lambda: not self._queue and not any(each.out for each in self._members))

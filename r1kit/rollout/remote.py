@@ -51,6 +51,8 @@ class RemoteEngine(Remote):
         super().__init__(number, opening.opened, cluster, find)
         self._opening, self._rank = opening, rank
         self._expected: int | None = None
+        self.over_update = "wait"
+        """See ``Detached``; set by the pool."""
         self._sending: Wire | None = None
 
     @property
@@ -74,7 +76,7 @@ class RemoteEngine(Remote):
         ended: Callable[[int, tuple[Completion, ...]], None],
     ) -> None:
         """See ``Telling``."""
-        request = ([tuple(prompt) for prompt in prompts], sampling, list(seeds), self._expected)
+        request = ([tuple(prompt) for prompt in prompts], sampling, list(seeds), self._expected, self.over_update)
         for place, completions in self.ask(*request):
             ended(place, completions)
 

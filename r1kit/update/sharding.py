@@ -33,7 +33,8 @@ def mesh_of(ranks: Ranks, settings: FSDP, device: torch.device) -> DeviceMesh:
     """
     settings.check(ranks.size)
     if not dist.is_initialized():  # one rank alone
-        dist.init_process_group("gloo", store=HashStore(), rank=0, world_size=1)
+        backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
+        dist.init_process_group(backend, store=HashStore(), rank=0, world_size=1)
     shape = (settings.replicate, ranks.size // settings.replicate)
     mesh = init_device_mesh(device.type, shape, mesh_dim_names=("replicate", "shard"))
     for group in mesh.get_all_groups():

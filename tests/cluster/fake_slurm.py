@@ -28,6 +28,8 @@ def install(folder: Path, hosts: list[Host]) -> dict[str, str]:
         **os.environ,
         "PATH": os.pathsep.join([str(folder), str(Path(sys.executable).parent), os.environ["PATH"]]),
         "PYTHONPATH": python,
+        "RAY_USAGE_STATS_ENABLED": "0",
+        "RAY_memory_monitor_refresh_ms": "0",
         "SLURM_JOB_ID": "7",
         "SLURM_NNODES": str(len(hosts)),
         "SLURM_JOB_NODELIST": ",".join(host.name for host in hosts),

@@ -44,6 +44,8 @@ class RayHosts:
 
     def _ray(self, host: Host, *options: str) -> None:
         command = [RAY, "start", "--block", f"--node-ip-address={host.address}", "--num-cpus=1", STORE, *options]
+        # a start may miss the time that Ray gives itself, on a machine that has much to do
+        command = ["sh", "-c", 'for try in 1 2 3; do "$@" && break; sleep 2; done', "sh", *command]
         host.start(command, self.folder / f"ray-{host.name}.log", self.environment)
 
     def run(self, out: Path, ranks: int, *more: str) -> Run:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 
 import torch
-from rollout.fake_vllm import CONFIG, END, VOCAB
+from rollout.fake_vllm import CONFIG, END, VOCAB, Words
 
 from r1kit.model.weights import NamedWeights
 from r1kit.records import Sampling
@@ -16,18 +16,6 @@ from r1kit.rollout.pool import Pool
 from r1kit.rollout.vllm_calls import Calls
 from r1kit.rollout.vllm_carriers import Group
 from r1kit.rollout.vllm_server import VLLMServer
-
-
-class Words:
-    """Token 9 reads `w9`."""
-
-    eos_token_id = END
-
-    def __len__(self) -> int:
-        return VOCAB
-
-    def decode(self, token_ids: list[int], **_: object) -> str:
-        return " ".join(f"w{token}" for token in token_ids)
 
 
 def say(line: str) -> None:

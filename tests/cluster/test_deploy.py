@@ -132,12 +132,12 @@ def network() -> Iterator[Network]:
 class Batch:
     """A batch script that runs, as SLURM runs it on the first node."""
 
-    def __init__(self, network: Network, folder: Path, script: str) -> None:
+    def __init__(self, network: Network, folder: Path, script: str, *more: str) -> None:
         self.run, self.log = folder / "run", folder / "log"
         environment = fake_slurm.install(folder / "bin", list(network.hosts.values()))
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
-                ["bash", DEPLOY / script, "nano-zero", self.run, *CHANGES],
+                ["bash", DEPLOY / script, "nano-zero", self.run, *CHANGES, *more],
                 env=environment, stdout=log, stderr=log, start_new_session=True,
             )  # fmt: skip
 
@@ -168,3 +168,11 @@ def test_slurm_with_torchrun_goes_on_after_a_rank_was_killed(network: Network, t
     assert "try 2 of 3" not in said
     assert (batch.run / "02_r1_zero/result.json").is_file()
     assert lines(batch.run / "02_r1_zero/metrics.jsonl") == 40
+
+
+@on_hosts
+def test_slurm_makes_a_ray_cluster_of_its_nodes(network: Network, tmp_path: Path) -> None:
+    with Batch(network, tmp_path, "slurm-ray.sbatch", "--set", "ranks=2", "--set", "r1_zero.steps=4") as batch:
+        assert batch.process.wait(400) == 0, batch.log.read_text()
+    assert "rank 1 @ two" in batch.log.read_text()
+    assert (batch.run / "02_r1_zero/result.json").is_file()

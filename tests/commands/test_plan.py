@@ -20,3 +20,70 @@ def test_the_table_and_its_file(tmp_path: Path) -> None:
     assert (found["device"], found["devices"], list(found["stages"])) == ("h100", 2, ["pretrain", "r1_zero"])
     assert found["usd"] == pytest.approx(found["hours"] * 2 * 3)
     assert "Assumed, not measured:" in said
+
+
+def simulated(*arguments: str) -> tuple[int, str]:
+    found = CliRunner().invoke(app, ["plan", *arguments, "--simulate"])
+    return found.exit_code, found.output if found.exit_code == 0 else str(found.exception)
+
+
+def test_a_simulation_s_table_and_its_file(tmp_path: Path) -> None:
+    file = tmp_path / "simulated.json"
+    code, said = simulated("nano-zero", "--gpus", "8", "--lags", "0,1", "--json", str(file))
+    assert code == 0
+    in_turn, ahead = json.loads(file.read_text())["scenarios"]
+    assert (in_turn["name"], in_turn["ranks"], in_turn["engines"], in_turn["lag"]) == ("in turn", 8, 0, 0.0)
+    assert (ahead["name"], ahead["ranks"] + ahead["engines"], ahead["lag"]) == ("ahead by 1", 8, 1.0)
+    assert in_turn["device_hours"] == pytest.approx(in_turn["step_seconds"] * 90 * 8 / 3600)
+    assert "ahead by 1" in said
+
+
+def test_cores_are_simulated_by_what_was_measured_with_the_lengths_of_a_run(tmp_path: Path) -> None:
+    """1 s for a token of any number of rows and nothing else: a step takes as long as its longest row, 7 s."""
+    names = ("step", "row", "key", "prompt", "learn", "read", "update", "score", "hand_over")
+    pace = tmp_path / "pace.json"
+    pace.write_text(json.dumps({"pace": {"seconds": {name: float(name == "step") for name in names}}}))
+    (tmp_path / "run" / "02_r1_zero").mkdir(parents=True)
+    lines = [{"kind": "train", "tokens": 7}, {"kind": "evaluation", "tokens": 99}]
+    (tmp_path / "run" / "02_r1_zero" / "rollouts.jsonl").write_text("\n".join(map(json.dumps, lines)) + "\n")
+    file = tmp_path / "simulated.json"
+    code, _ = simulated(
+        "nano-zero", "--gpu", "cpu", "--gpus", "4", "--lags", "0", "--pace", str(pace), "--json", str(file),
+        "--lengths", f"{tmp_path / 'run'}:r1_zero",
+    )  # fmt: skip
+    (scenario,) = json.loads(file.read_text())["scenarios"]
+    assert code == 0
+    assert scenario["step_seconds"] == pytest.approx(7)
+    assert scenario["sampled_tokens"] == 32 * 16 * 7
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (["nano-zero"], "r1 doctor --pace nano-zero --json pace.json"),
+        (["nano-zero", "--pace", "/nowhere"], "no such file; r1 doctor --pace RECIPE --json /nowhere writes it"),
+        (["nano-zero", "--gpus", "2", "--lags", "0,x"], "write bounds of staleness with commas"),
+        (["nano-zero", "--gpus", "2", "--stage", "pretrain"], "RL stages are r1_zero"),
+        (["nano-zero", "--gpus", "2", "--lengths", "nowhere"], "write DIR:STAGE of a run's RL stage"),
+        (["nano-zero", "--gpus", "1", "--lags", "1"], "needs devices for engines and for ranks, 2 x 1"),
+        (["r1-671b", "--gpus", "40"], "40 devices do not divide into engines of 32"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_simulated_is_one_line(arguments: list[str], line: str) -> None:
+    code, said = simulated(*arguments)
+    assert line in said
+    assert code != 0
+    assert "\n" not in said
+
+
+def test_a_sharded_learner_and_an_engine_over_several_devices_hold_their_share(tmp_path: Path) -> None:
+    def memory(*settings: str) -> float:
+        file = tmp_path / "plan.json"
+        arguments = ["plan", "r1-671b", "--gpus", "512", "--json", str(file)]
+        CliRunner().invoke(app, [*arguments, *(f"--set={one}" for one in settings)], catch_exceptions=False)
+        return float(json.loads(file.read_text())["stages"]["r1_zero"]["memory"])
+
+    whole, sharded = memory("learner=local"), memory()
+    parameters = 671e9
+    assert whole - sharded == pytest.approx(parameters * 20 * (1 - 1 / 512), rel=0.2)
+    assert memory('learner={kind="fsdp",replicate=2}') > sharded

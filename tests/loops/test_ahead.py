@@ -94,6 +94,20 @@ def test_in_turn_a_run_is_a_function_of_its_seed_whatever_takes_how_long(tmp_pat
     assert wrong(tmp_path / "0", config) == []
 
 
+def test_what_is_stale_is_clipped_by_its_distance_from_its_sampler(tmp_path: Path) -> None:
+    """One update a step: with the trainer's own log-probs as the old ones no ratio would ever leave 1."""
+    config = replace(AHEAD, max_lag=1, max_gap=0.0, optimiser=replace(AHEAD.optimiser, lr=0.1))
+    for name, more in (("plain", {}), ("weighed", {"loss": PolicyLoss(importance="truncated", importance_cap=1.0)})):
+        run = apart(tmp_path / name)
+        run.train(replace(config, **more))
+    plain, weighed = metrics(tmp_path / "plain"), metrics(tmp_path / "weighed")
+    assert (plain[0]["clip_share"], plain[0]["ratio"]) == (0.0, 1.0)  # of the newest weights
+    assert all(line["clip_share"] > 0 and line["ratio_max"] > 1.28 for line in plain[1:4])
+    assert all(line["sampler_gap"] == 0 for line in plain[1:4])
+    assert all((line["clip_share"], line["ratio"]) == (0.0, 1.0) for line in weighed[1:4])
+    assert all(line["sampler_gap"] > 0.01 and line["importance_cut_share"] > 0 for line in weighed[1:4])
+
+
 def test_prompts_are_dealt_before_their_step_and_not_past_the_end(tmp_path: Path) -> None:
     run = apart(tmp_path)
     run.train()

@@ -112,6 +112,16 @@ def test_what_another_policy_sampled_is_stale_by_its_version_alone() -> None:
     ] * 4
 
 
+def test_a_row_of_two_versions_is_stale_and_an_importance_weight_leaves_the_old_ones_to_the_trainer() -> None:
+    crossed = replace(GROUPS[0].completions[0], version=4, spans=((4, 1), (5, 2)))
+    groups = [replace(GROUPS[0], completions=(crossed, replace(crossed, version=5, spans=())))]
+    for importance, lacking in (("none", [False, True]), ("truncated", [True, True]), ("masked", [True, True])):
+        config = replace(CONFIG, loss=PolicyLoss(importance=importance))  # type: ignore[arg-type]
+        (batch,) = minibatches(groups, [torch.ones(2)], config, 0, version=5)
+        assert [row.old_logprobs is None for row in batch.rows] == lacking
+        assert all(row.sampler_logprobs is not None for row in batch.rows)
+
+
 def test_metrics_of_several_updates_weigh_by_tokens() -> None:
     """30 tokens at ratio 1.2, 10 at 0.8, no others: the mean is (36 + 8) / 40 = 1.1; 3 + 5 of the 40 were cut."""
     found = over_updates(

@@ -24,6 +24,18 @@ END = 1
 CONFIG = {"model_type": "llama", "vocab_size": VOCAB, "hidden_size": 48, "num_hidden_layers": 2, "rope_theta": 1e4}
 
 
+class Words:
+    """Its tokenizer: token 9 reads `w9`."""
+
+    eos_token_id = END
+
+    def __len__(self) -> int:
+        return VOCAB
+
+    def decode(self, token_ids: list[int], **_: Any) -> str:
+        return " ".join(f"w{token}" for token in token_ids)
+
+
 class State:
     """What a vLLM server knows."""
 

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 import torch
-from rollout.fake_vllm import CONFIG, END, VOCAB, Fake, Raw
+from rollout.fake_vllm import CONFIG, END, VOCAB, Fake, Raw, Words
 from torch import Tensor
 
 from r1kit.checks import check_recipe
@@ -35,18 +35,6 @@ SAMPLING = Sampling(n=3, max_tokens=12)
 PROMPTS = [[5 + place, 7, 9] for place in range(10)]
 SEEDS = [101 + place for place in range(10)]
 WEIGHTS = {"a": torch.arange(6.0).view(2, 3), "c": torch.tensor(2.5)}
-
-
-class Words:
-    """Token 9 reads `w9`."""
-
-    eos_token_id = END
-
-    def __len__(self) -> int:
-        return VOCAB
-
-    def decode(self, token_ids: list[int], **_: Any) -> str:
-        return " ".join(f"w{token}" for token in token_ids)
 
 
 @pytest.fixture
@@ -619,8 +607,22 @@ def test_no_server_for_too_long_ends_the_run(pooled: Callable[..., Pooled], proc
     only = process()
     made = pooled(only.address, patience=0.5)
     only.kill()
-    with pytest.raises(R1Error, match=r"no engine has served for \d+ s .*nothing listens there"):
+    with pytest.raises(R1Error, match=r"no engine has served for \d+ s \(engine at .*; run the same command to go on"):
         made.pool.generate(PROMPTS, SAMPLING, SEEDS)
+
+
+@pytest.mark.slow
+def test_ranks_share_a_server(fake: Fake, site: Site, on_ranks: Callable[..., list[Any]]) -> None:
+    """Each samples its own prompts, from the weights that rank 0 has handed over."""
+    found = on_ranks(2, "rollout.served_ranks:sample", fake.address, str(site.folder), Words(), SAMPLING)
+    alone = site.replica(fake.address, run="alone")
+    for version in (1, 2):
+        hand_over(alone, {"a": torch.full((3,), float(version))}, version)
+        for rank in range(2):
+            prompts = [([5 + rank], 7), ([9 + rank], 8)]
+            assert found[rank][version - 1] == [alone.generate(prompt, SAMPLING, seed) for prompt, seed in prompts]
+    labels = [body["new_version"] for path, body in fake.state.asked if path == "/update_weight_version"]
+    assert labels[:2] == ["mine.1.unfinished", "mine.2.unfinished"]
 
 
 # ---- as a user types it --------------------------------------------------------------------------------------------

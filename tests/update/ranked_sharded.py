@@ -117,6 +117,17 @@ def compare(ranks: Ranks) -> dict[str, tuple[Any, Any]]:
     return found
 
 
+def compare_on_gpus(ranks: Ranks, course: str, own: dict[str, Any]) -> tuple[Any, Any]:
+    """As ``compare``, of one case, a rank a GPU."""
+    device = torch.device("cuda", ranks.rank)
+    torch.cuda.set_device(device)
+    _, _, settings = case(course, optimiser=MUON, **own)
+    play = {"sft": sft, "grpo": grpo}[course]
+    expected = play(LocalLearner(decoder().to(device), replace(settings, own=None)), None)
+    metrics, logprobs, weights = play(ShardedLearner(decoder().to(device), settings, ranks), ranks)
+    return expected, (metrics, logprobs, {name: weight.cpu() for name, weight in weights.items()})
+
+
 def sft(learner: Learner, ranks: Ranks | None) -> Any:
     metrics = [learner.update(documents(step), supervised_loss, LR) for step in range(STEPS)]
     return metrics, learner.logprobs(documents(9)), published(learner)

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+import torch.distributed as dist
 
 from r1kit.cluster.ranks import Solo
 from r1kit.cluster.settings import FSDP
@@ -27,7 +28,9 @@ def two(on_ranks_once: Run) -> list[dict[str, Any]]:
 
 @pytest.fixture(scope="module")
 def one() -> dict[str, tuple[Any, Any]]:
-    return compare(Solo())
+    found = compare(Solo())
+    dist.destroy_process_group()
+    return found
 
 
 @pytest.fixture(scope="module")

@@ -64,8 +64,8 @@ class Server:
                     look_at(calls)
                     return
                 except ReplicaLost:
-                    assert self.process.poll() is None, self.log.read_text()[-3000:]
-                    assert time.monotonic() < deadline, self.log.read_text()[-3000:]
+                    assert self.process.poll() is None, self.log.read_text()[-9000:]
+                    assert time.monotonic() < deadline, self.log.read_text()[-9000:]
                     time.sleep(0.5)
 
     def processes(self) -> dict[int, str]:

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import json
-import os
 import statistics
-import subprocess
-import sys
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
+from vllm_world import lines_of, r1_run
 
 from r1kit.backends.backend import backend_of
 from r1kit.loops.gap import engine_gaps
@@ -47,21 +44,9 @@ def zero(folder: Path, engine: str) -> list[dict[str, Any]]:
         "r1_zero.final_split": "", "r1_zero.evaluation.k": 2, "r1_zero.evaluation.limit": 2,
         "r1_zero.evaluation.budgets": "[24]", "r1_zero.schedule.warmup": 2,
     }  # fmt: skip
-    command = [sys.executable, "-m", "r1kit", "run", "smollm2-zero", "--out", str(folder), "--ranks", "1"]
-    for key, value in settings.items():
-        command += ["--set", f"{key}={value}"]
-    with subprocess.Popen(
-        command, env={**os.environ, "OMP_NUM_THREADS": "1"}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-        text=True, start_new_session=True,
-    ) as process:  # fmt: skip
-        try:
-            told, _ = process.communicate(timeout=1800)
-        finally:
-            if process.poll() is None:
-                os.killpg(process.pid, 9)
-    assert process.returncode == 0, told[-3000:]
-    lines = next(folder.glob("*_r1_zero/metrics.jsonl")).read_text(encoding="utf-8").splitlines()
-    return [json.loads(line) for line in lines]
+    code, told = r1_run("smollm2-zero", folder, settings)
+    assert code == 0, told[-3000:]
+    return lines_of(folder)
 
 
 def test_r1_zero_has_the_curve_that_the_local_engine_gives(tmp_path: Path) -> None:

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -59,3 +65,26 @@ def groups_of(found: Sequence[tuple[Completion, ...]], prompts: Sequence[Sequenc
         Group(prompt=Prompt(id=f"p{place}", task="t", question="q"), prompt_ids=tuple(prompt), completions=completions)
         for place, (prompt, completions) in enumerate(zip(prompts, found, strict=True))
     ]
+
+
+def r1_run(recipe: str, folder: Path, settings: Mapping[str, Any], ranks: int = 1) -> tuple[int, str]:
+    """Exit code and all output of a run; nothing of it is left behind."""
+    command = [sys.executable, "-m", "r1kit", "run", recipe, "--out", str(folder), "--ranks", str(ranks)]
+    for key, value in settings.items():
+        command += ["--set", f"{key}={value}"]
+    with subprocess.Popen(
+        command, env={**os.environ, "OMP_NUM_THREADS": "1"}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        text=True, start_new_session=True,
+    ) as process:  # fmt: skip
+        try:
+            told, _ = process.communicate(timeout=1800)
+        finally:
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)
+    return process.returncode, told
+
+
+def lines_of(folder: Path) -> list[dict[str, Any]]:
+    """R1-Zero's metrics."""
+    text = next(folder.glob("*_r1_zero/metrics.jsonl")).read_text(encoding="utf-8")
+    return [json.loads(line) for line in text.splitlines()]

@@ -70,9 +70,12 @@ CHAIN = (
     ) for key in ("k=2", "limit=4", "resamples=20")),
 )  # fmt: skip
 """The whole chain, every stage a second or two. Nothing that it samples is right, so it learns the general samples."""
+FSDP = "+fsdp"
+"""Behind a recipe's name: with the learner whose ranks share the weights."""
 AHEAD = (*SETTINGS, "cluster.engines=1", "r1_zero.max_lag=2", "r1_zero.record_groups=4")
 """An engine samples ahead of the learner."""
-RECIPES = {"nano-zero": SETTINGS, "nano": CHAIN, "ahead": AHEAD}
+RECIPES = {"nano-zero": SETTINGS, "nano": CHAIN}
+RECIPES |= {f"{name}{FSDP}": (*settings, "learner=fsdp") for name, settings in RECIPES.items()} | {"ahead": AHEAD}
 
 Moment = Callable[[Path], bool]
 
@@ -98,7 +101,7 @@ MOMENTS: dict[str, Moment] = {
 
 def command(run: Path, ranks: int, recipe: str = "nano-zero") -> list[str]:
     settings = [part for setting in RECIPES[recipe] for part in ("--set", setting)]
-    name = "nano-zero" if recipe == "ahead" else recipe
+    name = "nano-zero" if recipe == "ahead" else recipe.removesuffix(FSDP)
     return [sys.executable, "-m", "r1kit", "run", name, "--out", str(run), "--ranks", str(ranks), *settings]
 
 

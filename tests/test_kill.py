@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from kill_resume import (
+    FSDP,
     MOMENTS,
     Moment,
     chain_repetition,
@@ -48,6 +49,28 @@ def test_killed_and_resumed_equals_straight(ranks: int, kills: list[tuple[str, i
         assert not (tmp_path / "killed/02_r1_zero/result.json").exists()
     finish(tmp_path / "killed", ranks)
     assert differences(contents(tmp_path / "straight"), contents(tmp_path / "killed")) == []
+
+
+@pytest.mark.slow
+def test_with_shared_weights_it_is_killed_resumed_and_learns_what_whole_weights_do(tmp_path: Path) -> None:
+    """A rank is killed, then the run while it saves; the curve is the local learner's up to the order of sums."""
+    recipe = f"nano-zero{FSDP}"
+    finish(tmp_path / "straight", 2, recipe)
+    for moment, single in (("pretraining", 1), ("RL's resume point half written", None), ("RL", 0)):
+        kill_at(tmp_path / "killed", 2, MOMENTS[moment], single, recipe)
+        assert not (tmp_path / "killed/02_r1_zero/result.json").exists()
+    finish(tmp_path / "killed", 2, recipe)
+    assert differences(contents(tmp_path / "straight"), contents(tmp_path / "killed")) == []
+    finish(tmp_path / "whole", 2)
+    for stage, names in (("01_pretrain", ("loss", "grad_norm")), ("02_r1_zero", ("reward", "response_tokens", "kl"))):
+        shared, whole = (
+            [json.loads(line) for line in (tmp_path / f"{run}/{stage}/metrics.jsonl").read_text().splitlines()]
+            for run in ("straight", "whole")
+        )
+        assert len(shared) == len(whole) > 3
+        for one, other in zip(shared, whole, strict=True):
+            for name in names:
+                assert one[name] == pytest.approx(other[name], rel=1e-2, abs=1e-3), (stage, one["step"], name)
 
 
 @pytest.mark.parametrize(("ranks", "number", "group"), [(1, signal.SIGTERM, False), (2, signal.SIGINT, True)])

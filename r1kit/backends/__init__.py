@@ -12,7 +12,7 @@ from r1kit.cluster.settings import AUTO
 from r1kit.errors import InputError, nearest
 from r1kit.registry import is_reference
 
-__all__ = ["AUTO", "ENGINES", "LEARNERS", "check_names"]
+__all__ = ["AUTO", "ENGINES", "LEARNERS", "SHARDED", "check_names"]
 
 ENGINES = {
     "local": "r1kit.backends.engines:open_local",
@@ -20,7 +20,8 @@ ENGINES = {
     "vllm": "r1kit.backends.vllm:open_vllm",
 }
 """Name -> ``module:function`` of an ``engines.OpenEngine``."""
-LEARNERS = {"local": "r1kit.backends.learners:open_local", "fsdp": "r1kit.backends.learners:open_fsdp"}
+SHARDED = "fsdp"
+LEARNERS = {"local": "r1kit.backends.learners:open_local", SHARDED: "r1kit.backends.learners:open_fsdp"}
 """Name -> ``module:function`` of a ``learners.OpenLearner``."""
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from r1kit.backends import AUTO, LEARNERS, models, opening, rewards
+from r1kit.backends import AUTO, LEARNERS, SHARDED, models, opening, rewards
 from r1kit.backends.arithmetic import resolve_dtype, warn_if_slow
 from r1kit.backends.device import device_of
 from r1kit.backends.models import LoadedModel
@@ -65,11 +65,16 @@ class Backend:
             InputError: the name or the folder is wrong.
             MissingError: it is not on this machine and cannot be fetched.
         """
-        return models.read_model(name, self.device, self._torch_dtype(dtype), self.template)
+        return models.read_model(name, self.device, self._torch_dtype(dtype), self.template, self._shares)
 
     def draw(self, shape: Model, tokenizer: PreTrainedTokenizerBase, seed: int) -> LoadedModel:
         """A fresh decoder of the shape, with as many rows as the tokenizer has tokens."""
-        return models.draw_model(shape, tokenizer, seed, self.device)
+        return models.draw_model(shape, tokenizer, seed, self.device, self._shares)
+
+    @property
+    def _shares(self) -> bool:
+        """The learner shares weights out, so no rank is to read more than it keeps."""
+        return self.learner.kind == SHARDED
 
     def open_engine(self, loaded: LoadedModel, *, dtype: DtypeSetting = "float32", max_rows: int = 512) -> Engine:
         """An engine that samples from the model's present weights; close it.

@@ -45,8 +45,9 @@ def open_local(loaded: LoadedModel, *, dtype: torch.dtype, max_rows: int) -> Eng
         raise InputError(f'engine = "local" cannot run {loaded.model.config.family}; set engine = "transformers"')
     tokenizer = cast(Tokenizer, loaded.tokenizer)
     return LocalEngine(
-        loaded.model, tokenizer, dtype=dtype, device=loaded.device, max_rows=max_rows, end_ids=loaded.stop_ids
-    )
+        loaded.model, tokenizer, dtype=dtype, device=loaded.device, max_rows=max_rows, end_ids=loaded.stop_ids,
+        weights=loaded.weights,
+    )  # fmt: skip
 
 
 def open_transformers(loaded: LoadedModel, *, dtype: torch.dtype, max_rows: int) -> Engine:
@@ -57,6 +58,5 @@ def open_transformers(loaded: LoadedModel, *, dtype: torch.dtype, max_rows: int)
             f'among it: set engine = "local"'
         )
     tokenizer = cast(Tokenizer, loaded.tokenizer)
-    return HubEngine(
-        loaded.model, tokenizer, dtype=dtype, device=loaded.device, max_rows=max_rows, end_ids=loaded.stop_ids
-    )
+    model = cast(HubModel, loaded.whole())
+    return HubEngine(model, tokenizer, dtype=dtype, device=loaded.device, max_rows=max_rows, end_ids=loaded.stop_ids)

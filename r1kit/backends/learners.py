@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Protocol
 
 from r1kit.backends.models import LoadedModel
@@ -29,4 +30,8 @@ def open_fsdp(loaded: LoadedModel, settings: LearnerSettings, ranks: Ranks) -> L
     """Weights, gradient, optimiser and reference shared out over the ranks."""
     from r1kit.update.sharded import ShardedLearner  # torch.distributed's parts take their time to import
 
-    return ShardedLearner(loaded.model, settings, ranks)
+    model = loaded.model
+    if model.head.is_meta:  # it holds nothing, and engines still ask it for its shape
+        model = copy.deepcopy(model)
+        model.generation = loaded.model.generation
+    return ShardedLearner(model, settings, ranks, loaded.stored, loaded.device)

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import torch
 
 from r1kit.checkpoint.source import resolve_model
+from r1kit.checkpoint.streamed import StoredWeights
 from r1kit.model.decoder import Decoder
 from r1kit.model.experts import Experts
 from r1kit.model.families import fresh_family
 from r1kit.model.language_model import LanguageModel
+from r1kit.model.layout import DrawnWeights
 from r1kit.model.load import load_model, save_model
+from r1kit.model.weights import NamedWeights, WeightStream
 from r1kit.rollout.streams import stream_seed
 from r1kit.text.ends import as_ids, as_setting
 from r1kit.text.habits import end_of_turn, habits_of, opens_think
@@ -41,10 +44,33 @@ class LoadedModel:
     template: Template
     folder: Path | None = None
     """Where it was read from; None: drawn afresh."""
+    stored: WeightStream | None = None
+    """Its weights as they are read, or drawn, when they are asked for, where a learner shares them out: ``model`` then
+    stays without numbers (on the ``meta`` device), or is what the learner left of one that `transformers` runs. None:
+    ``model`` holds them all."""
+    at: torch.device | None = None
+    """Where it computes, with ``stored``."""
 
     @property
     def device(self) -> torch.device:
-        return self.model.head.device
+        return self.at or self.model.head.device
+
+    @property
+    def weights(self) -> WeightStream:
+        """As it was loaded, or, where ``model`` holds them, as they are now."""
+        return self.stored or NamedWeights(self.model.hub_weights())
+
+    def whole(self) -> LanguageModel:
+        """``model`` with all of its numbers, read once more where it does not hold them."""
+        if self.stored is None:
+            return self.model
+        assert self.folder is not None, "every engine of a drawn model takes a stream"
+        return cast(LanguageModel, load_model(self.folder)[0].to(self.device))
+
+    def bare(self) -> LoadedModel:
+        """The same for a process that sees no folder of it and gets its weights as a stream (``model.skeleton``)."""
+        model = self.model if self.stored is None or self.model.head.is_meta else self.whole()
+        return replace(self, model=model, folder=None, stored=None, at=None)
 
     @property
     def native_engine(self) -> str:
@@ -136,24 +162,43 @@ class LoadedModel:
 
     def save(self, folder: Path) -> None:
         """Write a hub-format folder."""
-        save_model(folder, self.model, self.tokenizer)
+        save_model(folder, self.model, self.tokenizer, weights=self.stored)
 
 
-def read_model(name: str, device: torch.device, dtype: torch.dtype, template: Template) -> LoadedModel:
-    """A model by the name a user writes (see ``model.source``), in ``dtype``, on the device."""
+def read_model(
+    name: str, device: torch.device, dtype: torch.dtype, template: Template, stored: bool = False
+) -> LoadedModel:
+    """A model by the name a user writes (see ``model.source``), in ``dtype``, on the device.
+
+    ``stored``: its numbers are left where they are, see ``LoadedModel.stored``.
+    """
     folder = resolve_model(name)
-    model, tokenizer = load_model(folder, dtype)
+    model, tokenizer = load_model(folder, dtype, empty=stored)
+    if stored:
+        weights = StoredWeights(folder)
+        return LoadedModel(
+            model=model, tokenizer=tokenizer, template=template, folder=folder, stored=weights, at=device
+        )
     model.to(device)
     return LoadedModel(model=model, tokenizer=tokenizer, template=template, folder=folder)
 
 
-def draw_model(shape: Model, tokenizer: PreTrainedTokenizerBase, seed: int, device: torch.device) -> LoadedModel:
+def draw_model(
+    shape: Model, tokenizer: PreTrainedTokenizerBase, seed: int, device: torch.device, stored: bool = False
+) -> LoadedModel:
     """A model of this shape with float32 weights drawn from the run's seed, for this tokenizer.
 
-    The weights are drawn on the CPU and then moved, so that every device starts from the same ones.
+    The weights are drawn on the CPU and then moved, so that every device starts from the same ones. ``stored``: they
+    are drawn when they are asked for, one parameter at a time, see ``LoadedModel.stored``.
     """
-    model = fresh_family(shape.family, "model").fresh(shape.shape, len(tokenizer))
-    model.initialise(torch.Generator().manual_seed(stream_seed(seed, "initialise") % 2**62))
+    family, drawn = fresh_family(shape.family, "model"), stream_seed(seed, "initialise") % 2**62
+    if stored:
+        with torch.device("meta"):
+            model = family.fresh(shape.shape, len(tokenizer))
+        weights = DrawnWeights(model, drawn)
+        return LoadedModel(model=model, tokenizer=tokenizer, template=shape.template, stored=weights, at=device)
+    model = family.fresh(shape.shape, len(tokenizer))
+    model.initialise(torch.Generator().manual_seed(drawn))
     model.to(device)
     return LoadedModel(model=model, tokenizer=tokenizer, template=shape.template)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import torch
@@ -16,7 +15,6 @@ from r1kit.cluster.ranks import Ranks, Solo
 from r1kit.cluster.remote import Opened, wait_for
 from r1kit.cluster.settings import Cluster, EngineChoice
 from r1kit.model.skeleton import pack, unpack
-from r1kit.model.weights import NamedWeights
 from r1kit.registry import find
 from r1kit.rollout.engine import Engine
 from r1kit.rollout.pool import Pool
@@ -64,12 +62,12 @@ def open_pool(
         R1Error: none of them is there after ``cluster.wait_minutes``.
     """
     device = "cpu" if loaded.device.type == "cpu" else "auto"
-    payload = pack((choice, dtype, max_rows, device, replace(loaded, folder=None)))
+    payload = pack((choice, dtype, max_rows, device, loaded.bare()))
     opened = Opened(kind="engine", key=ranks.broadcast_object(uuid.uuid4().hex), payload=payload)
     opening = Opening(opened=opened, positions=loaded.positions, dtype=dtype)
     replicas = [RemoteEngine(number, opening, ranks.rank, cluster, where) for number in range(cluster.engines)]
     patience = 60 * cluster.wait_minutes
     wait_for(replicas, patience)
     pool = Pool(replicas, ranks, tell=tell, look_every=cluster.heartbeat, patience=patience)
-    pool.load_weights(NamedWeights(loaded.model.hub_weights()), 0)
+    pool.load_weights(loaded.weights, 0)
     return pool

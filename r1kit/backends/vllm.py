@@ -12,7 +12,6 @@ from r1kit.backends.vllm_package import check_vllm
 from r1kit.backends.vllm_servers import open_servers
 from r1kit.cluster.ranks import Ranks, local_rank
 from r1kit.cluster.settings import VLLM
-from r1kit.model.weights import NamedWeights
 from r1kit.rollout.engine import Engine
 from r1kit.rollout.stopping import Tokenizer
 from r1kit.rollout.vllm_engine import VLLMEngine
@@ -34,7 +33,7 @@ def open_vllm(loaded: LoadedModel, *, dtype: torch.dtype, max_rows: int, setting
         os.environ.setdefault("LOCAL_RANK", str(local_rank(ranks)))  # vLLM joins the ranks' process group by it
     return VLLMEngine(
         loaded.model.hub_config(),
-        NamedWeights(loaded.model.hub_weights()),
+        loaded.weights,
         cast(Tokenizer, loaded.tokenizer),
         positions=loaded.positions,
         vocab_size=loaded.model.config.vocab_size,

@@ -14,7 +14,6 @@ from r1kit.backends.models import LoadedModel
 from r1kit.cluster.ranks import Ranks
 from r1kit.cluster.settings import VLLM
 from r1kit.errors import InputError, MissingError, R1Error
-from r1kit.model.weights import NamedWeights
 from r1kit.rollout.pool import Pool
 from r1kit.rollout.replica import ReplicaLost
 from r1kit.rollout.stopping import Tokenizer
@@ -58,7 +57,7 @@ def open_servers(loaded: LoadedModel, *, dtype: torch.dtype, settings: VLLM, ran
             )
         )
     pool = Pool(replicas, ranks, tell=_tell, look_every=settings.liveness / 5, patience=settings.patience)
-    pool.load_weights(NamedWeights(loaded.model.hub_weights()), version=0)
+    pool.load_weights(loaded.weights, version=0)
     return pool
 
 

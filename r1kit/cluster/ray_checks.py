@@ -49,7 +49,11 @@ def check_hosts(cluster: Cluster) -> dict[str, Any]:
 
 def about_hosts(cluster: Cluster, hosts: Iterable[Host]) -> dict[str, Any]:
     """Host id -> what ``ray_host.about`` says there."""
-    return cluster.ask(hosts, ray_host.about, lambda host: (host.address, PACKAGES), HOST_SECONDS)
+
+    def told(host: Host) -> tuple[Any, ...]:
+        return host.address, PACKAGES, carried(here=host.id == cluster.here), os.getcwd()
+
+    return cluster.ask(hosts, ray_host.about, told, HOST_SECONDS)
 
 
 def check_versions(hosts: Iterable[Host], said: Mapping[str, Any], mine: Mapping[str, Any]) -> None:
@@ -138,7 +142,7 @@ class Vet:
 
 def mine() -> dict[str, Any]:
     """What this host says of itself."""
-    return ray_host.about("127.0.0.1", PACKAGES)
+    return ray_host.about("127.0.0.1", PACKAGES, carried(here=True), os.getcwd())
 
 
 def read_by(recipe: Recipe) -> list[str]:

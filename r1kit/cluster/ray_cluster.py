@@ -6,6 +6,7 @@ their keepers (``ray_host``); what the processes send each other goes other ways
 
 from __future__ import annotations
 
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -19,7 +20,7 @@ from r1kit.errors import MissingError, R1Error, first_line
 
 __all__ = ["PLACE_SECONDS", "Cluster", "Lost", "Reserved"]
 
-PLACE_SECONDS = 60.0
+PLACE_SECONDS = 120.0
 """How long a placement group and its keepers may take, once what they need is known to be free."""
 FORGIVE_SECONDS = 90.0
 """A host that was given up and that Ray still has after this long has come back: Ray drops those that are gone."""
@@ -71,6 +72,12 @@ class Cluster:
         self.refused: list[str] = []
         """Why hosts will not do, for the user."""
         self._vetting: set[str] = set()
+        self.counting = False
+        """Whether what is free is of interest just now: asking for it stops all threads until the head answers."""
+        self.counted = 0.0
+        """When it was last asked for."""
+        host, _, port = ray.get_runtime_context().gcs_address.rpartition(":")
+        self._head = host.strip("[]"), int(port)
         self._nodes: list[dict[str, Any]] = ray.nodes()
         self._free: dict[str, dict[str, float]] = {}
         self._looking = threading.Event()
@@ -91,7 +98,10 @@ class Cluster:
     def _look(self, seconds: float) -> None:
         while self._looking.is_set():
             with suppress(Exception):
-                self._ask()
+                self._nodes = self.ray.nodes()
+                self.answered = time.monotonic()
+                if self.counting and self.reaches_head():
+                    self._ask()
                 for host in self._up():
                     if host.id not in self._vetting and (host.cpus or host.gpus):
                         self._vetting.add(host.id)
@@ -109,7 +119,15 @@ class Cluster:
         from ray._private.state import available_resources_per_node
 
         self._nodes, self._free = self.ray.nodes(), available_resources_per_node()
-        self.answered = time.monotonic()
+        self.answered = self.counted = time.monotonic()
+
+    def reaches_head(self) -> bool:
+        """Whether something listens there, which is known at once."""
+        try:
+            socket.create_connection(self._head, timeout=2).close()
+        except OSError:
+            return False
+        return True
 
     def hosts(self, fresh: bool = False) -> list[Host]:
         """The hosts that are up and not given up, with what is free on them.

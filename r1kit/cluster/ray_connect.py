@@ -85,6 +85,7 @@ def _start_alone(cpus: int, common: Mapping[str, Any]) -> None:
     import ray
 
     os.environ.setdefault("RAY_memory_monitor_refresh_ms", "0")
+    os.environ.setdefault("RAY_raylet_start_wait_time_s", "180")  # before ray is imported
 
     for last in (False, True):
         try:
@@ -121,6 +122,8 @@ def _why_not(error: Exception, shown: str) -> R1Error:
             f"the cluster at {shown} did not take our token: {_short(text)}; set RAY_AUTH_MODE=token and "
             "RAY_AUTH_TOKEN (or copy ~/.ray/auth_token from the head) on this machine"
         )
+    if "timed out during startup" in text:
+        return MissingError(f"Ray did not start on {shown} in time; is the machine very busy? ({_short(text)})")
     if "node" in text.lower() and ("ip address" in text.lower() or "raylet" in text.lower()):
         return MissingError(
             f"this machine is not in the cluster at {shown}; join it first: ray start --address={shown} "

@@ -25,7 +25,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
 
-__all__ = ["Keeper", "about", "asked_of", "interface_of", "seen", "signature"]
+__all__ = ["Keeper", "about", "asked_of", "code_of", "interface_of", "seen", "signature"]
 
 SENT = 64_000
 """Characters of output that one answer carries; more wait for the next."""
@@ -218,28 +218,41 @@ def _locked(file: int) -> bool:
 # ---- what a host says of itself -------------------------------------------------------------------------------------
 
 
-def about(address: str, packages: Sequence[str]) -> dict[str, Any]:
-    """Versions, this host's name, its cores and the interface of its address.
+_TOLD = """
+import importlib.util, json, sys
+from importlib import metadata
+def version(name):
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return ""
+found = importlib.util.find_spec("r1kit")
+root = found and found.submodule_search_locations and next(iter(found.submodule_search_locations))
+print(json.dumps({"root": root or "", "versions": {name: version(name) for name in sys.argv[1:]}}))
+"""
+"""What a process of the run would find, which a worker of Ray's, whose paths are others, may not."""
 
-    ``clock`` is in seconds; a host without a package says ``""`` for its version.
+
+def about(address: str, packages: Sequence[str], environment: Mapping[str, str], folder: str) -> dict[str, Any]:
+    """Versions as a process of the run finds them, this host's name, its cores and the interface of its address.
+
+    ``clock`` is in seconds; a package that is not here has version ``""``, and so has r1kit's ``code``.
+
+    Args:
+        environment: what processes are given here, and the ``folder`` that they work in.
     """
-    from importlib import metadata
-
-    versions = {}
-    for name in packages:
-        try:
-            versions[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            versions[name] = ""
+    code, out, errors = asked_of(["", "-c", _TOLD, *packages], environment, folder, 60.0)
+    if code:
+        raise RuntimeError(f"{sys.executable} does not run: {errors.strip().splitlines()[-1:]}")
+    found = json.loads(out)
     return {
         "name": platform.node(),
         "python": platform.python_version(),
         "executable": sys.executable,
-        "versions": versions,
-        "code": _code(),
+        "versions": found["versions"],
+        "code": code_of(found["root"]),
         "cores": _cores(),
         "interface": interface_of(address),
-        "clock": time.time(),
     }
 
 
@@ -270,21 +283,12 @@ def signature(path: str) -> str:
     return whole.hexdigest()[:16]
 
 
-def _code() -> str:
-    """A digest of r1kit's own modules: its version says little about a clone. Empty: it is not here."""
-    from importlib.util import find_spec
-
-    try:
-        found = find_spec("r1kit")
-    except (ImportError, ValueError):
-        return ""
-    if found is None or not found.submodule_search_locations:
-        return ""
-    root = Path(next(iter(found.submodule_search_locations)))
-    whole = hashlib.sha256()
-    for path in sorted(root.rglob("*.py")):
+def code_of(folder: str) -> str:
+    """A digest of a package's own modules: r1kit's version says little about a clone. Empty: it is not here."""
+    whole, root = hashlib.sha256(), Path(folder)
+    for path in sorted(root.rglob("*.py")) if folder else ():
         whole.update(str(path.relative_to(root)).encode() + b"\0" + path.read_bytes())
-    return whole.hexdigest()[:16]
+    return whole.hexdigest()[:16] if folder else ""
 
 
 def _cores() -> int:

@@ -59,7 +59,8 @@ class RayProcess:
         self.gone = ""
         """Why its keeper can be asked no more; empty: it can."""
         self._ray = starter.cluster.ray
-        self._code: int | None = None
+        self.code: int | None = None
+        """Exit code, or minus the signal; None: it has not ended by itself."""
         self._words = ""
         self._asked: Any = None
         self.placing: Reserved | None = None
@@ -88,7 +89,7 @@ class RayProcess:
 
     def hear(self) -> None:
         """Take in its keeper's answer, if one has come, and ask again. Never waits."""
-        if self._code is not None or self.gone:
+        if self.code is not None or self.gone:
             return
         if self.reserved is None:
             self._place()
@@ -130,20 +131,20 @@ class RayProcess:
         if isinstance(said, dict):
             for stream, line in said["lines"]:
                 self.starter.tell(self, stream, line)
-            self._code = said["code"]
+            self.code = said["code"]
             self._words = json.dumps(said["words"]) if said["words"] else ""
 
     @property
     def is_silent(self) -> bool:
         """Whether nothing more can be expected of it."""
-        if self.reserved is None or self._code is not None:
+        if self.reserved is None or self.code is not None:
             return False
         waited = time.monotonic() - self.unheard if self.unheard else 0.0
         return bool(self.gone) or waited > self.starter.settings.lost_after
 
     def lose(self, why: str) -> None:
         """It counts as ended: it is started again elsewhere."""
-        self.gone, self._code = why, 1
+        self.gone, self.code = why, 1
         self._words = json.dumps({"words": f"was lost ({why})"})
 
     # ---- as a Process -----------------------------------------------------------------------------------------------
@@ -151,7 +152,7 @@ class RayProcess:
     def poll(self) -> int | None:
         """See ``Process``. Raises as ``RayStarter.hear``."""
         self.starter.hear()
-        return self._code
+        return self.code
 
     def send_signal(self, number: signal.Signals) -> None:
         if self.reserved and not self.gone:

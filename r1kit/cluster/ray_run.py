@@ -87,7 +87,7 @@ def _what_fits(starter: RayStarter, jobs: Jobs, counts: Sequence[int]) -> int:
         for count in counts:
             try:
                 wanted = [*jobs(count)[0], *jobs(count)[1]]
-                plan(cluster.hosts(), wanted, starter.first, share_devices=settings.share_devices)
+                plan(cluster.hosts(fresh=True), wanted, starter.first, share_devices=settings.share_devices)
                 if count == counts[0] or time.monotonic() - began > FREED_SECONDS or starter.has_back_all():
                     return count
             except MissingError as error:

@@ -15,12 +15,14 @@ from r1kit.cluster.ray_cluster import Cluster, Lost, Reserved
 from r1kit.cluster.ray_environment import carried, environment
 from r1kit.cluster.ray_process import RayProcess
 from r1kit.cluster.settings import Cluster as Settings
-from r1kit.errors import MissingError, R1Error
+from r1kit.errors import MissingError, PeerLostError, R1Error
 
 __all__ = ["HeadLost", "RayStarter"]
 
 HEAR_SECONDS = 0.1
 """Between two looks at what keepers have answered."""
+PATIENCE = 3.0
+"""Of ``lost_after``: how long a head may be silent that can be reached, as that of a machine with too much to do."""
 LEASE = 1.5
 """Of ``lost_after``: a keeper that nobody has asked for so long ends its process. A little longer than this side waits,
 so that a host which was only slow has not given up first."""
@@ -55,7 +57,6 @@ class RayStarter:
         self._processes: list[RayProcess] = []
         self._reserved: list[Reserved] = []
         self._heard = 0.0
-        self._grown = time.monotonic()
 
     # ---- as a Starter -----------------------------------------------------------------------------------------------
 
@@ -106,6 +107,8 @@ class RayStarter:
 
     def look_for_room(self, job: Job) -> Reserved | None:
         """A place for a helper that was lost, asked for; None: there is no room now."""
+        if not self._counted_lately():
+            return None
         try:
             (slot,) = plan(self.cluster.hosts(), [job])
         except MissingError:
@@ -113,6 +116,9 @@ class RayStarter:
         (reserved,) = self.cluster.reserve([slot], LEASE * self.settings.lost_after)
         self._reserved.append(reserved)
         return reserved
+
+    def _counted_lately(self) -> bool:
+        return time.monotonic() - self.cluster.counted < 2 * self.settings.heartbeat
 
     def give_back(self, reserved: Reserved) -> None:
         """What a helper had; the ranks of a host share a group, which goes when all do."""
@@ -159,13 +165,16 @@ class RayStarter:
             process.lose(self.account([process]))
         while self.cluster.refused:
             print(f"not used: {self.cluster.refused.pop()}", file=self.errors, flush=True)
-        if self.more and not self.growing and not interrupts.asked() and now - self._grown > self.settings.heartbeat:
-            self._grown = now
+        waits = any(process.reserved is None for process in self._processes)
+        self.cluster.counting = waits or bool(self.more)
+        if self.more and not self.growing and not interrupts.asked() and self._counted_lately():
             any(self._grow(jobs) for jobs in self.more)
 
     def check_head(self) -> None:
-        """Raises HeadLost."""
-        if (silent := time.monotonic() - self.cluster.answered) > self.settings.lost_after:
+        """Raises HeadLost: it is silent and cannot be reached, or is silent for long."""
+        limit = self.settings.lost_after
+        silent = time.monotonic() - self.cluster.answered
+        if silent > limit and (silent > PATIENCE * limit or not self.cluster.reaches_head()):
             self.cluster.headless = True
             raise HeadLost(
                 f"the head of the Ray cluster at {self.cluster.address} was lost (no answer for {silent:.0f} s), and "
@@ -196,8 +205,13 @@ class RayStarter:
 
     def lost(self) -> str:
         """What was lost, seen when the processes were ended; empty: nothing."""
-        silent = [process for process in self._processes if process.gone and is_rank(process.job)]
-        return self.account(silent) if silent else ""
+        ranks = [process for process in self._processes if is_rank(process.job)]
+        if silent := [process for process in ranks if process.gone]:
+            return self.account(silent)
+        codes = {process.code for process in ranks}
+        if PeerLostError.exit_code in codes and codes <= {PeerLostError.exit_code, None, 0}:
+            return "the ranks lost each other, though every host answers (a network that broke for a while?)"
+        return ""
 
     def tell(self, process: RayProcess, stream: str, line: str) -> None:
         """A line that a process said. What rank 0 prints is the run's own account, and is shown as it is."""

@@ -51,7 +51,8 @@ class FSDP:
     replicate: int = 1
     """Copies of the sharded model (hybrid sharding); ranks / replicate ranks share one."""
     sequence: int = 1
-    """Ranks that share the tokens of one micro-batch (sequence parallel), for long responses."""
+    """Ranks that share the tokens of one micro-batch (sequence parallel), for long responses: a divisor of the ranks
+    and of the model's heads and key-value heads. A micro-batch then has so many times ``micro_batch_tokens``."""
     checkpointing: bool = False
     """Keep only what enters a block and compute its inside again on the way back."""
     offload: Literal["none", "optimiser", "all"] = "none"

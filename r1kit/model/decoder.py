@@ -12,7 +12,7 @@ import copy
 import functools
 import json
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from r1kit.checkpoint.context import refuse_longer
 from r1kit.checkpoint.hub import read_weights, write_settings, write_weights
+from r1kit.checkpoint.streamed import StoredWeights, write_stream
 from r1kit.model.attention import packed_attention, plan_attention, stored_per_token
 from r1kit.model.block import Block, make_norm
 from r1kit.model.elementwise import rms_norm
@@ -34,7 +35,7 @@ from r1kit.model.streamed_attention import (
     streamed_attention,
     variable_length_attention,
 )
-from r1kit.model.weights import NamedWeights, WeightStream, check_finite, copy_weights
+from r1kit.model.weights import NamedWeights, WeightStream, check_finite, check_fit, copy_weights
 
 if TYPE_CHECKING:
     from transformers import PretrainedConfig, PreTrainedTokenizerBase
@@ -46,6 +47,7 @@ STORED = 1536
 64, single segments of some 1,300 tokens, about where streaming becomes as fast on a CPU. Groups of many short answers
 to a prompt of some 200 tokens reach it too; streamed they take up to twice as long, but their memory is bounded."""
 WHOLE = Layer()
+CHECKPOINT = "the checkpoint"
 
 
 class Decoder(nn.Module):
@@ -76,17 +78,21 @@ class Decoder(nn.Module):
 
     def initialise(self, generator: torch.Generator) -> None:
         """Fresh weights: 1/sqrt(fan-in), residual writers scaled by 1/sqrt(2 layers), embedding 0.5/sqrt(d)."""
-        with torch.no_grad():
-            for name, weight in self.named_parameters():
-                if weight.dim() < 2:
-                    weight.fill_(0.0 if name.endswith("bias") else 1.0)
-                    continue
-                std = 1 / math.sqrt(weight.shape[1])
-                if name.endswith(("out.weight", "down.weight")):
-                    std /= math.sqrt(2 * self.config.num_layers)
-                if name.startswith("embedding"):
-                    std = 0.5 / math.sqrt(self.config.hidden_size)
-                weight.normal_(0.0, std, generator=generator)
+        for name, weight in self.named_parameters():
+            self.draw_(name, weight, generator)
+
+    @torch.no_grad()
+    def draw_(self, name: str, weight: Tensor, generator: torch.Generator) -> None:
+        """Fill the parameter of this name, or a tensor of its shape."""
+        if weight.dim() < 2:
+            weight.fill_(0.0 if name.endswith("bias") else 1.0)
+            return
+        std = 1 / math.sqrt(weight.shape[1])
+        if name.endswith(("out.weight", "down.weight")):
+            std /= math.sqrt(2 * self.config.num_layers)
+        if name.startswith("embedding"):
+            std = 0.5 / math.sqrt(self.config.hidden_size)
+        weight.normal_(0.0, std, generator=generator)
 
     def hidden(self, segments: Segments) -> Tensor:
         """Hidden states after the last norm, [N, d], for tokens packed as ``segments``."""
@@ -130,15 +136,20 @@ class Decoder(nn.Module):
         A tied head may come along as ``lm_head.weight`` if it equals the embedding; any other name too many or too few,
         or a wrong shape, is an InputError that leaves the decoder as it was.
         """
-        tied = {"lm_head.weight": "model.embed_tokens.weight"} if self.lm_head is None else {}
         with torch.no_grad():
-            copy_weights(self.hub_weights(), stream, "the checkpoint", tied)
+            copy_weights(self.hub_weights(), stream, CHECKPOINT, self.tied)
 
-    def save(
-        self, folder: Path, tokenizer: PreTrainedTokenizerBase, weights: Mapping[str, Tensor] | None = None
-    ) -> None:
+    @property
+    def tied(self) -> dict[str, str]:
+        """Hub names that may come along, and the weight that each is here."""
+        return {"lm_head.weight": "model.embed_tokens.weight"} if self.lm_head is None else {}
+
+    def save(self, folder: Path, tokenizer: PreTrainedTokenizerBase, weights: WeightStream | None = None) -> None:
         """Config and weights, as the family's hub class reads them."""
-        write_weights(folder, self.hub_weights() if weights is None else weights)
+        if weights is None:
+            write_weights(folder, self.hub_weights())
+        else:
+            write_stream(folder, weights)
         write_settings(folder, self.hub_config(), tokenizer)
 
     def hub_config(self) -> PretrainedConfig:
@@ -150,10 +161,22 @@ class Decoder(nn.Module):
     def _attention(self, segments: Segments, x: Tensor, layer: Layer) -> Callable[[Tensor], Tensor]:
         """[N, (H + 2 K) D] -> [N, H D], planned once for all layers of a kind, for the device and dtype of x.
 
-        The kernel of variable lengths where there is one; otherwise by what would be stored.
+        Where ranks share the tokens: of N / P of them, by way of all tokens and H / P heads.
         """
         c = self.config
         H, K, D = heads = c.num_heads, c.num_kv_heads, c.head_dim
+        spread = segments.spread
+        if spread is None:
+            return self._attend(segments, x, layer, heads)
+        attend = self._attend(segments, x, layer, (H // spread.size, K // spread.size, D))
+        return lambda qkv: spread.to_tokens(attend(spread.to_heads(qkv, heads)))
+
+    def _attend(
+        self, segments: Segments, x: Tensor, layer: Layer, heads: tuple[int, int, int]
+    ) -> Callable[[Tensor], Tensor]:
+        """``_attention`` of heads (H, K, D): the kernel of variable lengths, or by what would be stored."""
+        c = self.config
+        H, K, D = heads
         fused = has_variable_length_kernel(x, D)
         if not fused and stored_per_token(segments, heads) <= STORED:
             plan = plan_attention(segments, heads, x.dtype, layer.window)
@@ -179,16 +202,23 @@ def hub_config(config: DecoderConfig) -> PretrainedConfig:
 
 
 def load_decoder(
-    folder: Path, config: DecoderConfig, dtype: torch.dtype, hub: PretrainedConfig | None = None
+    folder: Path, config: DecoderConfig, dtype: torch.dtype, hub: PretrainedConfig | None = None, empty: bool = False
 ) -> Decoder:
-    """The decoder with the weights of a hub-format folder, in ``dtype``, on the CPU; saved with the config ``hub``."""
+    """The decoder with the weights of a hub-format folder, in ``dtype``, on the CPU; saved with the config ``hub``.
+
+    ``empty``: on the ``meta`` device, without its numbers, which are only seen to fit.
+    """
     with torch.device("meta"):
         decoder = Decoder(config)
     assert not list(decoder.buffers()), "to_empty would leave buffers undefined"
-    decoder.to(dtype).to_empty(device="cpu")
+    decoder.to(dtype).hub = hub
+    if empty:
+        own = {name: tuple(weight.shape) for name, weight in decoder.hub_weights().items()}
+        check_fit(own, StoredWeights(folder), CHECKPOINT, decoder.tied)
+        return decoder
+    decoder.to_empty(device="cpu")
     decoder.load_hub_weights(NamedWeights(read_weights(folder)))
     check_finite(folder, decoder)
-    decoder.hub = hub
     return decoder
 
 

@@ -5,7 +5,7 @@ Axes: N packed tokens, d hidden, V vocabulary.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -106,6 +106,10 @@ class LanguageModel(Protocol):
         """Draw fresh weights; InputError for a family of which no model is drawn."""
         ...
 
+    def draw_(self, name: str, weight: Tensor, generator: torch.Generator) -> None:
+        """Draw one parameter's into a tensor of its shape; ``initialise`` is this for all of them in turn."""
+        ...
+
     def after_step(self) -> None:
         """Called when an update has changed the weights: for what follows from them, or is no gradient's to change."""
         ...
@@ -122,13 +126,11 @@ class LanguageModel(Protocol):
         """
         ...
 
-    def save(
-        self, folder: Path, tokenizer: PreTrainedTokenizerBase, weights: Mapping[str, Tensor] | None = None
-    ) -> None:
+    def save(self, folder: Path, tokenizer: PreTrainedTokenizerBase, weights: WeightStream | None = None) -> None:
         """Write config and weights into a folder that exists, as `transformers` names them.
 
         Args:
-            weights: under their hub names, instead of the model's own.
+            weights: instead of the model's own; gone through once.
         """
         ...
 

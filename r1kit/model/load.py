@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor
 
 from r1kit.checkpoint.folder import replacing
 from r1kit.checkpoint.hub import open_tokenizer, read_config, write_generation
 from r1kit.model.families import family_of
 from r1kit.model.language_model import LanguageModel
+from r1kit.model.weights import WeightStream
 from r1kit.text.ends import as_ids, generation_of, put_ends
 
 if TYPE_CHECKING:
@@ -21,14 +20,18 @@ if TYPE_CHECKING:
 __all__ = ["load_model", "save_model"]
 
 
-def load_model(folder: Path, dtype: torch.dtype = torch.float32) -> tuple[LanguageModel, PreTrainedTokenizerBase]:
+def load_model(
+    folder: Path, dtype: torch.dtype = torch.float32, empty: bool = False
+) -> tuple[LanguageModel, PreTrainedTokenizerBase]:
     """The model in ``dtype`` on the CPU, and its tokenizer: of the first family that computes it exactly.
+
+    ``empty``: on the ``meta`` device where the family can, its numbers still to be read (``checkpoint.streamed``).
 
     Raises:
         InputError: the folder holds no whole language model.
     """
     config, tokenizer = read_config(folder), open_tokenizer(folder)
-    model = family_of(config).load(folder, config, dtype)
+    model = family_of(config).load(folder, config, dtype, empty)
     model.generation = generation_of(folder, tokenizer.eos_token_id)
     return model, tokenizer
 
@@ -38,7 +41,7 @@ def save_model(
     model: LanguageModel,
     tokenizer: PreTrainedTokenizerBase,
     generation: dict[str, Any] | None = None,
-    weights: Mapping[str, Tensor] | None = None,
+    weights: WeightStream | None = None,
 ) -> None:
     """Write a folder that AutoModelForCausalLM and AutoTokenizer open, or leave what was there before.
 
@@ -46,7 +49,7 @@ def save_model(
         folder: created or replaced, as a whole.
         generation: keys of ``generation_config.json`` beside the model's own; begin, end and pad token come from the
             tokenizer if neither has them.
-        weights: under their hub names, instead of the model's own.
+        weights: instead of the model's own; gone through once.
     """
     settings = {**model.generation, **(generation or {})}
     with replacing(folder) as new:

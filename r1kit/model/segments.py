@@ -4,11 +4,33 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
-__all__ = ["Segments"]
+__all__ = ["Segments", "Spread"]
+
+
+class Spread(Protocol):
+    """Ranks that each have a slice of the tokens, and in attention a part of the heads; every call is a collective."""
+
+    @property
+    def size(self) -> int:
+        """P ranks."""
+        ...
+
+    def slice_of(self, count: int) -> slice:
+        """This rank's of N tokens."""
+        ...
+
+    def to_heads(self, qkv: Tensor, heads: tuple[int, int, int]) -> Tensor:
+        """[N / P, (H + 2 K) D] of heads (H, K, D) -> [N, (H + 2 K) D / P]."""
+        ...
+
+    def to_tokens(self, out: Tensor) -> Tensor:
+        """[N, H D / P] -> [N / P, H D]"""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +47,8 @@ class Segments:
     """[S], each at least 1, summing to N"""
     parents: tuple[int, ...]
     """[S], index of an earlier root segment, or -1"""
+    spread: Spread | None = None
+    """Where ranks share the tokens: hidden states are then those of this rank's slice alone."""
 
     @classmethod
     def pack(cls, runs: Sequence[Tensor], parents: Sequence[int] | None = None) -> Segments:

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
 
 from r1kit.errors import InputError
 
-__all__ = ["NamedWeights", "Weight", "WeightStream", "check_finite", "check_fit", "copy_weights"]
+__all__ = ["NamedWeights", "Sliced", "Weight", "WeightStream", "check_finite", "check_fit", "copy_weights"]
 
 
 class Weight(NamedTuple):
@@ -38,8 +38,17 @@ class WeightStream(Protocol):
         ...
 
 
+@runtime_checkable
+class Sliced(Protocol):
+    """A stream that reads rows of a tensor and leaves the others."""
+
+    def rows(self, wanted: Mapping[str, slice]) -> Iterator[tuple[str, Tensor]]:
+        """Name and these rows (of the first axis) of these tensors, in any order."""
+        ...
+
+
 class NamedWeights:
-    """Tensors that lie in this process's memory, as a stream."""
+    """Tensors that lie in this process's memory, as a stream; one that ranks share out (FSDP2) is gathered whole."""
 
     def __init__(self, weights: Mapping[str, Tensor]) -> None:
         self._weights = weights
@@ -49,7 +58,8 @@ class NamedWeights:
         return [Weight(name, weight.dtype, tuple(weight.shape)) for name, weight in self._weights.items()]
 
     def __iter__(self) -> Iterator[tuple[str, Tensor]]:
-        yield from self._weights.items()
+        for name, weight in self._weights.items():
+            yield name, weight.full_tensor() if hasattr(weight, "full_tensor") else weight
 
 
 def copy_weights(
@@ -100,7 +110,8 @@ def _check_tied(stream: WeightStream, tied: Mapping[str, str]) -> None:
     if not tied:
         return
     wanted = {*tied, *tied.values()}
-    held = {name: weight.clone() for name, weight in stream if name in wanted}
+    few = stream.rows(dict.fromkeys(wanted, slice(None))) if isinstance(stream, Sliced) else iter(stream)
+    held = {name: weight.clone() for name, weight in few if name in wanted}
     for name, other in tied.items():
         if not torch.equal(held[name], held[other]):
             raise InputError(f"{name} differs from {other}, but the config says that they are tied")

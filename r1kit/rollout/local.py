@@ -38,6 +38,7 @@ class LocalEngine:
         end_ids: Sequence[int] | None = None,
         check_every: int = 4,
         version: int = 0,
+        weights: WeightStream | None = None,
     ) -> None:
         """
         Args:
@@ -48,12 +49,13 @@ class LocalEngine:
             end_ids: tokens that end a completion.
             check_every: steps between looks at which rows ended; the result does not depend on it.
             version: policy version of ``model``'s weights.
+            weights: instead of the model's own, which then may hold none.
         """
         if max_rows < 1:
             raise InputError(f"max_rows is {max_rows}; give 1 or more rows to hold in flight.")
         self._tokenizer = tokenizer
         self._config, self._device, self._dtype = model.config, torch.device(device), dtype
-        self._weights: PackedDecoder | None = self._packed(NamedWeights(model.hub_weights()))
+        self._weights: PackedDecoder | None = self._packed(weights or NamedWeights(model.hub_weights()))
         self._open, self.positions = True, model.config.max_positions
         self._max_rows, self._max_cache_tokens, self._check_every = max_rows, max_cache_tokens, check_every
         ends = end_ids if end_ids is not None else [tokenizer.eos_token_id]

@@ -33,9 +33,11 @@ from r1kit.update.flat import orders_of, role_of
 from r1kit.update.head import Head, spans
 from r1kit.update.learner import Batch
 from r1kit.update.local import LearnerSettings
+from r1kit.update.materialise import fill
 from r1kit.update.memory import keep_freed_memory
 from r1kit.update.optim import DTYPES
 from r1kit.update.pack import MicroBatch, build, carries_gradient, deal
+from r1kit.update.sequence import together
 from r1kit.update.sharded_optim import ShardedOptimiser, Share, local
 from r1kit.update.sharded_state import export_weights, holds, read_state, write_state
 from r1kit.update.sharding import mesh_of, share_out
@@ -65,11 +67,7 @@ class ShardedWeights:
 
     def __iter__(self) -> Iterator[tuple[str, Tensor]]:
         for name, places in groupby(self._places.items(), lambda item: item[1].parameter):
-            with (
-                self._ranks.together(),
-                torch.inference_mode(False),
-                torch.no_grad(),
-            ):  # an engine may take them in inference mode
+            with self._ranks.together(), torch.inference_mode(False), torch.no_grad():  # in which an engine may be
                 whole = cast(DTensor, self._shares[name].weight.detach()).full_tensor()
             for hub, place in places:
                 yield hub, place.of(whole)
@@ -82,14 +80,22 @@ class ShardedLearner:
     """See ``update.learner.Sharing``."""
 
     def __init__(
-        self, model: LanguageModel, settings: LearnerSettings | None = None, ranks: Ranks | None = None
-    ) -> None:
+        self, model: LanguageModel, settings: LearnerSettings | None = None, ranks: Ranks | None = None,
+        weights: WeightStream | None = None, device: torch.device | None = None,
+    ) -> None:  # fmt: skip
         """Takes ``model`` over: each rank keeps its rows of its parameters. The same weights on every rank.
 
+        Args:
+            model: what is trained; where it holds no numbers (on the ``meta`` device) they come from ``weights``.
+            settings: of any learner; ``settings.own`` are FSDP's.
+            ranks: that share it.
+            weights: read by each rank for itself, of each weight the rows that it keeps.
+            device: of this rank; the model's own where that is not given.
+
         Raises:
-            InputError: the ranks do not divide into ``replicate`` copies.
+            InputError: the ranks do not divide into ``replicate`` copies, or a weight is not finite.
         """
-        self.device = model.head.device
+        self.device = device or model.head.device
         if self.device.type == "cpu":
             keep_freed_memory()
         self.settings = settings or LearnerSettings()
@@ -98,9 +104,13 @@ class ShardedLearner:
         self.model = model
         cast(nn.Module, model).float()
         self.places, orders = places_of(model), orders_of(model)
+        self.together = together(self.ranks, self.own.sequence, model, self.device)
         self.mesh = mesh_of(self.ranks, self.own, self.device)
         with self.ranks.together():
+            empty = model.head.is_meta
             self.trainee = share_out(model, self.mesh, self.own, DTYPES[self.settings.dtype])
+            if empty:
+                self.trainee.to_empty(device="cpu" if self.own.offload == "all" else self.device)
         self.shared = {
             name: Share(
                 name=name,
@@ -110,6 +120,9 @@ class ShardedLearner:
             )
             for name, weight in model.named_parameters()
         }
+        if empty and weights is not None:
+            kept = {name: (share.own, share.before) for name, share in self.shared.items()}
+            fill(kept, self.places, weights, self.ranks)
         self.optimiser = ShardedOptimiser(
             self.shared, self.settings.optimiser, self.mesh, offload=self.own.offload != "none"
         )
@@ -121,13 +134,18 @@ class ShardedLearner:
         Raises:
             R1Error: the gradient is not finite, on all ranks alike; weights and optimiser are untouched.
         """
-        rows = [index for index, row in enumerate(batch.rows) if carries_gradient(row)]
-        sums = Sums()
+        sums, first = Sums(), self.together is None or self.together.rank == 0
         if batch.sharded or self.ranks.rank == 0:  # otherwise every rank holds the same rows
-            sums.totals["rows_skipped"] = float(len(batch.rows) - len(rows))
+            sums.totals["rows_skipped"] = float(sum(not carries_gradient(row) for row in batch.rows))
+        if self.together is not None:
+            batch, _ = self.together.joined(batch)
+        rows = [index for index, row in enumerate(batch.rows) if carries_gradient(row)]
         with self.ranks.together():
             for micro in self._share(batch, rows):
-                pieces = self._pieces(batch, micro, loss, sums) if micro.rows else _SILENT
+                pieces = self._pieces(batch, micro, loss, sums if first else Sums()) if micro.rows else _SILENT
+                if self.together is not None:
+                    cut = self.together.cut(micro)
+                    micro, pieces = cut.micro, self.together.pieces(cut, pieces) if micro.rows else _SILENT
                 self.trainee(micro, head_loss(self._head, micro.targets, pieces)).backward()
             metrics = sums.reduced(self.ranks)
             metrics["grad_norm"] = self.optimiser.clip()
@@ -145,11 +163,12 @@ class ShardedLearner:
         """float32 [n] of every row under the present weights, on the host; of a sharded batch this rank's alone. A
         document's first token, which nothing predicts, has 0."""
         mine: dict[int, Tensor] = {}
+        own = slice(0, len(batch.rows))
+        if self.together is not None:
+            batch, own = self.together.joined(batch)
         with self.ranks.together():
             for micro in self._share(batch, range(len(batch.rows))):
-                found, _ = self.trainee(
-                    micro, lambda hidden, *head, to=micro.targets: self._head(*head).logprobs(hidden, to)
-                )
+                found = self._logprobs(micro)
                 cast(FSDPModule, self.trainee).reshard()
                 pieces = found.cpu().split(micro.lengths) if micro.rows else ()
                 for row, piece in zip(micro.rows, pieces, strict=True):
@@ -157,7 +176,18 @@ class ShardedLearner:
                     mine[row] = torch.cat([torch.zeros(1), piece]) if document else piece.clone()
         shares = [mine] if batch.sharded else self.ranks.gather_objects(mine)
         merged = {row: values for share in shares for row, values in share.items()}
-        return [merged.get(row, torch.zeros(len(batch.rows[row].tokens))) for row in range(len(batch.rows))]
+        every = range(len(batch.rows))[own]
+        return [merged.get(row, torch.zeros(len(batch.rows[row].tokens))) for row in every]
+
+    def _logprobs(self, micro: MicroBatch) -> Tensor:
+        """Of each of a micro-batch's targets, float32 [M]."""
+        cut = None if self.together is None else self.together.cut(micro)
+        own = micro if cut is None else cut.micro
+        found: Tensor
+        found, _ = self.trainee(own, lambda hidden, *head: self._head(*head).logprobs(hidden, own.targets))
+        if self.together is not None and cut is not None and micro.rows:
+            (found,) = self.together.whole(cut, found)
+        return found
 
     @torch.no_grad()
     def refresh_reference(self) -> None:
@@ -210,9 +240,11 @@ class ShardedLearner:
         return state if self.reference is None else {**state, "reference": self.reference}
 
     def _share(self, batch: Batch, rows: Sequence[int]) -> Iterator[MicroBatch]:
-        """This rank's micro-batches, filled up to the number that the rank with most has."""
-        dealt = deal(batch, rows, self.settings.token_budget, self.ranks.size)
-        mine = dealt[0 if batch.sharded else self.ranks.rank]
+        """This rank's micro-batches, or those of its group where ranks share tokens, filled up to the number that the
+        rank with most has."""
+        size, number = self.own.sequence, self.ranks.rank // self.own.sequence
+        dealt = deal(batch, rows, self.settings.token_budget * size, self.ranks.size // size)
+        mine = dealt[0 if batch.sharded else number]
         counts = self.ranks.gather_objects(len(mine)) if batch.sharded else [len(each) for each in dealt]
         for chosen in mine:
             yield build(batch, chosen).to(self.device)

@@ -47,6 +47,13 @@ class Share:
         return local(self.weight)
 
     @property
+    def before(self) -> int:
+        """Elements of the parameter before this rank's."""
+        mesh, rows = self.weight.device_mesh["shard"], self.weight.shape[0]
+        first = min(rows, mesh.get_local_rank() * -(-rows // mesh.size()))
+        return first * (self.weight.numel() // rows)
+
+    @property
     def grad(self) -> Tensor:
         """Of this rank's rows; zeros, once made, where nothing was computed."""
         if self.weight.grad is None:

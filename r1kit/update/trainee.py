@@ -34,7 +34,9 @@ class Trainee(nn.Module):
     def forward(self, micro: MicroBatch, read: Read) -> Any:
         """What ``read`` makes of the hidden states that predict the micro-batch's targets."""
         model, tokens = cast(LanguageModel, self.model), micro.segments.tokens
-        table = model.table
+        table, spread = model.table, micro.segments.spread
+        if spread is not None:
+            tokens = tokens[spread.slice_of(len(tokens))]
         if table is None:
             hidden = model.hidden(micro.segments)
         else:

@@ -147,7 +147,7 @@ def test_what_is_sent_between_two_keepers_is_timed() -> None:
 
 
 def test_a_host_says_what_it_has() -> None:
-    said = ray_host.about("127.0.0.1", ("numpy", "surely-not-there"))
+    said = ray_host.about("127.0.0.1", ("numpy", "surely-not-there"), dict(os.environ), "/")
     assert json.loads(json.dumps(said)) == said
     assert said["interface"] == "lo"
     assert said["versions"]["surely-not-there"] == ""
@@ -157,15 +157,17 @@ def test_a_host_says_what_it_has() -> None:
     assert ray_host.interface_of("203.0.113.7") == ""
 
 
-def test_other_code_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    before = ray_host._code()
+def test_other_code_is_told(tmp_path: Path) -> None:
+    """As a process of the run would find it: what is first on its path."""
     package = tmp_path / "r1kit"
     package.mkdir()
     (package / "__init__.py").write_text("")
-    for name in [name for name in sys.modules if name.split(".")[0] == "r1kit"]:
-        monkeypatch.delitem(sys.modules, name)
-    monkeypatch.syspath_prepend(str(tmp_path))
-    assert ray_host._code() not in ("", before)
+    before = ray_host.about("", (), dict(os.environ), "/")["code"]
+    found = ray_host.about("", (), {**os.environ, "PYTHONPATH": str(tmp_path)}, "/")["code"]
+    assert found == ray_host.code_of(str(package)) != before
+    (package / "seeds.py").write_text("")
+    assert ray_host.code_of(str(package)) != found
+    assert ray_host.code_of("") == ""
 
 
 def test_files_and_folders_are_told_apart(tmp_path: Path) -> None:

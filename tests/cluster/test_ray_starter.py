@@ -109,7 +109,7 @@ class FakeCluster:
         self.said = {host.id: {"name": f"host-{host.id}", "cores": 4} for host in hosts}
         self.given_up: dict[str, float] = {}
         self.refused: list[str] = []
-        self.headless = False
+        self.headless = self.counting = False
         self._answered = time.monotonic()
         self.reserved: list[Reserved] = []
 
@@ -128,6 +128,13 @@ class FakeCluster:
         for each in self.reserved:
             found = [host.without(each.slot.needs) if host.id == each.slot.host.id else host for host in found]
         return found
+
+    @property
+    def counted(self) -> float:
+        return time.monotonic()
+
+    def reaches_head(self) -> bool:
+        return not self.headless
 
     def lives(self, host: Host, seconds: float) -> bool:
         return not self.fakes[host.id].silent and not self.fakes[host.id].dead
@@ -276,6 +283,17 @@ def test_peers_that_notice_first_are_not_taken_for_the_cause(cluster: FakeCluste
     with pytest.raises(R1Error) as caught:
         launch(ranks("import time; time.sleep(.2); raise SystemExit(75)", READY), starter=made)
     assert isinstance(caught.value, Lost) or made.lost().startswith("host host-h2 was lost with rank 1")
+
+
+def test_ranks_that_lose_each_other_on_hosts_that_answer_are_started_again(cluster: FakeCluster) -> None:
+    made = starter(cluster)
+    with pytest.raises(RankError, match=r"^rank 0 @ host-h1 ended with exit code 75"):
+        launch(ranks(*["raise SystemExit(75)"] * 2), starter=made)
+    assert made.lost().startswith("the ranks lost each other, though every host answers")
+    other = starter(cluster)
+    with pytest.raises(RankError):
+        launch(ranks("raise SystemExit(75)", "import os; os.kill(os.getpid(), 9)"), starter=other)
+    assert other.lost() == ""
 
 
 def test_the_head_s_silence_ends_it(cluster: FakeCluster) -> None:

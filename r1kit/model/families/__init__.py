@@ -65,8 +65,11 @@ class Family(Protocol):
         """A model of a shape whose weights are not drawn yet."""
         ...
 
-    def load(self, folder: Path, config: PretrainedConfig, dtype: torch.dtype) -> LanguageModel:
-        """The model in a hub-format folder, in ``dtype``, on the CPU."""
+    def load(self, folder: Path, config: PretrainedConfig, dtype: torch.dtype, empty: bool = False) -> LanguageModel:
+        """The model in a hub-format folder, in ``dtype``, on the CPU.
+
+        ``empty``: a family that can gives it on the ``meta`` device, its numbers still to be read.
+        """
         ...
 
 

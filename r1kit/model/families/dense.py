@@ -247,6 +247,6 @@ class DenseFamily:
         """A decoder of a shape; ``Decoder.initialise`` draws its weights."""
         return import_module(DECODER).Decoder(self.from_shape(shape, vocab_size))
 
-    def load(self, folder: Path, config: PretrainedConfig, dtype: torch.dtype) -> Any:
-        """The decoder with the weights of a hub-format folder."""
-        return import_module(DECODER).load_decoder(folder, self.from_hub(config), dtype, config)
+    def load(self, folder: Path, config: PretrainedConfig, dtype: torch.dtype, empty: bool = False) -> Any:
+        """See ``Family.load``."""
+        return import_module(DECODER).load_decoder(folder, self.from_hub(config), dtype, config, empty)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import copy
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -145,6 +145,10 @@ class HubModel(nn.Module):
         """Refused: the weights are those that were loaded."""
         raise InputError("a fresh model is drawn of the built-in families only; set model.name to load another")
 
+    def draw_(self, name: str, weight: Tensor, generator: torch.Generator) -> None:
+        """Refused, as ``initialise``."""
+        self.initialise(generator)
+
     def after_step(self) -> None:
         """Nothing follows from the weights."""
 
@@ -161,14 +165,13 @@ class HubModel(nn.Module):
         with torch.no_grad():
             copy_weights(self.hub_weights(), stream, f"{self.config.family}: the checkpoint")
 
-    def save(
-        self, folder: Path, tokenizer: PreTrainedTokenizerBase, weights: Mapping[str, Tensor] | None = None
-    ) -> None:
+    def save(self, folder: Path, tokenizer: PreTrainedTokenizerBase, weights: WeightStream | None = None) -> None:
         """Config and weights, as `transformers` writes them."""
         from transformers import GenerationConfig
 
         self.model.generation_config = GenerationConfig()  # one that came with a model may be refused when written
-        self.model.save_pretrained(folder, state_dict=None if weights is None else dict(weights))
+        whole = None if weights is None else {name: weight.clone() for name, weight in weights}
+        self.model.save_pretrained(folder, state_dict=whole)
 
     def hub_config(self) -> PretrainedConfig:
         """See ``LanguageModel.hub_config``."""
@@ -233,8 +236,11 @@ class Fallback:
         """Refused: `transformers` has hundreds of shapes, and a recipe's ``[model]`` knows none of them."""
         raise InputError("a fresh model is drawn of the built-in families only; set model.name to load another")
 
-    def load(self, folder: Path, config: PretrainedConfig, dtype: torch.dtype) -> HubModel:
-        """The model of a hub-format folder; InputError where it is quantised or no whole language model."""
+    def load(self, folder: Path, config: PretrainedConfig, dtype: torch.dtype, empty: bool = False) -> HubModel:
+        """The model of a hub-format folder; InputError where it is quantised or no whole language model.
+
+        Never ``empty``: what was not computed with once cannot be trusted to be computed right.
+        """
         from transformers import AutoModelForCausalLM
 
         if config.to_dict().get("quantization_config"):

@@ -1,0 +1,163 @@
+"""What a rank does in ``test_sharded_state.py``: read, save, go on, export."""
+
+from __future__ import annotations
+
+import os
+import resource
+import signal
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from r1kit.backends import models
+from r1kit.backends.learners import open_fsdp
+from r1kit.backends.models import read_model
+from r1kit.cluster.ranks import Ranks
+from r1kit.contracts import Model
+from r1kit.errors import InputError
+from r1kit.model.weights import NamedWeights
+from r1kit.rollout.local import LocalEngine
+from r1kit.text.template import Template
+from r1kit.text.tokenizer import build_tokenizer
+from r1kit.update.local import LearnerSettings
+from r1kit.update.sharded import ShardedLearner
+
+from .ranked_sharded import LR, MUON, OPTIMISER, carrying, case, published
+from .test_local import LOSS, decoder, rollouts
+
+Steps = list[dict[str, float]]
+
+
+def learner_of(ranks: Ranks, kind: str) -> ShardedLearner:
+    return ShardedLearner(decoder(), case("grpo", optimiser=MUON if kind == "muon" else OPTIMISER)[2], ranks)
+
+
+def steps(learner: ShardedLearner, first: int, count: int) -> Steps:
+    """GRPO with a KL term; the reference is refreshed in the first step of all alone."""
+    found = []
+    for step in range(first, first + count):
+        if step == 0:
+            learner.refresh_reference()
+        batch = rollouts(step)
+        batch = carrying(batch, "reference_logprobs", learner.reference_logprobs(batch))
+        found.append(learner.update(batch, LOSS, LR))
+    return found
+
+
+def saved(ranks: Ranks, folder: str) -> dict[str, tuple[Steps, dict[str, Tensor]]]:
+    """Two steps, a state, two more: optimiser -> what those two gave, and the weights after them."""
+    found = {}
+    for kind in ("adamw", "muon"):
+        learner = learner_of(ranks, kind)
+        steps(learner, 0, 2)
+        learner.save(Path(folder) / kind)
+        found[kind] = steps(learner, 2, 2), published(learner)
+    return found
+
+
+def gone_on(ranks: Ranks, folder: str) -> dict[str, Any]:
+    """The two steps after that state, by learners that read it; and what is said of states that do not fit."""
+    found: dict[str, Any] = {}
+    for kind in ("adamw", "muon"):
+        learner = learner_of(ranks, kind)
+        learner.load(Path(folder) / kind)
+        found[kind] = steps(learner, 2, 2), published(learner)
+    for name, other in (("optimiser", "muon"), ("torn", "adamw"), ("none", "adamw"), ("local", "adamw")):
+        source = {"optimiser": "adamw"}.get(name, name)
+        try:
+            learner_of(ranks, other).load(Path(folder) / source)
+            found[name] = ""
+        except InputError as error:
+            found[name] = str(error)
+    return found
+
+
+def saved_and_gone_on(ranks: Ranks, folder: str) -> tuple[Any, Any]:
+    return saved(ranks, folder), gone_on(ranks, folder)
+
+
+def gone_on_and_read(ranks: Ranks, folder: str, models_in: str) -> tuple[Any, Any]:
+    return gone_on(ranks, folder), read(ranks, models_in)
+
+
+def killed(ranks: Ranks, folder: str) -> None:
+    """A whole state, a step, and the last rank dies by SIGKILL when half of its part of the next one is written."""
+    learner = learner_of(ranks, "adamw")
+    steps(learner, 0, 1)
+    learner.save(Path(folder) / "learner-1")
+    steps(learner, 1, 1)
+    honest = os.fsync
+
+    def dying(handle: int) -> None:
+        size = os.fstat(handle).st_size
+        os.ftruncate(handle, size // 2)
+        honest(handle)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    if ranks.rank == ranks.size - 1:
+        os.fsync = dying  # type: ignore[assignment]
+    learner.save(Path(folder) / "learner-2")
+
+
+def written_again(ranks: Ranks, folder: str) -> tuple[Steps, Steps]:
+    """After that kill: what the whole state goes on with, and the same after saving where the other left its half."""
+    learner = learner_of(ranks, "adamw")
+    learner.load(Path(folder) / "learner-1")
+    first = steps(learner, 1, 1)
+    learner.save(Path(folder) / "learner-2")
+    again = learner_of(ranks, "adamw")
+    again.load(Path(folder) / "learner-2")
+    weights, reread = published(learner), published(again)
+    assert all(torch.equal(weight, reread[name]) for name, weight in weights.items())
+    return first, steps(again, 2, 1)
+
+
+def read(ranks: Ranks, folder: str) -> dict[str, Any]:
+    """Models read by rows against the same ones read whole; what a rank keeps, and what is refused."""
+    found: dict[str, Any] = {}
+    root = Path(folder)
+    for name in ("tied", "untied", "experts", "bf16"):
+        device, template = torch.device("cpu"), Template()
+        loaded = read_model(str(root / name), device, torch.float32, template, stored=True)
+        assert loaded.model.head.is_meta
+        learner = open_fsdp(loaded, LearnerSettings(), ranks)
+        assert isinstance(learner, ShardedLearner)
+        whole = read_model(str(root / name), device, torch.float32, template)
+        wanted, learnt = whole.model.hub_weights(), published(learner)
+        same = {name: bool(torch.equal(weight, learnt[name])) for name, weight in wanted.items()}
+        kept = sum(share.own.numel() for share in learner.shared.values())
+        learner.export(root / f"{name}_exported_{ranks.size}", loaded.tokenizer)
+        engine = LocalEngine(loaded.model, loaded.tokenizer, weights=loaded.weights)  # type: ignore[arg-type]
+        learner.publish(engine, 1)
+        found[name] = same, kept, sum(weight.numel() for weight in whole.model.parameters())
+    try:
+        open_fsdp(read_model(str(root / "nan"), device, torch.float32, template, stored=True), LearnerSettings(), ranks)
+    except InputError as error:
+        found["nan"] = str(error)
+    return found | drawn(ranks)
+
+
+def drawn(ranks: Ranks) -> dict[str, Any]:
+    """A fresh model drawn by rows and drawn whole."""
+    tokenizer, shape = build_tokenizer(["a", "b", "c"]), Model()
+    kept = models.draw_model(shape, tokenizer, 7, torch.device("cpu"), stored=True)
+    whole = models.draw_model(shape, tokenizer, 7, torch.device("cpu"))
+    learner = open_fsdp(kept, LearnerSettings(), ranks)
+    assert isinstance(learner, ShardedLearner)
+    wanted = whole.model.hub_weights()
+    engine = dict(NamedWeights(wanted)), dict(kept.weights)
+    assert all(torch.equal(engine[0][name], engine[1][name]) for name in wanted)
+    return {"drawn": {name: bool(torch.equal(weight, wanted[name])) for name, weight in published(learner).items()}}
+
+
+def peak(ranks: Ranks, folder: str, stored: bool) -> tuple[int, int]:
+    """Bytes of memory that reading a model and opening its learner added at most; bytes of the model in float32."""
+    warm = ShardedLearner(decoder(), LearnerSettings(), ranks)  # what torch itself takes
+    published(warm)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    loaded = read_model(folder, torch.device("cpu"), torch.float32, Template(), stored=stored)
+    open_fsdp(loaded, LearnerSettings(), ranks)
+    after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return (after - before) * 1024, 4 * sum(weight.numel() for weight in loaded.model.parameters())

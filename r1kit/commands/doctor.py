@@ -155,10 +155,19 @@ def _torch() -> dict[str, Any]:
 
 
 def _engines() -> dict[str, str]:
+    from r1kit.backends.vllm_package import check_vllm, installed
+    from r1kit.errors import MissingError
+
+    try:
+        check_vllm()
+        vllm = f"ready ({' '.join(installed() or ())})"
+    except MissingError as error:
+        vllm = str(error)
     return {
         "local": "ready",
+        "transformers": "ready",
         "scripted": "ready (for tests: writes what it is told)",
-        "vllm": "not in this version",
+        "vllm": vllm,
     }
 
 

@@ -23,7 +23,7 @@ from r1kit.loops.rl import minibatches
 from r1kit.loops.settings import RL
 from r1kit.maths.policy_loss import from_settings
 from r1kit.records import Completion, Group, Prompt, Sampling
-from r1kit.reward.verifier import Verifier
+from r1kit.reward.verifier import Verifying
 from r1kit.rollout.engine import Engine
 from r1kit.rollout.streams import stream_seed
 from r1kit.tasks.corpora import build_corpus
@@ -145,7 +145,7 @@ def _learning(config: RL, learner: Learner, groups: Sequence[Group]) -> dict[str
     return {"learn": learn, "update": max(0.0, long - many * learn), "read": read}
 
 
-def _judging(verifier: Verifier, groups: Sequence[Group]) -> float:
+def _judging(verifier: Verifying, groups: Sequence[Group]) -> float:
     return _shortest(lambda: verifier.score_groups(groups)) / sum(len(group.completions) for group in groups)
 
 

@@ -32,7 +32,7 @@ class Load:
     passes: int = 0
     """Forward passes for log-probs alone: of the old policy, of the reference."""
     max_lag: int = 0
-    over_update: Literal["wait", "keep"] = "wait"
+    over_update: Literal["wait", "keep", "recompute"] = "wait"
     order: Literal["in_turn", "ready"] = "in_turn"
 
 
@@ -149,9 +149,11 @@ class _Engine:
     def _next(self) -> None:
         if self.loading or self.chunk:
             return
-        if self.taken and (self.run.load.over_update == "keep" or not self.rows):
-            self.loading = True
-            self.run.clock.start(self.name, self.run.pace.hand_over, self._loaded)
+        if self.taken and (self.run.load.over_update != "wait" or not self.rows):
+            self.loading, seconds = True, self.run.pace.hand_over
+            if self.run.load.over_update == "recompute":
+                seconds += (self.before + len(self.rows) * self.written) * self.run.pace.prompt
+            self.run.clock.start(self.name, seconds, self._loaded)
             return
         prompts = 0 if self.taken else self._let_in()
         if not self.rows:

@@ -125,12 +125,7 @@ class Chaos:
 
     def ranks(self, host: Host) -> list[int]:
         """Process ids of its ranks."""
-        found = []
-        for pid in host.processes():
-            words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
-            if b"r1kit" in words and b"torch.distributed.run" not in words:
-                found.append(pid)
-        return found
+        return sorted(set(host.running("r1kit")) - set(host.running("torch.distributed.run")))
 
     def kill_rank(self, host: Host) -> None:
         for pid in self.ranks(host):

@@ -22,7 +22,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-from cluster.hosts import Host, Network, unavailable
+from cluster.hosts import Network, unavailable
 from cluster.ray_hosts import RayHosts
 
 from r1kit.report.read.prompts import audit
@@ -89,16 +89,6 @@ class Chaos:
         self.ray.start_head()
         self.begin()
 
-    def one_of(self, word: bytes, hosts: list[Host]) -> int:
-        """A process of the run on some of the hosts whose command line has a word; 0: there is none now."""
-        found = []
-        for host in hosts:
-            for pid in host.processes():
-                with suppress(OSError):
-                    if word in (words := Path(f"/proc/{pid}/cmdline").read_bytes()).split(b"\0") and b"-m" in words:
-                        found.append(pid)
-        return self.draw.choice(found) if found else 0
-
     # ---- faults ---------------------------------------------------------------------------------------------------
 
     def power_cut(self) -> None:
@@ -122,9 +112,10 @@ class Chaos:
         host.boot()
         self.ray.join(host)
 
-    def kill(self, word: bytes) -> None:
-        if pid := self.one_of(word, [self.head, *self.others]):
-            os.kill(pid, signal.SIGKILL)
+    def kill(self, word: str) -> None:
+        """One of the run's processes; none, where there is none now."""
+        if found := [pid for host in (self.head, *self.others) for pid in host.running(word)]:
+            os.kill(self.draw.choice(found), signal.SIGKILL)
 
     def stop(self) -> None:
         host = self.draw.choice(self.others)
@@ -148,8 +139,8 @@ FAULTS: dict[str, Callable[[Chaos], None]] = {
     "power cut of a host again": Chaos.power_cut,
     "cable pulled from a host": Chaos.cable,
     "cable pulled for a moment": Chaos.cable_for_a_moment,
-    "an engine or a verifier killed": lambda chaos: chaos.kill(b"r1kit.backends.serve"),
-    "a rank killed": lambda chaos: chaos.kill(b"r1kit"),
+    "an engine or a verifier killed": lambda chaos: chaos.kill("r1kit.backends.serve"),
+    "a rank killed": lambda chaos: chaos.kill("r1kit"),
     "a host stopped for a moment": Chaos.stop,
     "head killed": Chaos.lose_the_head,
     "Ctrl-C": Chaos.interrupt,

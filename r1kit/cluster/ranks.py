@@ -112,7 +112,7 @@ class GlooRanks:
             dist.init_process_group(backend, store=store, rank=self.rank, world_size=self.size, timeout=timeout)
 
     def _meet(self, store: Any, cluster: Cluster) -> Peers:
-        """Connect with the other hosts; gloo and NCCL then use the interface that these reach this host by."""
+        """Connect with the other hosts; gloo then uses the interface that these reach this host by."""
         from r1kit.cluster.peers import interface_of, meet
 
         met = meet(store, self.rank, self.size, cluster)

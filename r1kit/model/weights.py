@@ -48,7 +48,7 @@ class Sliced(Protocol):
 
 
 class NamedWeights:
-    """Tensors that lie in this process's memory, as a stream."""
+    """Tensors that lie in this process's memory, as a stream; one that ranks share out (FSDP2) is gathered whole."""
 
     def __init__(self, weights: Mapping[str, Tensor]) -> None:
         self._weights = weights
@@ -58,7 +58,8 @@ class NamedWeights:
         return [Weight(name, weight.dtype, tuple(weight.shape)) for name, weight in self._weights.items()]
 
     def __iter__(self) -> Iterator[tuple[str, Tensor]]:
-        yield from self._weights.items()
+        for name, weight in self._weights.items():
+            yield name, weight.full_tensor() if hasattr(weight, "full_tensor") else weight
 
 
 def copy_weights(

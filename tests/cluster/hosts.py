@@ -188,6 +188,15 @@ class Host:
                 waiting += children(pid)
         return [pid for pid in found if pid != self.inside.pid and not _holds(pid)]
 
+    def running(self, word: str) -> list[int]:
+        """Processes with such a word on their command line."""
+        found = []
+        for pid in self.processes():
+            with suppress(OSError):  # it ended while we looked
+                if word.encode() in Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0"):
+                    found.append(pid)
+        return found
+
     def tell(self, process: subprocess.Popen[bytes], number: signal.Signals) -> None:
         """Send a signal to a program that ``start`` started, not to what it started itself."""
         for pid in children(process.pid):

@@ -56,6 +56,14 @@ def test_two_hosts_give_what_one_gives_whatever_happens_to_them(hosts: list[Host
     assert differences(contents(tmp_path / "straight"), contents(run)) == []
 
 
+def test_a_sharded_learner_on_two_hosts_gives_what_it_gives_on_one(hosts: list[Host], tmp_path: Path) -> None:
+    sharded = ("--set", "learner=fsdp", "--set", "r1_zero.steps=4")
+    sitting = under_torchrun(hosts, tmp_path / "run", "sharded", *sharded)
+    assert [sitting.ended(index, 300) for index in range(2)] == [(0, []), (0, [])]
+    straight(tmp_path / "straight", *sharded)
+    assert differences(contents(tmp_path / "straight"), contents(tmp_path / "run")) == []
+
+
 def test_what_rank_0_refuses_is_said_once(hosts: list[Host], tmp_path: Path) -> None:
     sitting = under_torchrun(hosts, tmp_path / "run", "wrong", "--set", "r1_zero.stepz=3")
     said = [sitting.ended(index, 60) for index in range(2)]

@@ -1,13 +1,13 @@
 """The sharded learner (``learner = "fsdp"``) against plain ranks: seconds of an update, and the memory of a rank.
 
-    python benchmarks/sharded.py FOLDER --ranks 2 --rounds 5
-    python benchmarks/sharded.py FOLDER --memory --ranks 4
+    python benchmarks/sharded.py --ranks 2 --rounds 5
+    python benchmarks/sharded.py --memory --ranks 4
 
-FOLDER is a hub-format model. Each rank is a process with one thread over gloo. Without ``--memory`` both learners live
-side by side and update in turn on the same batch; ratios are taken within a round, of wall time and, which a busy
-machine disturbs less, of the CPU time of all ranks, gloo's threads counted. With it, one learner is opened as
-a stage does, on so many ranks, and each rank's resident memory at its peak over two updates is told, from before the
-model is read; run it once for each number of ranks.
+The model has the shape of SmolLM2-135M (``--layers`` for a lower one) and weights from a seed; each rank is a process
+with one thread over gloo. Without ``--memory`` both learners live side by side and update in turn on the same batch;
+ratios are taken within a round, of wall time and, which a busy machine disturbs less, of the CPU time of all ranks,
+gloo's threads counted. With it one learner is opened and each rank's resident memory at its peak over two updates is
+told; run it once for each number of ranks.
 """
 
 from __future__ import annotations
@@ -19,26 +19,34 @@ import statistics
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 
-from r1kit.backends.backend import Backend
 from r1kit.cluster.ranks import Ranks, join
-from r1kit.cluster.settings import FSDP, LearnerChoice
+from r1kit.cluster.settings import FSDP
 from r1kit.maths.policy_loss import policy_loss
+from r1kit.model.decoder import Decoder, DecoderConfig
+from r1kit.model.layout import DrawnWeights
 from r1kit.update.learner import Batch, Learner, Row
+from r1kit.update.local import LearnerSettings, LocalLearner
 from r1kit.update.settings import OptimiserSettings
+from r1kit.update.sharded import ShardedLearner
+
+SHAPE = DecoderConfig(
+    vocab_size=49152, hidden_size=576, intermediate_size=1536, num_layers=30, num_heads=9, num_kv_heads=3, head_dim=64
+)
 
 
-def batch_of(given: argparse.Namespace, vocabulary: int) -> Batch:
+def batch_of(given: argparse.Namespace) -> Batch:
     """``--prompts`` groups of 8 completions; the same on every rank."""
     g = torch.Generator().manual_seed(0)
-    prompts = [torch.randint(0, vocabulary, (given.prompt_tokens,), generator=g) for _ in range(given.prompts)]
+    prompts = [torch.randint(0, SHAPE.vocab_size, (given.prompt_tokens,), generator=g) for _ in range(given.prompts)]
     rows = [
         Row(
             prompt=prompt,
-            tokens=torch.randint(0, vocabulary, (given.tokens,), generator=g),
+            tokens=torch.randint(0, SHAPE.vocab_size, (given.tokens,), generator=g),
             weight=1 / (8 * given.prompts * given.tokens),
             advantage=float(torch.randn((), generator=g)),
         )
@@ -48,28 +56,34 @@ def batch_of(given: argparse.Namespace, vocabulary: int) -> Batch:
     return Batch(prompts=prompts, rows=rows)
 
 
-def opened(given: argparse.Namespace, ranks: Ranks, kind: str) -> tuple[Learner, int]:
-    """A learner, and the size of its model's vocabulary."""
-    own = FSDP(checkpointing=given.checkpointing) if kind == "fsdp" else None
-    backend = Backend(device=torch.device("cpu"), ranks=ranks, learner=LearnerChoice(kind, own))
-    loaded = backend.load(str(given.folder))
+def opened(given: argparse.Namespace, ranks: Ranks, kind: str) -> Learner:
     optimiser = OptimiserSettings(kind=given.optimiser, muon_dtype="float32")
-    learner = backend.open_learner(loaded, optimiser, dtype=given.dtype, token_budget=given.budget)
-    return learner, loaded.model.config.vocab_size
+    own = FSDP(checkpointing=given.checkpointing)
+    settings = LearnerSettings(dtype=given.dtype, token_budget=given.budget, optimiser=optimiser, own=own)
+    shape = replace(SHAPE, num_layers=given.layers)
+    if kind == "local":
+        model = Decoder(shape)
+        model.initialise(torch.Generator().manual_seed(0))
+        return LocalLearner(model, settings, ranks)
+    with torch.device("meta"):
+        model = Decoder(shape)
+    return ShardedLearner(model, settings, ranks, DrawnWeights(model, 0), torch.device("cpu"))
 
 
 def timed(given: argparse.Namespace, ranks: Ranks) -> None:
     learners = {kind: opened(given, ranks, kind) for kind in ("local", "fsdp")}
-    batch = batch_of(given, learners["local"][1])
+    batch = batch_of(given)
     times: dict[str, list[tuple[float, float]]] = {kind: [] for kind in learners}
     for number in range(given.rounds + 1):
-        for kind, (learner, _) in learners.items():
+        for kind, learner in learners.items():
             ranks.gather_objects(None)
             wall, cpu = time.perf_counter(), time.process_time()
             learner.update(batch, policy_loss, 1e-6)
             cpu = sum(ranks.gather_objects(time.process_time() - cpu))
             if number:  # the first of each allocates
                 times[kind].append((cpu, time.perf_counter() - wall))
+            if ranks.rank == 0:
+                print(f"{kind}: CPU {cpu:.2f} s, wall {time.perf_counter() - wall:.2f} s", flush=True)
     if ranks.rank == 0:
         for index, what in enumerate(("CPU seconds of all ranks", "wall seconds")):
             plain, shared = ([pair[index] for pair in times[kind]] for kind in ("local", "fsdp"))
@@ -80,9 +94,9 @@ def timed(given: argparse.Namespace, ranks: Ranks) -> None:
 
 def measured(given: argparse.Namespace, ranks: Ranks) -> None:
     before = status("VmRSS")
-    learner, vocabulary = opened(given, ranks, given.kind)
+    learner = opened(given, ranks, given.kind)
     opening, resting = status("VmHWM"), status("VmRSS")
-    batch = batch_of(given, vocabulary)
+    batch = batch_of(given)
     for _ in range(2):
         learner.update(batch, policy_loss, 1e-6)
     found = ranks.gather_objects((before, opening, resting, status("VmHWM")))
@@ -100,7 +114,7 @@ def status(key: str) -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder", type=Path)
+    parser.add_argument("--layers", type=int, default=30)
     parser.add_argument("--ranks", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--memory", action="store_true")

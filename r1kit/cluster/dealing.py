@@ -190,7 +190,8 @@ class Dealer(Generic[_H]):
             self._changed.notify_all()
         words = self._words
         where = "on the others" if left else "as soon as one is back"
-        again = f"; what it was {words.doing} ({len(had)} {words.request}s) is {words.done} again {where}"
+        count = f"{len(had)} {words.request}{'' if len(had) == 1 else 's'}"
+        again = f"; what it was {words.doing} ({count}) is {words.done} again {where}"
         self._tell(f"{member.helper.name} is lost: {why}{again if had else ''}")
         for request in spoilt:
             what = f"a {words.request} lost {MOST_LOSSES} {words.helper}s one after the other, the last: {why}"

@@ -124,7 +124,7 @@ def test_scores_and_diagnoses_are_those_of_a_verifier_here_also_when_one_is_lost
     said = capsys.readouterr().err
     assert "verifier 0 at 127.0.0.1:" in said
     assert "is lost: it closed the connection; what it was scoring (" in said
-    assert "groups) is scored again on the others" in said
+    assert ") is scored again on the others" in said
     site.restart(0)
     until(lambda: "is back" in capsys.readouterr().err)
     assert remote.score_groups(groups) == wanted

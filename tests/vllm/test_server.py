@@ -135,6 +135,10 @@ class Opened:
         self.pool._tell = self.said.append
 
     @property
+    def replica(self) -> Any:
+        return self.pool._members[0].helper
+
+    @property
     def weights(self) -> dict[str, Tensor]:
         return dict(self.loaded.model.hub_weights())
 
@@ -143,7 +147,7 @@ class Opened:
 
     def ask(self, tokens: int) -> list[Any]:
         """Prompts that sample for a while: nothing ends them but their length."""
-        self.pool._members[0].replica._ends = ()  # type: ignore[attr-defined]
+        self.replica._ends = ()
         sampling = Sampling(n=16, max_tokens=tokens)
         return [self.pool.submit(prompt, sampling, seed) for prompt, seed in zip(PROMPTS, SEEDS, strict=True)]
 
@@ -225,11 +229,11 @@ def test_log_probs_are_the_model_s_before_and_after_an_update(
 def test_a_hand_over_cut_in_the_middle_is_sent_whole_again(opened: Callable[..., Opened]) -> None:
     made = opened()
     before = made.generate()
-    replica, stream = made.pool._members[0].replica, NamedWeights(made.weights)
+    replica, stream = made.replica, NamedWeights(made.weights)
     replica.begin(stream.metadata(), 1)
     for name, weight in list(stream)[:9]:
         replica.put(name, weight * 0.5)
-    replica._flush()  # type: ignore[attr-defined]
+    replica._flush()
     replica.abort()
     made.pool.load_weights(stream, 2)
     again = made.generate()

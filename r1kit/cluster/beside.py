@@ -18,6 +18,9 @@ from r1kit.errors import InputError, MissingError, R1Error
 
 __all__ = ["Ended", "Helpers", "end", "ended_as"]
 
+SILENT = 3
+"""Times ``lost_after`` without a sign of life, after which a helper's process is ended: ranks let go of it after one
+already and lose little if it comes back, which on a machine with too much to do it may."""
 _USELESS = (InputError.exit_code, MissingError.exit_code)
 """How a helper ends that could not work however often it was started."""
 
@@ -57,7 +60,7 @@ class Helpers:
 
     def __init__(self, starter: Starter, restarts: int, lost_after: float, tell: Callable[[str], None]) -> None:
         """See ``launch``."""
-        self._starter, self._restarts, self._lost_after, self._tell = starter, restarts, lost_after, tell
+        self._starter, self._restarts, self._silent, self._tell = starter, restarts, SILENT * lost_after, tell
         self._beside: list[_Helper] = []
         self._directory: Directory | None = None
         self._token = secrets.token_hex(32)
@@ -94,8 +97,8 @@ class Helpers:
                 continue
             if (code := helper.process.poll()) is not None:
                 self._again(helper, ended_as(-1, helper.process, code))
-            elif self._directory and self._directory.silent(helper.job.name, helper.life) > self._lost_after:
-                words = f"gave no sign of life for {self._lost_after:g} s, so it was ended"
+            elif self._directory and self._directory.silent(helper.job.name, helper.life) > self._silent:
+                words = f"gave no sign of life for {self._silent:g} s, so it was ended"
                 self._again(helper, Ended(rank=-1, name=helper.process.name, code=1, words=words))
 
     def _again(self, helper: _Helper, ended: Ended) -> None:

@@ -50,7 +50,7 @@ def launch(
         helpers: processes beside them, which do not outlive them.
         starter: of the processes; by default on this machine.
         restarts: times that each helper is started again.
-        lost_after: seconds without a sign of life after which a helper is ended.
+        lost_after: seconds without a sign of life; after three times as long a helper is ended.
         tell: takes a line for the user.
 
     Raises:

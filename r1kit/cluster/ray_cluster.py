@@ -264,7 +264,7 @@ class Cluster:
         self._briefly(self.ray.shutdown)
 
     def _briefly(self, work: Callable[[], None]) -> None:
-        if self.headless:
+        if self.headless or not self.reaches_head():
             return
         working = threading.Thread(target=work, daemon=True)
         working.start()

@@ -25,7 +25,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
 
-__all__ = ["Keeper", "about", "asked_of", "code_of", "interface_of", "seen", "signature"]
+__all__ = ["Keeper", "about", "asked_of", "code_of", "interface_of", "on_this_host", "seen", "signature"]
 
 SENT = 64_000
 """Characters of output that one answer carries; more wait for the next."""
@@ -86,14 +86,13 @@ class Keeper:
                 time.sleep(0.1)
         self.receive, send = os.pipe()
         os.set_blocking(self.receive, False)
-        inherited = {name: text for name, text in os.environ.items() if not name.startswith("RAY_")}
         added = {"R1KIT_PARENT": str(os.getpid()), "R1KIT_WORDS": str(send)}
         # Ray blocks SIGINT in its workers, and a mask is inherited: the process hears what it is sent
         before = signal.pthread_sigmask(signal.SIG_SETMASK, [])
         try:
             self.process = subprocess.Popen(
                 [command[0] or sys.executable, *command[1:]],
-                env={**inherited, **environment, **added},
+                env={**on_this_host(environment), **added},
                 cwd=folder if os.path.isdir(folder) else None,
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
@@ -316,18 +315,24 @@ def interface_of(address: str) -> str:
     return ""
 
 
+def on_this_host(environment: Mapping[str, str]) -> dict[str, str]:
+    """What a process gets: this worker's environment and what it is given; that alone, where it is a whole one."""
+    if "PATH" in environment:
+        return dict(environment)
+    return {**{name: text for name, text in os.environ.items() if not name.startswith("RAY_")}, **environment}
+
+
 def asked_of(
     command: Sequence[str], environment: Mapping[str, str], folder: str, seconds: float
 ) -> tuple[int, str, str]:
     """Run a command of r1kit here: its exit code, stdout and stderr. An argument ``{}`` is a new file, whose content is
     then given in place of stdout."""
-    inherited = {name: text for name, text in os.environ.items() if not name.startswith("RAY_")}
     with tempfile.NamedTemporaryFile() as file:
         words = [command[0] or sys.executable, *(file.name if word == "{}" else word for word in command[1:])]
         try:
             done = subprocess.run(
                 words,
-                env={**inherited, **environment},
+                env=on_this_host(environment),
                 cwd=folder if os.path.isdir(folder) else None,
                 stdin=subprocess.DEVNULL,
                 capture_output=True,

@@ -6,7 +6,7 @@ import signal
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TextIO
+from typing import NoReturn, TextIO
 
 from r1kit import interrupts
 from r1kit.cluster.placement import Host, Slot, is_rank, plan
@@ -175,11 +175,14 @@ class RayStarter:
         limit = self.settings.lost_after
         silent = time.monotonic() - self.cluster.answered
         if silent > limit and (silent > PATIENCE * limit or not self.cluster.reaches_head()):
-            self.cluster.headless = True
-            raise HeadLost(
-                f"the head of the Ray cluster at {self.cluster.address} was lost (no answer for {silent:.0f} s), and "
-                "the run was ended; start the cluster again and run the same command to go on"
-            )
+            self._lose_head(silent)
+
+    def _lose_head(self, silent: float) -> NoReturn:
+        self.cluster.headless = True
+        raise HeadLost(
+            f"the head of the Ray cluster at {self.cluster.address} was lost (no answer for {silent:.0f} s), and "
+            "the run was ended; start the cluster again and run the same command to go on"
+        )
 
     def has_back_all(self) -> bool:
         """Whether every host that is left has given back what was reserved on it."""
@@ -191,6 +194,8 @@ class RayStarter:
     def account(self, silent: Sequence[RayProcess]) -> str:
         """What is told of processes that give no sign of life. A host that does not answer is given up until it joins
         anew."""
+        if not self.cluster.reaches_head():  # before anything is asked of Ray that waits for it
+            self._lose_head(time.monotonic() - self.cluster.answered)
         hosts = {process.slot.host.id: process.slot.host for process in silent}
         for host in hosts.values():
             mute = any(process.slot.host.id == host.id and not process.gone for process in silent)
@@ -205,6 +210,8 @@ class RayStarter:
 
     def lost(self) -> str:
         """What was lost, seen when the processes were ended; empty: nothing."""
+        if not self.cluster.reaches_head():
+            self._lose_head(time.monotonic() - self.cluster.answered)
         ranks = [process for process in self._processes if is_rank(process.job)]
         if silent := [process for process in ranks if process.gone]:
             return self.account(silent)

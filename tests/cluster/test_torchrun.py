@@ -64,6 +64,19 @@ def test_a_sharded_learner_on_two_hosts_gives_what_it_gives_on_one(hosts: list[H
     assert differences(contents(tmp_path / "straight"), contents(tmp_path / "run")) == []
 
 
+def test_a_slow_host_is_waited_for(hosts: list[Host], tmp_path: Path) -> None:
+    """It has a fifth of a core, so that start and steps take longer than ``lost_after``; nothing is lost."""
+    try:
+        hosts[1].slow_cpu(0.2)
+    except OSError as error:
+        pytest.skip(f"cores cannot be limited here: {error}")
+    short = ("--set", "r1_zero.steps=4")
+    sitting = under_torchrun(hosts, tmp_path / "run", "slow", *short)
+    assert [sitting.ended(index, 400) for index in range(2)] == [(0, []), (0, [])]
+    straight(tmp_path / "straight", *short)
+    assert differences(contents(tmp_path / "straight"), contents(tmp_path / "run")) == []
+
+
 def test_what_rank_0_refuses_is_said_once(hosts: list[Host], tmp_path: Path) -> None:
     sitting = under_torchrun(hosts, tmp_path / "run", "wrong", "--set", "r1_zero.stepz=3")
     said = [sitting.ended(index, 60) for index in range(2)]

@@ -14,7 +14,7 @@ PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -q
 
 CLUSTER := .venv-cluster
 
-.PHONY: demo demo-zero test test-all test-cluster test-vllm lint format sandbox hosts
+.PHONY: demo demo-zero test test-all test-cluster test-gpu test-vllm lint format sandbox hosts
 .DELETE_ON_ERROR:
 
 demo: sandbox $(VENV)/.installed
@@ -32,6 +32,11 @@ test-all: sandbox $(VENV)/.installed-dev
 # The engine on vLLM's CPU build, for real, in an environment of its own: it asks for other versions than ours.
 test-vllm: sandbox $(VLLM_VENV)/.installed
 	OMP_NUM_THREADS=1 $(VLLM_VENV)/bin/python -m pytest -q -m vllm tests/vllm tests/rollout/test_engines.py
+
+# On a machine with GPUs, one or eight: make test-gpu TORCH_CONSTRAINT='torch==2.13.0+cu130'; docs/scale.md says what to
+# expect. For vLLM's part pip install vllm into .venv first.
+test-gpu: sandbox $(VENV)/.installed-dev
+	$(BIN)/python -m pytest -q -m gpu tests/gpu
 
 # Many hosts, made of namespaces (root), and Ray: an environment of its own.
 test-cluster: sandbox hosts

@@ -20,10 +20,10 @@ from r1kit.records import Prompt, Sample
 from r1kit.reward.language import check_detector, check_told
 from r1kit.reward.settings import RewardConfig
 from r1kit.reward.trial import try_rewards
-from r1kit.rollout.vllm_served import check_servers
 from r1kit.tasks.task import Split, Task
 from r1kit.tasks.trial import Trial, try_tasks
 from r1kit.text.template import NAMED, Template
+from r1kit.vllm.served import check_servers
 
 __all__ = ["check_recipe", "check_stage", "check_stages"]
 

@@ -93,7 +93,9 @@ def _threads_asked() -> int:
 
 def _run_on_cluster(name: str, out: Path | None, overrides: Sequence[str], until: str, address: str) -> None:
     """Place the run's processes on a Ray cluster and see it through; the work of the process that ``run`` guards."""
-    from r1kit.cluster import ray_checks, ray_connect, ray_run
+    from r1kit.cluster.ray import checks as ray_checks
+    from r1kit.cluster.ray import connect as ray_connect
+    from r1kit.cluster.ray import run as ray_run
 
     recipe = load_recipe(name, overrides)
     alone = default_ranks(recipe) if not recipe.ranks else recipe.ranks

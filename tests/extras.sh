@@ -44,7 +44,7 @@ base() {
     tried "base: every module can be imported" 0 modules "$bin/python" -c "
 import importlib, pkgutil, r1kit
 names = [m.name for m in pkgutil.walk_packages(r1kit.__path__, 'r1kit.') if not m.name.endswith('__main__')]
-skipped = ('r1kit.sandbox.runner', 'r1kit.rollout.vllm_transfer', 'r1kit.rollout.vllm_worker')  # a program; vLLM's own
+skipped = ('r1kit.sandbox.runner', 'r1kit.vllm.transfer', 'r1kit.vllm.worker')  # a program; vLLM's own
 [importlib.import_module(name) for name in names if name not in skipped]
 print(len(names), 'modules')"
     tried "base: r1 doctor" 0 "extra    gguf: missing" "$bin/r1" doctor

@@ -14,7 +14,7 @@ from r1kit.cluster.ranks import Ranks, local_rank
 from r1kit.cluster.settings import VLLM
 from r1kit.rollout.engine import Engine
 from r1kit.rollout.stopping import Tokenizer
-from r1kit.rollout.vllm_engine import VLLMEngine
+from r1kit.vllm.engine import VLLMEngine
 
 __all__ = ["open_vllm"]
 

@@ -17,10 +17,10 @@ from r1kit.errors import InputError, MissingError, R1Error
 from r1kit.rollout.pool import Pool
 from r1kit.rollout.replica import ReplicaLost
 from r1kit.rollout.stopping import Tokenizer
-from r1kit.rollout.vllm_calls import Calls
-from r1kit.rollout.vllm_carriers import Carrier, Folder, Group
-from r1kit.rollout.vllm_served import check_fits, look
-from r1kit.rollout.vllm_server import VLLMServer, draw_first
+from r1kit.vllm.calls import Calls
+from r1kit.vllm.carriers import Carrier, Folder, Group
+from r1kit.vllm.served import check_fits, look
+from r1kit.vllm.server import VLLMServer, draw_first
 
 __all__ = ["open_servers"]
 

@@ -1,7 +1,7 @@
 """Which host of a cluster gets which process: arithmetic alone, so that what is missing is known at once.
 
 Ranks fill the first host (the one that writes the run folder), then the next, so that neighbours share a host; helpers
-go where most is free. What a cluster reserves follows from it (``ray_cluster``).
+go where most is free. What a cluster reserves follows from it (``ray.cluster``).
 """
 
 from __future__ import annotations

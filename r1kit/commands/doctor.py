@@ -81,9 +81,10 @@ def _spelled_pace(found: dict[str, Any]) -> str:
 
 
 def _of_cluster(address: str, paths: Sequence[Path]) -> dict[str, Any]:
-    """What ``ray_doctor`` finds and prints; the working folder and the cache of models are always among the paths."""
+    """What ``ray.doctor`` finds and prints; the working folder and the cache of models are always among the paths."""
     from r1kit.checkpoint.source import cache_folder
-    from r1kit.cluster import ray_connect, ray_doctor
+    from r1kit.cluster.ray import connect as ray_connect
+    from r1kit.cluster.ray import doctor as ray_doctor
 
     looked_at = dict.fromkeys(str(path.absolute()) for path in (Path.cwd(), cache_folder(), *paths) if path.is_dir())
     if missing := [path for path in paths if not path.is_dir()]:

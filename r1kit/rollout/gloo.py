@@ -13,7 +13,7 @@ import torch
 import torch.distributed
 from torch import Tensor
 
-from r1kit.rollout.vllm_calls import own_address
+from r1kit.vllm.calls import own_address
 
 __all__ = ["Broadcast", "tcp_store"]
 

@@ -13,9 +13,9 @@ from rollout.fake_vllm import CONFIG, END, VOCAB, Words
 from r1kit.model.weights import NamedWeights
 from r1kit.records import Sampling
 from r1kit.rollout.pool import Pool
-from r1kit.rollout.vllm_calls import Calls
-from r1kit.rollout.vllm_carriers import Group
-from r1kit.rollout.vllm_server import VLLMServer
+from r1kit.vllm.calls import Calls
+from r1kit.vllm.carriers import Group
+from r1kit.vllm.server import VLLMServer
 
 
 def say(line: str) -> None:

@@ -16,8 +16,8 @@ from typing import Any
 import pytest
 
 from r1kit.cluster import cores as cores_module
-from r1kit.cluster import ray_host
-from r1kit.cluster.ray_host import Keeper
+from r1kit.cluster.ray import host as ray_host
+from r1kit.cluster.ray.host import Keeper
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="hosts of a cluster are Linux")
 
@@ -111,7 +111,7 @@ def test_a_keeper_that_nobody_asks_ends_its_process_and_itself(keep: Callable[..
     """In a process of its own, as it is under Ray."""
     program = (
         "import sys, time\n"
-        "from r1kit.cluster.ray_host import Keeper\n"
+        "from r1kit.cluster.ray.host import Keeper\n"
         "keeper = Keeper(float(sys.argv[1]))\n"
         "print(keeper.start(['', '-c', 'import time; time.sleep(60)'], {}, '/', ''), flush=True)\n"
         "time.sleep(60)"

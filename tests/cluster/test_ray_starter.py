@@ -14,13 +14,13 @@ from typing import Any
 import pytest
 
 from r1kit.cluster import launch as launch_module
-from r1kit.cluster import ray_run
 from r1kit.cluster.launch import launch
 from r1kit.cluster.placement import Host, Slot
 from r1kit.cluster.processes import Job
-from r1kit.cluster.ray_cluster import Lost, Reserved
-from r1kit.cluster.ray_host import Keeper
-from r1kit.cluster.ray_starter import HeadLost, RayStarter
+from r1kit.cluster.ray import run as ray_run
+from r1kit.cluster.ray.cluster import Lost, Reserved
+from r1kit.cluster.ray.host import Keeper
+from r1kit.cluster.ray.starter import HeadLost, RayStarter
 from r1kit.cluster.settings import Cluster as Settings
 from r1kit.errors import InputError, MissingError, R1Error, RankError
 
@@ -168,8 +168,8 @@ class FakeCluster:
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Keeper, "_watch_lease", lambda keeper: None)
-    monkeypatch.setattr("r1kit.cluster.ray_starter.HEAR_SECONDS", 0.01)
-    monkeypatch.setattr("r1kit.cluster.ray_process.PLACE_AGAIN_SECONDS", 0.02)
+    monkeypatch.setattr("r1kit.cluster.ray.starter.HEAR_SECONDS", 0.01)
+    monkeypatch.setattr("r1kit.cluster.ray.process.PLACE_AGAIN_SECONDS", 0.02)
     monkeypatch.setattr(ray_run, "FREED_SECONDS", 0.1)
     monkeypatch.setattr(launch_module, "SETTLE_SECONDS", 0.3)
     monkeypatch.delenv("GLOO_SOCKET_IFNAME", raising=False)

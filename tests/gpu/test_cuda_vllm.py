@@ -16,8 +16,8 @@ from r1kit.model.weights import NamedWeights
 from r1kit.records import Group, Prompt, Sampling
 from r1kit.rollout.gloo import Broadcast, tcp_store
 from r1kit.rollout.scripted import CodePoints
-from r1kit.rollout.vllm_engine import VLLMEngine
 from r1kit.update.local import LocalLearner
+from r1kit.vllm.engine import VLLMEngine
 
 pytestmark = [pytest.mark.gpu, pytest.mark.filterwarnings("ignore")]
 SHAPE = DecoderConfig(

@@ -10,9 +10,9 @@ from r1kit.model.weights import NamedWeights
 from r1kit.records import Completion, Sampling
 from r1kit.rollout.pool import Pool
 from r1kit.rollout.stopping import Tokenizer
-from r1kit.rollout.vllm_calls import Calls
-from r1kit.rollout.vllm_carriers import Folder
-from r1kit.rollout.vllm_server import VLLMServer
+from r1kit.vllm.calls import Calls
+from r1kit.vllm.carriers import Folder
+from r1kit.vllm.server import VLLMServer
 
 
 def sample(

@@ -21,7 +21,7 @@ from r1kit.rollout.hub import HubEngine
 from r1kit.rollout.local import LocalEngine
 from r1kit.rollout.sample import sample_groups
 from r1kit.rollout.scripted import ScriptedEngine
-from r1kit.rollout.vllm_engine import VLLMEngine
+from r1kit.vllm.engine import VLLMEngine
 
 VLLM = (pytest.mark.vllm, pytest.mark.filterwarnings("ignore"))  # its own, of torch and of Triton
 VOCAB = 60

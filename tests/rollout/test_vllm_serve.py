@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from r1kit.rollout import vllm_serve
+from r1kit.vllm import serve as vllm_serve
 
 LISTED = """
 from importlib.metadata import entry_points
@@ -20,7 +20,7 @@ print(*sorted(entry.value for entry in entry_points(group="vllm.general_plugins"
 """
 FOLLOWS = """
 import sys, time
-from r1kit.rollout.vllm_serve import follow
+from r1kit.vllm.serve import follow
 follow()
 print("follows", flush=True)
 time.sleep(60)

@@ -26,10 +26,10 @@ from r1kit.recipe import load_recipe
 from r1kit.records import Sampling
 from r1kit.rollout.pool import Pool
 from r1kit.rollout.replica import ReplicaLost
-from r1kit.rollout.vllm_calls import Calls, Refused
-from r1kit.rollout.vllm_carriers import Carrier, Folder, Group
-from r1kit.rollout.vllm_served import check_fits, look
-from r1kit.rollout.vllm_server import VLLMServer
+from r1kit.vllm.calls import Calls, Refused
+from r1kit.vllm.carriers import Carrier, Folder, Group
+from r1kit.vllm.served import check_fits, look
+from r1kit.vllm.server import VLLMServer
 
 SAMPLING = Sampling(n=3, max_tokens=12)
 PROMPTS = [[5 + place, 7, 9] for place in range(10)]
@@ -210,7 +210,7 @@ def test_no_server_at_all() -> None:
         look([address])
     assert str(missing.value) == (
         f"engine.address {address}: nothing listens there (Connection refused); start a server there: "
-        "python -m r1kit.rollout.vllm_serve MODEL --port PORT"
+        "python -m r1kit.vllm.serve MODEL --port PORT"
     )
 
 
@@ -421,7 +421,7 @@ def test_weights_arrive_whole_and_change_what_is_drawn(fake: Fake, site: Site, w
 
 
 def test_large_weights_go_in_chunks(fake: Fake, site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("r1kit.rollout.vllm_server.CHUNK", 30)
+    monkeypatch.setattr("r1kit.vllm.server.CHUNK", 30)
     hand_over(site.replica(fake.address, checksums=True), {name: torch.ones(4) for name in "abcde"}, 1)
     updates = [body["update_info"] for path, body in fake.state.asked if path == "/update_weights"]
     assert [update["names"] for update in updates] == [["a", "b"], ["c", "d"], ["e"]]

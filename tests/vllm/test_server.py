@@ -35,13 +35,13 @@ MOST = 120
 
 
 class Server:
-    """``python -m r1kit.rollout.vllm_serve`` and all that it starts."""
+    """``python -m r1kit.vllm.serve`` and all that it starts."""
 
     def __init__(self, model: Path, log: Path, *more: str) -> None:
         with socket.create_server(("127.0.0.1", 0)) as probe:
             self.port = probe.getsockname()[1]
         self.address = f"http://127.0.0.1:{self.port}"
-        self.command = [sys.executable, "-m", "r1kit.rollout.vllm_serve", str(model), "--port", str(self.port), *more]
+        self.command = [sys.executable, "-m", "r1kit.vllm.serve", str(model), "--port", str(self.port), *more]
         self.log = log
         self.start()
 
@@ -54,8 +54,8 @@ class Server:
 
     def wait(self) -> None:
         from r1kit.rollout.replica import ReplicaLost
-        from r1kit.rollout.vllm_calls import Calls
-        from r1kit.rollout.vllm_served import look_at
+        from r1kit.vllm.calls import Calls
+        from r1kit.vllm.served import look_at
 
         deadline = time.monotonic() + STARTS
         with closing(Calls(self.address)) as calls:
@@ -350,7 +350,7 @@ def test_a_killed_server_leaves_nothing_behind(server: Server) -> None:
 
 def test_a_server_started_otherwise_is_refused(model: Path, tmp_path: Path) -> None:
     """vLLM's own command, as its manual has it: said before anything loads, with how to start one."""
-    from r1kit.rollout.vllm_served import look
+    from r1kit.vllm.served import look
 
     plain = Server.__new__(Server)
     with socket.create_server(("127.0.0.1", 0)) as probe:
@@ -362,7 +362,7 @@ def test_a_server_started_otherwise_is_refused(model: Path, tmp_path: Path) -> N
     try:
         with pytest.raises(MissingError, match="VLLM_SERVER_DEV_MODE=1 is not set"):
             plain.wait()
-        with pytest.raises(MissingError, match=r"start it by: python -m r1kit\.rollout\.vllm_serve MODEL"):
+        with pytest.raises(MissingError, match=r"start it by: python -m r1kit\.vllm\.serve MODEL"):
             look([plain.address])
     finally:
         plain.kill()

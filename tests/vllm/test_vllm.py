@@ -17,7 +17,7 @@ from r1kit.loops.gap import check_gap, engine_gaps
 from r1kit.model.decoder import Decoder
 from r1kit.model.weights import NamedWeights
 from r1kit.records import Sampling
-from r1kit.rollout.vllm_engine import VLLMEngine
+from r1kit.vllm.engine import VLLMEngine
 
 pytestmark = [pytest.mark.vllm, pytest.mark.filterwarnings("ignore")]
 LONG = [[3 + (place * 7) % 90 for place in range(300)]]
@@ -99,7 +99,7 @@ def test_a_hand_over_that_broke_off_is_never_sampled_from_and_is_sent_whole_agai
 def test_what_arrives_otherwise_than_it_was_sent_is_refused(
     engine: VLLMEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from r1kit.rollout import vllm_transfer
+    from r1kit.vllm import transfer as vllm_transfer
 
     real = vllm_transfer.Receiver._arriving
 
@@ -164,7 +164,7 @@ def stops(engine: VLLMEngine, model: Decoder, sampling: Sampling = SAMPLING, pro
 
 def test_a_stale_head_stops_the_run(engine: VLLMEngine, monkeypatch: pytest.MonkeyPatch) -> None:
     """On a CPU in float32 a tied head is a packed copy, which vLLM's own reload leaves as it was."""
-    from r1kit.rollout import vllm_transfer
+    from r1kit.vllm import transfer as vllm_transfer
 
     engine.load_weights(weights(decoder(OLD)), version=1)
     monkeypatch.setattr(vllm_transfer, "pack_heads", lambda model: None)

@@ -17,8 +17,8 @@ from r1kit.model.decoder import Decoder, DecoderConfig
 from r1kit.model.weights import NamedWeights
 from r1kit.records import Completion, Group, Prompt, Sampling
 from r1kit.rollout.scripted import CodePoints
-from r1kit.rollout.vllm_engine import VLLMEngine
 from r1kit.update.local import LearnerSettings, LocalLearner
+from r1kit.vllm.engine import VLLMEngine
 
 VOCAB, END = 96, 1
 PROMPTS = [[5, 6, 7], [8, 9, 10, 11, 12], [3], [40, 41, 42, 43]]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from r1kit.errors import InputError
-from r1kit.rollout.vllm_plugin import BACKEND, register
+from r1kit.vllm.plugin import BACKEND, register
 
 if TYPE_CHECKING:
     from transformers import PretrainedConfig

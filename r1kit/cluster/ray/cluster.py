@@ -1,7 +1,7 @@
 """A Ray cluster, as the run sees it: hosts with what is free on them, and places that are reserved there.
 
 One of the few files that know Ray; nothing imports them before ``--cluster`` is given. Ray places processes and starts
-their keepers (``ray_host``); what the processes send each other goes other ways, and nothing lies in its object store.
+their keepers (``host``); what the processes send each other goes other ways, and nothing lies in its object store.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
-from r1kit.cluster import ray_host
 from r1kit.cluster.placement import Host, Slot, is_rank
+from r1kit.cluster.ray import host as ray_host
 from r1kit.errors import MissingError, R1Error, first_line
 
 __all__ = ["PLACE_SECONDS", "Cluster", "Lost", "Reserved"]
@@ -172,7 +172,7 @@ class Cluster:
         self, hosts: Iterable[Host], function: Callable[..., Any], arguments: Callable[[Host], Sequence[Any]],
         seconds: float,
     ) -> dict[str, Any]:  # fmt: skip
-        """Call a function of ``ray_host`` on every host at once; host id -> what it returned.
+        """Call a function of ``host`` on every host at once; host id -> what it returned.
 
         Raises:
             MissingError: one did not answer in time, or failed.

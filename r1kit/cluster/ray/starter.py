@@ -11,9 +11,9 @@ from typing import NoReturn, TextIO
 from r1kit import interrupts
 from r1kit.cluster.placement import Host, Slot, is_rank, plan
 from r1kit.cluster.processes import LOOPBACK, Job, Place
-from r1kit.cluster.ray_cluster import Cluster, Lost, Reserved
-from r1kit.cluster.ray_environment import carried, environment
-from r1kit.cluster.ray_process import RayProcess
+from r1kit.cluster.ray.cluster import Cluster, Lost, Reserved
+from r1kit.cluster.ray.environment import carried, environment
+from r1kit.cluster.ray.process import RayProcess
 from r1kit.cluster.settings import Cluster as Settings
 from r1kit.errors import MissingError, PeerLostError, R1Error
 
@@ -126,7 +126,7 @@ class RayStarter:
         self.cluster.release([reserved])
 
     def environment(self, job: Job, reserved: Reserved, address: str) -> dict[str, str]:
-        """What a process is told, see ``ray_environment``."""
+        """What a process is told, see ``environment``."""
         host, owner = reserved.slot.host, reserved.slot.owner
         of = next((each for each in self._reserved if each.slot.job.name == owner), reserved)
         cores = int(self.cluster.said.get(host.id, {}).get("cores", host.cpus))

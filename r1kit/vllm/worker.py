@@ -16,7 +16,7 @@ class Extension:
     """Of ``--worker-extension-cls``: vLLM makes it a base class of its worker."""
 
     def r1kit_describe(self: Any) -> dict[str, Any]:
-        """What it serves, and how: see ``vllm_served.Served``."""
+        """What it serves, and how: see ``served.Served``."""
         config = self.vllm_config
         model, transfer = config.model_config, config.weight_transfer_config
         found = {

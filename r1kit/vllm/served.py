@@ -14,12 +14,12 @@ from r1kit.backends.vllm_package import OLDEST
 from r1kit.cluster.settings import VLLM
 from r1kit.errors import InputError, MissingError
 from r1kit.rollout.replica import ReplicaLost
-from r1kit.rollout.vllm_calls import Calls, Refused, check_address
-from r1kit.rollout.vllm_plugin import BACKEND
+from r1kit.vllm.calls import Calls, Refused, check_address
+from r1kit.vllm.plugin import BACKEND
 
 __all__ = ["START", "Served", "check_fits", "check_servers", "look", "look_at"]
 
-START = "python -m r1kit.rollout.vllm_serve MODEL --port PORT"
+START = "python -m r1kit.vllm.serve MODEL --port PORT"
 PATIENCE = 10.0
 """Seconds that a server may take to say what it is."""
 NO_SHAPE = {
@@ -32,7 +32,7 @@ NO_SHAPE = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Served:
-    """What ``vllm_worker.Extension`` tells."""
+    """What ``worker.Extension`` tells."""
 
     version: str
     """Of vLLM."""

@@ -8,10 +8,10 @@ from math import ceil
 from pathlib import Path
 from typing import Any
 
-from r1kit.cluster import ray_host
 from r1kit.cluster.placement import Host
-from r1kit.cluster.ray_cluster import Cluster
-from r1kit.cluster.ray_environment import carried
+from r1kit.cluster.ray import host as ray_host
+from r1kit.cluster.ray.cluster import Cluster
+from r1kit.cluster.ray.environment import carried
 from r1kit.cluster.settings import Cluster as Settings
 from r1kit.contents import place_of
 from r1kit.contracts import Recipe

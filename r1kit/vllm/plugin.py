@@ -17,7 +17,7 @@ def register() -> None:
     from vllm.distributed.weight_transfer.factory import WeightTransferEngineFactory
 
     try:
-        WeightTransferEngineFactory.register_engine(BACKEND, "r1kit.rollout.vllm_transfer", "Receiver")
+        WeightTransferEngineFactory.register_engine(BACKEND, "r1kit.vllm.transfer", "Receiver")
     except ValueError as error:
         if "already registered" not in str(error):
             raise

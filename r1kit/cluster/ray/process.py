@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 from r1kit.cluster.placement import Host, Slot, is_rank
 from r1kit.cluster.processes import Job
-from r1kit.cluster.ray_cluster import PLACE_SECONDS, Cluster, Reserved
+from r1kit.cluster.ray.cluster import PLACE_SECONDS, Cluster, Reserved
 from r1kit.cluster.settings import Cluster as Settings
 from r1kit.errors import R1Error, first_line
 

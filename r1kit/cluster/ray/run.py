@@ -13,8 +13,8 @@ from r1kit import interrupts
 from r1kit.cluster.launch import launch
 from r1kit.cluster.placement import plan
 from r1kit.cluster.processes import Job
-from r1kit.cluster.ray_cluster import Lost
-from r1kit.cluster.ray_starter import HeadLost, RayStarter
+from r1kit.cluster.ray.cluster import Lost
+from r1kit.cluster.ray.starter import HeadLost, RayStarter
 from r1kit.errors import Interrupted, MissingError, R1Error, RankError
 
 __all__ = ["Jobs", "RayStarter", "run"]

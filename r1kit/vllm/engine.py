@@ -19,7 +19,7 @@ from r1kit.model.weights import WeightStream, check_fit
 from r1kit.records import Completion, Sampling
 from r1kit.rollout.stopping import Stopping, Tokenizer, check_room, completing_tokens, completion_of
 from r1kit.rollout.streams import row_seeds
-from r1kit.rollout.vllm_process import start, stop
+from r1kit.vllm.process import start, stop
 
 if TYPE_CHECKING:
     from transformers import PretrainedConfig
@@ -279,7 +279,7 @@ class VLLMEngine:
     def _update(self, name: str, tensor: Tensor) -> None:
         info: dict[str, Any] = {"names": [name], "tensors": [tensor], "total": len(self._shapes)}
         if self._checksums:
-            from r1kit.rollout.vllm_transfer import checksum
+            from r1kit.vllm.transfer import checksum
 
             info["checksums"] = [checksum(tensor)]
         self._rpc("update_weights", update_info=info)

@@ -21,10 +21,10 @@ from r1kit.records import Completion, Sampling
 from r1kit.rollout.kept import as_bytes
 from r1kit.rollout.replica import ReplicaLost
 from r1kit.rollout.stopping import Stopping, Tokenizer, check_room, completing_tokens
-from r1kit.rollout.vllm_answers import Span, completions_of, question
-from r1kit.rollout.vllm_calls import Calls, Refused
-from r1kit.rollout.vllm_carriers import Carrier
-from r1kit.rollout.vllm_served import check_fits, look_at
+from r1kit.vllm.answers import Span, completions_of, question
+from r1kit.vllm.calls import Calls, Refused
+from r1kit.vllm.carriers import Carrier
+from r1kit.vllm.served import check_fits, look_at
 
 __all__ = ["VLLMServer", "draw_first"]
 

@@ -1,7 +1,7 @@
 """How a vLLM worker takes weights: out of memory, out of a folder, over gloo or NCCL.
 
 vLLM's four phases: ``init`` says which wire, ``start`` prepares the layers, ``update`` brings some tensors under their
-hub names, ``finish`` makes what was loaded usable. Only vLLM imports this file, by the name that ``vllm_plugin`` gives.
+hub names, ``finish`` makes what was loaded usable. Only vLLM imports this file, by the name that ``plugin`` gives.
 
 An update that ends in the middle leaves a mix of old and new weights: ``{"abort": True}`` closes it, and the next one
 must bring every tensor again. An update that brought fewer tensors than it said is never finished.

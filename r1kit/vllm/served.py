@@ -106,15 +106,15 @@ def look_at(calls: Calls) -> Served:
     """
     where = f"engine.address {calls.address}"
     try:
-        version = Version(calls.ask("GET", "/version", timeout=PATIENCE)["version"])
-    except (Refused, KeyError, TypeError, InvalidVersion):
+        told = str(calls.ask("GET", "/version", timeout=PATIENCE)["version"])
+    except (Refused, KeyError, TypeError):
         raise InputError(f"{where}: what listens there is no server of vLLM; start one: {START}") from None
     except ReplicaLost as lost:
         if "is not JSON" in str(lost):
             raise InputError(f"{where}: what listens there is no server of vLLM; start one: {START}") from None
         raise
-    if version.release < Version(OLDEST).release:
-        raise MissingError(f"{where} runs vLLM {version}; weights are handed over as {OLDEST} and newer take them")
+    if not _new_enough(told):
+        raise MissingError(f"{where} runs vLLM {told}; weights are handed over as {OLDEST} and newer take them")
     lacks = f"{where} was started without what a run needs, start it by: {START} ("
     try:
         workers = int(calls.ask("GET", "/get_world_size", timeout=PATIENCE)["world_size"])
@@ -123,8 +123,8 @@ def look_at(calls: Calls) -> Served:
             raise MissingError(f"{where} wants a key; set VLLM_API_KEY to the one that it was started with") from None
         raise MissingError(f"{lacks}VLLM_SERVER_DEV_MODE=1 is not set)") from None
     try:
-        told = calls.ask("POST", "/collective_rpc", {"method": "r1kit_describe"}, timeout=PATIENCE)["results"][0]
-        served = Served(**{each.name: told[each.name] for each in fields(Served) if each.name in told}, workers=workers)
+        says = calls.ask("POST", "/collective_rpc", {"method": "r1kit_describe"}, timeout=PATIENCE)["results"][0]
+        served = Served(**{each.name: says[each.name] for each in fields(Served) if each.name in says}, workers=workers)
     except ReplicaLost as lost:
         if "r1kit_describe" in str(lost):
             raise MissingError(f"{lacks}r1kit's worker extension is not there)") from None
@@ -141,6 +141,13 @@ def look_at(calls: Calls) -> Served:
         if refused.status == 404:
             raise MissingError(f"{lacks}/inference/v1/generate is not there: --enable-scale-out)") from None
     return served
+
+
+def _new_enough(version: str) -> bool:
+    try:
+        return Version(version).release >= Version(OLDEST).release
+    except InvalidVersion:  # of a build from sources without their tags
+        return False
 
 
 def check_fits(address: str, served: Served, config: Mapping[str, Any]) -> None:

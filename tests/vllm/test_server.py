@@ -357,6 +357,7 @@ def test_a_server_started_otherwise_is_refused(model: Path, tmp_path: Path) -> N
         plain.port = probe.getsockname()[1]
     plain.address, plain.log = f"http://127.0.0.1:{plain.port}", tmp_path / "log"
     own = ["--model", str(model), "--host", "127.0.0.1", "--port", str(plain.port), "--enforce-eager"]
+    own += ["--kv-cache-memory-bytes", str(2**28)]  # else it wants nearly all memory, and does not start beside others
     plain.command = [sys.executable, "-m", "vllm.entrypoints.openai.api_server", *own]
     plain.start()
     try:

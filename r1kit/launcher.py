@@ -22,7 +22,7 @@ from r1kit.cluster.processes import Here, Job
 from r1kit.cluster.ranks import Ranks, Solo, join
 from r1kit.cluster.settings import Cluster
 from r1kit.contracts import Recipe
-from r1kit.errors import InputError, Interrupted, MissingError, PeerLostError
+from r1kit.errors import InputError, Interrupted, MissingError, PeerLostError, RankError
 from r1kit.files import object_of, write_atomic
 from r1kit.recipe import as_toml, load_recipe, recipe_name
 
@@ -43,7 +43,12 @@ def run(name: str, out: Path | None, overrides: Sequence[str], until: str = "", 
             launched.run_as_rank(lambda: _run_on_cluster(name, out, overrides, until, cluster))
         given = [*(["--out", str(out)] if out else []), *(part for each in overrides for part in ("--set", each))]
         command = ("-m", "r1kit", "run", name, "--cluster", cluster, "--until", until, *given)
-        launch([Job(name="the run's process on the cluster", command=command)])
+        try:
+            launch([Job(name="the run's process on the cluster", command=command)])
+        except RankError as error:  # Ray has ended it
+            from r1kit.cluster.ray.connect import why_ended
+
+            raise RankError(why_ended(cluster, str(error))) from None
         return
     if launched.is_launched():
         launched.run_as_rank(lambda: _as_rank_of_ours(Path(os.environ["R1KIT_RUN"]), until))

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal
 
+from r1kit.loops.lag import depth
 from r1kit.plan.events import Clock
 from r1kit.plan.pace import Lengths, Pace
 
@@ -218,7 +219,7 @@ class _Run:
             self.tokens, self.lags = 0.0, []
         if self.step == self.steps:
             return
-        while self.dealt <= self.step + self.load.max_lag:
+        while self.dealt <= self.step + depth(self.load):
             self._deal(self.dealt)
             self.dealt += 1
         self._learn()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -103,6 +104,45 @@ def test_hosts_of_engines_die_and_come_while_a_run_goes_on(network: Network, tmp
     four = network.add("four")
     ray.join(four)
     run.until(lambda: bool(four.running("r1kit.backends.serve")))
+    run.goes_on()
+
+    one.tell(run.process, signal.SIGINT)
+    code, said = run.ended()
+    assert code == 130, said
+    assert audit(out / "02_r1_zero", completions=4) == []
+
+
+HOG = """
+import sys, time
+open("/proc/self/oom_score_adj", "w").write("-1000")
+held = []
+while True:
+    held.append(bytearray(b"1" * 4_000_000))
+    time.sleep(0.02)
+"""
+"""Takes more and more; the kernel ends others of its host before it."""
+
+
+def test_a_host_of_verifiers_runs_out_of_memory(network: Network, tmp_path: Path) -> None:
+    one, two, three = (network.add(name) for name in ("one", "two", "three"))
+    try:
+        two.limit_memory(2500)
+    except OSError as error:
+        pytest.skip(f"memory cannot be limited here: {error}")
+    ray, out = RayHosts(one, tmp_path), tmp_path / "run"
+    ray.wait_for(1)
+    ray.join(two)
+    ray.join(three)
+    ray.wait_for(3)
+    run = ray.run(out, 1, *LONG, "--set", "cluster.verifiers=2")
+    run.until(lambda: run.step >= 3)
+    mine = two.running("verifier")
+    assert mine
+
+    hog = two.start([sys.executable, "-c", HOG])
+    run.until(lambda: not set(mine) & set(two.running("verifier")))
+    two.tell(hog, signal.SIGKILL)
+    run.until(lambda: "verifier" in run.said and "lost" in run.said)
     run.goes_on()
 
     one.tell(run.process, signal.SIGINT)

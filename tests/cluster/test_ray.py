@@ -141,7 +141,8 @@ def test_a_host_that_does_not_see_the_run_folder_or_the_data_is_refused(network:
     shared, hidden = tmp_path / "shared", tmp_path / "hidden"
     shared.mkdir()
     hidden.mkdir()
-    (hidden / "rows.jsonl").write_text('{"prompt": "2 + 2", "answer": "4"}\n' * 40)
+    rows = (json.dumps({"prompt": f"{number} + 2", "answer": str(number + 2)}) for number in range(400))
+    (hidden / "rows.jsonl").write_text("\n".join(rows))
     one, two = network.add("one"), network.add("two")
     ray = RayHosts(one, tmp_path)
     ray.wait_for(1)

@@ -6,18 +6,22 @@ import fcntl
 import json
 import os
 import signal
+import socket
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from r1kit.cluster import cores as cores_module
+from r1kit.cluster.ray import connect
 from r1kit.cluster.ray import host as ray_host
 from r1kit.cluster.ray.host import Keeper
+from r1kit.errors import InputError
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="hosts of a cluster are Linux")
 
@@ -192,3 +196,61 @@ def test_files_and_folders_are_told_apart(tmp_path: Path) -> None:
 def test_a_command_s_answer() -> None:
     assert ray_host.asked_of(["", "-c", "import os; print(os.environ['A'])"], {"A": "b"}, "/", 60) == (0, "b\n", "")
     assert ray_host.asked_of(["", "-c", "import time; time.sleep(60)"], {}, "/", 0.2)[0] == 124
+
+
+SETTINGS_FRAME = bytes((0, 0, 0, 4, 0, 0, 0, 0, 0))
+
+
+@pytest.mark.parametrize("answer", [b"HTTP/1.1 400 Bad Request\r\n\r\n", b""])
+def test_what_listens_and_is_no_head_is_refused(answer: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A program that speaks HTTP/1, or says nothing."""
+    monkeypatch.setattr(connect, "ANSWER_SECONDS", 0.2)
+    with answering(answer) as address, pytest.raises(InputError, match="is not the head of a Ray cluster"):
+        connect._listens(address)
+
+
+def test_a_head_is_one_that_greets() -> None:
+    with answering(SETTINGS_FRAME) as address:
+        connect._listens(address)
+
+
+def test_auto_is_this_machine_where_the_cluster_that_is_written_down_has_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    with answering(SETTINGS_FRAME) as address:
+        monkeypatch.setenv("RAY_ADDRESS", address)
+        assert connect._found("auto") == address
+    with pytest.raises(InputError, match=f"^RAY_ADDRESS: {address}: nothing listens there"):
+        connect._found("auto")
+    monkeypatch.setenv("RAY_ADDRESS", "local")
+    assert connect._found("auto") == ""
+
+
+def test_a_run_that_ray_ended_says_why() -> None:
+    with answering(b"") as address:
+        said = connect.why_ended(address, "the process ended with exit code 1 before its work was done")
+        assert said.startswith("Ray ended the run's process: ")
+        assert connect.why_ended(address, "the process was ended by SIGKILL") == "the process was ended by SIGKILL"
+    assert connect.why_ended(address, "").startswith(f"the head of the Ray cluster at {address} was lost")
+
+
+@contextmanager
+def answering(answer: bytes) -> Iterator[str]:
+    """A server on this machine that says the same to everybody."""
+    ended = threading.Event()
+
+    def serve() -> None:
+        while not ended.is_set():
+            with suppress(OSError), server.accept()[0] as there:
+                there.settimeout(2)
+                if there.recv(100):
+                    there.sendall(answer)
+                    there.recv(100)
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        thread = threading.Thread(target=serve)
+        thread.start()
+        try:
+            yield f"127.0.0.1:{server.getsockname()[1]}"
+        finally:
+            ended.set()
+            socket.create_connection(server.getsockname()).close()
+            thread.join()

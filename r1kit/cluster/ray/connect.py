@@ -9,17 +9,22 @@ import socket
 import sys
 from collections.abc import Mapping
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 from r1kit.cluster.cores import cores
 from r1kit.cluster.ray.cluster import Cluster
 from r1kit.errors import InputError, MissingError, R1Error, first_line
 
-__all__ = ["AUTO", "LOCAL", "Quiet", "connect"]
+__all__ = ["AUTO", "LOCAL", "Quiet", "connect", "why_ended"]
 
 AUTO, LOCAL = "auto", "local"
 STORE_BYTES = 80_000_000
 """Of the object store of a cluster that we start: nothing of ours lies there."""
+ANSWER_SECONDS = 20.0
+"""How long a head may take to greet."""
+_GREETING = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes((0, 0, 0, 4, 0, 0, 0, 0, 0))
+"""What HTTP/2, and so gRPC, begins with; the server's first frame is of the same kind, 4 (RFC 9113, section 3.4)."""
 _ADDRESS = re.compile(r"(?:ray://)?(?:[A-Za-z0-9_.-]+|\[[0-9a-fA-F:]+\]):\d{1,5}")
 
 
@@ -51,12 +56,17 @@ def connect(address: str, cpus: int = 0) -> Cluster:
         raise MissingError("--cluster needs Ray; install it with: pip install 'r1kit[ray]'") from None
     if named:
         _listens(address)
-    found = _running() if address == AUTO else "" if address == LOCAL else address
+    found = _found(address)
     shown = found or "this machine"
     common: dict[str, Any] = {"logging_level": "ERROR", "log_to_driver": False, "configure_logging": False}
     heeded = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
         if found:
+            from ray._raylet import GcsClient
+
+            GcsClient(
+                address=found
+            )  # says at once what ``init`` goes on trying for half a minute and then does not say
             ray.init(address=found, **common)
         else:
             _start_alone(max(cores(), cpus), common)
@@ -67,16 +77,53 @@ def connect(address: str, cpus: int = 0) -> Cluster:
     return Cluster(found)
 
 
-def _running() -> str:
-    """The cluster that this machine is in; empty: none."""
-    given = os.environ.get("RAY_ADDRESS", "")
-    if given == LOCAL:
-        return ""
-    from ray._private.services import canonicalize_bootstrap_address
+def why_ended(address: str, said: str) -> str:
+    """The line of a run whose process that had joined the cluster has ended without a word of its own: Ray ends it,
+    with exit code 1, where the head or Ray's part on this host is gone.
 
-    with suppress(ConnectionError):  # there is none
-        return given or canonicalize_bootstrap_address(AUTO) or ""
-    return ""
+    Args:
+        said: the line as far as it is known.
+    """
+    host, _, port = _named(address).rpartition(":")
+    try:
+        if port.isdecimal():
+            socket.create_connection((host.strip("[]"), int(port)), timeout=5).close()
+    except OSError:
+        return (
+            f"the head of the Ray cluster at {_named(address)} was lost, and the run was ended; start the cluster "
+            "again and run the same command to go on"
+        )
+    lost = "Ray ended the run's process: the cluster's head, or Ray's part on this host, was lost"
+    return f"{lost}; run the same command to go on" if "exit code 1 " in said else said
+
+
+def _named(address: str) -> str:
+    """The head's address as it is written down: given, in ``RAY_ADDRESS``, or by the last ``ray start`` on this
+    machine. Clusters that other programs have started for themselves are theirs."""
+    if address not in (AUTO, LOCAL):
+        return address
+    given = LOCAL if address == LOCAL else os.environ.get("RAY_ADDRESS", "")
+    if given in ("", AUTO):
+        with suppress(OSError):
+            given = Path("/tmp/ray/ray_current_cluster").read_text(encoding="ascii").strip()
+    return "" if given in (AUTO, LOCAL) else given
+
+
+def _found(address: str) -> str:
+    """The cluster to join; empty: none, so this machine alone.
+
+    Raises:
+        InputError: nothing listens where ``RAY_ADDRESS`` says.
+    """
+    found = _named(address)
+    if address == AUTO and found:
+        try:
+            _listens(found)
+        except InputError as error:
+            if os.environ.get("RAY_ADDRESS") == found:
+                raise InputError(f"RAY_ADDRESS: {str(error).removeprefix('--cluster ')}") from None
+            return ""  # it has ended without a word
+    return found
 
 
 def _start_alone(cpus: int, common: Mapping[str, Any]) -> None:
@@ -100,14 +147,24 @@ def _start_alone(cpus: int, common: Mapping[str, Any]) -> None:
 
 def _listens(address: str) -> None:
     host, _, port = address.rpartition(":")
+    do = f"start a head with ray start --head --port={port}, or give the address that it printed"
     try:
-        socket.create_connection((host.strip("[]"), int(port)), timeout=5).close()
+        with socket.create_connection((host.strip("[]"), int(port)), timeout=5) as there:
+            there.settimeout(ANSWER_SECONDS)
+            greets = os.environ.get("RAY_USE_TLS") == "1" or _greets(there)
     except OSError as error:
         why = getattr(error, "strerror", None) or first_line(error)
-        raise InputError(
-            f"--cluster {address}: nothing listens there ({why}); start a head with ray start --head --port={port}, or "
-            "give the address that it printed"
-        ) from None
+        raise InputError(f"--cluster {address}: nothing listens there ({why}); {do}") from None
+    if not greets:
+        raise InputError(f"--cluster {address}: what listens there is not the head of a Ray cluster; {do}")
+
+
+def _greets(there: socket.socket) -> bool:
+    """Whether the other end speaks gRPC, as a head does; Ray itself waits for ever for one that does not."""
+    with suppress(OSError):
+        there.sendall(_GREETING)
+        return there.recv(9, socket.MSG_WAITALL)[3:4] == _GREETING[-6:-5]
+    return False
 
 
 def _why_not(error: Exception, shown: str) -> R1Error:
@@ -119,8 +176,8 @@ def _why_not(error: Exception, shown: str) -> R1Error:
         )
     if "uthentication" in text or "AuthToken" in text or "token" in text.lower():
         return MissingError(
-            f"the cluster at {shown} did not take our token: {_short(text)}; set RAY_AUTH_MODE=token and "
-            "RAY_AUTH_TOKEN (or copy ~/.ray/auth_token from the head) on this machine"
+            f"the cluster at {shown} did not take our token ({_short(text.split('. ')[0])}); set RAY_AUTH_MODE=token "
+            "and RAY_AUTH_TOKEN (or copy ~/.ray/auth_token from the head) on this machine"
         )
     if "timed out during startup" in text:
         return MissingError(f"Ray did not start on {shown} in time; is the machine very busy? ({_short(text)})")

@@ -9,13 +9,12 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 
-from r1kit import interrupts
 from r1kit.cluster.launch import launch
 from r1kit.cluster.placement import plan
 from r1kit.cluster.processes import Job
 from r1kit.cluster.ray.cluster import Lost
 from r1kit.cluster.ray.starter import HeadLost, RayStarter
-from r1kit.errors import Interrupted, MissingError, R1Error, RankError
+from r1kit.errors import MissingError, R1Error, RankError
 
 __all__ = ["Jobs", "RayStarter", "run"]
 
@@ -55,7 +54,7 @@ def run(new: Callable[[int], RayStarter], jobs: Jobs, asked: int, divides: Calla
             )
             return
         except R1Error as error:
-            if starter.growing and error.exit_code == Interrupted.exit_code and not interrupts.asked():
+            if starter.makes_room():
                 _say("there is room for more ranks, which go on from the last step")
             elif lost := _lost(error, starter):
                 restarts += 1

@@ -15,7 +15,7 @@ from r1kit.cluster.ray.cluster import Cluster, Lost, Reserved
 from r1kit.cluster.ray.environment import carried, environment
 from r1kit.cluster.ray.process import RayProcess
 from r1kit.cluster.settings import Cluster as Settings
-from r1kit.errors import MissingError, PeerLostError, R1Error
+from r1kit.errors import Interrupted, MissingError, PeerLostError, R1Error
 
 __all__ = ["HeadLost", "RayStarter"]
 
@@ -26,6 +26,8 @@ PATIENCE = 3.0
 LEASE = 1.5
 """Of ``lost_after``: a keeper that nobody has asked for so long ends its process. A little longer than this side waits,
 so that a host which was only slow has not given up first."""
+COUNTED_SECONDS = 5.0
+"""After something was reserved Ray may for so long count it as free."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,7 +55,7 @@ class RayStarter:
         """What would be started if there were room, the most first."""
         self.growing = False
         """Whether the ranks were told to stop so that more can go on."""
-        self._ending = 0.0
+        self._placed = self._ending = 0.0
         self._processes: list[RayProcess] = []
         self._reserved: list[Reserved] = []
         self._heard = 0.0
@@ -68,6 +70,7 @@ class RayStarter:
         reserved = self.cluster.reserve(slots, LEASE * self.settings.lost_after)
         self.cluster.settle(reserved)
         self._reserved += reserved
+        self._placed = time.monotonic()
         alone = all(each.slot.host.id == self.cluster.here for each in reserved)
         return [_On(host=LOOPBACK if alone else each.slot.host.address, reserved=each) for each in reserved]
 
@@ -167,7 +170,8 @@ class RayStarter:
             print(f"not used: {self.cluster.refused.pop()}", file=self.errors, flush=True)
         waits = any(process.reserved is None for process in self._processes)
         self.cluster.counting = waits or bool(self.more)
-        if self.more and not self.growing and not interrupts.asked() and self._counted_lately():
+        settled = self.cluster.counted > self._placed + COUNTED_SECONDS
+        if self.more and not self.growing and not interrupts.asked() and settled and self._counted_lately():
             any(self._grow(jobs) for jobs in self.more)
 
     def check_head(self) -> None:
@@ -245,6 +249,13 @@ class RayStarter:
             if is_rank(process.job):
                 process.send_signal(signal.SIGTERM)
         return True
+
+    def makes_room(self) -> bool:
+        """Whether the ranks have ended because they were told to, so that more can go on; the last of them perhaps
+        before it heeded signals."""
+        codes = {process.code for process in self._processes if is_rank(process.job)}
+        told = {0, None, Interrupted.exit_code, PeerLostError.exit_code, -signal.SIGTERM}
+        return self.growing and codes <= told and not interrupts.asked()
 
 
 class HeadLost(R1Error):

@@ -70,7 +70,7 @@ def _look(settings: VLLM, config: Mapping[str, Any], dtype: torch.dtype) -> tupl
             check_fits(address, one, config)
             _draw(address)
             if one.dtype != (own := str(dtype).removeprefix("torch.")):
-                warnings.append(f"warning: engine.address {address} computes in {one.dtype}, the recipe says {own}")
+                warnings.append(f"warning: engine.address {address} computes in {one.dtype}, and not in {own}")
     except (InputError, MissingError) as error:
         return error
     for warning in warnings:

@@ -50,7 +50,7 @@ def zero(folder: Path, engine: str) -> list[dict[str, Any]]:
 
 
 def test_r1_zero_has_the_curve_that_the_local_engine_gives(tmp_path: Path) -> None:
-    """Other draws of the same policy: the mean of 320 rewards differs by chance, .1 is some three deviations."""
+    """Other draws of the same policy: the mean of 320 rewards differs by chance, .12 is three deviations."""
     curves = {engine: zero(tmp_path / engine, engine) for engine in ("local", "vllm")}
     for engine, lines in curves.items():
         assert [line["step"] for line in lines] == list(range(1, STEPS + 1))

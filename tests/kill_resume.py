@@ -27,8 +27,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-WALL_CLOCK = re.compile(r"(^|_)seconds$|^tokens_per_second$|^created$|^at$")
-"""Fields that may differ."""
+WALL_CLOCK = re.compile(r"(^|_)seconds$|^tokens_per_second$|^created$|^at$|^queue$")
+"""Fields that may differ; ``queue``: how many groups happened to be ready when a step began."""
 SETTINGS = (
     "model.hidden_size=32", "model.intermediate_size=64", "model.num_layers=1", "model.num_heads=2",
     "model.num_kv_heads=1",
@@ -205,11 +205,17 @@ def differences(expected: dict[str, Any], found: dict[str, Any]) -> list[str]:
     for name in sorted(expected.keys() & found.keys()):
         one, other = expected[name], found[name]
         if one != other and isinstance(one, list):
-            place = next((i for i, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), "the end")
-            told.append(f"{name}: {len(one)} and {len(other)} lines, first difference at {place}")
+            place = next((i for i, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), -1)
+            where = f"{place} in {fields(one[place], other[place])}" if place >= 0 else "the end"
+            told.append(f"{name}: {len(one)} and {len(other)} lines, first difference at {where}")
         elif one != other:
             told.append(f"{name}: differs")
     return told
+
+
+def fields(one: dict[str, Any], other: dict[str, Any]) -> str:
+    """Names of those that differ."""
+    return ", ".join(sorted(key for key in one.keys() | other.keys() if one.get(key) != other.get(key)))
 
 
 def repetition(folder: Path, ranks: int, seed: int, kills: int, expected: dict[str, Any], seconds: float) -> list[str]:

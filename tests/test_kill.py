@@ -181,7 +181,7 @@ def test_the_comparison_sees_a_changed_bit_a_lost_line_and_a_stray_file(tmp_path
     assert differences(one, same) == []
     assert differences(one, other) == [
         ".state.json.new: only in one of the runs",
-        "metrics.jsonl: 2 and 1 lines, first difference at 0",
+        "metrics.jsonl: 2 and 1 lines, first difference at 0 in loss",
         "model.safetensors: differs",
     ]
 

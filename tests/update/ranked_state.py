@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import resource
 import signal
 from pathlib import Path
 from typing import Any
@@ -156,8 +155,14 @@ def peak(ranks: Ranks, folder: str, stored: bool) -> tuple[int, int]:
     """Bytes of memory that reading a model and opening its learner added at most; bytes of the model in float32."""
     warm = ShardedLearner(decoder(), LearnerSettings(), ranks)  # what torch itself takes
     published(warm)
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    Path("/proc/self/clear_refs").write_text("5")  # the peak so far counts no more
+    before = resident_at_most()
     loaded = read_model(folder, torch.device("cpu"), torch.float32, Template(), stored=stored)
     open_fsdp(loaded, LearnerSettings(), ranks)
-    after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return (after - before) * 1024, 4 * sum(weight.numel() for weight in loaded.model.parameters())
+    return resident_at_most() - before, 4 * sum(weight.numel() for weight in loaded.model.parameters())
+
+
+def resident_at_most() -> int:
+    """Bytes. Not ``getrusage``'s, whose peak a process inherits from the one that started it."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM:"))

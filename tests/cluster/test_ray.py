@@ -159,7 +159,10 @@ def test_a_host_that_does_not_see_the_run_folder_or_the_data_is_refused(network:
     code, said = ray.run(shared / "run", 2, *data).ended()
     assert code == 2
     assert said[0].startswith(f"r1: host {two.address} does not see {hidden}/rows.jsonl, which the recipe reads; ")
-    out = one.run([sys.executable, "-m", "r1kit", "doctor", "--cluster", ray.address, "--path", str(hidden)], 300)
+    doctor = ["-m", "r1kit", "doctor", "--cluster", ray.address, "--path", str(hidden)]
+    process = one.start([sys.executable, *doctor], tmp_path / "doctor", ray.environment)
+    process.wait(300)
+    out = (tmp_path / "doctor").read_text()
     assert f"problem: host {two.address} does not see {hidden}" in out
     assert f"{one.address} -> {two.address}: " in out
 

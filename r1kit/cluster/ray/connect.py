@@ -117,12 +117,14 @@ def _found(address: str) -> str:
     """
     found = _named(address)
     if address == AUTO and found:
+        given = os.environ.get("RAY_ADDRESS") == found
+        if not given and not _is_in(found):
+            return ""  # what was written down has ended
         try:
             _listens(found)
         except InputError as error:
-            if os.environ.get("RAY_ADDRESS") == found:
-                raise InputError(f"RAY_ADDRESS: {str(error).removeprefix('--cluster ')}") from None
-            return ""  # it has ended without a word
+            where = "RAY_ADDRESS" if given else "--cluster auto"
+            raise InputError(f"{where}: {str(error).removeprefix('--cluster ')}") from None
     return found
 
 
@@ -157,6 +159,23 @@ def _listens(address: str) -> None:
         raise InputError(f"--cluster {address}: nothing listens there ({why}); {do}") from None
     if not greets:
         raise InputError(f"--cluster {address}: what listens there is not the head of a Ray cluster; {do}")
+
+
+def _is_in(address: str) -> bool:
+    """Whether a process of Ray's on this machine, in this network namespace, belongs to the cluster with this head."""
+    mark = f"--gcs-address={address}".encode()
+    for process in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):  # it ended while we looked
+            if mark in (process / "cmdline").read_bytes().split(b"\0") and _same_network(process):
+                return True
+    return False
+
+
+def _same_network(process: Path) -> bool:
+    try:
+        return os.readlink(process / "ns/net") == os.readlink("/proc/self/ns/net")
+    except PermissionError:  # another user's
+        return True
 
 
 def _greets(there: socket.socket) -> bool:

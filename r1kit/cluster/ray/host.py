@@ -32,6 +32,8 @@ SENT = 64_000
 KEPT = 4_000_000
 """Characters of output that wait; what a process says beyond them is dropped, and counted."""
 
+PLACED = 180.0
+"""Seconds that a keeper waits for its process: the others may take long to stand."""
 ENDS = 1 << 16
 """Bytes at the beginning and at the end of a file that are compared between hosts."""
 
@@ -201,7 +203,7 @@ class Keeper:
         """Nobody has asked for longer than the run waits for a host: it has given this one up, so nothing may go on."""
         while True:
             time.sleep(min(1.0, self.lease / 4))
-            if time.monotonic() - self.asked_at > self.lease:
+            if time.monotonic() - self.asked_at > (self.lease if self.process else max(self.lease, PLACED)):
                 self.end()
                 os._exit(0)
 

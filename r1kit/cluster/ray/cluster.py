@@ -272,5 +272,7 @@ class Cluster:
 
 
 def _bundle(slot: Slot) -> dict[str, float]:
+    """What is reserved for a slot. One that needs nothing takes next to nothing of what every host has beside cores,
+    which others may have taken whole."""
     wanted = {"CPU": slot.needs.cpus, "GPU": slot.needs.gpus, "memory": slot.needs.memory_gb * GIGABYTE}
-    return {name: amount for name, amount in wanted.items() if amount} or {"CPU": 0.001}
+    return {name: amount for name, amount in wanted.items() if amount} or {f"node:{slot.host.address}": 0.001}

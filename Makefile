@@ -31,7 +31,7 @@ test-all: sandbox $(VENV)/.installed-dev
 
 # The engine on vLLM's CPU build, for real, in an environment of its own: it asks for other versions than ours.
 test-vllm: sandbox $(VLLM_VENV)/.installed
-	OMP_NUM_THREADS=1 $(VLLM_VENV)/bin/python -m pytest -q -m vllm tests/vllm tests/rollout/test_engines.py
+	OMP_NUM_THREADS=1 $(VLLM_VENV)/bin/python -m pytest -q -m vllm tests/on_vllm tests/rollout/test_engines.py
 
 # On a machine with GPUs, one or eight: make test-gpu TORCH_CONSTRAINT='torch==2.13.0+cu130'; docs/scale.md says what to
 # expect. For vLLM's part pip install vllm into .venv first.

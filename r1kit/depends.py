@@ -184,7 +184,7 @@ def is_taken_over(recipe: Recipe, stage: str, before: Mapping[str, Any], former:
     after, references = _walked(recipe, stage, former, None, False)
     held = {each for found in after.get("contents", {}).values() for each in found.values()}
     return (
-        all(_same(before[name], after.get(name)) for name in before if name not in _NOT_COMPARED)
+        all(_same(_without_new(before[name]), after.get(name)) for name in before if name not in _NOT_COMPARED)
         and before.get("code", {}) == {short(text): digest(text) for text in references if digest(text)}
         and held.issuperset(before.get("files", {}).values())
     )

@@ -16,7 +16,7 @@ import sys
 from itertools import pairwise
 from pathlib import Path
 
-LAYOUTS = ((1, 0, 0), (2, 0, 0), (1, 1, 0), (1, 1, 1), (1, 2, 1), (2, 1, 1), (2, 2, 1), (1, 2, 2))
+LAYOUTS = ((1, 0, 0), (2, 0, 0), (1, 1, 1), (2, 1, 1), (2, 2, 1), (1, 2, 1), (1, 1, 0))
 """(ranks, engines, max_lag)."""
 
 

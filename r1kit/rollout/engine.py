@@ -12,7 +12,10 @@ from r1kit.records import Completion, Sampling
 if TYPE_CHECKING:
     from r1kit.model.weights import WeightStream
 
-__all__ = ["Bounded", "Detached", "Engine", "Sleeping", "Telling", "asleep"]
+__all__ = ["Bounded", "Detached", "Ended", "Engine", "Sleeping", "Telling", "all_told", "asleep"]
+
+Ended = Callable[[int, tuple[Completion, ...]], None]
+"""Is told a prompt's place and its completions."""
 
 
 class Engine(Protocol):
@@ -77,7 +80,7 @@ class Telling(Protocol):
         prompts: Sequence[Sequence[int]],
         sampling: Sampling,
         seeds: Sequence[int],
-        ended: Callable[[int, tuple[Completion, ...]], None],
+        ended: Ended,
     ) -> None:
         """``generate``, each prompt's completions told with its place, in the order they end; all before it returns."""
         ...
@@ -100,6 +103,18 @@ def asleep(engine: Engine) -> Iterator[None]:
     engine.release()
     yield
     engine.resume()
+
+
+def all_told(
+    each: Callable[[Sequence[Sequence[int]], Sampling, Sequence[int], Ended], None],
+    prompts: Sequence[Sequence[int]],
+    sampling: Sampling,
+    seeds: Sequence[int],
+) -> list[tuple[Completion, ...]]:
+    """``Engine.generate`` by ``Telling.generate_each``."""
+    told: dict[int, tuple[Completion, ...]] = {}
+    each(prompts, sampling, seeds, told.__setitem__)
+    return [told[place] for place in range(len(prompts))]
 
 
 @runtime_checkable

@@ -7,7 +7,8 @@ as many rows are copied as ended), waiting rows take their place, and memory sta
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -16,6 +17,7 @@ from r1kit.errors import InputError
 from r1kit.model.decoder import Decoder
 from r1kit.model.weights import NamedWeights, WeightStream
 from r1kit.records import Completion, Sampling
+from r1kit.rollout.engine import Ended, all_told
 from r1kit.rollout.flight import SLACK, Flight
 from r1kit.rollout.packed import PackedDecoder
 from r1kit.rollout.stopping import Stopping, Tokenizer, check_room, completing_tokens
@@ -71,16 +73,14 @@ class LocalEngine:
         limits: Sequence[int] | None = None,
     ) -> list[tuple[Completion, ...]]:
         """See ``Engine.generate``. ``limits``: longest length of each row, prompt-major, none above ``max_tokens``."""
-        told: dict[int, tuple[Completion, ...]] = {}
-        self.generate_each(prompts, sampling, seeds, told.__setitem__, limits)
-        return [told[prompt] for prompt in range(len(prompts))]
+        return all_told(partial(self.generate_each, limits=limits), prompts, sampling, seeds)
 
     def generate_each(
         self,
         prompts: Sequence[Sequence[int]],
         sampling: Sampling,
         seeds: Sequence[int],
-        ended: Callable[[int, tuple[Completion, ...]], None],
+        ended: Ended,
         limits: Sequence[int] | None = None,
     ) -> None:
         """See ``Telling.generate_each``."""

@@ -20,7 +20,7 @@ from r1kit.cluster.dealing import Dealer, Member, Request, Words
 from r1kit.cluster.ranks import Ranks, Solo
 from r1kit.errors import InputError
 from r1kit.records import Completion, Sampling
-from r1kit.rollout.engine import Telling
+from r1kit.rollout.engine import Ended, Telling, all_told
 from r1kit.rollout.hand_over import Handed, HandOver
 from r1kit.rollout.kept import KeptWeights
 from r1kit.rollout.replica import Keeping, Replica, ReplicaLost
@@ -88,16 +88,14 @@ class Pool(Dealer[Replica]):
         self, prompts: Sequence[Sequence[int]], sampling: Sampling, seeds: Sequence[int]
     ) -> list[tuple[Completion, ...]]:
         """See ``Engine.generate``."""
-        told: dict[int, tuple[Completion, ...]] = {}
-        self.generate_each(prompts, sampling, seeds, told.__setitem__)
-        return [told[place] for place in range(len(prompts))]
+        return all_told(self.generate_each, prompts, sampling, seeds)
 
     def generate_each(
         self,
         prompts: Sequence[Sequence[int]],
         sampling: Sampling,
         seeds: Sequence[int],
-        ended: Callable[[int, tuple[Completion, ...]], None],
+        ended: Ended,
     ) -> None:
         """See ``Telling.generate_each``."""
         answers = self.submit_all(prompts, sampling, seeds)

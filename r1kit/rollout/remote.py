@@ -20,6 +20,7 @@ from r1kit.cluster.settings import Cluster
 from r1kit.cluster.wire import Lost, Wire
 from r1kit.model.weights import Weight
 from r1kit.records import Completion, Sampling
+from r1kit.rollout.engine import Ended, all_told
 from r1kit.rollout.kept import as_bytes
 
 __all__ = ["Opening", "RemoteEngine"]
@@ -64,16 +65,14 @@ class RemoteEngine(Remote):
 
     def generate(self, prompt: Sequence[int], sampling: Sampling, seed: int) -> tuple[Completion, ...]:
         """See ``Replica``."""
-        told: dict[int, tuple[Completion, ...]] = {}
-        self.generate_each([prompt], sampling, [seed], told.__setitem__)
-        return told[0]
+        return all_told(self.generate_each, [prompt], sampling, [seed])[0]
 
     def generate_each(
         self,
         prompts: Sequence[Sequence[int]],
         sampling: Sampling,
         seeds: Sequence[int],
-        ended: Callable[[int, tuple[Completion, ...]], None],
+        ended: Ended,
     ) -> None:
         """See ``Telling``."""
         request = ([tuple(prompt) for prompt in prompts], sampling, list(seeds), self._expected, self.over_update)

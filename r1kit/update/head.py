@@ -12,8 +12,10 @@ from torch import Tensor
 
 from r1kit.model.finish import PLAIN, Finish
 
-__all__ = ["Head", "spans"]
+__all__ = ["Head", "Slope", "spans"]
 
+Slope = Callable[[Tensor, Tensor], Tensor]
+"""Log-probs and entropies [m] -> the loss's derivative by each log-prob [m]; see ``Head.gradient``."""
 BLOCK = 1 << 18
 """Elements of a matrix that a CPU works on at a time, so that their fp32 copy (1 MB) stays in cache."""
 
@@ -42,7 +44,7 @@ class Head:
         self,
         hidden: Tensor,
         targets: Tensor,
-        slope: Callable[[Tensor, Tensor], Tensor],
+        slope: Slope,
         total: Tensor,
         bias_total: Tensor | None = None,
     ) -> Tensor:

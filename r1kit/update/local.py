@@ -26,14 +26,13 @@ from r1kit.model.load import save_model
 from r1kit.model.weights import NamedWeights, WeightStream
 from r1kit.rollout.engine import Engine
 from r1kit.update.flat import FlatWeights
-from r1kit.update.head import Head, spans
+from r1kit.update.head import Head
 from r1kit.update.learner import Batch
 from r1kit.update.memory import keep_freed_memory
 from r1kit.update.optim import DTYPES, Optimiser, canonical
 from r1kit.update.pack import MicroBatch, build, carries_gradient, deal
 from r1kit.update.settings import Dtype, OptimiserSettings
-from r1kit.update.sums import Sums
-from r1kit.update.terms import fixed_terms, with_logprobs
+from r1kit.update.sums import Sums, slopes
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -212,22 +211,10 @@ class LocalLearner:
         compute, segments = self.flat.compute, micro.segments
         hidden = compute.hidden(segments) if embedded is None else compute.transform(embedded, segments)
         predicting = _predicting(hidden.detach(), micro)
-        terms, weights = fixed_terms(batch, micro)
         head = self._head()
         grads: list[Tensor] = []
-        for first_row, _, first, last in spans(micro.lengths, self.settings.head_chunk):
-
-            def slope(
-                logprobs: Tensor, entropy: Tensor, at: slice = slice(first, last), row: int = first_row
-            ) -> Tensor:
-                leaf = logprobs.requires_grad_()
-                with torch.enable_grad():
-                    per_token, logged = loss(with_logprobs(terms, leaf, at, row))
-                    weighted = (per_token * weights[at]).sum()
-                sums.add(weighted.detach(), entropy, logged)
-                return torch.autograd.grad(weighted, leaf)[0]
-
-            taken, targets = predicting[first:last], micro.targets[first:last]
+        for at, slope in slopes(batch, micro, loss, sums, self.settings.head_chunk):
+            taken, targets = predicting[at], micro.targets[at]
             grads.append(head.gradient(taken, targets, slope, self.head_grad, self.bias_grad))
         grad = torch.cat(grads) if len(grads) > 1 else grads[0]
         if micro.index is not None:

@@ -23,9 +23,9 @@ from r1kit.errors import InputError
 from r1kit.model.decoder import Decoder
 from r1kit.model.language_model import LanguageModel
 from r1kit.model.segments import Segments
+from r1kit.update.head import Slope
 from r1kit.update.learner import Batch, Row
 from r1kit.update.pack import MicroBatch
-from r1kit.update.trainee import Slope
 
 __all__ = ["Cut", "Together", "together"]
 

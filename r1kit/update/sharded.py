@@ -10,7 +10,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import partial
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -30,7 +29,7 @@ from r1kit.model.segments import Segments
 from r1kit.model.weights import Weight, WeightStream
 from r1kit.rollout.engine import Engine
 from r1kit.update.flat import orders_of, role_of
-from r1kit.update.head import Head, spans
+from r1kit.update.head import Head, Slope
 from r1kit.update.learner import Batch
 from r1kit.update.local import LearnerSettings
 from r1kit.update.materialise import fill
@@ -41,9 +40,8 @@ from r1kit.update.sequence import together
 from r1kit.update.sharded_optim import ShardedOptimiser, Share, local
 from r1kit.update.sharded_state import export_weights, holds, read_state, write_state
 from r1kit.update.sharding import mesh_of, share_out
-from r1kit.update.sums import Sums
-from r1kit.update.terms import fixed_terms, with_logprobs
-from r1kit.update.trainee import Slope, head_loss
+from r1kit.update.sums import Sums, slopes
+from r1kit.update.trainee import head_loss
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -142,7 +140,7 @@ class ShardedLearner:
         rows = [index for index, row in enumerate(batch.rows) if carries_gradient(row)]
         with self.ranks.together():
             for micro in self._share(batch, rows):
-                pieces = self._pieces(batch, micro, loss, sums if first else Sums()) if micro.rows else _SILENT
+                pieces = self._pieces(batch, micro, loss, sums if first else Sums())
                 if self.together is not None:
                     cut = self.together.cut(micro)
                     micro, pieces = cut.micro, self.together.pieces(cut, pieces) if micro.rows else _SILENT
@@ -252,26 +250,12 @@ class ShardedLearner:
         for _ in range(max(counts) - len(mine)):
             yield MicroBatch(Segments.pack([token]), (), (), token, None)
 
+    def _pieces(self, batch: Batch, micro: MicroBatch, loss: TokenLoss, sums: Sums) -> Sequence[tuple[slice, Slope]]:
+        """The loss's slopes; of a micro-batch without rows those of nothing."""
+        return list(slopes(batch, micro, loss, sums, self.settings.head_chunk)) if micro.rows else _SILENT
+
     def _head(self, weight: Tensor, bias: Tensor | None) -> Head:
         return Head(weight, self.settings.head_chunk, self.settings.temperature, self.model.finish, bias)
-
-    def _pieces(self, batch: Batch, micro: MicroBatch, loss: TokenLoss, sums: Sums) -> list[tuple[slice, Slope]]:
-        """Whole rows of at most ``head_chunk`` tokens, and the loss's slope there, which adds to ``sums``."""
-        terms, weights = fixed_terms(batch, micro)
-
-        def slope(at: slice, row: int, logprobs: Tensor, entropy: Tensor) -> Tensor:
-            leaf = logprobs.requires_grad_()
-            with torch.enable_grad():
-                per_token, logged = loss(with_logprobs(terms, leaf, at, row))
-                weighted = (per_token * weights[at]).sum()
-            sums.add(weighted.detach(), entropy, logged)
-            return torch.autograd.grad(weighted, leaf)[0]
-
-        found: list[tuple[slice, Slope]] = []
-        for first_row, _, first, last in spans(micro.lengths, self.settings.head_chunk):
-            at = slice(first, last)
-            found.append((at, partial(slope, at, first_row)))
-        return found
 
     @contextmanager
     def _swapped(self, other: dict[str, DTensor]) -> Iterator[None]:

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from functools import partial
 
 import torch
 from torch import Tensor
 
 from r1kit.cluster.ranks import Ranks
+from r1kit.maths.loss_terms import TokenLoss
+from r1kit.update.head import Slope, spans
+from r1kit.update.learner import Batch
+from r1kit.update.pack import MicroBatch
+from r1kit.update.terms import fixed_terms, with_logprobs
 
-__all__ = ["Sums"]
+__all__ = ["Sums", "slopes"]
 
 
 class Sums:
@@ -43,3 +49,22 @@ class Sums:
         tokens = max(1.0, totals["tokens"])
         counts = {name: totals.pop(name) for name in ("loss", "tokens", "rows_skipped")}
         return {**counts, **{name: value / tokens for name, value in totals.items()}, **largest}
+
+
+def slopes(
+    batch: Batch, micro: MicroBatch, loss: TokenLoss, sums: Sums, chunk: int
+) -> Iterator[tuple[slice, Slope]]:  # fmt: skip
+    """Whole rows of at most ``chunk`` tokens, and the loss's slope there, which adds to ``sums`` when it is called."""
+    terms, weights = fixed_terms(batch, micro)
+
+    def slope(at: slice, row: int, logprobs: Tensor, entropy: Tensor) -> Tensor:
+        leaf = logprobs.requires_grad_()
+        with torch.enable_grad():
+            per_token, logged = loss(with_logprobs(terms, leaf, at, row))
+            weighted = (per_token * weights[at]).sum()
+        sums.add(weighted.detach(), entropy, logged)
+        return torch.autograd.grad(weighted, leaf)[0]
+
+    for first_row, _, first, last in spans(micro.lengths, chunk):
+        at = slice(first, last)
+        yield at, partial(slope, at, first_row)

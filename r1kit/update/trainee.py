@@ -13,15 +13,13 @@ import torch
 from torch import Tensor, nn
 
 from r1kit.model.language_model import LanguageModel
-from r1kit.update.head import Head
+from r1kit.update.head import Head, Slope
 from r1kit.update.pack import MicroBatch
 
-__all__ = ["Read", "Slope", "Trainee", "head_loss"]
+__all__ = ["Read", "Trainee", "head_loss"]
 
 Read = Callable[[Tensor, Tensor, Tensor | None], Any]
 """What is wanted of hidden states [M, d], the head's weight [V, d] and its bias [V]: a loss, or log-probs."""
-Slope = Callable[[Tensor, Tensor], Tensor]
-"""Log-probs and entropies [m] -> the loss's derivative by each log-prob [m]; see ``Head.gradient``."""
 
 
 class Trainee(nn.Module):

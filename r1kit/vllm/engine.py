@@ -7,7 +7,7 @@ that has ended is taken out of the batch.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +17,7 @@ from torch import Tensor
 from r1kit.errors import InputError, R1Error, first_line
 from r1kit.model.weights import WeightStream, check_fit
 from r1kit.records import Completion, Sampling
+from r1kit.rollout.engine import Ended, all_told
 from r1kit.rollout.stopping import Stopping, Tokenizer, check_room, completing_tokens, completion_of
 from r1kit.rollout.streams import row_seeds
 from r1kit.vllm.process import start, stop
@@ -102,16 +103,14 @@ class VLLMEngine:
         self, prompts: Sequence[Sequence[int]], sampling: Sampling, seeds: Sequence[int]
     ) -> list[tuple[Completion, ...]]:
         """See ``Engine.generate``."""
-        told: dict[int, tuple[Completion, ...]] = {}
-        self.generate_each(prompts, sampling, seeds, told.__setitem__)
-        return [told[prompt] for prompt in range(len(prompts))]
+        return all_told(self.generate_each, prompts, sampling, seeds)
 
     def generate_each(
         self,
         prompts: Sequence[Sequence[int]],
         sampling: Sampling,
         seeds: Sequence[int],
-        ended: Callable[[int, tuple[Completion, ...]], None],
+        ended: Ended,
     ) -> None:
         """See ``Telling.generate_each``."""
         assert self._engine is not None, "the engine is closed"

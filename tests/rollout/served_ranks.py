@@ -1,4 +1,4 @@
-"""A rank of two that sample from one server; see ``test_vllm_server``."""
+"""A rank of two that sample from one server; see ``test_vllm_servers``."""
 
 from __future__ import annotations
 

@@ -75,6 +75,7 @@ def _spelled_pace(found: dict[str, Any]) -> str:
         "update": "a step of the optimiser",
         "score": "a completion judged",
         "hand_over": "the weights into the engine",
+        "other": "all else of a step",
     }
     head = f"{found['recipe']}, {found['stage']}, {found['threads']} threads; seconds of"
     return "\n".join([head, *(f"  {seconds[name]:9.3g}  {words}" for name, words in told.items())])

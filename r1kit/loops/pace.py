@@ -7,7 +7,7 @@ along with it.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import replace
 from typing import Any
@@ -19,14 +19,16 @@ from r1kit.backends.backend import Backend, backend_of
 from r1kit.backends.models import LoadedModel
 from r1kit.backends.verifiers import open_verifier
 from r1kit.contracts import BASE, Recipe
-from r1kit.loops.rl import minibatches
+from r1kit.evals.transcripts import rollout_lines, summary, tally
+from r1kit.loops.rl import advantages_of, minibatches
 from r1kit.loops.settings import RL
 from r1kit.maths.policy_loss import from_settings
-from r1kit.records import Completion, Group, Prompt, Sampling
+from r1kit.records import Completion, Group, Prompt, Sampling, Score
 from r1kit.reward.verifier import Verifying
 from r1kit.rollout.engine import Engine
 from r1kit.rollout.streams import stream_seed
 from r1kit.tasks.corpora import build_corpus
+from r1kit.tasks.task import Task
 from r1kit.text.tokenizer import build_tokenizer
 from r1kit.update.learner import Learner
 
@@ -56,6 +58,8 @@ def measure(recipe: Recipe, stage: str) -> dict[str, Any]:
         seconds, groups = _sampling(config, engine, loaded, prompts)
         seconds |= _learning(config, learner, groups)
         seconds["score"] = _judging(verifier, groups)
+        scores = verifier.score_groups(groups)
+        seconds["other"] = _shortest(lambda: _keep_books(config, tasks, loaded, groups, scores))
         seconds["hand_over"] = _shortest(lambda: learner.publish(engine, version=0))
     weights = sum(weight.numel() * weight.element_size() for weight in loaded.model.parameters())
     return {
@@ -143,6 +147,19 @@ def _learning(config: RL, learner: Learner, groups: Sequence[Group]) -> dict[str
     (batch,) = minibatches(groups, [torch.ones(len(group.completions)) for group in groups], one, seed=0)
     read = _shortest(lambda: learner.logprobs(batch)) / many
     return {"learn": learn, "update": max(0.0, long - many * learn), "read": read}
+
+
+def _keep_books(
+    config: RL, tasks: Mapping[str, Task], loaded: LoadedModel, groups: Sequence[Group],
+    scores: Sequence[Sequence[Score]],
+) -> None:  # fmt: skip
+    """What a step does beside sampling, judging and learning."""
+    for index in range(config.prompts_per_step):
+        loaded.render(list(tasks.values())[index % len(tasks)].train(index))
+    advantages = advantages_of(scores, config)
+    minibatches(groups, advantages, config, seed=0)
+    summary([tally(groups, scores, advantages)])
+    rollout_lines(0, groups, scores, advantages, config.record_groups)
 
 
 def _judging(verifier: Verifying, groups: Sequence[Group]) -> float:

@@ -41,7 +41,7 @@ class Pace:
     hand_over: float
     """The weights into one engine."""
     other: float = 0.0
-    """Of a step, besides: dealing, gathering, writing down."""
+    """Of a step, besides: prompts dealt, advantages taken, rows put together, metrics and transcripts made."""
 
     def token_step(self, rows: int, keys: float) -> float:
         """Seconds of one token more for ``rows`` rows that attend to ``keys`` tokens in all."""

@@ -248,7 +248,9 @@ class _Run:
         self.out = [group for group in self.out if id(group) not in gone]
         self.scored = [group for group in self.scored if id(group) not in gone]
         each = self.pace.learn + self.load.passes * self.pace.read
-        seconds = tokens / self.layout.ranks * each + self.load.minibatches * self.pace.update + self.pace.other
+        looked_at = sum(taken[0].rows) + self.load.prompt_tokens  # one group's log-probs, held against its engine's
+        seconds = tokens / self.layout.ranks * each + looked_at * self.pace.read
+        seconds += self.load.minibatches * self.pace.update + self.pace.other
         self.learning = self.layout.ranks
         for rank in range(self.layout.ranks):
             self.clock.start(f"rank {rank}", seconds + self.layout.swap, self._learnt)

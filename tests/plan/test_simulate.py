@@ -103,8 +103,9 @@ def test_rows_and_their_context_slow_a_token_step_and_prompts_are_read_once_a_gr
 
 
 def test_forward_passes_and_minibatches_are_paid() -> None:
+    """And the look at one group of 10 tokens that tells whether the engine has the learner's weights."""
     found = run(replace(PACE, read=0.25), replace(TWO, minibatches=4, passes=2))
-    assert found.step_seconds == pytest.approx(10 + 4 + 20 * (0.5 + 2 * 0.25) + 4 * 3 + 1)
+    assert found.step_seconds == pytest.approx(10 + 4 + 10 * 0.25 + 20 * (0.5 + 2 * 0.25) + 4 * 3 + 1)
 
 
 def test_weights_wait_for_what_was_begun_or_come_in_between() -> None:

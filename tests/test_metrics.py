@@ -16,7 +16,7 @@ from evals.evaluating import Rules, evaluator_of, learned, place, scorer_of
 from loops.apart import Apart
 from loops.test_supervised import CONFIG as SUPERVISED
 from loops.test_supervised import counting
-from loops.toy import CONFIG, ToyScorer, ToyTask, policy_of, toy
+from loops.toy import CONFIG, VOCABULARY, ToyScorer, ToyTask, policy_of, toy
 
 from r1kit.evals.gate import base_gate
 from r1kit.evals.transcripts import rollout_lines
@@ -25,7 +25,10 @@ from r1kit.factory.harvest import Harvest
 from r1kit.factory.select import Candidate
 from r1kit.loops import rl, supervised
 from r1kit.loops.curriculum import Curriculum
+from r1kit.maths.policy_loss import supervised_loss
 from r1kit.maths.settings import PolicyLoss
+from r1kit.model.families import family
+from r1kit.model.families.deepseek_v3 import DeepseekShape
 from r1kit.records import Completion, Group, Prompt, Sample, Score
 from r1kit.report.read.prompts import FATES
 from r1kit.reward.rule import RewardConfig, score_completion
@@ -33,6 +36,8 @@ from r1kit.rollout.hand_over import Handed, handed_metrics
 from r1kit.rollout.local import LocalEngine
 from r1kit.rollout.scripted import CodePoints
 from r1kit.tasks.task import Grade
+from r1kit.update.local import LearnerSettings, LocalLearner
+from r1kit.update.settings import ExpertSettings
 
 PAGE = (Path(__file__).resolve().parent.parent / "docs" / "metrics.md").read_text(encoding="utf-8")
 
@@ -96,6 +101,15 @@ def test_what_trains(tmp_path: Path) -> None:
     assert supervised_log(tmp_path / "sft") == everywhere
     assert rl_log(tmp_path / "rl") == everywhere | in_rl | {"preference"}
     assert {"preference", "accuracy", "format", "language", "overlong"} <= explained("## Rewards")
+
+
+def test_what_models_with_experts_tell_besides() -> None:
+    experts = ExpertSettings(bias_speed=0.001, balance=0.0001)
+    model, batch = family("deepseek_v3").fresh(DeepseekShape(mtp_layers=1), VOCABULARY), counting(0)
+    model.initialise(torch.Generator().manual_seed(0))
+    found = LocalLearner(model, LearnerSettings(experts=experts, further=0.3)).update(batch, supervised_loss, 1e-3)
+    told = {re.sub(r"layer\d+", "layerN", key) for key in found} - explained("### Every stage that trains")
+    assert told == explained("### Models with experts")
 
 
 def test_what_samples_ahead(tmp_path: Path) -> None:

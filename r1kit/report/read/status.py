@@ -10,6 +10,8 @@ from r1kit.errors import InputError
 from r1kit.growth import grown
 from r1kit.recipe import load_recipe
 from r1kit.report.read.evaluations import compare
+from r1kit.report.read.illnesses.doctor import illnesses
+from r1kit.report.read.illnesses.illness import Illness
 from r1kit.report.read.run_folder import RunFolder
 from r1kit.report.read.stage_folder import StageFolder
 from r1kit.report.read.values import mapping, number
@@ -44,6 +46,8 @@ class RunStatus:
     stages: tuple[StageStatus, ...]
     notes: tuple[str, ...]
     """What was done again, and what the next run would do again."""
+    illnesses: tuple[Illness, ...]
+    """What the doctor finds; empty: nothing."""
 
 
 def run_status(run: RunFolder, now: float) -> RunStatus:
@@ -63,6 +67,7 @@ def run_status(run: RunFolder, now: float) -> RunStatus:
         seed=seed if isinstance(seed, int) else None,
         stages=tuple(stages),
         notes=tuple(_notes(run)),
+        illnesses=tuple(illnesses(run, now)),
     )
 
 

@@ -11,18 +11,18 @@ from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from r1kit.cluster.cores import cores
 from r1kit.errors import R1Error
-from r1kit.plan.cost import NOTHING, Plan, shared_out
-from r1kit.plan.devices import DEVICES
-from r1kit.plan.planner import plan_pieces, shape_of
-from r1kit.plan.stage_cost import Piece, Sort
 from r1kit.recipe import load_recipe
 from r1kit.report.read.run_folder import RunFolder
 from r1kit.report.read.stage_folder import StageFolder
 from r1kit.report.read.values import Row, number
 from r1kit.resume import newest_point
+
+if TYPE_CHECKING:
+    from r1kit.plan.stage_cost import Piece, Sort
 
 __all__ = ["TimeLeft", "time_left"]
 
@@ -67,6 +67,10 @@ def time_left(run: RunFolder, now: float) -> TimeLeft:
 @lru_cache(maxsize=16)
 def _planned(path: Path, text: str) -> Mapping[str, list[Piece] | None]:
     """What each stage does; nothing where the recipe cannot be planned. ``text``: of the file."""
+    from r1kit.plan.cost import Plan, shared_out
+    from r1kit.plan.devices import DEVICES
+    from r1kit.plan.planner import plan_pieces, shape_of
+
     try:
         recipe = load_recipe(str(path))
         gpu = recipe.device != "cpu" and Path("/dev/nvidiactl").exists()
@@ -145,12 +149,12 @@ class _Place:
     def _evaluations(self, pace: _Pace, rate: float, rows: Sequence[Row]) -> tuple[float, float]:
         """Seconds of one evaluation between steps, and of what follows the last step."""
         piece = self.piece
-        planned_look, planned_end = (piece.look, piece.look + piece.ends) if piece else (NOTHING, NOTHING)
-        if pace.opening and planned_end.seconds:
-            rate = pace.opening / planned_end.seconds
+        planned_look = piece.look.seconds if piece else 0.0
+        planned_end = planned_look + (piece.ends.seconds if piece else 0.0)
+        if pace.opening and planned_end:
+            rate = pace.opening / planned_end
         grown = (number(rows[-1], "response_tokens") or 1.0) / (number(rows[0], "response_tokens") or 1.0)
-        look = planned_look.seconds * rate * grown if pace.look is None else pace.look
-        return look, planned_end.seconds * rate * grown
+        return planned_look * rate * grown if pace.look is None else pace.look, planned_end * rate * grown
 
     def _since(self, now: float) -> float:
         written = self.folder.written_at if self.folder else None

@@ -10,7 +10,7 @@ from rich.text import Text
 from r1kit.report.draw.printing import harmless, indented
 from r1kit.report.read.illnesses.illness import Illness
 from r1kit.report.read.status import RunStatus, StageStatus
-from r1kit.report.read.wording import duration, plainly
+from r1kit.report.read.wording import about, duration, plainly
 
 __all__ = ["draw_status"]
 
@@ -24,12 +24,16 @@ def draw_status(run: RunStatus, console: Console) -> None:
     seed = "" if run.seed is None else f", seed {run.seed}"
     console.print(Text(f"{run.path}: recipe {run.recipe}{seed}", "bold"))
     shown = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False)
-    for name in ("stage", "state", "time", "result"):
-        shown.add_column(name, justify="right" if name == "time" else "left", overflow="fold")
+    going = any(stage.left and stage.state != "done" for stage in run.stages)
+    for name in ("stage", "state", "time", *(["left"] if going else []), "result"):
+        shown.add_column(name, justify="right" if name in ("time", "left") else "left", overflow="fold")
     for stage in run.stages:
         spent = "" if stage.seconds is None or stage.state == "waiting" else duration(stage.seconds)
-        shown.add_row(stage.name, Text(_state(stage), STYLES[stage.state]), spent, Text(stage.reached))
+        left = ["" if stage.state == "done" or stage.left is None else about(stage.left)] if going else []
+        shown.add_row(stage.name, Text(_state(stage), STYLES[stage.state]), spent, *left, Text(stage.reached))
     console.print(shown)
+    if run.left:
+        console.print(Text(f"about {about(run.left)} left of the run"))
     for note in run.notes:
         console.print(Text(note))
     if run.illnesses:

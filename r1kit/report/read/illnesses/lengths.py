@@ -69,7 +69,8 @@ def length_collapse(patient: Patient) -> Iterator[Illness]:
         f"went from {share(at_most)} to {share(accuracy.last if accuracy.can_tell else None)}",
         since=length.since(lambda mean: mean <= SHRUNK * means[most]),
         helps="Guessing pays as well as thinking: pay the form less, see that chains are not cut "
-        "(sampling.max_tokens), and start from a base for which long chains are right more often. A lower learning rate holds it off.",
+        "(sampling.max_tokens), and start from a base for which long chains are right more often. A lower learning "
+        "rate holds it off.",
         setting="reward.parts.format" if patient.pays("format") else "optimiser.lr",
         metric="response_tokens",
     )

@@ -46,10 +46,11 @@ class RunStatus:
     """What was done again, and what the next run would do again."""
 
 
-def run_status(run: RunFolder, now: float) -> RunStatus:
+def run_status(run: RunFolder, now: float, notes: tuple[str, ...] | None = None) -> RunStatus:
     """
     Args:
         now: seconds since the epoch, to tell a live run from a stopped one.
+        notes: of an earlier status; None: they are worked out, for which recipe and data are read.
     """
     seed = run.manifest.get("seed")
     stages = []
@@ -62,7 +63,7 @@ def run_status(run: RunFolder, now: float) -> RunStatus:
         recipe=run.recipe_name,
         seed=seed if isinstance(seed, int) else None,
         stages=tuple(stages),
-        notes=tuple(_notes(run)),
+        notes=tuple(_notes(run)) if notes is None else notes,
     )
 
 

@@ -1,4 +1,4 @@
-"""The figures of one stage for the live page, and the same of several runs over each other: as the report draws them."""
+"""The figures of one stage for the live page, and of several runs over each other, as the report draws them."""
 
 from __future__ import annotations
 
@@ -90,8 +90,8 @@ def overlays(runs: Mapping[str, RunFolder], stage: str) -> list[Drawn]:
             lines = {name: own[key] for name, own in metrics.items() if key in own}
             large = key == "response_tokens"
             drawn.append(_over(key, _spaced(key), explain("metrics", key), lines, is_large=large))
-    found = [one for one in drawn if one is not None]
-    return sorted(found, key=lambda one: not one.is_large)
+    figures = [one for one in drawn if one is not None]
+    return sorted(figures, key=lambda one: not one.is_large)
 
 
 def _over(

@@ -1,4 +1,4 @@
-"""What each number that a run writes means, in the words of ``docs/metrics.md``, which is the one place that says so."""
+"""What each number that a run writes means, in the words of ``docs/metrics.md``, the one place that says so."""
 
 from __future__ import annotations
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from typing import Any
 
 from r1kit.report.index.rollout_index import Found, RolloutIndex
@@ -47,7 +46,7 @@ def whole(index: RolloutIndex, found: Found, *, longest: int = LONGEST_TEXT, tok
     if row is None:
         return {**listed(found), "is_gone": True, "prompt_text": found["prompt_start"], "completion": found["start"]}
     parts = [
-        {"name": visible(str(name)), "value": as_json(value), "text": explain("parts", str(name)) or _of_user(str(name))}
+        {"name": visible(name), "value": as_json(value), "text": explain("parts", name) or explain("metrics", name)}
         for name, value in list(mapping(row.get("parts")).items())[:64]
     ]
     return {
@@ -59,10 +58,6 @@ def whole(index: RolloutIndex, found: Found, *, longest: int = LONGEST_TEXT, tok
         "parts_explained": parts,
         "per_token": _per_token(row) if tokens else {},
     }
-
-
-def _of_user(name: str) -> str:
-    return explain("metrics", name)
 
 
 def _per_token(row: Row) -> dict[str, Any]:

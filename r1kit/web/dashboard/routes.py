@@ -84,7 +84,7 @@ def _json(of: Answer) -> Callable[[Request], Any]:
 
 def _run(request: Request) -> OpenRun:
     runs: list[OpenRun] = request.app.state.runs
-    number = request.path_params["run"]
+    number: int = request.path_params["run"]
     if not 0 <= number < len(runs):
         raise HTTPException(404, f"there is no run {number}; runs are 0 to {len(runs) - 1}")
     return runs[number]
@@ -177,7 +177,7 @@ def _rollouts(request: Request) -> Any:
     if order not in ORDERS:
         raise InputError(f"unknown order {order!r}; orders are {', '.join(ORDERS)}.{nearest(order, ORDERS)}")
     found = _run(request).index.page(filter_of(asked), order, page or 1, upto)
-    return {"rollouts": [listed(one) for one in found.rollouts], "total": found.total, "page": found.page, "upto": found.upto}
+    return {**as_json(found), "rollouts": [listed(one) for one in found.rollouts]}
 
 
 def _whole(asked: dict[str, str], name: str) -> int:

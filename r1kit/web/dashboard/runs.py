@@ -10,6 +10,7 @@ from typing import Any
 
 from r1kit.errors import InputError
 from r1kit.report.index.rollout_index import RolloutIndex
+from r1kit.report.read.illnesses.doctor import Doctor
 from r1kit.report.read.live_view import LiveView, live_view, stamps
 from r1kit.report.read.rl_stage import RLStage, rl_stage
 from r1kit.report.read.run_folder import RunFolder
@@ -35,6 +36,7 @@ class OpenRun:
         self.folder = RunFolder(path)
         self.name = name
         self.index = RolloutIndex(path)
+        self._doctor = Doctor(self.folder)
         self._lock = threading.Lock()
         self._view: LiveView | None = None
         self._seen: tuple[object, ...] = ()
@@ -49,7 +51,7 @@ class OpenRun:
             if self._view is None or seen != self._seen or now - self._at >= FRESH_SECONDS:
                 slow = stamps(self.folder, slow=True)
                 notes = self._view.status.notes if self._view is not None and slow == self._slow else None
-                self._view = live_view(self.folder, now, notes)
+                self._view = live_view(self.folder, now, notes, self._doctor.look(now))
                 self._seen, self._slow, self._at = seen, slow, now
             return self._view
 

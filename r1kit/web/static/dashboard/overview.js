@@ -41,7 +41,7 @@ export function overview(place, { run }) {
   return {
     look(value) {
       put("verdict", value.verdict, (text) => [el("p", { class: "verdict" }, text)]);
-      put("findings", value.findings ?? [], (found) => findings(run, found));
+      put("findings", value.status.illnesses, (found) => findings(run, found));
       put("stages", [value.lineage, value.status.stages, value.status.left], () => stages(run, value));
       put("tables", value.tables, (tables) => tables.map((one) => stageTable(one)));
       put("aha", value.aha, (found) => aha(run, found));

@@ -59,9 +59,9 @@ def _large(stage: RLStage, leave_out: Sequence[str]) -> Iterator[Drawn]:
 
 def _panels(metrics: Mapping[str, Series]) -> Iterator[Drawn]:
     for name in metrics:
-        if name in (*TIMES, *SAYS_NOTHING) or (figure := panel(metrics, {name: _spaced(name)})) is None:
+        if name in (*TIMES, *SAYS_NOTHING) or (figure := panel(metrics, {name: _titled(name)})) is None:
             continue
-        yield Drawn(name=name, title=_spaced(name), text=explain("metrics", name), figure=figure)
+        yield Drawn(name=name, title=_titled(name), text=explain("metrics", name), figure=figure)
     if any(name in metrics for name in TIMES) and (figure := time_split(metrics)) is not None:
         text = "sampling, scoring and updating, stacked: where a step's time went, on rank 0"
         yield Drawn(name="time", title="Seconds of a step", text=text, figure=figure)
@@ -89,7 +89,7 @@ def overlays(runs: Mapping[str, RunFolder], stage: str) -> list[Drawn]:
         if key not in SAYS_NOTHING:
             lines = {name: own[key] for name, own in metrics.items() if key in own}
             large = key == "response_tokens"
-            drawn.append(_over(key, _spaced(key), explain("metrics", key), lines, is_large=large))
+            drawn.append(_over(key, _titled(key), explain("metrics", key), lines, is_large=large))
     figures = [one for one in drawn if one is not None]
     return sorted(figures, key=lambda one: not one.is_large)
 
@@ -109,5 +109,10 @@ def _over(
     return Drawn(name=name, title=title, text=text, figure=figure, is_large=is_large) if figure.data else None
 
 
-def _spaced(name: str) -> str:
-    return name.replace("_", " ")
+NAMES = {"kl": "KL to the reference", "lr": "Learning rate", "grad_norm": "Gradient norm"}
+
+
+def _titled(name: str) -> str:
+    """As a person writes it; a part of a user's own file as it is."""
+    spaced = name.replace("_", " ")
+    return NAMES.get(name) or (name if ".py:" in name else spaced[:1].upper() + spaced[1:])

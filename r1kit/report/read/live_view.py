@@ -7,12 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from r1kit.report.read.claims import Claim, claims
-from r1kit.report.read.illnesses.illness import Illness
 from r1kit.report.read.lineage import Node, lineage
 from r1kit.report.read.run_folder import RunFolder
 from r1kit.report.read.run_verdict import chain_verdict
 from r1kit.report.read.stage_table import StageTable, stage_tables
-from r1kit.report.read.status import RunStatus, run_status
+from r1kit.report.read.status import Known, RunStatus, run_status
 from r1kit.report.read.values import Row
 
 __all__ = ["Aha", "LiveTable", "LiveView", "live_view", "stamps"]
@@ -59,16 +58,13 @@ class LiveView:
     """Log -> lines that could not be read; the logs of rollouts are the index's to count."""
 
 
-def live_view(
-    run: RunFolder, now: float, notes: Sequence[str] | None = None, found: Sequence[Illness] | None = None
-) -> LiveView:
+def live_view(run: RunFolder, now: float, known: Known | None = None) -> LiveView:
     """
     Args:
         now: seconds since the epoch.
-        notes: of an earlier view, where ``stamps(run, slow=True)`` has not changed since.
-        found: what a doctor who knows the run finds now.
+        known: by whoever follows the run: the notes hold until ``stamps(run, slow=True)`` changes.
     """
-    status = run_status(run, now, notes, found)
+    status = run_status(run, now, known)
     tables, stages = stage_tables(run), run.stages
     running = next((stage.name for stage in status.stages if stage.state == "running"), "")
     drawn = {

@@ -111,18 +111,10 @@ def _report(request: Request) -> Response:
 
 
 def _runs(request: Request) -> Any:
-    """What each run is and where it stands, in a line."""
-    found = []
-    for number, run in enumerate(request.app.state.runs):
-        view = run.view()
-        found.append(
-            {
-                "number": number, "name": run.name, "path": str(run.folder.path), "recipe": view.status.recipe,
-                "seed": view.status.seed, "verdict": view.verdict, "is_running": view.is_running,
-                "stages": list(view.drawn),
-            }
-        )  # fmt: skip
-    return found
+    return [
+        {"number": number, "name": run.name, "path": str(run.folder.path)}
+        for number, run in enumerate(request.app.state.runs)
+    ]
 
 
 def _overview(request: Request) -> Any:

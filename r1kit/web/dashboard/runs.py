@@ -15,6 +15,8 @@ from r1kit.report.read.live_view import LiveView, live_view, stamps
 from r1kit.report.read.rl_stage import RLStage, rl_stage
 from r1kit.report.read.run_folder import RunFolder
 from r1kit.report.read.run_view import as_json
+from r1kit.report.read.status import Known, run_notes
+from r1kit.report.read.time_left import TimeLeft, time_left
 
 __all__ = ["OpenRun", "open_runs"]
 
@@ -40,20 +42,33 @@ class OpenRun:
         self._lock = threading.Lock()
         self._view: LiveView | None = None
         self._seen: tuple[object, ...] = ()
-        self._slow: tuple[object, ...] = ()
         self._at = 0.0
+        self._learning: threading.Thread | None = None
+        self._slow: tuple[object, ...] = ()
+        self._notes: Sequence[str] = ()
         self._facets: tuple[int, dict[str, Any]] = (-1, {})
 
     def view(self) -> LiveView:
+        """Notes and times left come with a later one: to plan the recipe and to look through its data takes seconds."""
         with self._lock:
             now = time.time()
-            seen = stamps(self.folder)
-            if self._view is None or seen != self._seen or now - self._at >= FRESH_SECONDS:
-                slow = stamps(self.folder, slow=True)
-                notes = self._view.status.notes if self._view is not None and slow == self._slow else None
-                self._view = live_view(self.folder, now, notes, self._doctor.look(now))
-                self._seen, self._slow, self._at = seen, slow, now
+            seen, slow = stamps(self.folder), stamps(self.folder, slow=True)
+            if slow != self._slow and not (self._learning and self._learning.is_alive()):
+                self._learning = threading.Thread(target=self._learn, args=(slow,), daemon=True)
+                self._learning.start()
+            if self._view is None or (seen, self._slow) != self._seen or now - self._at >= FRESH_SECONDS:
+                left = time_left(self.folder, now) if self._slow else TimeLeft(stages={})
+                known = Known(left=left, notes=self._notes, illnesses=self._doctor.look(now))
+                self._view = live_view(self.folder, now, known)
+                self._seen, self._at = (seen, self._slow), now
             return self._view
+
+    def _learn(self, slow: tuple[object, ...]) -> None:
+        """In a thread of its own: the notes, and the plan that ``time_left`` keeps."""
+        folder = RunFolder(self.folder.path)
+        notes = run_notes(folder)
+        time_left(folder, time.time())
+        self._notes, self._slow = notes, slow
 
     def stage(self, name: str) -> RLStage:
         """

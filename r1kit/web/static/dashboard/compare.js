@@ -18,27 +18,25 @@ export function compare(place, { run, runs, parameters }) {
   async function draw() {
     clearTimeout(timer);
     try {
-      const found = await get("/api/runs");
+      const found = await Promise.all(runs.map((one) => get(`/api/runs/${one.number}`)));
       const counts = {};
-      for (const one of found) { for (const name of one.stages) { counts[name] = (counts[name] ?? 0) + 1; } }
+      for (const one of found) { for (const name of Object.keys(one.drawn)) { counts[name] = (counts[name] ?? 0) + 1; } }
       const names = Object.keys(counts), most = Math.max(0, ...Object.values(counts));
       const chosen = names.includes(stage) ? stage
         : names.filter((name) => counts[name] === most).sort((a, b) => b.includes("rl") + b.includes("zero") - a.includes("rl") - a.includes("zero"))[0];
       legend.replaceChildren(...found.map((one, at) => el("li", {}, el("i", { class: HUES[at % HUES.length] }),
-        el("a", { href: address(one.number, "overview") }, one.name), el("span", {}, one.verdict))));
+        el("a", { href: address(at, "overview") }, one.name), el("span", {}, one.verdict))));
       tabs.replaceChildren(...names.map((name) => el("a",
         { href: address(run, "compare", { stage: name }), "aria-current": name === chosen ? "page" : null },
         spaced(name), el("small", {}, ` ${counts[name]} of ${runs.length}`))));
-      const [figures, ...views] = await Promise.all([
-        chosen ? get(`/api/compare?stage=${encodeURIComponent(chosen)}`) : [],
-        ...found.map((one) => get(`/api/runs/${one.number}`))]);
+      const figures = chosen ? await get(`/api/compare?stage=${encodeURIComponent(chosen)}`) : [];
       if (closed) { return; }
       gallery(large, figures.filter((one) => one.is_large));
       gallery(panels, figures.filter((one) => !one.is_large));
-      const text = JSON.stringify(views.map((view) => view.tables));
+      const text = JSON.stringify(found.map((view) => view.tables));
       if (tables.dataset.value !== text) {
         tables.dataset.value = text;
-        tables.replaceChildren(...views.flatMap((view) => view.tables.map((one) => stageTable(one, view.name))));
+        tables.replaceChildren(...found.flatMap((view) => view.tables.map((one) => stageTable(one, view.name))));
       }
       timer = setTimeout(draw, found.some((one) => one.is_running) ? 2000 : 15000);
     } catch (error) {

@@ -27,16 +27,14 @@ export function gallery(place, figures) {
   for (const [name, found] of held) {
     if (!figures.some((one) => one.name === name)) { found.remove(); }
   }
-  for (const one of figures) {
-    let figure = held.get(one.name);
-    if (!figure) {
-      const height = one.figure.layout.height ?? 300;
-      const canvas = el("div", { class: "canvas", role: "img", "aria-label": `${one.title} over steps. ${one.text}` });
-      canvas.style.minHeight = `${height}px`;
-      const head = el("figcaption", {}, el("b", {}, one.title), one.text ? ` ${one.text}` : "");
-      figure = el("figure", { "data-figure": one.name, class: one.is_large ? "large" : "" }, head, canvas);
-      place.append(figure);
-    }
-    plot(figure.querySelector(".canvas"), one.figure);
+  for (const one of figures.filter(({ name }) => !held.has(name))) {
+    const height = one.figure.layout.height ?? 300;
+    const canvas = el("div", { class: "canvas", role: "img", "aria-label": `${one.title} over steps. ${one.text}` });
+    canvas.style.minHeight = `${height}px`;
+    const head = el("figcaption", {}, el("b", {}, one.title), one.text ? ` ${one.text}` : "");
+    const figure = el("figure", { "data-figure": one.name, class: one.is_large ? "large" : "" }, head, canvas);
+    held.set(one.name, figure);
+    place.append(figure);
   }
+  for (const one of figures) { plot(held.get(one.name).querySelector(".canvas"), one.figure); } // once all have their width
 }

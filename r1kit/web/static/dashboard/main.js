@@ -51,7 +51,7 @@ function drawHead(value) {
   const at = now ?? stopped;
   const told = [
     at ? `${at.name}, step ${count(at.steps_done)}${at.steps ? ` of ${count(at.steps)}` : ""}` : "",
-    value.seconds ? `${duration(value.seconds)} so far` : "",
+    value.seconds ? `${duration(value.seconds)}${state === "done" ? " in all" : " so far"}` : "",
     state === "running" && status.left ? `about ${about(status.left)} left` : "",
   ].filter(Boolean);
   const name = runs.length > 1 ? chooser() : el("h1", {}, value.name);
@@ -69,7 +69,7 @@ function drawHead(value) {
   head.dataset.drawn = wanted;
   const had = head.contains(document.activeElement);
   head.replaceChildren(
-    el("div", {}, name, el("p", { class: "kicker" }, `${status.recipe}${status.seed === null ? "" : ` · seed ${status.seed}`}`)),
+    el("div", { class: "named" }, name, el("p", { class: "kicker" }, `${status.recipe}${status.seed === null ? "" : ` · seed ${status.seed}`}`)),
     line, el("p", { class: "notes" }, notes.join(" · ")));
   head.hidden = false;
   if (had) { head.querySelector("select")?.focus(); }

@@ -14,11 +14,12 @@ export function metrics(place, { run, parameters }) {
 
   async function draw() {
     const chosen = stage in newest.drawn ? stage : newest.headline;
+    const titles = Object.fromEntries(newest.lineage.map((node) => [node.name, node.title]));
     const names = Object.keys(newest.drawn), key = JSON.stringify([names, chosen]);
     if (tabs.dataset.drawn !== key) {
       tabs.dataset.drawn = key;
       tabs.replaceChildren(...names.map((name) => el("a",
-        { href: address(run, "metrics", { stage: name }), "aria-current": name === chosen ? "page" : null }, spaced(name))));
+        { href: address(run, "metrics", { stage: name }), "aria-current": name === chosen ? "page" : null }, titles[name] ?? spaced(name))));
     }
     const stamp = `${chosen} ${newest.drawn[chosen] ?? ""}`;
     if (stamp === drawn) { return; }

@@ -9,7 +9,7 @@ export function overview(place, { run }) {
   const sections = {};
   let drawn = "", closed = false;
   for (const name of ["verdict", "findings", "stages", "figures", "tables", "aha", "notes"]) {
-    sections[name] = place.appendChild(el("section", { class: name }));
+    sections[name] = place.appendChild(el("section", { class: `of-${name}` }));
   }
 
   /** Draw a section again only when what it shows has changed: open folds and the reader's place stay. */
@@ -86,17 +86,25 @@ function stages(run, value) {
     const spent = stage && state !== "waiting" && stage.seconds !== null ? duration(stage.seconds) : "";
     const left = stage?.left && state !== "done" ? `about ${about(stage.left)} left` : "";
     const told = node.outside ? "a model from outside" : [of, spent, left].filter(Boolean).join(" · ");
-    const what = node.left || stage?.reached || "";
+    const what = result(node.left, stage?.reached ?? "");
     const name = node.name in value.drawn
       ? el("a", { href: address(run, "metrics", { stage: node.name }) }, node.title) : node.title;
     return el("li", { class: state },
       el("div", { class: "line" }, el("b", {}, name), el("span", { class: `state ${state}` }, state === "outside" ? "" : state)),
       el("span", { class: "bar", "aria-hidden": "true" }, bar),
       el("span", {}, told || " "),
-      what ? el("span", { class: "left" }, node.left && stage?.reached && stage.reached !== node.left ? `${node.left}: ${stage.reached}` : what) : null,
+      what ? el("span", { class: "left" }, what) : null,
       node.sources.length ? el("span", { class: "from" }, `from ${node.sources.join(", ")}`) : null);
   });
   return [el("h2", {}, "Stages"), el("ol", { class: "chain" }, cards)];
+}
+
+/** What a stage left and what that reached, without saying anything twice. */
+function result(left, reached) {
+  const model = left.replace(/^a model: /, "");
+  if (!left || !reached || model !== left) { return [model, reached].filter(Boolean).join(": "); }
+  if (left.includes(reached)) { return left; }
+  return left.split(", ").every((name) => reached.includes(name)) ? reached : `${left}: ${reached}`;
 }
 
 function aha(run, found) {

@@ -43,7 +43,7 @@ export function rolloutPane({ run, open, leave }) {
 
   function draw() {
     const one = shown;
-    const where = [one.model || spaced(one.stage), one.part, `step ${count(one.step)}`, one.kind === "train" ? "training" : one.kind, one.template].filter(Boolean);
+    const where = [one.model || one.stage, one.part, `step ${count(one.step)}`, one.kind === "train" ? "training" : one.kind, one.template].filter(Boolean);
     const facts = [
       one.tokens === null ? "" : `${count(one.tokens)} tokens${one.finish === "length" ? ", cut at the limit" : ""}`,
       one.language, one.version === null ? "" : `policy version ${count(one.version)}`];
@@ -165,7 +165,7 @@ export function rolloutPane({ run, open, leave }) {
 
   function label(one) {
     const right = one.right_share === null ? "" : ` · ${share(one.right_share, 2)} right`;
-    return `${one.model || spaced(one.stage)}${one.part ? ` ${one.part}` : ""}, step ${count(one.step)}${right} · ${count(one.mean_tokens)} tokens · reward ${short(one.mean_reward)}`;
+    return `${one.model || one.stage}${one.part ? ` ${one.part}` : ""}, step ${count(one.step)}${right} · ${count(one.mean_tokens)} tokens · reward ${short(one.mean_reward)}`;
   }
 
   function key(event) {

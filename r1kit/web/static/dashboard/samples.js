@@ -2,7 +2,7 @@
 
 import { el, get, say } from "/static/base.js";
 import { rolloutPane } from "/static/dashboard/rollout.js";
-import { address, count, share, short, spaced } from "/static/dashboard/words.js";
+import { address, count, short } from "/static/dashboard/words.js";
 
 const PAGE = 50;
 const ORDERS = {
@@ -73,7 +73,7 @@ export function samples(place, { run, parameters }) {
     const named = { right: RIGHT, kind: KINDS, finish: FINISH };
     const of = { ...facets, part: facets.parts.map((part) => ({ value: part.name })), right: Object.keys(RIGHT).map((value) => ({ value })) };
     for (const select of form.querySelectorAll("select:not([name=order])")) {
-      const options = of[select.name].map(({ value, count: n }) => [value, `${named[select.name]?.[value] ?? spaced(value)}${n ? ` · ${count(n)}` : ""}`]);
+      const options = of[select.name].map(({ value, count: n }) => [value, `${named[select.name]?.[value] ?? value}${n ? ` · ${count(n)}` : ""}`]);
       const held = asked[select.name] ?? "";
       if (held && !options.some(([value]) => value === held)) { options.push([held, held]); }
       const text = JSON.stringify(options);
@@ -153,7 +153,7 @@ export function samples(place, { run, parameters }) {
     return el("li", { "data-id": one.id }, el("a", { href: address(run, "samples", { ...shownIn(asked), one: one.id }),
       onclick: (event) => { if (!event.ctrlKey && !event.metaKey && !event.shiftKey) { event.preventDefault(); choose(one.id); } } },
     el("span", { class: "facts" }, el("b", { class: `mark ${said.replace(" ", "-")}`, title: said, role: "img", "aria-label": said }, verdict),
-      el("span", { class: "where" }, `${one.model || spaced(one.stage)}${one.part ? ` ${one.part}` : ""} · ${count(one.step)} · ${one.task || one.prompt_id}`),
+      el("span", { class: "where" }, `${one.model || one.stage}${one.part ? ` ${one.part}` : ""} · ${count(one.step)} · ${one.task || one.prompt_id}`),
       el("span", { class: "numbers" }, one.reward === null ? "" : short(one.reward), el("small", {}, ` ${count(one.tokens)} tok`))),
     el("span", { class: "start", dir: "auto" }, one.start || "(nothing)")));
   }

@@ -59,10 +59,11 @@ export function samples(place, { run, parameters }) {
       el("datalist", { id: "causes" }), choose("model", "Checkpoint"));
     more.open = matchMedia("(min-width: 1101px)").matches;
     const order = el("select", {}, Object.entries(ORDERS).map(([value, name]) => el("option", { value }, name)));
+    const folded = (made) => { made.classList.add("fold"); return made; };
     const made = el("form", { class: "filters", "aria-label": "Filters", onsubmit: (event) => event.preventDefault() },
-      text, choose("stage", "Stage"), choose("task", "Task"), choose("kind", "Sampled for"), choose("right", "Answer"),
-      range("step_from", "step_to", "Step"), field("order", "Order", order), more,
-      el("button", { type: "reset", onclick: () => { setTimeout(() => { asked = {}; fill(); ask({ page: 1 }); }); } }, "Clear filters"));
+      text, choose("stage", "Stage"), choose("task", "Task"), folded(choose("kind", "Sampled for")), choose("right", "Answer"),
+      folded(range("step_from", "step_to", "Step")), field("order", "Order", order), more,
+      el("button", { type: "reset", class: "fold", onclick: () => { setTimeout(() => { asked = {}; fill(); ask({ page: 1 }); }); } }, "Clear filters"));
     order.value = asked.order ?? "newest";
     return made;
   }

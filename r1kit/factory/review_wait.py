@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 from r1kit import interrupts
 from r1kit.errors import InputError, MissingError
 from r1kit.factory.agreement import agreement
-from r1kit.factory.collect import on_writer
 from r1kit.factory.review import AUTOMATIC, Decision, Item, accept_open, now, rejections, shared_out, write_queue
 from r1kit.factory.review_file import QUEUE, ReviewFile
 from r1kit.factory.select import Candidate
+from r1kit.factory.writer import on_writer
 from r1kit.workspace import Workspace
 
 if TYPE_CHECKING:

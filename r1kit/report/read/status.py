@@ -8,7 +8,7 @@ from typing import Literal
 
 from r1kit.depends import changes, former_key, is_taken_over, read_key, written_key
 from r1kit.errors import InputError
-from r1kit.growth import grown
+from r1kit.growth import ends_anew, grown
 from r1kit.recipe import load_recipe
 from r1kit.report.read.evaluations import compare
 from r1kit.report.read.illnesses.doctor import illnesses
@@ -137,7 +137,8 @@ def _outdated(run: RunFolder) -> dict[str, tuple[str, str]]:
             keys[name], former[name] = written["key"], former_key(key, written, taken_over)
             if "key" in key and key["key"] != written["key"] and not taken_over:
                 goes_on = grown(key, written) and has_point(paths[name])
-                what = "be trained on" if goes_on else "be done again"
+                ends = "be ended again on what it sampled" if ends_anew(key, written) else "be done again"
+                what = "be trained on" if goes_on else ends
                 found[name] = what, changes({**key, "inputs": mapping(key.get("inputs"))}, written)
     except (InputError, ValueError, OSError):  # another version's recipe, a torn key.json, data that cannot be read
         return {}

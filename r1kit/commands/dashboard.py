@@ -23,8 +23,9 @@ def dashboard(
 ) -> None:
     """Live page of a run: curves, samples with reward parts, lineage, doctor; several runs are compared."""
     from r1kit.web.dashboard.routes import dashboard_app
+    from r1kit.web.dashboard.runs import open_runs
     from r1kit.web.listen import bind, listen, rules_for
 
     rules = rules_for(host)
-    app = dashboard_app(folders, rules)
+    app = dashboard_app(open_runs(folders), rules)
     listen(app, bind(host, port, PORT), what="dashboard", rules=rules)

@@ -7,7 +7,6 @@ import re
 from collections.abc import Callable, Sequence
 from contextlib import asynccontextmanager
 from html import unescape
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from starlette.concurrency import run_in_threadpool
@@ -21,7 +20,6 @@ from r1kit.report.index.filters import ORDERS, filter_of
 from r1kit.report.read.explained import explanations
 from r1kit.report.read.run_view import as_json, read_run
 from r1kit.web.dashboard.rollouts import LONGEST_OF_A_GROUP, listed, whole
-from r1kit.web.dashboard.runs import OpenRun, open_runs
 from r1kit.web.guard import Guard, Rules
 from r1kit.web.pages import answer, render
 from r1kit.web.site import site
@@ -32,6 +30,7 @@ if TYPE_CHECKING:
     from starlette.applications import Starlette
 
     from r1kit.report.draw.stage_figures import Drawn
+    from r1kit.web.dashboard.runs import OpenRun
 
 __all__ = ["dashboard_app"]
 
@@ -43,12 +42,8 @@ MOST_PAGE = 10**7
 Answer = Callable[[Request], Any]
 
 
-def dashboard_app(paths: Sequence[Path], rules: Rules) -> Guard:
-    """
-    Raises:
-        InputError: a path is no run folder.
-    """
-    runs = open_runs(paths)
+def dashboard_app(runs: Sequence[OpenRun], rules: Rules) -> Guard:
+    """The application; as long as it is served, the rollouts of the runs are indexed."""
 
     @asynccontextmanager
     async def indexing(app: Starlette) -> AsyncIterator[None]:
@@ -83,7 +78,7 @@ def _json(of: Answer) -> Callable[[Request], Any]:
 
 
 def _run(request: Request) -> OpenRun:
-    runs: list[OpenRun] = request.app.state.runs
+    runs: Sequence[OpenRun] = request.app.state.runs
     number: int = request.path_params["run"]
     if not 0 <= number < len(runs):
         raise HTTPException(404, f"there is no run {number}; runs are 0 to {len(runs) - 1}")
@@ -149,7 +144,7 @@ def _compare(request: Request) -> Any:
 
     from r1kit.report.draw.stage_figures import overlays
 
-    runs: list[OpenRun] = request.app.state.runs
+    runs: Sequence[OpenRun] = request.app.state.runs
     with ExitStack() as locks:
         for run in runs:
             locks.enter_context(run.lock)

@@ -29,9 +29,10 @@ from r1kit.maths.policy_loss import supervised_loss
 from r1kit.maths.settings import PolicyLoss
 from r1kit.model.families import family
 from r1kit.model.families.deepseek_v3 import DeepseekShape
-from r1kit.records import Completion, Group, Prompt, Sample, Score
+from r1kit.records import Completion, Group, Prompt, Sample, Sampling, Score
 from r1kit.report.read.prompts import FATES
 from r1kit.reward.rule import RewardConfig, score_completion
+from r1kit.rollout.engine import drafted_metrics
 from r1kit.rollout.hand_over import Handed, handed_metrics
 from r1kit.rollout.local import LocalEngine
 from r1kit.rollout.scripted import CodePoints
@@ -109,7 +110,10 @@ def test_what_models_with_experts_tell_besides() -> None:
     model.initialise(torch.Generator().manual_seed(0))
     found = LocalLearner(model, LearnerSettings(experts=experts, further=0.3)).update(batch, supervised_loss, 1e-3)
     told = {re.sub(r"layer\d+", "layerN", key) for key in found} - explained("### Every stage that trains")
-    assert told == explained("### Models with experts")
+    drafting = LocalEngine(model, CodePoints(), end_ids=[0], draft=True)
+    drafting.generate([[1, 2]], Sampling(n=1, max_tokens=5), [1])
+    assert told | set(drafted_metrics(drafting)) == explained("### Models with experts")
+    assert drafted_metrics(drafting) == {}
 
 
 def test_what_samples_ahead(tmp_path: Path) -> None:

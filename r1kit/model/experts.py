@@ -9,15 +9,17 @@ Axes: N tokens, d hidden, E experts, k of them a token, f feed-forward of one.
 from __future__ import annotations
 
 import functools
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from r1kit.model.elementwise import swiglu
-from r1kit.model.families.dense import DecoderConfig, Routing
 from r1kit.model.segments import Segments
+
+if TYPE_CHECKING:
+    from r1kit.model.families.dense import DecoderConfig, Routing
 
 __all__ = ["Experts", "grouped_product"]
 

@@ -8,13 +8,15 @@ Axes: N tokens, d hidden, H heads, p plain and r rotary numbers of a query and o
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
 from r1kit.model.elementwise import rms_norm
-from r1kit.model.families.dense import DecoderConfig, Latent
+
+if TYPE_CHECKING:
+    from r1kit.model.families.dense import DecoderConfig, Latent
 
 __all__ = ["EPS", "LatentHeads"]
 

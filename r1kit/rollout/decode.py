@@ -57,7 +57,8 @@ class CachedDecoder:
         }
         parts, H, K, D = weights.cached
         self._heads, self._scale, width = (H, K, D), scale_of(c.latent) if c.latent else D**-0.5, K * D
-        self._store = torch.zeros(c.num_layers, parts, rows * columns * width, dtype=self.dtype, device=self.device)
+        depth = c.num_layers + (weights.ahead is not None)
+        self._store = torch.zeros(depth, parts, rows * columns * width, dtype=self.dtype, device=self.device)
         self._rows, self._most = rows, columns
         # oneDNN's batched bfloat16 product copies its operands unless they are whole: attend over all of a cache that
         # grows in steps. Elsewhere a slice costs nothing.
@@ -241,13 +242,18 @@ class CachedDecoder:
 
     def _prompt_pass(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
         """int64 [P, T] -> last hidden states [P, d], and what is kept [layers, 2 or 1, P, T, K D]."""
+        hidden, kept = self._read(tokens)
+        return self._norm(hidden[:, -1]), kept
+
+    def _read(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
+        """As ``_prompt_pass``, with all hidden states [P, T, d], before the last norm."""
         c, (H, K, D) = self._config, self._heads
         P, T = tokens.shape
         x = F.embedding(tokens.reshape(-1), self._weights.embedding)
         turns = {rope: table[:T].repeat(P, 1, 1) for rope, table in self._turns.items()}
         bands = {layer.window: self._band(T, layer.window) for layer in c.layer_list}
-        kept = torch.empty(c.num_layers, len(self._store[0]), P, T, K * D, dtype=self.dtype, device=self.device)
-        for block, store in zip(self._weights.blocks, kept, strict=True):
+        kept = torch.empty(*self._store.shape[:2], P, T, K * D, dtype=self.dtype, device=self.device)
+        for block, store in zip(self._weights.blocks, kept[: c.num_layers], strict=True):
             if block.latent is not None:
                 plain, turned, own = block.latent.queries(block.qkv(self._norm(x)), turns[block.layer.rope])
                 store[0].copy_(own.view(P, T, -1))
@@ -263,7 +269,7 @@ class CachedDecoder:
             )
             x = self._attended(block, x, y.transpose(1, 2).reshape(P * T, H * D))
             x = self._feed_forward(block, x)
-        return self._norm(x.view(P, T, -1)[:, -1]), kept
+        return x.view(P, T, -1), kept
 
     def _view(self, width: int) -> Tensor:
         """The cache as [layers, 2 or 1, rows, G, width, W]; each layer's rows without gaps."""

@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from r1kit.model.block import Ahead
 from r1kit.model.decoder import Block, Decoder, DecoderConfig, rope_tables
 from r1kit.model.elementwise import gain_of
 from r1kit.model.experts import Experts
@@ -65,10 +66,26 @@ class PackedExperts:
     gain: Tensor | None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PackedAhead:
+    """The layer that predicts a token further (``model.block.Ahead``)."""
+
+    embedding_gain: Tensor
+    """[d], as the others"""
+    last_gain: Tensor
+    """Of the model's last norm, which is in ``PackedDecoder.head`` otherwise."""
+    hidden_gain: Tensor
+    join: Linear
+    block: PackedBlock
+    head: Linear
+    """The model's, behind this layer's own norm."""
+
+
 class PackedDecoder:
     """What inference reads; made once for each load of weights."""
 
-    def __init__(self, model: Decoder) -> None:
+    def __init__(self, model: Decoder, *, ahead: bool = False) -> None:
+        """``ahead``: the layer that predicts a token further too, where the model has it."""
         self.config = c = model.config
         self.embedding = model.embedding.weight
         if c.embedding_scale != 1.0:
@@ -76,6 +93,7 @@ class PackedDecoder:
         blocks = [block for block in model.blocks if isinstance(block, Block)]
         self.blocks = [_block(block, c, layer) for block, layer in zip(blocks, c.layer_list, strict=True)]
         self.head = linear(_folded(model.head, gain_of(model.norm)), None)
+        self.ahead = _ahead(model, model.ahead) if ahead and model.ahead is not None else None
 
     @property
     def cached(self) -> tuple[int, int, int, int]:
@@ -84,6 +102,17 @@ class PackedDecoder:
         if c.latent is not None:
             return 1, c.num_heads, 1, c.latent.kept + c.latent.rotary
         return 2, c.num_heads, c.num_kv_heads, c.head_dim
+
+
+def _ahead(model: Decoder, ahead: Ahead) -> PackedAhead:
+    return PackedAhead(
+        embedding_gain=gain_of(ahead.embedding_norm),
+        last_gain=gain_of(model.norm),
+        hidden_gain=gain_of(ahead.hidden_norm),
+        join=linear(ahead.join.weight, None),
+        block=_block(ahead.block, model.config, Layer()),
+        head=linear(_folded(model.head, gain_of(ahead.norm)), None),
+    )
 
 
 def rotations(config: DecoderConfig, positions: int, device: torch.device, layer: Layer) -> Tensor:

@@ -19,6 +19,7 @@ from r1kit.cluster.settings import Cluster, EngineChoice, LearnerChoice
 from r1kit.registry import find
 from r1kit.rollout.engine import Engine
 from r1kit.text.template import Template
+from r1kit.update.critic import Critic
 from r1kit.update.learner import Learner
 from r1kit.update.local import LearnerSettings
 from r1kit.update.optim import DTYPES
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
     from r1kit.contracts import Model, Recipe
+    from r1kit.model.language_model import LanguageModel
     from r1kit.model.reward_model import Outlook, RewardModel
     from r1kit.reward.learned import LearnedReward
 
@@ -113,6 +115,17 @@ class Backend:
         name = "local" if self.learner.kind == AUTO else self.learner.kind
         learner: Learner = find(name, LEARNERS, "learner", "learner")(loaded, settings, self.ranks)
         return learner
+
+    def open_critic(
+        self, model: LanguageModel, optimiser: OptimiserSettings, *, dtype: DtypeSetting = "float32", token_budget: int
+    ) -> Critic:
+        """PPO's value model, which takes over a copy of the policy as it is before RL."""
+        settings = LearnerSettings(
+            dtype=resolve_dtype(dtype, self.device),
+            token_budget=token_budget,
+            optimiser=settled(optimiser, resolve_dtype("auto", self.device)),
+        )
+        return Critic(model, settings, self.ranks)
 
     def _warn(self, setting: DtypeSetting, loaded: LoadedModel) -> None:
         """Rank 0 tells, once, what bfloat16 costs where no hardware multiplies it."""

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from r1kit.records import Sampling
     from r1kit.stages.distill import Config as Distill
     from r1kit.stages.evaluate import Config as Evaluate
+    from r1kit.stages.ppo import Config as PPO
     from r1kit.stages.pretrain import Config as Pretrain
 
 __all__ = ["FORMULAS", "Formula", "Piece", "formula_of", "pieces_of"]
@@ -65,6 +66,16 @@ def _rl(config: RL, shape: Shape, sizes: Sizes, plan: Plan) -> Work:
     judged = _evaluation(config.evaluation, config.sampling, shape, sizes, plan, width, config.rows_in_flight)
     looks = judged * (math.ceil(config.steps / config.evaluate_every) + 1)
     return steps + looks + _final(config, shape, sizes, plan) * 2
+
+
+def _ppo(config: PPO, shape: Shape, sizes: Sizes, plan: Plan) -> Work:
+    """RL, and a second learner of the same size that learns from every completion (values are read in passing)."""
+    width, mean = width_of(config.dtype), plan.mean_share * config.sampling.max_tokens
+    tokens = config.prompts_per_step * (config.sampling.n * mean + sizes.prompt)
+    critic = train(tokens, mean / 2, shape, plan, width, config.optimiser, config.micro_batch_tokens)
+    own = _rl(config, shape, sizes, plan)
+    both = own + critic * config.steps
+    return replace(both, memory=own.memory + learner_bytes(config.optimiser, shape, width, plan))
 
 
 def _final(config: RL, shape: Shape, sizes: Sizes, plan: Plan) -> Work:
@@ -162,6 +173,7 @@ FORMULAS: dict[str, Formula] = {
     "cold_start": cold_start,
     "cold_start_sft": _sft,
     "reasoning_rl": _rl,
+    "ppo": _ppo,
     "rejection_sampling": rejection_sampling,
     "sft": _sft,
     "reward_models": reward_models,

@@ -37,7 +37,7 @@ from r1kit.update.sums import Sums, slopes
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-__all__ = ["DTYPES", "LearnerSettings", "LocalLearner"]
+__all__ = ["DTYPES", "LearnerSettings", "LocalLearner", "predicting"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,7 +115,7 @@ class LocalLearner:
         head = self._head()
         for micro in self._share(batch, range(len(batch.rows))):
             hidden = self.flat.compute.hidden(micro.segments)
-            found = head.logprobs(_predicting(hidden, micro), micro.targets)[0].cpu()
+            found = head.logprobs(predicting(hidden, micro), micro.targets)[0].cpu()
             for row, piece in zip(micro.rows, found.split(micro.lengths), strict=True):
                 document = batch.rows[row].prompt < 0
                 mine[row] = torch.cat([torch.zeros(1), piece]) if document else piece.clone()
@@ -210,11 +210,11 @@ class LocalLearner:
         embedded = self._embed(micro.segments.tokens)
         compute, segments = self.flat.compute, micro.segments
         hidden = compute.hidden(segments) if embedded is None else compute.transform(embedded, segments)
-        predicting = _predicting(hidden.detach(), micro)
+        ahead = predicting(hidden.detach(), micro)
         head = self._head()
         grads: list[Tensor] = []
         for at, slope in slopes(batch, micro, loss, sums, self.settings.head_chunk):
-            taken, targets = predicting[at], micro.targets[at]
+            taken, targets = ahead[at], micro.targets[at]
             grads.append(head.gradient(taken, targets, slope, self.head_grad, self.bias_grad))
         grad = torch.cat(grads) if len(grads) > 1 else grads[0]
         if micro.index is not None:
@@ -224,5 +224,6 @@ class LocalLearner:
             self.table_grad.index_add_(0, micro.segments.tokens, embedded.grad.float())
 
 
-def _predicting(hidden: Tensor, micro: MicroBatch) -> Tensor:
+def predicting(hidden: Tensor, micro: MicroBatch) -> Tensor:
+    """Those of the hidden states [N, d] that predict the micro-batch's targets, [M, d]."""
     return hidden if micro.index is None else hidden[micro.index]

@@ -19,7 +19,6 @@ from r1kit.cluster.settings import Cluster, EngineChoice, LearnerChoice
 from r1kit.registry import find
 from r1kit.rollout.engine import Engine
 from r1kit.text.template import Template
-from r1kit.update.critic import Critic
 from r1kit.update.learner import Learner
 from r1kit.update.local import LearnerSettings
 from r1kit.update.optim import DTYPES
@@ -33,6 +32,7 @@ if TYPE_CHECKING:
     from r1kit.model.language_model import LanguageModel
     from r1kit.model.reward_model import Outlook, RewardModel
     from r1kit.reward.learned import LearnedReward
+    from r1kit.update.critic import Critic
 
 __all__ = ["Backend", "backend_of"]
 
@@ -120,6 +120,8 @@ class Backend:
         self, model: LanguageModel, optimiser: OptimiserSettings, *, dtype: DtypeSetting = "float32", token_budget: int
     ) -> Critic:
         """PPO's value model, which takes over a copy of the policy as it is before RL."""
+        from r1kit.update.critic import Critic
+
         settings = LearnerSettings(
             dtype=resolve_dtype(dtype, self.device),
             token_budget=token_budget,

@@ -26,7 +26,7 @@ from r1kit.update.learner import Batch, Row
 
 if TYPE_CHECKING:
     from r1kit.loops.policy import Policy
-    from r1kit.stages.ppo import Config
+    from r1kit.loops.ppo_settings import PPO
     from r1kit.update.critic import Critic
     from r1kit.workspace import Workspace
 
@@ -46,7 +46,7 @@ class _Told:
 class ActorCritic:
     """See ``loops.credit.Credit``. Holds what it foretold of a step between ``advantages`` and ``learn``."""
 
-    def __init__(self, config: Config, policy: Policy, critic: Critic) -> None:
+    def __init__(self, config: PPO, policy: Policy, critic: Critic) -> None:
         self._config, self._policy, self._critic = config, policy, critic
         self._told: _Told | None = None
         self._metrics: dict[str, float] = {}
@@ -141,7 +141,7 @@ def _batch(groups: Sequence[Group]) -> Batch:
 
 
 def _minibatches(
-    whole: Batch, groups: Sequence[Group], config: Config, seed: int
+    whole: Batch, groups: Sequence[Group], config: PPO, seed: int
 ) -> Iterator[tuple[list[int], Batch]]:  # fmt: skip
     """The policy's minibatches: places among all completions, and the batch with each row's weight."""
     starts = [0, *accumulate(len(group.completions) for group in groups)]

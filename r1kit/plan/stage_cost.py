@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
+from r1kit.loops.ppo_settings import PPO
 from r1kit.loops.settings import RL, SFT
 from r1kit.plan.cost import NOTHING, Draw, Plan, Work, activation_bytes, learner_bytes, sample, train, width_of
 from r1kit.plan.data_cost import cold_start, rejection_sampling, reward_models
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
     from r1kit.records import Sampling
     from r1kit.stages.distill import Config as Distill
     from r1kit.stages.evaluate import Config as Evaluate
-    from r1kit.stages.ppo import Config as PPO
     from r1kit.stages.pretrain import Config as Pretrain
 
 __all__ = ["FORMULAS", "Formula", "Piece", "formula_of", "pieces_of"]

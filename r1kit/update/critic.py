@@ -19,7 +19,7 @@ from r1kit.maths.gae import value_loss
 from r1kit.model.language_model import LanguageModel
 from r1kit.update.learner import Batch
 from r1kit.update.local import LearnerSettings, LocalLearner, predicting
-from r1kit.update.pack import MicroBatch
+from r1kit.update.pack import MicroBatch, merged, per_row
 from r1kit.update.terms import fixed_terms, flat_of
 
 __all__ = ["Critic"]
@@ -43,11 +43,8 @@ class Critic(LocalLearner):
         """float32 [n] of every row, on the host: what is expected to be earned still, before each of its tokens."""
         mine: dict[int, Tensor] = {}
         for micro in self._share(batch, range(len(batch.rows))):
-            found = self._values(micro).cpu()
-            mine.update(zip(micro.rows, (piece.clone() for piece in found.split(micro.lengths)), strict=True))
-        shares = self.ranks.gather_objects(mine)
-        merged = {row: values for share in shares for row, values in share.items()}
-        return [merged[row] for row in range(len(batch.rows))]
+            mine |= per_row(batch, micro, self._values(micro).cpu())
+        return merged(batch, self.ranks.gather_objects(mine), range(len(batch.rows)))
 
     def fit(
         self, batch: Batch, old: Sequence[Tensor], returns: Sequence[Tensor], clip: float | None, lr: float

@@ -208,7 +208,9 @@ def test_long_texts_are_cut(opened: Callable[..., TestClient], tmp_path: Path) -
 
 def test_a_log_that_was_written_anew_under_the_index(run: Path) -> None:
     """Until the index has followed, what it knows is shown and said to be all."""
-    client = TestClient(dashboard_app(open_runs([run]), rules_for()), base_url="http://127.0.0.1:8601")  # nothing follows here
+    client = TestClient(
+        dashboard_app(open_runs([run]), rules_for()), base_url="http://127.0.0.1:8601"
+    )  # nothing follows here
     index = RolloutIndex(run)
     index.catch_up()
     number = known(client)[0]["id"]

@@ -48,9 +48,7 @@ def paid(reference: str, **more: float) -> str:
 
 def test_a_reward_that_is_constant(tmp_path: Path, rewards: str) -> None:
     ills = found(real(tmp_path, paid(f"{rewards}:constant"), "r1_zero.sampling.max_tokens=40"))
-    assert (
-        "in 100% of the last 5 steps' groups all completions earn the same (mean reward 1)" in ills["flat reward"].seen
-    )
+    assert "groups all completions earn the same (mean reward 1)" in ills["flat reward"].seen
     assert "format never matched" not in ills  # it is not paid for
 
 
@@ -76,12 +74,7 @@ def test_a_reward_for_saying_nothing(tmp_path: Path, rewards: str) -> None:
 
 
 def test_a_learning_rate_at_which_the_clip_cuts(tmp_path: Path, rewards: str) -> None:
-    settings = (
-        "r1_zero.steps=6",
-        "r1_zero.optimiser.lr=0.3",
-        "r1_zero.minibatches=8",
-        "r1_zero.sampling.max_tokens=16",
-    )
+    settings = [f"r1_zero.{one}" for one in ("steps=6", "optimiser.lr=0.3", "minibatches=8", "sampling.max_tokens=16")]
     ill = found(real(tmp_path, paid(f"{rewards}:digits"), *settings))["learning rate too high"]
     assert "the clip cuts ." in ill.seen
     assert (ill.setting, ill.value) == ("r1_zero.optimiser.lr", 0.3)

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 from r1kit.report.read.illnesses.illness import Illness
 from r1kit.report.read.illnesses.patient import Patient
+from r1kit.report.read.illnesses.tail import all_the_same
 from r1kit.report.read.illnesses.trend import WINDOW
-from r1kit.report.read.values import Row, mapping, number
+from r1kit.report.read.values import mapping, number
 from r1kit.report.read.wording import share, short
 
-__all__ = ["all_the_same", "collapsed_entropy", "far_from_reference", "rising_loss", "sampler_gap", "too_fast"]
+__all__ = ["collapsed_entropy", "far_from_reference", "rising_loss", "sampler_gap", "too_fast"]
 
-OTHERS = 0.1
-"""Share of a group's completions that differ from those before: in the healthy runs .38 and more on the mean of five
-groups, where most prompts were answered."""
 NO_CHOICE = 0.02
 """Nats a token: one token in fifty is a choice. The nano chain ends at .07 with accuracy .95."""
 SOLVED = 0.9
@@ -63,16 +61,6 @@ def collapsed_entropy(patient: Patient) -> Iterator[Illness]:
         setting="optimiser.lr",
         metric="entropy",
     )
-
-
-def all_the_same(rows: Sequence[Row]) -> bool:
-    """Whether of the newest groups each has one completion, again and again."""
-    groups: dict[tuple[object, object], list[str]] = {}
-    for row in rows:
-        groups.setdefault((row["step"], row.get("prompt_id")), []).append(row["completion"])
-    held = [texts for texts in groups.values() if len(texts) > 1][-WINDOW:]
-    others = [(len(set(texts)) - 1) / (len(texts) - 1) for texts in held]
-    return len(held) == WINDOW and sum(others) <= OTHERS * WINDOW
 
 
 def too_fast(patient: Patient) -> Iterator[Illness]:

@@ -19,7 +19,9 @@ PORT = 7862
 def review(
     folder: Folder,
     stage: Annotated[str, typer.Option(help="Whose queue, where the run has several.")] = "",
-    host: Annotated[str, typer.Option(help="Address to listen at; another than 127.0.0.1 needs a token.")] = "",
+    host: Annotated[
+        str, typer.Option(help="Address; another than 127.0.0.1 needs a token.")
+    ] = "127.0.0.1",
     port: Annotated[int | None, typer.Option(min=0, max=65535, help=f"By default {PORT} or the next free one.")] = None,
     name: Annotated[str, typer.Option(help="Who decides; the page asks otherwise.")] = "",
     twice: Annotated[
@@ -38,12 +40,12 @@ def review(
 
 
 def _serve(reviewed: Reviewed, host: str, port: int | None, name: str) -> None:
-    from r1kit.web.listen import HERE, bind, listen, rules_for
+    from r1kit.web.listen import bind, listen, rules_for
     from r1kit.web.review.app import LIMIT, app
     from r1kit.web.review.desk import Desk
 
-    bound = bind(host or HERE, port, PORT)
-    rules = rules_for(host or HERE, limit=LIMIT)
+    bound = bind(host, port, PORT)
+    rules = rules_for(host, limit=LIMIT)
     items = reviewed.file.items().values()
     what = f"{sum(item.open for item in items)} of {len(items)} samples of {reviewed.stage} to decide"
     listen(app(Desk(reviewed, name=name), rules), bound, what=what, rules=rules)

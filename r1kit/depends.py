@@ -201,8 +201,8 @@ _ADDED: Mapping[str, Any] = {
     "review_least": 0, "review_rest": "leave_out",
 }  # fmt: skip
 """Setting of a stage -> its default, where it came after runs of format 2: at its default it is no part of the key."""
-_NO_PART = ("review_wait", "review_twice")
-"""Settings of a stage that decide nothing of its result, but how people come to decide."""
+_NO_PART = ("review_wait", "review_twice", "record_tokens")
+"""Settings of a stage that decide nothing of its result: how people come to decide, what is kept to look at."""
 
 
 def _without_new(value: Any) -> Any:

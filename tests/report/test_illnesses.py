@@ -64,7 +64,7 @@ def test_a_healthy_run_has_nothing(tmp_path: Path) -> None:
         ("sampler-learner gap", {"engine_gap": 0.04}, 17),
         ("learning rate too high", {"accuracy": 0.0}, 19),
         ("format never matched", {"format": 0.0}, 21),
-        ("length collapse", {"response_tokens": 8.0}, 20),
+        ("length collapse", {"response_tokens": 8.0}, 19),
     ],
 )
 def test_since_when(tmp_path: Path, name: str, metrics: dict[str, float], since: int) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from r1kit.report.read.illnesses.base import weak_base
+from r1kit.report.read.illnesses.chains import decorative, mixed_language
 from r1kit.report.read.illnesses.form import answer_never_found, format_never_matched
 from r1kit.report.read.illnesses.illness import Illness
 from r1kit.report.read.illnesses.learning import (
@@ -43,6 +44,8 @@ WRITTEN: tuple[Look, ...] = (
     rising_loss,
     far_from_reference,
     sampler_gap,
+    decorative,
+    mixed_language,
     hacked_model,
     gamed_parts,
     all_right,

@@ -15,8 +15,9 @@ TAIL_BYTES, MOST_BYTES = 1_000_000, 16_000_000
 half a megabyte each."""
 MOST, ENOUGH = 128, 64
 """Training rollouts that are looked at (a share of .2 is then told to within .07), and those that will do."""
-PROBES, PROBE_ROWS = 8, 32
-"""Places looked at, and rollouts at each, to find the step at which something began."""
+PROBES, PROBE_ROWS, STRIDE = 8, 32, 8
+"""Places looked at, and rollouts at each, to find the step at which something began; and from one to the next among
+the newest."""
 
 
 class Recent:
@@ -47,11 +48,15 @@ class Recent:
         return self._rows
 
     def since(self, ill: Callable[[Sequence[Row]], bool]) -> int | None:
-        """About the step at which ``ill`` began to be true, given that it is true of ``rows``: by halving the log."""
+        """About the step at which ``ill`` began to be true: back over the newest rollouts, and where it is true of all
+        of them by halving the log before."""
         rows = self.rows()
         if not rows or self._stamp is None:
             return None
-        begun, low, high = int(rows[0]["step"]), 0, self._read_from
+        start = max(0, len(rows) - PROBE_ROWS)
+        while start and ill(rows[max(0, start - STRIDE) :][:PROBE_ROWS]):
+            start = max(0, start - STRIDE)
+        begun, low, high = int(rows[start]["step"]), 0, 0 if start else self._read_from
         size = 2 * PROBE_ROWS * (self._stamp[0] - self._read_from) // len(rows)
         for probe in range(PROBES):
             if low == high:

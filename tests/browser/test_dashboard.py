@@ -17,6 +17,15 @@ KNOWN = "<think> seven eight fifty-six wait </think> <answer> 7 * 8 </answer>"
 VIEWS = {"overview": "#/0/overview", "metrics": "#/0/metrics?stage=r1_zero", "samples": "#/0/samples?stage=r1_zero"}
 
 
+def until(page: Any, script: str) -> None:
+    """Wait for an expression to hold; the page's policy lets none be evaluated inside."""
+    for _ in range(600):
+        if page.evaluate(script):
+            return
+        page.wait_for_timeout(50)
+    raise AssertionError(f"never so: {script}")
+
+
 def add(run: Path, log: str, *rows: dict[str, Any]) -> None:
     with (run / "02_r1_zero" / f"{log}.jsonl").open("a", encoding="utf-8") as stream:
         stream.writelines(json.dumps(row) + "\n" for row in rows)
@@ -30,7 +39,8 @@ def add_known(run: Path) -> None:
             {
                 "step": step, "kind": "train", "prompt_id": "known/train/1", "prompt": "use 7 8 make 56",
                 "tokens": 12 * (step - 899), "completion": text, "finish": "stop", "reward": reward,
-                "parts": {"accuracy": float(reward > 1), "format": 0.5}, "status": "ok", "version": 8, "advantage": advantage,
+                "parts": {"accuracy": float(reward > 1), "format": 0.5}, "status": "ok", "version": 8,
+                "advantage": advantage,
             }
             for text, reward, advantage in zip(texts, (1.2, 0.0, 0.2), (1.3, -0.8, -0.5), strict=True)
         ]  # fmt: skip
@@ -67,7 +77,7 @@ def test_a_person_finds_and_reads_samples(
     page.wait_for_selector("input.find:focus, .find:focus")
     page.wait_for_selector(".list a")
     page.keyboard.type("eight fifty-SIX")
-    page.wait_for_function("document.querySelector('.told').textContent === '1–2 of 2'")
+    page.wait_for_selector(".told:text-is('1–2 of 2')")
     page.keyboard.press("Escape")
     page.keyboard.press("j")
     page.wait_for_selector(".pane .completion")
@@ -110,25 +120,25 @@ def test_a_person_finds_and_reads_samples(
 def test_filters(own_run: Path, serve: Callable[..., str], visit: Callable[..., Any]) -> None:
     add_known(own_run)
     page = visit(serve("dashboard", own_run) + "#/0/samples")
-    told = "document.querySelector('.told').textContent === '{}'"
+    told = ".told:text-is('{}')"
     page.wait_for_selector("option[value=known]", state="attached")
     page.select_option("select[name=task]", "known")
-    page.wait_for_function(told.format("1–6 of 6"))
+    page.wait_for_selector(told.format("1–6 of 6"))
     page.select_option("select[name=right]", "no")
-    page.wait_for_function(told.format("1–4 of 4"))
+    page.wait_for_selector(told.format("1–4 of 4"))
     page.select_option("select[name=status]", "timeout")
-    page.wait_for_function(told.format("1–2 of 2"))
+    page.wait_for_selector(told.format("1–2 of 2"))
     page.wait_for_selector(".pane .warning:has-text('the rule took longer than 5 s')")
     page.fill("input[name=step_to]", "900")
     page.keyboard.press("Tab")
-    page.wait_for_function(told.format("1–1 of 1"))
+    page.wait_for_selector(told.format("1–1 of 1"))
     page.click("button[type=reset]")
-    page.wait_for_function("Number(document.querySelector('.told').textContent.split(' of ')[1].replace(',', '')) > 50")
+    until(page, "Number(document.querySelector('.told').textContent.split(' of ')[1].replace(',', '')) > 50")
     first = page.get_attribute(".list li >> nth=0", "data-id")
     page.keyboard.press("]")
-    page.wait_for_function(f"document.querySelector('.list li').dataset.id !== '{first}'")
+    until(page, f"document.querySelector('.list li').dataset.id !== '{first}'")
     page.keyboard.press("k")  # over the page's beginning: the last one of the page before
-    page.wait_for_function("document.querySelector('.list li:last-child a').getAttribute('aria-current') === 'true'")
+    until(page, "document.querySelector('.list li:last-child a').getAttribute('aria-current') === 'true'")
     assert page.get_attribute(".list li >> nth=0", "data-id") == first
 
 
@@ -154,8 +164,8 @@ def test_it_follows_a_running_run(own_run: Path, serve: Callable[..., str], visi
     verdict = page.query_selector(".verdict p")
     add(own_run, "metrics", {"step": 777, "seconds": 1e6, "reward": 0.5, "response_tokens": 60.0})
     page.wait_for_selector("#head:has-text('r1_zero, step 777')")
-    page.wait_for_function(
-        "[...document.querySelectorAll('.canvas')].some((one) => one.data?.some((line) => line.x?.includes(777)))"
+    until(
+        page, "[...document.querySelectorAll('.canvas')].some((one) => one.data?.some((line) => line.x?.includes(777)))"
     )
     assert verdict.evaluate("(one) => one.isConnected")
     page.keyboard.press("3")
@@ -181,7 +191,7 @@ def test_runs_are_compared(
     fits(page)
     page.select_option("#head select", "1")
     page.click("nav a[data-view=overview]")
-    page.wait_for_function("location.hash === '#/1/overview'")
+    until(page, "location.hash === '#/1/overview'")
 
 
 def test_the_doctor_stands_at_the_top(own_run: Path, serve: Callable[..., str], visit: Callable[..., Any]) -> None:

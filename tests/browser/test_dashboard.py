@@ -79,9 +79,9 @@ def test_a_person_finds_and_reads_samples(
     page.keyboard.type("eight fifty-SIX")
     page.wait_for_selector(".told:text-is('1–2 of 2')")
     page.keyboard.press("Escape")
+    page.wait_for_selector(".pane h2:has-text('step 901')")  # the first one is shown at once
     page.keyboard.press("j")
-    page.wait_for_selector(".pane .completion")
-    assert "step 901" in page.inner_text(".pane h2")
+    page.wait_for_selector(".pane h2:has-text('step 900')")
     assert page.inner_text(".completion .answer") == "<answer> 7 * 8 </answer>"
     assert page.locator(".reward tr", has_text="accuracy").inner_text().startswith("accuracy\t1")
     assert "1 if the final answer" in page.inner_text(".reward")
@@ -105,9 +105,9 @@ def test_a_person_finds_and_reads_samples(
     shoot(page, "dashboard-group", whole=False)
     accessible(page)
     page.keyboard.press("s")
-    page.wait_for_selector(".at:has-text('step 901')")
-    page.keyboard.press("ArrowLeft")
-    page.wait_for_selector(".at:has-text('r1_zero, step 900 · .33 right · 12 tokens')")
+    page.wait_for_selector(".at:has-text('step 900')")
+    page.keyboard.press("ArrowRight")
+    page.wait_for_selector(".at:has-text('r1_zero, step 901 · .33 right · 24 tokens')")
     page.wait_for_selector(".grown .completion")
     shoot(page, "dashboard-steps", whole=False)
     accessible(page)
@@ -161,7 +161,7 @@ def test_it_follows_a_running_run(own_run: Path, serve: Callable[..., str], visi
     page = visit(serve("dashboard", own_run))
     page.wait_for_selector("#head .state.running")
     page.evaluate("document.querySelector('.chain').dataset.mine = 'kept'")
-    verdict = page.query_selector(".verdict p")
+    verdict = page.query_selector(".of-verdict p")
     add(own_run, "metrics", {"step": 777, "seconds": 1e6, "reward": 0.5, "response_tokens": 60.0})
     page.wait_for_selector("#head:has-text('r1_zero, step 777')")
     until(

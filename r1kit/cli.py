@@ -18,6 +18,7 @@ from r1kit import interrupts
 from r1kit.apart import try_import
 from r1kit.commands.chat import chat
 from r1kit.commands.check import check
+from r1kit.commands.dashboard import dashboard
 from r1kit.commands.doctor import doctor
 from r1kit.commands.evaluate import evaluate
 from r1kit.commands.export import export
@@ -54,6 +55,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "plan": plan,
     "status": status,
     "report": report,
+    "dashboard": dashboard,
     "eval": evaluate,
     "tasks": tasks,
     "verify": verify,

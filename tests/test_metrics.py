@@ -16,7 +16,7 @@ from evals.evaluating import Rules, evaluator_of, learned, place, scorer_of
 from loops.apart import Apart
 from loops.test_supervised import CONFIG as SUPERVISED
 from loops.test_supervised import counting
-from loops.toy import CONFIG, ToyScorer, ToyTask, policy_of, toy
+from loops.toy import CONFIG, ToyScorer, ToyTask, policy_of, spell, toy
 
 from r1kit.evals.gate import base_gate
 from r1kit.evals.transcripts import rollout_lines
@@ -78,7 +78,7 @@ def rl_log(folder: Path) -> set[str]:
     one = toy(folder, scorer=AllParts(), levels=3)
     curriculum = Curriculum(by="pass_rate")
     one.train(replace(CONFIG, steps=2, minibatches=2, loss=PolicyLoss(kl_weight=0.1), curriculum=curriculum))
-    assert keys(one.workspace.folder / "rollouts.jsonl") == explained("## `rollouts.jsonl`") - {"spans"}
+    assert keys(one.workspace.folder / "rollouts.jsonl") == explained("## `rollouts.jsonl`") - {"spans", "cause"}
     return keys(one.workspace.folder / "metrics.jsonl")
 
 
@@ -150,7 +150,7 @@ def test_an_evaluation(tmp_path: Path) -> None:
     rules.diagnose_groups = lambda groups: [[tries for _ in g.completions] for g in groups]  # type: ignore[method-assign]
     rules.score_groups = with_every_part(rules.score_groups)  # type: ignore[method-assign]
     evaluator = evaluator_of(
-        workspace, lambda prompt, seed, row: "yn"[row] + " wait", scorer=scorer_of(rules, learned("a"))
+        workspace, lambda prompt, seed, row: "yn"[row] + " wait", scorer=scorer_of(rules, learned("a")), spell=spell
     )
     evaluator.evaluate(0, labels={"checkpoint": "c", "template": "t", "budget": "b"})
     section = PAGE.split("## `eval.jsonl`")[1].split("Diagnostics of code tasks")[0]
@@ -158,6 +158,7 @@ def test_an_evaluation(tmp_path: Path) -> None:
     labels = {"checkpoint", "template", "budget"}
     assert keys(workspace.folder / "rollouts.jsonl") - labels == explained("## `rollouts.jsonl`") - {
         "advantage",
+        "cause",
         "spans",
     }
 

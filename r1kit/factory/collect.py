@@ -11,9 +11,8 @@ import json
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any
 
-from r1kit.errors import R1Error
 from r1kit.factory.harvest import Harvest
 from r1kit.factory.select import Candidate, candidate_of
 from r1kit.files import strict_lines
@@ -22,12 +21,10 @@ from r1kit.resume import Stateless
 from r1kit.tasks.task import Task
 from r1kit.workspace import Workspace
 
-__all__ = ["Plan", "collect", "collected", "is_collected", "on_writer"]
+__all__ = ["Plan", "collect", "collected", "is_collected"]
 
 MARK = "collected.json"
 """Present once every step is done. From then on logs are never cut again, so what people write beside them is safe."""
-
-_T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,18 +127,3 @@ def collected(workspace: Workspace) -> list[Candidate]:
         candidate_of(line.where, line.table)
         for line in strict_lines(path, '{"sample", "tokens", "consistency"}', may_be_empty=True)
     ]
-
-
-def on_writer(workspace: Workspace, work: Callable[[], _T]) -> _T:
-    """Do what only rank 0 does, and have its result, or its error, on every rank."""
-    result: _T | None = None
-    error: R1Error | None = None
-    if workspace.is_writer:
-        try:
-            result = work()
-        except R1Error as raised:
-            error = raised
-    result, error = workspace.ranks.broadcast_object((result, error))
-    if error is not None:
-        raise error
-    return result  # type: ignore[return-value]

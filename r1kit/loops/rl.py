@@ -18,15 +18,14 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from r1kit.cluster.ranks import Ranks
 from r1kit.contracts import BASE
 from r1kit.evals.aha import find_aha
 from r1kit.evals.evaluator import Evaluation
 from r1kit.evals.gate import write_gate
-from r1kit.evals.transcripts import rollout_lines, summary, tally
+from r1kit.evals.transcripts import rollout_lines, summary, tally, with_tokens
 from r1kit.loops.ahead import Ahead
 from r1kit.loops.dealing import Drawn, Part
-from r1kit.loops.gap import check_gap
+from r1kit.loops.gap import Looked, check_gap
 from r1kit.loops.rollouts import Rollouts, TasksAt
 from r1kit.loops.settings import RL
 from r1kit.maths.advantage import group_relative
@@ -87,18 +86,19 @@ def train(config: RL, policy: Policy, tasks_at: TasksAt | None = None, watch: Wa
         advantages = advantages_of(drawn.scores, config)
         sampled = time.monotonic()
         with asleep(engine):
-            gap = check_gap(drawn.groups, learner, step, config.max_gap, workspace.ranks)
+            also = _with_tokens(config, drawn) if config.record_tokens > 1 else None
+            looked = check_gap(drawn.groups, learner, step, config.max_gap, workspace.ranks, also)
             metrics = _update(config, drawn, advantages, learner, loss, workspace, step)
         workspace.spend(trained=metrics["tokens"])
         updated = time.monotonic()
-        told, lines = _told(config, drawn, advantages, shares(learner), workspace.ranks, step + 1)
+        told, lines = _told(config, drawn, advantages, looked, policy, step + 1)
         workspace.log(
             step + 1,
             {
                 **told,
                 **metrics,
                 **drawn.metrics,
-                "engine_gap": gap,
+                "engine_gap": looked.gap,
                 **handed_metrics(engine),
                 "update_seconds": updated - sampled,
                 "tokens_per_second": sum(drawn.loads) / (updated - began),
@@ -261,13 +261,24 @@ def _with_old(batch: Batch, logprobs: Sequence[Tensor]) -> Batch:
     return replace(batch, rows=rows)
 
 
+def _with_tokens(config: RL, drawn: Drawn) -> list[int]:
+    """Those of the groups held here of whose tokens something is kept: the first."""
+    count = min(config.record_tokens, config.record_groups)
+    return [at for at, place in enumerate(drawn.places) if place < count]
+
+
 def _told(
-    config: RL, drawn: Drawn, advantages: Sequence[Tensor], share: bool, ranks: Ranks, step: int
+    config: RL, drawn: Drawn, advantages: Sequence[Tensor], looked: Looked, policy: Policy, step: int
 ) -> tuple[dict[str, float], list[dict[str, object]]]:
     """A step's means for ``metrics.jsonl``, and the lines for ``rollouts.jsonl``, which rank 0 alone gets."""
+    share, ranks = shares(policy.learner), policy.workspace.ranks
     own = tally(drawn.groups, drawn.scores, advantages)
     recorded = sum(place < config.record_groups for place in drawn.places)
     lines = rollout_lines(step, drawn.groups, drawn.scores, advantages, recorded)
+    if share or policy.workspace.is_writer:
+        groups = [drawn.groups[at] for at in _with_tokens(config, drawn)]
+        count = sum(len(group.completions) for group in groups)
+        lines[:count] = with_tokens(lines[:count], groups, looked.read, policy.spell)
     if not share:
         return summary([own]), lines
     places = [place for place in drawn.places if place < config.record_groups]

@@ -30,7 +30,7 @@ from r1kit.update.head import Head
 from r1kit.update.learner import Batch
 from r1kit.update.memory import keep_freed_memory
 from r1kit.update.optim import DTYPES, Optimiser, canonical
-from r1kit.update.pack import MicroBatch, build, carries_gradient, deal
+from r1kit.update.pack import MicroBatch, build, carries_gradient, deal, merged, per_row
 from r1kit.update.settings import Dtype, OptimiserSettings
 from r1kit.update.sums import Sums, slopes
 
@@ -107,21 +107,22 @@ class LocalLearner:
             self.flat.refresh()
         return metrics
 
-    @torch.no_grad()
     def logprobs(self, batch: Batch) -> list[Tensor]:
         """float32 [n] of every row under the present weights, on the host; a document's first token, which nothing
         predicts, has 0."""
+        return [found[0] for found in self.logprobs_and_entropies(batch)]
+
+    @torch.no_grad()
+    def logprobs_and_entropies(self, batch: Batch) -> list[Tensor]:
+        """See ``update.learner.Entropic``: float32 [2, n] of every row; 0 where nothing predicts."""
         mine: dict[int, Tensor] = {}
         head = self._head()
         for micro in self._share(batch, range(len(batch.rows))):
             hidden = self.flat.compute.hidden(micro.segments)
-            found = head.logprobs(_predicting(hidden, micro), micro.targets)[0].cpu()
-            for row, piece in zip(micro.rows, found.split(micro.lengths), strict=True):
-                document = batch.rows[row].prompt < 0
-                mine[row] = torch.cat([torch.zeros(1), piece]) if document else piece.clone()
+            found = torch.stack(head.logprobs(_predicting(hidden, micro), micro.targets)).cpu()
+            mine |= per_row(batch, micro, found)
         shares = [mine] if batch.sharded else self.ranks.gather_objects(mine)
-        merged = {row: values for share in shares for row, values in share.items()}
-        return [merged.get(row, torch.zeros(len(batch.rows[row].tokens))) for row in range(len(batch.rows))]
+        return merged(batch, shares, range(len(batch.rows)))
 
     def refresh_reference(self) -> None:
         """Freeze the present weights as the reference (pi_ref <- pi; every 400 steps in the paper)."""

@@ -14,9 +14,10 @@ from typing import Any
 
 import pytest
 
-pytest.importorskip("playwright")
-
-from playwright.sync_api import Browser, Page, sync_playwright
+try:
+    from playwright.sync_api import Browser, Page, sync_playwright
+except ImportError:  # make test: they are not wanted, and Playwright may not be there
+    collect_ignore_glob = ["test_*.py"]
 
 SHOTS = Path(os.environ.get("R1KIT_SHOTS", Path(__file__).parent / "shots"))
 """Where screenshots are left, to be looked at."""

@@ -86,7 +86,9 @@ def _opened(
 def application(served: list[Served], rules: Rules) -> Guard:
     """The API and the page, behind the guard."""
     from r1kit.serving.routes import Api
-    from r1kit.web.site import site
+    from r1kit.web.chat.routes import chat_routes
+    from r1kit.web.site import Link, site
 
     api = Api(served)
-    return site(api.routes(), name="chat", rules=rules, lifespan=api.lifespan)
+    routes = [*chat_routes([*api.models]), *api.routes()]
+    return site(routes, name="chat", rules=rules, nav=[Link(href="/", text="Chat")], lifespan=api.lifespan)

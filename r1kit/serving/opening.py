@@ -48,6 +48,7 @@ def open_speech(
     speech = Speech(
         tokenizer=cast(Speaking, loaded.tokenizer), template=loaded.template, ends=frozenset(loaded.stop_ids),
         vocab_size=loaded.model.config.vocab_size, positions=loaded.positions, sampling=sampling, tags=tags,
+        alone=bool(recipe.stages) and not recipe.model.name,
     )  # fmt: skip
     if isinstance(engine, LocalEngine):
         return Session(engine, serving=True), speech

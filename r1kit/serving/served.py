@@ -49,6 +49,8 @@ class Speech:
     """Its stage's own: the longest answer where nobody names one, the strings that end it."""
     tags: Tags | None = field(default_factory=Tags)
     """None: nothing it writes is taken for thinking."""
+    alone: bool = False
+    """It was made from nothing by its run, which asks one question at a time: earlier turns would only confuse it."""
 
     def render(self, messages: Sequence[Message], arguments: dict[str, Any] | None = None) -> Rendered:
         """A chat up to where the model goes on.

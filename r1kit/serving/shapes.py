@@ -30,7 +30,8 @@ def listed(served: Served) -> dict[str, Any]:
         "id": served.name, "object": "model", "created": served.created, "owned_by": "r1kit",
         "max_model_len": speech.positions,
         "r1": {
-            "chat": speech.chats, "one_question": speech.one_question, "temperature": served.temperature,
+            "chat": speech.chats, "one_question": speech.one_question,
+            "turns": not (speech.one_question or speech.alone), "temperature": served.temperature,
             "top_p": served.top_p, "max_tokens": speech.sampling.max_tokens, "running": served.batcher.running,
         },
     }  # fmt: skip

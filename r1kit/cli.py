@@ -25,6 +25,7 @@ from r1kit.commands.export import export
 from r1kit.commands.plan import plan
 from r1kit.commands.recipes import recipes
 from r1kit.commands.report import report
+from r1kit.commands.review import review
 from r1kit.commands.run import run
 from r1kit.commands.serve import serve
 from r1kit.commands.status import status
@@ -56,6 +57,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "status": status,
     "report": report,
     "dashboard": dashboard,
+    "review": review,
     "eval": evaluate,
     "tasks": tasks,
     "verify": verify,

@@ -30,12 +30,13 @@ __all__ = ["run", "write_manifest"]
 
 def run(
     recipe: Recipe, folder: Path, ranks: Ranks, until: str = "", say: Callable[[str], None] = print,
-    after: Callable[[str], None] | None = None,
+    after: Callable[[str], None] | None = None, stands: Callable[[str], None] | None = None,
 ) -> None:  # fmt: skip
     """Run every stage that is not done, up to and including ``until``; each starts where it stopped.
 
     Args:
         after: called by rank 0 with the name of each stage that it has just finished, before the next begins.
+        stands: takes the line that says, now and then, where the running stage stands; by default ``say`` does.
     """
     checkpoints: dict[str, str] = {}
     keys: dict[str, str] = {}
@@ -51,6 +52,7 @@ def run(
             ranks=ranks,
             checkpoints=dict(checkpoints),
             say=say,
+            stands=stands if stands and ranks.rank == 0 else say,
         )
         with _full_disk(folder):
             written = ranks.broadcast_object(_written(workspace, keys, former) if workspace.is_writer else None)

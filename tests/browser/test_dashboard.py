@@ -161,13 +161,14 @@ def test_it_follows_a_running_run(own_run: Path, serve: Callable[..., str], visi
     page = visit(serve("dashboard", own_run))
     page.wait_for_selector("#head .state.running")
     page.evaluate("document.querySelector('.chain').dataset.mine = 'kept'")
-    verdict = page.query_selector(".of-verdict p")
+    page.wait_for_selector(".of-figures .main-svg")
+    figure = page.query_selector(".of-figures figure")
     add(own_run, "metrics", {"step": 777, "seconds": 1e6, "reward": 0.5, "response_tokens": 60.0})
     page.wait_for_selector("#head:has-text('r1_zero, step 777')")
     until(
         page, "[...document.querySelectorAll('.canvas')].some((one) => one.data?.some((line) => line.x?.includes(777)))"
     )
-    assert verdict.evaluate("(one) => one.isConnected")
+    assert figure.evaluate("(one) => one.isConnected")
     page.keyboard.press("3")
     page.wait_for_selector(".list a")
     add(own_run, "rollouts", {"step": 777, "completion": "fresh from the press"})

@@ -97,10 +97,15 @@ class CachedDecoder:
         found: dict[int, Prefix] = {}
         for length, indices in by_length.items():
             tokens = torch.tensor([list(prompts[index]) for index in indices], device=self.device)
-            hidden, kept = self._prompt_pass(tokens)
+            x, kept = self._prompt_pass(tokens)
+            hidden = self._norm(x[:, -1])
             for place, index in enumerate(indices):
                 found[index] = Prefix(length, kept[:, :, place], hidden[place])
         return [found[index] for index in range(len(prompts))]
+
+    def read(self, prompt: Sequence[int]) -> Tensor:
+        """Hidden states after the last norm at each of a prompt's tokens, [T, d]; nothing is kept."""
+        return self._norm(self._prompt_pass(torch.tensor([list(prompt)], device=self.device))[0][0])
 
     def admit(self, prefixes: Sequence[Prefix], live: int) -> None:
         """Place one row for each prefix in the slots after the first ``live``."""
@@ -241,12 +246,7 @@ class CachedDecoder:
         return (exact * torch.addcmul(self._eps, size, size, value=1 / x.shape[-1]).rsqrt_()).to(self.dtype)
 
     def _prompt_pass(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
-        """int64 [P, T] -> last hidden states [P, d], and what is kept [layers, 2 or 1, P, T, K D]."""
-        hidden, kept = self._read(tokens)
-        return self._norm(hidden[:, -1]), kept
-
-    def _read(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
-        """As ``_prompt_pass``, with all hidden states [P, T, d], before the last norm."""
+        """int64 [P, T] -> what leaves the last block, [P, T, d], and what is kept [layers, 2 or 1, P, T, K D]."""
         c, (H, K, D) = self._config, self._heads
         P, T = tokens.shape
         x = F.embedding(tokens.reshape(-1), self._weights.embedding)

@@ -88,7 +88,7 @@ class DraftingDecoder(CachedDecoder):
         x = self._through(ahead.block, self._cache[-1], x, places)
         return ahead.head(self._norm(x.view(n, 2, -1)[:, 1]))
 
-    def read(self, tokens: Tensor, drafts: Tensor) -> Tensor:
+    def verify(self, tokens: Tensor, drafts: Tensor) -> Tensor:
         """Hidden states [n, 2, d] after each row's newest token and after its draft."""
         n = len(tokens)
         places = self._lengths[:n, None] + torch.arange(2, device=self.device)
@@ -98,7 +98,7 @@ class DraftingDecoder(CachedDecoder):
         return self._norm(x).view(n, 2, -1)
 
     def settle(self, hidden: Tensor, drafts: Tensor, hits: Tensor) -> None:
-        """What ``read`` gave stays for the rows whose draft hit, bool [n]; of the others the first token alone."""
+        """What ``verify`` gave stays for the rows whose draft hit, bool [n]; of the others the first token alone."""
         n, at = len(hits), self._lengths[: len(hits)]
         self._places[:n] = torch.stack([at, at + hits], 1)
         self._following[:n, 0] = drafts
@@ -108,7 +108,7 @@ class DraftingDecoder(CachedDecoder):
         self._longest = int(self._lengths[:n].max())
 
     def _prompt_pass(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
-        raw, kept = self._read(tokens)
+        raw, kept = super()._prompt_pass(tokens)
         hidden, (P, T), block = self._norm(raw), tokens.shape, self._ahead.block
         if T > 1:  # of the last token the next one is not known yet
             x = self._joined(hidden[:, :-1].flatten(0, 1), tokens[:, 1:].flatten())
@@ -117,7 +117,7 @@ class DraftingDecoder(CachedDecoder):
             own = block.latent.queries(block.qkv(self._norm(x)), turns)[2]
             kept[-1, 0, :, :-1] = own.view(P, T - 1, -1)
         kept[-1, 0, :, -1] = 0.0
-        return hidden[:, -1], kept
+        return raw, kept
 
     def _joined(self, hidden: Tensor, tokens: Tensor) -> Tensor:
         """What the further layer's block takes, [m, d]."""
@@ -158,11 +158,11 @@ class DraftedFlight(Flight):
             self._out, self._logprobs = F.pad(self._out, (0, 1)), F.pad(self._logprobs, (0, 1))
         device = decoder.device
         uniform = uniforms(self._seeds[rows.to(device)], self._ages.to(device), 2)
-        sampling = self._sampling
+        sampling, places = self._sampling, rows.tolist()
         drafts, _ = sample(decoder.draft(self._tokens), uniform[:, 0], sampling.temperature, sampling.top_p)
-        hidden = decoder.read(self._tokens, drafts)
-        first, first_logprobs = self._draw(hidden[:, 0], uniform[:, 0])
-        second, second_logprobs = self._draw(hidden[:, 1], uniform[:, 1])
+        hidden = decoder.verify(self._tokens, drafts)
+        first, first_logprobs = self._draw(hidden[:, 0], uniform[:, 0], places)
+        second, second_logprobs = self._draw(hidden[:, 1], uniform[:, 1], places)
         same = drafts == first
         self.drafted, self.hit = self.drafted + len(same), self.hit + int(same.sum())
         hits = same & (self._ages + 1 < self._limits[rows]).to(device)

@@ -27,6 +27,7 @@ from r1kit.commands.recipes import recipes
 from r1kit.commands.report import report
 from r1kit.commands.review import review
 from r1kit.commands.run import run
+from r1kit.commands.serve import serve
 from r1kit.commands.status import status
 from r1kit.commands.tasks import tasks
 from r1kit.commands.verify import verify
@@ -62,6 +63,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "verify": verify,
     "export": export,
     "chat": chat,
+    "serve": serve,
     "doctor": doctor,
     "write-tests": write_tests,
 }

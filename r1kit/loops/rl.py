@@ -73,16 +73,13 @@ def train(
     workspace, engine, learner, evaluator = policy.workspace, policy.engine, policy.learner, policy.evaluator
     paying = credit or GroupRelative(config)
     rollouts = (Ahead if config.max_lag else Rollouts)(config, policy, tasks_at or (lambda step: policy.tasks))
-    done = config.steps
-    state = paying.beside(rollouts.beside(learner))
+    state, done = paying.beside(rollouts.beside(learner)), config.steps
     for step in workspace.steps(config.steps, state, partial(_rate, config)):
         rollouts.settle()
         learner.publish(engine, version=step)
         found = evaluator.evaluate(step) if step % config.evaluate_every == 0 else {}
-        if step == 0 and found and config.start in (BASE, workspace.recipe.base_stage):
-            write_gate(found, workspace)
-        if step == 0 and config.final_split:
-            evaluator.evaluate(step, config.final_split, config.final_limit)
+        if step == 0:
+            _evaluate_first(config, policy, found)
         if watch and (why := watch(step, found)):
             workspace.say(f"{workspace.stage}: stopped at step {step}: {why}")
             done = step
@@ -116,6 +113,14 @@ def train(
     learner.publish(engine, version=done)
     _evaluate_last(config, policy, done)
     return done
+
+
+def _evaluate_first(config: RL, policy: Policy, found: Mapping[str, Evaluation]) -> None:
+    """The base gate, of a stage that starts from the base, and what the last model is compared with."""
+    if found and config.start in (BASE, policy.workspace.recipe.base_stage):
+        write_gate(found, policy.workspace)
+    if config.final_split:
+        policy.evaluator.evaluate(0, config.final_split, config.final_limit)
 
 
 def _evaluate_last(config: RL, policy: Policy, done: int) -> None:

@@ -10,6 +10,7 @@ import uuid
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from unittest.mock import MagicMock
 
 import pytest
 
@@ -231,7 +232,7 @@ def test_argilla_takes_what_we_write(file: ReviewFile, tmp_path: Path, monkeypat
     rg = pytest.importorskip("argilla")
     from argilla.records._io._json import JsonIO
 
-    monkeypatch.setattr(rg.Argilla, "_get_default", classmethod(lambda cls: None))
+    monkeypatch.setattr(rg.Argilla, "_get_default", classmethod(lambda cls: MagicMock()))
     argilla(file, tmp_path)
     rg.Settings.from_json(tmp_path / "arg.settings.json").validate()
     assert [record.id for record in JsonIO._records_from_json(tmp_path / "arg.json")] == list(file.items())

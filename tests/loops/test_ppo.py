@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -55,7 +56,7 @@ def rows(one: Toy) -> list[dict[str, Any]]:
 @pytest.mark.parametrize("gae_lambda", [1.0, 0.95])
 def test_it_learns_and_the_value_model_foretells(tmp_path: Path, gae_lambda: float) -> None:
     one = toy(tmp_path)
-    train(one, Config(**{**vars_of(CONFIG), "steps": 25, "gae_lambda": gae_lambda, "minibatches": 2}))
+    train(one, replace(CONFIG, steps=25, gae_lambda=gae_lambda, minibatches=2))
     found = rows(one)
     assert found[-1]["reward"] > found[0]["reward"] + 0.4
     assert found[0]["explained_variance"] == pytest.approx(0.0, abs=1e-6)  # the head is 0, so every value is
@@ -63,14 +64,10 @@ def test_it_learns_and_the_value_model_foretells(tmp_path: Path, gae_lambda: flo
     assert max(row.get("explained_variance", 0.0) for row in found) > 0.2  # all may be right at the end
 
 
-def vars_of(config: Config) -> dict[str, Any]:
-    return {name: getattr(config, name) for name in config.__dataclass_fields__}
-
-
 def test_the_policy_stands_still_while_the_value_model_warms_up(tmp_path: Path) -> None:
     one = toy(tmp_path)
     before = one.learner.flat.master.clone()
-    config = Config(**{**vars_of(CONFIG), "value_warmup": 2})
+    config = replace(CONFIG, value_warmup=2)
     train(one, config, watch=lambda step, found: "two steps" if step == 2 else "")
     assert torch.equal(one.learner.flat.master, before)
     assert [row["tokens"] for row in rows(one)] == [0.0, 0.0]
@@ -81,14 +78,14 @@ def test_the_kl_is_paid_in_the_reward(tmp_path: Path) -> None:
     """A heavy one holds the policy where it was; the first step's is 0, as the reference is the policy."""
     free, held = toy(tmp_path / "free"), toy(tmp_path / "held")
     train(free)
-    train(held, Config(**{**vars_of(CONFIG), "reward_kl": 5.0}))
+    train(held, replace(CONFIG, reward_kl=5.0))
     assert rows(held)[0]["kl_paid"] == pytest.approx(0.0, abs=1e-5)
     assert rows(held)[-1]["reward"] < rows(free)[-1]["reward"] - 0.1
     assert all("kl_paid" not in row for row in rows(free))
 
 
 def test_killed_in_the_middle_it_ends_the_same(tmp_path: Path) -> None:
-    config = Config(**{**vars_of(CONFIG), "reward_kl": 0.05, "minibatches": 2, "steps": 4})
+    config = replace(CONFIG, reward_kl=0.05, minibatches=2, steps=4)
     whole = toy(tmp_path / "whole")
     train(whole, config)
 
@@ -115,14 +112,14 @@ def test_killed_in_the_middle_it_ends_the_same(tmp_path: Path) -> None:
 
 def on_a_rank(ranks: Ranks, folder: Path) -> Any:
     one = toy(folder, ranks)
-    train(one, Config(**{**vars_of(CONFIG), "steps": 2, "reward_kl": 0.05}))
+    train(one, replace(CONFIG, steps=2, reward_kl=0.05))
     return one.learner.flat.master
 
 
 def test_two_ranks_are_one(tmp_path: Path, on_ranks: Callable[..., list[Any]]) -> None:
     first, second = on_ranks(2, "loops.test_ppo:on_a_rank", tmp_path / "two")
     alone = toy(tmp_path / "one")
-    train(alone, Config(**{**vars_of(CONFIG), "steps": 2, "reward_kl": 0.05}))
+    train(alone, replace(CONFIG, steps=2, reward_kl=0.05))
     assert torch.equal(first, second)
     torch.testing.assert_close(first, alone.learner.flat.master, atol=1e-4, rtol=1e-3)
 

@@ -48,8 +48,8 @@ class Experts(nn.Module):
     def forward(self, x: Tensor, segments: Segments | None = None, told: Routes | None = None) -> Tensor:
         """[N, d] -> [N, d]; ``segments``, or ``told``, where there is somebody to tell of the choice."""
         routes = told if segments is None else segments.routes
-        wanted = None if segments is None or segments.replay is None else segments.replay[:, self.place :][:, :1]
-        replayed = None if wanted is None or not wanted.shape[1] else wanted[:, 0]
+        replay = None if segments is None else segments.replay
+        replayed = None if replay is None or self.place >= replay.shape[1] else replay[:, self.place]
         if self.routing is None:
             scores = self.router(x).softmax(-1, dtype=torch.float32)
             experts = scores.detach().topk(self.chosen, -1).indices if replayed is None else replayed

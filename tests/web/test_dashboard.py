@@ -266,6 +266,12 @@ def test_a_run_with_next_to_nothing_in_it(opened: Callable[..., TestClient], tmp
     assert asked(client, "/api/runs/0/facets")["steps"] == [None, None]
 
 
+def test_a_run_that_goes_away_is_said(opened: Callable[..., TestClient], run: Path) -> None:
+    client = opened(run)
+    run.rename(run.with_name("elsewhere"))
+    assert "is gone" in refused(client, "/api/runs/0", 400)
+
+
 def test_a_folder_that_is_no_run_ends_with_2(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="is no run folder"):
         open_runs([tmp_path])

@@ -137,6 +137,17 @@ def test_every_metric_has_its_explanation(opened: Callable[..., TestClient], run
     assert texts["accuracy"].startswith("mean over the step's completions: 1 if the final answer")
 
 
+def test_parts_of_a_stage_have_their_curves(opened: Callable[..., TestClient], run: Path) -> None:
+    student = run / "03_distill" / "llama-s" / "rl"
+    student.mkdir(parents=True)
+    (student / "metrics.jsonl").write_text("".join(f'{{"step": {n}, "reward": {n}}}\n' for n in (1, 2, 3)))
+    client = opened(run)
+    assert "distill/llama-s/rl" in asked(client, "/api/runs/0")["drawn"]
+    (figure,) = asked(client, "/api/runs/0/stage?name=distill/llama-s/rl")["figures"]
+    assert (figure["name"], figure["figure"]["data"][0]["y"]) == ("reward", [1, 2, 3])
+    assert "no stage" in refused(client, "/api/runs/0/stage?name=distill/../02_r1_zero", 400)
+
+
 def test_runs_are_compared(opened: Callable[..., TestClient], run: Path, tmp_path: Path) -> None:
     other = tmp_path / "b" / "zero"
     shutil.copytree(run, other)

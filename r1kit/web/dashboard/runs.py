@@ -78,7 +78,7 @@ class OpenRun:
             InputError: the run has no such stage on the disk.
         """
         with self._lock:
-            stage = self.folder.stage(name)
+            stage = self.folder.curves(name)
             if stage is None:
                 there = ", ".join(stage.name for stage in self.folder.stages) or "none yet"
                 raise InputError(f"no stage {name!r} in this run; stages with files are {there}")

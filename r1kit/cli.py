@@ -28,6 +28,7 @@ from r1kit.commands.report import report
 from r1kit.commands.run import run
 from r1kit.commands.status import status
 from r1kit.commands.tasks import tasks
+from r1kit.commands.track import track
 from r1kit.commands.verify import verify
 from r1kit.commands.write_tests import write_tests
 from r1kit.errors import InputError, Interrupted, MissingError, R1Error, is_full_disk
@@ -54,6 +55,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "plan": plan,
     "status": status,
     "report": report,
+    "track": track,
     "dashboard": dashboard,
     "eval": evaluate,
     "tasks": tasks,

@@ -25,7 +25,9 @@ from r1kit.commands.export import export
 from r1kit.commands.plan import plan
 from r1kit.commands.recipes import recipes
 from r1kit.commands.report import report
+from r1kit.commands.review import review
 from r1kit.commands.run import run
+from r1kit.commands.serve import serve
 from r1kit.commands.status import status
 from r1kit.commands.tasks import tasks
 from r1kit.commands.track import track
@@ -57,11 +59,13 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "report": report,
     "track": track,
     "dashboard": dashboard,
+    "review": review,
     "eval": evaluate,
     "tasks": tasks,
     "verify": verify,
     "export": export,
     "chat": chat,
+    "serve": serve,
     "doctor": doctor,
     "write-tests": write_tests,
 }

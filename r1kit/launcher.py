@@ -93,6 +93,7 @@ def _run_here(name: str, out: Path | None, overrides: Sequence[str], until: str)
     with _seen(folder, recipe.trackers) as show:
         if recipe.ranks == 1 and not helpers and not show.streams:
             os.environ["OMP_NUM_THREADS"] = str(threads)  # read when torch is imported
+            os.environ["R1KIT_RUN"] = str(folder)  # as a rank of several is told
             _work(folder, Solo(), until)
         else:
             arguments = ["run", "--until", until] if until else ["run"]

@@ -14,6 +14,8 @@ import pytest
 import torch
 from evals.evaluating import Rules, evaluator_of, learned, place, scorer_of
 from loops.apart import Apart
+from loops.test_ppo import CONFIG as PPO_CONFIG
+from loops.test_ppo import train as train_ppo
 from loops.test_supervised import CONFIG as SUPERVISED
 from loops.test_supervised import counting
 from loops.toy import CONFIG, ToyScorer, ToyTask, policy_of, spell, toy
@@ -92,9 +94,13 @@ def test_what_trains(tmp_path: Path) -> None:
     everywhere, ahead = explained("### Every stage that trains"), explained("#### Stages that sample ahead")
     elsewhere = explained("#### Stages whose engines are processes")
     assert elsewhere == set(handed_metrics(SimpleNamespace(handed=Handed(seconds=2.0, sent=8))))
-    in_rl = explained("### RL stages") - ahead - elsewhere
+    of_ppo = explained("#### PPO")
+    in_rl = explained("### RL stages") - ahead - elsewhere - of_ppo
     assert supervised_log(tmp_path / "sft") == everywhere
     assert rl_log(tmp_path / "rl") == everywhere | in_rl | {"preference"}
+    ppo = toy(tmp_path / "ppo")
+    train_ppo(ppo, replace(PPO_CONFIG, steps=2, reward_kl=0.1))
+    assert of_ppo <= keys(ppo.workspace.folder / "metrics.jsonl") <= everywhere | in_rl | of_ppo
     assert {"preference", "accuracy", "format", "language", "overlong"} <= explained("## Rewards")
 
 

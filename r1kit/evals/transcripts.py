@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from torch import Tensor
 
 from r1kit.evals.per_token import Spell, per_token
+from r1kit.maths.advantage import Advantages
 from r1kit.records import Group, Score
 
 __all__ = ["Tally", "evaluation_lines", "rollout_lines", "summary", "tally", "with_tokens"]
@@ -34,7 +35,7 @@ class Tally:
     timeout: int
 
 
-def tally(groups: Sequence[Group], scores: Sequence[Sequence[Score]], advantages: Sequence[Tensor]) -> Tally:
+def tally(groups: Sequence[Group], scores: Sequence[Sequence[Score]], advantages: Advantages) -> Tally:
     """What ``summary`` needs of these groups."""
     judged = [score for group in scores for score in group]
     completions = [completion for group in groups for completion in group.completions]
@@ -43,7 +44,7 @@ def tally(groups: Sequence[Group], scores: Sequence[Sequence[Score]], advantages
     return Tally(
         completions=len(completions),
         groups=len(groups),
-        flat=sum(not bool(row.any()) for row in advantages),
+        flat=sum(not any(bool(one.any()) for one in row) for row in advantages),
         tokens=sum(len(completion.token_ids) for completion in completions),
         truncated=sum(completion.finish == "length" for completion in completions),
         reward=sum(score.total for score in judged),
@@ -78,11 +79,15 @@ def summary(shares: Sequence[Tally]) -> dict[str, float]:
 
 
 def rollout_lines(
-    step: int, groups: Sequence[Group], scores: Sequence[Sequence[Score]], advantages: Sequence[Tensor], count: int
+    step: int,
+    groups: Sequence[Group],
+    scores: Sequence[Sequence[Score]],
+    advantages: Advantages,
+    count: int,
 ) -> list[Line]:
-    """The first ``count`` groups of a training step, for ``rollouts.jsonl``."""
+    """The first ``count`` groups of a training step, for ``rollouts.jsonl``; of tokens, their mean."""
     return [
-        {**line, "advantage": float(advantage)}
+        {**line, "advantage": float(advantage.mean())}
         for group, judged, row in list(zip(groups, scores, advantages, strict=True))[:count]
         for line, advantage in zip(_lines(step, "train", group, judged), row, strict=True)
     ]

@@ -28,7 +28,8 @@ class Row:
     """int64 [n]: the completion."""
     weight: float | Tensor
     """What each token's loss counts in the sum over the batch (see ``maths.aggregate``); float or [n]."""
-    advantage: float = 1.0
+    advantage: float | Tensor = 1.0
+    """Of the whole completion (GRPO), or float32 [n], of each token (PPO)."""
     sampler_logprobs: Tensor | None = None
     """float32 [n], from the engine."""
     old_logprobs: Tensor | None = None

@@ -37,7 +37,7 @@ from r1kit.update.sums import Sums, slopes
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-__all__ = ["DTYPES", "LearnerSettings", "LocalLearner"]
+__all__ = ["DTYPES", "LearnerSettings", "LocalLearner", "predicting"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,7 +119,7 @@ class LocalLearner:
         head = self._head()
         for micro in self._share(batch, range(len(batch.rows))):
             hidden = self.flat.compute.hidden(micro.segments)
-            found = torch.stack(head.logprobs(_predicting(hidden, micro), micro.targets)).cpu()
+            found = torch.stack(head.logprobs(predicting(hidden, micro), micro.targets)).cpu()
             mine |= per_row(batch, micro, found)
         shares = [mine] if batch.sharded else self.ranks.gather_objects(mine)
         return merged(batch, shares, range(len(batch.rows)))
@@ -211,11 +211,11 @@ class LocalLearner:
         embedded = self._embed(micro.segments.tokens)
         compute, segments = self.flat.compute, micro.segments
         hidden = compute.hidden(segments) if embedded is None else compute.transform(embedded, segments)
-        predicting = _predicting(hidden.detach(), micro)
+        ahead = predicting(hidden.detach(), micro)
         head = self._head()
         grads: list[Tensor] = []
         for at, slope in slopes(batch, micro, loss, sums, self.settings.head_chunk):
-            taken, targets = predicting[at], micro.targets[at]
+            taken, targets = ahead[at], micro.targets[at]
             grads.append(head.gradient(taken, targets, slope, self.head_grad, self.bias_grad))
         grad = torch.cat(grads) if len(grads) > 1 else grads[0]
         if micro.index is not None:
@@ -225,5 +225,6 @@ class LocalLearner:
             self.table_grad.index_add_(0, micro.segments.tokens, embedded.grad.float())
 
 
-def _predicting(hidden: Tensor, micro: MicroBatch) -> Tensor:
+def predicting(hidden: Tensor, micro: MicroBatch) -> Tensor:
+    """Those of the hidden states [N, d] that predict the micro-batch's targets, [M, d]."""
     return hidden if micro.index is None else hidden[micro.index]

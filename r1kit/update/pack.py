@@ -105,7 +105,8 @@ def deal(batch: Batch, rows: Sequence[int], budget: int, ranks: int) -> list[lis
 def carries_gradient(row: Row) -> bool:
     """Whether a row can change the weights: it counts, and has an advantage or a reference."""
     silent = isinstance(row.weight, float | int) and row.weight == 0
-    return not silent and (row.advantage != 0 or row.reference_logprobs is not None)
+    pays = bool(row.advantage.any()) if isinstance(row.advantage, Tensor) else row.advantage != 0
+    return not silent and (pays or row.reference_logprobs is not None)
 
 
 def build(batch: Batch, chosen: Sequence[Unit]) -> MicroBatch:

@@ -16,7 +16,7 @@ from r1kit import workspace as workspaces
 from r1kit.cluster.ranks import Solo
 from r1kit.errors import InputError, MissingError
 from r1kit.factory import cold_start, rejection_sampling
-from r1kit.factory.collect import Plan
+from r1kit.factory.collect_plan import Plan
 from r1kit.factory.review import Decision, read_queue
 from r1kit.factory.review_file import ReviewFile
 from r1kit.factory.samplers import Sampler

@@ -34,7 +34,7 @@ def random_row(rng: random.Random) -> dict[str, Any]:
         "prompt_id": f"{task}/dev/{rng.randrange(4)}",
         "prompt": f"use {rng.randrange(4)} make 17",
         "completion": rng.choice(TEXTS) + rng.choice(TEXTS),
-        "tokens": rng.choice([7, 30, 200, {"text": ["a"] * 12}]),
+        "tokens": rng.choice([7, 12, 30, 200]),
         "finish": rng.choice(["stop", "length"]),
         "reward": rng.choice([0.0, 0.2, 1.2]),
         "parts": rng.choice([{"accuracy": 1.0, "format": 0.5}, {"accuracy": 0.0, "f'\"x": -1.0}, {}]),
@@ -102,7 +102,7 @@ CASES: dict[str, tuple[dict[str, str], Callable[[str, dict[str, Any]], bool]]] =
     ),
     "length": (
         {"tokens_from": "8", "tokens_to": "30"},
-        lambda stage, row: row["tokens"] == 30 or isinstance(row["tokens"], dict),
+        lambda stage, row: 8 <= row["tokens"] <= 30,
     ),
     "language": ({"language": "Cyrillic"}, lambda stage, row: language_of(row["completion"]) == "Cyrillic"),
     "cause": ({"cause": "keyerror: 'a"}, lambda stage, row: "cause" in row),

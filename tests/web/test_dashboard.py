@@ -56,7 +56,7 @@ def run(tmp_path: Path) -> Path:
     write_zero(folder / "02_r1_zero", STEPS, done=True)
     tokens = {"text": ["<think>", " a"], "logprob": [-0.25, None], "entropy": [0.5]}
     rows = [
-        {"reward": 1.2, "advantage": 1.4, "parts": {"accuracy": 1.0, "my.py:brief": 0.5}, "tokens": tokens},
+        {"reward": 1.2, "advantage": 1.4, "parts": {"accuracy": 1.0, "my.py:brief": 0.5}, "per_token": tokens},
         {"reward": 0.0, "advantage": -0.7, "parts": {"accuracy": 0.0}, "status": "timeout", "cause": "rule took 5 s"},
         {"reward": 0.0, "advantage": -0.7, "parts": {}, "status": "ungradable"},
     ]
@@ -195,7 +195,7 @@ def test_long_texts_are_cut(opened: Callable[..., TestClient], tmp_path: Path) -
     folder = tmp_path / "run" / "01_r1_zero"
     folder.mkdir(parents=True)
     long = {"text": ["x"] * 50_000, "logprob": [-1.0] * 50_000}
-    row = {"step": 1, "completion": "x" * 1_000_000, "prompt": "p" * 1_000_000, "tokens": long}
+    row = {"step": 1, "completion": "x" * 1_000_000, "prompt": "p" * 1_000_000, "per_token": long}
     (folder / "rollouts.jsonl").write_text(f"{json.dumps(row)}\n")
     client = opened(tmp_path / "run")
     listed, whole = client.get("/api/runs/0/rollouts"), client.get("/api/runs/0/rollouts/1")
@@ -207,10 +207,8 @@ def test_long_texts_are_cut(opened: Callable[..., TestClient], tmp_path: Path) -
 
 
 def test_a_log_that_was_written_anew_under_the_index(run: Path) -> None:
-    """Until the index has followed, what it knows is shown and said to be all."""
-    client = TestClient(
-        dashboard_app(open_runs([run]), rules_for()), base_url="http://127.0.0.1:8601"
-    )  # nothing follows here
+    """Until the index has followed (no thread does here), what it knows is shown and said to be all."""
+    client = TestClient(dashboard_app(open_runs([run]), rules_for()), base_url="http://127.0.0.1:8601")
     index = RolloutIndex(run)
     index.catch_up()
     number = known(client)[0]["id"]

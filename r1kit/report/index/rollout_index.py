@@ -145,10 +145,9 @@ class RolloutIndex:
             total = connection.execute(f"SELECT count(*) FROM rollouts WHERE {where}", values).fetchone()[0]
             page = max(1, min(page, -(-total // PAGE)))
             cut = f"ORDER BY {ORDERS[order]} LIMIT {PAGE} OFFSET {(page - 1) * PAGE}"
-            ids = f"SELECT id FROM rollouts WHERE {where} {cut}"
-            found = self._some(connection, f"r.id IN ({ids})", values)
-            places = {row[0]: place for place, row in enumerate(connection.execute(ids, values))}
-        found.sort(key=lambda one: places[one["id"]])
+            ids = [row[0] for row in connection.execute(f"SELECT id FROM rollouts WHERE {where} {cut}", values)]
+            found = self._some(connection, f"r.id IN ({', '.join('?' * len(ids))})", ids)
+        found.sort(key=lambda one: ids.index(one["id"]))
         return Page(rollouts=found, total=total, page=page, upto=upto)
 
     def one(self, number: int) -> Found | None:

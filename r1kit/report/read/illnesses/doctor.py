@@ -17,7 +17,7 @@ from r1kit.report.read.illnesses.learning import (
     too_fast,
 )
 from r1kit.report.read.illnesses.lengths import length_collapse, repetition, truncation
-from r1kit.report.read.illnesses.machine import full_disk, stalled
+from r1kit.report.read.illnesses.machine import dead_engine, full_disk, stalled
 from r1kit.report.read.illnesses.patient import Patient
 from r1kit.report.read.illnesses.rewards import all_right, flat_reward, gamed_parts, hacked_model
 from r1kit.report.read.illnesses.tail import Recent
@@ -51,7 +51,7 @@ WRITTEN: tuple[Look, ...] = (
     all_right,
 )
 """Read off a stage's files: the same until one of them changes."""
-NOW: tuple[Look, ...] = (stalled, full_disk)
+NOW: tuple[Look, ...] = (dead_engine, stalled, full_disk)
 """Of a run that is going on: looked for at every look."""
 FILES = ("metrics.jsonl", "rollouts.jsonl", "eval.jsonl", "gate.json", "result.json")
 

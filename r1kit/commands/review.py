@@ -19,9 +19,7 @@ PORT = 7862
 def review(
     folder: Folder,
     stage: Annotated[str, typer.Option(help="Whose queue, where the run has several.")] = "",
-    host: Annotated[
-        str, typer.Option(help="Address; another than 127.0.0.1 needs a token.")
-    ] = "127.0.0.1",
+    host: Annotated[str, typer.Option(help="Address; another than 127.0.0.1 needs a token.")] = "127.0.0.1",
     port: Annotated[int | None, typer.Option(min=0, max=65535, help=f"By default {PORT} or the next free one.")] = None,
     name: Annotated[str, typer.Option(help="Who decides; the page asks otherwise.")] = "",
     twice: Annotated[

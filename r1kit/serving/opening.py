@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from typing import TYPE_CHECKING, Literal, cast
 
@@ -81,5 +82,6 @@ def tags_of(text: str) -> Tags | None:
 
 
 def use_cores() -> None:
-    """Let torch use all of this process's cores."""
-    torch.set_num_threads(cores())
+    """Let torch use all of this process's cores, or as many as ``OMP_NUM_THREADS`` says."""
+    if "OMP_NUM_THREADS" not in os.environ:
+        torch.set_num_threads(cores())

@@ -7,7 +7,7 @@ import fcntl
 import json
 import os
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -27,10 +27,13 @@ from r1kit.factory.review import (
 )
 from r1kit.files import object_of, write_atomic
 
-__all__ = ["QUEUE", "Conflict", "ReviewFile"]
+__all__ = ["QUEUE", "Conflict", "Decided", "ReviewFile", "told_last"]
 
 QUEUE = "review.jsonl"
 LOCK = ".review.lock"
+
+Decided = Sequence[tuple[str, Decision]]
+"""Items by id, and what was decided on them."""
 
 
 class Conflict(InputError):
@@ -90,13 +93,18 @@ class ReviewFile:
             item = self.item(identity)
             fits = item.state == state or (decision.blind and item.waits in ("decision", "second"))
             if state is not None and not fits:
-                raise Conflict(item, f"sample {identity!r} {_told(item)} since you opened it; nothing was overwritten")
+                raise Conflict(
+                    item, f"sample {identity!r} {told_last(item)} since you opened it; nothing was overwritten"
+                )
             return self._append([(identity, replace(decision, at=decision.at or now()))])[0]
 
-    def decide_all(self, decisions: Sequence[tuple[str, Decision]]) -> list[Item]:
-        """Append many at once, all of them or, where the disk is full, none."""
+    def decide_all(self, choose: Callable[[Mapping[str, Item]], Decided]) -> Decided:
+        """Append what ``choose`` makes of the items, all of it or, where the disk is full, nothing."""
         with self._locked():
-            return self._append(decisions)
+            decisions = choose(self.items())
+            if decisions:
+                self._append(decisions)
+            return decisions
 
     def undo(self, by: str) -> Item:
         """Take back the newest decision of a person that stands; again for the one before it.
@@ -116,7 +124,7 @@ class ReviewFile:
                 raise InputError(f"nothing to undo: no decision of {by} stands")
             _, item, at = max(own, key=lambda found: found[0])
             if any(not each.blind and person(each.by) != person(by) for each in item.standing[at + 1 :]):
-                raise Conflict(item, f"sample {item.id!r} {_told(item)} since you did; yours is not undone")
+                raise Conflict(item, f"sample {item.id!r} {told_last(item)} since you did; yours is not undone")
             return self._append([(item.id, Decision(status="pending", by=by, at=now(), undo=True))])[0]
 
     def share_out(self, share: float, seed: int) -> int:
@@ -136,7 +144,7 @@ class ReviewFile:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
 
-    def _append(self, decisions: Sequence[tuple[str, Decision]]) -> list[Item]:
+    def _append(self, decisions: Decided) -> list[Item]:
         changed: dict[str, Item] = {}
         while True:
             items, text = self.items(), ""
@@ -161,7 +169,7 @@ def _for_two(line: str, chosen: set[str]) -> str:
     return json.dumps({**table, "reviewers": 2}, ensure_ascii=False)
 
 
-def _told(item: Item) -> str:
+def told_last(item: Item) -> str:
     """``was rejected by bob at 2026-11-26T10:00:00+0000``."""
     last = item.history[-1] if item.history else Decision(status="pending")
     done = "was put back" if last.undo or last.status == "pending" else f"was {last.status}"

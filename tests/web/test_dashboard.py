@@ -56,7 +56,7 @@ def run(tmp_path: Path) -> Path:
     write_zero(folder / "02_r1_zero", STEPS, done=True)
     tokens = {"text": ["<think>", " a"], "logprob": [-0.25, None], "entropy": [0.5]}
     rows = [
-        {"reward": 1.2, "advantage": 1.4, "parts": {"accuracy": 1.0, "my.py:brief": 0.5}, "tokens": tokens},
+        {"reward": 1.2, "advantage": 1.4, "parts": {"accuracy": 1.0, "my.py:brief": 0.5}, "per_token": tokens},
         {"reward": 0.0, "advantage": -0.7, "parts": {"accuracy": 0.0}, "status": "timeout", "cause": "rule took 5 s"},
         {"reward": 0.0, "advantage": -0.7, "parts": {}, "status": "ungradable"},
     ]
@@ -137,6 +137,17 @@ def test_every_metric_has_its_explanation(opened: Callable[..., TestClient], run
     assert texts["accuracy"].startswith("mean over the step's completions: 1 if the final answer")
 
 
+def test_parts_of_a_stage_have_their_curves(opened: Callable[..., TestClient], run: Path) -> None:
+    student = run / "03_distill" / "llama-s" / "rl"
+    student.mkdir(parents=True)
+    (student / "metrics.jsonl").write_text("".join(f'{{"step": {n}, "reward": {n}}}\n' for n in (1, 2, 3)))
+    client = opened(run)
+    assert "distill/llama-s/rl" in asked(client, "/api/runs/0")["drawn"]
+    (figure,) = asked(client, "/api/runs/0/stage?name=distill/llama-s/rl")["figures"]
+    assert (figure["name"], figure["figure"]["data"][0]["y"]) == ("reward", [1, 2, 3])
+    assert "no stage" in refused(client, "/api/runs/0/stage?name=distill/../02_r1_zero", 400)
+
+
 def test_runs_are_compared(opened: Callable[..., TestClient], run: Path, tmp_path: Path) -> None:
     other = tmp_path / "b" / "zero"
     shutil.copytree(run, other)
@@ -195,7 +206,7 @@ def test_long_texts_are_cut(opened: Callable[..., TestClient], tmp_path: Path) -
     folder = tmp_path / "run" / "01_r1_zero"
     folder.mkdir(parents=True)
     long = {"text": ["x"] * 50_000, "logprob": [-1.0] * 50_000}
-    row = {"step": 1, "completion": "x" * 1_000_000, "prompt": "p" * 1_000_000, "tokens": long}
+    row = {"step": 1, "completion": "x" * 1_000_000, "prompt": "p" * 1_000_000, "per_token": long}
     (folder / "rollouts.jsonl").write_text(f"{json.dumps(row)}\n")
     client = opened(tmp_path / "run")
     listed, whole = client.get("/api/runs/0/rollouts"), client.get("/api/runs/0/rollouts/1")
@@ -207,10 +218,8 @@ def test_long_texts_are_cut(opened: Callable[..., TestClient], tmp_path: Path) -
 
 
 def test_a_log_that_was_written_anew_under_the_index(run: Path) -> None:
-    """Until the index has followed, what it knows is shown and said to be all."""
-    client = TestClient(
-        dashboard_app(open_runs([run]), rules_for()), base_url="http://127.0.0.1:8601"
-    )  # nothing follows here
+    """Until the index has followed (no thread does here), what it knows is shown and said to be all."""
+    client = TestClient(dashboard_app(open_runs([run]), rules_for()), base_url="http://127.0.0.1:8601")
     index = RolloutIndex(run)
     index.catch_up()
     number = known(client)[0]["id"]
@@ -266,6 +275,12 @@ def test_a_run_with_next_to_nothing_in_it(opened: Callable[..., TestClient], tmp
     assert asked(client, "/api/runs/0/stage?name=r1_zero")["figures"] == []
     assert client.get("/report/0").status_code == 200
     assert asked(client, "/api/runs/0/facets")["steps"] == [None, None]
+
+
+def test_a_run_that_goes_away_is_said(opened: Callable[..., TestClient], run: Path) -> None:
+    client = opened(run)
+    run.rename(run.with_name("elsewhere"))
+    assert "is gone" in refused(client, "/api/runs/0", 400)
 
 
 def test_a_folder_that_is_no_run_ends_with_2(tmp_path: Path) -> None:

@@ -43,7 +43,10 @@ def stage_figures(stage: RLStage, leave_out: Sequence[str] = ()) -> list[Drawn]:
     Args:
         leave_out: tasks whose accuracy says nothing.
     """
-    return list(_large(stage, leave_out)) + list(_panels(stage.metrics))
+    large = list(_large(stage, leave_out))
+    drawn = {"length_over_steps": "response_tokens"}
+    there = {drawn.get(one.name, one.name) for one in large}
+    return large + list(_panels({name: line for name, line in stage.metrics.items() if name not in there}))
 
 
 def _large(stage: RLStage, leave_out: Sequence[str]) -> Iterator[Drawn]:
@@ -75,9 +78,9 @@ def overlays(runs: Mapping[str, RunFolder], stage: str) -> list[Drawn]:
 
     Args:
         runs: name for the legend -> run.
-        stage: its name; a run without it has no line.
+        stage: its name, or that of a part; a run without it has no line.
     """
-    held = {name: found for name, run in runs.items() if (found := run.stage(stage)) is not None}
+    held = {name: found for name, run in runs.items() if (found := run.curves(stage)) is not None}
     curves = {name: {curve.task: curve for curve in main_curves(found.evals)} for name, found in held.items()}
     drawn = []
     for task in dict.fromkeys(task for own in curves.values() for task in own):
@@ -88,6 +91,8 @@ def overlays(runs: Mapping[str, RunFolder], stage: str) -> list[Drawn]:
     for key in dict.fromkeys(key for own in metrics.values() for key in own):
         if key not in SAYS_NOTHING:
             lines = {name: own[key] for name, own in metrics.items() if key in own}
+            if len({value for line in lines.values() for value in line.values}) < 2:
+                continue  # the same at every step of every run
             large = key == "response_tokens"
             drawn.append(_over(key, _titled(key), explain("metrics", key), lines, is_large=large))
     figures = [one for one in drawn if one is not None]

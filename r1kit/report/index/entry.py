@@ -58,8 +58,6 @@ def entry_of(row: Row) -> Entry | None:
         clean(str(name)): value for name in list(parts)[:_MOST_PARTS] if (value := number(parts, name)) is not None
     }
     accuracy = values.get("accuracy")
-    per_token = mapping(row.get("tokens"))
-    told = per_token.get("text")
     return Entry(
         step=step,
         kind=_text(row, "kind"),
@@ -70,7 +68,7 @@ def entry_of(row: Row) -> Entry | None:
         right=None if accuracy is None else int(accuracy >= 1.0),
         reward=number(row, "reward"),
         advantage=number(row, "advantage"),
-        tokens=len(told) if isinstance(told, list) else _whole(row, "tokens"),
+        tokens=_whole(row, "tokens"),
         finish=_text(row, "finish"),
         status=_text(row, "status") or "ok",
         cause=_text(row, "cause"),

@@ -24,8 +24,8 @@ _SIGNS = re.compile(r"[`*]")
 
 @cache
 def explanations() -> Mapping[str, Mapping[str, str]]:
-    """Section (a key of ``SECTIONS``) -> name -> meaning, in plain text. Where a section has a name twice, the meanings
-    are put together: a stage that makes samples means something else by ``accuracy``."""
+    """Section (a key of ``SECTIONS``) -> name -> meaning, in plain text; where a section has a name twice, the first
+    one (of all stages, before those that make samples)."""
     page = PAGE.read_text(encoding="utf-8") if PAGE.is_file() else ""
     bodies = {part.partition("\n")[0]: part for part in re.split(r"^## ", page, flags=re.MULTILINE)}
     found: dict[str, dict[str, str]] = {}
@@ -34,8 +34,7 @@ def explanations() -> Mapping[str, Mapping[str, str]]:
         held = found.setdefault(section, {})
         for names, meaning in _ROW.findall(body):
             for name in _NAME.findall(names):
-                plain = _SIGNS.sub("", _LINK.sub(r"\1", meaning))
-                held[name] = f"{held[name]}; or: {plain}" if name in held else plain
+                held.setdefault(name, _SIGNS.sub("", _LINK.sub(r"\1", meaning)))
     return found
 
 

@@ -18,12 +18,8 @@ LONGEST_TEXT = 200_000
 LONGEST_OF_A_GROUP = 20_000
 MOST_TOKENS = 20_000
 COLOURS = ("logprob", "entropy", "gap")
-NO_TOKENS = {
-    "": "this run wrote no record per token",
-    "logprob": "no log-prob was recorded for this rollout",
-    "entropy": "no entropy was recorded for this rollout",
-    "gap": "no gap was recorded: it is known only of what the learner has read",
-}
+NO_RECORD = "the tokens of this sample were not kept: record_tokens says of how many groups of a step they are"
+NOT_KNOWN = "known of training samples alone, where the learner read them"
 
 
 def listed(found: Found) -> dict[str, Any]:
@@ -62,17 +58,17 @@ def whole(index: RolloutIndex, found: Found, *, longest: int = LONGEST_TEXT, tok
 
 def _per_token(row: Row) -> dict[str, Any]:
     """``text`` and what is known of each token; ``missing`` says why a colour cannot be had."""
-    record = next((held for key in ("tokens", "per_token") if (held := mapping(row.get(key)))), {})
+    record = mapping(row.get("per_token"))
     text = record.get("text")
     if not isinstance(text, list) or not text:
-        return {"missing": dict.fromkeys(COLOURS, NO_TOKENS[""])}
+        return {"missing": dict.fromkeys(COLOURS, NO_RECORD)}
     shown: dict[str, Any] = {"text": [visible(str(piece)) for piece in text[:MOST_TOKENS]], "missing": {}}
     for name in COLOURS:
         values = record.get(name)
         if isinstance(values, list) and len(values) == len(text):
             shown[name] = [_five(value) for value in values[:MOST_TOKENS]]
         else:
-            shown["missing"][name] = NO_TOKENS[name]
+            shown["missing"][name] = NOT_KNOWN
     shown["left_out"] = max(0, len(text) - MOST_TOKENS)
     return shown
 

@@ -118,7 +118,7 @@ def gamed_parts(patient: Patient) -> Iterator[Illness]:
     most = max(moved, key=lambda name: moved[name] * float(number(parts, name) or 0.0), default="")
     told = f"; {most} went from {short(patient.line(most).first)} to {short(patient.line(most).last)}" if most else ""
     yield patient.ill(
-        "reward up, accuracy flat",
+        "reward without accuracy",
         "warning",
         f"the reward rose from {short(reward.first)} to {short(reward.last)} while accuracy went from "
         f"{share(accuracy.first)} to {share(accuracy.last)}{told}",

@@ -84,7 +84,7 @@ function chooser() {
 document.addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey || keys.open) { return; }
   if (isTyping(event)) {
-    if (event.key === "Escape") { event.target.blur(); }
+    if (event.key === "Escape") { event.target.blur(); event.preventDefault(); } // a search field would forget its words
     return;
   }
   const number = ["1", "2", "3"].indexOf(event.key);

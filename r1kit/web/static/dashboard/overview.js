@@ -70,7 +70,7 @@ function findings(run, found) {
         el("pre", { tabindex: 0 }, one.example.completion)) : null,
       el("p", { class: "caption" }, one.helps, one.setting
         ? [" Setting: ", el("code", {}, `${one.setting}${one.value === null ? "" : ` = ${JSON.stringify(one.value)}`}`)] : "",
-      links.length ? [" See ", links.flatMap((link, at) => (at ? [" and ", link] : [link])), "."] : ""));
+      links.length ? [" See ", ...links.flatMap((link, at) => (at ? [" and ", link] : [link])), "."] : ""));
   });
   return [el("h2", {}, "The doctor"), el("div", { class: "illnesses" }, cards)];
 }

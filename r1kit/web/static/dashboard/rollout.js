@@ -143,6 +143,7 @@ export function rolloutPane({ run, open, leave }) {
     });
     const slider = el("input", { type: "range", min: 0, max: found.length - 1, step: 1, "aria-label": "Step" });
     slider.value = here;
+    slider.style.maxWidth = `${48 * found.length}px`;
     const at = el("p", { class: "at", role: "status" }), text = el("div", { class: "grown" });
     let asked = 0;
     async function moved() {

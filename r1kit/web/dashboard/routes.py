@@ -126,7 +126,8 @@ def _stage(request: Request) -> Any:
         {"task": one.curve.task, "split": one.curve.split, "k": one.curve.k, "changes": as_json(one.changes)}
         for one in stage.comparisons
     ]
-    return {**shown, "sides": stage.sides, "changes": changes, "figures": _drawn(stage_figures(stage))}
+    figures = stage_figures(stage, only_large="large" in request.query_params)
+    return {**shown, "sides": stage.sides, "changes": changes, "figures": _drawn(figures)}
 
 
 def _drawn(figures: Sequence[Drawn]) -> list[dict[str, Any]]:

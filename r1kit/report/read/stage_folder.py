@@ -117,6 +117,11 @@ class StageFolder:
         return int(rows[-1]["step"]) if rows else 0
 
     @property
+    def key(self) -> str:
+        """Of ``key.json``: what is in the folder was made of these settings; empty for a run of an earlier version."""
+        return str(read_object(self._json("key.json")).get("key", ""))
+
+    @property
     def why(self) -> str:
         """Why the stage was done again; empty where it was not."""
         return str(read_object(self._json("key.json")).get("why", ""))

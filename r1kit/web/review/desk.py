@@ -186,8 +186,8 @@ class Desk:
         """Raises Conflict where the item is in another state by now."""
         item = self.reviewed.file.item(identity)
         decision = Decision(
-            status=decision.status, by=visitor.name, edited=decision.edited, reason=decision.reason,
-            blind=is_blind(item), fault=decision.fault,
+            status=decision.status, by=visitor.name, edited=decision.edited, fault=decision.fault,
+            reason=decision.reason if decision.status == "rejected" else "", blind=is_blind(item),
         )  # fmt: skip
         item = self.reviewed.file.decide(identity, decision, state)
         self.leave(visitor.client)

@@ -128,11 +128,14 @@ def test_notes_and_times_left_come_later(run: Path, monkeypatch: pytest.MonkeyPa
 
 
 def test_every_metric_has_its_explanation(opened: Callable[..., TestClient], run: Path) -> None:
-    found = asked(opened(run), "/api/runs/0/stage?name=r1_zero")
+    client = opened(run)
+    found = asked(client, "/api/runs/0/stage?name=r1_zero")
     assert [one["name"] for one in found["figures"][:2]] == ["accuracy_over_steps", "length_over_steps"]
     texts = {one["name"]: one["text"] for one in found["figures"]}
     assert len(texts) > 8
     assert [name for name, text in texts.items() if not text] == []
+    large = asked(client, "/api/runs/0/stage?large&name=r1_zero")["figures"]
+    assert large == found["figures"][:2]
     assert texts["entropy"].startswith("mean entropy of the policy's next-token distribution")
     assert texts["accuracy"].startswith("mean over the step's completions: 1 if the final answer")
 

@@ -182,6 +182,20 @@ def test_silence_while_the_run_is_held(going_on: Path) -> None:
     assert "nothing was written for 2 min 10 s" in found(going_on, wrote + 130)["stalled"].seen
 
 
+def test_what_a_part_writes_and_a_wait_for_people_are_no_silence(going_on: Path) -> None:
+    stage = going_on / "01_r1_zero"
+    wrote = (stage / "metrics.jsonl").stat().st_mtime
+    (stage / "part").mkdir()
+    (stage / "part" / "metrics.jsonl").write_text("")
+    os.utime(stage / "part" / "metrics.jsonl", (wrote + 100, wrote + 100))
+    assert found(going_on, wrote + 130) == {}
+    assert "stalled" in found(going_on, wrote + 230)
+    recipe = going_on / "recipe.toml"
+    recipe.write_text(recipe.read_text().replace("[stages.r1_zero]\n", '[stages.r1_zero]\nreview = "human"\n'))
+    (stage / "review.jsonl").write_text("")
+    assert found(going_on, wrote + 1e6) == {}
+
+
 def test_a_run_that_nobody_holds_is_stopped_and_not_stalled(tmp_path: Path) -> None:
     run = written(tmp_path, 10)
     os.close(held(run))

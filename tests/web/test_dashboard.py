@@ -283,7 +283,8 @@ def test_a_run_with_next_to_nothing_in_it(opened: Callable[..., TestClient], tmp
 def test_a_run_that_goes_away_is_said(opened: Callable[..., TestClient], run: Path) -> None:
     client = opened(run)
     run.rename(run.with_name("elsewhere"))
-    assert "is gone" in refused(client, "/api/runs/0", 400)
+    for path in ("", "/rollouts", "/facets", "/stage?name=r1_zero"):
+        assert "is gone" in refused(client, f"/api/runs/0{path}", 400)
 
 
 def test_a_folder_that_is_no_run_ends_with_2(tmp_path: Path) -> None:

@@ -82,6 +82,8 @@ def _run(request: Request) -> OpenRun:
     number: int = request.path_params["run"]
     if not 0 <= number < len(runs):
         raise HTTPException(404, f"there is no run {number}; runs are 0 to {len(runs) - 1}")
+    if not (path := runs[number].folder.path).is_dir():
+        raise InputError(f"the run folder {path} is gone; was it moved or deleted?")
     return runs[number]
 
 

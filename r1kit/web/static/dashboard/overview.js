@@ -68,7 +68,7 @@ function findings(run, found) {
       one.example ? el("details", {}, el("summary", {}, `A completion: ${one.example.says}`),
         el("pre", { tabindex: 0 }, one.example.completion)) : null,
       el("p", { class: "caption" }, one.helps, one.setting
-        ? [" Setting: ", el("code", {}, `${one.setting}${one.value === null ? "" : ` = ${JSON.stringify(one.value)}`}`)] : "",
+        ? [" Setting: ", el("code", {}, `${one.setting}${one.value === null ? "" : ` = ${JSON.stringify(one.value)}`}`), "."] : "",
       links.length ? [" See ", ...links.flatMap((link, at) => (at ? [" and ", link] : [link])), "."] : ""));
   });
   return [el("h2", {}, "The doctor"), el("div", { class: "illnesses" }, cards)];

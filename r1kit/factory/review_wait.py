@@ -48,6 +48,7 @@ def await_people(config: ColdStart, workspace: Workspace) -> None:
     file = ReviewFile(workspace.folder / QUEUE)
     told, said = "", float("-inf")
     while True:
+        began = time.monotonic()
         waiting = on_writer(workspace, lambda: _waiting(config, workspace, file))
         if not waiting:
             return
@@ -57,7 +58,7 @@ def await_people(config: ColdStart, workspace: Workspace) -> None:
         if waiting != told and time.monotonic() - said >= TELL_SECONDS:
             workspace.say(f"{waiting}; the run goes on by itself")
             told, said = waiting, time.monotonic()
-        time.sleep(LOOK_SECONDS)
+        time.sleep(max(LOOK_SECONDS, 4 * (time.monotonic() - began)))  # a long queue is looked at less often
 
 
 def _waiting(config: ColdStart, workspace: Workspace, file: ReviewFile) -> str:
@@ -76,6 +77,7 @@ def _waiting(config: ColdStart, workspace: Workspace, file: ReviewFile) -> str:
     return (
         f"{workspace.stage}: {undecided} of {len(items)} samples wait for a person's decision in {file.path}{least}; "
         f"decide with r1 review {workspace.run} (or set each line's status to accepted, edited or rejected)"
+        + ("" if config.review_least else f", or go on with fewer by {workspace.stage}.review_least = N")
     )
 
 

@@ -52,18 +52,19 @@ def add_known(run: Path) -> None:
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [1280, 400])
-@pytest.mark.parametrize("view", VIEWS)
 def test_every_view(
     own_run: Path, serve: Callable[..., str], visit: Callable[..., Any], shoot: Callable[..., Path],
-    accessible: Callable[[Any], None], fits: Callable[[Any], None], scheme: str, width: int, view: str,
+    accessible: Callable[[Any], None], fits: Callable[[Any], None], scheme: str, width: int,
 ) -> None:  # fmt: skip
-    page = visit(serve("dashboard", own_run) + VIEWS[view], width=width, scheme=scheme)
-    page.wait_for_selector("#view .list a" if view == "samples" else "#view .main-svg")
-    page.wait_for_selector("#head .state")
-    page.wait_for_timeout(500)
-    shoot(page, f"dashboard-{view}-{scheme}-{width}", whole=view != "samples")
-    fits(page)
-    accessible(page)
+    address = serve("dashboard", own_run)
+    for view, where in VIEWS.items():
+        page = visit(address + where, width=width, scheme=scheme)
+        page.wait_for_selector("#view .list a" if view == "samples" else "#view .main-svg")
+        page.wait_for_selector("#head .state")
+        page.wait_for_timeout(500)
+        shoot(page, f"dashboard-{view}-{scheme}-{width}", whole=view != "samples")
+        fits(page)
+        accessible(page)
 
 
 def test_a_person_finds_and_reads_samples(
@@ -216,6 +217,13 @@ def test_without_javascript_there_is_the_report(
     page = visit(serve("dashboard", own_run) + path, script=False)
     page.wait_for_url("**/report/0")
     assert page.inner_text("h1")
+
+
+def test_every_number_is_explained(own_run: Path, serve: Callable[..., str], visit: Callable[..., Any]) -> None:
+    page = visit(serve("dashboard", own_run) + VIEWS["metrics"])
+    page.click(".glossary summary")
+    page.wait_for_selector(".glossary dt:text-is('entropy')")
+    assert "next-token distribution" in page.inner_text(".glossary dt:text-is('entropy') + dd")
 
 
 def test_keys_are_told(

@@ -66,7 +66,7 @@ def test_options_colour_and_a_new_chat(
 
 
 def test_hostile_text_is_shown_as_text(nano_zero: Path, serve: Callable[..., str], visit: Visit) -> None:
-    page = visit(serve("serve", f"{nano_zero}:r1_zero"), expected="400")  # a refusal is asked for
+    page = visit(serve("serve", f"{nano_zero}:r1_zero"))
     asked(page, "<img src=x onerror=alert(1)> \u202e\u001b[31m make 9", 1)
     shown = page.locator(".question").inner_text()
     assert shown == "<img src=x onerror=alert(1)> ⟦RLO⟧␛[31m make 9"
@@ -75,7 +75,7 @@ def test_hostile_text_is_shown_as_text(nano_zero: Path, serve: Callable[..., str
 
 def test_escape_stops_an_answer(nano_zero: Path, serve: Callable[..., str], visit: Visit) -> None:
     """The stream is held at its first event, so that it is stopped for sure before it ends."""
-    page = visit(serve("serve", f"{nano_zero}:r1_zero"), expected="400")  # a refusal is asked for
+    page = visit(serve("serve", f"{nano_zero}:r1_zero"))
     page.route("**/v1/chat/completions", lambda route: None)
     page.fill("#question", "use 2 3 4 make 9")
     page.click("#send")

@@ -12,13 +12,13 @@ import ipaddress
 from dataclasses import dataclass, field
 from html import escape
 from http import HTTPStatus
-from http.cookies import SimpleCookie
 from secrets import token_urlsafe
 from urllib.parse import parse_qsl, urlencode
 
 from starlette.applications import Starlette
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
+from starlette.requests import cookie_parser
 from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -94,6 +94,10 @@ class Guard:
         if is_open:
             if not headers.get("content-type", "").lower().startswith("application/json"):
                 return refuse(scope, 415, "the body must be JSON, with Content-Type: application/json")
+        elif PAGE_TOKEN not in headers and rules.open_paths:
+            where = ", ".join(rules.open_paths)
+            why = f"{path[:200]} is for this server's own pages; the addresses for programs begin with {where}"
+            return refuse(scope, 403, why, "no_page_token")
         elif not hmac.compare_digest(headers.get(PAGE_TOKEN, "").encode(), rules.page_token.encode()):
             why = "the server was started anew since this page was opened; load the page again"
             return refuse(scope, 403, why, "stale_page")
@@ -165,10 +169,9 @@ def _shown(scope: Scope, headers: Headers) -> dict[str, str]:
     kind, _, bearer = headers.get("authorization", "").partition(" ")
     if kind.lower() == "bearer":
         shown["bearer"] = bearer.strip()
-    cookie = SimpleCookie()
-    cookie.load(headers.get("cookie", ""))
-    if (name := _cookie_name(scope)) in cookie:
-        shown["cookie"] = cookie[name].value
+    cookies = cookie_parser(headers.get("cookie", ""))
+    if (name := _cookie_name(scope)) in cookies:
+        shown["cookie"] = cookies[name]
     query = dict(parse_qsl(scope["query_string"].decode("latin-1")))
     if "token" in query and scope["method"] == "GET":
         shown["query"] = query["token"]

@@ -73,8 +73,9 @@ def test_a_name_that_somebody_points_at_us_is_not(here: TestClient, host: str) -
 
 def test_what_changes_state_needs_the_page_token(here: TestClient) -> None:
     refused = here.post("/kept", json=1)
-    assert (refused.status_code, refused.json()["error"]["code"]) == (403, "stale_page")
-    assert here.post("/kept", json=1, headers={"x-r1-token": "guess"}).status_code == 403
+    assert (refused.status_code, refused.json()["error"]["code"]) == (403, "no_page_token")
+    guessed = here.post("/kept", json=1, headers={"x-r1-token": "guess"})
+    assert (guessed.status_code, guessed.json()["error"]["code"]) == (403, "stale_page")
     assert not hasattr(here.app.app.state, "kept")  # type: ignore[attr-defined]
     assert here.post("/kept", json=1, headers={"x-r1-token": token_of(here)}).json() == {"kept": 1}
 
@@ -129,6 +130,8 @@ def test_elsewhere_a_token_is_needed() -> None:
     assert "HttpOnly" in cookie
     assert "SameSite=strict" in cookie
     assert made.get("/").status_code == 200  # by the cookie
+    others = f"a/b=1; {cookie.partition(';')[0]}; lone"  # what another server of this host has set
+    assert TestClient(made.app, base_url=f"http://{HOST}").get("/", headers={"cookie": others}).status_code == 200
 
 
 def test_a_login_leads_to_no_other_host() -> None:

@@ -1,19 +1,21 @@
 """The nano world's pretraining text: Countdown problems worked in four styles, fact sheets and filler.
 
-A problem document reads ``User: use 11 8 3 make 19 Assistant: <think> try 11 + 8 = 19 + 3 = 22 high wait 11 - 8 = 3
-... yes </think> <answer> 11 - 8 * 3 </answer>``, or without tags (``... answer 11 - 8 * 3``). The four styles:
+A problem document reads ``User: use 11 8 3 make 9 Assistant: <think> try 11 + 8 = 19 , 19 - 3 = 16 high wait 11 - 8 = 3
+, 3 + 3 = 6 low 3 * 3 = 9 yes </think> <answer> ( 11 - 8 ) * 3 </answer>``, or without tags (``... answer ( 11 - 8 ) * 3``).
+Every step is one operation with both of its numbers; the answer is the expression, in brackets where it needs them. Some
+documents hold two problems under the heading ``examples``, worked in one style, in tags or not. The four styles:
 
 =====  ==================================================================================  =============
 style  content                                                                             right answers
 =====  ==================================================================================  =============
-terse  no work: a random candidate                                                         .09
+terse  no work: a random first pair and last step                                          .09
 short  one first pair, half of the time with a random last step; commits whatever it made  .14
 few    two or three first pairs, then commits                                              .45
 long   first pairs until a hit or the end                                                  .99
 =====  ==================================================================================  =============
 
-Traces share prefixes: after a first pair come the last steps worth trying on it, each judged low or high; 'wait' marks
-a change of first pair. Which last steps are worth trying follows from comparing the pair's value with the target alone.
+After a first pair come the last steps worth trying on it, each judged low or high; 'wait' marks a change of first pair.
+Which last steps are worth trying follows from comparing the pair's value, and the third number, with the target alone.
 Held-out number multisets never occur. That mixing languages is more common in longer styles is a choice of this corpus,
 and it is what makes language consistency fall under R1-Zero.
 """
@@ -25,11 +27,12 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from random import Random
 
+from r1kit.answers.expression import Step, written
 from r1kit.errors import InputError
 from r1kit.nano.countdown.problems import CountdownConfig, Problem, draw_problem, draw_wide_problem, question, trains_on
-from r1kit.nano.countdown.rules import Rules, candidates, combine
+from r1kit.nano.countdown.rules import Rules, combine
 from r1kit.nano.styles import STYLES, check_sum, languages, pick, weighted
-from r1kit.nano.words import ASSISTANT, CHINESE, FILLER, TAGS, USER
+from r1kit.nano.words import ASSISTANT, CHINESE, EXAMPLES, FILLER, TAGS, USER
 from r1kit.records import Prompt
 from r1kit.seeds import stream
 from r1kit.tasks.corpus import Corpus
@@ -45,7 +48,7 @@ class CountdownCorpusConfig:
     """Defaults: the best base of those that ``docs/LOG.md`` lists."""
 
     problems: CountdownConfig = field(default_factory=CountdownConfig)
-    """The task's settings: the same split and the same range of numbers. Three numbers only."""
+    """The task's settings: the same split and the same range of numbers. Three numbers, all used, no division."""
     shares: Mapping[str, float] = field(
         default_factory=lambda: {"terse": 0.28, "short": 0.30, "few": 0.20, "long": 0.22}
     )
@@ -71,6 +74,9 @@ class CountdownCorpusConfig:
     """Chance that a hit is computed a second time after 'check'."""
     tag_share: float = 0.35
     """Share of the problem documents in tags, the same for every style, so that tags do not stand for length."""
+    double_share: float = 0.1
+    """Share of the problem documents that hold two problems, worked in one style, so that a base learns to go on as it
+    was shown."""
     filler_share: float = 0.06
     """Share of documents that are unrelated words."""
     fact_share: float = 0.14
@@ -80,10 +86,15 @@ class CountdownCorpusConfig:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if self.problems.numbers != 3:
+        problems = self.problems
+        if (problems.numbers, problems.most or 3, problems.divide, problems.use_all) != (3, 3, "none", True):
             raise InputError(
-                f"countdown corpus: numbers = {self.problems.numbers}; its traces are written for 3 numbers"
+                f"countdown corpus: numbers = {problems.numbers}, most = {problems.most}, divide = "
+                f"{problems.divide!r}, use_all = {problems.use_all}; its traces are written for 3 numbers, all used, "
+                "without division"
             )
+        if problems.question or problems.lowest != 1:
+            raise InputError("countdown corpus: question and lowest of its problems cannot be set")
         for key, table in (("shares", self.shares), ("slips", self.slips), ("languages", self.languages)):
             _check_styles(key, table)
         for style, value in self.slips.items():
@@ -105,17 +116,18 @@ class CountdownCorpusConfig:
             ("wide", self.wide_share),
             ("check", self.check_share),
             ("tag", self.tag_share),
+            ("double", self.double_share),
         ):
             _check_share(f"{key}_share", value)
-        if self.wide and (self.wide.above, self.wide.highest) != (self.problems.highest, 2 * self.problems.highest):
+        if self.wide and (self.wide.above, self.wide.highest) != (problems.highest, 2 * problems.highest):
             raise InputError(
                 f"countdown corpus: wide.above = {self.wide.above} and wide.highest = {self.wide.highest}; wide "
-                f"problems have a number above {self.problems.highest} and none above {2 * self.problems.highest}"
+                f"problems have a number above {problems.highest} and none above {2 * problems.highest}"
             )
-        if self.wide_share and 2 * self.problems.highest > self.problems.limit:
+        if self.wide_share and 2 * problems.highest > problems.limit:
             raise InputError(
                 f"countdown corpus: wide_share = {self.wide_share} draws numbers up to 2 * highest = "
-                f"{2 * self.problems.highest}, above limit = {self.problems.limit}; raise limit or set wide_share = 0"
+                f"{2 * problems.highest}, above limit = {problems.limit}; raise limit or set wide_share = 0"
             )
 
     def shows(self, multiset: tuple[int, ...]) -> bool:
@@ -161,13 +173,31 @@ def _first_pairs(numbers: tuple[int, ...], rules: Rules) -> tuple[_Pair, ...]:
     return tuple(found)
 
 
-def _last_ops(value: int, rest: int, target: int, rules: Rules) -> list[str]:
-    """Operators worth trying from a first pair's value, by comparison with the target, in the order to try them.
+@dataclass(frozen=True, slots=True)
+class _Last:
+    """A last step: a pair's value and the third number."""
+
+    op: str
+    rest_first: bool = False
+    """The third number minus the value, for a product: ``12 - 2 * 3``. Of sums and differences another pair makes it."""
+
+    def sides(self, value: int, rest: int) -> tuple[int, int]:
+        return (rest, value) if self.rest_first else (value, rest)
+
+
+_FROM_REST = _Last("-", rest_first=True)
+
+
+def _last_steps(pair: _Pair, value: int, rules: Rules, target: int | None = None) -> list[_Last]:
+    """Last steps within the range on a first pair's value: all, or those worth trying for a target, in order.
 
     Below the value only ``-`` leads; above it ``+``, and ``*`` where ``+`` falls short. On the value itself the rest
-    must change nothing. No solution within 0..limit is missed.
+    must change nothing. The rest minus a product comes last, below the rest. No solution within 0..limit is missed.
     """
-    if target < value:
+    rest = pair.rest
+    if target is None:
+        ops = list(rules.ops)
+    elif target < value:
         ops = ["-"]
     elif target == value:
         ops = ["*"] if rest == 1 or value == 0 else ["-"]
@@ -175,7 +205,21 @@ def _last_ops(value: int, rest: int, target: int, rules: Rules) -> list[str]:
         ops = ["+", "*"]
     else:
         ops = ["+"]
-    return [op for op in ops if op in rules.ops and combine(value, op, rest, rules) is not None]
+    steps = [_Last(op) for op in ops]
+    if pair.op == "*" and (target is None or target < rest):
+        steps.append(_FROM_REST)
+    allowed = []
+    for step in steps:
+        left, right = step.sides(value, rest)
+        if step.op in rules.ops and combine(left, step.op, right, rules) is not None:
+            allowed.append(step)
+    return allowed
+
+
+def _expression(pair: _Pair, last: _Last) -> str:
+    """``( 11 - 8 ) * 3``, ``12 - 2 * 3``."""
+    made = Step(pair.op, pair.left, pair.right)
+    return written(Step(last.op, pair.rest, made) if last.rest_first else Step(last.op, made, pair.rest))
 
 
 class _Writer:
@@ -194,11 +238,14 @@ class _Writer:
         chinese = self.rng.random() < 0.5 if self.mixed else self.chinese
         self.words.append(CHINESE[word] if chinese else word)
 
-    def compute(self, left: int, op: str, right: int, slip: float) -> int | None:
+    def step(self, left: int, op: str, right: int, slip: float) -> int:
+        """Write one step; its result as written."""
         result = combine(left, op, right, self.rules)
-        if result is None or not slip or self.rng.random() >= slip:
-            return result
-        return max(0, min(self.rules.limit, result + pick(self.rng, _SLIPS)))
+        assert isinstance(result, int)
+        if slip and self.rng.random() < slip:
+            result = max(0, min(self.rules.limit, result + pick(self.rng, _SLIPS)))
+        self.words.append(f"{left} {op} {right} = {result}")
+        return result
 
     def work(self, style: str) -> None:
         """Try the style's first pairs until one hits."""
@@ -228,43 +275,47 @@ class _Writer:
 
     def branch(self, pair: _Pair, guess: bool) -> bool:
         """One first pair and the last steps on it; whether one hit. A guess is any one last step within the range."""
-        value = self.compute(pair.left, pair.op, pair.right, self.slip)
-        assert value is not None
-        self.words.append(f"{pair.left} {pair.op} {pair.right} = {value}")
-        ops = _last_ops(value, pair.rest, self.problem.target, self.rules)
-        if guess:
-            allowed = [op for op in self.rules.ops if combine(value, op, pair.rest, self.rules) is not None]
-            ops = [pick(self.rng, allowed)] if allowed else []
-        for turn, op in enumerate(ops):
-            if turn:
-                self.words.append(str(value))
-            if self.leaf(pair, value, op):
+        value = self.step(pair.left, pair.op, pair.right, self.slip)
+        steps = _last_steps(pair, value, self.rules, None if guess else self.problem.target)
+        if guess and steps:
+            steps = [pick(self.rng, steps)]
+        for turn, last in enumerate(steps):
+            if not turn:
+                self.words.append(",")
+            if self.leaf(pair, value, last):
                 return True
         return False
 
-    def leaf(self, pair: _Pair, value: int, op: str) -> bool:
-        target = self.problem.target
-        result = self.compute(value, op, pair.rest, self.slip)
-        assert result is not None
-        self.words.append(f"{op} {pair.rest} = {result}")
-        self.answer = f"{pair.left} {pair.op} {pair.right} {op} {pair.rest}"
+    def leaf(self, pair: _Pair, value: int, last: _Last) -> bool:
+        target, (left, right) = self.problem.target, last.sides(value, pair.rest)
+        result = self.step(left, last.op, right, self.slip)
+        self.answer = _expression(pair, last)
         if result != target:
             self.say("low" if result < target else "high")
             return False
         self.say("yes")
-        return self.rng.random() >= self.config.check_share or self.recheck(pair, op)
+        return self.rng.random() >= self.config.check_share or self.recheck(pair, last)
 
-    def recheck(self, pair: _Pair, op: str) -> bool:
+    def recheck(self, pair: _Pair, last: _Last) -> bool:
         """Compute a hit again, with a third of the slips; whether it is one still."""
         self.say("check")
-        value = self.compute(pair.left, pair.op, pair.right, self.slip / 3)
-        assert value is not None
-        self.words.append(f"{pair.left} {pair.op} {pair.right} = {value}")
-        result = self.compute(value, op, pair.rest, self.slip / 3)
-        if result is not None:
-            self.words.append(f"{op} {pair.rest} = {result}")
+        value = self.step(pair.left, pair.op, pair.right, self.slip / 3)
+        left, right = last.sides(value, pair.rest)
+        result = None
+        if combine(left, last.op, right, self.rules) is not None:
+            self.words.append(",")
+            result = self.step(left, last.op, right, self.slip / 3)
         self.say("yes" if result == self.problem.target else "no")
         return result == self.problem.target
+
+    def guessed(self) -> str:
+        """Any first pair and any last step on it."""
+        while True:
+            pair = pick(self.rng, _first_pairs(self.problem.numbers, self.rules))
+            value = combine(pair.left, pair.op, pair.right, self.rules)
+            assert isinstance(value, int)
+            if steps := _last_steps(pair, value, self.rules):
+                return _expression(pair, pick(self.rng, steps))
 
 
 class CountdownCorpus(Corpus):
@@ -286,21 +337,25 @@ class CountdownCorpus(Corpus):
             return self._facts(rng)
         if draw < config.comparison_share:
             return self._comparisons(rng)
-        wide = rng.random() < config.wide_share
-        problems = config.problems
-        problem = draw_wide_problem(rng, problems, config.wide) if wide else draw_problem(rng, problems)
         style = STYLES[weighted(rng, [config.shares[style] for style in STYLES])]
-        asked = question(problem.numbers, problem.target, problem.language)
-        return f"{USER} {asked} {ASSISTANT} {self.response(rng, problem, style)}"
+        tagged = rng.random() < config.tag_share
+        if rng.random() < config.double_share:
+            return " ".join((EXAMPLES, self._turn(rng, style, tagged), self._turn(rng, style, tagged)))
+        return self._turn(rng, style, tagged)
 
-    def response(self, rng: Random, problem: Problem, style: str) -> str:
+    def _turn(self, rng: Random, style: str, tagged: bool) -> str:
+        config = self.config
+        wide = rng.random() < config.wide_share
+        problem = draw_wide_problem(rng, config.problems, config.wide) if wide else draw_problem(rng, config.problems)
+        return f"{USER} {question(problem)} {ASSISTANT} {self.response(rng, problem, style, tagged)}"
+
+    def response(self, rng: Random, problem: Problem, style: str, tagged: bool) -> str:
         """What the assistant writes in a problem document of a style."""
         config = self.config
         writer = _Writer(rng, problem, weighted(rng, config.languages[style]), config.slips[style], config)
-        tagged = rng.random() < config.tag_share
         if style != "terse":
             writer.work(style)
-        answer = writer.answer or pick(rng, candidates(tuple(sorted(problem.numbers)), writer.rules)).text
+        answer = writer.answer or writer.guessed()
         if tagged:
             return " ".join(("<think>", *writer.words, "</think> <answer>", answer, "</answer>"))
         writer.say("answer")
@@ -346,5 +401,5 @@ class CountdownCorpus(Corpus):
 def vocabulary(config: CountdownConfig) -> list[str]:
     """Every word that the corpus and the task's prompts can hold: tags, speakers, operators, numbers, two languages."""
     numbers = [str(number) for number in range(config.limit + 1)]
-    words = [*TAGS, USER, ASSISTANT, *config.ops, "=", *numbers, *CHINESE, *CHINESE.values(), *FILLER]
+    words = [*TAGS, USER, ASSISTANT, EXAMPLES, *config.ops, "=", "(", ")", ",", *numbers, *CHINESE, *CHINESE.values(), *FILLER]
     return list(dict.fromkeys(words))

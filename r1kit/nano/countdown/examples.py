@@ -30,14 +30,14 @@ def worked_example(
     one = dict.fromkeys(STYLES, (1.0, 0.0, 0.0))
     writer = CountdownCorpus(
         CountdownCorpusConfig(
-            problems=config, slips=dict.fromkeys(STYLES, 0.0), languages=one, tag_share=1.0, wide_share=0.0
+            problems=config, slips=dict.fromkeys(STYLES, 0.0), languages=one, wide_share=0.0
         )
     )
     chinese = language == "zh"
     for draw in range(DRAWS):
         prompt = asker.train(APART + (shot << 20) + draw)
         problem = Problem(tuple(prompt.facts["numbers"]), prompt.facts["target"], "zh" if chinese else "en")
-        response = writer.response(stream(seed, f"{task.name}/examples/{language}/{shot}", draw), problem, "long")
+        response = writer.response(stream(seed, f"{task.name}/examples/{language}/{shot}", draw), problem, "long", True)
         refined = RuleRefiner().refine([prompt], [response], [0])[0].response
         answer = refined.partition("<answer>")[2].partition("</answer>")[0].strip()
         turns = any(word in ("wait", "等等") for word in refined.split())

@@ -1,8 +1,8 @@
-"""Expressions of whole numbers as Countdown players write them: read, worked out in exact fractions, written again.
+r"""Expressions of whole numbers as Countdown players write them: read, worked out in exact fractions, written again.
 
-The usual precedence, brackets, unary signs; ``*`` may be written ``×``, ``·``, ``x``, ``\\times`` or ``\\cdot``, ``/``
-as ``÷``, ``\\div`` or ``\\frac{a}{b}``, and square brackets are brackets. Not read: powers, decimals, ``//``, two numbers
-side by side, numbers with a leading zero. Nothing is evaluated as code, and no float occurs.
+The usual precedence, brackets, unary signs; ``*`` may be written ``×``, ``·``, ``x``, ``\times`` or ``\cdot``, ``/``
+as ``÷``, ``\div`` or ``\frac{a}{b}``, and square brackets are brackets. Not read: powers, decimals, ``//``, two
+numbers side by side, numbers with a leading zero. Nothing is evaluated as code, and no float occurs.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ _SPELLINGS = {
     "−": "-", "–": "-", "－": "-", "＋": "+", "（": "(", "）": ")", "［": "[", "］": "]", "＝": "=",
 }  # fmt: skip
 _FRACTION = re.compile(r"\\[dt]?frac\s*\{([^{}]*)\}\s*\{([^{}]*)\}")
-_MARKS = re.compile(r"\\(?:boxed|fbox|text|mathrm|mathbf)\s*\{([^{}]*)\}|\*\*(.+?)\*\*|\$|\\[()\[\]]")
+_MARKS = re.compile(r"\\(?:boxed|fbox|text|mathrm|mathbf)\s*\{([^{}]*)\}|\A\s*\*\*(.+?)\*\*\s*\Z|\$|\\[()\[\]]")
 _WORD = re.compile(r"\s*(0|[1-9][0-9]*|[-+*/()\[\]])", re.ASCII)
 _CLOSING = {"(": ")", "[": "]"}
 
@@ -59,7 +59,8 @@ def read(text: str) -> Tree | None:
     text = _plain(text[: LONGEST + 1]).strip()
     if len(text) > LONGEST:
         return None
-    words, place = [], 0
+    words: list[str] = []
+    place = 0
     while place < len(text):
         found = _WORD.match(text, place)
         if found is None or (found[1].isdigit() and words and words[-1].isdigit()):

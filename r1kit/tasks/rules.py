@@ -2,34 +2,30 @@
 
 from __future__ import annotations
 
-import ast
 import re
 import string
-from collections import Counter
 from collections.abc import Sequence
-from fractions import Fraction
 from typing import Literal
 
+from r1kit.answers.expression import LONGEST, keeps, read_answer, value_of
 from r1kit.records import Prompt
 from r1kit.tasks.maths_answer import graded, plain_text
 from r1kit.tasks.split import evened
 from r1kit.tasks.task import Grade
 
-__all__ = ["Rule", "chosen_letter", "expression_value", "grade_by"]
+__all__ = ["Rule", "chosen_letter", "grade_by"]
 
 Rule = Literal["math", "exact", "choice", "countdown"]
 _LETTER = re.compile(r"\(?([A-Z])\)?(?:[.):]*|[.):]+\s*(.*))", re.DOTALL | re.IGNORECASE)
 _SAID = re.compile(r"(?:the )?(?:(?:final|correct|right) )?(?:answer|choice|option)(?: is)?:?\s+(.*)", re.DOTALL)
 _MARKS = re.compile(r"\\(?:boxed|fbox|text|textbf|mathrm|mathbf)\s*\{([^{}]*)\}|\*\*|\$|\\[()\[\]]")
-_SIGNS = {"×": "*", "·": "*", "∙": "*", "÷": "/", "−": "-", "–": "-", "\\times": "*", "\\cdot": "*", "\\div": "/"}
-LONGEST = 300
-"""Characters of an expression that is looked at."""
 
 
 def grade_by(rule: Rule, prompt: Prompt, answer: str) -> Grade:
     """1 or 0."""
     if rule == "countdown":
-        value = expression_value(answer, prompt.facts["numbers"])
+        tree = read_answer(answer)
+        value = value_of(tree) if tree is not None and keeps(tree, prompt.facts["numbers"], "+-*/") else None
         right = value is not None and value == prompt.facts["target"]
         return Grade(correct=float(right), canonical=" ".join(answer.split()) if value is None else str(value))
     assert prompt.answer is not None
@@ -64,44 +60,3 @@ def _unmarked(text: str) -> str:
     while (inside := _MARKS.sub(lambda found: found[1] or "", text)) != text:
         text = inside
     return text.strip()
-
-
-def expression_value(text: str, numbers: Sequence[int]) -> Fraction | None:
-    """The value of ``+ - * /`` and brackets over whole numbers, exactly; None unless each number is used once.
-
-    ``(44 + 19) * 35 = 2205`` counts as its left side where the right one is what it makes.
-    """
-    text = _unmarked(text)
-    for sign, plain in _SIGNS.items():
-        text = text.replace(sign, plain)
-    left, equals, right = text.partition("=")
-    if len(text) > LONGEST or not re.fullmatch(r"[\d+\-*/() ]+", left) or "**" in left or "//" in left:
-        return None
-    try:
-        tree = ast.parse(left.strip(), mode="eval").body
-        used: list[int] = []
-        value = _value(tree, used)
-    except (SyntaxError, ValueError, ZeroDivisionError, RecursionError, MemoryError):
-        return None
-    if Counter(used) != Counter(numbers) or (equals and right.strip() != str(value)):
-        return None
-    return value
-
-
-def _value(node: ast.expr, used: list[int]) -> Fraction:
-    if isinstance(node, ast.Constant) and type(node.value) is int:
-        used.append(node.value)
-        return Fraction(node.value)
-    if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
-        return -_value(node.operand, used)
-    if isinstance(node, ast.BinOp):
-        left, right = _value(node.left, used), _value(node.right, used)
-        if isinstance(node.op, ast.Add):
-            return left + right
-        if isinstance(node.op, ast.Sub):
-            return left - right
-        if isinstance(node.op, ast.Mult):
-            return left * right
-        if isinstance(node.op, ast.Div):
-            return left / right
-    raise ValueError(ast.dump(node))

@@ -99,7 +99,7 @@ class CountdownConfig:
         )
         yield (
             not self.ops or len(set(self.ops)) < len(self.ops) or not set(self.ops) <= set(OPS[:3]),
-            f"ops = {list(self.ops)}; allowed are {list(OPS[:3])}, each once; divide = \"exact\" adds /",
+            f'ops = {list(self.ops)}; allowed are {list(OPS[:3])}, each once; divide = "exact" adds /',
         )
         yield (
             len(self.targets) != 2 or not 0 <= self.targets[0] <= self.targets[1] <= self.limit,
@@ -198,8 +198,11 @@ def _held_out(config: CountdownConfig) -> frozenset[tuple[int, ...]]:
 def trains_on(config: CountdownConfig, multiset: tuple[int, ...]) -> bool:
     """Whether training problems have these numbers, given in ascending order."""
     within = config.lowest <= multiset[0] and config.above < multiset[-1] <= config.highest
-    return within and len(multiset) in config.counts and multiset not in _held_out(config) and bool(
-        targets(config, multiset)
+    return (
+        within
+        and len(multiset) in config.counts
+        and multiset not in _held_out(config)
+        and bool(targets(config, multiset))
     )
 
 

@@ -29,7 +29,8 @@ __all__ = ["Countdown", "final_answer"]
 _OPENERS = both("try") | both("wait")
 _YES, _CHECK, _ANSWER, _SO = both("yes"), both("check"), both("answer"), both("so")
 _NUMBER = re.compile(r"[0-9]{1,6}")
-_ASKED = r"(?:use|用)\s+([0-9]{1,6}(?:\s+[0-9]{1,6})+)\s+(?:make|得)\s+([0-9]{1,6})"
+_FACTS = {"numbers": r"[0-9]{1,6}(?:[,\s]+[0-9]{1,6})+", "target": r"[0-9]{1,6}"}
+_ASKED = re.compile(r"(?:use|用)\s+(?P<numbers>{numbers})\s+(?:make|得)\s+(?P<target>{target})".format(**_FACTS))
 _SUMMARY = re.compile(r"</think>(.*?)<answer>", re.DOTALL)
 _TAGGED = re.compile(r"<answer>(.*?)</answer>", re.DOTALL)
 
@@ -53,7 +54,7 @@ class Countdown(Task):
         return [self._prompt(f"{self.name}/{split}/{place}", problem) for place, problem in enumerate(problems[:limit])]
 
     def grade(self, prompt: Prompt, answer: str) -> Grade:
-        """1 if the answer keeps the rules and makes the target, exactly, else 0. What is no expression is only wrong."""
+        """1 if the answer keeps the rules and makes the target exactly, else 0. What is no expression is only wrong."""
         value = evaluate(answer, prompt.facts["numbers"], self.config.rules)
         return Grade(correct=float(value == prompt.facts["target"]), canonical=vote(answer))
 
@@ -95,10 +96,13 @@ class Countdown(Task):
 
     def asked(self, text: str) -> Prompt | None:
         """A question of the user's own, such as ``use 7 1 5 make 34``."""
-        asked = _asked(self.config.question)
-        if (found := asked.fullmatch(text.strip())) is None:
+        found = _ASKED.fullmatch(text.strip()) or _pattern(self.config.question).fullmatch(text.strip())
+        if found is None:
             return None
-        facts = {"numbers": [int(number) for number in _NUMBER.findall(found[1])], "target": int(found[2])}
+        facts = {
+            "numbers": [int(number) for number in _NUMBER.findall(found["numbers"])],
+            "target": int(found["target"]),
+        }
         return Prompt(id=f"{self.name}/asked", task=self.name, question=text, facts=facts)
 
     @property
@@ -164,6 +168,8 @@ def _steps(words: list[str]) -> list[bool]:
     """For each ``a op b = c`` whether c is right; the a of a later step of one line may be the c before it."""
     verdicts = []
     for place in range(3, len(words) - 1):
+        if place > 3 and words[place - 4] in OPS:  # the end of a longer expression
+            continue
         left, op, right, result = words[place - 3], words[place - 2], words[place - 1], words[place + 1]
         if words[place] == "=" and op in OPS and all(_NUMBER.fullmatch(word) for word in (left, right, result)):
             made = read(f"{left} {op} {right}")
@@ -182,11 +188,9 @@ def _summary_right(text: str) -> float:
 
 
 @cache
-def _asked(template: str) -> re.Pattern[str]:
-    """What a prompt's question looks like, with its numbers and its target."""
-    if not template:
-        return re.compile(_ASKED)
+def _pattern(template: str) -> re.Pattern[str]:
+    """What a question of a template looks like."""
     pattern = re.escape(template.strip())
-    for key, told in (("numbers", r"([0-9]{1,6}(?:[,\s]+[0-9]{1,6})+)"), ("target", r"([0-9]{1,6})")):
-        pattern = pattern.replace(re.escape(f"{{{key}}}"), told, 1)
-    return re.compile(f"{_ASKED}|{pattern}")
+    for key, told in _FACTS.items():
+        pattern = pattern.replace(re.escape(f"{{{key}}}"), f"(?P<{key}>{told})", 1)
+    return re.compile(pattern)

@@ -14,7 +14,9 @@ PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -q
 
 CLUSTER := .venv-cluster
 
-.PHONY: demo demo-zero test test-all test-cluster test-gpu test-vllm lint format sandbox hosts
+VENDOR := r1kit/web/static/vendor
+
+.PHONY: demo demo-zero test test-all test-browser test-cluster test-gpu test-vllm lint format sandbox hosts chromium vendor
 .DELETE_ON_ERROR:
 
 demo: sandbox $(VENV)/.installed
@@ -27,7 +29,7 @@ test: sandbox $(VENV)/.installed-dev
 	$(PYTEST)
 
 test-all: sandbox $(VENV)/.installed-dev
-	$(PYTEST) -m "not gpu and not cluster and not vllm"
+	$(PYTEST) -m "not gpu and not cluster and not vllm and not browser"
 
 # The engine on vLLM's CPU build, for real, in an environment of its own: it asks for other versions than ours.
 test-vllm: sandbox $(VLLM_VENV)/.installed
@@ -43,6 +45,19 @@ test-cluster: sandbox hosts
 	$(MAKE) VENV=$(CLUSTER) $(CLUSTER)/.installed-cluster
 	OMP_NUM_THREADS=1 $(CLUSTER)/bin/python -m pytest -n 2 -q -m cluster \
 		$$(grep -rlE 'mark\.cluster|ON_HOSTS|on_hosts' tests --include='test_*.py')
+
+# The pages in Debian's Chromium, driven by Playwright, with axe-core; the server by OpenAI's own client.
+test-browser: sandbox chromium $(VENV)/.installed-browser
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -m browser tests
+
+# What the pages bring along of others' work, fetched again from npm; its README has the versions and checksums.
+vendor:
+	cd $(VENDOR) && npm pack --silent plotly.js-basic-dist-min@4.1.1 katex@0.19.1
+	cd $(VENDOR) && tar xzf plotly*.tgz && mv package/plotly-basic.min.js . && mv package/LICENSE plotly-LICENSE
+	cd $(VENDOR) && tar xzf katex*.tgz && mv package/dist/katex.min.js package/dist/katex.min.css package/LICENSE katex/
+	cd $(VENDOR) && mv package/dist/contrib/auto-render.min.js katex/contrib/ && mv package/dist/fonts/*.woff2 katex/fonts/
+	cd $(VENDOR) && sed -i -E 's/,url\([^)]*\.(woff|ttf)\) format\("[a-z]*"\)//g' katex/katex.min.css
+	cd $(VENDOR) && rm -rf package *.tgz && sha256sum --quiet -c SHA256SUMS
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
@@ -60,6 +75,12 @@ sandbox:
 		{ [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && apt-get update -q && \
 			apt-get install -qy -o DPkg::Lock::Timeout=120 bubblewrap libseccomp2; } || \
 		{ echo "make: bubblewrap or libseccomp is missing: sudo apt-get install bubblewrap libseccomp2"; exit 3; }
+
+chromium:
+	@command -v chromium >/dev/null || \
+		{ [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && apt-get update -q && \
+			apt-get install -qy -o DPkg::Lock::Timeout=120 chromium; } || \
+		{ echo "make: chromium is missing: sudo apt-get install chromium"; exit 3; }
 
 hosts:
 	@command -v ip >/dev/null && command -v tc >/dev/null || \
@@ -92,6 +113,10 @@ $(VENV)/.installed: pyproject.toml constraints.txt | $(BIN)/python
 
 $(VENV)/.installed-dev: $(VENV)/.installed
 	$(PIP_INSTALL) -e '.[dev]'
+	@touch $@
+
+$(VENV)/.installed-browser: $(VENV)/.installed-dev
+	$(PIP_INSTALL) -e '.[browser]'
 	@touch $@
 
 $(VENV)/.installed-cluster: $(VENV)/.installed

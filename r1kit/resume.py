@@ -26,7 +26,7 @@ from r1kit.files import write_atomic
 __all__ = [
     "FOLDER", "Point", "Resumable", "Stateless", "cut_logs", "drop_learners", "has_point", "keep_last",
     "learner_files", "log_marks",
-    "more_steps", "points", "restore", "write",
+    "more_steps", "newest_point", "points", "restore", "write",
 ]  # fmt: skip
 
 FOLDER, STATE, BEFORE = "resume", "state.json", "before.json"
@@ -93,6 +93,15 @@ def drop_learners(folder: Path, *points: Point | None) -> None:
 def has_point(stage: Path) -> bool:
     """Whether a stage, or a part of it, has something to go on from."""
     return any((stage / FOLDER / name).is_file() for name in (STATE, BEFORE))
+
+
+def newest_point(stage: Path) -> Point | None:
+    """Of a stage or a part of it, for whoever looks on; None where there is none that can be read."""
+    try:
+        found, _ = points(stage / FOLDER)
+    except OSError:  # replaced, or dropped, at this moment
+        return None
+    return found[0] if found else None
 
 
 def keep_last(folder: Path) -> int:

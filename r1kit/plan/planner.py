@@ -17,11 +17,11 @@ from r1kit.plan.cost import Draw, Plan, Work, sample, train, width_of
 from r1kit.plan.known import shape_of_hub, shape_of_named
 from r1kit.plan.shape import Shape, shape_of_fresh
 from r1kit.plan.sizes import Sizes, sizes_of
-from r1kit.plan.stage_cost import formula_of
+from r1kit.plan.stage_cost import Piece, formula_of, pieces_of
 from r1kit.tasks.corpora import build_corpus
 from r1kit.update.settings import OptimiserSettings
 
-__all__ = ["Planner", "plan_recipe", "shape_of"]
+__all__ = ["Planner", "plan_pieces", "plan_recipe", "shape_of"]
 
 SPECIAL_WORDS = 8
 """Special tokens and tags that every fresh tokenizer starts with."""
@@ -104,14 +104,32 @@ def _own(formula: Callable[[Planner], Any], planner: Planner) -> Work:
     return work
 
 
+def plan_pieces(recipe: Recipe, shape: Shape, where: Plan) -> dict[str, list[Piece] | None]:
+    """What every stage does in one go, as ``pieces_of``; a stage of the user's own is one piece."""
+    found: dict[str, list[Piece] | None] = {}
+    for name, work in (works := plan_recipe(recipe, shape, where)).items():
+        config = recipe.stages[name]
+        if callable(getattr(config, "plan", None)):
+            steps = getattr(config, "steps", None)
+            found[name] = (
+                [Piece(sort="learn", work=work, steps=steps if isinstance(steps, int) else None)] if work else None
+            )
+        else:
+            sizes = _sizes_after(recipe, name, shape, where, works)
+            found[name] = pieces_of(recipe.kinds[name], config, shape, sizes, where)
+    return found
+
+
 def _of_kind(planner: Planner) -> Work | None:
-    recipe, name = planner.recipe, planner.stage
+    recipe, name, shape, where = planner.recipe, planner.stage, planner.shape, planner.where
     config, formula = recipe.stages[name], formula_of(recipe.kinds[name], recipe.stages[name])
-    if formula is None:
-        return None
-    sizes = sizes_of(recipe, name, planner.shape, planner.where.mean_share)
-    data = planner.earlier.get(getattr(config, "data", ""))
-    return formula(config, planner.shape, replace(sizes, data_flops=data.flops if data else 0.0), planner.where)
+    return formula(config, shape, _sizes_after(recipe, name, shape, where, planner.earlier), where) if formula else None
+
+
+def _sizes_after(recipe: Recipe, name: str, shape: Shape, where: Plan, earlier: Mapping[str, Work | None]) -> Sizes:
+    """Of a stage, its data's cost among them."""
+    data = earlier.get(getattr(recipe.stages[name], "data", ""))
+    return replace(sizes_of(recipe, name, shape, where.mean_share), data_flops=data.flops if data else 0.0)
 
 
 def shape_of(recipe: Recipe, config: Path | None = None, vocab: int = 0) -> Shape:

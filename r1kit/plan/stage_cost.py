@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Protocol
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from r1kit.loops.settings import RL, SFT
 from r1kit.plan.cost import NOTHING, Draw, Plan, Work, activation_bytes, learner_bytes, sample, train, width_of
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from r1kit.stages.evaluate import Config as Evaluate
     from r1kit.stages.pretrain import Config as Pretrain
 
-__all__ = ["FORMULAS", "Formula", "formula_of"]
+__all__ = ["FORMULAS", "Formula", "Piece", "formula_of", "pieces_of"]
 
 
 class Formula(Protocol):
@@ -62,12 +63,17 @@ def _rl(config: RL, shape: Shape, sizes: Sizes, plan: Plan) -> Work:
     width = width_of(config.dtype)
     steps = _rl_step(config, shape, sizes, plan) * config.steps
     judged = _evaluation(config.evaluation, config.sampling, shape, sizes, plan, width, config.rows_in_flight)
-    work = steps + judged * (math.ceil(config.steps / config.evaluate_every) + 1)
-    if config.final_split:
-        limit = config.final_limit or config.evaluation.limit
-        final = replace(config.evaluation, split=config.final_split, limit=limit)
-        work += _evaluation(final, config.sampling, shape, sizes, plan, width, config.rows_in_flight) * 2
-    return work
+    looks = judged * (math.ceil(config.steps / config.evaluate_every) + 1)
+    return steps + looks + _final(config, shape, sizes, plan) * 2
+
+
+def _final(config: RL, shape: Shape, sizes: Sizes, plan: Plan) -> Work:
+    """One evaluation on the split that is looked at before the first step and after the last."""
+    if not config.final_split:
+        return NOTHING
+    limit = config.final_limit or config.evaluation.limit
+    final = replace(config.evaluation, split=config.final_split, limit=limit)
+    return _evaluation(final, config.sampling, shape, sizes, plan, width_of(config.dtype), config.rows_in_flight)
 
 
 def _rl_step(config: RL, shape: Shape, sizes: Sizes, plan: Plan) -> Work:
@@ -98,24 +104,32 @@ def _rl_step(config: RL, shape: Shape, sizes: Sizes, plan: Plan) -> Work:
 
 
 def _distill(config: Distill, shape: Shape, sizes: Sizes, plan: Plan) -> Work:
+    return sum((piece.work for piece in _students(config, shape, sizes, plan)), start=NOTHING)
+
+
+def _students(config: Distill, shape: Shape, sizes: Sizes, plan: Plan) -> Iterator[Piece]:
     """Each student's base, SFT and, where asked, RL, each judged when it is done."""
-    work = NOTHING
     for name, student in config.students.items():
-        own = sizes.students[name]
-        if sizes.pretrain and not student.model.name:
-            work += _language_model(replace(sizes.pretrain, steps=config.base_steps), own, sizes, plan)
-        learnt = _learnt(config.sft, own, sizes, plan)
+        own, fresh = sizes.students[name], not student.model.name
         judged = _evaluation(config.evaluation, config.rl.sampling, own, sizes, plan, width_of(config.rl.dtype))
-        work += learnt + judged * 2
+        base = NOTHING
+        if sizes.pretrain and fresh:
+            base = _language_model(replace(sizes.pretrain, steps=config.base_steps), own, sizes, plan)
+        learnt = _learnt(config.sft, own, sizes, plan)
+        yield Piece(
+            name=f"{name}/base", sort="learn", work=base + judged, look=judged, steps=config.base_steps if fresh else 0
+        )
+        yield Piece(name=f"{name}/distilled", sort="learn", work=learnt + judged, look=judged)
         if student.direct_rl:
-            work += _rl_within(config.rl, learnt.flops + sizes.data_flops, own, sizes, plan) + judged * 2
-    return work
+            within = _within(config.rl, learnt.flops + sizes.data_flops, own, sizes, plan)
+            direct = _rl_piece(within, own, sizes, plan)
+            yield replace(direct, name=f"{name}/rl", work=direct.work + judged * 2)
 
 
-def _rl_within(config: RL, flops: float, shape: Shape, sizes: Sizes, plan: Plan) -> Work:
+def _within(config: RL, flops: float, shape: Shape, sizes: Sizes, plan: Plan) -> RL:
     """RL that ends at the first step after the operations are spent; evaluations are not on the budget."""
     steps = math.ceil(flops / _rl_step(config, shape, sizes, plan).flops)
-    return _rl(replace(config, steps=min(config.steps, steps), final_split=""), shape, sizes, plan)
+    return replace(config, steps=min(config.steps, steps), final_split="")
 
 
 def _evaluate(config: Evaluate, shape: Shape, sizes: Sizes, plan: Plan) -> Work:
@@ -156,3 +170,62 @@ FORMULAS: dict[str, Formula] = {
     "evaluate": _evaluate,
 }
 """Kind of a stage -> its formula."""
+
+
+# ---- what a stage does in one go --------------------------------------------------------------------------------
+
+Sort = Literal["learn", "rl", "sample"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Piece:
+    """A stage, or a part of it that has steps, logs and a resume point of its own."""
+
+    name: str = ""
+    """Of the part, as its folder is called; empty: the stage itself."""
+    sort: Sort
+    """Pieces of one sort are as much slower or faster than planned as each other."""
+    work: Work
+    """All of it, evaluations included."""
+    look: Work = NOTHING
+    """One evaluation, between steps or after the last."""
+    ends: Work = NOTHING
+    """What is evaluated before the first step, and again after the last, beside that."""
+    every: int = 0
+    """Steps between evaluations; 0: none before the last."""
+    steps: int | None = None
+    """None: known once it runs."""
+
+
+def pieces_of(kind: str, config: Any, shape: Shape, sizes: Sizes, plan: Plan) -> list[Piece] | None:
+    """What a stage does, in order; None where its kind has no formula."""
+    formula = formula_of(kind, config)
+    if formula is None:
+        return None
+    if kind == "distill":
+        return list(_students(config, shape, sizes, plan))
+    if kind == "reward_models":
+        return [
+            Piece(name=name, sort="learn", work=reward_models(replace(config, models=(name,)), shape, sizes, plan))
+            for name in config.models
+        ]
+    if isinstance(config, RL):
+        return [_rl_piece(config, shape, sizes, plan)]
+    work = formula(config, shape, sizes, plan)
+    if kind == "pretrain" or isinstance(config, SFT):
+        look = _evaluation(config.evaluation, config.sampling, shape, sizes, plan, width_of(config.dtype))
+        return [Piece(sort="learn", work=work, look=look, steps=getattr(config, "steps", None))]
+    return [Piece(sort="sample", work=work)]
+
+
+def _rl_piece(config: RL, shape: Shape, sizes: Sizes, plan: Plan) -> Piece:
+    width, rows = width_of(config.dtype), config.rows_in_flight
+    look = _evaluation(config.evaluation, config.sampling, shape, sizes, plan, width, rows)
+    return Piece(
+        sort="rl",
+        work=_rl(config, shape, sizes, plan),
+        look=look,
+        ends=_final(config, shape, sizes, plan),
+        every=config.evaluate_every,
+        steps=config.steps,
+    )

@@ -1,22 +1,23 @@
 (function () {
   "use strict";
-  function resolved(value, style) {
+  var probe = document.body.appendChild(document.createElement("i"));
+  function resolved(value) {
     if (typeof value === "string") {
-      var found = /^var\((--[a-z-]+)\)$/.exec(value);
-      return found ? style.getPropertyValue(found[1]).trim() : value;
+      if (!/^var\(--[a-z-]+\)$/.test(value)) { return value; }
+      probe.style.color = value;
+      return getComputedStyle(probe).color;
     }
-    if (Array.isArray(value)) { return value.map(function (item) { return resolved(item, style); }); }
+    if (Array.isArray(value)) { return value.map(resolved); }
     if (value && typeof value === "object") {
       var copy = {};
-      Object.keys(value).forEach(function (key) { copy[key] = resolved(value[key], style); });
+      Object.keys(value).forEach(function (key) { copy[key] = resolved(value[key]); });
       return copy;
     }
     return value;
   }
   function draw() {
-    var style = getComputedStyle(document.documentElement);
     document.querySelectorAll(".plot").forEach(function (place) {
-      var figure = resolved(JSON.parse(place.querySelector("script").textContent), style);
+      var figure = resolved(JSON.parse(place.querySelector("script").textContent));
       var canvas = place.querySelector(".canvas");
       if (!place.clientWidth) { return; }
       if (place.clientWidth < 480) { figure.layout.margin.l = 38; figure.layout.margin.r = 6; }

@@ -72,7 +72,8 @@ def test_the_status_of_a_run_that_is_running_stopped_or_done(write_run: WriteRun
         os.utime(file, (changed, changed))
     live = piped(lambda console: print_status(path, console, now=changed + 5))
     assert "pretrain  done                     3 min 51 s" in live
-    assert "r1_zero   running, step 40 of 110        83 s  avg@16 .111 → .774" in live
+    assert "r1_zero   running, step 40 of 110        83 s  2 min  avg@16 .111 → .774" in live
+    assert "about 2 min left of the run" in live
     assert "\x1b" not in live
     quiet = piped(lambda console: print_status(path, console, now=changed + 600))
     assert "stopped at step 40 of 110" in quiet

@@ -11,7 +11,7 @@ from rich.text import Text
 
 from r1kit.report.draw.ascii import NEAREST, spelled
 
-__all__ = ["indented", "is_plain", "printable"]
+__all__ = ["harmless", "indented", "is_plain", "printable"]
 
 
 def is_plain(console: Console) -> bool:
@@ -28,6 +28,11 @@ def printable(console: Console) -> Iterator[None]:
     console.file.write(text.encode(console.encoding, errors=NEAREST).decode(console.encoding))
 
 
-def indented(text: str) -> Padding:
+def harmless(text: str) -> str:
     """Text of a run, control characters dropped: a completion must not steer the terminal."""
-    return Padding(Text("".join(sign for sign in text if sign == "\n" or sign.isprintable()).strip()), (0, 0, 0, 2))
+    return "".join(sign for sign in text if sign == "\n" or sign.isprintable())
+
+
+def indented(text: str) -> Padding:
+    """Text of a run, made harmless, on lines of its own."""
+    return Padding(Text(harmless(text).strip()), (0, 0, 0, 2))

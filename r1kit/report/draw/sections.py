@@ -34,6 +34,8 @@ class Section:
     body: Markup
 
 
+DOCTOR = (("doctor", "What looks ill", "doctor.illnesses"),)
+"""First of every page; it is there only if something was found."""
 CHAIN = (
     ("stages", "What each stage bought", "stage_table.tables"),
     ("lineage", "Lineage", "run.lineage"),
@@ -99,6 +101,7 @@ def sections(run: RunView) -> list[Section]:
 
 
 def _all_sections(run: RunView) -> Iterator[Section]:
+    yield from _of_run(run, DOCTOR)
     if run.is_chain:
         yield from _of_run(run, CHAIN)
         for stage in run.learned:

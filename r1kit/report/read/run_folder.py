@@ -38,6 +38,7 @@ class RunFolder:
         self.path = Path(path)
         self._manifest = SmallFile(self.path / "manifest.json", json.loads)
         self._recipe = SmallFile(self.path / "recipe.toml", tomllib.loads)
+        self._arithmetic = SmallFile(self.path / "arithmetic.json", json.loads)
         self._stages: dict[Path, StageFolder] = {}
         if not self.path.is_dir():
             raise InputError(f"no run folder at '{self.path}'; give the folder that 'r1 run --out DIR' wrote")
@@ -77,6 +78,11 @@ class RunFolder:
     def recipe(self) -> dict[str, Any]:
         """The resolved recipe, parsed; empty if missing or torn."""
         return read_object(self._recipe)
+
+    @property
+    def arithmetic(self) -> dict[str, Any]:
+        """``arithmetic.json``: what ``dtype = "auto"`` means; empty where nothing was left to it."""
+        return read_object(self._arithmetic)
 
     @property
     def recipe_name(self) -> str:

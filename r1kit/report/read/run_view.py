@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,8 @@ from r1kit.report.read.costs import Cost, costs
 from r1kit.report.read.data_factory import MadeSamples, made_samples
 from r1kit.report.read.distillation import Distilled, distilled
 from r1kit.report.read.evaluations import compare
+from r1kit.report.read.illnesses.doctor import illnesses
+from r1kit.report.read.illnesses.illness import Illness
 from r1kit.report.read.lineage import Node, lineage
 from r1kit.report.read.plain_stage import PlainStage, plain_stages
 from r1kit.report.read.replies import Pair, Reply, along, showcase, turned
@@ -77,6 +80,8 @@ class RunView:
     gates: Sequence[Row]
     words: Sequence[str]
     """Reflective words that any RL stage counts."""
+    illnesses: Sequence[Illness]
+    """What the doctor finds."""
     skipped: Mapping[str, int]
     """Log -> lines of it that could not be read."""
 
@@ -117,6 +122,7 @@ def read_run(run: RunFolder, without: RunFolder | None = None) -> RunView:
         pretraining=[series(stage.metrics, "loss") for stage in run.of_kind("pretrain")],
         gates=[gate for stage in run.stages for gate in stage.gates],
         words=words_of([one for stage in run.rl_stages for one in compare(stage.evals)]),
+        illnesses=illnesses(run, time.time()),
         skipped={f"{stage.path.name}/{log}": n for stage in run.stages for log, n in stage.skipped.items()},
     )
 

@@ -34,6 +34,11 @@ class StageFolder:
         self._evals = Log(path / "eval.jsonl", lambda: Steps(("step", "task", "split", "k")))
         self._rollouts = Log(path / "rollouts.jsonl", SampleBook)
         self._samples = Log(path / "samples.jsonl", Rows, most=SAMPLES_READ)
+        self._parts: dict[str, StageFolder] = {}
+
+    def part(self, name: str) -> StageFolder:
+        """A part of the stage that trains by itself; its folder may not be there yet."""
+        return self._parts.setdefault(name, StageFolder(self.path / name, name))
 
     def _json(self, name: str) -> SmallFile[Any]:
         return self._files.setdefault(name, SmallFile(self.path / name, json.loads))

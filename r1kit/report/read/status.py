@@ -10,8 +10,11 @@ from r1kit.errors import InputError
 from r1kit.growth import grown
 from r1kit.recipe import load_recipe
 from r1kit.report.read.evaluations import compare
+from r1kit.report.read.illnesses.doctor import illnesses
+from r1kit.report.read.illnesses.illness import Illness
 from r1kit.report.read.run_folder import RunFolder
 from r1kit.report.read.stage_folder import StageFolder
+from r1kit.report.read.time_left import time_left
 from r1kit.report.read.values import mapping, number
 from r1kit.report.read.wording import share, short
 from r1kit.resume import has_point
@@ -32,6 +35,8 @@ class StageStatus:
     steps: int | None
     """As planned; None where the recipe does not say."""
     seconds: float | None
+    left: float | None = None
+    """Seconds, by the plan and what was measured; None where neither says."""
     reached: str
     """Its evaluation, else its reward or loss, in a few words."""
 
@@ -42,8 +47,12 @@ class RunStatus:
     recipe: str
     seed: int | None
     stages: tuple[StageStatus, ...]
+    left: float | None = None
+    """Seconds of the whole run."""
     notes: tuple[str, ...]
     """What was done again, and what the next run would do again."""
+    illnesses: tuple[Illness, ...]
+    """What the doctor finds; empty: nothing."""
 
 
 def run_status(run: RunFolder, now: float) -> RunStatus:
@@ -54,19 +63,22 @@ def run_status(run: RunFolder, now: float) -> RunStatus:
     seed = run.manifest.get("seed")
     stages = []
     waiting = False
+    left = time_left(run, now)
     for name in run.planned:
-        stages.append(_stage(run, name, now, waiting=waiting))
+        stages.append(_stage(run, name, now, left.stages.get(name), waiting=waiting))
         waiting = waiting or stages[-1].state != "done"
     return RunStatus(
         path=str(run.path),
         recipe=run.recipe_name,
         seed=seed if isinstance(seed, int) else None,
         stages=tuple(stages),
+        left=left.run,
         notes=tuple(_notes(run)),
+        illnesses=tuple(illnesses(run, now)),
     )
 
 
-def _stage(run: RunFolder, name: str, now: float, *, waiting: bool) -> StageStatus:
+def _stage(run: RunFolder, name: str, now: float, left: float | None, *, waiting: bool) -> StageStatus:
     stage = run.stage(name)
     state: Literal["done", "running", "stopped", "waiting"] = "waiting"
     if stage is not None and not waiting:
@@ -81,6 +93,7 @@ def _stage(run: RunFolder, name: str, now: float, *, waiting: bool) -> StageStat
         steps_done=stage.steps_done if stage else 0,
         steps=run.planned_steps(name),
         seconds=stage.seconds if stage else None,
+        left=left,
         reached=_reached(run, stage) if stage else "",
     )
 

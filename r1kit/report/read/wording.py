@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["amount", "bracket", "duration", "plainly", "share", "short", "signed"]
+__all__ = ["about", "amount", "bracket", "duration", "plainly", "share", "short", "signed"]
 
 
 def share(value: float | None, digits: int = 3) -> str:
@@ -46,6 +46,19 @@ def duration(seconds: float) -> str:
     if whole < 6000:
         return f"{whole // 60} min {whole % 60:02d} s"
     return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+
+
+def about(seconds: float) -> str:
+    """A duration that is only reckoned, in steps that its error allows: ``under 5 s``, ``40 s``, ``12 min``,
+    ``3 h 10 min``."""
+    if seconds < 5:
+        return "under 5 s"
+    if seconds < 57.5:
+        return f"{round(seconds / 5) * 5} s"
+    if seconds < 3570:
+        return f"{max(1, round(seconds / 60))} min"
+    tens = round(seconds / 600)
+    return f"{tens // 6} h {tens % 6 * 10:02d} min" if tens < 600 else f"{tens // 6} h"
 
 
 def amount(value: float) -> str:

@@ -1,0 +1,64 @@
+"""The base is too weak to be lifted by rewards alone: what the gate before RL said."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from r1kit.report.read.illnesses.illness import Illness
+from r1kit.report.read.illnesses.patient import Patient
+from r1kit.report.read.illnesses.trend import line_of
+from r1kit.report.read.stage_folder import StageFolder
+from r1kit.report.read.values import Row, number
+from r1kit.report.read.wording import share
+
+__all__ = ["weak_base"]
+
+FEWEST = 128
+"""Completions that a gate must have seen: of fewer, a tenth may be none by chance."""
+LIFTED = 0.2
+"""Gain of accuracy that proves the gate wrong."""
+
+
+def weak_base(patient: Patient) -> Iterator[Illness]:
+    """One finding a stage, of the tasks that its gate warns of; none once RL has lifted it all the same."""
+    warned = [gate for gate in patient.stage.gates if gate.get("warnings") and _completions(patient, gate) >= FEWEST]
+    if not warned or _is_answered(patient):
+        return
+    told = [f"{gate.get('task')}: {warning}" for gate in warned for warning in gate["warnings"]]
+    reached = {str(gate.get("task")): number(gate.get("measures", {}), "accuracy") for gate in warned}
+    shares = ", ".join(f"{task} {share(value)}" for task, value in reached.items())
+    yield patient.ill(
+        "base too weak",
+        "warning",
+        f"before RL (accuracy: {shares}) {told[0]}" + (f" (and {len(told) - 1} more in gate.json)" if told[1:] else ""),
+        since=0,
+        helps="Train the base longer or on more of the task's kind, take a stronger model (model.name), or make the "
+        "task easier; RL amplifies what a base sometimes does right.",
+        setting=_setting(patient),
+        metric="accuracy",
+    )
+
+
+def _completions(patient: Patient, gate: Row) -> float:
+    """That the gate saw: of the stage's first evaluation of the task."""
+    rows = [row for row in patient.stage.evals if row.get("task") == gate.get("task") and row.get("split") != "test"]
+    return (number(rows[0], "problems") or 0) * (number(rows[0], "k") or 0) if rows else 0
+
+
+def _is_answered(patient: Patient) -> bool:
+    """RL from this base has lifted it, or has looked again; of a gate that RL itself wrote, only that it lifted."""
+    stages = patient.run.stages
+    place = [stage.path for stage in stages].index(patient.stage.path)
+    if patient.is_rl:
+        return _is_lifted(patient.stage)
+    return any(stage.gates or _is_lifted(stage) for stage in stages[place + 1 :])
+
+
+def _is_lifted(stage: StageFolder) -> bool:
+    accuracy = line_of(stage.metrics, "accuracy") if stage.metrics and "reward" in stage.metrics[-1] else None
+    return accuracy is not None and accuracy.can_tell and accuracy.last >= accuracy.first + LIFTED
+
+
+def _setting(patient: Patient) -> str:
+    """Steps of the base's training; nothing of this stage where the base came from elsewhere."""
+    return "steps" if patient.run.kind(patient.stage.name) == "pretrain" else ""

@@ -1,0 +1,93 @@
+"""The doctor: every illness that it knows, looked for in every stage of a run. Its table of contents."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from r1kit.report.read.illnesses.base import weak_base
+from r1kit.report.read.illnesses.form import answer_never_found, format_never_matched
+from r1kit.report.read.illnesses.illness import Illness
+from r1kit.report.read.illnesses.learning import (
+    collapsed_entropy,
+    far_from_reference,
+    rising_loss,
+    sampler_gap,
+    too_fast,
+)
+from r1kit.report.read.illnesses.lengths import length_collapse, repetition, truncation
+from r1kit.report.read.illnesses.machine import full_disk, stalled
+from r1kit.report.read.illnesses.patient import Patient
+from r1kit.report.read.illnesses.rewards import all_right, flat_reward, gamed_parts, hacked_model
+from r1kit.report.read.illnesses.tail import Recent
+from r1kit.report.read.illnesses.verifying import timeouts, ungradable
+from r1kit.report.read.run_folder import RunFolder
+from r1kit.report.read.stage_folder import StageFolder
+
+__all__ = ["Doctor", "illnesses"]
+
+Look = Callable[[Patient], Iterator[Illness]]
+
+WRITTEN: tuple[Look, ...] = (
+    weak_base,
+    flat_reward,
+    format_never_matched,
+    answer_never_found,
+    timeouts,
+    ungradable,
+    truncation,
+    repetition,
+    length_collapse,
+    collapsed_entropy,
+    too_fast,
+    rising_loss,
+    far_from_reference,
+    sampler_gap,
+    hacked_model,
+    gamed_parts,
+    all_right,
+)
+"""Read off a stage's files: the same until one of them changes."""
+NOW: tuple[Look, ...] = (stalled, full_disk)
+"""Of a run that is going on: looked for at every look."""
+FILES = ("metrics.jsonl", "rollouts.jsonl", "eval.jsonl", "gate.json", "result.json")
+
+
+class Doctor:
+    """Of one run; each look reads only what is new."""
+
+    def __init__(self, run: RunFolder) -> None:
+        self.run = run
+        self._recent: dict[Path, Recent] = {}
+        self._found: dict[Path, tuple[object, list[Illness]]] = {}
+
+    def look(self, now: float) -> list[Illness]:
+        """What is found now: in order of the stages, what is serious first.
+
+        Args:
+            now: seconds since the epoch.
+        """
+        found = [illness for stage in self.run.stages for illness in self._examined(stage, now)]
+        order = {name: place for place, name in enumerate(self.run.planned)}
+        return sorted(found, key=lambda one: (order.get(one.stage, -1), one.severity != "serious"))
+
+    def _examined(self, stage: StageFolder, now: float) -> list[Illness]:
+        recent = self._recent.setdefault(stage.path, Recent(stage.path / "rollouts.jsonl"))
+        patient = Patient(self.run, stage, recent, now, stage.metrics)
+        stamp = tuple(map(_stamp, (self.run.path / "recipe.toml", *(stage.path / name for name in FILES))))
+        if self._found.get(stage.path, ((),))[0] != stamp:
+            self._found[stage.path] = stamp, [illness for look in WRITTEN for illness in look(patient)]
+        return self._found[stage.path][1] + [illness for look in NOW for illness in look(patient)]
+
+
+def _stamp(path: Path) -> tuple[int, int] | None:
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_size, found.st_mtime_ns
+
+
+def illnesses(run: RunFolder, now: float) -> list[Illness]:
+    """One look at a run."""
+    return Doctor(run).look(now)

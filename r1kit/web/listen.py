@@ -1,0 +1,109 @@
+"""From an application to an address: where it is bound, what is printed, how it ends."""
+
+from __future__ import annotations
+
+import ipaddress
+import signal
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from secrets import token_urlsafe
+
+import uvicorn
+from starlette.types import ASGIApp
+
+from r1kit.errors import InputError
+from r1kit.web.guard import Rules
+
+__all__ = ["HERE", "bind", "is_loopback", "listen", "rules_for"]
+
+HERE = "127.0.0.1"
+TRIED = 50
+"""Ports that are looked at after the wished one."""
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine reaches the address."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def rules_for(host: str = HERE, *, token: str = "", **more: object) -> Rules:
+    """Who is let in at an address: on this machine anybody who sits at it, elsewhere who holds a token.
+
+    Args:
+        token: the user's own, also for this machine; empty: none here, a fresh one elsewhere.
+        more: further fields of ``Rules``.
+    """
+    names = {"localhost", host.lower(), socket.gethostname().lower(), socket.getfqdn().lower()} - {""}
+    shown = token or ("" if is_loopback(host) else token_urlsafe(24))
+    return Rules(hosts=frozenset(names), token=shown, **more)  # type: ignore[arg-type]
+
+
+def bind(host: str, port: int | None, wished: int) -> socket.socket:
+    """A listening socket.
+
+    Args:
+        port: as the user asked; None: ``wished``, or the next free one after it.
+
+    Raises:
+        InputError: the port is taken (the line offers the next free one), or the address cannot be bound.
+    """
+    first = wished if port is None else port
+    try:
+        return _bound(host, first)
+    except OSError as error:
+        reason = (error.strerror or str(error)).split(" (")[0]
+        for other in range(first + 1, min(first + TRIED, 65536)):
+            try:
+                found = _bound(host, other)
+            except OSError:
+                continue
+            if port is None:
+                return found
+            found.close()
+            raise InputError(f"--port {port} on {host}: {reason}; {other} is free: --port {other}") from None
+        raise InputError(
+            f"--host {host}: {reason}; give an address of this machine, as `hostname -I` lists them, or leave it out"
+        ) from None
+
+
+def _bound(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    return socket.create_server((host, port), family=family, backlog=128)
+
+
+class _Server(uvicorn.Server):
+    """Ctrl-C and a polite kill end it with exit code 0: stopping a server is no failure."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        heard = (signal.SIGINT, signal.SIGTERM)
+        before = {number: signal.signal(number, self.handle_exit) for number in heard}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+
+def listen(app: ASGIApp, bound: socket.socket, *, what: str, rules: Rules, path: str = "/") -> None:
+    """Serve until Ctrl-C.
+
+    Args:
+        what: what stands there, for the line that tells the address.
+    """
+    host, port = bound.getsockname()[:2]
+    if host in ("0.0.0.0", "::"):
+        host = socket.gethostname()
+    shown = f"[{host}]" if ":" in host else host
+    query = f"?token={rules.token}" if rules.token else ""
+    print(f"{what}: http://{shown}:{port}{path}{query}  (Ctrl-C ends it)", flush=True)
+    config = uvicorn.Config(
+        app, log_level="warning", access_log=False, server_header=False, date_header=False, lifespan="auto",
+        timeout_graceful_shutdown=3, timeout_keep_alive=30, limit_concurrency=512, h11_max_incomplete_event_size=65536,
+    )  # fmt: skip
+    with bound:
+        _Server(config).run(sockets=[bound])

@@ -1,0 +1,172 @@
+"""The doctor: every illness on a run made to have it, and nothing on a healthy one."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from ill import found, held, real, rollout, written
+
+from r1kit.report.read.illnesses.doctor import Doctor
+from r1kit.report.read.illnesses.form import lacking
+from r1kit.report.read.run_folder import RunFolder
+
+
+@pytest.fixture(scope="module")
+def untaught(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A base that was never taught the form, cut at 8 tokens."""
+    return real(tmp_path_factory.mktemp("untaught"))
+
+
+def test_a_base_that_never_writes_the_form(untaught: Path) -> None:
+    ills = found(untaught)
+    assert set(ills) == {"flat reward", "format never matched", "truncation"}
+    form = ills["format never matched"]
+    assert (form.since, form.severity, form.metric) == (1, "serious", "format")
+    assert (form.setting, form.value) == ("r1_zero.reward.format_style", "think_answer")
+    assert form.example is not None
+    assert form.seen == (
+        "none of the last 5 steps' completions has the form think_answer; the nearest miss: " + form.example.says
+    )
+    tags = ("<think>", "</think>", "<answer>", "</answer>")
+    assert sum(tag in form.example.completion for tag in tags) >= 2  # a random one has fewer
+
+
+def test_flat_groups_and_cut_completions_name_the_setting(untaught: Path) -> None:
+    ills = found(untaught)
+    flat, cut = ills["flat reward"], ills["truncation"]
+    assert "in 100% of the last 5 steps' groups all completions earn the same (mean reward 0)" in flat.seen
+    assert (cut.setting, cut.value, cut.since) == ("r1_zero.sampling.max_tokens", 8, 1)
+    assert "are cut at sampling.max_tokens = 8" in cut.seen
+
+
+@pytest.mark.parametrize("steps", [1, 4])
+def test_few_steps_give_no_verdict(tmp_path: Path, steps: int) -> None:
+    assert found(written(tmp_path, steps, lambda step: {"truncated_share": 1.0, "flat_group_share": 1.0})) == {}
+
+
+def test_a_healthy_run_has_nothing(tmp_path: Path) -> None:
+    assert found(written(tmp_path, 80, lambda step: {"reward": step / 80, "accuracy": step / 80})) == {}
+
+
+@pytest.mark.parametrize(
+    ("name", "metrics", "since"),
+    [
+        ("flat reward", {"flat_group_share": 1.0}, 21),
+        ("truncation", {"truncated_share": 0.7}, 19),
+        ("verifier timeouts", {"timeout_share": 0.1}, 17),
+        ("ungradable completions", {"ungradable_share": 0.1}, 17),
+        ("entropy collapse", {"entropy": 0.01}, 21),
+        ("KL running away", {"kl": 3.0}, 18),
+        ("sampler-learner gap", {"engine_gap": 0.04}, 17),
+        ("learning rate too high", {"accuracy": 0.0}, 19),
+        ("format never matched", {"format": 0.0}, 21),
+        ("length collapse", {"response_tokens": 8.0}, 20),
+    ],
+)
+def test_since_when(tmp_path: Path, name: str, metrics: dict[str, float], since: int) -> None:
+    """Healthy to step 20, ill from 21. The mean of five steps passes a threshold sooner the lower that is: truncation
+    at .7 of two steps of five, with .02 before, is (2 * .7 + 3 * .02) / 5 = .292, of three .428: 19 to 23."""
+    ill = found(written(tmp_path, 40, lambda step: metrics if step > 20 else {}))
+    assert set(ill) == {name}
+    assert ill[name].since == since
+
+
+def test_an_illness_that_has_passed_is_none(tmp_path: Path) -> None:
+    assert found(written(tmp_path, 40, lambda step: {"truncated_share": 0.9 if step <= 20 else 0.0})) == {}
+
+
+@pytest.mark.parametrize("sign", [{"grad_norm": 30.0}, {"ratio_max": 1e4}])
+def test_signs_of_too_high_a_learning_rate(tmp_path: Path, sign: dict[str, float]) -> None:
+    ill = found(written(tmp_path, 30, lambda step: sign if step > 20 else {}))["learning rate too high"]
+    assert (ill.metric, ill.setting) == (next(iter(sign)), "r1_zero.optimiser.lr")
+
+
+# ---- rollouts --------------------------------------------------------------------------------------------------------
+
+
+def circles(step: int) -> dict[str, object]:
+    words = "try one more time and then again " * 12 if step > 30 else f"a {step} b {step + 1} so it is {step + 2}"
+    return rollout(step, words, parts={"accuracy": 0.0}, answer=str(step))
+
+
+def test_completions_that_go_round_in_circles(tmp_path: Path) -> None:
+    run = written(tmp_path, 60, rollouts=(circles(step) for step in range(1, 61) for _ in range(2)))
+    ill = found(run)["repetition"]
+    assert "60 of the last 120 recorded completions repeat themselves" in ill.seen
+    assert ill.example is not None
+    assert ill.example.says == "91% of its runs of 8 words had been there before"  # 7 of 77 runs are new
+
+
+def test_no_answer_that_the_style_finds(tmp_path: Path) -> None:
+    rows = (rollout(step, "the answer is 7") for step in range(1, 41))
+    ill = found(written(tmp_path, 40, lambda step: {"accuracy": 0.0, "reward": 0.1}, rollouts=rows))
+    assert ill["answer never found"].setting == "r1_zero.reward.answer_style"
+    assert ill["answer never found"].value == "tag"
+
+
+@pytest.mark.parametrize(
+    ("text", "finish", "style", "lacks"),
+    [
+        ("<think> a </think> <answer> 7 </answer>", "stop", "think_answer", []),
+        ("<think> a </think> <answer> 7", "length", "think_answer",
+         ["it was cut before its end", "</answer> is missing"]),
+        ("So: <think> a </think> <answer> 7 </answer>", "stop", "think_answer", ["'So:' stands before <think>"]),
+        ("<think> a </think> thus <answer> 7 </answer> ok", "stop", "think_answer",
+         ["'thus' stands between </think> and <answer>", "'ok' stands after </answer>"]),
+        ("<think> a </think> thus <answer> 7 </answer>", "stop", "think_summary", []),
+        ("<think> a </think> <answer> 7 </answer> <answer> 8 </answer>", "stop", "think_answer",
+         ["<answer> stands there 2 times", "</answer> stands there 2 times"]),
+        ("<answer> 7 </answer> <think> a </think>", "stop", "think_answer", ["the tags are not in their order"]),
+        ("<think> </think> <answer> </answer>", "stop", "think_answer",
+         ["nothing is thought between <think> and </think>", "nothing is answered between <answer> and </answer>"]),
+        ("<think> a </think> <answer> 7 </answer>", "stop", "strict",
+         ["a tag lacks its line break (the form strict has one around each)"]),
+        ("it is 7", "stop", "boxed", ["no \\boxed{…} with an answer after the thinking"]),
+    ],
+)  # fmt: skip
+def test_what_a_near_miss_lacks(text: str, finish: str, style: str, lacks: list[str]) -> None:
+    assert lacking(text, finish, style) == lacks
+
+
+# ---- a run that is going on ------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def going_on(tmp_path: Path) -> Iterator[Path]:
+    """Steps of a second each, held as by ``r1 run``."""
+    run = written(tmp_path, 10, lambda step: {"seconds": float(step)})
+    lock = held(run)
+    yield run
+    os.close(lock)
+
+
+def test_silence_while_the_run_is_held(going_on: Path) -> None:
+    """Steps of a second: two minutes of silence are let pass, no more."""
+    wrote = (going_on / "01_r1_zero" / "metrics.jsonl").stat().st_mtime
+    assert found(going_on, wrote + 100) == {}
+    assert "nothing was written for 2 min 10 s" in found(going_on, wrote + 130)["stalled"].seen
+
+
+def test_a_run_that_nobody_holds_is_stopped_and_not_stalled(tmp_path: Path) -> None:
+    run = written(tmp_path, 10)
+    os.close(held(run))
+    assert found(run, time.time() + 1e6) == {}
+
+
+# ---- looking again ---------------------------------------------------------------------------------------------------
+
+
+def test_a_look_sees_what_came_since(tmp_path: Path) -> None:
+    run = written(tmp_path, 5, lambda step: {"truncated_share": 0.9})
+    doctor = Doctor(RunFolder(run))
+    assert [one.name for one in doctor.look(0.0)] == ["truncation"]
+    log = run / "01_r1_zero" / "metrics.jsonl"
+    lines = log.read_text().splitlines()
+    log.write_text("\n".join(lines + [line.replace('"truncated_share": 0.9', '"truncated_share": 0.0') for line in
+                                      (one.replace(f'"step": {n}', f'"step": {n + 5}') for n, one in
+                                       enumerate(lines, start=1))]) + "\n")  # fmt: skip
+    assert doctor.look(0.0) == []

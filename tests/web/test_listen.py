@@ -1,0 +1,61 @@
+"""Ports that are taken, addresses that are not ours, and how a server ends."""
+
+from __future__ import annotations
+
+import re
+import signal
+import socket
+import subprocess
+import sys
+from urllib.request import urlopen
+
+import pytest
+
+from r1kit.errors import InputError
+from r1kit.web.listen import bind, is_loopback, rules_for
+
+PROGRAM = """
+from r1kit.web.listen import bind, listen, rules_for
+from r1kit.web.site import site
+rules = rules_for()
+listen(site([], name="x", rules=rules), bind("127.0.0.1", 0, 0), what="a page", rules=rules)
+"""
+
+
+def test_a_taken_port_offers_the_next_free_one() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(InputError, match=rf"--port {port} on 127.0.0.1: .*in use; (\d+) is free: --port \1"):
+            bind("127.0.0.1", port, 1)
+        with bind("127.0.0.1", None, port) as found:
+            assert port < found.getsockname()[1] <= port + 50
+
+
+@pytest.mark.parametrize("host", ["203.0.113.7", "no.such.host.invalid"])
+def test_an_address_of_another_machine(host: str) -> None:
+    with pytest.raises(InputError, match=f"--host {host}: .*an address of this machine"):
+        bind(host, None, 20000)
+
+
+def test_only_this_machine_needs_no_token() -> None:
+    assert [is_loopback(host) for host in ("127.0.0.1", "127.9.9.9", "::1", "localhost")] == [True] * 4
+    assert [is_loopback(host) for host in ("0.0.0.0", "::", "192.168.1.2", "a.example")] == [False] * 4
+    assert rules_for().token == ""
+    assert rules_for(token="mine").token == "mine"
+    assert rules_for("0.0.0.0").token != rules_for("0.0.0.0").token
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
+def test_it_says_where_and_ends_politely(how: signal.Signals) -> None:
+    with subprocess.Popen([sys.executable, "-c", PROGRAM], stdout=subprocess.PIPE, text=True) as server:
+        try:
+            assert server.stdout is not None
+            told = server.stdout.readline()
+            found = re.fullmatch(r"a page: (http://127\.0\.0\.1:\d+/)  \(Ctrl-C ends it\)\n", told)
+            assert found
+            with urlopen(found[1] + "static/base.css") as answer:
+                assert answer.status == 200
+            server.send_signal(how)
+            assert server.wait(20) == 0
+        finally:
+            server.kill()

@@ -16,7 +16,7 @@ from r1kit.recipe import load_recipe
 from r1kit.records import Message, Prompt
 from r1kit.tasks import build
 from r1kit.tasks.data import Data
-from r1kit.tasks.rules import chosen_letter, expression_value, grade_by
+from r1kit.tasks.rules import chosen_letter, grade_by
 
 SUMS = [{"question": f"{n} + 1?", "answer": f"{n} and one.\n#### {n + 1}"} for n in range(200)]
 CHOICE = {"question": "Which is a bird?", "choices": ["cow", "hen", "pig", "eel"], "answer": 1}
@@ -154,7 +154,10 @@ def test_letters_of_choices(answer: str, letter: str | None) -> None:
     ],
 )  # fmt: skip
 def test_countdown_expressions(text: str, value: int | Fraction | None) -> None:
-    assert expression_value(text, [44, 19, 35]) == value
+    prompt = Prompt(question="x", facts={"numbers": [44, 19, 35], "target": value or 98})
+    grade = grade_by("countdown", prompt, text)
+    assert grade.correct == (value is not None)
+    assert grade.canonical == (" ".join(text.split()) if value is None else str(value))
 
 
 def test_countdown_pays_what_makes_the_target(tmp_path: Path) -> None:

@@ -18,13 +18,16 @@ from r1kit import interrupts
 from r1kit.apart import try_import
 from r1kit.commands.chat import chat
 from r1kit.commands.check import check
+from r1kit.commands.dashboard import dashboard
 from r1kit.commands.doctor import doctor
 from r1kit.commands.evaluate import evaluate
 from r1kit.commands.export import export
 from r1kit.commands.plan import plan
 from r1kit.commands.recipes import recipes
 from r1kit.commands.report import report
+from r1kit.commands.review import review
 from r1kit.commands.run import run
+from r1kit.commands.serve import serve
 from r1kit.commands.status import status
 from r1kit.commands.tasks import tasks
 from r1kit.commands.verify import verify
@@ -53,11 +56,14 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "plan": plan,
     "status": status,
     "report": report,
+    "dashboard": dashboard,
+    "review": review,
     "eval": evaluate,
     "tasks": tasks,
     "verify": verify,
     "export": export,
     "chat": chat,
+    "serve": serve,
     "doctor": doctor,
     "write-tests": write_tests,
 }

@@ -198,13 +198,20 @@ def former_key(before: Mapping[str, Any], after: Mapping[str, Any], taken_over: 
 
 _ADDED: Mapping[str, Any] = {
     "max_lag": 0, "over_update": "wait", "order": "in_turn", "late": "wait", "importance_floor": 0.5, "max_gap": 0.2,
+    "review_least": 0, "review_rest": "leave_out",
 }  # fmt: skip
 """Setting of a stage -> its default, where it came after runs of format 2: at its default it is no part of the key."""
+_NO_PART = ("review_wait", "review_twice", "record_tokens")
+"""Settings of a stage that decide nothing of its result: how people come to decide, what is kept to look at."""
 
 
 def _without_new(value: Any) -> Any:
     if isinstance(value, dict):
-        return {name: _without_new(item) for name, item in value.items() if name not in _ADDED or item != _ADDED[name]}
+        return {
+            name: _without_new(item)
+            for name, item in value.items()
+            if name not in _NO_PART and (name not in _ADDED or item != _ADDED[name])
+        }
     return value
 
 

@@ -25,6 +25,7 @@ from r1kit.contracts import Recipe
 from r1kit.errors import InputError, Interrupted, MissingError, PeerLostError, RankError
 from r1kit.files import object_of, write_atomic
 from r1kit.recipe import as_toml, load_recipe, recipe_name
+from r1kit.report import shown
 
 __all__ = ["run", "run_here"]
 
@@ -32,19 +33,29 @@ MIN_FREE_BYTES = 200_000_000
 """Below this a run is not started: a checkpoint could not be written."""
 
 
-def run(name: str, out: Path | None, overrides: Sequence[str], until: str = "", cluster: str = "") -> None:
+def run(
+    name: str, out: Path | None, overrides: Sequence[str], until: str = "", cluster: str = "", *, quiet: bool = False,
+    as_json: bool = False,
+) -> None:  # fmt: skip
     """Resolve and check the recipe, take the folder, start the ranks; or, as one of the ranks, work.
 
     Args:
         cluster: the Ray cluster that the ranks are placed on, see ``ray_connect.connect``; empty: this machine.
+        quiet: print warnings, errors and a line at the end.
+        as_json: print JSON lines.
     """
+    if not launched.is_launched():
+        shown.chosen(quiet, as_json, parent="RANK" not in os.environ)
     if cluster and "RANK" not in os.environ:
         if launched.is_launched():
             launched.run_as_rank(lambda: _run_on_cluster(name, out, overrides, until, cluster))
         given = [*(["--out", str(out)] if out else []), *(part for each in overrides for part in ("--set", each))]
         command = ("-m", "r1kit", "run", name, "--cluster", cluster, "--until", until, *given)
+        folder = out or Path("runs") / load_recipe(name, overrides).name
         try:
-            launch([Job(name="the run's process on the cluster", command=command)])
+            with shown.shown(folder) as show:
+                job = Job(name="the run's process on the cluster", command=command)
+                launch([job], starter=Here(streams=show.streams), tell=show.tell)
         except RankError as error:  # Ray has ended it
             from r1kit.cluster.ray.connect import why_ended
 
@@ -73,21 +84,24 @@ def _run_here(name: str, out: Path | None, overrides: Sequence[str], until: str)
     lock = _take(folder, recipe)
     threads = _threads_asked() or max(1, cores() // recipe.ranks)
     helpers = helper_jobs(recipe.cluster, threads, recipe.ranks)
-    if recipe.ranks == 1 and not helpers:
-        os.environ["OMP_NUM_THREADS"] = str(threads)  # read when torch is imported
-        _work(folder, Solo(), until)
-    else:
-        arguments = ["run", "--until", until] if until else ["run"]
-        ranks, cluster = rank_jobs(arguments, recipe.ranks, threads, str(folder)), recipe.cluster
-        launch(
-            ranks,
-            helpers,
-            starter=Here(keep=(lock,)),
-            restarts=cluster.restarts,
-            lost_after=cluster.lost_after,
-            tell=_say,
-        )
-    _present(folder)
+    with shown.shown(folder) as show:
+        if recipe.ranks == 1 and not helpers and not show.streams:
+            os.environ["OMP_NUM_THREADS"] = str(threads)  # read when torch is imported
+            os.environ["R1KIT_RUN"] = str(folder)  # as a rank of several is told
+            _work(folder, Solo(), until)
+        else:
+            arguments = ["run", "--until", until] if until else ["run"]
+            ranks, cluster = rank_jobs(arguments, recipe.ranks, threads, str(folder)), recipe.cluster
+            launch(
+                ranks,
+                helpers,
+                starter=Here(keep=(lock,), streams=show.streams),
+                restarts=cluster.restarts,
+                lost_after=cluster.lost_after,
+                tell=show.tell,
+            )
+        show.close()
+        shown.present(folder)
 
 
 def _threads_asked() -> int:
@@ -122,7 +136,11 @@ def _run_on_cluster(name: str, out: Path | None, overrides: Sequence[str], until
                 made = rank_jobs(arguments, ranks, 1, str(folder))
                 share = cores() // ranks if cluster.alone else int(recipe.cluster.engine_needs.cpus)
                 helpers = helper_jobs(recipe.cluster, _threads_asked() or max(1, share), ranks)
-                return [replace(job, needs=recipe.cluster.rank_needs) for job in made], helpers
+                told = {shown.SHOWS: os.environ.get(shown.SHOWS, "lines")}
+                return [
+                    replace(job, needs=recipe.cluster.rank_needs, environment={**job.environment, **told})
+                    for job in made
+                ], helpers
 
             def starter(ranks: int) -> ray_run.RayStarter:
                 write_atomic(folder / "recipe.toml", as_toml(replace(recipe, ranks=ranks)))
@@ -140,7 +158,7 @@ def _run_on_cluster(name: str, out: Path | None, overrides: Sequence[str], until
             ray_run.run(starter, jobs, asked, lambda ranks: _divides(recipe, ranks))
         finally:
             cluster.leave()
-    _present(folder)
+    shown.present(folder)
 
 
 def _ranks_of(recipe: Recipe, hosts: Sequence[Host]) -> int:
@@ -214,7 +232,7 @@ def _as_rank_of_torchrun(name: str, out: Path | None, overrides: Sequence[str], 
     finally:
         ranks.close()  # those on other hosts are told that this one means to end
     if ranks.rank == 0:
-        _present(taken)
+        shown.present(taken)
 
 
 def _cluster_of(name: str, overrides: Sequence[str]) -> Cluster:
@@ -234,36 +252,11 @@ def _work(folder: Path, ranks: Ranks, until: str) -> None:
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS") or cores() // ranks_here(ranks) or 1))
     recipe = load_recipe(str(folder / "recipe.toml"))
     last = until or list(recipe.stages)[-1]
-    pipeline.run(recipe, folder, ranks, until, say=_say, after=lambda stage: _so_far(folder, stage, last))
+    pipeline.run(
+        recipe, folder, ranks, until, say=shown.say, stands=shown.stands(folder),
+        after=lambda stage: shown.so_far(folder, stage, last),
+    )  # fmt: skip
     ranks.close()
-
-
-def _so_far(folder: Path, stage: str, last: str) -> None:
-    """The report after each stage but the last, and its sentence when the stage it is about is done."""
-    if stage == last:  # ``_present`` follows
-        return
-    from r1kit.report.page import write_report
-    from r1kit.report.read.run_view import sentence
-
-    page = write_report(folder)
-    if said := sentence(folder, stage):
-        _say(f"{said} The report so far: {page}")
-
-
-def _say(line: str) -> None:
-    """Print a line at once."""
-    print(line, flush=True)
-
-
-def _present(folder: Path) -> None:
-    """What a person wants to see at the end."""
-    from rich.console import Console
-
-    from r1kit.report.page import write_report
-    from r1kit.report.terminal import print_summary
-
-    write_report(folder)
-    print_summary(folder, Console())
 
 
 def _take(folder: Path, recipe: Recipe) -> int:

@@ -19,7 +19,7 @@ from r1kit.contracts import Recipe
 from r1kit.depends import changes, former_key, is_taken_over, read_key, written_key
 from r1kit.errors import InputError, MissingError, R1Error, is_full_disk
 from r1kit.files import object_of, write_atomic, write_json
-from r1kit.growth import GROWS, grown
+from r1kit.growth import GROWS, ends_anew, grown
 from r1kit.recipe import fingerprint
 from r1kit.resume import FOLDER, has_point, keep_last
 from r1kit.update.settings import settled
@@ -30,12 +30,13 @@ __all__ = ["run", "write_manifest"]
 
 def run(
     recipe: Recipe, folder: Path, ranks: Ranks, until: str = "", say: Callable[[str], None] = print,
-    after: Callable[[str], None] | None = None,
+    after: Callable[[str], None] | None = None, stands: Callable[[str], None] | None = None,
 ) -> None:  # fmt: skip
     """Run every stage that is not done, up to and including ``until``; each starts where it stopped.
 
     Args:
         after: called by rank 0 with the name of each stage that it has just finished, before the next begins.
+        stands: takes the line that says, now and then, where the running stage stands; by default ``say`` does.
     """
     checkpoints: dict[str, str] = {}
     keys: dict[str, str] = {}
@@ -51,6 +52,7 @@ def run(
             ranks=ranks,
             checkpoints=dict(checkpoints),
             say=say,
+            stands=stands if stands and ranks.rank == 0 else say,
         )
         with _full_disk(folder):
             written = ranks.broadcast_object(_written(workspace, keys, former) if workspace.is_writer else None)
@@ -168,6 +170,11 @@ def _make_room(workspace: Workspace, written: Mapping[str, Any]) -> None:
         if more and (has_point(folder) or not (folder / "result.json").is_file()):
             workspace.say(f"{workspace.stage}: {why}; it goes on from where it stands")
             written = {**written, "grown": [*found.get("grown", []), {name: less for name, (less, _) in more.items()}]}
+            workspace.write("key.json", written)
+            (folder / "result.json").unlink(missing_ok=True)
+            return
+        if ends_anew(found, written):
+            workspace.say(f"{workspace.stage}: {why}; what it sampled and what people decided stays")
             workspace.write("key.json", written)
             (folder / "result.json").unlink(missing_ok=True)
             return

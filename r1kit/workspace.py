@@ -57,6 +57,8 @@ class Workspace:
     """Earlier stage -> its checkpoint folder, relative to the run."""
     say: Callable[[str], None] = print
     """Tells the user a line; rank 0's only is shown."""
+    stands: Callable[[str], None] | None = None
+    """Tells now and then where the stage stands; None: ``say`` does."""
     key: str = ""
     """Fingerprint of all that decides this stage's result."""
     name: str = ""
@@ -298,7 +300,7 @@ class Workspace:
             names = [name for name in TOLD if name in metrics][:2]
             told = ", ".join(f"{name} {metrics[name]:,.3g}" for name in names)
             of = f" of {self._total}" if self._total else ""
-            self.say(f"{self.stage}: step {step}{of}{', ' if told else ''}{told}")
+            (self.stands or self.say)(f"{self.stage}: step {step}{of}{', ' if told else ''}{told}")
             self._told_at = time.monotonic()
 
     def write(self, name: str, value: Any) -> None:
@@ -320,10 +322,8 @@ class Workspace:
             "key": self.key,
         }
         if self.is_writer:
-            text = json.dumps(
-                {**_written(plain(written)), "checkpoint": result.checkpoint}, ensure_ascii=False, indent=1
-            )
-            write_atomic(self.folder / "result.json", text + "\n")
+            table = {**_written(plain(written)), "checkpoint": result.checkpoint}
+            write_atomic(self.folder / "result.json", json.dumps(table, ensure_ascii=False, indent=1) + "\n")
         return written
 
 

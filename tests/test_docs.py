@@ -13,6 +13,7 @@ from r1kit.checks import check_stages
 from r1kit.cli import app
 from r1kit.recipe import load_recipe
 from r1kit.registry import find
+from r1kit.report.read.explained import explain, explanations
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -84,3 +85,20 @@ def test_the_readme_s_tree_is_the_tree() -> None:
     there = {path.name for path in (ROOT / "r1kit").iterdir() if path.suffix == ".py" or path.is_dir()}
     beside = {"apart.py", "commands", "checks.py", "structure.py"}  # named in another one's line
     assert inside == there - beside - {"__init__.py", "__main__.py", "__pycache__"}
+
+
+def test_what_the_dashboard_says_of_a_number_stands_in_the_docs() -> None:
+    """Word for word, from the page that the wheel carries: every name of its tables has a meaning there."""
+    page = (ROOT / "docs" / "metrics.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"`(\w+)`", "".join(re.findall(r"^\| (`.+?) \|", page.split("## `gate")[0], re.MULTILINE))))
+    told = explanations()
+    assert named - set(told["metrics"]) - set(told["evals"]) == set()
+    assert "| `entropy` | mean entropy of the policy's next-token distribution over those tokens, in nats |" in page
+    assert explain("metrics", "entropy") == told["metrics"]["entropy"]
+    assert (
+        told["metrics"]["entropy"] == "mean entropy of the policy's next-token distribution over those tokens, in nats"
+    )
+    assert explain("metrics", "format").endswith(told["parts"]["format"])
+    assert explain("metrics", "my.py:f_abstained") == "share of completions of which my.py:f said nothing"
+    assert explain("metrics", "nothing") == ""
+    assert '"docs/metrics.md" = "r1kit/_docs/metrics.md"' in (ROOT / "pyproject.toml").read_text()

@@ -9,7 +9,7 @@ import pytest
 from kill_resume import SETTINGS, contents, differences
 
 from r1kit.errors import Interrupted
-from r1kit.growth import GROWS, grown
+from r1kit.growth import GROWS, ends_anew, grown
 from r1kit.launcher import run_here
 from r1kit.recipe import load_recipe
 from r1kit.report.read.run_folder import RunFolder
@@ -127,3 +127,16 @@ def test_the_list_names_settings_that_there_are() -> None:
     for kind, names in GROWS.items():
         config, _ = STAGES[kind].load()
         assert set(names) <= set(config.__dataclass_fields__), kind
+
+
+def test_what_only_the_end_of_a_stage_reads_ends_it_anew() -> None:
+    """A cold start keeps what it sampled, and what people decided; every other setting begins it anew."""
+    base = {"kind": "cold_start", "seed": 1, "settings": {"keep": 2, "review": "human"}, "key": "a"}
+    least = {**base, "settings": {**base["settings"], "review_least": 50}, "key": "b"}
+    assert ends_anew(base, least)
+    assert ends_anew(least, base)
+    assert ends_anew(base, {**least, "settings": {"keep": 2}}), "automatic, as it is where nothing is said"
+    assert not ends_anew(base, base)
+    assert not ends_anew(base, {**least, "settings": {**least["settings"], "keep": 3}})
+    assert not ends_anew(base, {**least, "seed": 2})
+    assert not ends_anew({**base, "kind": "sft"}, {**least, "kind": "sft"})

@@ -14,9 +14,11 @@ import pytest
 import torch
 from evals.evaluating import Rules, evaluator_of, learned, place, scorer_of
 from loops.apart import Apart
+from loops.test_ppo import CONFIG as PPO_CONFIG
+from loops.test_ppo import train as train_ppo
 from loops.test_supervised import CONFIG as SUPERVISED
 from loops.test_supervised import counting
-from loops.toy import CONFIG, ToyScorer, ToyTask, policy_of, toy
+from loops.toy import CONFIG, ToyScorer, ToyTask, policy_of, spell, toy
 
 from r1kit.evals.gate import base_gate
 from r1kit.evals.transcripts import rollout_lines
@@ -78,7 +80,7 @@ def rl_log(folder: Path) -> set[str]:
     one = toy(folder, scorer=AllParts(), levels=3)
     curriculum = Curriculum(by="pass_rate")
     one.train(replace(CONFIG, steps=2, minibatches=2, loss=PolicyLoss(kl_weight=0.1), curriculum=curriculum))
-    assert keys(one.workspace.folder / "rollouts.jsonl") == explained("## `rollouts.jsonl`") - {"spans"}
+    assert keys(one.workspace.folder / "rollouts.jsonl") == explained("## `rollouts.jsonl`") - {"spans", "cause"}
     return keys(one.workspace.folder / "metrics.jsonl")
 
 
@@ -92,9 +94,13 @@ def test_what_trains(tmp_path: Path) -> None:
     everywhere, ahead = explained("### Every stage that trains"), explained("#### Stages that sample ahead")
     elsewhere = explained("#### Stages whose engines are processes")
     assert elsewhere == set(handed_metrics(SimpleNamespace(handed=Handed(seconds=2.0, sent=8))))
-    in_rl = explained("### RL stages") - ahead - elsewhere
+    of_ppo = explained("#### PPO")
+    in_rl = explained("### RL stages") - ahead - elsewhere - of_ppo
     assert supervised_log(tmp_path / "sft") == everywhere
     assert rl_log(tmp_path / "rl") == everywhere | in_rl | {"preference"}
+    ppo = toy(tmp_path / "ppo")
+    train_ppo(ppo, replace(PPO_CONFIG, steps=2, reward_kl=0.1))
+    assert of_ppo <= keys(ppo.workspace.folder / "metrics.jsonl") <= everywhere | in_rl | of_ppo
     assert {"preference", "accuracy", "format", "language", "overlong"} <= explained("## Rewards")
 
 
@@ -150,7 +156,7 @@ def test_an_evaluation(tmp_path: Path) -> None:
     rules.diagnose_groups = lambda groups: [[tries for _ in g.completions] for g in groups]  # type: ignore[method-assign]
     rules.score_groups = with_every_part(rules.score_groups)  # type: ignore[method-assign]
     evaluator = evaluator_of(
-        workspace, lambda prompt, seed, row: "yn"[row] + " wait", scorer=scorer_of(rules, learned("a"))
+        workspace, lambda prompt, seed, row: "yn"[row] + " wait", scorer=scorer_of(rules, learned("a")), spell=spell
     )
     evaluator.evaluate(0, labels={"checkpoint": "c", "template": "t", "budget": "b"})
     section = PAGE.split("## `eval.jsonl`")[1].split("Diagnostics of code tasks")[0]
@@ -158,6 +164,7 @@ def test_an_evaluation(tmp_path: Path) -> None:
     labels = {"checkpoint", "template", "budget"}
     assert keys(workspace.folder / "rollouts.jsonl") - labels == explained("## `rollouts.jsonl`") - {
         "advantage",
+        "cause",
         "spans",
     }
 

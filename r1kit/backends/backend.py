@@ -29,8 +29,10 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
     from r1kit.contracts import Model, Recipe
+    from r1kit.model.language_model import LanguageModel
     from r1kit.model.reward_model import Outlook, RewardModel
     from r1kit.reward.learned import LearnedReward
+    from r1kit.update.critic import Critic
 
 __all__ = ["Backend", "backend_of"]
 
@@ -113,6 +115,19 @@ class Backend:
         name = "local" if self.learner.kind == AUTO else self.learner.kind
         learner: Learner = find(name, LEARNERS, "learner", "learner")(loaded, settings, self.ranks)
         return learner
+
+    def open_critic(
+        self, model: LanguageModel, optimiser: OptimiserSettings, *, dtype: DtypeSetting = "float32", token_budget: int
+    ) -> Critic:
+        """PPO's value model, which takes over a copy of the policy as it is before RL."""
+        from r1kit.update.critic import Critic
+
+        settings = LearnerSettings(
+            dtype=resolve_dtype(dtype, self.device),
+            token_budget=token_budget,
+            optimiser=settled(optimiser, resolve_dtype("auto", self.device)),
+        )
+        return Critic(model, settings, self.ranks)
 
     def _warn(self, setting: DtypeSetting, loaded: LoadedModel) -> None:
         """Rank 0 tells, once, what bfloat16 costs where no hardware multiplies it."""

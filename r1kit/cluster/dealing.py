@@ -14,6 +14,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Generic, Protocol, TypeVar
 
+from r1kit.cluster.helper_log import note
 from r1kit.cluster.wire import Lost
 from r1kit.errors import R1Error
 
@@ -117,6 +118,7 @@ class Dealer(Generic[_H]):
             offset: whose turn is first, so that several dealers do not all begin with the same one.
         """
         self._words, self._tell, self._look_every, self._patience = words, tell, look_every, patience
+        self._notes = offset == 0
         self._members = [Member(helper, together) for helper, together in helpers]
         first = offset % len(self._members)
         self._turn = self._members[first:] + self._members[:first]
@@ -125,6 +127,7 @@ class Dealer(Generic[_H]):
         self._none_since = time.monotonic()
         self._closed = threading.Event()
         for member in self._members:
+            self._note(member)
             threading.Thread(target=self._look_after, args=(member,), name=member.helper.name, daemon=True).start()
 
     def call(self, helper: _H, bundle: Sequence[Request], told: Callable[[Request, Any], None]) -> None:
@@ -188,6 +191,7 @@ class Dealer(Generic[_H]):
             self._none_since = time.monotonic()
             self.deal()
             self._changed.notify_all()
+        self._note(member)
         words = self._words
         where = "on the others" if left else "as soon as one is back"
         count = f"{len(had)} {words.request}{'' if len(had) == 1 else 's'}"
@@ -197,6 +201,11 @@ class Dealer(Generic[_H]):
             what = f"a {words.request} lost {MOST_LOSSES} {words.helper}s one after the other, the last: {why}"
             request.settle(R1Error(what))
 
+    def _note(self, member: Member[_H]) -> None:
+        """That a helper serves, or does not, for whoever reads the run folder; the first rank's word."""
+        if self._notes:
+            note(self._words.helper, self._members.index(member), member.helper.name, member.lost)
+
     def _look_after(self, member: Member[_H]) -> None:
         """The thread of a helper, until ``close``."""
         while not self._closed.wait(self._look_every):
@@ -204,6 +213,7 @@ class Dealer(Generic[_H]):
             try:
                 member.helper.alive()
                 if member.lost and self.welcome(member):
+                    self._note(member)
                     self._tell(f"{member.helper.name} is back")
                     with self._changed:
                         self.deal()

@@ -111,9 +111,14 @@ class Here:
 
     home = LOOPBACK
 
-    def __init__(self, keep: Sequence[int] = ()) -> None:
-        """``keep``: file descriptors that every process inherits."""
+    def __init__(self, keep: Sequence[int] = (), streams: tuple[int, int | None] | None = None) -> None:
+        """
+        Args:
+            keep: file descriptors that every process inherits.
+            streams: what takes their stdout and stderr; None: this process's.
+        """
         self._keep = tuple(keep)
+        self._streams = streams or (None, None)
 
     def places(self, jobs: Sequence[Job]) -> Sequence[Place]:
         """All here."""
@@ -127,7 +132,7 @@ class Here:
 
     def start(self, job: Job, place: Place) -> Process:
         """See ``Starter``."""
-        return _Child(job, self._keep)
+        return _Child(job, self._keep, self._streams)
 
     def close(self) -> None:
         """Nothing was reserved."""
@@ -136,14 +141,17 @@ class Here:
 class _Child:
     """A process of this one, and the pipe that takes its last words."""
 
-    def __init__(self, job: Job, keep: Sequence[int]) -> None:
+    def __init__(self, job: Job, keep: Sequence[int], streams: tuple[int | None, int | None]) -> None:
         self.name = job.name
         self._receive, send = os.pipe()
         environment = {**os.environ, **job.environment, PARENT: str(os.getpid()), WORDS: str(send)}
         environment["GLIBC_TUNABLES"] = tunables(environment.get("GLIBC_TUNABLES", ""))
         with _blocked(signal.SIGINT, signal.SIGHUP):  # a child inherits this: they reach the whole group, and the
             # parent answers for all
-            self._process = subprocess.Popen([sys.executable, *job.command], env=environment, pass_fds=(*keep, send))
+            self._process = subprocess.Popen(
+                [sys.executable, *job.command], env=environment, pass_fds=(*keep, send), stdout=streams[0],
+                stderr=streams[1],
+            )  # fmt: skip
         os.close(send)
 
     def poll(self) -> int | None:

@@ -22,6 +22,10 @@ def run(
     cluster: Annotated[
         str, typer.Option(metavar="auto|HOST:PORT", help="Place them on a Ray cluster, see docs/scale.md.")
     ] = "",
+    quiet: Annotated[
+        bool, typer.Option("--quiet", "-q", help="Print warnings, errors and one line at the end.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON lines, see docs/running.md.")] = False,
 ) -> None:
     """Run a recipe; a finished or killed run with the same --out goes on where it stopped."""
     from r1kit import launcher
@@ -29,4 +33,4 @@ def run(
     changes = list(overrides or [])
     changes += [f"seed={seed}"] if seed is not None else []
     changes += [f"ranks={ranks}"] if ranks is not None else []
-    launcher.run(recipe, out, changes, until, cluster)
+    launcher.run(recipe, out, changes, until, cluster, quiet=quiet, as_json=as_json)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from r1kit.cluster.ranks import Ranks
 from r1kit.evals.numbers import numbers
 from r1kit.evals.paired import paired_difference
+from r1kit.evals.per_token import Spell
 from r1kit.evals.settings import EvaluationConfig
 from r1kit.evals.transcripts import evaluation_lines
 from r1kit.records import Group, Prompt, Sampling, Score
@@ -59,6 +60,9 @@ class Evaluator:
     scorer: Scorer
     render: Render
     workspace: Workspace
+    spell: Spell | None = None
+    """Texts of tokens, which are kept with their log-probs of the completions that are written out; None: they are not.
+    """
 
     def evaluate(
         self,
@@ -103,7 +107,7 @@ class Evaluator:
                 )
             line = {"step": step, "split": split, "seconds": self.workspace.seconds, **metrics}
             self.workspace.append(log, [{**line, "model_reward": one.model_reward, **(labels or {})}])
-            lines = evaluation_lines(step, one.groups, one.scores, RECORDED_PROMPTS, RECORDED_EACH)
+            lines = evaluation_lines(step, one.groups, one.scores, RECORDED_PROMPTS, RECORDED_EACH, self.spell)
             self.workspace.append("rollouts", [{**line, **(labels or {})} for line in lines])
         return found
 

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from torch import Tensor
 
+from r1kit.evals.per_token import Spell, per_token
+from r1kit.maths.advantage import Advantages
 from r1kit.records import Group, Score
 
-__all__ = ["Tally", "evaluation_lines", "rollout_lines", "summary", "tally"]
+__all__ = ["Tally", "evaluation_lines", "rollout_lines", "summary", "tally", "with_tokens"]
 
 Line = dict[str, object]
 
@@ -33,7 +35,7 @@ class Tally:
     timeout: int
 
 
-def tally(groups: Sequence[Group], scores: Sequence[Sequence[Score]], advantages: Sequence[Tensor]) -> Tally:
+def tally(groups: Sequence[Group], scores: Sequence[Sequence[Score]], advantages: Advantages) -> Tally:
     """What ``summary`` needs of these groups."""
     judged = [score for group in scores for score in group]
     completions = [completion for group in groups for completion in group.completions]
@@ -42,7 +44,7 @@ def tally(groups: Sequence[Group], scores: Sequence[Sequence[Score]], advantages
     return Tally(
         completions=len(completions),
         groups=len(groups),
-        flat=sum(not bool(row.any()) for row in advantages),
+        flat=sum(not any(bool(one.any()) for one in row) for row in advantages),
         tokens=sum(len(completion.token_ids) for completion in completions),
         truncated=sum(completion.finish == "length" for completion in completions),
         reward=sum(score.total for score in judged),
@@ -77,26 +79,46 @@ def summary(shares: Sequence[Tally]) -> dict[str, float]:
 
 
 def rollout_lines(
-    step: int, groups: Sequence[Group], scores: Sequence[Sequence[Score]], advantages: Sequence[Tensor], count: int
+    step: int,
+    groups: Sequence[Group],
+    scores: Sequence[Sequence[Score]],
+    advantages: Advantages,
+    count: int,
 ) -> list[Line]:
-    """The first ``count`` groups of a training step, for ``rollouts.jsonl``."""
+    """The first ``count`` groups of a training step, for ``rollouts.jsonl``; of tokens, their mean."""
     return [
-        {**line, "advantage": float(advantage)}
+        {**line, "advantage": float(advantage.mean())}
         for group, judged, row in list(zip(groups, scores, advantages, strict=True))[:count]
         for line, advantage in zip(_lines(step, "train", group, judged), row, strict=True)
     ]
 
 
-def evaluation_lines(
-    step: int, groups: Sequence[Group], scores: Sequence[Sequence[Score]], prompts: int, each: int
+def with_tokens(
+    lines: Sequence[Line], groups: Sequence[Group], read: Mapping[int, Sequence[Tensor]], spell: Spell
 ) -> list[Line]:
-    """The first ``each`` completions of ``prompts`` held-out prompts spread over the split: always the same ones."""
-    stride = max(1, len(groups) // max(1, prompts))
-    return [
-        line
-        for group, judged in list(zip(groups, scores, strict=True))[::stride][:prompts]
-        for line in _lines(step, "evaluation", group, judged)[:each]
+    """The lines of these groups with what is kept of each token; ``read``: place of a group that the learner looked at
+    -> for each completion what it read, see ``per_token``."""
+    held = [
+        per_token(completion, spell, read[place][at] if place in read else None)
+        for place, group in enumerate(groups)
+        for at, completion in enumerate(group.completions)
     ]
+    return [{**line, "per_token": one} for line, one in zip(lines, held, strict=True)]
+
+
+def evaluation_lines(
+    step: int, groups: Sequence[Group], scores: Sequence[Sequence[Score]], prompts: int, each: int,
+    spell: Spell | None = None,
+) -> list[Line]:  # fmt: skip
+    """The first ``each`` completions of ``prompts`` held-out prompts spread over the split: always the same ones; with
+    ``spell`` each with its tokens."""
+    stride = max(1, len(groups) // max(1, prompts))
+    found = []
+    for group, judged in list(zip(groups, scores, strict=True))[::stride][:prompts]:
+        lines = _lines(step, "evaluation", group, judged)[:each]
+        written = replace(group, completions=group.completions[:each])
+        found += with_tokens(lines, [written], {}, spell) if spell else lines
+    return found
 
 
 def _lines(step: int, kind: str, group: Group, scores: Sequence[Score]) -> list[Line]:
@@ -113,6 +135,7 @@ def _lines(step: int, kind: str, group: Group, scores: Sequence[Score]) -> list[
             "parts": score.parts,
             "answer": score.answer,
             "status": score.status,
+            **({"cause": score.cause} if score.cause else {}),
             "version": completion.version,
             **({"spans": completion.spans} if completion.spans else {}),
         }

@@ -92,6 +92,11 @@ def card_markdown(told: Mapping[str, Any], samples: Sequence[Sample]) -> str:
         lines += [f"| {n} | {left} | {found['share'].get(n, '')} |" for n, left in found["left"].items()] + [""]
     if told["removed"]:
         lines += [f"Dropped after that: {_counts(told['removed'])}.", ""]
+    if told.get("rejections"):
+        lines += [f"Rejected by people: {_counts(told['rejections'])}.", ""]
+    if (found := told.get("agreement")) and found["items"]:
+        kappa = "none" if found["kappa"] is None else f"{found['kappa']:.2f}"
+        lines += [f"Two people decided {found['items']}, and agreed on {found['share']:.0%} (kappa {kappa}).", ""]
     lines += ["## Provenance", ""] + [f"- {key}: {_counts(found)}" for key, found in told["provenance"].items()]
     lines += ["", "## Examples", ""]
     for sample in samples[:EXAMPLES]:

@@ -2,31 +2,30 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from r1kit.backends.verifiers import open_verifier
-from r1kit.errors import MissingError
-from r1kit.factory.collect import Plan, collect, collected
+from r1kit.factory.collect import collect, collected
+from r1kit.factory.collect_plan import Plan
+from r1kit.factory.decontaminate import EvaluationPrompts
 from r1kit.factory.examples import few_shot_question, worked_examples
 from r1kit.factory.general import general_samples
 from r1kit.factory.harvest import Harvester, Route
 from r1kit.factory.publish import apart_from, held_out_prompts, nothing_left, publish, token_counter
 from r1kit.factory.refine import EngineRefiner, Refiner, is_model, rule_refiner
-from r1kit.factory.review import Item, accept_pending, accepted, read_queue, write_queue
+from r1kit.factory.review import accepted, statuses
+from r1kit.factory.review_wait import outcome, queue_up, told_of_people
 from r1kit.factory.samplers import Sampler, generative_judge, open_samplers
-from r1kit.factory.select import select
+from r1kit.factory.select import Candidate, select
 from r1kit.workspace import Workspace
 
 if TYPE_CHECKING:
     from r1kit.factory.cold_start_settings import ColdStart
 
-__all__ = ["QUEUE", "finish", "sample"]
-
-QUEUE = "review.jsonl"
+__all__ = ["finish", "queue", "sample"]
 
 
 def sample(config: ColdStart, workspace: Workspace) -> None:
@@ -102,34 +101,38 @@ def _refiner(config: ColdStart, samplers: Mapping[str, Sampler]) -> Refiner:
     )
 
 
+def queue(config: ColdStart, workspace: Workspace) -> None:
+    """Select what people are to decide on, and make the queue. Rank 0 only."""
+    evaluation = held_out_prompts(config.uses(workspace.recipe), config.decontaminate, workspace)
+    queue_up(config, workspace, lambda: _selected(config, workspace, evaluation)[0])
+
+
+def _selected(
+    config: ColdStart, workspace: Workspace, evaluation: EvaluationPrompts | None
+) -> tuple[list[Candidate], dict[str, int]]:
+    """What is left of all that was sampled, and what was dropped, by reason."""
+    return select(collected(workspace), config.keep, config.limit, workspace.seed, evaluation)
+
+
 def finish(config: ColdStart, workspace: Workspace) -> dict[str, Any]:
-    """Select, have reviewed, publish. Rank 0 only.
+    """Select, take what was decided, publish. Rank 0 only.
 
     Raises:
-        MissingError: people have to decide first; the line says how many samples wait, where, and what to do.
         InputError: a hand edit broke the queue, or no sample is left.
     """
     evaluation = held_out_prompts(config.uses(workspace.recipe), config.decontaminate, workspace)
-    candidates, dropped = select(collected(workspace), config.keep, config.limit, workspace.seed, evaluation)
-    path = workspace.folder / QUEUE
-    items = read_queue(path) if path.is_file() else [Item(id=c.sample.id, sample=c.sample) for c in candidates]
-    if config.review == "automatic" or not path.is_file():
-        items = accept_pending(items) if config.review == "automatic" else items
-        write_queue(path, items)
-    statuses = Counter(item.status for item in items)
-    if waiting := statuses["pending"]:
-        raise MissingError(
-            f"{workspace.stage}: {waiting} of {len(items)} samples wait for a person's decision in {path}; decide with "
-            f"r1 review {workspace.run} (or set each line's status to accepted, edited or rejected), then run the same "
-            f"command again"
-        )
-    reviewed = accepted(items)
+    candidates, dropped = _selected(config, workspace, evaluation)
+    queue_up(config, workspace, lambda: candidates)
+    items = outcome(config, workspace)
+    reviewed, counts = accepted(items), statuses(items)
+    dropped |= {"rejected": counts.get("rejected", 0), "undecided": counts.get("pending", 0)}
     general = general_samples(config.general, workspace.recipe.built(config.general.tasks), workspace.seed)
     clean = apart_from(evaluation, general)
     if not reviewed and not clean:
-        raise nothing_left(workspace, {**dropped, "rejected": statuses["rejected"]})
-    dropped |= {"rejected": statuses["rejected"], "general_contaminated": len(general) - len(clean)}
+        raise nothing_left(workspace, dropped)
+    dropped |= {"general_contaminated": len(general) - len(clean)}
     count = token_counter(config.source, workspace)
     dropped = {reason: number for reason, number in dropped.items() if number}
-    metrics = publish(workspace, [*reviewed, *clean], candidates, dropped, count, config)
-    return {**metrics, "review": dict(sorted(statuses.items()))}
+    people = told_of_people(items) if config.review == "human" else {}
+    metrics = publish(workspace, [*reviewed, *clean], candidates, dropped, count, config, people)
+    return {**metrics, "review": counts}

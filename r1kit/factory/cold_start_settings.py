@@ -52,7 +52,16 @@ class ColdStart(Collection):
     keep: int = 2
     limit: int = 300
     review: Literal["automatic", "human"] = "automatic"
-    """Who decides on the refined samples; ``human``: the stage waits until none is pending in ``review.jsonl``."""
+    """Who decides on the refined samples; ``human``: people do, on the page of ``r1 review`` or in ``review.jsonl``."""
+    review_least: int = 0
+    """Samples that people must have decided before the stage ends; 0: all of them."""
+    review_rest: Literal["leave_out", "accept"] = "leave_out"
+    """What becomes of those that nobody has decided by then; what is accepted so says ``automatic``."""
+    review_wait: bool = False
+    """Stay, and go on by itself once enough are decided, instead of ending with exit code 3 and a line."""
+    review_twice: float = 0.0
+    """Share of the samples that two people decide, each without seeing the other's decision; counts when the queue is
+    made (later: ``r1 review --twice``)."""
 
     @property
     def model_sources(self) -> tuple[str, ...]:
@@ -77,6 +86,9 @@ class ColdStart(Collection):
                 )
             if count < 0:
                 raise InputError(f"stages.{stage}.routes.{route} = {count}: must be at least 0")
+        check_least(self, stage, 0, "review_least", "review_twice")
+        if self.review_twice > 1:
+            raise InputError(f"stages.{stage}.review_twice = {self.review_twice}: a share is at most 1")
         if not is_model(self.refiner):
             rule_refiner(self.refiner)
         if self.routes.get("few_shot"):

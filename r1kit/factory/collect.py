@@ -9,58 +9,21 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from collections.abc import Callable, Sequence
+from typing import Any
 
-from r1kit.errors import R1Error
+from r1kit.factory.collect_plan import Plan
 from r1kit.factory.harvest import Harvest
 from r1kit.factory.select import Candidate, candidate_of
 from r1kit.files import strict_lines
 from r1kit.records import Prompt
 from r1kit.resume import Stateless
-from r1kit.tasks.task import Task
 from r1kit.workspace import Workspace
 
-__all__ = ["Plan", "collect", "collected", "is_collected", "on_writer"]
+__all__ = ["collect", "collected", "is_collected"]
 
 MARK = "collected.json"
 """Present once every step is done. From then on logs are never cut again, so what people write beside them is safe."""
-
-_T = TypeVar("_T")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
-    """Which prompts each step asks, and by which route: a pure function of the step."""
-
-    tasks: Mapping[str, Task]
-    """Asked in turn."""
-    routes: Mapping[str, int]
-    """Route -> prompts to ask by it; one route after the other, no prompt number twice."""
-    per_step: int
-    seed: int
-    _steps: list[tuple[str, range]] = field(default_factory=list, init=False)
-
-    def __post_init__(self) -> None:
-        first = 0
-        for route, count in self.routes.items():
-            for begin in range(0, count, self.per_step):
-                self._steps.append((route, range(first + begin, first + min(count, begin + self.per_step))))
-            first += count
-
-    def __len__(self) -> int:
-        return len(self._steps)
-
-    def step(self, number: int, rank: int = 0, ranks: int = 1) -> tuple[str, list[tuple[int, Prompt]]]:
-        """The step's route and a rank's share of its prompts, each with its running number."""
-        route, places = self._steps[number]
-        return route, [(place, self._prompt(place)) for place in places[rank::ranks]]
-
-    def _prompt(self, place: int) -> Prompt:
-        names = list(self.tasks)
-        task = self.tasks[names[place % len(names)]]
-        return task.train(self.seed * 1_000_003 + place // len(names))
 
 
 Work = Callable[[str, Sequence[tuple[int, Prompt]]], Harvest]
@@ -130,18 +93,3 @@ def collected(workspace: Workspace) -> list[Candidate]:
         candidate_of(line.where, line.table)
         for line in strict_lines(path, '{"sample", "tokens", "consistency"}', may_be_empty=True)
     ]
-
-
-def on_writer(workspace: Workspace, work: Callable[[], _T]) -> _T:
-    """Do what only rank 0 does, and have its result, or its error, on every rank."""
-    result: _T | None = None
-    error: R1Error | None = None
-    if workspace.is_writer:
-        try:
-            result = work()
-        except R1Error as raised:
-            error = raised
-    result, error = workspace.ranks.broadcast_object((result, error))
-    if error is not None:
-        raise error
-    return result  # type: ignore[return-value]

@@ -51,6 +51,7 @@ def nothing_left(workspace: Workspace, dropped: Mapping[str, int]) -> InputError
     remedy = {
         "contaminated": "raise decontaminate, the length of the word runs that may not be shared, or set it to 0",
         "rejected": "accept some in the review queue",
+        "undecided": 'decide some in the review queue, or set review_rest = "accept"',
     }.get(cause, "loosen the filters, ask more prompts or raise sampling.n")
     return InputError(f"{workspace.stage}: no sample is left ({'; '.join(told)}): {remedy}")
 
@@ -62,6 +63,7 @@ def publish(
     dropped: Mapping[str, int],
     count: Callable[[str], int],
     settings: Any,
+    people: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Write the files (rank 0 only) and sum the stage up.
 
@@ -72,9 +74,11 @@ def publish(
         dropped: candidates and others that were left out after the filters, by reason.
         count: tokens of a response.
         settings: of the stage, for the card.
+        people: what the card tells of its reviewers.
     """
     left, judge = yields(workspace)
     told = card(workspace.stage, samples, {s.id: count(s.response) for s in samples}, left, plain(settings), dropped)
+    told |= people or {}
     if judge:
         told["judge"] = judge
     write_samples(workspace.folder / "samples.jsonl", samples)

@@ -6,7 +6,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from r1kit.backends.verifiers import open_verifier
-from r1kit.factory.collect import Plan, collect, collected
+from r1kit.factory.collect import collect, collected
+from r1kit.factory.collect_plan import Plan
 from r1kit.factory.general import general_samples
 from r1kit.factory.harvest import Harvester, Route
 from r1kit.factory.mixture import mix

@@ -20,7 +20,8 @@ from r1kit.backends.models import LoadedModel
 from r1kit.backends.verifiers import open_verifier
 from r1kit.contracts import BASE, Recipe
 from r1kit.evals.transcripts import rollout_lines, summary, tally
-from r1kit.loops.rl import advantages_of, minibatches
+from r1kit.loops.credit import advantages_of
+from r1kit.loops.rl import minibatches
 from r1kit.loops.settings import RL
 from r1kit.maths.policy_loss import from_settings
 from r1kit.records import Completion, Group, Prompt, Sampling, Score

@@ -14,6 +14,7 @@ from r1kit.backends.models import LoadedModel
 from r1kit.backends.verifiers import open_verifier
 from r1kit.checkpoint.source import resolve_model
 from r1kit.evals.evaluator import Evaluator, last_evaluation
+from r1kit.evals.per_token import Spell
 from r1kit.evals.settings import EvaluationConfig
 from r1kit.loops.settings import RL
 from r1kit.records import Prompt, Sampling, StageResult
@@ -24,6 +25,7 @@ from r1kit.reward.verifier import Verifying
 from r1kit.rollout.engine import Engine
 from r1kit.tasks.task import Task
 from r1kit.text.light_tokenizer import prompts_open
+from r1kit.text.spelling import Spelling
 from r1kit.update.learner import Learner
 from r1kit.update.settings import DtypeSetting
 from r1kit.workspace import Workspace
@@ -38,6 +40,7 @@ class Policy:
     tasks: Mapping[str, Task]
     """That it trains on."""
     render: Callable[[Prompt], Sequence[int]]
+    spell: Spell
     engine: Engine
     learner: Learner
     scorer: Scorer
@@ -91,10 +94,11 @@ def open_policy(
                 token_budget=config.micro_batch_tokens,
                 temperature=config.sampling.temperature,
             )
-            scorer = Scorer(verifier=verifier, models=models, weight=weight)
+            scorer, spell = Scorer(verifier=verifier, models=models, weight=weight), Spelling(loaded.tokenizer)
             yield Policy(
                 tasks={task: tasks[task] for task in trained},
                 render=loaded.render,
+                spell=spell,
                 engine=engine,
                 learner=learner,
                 scorer=scorer,
@@ -106,6 +110,7 @@ def open_policy(
                     scorer=scorer,
                     render=loaded.render,
                     workspace=workspace,
+                    spell=spell if config.record_tokens else None,
                 ),
                 loaded=loaded,
                 started_from=name,
@@ -151,6 +156,7 @@ def open_evaluator(
             scorer=Scorer(verifier=verifier),
             render=loaded.render,
             workspace=workspace,
+            spell=Spelling(loaded.tokenizer),
         )
 
 

@@ -18,22 +18,22 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from r1kit.cluster.ranks import Ranks
 from r1kit.contracts import BASE
 from r1kit.evals.aha import find_aha
 from r1kit.evals.evaluator import Evaluation
 from r1kit.evals.gate import write_gate
-from r1kit.evals.transcripts import rollout_lines, summary, tally
+from r1kit.evals.transcripts import rollout_lines, summary, tally, with_tokens
 from r1kit.loops.ahead import Ahead
+from r1kit.loops.credit import Credit, GroupRelative
 from r1kit.loops.dealing import Drawn, Part
-from r1kit.loops.gap import check_gap
+from r1kit.loops.gap import Looked, check_gap
 from r1kit.loops.rollouts import Rollouts, TasksAt
 from r1kit.loops.settings import RL
-from r1kit.maths.advantage import group_relative
+from r1kit.maths.advantage import Advantages
 from r1kit.maths.aggregate import token_weights
 from r1kit.maths.loss_terms import TokenLoss
 from r1kit.maths.policy_loss import from_settings
-from r1kit.records import Completion, Group, Score
+from r1kit.records import Completion, Group
 from r1kit.rollout.engine import asleep
 from r1kit.rollout.hand_over import handed_metrics
 from r1kit.rollout.streams import stream_seed
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from r1kit.loops.policy import Policy
     from r1kit.workspace import Workspace
 
-__all__ = ["advantages_of", "minibatches", "over_updates", "train"]
+__all__ = ["minibatches", "over_updates", "rows_of", "train"]
 
 COUNTS = ("tokens", "rows_skipped")
 AN_UPDATE = ("loss", "grad_norm", "lr")
@@ -53,7 +53,10 @@ Watch = Callable[[int, Mapping[str, Evaluation]], str]
 the stage's logs, so that a run that was killed stops at the same step."""
 
 
-def train(config: RL, policy: Policy, tasks_at: TasksAt | None = None, watch: Watch | None = None) -> int:
+def train(
+    config: RL, policy: Policy, tasks_at: TasksAt | None = None, watch: Watch | None = None,
+    credit: Credit | None = None,
+) -> int:  # fmt: skip
     """Train the learner's policy in place; evaluations, metrics and transcripts go into the workspace.
 
     Args:
@@ -61,22 +64,22 @@ def train(config: RL, policy: Policy, tasks_at: TasksAt | None = None, watch: Wa
         policy: as it was opened.
         tasks_at: which tasks each step's prompts come from; by default all of the policy's, at every step.
         watch: says when to stop early.
+        credit: from rewards to advantages; by default the group's.
 
     Returns:
         The steps taken: ``config.steps``, or fewer where ``watch`` said to stop.
     """
     loss = from_settings(config.loss)
     workspace, engine, learner, evaluator = policy.workspace, policy.engine, policy.learner, policy.evaluator
+    paying = credit or GroupRelative(config)
     rollouts = (Ahead if config.max_lag else Rollouts)(config, policy, tasks_at or (lambda step: policy.tasks))
-    done = config.steps
-    for step in workspace.steps(config.steps, rollouts.beside(learner), partial(_rate, config)):
+    state, done = paying.beside(rollouts.beside(learner)), config.steps
+    for step in workspace.steps(config.steps, state, partial(_rate, config)):
         rollouts.settle()
         learner.publish(engine, version=step)
         found = evaluator.evaluate(step) if step % config.evaluate_every == 0 else {}
-        if step == 0 and found and config.start in (BASE, workspace.recipe.base_stage):
-            write_gate(found, workspace)
-        if step == 0 and config.final_split:
-            evaluator.evaluate(step, config.final_split, config.final_limit)
+        if step == 0:
+            _evaluate_first(config, policy, found)
         if watch and (why := watch(step, found)):
             workspace.say(f"{workspace.stage}: stopped at step {step}: {why}")
             done = step
@@ -84,21 +87,23 @@ def train(config: RL, policy: Policy, tasks_at: TasksAt | None = None, watch: Wa
             break
         began = time.monotonic()
         drawn = rollouts.next(step)
-        advantages = advantages_of(drawn.scores, config)
         sampled = time.monotonic()
         with asleep(engine):
-            gap = check_gap(drawn.groups, learner, step, config.max_gap, workspace.ranks)
+            also = _with_tokens(config, drawn) if config.record_tokens > 1 else None
+            looked = check_gap(drawn.groups, learner, step, config.max_gap, workspace.ranks, also)
+            advantages = paying.advantages(drawn, step)
             metrics = _update(config, drawn, advantages, learner, loss, workspace, step)
+            metrics |= paying.learn(drawn, step)
         workspace.spend(trained=metrics["tokens"])
         updated = time.monotonic()
-        told, lines = _told(config, drawn, advantages, shares(learner), workspace.ranks, step + 1)
+        told, lines = _told(config, drawn, advantages, looked, policy, step + 1)
         workspace.log(
             step + 1,
             {
                 **told,
                 **metrics,
                 **drawn.metrics,
-                "engine_gap": gap,
+                "engine_gap": looked.gap,
                 **handed_metrics(engine),
                 "update_seconds": updated - sampled,
                 "tokens_per_second": sum(drawn.loads) / (updated - began),
@@ -106,27 +111,32 @@ def train(config: RL, policy: Policy, tasks_at: TasksAt | None = None, watch: Wa
         )
         workspace.append("rollouts", lines)
     learner.publish(engine, version=done)
-    if done == config.steps or done % config.evaluate_every:
-        evaluator.evaluate(done)
-    last = evaluator.evaluate(done, config.final_split, config.final_limit) if config.final_split else {}
-    aha = [moment for one in last.values() for moment in find_aha(one.groups, one.scores)]
-    workspace.write("aha.json", aha)
+    _evaluate_last(config, policy, done)
     return done
 
 
-# ---- advantage and update ---------------------------------------------------------------------------------------
+def _evaluate_first(config: RL, policy: Policy, found: Mapping[str, Evaluation]) -> None:
+    """The base gate, of a stage that starts from the base, and what the last model is compared with."""
+    if found and config.start in (BASE, policy.workspace.recipe.base_stage):
+        write_gate(found, policy.workspace)
+    if config.final_split:
+        policy.evaluator.evaluate(0, config.final_split, config.final_limit)
 
 
-def advantages_of(scores: Sequence[Sequence[Score]], config: RL) -> list[Tensor]:
-    """Group-relative advantages, float32 [G] for each group."""
-    return [
-        group_relative(torch.tensor([score.total for score in group], dtype=torch.float64), config.loss.std)
-        for group in scores
-    ]
+def _evaluate_last(config: RL, policy: Policy, done: int) -> None:
+    """The model that the stage leaves, and its aha candidates."""
+    if done == config.steps or done % config.evaluate_every:
+        policy.evaluator.evaluate(done)
+    last = policy.evaluator.evaluate(done, config.final_split, config.final_limit) if config.final_split else {}
+    aha = [moment for one in last.values() for moment in find_aha(one.groups, one.scores)]
+    policy.workspace.write("aha.json", aha)
+
+
+# ---- update -----------------------------------------------------------------------------------------------------
 
 
 def minibatches(
-    groups: Sequence[Group], advantages: Sequence[Tensor], config: RL, seed: int, version: int | None = None,
+    groups: Sequence[Group], advantages: Advantages, config: RL, seed: int, version: int | None = None,
     part: Part | None = None,
 ) -> list[Batch]:  # fmt: skip
     """One rollout as ``config.minibatches`` batches of rows drawn at random; a single batch keeps its order.
@@ -141,7 +151,7 @@ def minibatches(
             which they agree on in one sum of a number a batch. None: the groups are all there are.
     """
     prompts = [torch.tensor(group.prompt_ids) for group in groups]
-    chosen, totals = _rows_of(groups, config, seed, part)
+    chosen, totals = rows_of(groups, config, seed, part)
     newest = version if config.loss.importance == "none" else None
     batches = []
     for rows, total in zip(chosen, totals, strict=True):
@@ -151,7 +161,7 @@ def minibatches(
             Batch(
                 prompts=prompts,
                 rows=[
-                    _row(g, groups[g].completions[i], weight, float(advantages[g][i]), newest)
+                    _row(g, groups[g].completions[i], weight, advantages[g][i], newest)
                     for (g, i), weight in zip(rows, weights, strict=True)
                 ],
                 sharded=part is not None,
@@ -160,8 +170,8 @@ def minibatches(
     return batches
 
 
-def _rows_of(
-    groups: Sequence[Group], config: RL, seed: int, part: Part | None
+def rows_of(
+    groups: Sequence[Group], config: RL, seed: int, part: Part | None = None
 ) -> tuple[list[list[tuple[int, int]]], list[tuple[int, int]]]:
     """Of each minibatch: this rank's rows as (index into the groups, completion); rows and tokens on all ranks."""
     sizes = [len(group.completions) for group in groups] if part is None else [config.sampling.n] * part.count
@@ -178,20 +188,20 @@ def _rows_of(
     return mine, [(len(batch), count) for batch, count in zip(cut, tokens.tolist(), strict=True)]
 
 
-def _row(prompt: int, completion: Completion, weight: float | Tensor, advantage: float, version: int | None) -> Row:
+def _row(prompt: int, completion: Completion, weight: float | Tensor, advantage: Tensor, version: int | None) -> Row:
     logprobs = torch.tensor(completion.logprobs)
     return Row(
         prompt=prompt,
         tokens=torch.tensor(completion.token_ids),
         weight=weight,
-        advantage=advantage,
+        advantage=advantage if advantage.dim() else float(advantage),
         sampler_logprobs=logprobs,
         old_logprobs=None if version in (None, completion.version) else logprobs,
     )
 
 
 def _update(
-    config: RL, drawn: Drawn, advantages: Sequence[Tensor], learner: Learner, loss: TokenLoss, workspace: Workspace,
+    config: RL, drawn: Drawn, advantages: Advantages, learner: Learner, loss: TokenLoss, workspace: Workspace,
     step: int,
 ) -> dict[str, float]:  # fmt: skip
     """Every minibatch of a rollout, once; their metrics as one."""
@@ -261,13 +271,24 @@ def _with_old(batch: Batch, logprobs: Sequence[Tensor]) -> Batch:
     return replace(batch, rows=rows)
 
 
+def _with_tokens(config: RL, drawn: Drawn) -> list[int]:
+    """Those of the groups held here of whose tokens something is kept: the first."""
+    count = min(config.record_tokens, config.record_groups)
+    return [at for at, place in enumerate(drawn.places) if place < count]
+
+
 def _told(
-    config: RL, drawn: Drawn, advantages: Sequence[Tensor], share: bool, ranks: Ranks, step: int
+    config: RL, drawn: Drawn, advantages: Advantages, looked: Looked, policy: Policy, step: int
 ) -> tuple[dict[str, float], list[dict[str, object]]]:
     """A step's means for ``metrics.jsonl``, and the lines for ``rollouts.jsonl``, which rank 0 alone gets."""
+    share, ranks = shares(policy.learner), policy.workspace.ranks
     own = tally(drawn.groups, drawn.scores, advantages)
     recorded = sum(place < config.record_groups for place in drawn.places)
     lines = rollout_lines(step, drawn.groups, drawn.scores, advantages, recorded)
+    if share or policy.workspace.is_writer:
+        groups = [drawn.groups[at] for at in _with_tokens(config, drawn)]
+        count = sum(len(group.completions) for group in groups)
+        lines[:count] = with_tokens(lines[:count], groups, looked.read, policy.spell)
     if not share:
         return summary([own]), lines
     places = [place for place in drawn.places if place < config.record_groups]

@@ -125,6 +125,9 @@ class RL(Evaluated):
     """Use only the first so many problems of it; None: as many as ``evaluation`` does."""
     record_groups: int = 1
     """Groups a step whose rollouts are written out, to read."""
+    record_tokens: int = 1
+    """Of these, groups whose rollouts are written with the text, log-prob, entropy and gap of each token; 0: none, and
+    none of the evaluations'. More than one a step costs a pass of the learner over the others."""
 
     @property
     def inputs(self) -> tuple[str, ...]:
@@ -145,7 +148,8 @@ class RL(Evaluated):
         check_source(self.start, stage, recipe)
         check_least(self, stage, 1, "steps", "prompts_per_step", "minibatches", "micro_batch_tokens", "rows_in_flight")
         check_least(self, stage, 1, "reference_every", "evaluate_every", "sampling.max_tokens")
-        check_least(self, stage, 0, "dynamic_sampling", "record_groups", "verifier_workers", "max_gap")
+        check_least(self, stage, 0, "dynamic_sampling", "verifier_workers", "max_gap")
+        check_least(self, stage, 0, "record_groups", "record_tokens")
         if self.final_limit is not None:
             check_least(self, stage, 1, "final_limit")
         check_rates(self.optimiser.lr, self.schedule, stage)

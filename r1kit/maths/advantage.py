@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
 from r1kit.maths.settings import Std
 
-__all__ = ["group_relative"]
+__all__ = ["Advantages", "group_relative"]
+
+Advantages = Sequence[Sequence[Tensor] | Tensor]
+"""Of each group, of each of its completions: one number, float32 [G], or one a token, float32 [n] each."""
 
 
 def group_relative(rewards: Tensor, std: Std = "sample", eps: float = 1e-6) -> Tensor:

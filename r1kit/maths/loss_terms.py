@@ -23,7 +23,7 @@ class LossTerms:
     reference_logprobs: Tensor | None
     """float32 [M]."""
     advantages: Tensor
-    """float32 [M]: the row's advantage at each of its tokens."""
+    """float32 [M]: the row's advantage at each of its tokens, or each token's own."""
     row_ids: Tensor
     """int64 [M]: 0-based row within this call, non-decreasing; whole rows only."""
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
+from r1kit.loops.ppo_settings import PPO
 from r1kit.loops.settings import RL, SFT
 from r1kit.plan.cost import NOTHING, Draw, Plan, Work, activation_bytes, learner_bytes, sample, train, width_of
 from r1kit.plan.data_cost import cold_start, rejection_sampling, reward_models
@@ -65,6 +66,16 @@ def _rl(config: RL, shape: Shape, sizes: Sizes, plan: Plan) -> Work:
     judged = _evaluation(config.evaluation, config.sampling, shape, sizes, plan, width, config.rows_in_flight)
     looks = judged * (math.ceil(config.steps / config.evaluate_every) + 1)
     return steps + looks + _final(config, shape, sizes, plan) * 2
+
+
+def _ppo(config: PPO, shape: Shape, sizes: Sizes, plan: Plan) -> Work:
+    """RL, and a second learner of the same size that learns from every completion (values are read in passing)."""
+    width, mean = width_of(config.dtype), plan.mean_share * config.sampling.max_tokens
+    tokens = config.prompts_per_step * (config.sampling.n * mean + sizes.prompt)
+    critic = train(tokens, mean / 2, shape, plan, width, config.optimiser, config.micro_batch_tokens)
+    own = _rl(config, shape, sizes, plan)
+    both = own + critic * config.steps
+    return replace(both, memory=own.memory + learner_bytes(config.optimiser, shape, width, plan))
 
 
 def _final(config: RL, shape: Shape, sizes: Sizes, plan: Plan) -> Work:
@@ -162,6 +173,7 @@ FORMULAS: dict[str, Formula] = {
     "cold_start": cold_start,
     "cold_start_sft": _sft,
     "reasoning_rl": _rl,
+    "ppo": _ppo,
     "rejection_sampling": rejection_sampling,
     "sft": _sft,
     "reward_models": reward_models,

@@ -94,10 +94,15 @@ class CachedDecoder:
         found: dict[int, Prefix] = {}
         for length, indices in by_length.items():
             tokens = torch.tensor([list(prompts[index]) for index in indices], device=self.device)
-            hidden, kept = self._prompt_pass(tokens)
+            x, kept = self._prompt_pass(tokens)
+            hidden = self._norm(x[:, -1])
             for place, index in enumerate(indices):
                 found[index] = Prefix(length, kept[:, :, place], hidden[place])
         return [found[index] for index in range(len(prompts))]
+
+    def read(self, prompt: Sequence[int]) -> Tensor:
+        """Hidden states after the last norm at each of a prompt's tokens, [T, d]; nothing is kept."""
+        return self._norm(self._prompt_pass(torch.tensor([list(prompt)], device=self.device))[0][0])
 
     def admit(self, prefixes: Sequence[Prefix], live: int) -> None:
         """Place one row for each prefix in the slots after the first ``live``."""
@@ -234,7 +239,7 @@ class CachedDecoder:
         return (exact * torch.addcmul(self._eps, size, size, value=1 / x.shape[-1]).rsqrt_()).to(self.dtype)
 
     def _prompt_pass(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
-        """int64 [P, T] -> last hidden states [P, d] and keys and values [layers, 2, P, T, K D]."""
+        """int64 [P, T] -> what leaves the last block, [P, T, d], and keys and values [layers, 2, P, T, K D]."""
         c = self._config
         H, K, D = c.num_heads, c.num_kv_heads, c.head_dim
         P, T = tokens.shape
@@ -253,7 +258,7 @@ class CachedDecoder:
             )
             x = self._attended(block, x, y.transpose(1, 2).reshape(P * T, H * D))
             x = self._feed_forward(block, x)
-        return self._norm(x.view(P, T, -1)[:, -1]), kept
+        return x.view(P, T, -1), kept
 
     def _view(self, width: int) -> Tensor:
         """The cache as [layers, 2, rows, G, width, W]; each layer's rows without gaps."""

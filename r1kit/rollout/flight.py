@@ -118,7 +118,7 @@ class Flight:
         device = self._decoder.device
         uniform = uniforms(self._seeds[new.to(device)], 0, 1)
         hidden = torch.stack([prefix.hidden for prefix in prefixes])
-        tokens, logprobs = self._draw(hidden, uniform[:, 0])
+        tokens, logprobs = self._draw(hidden, uniform[:, 0], rows)
         self._row_of = torch.cat([self._row_of, new])
         self._ages = torch.cat([self._ages, torch.zeros(len(new), dtype=torch.int64)])
         self._tokens = torch.cat([self._tokens, tokens])
@@ -170,22 +170,29 @@ class Flight:
             return
         device = self._decoder.device
         uniform = uniforms(self._seeds[self._row_of.to(device)], self._ages.to(device), steps)
-        drawn, scored = [], []
+        drawn, scored, rows = [], [], self._row_of.tolist()
         for index in range(steps):
             hidden = self._decoder.step(self._tokens)
-            self._tokens, logprobs = self._draw(hidden, uniform[:, index])
+            self._tokens, logprobs = self._draw(hidden, uniform[:, index], rows)
             drawn.append(self._tokens)
             scored.append(logprobs)
         self._harvest(0, torch.stack(drawn, 1), torch.stack(scored, 1))
 
-    def _draw(self, hidden: Tensor, uniform: Tensor) -> tuple[Tensor, Tensor]:
+    def _draw(self, hidden: Tensor, uniform: Tensor, rows: Sequence[int]) -> tuple[Tensor, Tensor]:
         """Tokens and log-probs [n] from hidden states [n, d], a bounded number of logits at a time."""
-        temperature, top_p = self._sampling.temperature, self._sampling.top_p
         if len(hidden) <= self._at_once:
-            return sample(self._decoder.head(hidden), uniform, temperature, top_p)
-        parts = zip(hidden.split(self._at_once), uniform.split(self._at_once), strict=True)
-        drawn = [sample(self._decoder.head(some), numbers, temperature, top_p) for some, numbers in parts]
-        return torch.cat([tokens for tokens, _ in drawn]), torch.cat([logprobs for _, logprobs in drawn])
+            return self._pick(self._decoder.head(hidden), uniform, rows)
+        tokens, logprobs = [], []
+        for first in range(0, len(hidden), self._at_once):
+            some = slice(first, first + self._at_once)
+            drawn, scored = self._pick(self._decoder.head(hidden[some]), uniform[some], rows[some])
+            tokens.append(drawn)
+            logprobs.append(scored)
+        return torch.cat(tokens), torch.cat(logprobs)
+
+    def _pick(self, logits: Tensor, uniform: Tensor, rows: Sequence[int]) -> tuple[Tensor, Tensor]:
+        """Tokens and log-probs [n] of the rows' logits [n, V]."""
+        return sample(logits, uniform, self._sampling.temperature, self._sampling.top_p)
 
     def _harvest(self, first: int, tokens: Tensor, logprobs: Tensor) -> None:
         """Store tokens [m, steps] of the slots from ``first`` on, and let go of the rows that ended in them."""
@@ -201,15 +208,19 @@ class Flight:
             written = self._out[row, : age + tokens.shape[1]].tolist()
             length = self._stopping.length(written, age, int(self._limits[row]))
             if length is not None:
-                self._lengths[row] = length
                 gone.append(first + index)
-                prompt = row // self._sampling.n
-                self._left[prompt] -= 1
-                if not self._left[prompt]:
-                    self._done.append(prompt)
+                self._end(row, length)
         self._ages[first:] += tokens.shape[1]
         if gone:
             self._drop(gone)
+
+    def _end(self, row: int, length: int) -> None:
+        """A row ended at this length."""
+        self._lengths[row] = length
+        prompt = row // self._sampling.n
+        self._left[prompt] -= 1
+        if not self._left[prompt]:
+            self._done.append(prompt)
 
     def _drop(self, gone: Sequence[int]) -> None:
         """Free slots: the last rows in flight move into the holes."""

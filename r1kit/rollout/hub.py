@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Sequence
 
 import torch
 from torch import Tensor
@@ -12,11 +12,11 @@ from r1kit.errors import InputError
 from r1kit.model.families.fallback import HubModel, select_rows
 from r1kit.model.weights import WeightStream
 from r1kit.records import Completion, Sampling
-from r1kit.rollout.sampler import sample
+from r1kit.rollout.piece import draw_each
 from r1kit.rollout.stopping import Stopping, Tokenizer, check_room, completion_of
 from r1kit.rollout.streams import row_seeds, uniforms
 
-__all__ = ["HubEngine"]
+__all__ = ["HubEngine", "Wave"]
 
 
 class HubEngine:
@@ -59,9 +59,25 @@ class HubEngine:
             for first in range(0, len(streams), self._max_rows):
                 rows = range(first, min(first + self._max_rows, len(streams)))
                 wave = [prompts[row // sampling.n] for row in rows]
-                for tokens, logprobs in _wave(self._model, wave, streams[rows.start : rows.stop], sampling, stopping):
+                begun = Wave(self._model, wave, streams[rows.start : rows.stop], [sampling] * len(wave))
+                for tokens, logprobs in _whole(begun, len(wave), stopping):
                     completions.append(completion_of(self._tokenizer, stopping, tokens, logprobs, self._version))
         return [tuple(completions[at : at + sampling.n]) for at in range(0, len(completions), sampling.n)]
+
+    @property
+    def model(self) -> HubModel:
+        """What it samples from."""
+        assert self._model is not None, "the engine is closed"
+        return self._model
+
+    @property
+    def max_rows(self) -> int:
+        return self._max_rows
+
+    @property
+    def ends(self) -> tuple[int, ...]:
+        """Tokens that end a completion."""
+        return self._ends
 
     @property
     def positions(self) -> int:
@@ -97,41 +113,62 @@ class HubEngine:
         self._model = None
 
 
-def _wave(
-    model: HubModel, prompts: Sequence[Sequence[int]], streams: Tensor, sampling: Sampling, stopping: Stopping
-) -> list[tuple[list[int], list[float]]]:
-    """Tokens and log-probs of one row for each of ``prompts`` (a prompt again for each of its rows)."""
-    device = model.head.device
-    different = list(dict.fromkeys(tuple(prompt) for prompt in prompts))
-    which = torch.tensor([different.index(tuple(prompt)) for prompt in prompts], device=device)
-    tokens, mask = _left_padded(different, device)
-    positions = (mask.cumsum(1) - 1).clamp_min(0)
-    logits, cache = model.step(tokens, None, mask, positions)
-    cache = select_rows(cache, which)
-    logits, mask, position = logits[which], mask[which], positions[which, -1:]
-    streams = streams.to(device)
-    written: list[tuple[list[int], list[float]]] = [([], []) for _ in prompts]
-    live = list(range(len(prompts)))
-    for index in range(sampling.max_tokens):
-        drawn, scored = sample(
-            logits, uniforms(streams, index, 1)[:, 0], temperature=sampling.temperature, top_p=sampling.top_p
-        )
-        going = []
-        for slot, (row, token, logprob) in enumerate(zip(live, drawn.tolist(), scored.tolist(), strict=True)):
+class Wave:
+    """Rows that begin together and decode until each has ended; none joins, and one may be let go at any time."""
+
+    def __init__(
+        self, model: HubModel, prompts: Sequence[Sequence[int]], streams: Tensor, samplings: Sequence[Sampling]
+    ) -> None:
+        """One row for each of ``prompts`` (a prompt again for each of its rows), its stream of numbers and sampling."""
+        self._model, device = model, model.head.device
+        different = list(dict.fromkeys(tuple(prompt) for prompt in prompts))
+        which = torch.tensor([different.index(tuple(prompt)) for prompt in prompts], device=device)
+        tokens, mask = _left_padded(different, device)
+        positions = (mask.cumsum(1) - 1).clamp_min(0)
+        logits, cache = model.step(tokens, None, mask, positions)
+        self._cache = select_rows(cache, which)
+        self._logits, self._mask, self._position = logits[which], mask[which], positions[which, -1:]
+        self._streams, self._samplings = streams.to(device), list(samplings)
+        self._steps, self._drawn = 0, torch.empty(0, dtype=torch.int64)
+        self.live = list(range(len(prompts)))
+        """Rows that go on."""
+
+    def step(self) -> Iterator[tuple[int, int, float, Tensor]]:
+        """The next token of every live row: (row, token, log-prob, logits [V])."""
+        if self._steps:
+            self._mask = torch.cat([self._mask, self._mask.new_ones(len(self._mask), 1)], 1)
+            self._position = self._position + 1
+            self._logits, self._cache = self._model.step(self._drawn[:, None], self._cache, self._mask, self._position)
+        numbers = uniforms(self._streams, self._steps, 1)[:, 0]
+        self._drawn, scored = draw_each(self._logits, numbers, self._samplings)
+        self._steps += 1
+        yield from zip(self.live, self._drawn.tolist(), scored.tolist(), self._logits, strict=True)
+
+    def drop(self, rows: Collection[int]) -> None:
+        """These rows have ended."""
+        going = [slot for slot, row in enumerate(self.live) if row not in rows]
+        if len(going) == len(self.live):
+            return
+        self.live = [self.live[slot] for slot in going]
+        if not going:
+            return
+        kept = torch.tensor(going, device=self._mask.device)
+        self._cache = select_rows(self._cache, kept)
+        self._drawn, self._mask, self._position = self._drawn[kept], self._mask[kept], self._position[kept]
+        self._streams, self._samplings = self._streams[kept], [self._samplings[slot] for slot in going]
+
+
+def _whole(wave: Wave, rows: int, stopping: Stopping) -> list[tuple[list[int], list[float]]]:
+    """Tokens and log-probs of each row."""
+    written: list[tuple[list[int], list[float]]] = [([], []) for _ in range(rows)]
+    while wave.live:
+        ended = []
+        for row, token, logprob, _ in wave.step():
             written[row][0].append(token)
             written[row][1].append(logprob)
-            if stopping.length(written[row][0], index) is None:
-                going.append(slot)
-        if not going:
-            break
-        if len(going) < len(live):
-            kept = torch.tensor(going, device=device)
-            cache = select_rows(cache, kept)
-            drawn, mask, position, streams = drawn[kept], mask[kept], position[kept], streams[kept]
-            live = [live[slot] for slot in going]
-        mask = torch.cat([mask, mask.new_ones(len(mask), 1)], 1)
-        position = position + 1
-        logits, cache = model.step(drawn[:, None], cache, mask, position)
+            if stopping.length(written[row][0], len(written[row][0]) - 1) is not None:
+                ended.append(row)
+        wave.drop(ended)
     return written
 
 

@@ -74,6 +74,7 @@ STAGES: dict[str, Stage] = {
         "all_scenarios_rl", "All-scenarios RL", "R1: RL for all scenarios, rules and reward models", alias="R1"
     ),
     "distill": _ours("distill", "Distillation", "Students by SFT alone, beside RL on a student at equal compute"),
+    "ppo": _ours("ppo", "PPO", "PPO: a value model in the place of GRPO's group", alias="PPO"),
     "evaluate": _ours(
         "evaluate", "Evaluation", "Every checkpoint on every benchmark: the stage table", leaves="a table"
     ),

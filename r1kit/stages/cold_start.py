@@ -15,9 +15,14 @@ __all__ = ["Config", "run"]
 
 def run(config: Config, workspace: Workspace) -> StageResult:
     from r1kit.factory import cold_start
-    from r1kit.factory.collect import is_collected, on_writer
+    from r1kit.factory.collect import is_collected
+    from r1kit.factory.review_wait import await_people
+    from r1kit.factory.writer import on_writer
 
     if not is_collected(workspace):
         cold_start.sample(config, workspace)
+    if config.review == "human":
+        on_writer(workspace, lambda: cold_start.queue(config, workspace))
+        await_people(config, workspace)
     metrics = on_writer(workspace, lambda: cold_start.finish(config, workspace))
     return StageResult(metrics=metrics, inputs=workspace.recipe.inputs(workspace.stage))

@@ -14,7 +14,8 @@ __all__ = ["Config", "run"]
 
 def run(config: Config, workspace: Workspace) -> StageResult:
     from r1kit.factory import rejection_sampling
-    from r1kit.factory.collect import is_collected, on_writer
+    from r1kit.factory.collect import is_collected
+    from r1kit.factory.writer import on_writer
 
     if not is_collected(workspace):
         rejection_sampling.sample(config, workspace)

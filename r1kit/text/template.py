@@ -10,7 +10,7 @@ from r1kit.errors import InputError, nearest
 from r1kit.records import Message
 from r1kit.text.habits import ChatTokenizer, habits_of, template_text
 
-__all__ = ["NAMED", "Template", "chat_text", "prompt_text", "render"]
+__all__ = ["NAMED", "Template", "chat_text", "ids_of", "prompt_text", "render"]
 
 R1_ZERO = (
     "A conversation between User and Assistant. The user asks a question, and the Assistant solves it. "
@@ -57,7 +57,12 @@ def render(
 
     Special tokens spelled out in the question are taken as such, as `transformers` does.
     """
-    ids = list(tokenizer.encode(prompt_text(template, tokenizer, question, history), add_special_tokens=False))
+    return ids_of(tokenizer, prompt_text(template, tokenizer, question, history))
+
+
+def ids_of(tokenizer: ChatTokenizer, text: str) -> list[int]:
+    """Token ids of a prompt's text, with exactly one begin token if the tokenizer puts one, and no end token."""
+    ids = list(tokenizer.encode(text, add_special_tokens=False))
     begin = tokenizer.bos_token_id
     wanted = begin is not None and tokenizer.encode("")[:1] == [begin]
     return [begin, *ids] if wanted and ids[:1] != [begin] else ids

@@ -15,7 +15,7 @@ from r1kit.rollout.engine import Engine
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-__all__ = ["Batch", "Learner", "Row", "Sharing", "shares"]
+__all__ = ["Batch", "Entropic", "Learner", "Row", "Sharing", "shares"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,7 +28,8 @@ class Row:
     """int64 [n]: the completion."""
     weight: float | Tensor
     """What each token's loss counts in the sum over the batch (see ``maths.aggregate``); float or [n]."""
-    advantage: float = 1.0
+    advantage: float | Tensor = 1.0
+    """Of the whole completion (GRPO), or float32 [n], of each token (PPO)."""
     sampler_logprobs: Tensor | None = None
     """float32 [n], from the engine."""
     old_logprobs: Tensor | None = None
@@ -94,6 +95,16 @@ class Learner(Protocol):
 
     def load(self, folder: Path) -> None:
         """Go on from what ``save`` wrote; every rank calls it."""
+        ...
+
+
+@runtime_checkable
+class Entropic(Protocol):
+    """A learner that tells of each token how sure it was, beside how likely the token."""
+
+    def logprobs_and_entropies(self, batch: Batch) -> list[Tensor]:
+        """float32 [2, n] for every row: what ``Learner.logprobs`` gives, and the entropy of the distribution that each
+        token was one of, in nats. In one pass, and as many."""
         ...
 
 

@@ -30,14 +30,14 @@ from r1kit.update.head import Head
 from r1kit.update.learner import Batch
 from r1kit.update.memory import keep_freed_memory
 from r1kit.update.optim import DTYPES, Optimiser, canonical
-from r1kit.update.pack import MicroBatch, build, carries_gradient, deal
+from r1kit.update.pack import MicroBatch, build, carries_gradient, deal, merged, per_row
 from r1kit.update.settings import Dtype, OptimiserSettings
 from r1kit.update.sums import Sums, slopes
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-__all__ = ["DTYPES", "LearnerSettings", "LocalLearner"]
+__all__ = ["DTYPES", "LearnerSettings", "LocalLearner", "predicting"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,21 +107,22 @@ class LocalLearner:
             self.flat.refresh()
         return metrics
 
-    @torch.no_grad()
     def logprobs(self, batch: Batch) -> list[Tensor]:
         """float32 [n] of every row under the present weights, on the host; a document's first token, which nothing
         predicts, has 0."""
+        return [found[0] for found in self.logprobs_and_entropies(batch)]
+
+    @torch.no_grad()
+    def logprobs_and_entropies(self, batch: Batch) -> list[Tensor]:
+        """See ``update.learner.Entropic``: float32 [2, n] of every row; 0 where nothing predicts."""
         mine: dict[int, Tensor] = {}
         head = self._head()
         for micro in self._share(batch, range(len(batch.rows))):
             hidden = self.flat.compute.hidden(micro.segments)
-            found = head.logprobs(_predicting(hidden, micro), micro.targets)[0].cpu()
-            for row, piece in zip(micro.rows, found.split(micro.lengths), strict=True):
-                document = batch.rows[row].prompt < 0
-                mine[row] = torch.cat([torch.zeros(1), piece]) if document else piece.clone()
+            found = torch.stack(head.logprobs(predicting(hidden, micro), micro.targets)).cpu()
+            mine |= per_row(batch, micro, found)
         shares = [mine] if batch.sharded else self.ranks.gather_objects(mine)
-        merged = {row: values for share in shares for row, values in share.items()}
-        return [merged.get(row, torch.zeros(len(batch.rows[row].tokens))) for row in range(len(batch.rows))]
+        return merged(batch, shares, range(len(batch.rows)))
 
     def refresh_reference(self) -> None:
         """Freeze the present weights as the reference (pi_ref <- pi; every 400 steps in the paper)."""
@@ -210,11 +211,11 @@ class LocalLearner:
         embedded = self._embed(micro.segments.tokens)
         compute, segments = self.flat.compute, micro.segments
         hidden = compute.hidden(segments) if embedded is None else compute.transform(embedded, segments)
-        predicting = _predicting(hidden.detach(), micro)
+        ahead = predicting(hidden.detach(), micro)
         head = self._head()
         grads: list[Tensor] = []
         for at, slope in slopes(batch, micro, loss, sums, self.settings.head_chunk):
-            taken, targets = predicting[at], micro.targets[at]
+            taken, targets = ahead[at], micro.targets[at]
             grads.append(head.gradient(taken, targets, slope, self.head_grad, self.bias_grad))
         grad = torch.cat(grads) if len(grads) > 1 else grads[0]
         if micro.index is not None:
@@ -224,5 +225,6 @@ class LocalLearner:
             self.table_grad.index_add_(0, micro.segments.tokens, embedded.grad.float())
 
 
-def _predicting(hidden: Tensor, micro: MicroBatch) -> Tensor:
+def predicting(hidden: Tensor, micro: MicroBatch) -> Tensor:
+    """Those of the hidden states [N, d] that predict the micro-batch's targets, [M, d]."""
     return hidden if micro.index is None else hidden[micro.index]

@@ -6,16 +6,17 @@ A function of the batch and the settings alone: every rank computes the same pla
 from __future__ import annotations
 
 import heapq
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from r1kit.model.segments import Segments
 from r1kit.update.learner import Batch, Row
 
-__all__ = ["MicroBatch", "Unit", "assign", "build", "carries_gradient", "deal", "units"]
+__all__ = ["MicroBatch", "Unit", "assign", "build", "carries_gradient", "deal", "merged", "per_row", "units"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +105,8 @@ def deal(batch: Batch, rows: Sequence[int], budget: int, ranks: int) -> list[lis
 def carries_gradient(row: Row) -> bool:
     """Whether a row can change the weights: it counts, and has an advantage or a reference."""
     silent = isinstance(row.weight, float | int) and row.weight == 0
-    return not silent and (row.advantage != 0 or row.reference_logprobs is not None)
+    pays = bool(row.advantage.any()) if isinstance(row.advantage, Tensor) else row.advantage != 0
+    return not silent and (pays or row.reference_logprobs is not None)
 
 
 def build(batch: Batch, chosen: Sequence[Unit]) -> MicroBatch:
@@ -142,6 +144,22 @@ def build(batch: Batch, chosen: Sequence[Unit]) -> MicroBatch:
         torch.cat(targets),
         None if documents else torch.cat(index),
     )
+
+
+def per_row(batch: Batch, micro: MicroBatch, found: Tensor) -> dict[int, Tensor]:
+    """Row of the batch -> its part [k, n] of what a micro-batch's targets were told, float32 [k, M]; a document's first
+    token, which nothing predicts, has 0."""
+    pieces = found.split(micro.lengths, dim=-1) if micro.rows else ()
+    return {
+        row: F.pad(piece, (1, 0)) if batch.rows[row].prompt < 0 else piece.clone()
+        for row, piece in zip(micro.rows, pieces, strict=True)
+    }
+
+
+def merged(batch: Batch, shares: Iterable[Mapping[int, Tensor]], rows: Iterable[int]) -> list[Tensor]:
+    """Of each of these rows what a rank was told, [2, n]; 0 where the row has no target."""
+    found = {row: values for share in shares for row, values in share.items()}
+    return [found.get(row, torch.zeros(2, len(batch.rows[row].tokens))) for row in rows]
 
 
 def _first_fit(share: Sequence[Unit], budget: int) -> list[list[Unit]]:

@@ -35,7 +35,7 @@ from r1kit.update.local import LearnerSettings
 from r1kit.update.materialise import fill
 from r1kit.update.memory import keep_freed_memory
 from r1kit.update.optim import DTYPES
-from r1kit.update.pack import MicroBatch, build, carries_gradient, deal
+from r1kit.update.pack import MicroBatch, build, carries_gradient, deal, merged, per_row
 from r1kit.update.sequence import together
 from r1kit.update.sharded_optim import ShardedOptimiser, Share, local
 from r1kit.update.sharded_state import export_weights, holds, read_state, write_state
@@ -156,36 +156,36 @@ class ShardedLearner:
         self._drop_gradient()
         return metrics
 
-    @torch.no_grad()
     def logprobs(self, batch: Batch) -> list[Tensor]:
         """float32 [n] of every row under the present weights, on the host; of a sharded batch this rank's alone. A
         document's first token, which nothing predicts, has 0."""
+        return [found[0] for found in self.logprobs_and_entropies(batch)]
+
+    @torch.no_grad()
+    def logprobs_and_entropies(self, batch: Batch) -> list[Tensor]:
+        """See ``update.learner.Entropic``: float32 [2, n] of every row that ``logprobs`` gives; 0 where nothing
+        predicts."""
         mine: dict[int, Tensor] = {}
         own = slice(0, len(batch.rows))
         if self.together is not None:
             batch, own = self.together.joined(batch)
         with self.ranks.together():
             for micro in self._share(batch, range(len(batch.rows))):
-                found = self._logprobs(micro)
+                found = self._read(micro)
                 cast(FSDPModule, self.trainee).reshard()
-                pieces = found.cpu().split(micro.lengths) if micro.rows else ()
-                for row, piece in zip(micro.rows, pieces, strict=True):
-                    document = batch.rows[row].prompt < 0
-                    mine[row] = torch.cat([torch.zeros(1), piece]) if document else piece.clone()
+                mine |= per_row(batch, micro, found.cpu())
         shares = [mine] if batch.sharded else self.ranks.gather_objects(mine)
-        merged = {row: values for share in shares for row, values in share.items()}
-        every = range(len(batch.rows))[own]
-        return [merged.get(row, torch.zeros(len(batch.rows[row].tokens))) for row in every]
+        return merged(batch, shares, range(len(batch.rows))[own])
 
-    def _logprobs(self, micro: MicroBatch) -> Tensor:
-        """Of each of a micro-batch's targets, float32 [M]."""
+    def _read(self, micro: MicroBatch) -> Tensor:
+        """Log-prob and entropy of each of a micro-batch's targets, float32 [2, M]."""
         cut = None if self.together is None else self.together.cut(micro)
         own = micro if cut is None else cut.micro
-        found: Tensor
-        found, _ = self.trainee(own, lambda hidden, *head: self._head(*head).logprobs(hidden, own.targets))
+        found: Sequence[Tensor]
+        found = self.trainee(own, lambda hidden, *head: self._head(*head).logprobs(hidden, own.targets))
         if self.together is not None and cut is not None and micro.rows:
-            (found,) = self.together.whole(cut, found)
-        return found
+            found = self.together.whole(cut, *found)
+        return torch.stack(list(found))
 
     @torch.no_grad()
     def refresh_reference(self) -> None:

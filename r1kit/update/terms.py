@@ -12,7 +12,7 @@ from r1kit.maths.loss_terms import LossTerms
 from r1kit.update.learner import Batch, Row
 from r1kit.update.pack import MicroBatch
 
-__all__ = ["FixedTerms", "fixed_terms", "with_logprobs"]
+__all__ = ["FixedTerms", "fixed_terms", "flat_of", "with_logprobs"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,11 +34,9 @@ def fixed_terms(batch: Batch, micro: MicroBatch) -> tuple[FixedTerms, Tensor]:
         weights = torch.tensor([float(row.weight) for row in rows]).repeat_interleave(lengths).to(device)
     else:
         spread = [torch.as_tensor(row.weight, dtype=torch.float32).expand(len(row.tokens)) for row in rows]
-        flat = _flat(rows, spread, device)
-        assert flat is not None
-        weights = flat
+        weights = flat_of(rows, spread, device)
     terms = FixedTerms(
-        advantages=torch.tensor([row.advantage for row in rows]).repeat_interleave(lengths).to(device),
+        advantages=_advantages(rows, lengths).to(device),
         row_ids=torch.repeat_interleave(torch.arange(len(rows)), lengths).to(device),
         old=_flat(rows, [row.old_logprobs for row in rows], device, "old_logprobs"),
         sampler=_flat(rows, [row.sampler_logprobs for row in rows], device, "sampler_logprobs"),
@@ -57,6 +55,21 @@ def with_logprobs(terms: FixedTerms, logprobs: Tensor, at: slice, row: int) -> L
         advantages=terms.advantages[at],
         row_ids=terms.row_ids[at] - row,
     )
+
+
+def _advantages(rows: Sequence[Row], lengths: Tensor) -> Tensor:
+    """float32 [M]: a row's one advantage at each of its tokens, or each token's own."""
+    if not any(isinstance(row.advantage, Tensor) for row in rows):
+        return torch.tensor([row.advantage for row in rows]).repeat_interleave(lengths)
+    spread = [torch.as_tensor(row.advantage, dtype=torch.float32).expand(len(row.tokens)) for row in rows]
+    return flat_of(rows, spread, torch.device("cpu"))
+
+
+def flat_of(rows: Sequence[Row], values: Sequence[Tensor], device: torch.device) -> Tensor:
+    """[M] from a tensor [n] a row; a document's first entry, which nothing predicts, falls away."""
+    found = _flat(rows, values, device)
+    assert found is not None, "no row"
+    return found
 
 
 def _flat(

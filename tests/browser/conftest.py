@@ -71,6 +71,8 @@ def serve() -> Iterator[Callable[..., str]]:
         except subprocess.TimeoutExpired:
             server.kill()
             server.wait()
+        if server.stdout:
+            server.stdout.close()
 
 
 @pytest.fixture(scope="session")

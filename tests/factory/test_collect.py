@@ -17,8 +17,9 @@ from r1kit.answers.expression import written
 from r1kit.cluster.ranks import Solo
 from r1kit.errors import InputError, MissingError
 from r1kit.factory import cold_start, rejection_sampling
-from r1kit.factory.collect import Plan
-from r1kit.factory.review import accept_pending, decide, read_queue, write_queue
+from r1kit.factory.collect_plan import Plan
+from r1kit.factory.review import Decision, read_queue
+from r1kit.factory.review_file import ReviewFile
 from r1kit.factory.samplers import Sampler
 from r1kit.factory.samples import read_samples
 from r1kit.nano.countdown import Countdown, CountdownConfig
@@ -212,16 +213,16 @@ def test_people_decide_and_the_same_command_goes_on(go: Go, world: World) -> Non
     folder = next(path for path in Path(world_folder(go)).glob("03_*"))
     queue = folder / "review.jsonl"
     assert not (folder / "samples.jsonl").exists()
-    items = read_queue(queue)
-    items = decide(items, items[0].id, "rejected", "ann")
-    items = decide(items, items[1].id, "edited", "ann", "<think> x </think> so 1 <answer> 1 </answer>")
-    write_queue(queue, items)
+    file, items = ReviewFile(queue), read_queue(queue)
+    file.decide(items[0].id, Decision(status="rejected", by="ann", reason="wrong"))
+    edited = "<think> x </think> so 1 <answer> 1 </answer>"
+    file.decide(items[1].id, Decision(status="edited", by="ann", edited=edited))
     before, world.opened = queue.read_bytes(), []
     with pytest.raises(MissingError, match=rf"{len(items) - 2} of {len(items)} samples wait"):
         go("cold_start", settings)
     assert queue.read_bytes() == before, "decisions survive"
     assert world.opened == [], "nothing is sampled again"
-    write_queue(queue, accept_pending(items))
+    queue.write_text(queue.read_text().replace('"status": "pending"', '"status": "accepted"'))  # in an editor
     metrics, _ = go("cold_start", settings)
     samples = read_samples(folder / "samples.jsonl")
     assert metrics["review"] == {"accepted": len(items) - 2, "edited": 1, "rejected": 1}
@@ -229,6 +230,7 @@ def test_people_decide_and_the_same_command_goes_on(go: Go, world: World) -> Non
     assert items[0].id not in {sample.id for sample in samples}
     assert samples[0].response.startswith("<think> x")
     assert samples[0].provenance["edits"][-1]["by"] == "ann"
+    assert json.loads((folder / "card.json").read_text())["rejections"] == {"wrong": 1}
 
 
 def test_a_queue_broken_by_hand_is_one_line_and_is_kept(go: Go) -> None:

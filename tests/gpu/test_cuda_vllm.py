@@ -10,7 +10,7 @@ import torch.multiprocessing as mp
 from torch import nn
 
 from r1kit.backends.vllm_package import installed
-from r1kit.loops.gap import engine_gaps
+from r1kit.loops.gap import engine_gaps, read_by
 from r1kit.model.decoder import Decoder, DecoderConfig
 from r1kit.model.weights import NamedWeights
 from r1kit.records import Group, Prompt, Sampling
@@ -52,7 +52,7 @@ def test_it_sleeps_beside_the_learner_and_wakes_with_new_weights() -> None:
             Group(prompt=Prompt(id="p", task="t", question="q"), prompt_ids=tuple(prompt), completions=completions)
             for prompt, completions in zip(PROMPTS, found, strict=True)
         ]
-        assert max(engine_gaps(groups, LocalLearner(two))) < 0.05
+        assert max(engine_gaps(groups, read_by(LocalLearner(two), groups))) < 0.05
     finally:
         engine.close()
 

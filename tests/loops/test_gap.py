@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -13,8 +14,9 @@ import torch
 
 from r1kit.cluster.ranks import Solo
 from r1kit.errors import InputError, R1Error
+from r1kit.evals.per_token import per_token
 from r1kit.loops import rl
-from r1kit.loops.gap import _Told, check_gap, engine_gaps
+from r1kit.loops.gap import _Told, check_gap, engine_gaps, read_by
 from r1kit.model.segments import Segments
 from r1kit.recipe import load_recipe
 from r1kit.records import Completion, Group, Prompt, Sampling
@@ -22,7 +24,7 @@ from r1kit.rollout.local import LocalEngine
 from r1kit.rollout.scripted import CodePoints
 from r1kit.update.learner import Batch
 
-from .toy import CONFIG, policy_of, toy
+from .toy import CONFIG, policy_of, render, spell, toy
 
 Ended = Callable[[int, tuple[Completion, ...]], None]
 COOL = replace(CONFIG, steps=3, max_gap=0.01, sampling=replace(CONFIG.sampling, temperature=0.7))
@@ -161,10 +163,11 @@ def group(version: int, *logprobs: float) -> Group:
 def test_the_gap_is_the_mean_over_tokens_and_of_a_fresh_group() -> None:
     """abs(-1 + 1), abs(-1 + 2), abs(-1 + 4): 0, 1, 3. What is stale may be a nat off, a fresh group may not."""
     learner: Any = Says(-1.0)
-    assert engine_gaps([group(0, -1.0, -2.0, -4.0), group(0, -2.5)], learner) == [pytest.approx(4 / 3), 1.5]
+    groups = [group(0, -1.0, -2.0, -4.0), group(0, -2.5)]
+    assert engine_gaps(groups, read_by(learner, groups)) == [pytest.approx(4 / 3), 1.5]
     old, new = group(0, -1.9), group(1, -1.0)
-    assert check_gap([old, new], learner, version=1, most=0.1) == 0
-    assert check_gap([old], learner, version=1, most=0.1) == pytest.approx(0.9)
+    assert check_gap([old, new], learner, version=1, most=0.1).gap == 0
+    assert check_gap([old], learner, version=1, most=0.1).gap == pytest.approx(0.9)
     with pytest.raises(R1Error, match=r"of 0 are 0\.9 nats a token off"):
         check_gap([old], learner, version=0, most=0.1)
     with pytest.raises(R1Error, match="max_gap = 1"):
@@ -172,6 +175,61 @@ def test_the_gap_is_the_mean_over_tokens_and_of_a_fresh_group() -> None:
     two: Any = Shared(rank=0, theirs=[_Told(0.3, "of another rank", False)])
     with pytest.raises(R1Error, match=r"of another rank are 0\.3 nats"):
         check_gap([new], Sharer(-1.0), version=1, most=0.1, ranks=two)  # type: ignore[arg-type]
-    assert check_gap([], Sharer(-1.0), version=1, most=0.5, ranks=two) == 0.3  # type: ignore[arg-type]
+    assert check_gap([], Sharer(-1.0), version=1, most=0.5, ranks=two).gap == 0.3  # type: ignore[arg-type]
     with pytest.raises(R1Error, match="nan nats"):
         check_gap([group(1, float("nan"))], learner, version=1, most=0.1)
+
+
+# ---- what is kept of each token -------------------------------------------------------------------------------------
+
+
+def rollouts(folder: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (folder / "02_r1_zero/rollouts.jsonl").read_text().splitlines()]
+
+
+def test_each_token_s_numbers_are_the_sampler_s_and_the_learner_s_before_it_learns(tmp_path: Path) -> None:
+    """Of the first group of a step, worked out again from the model's whole distributions."""
+    world = toy(tmp_path)
+    model = copy.deepcopy(world.learner.flat.model)
+    world.train(replace(CONFIG, steps=1, record_groups=2))
+    lines = rollouts(tmp_path)
+    assert ["per_token" in line for line in lines] == [True] * 8 + [False] * 8
+    for line in lines[:8]:
+        kept = line["per_token"]
+        ids = [ord(text) for text in kept["text"]]
+        prompt = render(Prompt(question=str(int(line["prompt_id"].rpartition("/")[2]))))
+        with torch.no_grad():
+            hidden = model.hidden(Segments.pack([torch.tensor([*prompt, *ids])]))[len(prompt) - 1 : -1]
+        own = (hidden @ model.head.t()).log_softmax(-1)
+        chosen = own.gather(1, torch.tensor(ids)[:, None])[:, 0]
+        assert kept["logprob"] == pytest.approx(chosen.tolist(), abs=6e-5)
+        assert kept["entropy"] == pytest.approx((-(own.exp() * own).sum(-1)).tolist(), abs=6e-5)
+        assert max(map(abs, kept["gap"])) < 1e-5
+        assert len(kept["text"]) == line["tokens"]
+        assert all(round(value, 4) == value for value in kept["logprob"] + kept["entropy"])
+
+
+def test_a_gap_is_the_learner_s_less_the_sampler_s() -> None:
+    one = Completion(token_ids=(1, 2), logprobs=(-1.0, -0.25), text="ab", finish="stop")
+    read = torch.tensor([[-1.5, -0.123456], [0.7, 0.33333]])
+    assert per_token(one, spell, read) == {
+        "text": ["\x01", "\x02"], "logprob": [-1.0, -0.25], "entropy": [0.7, 0.3333], "gap": [-0.5, 0.1265],
+    }  # fmt: skip
+    assert set(per_token(one, spell, read[:1])) == {"text", "logprob", "gap"}  # of a learner that tells no entropies
+    assert set(per_token(one, spell)) == {"text", "logprob"}
+
+
+@pytest.mark.parametrize("kept", [0, 1, 4])
+def test_what_is_kept_changes_nothing_that_is_learnt(tmp_path: Path, kept: int) -> None:
+    plain, other = toy(tmp_path / "plain"), toy(tmp_path / "other")
+    plain.train(replace(CONFIG, steps=3, record_groups=4, minibatches=2))
+    other.train(replace(CONFIG, steps=3, record_groups=4, minibatches=2, record_tokens=kept))
+    assert torch.equal(plain.learner.flat.master, other.learner.flat.master)
+    lines = rollouts(tmp_path / "other")
+    held = [set(line.pop("per_token", {})) for line in lines]
+    every = {"text", "logprob", "entropy", "gap"}
+    assert held == ([every] * 8 * kept + [set()] * 8 * (4 - kept)) * 3
+    assert lines == [{k: v for k, v in line.items() if k != "per_token"} for line in rollouts(tmp_path / "plain")]
+    logs = [(tmp_path / run / "02_r1_zero/metrics.jsonl").read_text().splitlines() for run in ("plain", "other")]
+    plainly, kept_too = ([json.loads(line)["engine_gap"] for line in log] for log in logs)
+    assert plainly == kept_too

@@ -14,8 +14,9 @@ import pytest
 import torch
 
 from r1kit.loops import rl
+from r1kit.loops.credit import advantages_of
 from r1kit.loops.curriculum import Curriculum, Drawing
-from r1kit.loops.rl import advantages_of, minibatches, over_updates
+from r1kit.loops.rl import minibatches, over_updates
 from r1kit.loops.rollouts import PromptStream
 from r1kit.maths.settings import PolicyLoss
 from r1kit.records import Completion, Group, Prompt, Score

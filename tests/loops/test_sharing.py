@@ -39,6 +39,7 @@ def test_three_ranks_that_share_are_three_that_hold_all(tmp_path: Path, on_ranks
         prompts_per_step=5,
         minibatches=2,
         record_groups=4,
+        record_tokens=2,
         dynamic_sampling=1,
         curriculum=Curriculum(by="pass_rate"),
         loss=PolicyLoss(kl_weight=0.1),
@@ -63,6 +64,12 @@ def test_three_ranks_that_share_are_three_that_hold_all(tmp_path: Path, on_ranks
         first, second = ([[line[name] for name in names] for line in one] for one in told)
         assert first == second
         assert len(first) == 3 * 4 * 8
+        for one in told:
+            assert ["per_token" in line for line in one] == ([True] * 16 + [False] * 16) * 3
+        for line, other in zip(*told, strict=True):
+            for name, values in line.get("per_token", {}).items():
+                theirs = other["per_token"][name]
+                assert values == (theirs if name == "text" else pytest.approx(theirs, abs=1e-3))
 
 
 def lines(run: Path, log: str) -> list[dict[str, Any]]:

@@ -102,9 +102,13 @@ class ToyEvaluator:
 
 def policy_of(workspace: Workspace, engine: Any, learner: Any, scorer: Any, evaluator: Any, levels: int = 0) -> Policy:
     """What ``open_policy`` would give, of the toy task."""
-    found: Any = {"tasks": {"toy": ToyTask(levels=levels)}, "render": render, "loaded": None, "started_from": "base"}
-    found |= {"engine": engine, "learner": learner, "scorer": scorer, "evaluator": evaluator}
+    found: Any = {"tasks": {"toy": ToyTask(levels=levels)}, "render": render, "spell": spell, "loaded": None}
+    found |= {"engine": engine, "learner": learner, "scorer": scorer, "evaluator": evaluator, "started_from": "base"}
     return Policy(workspace=workspace, **found)
+
+
+def spell(ids: Sequence[int], text: str) -> list[str]:
+    return [chr(token) for token in ids]
 
 
 def render(prompt: Prompt) -> list[int]:

@@ -11,7 +11,7 @@ import pytest
 from vllm_world import lines_of, r1_run
 
 from r1kit.backends.backend import backend_of
-from r1kit.loops.gap import engine_gaps
+from r1kit.loops.gap import engine_gaps, read_by
 from r1kit.recipe import load_recipe
 from r1kit.records import Prompt, Sampling
 from r1kit.rollout.sample import sample_groups
@@ -31,7 +31,7 @@ def test_logprobs_beside_the_learner_s(dtype: Any, least: float, most: float) ->
         prompts = [Prompt(id=f"q{place}", task="t", question=question) for place, question in enumerate(QUESTIONS)]
         groups = sample_groups(engine, prompts, loaded.render, Sampling(n=4, max_tokens=20), lambda place: 7 + place)
     learner = backend.open_learner(loaded, OptimiserSettings(kind="adamw"), token_budget=1024)
-    gaps = engine_gaps(groups, learner)
+    gaps = engine_gaps(groups, read_by(learner, groups))
     print(f"{dtype}: {statistics.mean(gaps):.3g} nats a token")
     assert least <= statistics.mean(gaps) < most
 

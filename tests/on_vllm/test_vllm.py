@@ -13,7 +13,7 @@ from torch import Tensor
 from vllm_world import PROMPTS, SAMPLING, SEEDS, decoder, engine_of, groups_of, learner_of, weights
 
 from r1kit.errors import InputError, R1Error
-from r1kit.loops.gap import check_gap, engine_gaps
+from r1kit.loops.gap import check_gap, engine_gaps, read_by
 from r1kit.model.decoder import Decoder
 from r1kit.model.weights import NamedWeights
 from r1kit.records import Sampling
@@ -37,7 +37,8 @@ def engine() -> Iterator[VLLMEngine]:
 def gap(engine: VLLMEngine, model: Decoder, sampling: Sampling = SAMPLING, prompts: Any = PROMPTS) -> float:
     """The largest of the groups."""
     found = engine.generate(prompts, sampling, SEEDS[: len(prompts)])
-    return max(engine_gaps(groups_of(found, prompts), learner_of(model, sampling.temperature)))
+    groups = groups_of(found, prompts)
+    return max(engine_gaps(groups, read_by(learner_of(model, sampling.temperature), groups)))
 
 
 @pytest.mark.parametrize("temperature", [1.0, 0.7])

@@ -49,7 +49,7 @@ def written(
     folder: Path, steps: int, metrics: Callable[[int], Mapping[str, Any]] = lambda step: {}, *overrides: str,
     rollouts: Iterable[Mapping[str, Any]] = (), evals: Iterable[Mapping[str, Any]] = (), **files: Any,
 ) -> Path:  # fmt: skip
-    """A run whose numbers are made up: healthy ones, with what ``metrics`` says of a step in their place.
+    """A run whose numbers are made up: healthy ones, with what ``metrics`` says of a step in their place (None: none).
 
     Args:
         files: further JSON files of the stage, by name.
@@ -59,7 +59,7 @@ def written(
     workspace.folder.mkdir(parents=True)
     (workspace.run / "recipe.toml").write_text(as_toml(recipe))
     for step in range(1, steps + 1):
-        workspace.log(step, {**HEALTHY, **metrics(step)})
+        workspace.log(step, {name: value for name, value in {**HEALTHY, **metrics(step)}.items() if value is not None})
     workspace.append("rollouts", rollouts)
     workspace.append("eval", evals)
     for name, value in files.items():

@@ -60,11 +60,11 @@ def test_commands_answer_on_such_a_terminal(
 def test_the_sentence_after_r1_zero_does_not_end_the_chain(
     write_run: Callable[..., Path], tmp_path: Path, encoding: str
 ) -> None:
-    """The launcher says the verdict, which has arrows, while later stages still wait."""
+    """The run says the verdict, which has arrows, while later stages still wait."""
     folder = write_run(tmp_path / "run")
     script = (
-        "import sys; from pathlib import Path; from r1kit import cli, launcher; cli.forgive(); "
-        f"launcher._so_far(Path({str(folder)!r}), 'r1_zero', 'sft')"
+        "from pathlib import Path; from r1kit import cli; from r1kit.report.shown import so_far; cli.forgive(); "
+        f"so_far(Path({str(folder)!r}), 'r1_zero', 'sft')"
     )
     found = subprocess.run(
         [sys.executable, "-c", script],

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from ill import found, held, real, rollout, written
+from rollout.replicas import Numbered, Server, ServerReplica
 
 from r1kit.report.read.illnesses.doctor import Doctor
 from r1kit.report.read.illnesses.form import lacking
 from r1kit.report.read.run_folder import RunFolder
+from r1kit.rollout.pool import Pool
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +66,7 @@ def test_a_healthy_run_has_nothing(tmp_path: Path) -> None:
         ("sampler-learner gap", {"engine_gap": 0.04}, 17),
         ("learning rate too high", {"accuracy": 0.0}, 19),
         ("format never matched", {"format": 0.0}, 21),
-        ("length collapse", {"response_tokens": 8.0}, 20),
+        ("length collapse", {"response_tokens": 8.0}, 19),
     ],
 )
 def test_since_when(tmp_path: Path, name: str, metrics: dict[str, float], since: int) -> None:
@@ -170,3 +172,37 @@ def test_a_look_sees_what_came_since(tmp_path: Path) -> None:
                                       (one.replace(f'"step": {n}', f'"step": {n + 5}') for n, one in
                                        enumerate(lines, start=1))]) + "\n")  # fmt: skip
     assert doctor.look(0.0) == []
+
+
+def test_an_engine_that_was_lost(going_on: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Noted by the pool itself, whose replicas are lost as on another host."""
+    monkeypatch.setenv("R1KIT_RUN", str(going_on))
+    said: list[str] = []
+    servers = [Server(f"engine {number}") for number in range(2)]
+    pool = Pool([ServerReplica(server) for server in servers], tell=said.append, look_every=0.02)
+    pool.load_weights(Numbered(1), 1)
+    try:
+        wrote = (going_on / "01_r1_zero" / "metrics.jsonl").stat().st_mtime
+        assert found(going_on, wrote) == {}
+        servers[0].die("no sign of life for 10 s")
+        until(lambda: said)
+        ill = found(going_on, wrote)["dead engine"]
+        assert ill.seen == "engine 0 does not serve: no sign of life for 10 s; 1 of its kind serve"
+        assert (ill.severity, ill.since) == ("warning", 10)
+        servers[1].die("no sign of life for 10 s")
+        until(lambda: len(said) == 2)
+        assert [one.severity for one in Doctor(RunFolder(going_on)).look(wrote)] == ["serious", "serious"]
+        servers[0].restart()
+        until(lambda: len(said) == 3)
+        assert [one.seen for one in Doctor(RunFolder(going_on)).look(wrote)] == [
+            "engine 1 does not serve: no sign of life for 10 s; 1 of its kind serve"
+        ]
+    finally:
+        pool.close()
+
+
+def until(condition: Callable[[], object]) -> None:
+    deadline = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.005)

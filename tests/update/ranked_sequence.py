@@ -45,11 +45,11 @@ def own_rows(ranks: Ranks) -> tuple[Any, Any]:
     settings = case("grpo", sequence=2)[2]
     whole = rollouts(3)
     alone = LocalLearner(decoder(), replace(settings, own=None))
-    wanted = alone.logprobs(whole), alone.update(whole, LOSS, 1e-2), published(alone)
+    wanted = alone.logprobs_and_entropies(whole), alone.update(whole, LOSS, 1e-2), published(alone)
     rows = [row for row in whole.rows if row.prompt == ranks.rank]
     own = replace(whole, rows=rows, sharded=True)
     learner = ShardedLearner(decoder(), settings, ranks)
-    found = learner.logprobs(own), learner.update(own, LOSS, 1e-2), published(learner)
+    found = learner.logprobs_and_entropies(own), learner.update(own, LOSS, 1e-2), published(learner)
     places = [place for place, row in enumerate(whole.rows) if row.prompt == ranks.rank]
     return ([wanted[0][place] for place in places], *wanted[1:]), found
 

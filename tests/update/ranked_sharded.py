@@ -130,7 +130,7 @@ def compare_on_gpus(ranks: Ranks, course: str, own: dict[str, Any]) -> tuple[Any
 
 def sft(learner: Learner, ranks: Ranks | None) -> Any:
     metrics = [learner.update(documents(step), supervised_loss, LR) for step in range(STEPS)]
-    return metrics, learner.logprobs(documents(9)), published(learner)
+    return metrics, learner.logprobs_and_entropies(documents(9)), published(learner)
 
 
 def grpo(learner: Learner, ranks: Ranks | None) -> Any:
@@ -161,7 +161,7 @@ def pretraining(learner: Learner, ranks: Ranks | None) -> Any:
                 first, last = (0, 6) if ranks.rank == 0 else (6, 6)
             batch = replace(batch, rows=batch.rows[first:last], sharded=True)
         metrics.append(learner.update(batch, supervised_loss, LR))
-    return metrics, learner.logprobs(documents(9)), published(learner)
+    return metrics, learner.logprobs_and_entropies(documents(9)), published(learner)
 
 
 def carrying(batch: Batch, key: str, values: Sequence[Tensor]) -> Batch:

@@ -16,6 +16,7 @@ from r1kit.cluster.ranks import Solo
 from r1kit.errors import InputError, R1Error
 from r1kit.maths.policy_loss import policy_loss, supervised_loss
 from r1kit.model.decoder import Decoder, DecoderConfig, hub_config
+from r1kit.model.segments import Segments
 from r1kit.update.learner import Batch, Row
 from r1kit.update.local import LearnerSettings, LocalLearner
 from r1kit.update.optim import OptimiserSettings
@@ -188,6 +189,22 @@ def test_logprobs_are_those_of_the_forward_and_a_documents_first_is_zero() -> No
     as_document = learner.logprobs(Batch(prompts=[], rows=[Row(prompt=-1, tokens=whole, weight=1.0)]))[0]
     assert as_document[0] == 0
     torch.testing.assert_close(as_document[9:], found[6], rtol=1e-5, atol=1e-5)
+
+
+def test_entropies_are_those_of_the_whole_distribution() -> None:
+    """By the definition, from all logits of the forward; the log-probs beside them are ``logprobs``, bit for bit."""
+    model = decoder()
+    learner = LocalLearner(model, settings(temperature=0.7, token_budget=24))
+    batch = rollouts()
+    found = learner.logprobs_and_entropies(batch)
+    assert all(torch.equal(one[0], own) for one, own in zip(found, learner.logprobs(batch), strict=True))
+    whole = torch.cat([batch.prompts[1], batch.rows[6].tokens])
+    with torch.no_grad():
+        logits = model.hidden(Segments.pack([whole]))[len(batch.prompts[1]) - 1 : -1] @ model.head.t() / 0.7
+    shares = logits.softmax(-1)
+    torch.testing.assert_close(found[6][1], -(shares * shares.log()).sum(-1), rtol=1e-4, atol=1e-5)
+    as_document = learner.logprobs_and_entropies(Batch(prompts=[], rows=[Row(prompt=-1, tokens=whole, weight=1.0)]))
+    assert as_document[0][:, 0].tolist() == [0, 0]
 
 
 @pytest.mark.parametrize("kind", ["adamw", "muon"])

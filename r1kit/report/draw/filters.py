@@ -18,9 +18,13 @@ from r1kit.report.read.wording import amount, bracket, duration, plainly, share,
 __all__ = ["FILTERS", "cell_text", "marked", "visible"]
 
 _ANSWER = r"<answer>.*?(?:</answer>|$)"
-_UNSEEN = {code: f"\\u{code:04x}" for code in (*range(0x202A, 0x202F), *range(0x2066, 0x206A), 0x200E, 0x200F)}
+_UNSEEN = {
+    code: f"\\u{code:04x}"
+    for code in (*range(0x202A, 0x202F), *range(0x2066, 0x206A), 0x200E, 0x200F, *range(0xD800, 0xE000))
+}
 _UNSEEN |= {code: f"\\x{code:02x}" for code in (*range(0x20), 0x7F, *range(0x80, 0xA0)) if code not in (9, 10)}
-"""Characters that steer a display and are not seen: control codes, and marks that turn the direction of a line."""
+"""Characters that steer a display and are not seen: control codes, and marks that turn the direction of a line; and
+halves of surrogate pairs, which no file can hold."""
 
 
 def visible(text: str) -> str:

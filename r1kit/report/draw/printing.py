@@ -11,7 +11,10 @@ from rich.text import Text
 
 from r1kit.report.draw.ascii import NEAREST, spelled
 
-__all__ = ["harmless", "indented", "is_plain", "printable"]
+__all__ = ["STYLES", "harmless", "indented", "is_plain", "printable"]
+
+STYLES = {"done": "green", "running": "yellow", "stopped": "red", "waiting": "dim"}
+"""Of a stage's state."""
 
 
 def is_plain(console: Console) -> bool:

@@ -7,14 +7,13 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from r1kit.report.draw.printing import harmless, indented
+from r1kit.report.draw.printing import STYLES, harmless, indented
 from r1kit.report.read.illnesses.illness import Illness
 from r1kit.report.read.status import RunStatus, StageStatus
 from r1kit.report.read.wording import about, duration, plainly
 
 __all__ = ["draw_status"]
 
-STYLES = {"done": "green", "running": "yellow", "stopped": "red", "waiting": "dim"}
 LONGEST_EXAMPLE = 400
 """Characters that are shown of a completion."""
 SEVERITY = {"serious": "bold red", "warning": "bold yellow"}

@@ -87,6 +87,10 @@ class SampleBook:
         if "checkpoint" in row and "template" not in row:
             self.by_checkpoint.setdefault(key, {}).setdefault(str(row["checkpoint"]), row)
 
+    def newest(self) -> Reply | None:
+        """The first sample of the newest step."""
+        return _reply(self.closing[0]) if self.closing else None
+
     def pairs(self) -> list[Pair]:
         """First against last sample of each prompt that was sampled at both ends, in order of appearance.
 

@@ -70,7 +70,11 @@ class RLStage:
         return (drawn, tests) if any(len(curve.rows) > 1 for curve in drawn) else ([], [])
 
 
-def rl_stage(run: RunFolder, stage: StageFolder) -> RLStage:
+def rl_stage(run: RunFolder, stage: StageFolder, *, samples: bool = True) -> RLStage:
+    """
+    Args:
+        samples: whether ``pairs`` are looked for, for which all of ``rollouts.jsonl`` is read.
+    """
     comparisons, main, rows = compare(stage.evals), main_curves(stage.evals), stage.metrics
     title, kind = run.title(stage.name), run.kind(stage.name)
     return RLStage(
@@ -87,7 +91,7 @@ def rl_stage(run: RunFolder, stage: StageFolder) -> RLStage:
         tests=[curve for curve in curves(stage.evals) if curve.split == "test" and curve not in main],
         metrics=all_series(rows),
         constants=constants(rows),
-        pairs=stage.rollouts.pairs(),
+        pairs=stage.rollouts.pairs() if samples else [],
         aha=stage.aha[:MOST_AHA],
         words=words_of(comparisons),
     )

@@ -12,7 +12,7 @@ from typing import Any
 
 from r1kit.contracts import BASE
 from r1kit.errors import InputError
-from r1kit.report.read.logs import SmallFile, read_object
+from r1kit.report.read.logs import Log, Rows, SmallFile, read_object
 from r1kit.report.read.stage_folder import StageFolder
 from r1kit.report.read.values import Row, mapping, number
 from r1kit.stages import STAGES
@@ -39,6 +39,7 @@ class RunFolder:
         self._manifest = SmallFile(self.path / "manifest.json", json.loads)
         self._recipe = SmallFile(self.path / "recipe.toml", tomllib.loads)
         self._arithmetic = SmallFile(self.path / "arithmetic.json", json.loads)
+        self._helpers = Log(self.path / "helpers.jsonl", Rows)
         self._stages: dict[Path, StageFolder] = {}
         if not self.path.is_dir():
             raise InputError(f"no run folder at '{self.path}'; give the folder that 'r1 run --out DIR' wrote")
@@ -83,6 +84,11 @@ class RunFolder:
     def arithmetic(self) -> dict[str, Any]:
         """``arithmetic.json``: what ``dtype = "auto"`` means; empty where nothing was left to it."""
         return read_object(self._arithmetic)
+
+    @property
+    def helpers(self) -> list[Row]:
+        """``helpers.jsonl``: what became of engines and verifiers in processes of their own, in order."""
+        return self._helpers.look()
 
     @property
     def recipe_name(self) -> str:

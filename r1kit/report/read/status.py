@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from r1kit.depends import changes, former_key, is_taken_over, read_key, written_key
 from r1kit.errors import InputError
-from r1kit.growth import grown
+from r1kit.growth import ends_anew, grown
 from r1kit.recipe import load_recipe
 from r1kit.report.read.evaluations import compare
 from r1kit.report.read.illnesses.doctor import illnesses
 from r1kit.report.read.illnesses.illness import Illness
 from r1kit.report.read.run_folder import RunFolder
 from r1kit.report.read.stage_folder import StageFolder
-from r1kit.report.read.time_left import time_left
+from r1kit.report.read.time_left import TimeLeft, time_left
 from r1kit.report.read.values import mapping, number
 from r1kit.report.read.wording import share, short
 from r1kit.resume import has_point
 from r1kit.stages import STAGES
 
-__all__ = ["RunStatus", "StageStatus", "run_status"]
+__all__ = ["Known", "RunStatus", "StageStatus", "run_notes", "run_status", "stages_of"]
 
 QUIET_SECONDS = 120
 """A stage whose logs have not moved for so long is called stopped, not running, where no lock tells."""
@@ -55,27 +56,42 @@ class RunStatus:
     """What the doctor finds; empty: nothing."""
 
 
-def run_status(run: RunFolder, now: float) -> RunStatus:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Known:
+    """What takes long to find out of a run, and changes seldom or can be followed."""
+
+    left: TimeLeft
+    notes: Sequence[str]
+    illnesses: Sequence[Illness]
+
+
+def run_status(run: RunFolder, now: float, known: Known | None = None) -> RunStatus:
     """
     Args:
         now: seconds since the epoch, to tell a live run from a stopped one.
+        known: by somebody who follows the run; None: it is found out.
     """
+    known = known or Known(left=time_left(run, now), notes=run_notes(run), illnesses=illnesses(run, now))
     seed = run.manifest.get("seed")
-    stages = []
-    waiting = False
-    left = time_left(run, now)
-    for name in run.planned:
-        stages.append(_stage(run, name, now, left.stages.get(name), waiting=waiting))
-        waiting = waiting or stages[-1].state != "done"
     return RunStatus(
         path=str(run.path),
         recipe=run.recipe_name,
         seed=seed if isinstance(seed, int) else None,
-        stages=tuple(stages),
-        left=left.run,
-        notes=tuple(_notes(run)),
-        illnesses=tuple(illnesses(run, now)),
+        stages=stages_of(run, now, known.left),
+        left=known.left.run,
+        notes=tuple(known.notes),
+        illnesses=tuple(known.illnesses),
     )
+
+
+def stages_of(run: RunFolder, now: float, left: TimeLeft) -> tuple[StageStatus, ...]:
+    """Every stage, in the order they run; cheap enough to be asked every second."""
+    stages: list[StageStatus] = []
+    waiting = False
+    for name in run.planned:
+        stages.append(_stage(run, name, now, left.stages.get(name), waiting=waiting))
+        waiting = waiting or stages[-1].state != "done"
+    return tuple(stages)
 
 
 def _stage(run: RunFolder, name: str, now: float, left: float | None, *, waiting: bool) -> StageStatus:
@@ -98,7 +114,8 @@ def _stage(run: RunFolder, name: str, now: float, left: float | None, *, waiting
     )
 
 
-def _notes(run: RunFolder) -> list[str]:
+def run_notes(run: RunFolder) -> list[str]:
+    """What was done again, and what the next run would do again, for which recipe and data are read."""
     again = [
         f"{stage.name} was done again: {stage.why or 'changed'}; the earlier result is kept in "
         + ", ".join(stage.set_aside)
@@ -125,7 +142,8 @@ def _outdated(run: RunFolder) -> dict[str, tuple[str, str]]:
             keys[name], former[name] = written["key"], former_key(key, written, taken_over)
             if "key" in key and key["key"] != written["key"] and not taken_over:
                 goes_on = grown(key, written) and has_point(paths[name])
-                what = "be trained on" if goes_on else "be done again"
+                ends = "be ended again on what it sampled" if ends_anew(key, written) else "be done again"
+                what = "be trained on" if goes_on else ends
                 found[name] = what, changes({**key, "inputs": mapping(key.get("inputs"))}, written)
     except (InputError, ValueError, OSError):  # another version's recipe, a torn key.json, data that cannot be read
         return {}

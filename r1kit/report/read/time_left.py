@@ -137,14 +137,14 @@ class _Place:
         return ahead - min(self._since(now), now_at)
 
     def _unmeasured(self, rate: float, now: float) -> float:
-        """All of it as planned, less what has gone by since it began."""
+        """As planned, less what has gone by since it began: half of it at most, for it may still open its model."""
         assert self.piece is not None
         whole = self.piece.work.seconds * rate
         if self.folder is None:
             return whole
         if (point := newest_point(self.folder.path)) and 0 < point.step <= point.of:  # it logs no steps
             whole = point.seconds / point.step * (point.of - point.step)
-        return whole - min(self._since(now), whole)
+        return whole - min(self._since(now), whole / 2)
 
     def _evaluations(self, pace: _Pace, rate: float, rows: Sequence[Row]) -> tuple[float, float]:
         """Seconds of one evaluation between steps, and of what follows the last step."""

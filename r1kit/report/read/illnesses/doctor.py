@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from r1kit.report.read.illnesses.base import weak_base
+from r1kit.report.read.illnesses.chains import decorative, mixed_language
 from r1kit.report.read.illnesses.form import answer_never_found, format_never_matched
 from r1kit.report.read.illnesses.illness import Illness
 from r1kit.report.read.illnesses.learning import (
@@ -16,7 +17,7 @@ from r1kit.report.read.illnesses.learning import (
     too_fast,
 )
 from r1kit.report.read.illnesses.lengths import length_collapse, repetition, truncation
-from r1kit.report.read.illnesses.machine import full_disk, stalled
+from r1kit.report.read.illnesses.machine import dead_engine, full_disk, stalled
 from r1kit.report.read.illnesses.patient import Patient
 from r1kit.report.read.illnesses.rewards import all_right, flat_reward, gamed_parts, hacked_model
 from r1kit.report.read.illnesses.tail import Recent
@@ -43,12 +44,14 @@ WRITTEN: tuple[Look, ...] = (
     rising_loss,
     far_from_reference,
     sampler_gap,
+    decorative,
+    mixed_language,
     hacked_model,
     gamed_parts,
     all_right,
 )
 """Read off a stage's files: the same until one of them changes."""
-NOW: tuple[Look, ...] = (stalled, full_disk)
+NOW: tuple[Look, ...] = (dead_engine, stalled, full_disk)
 """Of a run that is going on: looked for at every look."""
 FILES = ("metrics.jsonl", "rollouts.jsonl", "eval.jsonl", "gate.json", "result.json")
 

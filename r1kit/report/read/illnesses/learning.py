@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from r1kit.report.read.illnesses.illness import Illness
 from r1kit.report.read.illnesses.patient import Patient
+from r1kit.report.read.illnesses.tail import all_the_same
 from r1kit.report.read.illnesses.trend import WINDOW
 from r1kit.report.read.values import mapping, number
 from r1kit.report.read.wording import share, short
@@ -23,6 +24,8 @@ STEEP = 10.0
 """Gradient norm as a multiple of the stage's median: 2 on healthy RL."""
 RATIO = 100.0
 """Policy over old probability of a token: what a step of a stable run does not reach."""
+CLIPPED = 0.2
+"""Share of tokens beyond the clip: a healthy run of several updates a step has a few hundredths."""
 FAR = 1.0
 """Nats a token from the reference: healthy runs stay below .1."""
 GAPS = {"float32": 1e-3, "bfloat16": 0.1, "float16": 0.1}
@@ -36,16 +39,23 @@ RISEN, RISEN_BY = 1.5, 0.2
 def collapsed_entropy(patient: Patient) -> Iterator[Illness]:
     """The policy has nothing left to choose between, and is not right yet."""
     entropy, accuracy = patient.learnt("entropy"), patient.line("accuracy")
-    if not patient.is_rl or not entropy.can_tell or entropy.last >= NO_CHOICE:
+    if not patient.is_rl or (accuracy.can_tell and accuracy.last >= SOLVED):
         return
-    if accuracy.can_tell and accuracy.last >= SOLVED:
+    right = f"accuracy is {share(accuracy.last if accuracy.can_tell else None)}"
+    if all_the_same(patient.recent.rows()):
+        seen = f"the completions of each of the last {WINDOW} recorded groups are all the same, or nearly, and {right}"
+        since = patient.recent.since(all_the_same)
+    elif entropy.can_tell and entropy.last < NO_CHOICE:
+        began = f"{short(entropy.last)} nats a token (it began at {short(entropy.first)})"
+        seen = f"entropy is {began}, so the completions of a prompt are nearly all the same, and {right}"
+        since = entropy.since(lambda mean: mean < NO_CHOICE)
+    else:
         return
     yield patient.ill(
         "entropy collapse",
         "serious",
-        f"entropy is {short(entropy.last)} nats a token (it began at {short(entropy.first)}), so the completions of a "
-        f"prompt are nearly all the same, and accuracy is {share(accuracy.last if accuracy.can_tell else None)}",
-        since=entropy.since(lambda mean: mean < NO_CHOICE),
+        seen,
+        since=since,
         helps="Go back to a step before it and lower the learning rate; clip upwards further than downwards "
         "(loss.clip_high), sample at temperature 1, or hold the policy to its reference (loss.kl_weight).",
         setting="optimiser.lr",
@@ -57,7 +67,7 @@ def too_fast(patient: Patient) -> Iterator[Illness]:
     """What was learnt is lost again, the gradient explodes, or the ratio does."""
     if not patient.is_rl:
         return
-    signs = [sign for sign in (_fallen(patient), _steep(patient), _far_ratio(patient)) if sign]
+    signs = [sign for look in (_fallen, _steep, _clipped, _far_ratio) if (sign := look(patient))]
     if signs:
         yield patient.ill(
             "learning rate too high",
@@ -98,6 +108,12 @@ def _steep(patient: Patient) -> Sign | None:
     if not middle or since is None:
         return None
     return f"the gradient's norm is {short(norms.last)}, {norms.last / middle:.0f} times its median", since, "grad_norm"
+
+
+def _clipped(patient: Patient) -> Sign | None:
+    clipped = patient.learnt("clip_share")
+    since = clipped.since(lambda mean: mean >= CLIPPED) if clipped.can_tell else None
+    return None if since is None else (f"the clip cuts {share(clipped.last)} of the tokens", since, "clip_share")
 
 
 def _far_ratio(patient: Patient) -> Sign | None:

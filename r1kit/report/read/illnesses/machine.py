@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import shutil
+from collections import Counter
 from collections.abc import Iterator
 from itertools import pairwise
 
 from r1kit.report.read.illnesses.illness import Illness
 from r1kit.report.read.illnesses.patient import Patient
-from r1kit.report.read.values import mapping, number
+from r1kit.report.read.values import Row, mapping, number
 from r1kit.report.read.wording import duration
 
-__all__ = ["full_disk", "stalled"]
+__all__ = ["dead_engine", "full_disk", "stalled"]
 
+MOST_LOSSES = 3
+"""Times that a helper may be lost and come back: a host is taken away and given again."""
 QUIET = 300.0
 """Seconds without a new line after which a stage that has not shown its pace is called stalled."""
 QUIET_PACES = 10.0
@@ -25,10 +28,49 @@ POINTS = 3
 """Resume points that must still fit: two are kept while a third is written."""
 
 
+def dead_engine(patient: Patient) -> Iterator[Illness]:
+    """An engine, or a verifier, in a process of its own does not serve, or is lost again and again."""
+    if not _is_running(patient):
+        return
+    newest = {(row.get("kind"), row.get("number")): row for row in patient.run.helpers}
+    losses = Counter((row.get("kind"), row.get("number")) for row in patient.run.helpers if row.get("lost"))
+    for helper, row in newest.items():
+        times, name, kind = losses[helper], row.get("name"), row.get("kind")
+        if not row.get("lost") and times < MOST_LOSSES:
+            continue
+        others = sum(not one.get("lost") for of, one in newest.items() if of[0] == kind and of != helper)
+        state = f"does not serve: {row['lost']}" if row.get("lost") else f"serves again after it was lost {times} times"
+        yield patient.ill(
+            f"dead {kind}",
+            "serious" if row.get("lost") and not others else "warning",
+            f"{name} {state}; {others} of its kind serve" if row.get("lost") else f"{name} {state}",
+            since=_step_at(patient, row),
+            helps="The run goes on with the others, slower, and takes it back when it is there again; without any it "
+            "ends. Look at its host, its memory and its log; a host that is often lost is better left out.",
+            setting="",
+            metric="tokens_per_second",
+        )
+
+
+def _is_running(patient: Patient) -> bool:
+    """Whether it is the stage that runs now: the last that has a folder, of a run that is held."""
+    return bool(patient.run.stages[-1].path == patient.stage.path and not patient.stage.done and patient.run.is_held)
+
+
+def _step_at(patient: Patient, row: Row) -> int | None:
+    """About the step at the time of a line: steps count seconds, and the newest one was logged as the stage wrote."""
+    at, seconds, written = number(row, "at"), patient.line("seconds"), patient.stage.written_at
+    if at is None or written is None or not len(seconds):
+        return None
+    then = seconds.values[-1] - (written - at)
+    logged = zip(seconds.steps, seconds.values, strict=True)
+    return next((step for step, value in logged if value >= then), seconds.steps[-1])
+
+
 def stalled(patient: Patient) -> Iterator[Illness]:
     """The run is held and nothing has been written for long."""
     written = patient.stage.written_at
-    if patient.stage.done or not patient.run.is_held or written is None or not _is_last(patient):
+    if written is None or not _is_running(patient):
         return
     quiet, allowed = patient.now - written, _allowed(patient)
     if quiet < allowed:
@@ -53,14 +95,9 @@ def _allowed(patient: Patient) -> float:
     return max(LEAST_QUIET, QUIET_PACES * max(longest, *seconds[:1])) if seconds else QUIET
 
 
-def _is_last(patient: Patient) -> bool:
-    """Whether it is the stage that runs: the last that has a folder."""
-    return patient.run.stages[-1].name == patient.stage.name
-
-
 def full_disk(patient: Patient) -> Iterator[Illness]:
     """Too little is left for the next checkpoints."""
-    if patient.stage.done or not patient.run.is_held or not _is_last(patient):
+    if not _is_running(patient):
         return
     free = shutil.disk_usage(patient.run.path).free
     point = sum(path.stat().st_size for path in patient.stage.path.rglob("*") if path.suffix in (".pt", ".safetensors"))

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from r1kit.evals.hacking import HackingWatch, find_hacking
 from r1kit.report.read.illnesses.illness import Illness
 from r1kit.report.read.illnesses.patient import Patient
+from r1kit.report.read.illnesses.tail import all_the_same
 from r1kit.report.read.illnesses.trend import WINDOW
 from r1kit.report.read.values import Row, mapping, number
 from r1kit.report.read.wording import share, short
@@ -35,7 +36,7 @@ def flat_reward(patient: Patient) -> Iterator[Illness]:
     if not patient.is_rl or not flat.can_tell or _is_solved(patient):
         return
     since = flat.since(lambda share: share >= FLAT)
-    if since is not None:
+    if since is not None and not all_the_same(patient.recent.rows()):  # else that is the illness
         yield patient.ill(
             "flat reward",
             "serious",
@@ -48,7 +49,7 @@ def flat_reward(patient: Patient) -> Iterator[Illness]:
             setting="sampling.n",
             metric="flat_group_share",
         )
-    elif (still := _still(patient)) is not None:
+    elif since is None and (still := _still(patient)) is not None:
         yield still
 
 

@@ -1,0 +1,76 @@
+"""A model opened for talking to: the engine that prompts join, and how it is prompted."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, cast
+
+import torch
+
+from r1kit.backends.backend import backend_of
+from r1kit.cluster.settings import EngineChoice
+from r1kit.errors import InputError
+from r1kit.records import Sampling
+from r1kit.rollout.hub import HubEngine
+from r1kit.rollout.local import LocalEngine
+from r1kit.rollout.piece import Open
+from r1kit.rollout.session import Session
+from r1kit.rollout.waves import Waves
+from r1kit.serving.served import Speaking, Speech
+from r1kit.serving.writing import Tags
+
+if TYPE_CHECKING:
+    from r1kit.contracts import Recipe
+    from r1kit.update.settings import DtypeSetting
+
+__all__ = ["open_speech", "tags_of"]
+
+
+def open_speech(
+    name: str, recipe: Recipe, sampling: Sampling, *, rows: int, dtype: DtypeSetting, tags: Tags | None
+) -> tuple[Open, Speech]:
+    """A model by the name a user writes, on its device.
+
+    Args:
+        recipe: its template is the one to prompt with.
+        sampling: its stage's own.
+        rows: completions that decode side by side.
+        dtype: ``auto``: float32 on a CPU, where a draw then hardly ever depends on what shares its batch.
+
+    Raises:
+        InputError: the name or the folder is wrong, or no open engine runs the model.
+        MissingError: it is not on this machine and cannot be fetched.
+    """
+    backend = backend_of(replace(recipe, engine=EngineChoice()))
+    loaded = backend.load(name)
+    exact: DtypeSetting = "float32" if dtype == "auto" and backend.device.type == "cpu" else dtype
+    engine = backend.open_engine(loaded, dtype=exact, max_rows=rows)
+    speech = Speech(
+        tokenizer=cast(Speaking, loaded.tokenizer), template=loaded.template, ends=frozenset(loaded.stop_ids),
+        vocab_size=loaded.model.config.vocab_size, positions=loaded.positions, sampling=sampling, tags=tags,
+        alone=bool(recipe.stages) and not recipe.model.name,
+    )  # fmt: skip
+    if isinstance(engine, LocalEngine):
+        return Session(engine, serving=True), speech
+    if isinstance(engine, HubEngine):
+        return Waves(engine), speech
+    raise InputError(f"{name}: {type(engine).__name__} is no engine that prompts can join while it samples")
+
+
+def tags_of(text: str) -> Tags | None:
+    """``"<think> </think>"``, or ``none``.
+
+    Raises:
+        InputError: anything else.
+    """
+    if text == "none":
+        return None
+    tags = text.split()
+    if len(tags) != 2 or tags[0] == tags[1]:
+        raise InputError(f"--thinking {text!r}: give the two tags around it, as '<think> </think>', or none")
+    return Tags(open=tags[0], close=tags[1])
+
+
+def threads(count: int) -> None:
+    """Of torch, in this process."""
+    torch.set_num_threads(count)

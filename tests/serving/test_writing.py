@@ -1,0 +1,182 @@
+"""Text from tokens as they come: characters, stop strings, thinking."""
+
+from __future__ import annotations
+
+from itertools import product
+
+import pytest
+
+from r1kit.rollout.piece import Piece, Scored
+from r1kit.serving.tokens import token_bytes, token_text
+from r1kit.serving.writing import Delta, Detokeniser, Parting, Tags, Writer
+
+
+class Bytes:
+    """A token is a byte; 0 ends."""
+
+    eos_token_id = 0
+
+    def __len__(self) -> int:
+        return 256
+
+    def decode(self, token_ids: list[int], **more: bool) -> str:
+        return bytes(token_ids).decode("utf-8", "replace")
+
+
+class Words:
+    """Words with a space between them."""
+
+    eos_token_id = 0
+
+    def __len__(self) -> int:
+        return 9
+
+    def decode(self, token_ids: list[int], **more: bool) -> str:
+        return " ".join(f"w{token}" for token in token_ids)
+
+
+TEXTS = ["plain", "é", "日本語 ok", "a😀b😀", "👩‍👩‍👧", "ﷺ x", "tail é"]
+
+
+@pytest.mark.parametrize(("text", "size"), [*product(TEXTS, [1, 2, 3, 5, 64])])
+def test_no_piece_ends_within_a_character(text: str, size: int) -> None:
+    """However the bytes are bundled; each piece is the longest that is whole."""
+    spelled, found, detokeniser = list(text.encode()), [], Detokeniser(Bytes())
+    for start in range(0, len(spelled), size):
+        found.append(detokeniser.add(spelled[start : start + size]))
+        whole = bytes(spelled[: start + size]).decode("utf-8", "ignore")
+        assert "".join(found) == whole
+    assert "".join(found) + detokeniser.add([], last=True) == text
+
+
+def test_bytes_that_never_become_a_character_are_shown_at_last() -> None:
+    detokeniser = Detokeniser(Bytes())
+    assert detokeniser.add([0x41, 0xF0, 0x9F]) == "A"
+    assert detokeniser.add([0x41]) == "\ufffdA"
+    assert detokeniser.add([0xE2]) == ""
+    assert detokeniser.add([], last=True) == "\ufffd"
+    assert "".join(detokeniser.add([0x80]) for _ in range(20)).startswith("\ufffd")
+
+
+def test_a_word_is_decoded_after_the_one_before() -> None:
+    detokeniser = Detokeniser(Words())
+    assert [detokeniser.add([3]), detokeniser.add([4, 5]), detokeniser.add([6])] == ["w3", " w4 w5", " w6"]
+    assert Detokeniser(Words(), before=[1, 2]).add([3]) == " w3"
+
+
+def pieces(text: str, size: int, finish: str = "stop", scored: bool = False) -> list[Piece]:
+    spelled = [*text.encode(), 0]
+    bundles = [spelled[start : start + size] for start in range(0, len(spelled), size)]
+    return [
+        Piece(0, bundle, [Scored(-0.5, ())] * len(bundle) * scored, finish if place == len(bundles) - 1 else "")  # type: ignore[arg-type]
+        for place, bundle in enumerate(bundles)
+    ]
+
+
+def written(writer: Writer, given: list[Piece]) -> list[Delta]:
+    found = []
+    for piece in given:
+        if writer.finish:
+            break
+        found.append(writer.feed(piece))
+    return found
+
+
+def joined(deltas: list[Delta]) -> tuple[str, str]:
+    return "".join(one.thinking for one in deltas), "".join(one.content for one in deltas)
+
+
+SIZES = pytest.mark.parametrize("size", [1, 2, 3, 7, 100])
+
+
+@SIZES
+@pytest.mark.parametrize(
+    ("text", "stop", "expected"),
+    [
+        ("one two STOP three", ["STOP"], "one two "),
+        ("one ST two STOP", ["STOP"], "one ST two "),
+        ("SSTOP", ["STOP"], "S"),
+        ("a</answer>b", ["nothing", "</answer>"], "a"),
+        ("aab then aaab", ["aaab"], "aab then "),
+        ("x\n\ny", ["\n\n"], "x"),
+        ("none", ["STOP"], "none"),
+        ("ends in ST", ["STOP"], "ends in ST"),
+        ("héé", ["éé"], "h"),
+        ("later first", ["first", "later"], ""),
+    ],
+)
+def test_a_stop_string_ends_the_text_and_never_shows_its_beginning(
+    size: int, text: str, stop: list[str], expected: str
+) -> None:
+    writer = Writer(Bytes(), frozenset({0}), Parting(None), stop=stop)
+    shown = ""
+    for delta in written(writer, pieces(text, size)):
+        shown += delta.content
+        assert expected.startswith(shown)
+    assert (shown, writer.finish) == (expected, "stop")
+    assert writer.count <= len(text.encode()) + 1
+    if expected != text:
+        assert writer.count < len(text.encode()) + 1 or text.endswith(stop[0])
+
+
+@SIZES
+def test_a_string_of_the_stages_own_is_kept(size: int) -> None:
+    writer = Writer(Bytes(), frozenset({0}), Parting(None), kept_stop=["</answer>"])
+    deltas = written(writer, pieces("<answer> 4 </answer> and more", size, "length"))
+    assert joined(deltas) == ("", "<answer> 4 </answer>")
+    assert deltas[-1].finish == "stop"
+
+
+@SIZES
+@pytest.mark.parametrize(
+    ("text", "opened", "thinking", "content"),
+    [
+        ("<think>\nwell\n</think>\n\nfour", False, "well", "four"),
+        ("  <think> a  b </think>c d ", False, "a  b", "c d "),
+        ("well\n</think>\n\nfour", True, "well", "four"),
+        ("four", False, "", "four"),
+        ("<thin air", False, "", "<thin air"),
+        ("a <think> b </think>", False, "", "a <think> b </think>"),
+        ("<think> never closed </thin", False, "never closed </thin", ""),
+        ("<think></think>x", False, "", "x"),
+        ("<think>a</think>b</think>c", False, "a", "b</think>c"),
+        ("<think>日本</think>語", False, "日本", "語"),
+        ("", True, "", ""),
+        (" \n", False, "", " \n"),
+    ],
+)
+def test_thinking_is_told_apart(size: int, text: str, opened: bool, thinking: str, content: str) -> None:
+    writer = Writer(Bytes(), frozenset({0}), Parting(Tags(), opened))
+    deltas = written(writer, pieces(text, size))
+    assert joined(deltas) == (thinking, content)
+    assert writer.raw == text
+
+
+def test_tags_of_ones_own() -> None:
+    writer = Writer(Bytes(), frozenset({0}), Parting(Tags(open="[T]", close="[/T]")))
+    assert joined(written(writer, pieces("[T]hm[/T] <think>", 2))) == ("hm", "<think>")
+
+
+@SIZES
+def test_tokens_are_told_with_their_text_and_not_beyond_a_stop_string(size: int) -> None:
+    """Not even those whose text was held back as its beginning."""
+    writer = Writer(Bytes(), frozenset({0}), Parting(Tags()), stop=["STOP"])
+    shown: list[str] = []
+    for delta in written(writer, pieces("<think>é</think>ab STxSTOP", size, scored=True)):
+        shown += [token.text for token in delta.tokens]
+        assert "STO" not in "".join(shown)
+    assert "".join(shown) == "<think>é</think>ab STx"
+    writer = Writer(Bytes(), frozenset({0}), Parting(Tags()))
+    tokens = [one for delta in written(writer, pieces("<think>é</think>ab", size, scored=True)) for one in delta.tokens]
+    assert "".join(one.text for one in tokens if one.thinking) == "<think>é</think>"
+    assert [(one.text, one.start) for one in tokens if not one.thinking] == [("a", 16), ("b", 17)]
+
+
+def test_tokens_are_spelled_in_bytes() -> None:
+    from r1kit.text.byte_pairs import byte_pairs
+
+    tokenizer = byte_pairs(["plain text of words"] * 5, vocab_size=290)
+    ids = list(tokenizer.encode("héllo wörld 日"))
+    assert b"".join(token_bytes(tokenizer, token) for token in ids) == "héllo wörld 日".encode()  # type: ignore[arg-type]
+    torn = list(tokenizer.encode("日"))
+    assert [token_text(tokenizer, token) for token in torn] == ["bytes:\\xe6", "bytes:\\x97", "bytes:\\xa5"]  # type: ignore[arg-type]

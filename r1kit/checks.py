@@ -23,6 +23,7 @@ from r1kit.reward.trial import try_rewards
 from r1kit.tasks.task import Split, Task
 from r1kit.tasks.trial import Trial, try_tasks
 from r1kit.text.template import NAMED, Template
+from r1kit.trackers import check_trackers
 from r1kit.vllm.served import check_servers
 
 __all__ = ["check_recipe", "check_stage", "check_stages"]
@@ -41,6 +42,7 @@ HUB_NAMES = {
 
 def check_recipe(recipe: Recipe) -> list[str]:
     """Warnings, a line each; raises InputError or MissingError, one line, for the first thing that could not work."""
+    check_trackers(recipe.trackers)
     warnings = _check_engine(recipe)
     try_tasks([_trial(recipe, name) for name in recipe.tasks])  # first: a stage's own check may ask a task for prompts
     check_stages(recipe)
@@ -75,7 +77,14 @@ def check_recipe(recipe: Recipe) -> list[str]:
 
 
 def _check_engine(recipe: Recipe) -> list[str]:
-    """What an engine of other makers needs: the package here, or servers that serve the recipe's model."""
+    """What an engine of other makers needs: the package here, or servers that serve the recipe's model; and whether a
+    fresh model can draft."""
+    drafts = recipe.engine.kind == "local" and recipe.engine.settings.draft
+    if drafts and not recipe.model.name and not getattr(recipe.model.shape, "mtp_layers", 0):
+        raise InputError(
+            "engine.draft is for a model with a layer that predicts a token further: set model.mtp_layers = 1 (family "
+            "deepseek_v3), or drop it"
+        )
     if recipe.engine.kind != "vllm":
         return []
     if not recipe.engine.settings.address:

@@ -30,6 +30,7 @@ from r1kit.commands.run import run
 from r1kit.commands.serve import serve
 from r1kit.commands.status import status
 from r1kit.commands.tasks import tasks
+from r1kit.commands.track import track
 from r1kit.commands.verify import verify
 from r1kit.commands.write_tests import write_tests
 from r1kit.errors import InputError, Interrupted, MissingError, R1Error, is_full_disk
@@ -56,6 +57,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "plan": plan,
     "status": status,
     "report": report,
+    "track": track,
     "dashboard": dashboard,
     "review": review,
     "eval": evaluate,

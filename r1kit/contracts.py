@@ -172,6 +172,9 @@ class Recipe:
     keep_state: bool = True
     """Whether a stage that can go on with more steps (``growth.GROWS``) keeps its last state when it is done: weights
     and optimiser, for AdamW three times the model in float32."""
+    trackers: Mapping[str, Any] = field(default_factory=dict)
+    """Programs that keep and draw the run's numbers, each with its settings: ``tensorboard``, ``trackio``, ``wandb``,
+    ``mlflow`` or one of your own as FILE.py:NAME. No part of any stage's result."""
     model: Model = field(default_factory=Model)
     tasks: Mapping[str, Any] = field(default_factory=dict)
     """Settings of each task by name (see ``r1 tasks``)."""

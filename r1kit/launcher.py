@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import fcntl
+import json
 import os
 import shutil
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from r1kit import interrupts
 from r1kit.checks import check_recipe, check_stage, check_stages
 from r1kit.cluster import launched
-from r1kit.cluster.cores import cores, ranks_here
+from r1kit.cluster.cores import cores, gpus_here, ranks_here, threads_asked
 from r1kit.cluster.helpers import helper_jobs, refuse_helpers
 from r1kit.cluster.launch import launch, rank_jobs
 from r1kit.cluster.peers import several_hosts
@@ -26,6 +29,7 @@ from r1kit.errors import InputError, Interrupted, MissingError, PeerLostError, R
 from r1kit.files import object_of, write_atomic
 from r1kit.recipe import as_toml, load_recipe, recipe_name
 from r1kit.report import shown
+from r1kit.trackers.beside import tracked
 
 __all__ = ["run", "run_here"]
 
@@ -34,26 +38,28 @@ MIN_FREE_BYTES = 200_000_000
 
 
 def run(
-    name: str, out: Path | None, overrides: Sequence[str], until: str = "", cluster: str = "", *, quiet: bool = False,
-    as_json: bool = False,
+    name: str, out: Path | None, overrides: Sequence[str], until: str = "", cluster: str = "",
+    trackers: Sequence[str] = (), *, quiet: bool = False, as_json: bool = False,
 ) -> None:  # fmt: skip
     """Resolve and check the recipe, take the folder, start the ranks; or, as one of the ranks, work.
 
     Args:
         cluster: the Ray cluster that the ranks are placed on, see ``ray_connect.connect``; empty: this machine.
+        trackers: names, beside those of the recipe.
         quiet: print warnings, errors and a line at the end.
         as_json: print JSON lines.
     """
     if not launched.is_launched():
         shown.chosen(quiet, as_json, parent="RANK" not in os.environ)
+        overrides = [*overrides, *_to_track(trackers, name, overrides)]
     if cluster and "RANK" not in os.environ:
         if launched.is_launched():
             launched.run_as_rank(lambda: _run_on_cluster(name, out, overrides, until, cluster))
         given = [*(["--out", str(out)] if out else []), *(part for each in overrides for part in ("--set", each))]
         command = ("-m", "r1kit", "run", name, "--cluster", cluster, "--until", until, *given)
-        folder = out or Path("runs") / load_recipe(name, overrides).name
+        recipe = load_recipe(name, overrides)
         try:
-            with shown.shown(folder) as show:
+            with _seen(out or Path("runs") / recipe.name, recipe.trackers) as show:
                 job = Job(name="the run's process on the cluster", command=command)
                 launch([job], starter=Here(streams=show.streams), tell=show.tell)
         except RankError as error:  # Ray has ended it
@@ -82,9 +88,9 @@ def _run_here(name: str, out: Path | None, overrides: Sequence[str], until: str)
         check_stage(recipe, until)
     folder = out or Path("runs") / recipe.name
     lock = _take(folder, recipe)
-    threads = _threads_asked() or max(1, cores() // recipe.ranks)
+    threads = threads_asked() or max(1, cores() // recipe.ranks)
     helpers = helper_jobs(recipe.cluster, threads, recipe.ranks)
-    with shown.shown(folder) as show:
+    with _seen(folder, recipe.trackers) as show:
         if recipe.ranks == 1 and not helpers and not show.streams:
             os.environ["OMP_NUM_THREADS"] = str(threads)  # read when torch is imported
             os.environ["R1KIT_RUN"] = str(folder)  # as a rank of several is told
@@ -104,10 +110,17 @@ def _run_here(name: str, out: Path | None, overrides: Sequence[str], until: str)
         shown.present(folder)
 
 
-def _threads_asked() -> int:
-    """Threads a rank, as the user's environment says; 0: it does not."""
-    asked = os.environ.get("OMP_NUM_THREADS", "")
-    return int(asked) if asked.isdecimal() else 0
+@contextmanager
+def _seen(folder: Path, trackers: Mapping[str, Any]) -> Iterator[shown.Shown]:
+    """Show the run and feed its trackers while the block works on it."""
+    with shown.shown(folder) as show, tracked(trackers, folder, show.streams and show.streams[1], show.tell):
+        yield show
+
+
+def _to_track(trackers: Sequence[str], name: str, overrides: Sequence[str]) -> list[str]:
+    """As settings: those trackers that the recipe does not have, each with its defaults."""
+    known = load_recipe(name, overrides).trackers if trackers else {}
+    return [f"trackers.{json.dumps(tracker)}={{}}" for tracker in trackers if tracker not in known]
 
 
 def _run_on_cluster(name: str, out: Path | None, overrides: Sequence[str], until: str, address: str) -> None:
@@ -135,7 +148,7 @@ def _run_on_cluster(name: str, out: Path | None, overrides: Sequence[str], until
             def jobs(ranks: int) -> tuple[list[Job], list[Job]]:
                 made = rank_jobs(arguments, ranks, 1, str(folder))
                 share = cores() // ranks if cluster.alone else int(recipe.cluster.engine_needs.cpus)
-                helpers = helper_jobs(recipe.cluster, _threads_asked() or max(1, share), ranks)
+                helpers = helper_jobs(recipe.cluster, threads_asked() or max(1, share), ranks)
                 told = {shown.SHOWS: os.environ.get(shown.SHOWS, "lines")}
                 return [
                     replace(job, needs=recipe.cluster.rank_needs, environment={**job.environment, **told})
@@ -144,7 +157,7 @@ def _run_on_cluster(name: str, out: Path | None, overrides: Sequence[str], until
 
             def starter(ranks: int) -> ray_run.RayStarter:
                 write_atomic(folder / "recipe.toml", as_toml(replace(recipe, ranks=ranks)))
-                return ray_run.RayStarter(cluster, recipe.cluster, str(folder), _threads_asked(), quiet.user)
+                return ray_run.RayStarter(cluster, recipe.cluster, str(folder), threads_asked(), quiet.user)
 
             first = cluster.here if recipe.cluster.first_rank == "driver" else ""
             slots = plan(
@@ -181,7 +194,7 @@ def run_here(recipe: Recipe, folder: Path, until: str, say: Callable[[str], None
         check_stage(recipe, until)
     lock = _take(folder, recipe)
     try:
-        with interrupts.heeded():
+        with interrupts.heeded(), tracked(recipe.trackers, folder, None, say):
             pipeline.run(recipe, folder, Solo(), until, say)
     except interrupts.Stopped as stopped:
         raise Interrupted(str(stopped)) from None
@@ -211,6 +224,7 @@ def _as_rank_of_torchrun(name: str, out: Path | None, overrides: Sequence[str], 
         os._exit(PeerLostError.exit_code)
     try:
         taken: Path | None = None
+        trackers: Mapping[str, Any] = {}
         try:
             if ranks.rank == 0:
                 recipe = replace(load_recipe(name, overrides), ranks=ranks.size)
@@ -218,13 +232,14 @@ def _as_rank_of_torchrun(name: str, out: Path | None, overrides: Sequence[str], 
                 check_recipe(recipe)
                 if until:
                     check_stage(recipe, until)
-                taken = out or Path("runs") / recipe.name
+                taken, trackers = out or Path("runs") / recipe.name, recipe.trackers
                 _take(taken, recipe)
         finally:
             taken = ranks.broadcast_object(taken)
         if taken is None:
             os._exit(PeerLostError.exit_code)
-        _work(taken, ranks, until)
+        with tracked(trackers, taken, None, shown.say):
+            _work(taken, ranks, until)
     except PeerLostError:
         os._exit(PeerLostError.exit_code)
     except interrupts.Stopped as stopped:
@@ -317,9 +332,9 @@ def _owner(folder: Path) -> str:
 def default_ranks(recipe: Recipe) -> int:
     """One rank a GPU where there is one and the recipe lets it, else one a core, at most 8; fewer where a stage's
     batch does not divide over them."""
-    if recipe.device == "cuda" and not _gpus():
+    if recipe.device == "cuda" and not gpus_here():
         raise MissingError("recipe asks for device 'cuda' but no GPU is visible; set device = \"auto\" or free one")
-    most = (_gpus() if recipe.device != "cpu" else 0) or min(8, cores())
+    most = (gpus_here() if recipe.device != "cpu" else 0) or min(8, cores())
     return next((ranks for ranks in range(most, 1, -1) if _divides(recipe, ranks)), 1)
 
 
@@ -329,12 +344,3 @@ def _divides(recipe: Recipe, ranks: int) -> bool:
     except InputError:
         return False
     return True
-
-
-def _gpus() -> int:
-    """Visible GPUs, without importing torch unless the driver is there."""
-    if not Path("/proc/driver/nvidia").exists() and not Path("/dev/nvidiactl").exists():
-        return 0
-    import torch
-
-    return torch.cuda.device_count()

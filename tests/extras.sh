@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Each extra alone: a wheel, a fresh environment for each, and what the extra is for tried outside of the clone.
 #
-#     tests/extras.sh [EXTRA ...]      # all of: base gguf data verifiers lingua bench; minutes, and 2 GB of disk each
+#     tests/extras.sh [EXTRA ...]      # all of: base gguf data verifiers lingua tensorboard trackio wandb
+#                                      # mlflow bench; minutes, and 2 GB of disk each
 #
 # WORK keeps the environments, for another call (default: a temporary folder); pip takes the torch that constraints.txt names.
 set -uo pipefail
@@ -59,6 +60,7 @@ print(len(names), 'modules')"
     tried "base: lingua names its extra" 3 "pip install 'r1kit[lingua]'" "$bin/r1" check nano-zero \
         --set r1_zero.reward.detector=lingua
     printf '%s\n' '{"messages": [{"role": "user", "content": "Hi."}, {"role": "assistant", "content": "Hello."}]}' >rows.jsonl
+    tried "base: a tracker names its extra" 3 "pip install 'r1kit[wandb]'" "$bin/r1" run nano-zero --track wandb
     tried "base: rows of a file need no extra" 0 "ok. Stages: pretrain -> mine" "$bin/r1" check "$(recipe rows.jsonl)"
     tried "base: a data set names its extra" 3 "pip install 'r1kit[data]'" "$bin/r1" check "$(recipe org/rows)"
     PYTHONPATH=$clone tried "base: the clone's run is done before for the wheel, too" 0 "r1_zero: done" \
@@ -119,6 +121,21 @@ found = language_consistency(text, 'en', 'lingua')
 print(0.5 if 0.3 < found < 0.6 else found)"
 }
 
+tracker() { # NAME: a run made by the wheel is sent, what its own reader finds is held against it by the tests
+    "$bin/pip" install -q pytest || exit 3
+    tried "$1: its tests, with the package's own reader" 0 "1 passed" "$bin/python" -m pytest -q -p no:cacheprovider \
+        --rootdir "$clone/tests/trackers" -c /dev/null --import-mode=prepend -k "$1" "$clone/tests/trackers/test_packages.py"
+    rm -rf runs/tracked
+    tried "$1: beside a run" 0 "tracked/report.html" "$bin/r1" run nano-zero --out runs/tracked --track "$1" \
+        --set "trackers.$1=$2" "${few[@]}"
+    tried "$1: nothing is left to send" 0 "sent to $1" "$bin/r1" track runs/tracked --to "$1"
+}
+
+tensorboard() { tracker tensorboard '{}'; }
+trackio() { TRACKIO_DIR=$work/here/trackio tracker trackio '{}'; }
+wandb() { tracker wandb '{mode = "offline"}'; }
+mlflow() { tracker mlflow '{}'; }
+
 bench() {
     tried "bench: one step beside TRL's" 0 "TRL / ours" "$bin/python" "$clone/benchmarks/grpo_step.py" --model tiny --rounds 1
 }
@@ -127,7 +144,7 @@ rm -f "$work"/wheel/*.whl
 "$python" -m venv --upgrade-deps "$work/build" >/dev/null && "$work/build/bin/pip" install -q build || exit 3
 "$work/build/bin/python" -m build -q --wheel --outdir "$work/wheel" "$clone" >/dev/null || exit 3
 wheel=$(echo "$work"/wheel/*.whl)
-[ $# -gt 0 ] || set -- base gguf data verifiers lingua bench
+[ $# -gt 0 ] || set -- base gguf data verifiers lingua tensorboard trackio wandb mlflow bench
 for extra in "$@"; do
     environment "$extra"
     "$extra"

@@ -102,3 +102,14 @@ def test_what_the_dashboard_says_of_a_number_stands_in_the_docs() -> None:
     assert explain("metrics", "my.py:f_abstained") == "share of completions of which my.py:f said nothing"
     assert explain("metrics", "nothing") == ""
     assert '"docs/metrics.md" = "r1kit/_docs/metrics.md"' in (ROOT / "pyproject.toml").read_text()
+
+
+def test_every_illness_is_explained() -> None:
+    """``docs/pages.md`` names in its table what the doctor may find, and nothing else."""
+    sources = (ROOT / "r1kit/report/read/illnesses").glob("*.py")
+    code = "".join(path.read_text(encoding="utf-8") for path in sources)
+    told = set(re.findall(r'(?:patient\.ill|_lost)\(\s*(?:patient,\s*)?f?"([^"]+)"', code))
+    told = {*told, "dead engine", "dead verifier"} - {"dead {kind}"}
+    table = (ROOT / "docs/pages.md").read_text(encoding="utf-8").split("## The doctor")[1].split("\n## ")[0]
+    names = re.findall(r"^\| ([a-zA-Z, -]+) \|", table, re.MULTILINE)[1:]
+    assert {name for cell in names for name in cell.split(", ")} == told

@@ -18,7 +18,7 @@ from loops.test_ppo import CONFIG as PPO_CONFIG
 from loops.test_ppo import train as train_ppo
 from loops.test_supervised import CONFIG as SUPERVISED
 from loops.test_supervised import counting
-from loops.toy import CONFIG, ToyScorer, ToyTask, policy_of, spell, toy
+from loops.toy import CONFIG, VOCABULARY, ToyScorer, ToyTask, policy_of, spell, toy
 
 from r1kit.evals.gate import base_gate
 from r1kit.evals.transcripts import rollout_lines
@@ -27,14 +27,20 @@ from r1kit.factory.harvest import Harvest
 from r1kit.factory.select import Candidate
 from r1kit.loops import rl, supervised
 from r1kit.loops.curriculum import Curriculum
+from r1kit.maths.policy_loss import supervised_loss
 from r1kit.maths.settings import PolicyLoss
-from r1kit.records import Completion, Group, Prompt, Sample, Score
+from r1kit.model.families import family
+from r1kit.model.families.deepseek_v3 import DeepseekShape
+from r1kit.records import Completion, Group, Prompt, Sample, Sampling, Score
 from r1kit.report.read.prompts import FATES
 from r1kit.reward.rule import RewardConfig, score_completion
+from r1kit.rollout.engine import drafted_metrics
 from r1kit.rollout.hand_over import Handed, handed_metrics
 from r1kit.rollout.local import LocalEngine
 from r1kit.rollout.scripted import CodePoints
 from r1kit.tasks.task import Grade
+from r1kit.update.local import LearnerSettings, LocalLearner
+from r1kit.update.settings import ExpertSettings
 
 PAGE = (Path(__file__).resolve().parent.parent / "docs" / "metrics.md").read_text(encoding="utf-8")
 
@@ -102,6 +108,18 @@ def test_what_trains(tmp_path: Path) -> None:
     train_ppo(ppo, replace(PPO_CONFIG, steps=2, reward_kl=0.1))
     assert of_ppo <= keys(ppo.workspace.folder / "metrics.jsonl") <= everywhere | in_rl | of_ppo
     assert {"preference", "accuracy", "format", "language", "overlong"} <= explained("## Rewards")
+
+
+def test_what_models_with_experts_tell_besides() -> None:
+    experts = ExpertSettings(bias_speed=0.001, balance=0.0001)
+    model, batch = family("deepseek_v3").fresh(DeepseekShape(mtp_layers=1), VOCABULARY), counting(0)
+    model.initialise(torch.Generator().manual_seed(0))
+    found = LocalLearner(model, LearnerSettings(experts=experts, further=0.3)).update(batch, supervised_loss, 1e-3)
+    told = {re.sub(r"layer\d+", "layerN", key) for key in found} - explained("### Every stage that trains")
+    drafting = LocalEngine(model, CodePoints(), end_ids=[0], draft=True)
+    drafting.generate([[1, 2]], Sampling(n=1, max_tokens=5), [1])
+    assert told | set(drafted_metrics(drafting)) == explained("### Models with experts")
+    assert drafted_metrics(drafting) == {}
 
 
 def test_what_samples_ahead(tmp_path: Path) -> None:

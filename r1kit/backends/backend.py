@@ -23,7 +23,7 @@ from r1kit.update.learner import Learner
 from r1kit.update.local import LearnerSettings
 from r1kit.update.optim import DTYPES
 from r1kit.update.reward import RewardLearner
-from r1kit.update.settings import DtypeSetting, OptimiserSettings, settled
+from r1kit.update.settings import DtypeSetting, ExpertSettings, OptimiserSettings, settled
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -92,7 +92,7 @@ class Backend:
 
     def open_learner(
         self, loaded: LoadedModel, optimiser: OptimiserSettings, *, dtype: DtypeSetting = "float32", token_budget: int,
-        temperature: float = 1.0,
+        temperature: float = 1.0, experts: ExpertSettings | None = None, further: float = 0.0,
     ) -> Learner:  # fmt: skip
         """A learner that takes the model over.
 
@@ -101,8 +101,12 @@ class Backend:
             dtype: of the matrix products; master weights are float32.
             token_budget: tokens in one forward and backward: bounds memory, changes no result.
             temperature: of the sampling that it learns from.
+            experts: how they are balanced; None: not at all.
+            further: weight of the loss of the token after the next.
         """
         settings = LearnerSettings(
+            experts=experts or ExpertSettings(),
+            further=further,
             dtype=resolve_dtype(dtype, self.device),
             token_budget=token_budget,
             temperature=temperature,

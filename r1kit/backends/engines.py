@@ -7,6 +7,8 @@ from typing import Protocol, cast
 import torch
 
 from r1kit.backends.models import LoadedModel
+from r1kit.cluster.ranks import Ranks
+from r1kit.cluster.settings import Local
 from r1kit.errors import InputError
 from r1kit.model.decoder import Decoder
 from r1kit.model.families.fallback import HubModel
@@ -39,14 +41,16 @@ class OpenEngine(Protocol):
         ...
 
 
-def open_local(loaded: LoadedModel, *, dtype: torch.dtype, max_rows: int) -> Engine:
+def open_local(
+    loaded: LoadedModel, *, dtype: torch.dtype, max_rows: int, settings: Local | None = None, ranks: Ranks | None = None
+) -> Engine:
     """This package's own decoding, for the architectures of ``model.decoder``."""
     if not isinstance(loaded.model, Decoder):
         raise InputError(f'engine = "local" cannot run {loaded.model.config.family}; set engine = "transformers"')
     tokenizer = cast(Tokenizer, loaded.tokenizer)
     return LocalEngine(
         loaded.model, tokenizer, dtype=dtype, device=loaded.device, max_rows=max_rows, end_ids=loaded.stop_ids,
-        weights=loaded.weights,
+        weights=loaded.weights, draft=settings is not None and settings.draft,
     )  # fmt: skip
 
 

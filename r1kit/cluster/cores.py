@@ -8,7 +8,7 @@ from pathlib import Path
 
 from r1kit.cluster.ranks import Ranks
 
-__all__ = ["cores", "cores_left", "ranks_here"]
+__all__ = ["cores", "cores_left", "gpus_here", "ranks_here", "threads_asked"]
 
 
 def cores() -> int:
@@ -30,3 +30,18 @@ def cores_left(ranks: Ranks) -> int:
 def ranks_here(ranks: Ranks) -> int:
     """How many of the ranks are on this host."""
     return int(os.environ.get("LOCAL_WORLD_SIZE", ranks.size))
+
+
+def threads_asked() -> int:
+    """Threads a rank, as the user's environment says; 0: it does not."""
+    asked = os.environ.get("OMP_NUM_THREADS", "")
+    return int(asked) if asked.isdecimal() else 0
+
+
+def gpus_here() -> int:
+    """Visible GPUs, without importing torch unless the driver is there."""
+    if not Path("/proc/driver/nvidia").exists() and not Path("/dev/nvidiactl").exists():
+        return 0
+    import torch
+
+    return torch.cuda.device_count()

@@ -13,7 +13,7 @@ from typing import Any, ClassVar, Literal, TypeVar
 from r1kit.errors import InputError
 from r1kit.structure import plain, structure
 
-__all__ = ["AUTO", "FSDP", "VLLM", "Cluster", "EngineChoice", "LearnerChoice", "Needs"]
+__all__ = ["AUTO", "FSDP", "VLLM", "Cluster", "EngineChoice", "LearnerChoice", "Local", "Needs"]
 
 AUTO = "auto"
 
@@ -42,6 +42,15 @@ class VLLM:
     """Seconds between a dead or hung server's last sign of life and its being taken as lost."""
     patience: float = 600.0
     """Seconds without any server after which the run ends; what it has done is kept."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Local:
+    """Settings of ``engine = {kind = "local", ...}``."""
+
+    draft: bool = False
+    """The layer that predicts a token further drafts one, which is kept where it is the token that is drawn: the same
+    completions in fewer steps."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,7 +131,7 @@ class EngineChoice(_Choice):
     """What samples."""
 
     WHAT: ClassVar[str] = "engine"
-    TABLES: ClassVar[Mapping[str, type]] = {"vllm": VLLM}
+    TABLES: ClassVar[Mapping[str, type]] = {"local": Local, "vllm": VLLM}
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,8 +1,7 @@
-"""``r1 chat``: ask a model; its thinking is dimmed. Each question stands alone, as in training."""
+"""``r1 chat``: talk to a model in the terminal; its thinking is dimmed, or folded to a line."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -26,62 +25,57 @@ def chat(
     ] = 0,
     template: Annotated[str, typer.Option(help="chat, plain, r1_zero or a text with {question}.")] = "",
     seed: Annotated[int, typer.Option(help="Of the sampling.")] = 0,
+    system: Annotated[str, typer.Option(help="System prompt.")] = "",
+    thinking: Annotated[str, typer.Option(help="The tags around thinking, or none.")] = "<think> </think>",
 ) -> None:
-    """Talk to a model. It sees one question at a time; an empty line or Ctrl-D ends."""
-    from rich.console import Console
-
+    """Talk to a model. /help says what can be changed on the way; an empty line or Ctrl-D ends."""
     from r1kit.checkpoint.source import check_model
     from r1kit.commands.arguments import open_subject
+    from r1kit.records import Sampling
+    from r1kit.serving.opening import open_speech, tags_of, use_cores
+    from r1kit.serving.talk import Talk
+    from r1kit.serving.terminal import Terminal
+    from r1kit.web.plain import visible
 
-    subject = open_subject(model, template=template)
+    subject, tags = open_subject(model, template=template), tags_of(thinking)
     check_model(model)
-    answer = _answerer(subject, temperature, top_p, max_tokens, seed)
-    console = Console(highlight=False, soft_wrap=True)
     if once:
-        console.print(shown(answer(once)))
+        _answer_once(subject, once, temperature, top_p, max_tokens, seed)
         return
-    console.print(f"{model}: ask; an empty line ends.", style="dim", markup=False)
-    while question := _asked():
-        console.print(shown(answer(question)))
+    use_cores()
+    engine, speech = open_speech(model, subject.recipe, subject.sampling, rows=1, dtype="auto", tags=tags)
+    sampling = Sampling(n=1, temperature=temperature, top_p=top_p, max_tokens=max_tokens)
+    turns = not (speech.alone or speech.one_question)
+    talk = Talk(engine=engine, speech=speech, sampling=sampling, seed=seed, system=system, turns=turns)
+    Terminal(talk, model, visible=visible).run()
 
 
-def _asked() -> str:
-    try:
-        return input("> ").strip()
-    except EOFError:
-        return ""
-
-
-def _answerer(
-    subject: Subject, temperature: float, top_p: float, max_tokens: int, seed: int
-) -> Callable[[str], Completion]:
-    """Question -> completion; the model is loaded once, and every question draws from a stream of its own."""
+def _answer_once(
+    subject: Subject, question: str, temperature: float, top_p: float, max_tokens: int, seed: int
+) -> None:  # fmt: skip
+    """One question by a closed call of the engine."""
     from dataclasses import replace
-    from itertools import count
+
+    from rich.console import Console
 
     from r1kit.commands.arguments import longest_completion, open_model
     from r1kit.rollout.streams import stream_seed
 
     opened = open_model(subject, rows=1)
     sampling = replace(subject.sampling, n=1, temperature=temperature, top_p=top_p)
-    numbers = count()
-
-    def answer(question: str) -> Completion:
-        prompt = opened.encode(question)
-        longest = max_tokens or longest_completion(sampling, opened.positions, [prompt])
-        drawn = opened.engine.generate(
-            [prompt], replace(sampling, max_tokens=longest), [stream_seed(seed, "chat", next(numbers))]
-        )
-        return drawn[0][0]
-
-    return answer
+    prompt = opened.encode(question)
+    longest = max_tokens or longest_completion(sampling, opened.positions, [prompt])
+    drawn = opened.engine.generate([prompt], replace(sampling, max_tokens=longest), [stream_seed(seed, "chat", 0)])
+    Console(highlight=False, soft_wrap=True).print(shown(drawn[0][0]))
 
 
 def shown(completion: Completion) -> Text:
     """The completion with its thinking dimmed: all up to ``</think>``."""
     from rich.text import Text
 
-    thought, mark, said = completion.text.rpartition("</think>")
+    from r1kit.web.plain import visible
+
+    thought, mark, said = visible(completion.text).rpartition("</think>")
     text = Text(thought + mark, style="dim")
     text.append(said, style="not dim")
     if completion.finish == "length":

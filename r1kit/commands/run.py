@@ -22,6 +22,7 @@ def run(
     cluster: Annotated[
         str, typer.Option(metavar="auto|HOST:PORT", help="Place them on a Ray cluster, see docs/scale.md.")
     ] = "",
+    track: Annotated[str, typer.Option(metavar="NAME[,NAME]", help="Trackers beside the recipe's, see r1 track.")] = "",
     quiet: Annotated[
         bool, typer.Option("--quiet", "-q", help="Print warnings, errors and one line at the end.")
     ] = False,
@@ -33,4 +34,5 @@ def run(
     changes = list(overrides or [])
     changes += [f"seed={seed}"] if seed is not None else []
     changes += [f"ranks={ranks}"] if ranks is not None else []
-    launcher.run(recipe, out, changes, until, cluster, quiet=quiet, as_json=as_json)
+    trackers = [name.strip() for name in track.split(",") if name.strip()]
+    launcher.run(recipe, out, changes, until, cluster, trackers, quiet=quiet, as_json=as_json)

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 __all__ = ["application", "serve"]
 
 PORT = 8000
+DTYPES = ("exact", "auto", "float32", "bfloat16")
 
 
 def serve(
@@ -35,16 +36,16 @@ def serve(
         int, typer.Option(min=0, help="Longest answer in a chat that names none; 0: the stage's own, or 1024.")
     ] = 0,
     thinking: Annotated[str, typer.Option(help="The tags around thinking, or none.")] = "<think> </think>",
-    dtype: Annotated[str, typer.Option(help="auto (float32 on a CPU), float32 or bfloat16.")] = "auto",
+    dtype: Annotated[str, typer.Option(help="exact (float32 on a CPU), auto, float32 or bfloat16.")] = "exact",
 ) -> None:
     """Serve models: OpenAI's API under /v1, a chat page at /, /metrics, /health."""
     from r1kit.checkpoint.source import check_model
-    from r1kit.errors import InputError
+    from r1kit.errors import InputError, nearest
     from r1kit.serving.opening import tags_of
     from r1kit.web.listen import bind, listen, rules_for
 
-    if dtype not in ("auto", "float32", "bfloat16"):
-        raise InputError(f"--dtype {dtype!r} is unknown; dtypes are auto, float32, bfloat16")
+    if dtype not in DTYPES:
+        raise InputError(f"--dtype {dtype!r} is unknown; dtypes are {', '.join(DTYPES)}.{nearest(dtype, DTYPES)}")
     if len(set(models)) < len(models):
         raise InputError(f"{next(one for one in models if models.count(one) > 1)} is named twice; name each model once")
     tags = tags_of(thinking)
@@ -67,14 +68,13 @@ def _opened(
     import time
     from dataclasses import replace
 
-    from r1kit.cluster.cores import cores
     from r1kit.commands.arguments import open_subject
     from r1kit.serving.batcher import Batcher
-    from r1kit.serving.opening import open_speech, threads
+    from r1kit.serving.opening import open_speech, use_cores
     from r1kit.serving.served import Served
 
     subject = open_subject(model, template=template)
-    threads(cores())
+    use_cores()
     sampling = replace(subject.sampling, max_tokens=max_tokens or subject.sampling.max_tokens)
     engine, speech = open_speech(model, subject.recipe, sampling, rows=rows, dtype=dtype, tags=tags)  # type: ignore[arg-type]
     return Served(

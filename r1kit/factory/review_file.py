@@ -7,12 +7,12 @@ import fcntl
 import json
 import os
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from r1kit.errors import InputError, nearest
+from r1kit.errors import InputError, R1Error, nearest
 from r1kit.factory.review import (
     AUTOMATIC,
     Decision,
@@ -27,10 +27,13 @@ from r1kit.factory.review import (
 )
 from r1kit.files import object_of, write_atomic
 
-__all__ = ["QUEUE", "Conflict", "ReviewFile"]
+__all__ = ["QUEUE", "Conflict", "Decided", "ReviewFile", "told_last"]
 
 QUEUE = "review.jsonl"
 LOCK = ".review.lock"
+
+Decided = Sequence[tuple[str, Decision]]
+"""Items by id, and what was decided on them."""
 
 
 class Conflict(InputError):
@@ -86,17 +89,21 @@ class ReviewFile:
             raise InputError("a decision needs a name: who made it")
         if decision.status == "edited" and not decision.edited.strip():
             raise InputError(f"sample {identity!r}: an edit needs the edited response")
-        with self._locked():
+
+        def chosen() -> Decided:
             item = self.item(identity)
             fits = item.state == state or (decision.blind and item.waits in ("decision", "second"))
             if state is not None and not fits:
-                raise Conflict(item, f"sample {identity!r} {_told(item)} since you opened it; nothing was overwritten")
-            return self._append([(identity, replace(decision, at=decision.at or now()))])[0]
+                told = f"sample {identity!r} {told_last(item)} since you opened it; nothing was overwritten"
+                raise Conflict(item, told)
+            return [(identity, replace(decision, at=decision.at or now()))]
 
-    def decide_all(self, decisions: Sequence[tuple[str, Decision]]) -> list[Item]:
-        """Append many at once, all of them or, where the disk is full, none."""
-        with self._locked():
-            return self._append(decisions)
+        self._append(chosen)
+        return self.item(identity)
+
+    def decide_all(self, choose: Callable[[Mapping[str, Item]], Decided]) -> Decided:
+        """Append what ``choose`` makes of the items, all of it or, where the disk is full, nothing."""
+        return self._append(lambda: choose(self.items()))
 
     def undo(self, by: str) -> Item:
         """Take back the newest decision of a person that stands; again for the one before it.
@@ -105,7 +112,8 @@ class ReviewFile:
             InputError: none stands.
             Conflict: somebody has decided on that item since, having seen it.
         """
-        with self._locked():
+
+        def newest() -> Decided:
             own = [
                 (each.line, item, at)
                 for item in self.items().values()
@@ -116,8 +124,11 @@ class ReviewFile:
                 raise InputError(f"nothing to undo: no decision of {by} stands")
             _, item, at = max(own, key=lambda found: found[0])
             if any(not each.blind and person(each.by) != person(by) for each in item.standing[at + 1 :]):
-                raise Conflict(item, f"sample {item.id!r} {_told(item)} since you did; yours is not undone")
-            return self._append([(item.id, Decision(status="pending", by=by, at=now(), undo=True))])[0]
+                raise Conflict(item, f"sample {item.id!r} {told_last(item)} since you did; yours is not undone")
+            return [(item.id, Decision(status="pending", by=by, at=now(), undo=True))]
+
+        ((identity, _),) = self._append(newest)
+        return self.item(identity)
 
     def share_out(self, share: float, seed: int) -> int:
         """Have about this share of the items that nobody has decided go to two people, see ``shared_out``; how many
@@ -136,22 +147,27 @@ class ReviewFile:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
 
-    def _append(self, decisions: Sequence[tuple[str, Decision]]) -> list[Item]:
-        changed: dict[str, Item] = {}
-        while True:
-            items, text = self.items(), ""
-            after: dict[str, Item] = {}
-            for number, (identity, decision) in enumerate(decisions, start=self._last + len(items)):
-                item = after.get(identity) or items[identity]
-                after[identity] = decided(item, replace(decision, line=number))
-                text += decision_line(identity, decision, after[identity])
-            changed = after
-            if _write(self.path, text):
-                break
-        self._items |= changed
-        self._last += len(items) + len(decisions)
-        self._seen = _signature(self.path)
-        return [changed[identity] for identity, _ in decisions]
+    def _append(self, choose: Callable[[], Decided]) -> Decided:
+        """Append what ``choose`` makes of the file as it is; again, where an editor has replaced it meanwhile."""
+        with self._locked():
+            while True:
+                items, text = self.items(), ""
+                after: dict[str, Item] = {}
+                decisions = choose()
+                first = self._last + len(items)
+                for number, (identity, decision) in enumerate(decisions, start=first):
+                    item = after.get(identity) or items[identity]
+                    after[identity] = decided(item, replace(decision, line=number))
+                    text += decision_line(identity, decision, after[identity])
+                try:
+                    if text and not _write(self.path, text, self._seen):
+                        continue
+                except OSError as error:
+                    raise R1Error(f"cannot write {self.path}: {error.strerror}; nothing was decided") from None
+                self._items |= after
+                self._last = first + len(decisions)
+                self._seen = _signature(self.path)
+                return decisions
 
 
 def _for_two(line: str, chosen: set[str]) -> str:
@@ -161,25 +177,29 @@ def _for_two(line: str, chosen: set[str]) -> str:
     return json.dumps({**table, "reviewers": 2}, ensure_ascii=False)
 
 
-def _told(item: Item) -> str:
+def told_last(item: Item) -> str:
     """``was rejected by bob at 2026-11-26T10:00:00+0000``."""
     last = item.history[-1] if item.history else Decision(status="pending")
     done = "was put back" if last.undo or last.status == "pending" else f"was {last.status}"
     return f"{done} by {last.by or AUTOMATIC} at {last.at or 'an unknown time'}"
 
 
-def _signature(path: Path) -> tuple[int, int, int] | None:
+def _signature(path: Path | int) -> tuple[int, int, int] | None:
+    """Of a file, or of an open one: another one means that it is to be read again."""
     try:
-        found = path.stat()
+        found = os.stat(path)
     except FileNotFoundError:
         return None
     return found.st_ino, found.st_size, found.st_mtime_ns
 
 
-def _write(path: Path, text: str) -> bool:
-    """Append, flushed to the disk; False: the file was replaced by another meanwhile, and the text is not in that."""
+def _write(path: Path, text: str, seen: tuple[int, int, int] | None) -> bool:
+    """Append, flushed to the disk; False: the file is not the one that was seen, or was replaced meanwhile, and the
+    text is not in that."""
     descriptor = os.open(path, os.O_RDWR | os.O_APPEND)
     try:
+        if _signature(descriptor) != seen:
+            return False
         size = _mended(descriptor)
         try:
             left = text.encode()

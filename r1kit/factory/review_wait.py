@@ -48,6 +48,7 @@ def await_people(config: ColdStart, workspace: Workspace) -> None:
     file = ReviewFile(workspace.folder / QUEUE)
     told, said = "", float("-inf")
     while True:
+        began = time.monotonic()
         waiting = on_writer(workspace, lambda: _waiting(config, workspace, file))
         if not waiting:
             return
@@ -57,7 +58,7 @@ def await_people(config: ColdStart, workspace: Workspace) -> None:
         if waiting != told and time.monotonic() - said >= TELL_SECONDS:
             workspace.say(f"{waiting}; the run goes on by itself")
             told, said = waiting, time.monotonic()
-        time.sleep(LOOK_SECONDS)
+        time.sleep(max(LOOK_SECONDS, 4 * (time.monotonic() - began)))  # a long queue is looked at less often
 
 
 def _waiting(config: ColdStart, workspace: Workspace, file: ReviewFile) -> str:
@@ -85,7 +86,7 @@ def outcome(config: ColdStart, workspace: Workspace) -> list[Item]:
     file = ReviewFile(workspace.folder / QUEUE)
     if config.review == "automatic" or config.review_rest == "accept":
         automatic = Decision(status="accepted", by=AUTOMATIC, at=now())
-        file.decide_all([(item.id, automatic) for item in file.items().values() if item.status == "pending"])
+        file.decide_all(lambda items: [(item.id, automatic) for item in items.values() if item.status == "pending"])
         return list(file.items().values())
     return [Item(id=item.id, sample=item.sample) if item.by == AUTOMATIC else item for item in file.items().values()]
 

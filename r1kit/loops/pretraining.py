@@ -36,7 +36,10 @@ def pretrain(config: Pretrain, workspace: Workspace) -> tuple[LoadedModel, Learn
         loaded = backend.draw(workspace.recipe.model, build_tokenizer(corpus.vocabulary()), seed)
         batch_of = document_batches(corpus, loaded.tokenizer, config.tokens_per_step, seed, ranks)
     workspace.parameters = loaded.parameters
-    learner = backend.open_learner(loaded, config.optimiser, dtype=config.dtype, token_budget=config.micro_batch_tokens)
+    learner = backend.open_learner(
+        loaded, config.optimiser, dtype=config.dtype, token_budget=config.micro_batch_tokens,
+        experts=config.experts, further=config.mtp_weight,
+    )  # fmt: skip
     supervised.train(config, batch_of, learner, workspace)
     return loaded, learner
 

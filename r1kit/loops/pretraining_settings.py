@@ -16,7 +16,7 @@ from r1kit.records import Sampling
 from r1kit.reward.settings import RewardConfig
 from r1kit.tasks.corpora import CorpusConfig, build_corpus, shown
 from r1kit.text.habits import syntax_fault
-from r1kit.update.settings import DtypeSetting, OptimiserSettings
+from r1kit.update.settings import DtypeSetting, ExpertSettings, OptimiserSettings
 
 if TYPE_CHECKING:
     from r1kit.contracts import Recipe
@@ -111,6 +111,10 @@ class Pretrain(Evaluated):
         )
     )
     schedule: Schedule = field(default_factory=lambda: Schedule(warmup=100, shape="cosine", floor=0.02))
+    experts: ExpertSettings = field(default_factory=lambda: ExpertSettings(bias_speed=0.001, balance=0.0001))
+    """How the experts of a model that has some are balanced (paper: these, the speed 0 in the last 3%)."""
+    mtp_weight: float = 0.3
+    """Of the loss of the token after the next, where ``model.mtp_layers`` = 1 (paper: 0.3, later 0.1)."""
     dtype: DtypeSetting = "auto"
     """Of the matrix products, the gate's evaluation included; master weights are float32."""
     log_every: int = 20
@@ -149,7 +153,7 @@ class Pretrain(Evaluated):
             )
         check_least(self, stage, 1, "steps", "log_every", "micro_batch_tokens", "sampling.max_tokens")
         check_least(self, stage, 2 * max(1, recipe.ranks), "tokens_per_step")
-        check_least(self, stage, 0, "context", "decontaminate")
+        check_least(self, stage, 0, "context", "decontaminate", "mtp_weight")
         check_rates(self.optimiser.lr, self.schedule, stage)
         if self.data:
             self._check_text(stage, recipe)

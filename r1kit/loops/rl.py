@@ -34,7 +34,7 @@ from r1kit.maths.aggregate import token_weights
 from r1kit.maths.loss_terms import TokenLoss
 from r1kit.maths.policy_loss import from_settings
 from r1kit.records import Completion, Group
-from r1kit.rollout.engine import asleep
+from r1kit.rollout.engine import asleep, drafted_metrics
 from r1kit.rollout.hand_over import handed_metrics
 from r1kit.rollout.streams import stream_seed
 from r1kit.update.learner import Batch, Learner, Row, shares
@@ -104,7 +104,7 @@ def train(
                 **metrics,
                 **drawn.metrics,
                 "engine_gap": looked.gap,
-                **handed_metrics(engine),
+                **(handed_metrics(engine) | drafted_metrics(engine)),
                 "update_seconds": updated - sampled,
                 "tokens_per_second": sum(drawn.loads) / (updated - began),
             },

@@ -172,23 +172,24 @@ def _family(
     return siblings, torch.from_numpy((starts[distinct, None] + np.arange(P)).ravel()).to(device)
 
 
-def packed_attention(qkv: Tensor, cos: Tensor, sin: Tensor, plan: AttentionPlan) -> Tensor:
+def packed_attention(qkv: Tensor, tables: tuple[Tensor, Tensor] | None, plan: AttentionPlan) -> Tensor:
     """Rotate queries and keys, attend: qkv [N, (H + 2 K) D] -> [N, H D].
 
     cos and sin are [positions, D], at least as many as the longest run with its parent: the two halves of D are rotated
-    against each other (hub convention).
+    against each other (hub convention). None: they are rotated already, or never.
     """
-    out: Tensor = PackedAttention.apply(qkv, cos, sin, plan)  # type: ignore[no-untyped-call]
+    out: Tensor = PackedAttention.apply(qkv, tables, plan)  # type: ignore[no-untyped-call]
     return out
 
 
 class PackedAttention(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, qkv: Tensor, cos: Tensor, sin: Tensor, plan: AttentionPlan) -> Tensor:
+    def forward(ctx: Any, qkv: Tensor, tables: tuple[Tensor, Tensor] | None, plan: AttentionPlan) -> Tensor:
         H, _, D = plan.heads
         rows = qkv.reshape(-1, D).index_select(0, plan.gather)
-        turning = rows[: plan.sizes[0] + plan.sizes[1]]
-        _rotate_(turning, turning @ _quarter_turn(rows), plan, (cos, sin))
+        if tables is not None:
+            turning = rows[: plan.sizes[0] + plan.sizes[1]]
+            _rotate_(turning, turning @ _quarter_turn(rows), plan, tables)
         q, k, v = rows.split(plan.sizes)
         out, weights = torch.empty_like(q), []
         for bucket in plan.buckets:
@@ -197,15 +198,15 @@ class PackedAttention(torch.autograd.Function):
             torch.softmax(scores, -1, out=scores)
             torch.bmm(scores, values, out=result)
             weights.append(scores)
-        ctx.plan = plan
-        ctx.save_for_backward(rows, cos, sin, *weights)
+        ctx.plan, ctx.tables = plan, tables
+        ctx.save_for_backward(rows, *weights)
         return out.index_select(0, plan.query_rows).view(-1, H * D)
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None, None]:  # type: ignore[override]
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:  # type: ignore[override]
         plan: AttentionPlan = ctx.plan
         H, K, D = plan.heads
-        rows, cos, sin, *weights = ctx.saved_tensors
+        rows, *weights = ctx.saved_tensors
         q, k, v = rows.split(plan.sizes)
         drows = torch.empty_like(rows)
         dq, dk, dv = drows.split(plan.sizes)
@@ -220,7 +221,8 @@ class PackedAttention(torch.autograd.Function):
             torch.ops.aten._softmax_backward_data.out(ds, p, -1, p.dtype, grad_input=ds)
             torch.baddbmm(own_grad, ds, keys, beta=0, alpha=D**-0.5, out=own_grad)
             torch.baddbmm(key_grad, ds.mT, own, beta=0, alpha=D**-0.5, out=key_grad)
-        _rotate_back_(drows[: plan.sizes[0] + plan.sizes[1]], plan, (cos, sin))
+        if ctx.tables is not None:
+            _rotate_back_(drows[: plan.sizes[0] + plan.sizes[1]], plan, ctx.tables)
         packed = torch.empty(len(grad), H + 2 * K, D, dtype=grad.dtype, device=grad.device)
         packed[:, :H] = dq.index_select(0, plan.query_rows).view(-1, H, D)
         for first, wide in ((H, dk), (H + K, dv)):
@@ -229,7 +231,7 @@ class PackedAttention(torch.autograd.Function):
             for bucket in plan.buckets:
                 if bucket.parents is not None:
                     bucket.add_parents_(narrow, wide, H, D)
-        return packed.view(len(grad), -1), None, None, None
+        return packed.view(len(grad), -1), None, None
 
 
 def _rotate_(x: Tensor, turned: Tensor, plan: AttentionPlan, tables: tuple[Tensor, Tensor]) -> None:

@@ -23,7 +23,7 @@ from r1kit.checkpoint.context import refuse_longer
 from r1kit.checkpoint.hub import read_weights, write_settings, write_weights
 from r1kit.checkpoint.streamed import StoredWeights, write_stream
 from r1kit.model.attention import packed_attention, plan_attention, stored_per_token
-from r1kit.model.block import Block, make_norm
+from r1kit.model.block import Ahead, Attend, Block, make_norm
 from r1kit.model.elementwise import rms_norm
 from r1kit.model.families import family
 from r1kit.model.families.dense import DecoderConfig, DenseFamily, Layer
@@ -47,6 +47,8 @@ STORED = 1536
 64, single segments of some 1,300 tokens, about where streaming becomes as fast on a CPU. Groups of many short answers
 to a prompt of some 200 tokens reach it too; streamed they take up to twice as long, but their memory is bounded."""
 WHOLE = Layer()
+RESIDUAL = ("out.weight", ".down.weight", "shared_down.weight", "experts.down")
+"""Matrices that write onto the residual."""
 CHECKPOINT = "the checkpoint"
 
 
@@ -62,9 +64,11 @@ class Decoder(nn.Module):
         """The config it was loaded with, which is what it is saved with."""
         self.generation: dict[str, Any] = {}
         self.embedding = nn.Embedding(config.vocab_size, config.hidden_size)
-        self.blocks = nn.ModuleList(Block(config) for _ in range(config.num_layers))
+        self.blocks = nn.ModuleList(Block(config, layer) for layer in range(config.num_layers))
         self.norm = make_norm(config, config.hidden_size)
         self.lm_head = None if config.tie_embeddings else nn.Linear(config.hidden_size, config.vocab_size, bias=False)
+        self.ahead = Ahead(config) if config.ahead else None
+        """Predicts a token further; no part of ``hidden``."""
 
     @property
     def head(self) -> Tensor:
@@ -87,8 +91,8 @@ class Decoder(nn.Module):
         if weight.dim() < 2:
             weight.fill_(0.0 if name.endswith("bias") else 1.0)
             return
-        std = 1 / math.sqrt(weight.shape[1])
-        if name.endswith(("out.weight", "down.weight")):
+        std = 1 / math.sqrt(weight.shape[-1])
+        if name.endswith(RESIDUAL):
             std /= math.sqrt(2 * self.config.num_layers)
         if name.startswith("embedding"):
             std = 0.5 / math.sqrt(self.config.hidden_size)
@@ -107,8 +111,19 @@ class Decoder(nn.Module):
             x = x * torch.tensor(c.embedding_scale, dtype=x.dtype, device=x.device)
         attends = {layer: self._attention(segments, x, layer) for layer in set(c.layer_list)}
         for block, layer in zip(self.blocks, c.layer_list, strict=True):
-            x = block(x, attends[layer], c)
+            x = block(x, attends[layer], c, segments)
         return rms_norm(x, self.norm)
+
+    def further(self, hidden: Tensor, following: Tensor, segments: Segments) -> Tensor:
+        """What the head reads of the token after the next, [N, d].
+
+        Args:
+            hidden: from ``transform``, [N, d].
+            following: embedding of each token's next one, [N, d].
+        """
+        assert self.ahead is not None, "this model predicts one token"
+        further: Tensor = self.ahead(hidden, following, self._attention(segments, hidden, WHOLE), self.config, segments)
+        return further
 
     def after_step(self) -> None:
         """Nothing follows from the weights."""
@@ -125,6 +140,9 @@ class Decoder(nn.Module):
         names = {"model.embed_tokens.weight": self.embedding.weight}
         for index, block in enumerate(cast("list[Block]", list(self.blocks))):
             names |= {f"model.layers.{index}.{name}": one for name, one in block.hub_weights(self.config).items()}
+        if self.ahead is not None:
+            prefix = f"model.layers.{self.config.num_layers}."
+            names |= {prefix + name: one for name, one in self.ahead.hub_weights(self.config).items()}
         names["model.norm.weight"] = self.norm.weight
         if self.lm_head is not None:
             names["lm_head.weight"] = self.lm_head.weight
@@ -142,7 +160,13 @@ class Decoder(nn.Module):
     @property
     def tied(self) -> dict[str, str]:
         """Hub names that may come along, and the weight that each is here."""
-        return {"lm_head.weight": "model.embed_tokens.weight"} if self.lm_head is None else {}
+        table = "model.embed_tokens.weight"
+        head = table if self.lm_head is None else "lm_head.weight"
+        found = {"lm_head.weight": table} if self.lm_head is None else {}
+        if self.ahead is not None:
+            prefix = f"model.layers.{self.config.num_layers}."
+            found |= {f"{prefix}embed_tokens.weight": table, f"{prefix}shared_head.head.weight": head}
+        return found
 
     def save(self, folder: Path, tokenizer: PreTrainedTokenizerBase, weights: WeightStream | None = None) -> None:
         """Config and weights, as the family's hub class reads them."""
@@ -158,37 +182,44 @@ class Decoder(nn.Module):
         config.dtype = self.embedding.weight.dtype
         return config
 
-    def _attention(self, segments: Segments, x: Tensor, layer: Layer) -> Callable[[Tensor], Tensor]:
-        """[N, (H + 2 K) D] -> [N, H D], planned once for all layers of a kind, for the device and dtype of x.
+    def _attention(self, segments: Segments, x: Tensor, layer: Layer) -> Attend:
+        """Planned once for all layers of a kind, for the device and dtype of x.
 
         Where ranks share the tokens: of N / P of them, by way of all tokens and H / P heads.
         """
         c = self.config
         H, K, D = heads = c.num_heads, c.num_kv_heads, c.head_dim
-        spread = segments.spread
+        spread, turns = segments.spread, None
+        if c.latent is not None:
+            positions = segments.positions()
+            own = positions if spread is None else positions[spread.slice_of(len(positions))]
+            cos, sin = rope_tables(c, own, x.dtype, layer)
+            turns = cos[..., : c.latent.rotary // 2], sin[..., : c.latent.rotary // 2]
         if spread is None:
-            return self._attend(segments, x, layer, heads)
+            return Attend(self._attend(segments, x, layer, heads), turns)
         attend = self._attend(segments, x, layer, (H // spread.size, K // spread.size, D))
-        return lambda qkv: spread.to_tokens(attend(spread.to_heads(qkv, heads)))
+        return Attend(lambda qkv: spread.to_tokens(attend(spread.to_heads(qkv, heads))), turns)
 
     def _attend(
         self, segments: Segments, x: Tensor, layer: Layer, heads: tuple[int, int, int]
     ) -> Callable[[Tensor], Tensor]:
-        """``_attention`` of heads (H, K, D): the kernel of variable lengths, or by what would be stored."""
+        """``Attend.mix`` of heads (H, K, D): the kernel of variable lengths, or by what would be stored."""
         c = self.config
         H, K, D = heads
         fused = has_variable_length_kernel(x, D)
         if not fused and stored_per_token(segments, heads) <= STORED:
             plan = plan_attention(segments, heads, x.dtype, layer.window)
+            if c.latent is not None:
+                return lambda qkv: packed_attention(qkv, None, plan)
             positions = torch.arange(plan.positions, device=x.device)
             cos, sin = (one[:, 0] for one in rope_tables(c, positions, x.dtype, layer))
-            return lambda qkv: packed_attention(qkv, cos, sin, plan)
-        tables = rope_tables(c, segments.positions(), x.dtype, layer)
+            return lambda qkv: packed_attention(qkv, (cos, sin), plan)
+        tables = None if c.latent is not None else rope_tables(c, segments.positions(), x.dtype, layer)
         lengths = plan_lengths(segments) if fused else None
 
         def attend(qkv: Tensor) -> Tensor:
             turning, v = qkv.view(-1, H + 2 * K, D).split([H + K, K], dim=1)
-            q, k = apply_rope(turning, *tables).split([H, K], dim=1)
+            q, k = (turning if tables is None else apply_rope(turning, *tables)).split([H, K], dim=1)
             if lengths is not None:
                 return variable_length_attention(q, k, v, lengths, layer.window).reshape(len(qkv), -1)
             return streamed_attention(q, k, v, segments, layer.window).view(len(qkv), -1)
@@ -225,8 +256,8 @@ def load_decoder(
 def rope_tables(
     config: DecoderConfig, positions: Tensor, dtype: torch.dtype, layer: Layer = WHOLE
 ) -> tuple[Tensor, Tensor]:
-    """cos and sin, each [N, 1, D], the two halves of D rotated against each other (hub convention)."""
-    D = config.head_dim
+    """cos and sin, each [N, 1, D], D the rotary size: its two halves rotated against each other (hub convention)."""
+    D = config.rotary_size
     frequency, scale = _frequencies(config, positions.device, layer)
     angle = positions[:, None].float() * frequency
     cos, sin = torch.cat([angle, angle], -1).cos() * scale, torch.cat([angle, angle], -1).sin() * scale
@@ -242,13 +273,13 @@ def apply_rope(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
 def _frequencies(config: DecoderConfig, device: torch.device, layer: Layer) -> tuple[Tensor, float]:
     """Inverse frequencies [D / 2] and the factor on cos and sin."""
     if layer.rope == "none":
-        return torch.zeros(config.head_dim // 2, device=device), 1.0
+        return torch.zeros(config.rotary_size // 2, device=device), 1.0
     if config.rope_scaling and layer.rope == "whole":
         scaling = json.dumps(config.rope_scaling, sort_keys=True)
-        frequency, scale = _scaled_frequencies(scaling, config.rope_theta, config.head_dim, config.max_positions)
+        frequency, scale = _scaled_frequencies(scaling, config.rope_theta, config.rotary_size, config.max_positions)
         return frequency.to(device), scale
     theta = config.rope_theta if layer.rope == "whole" else config.local_theta
-    exponent = torch.arange(0, config.head_dim, 2, device=device).float() / config.head_dim
+    exponent = torch.arange(0, config.rotary_size, 2, device=device).float() / config.rotary_size
     return 1.0 / theta**exponent, 1.0
 
 

@@ -9,6 +9,8 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from r1kit.model.routes import Routes
+
 __all__ = ["Segments", "Spread"]
 
 
@@ -49,6 +51,8 @@ class Segments:
     """[S], index of an earlier root segment, or -1"""
     spread: Spread | None = None
     """Where ranks share the tokens: hidden states are then those of this rank's slice alone."""
+    routes: Routes | None = None
+    """Told of every choice of experts, where a model has them."""
 
     @classmethod
     def pack(cls, runs: Sequence[Tensor], parents: Sequence[int] | None = None) -> Segments:

@@ -7,6 +7,7 @@ from typing import Literal
 
 from r1kit.contracts import Model
 from r1kit.errors import InputError
+from r1kit.model.families.deepseek_v3 import DeepseekShape
 from r1kit.model.families.dense import DenseShape
 
 __all__ = ["Experts", "Latent", "Shape", "shape_of_fresh"]
@@ -147,8 +148,10 @@ class Shape:
 def shape_of_fresh(model: Model, vocab: int) -> Shape:
     """The shape of a recipe's fresh decoder."""
     shape = model.shape
+    if isinstance(shape, DeepseekShape):
+        return _latent_shape(shape, vocab)
     if not isinstance(shape, DenseShape):
-        raise InputError(f"this version plans dense decoders only, and model.family = {model.family!r} is none")
+        raise InputError(f"this version plans decoders only, and model.family = {model.family!r} is none")
     return Shape(
         vocab=vocab,
         hidden=shape.hidden_size,
@@ -160,4 +163,31 @@ def shape_of_fresh(model: Model, vocab: int) -> Shape:
         tied=shape.tie_embeddings,
         qkv_bias=model.family == "qwen2",
         qk_norm="head" if model.family == "qwen3" else "",
+    )
+
+
+def _latent_shape(shape: DeepseekShape, vocab: int) -> Shape:
+    """The layer that predicts a token further is counted as one more, its join not."""
+    return Shape(
+        vocab=vocab,
+        hidden=shape.hidden_size,
+        ffn=shape.intermediate_size,
+        layers=shape.num_layers + shape.mtp_layers,
+        heads=shape.num_heads,
+        kv_heads=shape.num_heads,
+        head_dim=shape.qk_nope_head_dim,
+        tied=shape.tie_embeddings,
+        experts=Experts(
+            number=shape.n_routed_experts,
+            used=shape.num_experts_per_tok,
+            ffn=shape.moe_intermediate_size,
+            shared=shape.moe_intermediate_size * shape.n_shared_experts,
+            dense_layers=shape.first_k_dense_replace,
+        ),
+        latent=Latent(
+            query=shape.q_lora_rank,
+            kept=shape.kv_lora_rank,
+            rotary=shape.qk_rope_head_dim,
+            value=shape.v_head_dim,
+        ),
     )

@@ -22,6 +22,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from r1kit.rollout.latent import scale_of
 from r1kit.rollout.packed import PackedBlock, PackedDecoder, PackedExperts, rotations
 
 __all__ = ["CachedDecoder", "Prefix"]
@@ -36,7 +37,7 @@ class Prefix:
 
     length: int
     keys_values: Tensor
-    """[layers, 2, length, K D]"""
+    """[layers, 2, length, K D]; of latent attention [layers, 1, length, W]."""
     hidden: Tensor
     """[d], after the last norm, at the prompt's last token."""
 
@@ -54,13 +55,15 @@ class CachedDecoder:
         self._turns: dict[str, Tensor] = {
             rope: rotations(c, longest, self.device, layer) for rope, layer in layers.items()
         }
-        width = c.num_kv_heads * c.head_dim
-        self._store = torch.zeros(c.num_layers, 2, rows * columns * width, dtype=self.dtype, device=self.device)
+        parts, H, K, D = weights.cached
+        self._heads, self._scale, width = (H, K, D), scale_of(c.latent) if c.latent else D**-0.5, K * D
+        depth = c.num_layers + (weights.ahead is not None)
+        self._store = torch.zeros(depth, parts, rows * columns * width, dtype=self.dtype, device=self.device)
         self._rows, self._most = rows, columns
         # oneDNN's batched bfloat16 product copies its operands unless they are whole: attend over all of a cache that
         # grows in steps. Elsewhere a slice costs nothing.
         self._whole = self.dtype is torch.bfloat16 and self.device.type == "cpu"
-        self._sets = c.num_kv_heads if self._whole and not torch.cpu._is_amx_tile_supported() else 1
+        self._sets = K if self._whole and not torch.cpu._is_amx_tile_supported() else 1
         self._width = min(columns, _GROW) if self._whole else columns
         self._cache = self._view(self._width)
         self._columns = torch.arange(columns, device=self.device)
@@ -68,7 +71,7 @@ class CachedDecoder:
         self._oldest: list[int] = []
         self._mask: Tensor | None = None
         self._first = 0
-        G, H = self._sets, c.num_heads
+        G = self._sets
         self._queries = torch.zeros(rows, G, H // G, width // G, dtype=self.dtype, device=self.device)
         self._diagonal = self._own(self._queries)
         self.column = 0
@@ -159,15 +162,16 @@ class CachedDecoder:
             q, kv = self._project(block, x, turns)
             self._diagonal[:n] = q.unflatten(1, (self._sets, -1))
             cache[:, :n, :, column] = kv.unflatten(-1, (self._sets, -1)).transpose(0, 1)
-            keys, values = cache[:, :n, :, first:until].flatten(1, 2)
-            x = self._attended(block, x, self._attend(self._queries[:n].flatten(0, 1), keys, values, mask))
+            parts = cache[:, :n, :, first:until].flatten(1, 2)
+            y = self._attend(self._queries[:n].flatten(0, 1), parts[0], parts[-1], mask)
+            x = self._attended(block, x, y if block.latent is None else block.latent.values(y))
             x = self._feed_forward(block, x)
         self.column += 1
         return self._norm(x)
 
     def _attend(self, queries: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None) -> Tensor:
         """Diagonal queries [n G, H / G, W], keys and values [n G, T, W], mask [n, 1, T] -> [n, H D]."""
-        G, scale = self._sets, self._config.head_dim**-0.5
+        G, scale = self._sets, self._scale
         if self._whole:
             scores = torch.bmm(keys, queries.transpose(1, 2)).transpose(1, 2).unflatten(0, (-1, G))
             room = torch.empty(scores.shape, device=self.device)
@@ -185,15 +189,18 @@ class CachedDecoder:
 
     def _own(self, x: Tensor) -> Tensor:
         """[n, G, H / G, W] -> a view [n, G, k, g, D]: of each query head, what belongs to its own key-value head."""
-        c, G = self._config, self._sets
-        k, g = c.num_kv_heads // G, c.num_heads // c.num_kv_heads
-        return x.view(len(x), G, k, g, k, c.head_dim).diagonal(dim1=2, dim2=4).permute(0, 1, 4, 2, 3)
+        (H, K, D), G = self._heads, self._sets
+        k, g = K // G, H // K
+        return x.view(len(x), G, k, g, k, D).diagonal(dim1=2, dim2=4).permute(0, 1, 4, 2, 3)
 
     def _project(self, block: PackedBlock, x: Tensor, turns: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
-        """Rotated queries [n, K, g, D], and keys (rotated) and values [n, 2, K D]."""
-        c = self._config
-        n, H, K, D = len(x), c.num_heads, c.num_kv_heads, c.head_dim
-        qkv = block.qkv(self._norm(x) if block.before else x).view(n, H + 2 * K, D)
+        """Rotated queries [n, K, g, D]; keys (rotated) and values [n, 2, K D], or what is kept for both [n, 1, W]."""
+        c, n, (H, K, D) = self._config, len(x), self._heads
+        made = block.qkv(self._norm(x) if block.before else x)
+        if block.latent is not None:
+            plain, turning, kept = block.latent.queries(made, turns[block.layer.rope])
+            return block.latent.absorbed(plain, turning)[:, None], kept[:, None]
+        qkv = made.view(n, H + 2 * K, D)
         if block.q_norm is not None and block.k_norm is not None:
             for part, gain in ((qkv[:, :H], block.q_norm), (qkv[:, H : H + K], block.k_norm)):
                 part.copy_(self._gained(part.flatten(1) if c.wide_qk_norm else part, gain).view(part.shape))
@@ -239,15 +246,19 @@ class CachedDecoder:
         return (exact * torch.addcmul(self._eps, size, size, value=1 / x.shape[-1]).rsqrt_()).to(self.dtype)
 
     def _prompt_pass(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
-        """int64 [P, T] -> what leaves the last block, [P, T, d], and keys and values [layers, 2, P, T, K D]."""
-        c = self._config
-        H, K, D = c.num_heads, c.num_kv_heads, c.head_dim
+        """int64 [P, T] -> what leaves the last block, [P, T, d], and what is kept [layers, 2 or 1, P, T, K D]."""
+        c, (H, K, D) = self._config, self._heads
         P, T = tokens.shape
         x = F.embedding(tokens.reshape(-1), self._weights.embedding)
         turns = {rope: table[:T].repeat(P, 1, 1) for rope, table in self._turns.items()}
         bands = {layer.window: self._band(T, layer.window) for layer in c.layer_list}
-        kept = torch.empty(c.num_layers, 2, P, T, K * D, dtype=self.dtype, device=self.device)
-        for block, store in zip(self._weights.blocks, kept, strict=True):
+        kept = torch.empty(*self._store.shape[:2], P, T, K * D, dtype=self.dtype, device=self.device)
+        for block, store in zip(self._weights.blocks, kept[: c.num_layers], strict=True):
+            if block.latent is not None:
+                plain, turned, own = block.latent.queries(block.qkv(self._norm(x)), turns[block.layer.rope])
+                store[0].copy_(own.view(P, T, -1))
+                x = self._feed_forward(block, self._attended(block, x, block.latent.prompt(plain, turned, own, P)))
+                continue
             q, kv = self._project(block, x, turns)
             store.copy_(kv.view(P, T, 2, K * D).permute(2, 0, 1, 3))
             keys, values = store.view(2, P, T, K, D).transpose(2, 3)
@@ -261,10 +272,10 @@ class CachedDecoder:
         return x.view(P, T, -1), kept
 
     def _view(self, width: int) -> Tensor:
-        """The cache as [layers, 2, rows, G, width, W]; each layer's rows without gaps."""
-        row = self._config.num_kv_heads * self._config.head_dim
+        """The cache as [layers, 2 or 1, rows, G, width, W]; each layer's rows without gaps."""
+        row = self._heads[1] * self._heads[2]
         used = self._store[:, :, : self._rows * width * row]
-        return used.view(len(used), 2, self._rows, self._sets, width, row // self._sets)
+        return used.view(*used.shape[:2], self._rows, self._sets, width, row // self._sets)
 
     def _fit(self, columns: int) -> None:
         """Let the view reach ``columns``, moving rows apart layer by layer."""

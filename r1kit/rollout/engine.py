@@ -12,7 +12,18 @@ from r1kit.records import Completion, Sampling
 if TYPE_CHECKING:
     from r1kit.model.weights import WeightStream
 
-__all__ = ["Bounded", "Detached", "Ended", "Engine", "Sleeping", "Telling", "all_told", "asleep"]
+__all__ = [
+    "Bounded",
+    "Detached",
+    "Drafting",
+    "Ended",
+    "Engine",
+    "Sleeping",
+    "Telling",
+    "all_told",
+    "asleep",
+    "drafted_metrics",
+]
 
 Ended = Callable[[int, tuple[Completion, ...]], None]
 """Is told a prompt's place and its completions."""
@@ -92,6 +103,23 @@ class Sleeping(Protocol):
 
     sleeps: bool
     """Whether it is to be released while the learner computes."""
+
+
+@runtime_checkable
+class Drafting(Protocol):
+    """An engine that guesses tokens before the model draws them."""
+
+    drafts: list[int]
+    """Guesses, and those that were right, since somebody set both to 0."""
+
+
+def drafted_metrics(engine: Engine) -> dict[str, float]:
+    """Metrics of what an engine drafted since the last call; none without drafts."""
+    if not isinstance(engine, Drafting) or not engine.drafts[0]:
+        return {}
+    made, hit = engine.drafts
+    engine.drafts = [0, 0]
+    return {"draft_hit_share": hit / made}
 
 
 @contextmanager

@@ -60,7 +60,7 @@ class Flight:
         self._stopping, self._watched = stops
         self._check_every, self._longest_prompt, self._slots = check_every, room, slots
         total = len(prompts) * sampling.n
-        self._decoder = CachedDecoder(weights, slots, columns, room + sampling.max_tokens)
+        self._decoder = self._cache(weights, slots, columns, room + sampling.max_tokens)
         self._decoder.column = self._longest_prompt
         self._waiting = deque(Waiting(prompt, 0) for prompt in range(len(prompts)))
         device = self._decoder.device
@@ -75,6 +75,9 @@ class Flight:
         self._left = [sampling.n] * len(prompts)
         self._done: list[int] = []
         self._limits = torch.tensor([sampling.max_tokens] * total)
+
+    def _cache(self, weights: PackedDecoder, slots: int, columns: int, longest: int) -> CachedDecoder:
+        return CachedDecoder(weights, slots, columns, longest)
 
     def limit(self, limits: Sequence[int]) -> None:
         """Longest length of each row, prompt-major, none above ``max_tokens``."""
@@ -194,23 +197,31 @@ class Flight:
         """Tokens and log-probs [n] of the rows' logits [n, V]."""
         return sample(logits, uniform, self._sampling.temperature, self._sampling.top_p)
 
-    def _harvest(self, first: int, tokens: Tensor, logprobs: Tensor) -> None:
-        """Store tokens [m, steps] of the slots from ``first`` on, and let go of the rows that ended in them."""
+    def _harvest(self, first: int, tokens: Tensor, logprobs: Tensor, counts: Tensor | None = None) -> None:
+        """Store tokens [m, steps] of the slots from ``first`` on, and let go of the rows that ended in them.
+
+        ``counts``: how many of a row's are its own, the others being written over by what comes next; None: all.
+        """
         tokens, logprobs = tokens.cpu(), logprobs.cpu()
         rows, ages = self._row_of[first:], self._ages[first:]
         places = ages[:, None] + torch.arange(tokens.shape[1])
+        watched = self._watched[tokens]
+        if counts is None:
+            counts = torch.full((len(rows),), tokens.shape[1])
+        else:
+            watched &= torch.arange(tokens.shape[1]) < counts[:, None]
         self._out[rows[:, None], places] = tokens
         self._logprobs[rows[:, None], places] = logprobs
-        ended = self._watched[tokens].any(1) | (ages + tokens.shape[1] >= self._limits[rows])
+        ended = watched.any(1) | (ages + counts >= self._limits[rows])
         gone = []
         for index in ended.nonzero()[:, 0].tolist():
             row, age = int(rows[index]), int(ages[index])
-            written = self._out[row, : age + tokens.shape[1]].tolist()
+            written = self._out[row, : age + int(counts[index])].tolist()
             length = self._stopping.length(written, age, int(self._limits[row]))
             if length is not None:
                 gone.append(first + index)
                 self._end(row, length)
-        self._ages[first:] += tokens.shape[1]
+        self._ages[first:] += counts
         if gone:
             self._drop(gone)
 

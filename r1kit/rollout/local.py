@@ -17,6 +17,7 @@ from r1kit.errors import InputError
 from r1kit.model.decoder import Decoder
 from r1kit.model.weights import NamedWeights, WeightStream
 from r1kit.records import Completion, Sampling
+from r1kit.rollout.drafts import DraftedFlight
 from r1kit.rollout.engine import Ended, all_told
 from r1kit.rollout.flight import SLACK, Flight
 from r1kit.rollout.packed import PackedDecoder
@@ -41,6 +42,7 @@ class LocalEngine:
         check_every: int = 4,
         version: int = 0,
         weights: WeightStream | None = None,
+        draft: bool = False,
     ) -> None:
         """
         Args:
@@ -52,7 +54,16 @@ class LocalEngine:
             check_every: steps between looks at which rows ended; the result does not depend on it.
             version: policy version of ``model``'s weights.
             weights: instead of the model's own, which then may hold none.
+            draft: a token further, where the model predicts it (``rollout.drafts``); by closed calls alone.
+
+        Raises:
+            InputError: the model drafts nothing.
         """
+        if draft and not model.config.ahead:
+            raise InputError("draft is for a model with a layer that predicts a token further (deepseek_v3); drop it")
+        self._draft = draft
+        self.drafts = [0, 0]
+        """Made so far, and hit."""
         if max_rows < 1:
             raise InputError(f"max_rows is {max_rows}; give 1 or more rows to hold in flight.")
         self._tokenizer = tokenizer
@@ -96,6 +107,8 @@ class LocalEngine:
                 flight.limit(limits)
             for prompt in flight.run():
                 ended(prompt, tuple(flight.completions(prompt, self._tokenizer, self._version)))
+            if isinstance(flight, DraftedFlight):
+                self.drafts = [self.drafts[0] + flight.drafted, self.drafts[1] + flight.hit]
 
     def _flight(
         self, weights: PackedDecoder, prompts: Sequence[Sequence[int]], sampling: Sampling, seeds: Sequence[int]
@@ -104,7 +117,7 @@ class LocalEngine:
         longest = room + sampling.max_tokens
         slots = self.rows_in_flight(total, longest)
         columns = longest + (SLACK if slots < total else 0)
-        return Flight(
+        return (DraftedFlight if self._draft else Flight)(
             weights, self.stopping(sampling), prompts, sampling, seeds, room=room, slots=slots, columns=columns,
             check_every=self.check_every,
         )  # fmt: skip
@@ -135,7 +148,7 @@ class LocalEngine:
                 empty = Decoder(self._config)
             model = empty.to(self._dtype).to_empty(device=self._device).requires_grad_(False)
             model.load_hub_weights(stream)
-            return PackedDecoder(model)
+            return PackedDecoder(model, ahead=self._draft)
 
     def rows_in_flight(self, rows: int, columns: int) -> int:
         """Slots for a call of ``rows`` rows of at most ``columns`` tokens, prompt included."""

@@ -58,6 +58,7 @@ class Answer:
         asks = [
             Ask(
                 prompt=prompt, sampling=asked.sampling, seed=stream_seed("serve", asked.seed, place), top=asked.top,
+                often=asked.stream or asked.stops,
                 tell=partial(_put, came, place * asked.sampling.n),
             )
             for place, prompt in enumerate(asked.prompts)

@@ -41,9 +41,13 @@ class Ask:
     """In the event loop; an exception is the last thing that is told."""
     top: int | None = None
     """See ``Open.listen``."""
+    often: bool = True
+    """Told what comes as it comes; else each completion once, whole."""
+    held: dict[int, list[Piece]] = field(default_factory=dict)
+    """What was written and not told yet; the sampling thread's, as are the next two."""
     ticket: Ticket | None = None
     left: set[int] = field(default_factory=set)
-    """Rows that have not ended; the sampling thread's."""
+    """Rows that have not ended."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,6 +183,11 @@ class Batcher:
         self._urgent = True
 
     def _wrote(self, ask: Ask, piece: Piece) -> None:
+        if not ask.often:
+            ask.held.setdefault(piece.row, []).append(piece)
+            if not piece.finish:
+                return
+            piece = _joined(ask.held.pop(piece.row))
         self._outbox.append(partial(ask.tell, piece))
         if piece.finish:
             self._urgent = True
@@ -210,6 +219,12 @@ class Batcher:
             self._loop.call_soon_threadsafe(_each, outbox)
         except RuntimeError:  # the loop is closed: nobody listens any more
             self._closing = True
+
+
+def _joined(pieces: Sequence[Piece]) -> Piece:
+    tokens = [token for piece in pieces for token in piece.token_ids]
+    scored = [one for piece in pieces for one in piece.scored]
+    return Piece(pieces[-1].row, tokens, scored, pieces[-1].finish)
 
 
 def _each(calls: Sequence[Callable[[], None]]) -> None:

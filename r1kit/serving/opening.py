@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Literal, cast
 
 import torch
 
 from r1kit.backends.backend import backend_of
+from r1kit.cluster.cores import cores
 from r1kit.cluster.settings import EngineChoice
 from r1kit.errors import InputError
 from r1kit.records import Sampling
@@ -27,15 +29,22 @@ __all__ = ["open_speech", "tags_of"]
 
 
 def open_speech(
-    name: str, recipe: Recipe, sampling: Sampling, *, rows: int, dtype: DtypeSetting, tags: Tags | None
-) -> tuple[Open, Speech]:
+    name: str,
+    recipe: Recipe,
+    sampling: Sampling,
+    *,
+    rows: int,
+    dtype: DtypeSetting | Literal["exact"],
+    tags: Tags | None,
+) -> tuple[Open, Speech]:  # fmt: skip
     """A model by the name a user writes, on its device.
 
     Args:
         recipe: its template is the one to prompt with.
         sampling: its stage's own.
         rows: completions that decode side by side.
-        dtype: ``auto``: float32 on a CPU, where a draw then hardly ever depends on what shares its batch.
+        dtype: of the matrix products; ``exact``: float32 on a CPU, where a draw then hardly ever depends on what
+            shares its batch, elsewhere ``auto``.
 
     Raises:
         InputError: the name or the folder is wrong, or no open engine runs the model.
@@ -43,8 +52,9 @@ def open_speech(
     """
     backend = backend_of(replace(recipe, engine=EngineChoice()))
     loaded = backend.load(name)
-    exact: DtypeSetting = "float32" if dtype == "auto" and backend.device.type == "cpu" else dtype
-    engine = backend.open_engine(loaded, dtype=exact, max_rows=rows)
+    if dtype == "exact":
+        dtype = "float32" if backend.device.type == "cpu" else "auto"
+    engine = backend.open_engine(loaded, dtype=dtype, max_rows=rows)
     speech = Speech(
         tokenizer=cast(Speaking, loaded.tokenizer), template=loaded.template, ends=frozenset(loaded.stop_ids),
         vocab_size=loaded.model.config.vocab_size, positions=loaded.positions, sampling=sampling, tags=tags,
@@ -71,6 +81,7 @@ def tags_of(text: str) -> Tags | None:
     return Tags(open=tags[0], close=tags[1])
 
 
-def threads(count: int) -> None:
-    """Of torch, in this process."""
-    torch.set_num_threads(count)
+def use_cores() -> None:
+    """Let torch use all of this process's cores, or as many as ``OMP_NUM_THREADS`` says."""
+    if "OMP_NUM_THREADS" not in os.environ:
+        torch.set_num_threads(cores())

@@ -48,6 +48,8 @@ class Asked:
     """A last chunk of the stream tells the usage."""
     top: int | None
     """Likeliest tokens told with each; None: no log-probs."""
+    stops: bool
+    """A string may end a completion."""
     echo: bool = False
     """The prompt is part of the text."""
 
@@ -74,7 +76,8 @@ def read_chat(body: bytes, models: dict[str, Served]) -> Asked:
         raise ApiError("top_logprobs needs logprobs = true", param="top_logprobs", code="invalid_value")
     return _asked(
         fields, served, [prompt.ids], wanted or room, kind="chat", param="messages",
-        writer=lambda _: served.speech.writer(prompt, stop), top=(top or 0) if fields.flag("logprobs") else None,
+        writer=lambda _: served.speech.writer(prompt, stop), stops=bool(stop or served.speech.sampling.stop),
+        top=(top or 0) if fields.flag("logprobs") else None,
     )  # fmt: skip
 
 
@@ -88,13 +91,14 @@ def read_completion(body: bytes, models: dict[str, Served]) -> Asked:
     top = None if fields.any("logprobs") is False else fields.integer("logprobs", 0, _MOST_TOP)
     return _asked(
         fields, served, _prompts(fields, served), _DEFAULT_COMPLETION if longest is None else longest,
-        kind="completion", param="prompt", writer=lambda ids: served.speech.continued(ids, stop), top=top, echo=echo,
+        kind="completion", param="prompt", writer=lambda ids: served.speech.continued(ids, stop), stops=bool(stop),
+        top=top, echo=echo,
     )  # fmt: skip
 
 
 def _asked(
     fields: Fields, served: Served, prompts: Sequence[Sequence[int]], longest: int, *,
-    kind: Kind, param: str, writer: WriterOf, top: int | None, echo: bool = False,
+    kind: Kind, param: str, writer: WriterOf, stops: bool, top: int | None, echo: bool = False,
 ) -> Asked:  # fmt: skip
     """What both addresses have alike."""
     n = fields.integer("n", 1, _MOST_CHOICES) or 1
@@ -116,7 +120,7 @@ def _asked(
             n=n, max_tokens=longest, temperature=fields.number("temperature", 0.0, 2.0, served.temperature),
             top_p=fields.number("top_p", 0.0, 1.0, served.top_p),
         ),
-        writer=writer, stream=stream, usage=_usage(fields, stream), top=top, echo=echo,
+        writer=writer, stops=stops, stream=stream, usage=_usage(fields, stream), top=top, echo=echo,
     )  # fmt: skip
 
 

@@ -67,8 +67,7 @@ class Detokeniser:
         self._new.extend(tokens)
         if not self._new:
             return ""
-        had = text_of(self._tokenizer, self._before) if self._before else ""
-        text = text_of(self._tokenizer, [*self._before, *self._new])[len(had) :]
+        text = self._after(self._new)
         if not last and text.endswith(_TORN) and len(self._new) > 1:
             return self._up_to_torn()
         if not last and text.endswith(_TORN) and len(self._new) < _LONGEST_TORN:
@@ -76,12 +75,16 @@ class Detokeniser:
         self._before, self._new = self._new[-4:], []
         return text
 
+    def _after(self, tokens: Sequence[int]) -> str:
+        """Text of tokens that follow those before."""
+        had = text_of(self._tokenizer, self._before) if self._before else ""
+        return text_of(self._tokenizer, [*self._before, *tokens])[len(had) :]
+
     def _up_to_torn(self) -> str:
         """As many of the new tokens as end in a whole character."""
         waiting, self._new = self._new, []
         for count in range(len(waiting) - 1, max(0, len(waiting) - _LONGEST_TORN), -1):
-            had = text_of(self._tokenizer, self._before) if self._before else ""
-            text = text_of(self._tokenizer, [*self._before, *waiting[:count]])[len(had) :]
+            text = self._after(waiting[:count])
             if not text.endswith(_TORN):
                 self._before, self._new = waiting[:count][-4:], waiting[count:]
                 return text

@@ -21,17 +21,21 @@ from r1kit.checkpoint.folder import replacing
 from r1kit.cluster.ranks import Ranks, Solo
 from r1kit.errors import InputError, R1Error, first_line
 from r1kit.maths.loss_terms import TokenLoss
+from r1kit.model.decoder import Decoder
 from r1kit.model.language_model import LanguageModel
 from r1kit.model.load import save_model
+from r1kit.model.routes import Routes
 from r1kit.model.weights import NamedWeights, WeightStream
 from r1kit.rollout.engine import Engine
+from r1kit.update.balance import Balance
 from r1kit.update.flat import FlatWeights
+from r1kit.update.further import further_targets, told_further
 from r1kit.update.head import Head
 from r1kit.update.learner import Batch
 from r1kit.update.memory import keep_freed_memory
 from r1kit.update.optim import DTYPES, Optimiser, canonical
 from r1kit.update.pack import MicroBatch, build, carries_gradient, deal, merged, per_row
-from r1kit.update.settings import Dtype, OptimiserSettings
+from r1kit.update.settings import Dtype, ExpertSettings, OptimiserSettings
 from r1kit.update.sums import Sums, slopes
 
 if TYPE_CHECKING:
@@ -51,6 +55,9 @@ class LearnerSettings:
     temperature: float = 1.0
     """Logits are divided by it: that of the sampling, so that the policy is what was sampled from."""
     optimiser: OptimiserSettings = field(default_factory=OptimiserSettings)
+    experts: ExpertSettings = field(default_factory=ExpertSettings)
+    further: float = 0.0
+    """Weight of the loss of the token after the next, on documents, where the model predicts it (``Decoder.ahead``)."""
     own: Any = None
     """What the recipe's ``learner`` table says beside the kind: ``cluster.settings.FSDP`` for ``fsdp``."""
 
@@ -77,6 +84,8 @@ class LocalLearner:
         self.flat = FlatWeights(model, DTYPES[self.settings.dtype])
         self.optimiser = Optimiser(self.flat, self.settings.optimiser)
         self.reference: Tensor | None = None
+        self.balance = Balance(self.flat.model, self.settings.experts, self.ranks)
+        self.masters = {name: weight.detach() for name, weight in self.flat.model.named_parameters()}
         self.head_grad = self._gradient_of(self.flat.model.head)
         bias, table = self.flat.model.head_bias, self.flat.model.table
         self.bias_grad = None if bias is None else self._gradient_of(bias)
@@ -93,16 +102,19 @@ class LocalLearner:
         sums = Sums()
         if batch.sharded or self.ranks.rank == 0:  # otherwise every rank holds the same rows
             sums.totals["rows_skipped"] = float(len(batch.rows) - len(rows))
-        for micro in self._share(batch, rows):
+        routes = self.balance.watch(batch, len(rows))
+        for micro in self._share(batch, rows, routes):
             self._accumulate(batch, micro, loss, sums)
         if self.ranks.size > 1:
             self.ranks.all_reduce_sum_(self.flat.grad)
-        metrics = sums.reduced(self.ranks)
+        metrics = told_further(sums.reduced(self.ranks)) | self.balance.told(routes)
         metrics["grad_norm"] = self.optimiser.clip()
         if not math.isfinite(metrics["grad_norm"]):
             raise R1Error("the gradient is not finite; lower the learning rate or the clip range")
         if metrics["tokens"]:
             self.optimiser.step(lr)
+            for name, change in self.balance.changes(routes):
+                self.masters[name].add_(change.to(self.device))
             self.flat.model.after_step()
             self.flat.refresh()
         return metrics
@@ -190,11 +202,11 @@ class LocalLearner:
         views = dict(self.flat.views(self.flat.grad))
         return next(views[name] for name, own in self.flat.model.named_parameters() if own is weight)
 
-    def _share(self, batch: Batch, rows: Sequence[int]) -> list[MicroBatch]:
-        """This rank's micro-batches."""
+    def _share(self, batch: Batch, rows: Sequence[int], routes: Routes | None = None) -> list[MicroBatch]:
+        """This rank's micro-batches; ``routes`` is told of their experts."""
         dealt = deal(batch, rows, self.settings.token_budget, self.ranks.size)
         mine = dealt[0 if batch.sharded else self.ranks.rank]
-        return [build(batch, chosen).to(self.device) for chosen in mine]
+        return [build(batch, chosen).to(self.device).watched(routes) for chosen in mine]
 
     def _embed(self, tokens: Tensor) -> Tensor | None:
         """Embeddings as a leaf of their own: their gradient goes to the rows that were read, not through [V, d]."""
@@ -220,9 +232,31 @@ class LocalLearner:
         grad = torch.cat(grads) if len(grads) > 1 else grads[0]
         if micro.index is not None:
             grad = torch.zeros_like(hidden).index_add_(0, micro.index, grad)
+        if self.settings.further and isinstance(compute, Decoder) and compute.ahead is not None and micro.index is None:
+            grad = grad + self._further(compute, batch, micro, hidden.detach(), sums)
         hidden.backward(grad)
         if embedded is not None and embedded.grad is not None and self.table_grad is not None:
             self.table_grad.index_add_(0, micro.segments.tokens, embedded.grad.float())
+
+    def _further(self, model: Decoder, batch: Batch, micro: MicroBatch, hidden: Tensor, sums: Sums) -> Tensor:
+        """The gradient to hidden states [N, d] of the loss of the token after the next, of documents; that of weights
+        is added to theirs."""
+        assert self.table_grad is not None
+        leaves = hidden.requires_grad_(), model.table.detach()[micro.targets].requires_grad_()
+        index, targets, weights = further_targets(batch, micro)
+        made = model.further(*leaves, micro.segments)
+
+        def slope(logprobs: Tensor, entropy: Tensor) -> Tensor:
+            sums.add_further(logprobs)
+            return -self.settings.further * weights
+
+        given = self._head().gradient(made.detach()[index], targets, slope, self.head_grad, self.bias_grad)
+        made.backward(torch.zeros_like(made).index_add_(0, index, given))
+        own, following = (leaf.grad for leaf in leaves)
+        assert own is not None
+        assert following is not None
+        self.table_grad.index_add_(0, micro.targets, following.float())
+        return own
 
 
 def predicting(hidden: Tensor, micro: MicroBatch) -> Tensor:

@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from r1kit.model.routes import Routes
 from r1kit.model.segments import Segments
 from r1kit.update.learner import Batch, Row
 
@@ -41,6 +42,10 @@ class MicroBatch:
     """int64 [M]"""
     index: Tensor | None
     """int64 [M]: the packed token whose hidden state predicts each target; None: token i predicts target i."""
+
+    def watched(self, routes: Routes | None) -> MicroBatch:
+        """The same, whose choices of experts ``routes`` is told."""
+        return self if routes is None else replace(self, segments=replace(self.segments, routes=routes))
 
     def to(self, device: torch.device) -> MicroBatch:
         """The same with its tensors on ``device``."""

@@ -83,7 +83,8 @@ class Together:
         index, targets = index[own], micro.targets[own]
         if not len(own):
             index = targets = index.new_zeros(1)
-        return Cut(replace(micro, segments=replace(segments, spread=self), index=index, targets=targets), own, count)
+        segments = replace(segments, spread=self, routes=micro.segments.routes)
+        return Cut(replace(micro, segments=segments, index=index, targets=targets), own, count)
 
     def whole(self, cut: Cut, *values: Tensor) -> list[Tensor]:
         """Of each, float32 [m] of a rank's own targets: [M], the same on every rank."""

@@ -7,7 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, TypeVar, cast
 
-__all__ = ["Dtype", "DtypeSetting", "OptimiserSettings", "settled"]
+from r1kit.errors import InputError
+
+__all__ = ["Dtype", "DtypeSetting", "ExpertSettings", "OptimiserSettings", "settled"]
 
 Dtype = Literal["float32", "bfloat16"]
 DtypeSetting = Literal["auto", "float32", "bfloat16"]
@@ -34,6 +36,23 @@ class OptimiserSettings:
     """Of the products that orthogonalise Muon's step."""
     max_grad_norm: float = 1.0
     """Gradients are scaled down to this norm, over all weights; 0: never."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExpertSettings:
+    """How tokens are kept from all choosing the same experts, where a model chooses with a bias (DeepSeek-V3)."""
+
+    bias_speed: float = 0.0
+    """What an update adds to the bias of an expert that fewer tokens chose than the mean, and takes from that of one
+    that more did (2408.15664); 0: the biases stay."""
+    balance: float = 0.0
+    """Weight of the sequence-wise balance loss."""
+
+    def __post_init__(self) -> None:
+        if min(self.bias_speed, self.balance) < 0:
+            raise InputError(
+                f"experts: bias_speed = {self.bias_speed} and balance = {self.balance} must not be negative"
+            )
 
 
 def settled(settings: Settings, dtype: DtypeSetting) -> Settings:

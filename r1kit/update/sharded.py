@@ -21,13 +21,14 @@ from torch.distributed.tensor import DTensor
 
 from r1kit.cluster.ranks import Ranks, Solo
 from r1kit.cluster.settings import FSDP
-from r1kit.errors import R1Error
+from r1kit.errors import InputError, R1Error
 from r1kit.maths.loss_terms import TokenLoss
 from r1kit.model.language_model import LanguageModel
 from r1kit.model.layout import Place, places_of
 from r1kit.model.segments import Segments
 from r1kit.model.weights import Weight, WeightStream
 from r1kit.rollout.engine import Engine
+from r1kit.update.balance import Balance
 from r1kit.update.flat import orders_of, role_of
 from r1kit.update.head import Head, Slope
 from r1kit.update.learner import Batch
@@ -125,6 +126,16 @@ class ShardedLearner:
             self.shared, self.settings.optimiser, self.mesh, offload=self.own.offload != "none"
         )
         self.reference: dict[str, DTensor] | None = None
+        self.balance = Balance(model, self.settings.experts, self.ranks)
+        if self.settings.experts.balance and self.together is not None and self.balance.experts:
+            raise InputError(
+                "experts.balance is a loss over whole sequences, which ranks share: set 0, or sequence = 1"
+            )
+        if self.settings.further and getattr(model, "ahead", None) is not None:
+            raise InputError(
+                "learner = fsdp does not train the layer that predicts a token further; set mtp_weight = 0, or take "
+                "the local learner"
+            )
 
     def update(self, batch: Batch, loss: TokenLoss, lr: float) -> dict[str, float]:
         """One optimiser step; see the protocol. Rows with advantage 0 and no reference are not computed.
@@ -138,20 +149,25 @@ class ShardedLearner:
         if self.together is not None:
             batch, _ = self.together.joined(batch)
         rows = [index for index, row in enumerate(batch.rows) if carries_gradient(row)]
+        routes = self.balance.watch(batch, len(rows))
         with self.ranks.together():
             for micro in self._share(batch, rows):
+                micro = micro.watched(routes) if micro.rows else micro
                 pieces = self._pieces(batch, micro, loss, sums if first else Sums())
                 if self.together is not None:
                     cut = self.together.cut(micro)
                     micro, pieces = cut.micro, self.together.pieces(cut, pieces) if micro.rows else _SILENT
                 self.trainee(micro, head_loss(self._head, micro.targets, pieces)).backward()
-            metrics = sums.reduced(self.ranks)
+            metrics = sums.reduced(self.ranks) | self.balance.told(routes)
             metrics["grad_norm"] = self.optimiser.clip()
             if not math.isfinite(metrics["grad_norm"]):
                 self._drop_gradient()
                 raise R1Error("the gradient is not finite; lower the learning rate or the clip range")
             if metrics["tokens"]:
                 self.optimiser.step(lr)
+                for name, change in self.balance.changes(routes):
+                    share = self.shared[name]
+                    share.own.add_(change[share.before : share.before + len(share.own)].to(share.own.device))
                 self.model.after_step()
         self._drop_gradient()
         return metrics

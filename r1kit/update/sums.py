@@ -36,6 +36,11 @@ class Sums:
                 largest = values.max()
                 self.largest["ratio_max"] = torch.maximum(self.largest.get("ratio_max", largest), largest)
 
+    def add_further(self, logprobs: Tensor) -> None:
+        """Of tokens after the next."""
+        for name, value in (("further_loss", -logprobs.sum().double()), ("further_tokens", float(len(logprobs)))):
+            self.totals[name] = self.totals.get(name, 0.0) + value
+
     def reduced(self, ranks: Ranks) -> dict[str, float]:
         """Equal on every rank: ``loss`` is the weighted sum, the others are means over tokens, the counts aside."""
         totals: dict[str, float] = {}

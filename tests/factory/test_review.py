@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from r1kit.errors import InputError
+from r1kit.errors import InputError, R1Error
 from r1kit.factory.agreement import agreement, cohens_kappa
 from r1kit.factory.review import (
     Decision,
@@ -286,3 +288,37 @@ def test_an_item_that_lost_its_end_is_no_torn_decision(path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-20])
     with pytest.raises(InputError, match=r"review.jsonl:4: not valid JSON"):
         read_queue(path)
+
+
+def test_a_full_disk_is_one_line_and_takes_nothing(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file, before = ReviewFile(path), path.read_bytes()
+
+    def full(descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "fsync", full)
+        with pytest.raises(R1Error, match=r"^cannot write .*review.jsonl: No space left on device; nothing"):
+            file.decide("a", accept("ann"))
+    assert path.read_bytes() == before
+    assert file.item("a").status == "pending"
+    file.decide("a", accept("ann"))
+    assert read_queue(path)[0].status == "accepted"
+
+
+def test_an_editor_that_saves_right_before_the_line_is_written_is_not_overridden(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = ReviewFile(path)
+    state, opened = file.item("a").state, os.open
+
+    def saved(name: object, *more: Any) -> int:
+        if name == path:
+            monkeypatch.setattr(os, "open", opened)
+            write_queue(path, [item("a", reject("an editor")), item("b")])
+        return opened(name, *more)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(os, "open", saved)
+    with pytest.raises(Conflict, match="was rejected by an editor"):
+        file.decide("a", accept("ann"), state)
+    assert [each.status for each in read_queue(path)] == ["rejected", "pending"]

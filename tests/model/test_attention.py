@@ -58,7 +58,7 @@ LONG = (
 def by_rows(qkv: Tensor, config: DecoderConfig, segments: Segments) -> Tensor:
     plan = plan_attention(segments, (config.num_heads, config.num_kv_heads, D), qkv.dtype)
     cos, sin = rope_tables(config, torch.arange(plan.positions), qkv.dtype)
-    return packed_attention(qkv, cos[:, 0], sin[:, 0], plan)
+    return packed_attention(qkv, (cos[:, 0], sin[:, 0]), plan)
 
 
 def streamed(qkv: Tensor, config: DecoderConfig, segments: Segments) -> Tensor:

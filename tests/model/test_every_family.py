@@ -24,7 +24,7 @@ from r1kit.model.segments import Segments
 from tests.model import exercise, tiny
 
 LOCAL = {name for name in tiny.FAMILIES if tiny.FAMILIES[name][0] in (
-    "llama", "qwen2", "qwen3", "qwen3_moe", "mistral", "gemma3_text", "phi3", "olmo2", "olmo3", "smollm3"
+    "llama", "qwen2", "qwen3", "qwen3_moe", "mistral", "gemma3_text", "phi3", "olmo2", "olmo3", "smollm3", "deepseek_v3"
 )} - {"llama_bias"}  # fmt: skip
 RECURRENT = {"mamba", "mamba2", "qwen3_next", "lfm2", "bamba", "recurrent_gemma", "falcon_h1"}
 REFUSED = {
@@ -36,6 +36,7 @@ QUICK = (
     "mistral",
     "gemma3_text",
     "qwen3_moe",
+    "deepseek_v3_yarn",
     "phi3_longrope",
     "olmo3",
     "smollm3",

@@ -91,6 +91,22 @@ LLAMA3 = {
     "rope_theta": 10000.0,
 }
 YARN = {"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 128, "rope_theta": 10000.0}
+SHARP_YARN = YARN | {"mscale": 0.7, "mscale_all_dim": 0.5}
+DEEPSEEK = {
+    "num_key_value_heads": 4,
+    "kv_lora_rank": 16,
+    "q_lora_rank": 24,
+    "qk_rope_head_dim": 8,
+    "qk_nope_head_dim": 8,
+    "v_head_dim": 12,
+    "n_routed_experts": 4,
+    "num_experts_per_tok": 2,
+    "n_group": 2,
+    "topk_group": 1,
+    "moe_intermediate_size": 32,
+    "n_shared_experts": 1,
+    "first_k_dense_replace": 1,
+}
 LINEAR = {"rope_type": "linear", "factor": 2.0, "rope_theta": 10000.0}
 DYNAMIC = {"rope_type": "dynamic", "factor": 2.0, "rope_theta": 10000.0}
 
@@ -165,23 +181,20 @@ FAMILIES: dict[str, tuple[str, dict]] = {
     "olmo2_long": ("olmo2", {"hidden_size": 64, "num_attention_heads": 2, "max_position_embeddings": 16384}),
     "olmo3": ("olmo3", {"sliding_window": 16, "layer_types": ["sliding_attention", "full_attention"]}),
     "olmoe": ("olmoe", {"num_experts": 4, "num_experts_per_tok": 2}),
-    "deepseek_v3": (
+    "deepseek_v3": ("deepseek_v3", DEEPSEEK),
+    "deepseek_v3_plain": ("deepseek_v3", DEEPSEEK | {"q_lora_rank": None, "n_group": 1, "topk_group": 1}),
+    "deepseek_v3_yarn": (
         "deepseek_v3",
-        {
-            "num_key_value_heads": 4,
-            "kv_lora_rank": 16,
-            "q_lora_rank": 24,
-            "qk_rope_head_dim": 8,
-            "qk_nope_head_dim": 8,
-            "v_head_dim": 12,
-            "n_routed_experts": 4,
-            "num_experts_per_tok": 2,
-            "n_group": 2,
-            "topk_group": 1,
-            "moe_intermediate_size": 32,
-            "n_shared_experts": 1,
-            "first_k_dense_replace": 1,
-        },
+        DEEPSEEK | {"n_routed_experts": 16, "n_group": 4, "topk_group": 2, "rope_parameters": SHARP_YARN},
+    ),
+    "deepseek_v3_deep": ("deepseek_v3", DEEPSEEK | {"first_k_dense_replace": 3, "num_hidden_layers": 4}),
+    "deepseek_v3_tied": (
+        "deepseek_v3",
+        DEEPSEEK | {"first_k_dense_replace": 0, "tie_word_embeddings": True, "rope_interleave": False},
+    ),
+    "deepseek_v3_wide": (
+        "deepseek_v3",
+        DEEPSEEK | {"v_head_dim": 24, "norm_topk_prob": False, "routed_scaling_factor": 2.5},
     ),
     "gpt2": ("gpt2", GPT | {"_replace": True}),
     "gpt_neox": ("gpt_neox", {"num_key_value_heads": None, "rotary_pct": 0.5}),
@@ -408,6 +421,9 @@ def spread(model, seed: int, sharp: float = 3.0) -> None:
                 weight.normal_(0.0, (1.0 / weight.shape[-1]) ** 0.5, generator=generator)
             else:
                 weight.add_(torch.randn(weight.shape, generator=generator).to(weight.dtype) * 0.05)
+        for name, buffer in model.named_buffers():
+            if name.endswith("e_score_correction_bias"):
+                buffer.copy_(torch.randn(buffer.shape, generator=generator) * 0.2)
         model.get_output_embeddings().weight.mul_(sharp)
 
 

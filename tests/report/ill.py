@@ -29,7 +29,8 @@ HEALTHY: Mapping[str, float] = {
 
 def recipe_of(folder: Path, *overrides: str) -> Recipe:
     """R1-Zero on a random model of 44 words, which nothing has taught the form."""
-    start, task = save_start(folder / "start"), questions(folder / "q.jsonl")
+    folder.mkdir(parents=True, exist_ok=True)
+    start, task = folder / "start", questions(folder / "q.jsonl")
     table = "\n".join(f"{key} = {json.dumps(value)}" for key, value in task.items())
     (folder / "r.toml").write_text(
         f'name = "r"\ndtype = "float32"\n[model]\nname = "{start}"\ntemplate = {{name = "plain"}}\n'
@@ -41,6 +42,7 @@ def recipe_of(folder: Path, *overrides: str) -> Recipe:
 
 def real(folder: Path, *overrides: str) -> Path:
     """A run by the loops."""
+    save_start(folder / "start")
     run_here(recipe_of(folder, *overrides), folder / "run", "", lambda line: None)
     return folder / "run"
 

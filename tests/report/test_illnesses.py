@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
+import random
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from ill import found, held, real, rollout, written
@@ -85,6 +88,31 @@ def test_an_illness_that_has_passed_is_none(tmp_path: Path) -> None:
 def test_signs_of_too_high_a_learning_rate(tmp_path: Path, sign: dict[str, float]) -> None:
     ill = found(written(tmp_path, 30, lambda step: sign if step > 20 else {}))["learning rate too high"]
     assert (ill.metric, ill.setting) == (next(iter(sign)), "r1_zero.optimiser.lr")
+
+
+def test_a_first_update_that_breaks_the_policy(tmp_path: Path) -> None:
+    """The first line is of the policy as it came, before any update: .14 of accuracy, and none from then on."""
+    broken = found(written(tmp_path, 12, lambda step: {"accuracy": 0.14 if step == 1 else 0.0, "reward": 0.2}))
+    assert broken["learning rate too high"].seen == "accuracy fell from 0.14 (step 1) to 0"
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_lines_of_any_other_kind_break_nothing(tmp_path: Path, seed: int) -> None:
+    """Every value may be missing or another: it then counts as missing."""
+    draw = random.Random(seed)
+    odd = [None, "x", -1, 1e308, [], {}, [1, 2], {"a": 1}, True, "</think>", 10**30]
+
+    def spoilt(row: dict[str, Any]) -> dict[str, Any]:
+        return {name: draw.choice(odd) if draw.random() < 0.2 else value for name, value in row.items()}
+
+    run = written(tmp_path, 20, rollouts=[spoilt(rollout(step, "<think> 1 + 1 = 2")) for step in range(1, 60)])
+    log = run / "01_r1_zero" / "metrics.jsonl"
+    log.write_text("".join(json.dumps(spoilt(json.loads(line))) + "\n" for line in log.read_text().splitlines()))
+    gate = {"task": "t", "warnings": ["w"], "measures": {"accuracy": 0.1}}
+    (run / "01_r1_zero" / "gate.json").write_text(json.dumps([spoilt(gate), "x"]))
+    row = {"step": 0, "task": "t", "k": 16, "problems": 24, "avg_at_k": 0.9, "diagnostics": {"arithmetic_right": 0.1}}
+    (run / "01_r1_zero" / "eval.jsonl").write_text(json.dumps(spoilt(row)) + "\n{torn")
+    assert all(one.seen and one.helps for one in Doctor(RunFolder(run)).look(0.0))
 
 
 # ---- rollouts --------------------------------------------------------------------------------------------------------
@@ -187,7 +215,7 @@ def test_an_engine_that_was_lost(going_on: Path, monkeypatch: pytest.MonkeyPatch
         servers[0].die("no sign of life for 10 s")
         until(lambda: said)
         ill = found(going_on, wrote)["dead engine"]
-        assert ill.seen == "engine 0 does not serve: no sign of life for 10 s; 1 of its kind serve"
+        assert ill.seen == "engine 0 does not serve: no sign of life for 10 s; 1 of the others serves"
         assert (ill.severity, ill.since) == ("warning", 10)
         servers[1].die("no sign of life for 10 s")
         until(lambda: len(said) == 2)
@@ -195,7 +223,7 @@ def test_an_engine_that_was_lost(going_on: Path, monkeypatch: pytest.MonkeyPatch
         servers[0].restart()
         until(lambda: len(said) == 3)
         assert [one.seen for one in Doctor(RunFolder(going_on)).look(wrote)] == [
-            "engine 1 does not serve: no sign of life for 10 s; 1 of its kind serve"
+            "engine 1 does not serve: no sign of life for 10 s; 1 of the others serves"
         ]
     finally:
         pool.close()

@@ -100,7 +100,7 @@ def test_a_reward_that_rises_without_accuracy(tmp_path: Path) -> None:
     """The form goes from 0 to 1 in 40 steps: .2 of reward, and nothing else moves."""
     run = written(tmp_path, 45, lambda step: {"reward": 0.1 + 0.2 * min(1, step / 40), "accuracy": 0.1,
                                               "format": min(1, step / 40)})  # fmt: skip
-    ill = found(run)["reward up, accuracy flat"]
+    ill = found(run)["reward without accuracy"]
     assert (ill.setting, ill.value) == ("r1_zero.reward.parts.format", 0.2)
     assert ill.seen == (
         "the reward rose from 0.115 to 0.3 while accuracy went from .100 to .100; format went from 0.075 to 1"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import shutil
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator
@@ -261,6 +262,21 @@ def test_another_version_and_a_damaged_file_are_made_anew(run: Path, opened: Rol
     opened.path.write_bytes(b"no database" * 1000)
     found, there = both(run, RolloutIndex(run))
     assert found == there
+
+
+def test_an_index_that_is_deleted_under_a_dashboard_is_made_anew(run: Path) -> None:
+    index = RolloutIndex(run)
+    index.start()
+    waited = threading.Event()
+    while index.progress().rollouts < 700:
+        waited.wait(0.02)
+    shutil.rmtree(run / ".index")
+    write(run / "02_r1_zero" / "rollouts.jsonl", [{"step": 9, "completion": "after"}], "a")
+    while index.progress().rollouts < 701:
+        waited.wait(0.02)
+    found, there = both(run, index)
+    assert found == there
+    index.close()
 
 
 def test_a_folder_that_cannot_be_written_gets_its_index_elsewhere(run: Path) -> None:

@@ -17,12 +17,14 @@ from r1kit.cluster.ranks import Ranks
 from r1kit.cluster.settings import FSDP
 from r1kit.errors import PeerLostError, R1Error
 from r1kit.maths.policy_loss import supervised_loss
+from r1kit.model.families import family
+from r1kit.model.families.deepseek_v3 import DeepseekShape
 from r1kit.model.families.fallback import HubModel
 from r1kit.model.language_model import LanguageModel
 from r1kit.model.weights import WeightStream
 from r1kit.update.learner import Batch, Learner
 from r1kit.update.local import LearnerSettings, LocalLearner
-from r1kit.update.settings import OptimiserSettings
+from r1kit.update.settings import ExpertSettings, OptimiserSettings
 from r1kit.update.sharded import ShardedLearner
 
 from .test_local import CONFIG, LOSS, decoder, documents, rollouts
@@ -32,6 +34,13 @@ OPTIMISER = OptimiserSettings(weight_decay=0.1, max_grad_norm=0.5, muon_dtype="f
 MUON = replace(OPTIMISER, kind="muon", muon_weight_decay=0.05)
 UNTIED = replace(CONFIG, family="qwen2", tie_embeddings=False, qkv_bias=True)
 EXPERTS = replace(CONFIG, family="qwen3_moe", tie_embeddings=False, qk_norm=True, experts=4, experts_per_token=2)
+DEEPSEEK = family("deepseek_v3").from_shape(  # type: ignore[attr-defined]
+    DeepseekShape(
+        hidden_size=32, intermediate_size=48, num_layers=2, kv_lora_rank=16, q_lora_rank=12, qk_nope_head_dim=8,
+        qk_rope_head_dim=4, v_head_dim=12, n_routed_experts=4, moe_intermediate_size=16,
+    ),
+    CONFIG.vocab_size,
+)  # fmt: skip
 GEMMA3 = replace(
     CONFIG, family="gemma3_text", norms="both", norm_offset=True, activation="gelu_tanh", embedding_scale=32**0.5,
     qk_norm=True, query_scale=0.9,
@@ -51,14 +60,17 @@ def hub(kind: str, **more: Any) -> HubModel:
 Case = tuple[str, Callable[[], LanguageModel], LearnerSettings]
 
 
-def case(course: str, model: Callable[[], LanguageModel] = decoder, *, dtype: str = "float32",
-         optimiser: OptimiserSettings = OPTIMISER, **own: Any) -> Case:  # fmt: skip
+def case(
+    course: str, model: Callable[[], LanguageModel] = decoder, *, dtype: str = "float32",
+    optimiser: OptimiserSettings = OPTIMISER, experts: ExpertSettings | None = None, **own: Any,
+) -> Case:  # fmt: skip
     settings = LearnerSettings(
         dtype=dtype,
         token_budget=30,
         head_chunk=16,
         temperature=0.9,
         optimiser=optimiser,
+        experts=experts or ExpertSettings(),
         own=FSDP(**own),  # type: ignore[arg-type]
     )
     return course, model, settings
@@ -82,6 +94,9 @@ BY_SIZE: dict[int, dict[str, Case]] = {
         "optimiser on the host": case("sft", offload="optimiser"),
         "all on the host": case("grpo", offload="all", optimiser=MUON),
         "experts": case("sft", lambda: decoder(EXPERTS)),
+        "deepseek": case(
+            "sft", lambda: decoder(DEEPSEEK), experts=ExpertSettings(bias_speed=0.01, balance=0.1), checkpointing=True
+        ),
         "gemma 3": case("sft", lambda: decoder(GEMMA3)),
         "transformers: capped logits": case("sft", lambda: hub("gemma2", head_dim=8, sliding_window=16)),
         "transformers: a head's bias, checkpointing": case("sft", lambda: hub("phi"), checkpointing=True),

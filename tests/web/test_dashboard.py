@@ -137,6 +137,17 @@ def test_every_metric_has_its_explanation(opened: Callable[..., TestClient], run
     assert texts["accuracy"].startswith("mean over the step's completions: 1 if the final answer")
 
 
+def test_parts_of_a_stage_have_their_curves(opened: Callable[..., TestClient], run: Path) -> None:
+    student = run / "03_distill" / "llama-s" / "rl"
+    student.mkdir(parents=True)
+    (student / "metrics.jsonl").write_text("".join(f'{{"step": {n}, "reward": {n}}}\n' for n in (1, 2, 3)))
+    client = opened(run)
+    assert "distill/llama-s/rl" in asked(client, "/api/runs/0")["drawn"]
+    (figure,) = asked(client, "/api/runs/0/stage?name=distill/llama-s/rl")["figures"]
+    assert (figure["name"], figure["figure"]["data"][0]["y"]) == ("reward", [1, 2, 3])
+    assert "no stage" in refused(client, "/api/runs/0/stage?name=distill/../02_r1_zero", 400)
+
+
 def test_runs_are_compared(opened: Callable[..., TestClient], run: Path, tmp_path: Path) -> None:
     other = tmp_path / "b" / "zero"
     shutil.copytree(run, other)
@@ -264,6 +275,12 @@ def test_a_run_with_next_to_nothing_in_it(opened: Callable[..., TestClient], tmp
     assert asked(client, "/api/runs/0/stage?name=r1_zero")["figures"] == []
     assert client.get("/report/0").status_code == 200
     assert asked(client, "/api/runs/0/facets")["steps"] == [None, None]
+
+
+def test_a_run_that_goes_away_is_said(opened: Callable[..., TestClient], run: Path) -> None:
+    client = opened(run)
+    run.rename(run.with_name("elsewhere"))
+    assert "is gone" in refused(client, "/api/runs/0", 400)
 
 
 def test_a_folder_that_is_no_run_ends_with_2(tmp_path: Path) -> None:

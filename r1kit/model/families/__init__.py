@@ -32,11 +32,12 @@ FAMILIES: Mapping[str, str] = {
     "phi3": "r1kit.model.families.phi3:FAMILY",
     "olmo2": "r1kit.model.families.olmo2:FAMILY",
     "olmo3": "r1kit.model.families.olmo3:FAMILY",
+    "deepseek_v3": "r1kit.model.families.deepseek_v3:FAMILY",
     "smollm3": "r1kit.model.families.smollm3:FAMILY",
     "transformers": "r1kit.model.families.fallback:FAMILY",
 }
 """The hub's model type -> ``module:NAME`` of a ``Family``; ``transformers`` runs what no other can."""
-FRESH = ("llama", "qwen2", "qwen3")
+FRESH = ("llama", "qwen2", "qwen3", "deepseek_v3")
 """Families of which a fresh model can be drawn."""
 
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import torch
     from transformers import PretrainedConfig
 
-__all__ = ["DecoderConfig", "DenseFamily", "DenseShape", "Layer", "local_layers", "windows"]
+__all__ = ["DecoderConfig", "DenseFamily", "DenseShape", "Latent", "Layer", "Routing", "local_layers", "windows"]
 
 ROPE = ("default", "linear", "llama3", "yarn", "dynamic", "longrope")
 """Rope types that are computed; the last two up to the length where they would change."""
@@ -58,6 +58,49 @@ class Layer:
     """Tokens that it sees, its own the last; 0: all before it."""
     rope: Literal["whole", "local", "none"] = "whole"
     """``local``: by ``local_theta``; ``none``: queries and keys are not rotated."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Latent:
+    """Multi-head latent attention (DeepSeek-V2, 2405.04434, section 2.1): of a token's keys and values one compressed
+    vector is kept, and one rotated key that all heads share."""
+
+    query: int
+    """Numbers of the compressed queries; 0: they come straight from the hidden state."""
+    kept: int
+    """Of the compressed keys and values."""
+    plain: int
+    """Of a head's query and key that are not rotated."""
+    rotary: int
+    """That are."""
+    value: int
+    """Of a head's value."""
+    interleaved: bool = True
+    """Rotary pairs are neighbours in the weights, not one in each half."""
+    scale: float = 1.0
+    """Of scores, on top of ``(plain + rotary) ** -0.5``: YaRN's."""
+
+    @property
+    def size(self) -> int:
+        """D of heads that hold queries and keys, or values, with zeros behind the shorter ones."""
+        return max(self.plain + self.rotary, self.value)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Routing:
+    """DeepSeek-V3's mixture (2412.19437, section 2.1.2): experts that all tokens share beside the chosen ones, which
+    are chosen by a sigmoid and a bias of their own and weighted without the bias."""
+
+    dense_layers: int
+    """The first layers, which have a feed-forward of ``dense_size``."""
+    dense_size: int
+    shared: int
+    """Width of what every token goes through besides."""
+    groups: int = 1
+    """Of experts side by side; a token chooses within ``kept_groups`` of them, by the sum of each group's two best."""
+    kept_groups: int = 1
+    scale: float = 1.0
+    """On the chosen experts' weights, at last."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,8 +146,19 @@ class DecoderConfig:
     experts_per_token: int = 0
     renormalise_experts: bool = False
     """The chosen experts' weights are made to sum to 1."""
+    routing: Routing | None = None
+    """None: softmax over all experts, in every layer (Qwen3)."""
+    latent: Latent | None = None
+    """None: a query, a key and a value a head; else heads are as many for keys as for queries, of size ``size``."""
+    ahead: int = 0
+    """1: a block after the last one predicts a token further (multi-token prediction)."""
     fused_names: bool = False
     """The hub too has q, k, v and gate, up in one matrix each (Phi-3)."""
+
+    @property
+    def rotary_size(self) -> int:
+        """Numbers of a head that are rotated."""
+        return self.latent.rotary if self.latent else self.head_dim
 
     @property
     def layer_list(self) -> tuple[Layer, ...]:

@@ -78,9 +78,9 @@ def overlays(runs: Mapping[str, RunFolder], stage: str) -> list[Drawn]:
 
     Args:
         runs: name for the legend -> run.
-        stage: its name; a run without it has no line.
+        stage: its name, or that of a part; a run without it has no line.
     """
-    held = {name: found for name, run in runs.items() if (found := run.stage(stage)) is not None}
+    held = {name: found for name, run in runs.items() if (found := run.curves(stage)) is not None}
     curves = {name: {curve.task: curve for curve in main_curves(found.evals)} for name, found in held.items()}
     drawn = []
     for task in dict.fromkeys(task for own in curves.values() for task in own):

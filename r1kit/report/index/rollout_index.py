@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -88,36 +88,27 @@ class RolloutIndex:
 
     def catch_up(self) -> None:
         """Read all that there is, now, in this thread."""
-        connection = prepare(self.path)
-        try:
+        with closing(prepare(self.path)) as connection:
             while advance(connection, self.run):
                 pass
-        finally:
-            connection.close()
 
     def _follow(self) -> None:
         while not self._stopping.is_set():
             pause = LOOK_SECONDS
             try:
-                connection = prepare(self.path)
-                try:
-                    while not self._stopping.is_set():
+                with closing(prepare(self.path)) as connection:
+                    written = self.path.stat().st_ino
+                    while not self._stopping.is_set() and self.path.stat().st_ino == written:
                         if not advance(connection, self.run):
                             self._fault = ""
                             self._stopping.wait(LOOK_SECONDS)
-                finally:
-                    connection.close()
             except (sqlite3.Error, OSError) as error:
                 self._fault, pause = f"the index of rollouts cannot be written: {error}", AFTER_A_FAULT
             self._stopping.wait(pause)
 
-    @contextmanager
-    def _open(self) -> Iterator[sqlite3.Connection]:
-        connection = connect(self.path)
-        try:
-            yield connection
-        finally:
-            connection.close()
+    def _open(self) -> closing[sqlite3.Connection]:
+        """To read; an index that somebody deleted is begun anew."""
+        return closing(connect(self.path) if self.path.is_file() else prepare(self.path))
 
     # ---- questions --------------------------------------------------------------------------------------------------
 

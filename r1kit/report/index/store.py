@@ -74,6 +74,7 @@ def prepare(path: Path) -> sqlite3.Connection:
 
 
 def _prepare(path: Path) -> sqlite3.Connection:
+    path.parent.mkdir(exist_ok=True)
     connection = connect(path)
     try:
         connection.execute("PRAGMA journal_mode = WAL")

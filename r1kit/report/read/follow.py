@@ -1,23 +1,26 @@
 """What has come to a run folder since it was looked at last: stages that began or ended, steps, evaluations.
 
 Each step and each evaluation comes once, also when a log is cut back to a resume point and its steps are done again, as
-long as the stage is the same. ``marks`` is what must be kept for that.
+long as the stage is the same: marks say how far each log was told.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from r1kit.depends import read_key
 from r1kit.report.read.logs import Log
 from r1kit.report.read.run_folder import RunFolder
 from r1kit.report.read.values import Row, number
 from r1kit.resume import newest_point
 
-__all__ = ["Event", "Follower", "Mark"]
+__all__ = ["Event", "Follower", "Mark", "is_new", "take"]
+
+
+LABELS = ("step", "split", "task", "k", "checkpoint")
+"""What tells two evaluations of a stage apart."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,25 +31,50 @@ class Event:
     """Of the stage, where it trains more than one model."""
     row: Row = field(default_factory=dict)
     """The line of the log, or ``result.json``."""
+    key: str = ""
+    """Of the stage."""
 
     @property
     def step(self) -> int:
         return int(number(self.row, "step") or 0)
 
+    @property
+    def log(self) -> str:
+        return f"{self.stage}/{self.part}/{self.kind}"
+
+    @property
+    def label(self) -> str:
+        return "|".join(str(self.row.get(name, "")) for name in LABELS)
+
 
 @dataclass(slots=True)
 class Mark:
-    """How far a log has been told."""
+    """How far a log was told."""
 
     key: str = ""
     """Of the stage: with another key it is another result, told from its beginning."""
-    steps: int = -1
-    """The last step that was told of all its lines."""
+    step: int = -1
+    """The last step that was told."""
     looks: set[str] = field(default_factory=set)
-    """Evaluations that were told: split, task, k and what else tells two of a step apart, at their step."""
+    """Labels of the evaluations that were told."""
 
 
-LABELS = ("step", "split", "task", "k", "checkpoint")
+def is_new(event: Event, marks: Mapping[str, Mark]) -> bool:
+    mark = marks.get(event.log)
+    if mark is None or (event.key and mark.key != event.key):
+        return True
+    return event.step > mark.step if event.kind == "step" else event.label not in mark.looks
+
+
+def take(event: Event, marks: dict[str, Mark]) -> None:
+    """Note that a step or an evaluation was told."""
+    mark = marks.get(event.log)
+    if mark is None or (event.key and mark.key != event.key):
+        mark = marks[event.log] = Mark(key=event.key)
+    if event.kind == "step":
+        mark.step = max(mark.step, event.step)
+    else:
+        mark.looks.add(event.label)
 
 
 class Follower:
@@ -66,12 +94,10 @@ class Follower:
     def skip(self) -> None:
         """Tell nothing of what is there already; a stage that goes on is told from its resume point on."""
         for event in list(self.new()):
-            mark = self.marks.get(_mark(event))
-            if event.kind == "step" and mark is not None:
-                point = newest_point(self._folder(event))
-                done = self._run.stage(event.stage)
-                if point is not None and done is not None and not done.done:
-                    mark.steps = min(mark.steps, point.step)
+            stage = self._run.stage(event.stage)
+            point = newest_point(stage.path / event.part) if stage and not stage.done else None
+            if event.kind == "step" and point is not None:
+                self.marks[event.log].step = min(self.marks[event.log].step, point.step)
         self._begun &= self._done
 
     def new(self) -> Iterator[Event]:
@@ -80,7 +106,7 @@ class Follower:
             if stage.name not in self._begun and stage.path.is_dir():
                 self._begun.add(stage.name)
                 yield Event(kind="begun", stage=stage.name)
-            key = str(read_key(stage.path).get("key", ""))
+            key = stage.key
             for log in sorted(stage.path.rglob("*.jsonl"), key=_age):
                 if log.name in ("metrics.jsonl", "eval.jsonl"):
                     yield from self._lines(log, stage.name, str(log.parent.relative_to(stage.path)), key)
@@ -89,32 +115,17 @@ class Follower:
                 yield Event(kind="done", stage=stage.name, row=stage.result)
 
     def _lines(self, path: Path, stage: str, part: str, key: str) -> Iterator[Event]:
-        part = "" if part == "." else part
         kind: Literal["step", "evaluation"] = "step" if path.name == "metrics.jsonl" else "evaluation"
         if path not in self._logs:
             fresh = _Fresh()
             self._logs[path] = Log(path, fresh.begun), fresh
         log, fresh = self._logs[path]
         log.look()
-        mark = self.marks.setdefault(f"{stage}/{part}/{path.name}", Mark(key=key))
-        if key and mark.key != key:
-            mark.key, mark.steps, mark.looks = key, -1, set()
         for row in fresh.taken():
-            event = Event(kind=kind, stage=stage, part=part, row=row)
-            if kind == "step" and event.step > mark.steps:
-                mark.steps = event.step
+            event = Event(kind=kind, stage=stage, part="" if part == "." else part, row=row, key=key)
+            if is_new(event, self.marks):
+                take(event, self.marks)
                 yield event
-            elif (
-                kind == "evaluation"
-                and (label := "|".join(str(row.get(name, "")) for name in LABELS)) not in mark.looks
-            ):
-                mark.looks.add(label)
-                yield event
-
-    def _folder(self, event: Event) -> Path:
-        stage = self._run.stage(event.stage)
-        assert stage is not None
-        return stage.path / event.part
 
 
 class _Fresh:
@@ -137,13 +148,5 @@ class _Fresh:
         return rows
 
 
-def _label(row: Row) -> str:
-    return "|".join(str(row.get(name, "")) for name in LABELS)
-
-
 def _age(path: Path) -> float:
     return path.stat().st_mtime
-
-
-def _mark(event: Event) -> str:
-    return f"{event.stage}/{event.part}/{'metrics.jsonl' if event.kind == 'step' else 'eval.jsonl'}"

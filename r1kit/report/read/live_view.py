@@ -10,6 +10,7 @@ from r1kit.report.read.claims import Claim, claims
 from r1kit.report.read.lineage import Node, lineage
 from r1kit.report.read.run_folder import RunFolder
 from r1kit.report.read.run_verdict import chain_verdict
+from r1kit.report.read.stage_folder import StageFolder
 from r1kit.report.read.stage_table import StageTable, stage_tables
 from r1kit.report.read.status import Known, RunStatus, run_status
 from r1kit.report.read.values import Row
@@ -48,7 +49,7 @@ class LiveView:
     tables: Sequence[LiveTable]
     aha: Sequence[Aha]
     drawn: Mapping[str, str]
-    """Stage with curves to draw -> a stamp that changes when they do."""
+    """Stage with curves to draw, or part of one (``distill/llama-s/rl``) -> a stamp that changes when they do."""
     seconds: float
     """Of all stages."""
     created: str
@@ -67,11 +68,8 @@ def live_view(run: RunFolder, now: float, known: Known | None = None) -> LiveVie
     status = run_status(run, now, known)
     tables, stages = stage_tables(run), run.stages
     running = next((stage.name for stage in status.stages if stage.state == "running"), "")
-    drawn = {
-        stage.name: f"{len(stage.metrics)}.{len(stage.evals)}.{stage.steps_done}"
-        for stage in stages
-        if stage.metrics or stage.evals
-    }
+    named = [(name, one) for stage in stages for name, one in _with_parts(stage) if one.metrics or one.evals]
+    drawn = {name: f"{len(one.metrics)}.{len(one.evals)}.{one.steps_done}" for name, one in named}
     headline = run.headline.name if run.headline else next(iter(drawn), "")
     versions = run.manifest.get("versions")
     return LiveView(
@@ -90,11 +88,16 @@ def live_view(run: RunFolder, now: float, known: Known | None = None) -> LiveVie
     )
 
 
+def _with_parts(stage: StageFolder) -> list[tuple[str, StageFolder]]:
+    return [(stage.name, stage), *((f"{stage.name}/{part.name}", part) for part in stage.parts)]
+
+
 def stamps(run: RunFolder, *, slow: bool = False) -> tuple[object, ...]:
     """Changes when the view would, time aside; ``slow``: when its notes would."""
     names = SLOW if slow else WATCHED
     files = [run.path / "recipe.toml", run.path / "manifest.json"]
     files += [stage.path / name for stage in run.stages for name in names]
+    files += [part.path / "metrics.jsonl" for stage in run.stages for part in stage.parts]
     return (None if slow else run.is_held, *map(_stamp, files))
 
 

@@ -114,6 +114,12 @@ class RunFolder:
     def stage(self, name: str) -> StageFolder | None:
         return next((stage for stage in self.stages if stage.name == name), None)
 
+    def curves(self, name: str) -> StageFolder | None:
+        """A stage by its name, or one of its ``parts``: ``distill/llama-s/rl``."""
+        stage, _, part = name.partition("/")
+        found = self.stage(stage)
+        return found if found is None or not part else next((one for one in found.parts if one.name == part), None)
+
     def settings(self, stage: str) -> Row:
         """``[stages.NAME]`` of the resolved recipe; empty where it says nothing."""
         return mapping(mapping(self.recipe.get("stages")).get(stage))

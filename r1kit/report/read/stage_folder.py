@@ -40,6 +40,12 @@ class StageFolder:
         """A part of the stage that trains by itself; its folder may not be there yet."""
         return self._parts.setdefault(name, StageFolder(self.path / name, name))
 
+    @property
+    def parts(self) -> list[StageFolder]:
+        """Those of its parts that have logged a step: a student's models, reward models."""
+        logs = sorted(log for pattern in ("*/metrics.jsonl", "*/*/metrics.jsonl") for log in self.path.glob(pattern))
+        return [self.part(log.parent.relative_to(self.path).as_posix()) for log in logs]
+
     def _json(self, name: str) -> SmallFile[Any]:
         return self._files.setdefault(name, SmallFile(self.path / name, json.loads))
 
@@ -109,6 +115,11 @@ class StageFolder:
         """Steps that the metrics cover."""
         rows = self.metrics
         return int(rows[-1]["step"]) if rows else 0
+
+    @property
+    def key(self) -> str:
+        """Of ``key.json``: what is in the folder was made of these settings; empty for a run of an earlier version."""
+        return str(read_object(self._json("key.json")).get("key", ""))
 
     @property
     def why(self) -> str:

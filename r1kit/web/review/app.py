@@ -68,7 +68,7 @@ def _desk(request: Request) -> Desk:
 async def _page(request: Request) -> Response:
     reviewed = _desk(request).reviewed
     return render(
-        request, "review/index.html.j2", reasons=REASONS, run=str(reviewed.run), stage=reviewed.stage,
+        request, "review/index.html.j2", reasons=REASONS, run=reviewed.run.resolve().name, stage=reviewed.stage,
         file=str(reviewed.file.path), who=_desk(request).name,
     )  # fmt: skip
 

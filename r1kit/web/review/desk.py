@@ -133,7 +133,7 @@ class Desk:
             "facts": {key: clip(str(value), 600) for key, value in (prompt.facts if prompt else {}).items()},
             "sections": {key: pieces(text) for key, text in sections(item.edited or sample.response).items()},
             "raw": visible(item.edited or sample.response),
-            "fault": visible(item.standing[-1].fault) if item.standing else "",
+            "fault": visible(item.standing[-1].fault) if item.standing and not hidden else "",
             "refined": _edits(sample.provenance),
             "completion": visible(str(sample.provenance.get("completion") or "")),
             "history": [_told(each) for each in seen],
@@ -186,8 +186,8 @@ class Desk:
         """Raises Conflict where the item is in another state by now."""
         item = self.reviewed.file.item(identity)
         decision = Decision(
-            status=decision.status, by=visitor.name, edited=decision.edited, reason=decision.reason,
-            blind=is_blind(item), fault=decision.fault,
+            status=decision.status, by=visitor.name, edited=decision.edited, fault=decision.fault,
+            reason=decision.reason if decision.status == "rejected" else "", blind=is_blind(item),
         )  # fmt: skip
         item = self.reviewed.file.decide(identity, decision, state)
         self.leave(visitor.client)

@@ -8,14 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from reviewing import waiting_run
 from starlette.testclient import TestClient
 
 from r1kit.factory.review_run import open_queue
 from r1kit.web.listen import rules_for
 from r1kit.web.review.app import LIMIT, app
 from r1kit.web.review.desk import Desk
-
-from .reviewing import waiting_run
 
 
 @dataclass

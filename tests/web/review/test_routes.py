@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 
 import pytest
+from reviewing import answered
 
 from r1kit.factory.review import read_queue
 
 from .conftest import Office
-from .reviewing import answered
 
 
 def test_a_page_that_asks_nothing_of_another_host(office: Office) -> None:

@@ -7,13 +7,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from reviewing import answered, waiting_run
 
 from r1kit.errors import InputError, MissingError, R1Error
 from r1kit.factory.review import Decision
 from r1kit.factory.review_rules import form_fault
 from r1kit.factory.review_run import open_queue
-
-from .reviewing import answered, waiting_run
 
 
 def empty(run: Path) -> None:

@@ -8,7 +8,7 @@ from r1kit.report.read.illnesses.illness import Illness
 from r1kit.report.read.illnesses.patient import Patient
 from r1kit.report.read.illnesses.trend import line_of
 from r1kit.report.read.stage_folder import StageFolder
-from r1kit.report.read.values import Row, number
+from r1kit.report.read.values import Row, mapping, number
 from r1kit.report.read.wording import share
 
 __all__ = ["weak_base"]
@@ -21,11 +21,12 @@ LIFTED = 0.2
 
 def weak_base(patient: Patient) -> Iterator[Illness]:
     """One finding a stage, of the tasks that its gate warns of; none once RL has lifted it all the same."""
-    warned = [gate for gate in patient.stage.gates if gate.get("warnings") and _completions(patient, gate) >= FEWEST]
+    gates = [gate for gate in patient.stage.gates if isinstance(gate.get("warnings"), list) and gate["warnings"]]
+    warned = [gate for gate in gates if _completions(patient, gate) >= FEWEST]
     if not warned or _is_answered(patient):
         return
     told = [f"{gate.get('task')}: {warning}" for gate in warned for warning in gate["warnings"]]
-    reached = {str(gate.get("task")): number(gate.get("measures", {}), "accuracy") for gate in warned}
+    reached = {str(gate.get("task")): number(mapping(gate.get("measures")), "accuracy") for gate in warned}
     shares = ", ".join(f"{task} {share(value)}" for task, value in reached.items())
     yield patient.ill(
         "base too weak",

@@ -80,7 +80,7 @@ class Doctor:
         stamp = tuple(map(_stamp, (self.run.path / "recipe.toml", *(stage.path / name for name in FILES))))
         if self._found.get(stage.path, ((),))[0] != stamp:
             self._found[stage.path] = stamp, [illness for look in WRITTEN for illness in look(patient)]
-        return self._found[stage.path][1] + [illness for look in NOW for illness in look(patient)]
+        return [illness for look in NOW for illness in look(patient)] + self._found[stage.path][1]
 
 
 def _stamp(path: Path) -> tuple[int, int] | None:

@@ -8,7 +8,7 @@ from r1kit.report.read.illnesses.illness import Example, Illness
 from r1kit.report.read.illnesses.patient import Patient
 from r1kit.report.read.illnesses.trend import WINDOW
 from r1kit.report.read.values import Row, mapping
-from r1kit.reward.format import TAGS, format_reward
+from r1kit.reward.format import FORMAT_STYLES, TAGS, format_reward
 from r1kit.text.seen import with_opening
 
 __all__ = ["answer_never_found", "format_never_matched", "lacking"]
@@ -54,9 +54,9 @@ def answer_never_found(patient: Patient) -> Iterator[Illness]:
     yield patient.ill(
         "answer never found",
         "serious",
-        f"of the last {len(rows)} recorded completions {_answered(rows)} have an answer that answer_style = "
-        f'"{style}" finds, and accuracy is {accuracy.last:.3g}',
-        since=patient.recent.since(lambda rows: _answered(rows) < NEVER * len(rows)),
+        f'answer_style = "{style}" finds an answer in {_answered(rows) or "none"} of the last {len(rows)} recorded '
+        f"completions, and accuracy is {accuracy.last:.3g}",
+        since=patient.recent.since(lambda rows: _answered(rows) <= 1),
         helps="Read answers as the model writes them (reward.answer_style: tag, boxed, last_number or last_line), or "
         "ask for the form in the prompt (model.template.suffix).",
         setting="reward.answer_style",
@@ -79,6 +79,8 @@ def _nearest(patient: Patient, style: str) -> Example | None:
     told = mapping(patient.settings.get("reward"))
     opened = _is_opened(patient, told)
     best: tuple[int, Row, list[str]] | None = None
+    if style not in FORMAT_STYLES:
+        return None
     for row in reversed(patient.recent.rows()):
         text = with_opening(row["completion"]) if opened else row["completion"]
         lacks = lacking(text, str(row.get("finish")), style, blank_thinking=bool(told.get("blank_thinking")))

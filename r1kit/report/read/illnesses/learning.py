@@ -17,8 +17,8 @@ NO_CHOICE = 0.02
 """Nats a token: one token in fifty is a choice. The nano chain ends at .07 with accuracy .95."""
 SOLVED = 0.9
 """Accuracy at which no choice need be left."""
-FALLEN, LEAST_BEST = 0.5, 0.1
-"""What is left of the best mean accuracy (or reward) when learning has broken, and a best that is worth the name. The
+FALLEN, LEAST_FALL = 0.5, 0.1
+"""What is left of the best mean accuracy (or reward) when learning has broken, and how far it must have fallen. The
 healthy runs kept .87 of theirs."""
 STEEP = 10.0
 """Gradient norm as a multiple of the stage's median: 2 on healthy RL."""
@@ -86,17 +86,24 @@ Sign = tuple[str, int, str]
 
 
 def _fallen(patient: Patient) -> Sign | None:
-    """Less than half is left of the best that was reached."""
-    key = "accuracy" if patient.pays("accuracy") and patient.line("accuracy").can_tell else "reward"
-    line, level = patient.line(key), patient.line("level")
-    if len(line) < 2 * WINDOW or (level.can_tell and level.last > level.first):
+    """Less than half is left of the best that was reached, or of what the stage began with."""
+    level = patient.line("level")
+    if level.can_tell and level.last > level.first:
+        return None  # the prompts are harder now
+    keys = ("accuracy", "reward") if patient.pays("accuracy") else ("reward",)
+    return next((sign for key in keys if (sign := _fallen_part(patient, key))), None)
+
+
+def _fallen_part(patient: Patient, key: str) -> Sign | None:
+    line = patient.line(key)
+    if len(line) < 2 * WINDOW:
         return None
-    means = line.means
-    best = max(range(len(means)), key=means.__getitem__)
-    if means[best] < LEAST_BEST or line.last > FALLEN * means[best] or means[best] - line.last < LEAST_BEST:
+    reached = [(mean, step) for mean, step in zip(line.means, line.steps, strict=False)]
+    best, step = max([(line.values[0], line.steps[0]), *reached], key=lambda one: one[0])  # the first is the base's own
+    if line.last > FALLEN * best or best - line.last < LEAST_FALL:
         return None
-    since = line.since(lambda mean: mean <= FALLEN * means[best])
-    return f"{key} fell from {short(means[best])} (step {line.steps[best]}) to {short(line.last)}", since or 0, key
+    since = line.since(lambda mean: mean <= FALLEN * best)
+    return f"{key} fell from {short(best)} (step {step}) to {short(line.last)}", since or 0, key
 
 
 def _steep(patient: Patient) -> Sign | None:

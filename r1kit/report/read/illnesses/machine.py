@@ -39,11 +39,12 @@ def dead_engine(patient: Patient) -> Iterator[Illness]:
         if not row.get("lost") and times < MOST_LOSSES:
             continue
         others = sum(not one.get("lost") for of, one in newest.items() if of[0] == kind and of != helper)
-        state = f"does not serve: {row['lost']}" if row.get("lost") else f"serves again after it was lost {times} times"
+        left = f"{others} of the others {'serves' if others == 1 else 'serve'}" if others else "no other serves"
+        away = f"{name} does not serve: {row.get('lost')}; {left}"
         yield patient.ill(
             f"dead {kind}",
             "serious" if row.get("lost") and not others else "warning",
-            f"{name} {state}; {others} of its kind serve" if row.get("lost") else f"{name} {state}",
+            away if row.get("lost") else f"{name} serves again after it was lost {times} times",
             since=_step_at(patient, row),
             helps="The run goes on with the others, slower, and takes it back when it is there again; without any it "
             "ends. Look at its host, its memory and its log; a host that is often lost is better left out.",

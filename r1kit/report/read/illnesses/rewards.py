@@ -62,7 +62,8 @@ def _still(patient: Patient) -> Illness | None:
     third = STILL_STEPS // 3
     before, after = values[:third], values[-third:]
     means = sum(before) / third, sum(after) / third
-    spread = sum((value - mean) ** 2 for part, mean in zip((before, after), means, strict=True) for value in part)
+    off = (value - mean for part, mean in zip((before, after), means, strict=True) for value in part)
+    spread = sum(one * one for one in off)
     error = (spread / (2 * third - 2) * 2 / third) ** 0.5
     if means[1] - means[0] > STILL_ERRORS * error:
         return None
@@ -118,7 +119,7 @@ def gamed_parts(patient: Patient) -> Iterator[Illness]:
     most = max(moved, key=lambda name: moved[name] * float(number(parts, name) or 0.0), default="")
     told = f"; {most} went from {short(patient.line(most).first)} to {short(patient.line(most).last)}" if most else ""
     yield patient.ill(
-        "reward up, accuracy flat",
+        "reward without accuracy",
         "warning",
         f"the reward rose from {short(reward.first)} to {short(reward.last)} while accuracy went from "
         f"{share(accuracy.first)} to {share(accuracy.last)}{told}",
@@ -133,7 +134,7 @@ def gamed_parts(patient: Patient) -> Iterator[Illness]:
 def hacked_model(patient: Patient) -> Iterator[Illness]:
     """A reward model's score rises over evaluations while the check that nobody is paid by falls."""
     routes = mapping(patient.settings.get("routes"))
-    rows = [row for row in patient.stage.evals if row.get("task") in routes and row.get("split") != "test"]
+    rows = [row for row in patient.stage.evals if str(row.get("task")) in routes and row.get("split") != "test"]
     held = [row for row in rows if number(row, "model_reward") is not None and number(row, "avg_at_k") is not None]
     first = (number(patient.settings, "steps") or 0) - (number(patient.settings, "preference_steps") or 0)
     steps = sorted({int(row["step"]) for row in held if row["step"] >= first})

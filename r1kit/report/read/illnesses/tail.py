@@ -89,9 +89,9 @@ def _is_training(row: Row) -> bool:
 
 def all_the_same(rows: Sequence[Row]) -> bool:
     """Whether of the newest groups each has one completion, again and again."""
-    groups: dict[tuple[object, object], list[str]] = {}
+    groups: dict[tuple[str, str], list[str]] = {}
     for row in rows:
-        groups.setdefault((row["step"], row.get("prompt_id")), []).append(row["completion"])
+        groups.setdefault((str(row["step"]), str(row.get("prompt_id"))), []).append(row["completion"])
     held = [texts for texts in groups.values() if len(texts) > 1][-WINDOW:]
     others = [(len(set(texts)) - 1) / (len(texts) - 1) for texts in held]
     return len(held) == WINDOW and sum(others) <= OTHERS * WINDOW

@@ -37,10 +37,12 @@ function plain(text, from, to) {
   return [...made, text.slice(at, to)];
 }
 
+const LEAST = { logprob: 1, entropy: 1, gap: 0.01 }; // nats; full colour for less would paint rounding
+
 /** Strength of a token's colour, 0 to 1, and the value at which it is full. */
 export function scale(record, name) {
   const values = record[name].filter((value) => value !== null).map(Math.abs).sort((a, b) => a - b);
-  const top = values[Math.min(values.length - 1, Math.floor(values.length * 0.98))] || 1e-9;
+  const top = Math.max(LEAST[name], values[Math.min(values.length - 1, Math.floor(values.length * 0.98))] ?? 0);
   return { top, strength: (value) => (value === null ? 0 : Math.min(1, Math.abs(value) / top)) };
 }
 

@@ -15,7 +15,8 @@ const FINISH = { stop: "ended by itself", length: "cut at the limit" };
 
 export function samples(place, { run, parameters }) {
   let asked = { ...parameters }, page = null, facets = null, wanted = 0, closed = false, newest = 0, place_of = -1;
-  const form = filters();
+  let scrolled = 0;
+  const isWide = matchMedia("(min-width: 801px)"), form = filters();
   const list = el("ol", { class: "list", "aria-label": "Samples" });
   const told = el("p", { class: "told", role: "status" }), fresh = el("button", { class: "fresh", hidden: true, onclick: () => ask({ page: 1, upto: 0 }) });
   const back = el("button", { onclick: () => turn(-1), "aria-label": "Page before" }, "‹");
@@ -144,8 +145,7 @@ export function samples(place, { run, parameters }) {
       list.append(el("li", { class: "empty" }, some ? "No sample is like this. Fewer filters find more." : "No sample yet: they come with the first step that is recorded."));
     }
     mark();
-    const isWide = matchMedia("(min-width: 801px)").matches;
-    if (!asked.one && shown && isWide) { choose(page.rollouts[0].id, { quietly: true }); }
+    if (!asked.one && shown && isWide.matches) { choose(page.rollouts[0].id, { quietly: true }); }
   }
 
   function row(one) {
@@ -172,13 +172,17 @@ export function samples(place, { run, parameters }) {
     place.firstChild.classList.toggle("has-one", Boolean(asked.one));
   }
 
+  /** On a narrow page a sample takes the list's place, and the browser's back leads to the list again. */
   function choose(number, { quietly = false } = {}) {
+    const leaves = !asked.one && number && !quietly && !isWide.matches;
+    if (leaves) { scrolled = window.scrollY; }
     asked.one = number ? String(number) : "";
     const where = address(run, "samples", shownIn(asked));
-    if (!quietly) { history.replaceState(null, "", where); }
+    if (!quietly) { history[leaves ? "pushState" : "replaceState"](null, "", where); }
     mark();
     pane.show(number || null);
     if (quietly) { place.firstChild.classList.remove("has-one"); }
+    if (!isWide.matches && !quietly) { window.scrollTo(0, number ? 0 : scrolled); }
   }
 
   async function turn(by, end = "") {
@@ -227,7 +231,7 @@ export function samples(place, { run, parameters }) {
       for (const input of form.querySelectorAll("input")) { input.value = asked[input.name] ?? ""; }
       if (!same) { load(); }
       mark();
-      if (asked.one) { pane.show(asked.one); }
+      if (asked.one) { pane.show(asked.one); } else if (!isWide.matches) { window.scrollTo(0, scrolled); }
       if (changed.find) { find(); }
     },
     key(event) {

@@ -1,0 +1,90 @@
+"""``r1 track``: send a run's numbers to a tracker, what it has already not again."""
+
+from __future__ import annotations
+
+import os
+import select
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from r1kit.commands.options import Folder, Overrides
+
+__all__ = ["track"]
+
+
+def track(
+    folder: Folder,
+    to: Annotated[str, typer.Option(metavar="NAME[,NAME]", help="tensorboard, trackio, wandb, mlflow, FILE.py:NAME.")],
+    overrides: Overrides = None,
+    follow: Annotated[bool, typer.Option("--follow", hidden=True, help="Until stdin ends.")] = False,
+) -> None:
+    """Send a run's numbers, samples and report to trackers; what they have already is not sent again."""
+    from r1kit.errors import R1Error
+    from r1kit.report.read.run_folder import RunFolder
+    from r1kit.trackers import check_trackers
+    from r1kit.trackers.feed import feed
+
+    names = [name.strip() for name in to.split(",") if name.strip()]
+    run = RunFolder(folder) if not follow else None
+    tables = _tables(run or _waited_for(folder), names, overrides or [])
+    check_trackers(tables)
+    own = os.fdopen(os.dup(2), "w")
+
+    def tell(line: str) -> None:
+        print(line, file=own, flush=True)
+
+    left = {}
+    for name, table in tables.items():
+        if follow:
+            _quiet(folder)
+            os.nice(5)
+        left[name] = feed(folder, name, table, _until_stdin_ends if follow else (lambda seconds: True), tell)
+    if follow:
+        sys.stdout.flush()
+        os._exit(0)  # another's threads may hang
+    if failed := {name: count for name, count in left.items() if count}:
+        told = ", ".join(f"{name}: {count} lines" for name, count in failed.items())
+        raise R1Error(f"not all was sent ({told}); run the same command to send the rest")
+    typer.echo(f"sent to {', '.join(names)}")
+
+
+def _waited_for(folder: Path) -> Any:
+    """The run folder, which ``r1 run`` may be about to write."""
+    from r1kit.report.read.run_folder import RunFolder
+
+    while not (folder / "recipe.toml").is_file():
+        if _until_stdin_ends(0.5):
+            os._exit(0)
+    return RunFolder(folder)
+
+
+def _tables(run: Any, names: Sequence[str], overrides: Sequence[str]) -> dict[str, Any]:
+    """Name -> its settings: the recipe's, with ``--set KEY=VALUE`` over them."""
+    from r1kit.recipe import put_setting
+
+    known = run.recipe.get("trackers")
+    tables: dict[str, Any] = {name: dict(known.get(name, {}) if isinstance(known, dict) else {}) for name in names}
+    for table in tables.values():
+        for override in overrides:
+            put_setting(table, override)
+    return tables
+
+
+def _until_stdin_ends(seconds: float) -> bool:
+    """Whether whoever started this process has closed its stdin, or is gone."""
+    ready, _, _ = select.select([0], [], [], seconds)
+    return bool(ready) and not os.read(0, 1024)
+
+
+def _quiet(folder: Path) -> None:
+    """What a tracker's package prints goes into ``DIR/trackers/log.txt``."""
+    place = folder / "trackers"
+    place.mkdir(exist_ok=True)
+    log = os.open(place / "log.txt", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
+    for descriptor in (1, 2):
+        os.dup2(log, descriptor)
+    os.close(log)

@@ -1,0 +1,222 @@
+"""Feeds one tracker from the run folder, in a process of its own: what it was sent is kept, so that a step goes once.
+
+Order: what is about to be sent is written down, then sent and flushed, then the marks are moved. Killed in between, the
+sink is asked which of it has arrived; one that cannot tell gets none of it again.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from copy import deepcopy
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from r1kit.errors import first_line
+from r1kit.files import object_of, write_atomic
+from r1kit.report.read.follow import Event, Follower, Mark, is_new, take
+from r1kit.report.read.run_folder import RunFolder
+from r1kit.report.read.values import mapping, number, objects
+from r1kit.trackers import open_sink
+from r1kit.trackers.sink import Sink, Tracked
+
+__all__ = ["Feed", "feed", "place_of", "unsent"]
+
+LOOK_SECONDS = 1.0
+AGAIN_SECONDS = (1.0, 5.0, 30.0)
+"""After a failure it is tried again: the first time, the second, every further time."""
+LAST_TRIES = 2
+"""After the run's end."""
+KINDS = ("step", "evaluation")
+BATCH = 100
+"""Lines that are sent before the state is kept."""
+
+
+def place_of(folder: Path, name: str) -> Path:
+    """Where a run folder keeps what a tracker was sent: ``DIR/trackers/NAME.json``."""
+    plain = name if name.isidentifier() else f"own-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
+    return folder / "trackers" / f"{plain}.json"
+
+
+@dataclass(slots=True)
+class State:
+    """What ``DIR/trackers/NAME.json`` says."""
+
+    marks: dict[str, Mark] = field(default_factory=dict)
+    pending: list[dict[str, Any]] = field(default_factory=list)
+    """Events that were being sent: stage, part, kind, key and what of the row tells them apart."""
+    report: float = 0.0
+    """When the report that was sent last was written."""
+
+    @classmethod
+    def read(cls, path: Path) -> State:
+        """Empty where the file is missing or damaged."""
+        table = object_of(path.read_text(encoding="utf-8", errors="replace")) if path.is_file() else None
+        marks = {str(log): _mark(row) for log, row in mapping((table or {}).get("marks")).items()}
+        pending = [dict(row) for row in objects((table or {}).get("pending"))]
+        return cls(marks, pending, number(table or {}, "report") or 0.0)
+
+    def write(self, path: Path) -> None:
+        marks = {
+            log: {"key": mark.key, "step": mark.step, "looks": sorted(mark.looks)} for log, mark in self.marks.items()
+        }
+        path.parent.mkdir(exist_ok=True)
+        write_atomic(path, json.dumps({"marks": marks, "pending": self.pending, "report": self.report}) + "\n")
+
+
+def _mark(row: Any) -> Mark:
+    step, looks = number(mapping(row), "step"), mapping(row).get("looks")
+    told = {str(label) for label in looks} if isinstance(looks, list) else set()
+    return Mark(key=str(mapping(row).get("key", "")), step=-1 if step is None else int(step), looks=told)
+
+
+def unsent(folder: Path, name: str) -> int:
+    """Steps and evaluations that a tracker was not sent."""
+    state = State.read(place_of(folder, name))
+    events = Follower(RunFolder(folder), deepcopy(state.marks)).new()
+    return sum(event.kind in KINDS for event in events)
+
+
+def feed(
+    folder: Path, name: str, table: Mapping[str, Any], over: Callable[[float], bool], tell: Callable[[str], None]
+) -> int:
+    """Send what is there and what comes, until the run is over; the number of lines that could not be sent.
+
+    Args:
+        over: waits so many seconds, at most, and says whether the run is over.
+        tell: takes a line for the user.
+    """
+    while not (folder / "recipe.toml").is_file():
+        if over(LOOK_SECONDS):
+            return 0
+    with _alone(place_of(folder, name)):
+        return Feed(folder, name, table, tell).run(over)
+
+
+class Feed:
+    """One sink and what it was sent."""
+
+    def __init__(self, folder: Path, name: str, table: Mapping[str, Any], tell: Callable[[str], None]) -> None:
+        self._folder, self._name, self._table, self._tell = folder, name, table, tell
+        self._run = RunFolder(folder)
+        self._path = place_of(folder, name)
+        self._state = State.read(self._path)
+        self._follower = Follower(self._run, deepcopy(self._state.marks))
+        self._queue: list[Event] = []
+        self._sink: Sink | None = None
+        self._failures = 0
+
+    def run(self, over: Callable[[float], bool]) -> int:
+        """See ``feed``."""
+        ended = over(0)
+        while True:
+            try:
+                self._send(ended)
+                if ended:
+                    return 0
+                wait = LOOK_SECONDS
+                self._failures = 0
+            except Exception as error:  # whatever another's package raises, the run goes on
+                wait = AGAIN_SECONDS[min(self._failures, len(AGAIN_SECONDS) - 1)]
+                self._failures += 1
+                if self._failures == 1:
+                    self._tell(f"tracker {self._name}: {first_line(error)}; it is tried again, the run goes on")
+                if ended and self._failures > LAST_TRIES:
+                    return len(self._queue)
+                self._sink = None
+            ended = over(wait) or ended
+
+    def _send(self, ended: bool) -> None:
+        self._queue += [event for event in self._follower.new() if event.kind in KINDS]
+        report = self._report() if ended else None
+        if self._sink is None:
+            if not self._queue and not self._state.pending and report is None:
+                return
+            self._sink = open_sink(self._name, self._table, self._tracked())
+        self._settle(self._sink)
+        while self._queue:
+            self._send_batch(self._sink, self._queue[:BATCH])
+            del self._queue[:BATCH]
+        if report is not None:
+            self._state.report = report.stat().st_mtime
+            self._sink.artefact(report)
+            self._state.write(self._path)
+        if ended:
+            self._sink.close()
+
+    def _report(self) -> Path | None:
+        """The report, where it was written anew since it was sent."""
+        path = self._folder / "report.html"
+        return path if path.is_file() and path.stat().st_mtime > self._state.report else None
+
+    def _send_batch(self, sink: Sink, batch: list[Event]) -> None:
+        told = [event for event in batch if is_new(event, self._state.marks)]
+        self._state.pending = [_kept(event) for event in told]
+        self._state.write(self._path)
+        try:
+            for event in told:
+                sink.log(_series(event), event.step, _scalars(event))
+                take(event, self._state.marks)
+            for series, step, rows in self._samples(batch):
+                sink.table(series, step, rows)
+            sink.flush()
+        finally:  # also where the sink has raised: what it took before is not sent again
+            self._state.pending = []
+            self._state.write(self._path)
+
+    def _settle(self, sink: Sink) -> None:
+        """What was being sent when this process, or the one before, ended in the middle of it."""
+        for row in self._state.pending:
+            event = Event(**row)
+            if sink.has(_series(event), event.step) is not False:
+                take(event, self._state.marks)
+        self._state.pending = []
+
+    def _samples(self, batch: list[Event]) -> Iterator[tuple[str, int, list[Mapping[str, Any]]]]:
+        """The newest samples of each stage that was evaluated."""
+        for stage, part in dict.fromkeys((event.stage, event.part) for event in batch if event.kind == "evaluation"):
+            found = self._run.stage(stage)
+            rows = (found.part(part) if part else found).rollouts.closing if found else []
+            if rows:
+                yield f"{stage}/{part}".rstrip("/"), int(rows[0]["step"]), list(rows)
+
+    def _tracked(self) -> Tracked:
+        manifest = self._run.manifest
+        known = f"{self._folder.resolve()} {manifest.get('created')}"
+        return Tracked(
+            name=self._run.recipe_name,
+            folder=self._folder,
+            id=hashlib.sha256(known.encode()).hexdigest()[:12],
+            settings=self._run.recipe,
+        )
+
+
+def _kept(event: Event) -> dict[str, Any]:
+    row = {name: event.row[name] for name in ("step", "split", "task", "k", "checkpoint") if name in event.row}
+    return {"kind": event.kind, "stage": event.stage, "part": event.part, "key": event.key, "row": row}
+
+
+def _series(event: Event) -> str:
+    """``r1_zero``, ``distill/small/base``, ``r1_zero/eval/countdown/dev``."""
+    names = [event.stage, event.part]
+    if event.kind == "evaluation":
+        names += ["eval", *(str(event.row.get(name) or "") for name in ("checkpoint", "task", "split"))]
+    return "/".join(name for name in names if name)
+
+
+def _scalars(event: Event) -> dict[str, float]:
+    found = {name: number(event.row, name) for name in event.row if name != "step"}
+    return {name: value for name, value in found.items() if value is not None}
+
+
+@contextmanager
+def _alone(path: Path) -> Iterator[None]:
+    """One process feeds a tracker at a time; another waits until it has ended."""
+    path.parent.mkdir(exist_ok=True)
+    with path.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield

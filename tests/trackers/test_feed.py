@@ -1,0 +1,227 @@
+"""What a tracker is sent: each step once, whatever breaks; and what a broken tracker costs the run: nothing."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from made_run import SINK, MadeRun
+
+from r1kit.depends import written_key
+from r1kit.errors import InputError, MissingError
+from r1kit.recipe import load_recipe
+from r1kit.trackers import beside, check_trackers
+from r1kit.trackers import feed as module
+from r1kit.trackers.beside import tracked
+from r1kit.trackers.feed import feed, place_of, unsent
+from r1kit.trackers.sink import as_markdown, cells
+
+ALL = [*range(1, 11)]
+
+
+@pytest.fixture
+def made(tmp_path: Path) -> MadeRun:
+    (tmp_path / "sink.py").write_text(SINK)
+    return MadeRun(tmp_path / "run")
+
+
+@pytest.fixture
+def name(tmp_path: Path) -> str:
+    return f"{tmp_path / 'sink.py'}:Kept"
+
+
+def table(tmp_path: Path, **settings: Any) -> dict[str, Any]:
+    return {"file": str(tmp_path / "kept.jsonl"), **settings}
+
+
+def kept(tmp_path: Path) -> list[dict[str, Any]]:
+    path = tmp_path / "kept.jsonl"
+    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+
+def steps(tmp_path: Path, series: str = "r1_zero") -> list[int]:
+    return [row["step"] for row in kept(tmp_path) if row.get("series") == series]
+
+
+def at_once(seconds: float) -> bool:
+    return True
+
+
+def test_steps_evaluations_samples_and_the_report(made: MadeRun, name: str, tmp_path: Path) -> None:
+    made.steps(1, 10)
+    made.end()
+    assert feed(made.path, name, table(tmp_path), at_once, print) == 0
+    assert steps(tmp_path) == ALL
+    assert steps(tmp_path, "r1_zero/eval/sums/dev") == [5, 10]
+    rows = kept(tmp_path)
+    first = next(row for row in rows if row.get("series") == "r1_zero")
+    assert first["values"] == {"seconds": 2.0, "accuracy": 0.05, "response_tokens": 30.0}
+    assert {"table": "r1_zero", "step": 10, "rows": 1} in rows
+    assert rows[-1] == {"artefact": "report.html"}
+
+
+def test_what_was_sent_is_not_sent_again_after_a_resume(made: MadeRun, name: str, tmp_path: Path) -> None:
+    made.steps(1, 7)
+    feed(made.path, name, table(tmp_path), at_once, print)
+    made.cut_back(4)
+    feed(made.path, name, table(tmp_path), at_once, print)
+    made.steps(5, 10)
+    assert unsent(made.path, name) == 4  # steps 8 to 10, the evaluation at 10
+    feed(made.path, name, table(tmp_path), at_once, print)
+    assert steps(tmp_path) == ALL
+    assert steps(tmp_path, "r1_zero/eval/sums/dev") == [5, 10]
+    assert unsent(made.path, name) == 0
+    (made.stage / "key.json").write_text('{"key": "other settings"}')
+    assert unsent(made.path, name) == 12, "another result of the same stage"
+
+
+def test_a_sink_that_raises_gets_the_rest_later(
+    made: MadeRun, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "AGAIN_SECONDS", (0.0,))
+    made.steps(1, 10)
+    said: list[str] = []
+    assert feed(made.path, name, table(tmp_path, fault="raise"), at_once, said.append) == 0
+    assert steps(tmp_path) == ALL
+    assert said == [f"tracker {name}: nobody answers; it is tried again, the run goes on"]
+
+
+def test_a_sink_that_always_raises_is_left_with_a_count(
+    made: MadeRun, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "AGAIN_SECONDS", (0.0,))
+    made.steps(1, 4)
+    assert feed(made.path, name, table(tmp_path, fault="always"), at_once, print) == 4
+    assert unsent(made.path, name) == 4
+    assert feed(made.path, name, table(tmp_path), at_once, print) == 0
+    assert steps(tmp_path) == [1, 2, 3, 4]
+
+
+@pytest.mark.parametrize(("knows", "arrived"), [(True, ALL), (False, [1, 2, 3])])
+def test_killed_while_it_sends(made: MadeRun, name: str, tmp_path: Path, knows: bool, arrived: list[int]) -> None:
+    """A sink that can tell is sent what it lacks; one that cannot gets nothing twice."""
+    made.steps(1, 10)
+    command = [sys.executable, "-m", "r1kit", "track", str(made.path), "--to", name]
+    command += [
+        "--set",
+        f"file={tmp_path / 'kept.jsonl'}",
+        "--set",
+        "fault=kill",
+        "--set",
+        f"knows={str(knows).lower()}",
+    ]
+    assert subprocess.run(command, capture_output=True).returncode == -signal.SIGKILL
+    assert steps(tmp_path) == [1, 2, 3]
+    again = subprocess.run(command, capture_output=True, text=True)
+    assert (again.returncode, again.stderr) == (0, "")
+    assert steps(tmp_path) == arrived
+    made.steps(11, 12)
+    assert feed(made.path, name, table(tmp_path), at_once, print) == 0
+    assert steps(tmp_path) == [*arrived, 11, 12]
+
+
+def test_a_full_disk_costs_no_step(made: MadeRun, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where it cannot be written down what is about to be sent, nothing is sent."""
+    monkeypatch.setattr(module, "AGAIN_SECONDS", (0.0,))
+    real, calls = module.write_atomic, []
+
+    def full(path: Path, text: str) -> None:
+        calls.append(path)
+        if len(calls) <= 2:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+        real(path, text)
+
+    monkeypatch.setattr(module, "write_atomic", full)
+    made.steps(1, 10)
+    said: list[str] = []
+    assert feed(made.path, name, table(tmp_path), at_once, said.append) == 0
+    assert steps(tmp_path) == ALL
+    assert "No space left" in said[0]
+
+
+def test_a_state_that_is_damaged_begins_anew(made: MadeRun, name: str, tmp_path: Path) -> None:
+    made.steps(1, 2)
+    place_of(made.path, name).parent.mkdir()
+    place_of(made.path, name).write_text('{"marks": [')
+    assert unsent(made.path, name) == 2
+
+
+# ---- beside a run ---------------------------------------------------------------------------------------------------
+
+
+def test_a_tracker_follows_the_run_and_one_that_hangs_is_left_behind(
+    made: MadeRun, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two of one file: one works, the other hangs. The block takes what it takes; the end is bounded."""
+    other = f"{tmp_path / 'other.py'}:Kept"
+    (tmp_path / "other.py").write_text(SINK)
+    settings = {name: table(tmp_path), other: {"file": str(tmp_path / "other.jsonl"), "fault": "hang"}}
+    lines = "".join(f"{json.dumps(key)} = {{{', '.join(f'{k} = {json.dumps(v)}' for k, v in rest.items())}}}\n"
+                    for key, rest in settings.items())  # fmt: skip
+    recipe = made.path / "recipe.toml"
+    recipe.write_text(recipe.read_text() + "[trackers]\n" + lines)
+    monkeypatch.setattr(beside, "FINISH_SECONDS", 20.0 if os.environ.get("CI") else 6.0)
+    said: list[str] = []
+    with tracked(settings, made.path, None, said.append):
+        made.steps(1, 5)
+        until = time.monotonic() + 60
+        while len(steps(tmp_path)) < 5 and time.monotonic() < until:
+            time.sleep(0.05)
+        assert steps(tmp_path) == [1, 2, 3, 4, 5], "while the run goes on"
+        made.steps(6, 10)
+        made.end()
+    assert steps(tmp_path) == ALL
+    assert kept(tmp_path)[-1] == {"artefact": "report.html"}
+    assert said == [
+        f"warning: tracker {other}: 12 lines were not sent; r1 track {made.path} --to {other} sends them"
+    ] or said == [f"warning: tracker {other}: 10 lines were not sent; r1 track {made.path} --to {other} sends them"]
+    assert [json.loads(line)["step"] for line in (tmp_path / "other.jsonl").read_text().splitlines()] == [1, 2]
+
+
+def test_without_trackers_nothing_is_started(made: MadeRun) -> None:
+    with tracked({}, made.path, None, print):
+        pass
+    assert not (made.path / "trackers").exists()
+
+
+# ---- what is checked before anything starts -----------------------------------------------------------------------
+
+
+def test_names_and_settings_are_checked(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"tracker 'wandbb' is unknown; known are tensorboard.*Did you mean 'wandb'"):
+        check_trackers({"wandbb": {}})
+    with pytest.raises(InputError, match=r"trackers.wandb: unknown key 'proj'.*Did you mean 'project'"):
+        check_trackers({"wandb": {"proj": "x"}})
+    with pytest.raises(InputError, match="expected a table"):
+        check_trackers({"wandb": True})
+
+
+def test_a_missing_package_names_its_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(MissingError, match=r"tracker 'mlflow' needs the package mlflow: pip install 'r1kit\[mlflow\]'"):
+        check_trackers({"mlflow": {}})
+
+
+def test_trackers_are_no_part_of_a_stage_s_key() -> None:
+    plain, with_them = (
+        load_recipe("nano-zero", changes)
+        for changes in ([], ["trackers.wandb.mode=offline", "trackers.tensorboard={}"])
+    )
+    assert dict(with_them.trackers) == {"wandb": {"mode": "offline"}, "tensorboard": {}}
+    keys = [written_key(recipe, "pretrain", {}, {})["key"] for recipe in (plain, with_them)]
+    assert keys[0] == keys[1]
+
+
+def test_samples_cannot_break_the_table() -> None:
+    row = {"step": 3, "prompt": "a | b", "completion": "<script>\nx", "reward": 0.5, "parts": {"accuracy": 1.0}}
+    assert cells(row) == [3, "a | b", "<script>\nx", 0.5, "accuracy 1.0", None]
+    assert as_markdown([row]).splitlines()[2] == ("| 3 | a &#124; b | &lt;script><br>x | 0.5 | accuracy 1.0 |  |")
+    assert len(cells({"prompt": "x" * 10_000})[1]) == 2002

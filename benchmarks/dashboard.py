@@ -1,6 +1,8 @@
 """``r1 dashboard`` on a run of many rollouts whose index is not yet there: how soon the page shows, memory, answers.
 
-    OMP_NUM_THREADS=1 python benchmarks/dashboard.py [--rollouts 100000] [--run DIR]
+    OMP_NUM_THREADS=1 python benchmarks/dashboard.py [--rollouts 100000] [--run DIR] [--follow]
+
+With ``--follow`` (Playwright and Chromium) instead: seconds from a line of ``metrics.jsonl`` to the page that shows it.
 
 The run is made up: an RL stage with that many lines in ``rollouts.jsonl``, groups of 16, completions of 60 to 6,000
 characters. The server is a process of its own, started as a user starts it. Seconds are wall time from the start of the
@@ -15,6 +17,7 @@ import json
 import os
 import random
 import re
+import shutil
 import statistics
 import subprocess
 import sys
@@ -66,7 +69,7 @@ def write_run(folder: Path, rollouts: int) -> None:
         for step in range(1, steps + 1):
             accuracy = step / steps
             stream.write(
-                json.dumps({"step": step, "seconds": 2.0 * step, "reward": accuracy, "accuracy": accuracy}) + "\n"
+                json.dumps({"step": step, "seconds": 2.0 * step, "reward": accuracy, "response_tokens": 60}) + "\n"
             )
 
 
@@ -92,6 +95,44 @@ def processor(process: int) -> float:
     """Seconds of the processor, all threads."""
     fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def follow(run: Path, steps: int = 20) -> None:
+    """The run goes on: its lines are written here, one at a time, and looked for on the page."""
+    from playwright.sync_api import sync_playwright
+
+    log = run / "02_r1_zero" / "metrics.jsonl"
+    first = len(log.read_text().splitlines()) + 1
+    command = [sys.executable, "-m", "r1kit", "dashboard", str(run)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server, sync_playwright() as playwright:
+        assert server.stdout is not None
+        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
+        page = browser.new_page()
+        page.goto(re.findall(r"http://\S+", server.stdout.readline())[0])
+        page.wait_for_selector(".of-figures .main-svg")
+        heads, curves = [], []
+        for step in range(first, first + steps):
+            row = {
+                "step": step,
+                "seconds": 2.0 * step,
+                "reward": 1.0,
+                "accuracy": 1.0,
+                "response_tokens": 60.0 + step % 2,
+            }
+            with log.open("a") as stream:
+                stream.write(json.dumps(row) + "\n")
+            began = time.perf_counter()
+            page.wait_for_selector(f"#head:has-text('step {step:,}')")
+            heads.append(time.perf_counter() - began)
+            drawn = f"(one) => one.data?.some((line) => line.x?.includes({step}))"
+            while not page.evaluate(f"[...document.querySelectorAll('.canvas')].some({drawn})"):
+                page.wait_for_timeout(10)
+            curves.append(time.perf_counter() - began)
+            page.wait_for_timeout(300)
+        for what, each in (("where the run stands", heads), ("its curve", curves)):
+            print(f"{what}: median {statistics.median(each):.2f} s, slowest {max(each):.2f} s")
+        browser.close()
+        server.terminate()
 
 
 def measure(run: Path) -> None:
@@ -144,12 +185,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rollouts", type=int, default=100_000)
     parser.add_argument("--run", type=Path, help="a run that is there already")
+    parser.add_argument("--follow", action="store_true", help="how soon a step is on the page")
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         run = asked.run or Path(folder) / "many"
         if asked.run is None:
             write_run(run, asked.rollouts)
         log = run / "02_r1_zero" / "rollouts.jsonl"
+        if asked.follow:
+            follow(run)
+            return
         print(f"{run}: rollouts.jsonl {log.stat().st_size / 1e6:.0f} MB")
         measure(run)
         size = sum(file.stat().st_size for file in (run / ".index").iterdir())

@@ -73,6 +73,9 @@ class Completion:
     """Policy version that wrote it; the oldest, where the weights changed while it was written."""
     spans: tuple[tuple[int, int], ...] = ()
     """(version, tokens) in order, where more than one wrote it; empty: ``version`` wrote all."""
+    experts: Any = field(default=None, compare=False, repr=False)
+    """Tensor int16 [prompt and completion but for the last token, layers with experts, k]: what each token chose in the
+    engine, where that tells it (``rollout.recorded``)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -48,6 +48,9 @@ names = [m.name for m in pkgutil.walk_packages(r1kit.__path__, 'r1kit.') if not 
 skipped = ('r1kit.sandbox.runner', 'r1kit.vllm.transfer', 'r1kit.vllm.worker')  # a program; vLLM's own
 [importlib.import_module(name) for name in names if name not in skipped]
 print(len(names), 'modules')"
+    tried "base: what the dashboard says of numbers is in the wheel" 0 "next-token distribution" "$bin/python" -c "
+from r1kit.report.read.explained import explain
+print(explain('metrics', 'entropy'))"
     tried "base: r1 doctor" 0 "extra    gguf: missing" "$bin/r1" doctor
     rm -rf runs moved elsewhere
     tried "base: r1 run nano-zero, two steps, outside of the clone" 0 "nano-zero/report.html" \

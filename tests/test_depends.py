@@ -23,6 +23,7 @@ def test_a_change_redoes_what_it_reaches_and_nothing_else() -> None:
     assert changed("tasks.safety.rounds=3") >= {"all_scenarios_rl", "evaluate"}
     assert not changed("tasks.safety.rounds=3") & {"pretrain", "r1_zero"}
     assert changed("ranks=2", "summary=x") == set()
+    assert changed("r1_zero.record_tokens=4") == set()  # what is kept to look at decides nothing
     assert changed("seed=2") == set(load_recipe("nano").stages)
 
 

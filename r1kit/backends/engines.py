@@ -50,7 +50,7 @@ def open_local(
     tokenizer = cast(Tokenizer, loaded.tokenizer)
     return LocalEngine(
         loaded.model, tokenizer, dtype=dtype, device=loaded.device, max_rows=max_rows, end_ids=loaded.stop_ids,
-        weights=loaded.weights, draft=settings is not None and settings.draft,
+        weights=loaded.weights, draft=(settings or Local()).draft, replay=(settings or Local()).replay,
     )  # fmt: skip
 
 

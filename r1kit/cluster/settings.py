@@ -51,6 +51,8 @@ class Local:
     draft: bool = False
     """The layer that predicts a token further drafts one, which is kept where it is the token that is drawn: the same
     completions in fewer steps."""
+    replay: bool = False
+    """The learner takes the experts that a token chose while it was sampled (routing replay)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

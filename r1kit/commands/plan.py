@@ -84,6 +84,7 @@ def _spelled(recipe: Recipe, shape: Shape, works: dict[str, Work | None], where:
         "",
         f"{'stage':{width}}{'trained':>9}{'sampled':>9}{'FLOPs':>9}{'memory':>9}{'hours':>9}{'USD':>9}",
     ]
+    lines[1:1] = _held(recipe, shape, where)
     for name, work in {**works, "total": total}.items():
         if work is None:
             lines.append(f"{name:{width}}  not planned: {short(recipe.kinds[name])} brings no formula")
@@ -110,6 +111,25 @@ def _spelled(recipe: Recipe, shape: Shape, works: dict[str, Work | None], where:
 def _activated(shape: Shape) -> str:
     of = shape.experts
     return f" ({_short(shape.matrix_parameters)} for a token: {of.used} of {of.number} experts)" if of else ""
+
+
+def _held(recipe: Recipe, shape: Shape, where: Plan) -> list[str]:
+    """What an engine holds of a model with experts or latent attention."""
+    from r1kit.plan.cost import width_of
+
+    if shape.experts is None or shape.latent is None:
+        return []
+    width, devices = width_of(recipe.dtype), where.engine_devices
+    rest = shape.parameters - shape.expert_parameters
+    each = -(-shape.experts.number // devices)
+    cache, heads = shape.cache_bytes(width), shape.layers * shape.head_numbers * width
+    return [
+        f"an engine of {devices} devices holds {_short(shape.parameters * width)}B of weights: "
+        f"{_short(shape.expert_parameters * width)}B of routed experts, {each} a layer on a device, and "
+        f"{_short(rest * width)}B besides",
+        f"a token leaves {_short(cache)}B in the cache, {heads / cache:.0f} times less than keys and values of all "
+        f"heads ({_short(heads)}B)",
+    ]
 
 
 def _cost(work: Work, where: Plan) -> float:

@@ -34,7 +34,7 @@ def review(
         Path | None,
         typer.Option("--import", metavar="FILE", callback=spelled_out, help="Take in what was decided in such a tool."),
     ] = None,
-    form: Annotated[str, typer.Option("--format", help="label-studio or argilla; an import tells by itself.")] = "",
+    form: Annotated[str, typer.Option("--format", help="label-studio or argilla; an import needs none.")] = "",
     skip_conflicts: Annotated[
         bool, typer.Option(help="Import what fits; leave out what was decided here since, and unknown samples.")
     ] = False,
@@ -54,7 +54,7 @@ def review(
     if export:
         _export(reviewed, export, form)
     elif import_:
-        _import(reviewed, import_, name, skip_conflicts)
+        _import(reviewed, import_, name, form, skip_conflicts)
     else:
         _serve(reviewed, host, port, name)
 
@@ -66,11 +66,11 @@ def _export(reviewed: Reviewed, path: Path, form: str) -> None:
     typer.echo(f"{path}: {count} samples of {reviewed.stage}; {beside} sets the tool up (docs/pages.md)")
 
 
-def _import(reviewed: Reviewed, path: Path, name: str, skip: bool) -> None:
+def _import(reviewed: Reviewed, path: Path, name: str, form: str, skip: bool) -> None:
     from r1kit.factory.review_tools import import_file
 
     try:
-        found = import_file(reviewed.file, reviewed.rules, path, name, skip=skip)
+        found = import_file(reviewed.file, reviewed.rules, path, name, form=form, skip=skip)
     finally:
         if reviewed.rules:
             reviewed.rules.close()

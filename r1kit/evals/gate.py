@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from r1kit.evals.evaluator import Evaluation
     from r1kit.workspace import Workspace
 
-__all__ = ["STYLES", "Gate", "GateConfig", "StyleRow", "base_gate", "write_gate"]
+__all__ = ["HOLLOW_CLAIM", "STYLES", "Gate", "GateConfig", "StyleRow", "base_gate", "write_gate"]
 
 Floats = NDArray[np.float64]
 
@@ -196,6 +196,8 @@ def _warnings(
     ]
 
 
+HOLLOW_CLAIM = "a chain that claims a hit is right in only"
+"""How the warning begins that is about ``correct_given_claim``."""
 HARDER = "the task is too easy for this base: make it harder"
 LONGER = "train the base longer or make the task easier"
 ASK_OTHERWISE = (
@@ -242,7 +244,7 @@ def _reasoning_warnings(measures: dict[str, float | None], config: GateConfig, c
         )
     if told is not None and told < config.correct_given_claim:
         warnings.append(
-            f"a chain that claims a hit is right in only {told:.0%} of cases (wanted: {config.correct_given_claim:.0%}"
+            f"{HOLLOW_CLAIM} {told:.0%} of cases (wanted: {config.correct_given_claim:.0%}"
             "): the base cannot tell a hit from a miss, so searching does not pay; train it longer"
         )
     if "correct_given_claim" in measures and told is None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -38,9 +38,8 @@ def export_queue(file: ReviewFile, rules: Rules | None, path: Path, form: str) -
     Raises:
         InputError: an unknown format, or a place that cannot be written.
     """
+    _check_format(form)
     form = form or ("argilla" if path.suffix == ".jsonl" else "label-studio")
-    if form not in FORMATS:
-        raise InputError(f"--format {form}: formats are {', '.join(FORMATS)}.{nearest(form, FORMATS)}")
     if path.resolve() == file.path.resolve():
         raise InputError(f"{path} is the queue itself; export to another file")
     items = list(file.items().values())
@@ -59,6 +58,11 @@ def export_queue(file: ReviewFile, rules: Rules | None, path: Path, form: str) -
     except OSError as error:
         raise InputError(f"cannot write {path}: {error.strerror}; name a place that can be written to") from None
     return len(rows), beside
+
+
+def _check_format(form: str) -> None:
+    if form and form not in FORMATS:
+        raise InputError(f"--format {form}: formats are {', '.join(FORMATS)}.{nearest(form, FORMATS)}")
 
 
 def _reference(item: Item, rules: Rules | None) -> str:
@@ -84,10 +88,13 @@ class Imported(NamedTuple):
     people: tuple[str, ...]
 
 
-def import_file(file: ReviewFile, rules: Rules | None, path: Path, name: str = "", *, skip: bool = False) -> Imported:
+def import_file(
+    file: ReviewFile, rules: Rules | None, path: Path, name: str = "", *, form: str = "", skip: bool = False
+) -> Imported:
     """Append what was decided in a tool.
 
     Args:
+        form: that the file must be of; empty: it tells by itself.
         name: whose decisions they are, where the tool tells a number only and they are one person's.
         skip: leave out what does not fit instead of taking nothing.
 
@@ -95,10 +102,11 @@ def import_file(file: ReviewFile, rules: Rules | None, path: Path, name: str = "
         InputError: a line is broken, names a sample that the queue has not, or one that was decided here since; nothing
             was taken in.
     """
+    _check_format(form)
     objects = list(_objects(path))
     if not objects:
         raise InputError(f"{path}: no task and no record in it")
-    answers = _named([answer for where, table in objects for answer in _answers(where, table)], name, path)
+    answers = _named([answer for where, table in objects for answer in _answers(where, table, form)], name, path)
     answers = [_judged(answer, file.items().get(answer.id), rules) for answer in answers]
     found: dict[str, int] = Counter()
 
@@ -180,17 +188,18 @@ def _named(answers: Sequence[Answer], name: str, path: Path) -> list[Answer]:
     ]
 
 
-def _answers(where: str, table: Mapping[str, Any]) -> Iterator[Answer]:
-    reader: Callable[[str, Mapping[str, Any]], Iterator[Answer]]
+def _answers(where: str, table: Mapping[str, Any], form: str) -> Iterator[Answer]:
     if "fields" in table:
-        reader = argilla.answers
+        found, reader = "argilla", argilla.answers
     elif "data" in table or "annotation_id" in table:
-        reader = label_studio.answers
+        found, reader = "label-studio", label_studio.answers
     else:
         given = ", ".join(map(repr, list(table)[:8])) or "none"
         raise InputError(
             f"{where}: no task of Label Studio ('data') and no record of Argilla ('fields'); it has {given}"
         )
+    if form and form != found:
+        raise InputError(f"{where}: this is of {found}, and --format {form} was given; leave it out")
     return reader(where, table)
 
 

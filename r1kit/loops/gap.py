@@ -49,7 +49,7 @@ def read_by(learner: Learner, groups: Sequence[Group], sharded: bool = False) ->
     Every rank calls it; ``sharded``: with groups of its own, or none.
     """
     rows = [
-        Row(prompt=place, tokens=torch.tensor(one.token_ids), weight=1.0)
+        Row(prompt=place, tokens=torch.tensor(one.token_ids), weight=1.0, experts=one.experts)
         for place, group in enumerate(groups)
         for one in group.completions
     ]

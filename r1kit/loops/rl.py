@@ -196,6 +196,7 @@ def _row(prompt: int, completion: Completion, weight: float | Tensor, advantage:
         weight=weight,
         advantage=advantage if advantage.dim() else float(advantage),
         sampler_logprobs=logprobs,
+        experts=completion.experts,
         old_logprobs=None if version in (None, completion.version) else logprobs,
     )
 

@@ -20,6 +20,7 @@ from r1kit.model.segments import Segments
 
 if TYPE_CHECKING:
     from r1kit.model.families.dense import DecoderConfig, Routing
+    from r1kit.model.routes import Routes
 
 __all__ = ["Experts", "grouped_product"]
 
@@ -33,6 +34,8 @@ class Experts(nn.Module):
         E, d, f = config.experts, config.hidden_size, config.intermediate_size
         self.chosen, self.renormalise = config.experts_per_token, config.renormalise_experts
         self.routing, self.layer = config.routing, layer
+        self.place = layer - (config.routing.dense_layers if config.routing else 0)
+        """Among the layers with experts."""
         self.router = nn.Linear(d, E, bias=False)
         self.router_bias = nn.Parameter(torch.empty(E)) if config.routing else None
         """Added to scores for the choice alone; no gradient reaches it."""
@@ -42,16 +45,20 @@ class Experts(nn.Module):
         self.shared_gate_up = nn.Linear(d, 2 * shared, bias=False) if shared else None
         self.shared_down = nn.Linear(shared, d, bias=False) if shared else None
 
-    def forward(self, x: Tensor, segments: Segments | None = None) -> Tensor:
-        """[N, d] -> [N, d]; ``segments`` where there is somebody to tell of the choice."""
-        routes = None if segments is None else segments.routes
+    def forward(self, x: Tensor, segments: Segments | None = None, told: Routes | None = None) -> Tensor:
+        """[N, d] -> [N, d]; ``segments``, or ``told``, where there is somebody to tell of the choice."""
+        routes = told if segments is None else segments.routes
+        replay = None if segments is None else segments.replay
+        replayed = None if replay is None or self.place >= replay.shape[1] else replay[:, self.place]
         if self.routing is None:
-            weights, experts = self.router(x).softmax(-1, dtype=torch.float32).topk(self.chosen, -1)
+            scores = self.router(x).softmax(-1, dtype=torch.float32)
+            experts = scores.detach().topk(self.chosen, -1).indices if replayed is None else replayed
+            weights = scores.gather(1, experts)
             if self.renormalise:
                 weights = weights / weights.sum(-1, keepdim=True)
         else:
             scores = F.linear(x.float(), self.router.weight.float()).sigmoid()
-            experts = self.choose(scores.detach(), self.routing)
+            experts = self.choose(scores.detach(), self.routing) if replayed is None else replayed
             weights = scores.gather(1, experts)
             if self.renormalise:
                 weights = weights / (weights.sum(-1, keepdim=True) + 1e-20)

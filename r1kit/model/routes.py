@@ -22,12 +22,17 @@ class Routes:
     """Of a sequence's balance loss; 0: none."""
     counts: dict[int, Tensor] = field(default_factory=dict)
     """Layer -> int64 [E], how many tokens chose each expert; twice that where a forward pass is done again."""
+    chosen: dict[int, Tensor] | None = None
+    """Layer -> int64 [N, k], what the tokens of the last pass chose; None: it is not kept."""
     loss: Tensor | float = 0.0
     """Balance loss so far, with its weight, over layers and sequences; of the backward passes, since a forward pass may
     be done again for one."""
 
     def count(self, layer: int, experts: Tensor, number: int) -> None:
         """Chosen experts [N, k] of ``number``."""
+        if self.chosen is not None:
+            self.chosen[layer] = experts
+            return
         counts = torch.bincount(experts.flatten(), minlength=number)
         self.counts[layer] = counts if layer not in self.counts else self.counts[layer] + counts
 

@@ -53,6 +53,8 @@ class Segments:
     """Where ranks share the tokens: hidden states are then those of this rank's slice alone."""
     routes: Routes | None = None
     """Told of every choice of experts, where a model has them."""
+    replay: Tensor | None = None
+    """int64 [N, layers with experts, k]: what the tokens are to choose; None: what they score highest."""
 
     @classmethod
     def pack(cls, runs: Sequence[Tensor], parents: Sequence[int] | None = None) -> Segments:

@@ -125,11 +125,26 @@ class Shape:
         count += self.hidden if self.output_bias else 0
         return count + ((2 if self.gated else 1) * self.ffn + self.hidden if self.ffn_bias else 0)
 
+    @property
+    def expert_parameters(self) -> int:
+        """Those of routed experts, of all layers."""
+        of = self.experts
+        if of is None:
+            return 0
+        return (self.layers - of.dense_layers) * of.number * (3 if self.gated else 2) * self.hidden * of.ffn
+
+    @property
+    def head_numbers(self) -> int:
+        """Of keys and values of all heads, a token and layer: what a cache that is not latent holds."""
+        if self.latent is None:
+            return 2 * self.kv_heads * self.head_dim
+        return self.heads * (self.head_dim + self.latent.rotary + self.latent.value)
+
     def cache_bytes(self, width: int) -> int:
         """Bytes of keys and values a token leaves behind, ``width`` bytes a number."""
         if self.latent:
             return self.layers * (self.latent.kept + self.latent.rotary) * width
-        return 2 * self.layers * self.kv_heads * self.head_dim * width
+        return self.layers * self.head_numbers * width
 
     def attention_flops(self, context: float) -> float:
         """Forward operations of one token's scores and their sum over ``context`` earlier tokens."""

@@ -22,6 +22,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from r1kit.model.routes import Routes
 from r1kit.rollout.latent import scale_of
 from r1kit.rollout.packed import PackedBlock, PackedDecoder, PackedExperts, rotations
 
@@ -40,6 +41,8 @@ class Prefix:
     """[layers, 2, length, K D]; of latent attention [layers, 1, length, W]."""
     hidden: Tensor
     """[d], after the last norm, at the prompt's last token."""
+    experts: Tensor | None = None
+    """int16 [length, layers with experts, k], where they are recorded (``rollout.recorded``)."""
 
 
 class CachedDecoder:
@@ -74,6 +77,8 @@ class CachedDecoder:
         G = self._sets
         self._queries = torch.zeros(rows, G, H // G, width // G, dtype=self.dtype, device=self.device)
         self._diagonal = self._own(self._queries)
+        self._routes: Routes | None = None
+        """Told of choices of experts."""
         self.column = 0
         """Where the next step writes."""
 
@@ -224,7 +229,7 @@ class CachedDecoder:
     def _feed_forward(self, block: PackedBlock, x: Tensor) -> Tensor:
         found = block.feed_forward
         if isinstance(found, PackedExperts):
-            mixed = found.experts(x if found.gain is None else self._gained(x, found.gain))
+            mixed = found.experts(x if found.gain is None else self._gained(x, found.gain), told=self._routes)
         else:
             inner = found.inner(self._norm(x) if block.before else x)
             if block.ffn_after is None:

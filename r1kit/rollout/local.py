@@ -21,6 +21,7 @@ from r1kit.rollout.drafts import DraftedFlight
 from r1kit.rollout.engine import Ended, all_told
 from r1kit.rollout.flight import SLACK, Flight
 from r1kit.rollout.packed import PackedDecoder
+from r1kit.rollout.recorded import RecordedFlight
 from r1kit.rollout.stopping import Stopping, Tokenizer, check_room, completing_tokens
 
 __all__ = ["LocalEngine"]
@@ -43,6 +44,7 @@ class LocalEngine:
         version: int = 0,
         weights: WeightStream | None = None,
         draft: bool = False,
+        replay: bool = False,
     ) -> None:
         """
         Args:
@@ -55,13 +57,16 @@ class LocalEngine:
             version: policy version of ``model``'s weights.
             weights: instead of the model's own, which then may hold none.
             draft: a token further, where the model predicts it (``rollout.drafts``); by closed calls alone.
+            replay: completions tell their experts (``rollout.recorded``); by closed calls alone.
 
         Raises:
-            InputError: the model drafts nothing.
+            InputError: the model drafts nothing, or has no experts.
         """
         if draft and not model.config.ahead:
             raise InputError("draft is for a model with a layer that predicts a token further (deepseek_v3); drop it")
-        self._draft = draft
+        if replay and (draft or not model.config.experts):
+            raise InputError("replay is for a model with experts, and not beside draft: drop one of them")
+        self._draft, self._kind = draft, DraftedFlight if draft else RecordedFlight if replay else Flight
         self.drafts = [0, 0]
         """Made so far, and hit."""
         if max_rows < 1:
@@ -117,7 +122,7 @@ class LocalEngine:
         longest = room + sampling.max_tokens
         slots = self.rows_in_flight(total, longest)
         columns = longest + (SLACK if slots < total else 0)
-        return (DraftedFlight if self._draft else Flight)(
+        return self._kind(
             weights, self.stopping(sampling), prompts, sampling, seeds, room=room, slots=slots, columns=columns,
             check_every=self.check_every,
         )  # fmt: skip

@@ -57,10 +57,13 @@ class Balance:
         for name, module in self.experts.items():
             self._counts[name] = counts = together[start : start + len(module.gate_up)]
             start += len(counts)
-            metrics[f"max_violation_layer{module.layer}"] = max_violation(counts)
+            if counts.any():  # not the layer that predicts further, where the update is not of that
+                metrics[f"max_violation_layer{module.layer}"] = max_violation(counts)
+        if metrics:
+            metrics["max_violation"] = sum(metrics.values()) / len(metrics)
         if self.settings.balance:
             metrics["balance_loss"] = float(together[-1])
-        return metrics | {"max_violation": sum(metrics[key] for key in metrics if "layer" in key) / len(self.experts)}
+        return metrics
 
     def changes(self, routes: Routes | None) -> Iterator[tuple[str, Tensor]]:
         """Parameter and what is added to it, float32 [E], after the update that was told last."""

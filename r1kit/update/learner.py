@@ -36,6 +36,9 @@ class Row:
     """float32 [n], of the policy that sampled, computed by the learner; None: on policy, taken from this forward."""
     reference_logprobs: Tensor | None = None
     """float32 [n]; None when there is no KL term."""
+    experts: Tensor | None = None
+    """int16 [prompt and completion but for the last token, layers with experts, k]: what its tokens are to choose, see
+    ``records.Completion.experts``; None: what they score highest."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

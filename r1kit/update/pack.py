@@ -51,7 +51,11 @@ class MicroBatch:
         """The same with its tensors on ``device``."""
         return replace(
             self,
-            segments=replace(self.segments, tokens=self.segments.tokens.to(device)),
+            segments=replace(
+                self.segments,
+                tokens=self.segments.tokens.to(device),
+                replay=None if self.segments.replay is None else self.segments.replay.to(device),
+            ),
             targets=self.targets.to(device),
             index=None if self.index is None else self.index.to(device),
         )
@@ -142,8 +146,9 @@ def build(batch: Batch, chosen: Sequence[Unit]) -> MicroBatch:
                 runs.append(tokens[:-1])
                 parents.append(root)
                 start += len(tokens) - 1
+    segments = Segments.pack(runs, parents)
     return MicroBatch(
-        Segments.pack(runs, parents),
+        replace(segments, replay=_replayed(batch, chosen)),
         tuple(rows),
         tuple(len(target) for target in targets),
         torch.cat(targets),
@@ -165,6 +170,19 @@ def merged(batch: Batch, shares: Iterable[Mapping[int, Tensor]], rows: Iterable[
     """Of each of these rows what a rank was told, [2, n]; 0 where the row has no target."""
     found = {row: values for share in shares for row, values in share.items()}
     return [found.get(row, torch.zeros(2, len(batch.rows[row].tokens))) for row in rows]
+
+
+def _replayed(batch: Batch, chosen: Sequence[Unit]) -> Tensor | None:
+    """``Segments.replay`` of the same tokens: a prompt's by the first of its rows."""
+    found: list[Tensor] = []
+    for unit in chosen:
+        before = len(batch.prompts[unit.prompt]) if unit.prompt >= 0 else 0
+        told = [batch.rows[row].experts for row in unit.rows]
+        present = [each for each in told if each is not None]
+        if present:
+            assert len(present) == len(told), "some rows of the batch have experts, some have none"
+            found += [present[0][:before], *(each[before:] for each in present)]
+    return torch.cat(found).long() if found else None
 
 
 def _first_fit(share: Sequence[Unit], budget: int) -> list[list[Unit]]:

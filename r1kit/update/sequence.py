@@ -70,6 +70,8 @@ class Together:
 
     def cut(self, micro: MicroBatch) -> Cut:
         """This rank's part of a micro-batch that all ranks of the group have alike."""
+        if micro.segments.replay is not None:
+            raise InputError("engine.replay is not for ranks that share tokens: set learner.sequence = 1, or drop it")
         runs = [*micro.segments.tokens.split(list(micro.segments.lengths))]
         lacking = -sum(map(len, runs)) % self.size
         if lacking:  # tokens of a run of its own, which nobody sees

@@ -52,18 +52,19 @@ def add_known(run: Path) -> None:
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [1280, 400])
-@pytest.mark.parametrize("view", VIEWS)
 def test_every_view(
     own_run: Path, serve: Callable[..., str], visit: Callable[..., Any], shoot: Callable[..., Path],
-    accessible: Callable[[Any], None], fits: Callable[[Any], None], scheme: str, width: int, view: str,
+    accessible: Callable[[Any], None], fits: Callable[[Any], None], scheme: str, width: int,
 ) -> None:  # fmt: skip
-    page = visit(serve("dashboard", own_run) + VIEWS[view], width=width, scheme=scheme)
-    page.wait_for_selector("#view .list a" if view == "samples" else "#view .main-svg")
-    page.wait_for_selector("#head .state")
-    page.wait_for_timeout(500)
-    shoot(page, f"dashboard-{view}-{scheme}-{width}", whole=view != "samples")
-    fits(page)
-    accessible(page)
+    address = serve("dashboard", own_run)
+    for view, where in VIEWS.items():
+        page = visit(address + where, width=width, scheme=scheme)
+        page.wait_for_selector("#view .list a" if view == "samples" else "#view .main-svg")
+        page.wait_for_selector("#head .state")
+        page.wait_for_timeout(500)
+        shoot(page, f"dashboard-{view}-{scheme}-{width}", whole=view != "samples")
+        fits(page)
+        accessible(page)
 
 
 def test_a_person_finds_and_reads_samples(

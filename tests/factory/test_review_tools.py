@@ -211,6 +211,11 @@ def test_a_file_that_is_no_export_is_one_line(file: ReviewFile, tmp_path: Path, 
 def test_an_export_needs_a_format_and_another_place(file: ReviewFile, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"--format labelstudio: formats are label-studio, argilla. Did you mean"):
         export_queue(file, None, tmp_path / "x.json", "labelstudio")
+    done = argilla(file, tmp_path)
+    with pytest.raises(InputError, match=r"done.json:1: this is of argilla, and --format label-studio was given"):
+        import_file(file, None, done, form="label-studio")
+    with pytest.raises(InputError, match=r"--format argila: formats are .*Did you mean 'argilla'"):
+        import_file(file, None, done, form="argila")
     with pytest.raises(InputError, match="is the queue itself"):
         export_queue(file, None, file.path, "argilla")
     assert len(file.items()) == 4

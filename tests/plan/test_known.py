@@ -142,6 +142,14 @@ def no_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("no_network")
+def test_what_an_engine_of_the_paper_s_model_holds() -> None:
+    """58 layers x 256 x 3 x 7168 x 2048 numbers of experts, 61 x 576 of a token, in bfloat16, on 32 devices."""
+    said = CliRunner().invoke(app, ["plan", "r1-671b", "--gpus", "512", "--gpu", "h800"], catch_exceptions=False)
+    assert "1.3TB of weights: 1.3TB of routed experts, 8 a layer on a device, and 34.2GB besides" in said.stdout
+    assert "a token leaves 70.3kB in the cache, 71 times less than keys and values of all heads (5.0MB)" in said.stdout
+
+
+@pytest.mark.usefixtures("no_network")
 def test_a_recipe_that_names_it_is_planned_without_a_network(tmp_path: Path) -> None:
     words = ["plan", "smollm2-zero", "--gpus", "512", "--gpu", "h800", "--json", str(tmp_path / "plan.json")]
     said = CliRunner().invoke(app, [*words, "--set", "model.name=deepseek-ai/DeepSeek-R1"], catch_exceptions=False)

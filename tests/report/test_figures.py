@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 
-from r1kit.report.draw.figures import accuracy_over_steps, panel
+from r1kit.report.draw.figures import accuracy_over_steps, expert_loads, panel
 from r1kit.report.read.evaluations import Curve
+from r1kit.report.read.run_view import _loads
 from r1kit.report.read.series import MOST_POINTS, all_series, rolling, series
 
 
@@ -45,3 +48,14 @@ def test_each_task_has_its_own_line() -> None:
 @pytest.mark.parametrize("rows", [[], [{"step": 0, "kl": 0.0}, {"step": 1, "kl": 0.0}], [{"step": 0}, {"step": 1}]])
 def test_a_panel_that_never_moves_is_not_drawn(rows: list[dict[str, float]]) -> None:
     assert panel(all_series(rows), {"kl": "KL"}) is None
+
+
+def test_experts_loads_are_a_line_a_layer() -> None:
+    rows = [{"step": step, "max_violation_layer1": 2.0 / step, "max_violation_layer2": 0.5} for step in (1, 2, 4)]
+    stage = SimpleNamespace(metrics=[{**row, "max_violation": 1.0} for row in rows])
+    figure = expert_loads(_loads(stage))  # type: ignore[arg-type]
+    assert [(trace.name, list(trace.y)) for trace in figure.data] == [
+        ("layer 1", [2.0, 1.0, 0.5]),
+        ("layer 2", [0.5, 0.5, 0.5]),
+    ]
+    assert expert_loads({}) is None

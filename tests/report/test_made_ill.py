@@ -11,6 +11,9 @@ from typing import Any
 import pytest
 from ill import found, held, real, written
 
+from r1kit.evals.gate import GateConfig, _reasoning_warnings
+from r1kit.tasks.task import Claims
+
 REWARDS = """
 import time
 
@@ -131,6 +134,10 @@ def test_a_base_that_the_gate_warned_of(tmp_path: Path) -> None:
         "before RL (accuracy: t .010) t: only 0% of groups have both right and wrong completions"
     )
     assert found(written(tmp_path / "b", 8, evals=[first_look(6)], gate=gate(0.01))) == {}
+    measures: dict[str, float | None] = {"accuracy": 0.1, "correct_given_claim": 0.43}
+    doubted = [{"task": "t", "warnings": _reasoning_warnings(measures, GateConfig(), Claims()), "measures": measures}]
+    assert len(doubted[0]["warnings"]) == 1  # wanted: .5; such bases were lifted
+    assert found(written(tmp_path / "d", 8, evals=[first_look(24)], gate=doubted)) == {}
     lifted = written(tmp_path / "c", 40, lambda step: {"accuracy": step / 50}, evals=[first_look(24)], gate=gate(0.01))
     assert found(lifted) == {}
 

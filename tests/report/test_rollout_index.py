@@ -279,14 +279,26 @@ def test_an_index_that_is_deleted_under_a_dashboard_is_made_anew(run: Path) -> N
     index.close()
 
 
-def test_a_folder_that_cannot_be_written_gets_its_index_elsewhere(run: Path) -> None:
-    (run / ".index").write_text("in the way")
+@pytest.mark.parametrize("why", ["no folder", "locked"])
+def test_a_folder_that_cannot_be_written_gets_its_index_elsewhere(
+    run: Path, why: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held = None
+    if why == "locked":
+        RolloutIndex(run)
+        monkeypatch.setattr(store, "PATIENCE", 0.01)
+        held = sqlite3.connect(run / ".index" / "rollouts.sqlite", isolation_level=None)
+        held.execute("BEGIN IMMEDIATE")
+    else:
+        (run / ".index").write_text("in the way")
     index = RolloutIndex(run)
     found, there = both(run, index)
     assert found == there
     assert not index.path.is_relative_to(run)
     index.close()
     assert not index.path.parent.exists()
+    if held:
+        held.close()
 
 
 def test_two_dashboards_on_one_run(run: Path) -> None:

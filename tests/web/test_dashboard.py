@@ -128,11 +128,14 @@ def test_notes_and_times_left_come_later(run: Path, monkeypatch: pytest.MonkeyPa
 
 
 def test_every_metric_has_its_explanation(opened: Callable[..., TestClient], run: Path) -> None:
-    found = asked(opened(run), "/api/runs/0/stage?name=r1_zero")
+    client = opened(run)
+    found = asked(client, "/api/runs/0/stage?name=r1_zero")
     assert [one["name"] for one in found["figures"][:2]] == ["accuracy_over_steps", "length_over_steps"]
     texts = {one["name"]: one["text"] for one in found["figures"]}
     assert len(texts) > 8
     assert [name for name, text in texts.items() if not text] == []
+    large = asked(client, "/api/runs/0/stage?large&name=r1_zero")["figures"]
+    assert large == found["figures"][:2]
     assert texts["entropy"].startswith("mean entropy of the policy's next-token distribution")
     assert texts["accuracy"].startswith("mean over the step's completions: 1 if the final answer")
 
@@ -280,7 +283,8 @@ def test_a_run_with_next_to_nothing_in_it(opened: Callable[..., TestClient], tmp
 def test_a_run_that_goes_away_is_said(opened: Callable[..., TestClient], run: Path) -> None:
     client = opened(run)
     run.rename(run.with_name("elsewhere"))
-    assert "is gone" in refused(client, "/api/runs/0", 400)
+    for path in ("", "/rollouts", "/facets", "/stage?name=r1_zero"):
+        assert "is gone" in refused(client, f"/api/runs/0{path}", 400)
 
 
 def test_a_folder_that_is_no_run_ends_with_2(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ __all__ = [
     "accuracy_by_budget",
     "accuracy_by_tries",
     "accuracy_over_steps",
+    "expert_loads",
     "ladder_over_steps",
     "length_over_steps",
     "loss_over_steps",
@@ -183,6 +184,19 @@ def time_split(metrics: Mapping[str, Series]) -> go.Figure | None:
             look = stroke(key.removesuffix("_seconds"), hue(index), width=1.2, fillcolor=band_of(hue(index)))
             figure.add_scatter(x=line.steps, y=smooth(line.values), mode="lines", stackgroup="time", **look)
     return figure if figure.data else None
+
+
+def expert_loads(loads: Mapping[str, Series]) -> go.Figure | None:
+    """How far each layer's most loaded expert is above the mean load, over the steps of pretraining."""
+    lines = {name: line for name, line in loads.items() if len(line) > 1}
+    if not lines:
+        return None
+    figure = canvas(260, "step", "above the mean load")
+    figure.update_xaxes(exponentformat="SI")
+    for index, (name, line) in enumerate(lines.items()):
+        pale = stroke(name, hue(index), width=1, opacity=0.3, showlegend=False, hoverinfo="skip")
+        trend(figure, line, pale, stroke(name, hue(index), width=1.9))
+    return figure
 
 
 def loss_over_steps(loss: Series) -> go.Figure | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import plotly.graph_objects as go  # type: ignore[import-untyped]
@@ -37,20 +37,18 @@ class Drawn:
     is_large: bool = False
 
 
-def stage_figures(stage: RLStage, leave_out: Sequence[str] = ()) -> list[Drawn]:
-    """The paper's two figures first, then every number that the stage's steps log and that moves.
-
-    Args:
-        leave_out: tasks whose accuracy says nothing.
-    """
-    large = list(_large(stage, leave_out))
+def stage_figures(stage: RLStage, *, only_large: bool = False) -> list[Drawn]:
+    """The paper's two figures first, then every number that the stage's steps log and that moves."""
+    large = list(_large(stage))
+    if only_large:
+        return large
     drawn = {"length_over_steps": "response_tokens"}
     there = {drawn.get(one.name, one.name) for one in large}
     return large + list(_panels({name: line for name, line in stage.metrics.items() if name not in there}))
 
 
-def _large(stage: RLStage, leave_out: Sequence[str]) -> Iterator[Drawn]:
-    curves, tests = stage.drawn(leave_out)
+def _large(stage: RLStage) -> Iterator[Drawn]:
+    curves, tests = stage.drawn(())
     if (figure := accuracy_over_steps(curves, tests)) is not None:
         yield Drawn(name="accuracy_over_steps", title="Accuracy", text=FIGURE_2, figure=figure, is_large=True)
     if stage.is_rl and (figure := length_over_steps(stage.metrics.get("response_tokens"), stage.curves)) is not None:

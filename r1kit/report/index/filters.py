@@ -16,12 +16,13 @@ ORDERS = {
     "newest": "place DESC, step DESC, id",
     "oldest": "place, step, id",
     "reward": "reward DESC, id",
-    "-reward": "reward, id",
+    "-reward": "reward IS NULL, reward, id",
     "longest": "tokens DESC, id",
-    "shortest": "tokens, id",
+    "shortest": "tokens IS NULL, tokens, id",
     "advantage": "advantage DESC, id",
-    "-advantage": "advantage, id",
+    "-advantage": "advantage IS NULL, advantage, id",
 }
+"""What is not known comes last."""
 _LONGEST = 500
 _RIGHT = {"yes": "right = 1", "no": "right = 0", "ungraded": "right IS NULL"}
 _EXACT = {"stage": "stage", "kind": "kind", "task": "task", "language": "language", "model": "model"}

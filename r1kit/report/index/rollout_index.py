@@ -68,7 +68,6 @@ class RolloutIndex:
     def __init__(self, run: Path) -> None:
         self.run = run.resolve()
         self.path = place_for(self.run)
-        prepare(self.path).close()
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._follow, name="rollout index", daemon=True)
         self._fault = ""
@@ -94,17 +93,21 @@ class RolloutIndex:
 
     def _follow(self) -> None:
         while not self._stopping.is_set():
-            pause = LOOK_SECONDS
+            pause = 0.0
             try:
                 with closing(prepare(self.path)) as connection:
                     written = self.path.stat().st_ino
-                    while not self._stopping.is_set() and self.path.stat().st_ino == written:
+                    while not self._stopping.is_set() and self._is_at(written):
                         if not advance(connection, self.run):
                             self._fault = ""
                             self._stopping.wait(LOOK_SECONDS)
             except (sqlite3.Error, OSError) as error:
                 self._fault, pause = f"the index of rollouts cannot be written: {error}", AFTER_A_FAULT
             self._stopping.wait(pause)
+
+    def _is_at(self, inode: int) -> bool:
+        """Whether the index that is written is still the one that others find."""
+        return self.path.is_file() and self.path.stat().st_ino == inode
 
     def _open(self) -> closing[sqlite3.Connection]:
         """To read; an index that somebody deleted is begun anew."""

@@ -5,8 +5,6 @@ The index is made of the logs and can be made again from them at any time: the J
 
 from __future__ import annotations
 
-import contextlib
-import os
 import sqlite3
 import string
 import tempfile
@@ -42,15 +40,15 @@ _SIGNS = string.punctuation.replace("'", "''")
 
 
 def place_for(run: Path) -> Path:
-    """Where the index of a run lies: in the run folder, or in a new temporary folder where that cannot be written."""
+    """Where the index of a run lies, prepared: in the run folder, or in a new temporary folder where that cannot be
+    written, or lies on a file system that SQLite cannot lock."""
     target = run.resolve() / FILE
-    with contextlib.suppress(OSError):
-        target.parent.mkdir(exist_ok=True)
-        descriptor, name = tempfile.mkstemp(dir=target.parent)
-        os.close(descriptor)
-        os.unlink(name)
-        return target
-    return Path(tempfile.mkdtemp(prefix="r1-index-")) / FILE.name
+    try:
+        prepare(target).close()
+    except (OSError, sqlite3.Error):
+        target = Path(tempfile.mkdtemp(prefix="r1-index-")) / FILE.name
+        prepare(target).close()
+    return target
 
 
 def connect(path: Path) -> sqlite3.Connection:

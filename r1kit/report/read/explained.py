@@ -46,7 +46,7 @@ def explain(section: str, name: str) -> str:
     told = explanations()
     if section == "metrics" and name in told["parts"]:
         return f"mean over the step's completions: {told['parts'][name]}"
-    if meaning := told[section].get(name, ""):
+    if meaning := told[section].get(re.sub(r"_layer\d+$", "_layerN", name), ""):
         return meaning
     if name.endswith("_abstained"):
         return f"share of completions of which {name.removesuffix('_abstained')} said nothing"

@@ -17,6 +17,8 @@ from r1kit.report.read.values import Row
 
 __all__ = ["Aha", "LiveTable", "LiveView", "live_view", "stamps"]
 
+MOST_AHA = 8
+"""Candidates of a stage."""
 WATCHED = ("metrics.jsonl", "eval.jsonl", "result.json", "gate.json", "key.json", "aha.json", "card.json")
 SLOW = ("recipe.toml", "result.json", "key.json")
 """What the notes of a status depend on."""
@@ -79,13 +81,18 @@ def live_view(run: RunFolder, now: float, known: Known | None = None) -> LiveVie
         headline=running if running in drawn else headline,
         lineage=lineage(run),
         tables=[LiveTable(table=table, claims=claims(table)) for table in tables],
-        aha=[Aha(stage=stage.name, title=run.title(stage.name), row=row) for stage in stages for row in stage.aha[:8]],
+        aha=[_aha(run, stage, row) for stage in stages for row in stage.aha[:MOST_AHA]],
         drawn=drawn,
         seconds=sum(stage.seconds or 0.0 for stage in stages),
         created=str(run.manifest.get("created", "")),
         versions={str(key): str(value) for key, value in versions.items()} if isinstance(versions, dict) else {},
         skipped={f"{stage.path.name}/{log}": n for stage in stages for log, n in stage.skipped.items()},
     )
+
+
+def _aha(run: RunFolder, stage: StageFolder, row: Row) -> Aha:
+    shown = {key: row.get(key) for key in ("question", "turns", "word", "excerpt")}
+    return Aha(stage=stage.name, title=run.title(stage.name), row=shown)
 
 
 def _with_parts(stage: StageFolder) -> list[tuple[str, StageFolder]]:

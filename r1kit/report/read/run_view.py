@@ -24,7 +24,7 @@ from r1kit.report.read.reward_models import AgainstGold, RewardModel, against_go
 from r1kit.report.read.rl_stage import RLStage, rl_stage, words_of
 from r1kit.report.read.run_folder import RunFolder
 from r1kit.report.read.run_verdict import chain_verdict
-from r1kit.report.read.series import Series, series
+from r1kit.report.read.series import Series, all_series, series
 from r1kit.report.read.stage_folder import StageFolder
 from r1kit.report.read.stage_table import StageTable, stage_tables
 from r1kit.report.read.values import Row
@@ -77,6 +77,8 @@ class RunView:
     costs: Sequence[Cost]
     pretraining: Sequence[Series]
     """Loss of each stage of pretraining."""
+    loads: Sequence[Mapping[str, Series]]
+    """Of each, where the model has experts: layer -> how far the most loaded expert is above the mean."""
     gates: Sequence[Row]
     words: Sequence[str]
     """Reflective words that any RL stage counts."""
@@ -120,11 +122,21 @@ def read_run(run: RunFolder, without: RunFolder | None = None) -> RunView:
         plain=plain_stages(run),
         costs=costs(run),
         pretraining=[series(stage.metrics, "loss") for stage in run.of_kind("pretrain")],
+        loads=[_loads(stage) for stage in run.of_kind("pretrain")],
         gates=[gate for stage in run.stages for gate in stage.gates],
         words=words_of([one for stage in run.rl_stages for one in compare(stage.evals)]),
         illnesses=illnesses(run, time.time()),
         skipped={f"{stage.path.name}/{log}": n for stage in run.stages for log, n in stage.skipped.items()},
     )
+
+
+def _loads(stage: StageFolder) -> dict[str, Series]:
+    key = "max_violation_layer"
+    return {
+        f"layer {name.removeprefix(key)}": line
+        for name, line in all_series(stage.metrics).items()
+        if name.startswith(key)
+    }
 
 
 def sentence(path: Path, stage: str) -> str:

@@ -13,6 +13,7 @@ from r1kit.recipe import load_recipe
 from r1kit.report.read.evaluations import compare
 from r1kit.report.read.illnesses.doctor import illnesses
 from r1kit.report.read.illnesses.illness import Illness
+from r1kit.report.read.people import awaited
 from r1kit.report.read.run_folder import RunFolder
 from r1kit.report.read.stage_folder import StageFolder
 from r1kit.report.read.time_left import TimeLeft, time_left
@@ -158,7 +159,7 @@ def _reached(run: RunFolder, stage: StageFolder) -> str:
     if (samples := number(stage.numbers, "samples")) is not None:
         return f"{samples:,.0f} samples"
     if leaves == "samples":
-        return ""
+        return awaited(run, stage)
     if leaves == "reward models":
         found = {str(name): number(mapping(row), "accuracy") for name, row in stage.numbers.items()}
         return ", ".join(f"{name} {share(value)}" for name, value in found.items() if value is not None)

@@ -1,8 +1,9 @@
-"""A rollout as the page gets it: its texts made visible and bounded, its parts explained, its tokens where known."""
+"""A rollout as the page gets it: its texts bounded, its parts explained, its tokens where known."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 from r1kit.report.index.rollout_index import Found, RolloutIndex
@@ -11,7 +12,7 @@ from r1kit.report.read.run_view import as_json
 from r1kit.report.read.values import Row, mapping, number
 from r1kit.web.plain import clip, visible
 
-__all__ = ["listed", "whole"]
+__all__ = ["harmless", "listed", "whole"]
 
 LONGEST_TEXT = 200_000
 """Characters of a completion that are sent."""
@@ -22,18 +23,21 @@ NO_RECORD = "the tokens of this sample were not kept: record_tokens says of how 
 NOT_KNOWN = "known of training samples alone, where the learner read them"
 
 
+def harmless(value: Any) -> Any:
+    """A JSON value whose texts are made visible, and cut where nobody has done so before."""
+    if isinstance(value, str):
+        return visible(clip(value, LONGEST_TEXT + 100))
+    if isinstance(value, Mapping):
+        return {visible(str(key)): harmless(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [harmless(item) for item in value]
+    return value
+
+
 def listed(found: Found) -> dict[str, Any]:
     """A line of a list."""
     hidden = ("path", "offset", "length", "prompt")
-    shown = {key: value for key, value in found.items() if key not in hidden}
-    return {
-        **shown,
-        "parts": json.loads(found["parts"]),
-        "start": visible(found["start"]),
-        "prompt_start": visible(found["prompt_start"]),
-        "prompt_id": visible(found["prompt_id"]),
-        "cause": visible(found["cause"]),
-    }
+    return {key: value for key, value in found.items() if key not in hidden} | {"parts": json.loads(found["parts"])}
 
 
 def whole(index: RolloutIndex, found: Found, *, longest: int = LONGEST_TEXT, tokens: bool = True) -> dict[str, Any]:
@@ -42,15 +46,15 @@ def whole(index: RolloutIndex, found: Found, *, longest: int = LONGEST_TEXT, tok
     if row is None:
         return {**listed(found), "is_gone": True, "prompt_text": found["prompt_start"], "completion": found["start"]}
     parts = [
-        {"name": visible(name), "value": as_json(value), "text": explain("parts", name) or explain("metrics", name)}
+        {"name": name, "value": as_json(value), "text": explain("parts", name) or explain("metrics", name)}
         for name, value in list(mapping(row.get("parts")).items())[:64]
     ]
     return {
         **listed(found),
         "is_gone": False,
-        "prompt_text": visible(clip(str(row.get("prompt") or ""), longest)),
-        "completion": visible(clip(str(row.get("completion") or ""), longest)),
-        "answer": visible(clip(str(row["answer"]), 2000)) if row.get("answer") is not None else None,
+        "prompt_text": clip(str(row.get("prompt") or ""), longest),
+        "completion": clip(str(row.get("completion") or ""), longest),
+        "answer": clip(str(row["answer"]), 2000) if row.get("answer") is not None else None,
         "parts_explained": parts,
         "per_token": _per_token(row) if tokens else {},
     }
@@ -62,7 +66,7 @@ def _per_token(row: Row) -> dict[str, Any]:
     text = record.get("text")
     if not isinstance(text, list) or not text:
         return {"missing": dict.fromkeys(COLOURS, NO_RECORD)}
-    shown: dict[str, Any] = {"text": [visible(str(piece)) for piece in text[:MOST_TOKENS]], "missing": {}}
+    shown: dict[str, Any] = {"text": [str(piece) for piece in text[:MOST_TOKENS]], "missing": {}}
     for name in COLOURS:
         values = record.get(name)
         if isinstance(values, list) and len(values) == len(text):

@@ -19,7 +19,7 @@ from r1kit.errors import InputError, nearest
 from r1kit.report.index.filters import ORDERS, filter_of
 from r1kit.report.read.explained import explanations
 from r1kit.report.read.run_view import as_json, read_run
-from r1kit.web.dashboard.rollouts import LONGEST_OF_A_GROUP, listed, whole
+from r1kit.web.dashboard.rollouts import LONGEST_OF_A_GROUP, harmless, listed, whole
 from r1kit.web.guard import Guard, Rules
 from r1kit.web.pages import answer, render
 from r1kit.web.site import site
@@ -69,10 +69,10 @@ def dashboard_app(runs: Sequence[OpenRun], rules: Rules) -> Guard:
 
 
 def _json(of: Answer) -> Callable[[Request], Any]:
-    """The route of an answer that is computed in a thread, and sent only when it has changed."""
+    """The route of an answer, which starlette computes in a thread, and which is sent only when it has changed."""
 
     def route(request: Request) -> Response:
-        return answer(request, of(request))
+        return answer(request, harmless(of(request)))
 
     return route
 
@@ -82,6 +82,8 @@ def _run(request: Request) -> OpenRun:
     number: int = request.path_params["run"]
     if not 0 <= number < len(runs):
         raise HTTPException(404, f"there is no run {number}; runs are 0 to {len(runs) - 1}")
+    if not (path := runs[number].folder.path).is_dir():
+        raise InputError(f"the run folder {path} is gone; was it moved or deleted?")
     return runs[number]
 
 
@@ -126,7 +128,8 @@ def _stage(request: Request) -> Any:
         {"task": one.curve.task, "split": one.curve.split, "k": one.curve.k, "changes": as_json(one.changes)}
         for one in stage.comparisons
     ]
-    return {**shown, "sides": stage.sides, "changes": changes, "figures": _drawn(stage_figures(stage))}
+    figures = stage_figures(stage, only_large="large" in request.query_params)
+    return {**shown, "sides": stage.sides, "changes": changes, "figures": _drawn(figures)}
 
 
 def _drawn(figures: Sequence[Drawn]) -> list[dict[str, Any]]:

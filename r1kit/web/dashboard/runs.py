@@ -51,8 +51,6 @@ class OpenRun:
     def view(self) -> LiveView:
         """Notes and times left come with a later one: to plan the recipe and to look through its data takes seconds."""
         with self._lock:
-            if not self.folder.path.is_dir():
-                raise InputError(f"the run folder {self.folder.path} is gone; was it moved or deleted?")
             now = time.time()
             seen, slow = stamps(self.folder), stamps(self.folder, slow=True)
             if slow != self._slow and not (self._learning and self._learning.is_alive()):

@@ -13,6 +13,8 @@ from r1kit.errors import InputError, MissingError, R1Error
 from r1kit.factory.review import Decision
 from r1kit.factory.review_rules import form_fault
 from r1kit.factory.review_run import open_queue
+from r1kit.report.read.run_folder import RunFolder
+from r1kit.report.read.status import run_status
 
 
 def empty(run: Path) -> None:
@@ -114,3 +116,17 @@ def test_a_question_is_found_again_by_its_number_and_only_if_it_is_the_same(tmp_
 def test_what_a_form_lacks_is_said(text: str, told: str) -> None:
     fault = form_fault(text, "think_summary")
     assert fault.startswith(told) if told else not fault
+
+
+def test_the_status_says_for_whom_a_stage_waits(tmp_path: Path) -> None:
+    run = waiting_run(tmp_path / "run")
+
+    def reached() -> str:
+        return next(stage.reached for stage in run_status(RunFolder(run), now=0.0).stages if stage.name == "cold_start")
+
+    assert reached() == "4 of 4 samples wait for people: r1 review"
+    queue = open_queue(run).file
+    queue.decide(next(iter(queue.items())), Decision(status="accepted", by="ann"))
+    assert reached() == "3 of 4 samples wait for people: r1 review"
+    queue.path.write_text(queue.path.read_text().replace('"pending"', '"pendign"', 1))
+    assert "review.jsonl:1: status 'pendign' is unknown" in reached()

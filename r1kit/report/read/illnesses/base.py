@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from r1kit.evals.gate import HOLLOW_CLAIM
 from r1kit.report.read.illnesses.illness import Illness
 from r1kit.report.read.illnesses.patient import Patient
 from r1kit.report.read.illnesses.trend import line_of
@@ -15,17 +16,19 @@ __all__ = ["weak_base"]
 
 FEWEST = 128
 """Completions that a gate must have seen: of fewer, a tenth may be none by chance."""
+HOLLOW = 0.3
+"""P(right | the chain claims a hit) below which the gate's warning of it is passed on: bases of .41 and .43 were lifted
+from .09 to .75, those of .22 and less were not."""
 LIFTED = 0.2
 """Gain of accuracy that proves the gate wrong."""
 
 
 def weak_base(patient: Patient) -> Iterator[Illness]:
     """One finding a stage, of the tasks that its gate warns of; none once RL has lifted it all the same."""
-    gates = [gate for gate in patient.stage.gates if isinstance(gate.get("warnings"), list) and gate["warnings"]]
-    warned = [gate for gate in gates if _completions(patient, gate) >= FEWEST]
+    warned = [gate for gate in patient.stage.gates if _warnings(gate) and _completions(patient, gate) >= FEWEST]
     if not warned or _is_answered(patient):
         return
-    told = [f"{gate.get('task')}: {warning}" for gate in warned for warning in gate["warnings"]]
+    told = [f"{gate.get('task')}: {warning}" for gate in warned for warning in _warnings(gate)]
     reached = {str(gate.get("task")): number(mapping(gate.get("measures")), "accuracy") for gate in warned}
     shares = ", ".join(f"{task} {share(value)}" for task, value in reached.items())
     yield patient.ill(
@@ -38,6 +41,13 @@ def weak_base(patient: Patient) -> Iterator[Illness]:
         setting=_setting(patient),
         metric="accuracy",
     )
+
+
+def _warnings(gate: Row) -> list[str]:
+    """What the gate says, without what was seen to come right."""
+    told, claims = gate.get("warnings"), number(mapping(gate.get("measures")), "correct_given_claim")
+    passes = claims is not None and claims >= HOLLOW
+    return [str(one) for one in (told if isinstance(told, list) else []) if not (passes and HOLLOW_CLAIM in str(one))]
 
 
 def _completions(patient: Patient, gate: Row) -> float:

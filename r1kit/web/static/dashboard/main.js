@@ -71,7 +71,6 @@ function drawHead(value) {
   head.replaceChildren(
     el("div", { class: "named" }, name, el("p", { class: "kicker" }, `${status.recipe}${status.seed === null ? "" : ` · seed ${status.seed}`}`)),
     line, el("p", { class: "notes" }, notes.join(" · ")));
-  head.hidden = false;
   if (had) { head.querySelector("select")?.focus(); }
 }
 

@@ -25,16 +25,15 @@ export function overview(place, { run }) {
     if (!stage || stamp === drawn) { return; }
     drawn = stamp;
     try {
-      const found = await get(`/api/runs/${run}/stage?name=${encodeURIComponent(stage)}`);
+      const found = await get(`/api/runs/${run}/stage?large&name=${encodeURIComponent(stage)}`);
       if (closed) { return; }
-      const large = found.figures.filter((one) => one.is_large);
       if (sections.figures.dataset.stage !== stage) {
         sections.figures.dataset.stage = stage;
         sections.figures.replaceChildren(
           el("h2", {}, found.title, el("a", { class: "more", href: address(run, "metrics", { stage }) }, "every metric")),
           el("div", { class: "pair2 figures-of" }));
       }
-      gallery(sections.figures.querySelector(".figures-of"), large);
+      gallery(sections.figures.querySelector(".figures-of"), found.figures);
     } catch (error) { drawn = ""; say(error.message, 4); }
   }
 
@@ -69,7 +68,7 @@ function findings(run, found) {
       one.example ? el("details", {}, el("summary", {}, `A completion: ${one.example.says}`),
         el("pre", { tabindex: 0 }, one.example.completion)) : null,
       el("p", { class: "caption" }, one.helps, one.setting
-        ? [" Setting: ", el("code", {}, `${one.setting}${one.value === null ? "" : ` = ${JSON.stringify(one.value)}`}`)] : "",
+        ? [" Setting: ", el("code", {}, `${one.setting}${one.value === null ? "" : ` = ${JSON.stringify(one.value)}`}`), "."] : "",
       links.length ? [" See ", ...links.flatMap((link, at) => (at ? [" and ", link] : [link])), "."] : ""));
   });
   return [el("h2", {}, "The doctor"), el("div", { class: "illnesses" }, cards)];

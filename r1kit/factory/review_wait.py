@@ -77,6 +77,7 @@ def _waiting(config: ColdStart, workspace: Workspace, file: ReviewFile) -> str:
     return (
         f"{workspace.stage}: {undecided} of {len(items)} samples wait for a person's decision in {file.path}{least}; "
         f"decide with r1 review {workspace.run} (or set each line's status to accepted, edited or rejected)"
+        + ("" if config.review_least else f", or go on with fewer by {workspace.stage}.review_least = N")
     )
 
 

@@ -1,7 +1,7 @@
 """One thread that samples: requests join what is running, and what is written goes back to the event loop in bundles.
 
-Python runs one thread at a time, so every hand-over costs the engine: what rows that go on wrote is handed over a few
-times a second (``_TELL``), what has ended at once.
+Python runs one thread at a time, so every hand-over costs the engine: what rows that go on wrote is handed over after
+some sampling (``_WORK``, or ``_WALL`` where others take the processor), what has ended at once.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from r1kit.rollout.piece import Open, Piece, Scored, Ticket
 
 __all__ = ["Ask", "Batcher", "Busy"]
 
-_TELL = 0.04
-"""Seconds between two hand-overs of what rows that go on wrote."""
+_WORK, _WALL = 0.04, 0.2
+"""Seconds of this thread's processor time, and of the clock, between two hand-overs of what rows that go on wrote."""
 
 
 class Busy(R1Error):
@@ -144,7 +144,7 @@ class Batcher:
             self._post()
 
     def _sample(self) -> None:
-        busy, told = False, 0.0
+        busy, worked, told = False, 0.0, 0.0
         while True:
             with self._woken:
                 while not (busy or self._inbox or self._closing):
@@ -155,12 +155,12 @@ class Batcher:
                 self._inbox.clear()
             for what in came:
                 self._take(what)
-            now = time.monotonic()
-            due = now - told >= _TELL
+            work, now = time.thread_time(), time.monotonic()
+            due = work - worked >= _WORK or now - told >= _WALL
             busy = self._engine.advance(due)
             self._running = self._engine.running
             if due:
-                told = now
+                worked, told = work, now
             if self._outbox and (due or self._urgent):
                 self._post()
 

@@ -51,6 +51,7 @@ class Shape:
         }  # fmt: skip
         if asked.stream and self._chat:
             self._head["object"] = "chat.completion.chunk"
+        self._start = b"data: " + dumped(self._head)[:-1] + b',"choices":'
         self._begun: set[int] = set()
         self._offsets: dict[int, int] = {}
 
@@ -111,8 +112,8 @@ class Shape:
         return self._event([], usage=self.usage(answer))
 
     def _event(self, choices: Sequence[dict[str, Any]], usage: dict[str, int] | None) -> bytes:
-        told = {"usage": usage} if self._asked.usage else {}
-        return b"data: " + dumped({**self._head, "choices": choices, **told}) + b"\n\n"
+        told = b',"usage":' + dumped(usage) if self._asked.usage else b""
+        return self._start + dumped(choices) + told + b"}\n\n"
 
     def _choice(self, index: int, delta: Delta, echoed: dict[str, Any] | None) -> dict[str, Any]:
         if self._chat:

@@ -219,6 +219,13 @@ def test_without_javascript_there_is_the_report(
     assert page.inner_text("h1")
 
 
+def test_every_number_is_explained(own_run: Path, serve: Callable[..., str], visit: Callable[..., Any]) -> None:
+    page = visit(serve("dashboard", own_run) + VIEWS["metrics"])
+    page.click(".glossary summary")
+    page.wait_for_selector(".glossary dt:text-is('entropy')")
+    assert "next-token distribution" in page.inner_text(".glossary dt:text-is('entropy') + dd")
+
+
 def test_keys_are_told(
     own_run: Path, serve: Callable[..., str], visit: Callable[..., Any], accessible: Callable[[Any], None]
 ) -> None:

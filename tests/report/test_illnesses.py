@@ -14,6 +14,7 @@ import pytest
 from ill import found, held, real, rollout, written
 from rollout.replicas import Numbered, Server, ServerReplica
 
+from r1kit.report.read.illnesses import tail
 from r1kit.report.read.illnesses.doctor import Doctor
 from r1kit.report.read.illnesses.form import lacking
 from r1kit.report.read.run_folder import RunFolder
@@ -181,6 +182,20 @@ def test_silence_while_the_run_is_held(going_on: Path) -> None:
     assert "nothing was written for 2 min 10 s" in found(going_on, wrote + 130)["stalled"].seen
 
 
+def test_what_a_part_writes_and_a_wait_for_people_are_no_silence(going_on: Path) -> None:
+    stage = going_on / "01_r1_zero"
+    wrote = (stage / "metrics.jsonl").stat().st_mtime
+    (stage / "part").mkdir()
+    (stage / "part" / "metrics.jsonl").write_text("")
+    os.utime(stage / "part" / "metrics.jsonl", (wrote + 100, wrote + 100))
+    assert found(going_on, wrote + 130) == {}
+    assert "stalled" in found(going_on, wrote + 230)
+    recipe = going_on / "recipe.toml"
+    recipe.write_text(recipe.read_text().replace("[stages.r1_zero]\n", '[stages.r1_zero]\nreview = "human"\n'))
+    (stage / "review.jsonl").write_text("")
+    assert found(going_on, wrote + 1e6) == {}
+
+
 def test_a_run_that_nobody_holds_is_stopped_and_not_stalled(tmp_path: Path) -> None:
     run = written(tmp_path, 10)
     os.close(held(run))
@@ -234,3 +249,20 @@ def until(condition: Callable[[], object]) -> None:
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.005)
+
+
+def test_since_when_a_group_holds_one_completion(tmp_path: Path) -> None:
+    """Groups of eight; of step 31 and later all are the same. Among 32, in strides of 8, .1 of a group's others differ
+    on the mean of four groups only where all four are such."""
+    rows = (rollout(step, "one" if step > 30 else f"{step} {row}") for step in range(1, 41) for row in range(8))
+    ill = found(written(tmp_path, 40, rollouts=rows))["entropy collapse"]
+    assert ill.since == 31
+
+
+def test_since_when_in_a_log_that_is_longer_than_what_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """400 steps of eight rollouts, ill from step 101 on, of which 20 kB are read; halving finds it within a piece."""
+    monkeypatch.setattr(tail, "TAIL_BYTES", 20_000)
+    rows = (rollout(step, "one" if step > 100 else f"{step} {row}") for step in range(1, 401) for row in range(8))
+    ill = found(written(tmp_path, 400, rollouts=rows))["entropy collapse"]
+    assert ill.since is not None
+    assert 97 <= ill.since <= 110

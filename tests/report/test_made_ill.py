@@ -130,6 +130,7 @@ def test_a_base_that_the_gate_warned_of(tmp_path: Path) -> None:
     """Told of 384 completions, not of 96; and not once RL has lifted it all the same."""
     weak = found(written(tmp_path / "a", 8, lambda step: {"accuracy": 0.01}, evals=[first_look(24)], gate=gate(0.01)))
     assert set(weak) == {"base too weak"}
+    assert (weak["base too weak"].setting, weak["base too weak"].value) == ("model.name", str(tmp_path / "a" / "start"))
     assert weak["base too weak"].seen == (
         "before RL (accuracy: t .010) t: only 0% of groups have both right and wrong completions"
     )

@@ -7,9 +7,9 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
-from plotly.offline import get_plotlyjs
 
 from r1kit.errors import InputError
+from r1kit.report.draw.sections import plotly_script
 from r1kit.report.page import write_report
 
 WriteRun = Callable[..., Path]
@@ -31,8 +31,8 @@ class Tags(HTMLParser):
 def body_of(path: Path) -> str:
     """The page without plotly's own source."""
     text = path.read_text(encoding="utf-8")
-    assert text.count(get_plotlyjs()) == 1
-    return text.replace(get_plotlyjs(), "")
+    assert text.count(plotly_script()) == 1
+    return text.replace(plotly_script(), "")
 
 
 def headings(text: str) -> list[str]:
@@ -170,3 +170,15 @@ def test_several_tasks_get_a_table_and_a_line_each(write_run: WriteRun, tmp_path
     assert "<h3>countdown</h3>" in text
     assert "<h3>chain_sum</h3>" in text
     assert "chain_sum avg@16" in text
+
+
+def test_the_page_can_be_sent_on(write_run: WriteRun, tmp_path: Path) -> None:
+    """One file under 2 MB, of which plotly's basic bundle is the most; on paper it is light, and logs stay away."""
+    path = write_report(write_run(tmp_path / "run"))
+    assert path.stat().st_size < 2_000_000
+    assert len(plotly_script().encode()) < 1_300_000
+    assert "</script" not in plotly_script()
+    text = body_of(path)
+    assert "@media print" in text
+    assert '<details class="log"><summary>The resolved recipe' in text
+    assert "beforeprint" in text

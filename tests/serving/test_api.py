@@ -244,3 +244,25 @@ def test_the_session_serves(api: Api) -> None:
     assert cut["text"] == whole[: whole.index(f" {word}")]
     assert post(client, COMPLETE, prompt="use", seed=3, max_tokens=40)["choices"][0]["text"] == whole
     assert session.running == 0
+
+
+def test_a_model_of_another_family_serves(api: Api) -> None:
+    """By waves of what only `transformers` runs; its texts are the closed engine's."""
+    import torch
+    from transformers import GPT2Config, GPT2LMHeadModel
+
+    from r1kit.model.families.fallback import HubModel
+    from r1kit.rollout.hub import HubEngine
+    from r1kit.rollout.waves import Waves
+
+    torch.manual_seed(0)
+    shape = GPT2Config(vocab_size=len(TOKENIZER), n_embd=16, n_layer=1, n_head=2, n_positions=64, initializer_range=0.5)
+    engine = HubEngine(HubModel(GPT2LMHeadModel(shape)), TOKENIZER, max_rows=4, end_ids=[TOKENIZER.eos_token_id])
+    client = api(served("tiny", Waves(engine), positions=64))
+    prompt = TOKENIZER.encode("use 7 1")
+    expected = engine.generate([prompt], Sampling(n=3, max_tokens=12), [stream_seed("serve", 2, 0)])[0]
+    body = {"prompt": prompt, "n": 3, "seed": 2, "max_tokens": 12}
+    for found in (post(client, COMPLETE, **body), *beside(client, body)):
+        assert [one["text"].strip() for one in found["choices"]] == [one.text for one in expected]
+    scored = post(client, COMPLETE, **body, logprobs=2)["choices"][0]["logprobs"]
+    assert all(len(top) == 2 for top in scored["top_logprobs"])

@@ -10,9 +10,10 @@ from r1kit.cluster.settings import FSDP
 from r1kit.errors import InputError
 from r1kit.model.families.dense import Layer
 from r1kit.update.local import LocalLearner
+from r1kit.update.settings import ExpertSettings
 from r1kit.update.sharded import ShardedLearner
 
-from .ranked_sharded import GEMMA3, MUON, UNTIED, case, grpo, hub, pretraining, published, sft
+from .ranked_sharded import DEEPSEEK, GEMMA3, MUON, UNTIED, case, grpo, hub, pretraining, published, sft
 from .test_local import CONFIG, LOSS, decoder, rollouts
 
 WINDOW = replace(GEMMA3, layers=(Layer(window=6, rope="local"), Layer()))
@@ -29,6 +30,7 @@ def compare(ranks: Ranks) -> dict[str, tuple[Any, Any]]:
             case("grpo", sequence=2, optimiser=MUON, checkpointing=True)[2],
         ),
         "gemma 3": (grpo, WINDOW, case("grpo", sequence=2)[2]),
+        "deepseek": (grpo, DEEPSEEK, case("grpo", sequence=2, experts=ExpertSettings(bias_speed=0.01))[2]),
         "pretraining": (pretraining, CONFIG, case("pretraining", sequence=2)[2]),
     }
     found = {}

@@ -12,7 +12,7 @@ from r1kit.model.segments import Segments
 from r1kit.update.pack import MicroBatch
 from r1kit.update.sequence import Together
 
-CASES = ("sft", "grpo", "muon, untied, checkpointing", "gemma 3", "pretraining", "shared")
+CASES = ("sft", "grpo", "muon, untied, checkpointing", "gemma 3", "deepseek", "pretraining", "shared")
 
 
 @pytest.fixture(scope="module")

@@ -12,6 +12,7 @@ from r1kit.report.read.values import Row, mapping, number, objects
 
 __all__ = ["Example", "MadeSamples", "Yield", "made_samples"]
 
+COUNTS = ("kept", "review", "rejections", "languages")
 EXAMPLES = 3
 """Samples shown a stage."""
 
@@ -49,7 +50,7 @@ class MadeSamples:
     consistency: tuple[float, float] | None
     """Language consistency as sampled and as kept."""
     counts: Mapping[str, Row]
-    """``kept`` by route, ``review`` by status, ``languages``."""
+    """``kept`` by route, ``review`` by status, ``rejections`` by reason, ``languages``."""
     dropped: Mapping[str, object]
     """Left out after the checks, by reason."""
     checks: Mapping[str, Mapping[str, Yield]] = field(default_factory=dict)
@@ -76,7 +77,7 @@ def _made(run: RunFolder, stage: StageFolder) -> MadeSamples:
         total=card if number(card, "samples") else numbers,
         domains=domains,
         consistency=None if old is None or new is None else (old, new),
-        counts={key: mapping(card.get(key)) or mapping(numbers.get(key)) for key in ("kept", "review", "languages")},
+        counts={key: mapping(card.get(key)) or mapping(numbers.get(key)) for key in COUNTS},
         dropped={str(key).replace("_", " "): value for key, value in dropped.items()},
         checks={check: {name: _yield(left, check) for name, left in routes.items()} for check in checks},
         routes=list(routes),

@@ -19,6 +19,7 @@ from r1kit.factory.review import AUTOMATIC, Decision, Item, person, rejections
 from r1kit.factory.review_run import Reviewed
 from r1kit.structure import plain
 from r1kit.web.plain import clip, visible
+from r1kit.web.review.diff import word_diff
 from r1kit.web.review.shown import pieces, sections
 
 __all__ = ["LEASE_SECONDS", "SHOWS", "Desk", "Visitor", "is_blind"]
@@ -96,11 +97,12 @@ class Desk:
             return found
 
     def next(self, visitor: Visitor, skipped: Collection[str]) -> Item | None:
-        """The next open item for this person, leased; those they skipped come last. None: there is none."""
+        """The next open item for this person, leased. Last come those they skipped, and those where they disagree with
+        another: a third settles better. None: there is none."""
         others = self.others(visitor.client)
         fitting = [item for item in self.reviewed.file.items().values() if self._fits(item, visitor.name, others)]
-        later = [item for item in fitting if item.id in skipped]
-        chosen = next((item for item in fitting if item.id not in skipped), later[0] if later else None)
+        own = {item.id for item in fitting if person(visitor.name) in {person(each.by) for each in item.votes}}
+        chosen = min(fitting, key=lambda item: (item.id in skipped, item.id in own), default=None)
         if chosen:
             self.take(visitor, chosen.id)
         return chosen
@@ -137,6 +139,10 @@ class Desk:
             "refined": _edits(sample.provenance),
             "completion": visible(str(sample.provenance.get("completion") or "")),
             "history": [_told(each) for each in seen],
+            "edits": [
+                {"by": visible(each.by), "changes": word_diff(sample.response, each.edited)}
+                for each in item.standing if each.edited and each in seen
+            ],
             "others": self.others(visitor.client).get(item.id, []),
         }  # fmt: skip
 

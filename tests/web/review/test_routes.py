@@ -106,11 +106,24 @@ def test_two_decide_blind_and_whoever_sees_both_settles(office: Office) -> None:
     assert bob.progress(first["id"])["item"]["state"] == "", "not even that ann has decided"
     after = bob.decide(second, "accepted").json()["item"]
     assert (after["waits"], len(after["history"])) == ("settling", 2)
+    assert bob.next()["id"] != first["id"], "a third settles better"
     agreement = cy.progress()["agreement"]
     assert (agreement["items"], agreement["share"], agreement["kappa"]) == (1, 0.0, 0.0)
     assert cy.progress()["statuses"]["disagreed"] == 1
     settled = cy.decide(cy.next(), "accepted").json()["item"]
     assert (settled["status"], settled["by"], settled["waits"]) == ("accepted", "cy", "")
+
+
+def test_who_settles_sees_both_edits(office: Office) -> None:
+    office.desk.reviewed.file.share_out(1.0, 1)
+    ann, bob = office.tab("ann"), office.tab("bob")
+    item = ann.next()
+    ann.decide(item, "edited", edited=item["response"].replace("try", "trying"))
+    assert bob.send("/open", id=item["id"]).json()["item"]["edits"] == []
+    bob.decide(item, "rejected")
+    (edit,) = office.tab("cy").send("/open", id=item["id"]).json()["item"]["edits"]
+    assert edit["by"] == "ann"
+    assert [change for change in edit["changes"] if change[0] != "same"] == [["gone", "try"], ["new", "trying"]]
 
 
 def test_an_edit_is_checked_by_the_rules_of_the_stage(office: Office) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from r1kit.evals.gate import HOLLOW_CLAIM
 from r1kit.report.read.illnesses.illness import Illness
@@ -31,16 +32,17 @@ def weak_base(patient: Patient) -> Iterator[Illness]:
     told = [f"{gate.get('task')}: {warning}" for gate in warned for warning in _warnings(gate)]
     reached = {str(gate.get("task")): number(mapping(gate.get("measures")), "accuracy") for gate in warned}
     shares = ", ".join(f"{task} {share(value)}" for task, value in reached.items())
-    yield patient.ill(
+    found = patient.ill(
         "base too weak",
         "warning",
         f"before RL (accuracy: {shares}) {told[0]}" + (f" (and {len(told) - 1} more in gate.json)" if told[1:] else ""),
         since=0,
         helps="Train the base longer or on more of the task's kind, take a stronger model (model.name), or make the "
         "task easier; RL amplifies what a base sometimes does right.",
-        setting=_setting(patient),
         metric="accuracy",
     )
+    setting, value = _setting(patient)
+    yield replace(found, setting=setting, value=value)
 
 
 def _warnings(gate: Row) -> list[str]:
@@ -70,6 +72,9 @@ def _is_lifted(stage: StageFolder) -> bool:
     return accuracy is not None and accuracy.can_tell and accuracy.last >= accuracy.first + LIFTED
 
 
-def _setting(patient: Patient) -> str:
-    """Steps of the base's training; nothing of this stage where the base came from elsewhere."""
-    return "steps" if patient.run.kind(patient.stage.name) == "pretrain" else ""
+def _setting(patient: Patient) -> tuple[str, object]:
+    """Steps of the base's training, or the model where it came from elsewhere; and what that is set to."""
+    made = patient.run.of_kind("pretrain")
+    if made:
+        return f"{made[-1].name}.steps", patient.run.settings(made[-1].name).get("steps")
+    return "model.name", mapping(patient.run.recipe.get("model")).get("name")

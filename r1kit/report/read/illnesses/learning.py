@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 
 from r1kit.report.read.illnesses.illness import Illness
 from r1kit.report.read.illnesses.patient import Patient
@@ -44,7 +45,7 @@ def collapsed_entropy(patient: Patient) -> Iterator[Illness]:
     right = f"accuracy is {share(accuracy.last if accuracy.can_tell else None)}"
     if all_the_same(patient.recent.rows()):
         seen = f"the completions of each of the last {WINDOW} recorded groups are all the same, or nearly, and {right}"
-        since = patient.recent.since(all_the_same)
+        since = patient.recent.since(partial(all_the_same, least=1))
     elif entropy.can_tell and entropy.last < NO_CHOICE:
         began = f"{short(entropy.last)} nats a token (it began at {short(entropy.first)})"
         seen = f"entropy is {began}, so the completions of a prompt are nearly all the same, and {right}"

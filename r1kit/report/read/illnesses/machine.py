@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import suppress
 from itertools import pairwise
+from pathlib import Path
 
 from r1kit.report.read.illnesses.illness import Illness
 from r1kit.report.read.illnesses.patient import Patient
@@ -16,8 +19,8 @@ __all__ = ["dead_engine", "full_disk", "stalled"]
 
 MOST_LOSSES = 3
 """Times that a helper may be lost and come back: a host is taken away and given again."""
-QUIET = 300.0
-"""Seconds without a new line after which a stage that has not shown its pace is called stalled."""
+QUIET = 600.0
+"""Seconds without a write after which a stage that has not shown its pace is called stalled: large models load."""
 QUIET_PACES = 10.0
 """The same as a multiple of the longest time between two of its lines: an evaluation is among those."""
 LEAST_QUIET = 120.0
@@ -70,8 +73,8 @@ def _step_at(patient: Patient, row: Row) -> int | None:
 
 def stalled(patient: Patient) -> Iterator[Illness]:
     """The run is held and nothing has been written for long."""
-    written = patient.stage.written_at
-    if written is None or not _is_running(patient):
+    written = _newest(patient)
+    if written is None or not _is_running(patient) or _waits_for_people(patient):
         return
     quiet, allowed = patient.now - written, _allowed(patient)
     if quiet < allowed:
@@ -90,6 +93,24 @@ def stalled(patient: Patient) -> Iterator[Illness]:
     )
 
 
+def _files(patient: Patient) -> Iterator[tuple[Path, os.stat_result]]:
+    """Files of the stage and of its parts; some may go while they are counted."""
+    for path in patient.stage.path.rglob("*"):
+        with suppress(OSError):
+            if path.is_file():
+                yield path, path.stat()
+
+
+def _newest(patient: Patient) -> float | None:
+    """When any of its files was written last."""
+    return max((stat.st_mtime for _, stat in _files(patient)), default=None)
+
+
+def _waits_for_people(patient: Patient) -> bool:
+    """Whether a queue for people is there, which a stage may stay for."""
+    return patient.setting("review") == "human" and (patient.stage.path / "review.jsonl").is_file()
+
+
 def _allowed(patient: Patient) -> float:
     seconds = patient.line("seconds").values
     longest = max((after - before for before, after in pairwise(seconds)), default=0.0)
@@ -101,7 +122,7 @@ def full_disk(patient: Patient) -> Iterator[Illness]:
     if not _is_running(patient):
         return
     free = shutil.disk_usage(patient.run.path).free
-    point = sum(path.stat().st_size for path in patient.stage.path.rglob("*") if path.suffix in (".pt", ".safetensors"))
+    point = sum(stat.st_size for path, stat in _files(patient) if path.suffix in (".pt", ".safetensors"))
     if free >= max(LEAST_FREE, POINTS * point):
         return
     yield patient.ill(

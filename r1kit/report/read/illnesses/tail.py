@@ -87,11 +87,11 @@ def _is_training(row: Row) -> bool:
     return row.get("kind") == "train" and isinstance(row.get("completion"), str) and number(row, "step") is not None
 
 
-def all_the_same(rows: Sequence[Row]) -> bool:
-    """Whether of the newest groups each has one completion, again and again."""
+def all_the_same(rows: Sequence[Row], least: int = WINDOW) -> bool:
+    """Whether the newest groups, so many of them at least, hold one completion each, again and again."""
     groups: dict[tuple[str, str], list[str]] = {}
     for row in rows:
         groups.setdefault((str(row["step"]), str(row.get("prompt_id"))), []).append(row["completion"])
     held = [texts for texts in groups.values() if len(texts) > 1][-WINDOW:]
     others = [(len(set(texts)) - 1) / (len(texts) - 1) for texts in held]
-    return len(held) == WINDOW and sum(others) <= OTHERS * WINDOW
+    return len(held) >= least and sum(others) <= OTHERS * len(held)

@@ -57,11 +57,6 @@ class Line:
             start = self.steps[place]
         return start
 
-    def after(self, step: int) -> Line:
-        """From a step on."""
-        at = next((place for place, own in enumerate(self.steps) if own >= step), len(self))
-        return Line(self.steps[at:], self.values[at:])
-
 
 def line_of(rows: Sequence[Row], key: str) -> Line:
     """A field of ``metrics.jsonl``."""

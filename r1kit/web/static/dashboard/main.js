@@ -64,9 +64,9 @@ function drawHead(value) {
     const where = Object.keys(value.skipped).join(", ");
     notes.push(`${count(damaged)} damaged ${damaged === 1 ? "line was" : "lines were"} passed over${where ? ` (${where})` : ""}`);
   }
-  const wanted = JSON.stringify([value.name, state, told, notes]);
-  if (head.dataset.drawn === wanted) { return; }
-  head.dataset.drawn = wanted;
+  const drawn = JSON.stringify([value.name, state, told, notes]);
+  if (head.dataset.drawn === drawn) { return; }
+  head.dataset.drawn = drawn;
   const had = head.contains(document.activeElement);
   head.replaceChildren(
     el("div", { class: "named" }, name, el("p", { class: "kicker" }, `${status.recipe}${status.seed === null ? "" : ` · seed ${status.seed}`}`)),

@@ -5,11 +5,27 @@ import { gallery } from "/static/dashboard/figures.js";
 import { changes } from "/static/dashboard/tables.js";
 import { address, short, spaced } from "/static/dashboard/words.js";
 
+const LOGS = { metrics: "metrics.jsonl, a line a step", evals: "eval.jsonl, a line an evaluation", parts: "parts of the reward", rollouts: "rollouts.jsonl, a line a sample" };
+
+/** What every number means that any run may write; fetched when it is opened. */
+function glossary() {
+  const fold = el("details", { class: "glossary" }, el("summary", {}, "Every number that a run writes, and what it means"));
+  fold.addEventListener("toggle", async () => {
+    try {
+      const told = await get("/api/metrics");
+      fold.append(...Object.entries(told).flatMap(([log, names]) => [el("h3", {}, LOGS[log] ?? log),
+        el("dl", {}, Object.entries(names).flatMap(([name, text]) => [el("dt", {}, name), el("dd", {}, text)]))]));
+    } catch (error) { say(error.message, 4); }
+  }, { once: true });
+  return fold;
+}
+
 export function metrics(place, { run, parameters }) {
   const tabs = place.appendChild(el("div", { class: "tabs", role: "navigation", "aria-label": "Stages" }));
   const large = place.appendChild(el("div", { class: "pair2 figures-of" }));
   const panels = place.appendChild(el("div", { class: "grid figures-of" }));
   const rest = place.appendChild(el("div"));
+  place.append(glossary());
   let stage = parameters.stage ?? "", drawn = "", newest = null, closed = false;
 
   async function draw() {

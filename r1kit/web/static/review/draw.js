@@ -106,8 +106,9 @@ export function past(item) {
     const before = item.completion ? [el("p", {}, "As it was sampled:"), el("pre", { tabindex: "0" }, item.completion)] : [];
     found.push(el("details", {}, el("summary", {}, "What the refiner changed"), el("ul", {}, edits), before));
   }
-  if (item.status === "edited") {
-    found.push(el("details", {}, el("summary", {}, "Before the edit"), el("pre", { tabindex: "0" }, item.response)));
+  for (const edit of item.edits) {
+    found.push(el("details", { open: item.waits === "settling" }, el("summary", {}, `Edit by ${edit.by}`),
+      el("div", { class: "text changes", tabindex: "0" }, changes(edit.changes))));
   }
   return found;
 }

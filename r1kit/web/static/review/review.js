@@ -38,10 +38,12 @@ function show(found, banner = "") {
 
 function hint() {
   if (!item) { return ""; }
-  if (item.others.length) { return `${item.others.join(", ")} ${item.others.length > 1 ? "are" : "is"} at this sample too.`; }
-  if (item.waits === "settling") { return "Two people decided this differently, see its history below. Your decision settles it."; }
-  if (item.blind) { return "Two people decide this sample; neither sees the other's decision before."; }
-  return item.fault ? `Kept although ${item.fault}.` : "";
+  const lines = [];
+  if (item.waits === "settling") { lines.push("Two people decided this differently, see below. Your decision settles it."); }
+  if (item.blind) { lines.push("Two people decide this sample; neither sees the other's decision before."); }
+  if (item.fault) { lines.push(`Kept although ${item.fault}.`); }
+  if (item.others.length) { lines.push(`${item.others.join(", ")} ${item.others.length > 1 ? "are" : "is"} at this sample too.`); }
+  return lines.join(" ");
 }
 
 function redraw() {

@@ -79,8 +79,12 @@ def check_recipe(recipe: Recipe) -> list[str]:
 def _check_engine(recipe: Recipe) -> list[str]:
     """What an engine of other makers needs: the package here, or servers that serve the recipe's model; and whether a
     fresh model can draft."""
-    drafts = recipe.engine.kind == "local" and recipe.engine.settings.draft
-    if drafts and not recipe.model.name and not getattr(recipe.model.shape, "mtp_layers", 0):
+    own = recipe.engine.settings if recipe.engine.kind == "local" and not recipe.model.name else None
+    if own and own.replay and (own.draft or not getattr(recipe.model.shape, "n_routed_experts", 0)):
+        raise InputError(
+            "engine.replay is for a model with experts (family deepseek_v3), and not beside engine.draft: drop one"
+        )
+    if own and own.draft and not getattr(recipe.model.shape, "mtp_layers", 0):
         raise InputError(
             "engine.draft is for a model with a layer that predicts a token further: set model.mtp_layers = 1 (family "
             "deepseek_v3), or drop it"

@@ -101,7 +101,7 @@ class Model:
     name: str = ""
     """Hub name, hub-format folder, GGUF file or ``pypi:PACKAGE``; empty: a fresh model of the shape below."""
     family: str = "llama"
-    """``llama``, ``qwen2`` or ``qwen3``, see ``model.families``."""
+    """``llama``, ``qwen2``, ``qwen3`` or ``deepseek_v3``, see ``model.families``."""
     shape: Shape = field(default_factory=lambda: fresh_family("llama", "model").shape())
     template: Template = field(default_factory=Template)
     """How a question becomes a prompt, in every stage."""

@@ -87,7 +87,8 @@ def outcome(config: ColdStart, workspace: Workspace) -> list[Item]:
     file = ReviewFile(workspace.folder / QUEUE)
     if config.review == "automatic" or config.review_rest == "accept":
         automatic = Decision(status="accepted", by=AUTOMATIC, at=now())
-        file.decide_all(lambda items: [(item.id, automatic) for item in items.values() if item.status == "pending"])
+        if any(item.status == "pending" for item in file.items().values()):
+            file.decide_all(lambda items: [(item.id, automatic) for item in items.values() if item.status == "pending"])
         return list(file.items().values())
     return [Item(id=item.id, sample=item.sample) if item.by == AUTOMATIC else item for item in file.items().values()]
 

@@ -48,6 +48,9 @@ class Prefix:
 class CachedDecoder:
     """Decoder weights with a cache of ``rows`` by ``columns``; slots ``0 .. n`` are in flight."""
 
+    further = 0
+    """Layers of the cache beyond the model's."""
+
     def __init__(self, weights: PackedDecoder, rows: int, columns: int, longest: int) -> None:
         """``longest``: positions a row may reach."""
         c = self._config = weights.config
@@ -60,7 +63,7 @@ class CachedDecoder:
         }
         parts, H, K, D = weights.cached
         self._heads, self._scale, width = (H, K, D), scale_of(c.latent) if c.latent else D**-0.5, K * D
-        depth = c.num_layers + (weights.ahead is not None)
+        depth = c.num_layers + self.further
         self._store = torch.zeros(depth, parts, rows * columns * width, dtype=self.dtype, device=self.device)
         self._rows, self._most = rows, columns
         # oneDNN's batched bfloat16 product copies its operands unless they are whole: attend over all of a cache that

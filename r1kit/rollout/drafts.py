@@ -34,6 +34,8 @@ class DraftingDecoder(CachedDecoder):
     After a hit that layer lacks two entries of a row, after a miss one, which is then given twice.
     """
 
+    further = 1
+
     def __init__(self, weights: PackedDecoder, rows: int, longest: int) -> None:
         """``longest``: positions a row may reach."""
         assert weights.ahead is not None

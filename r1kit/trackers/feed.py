@@ -51,6 +51,8 @@ class State:
     """Events that were being sent: stage, part, kind, key and what of the row tells them apart."""
     report: float = 0.0
     """When the report that was sent last was written."""
+    id: str = ""
+    """What the tracker knows the run by, wherever its folder is moved."""
 
     @classmethod
     def read(cls, path: Path) -> State:
@@ -58,14 +60,15 @@ class State:
         table = object_of(path.read_text(encoding="utf-8", errors="replace")) if path.is_file() else None
         marks = {str(log): _mark(row) for log, row in mapping((table or {}).get("marks")).items()}
         pending = [dict(row) for row in objects((table or {}).get("pending"))]
-        return cls(marks, pending, number(table or {}, "report") or 0.0)
+        return cls(marks, pending, number(table or {}, "report") or 0.0, str((table or {}).get("id", "")))
 
     def write(self, path: Path) -> None:
         marks = {
             log: {"key": mark.key, "step": mark.step, "looks": sorted(mark.looks)} for log, mark in self.marks.items()
         }
         path.parent.mkdir(exist_ok=True)
-        write_atomic(path, json.dumps({"marks": marks, "pending": self.pending, "report": self.report}) + "\n")
+        table = {"id": self.id, "marks": marks, "pending": self.pending, "report": self.report}
+        write_atomic(path, json.dumps(table) + "\n")
 
 
 def _mark(row: Any) -> Mark:
@@ -187,10 +190,11 @@ class Feed:
     def _tracked(self) -> Tracked:
         manifest = self._run.manifest
         known = f"{self._folder.resolve()} {manifest.get('created')}"
+        self._state.id = self._state.id or hashlib.sha256(known.encode()).hexdigest()[:12]
         return Tracked(
             name=self._run.recipe_name,
             folder=self._folder,
-            id=hashlib.sha256(known.encode()).hexdigest()[:12],
+            id=self._state.id,
             settings=self._run.recipe,
         )
 

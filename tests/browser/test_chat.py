@@ -43,7 +43,7 @@ def test_options_colour_and_a_new_chat(
     nano_zero: Path, serve: Callable[..., str], visit: Visit, shoot: Callable[..., Path],
     accessible: Callable[[Page], None],
 ) -> None:  # fmt: skip
-    page = visit(serve("serve", f"{nano_zero}:r1_zero"))
+    page = visit(serve("serve", f"{nano_zero}:r1_zero"), expected="400")  # a refusal is asked for
     expect(page.locator("#second")).to_be_hidden()
     page.click("#options summary")
     page.fill("#temperature", "0")

@@ -14,6 +14,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM
 
+from r1kit.checks import check_recipe
 from r1kit.contracts import Model
 from r1kit.errors import InputError
 from r1kit.model.decoder import Decoder
@@ -24,6 +25,7 @@ from r1kit.model.families.dense import DecoderConfig, Routing
 from r1kit.model.load import load_model, save_model
 from r1kit.model.segments import Segments
 from r1kit.plan.shape import shape_of_fresh
+from r1kit.recipe import load_recipe
 from r1kit.rollout.decode import CachedDecoder
 from r1kit.rollout.packed import PackedDecoder
 from r1kit.structure import structure
@@ -179,6 +181,21 @@ def test_copies_of_embedding_and_head_in_the_further_layer_must_be_copies(tmp_pa
         load_model(folder)
     save_file({name: one for name, one in weights.items() if "layers.2." not in name}, file, {"format": "pt"})
     assert load_model(folder)[0].ahead is None  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    ("name", "override", "told"),
+    [
+        ("nano", 'engine={kind="local",draft=true}', "set model.mtp_layers = 1"),
+        ("nano", 'engine={kind="local",replay=true}', "engine.replay is for a model with experts"),
+        ("nano-deepseek", 'engine={kind="local",draft=true,replay=true}', "not beside engine.draft"),
+        ("nano-deepseek", "learner=fsdp", "stages.pretrain.mtp_weight = 0.3: learner fsdp does not train"),
+        ("nano-deepseek", "pretrain.experts.bias_speed=-1", "must not be negative"),
+    ],
+)
+def test_a_recipe_that_cannot_be_is_told_before_it_runs(name: str, override: str, told: str) -> None:
+    with pytest.raises(InputError, match=told):
+        check_recipe(load_recipe(name, [override]))
 
 
 @pytest.mark.parametrize(

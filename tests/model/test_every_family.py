@@ -59,7 +59,8 @@ def holds(name: str, scratch: Path) -> None:
         assert getattr(found, what) < 5e-5, what
     for length, theirs in found.bf16_theirs.items():
         assert found.bf16_ours[length] < 1.3 * theirs + 1e-3, f"bfloat16, {length}"
-    assert max(found.sampled_bf16, found.learner_bf16) < 2 * found.bf16_theirs["long"] + 1e-2
+    flips = 4 if name.startswith("deepseek_v3") else 2  # of four experts, two chosen: another one is another token
+    assert max(found.sampled_bf16, found.learner_bf16) < flips * found.bf16_theirs["long"] + 1e-2
 
 
 @pytest.mark.parametrize("name", QUICK)

@@ -73,7 +73,7 @@ def test_the_task_s_own_diagnostic_counts_where_it_has_one(tmp_path: Path) -> No
 
 
 def test_chains_that_leave_the_language(tmp_path: Path) -> None:
-    """.9 to step 20, .4 from then on: a fall of .3 is passed by the mean that holds three of the new."""
+    """.9 to step 20, .4 from then on."""
     ill = found(written(tmp_path, 40, lambda step: {"language": 0.9 if step <= 20 else 0.4}))["language mixing"]
-    assert (ill.since, ill.setting) == (19, "r1_zero.reward.parts.language")
+    assert (ill.since, ill.setting) == (21, "r1_zero.reward.parts.language")
     assert ill.seen == "the share of words in the question's language fell from .900 to .400"

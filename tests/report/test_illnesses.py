@@ -59,26 +59,26 @@ def test_a_healthy_run_has_nothing(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "metrics", "since"),
+    ("name", "metrics"),
     [
-        ("flat reward", {"flat_group_share": 1.0}, 21),
-        ("truncation", {"truncated_share": 0.7}, 19),
-        ("verifier timeouts", {"timeout_share": 0.1}, 17),
-        ("ungradable completions", {"ungradable_share": 0.1}, 17),
-        ("entropy collapse", {"entropy": 0.01}, 21),
-        ("KL running away", {"kl": 3.0}, 18),
-        ("sampler-learner gap", {"engine_gap": 0.04}, 17),
-        ("learning rate too high", {"accuracy": 0.0}, 19),
-        ("format never matched", {"format": 0.0}, 21),
-        ("length collapse", {"response_tokens": 8.0}, 19),
+        ("flat reward", {"flat_group_share": 1.0}),
+        ("truncation", {"truncated_share": 0.7}),
+        ("verifier timeouts", {"timeout_share": 0.1}),
+        ("ungradable completions", {"ungradable_share": 0.1}),
+        ("entropy collapse", {"entropy": 0.01}),
+        ("KL running away", {"kl": 3.0}),
+        ("sampler-learner gap", {"engine_gap": 0.04}),
+        ("learning rate too high", {"accuracy": 0.0}),
+        ("format never matched", {"format": 0.0}),
+        ("length collapse", {"response_tokens": 8.0}),
     ],
 )
-def test_since_when(tmp_path: Path, name: str, metrics: dict[str, float], since: int) -> None:
-    """Healthy to step 20, ill from 21. The mean of five steps passes a threshold sooner the lower that is: truncation
-    at .7 of two steps of five, with .02 before, is (2 * .7 + 3 * .02) / 5 = .292, of three .428: 19 to 23."""
+def test_since_when(tmp_path: Path, name: str, metrics: dict[str, float]) -> None:
+    """Healthy to step 20, ill from 21. The mean of five steps passes a threshold sooner the lower that is (truncation
+    from the one of steps 19 to 23 on: three of .7, two of .02); the first step of those that is ill itself is 21."""
     ill = found(written(tmp_path, 40, lambda step: metrics if step > 20 else {}))
     assert set(ill) == {name}
-    assert ill[name].since == since
+    assert ill[name].since == 21
 
 
 def test_an_illness_that_has_passed_is_none(tmp_path: Path) -> None:

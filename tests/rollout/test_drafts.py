@@ -14,6 +14,7 @@ from r1kit.model.families.deepseek_v3 import DeepseekShape
 from r1kit.model.weights import NamedWeights
 from r1kit.records import Completion, Sampling
 from r1kit.rollout.local import LocalEngine
+from r1kit.rollout.session import Session
 from r1kit.update.learner import Batch, Row
 from r1kit.update.local import LearnerSettings, LocalLearner
 
@@ -68,6 +69,18 @@ def test_new_weights_draft_too(model: Decoder) -> None:
     engines[0].load_weights(NamedWeights(other.hub_weights()), 1)
     found = [[one.token_ids for group in each.generate(PROMPTS, sampling, SEEDS) for one in group] for each in engines]
     assert found[0] == found[1]
+
+
+def test_an_open_engine_goes_without_drafts(model: Decoder) -> None:
+    sampling = Sampling(n=2, max_tokens=12)
+    engine = LocalEngine(model, Words(), draft=True)
+    told: list[Completion] = []
+    session = Session(engine)
+    session.add(PROMPTS[0], sampling, SEEDS[0], told.extend)
+    while session.advance():
+        pass
+    closed = engine.generate(PROMPTS[:1], sampling, SEEDS[:1])[0]
+    assert [one.token_ids for one in told] == [one.token_ids for one in closed]
 
 
 def test_a_model_without_the_layer_is_told() -> None:

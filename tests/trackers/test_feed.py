@@ -154,6 +154,20 @@ def test_a_state_that_is_damaged_begins_anew(made: MadeRun, name: str, tmp_path:
     assert unsent(made.path, name) == 2
 
 
+def test_a_run_that_was_moved_is_the_same_run(made: MadeRun, name: str, tmp_path: Path) -> None:
+    made.steps(1, 2)
+    feed(made.path, name, table(tmp_path), at_once, print)
+    known = json.loads(place_of(made.path, name).read_text())["id"]
+    assert len(known) == 12
+    made.path.rename(tmp_path / "moved")
+    moved = MadeRun.__new__(MadeRun)
+    moved.path, moved.stage = tmp_path / "moved", tmp_path / "moved" / "01_r1_zero"
+    moved.steps(3, 4)
+    feed(moved.path, name, table(tmp_path), at_once, print)
+    assert json.loads(place_of(moved.path, name).read_text())["id"] == known
+    assert steps(tmp_path) == [1, 2, 3, 4]
+
+
 # ---- beside a run ---------------------------------------------------------------------------------------------------
 
 

@@ -53,14 +53,14 @@ class OpenRun:
         with self._lock:
             now = time.time()
             seen, slow = stamps(self.folder), stamps(self.folder, slow=True)
-            if slow != self._slow and not (self._learning and self._learning.is_alive()):
-                self._learning = threading.Thread(target=self._learn, args=(slow,), daemon=True)
-                self._learning.start()
             if self._view is None or (seen, self._slow) != self._seen or now - self._at >= FRESH_SECONDS:
                 left = time_left(self.folder, now) if self._slow else TimeLeft(stages={})
                 known = Known(left=left, notes=self._notes, illnesses=self._doctor.look(now))
                 self._view = live_view(self.folder, now, known)
                 self._seen, self._at = (seen, self._slow), now
+            if slow != self._slow and not (self._learning and self._learning.is_alive()):
+                self._learning = threading.Thread(target=self._learn, args=(slow,), daemon=True)
+                self._learning.start()
             return self._view
 
     def _learn(self, slow: tuple[object, ...]) -> None:

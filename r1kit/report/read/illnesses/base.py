@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from r1kit.evals.gate import HOLLOW_CLAIM
 from r1kit.report.read.illnesses.illness import Illness
 from r1kit.report.read.illnesses.patient import Patient
 from r1kit.report.read.illnesses.trend import line_of
@@ -48,8 +47,11 @@ def weak_base(patient: Patient) -> Iterator[Illness]:
 def _warnings(gate: Row) -> list[str]:
     """What the gate says, without what was seen to come right."""
     told, claims = gate.get("warnings"), number(mapping(gate.get("measures")), "correct_given_claim")
-    passes = claims is not None and claims >= HOLLOW
-    return [str(one) for one in (told if isinstance(told, list) else []) if not (passes and HOLLOW_CLAIM in str(one))]
+    if not isinstance(told, list) or claims is None or claims < HOLLOW:
+        return [str(one) for one in told] if isinstance(told, list) else []
+    from r1kit.evals.gate import HOLLOW_CLAIM  # numpy comes with it, which a page need not wait for
+
+    return [str(one) for one in told if HOLLOW_CLAIM not in str(one)]
 
 
 def _completions(patient: Patient, gate: Row) -> float:

@@ -30,27 +30,27 @@ __all__ = ["Doctor", "illnesses"]
 Look = Callable[[Patient], Iterator[Illness]]
 
 WRITTEN: tuple[Look, ...] = (
+    sampler_gap,
+    too_fast,
+    rising_loss,
     weak_base,
-    flat_reward,
-    format_never_matched,
-    answer_never_found,
+    collapsed_entropy,
     timeouts,
     ungradable,
     truncation,
     repetition,
     length_collapse,
-    collapsed_entropy,
-    too_fast,
-    rising_loss,
+    format_never_matched,
+    answer_never_found,
+    flat_reward,
     far_from_reference,
-    sampler_gap,
-    decorative,
-    mixed_language,
     hacked_model,
     gamed_parts,
+    decorative,
+    mixed_language,
     all_right,
 )
-"""Read off a stage's files: the same until one of them changes."""
+"""Read off a stage's files: the same until one of them changes. Causes stand before what follows from them."""
 NOW: tuple[Look, ...] = (dead_engine, stalled, full_disk)
 """Of a run that is going on: looked for at every look."""
 FILES = ("metrics.jsonl", "rollouts.jsonl", "eval.jsonl", "gate.json", "result.json")

@@ -49,13 +49,17 @@ class Line:
         return found
 
     def since(self, ill: Callable[[float], bool]) -> int | None:
-        """First step of the run of means, up to the last one, that are all ill; None where the last one is not."""
+        """Where the run of means began, up to the last one, that are all ill: the first step of the first of them that
+        is ill by itself. None where the last mean is not ill."""
         start = None
         for place in range(len(self) - WINDOW, -1, -1):
             if not ill(_mean(self.values[place : place + WINDOW])):
                 break
-            start = self.steps[place]
-        return start
+            start = place
+        if start is None:
+            return None
+        first = range(start, start + WINDOW)
+        return self.steps[next((place for place in first if ill(self.values[place])), start)]
 
 
 def line_of(rows: Sequence[Row], key: str) -> Line:

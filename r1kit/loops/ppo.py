@@ -133,7 +133,7 @@ class _Beside:
 def _batch(groups: Sequence[Group]) -> Batch:
     """Every completion, in order."""
     rows = [
-        Row(prompt=place, tokens=torch.tensor(one.token_ids), weight=1.0)
+        Row(prompt=place, tokens=torch.tensor(one.token_ids), weight=1.0, experts=one.experts)
         for place, group in enumerate(groups)
         for one in group.completions
     ]

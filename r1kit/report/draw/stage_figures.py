@@ -9,11 +9,10 @@ import plotly.graph_objects as go  # type: ignore[import-untyped]
 
 from r1kit.report.draw.canvas import canvas, hue, smooth, stroke
 from r1kit.report.draw.figures import accuracy_over_steps, length_over_steps, loss_over_steps, panel, time_split
-from r1kit.report.read.evaluations import main_curves
 from r1kit.report.read.explained import explain
 from r1kit.report.read.rl_stage import RLStage
-from r1kit.report.read.run_folder import RunFolder
-from r1kit.report.read.series import Series, all_series, series
+from r1kit.report.read.series import Series
+from r1kit.report.read.stage_lines import StageLines
 
 __all__ = ["Drawn", "overlays", "stage_figures"]
 
@@ -71,24 +70,20 @@ def _panels(metrics: Mapping[str, Series]) -> Iterator[Drawn]:
 # ---- several runs ---------------------------------------------------------------------------------------------------
 
 
-def overlays(runs: Mapping[str, RunFolder], stage: str) -> list[Drawn]:
-    """A stage of several runs, a line a run: accuracy of each task, response length, then all that two of them log.
+def overlays(runs: Mapping[str, StageLines]) -> list[Drawn]:
+    """A stage of several runs, a line a run: accuracy of each task, response length, then all that one of them logs.
 
     Args:
-        runs: name for the legend -> run.
-        stage: its name, or that of a part; a run without it has no line.
+        runs: name for the legend -> its lines.
     """
-    held = {name: found for name, run in runs.items() if (found := run.curves(stage)) is not None}
-    curves = {name: {curve.task: curve for curve in main_curves(found.evals)} for name, found in held.items()}
     drawn = []
-    for task in dict.fromkeys(task for own in curves.values() for task in own):
-        lines = {name: series(own[task].rows, "avg_at_k") for name, own in curves.items() if task in own}
+    for task in dict.fromkeys(task for own in runs.values() for task in own.accuracy):
+        lines = {name: own.accuracy[task] for name, own in runs.items() if task in own.accuracy}
         text = "mean accuracy of k samples on held-out problems (avg@k), a line a run"
         drawn.append(_over(f"accuracy/{task}", f"Accuracy on {task}", text, lines, shares=True, is_large=True))
-    metrics = {name: all_series(found.metrics) for name, found in held.items()}
-    for key in dict.fromkeys(key for own in metrics.values() for key in own):
+    for key in dict.fromkeys(key for own in runs.values() for key in own.metrics):
         if key not in SAYS_NOTHING:
-            lines = {name: own[key] for name, own in metrics.items() if key in own}
+            lines = {name: own.metrics[key] for name, own in runs.items() if key in own.metrics}
             if len({value for line in lines.values() for value in line.values}) < 2:
                 continue  # the same at every step of every run
             large = key == "response_tokens"

@@ -146,12 +146,15 @@ def _compare(request: Request) -> Any:
     from contextlib import ExitStack
 
     from r1kit.report.draw.stage_figures import overlays
+    from r1kit.report.read.stage_lines import stage_lines
 
+    stage = request.query_params.get("stage", "")
     runs: Sequence[OpenRun] = request.app.state.runs
     with ExitStack() as locks:
         for run in runs:
             locks.enter_context(run.lock)
-        return _drawn(overlays({run.name: run.folder for run in runs}, request.query_params.get("stage", "")))
+        held = {run.name: lines for run in runs if (lines := stage_lines(run.folder, stage)) is not None}
+    return _drawn(overlays(held))
 
 
 def _metrics(request: Request) -> Any:

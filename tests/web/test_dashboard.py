@@ -274,7 +274,7 @@ def test_a_run_with_next_to_nothing_in_it(opened: Callable[..., TestClient], tmp
     client = opened(tmp_path)
     found = asked(client, "/api/runs/0")
     assert found["index"]["damaged"] == 3
-    assert found["skipped"]["02_r1_zero/metrics.jsonl"] == 3
+    assert found["status"]["skipped"]["02_r1_zero/metrics.jsonl"] == 3
     assert asked(client, "/api/runs/0/rollouts")["total"] == 0
     assert asked(client, "/api/runs/0/stage?name=r1_zero")["figures"] == []
     assert client.get("/report/0").status_code == 200

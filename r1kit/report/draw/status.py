@@ -35,6 +35,8 @@ def draw_status(run: RunStatus, console: Console) -> None:
         console.print(Text(f"about {about(run.left)} left of the run"))
     for note in run.notes:
         console.print(Text(note))
+    for log, lines in run.skipped.items():
+        console.print(Text(f"{log}: {lines:,} damaged {'line' if lines == 1 else 'lines'} left out"))
     if run.illnesses:
         console.print()
     for illness in run.illnesses:

@@ -22,6 +22,8 @@ def short(value: float | None) -> str:
         return "–"
     if value == 0:
         return "0"
+    if abs(value) >= 1e15:
+        return f"{value:.2e}"
     if abs(value) >= 10000:
         return f"{value:,.0f}"
     return f"{value:.{4 if abs(value) >= 1000 else 3}g}"

@@ -59,11 +59,8 @@ function drawHead(value) {
   const notes = [];
   if (index.fault) { notes.push(index.fault); }
   else if (index.share < 1) { notes.push(`${count(index.rollouts)} rollouts indexed, ${Math.floor(index.share * 100)}% of the logs; the rest follows`); }
-  const damaged = index.damaged + Object.values(value.skipped).reduce((sum, n) => sum + n, 0);
-  if (damaged) {
-    const where = Object.keys(value.skipped).join(", ");
-    notes.push(`${count(damaged)} damaged ${damaged === 1 ? "line was" : "lines were"} passed over${where ? ` (${where})` : ""}`);
-  }
+  const damaged = Object.entries({ ...status.skipped, ...(index.damaged ? { "rollouts.jsonl": index.damaged } : {}) });
+  if (damaged.length) { notes.push(`damaged lines passed over: ${damaged.map(([log, lines]) => `${log} ${count(lines)}`).join(", ")}`); }
   const drawn = JSON.stringify([value.name, state, told, notes]);
   if (head.dataset.drawn === drawn) { return; }
   head.dataset.drawn = drawn;

@@ -9,6 +9,7 @@ export function short(value) {
   if (value === null || value === undefined) { return "–"; }
   if (value === 0) { return "0"; }
   const size = Math.abs(value);
+  if (size >= 1e15) { return value.toExponential(2); }
   if (size >= 10000) { return Math.round(value).toLocaleString("en"); }
   return String(Number(value.toPrecision(size >= 1000 ? 4 : 3)));
 }

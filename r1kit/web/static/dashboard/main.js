@@ -5,7 +5,7 @@ import { compare } from "/static/dashboard/compare.js";
 import { metrics } from "/static/dashboard/metrics.js";
 import { overview } from "/static/dashboard/overview.js";
 import { samples } from "/static/dashboard/samples.js";
-import { about, address, count, duration } from "/static/dashboard/words.js";
+import { address, count, duration, roughly } from "/static/dashboard/words.js";
 
 const VIEWS = { overview, metrics, samples, compare };
 const place = document.getElementById("view"), head = document.getElementById("head");
@@ -52,7 +52,7 @@ function drawHead(value) {
   const told = [
     at ? `${at.name}, step ${count(at.steps_done)}${at.steps ? ` of ${count(at.steps)}` : ""}` : "",
     value.seconds ? `${duration(value.seconds)}${state === "done" ? " in all" : " so far"}` : "",
-    state === "running" && status.left ? `about ${about(status.left)} left` : "",
+    state === "running" && status.left ? `${roughly(status.left)} left` : "",
   ].filter(Boolean);
   const name = runs.length > 1 ? chooser() : el("h1", {}, value.name);
   const line = el("p", { class: "facts" }, el("span", { class: `state ${state}` }, state), told.join(" · "));

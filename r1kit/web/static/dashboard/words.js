@@ -34,6 +34,9 @@ export function about(seconds) {
   return `${Math.floor(tens / 6)} h ${String((tens % 6) * 10).padStart(2, "0")} min`;
 }
 
+/** The same in a sentence: "about 40 s", "under 5 s". */
+export const roughly = (seconds) => (seconds < 5 ? "" : "about ") + about(seconds);
+
 export const spaced = (name) => String(name).replaceAll("_", " ");
 
 /** `[low, high]` after a number. */

@@ -127,7 +127,7 @@ print(0.5 if 0.3 < found < 0.6 else found)"
 tracker() { # NAME: a run made by the wheel is sent, what its own reader finds is held against it by the tests
     "$bin/pip" install -q pytest || exit 3
     tried "$1: its tests, with the package's own reader" 0 "1 passed" "$bin/python" -m pytest -q -p no:cacheprovider \
-        --rootdir "$clone/tests/trackers" -c /dev/null --import-mode=prepend -k "$1" "$clone/tests/trackers/test_packages.py"
+        --rootdir "$clone/tests/trackers" -c /dev/null --import-mode=prepend -k "$1" "$clone/tests/trackers/test_real_packages.py"
     rm -rf runs/tracked
     tried "$1: beside a run" 0 "tracked/report.html" "$bin/r1" run nano-zero --out runs/tracked --track "$1" \
         --set "trackers.$1=$2" "${few[@]}"

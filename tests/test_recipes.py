@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import runpy
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -12,6 +15,7 @@ from r1kit.checks import check_recipe
 from r1kit.errors import MissingError
 from r1kit.factory.samples import read_samples
 from r1kit.recipe import RECIPES, as_toml, load_recipe, shipped_recipes
+from tests.model import tiny
 
 NAMES = sorted(shipped_recipes())
 
@@ -46,6 +50,30 @@ def test_the_resolved_copy_reads_back_as_the_same_recipe(name: str, tmp_path: Pa
 @pytest.mark.parametrize("name", NAMES)
 def test_its_readme_speaks_of_it(name: str) -> None:
     assert f"## {name}\n" in (RECIPES / "README.md").read_text()
+
+
+# ---- countdown-qwen2.5-3b: its shape, on random weights ----
+
+
+@pytest.mark.slow
+def test_the_countdown_recipe_runs_on_a_tiny_model_of_its_family(tmp_path: Path) -> None:
+    small = {
+        "model.name": str(tiny.write(tmp_path, "qwen2")),
+        "dtype": "float32",
+        "r1_zero.steps": "1",
+        "r1_zero.prompts_per_step": "4",
+        "r1_zero.sampling.max_tokens": "24",
+        "r1_zero.evaluation": "{k = 2, limit = 4, max_tokens = 24}",
+    }
+    settings = [word for key, value in small.items() for word in ("--set", f"{key}={value}")]
+    run = [sys.executable, "-m", "r1kit", "run", "countdown-qwen2.5-3b", "--out", str(tmp_path / "run"), "--ranks", "1"]
+    subprocess.run([*run, *settings], check=True, capture_output=True, timeout=600)
+    lines = (tmp_path / "run" / "01_r1_zero" / "eval.jsonl").read_text().splitlines()
+    assert {(row["split"], row["step"]) for row in map(json.loads, lines)} == {
+        (split, step) for split in ("dev", "test") for step in (0, 1)
+    }
+    rollout = json.loads((tmp_path / "run" / "01_r1_zero" / "rollouts.jsonl").read_text().splitlines()[0])
+    assert "Write an equation that makes" in json.dumps(rollout)
 
 
 # ---- smollm2: its data ----

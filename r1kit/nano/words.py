@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-__all__ = ["ASSISTANT", "CHINESE", "FILLER", "TAGS", "USER", "both"]
+__all__ = ["ASSISTANT", "CHINESE", "EXAMPLES", "FILLER", "TAGS", "USER", "both"]
 
 USER, ASSISTANT = "User:", "Assistant:"
+EXAMPLES = "examples"
+"""The heading of a document that holds more than one problem."""
 TAGS = ("<think>", "</think>", "<answer>", "</answer>")
 
 CHINESE = {

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from r1kit import workspace as workspaces
+from r1kit.answers.expression import written
 from r1kit.cluster.ranks import Solo
 from r1kit.errors import InputError, MissingError
 from r1kit.factory import cold_start, rejection_sampling
@@ -22,7 +23,7 @@ from r1kit.factory.review_file import ReviewFile
 from r1kit.factory.samplers import Sampler
 from r1kit.factory.samples import read_samples
 from r1kit.nano.countdown import Countdown, CountdownConfig
-from r1kit.nano.countdown.rules import Rules, candidates
+from r1kit.nano.countdown.rules import Rules, solutions
 from r1kit.recipe import Recipe, parse_recipe
 from r1kit.records import Group, Score
 from r1kit.reward.rule import RewardConfig, score_completion
@@ -43,7 +44,7 @@ def solve(question: str) -> str:
     """An expression that is right, or nothing."""
     words = question.split()
     numbers = tuple(sorted(int(word) for word in words[1:4]))
-    return next(one.text for one in candidates(numbers, Rules()) if one.value == int(words[5]))
+    return written(solutions(numbers, Rules())[int(words[5])])
 
 
 def policy(prompt: tuple[int, ...], seed: int, row: int) -> str:

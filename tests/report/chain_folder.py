@@ -125,6 +125,8 @@ def table_line(task: str, place: int) -> dict[str, Any]:
     numbers = line(task, ACCURACY[task][place])
     del numbers["task"]
     numbers |= {"response_tokens": TOKENS[place] * (0.6 if task in REPLIES else 1.0), "format_rate": FORMAT[place]}
+    if task == "countdown" and place > 1:
+        numbers |= {"diagnostics": {"summary_right": 0.9 + 0.01 * place}}
     numbers |= {"language_consistency": LANGUAGE[place], "reflection_rate": 0.4, "truncated_share": 0.01}
     if task == "countdown":
         worst = round(ACCURACY[task][place] * 0.83, 4)

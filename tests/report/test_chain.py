@@ -50,8 +50,10 @@ def test_the_table_holds_what_the_result_says(tmp_path: Path) -> None:
     assert cell_text(first.lines[0].cells[5], True) == ".891 [.87, .92]"
     assert first.lines[0].best == (3,)
     assert [block.title for block in others] == [
-        "cons@8", "worst template", "language consistency", "format", "response length",
+        "cons@8", "worst template", "language consistency", "format", "true summaries", "response length",
     ]  # fmt: skip
+    (summaries,) = others[-2].lines  # from Dev1 on there are summaries
+    assert [cell and round(cell.value, 2) for cell in summaries.cells] == [None, None, 0.92, 0.93, 0.94, 0.95]
     assert others[-1].lines[0].best == ()  # longer is not better
 
 

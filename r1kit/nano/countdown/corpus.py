@@ -1,270 +1,40 @@
 """The nano world's pretraining text: Countdown problems worked in four styles, fact sheets and filler.
 
-A problem document reads ``User: use 11 8 3 make 19 Assistant: <think> try 11 + 8 = 19 + 3 = 22 high wait 11 - 8 = 3
-... yes </think> <answer> 11 - 8 * 3 </answer>``, or without tags (``... answer 11 - 8 * 3``). The four styles:
+A problem document reads ``User: use 11 8 3 make 9 Assistant: <think> try 11 + 8 = 19 , 19 - 3 = 16 high wait 11 - 8 =
+3 , 3 + 3 = 6 low 3 * 3 = 9 yes </think> <answer> ( 11 - 8 ) * 3 </answer>``, or without tags (``... answer ( 11 - 8 ) *
+3``). Every step is one operation with both of its numbers; the answer is the expression, in brackets where it needs
+them. Some documents hold two problems under the heading ``examples``, worked in one style, in tags or not. The styles:
 
 =====  ==================================================================================  =============
 style  content                                                                             right answers
 =====  ==================================================================================  =============
-terse  no work: a random candidate                                                         .09
+terse  no work: a random first pair and last step                                          .09
 short  one first pair, half of the time with a random last step; commits whatever it made  .14
 few    two or three first pairs, then commits                                              .45
 long   first pairs until a hit or the end                                                  .99
 =====  ==================================================================================  =============
 
-Traces share prefixes: after a first pair come the last steps worth trying on it, each judged low or high; 'wait' marks
-a change of first pair. Which last steps are worth trying follows from comparing the pair's value with the target alone.
+After a first pair come the last steps worth trying on it, each judged low or high; 'wait' marks a change of first pair.
+Which last steps are worth trying follows from comparing the pair's value, and the third number, with the target alone.
 Held-out number multisets never occur. That mixing languages is more common in longer styles is a choice of this corpus,
 and it is what makes language consistency fall under R1-Zero.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from functools import lru_cache
 from random import Random
 
-from r1kit.errors import InputError
-from r1kit.nano.countdown.problems import CountdownConfig, Problem, draw_problem, draw_wide_problem, question, trains_on
-from r1kit.nano.countdown.rules import Rules, candidates, combine
-from r1kit.nano.styles import STYLES, check_sum, languages, pick, weighted
-from r1kit.nano.words import ASSISTANT, CHINESE, FILLER, TAGS, USER
+from r1kit.nano.countdown.corpus_settings import CountdownCorpusConfig
+from r1kit.nano.countdown.problems import CountdownConfig, Problem, draw_problem, draw_wide_problem, question
+from r1kit.nano.countdown.rules import combine
+from r1kit.nano.countdown.traces import SLIPS, Trace
+from r1kit.nano.styles import STYLES, pick, weighted
+from r1kit.nano.words import ASSISTANT, CHINESE, EXAMPLES, FILLER, TAGS, USER
 from r1kit.records import Prompt
 from r1kit.seeds import stream
 from r1kit.tasks.corpus import Corpus
 
-__all__ = ["STYLES", "CountdownCorpus", "CountdownCorpusConfig", "vocabulary"]
-
-_SLIPS = (-2, -1, 1, 2, 10, -10)
-_TURNS = (("wait",), ("wait",), ("hmm", "wait"), ("no", "wait"))
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CountdownCorpusConfig:
-    """Defaults: the best base of those that ``docs/LOG.md`` lists."""
-
-    problems: CountdownConfig = field(default_factory=CountdownConfig)
-    """The task's settings: the same split and the same range of numbers. Three numbers only."""
-    shares: Mapping[str, float] = field(
-        default_factory=lambda: {"terse": 0.28, "short": 0.30, "few": 0.20, "long": 0.22}
-    )
-    """Share of each style among the problem documents."""
-    slips: Mapping[str, float] = field(
-        default_factory=lambda: {"terse": 0.0, "short": 0.03, "few": 0.015, "long": 0.002}
-    )
-    """Chance that a step's result is written wrong, by style."""
-    languages: Mapping[str, tuple[float, ...]] = field(default_factory=languages)
-    """By style: shares of documents whose control words are in the prompt's language, in the other one, mixed."""
-    systematic_share: float = 0.95
-    """Share of the few and long documents that try first pairs in order: numbers 1 and 2, 1 and 3, 2 and 3 of the
-    prompt, + - * on each, larger number first. The others try them in random order."""
-    rotated_share: float = 1.0
-    """Share of those in order that begin at any pair and go round, so that from every pair there is a next one; the
-    others begin at the first."""
-    wide_share: float = 0.3
-    """Share of the problem documents with a number above the task's highest, up to twice as high: so many multisets
-    that rules are learnt, not multisets. None of them can be a held-out one."""
-    wide: CountdownConfig | None = None
-    """A harder task (``above`` = the task's highest) whose held-out multisets these documents leave out."""
-    check_share: float = 0.3
-    """Chance that a hit is computed a second time after 'check'."""
-    tag_share: float = 0.35
-    """Share of the problem documents in tags, the same for every style, so that tags do not stand for length."""
-    filler_share: float = 0.06
-    """Share of documents that are unrelated words."""
-    fact_share: float = 0.14
-    """Share of documents that are sheets of arithmetic facts."""
-    comparison_share: float = 0.05
-    """Share of documents that are sheets of comparisons: ``make 34 try 40 high 22 low 34 yes``."""
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        if self.problems.numbers != 3:
-            raise InputError(
-                f"countdown corpus: numbers = {self.problems.numbers}; its traces are written for 3 numbers"
-            )
-        for key, table in (("shares", self.shares), ("slips", self.slips), ("languages", self.languages)):
-            _check_styles(key, table)
-        for style, value in self.slips.items():
-            _check_share(f"slips.{style}", value)
-        check_sum("countdown corpus: shares", list(self.shares.values()))
-        for style, kinds in self.languages.items():
-            if len(kinds) != 3:
-                raise InputError(f"countdown corpus: languages.{style} needs 3 shares: same, other, mixed")
-            check_sum(f"countdown corpus: languages.{style}", kinds)
-        sheets = self.filler_share + self.fact_share + self.comparison_share
-        _check_share("filler_share + fact_share + comparison_share", sheets)
-        _check_share(
-            "min(filler_share, fact_share, comparison_share)",
-            min(self.filler_share, self.fact_share, self.comparison_share),
-        )
-        for key, value in (
-            ("systematic", self.systematic_share),
-            ("rotated", self.rotated_share),
-            ("wide", self.wide_share),
-            ("check", self.check_share),
-            ("tag", self.tag_share),
-        ):
-            _check_share(f"{key}_share", value)
-        if self.wide and (self.wide.above, self.wide.highest) != (self.problems.highest, 2 * self.problems.highest):
-            raise InputError(
-                f"countdown corpus: wide.above = {self.wide.above} and wide.highest = {self.wide.highest}; wide "
-                f"problems have a number above {self.problems.highest} and none above {2 * self.problems.highest}"
-            )
-        if self.wide_share and 2 * self.problems.highest > self.problems.limit:
-            raise InputError(
-                f"countdown corpus: wide_share = {self.wide_share} draws numbers up to 2 * highest = "
-                f"{2 * self.problems.highest}, above limit = {self.problems.limit}; raise limit or set wide_share = 0"
-            )
-
-    def shows(self, multiset: tuple[int, ...]) -> bool:
-        """Whether problem documents may ask these numbers, given in ascending order."""
-        problems = self.problems
-        if len(multiset) != problems.numbers or multiset[-1] > 2 * problems.highest:
-            return False
-        if multiset[-1] <= problems.highest:
-            return trains_on(problems, multiset)
-        return self.wide_share > 0 and (self.wide is None or trains_on(self.wide, multiset))
-
-
-def _check_styles(key: str, table: Mapping[str, object]) -> None:
-    if set(table) != set(STYLES):
-        raise InputError(f"countdown corpus: {key} has keys {sorted(table)}; needed are exactly {sorted(STYLES)}")
-
-
-def _check_share(key: str, value: float) -> None:
-    if not 0 <= value <= 1:
-        raise InputError(f"countdown corpus: {key} = {value}; allowed is 0..1")
-
-
-@dataclass(frozen=True, slots=True)
-class _Pair:
-    """A first step: two of the three numbers, the larger first."""
-
-    left: int
-    op: str
-    right: int
-    rest: int
-    """The third number."""
-
-
-@lru_cache(maxsize=16384)
-def _first_pairs(numbers: tuple[int, ...], rules: Rules) -> tuple[_Pair, ...]:
-    """First steps in systematic order, each once, without those that leave the range. At most 9."""
-    found: dict[_Pair, None] = {}
-    for one, two in ((0, 1), (0, 2), (1, 2)):
-        left, right = max(numbers[one], numbers[two]), min(numbers[one], numbers[two])
-        for op in rules.ops:
-            if combine(left, op, right, rules) is not None:
-                found[_Pair(left, op, right, numbers[3 - one - two])] = None
-    return tuple(found)
-
-
-def _last_ops(value: int, rest: int, target: int, rules: Rules) -> list[str]:
-    """Operators worth trying from a first pair's value, by comparison with the target, in the order to try them.
-
-    Below the value only ``-`` leads; above it ``+``, and ``*`` where ``+`` falls short. On the value itself the rest
-    must change nothing. No solution within 0..limit is missed.
-    """
-    if target < value:
-        ops = ["-"]
-    elif target == value:
-        ops = ["*"] if rest == 1 or value == 0 else ["-"]
-    elif (value + rest < target and value > 1 and rest > 1) or (value + rest > target and value == 1):
-        ops = ["+", "*"]
-    else:
-        ops = ["+"]
-    return [op for op in ops if op in rules.ops and combine(value, op, rest, rules) is not None]
-
-
-class _Writer:
-    """Writes the working of one document."""
-
-    def __init__(self, rng: Random, problem: Problem, kind: int, slip: float, config: CountdownCorpusConfig) -> None:
-        """``kind``: control words in the prompt's language (0), in the other (1), mixed (2)."""
-        self.rng, self.problem, self.slip, self.config = rng, problem, slip, config
-        self.rules = config.problems.rules
-        self.mixed, self.chinese = kind == 2, (problem.language == "zh") == (kind == 0)
-        self.words: list[str] = []
-        self.answer: str | None = None
-        """The expression that the working ended on."""
-
-    def say(self, word: str) -> None:
-        chinese = self.rng.random() < 0.5 if self.mixed else self.chinese
-        self.words.append(CHINESE[word] if chinese else word)
-
-    def compute(self, left: int, op: str, right: int, slip: float) -> int | None:
-        result = combine(left, op, right, self.rules)
-        if result is None or not slip or self.rng.random() >= slip:
-            return result
-        return max(0, min(self.rules.limit, result + pick(self.rng, _SLIPS)))
-
-    def work(self, style: str) -> None:
-        """Try the style's first pairs until one hits."""
-        ended = True
-        for place, pair in enumerate(self.order(style)):
-            for word in ("try",) if place == 0 else pick(self.rng, _TURNS) if ended else _TURNS[-1]:
-                self.say(word)
-            before = self.answer
-            self.answer = None
-            if self.branch(pair, guess=style == "short" and self.rng.random() < 0.5):
-                return
-            ended = self.answer is not None
-            self.answer = self.answer or before
-        if self.rng.random() < 0.5:
-            self.say("so")
-
-    def order(self, style: str) -> Sequence[_Pair]:
-        pairs = _first_pairs(self.problem.numbers, self.rules)
-        if style == "short":
-            return (pick(self.rng, pairs),)
-        if self.rng.random() >= self.config.systematic_share:
-            pairs = tuple(self.rng.sample(pairs, len(pairs)))
-        elif self.rng.random() < self.config.rotated_share:
-            first = int(self.rng.random() * len(pairs))
-            pairs = pairs[first:] + pairs[:first]
-        return pairs if style == "long" else pairs[: 2 + int(self.rng.random() * 2)]
-
-    def branch(self, pair: _Pair, guess: bool) -> bool:
-        """One first pair and the last steps on it; whether one hit. A guess is any one last step within the range."""
-        value = self.compute(pair.left, pair.op, pair.right, self.slip)
-        assert value is not None
-        self.words.append(f"{pair.left} {pair.op} {pair.right} = {value}")
-        ops = _last_ops(value, pair.rest, self.problem.target, self.rules)
-        if guess:
-            allowed = [op for op in self.rules.ops if combine(value, op, pair.rest, self.rules) is not None]
-            ops = [pick(self.rng, allowed)] if allowed else []
-        for turn, op in enumerate(ops):
-            if turn:
-                self.words.append(str(value))
-            if self.leaf(pair, value, op):
-                return True
-        return False
-
-    def leaf(self, pair: _Pair, value: int, op: str) -> bool:
-        target = self.problem.target
-        result = self.compute(value, op, pair.rest, self.slip)
-        assert result is not None
-        self.words.append(f"{op} {pair.rest} = {result}")
-        self.answer = f"{pair.left} {pair.op} {pair.right} {op} {pair.rest}"
-        if result != target:
-            self.say("low" if result < target else "high")
-            return False
-        self.say("yes")
-        return self.rng.random() >= self.config.check_share or self.recheck(pair, op)
-
-    def recheck(self, pair: _Pair, op: str) -> bool:
-        """Compute a hit again, with a third of the slips; whether it is one still."""
-        self.say("check")
-        value = self.compute(pair.left, pair.op, pair.right, self.slip / 3)
-        assert value is not None
-        self.words.append(f"{pair.left} {pair.op} {pair.right} = {value}")
-        result = self.compute(value, op, pair.rest, self.slip / 3)
-        if result is not None:
-            self.words.append(f"{op} {pair.rest} = {result}")
-        self.say("yes" if result == self.problem.target else "no")
-        return result == self.problem.target
+__all__ = ["CountdownCorpus", "vocabulary"]
 
 
 class CountdownCorpus(Corpus):
@@ -286,25 +56,29 @@ class CountdownCorpus(Corpus):
             return self._facts(rng)
         if draw < config.comparison_share:
             return self._comparisons(rng)
-        wide = rng.random() < config.wide_share
-        problems = config.problems
-        problem = draw_wide_problem(rng, problems, config.wide) if wide else draw_problem(rng, problems)
         style = STYLES[weighted(rng, [config.shares[style] for style in STYLES])]
-        asked = question(problem.numbers, problem.target, problem.language)
-        return f"{USER} {asked} {ASSISTANT} {self.response(rng, problem, style)}"
+        tagged = rng.random() < config.tag_share
+        if rng.random() < config.double_share:
+            return " ".join((EXAMPLES, self._turn(rng, style, tagged), self._turn(rng, style, tagged)))
+        return self._turn(rng, style, tagged)
 
-    def response(self, rng: Random, problem: Problem, style: str) -> str:
+    def _turn(self, rng: Random, style: str, tagged: bool) -> str:
+        config = self.config
+        wide = rng.random() < config.wide_share
+        problem = draw_wide_problem(rng, config.problems, config.wide) if wide else draw_problem(rng, config.problems)
+        return f"{USER} {question(problem)} {ASSISTANT} {self.response(rng, problem, style, tagged)}"
+
+    def response(self, rng: Random, problem: Problem, style: str, tagged: bool) -> str:
         """What the assistant writes in a problem document of a style."""
         config = self.config
-        writer = _Writer(rng, problem, weighted(rng, config.languages[style]), config.slips[style], config)
-        tagged = rng.random() < config.tag_share
+        trace = Trace(rng, problem, weighted(rng, config.languages[style]), config.slips[style], config)
         if style != "terse":
-            writer.work(style)
-        answer = writer.answer or pick(rng, candidates(tuple(sorted(problem.numbers)), writer.rules)).text
+            trace.work(style)
+        answer = trace.answer or trace.guessed()
         if tagged:
-            return " ".join(("<think>", *writer.words, "</think> <answer>", answer, "</answer>"))
-        writer.say("answer")
-        return " ".join((*writer.words, answer))
+            return " ".join(("<think>", *trace.words, "</think> <answer>", answer, "</answer>"))
+        trace.say("answer")
+        return " ".join((*trace.words, answer))
 
     def shows(self, prompt: Prompt) -> bool:
         """Whether documents may ask these numbers, of any task that gives some."""
@@ -338,7 +112,7 @@ class CountdownCorpus(Corpus):
             draw = rng.random()
             value = target if draw < 1 / 3 else int(rng.random() * (limit + 1))
             if 1 / 3 <= draw < 2 / 3:
-                value = max(0, min(limit, target + pick(rng, _SLIPS)))
+                value = max(0, min(limit, target + pick(rng, SLIPS)))
             words += [str(value), yes if value == target else low if value < target else high]
         return " ".join(words)
 
@@ -346,5 +120,5 @@ class CountdownCorpus(Corpus):
 def vocabulary(config: CountdownConfig) -> list[str]:
     """Every word that the corpus and the task's prompts can hold: tags, speakers, operators, numbers, two languages."""
     numbers = [str(number) for number in range(config.limit + 1)]
-    words = [*TAGS, USER, ASSISTANT, *config.ops, "=", *numbers, *CHINESE, *CHINESE.values(), *FILLER]
+    words = [*TAGS, USER, ASSISTANT, EXAMPLES, *config.ops, *"=(),", *numbers, *CHINESE, *CHINESE.values(), *FILLER]
     return list(dict.fromkeys(words))

@@ -5,13 +5,17 @@ from __future__ import annotations
 import hashlib
 import itertools
 import math
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from random import Random
 from typing import Literal
 
+from r1kit.answers.expression import Tree
 from r1kit.errors import InputError
-from r1kit.nano.countdown.rules import OPS, Rules, targets
+from r1kit.nano.countdown.rules import OPS, Rules, solutions
+from r1kit.nano.styles import pick
+from r1kit.seeds import stream
 from r1kit.tasks.split import Part
 
 __all__ = [
@@ -20,10 +24,11 @@ __all__ = [
     "draw_problem",
     "draw_wide_problem",
     "multisets",
+    "targets",
     "trains_on",
 ]
 
-_MOST_MULTISETS = 200_000
+_MOST_ORDERED = 200_000
 _MOST_DRAWS = 10_000
 
 
@@ -33,16 +38,29 @@ class CountdownConfig:
 
     numbers: int = 3
     """How many numbers a problem gives."""
+    most: int = 0
+    """Problems give ``numbers`` to ``most`` of them, each count equally often; 0: always ``numbers``."""
+    lowest: int = 1
+    """Numbers are drawn from lowest..highest, with repeats."""
     highest: int = 12
-    """Numbers are drawn from 1..highest, with repeats."""
     above: int = 0
     """At least one number of a problem is above it: a harder task beside one whose highest it is."""
-    ops: tuple[str, ...] = OPS
-    """Operators an answer may use, out of ``+``, ``-`` and ``*``."""
+    ops: tuple[str, ...] = OPS[:3]
+    """Operators an answer may use, out of ``+``, ``-`` and ``*``; ``divide`` adds ``/``."""
+    divide: Literal["none", "exact", "fractions"] = "none"
+    """Whether ``/`` may be used: ``exact``: where it comes out even, on the way too; ``fractions``: anywhere."""
+    use_all: bool = True
+    """Whether an answer must use every number; otherwise it may leave some over. It uses none twice in any case."""
+    targets: tuple[int, int] = (0, 99)
+    """Lowest and highest target."""
     limit: int = 99
-    """Every result, the intermediate ones included, lies in 0..limit."""
+    """Every problem has a solution whose results, the intermediate ones included, lie in 0..limit. Answers may leave
+    it."""
+    question: str = ""
+    """A prompt's text, in English, with ``{numbers}`` (``44, 19, 35``) and ``{target}``; empty: the nano world's ``use
+    7 1 5 make 34``."""
     chinese_share: float = 0.3
-    """Share of the prompts that are in Chinese."""
+    """Share of the nano world's prompts that are in Chinese."""
     dev_multisets: int = 24
     """Number multisets held out for choosing settings."""
     test_multisets: int = 79
@@ -58,36 +76,71 @@ class CountdownConfig:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "ops", tuple(self.ops))
-        if not 2 <= self.numbers <= 6:
-            raise InputError(f"countdown: numbers = {self.numbers}; allowed is 2..6")
-        if not 1 <= self.highest <= self.limit:
-            raise InputError(f"countdown: highest = {self.highest}; allowed is 1..limit, and limit is {self.limit}")
-        if not 0 <= self.above < self.highest:
-            raise InputError(f"countdown: above = {self.above}; allowed is 0..highest - 1 = {self.highest - 1}")
-        if not self.ops or len(set(self.ops)) < len(self.ops) or not set(self.ops) <= set(OPS):
-            raise InputError(f"countdown: ops = {list(self.ops)}; allowed are {list(OPS)}, each once")
-        if not 0 <= self.chinese_share <= 1:
-            raise InputError(f"countdown: chinese_share = {self.chinese_share}; allowed is 0..1")
-        if min(self.dev_multisets, self.test_multisets, self.dev_targets, self.test_targets) < 1:
-            raise InputError(
-                "countdown: dev_multisets, test_multisets, dev_targets and test_targets must be at least 1"
-            )
-        total = math.comb(self.highest + self.numbers - 1, self.numbers)
-        total -= math.comb(self.above + self.numbers - 1, self.numbers) if self.above else 0
-        if total > _MOST_MULTISETS:
-            raise InputError(
-                f"countdown: {self.numbers} numbers of 1..{self.highest} are {total} multisets; "
-                f"at most {_MOST_MULTISETS} are allowed: lower numbers or highest"
-            )
-        if self.dev_multisets + self.test_multisets >= total:
-            raise InputError(
-                f"countdown: dev_multisets + test_multisets = {self.dev_multisets + self.test_multisets} leave none of "
-                f"the {total} multisets of {self.numbers} numbers of 1..{self.highest} to train on"
-            )
+        object.__setattr__(self, "targets", tuple(self.targets))
+        for wrong, told in self._wrong():
+            if wrong:
+                raise InputError(f"countdown: {told}")
+
+    def _wrong(self) -> Iterator[tuple[bool, str]]:
+        """What is wrong, in the order in which it is looked at, as (whether it is, what to say)."""
+        yield not 2 <= self.numbers <= 6, f"numbers = {self.numbers}; allowed is 2..6"
+        yield (
+            self.most != 0 and not self.numbers <= self.most <= 6,
+            f"most = {self.most}; allowed is 0 or numbers..6, and numbers is {self.numbers}",
+        )
+        yield (
+            not 1 <= self.highest <= self.limit,
+            f"highest = {self.highest}; allowed is 1..limit, and limit is {self.limit}",
+        )
+        yield not 1 <= self.lowest <= self.highest, f"lowest = {self.lowest}; allowed is 1..highest = {self.highest}"
+        yield (
+            not 0 <= self.above < self.highest,
+            f"above = {self.above}; allowed is 0..highest - 1 = {self.highest - 1}",
+        )
+        yield (
+            not self.ops or len(set(self.ops)) < len(self.ops) or not set(self.ops) <= set(OPS[:3]),
+            f'ops = {list(self.ops)}; allowed are {list(OPS[:3])}, each once; divide = "exact" adds /',
+        )
+        yield (
+            len(self.targets) != 2 or not 0 <= self.targets[0] <= self.targets[1] <= self.limit,
+            f"targets = {list(self.targets)}; needed are the lowest and the highest, within 0..limit = {self.limit}",
+        )
+        yield (
+            bool(self.question) and not all(key in self.question for key in ("{numbers}", "{target}")),
+            f"question = {self.question!r}; it must hold {{numbers}} and {{target}}",
+        )
+        yield not 0 <= self.chinese_share <= 1, f"chinese_share = {self.chinese_share}; allowed is 0..1"
+        yield (
+            min(self.dev_multisets, self.test_multisets, self.dev_targets, self.test_targets) < 1,
+            "dev_multisets, test_multisets, dev_targets and test_targets must be at least 1",
+        )
+        total = sum(self._count(numbers) for numbers in self.counts)
+        yield (
+            self.dev_multisets + self.test_multisets >= total,
+            f"dev_multisets + test_multisets = {self.dev_multisets + self.test_multisets} leave none of the {total} "
+            f"multisets of {self.numbers} numbers of {self.lowest}..{self.highest} to train on",
+        )
+
+    def _count(self, numbers: int) -> int:
+        """Multisets of so many numbers with one above ``above``."""
+        low = max(0, self.above - self.lowest + 1)
+        every = math.comb(self.highest - self.lowest + numbers, numbers)
+        return every - (math.comb(low + numbers - 1, numbers) if low else 0)
+
+    @property
+    def counts(self) -> range:
+        """How many numbers a problem may give."""
+        return range(self.numbers, max(self.numbers, self.most) + 1)
+
+    @property
+    def few(self) -> bool:
+        """Whether all multisets can be put into an order."""
+        return sum(self._count(numbers) for numbers in self.counts) <= _MOST_ORDERED
 
     @property
     def rules(self) -> Rules:
-        return Rules(ops=self.ops, limit=self.limit)
+        ops = self.ops if self.divide == "none" else (*self.ops, "/")
+        return Rules(ops=ops, even=self.divide != "fractions", use_all=self.use_all, limit=self.limit)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,66 +152,99 @@ class Problem:
 
 
 @lru_cache(maxsize=8)
-def _ranked(numbers: int, highest: int, above: int, split_seed: int) -> tuple[tuple[int, ...], ...]:
-    """Every multiset of the numbers, ascending inside, in the order of a hash."""
+def _ranked(config: CountdownConfig) -> tuple[tuple[int, ...], ...]:
+    """Every multiset of the numbers, ascending inside, in the order of a hash; where there are too many, as many drawn
+    ones as are held out."""
+    if not config.few:
+        rng, drawn = stream(config.split_seed, "countdown/held out", 0), dict[tuple[int, ...], None]()
+        while len(drawn) < config.dev_multisets + config.test_multisets:
+            if config.above < max(numbers := _numbers(rng, config)):
+                drawn[tuple(sorted(numbers))] = None
+        return tuple(drawn)
     pool = (
         multiset
-        for multiset in itertools.combinations_with_replacement(range(1, highest + 1), numbers)
-        if multiset[-1] > above
+        for count in config.counts
+        for multiset in itertools.combinations_with_replacement(range(config.lowest, config.highest + 1), count)
+        if multiset[-1] > config.above
     )
 
     def rank(multiset: tuple[int, ...]) -> bytes:
-        text = f"countdown/{split_seed}/{' '.join(map(str, multiset))}"
+        text = f"countdown/{config.split_seed}/{' '.join(map(str, multiset))}"
         return hashlib.blake2b(text.encode(), digest_size=16).digest()
 
     return tuple(sorted(pool, key=rank))
 
 
+def _numbers(rng: Random, config: CountdownConfig, highest: int = 0) -> tuple[int, ...]:
+    span = (highest or config.highest) - config.lowest + 1
+    count = config.numbers if len(config.counts) == 1 else pick(rng, config.counts)
+    return tuple([config.lowest + int(rng.random() * span) for _ in range(count)])
+
+
+@lru_cache(maxsize=16)
 def multisets(config: CountdownConfig, part: Part) -> tuple[tuple[int, ...], ...]:
-    """The number multisets of a part, in hash order: the first ``test_multisets`` are test, the next are dev."""
-    ranked = _ranked(config.numbers, config.highest, config.above, config.split_seed)
+    """The number multisets of a part, in hash order: the first ``test_multisets`` are test, the next are dev. Those to
+    train on only where all can be listed; ``trains_on`` tells them in any case."""
+    ranked = _ranked(config)
     test, held = config.test_multisets, config.test_multisets + config.dev_multisets
     return {"test": ranked[:test], "dev": ranked[test:held], "train": ranked[held:]}[part]
 
 
 @lru_cache(maxsize=8)
-def _training(config: CountdownConfig) -> frozenset[tuple[int, ...]]:
-    return frozenset(multisets(config, "train"))
+def _held_out(config: CountdownConfig) -> frozenset[tuple[int, ...]]:
+    return frozenset((*multisets(config, "test"), *multisets(config, "dev")))
 
 
 def trains_on(config: CountdownConfig, multiset: tuple[int, ...]) -> bool:
     """Whether training problems have these numbers, given in ascending order."""
-    return multiset in _training(config) and bool(targets(multiset, config.rules))
+    within = config.lowest <= multiset[0] and config.above < multiset[-1] <= config.highest
+    return (
+        within
+        and len(multiset) in config.counts
+        and multiset not in _held_out(config)
+        and bool(targets(config, multiset))
+    )
+
+
+@lru_cache(maxsize=4096)
+def targets(config: CountdownConfig, multiset: tuple[int, ...]) -> Mapping[int, Tree]:
+    """Target -> a solution, of what may be asked of these numbers, given in ascending order; the targets ascending."""
+    low, high = config.targets
+    return {value: tree for value, tree in solutions(multiset, config.rules).items() if low <= value <= high}
 
 
 def draw_language(rng: Random, config: CountdownConfig) -> Literal["en", "zh"]:
-    return "zh" if rng.random() < config.chinese_share else "en"
+    return "zh" if not config.question and rng.random() < config.chinese_share else "en"
 
 
 def draw_problem(rng: Random, config: CountdownConfig) -> Problem:
-    """A training problem: numbers drawn one by one (held-out multisets drawn again), any value they can make."""
-    allowed, highest, rules = _training(config), config.highest, config.rules
+    """A training problem: numbers drawn one by one (held-out multisets drawn again), any target they can make."""
     for _ in range(_MOST_DRAWS):
-        numbers = tuple([1 + int(rng.random() * highest) for _ in range(config.numbers)])
-        multiset = tuple(sorted(numbers))
-        if multiset in allowed and (values := targets(multiset, rules)):
-            return Problem(numbers, values[int(rng.random() * len(values))], draw_language(rng, config))
-    raise InputError(f"countdown: {_MOST_DRAWS} draws met no training multiset; lower dev_multisets or test_multisets")
+        numbers = _numbers(rng, config)
+        if trains_on(config, multiset := tuple(sorted(numbers))):
+            return Problem(numbers, pick(rng, list(targets(config, multiset))), draw_language(rng, config))
+    raise InputError(
+        f"countdown: {_MOST_DRAWS} draws met no training multiset that makes a target; lower dev_multisets or "
+        "test_multisets, or widen targets"
+    )
 
 
 def draw_wide_problem(rng: Random, config: CountdownConfig, wide: CountdownConfig | None = None) -> Problem:
     """A problem with numbers up to twice the task's highest, at least one above it, for a corpus only: of no split, or
     one that ``wide`` trains on."""
     for _ in range(_MOST_DRAWS):
-        numbers = tuple([1 + int(rng.random() * 2 * config.highest) for _ in range(config.numbers)])
+        numbers = _numbers(rng, config, 2 * config.highest)
         multiset = tuple(sorted(numbers))
-        values = targets(multiset, config.rules) if multiset[-1] > config.highest else ()
+        values = list(targets(config, multiset)) if multiset[-1] > config.highest else []
         if values and (wide is None or trains_on(wide, multiset)):
-            return Problem(numbers, values[int(rng.random() * len(values))], draw_language(rng, config))
+            return Problem(numbers, pick(rng, values), draw_language(rng, config))
     raise InputError(f"countdown: {_MOST_DRAWS} draws met no wide problem that has a value within limit; raise limit")
 
 
-def question(numbers: tuple[int, ...], target: int, language: str) -> str:
-    """``use 7 1 5 make 34``, or ``用 7 1 5 得 34`` where the language is ``zh``."""
-    use, make = ("用", "得") if language == "zh" else ("use", "make")
-    return f"{use} {' '.join(map(str, numbers))} {make} {target}"
+def question(problem: Problem, template: str = "") -> str:
+    """``use 7 1 5 make 34``, or ``用 7 1 5 得 34`` where the language is ``zh``; else the template's text."""
+    if template:
+        numbers = ", ".join(map(str, problem.numbers))
+        return template.replace("{numbers}", numbers).replace("{target}", str(problem.target))
+    use, make = ("用", "得") if problem.language == "zh" else ("use", "make")
+    return f"{use} {' '.join(map(str, problem.numbers))} {make} {problem.target}"

@@ -1,107 +1,113 @@
-"""Countdown's arithmetic: each number used once, operators applied strictly from left to right, no result out of range.
+"""Countdown's arithmetic, as everyone plays it: each number once, brackets, the usual precedence, exact results.
 
-``7 + 1 * 5`` is (7 + 1) * 5 = 40. Only non-negative integers, ``+``, ``-`` and ``*``; no brackets, no ``=``.
+``(7 + 1) * 5`` is 40 and ``7 + 1 * 5`` is 12. Divisions come out even, make fractions or are not allowed, by setting.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from functools import lru_cache
+from itertools import combinations
+from typing import TypeAlias
 
-__all__ = ["OPS", "Candidate", "Rules", "candidates", "canonical", "combine", "evaluate", "parse", "targets"]
+from r1kit.answers.expression import Step, Tree, canonical, keeps, read_answer, value_of, written
 
-OPS = ("+", "-", "*")
-_COMMUTATIVE = ("+", "*")
-_EXPRESSION = re.compile(r"\s*[0-9]{1,6}(?:\s*[-+*]\s*[0-9]{1,6})*\s*", re.ASCII)
-_WORD = re.compile(r"[0-9]+|[-+*]", re.ASCII)
+__all__ = ["OPS", "Rules", "combine", "evaluate", "solutions", "vote"]
+
+OPS = ("+", "-", "*", "/")
+Value: TypeAlias = "int | Fraction"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rules:
-    ops: tuple[str, ...] = OPS
+    ops: tuple[str, ...] = OPS[:3]
     """Operators an expression may use."""
+    even: bool = True
+    """Whether every division, on the way too, must come out even."""
+    use_all: bool = True
+    """Whether every number must be used; otherwise some may be left over. None is used twice."""
     limit: int = 99
-    """Every result, the intermediate ones included, lies in 0..limit."""
+    """Solutions are looked for among results in 0..limit, the intermediate ones included. An answer has no limit."""
 
 
-@dataclass(frozen=True, slots=True)
-class Candidate:
-    text: str
-    """An expression in canonical form, for example ``7 + 1 * 5``."""
-    value: int
-
-
-def combine(left: int, op: str, right: int, rules: Rules) -> int | None:
-    """``left op right``, or None where that leaves 0..limit."""
-    result = left + right if op == "+" else left - right if op == "-" else left * right
+def combine(left: Value, op: str, right: Value, rules: Rules) -> Value | None:
+    """``left op right``, or None where that leaves 0..limit or does not divide as the rules want."""
+    if op == "/":
+        if not right:
+            return None
+        made = Fraction(left) / right
+        if rules.even and made.denominator != 1:
+            return None
+        result: Value = made.numerator if made.denominator == 1 else made
+    else:
+        result = left + right if op == "+" else left - right if op == "-" else left * right
     return result if 0 <= result <= rules.limit else None
 
 
-def parse(text: str) -> tuple[list[int], list[str]] | None:
-    """The numbers and the operators of an expression; None if the text is not one. Spaces do not matter."""
-    if not _EXPRESSION.fullmatch(text):
+def evaluate(text: str, numbers: Sequence[int], rules: Rules) -> Fraction | None:
+    """The exact value of an answer; None unless it is an expression that keeps the rules."""
+    tree = read_answer(text)
+    if tree is None or not keeps(tree, numbers, rules.ops, rules.use_all):
         return None
-    words = _WORD.findall(text)
-    return [int(word) for word in words[::2]], words[1::2]
+    return value_of(tree, rules.even)
 
 
-def evaluate(text: str, numbers: Sequence[int], rules: Rules) -> int | None:
-    """The value of an answer; None unless it is an expression within the rules that uses each number exactly once."""
-    parsed = parse(text)
-    if parsed is None or sorted(parsed[0]) != sorted(numbers):
-        return None
-    (value, *rest), ops = parsed
-    for op, number in zip(ops, rest, strict=True):
-        step = combine(value, op, number, rules) if op in rules.ops else None
-        if step is None:
-            return None
-        value = step
-    return value
-
-
-def canonical(text: str) -> str:
-    """The form for voting: one space between words, the first pair of ``+`` or ``*`` with its larger number first.
-
-    Later steps keep their order, so ``8 + 1 + 2`` and ``8 + 2 + 1`` are different votes. What is not an expression
-    only has its spaces evened out.
-    """
-    parsed = parse(text)
-    if parsed is None:
+def vote(text: str) -> str:
+    """The form for voting: answers that differ in order, brackets and spaces only are one. What is not an expression
+    has its spaces evened out."""
+    tree = read_answer(text)
+    if tree is None or value_of(tree) is None:
         return " ".join(text.split())
-    numbers, ops = parsed
-    if ops and ops[0] in _COMMUTATIVE and numbers[0] < numbers[1]:
-        numbers[:2] = numbers[1], numbers[0]
-    words = [str(numbers[0])]
-    for op, number in zip(ops, numbers[1:], strict=True):
-        words += [op, str(number)]
-    return " ".join(words)
+    return written(canonical(tree))
 
 
-def _extend(text: str, value: int, rest: tuple[int, ...], rules: Rules) -> Iterator[Candidate]:
-    if not rest:
-        yield Candidate(text, value)
-        return
-    for place, number in enumerate(rest):
-        for op in rules.ops:
-            result = combine(value, op, number, rules)
-            if result is not None:
-                yield from _extend(f"{text} {op} {number}", result, rest[:place] + rest[place + 1 :], rules)
+def solutions(numbers: tuple[int, ...], rules: Rules) -> Mapping[int, Tree]:
+    """Whole value -> an expression for it, for every value that these numbers, in ascending order, make within the
+    rules; the values ascending."""
+    return _solutions(tuple(sorted(numbers)), rules)
 
 
 @lru_cache(maxsize=4096)
-def candidates(numbers: tuple[int, ...], rules: Rules) -> tuple[Candidate, ...]:
-    """Every expression within the rules over these numbers, in canonical form, each text once."""
-    found: dict[str, Candidate] = {}
-    for place, first in enumerate(numbers):
-        for candidate in _extend(str(first), first, numbers[:place] + numbers[place + 1 :], rules):
-            if canonical(candidate.text) == candidate.text:
-                found.setdefault(candidate.text, candidate)
-    return tuple(found.values())
+def _solutions(numbers: tuple[int, ...], rules: Rules) -> Mapping[int, Tree]:
+    counts = [len(numbers)] if rules.use_all else range(len(numbers), 1, -1)
+    found: dict[int, Tree] = {}
+    for some in dict.fromkeys(chosen for count in counts for chosen in combinations(numbers, count)):
+        for value, tree in _made(some, rules).items():
+            if isinstance(value, int):
+                found.setdefault(value, tree)
+    return dict(sorted(found.items()))
 
 
-@lru_cache(maxsize=4096)
-def targets(numbers: tuple[int, ...], rules: Rules) -> tuple[int, ...]:
-    """The values that can be made from these numbers, ascending."""
-    return tuple(sorted({candidate.value for candidate in candidates(numbers, rules)}))
+@lru_cache(maxsize=16384)
+def _made(numbers: tuple[int, ...], rules: Rules) -> Mapping[Value, Tree]:
+    """Value -> the first expression found for it, of exactly these numbers."""
+    if len(numbers) == 1:
+        return {numbers[0]: numbers[0]} if numbers[0] <= rules.limit else {}
+    found: dict[Value, Tree] = {}
+    for one, other in _parted(numbers):
+        for left, left_tree in _made(one, rules).items():
+            for right, right_tree in _made(other, rules).items():
+                first, second = ((left, left_tree), (right, right_tree))
+                if left < right:
+                    first, second = second, first
+                for op in rules.ops:
+                    pairs = ((first, second), (second, first)) if op == "/" else ((first, second),)
+                    for (a, a_tree), (b, b_tree) in pairs:
+                        value = combine(a, op, b, rules)
+                        if value is not None and value not in found:
+                            found[value] = Step(op, a_tree, b_tree)
+    return found
+
+
+def _parted(numbers: tuple[int, ...]) -> Iterator[tuple[tuple[int, ...], tuple[int, ...]]]:
+    """Every way to part the numbers in two, each once."""
+    seen = set()
+    for count in range(1, len(numbers)):
+        for places in combinations(range(1, len(numbers)), count):
+            other = tuple(numbers[place] for place in places)
+            one = tuple(number for place, number in enumerate(numbers) if place not in places)
+            if (one, other) not in seen and (other, one) not in seen:
+                seen.add((one, other))
+                yield one, other

@@ -6,9 +6,19 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import cache
 
-from r1kit.nano.countdown.problems import CountdownConfig, Problem, draw_language, draw_problem, multisets, question
-from r1kit.nano.countdown.rules import OPS, Rules, candidates, canonical, combine, evaluate, targets
+from r1kit.answers.expression import read, read_answer, value_of, written
+from r1kit.nano.countdown.problems import (
+    CountdownConfig,
+    Problem,
+    draw_language,
+    draw_problem,
+    multisets,
+    question,
+    targets,
+)
+from r1kit.nano.countdown.rules import OPS, evaluate, vote
 from r1kit.nano.words import both
 from r1kit.records import Prompt, Sample
 from r1kit.seeds import stream
@@ -17,9 +27,11 @@ from r1kit.tasks.task import Claims, Grade, Offer, Split, Task
 __all__ = ["Countdown", "final_answer"]
 
 _OPENERS = both("try") | both("wait")
-_YES, _CHECK, _ANSWER = both("yes"), both("check"), both("answer")
+_YES, _CHECK, _ANSWER, _SO = both("yes"), both("check"), both("answer"), both("so")
 _NUMBER = re.compile(r"[0-9]{1,6}")
-_ASKED = re.compile(r"\s*(?:use|用)\s+(\d+(?:\s+\d+)+)\s+(?:make|得)\s+(\d+)\s*")
+_FACTS = {"numbers": r"[0-9]{1,6}(?:[,\s]+[0-9]{1,6})+", "target": r"[0-9]{1,6}"}
+_ASKED = re.compile(r"(?:use|用)\s+(?P<numbers>{numbers})\s+(?:make|得)\s+(?P<target>{target})".format(**_FACTS))
+_SUMMARY = re.compile(r"</think>(.*?)<answer>", re.DOTALL)
 _TAGGED = re.compile(r"<answer>(.*?)</answer>", re.DOTALL)
 
 
@@ -42,9 +54,9 @@ class Countdown(Task):
         return [self._prompt(f"{self.name}/{split}/{place}", problem) for place, problem in enumerate(problems[:limit])]
 
     def grade(self, prompt: Prompt, answer: str) -> Grade:
-        """1 if the answer uses each number once and makes the target, else 0. What is no expression is only wrong."""
+        """1 if the answer keeps the rules and makes the target exactly, else 0. What is no expression is only wrong."""
         value = evaluate(answer, prompt.facts["numbers"], self.config.rules)
-        return Grade(correct=float(value == prompt.facts["target"]), canonical=canonical(answer))
+        return Grade(correct=float(value == prompt.facts["target"]), canonical=vote(answer))
 
     def diagnose(self, prompt: Prompt, text: str) -> Mapping[str, float]:
         """What the chain did. NaN: does not apply to this completion, so a mean leaves it out.
@@ -54,10 +66,11 @@ class Countdown(Task):
         ``valid_numbers``: the final answer, in tags or after the word 'answer', makes the target, or at least uses
         each number once within the rules (NaN: no answer). ``claims_hit``: the chain says yes. ``false_hit``: some
         ``= w yes`` has a w that is not the target (NaN: no such claim). ``right_when_claims``: ``answer_right`` of a
-        chain that says yes.
+        chain that says yes. ``summary_right``: the summary between chain and answer, ``so (12 - 5) * 12 = 84``, is true
+        as it stands (NaN: there is none).
         """
         words, target = text.split(), prompt.facts["target"]
-        tried, steps = _first_pairs(words), _steps(words, self.config.rules)
+        tried, steps = _first_pairs(words), _steps(words)
         claims = [
             words[place - 1] for place in range(2, len(words)) if words[place] in _YES and words[place - 2] == "="
         ]
@@ -74,6 +87,7 @@ class Countdown(Task):
             "claims_hit": float(claims_hit),
             "false_hit": float(any(word != str(target) for word in claims)) if claims else math.nan,
             "right_when_claims": right if claims_hit else math.nan,
+            "summary_right": _summary_right(text),
         }
 
     @property
@@ -82,20 +96,25 @@ class Countdown(Task):
 
     def asked(self, text: str) -> Prompt | None:
         """A question of the user's own, such as ``use 7 1 5 make 34``."""
-        found = _ASKED.fullmatch(text)
+        found = _ASKED.fullmatch(text.strip()) or _pattern(self.config.question).fullmatch(text.strip())
         if found is None:
             return None
-        facts = {"numbers": [int(number) for number in found[1].split()], "target": int(found[2])}
+        facts = {
+            "numbers": [int(number) for number in _NUMBER.findall(found["numbers"])],
+            "target": int(found["target"]),
+        }
         return Prompt(id=f"{self.name}/asked", task=self.name, question=text, facts=facts)
 
     @property
     def languages(self) -> tuple[str, ...]:
-        return ("en", "zh")
+        return ("en",) if self.config.question else ("en", "zh")
 
     @property
     def offers(self) -> frozenset[Offer]:
-        """Examples are written for three numbers, as the corpus is."""
-        return frozenset(("worked_example",)) if self.config.numbers == 3 else frozenset()
+        """Examples are written for what the corpus is."""
+        config = self.config
+        as_corpus = (config.numbers, config.most or 3, config.divide, config.question) == (3, 3, "none", "")
+        return frozenset(("worked_example",)) if as_corpus else frozenset()
 
     def worked_example(self, language: str, shot: int, longest: int, seed: int) -> Sample:
         from r1kit.nano.countdown.examples import worked_example
@@ -106,7 +125,7 @@ class Countdown(Task):
     def _drawn(self, split: Split, multiset: tuple[int, ...], count: int) -> list[Problem]:
         """A fixed draw of ``count`` targets, fewer where the multiset makes fewer values, the numbers shuffled."""
         rng = stream(self.config.split_seed, f"countdown/{split}/{' '.join(map(str, multiset))}", 0)
-        values = targets(multiset, self.config.rules)
+        values = list(targets(self.config, multiset))
         problems = []
         for target in rng.sample(values, min(count, len(values))):
             numbers = tuple(rng.sample(multiset, len(multiset)))
@@ -115,12 +134,11 @@ class Countdown(Task):
 
     def _prompt(self, identity: str, problem: Problem) -> Prompt:
         multiset = tuple(sorted(problem.numbers))
-        solutions = (one.text for one in candidates(multiset, self.config.rules) if one.value == problem.target)
         return Prompt(
             id=identity,
             task=self.name,
-            question=question(problem.numbers, problem.target, problem.language),
-            answer=next(solutions),
+            question=question(problem, self.config.question),
+            answer=written(targets(self.config, multiset)[problem.target]),
             language=problem.language,
             cluster=" ".join(map(str, multiset)),
             facts={"numbers": list(problem.numbers), "target": problem.target},
@@ -146,11 +164,33 @@ def _first_pairs(words: list[str]) -> list[tuple[str, ...]]:
     ]
 
 
-def _steps(words: list[str], rules: Rules) -> list[bool]:
-    """For each ``a op b = c`` whether c is right; the a of a later step of one line is the c before it."""
+def _steps(words: list[str]) -> list[bool]:
+    """For each ``a op b = c`` whether c is right; the a of a later step of one line may be the c before it."""
     verdicts = []
     for place in range(3, len(words) - 1):
+        if place > 3 and words[place - 4] in OPS:  # the end of a longer expression
+            continue
         left, op, right, result = words[place - 3], words[place - 2], words[place - 1], words[place + 1]
         if words[place] == "=" and op in OPS and all(_NUMBER.fullmatch(word) for word in (left, right, result)):
-            verdicts.append(combine(int(left), op, int(right), rules) == int(result))
+            made = read(f"{left} {op} {right}")
+            verdicts.append(made is not None and value_of(made) == int(result))
     return verdicts
+
+
+def _summary_right(text: str) -> float:
+    """1 where the summary's own equation holds, 0 where it does not or there is none; NaN without a summary."""
+    found = _SUMMARY.search(text)
+    words = found[1].split() if found else []
+    if not words:
+        return math.nan
+    claim = " ".join(words[1:] if words[0] in _SO else words)
+    return float("=" in claim and read_answer(claim) is not None)
+
+
+@cache
+def _pattern(template: str) -> re.Pattern[str]:
+    """What a question of a template looks like."""
+    pattern = re.escape(template.strip())
+    for key, told in _FACTS.items():
+        pattern = pattern.replace(re.escape(f"{{{key}}}"), f"(?P<{key}>{told})", 1)
+    return re.compile(pattern)

@@ -175,6 +175,7 @@ _DIAGNOSTICS = {
     "right_when_claims": "right, when the chain claims a hit",
     "false_hit": "wrong, when the chain claims a hit",
     "rechecks": "re-computations in a response",
+    "summary_right": "summaries whose own equation holds",
     "answer_right": "right answers, in whatever form",
 }
 

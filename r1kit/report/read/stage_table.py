@@ -168,7 +168,8 @@ def _line(table: StageTable, task: str, key: str, ends: str) -> TableLine | None
     cells = []
     for checkpoint in table.checkpoints:
         row = table.row(checkpoint, task)
-        value = number(row, key)
+        part, dot, inside = key.partition(".")
+        value = number(mapping(row.get(part)), inside) if dot else number(row, key)
         cells.append(None if value is None else TableCell(value=value, ends=interval_of(row, ends) if ends else None))
     values = [cell.value for cell in cells if cell is not None]
     if not values:
@@ -193,6 +194,7 @@ def _blocks(table: StageTable) -> list[TableBlock]:
         block("worst template", "lowest average over the prompt templates", "worst_template"),
         block("language consistency", in_language, "language_consistency", "language_interval"),
         block("format", "responses in the final form", "format_rate"),
+        block("true summaries", "summaries whose own equation holds", "diagnostics.summary_right"),
         block("response length", "tokens", "response_tokens"),
     ]
     return [block for block in found if block.lines]

@@ -5,17 +5,24 @@ from random import Random
 import pytest
 
 from r1kit.errors import InputError
-from r1kit.nano.countdown.corpus import STYLES, CountdownCorpus, CountdownCorpusConfig, vocabulary
-from r1kit.nano.countdown.problems import CountdownConfig, Problem, draw_problem, multisets
-from r1kit.nano.countdown.rules import candidates, canonical, evaluate
+from r1kit.nano.countdown.corpus import CountdownCorpus, vocabulary
+from r1kit.nano.countdown.corpus_settings import CountdownCorpusConfig
+from r1kit.nano.countdown.problems import CountdownConfig, Problem, draw_problem, multisets, targets
+from r1kit.nano.countdown.rules import evaluate
 from r1kit.nano.countdown.task import Countdown, final_answer
+from r1kit.nano.styles import STYLES
 from r1kit.nano.words import CHINESE
 
 PROBLEMS = CountdownConfig()
 CORPUS = CountdownCorpus(CountdownCorpusConfig())
 PRECISE = CountdownCorpus(
     CountdownCorpusConfig(
-        slips=dict.fromkeys(STYLES, 0.0), filler_share=0.0, fact_share=0.0, comparison_share=0.0, systematic_share=0.5
+        slips=dict.fromkeys(STYLES, 0.0),
+        filler_share=0.0,
+        fact_share=0.0,
+        comparison_share=0.0,
+        systematic_share=0.5,
+        double_share=0.0,
     )
 )
 BY_HAND = CountdownCorpusConfig(
@@ -23,17 +30,23 @@ BY_HAND = CountdownCorpusConfig(
     languages=dict.fromkeys(STYLES, (1.0, 0.0, 0.0)),
     systematic_share=1.0,
     check_share=0.0,
-    tag_share=1.0,
 )
 
 
-def parse(document: str) -> tuple[Problem, str]:
-    """The problem and the response of a problem document."""
-    words = document.split()
+def parse(turn: str) -> tuple[Problem, str]:
+    """The problem and the response of a turn of a problem document."""
+    words = turn.split()
     assert words[0] == "User:"
     assert words[7] == "Assistant:"
     language = {"use": "en", "用": "zh"}[words[1]]
     return Problem(tuple(map(int, words[2:5])), int(words[6]), language), " ".join(words[8:])  # type: ignore[arg-type]
+
+
+def turns_of(document: str) -> list[str]:
+    """The turns of a problem document."""
+    begun = ["User:" + turn for turn in document.split("User:")[1:]]
+    assert document.startswith("examples User:" if len(begun) == 2 else "User:")
+    return [turn.strip() for turn in begun]
 
 
 def test_documents_are_a_pure_function_of_seed_and_index() -> None:
@@ -48,23 +61,27 @@ def test_documents_are_a_pure_function_of_seed_and_index() -> None:
 def test_no_held_out_multiset_and_no_unknown_word_in_20k_documents() -> None:
     held = set(multisets(PROBLEMS, "dev")) | set(multisets(PROBLEMS, "test"))
     known = set(CORPUS.vocabulary())
-    kinds = {"filler": 0, "facts": 0, "comparisons": 0, "problem": 0, "wide": 0}
+    kinds = {"filler": 0, "facts": 0, "comparisons": 0, "problem": 0, "double": 0, "turn": 0, "wide": 0}
     for index in range(20_000):
         document = CORPUS.document(index)
         assert set(document.split()) <= known
         assert " ".join(document.split()) == document
-        if document.startswith("User:"):
+        if "User:" in document:
             kinds["problem"] += 1
-            numbers = tuple(sorted(parse(document)[0].numbers))
-            assert numbers not in held
-            assert CORPUS.config.shows(numbers)
-            kinds["wide"] += numbers[-1] > PROBLEMS.highest
+            kinds["double"] += len(turns := turns_of(document)) == 2
+            for turn in turns:
+                numbers = tuple(sorted(parse(turn)[0].numbers))
+                assert numbers not in held
+                assert CORPUS.config.shows(numbers)
+                kinds["wide"] += numbers[-1] > PROBLEMS.highest
+                kinds["turn"] += 1
         elif "=" in document:
             kinds["facts"] += 1
         else:
             kinds["comparisons" if document.split()[0] in ("make", "得") else "filler"] += 1
     assert kinds["problem"] / 20_000 == pytest.approx(0.75, abs=0.01)
-    assert kinds["wide"] / kinds["problem"] == pytest.approx(0.30, abs=0.015)
+    assert kinds["double"] / kinds["problem"] == pytest.approx(0.10, abs=0.01)
+    assert kinds["wide"] / kinds["turn"] == pytest.approx(0.30, abs=0.015)
     assert kinds["facts"] / 20_000 == pytest.approx(0.14, abs=0.01)
     assert kinds["comparisons"] / 20_000 == pytest.approx(0.05, abs=0.01)
 
@@ -79,6 +96,20 @@ def test_a_corpus_shows_what_it_draws_and_nothing_held_out() -> None:
     assert not narrow.shows((1, 2))
     shown = {multiset for multiset in multisets(PROBLEMS, "train") if narrow.shows(multiset)}
     assert {tuple(sorted(draw_problem(Random(seed), PROBLEMS).numbers)) for seed in range(300)} <= shown
+
+
+def test_two_problems_are_worked_in_one_style_in_tags_or_not() -> None:
+    corpus = CountdownCorpus(
+        CountdownCorpusConfig(double_share=1.0, filler_share=0.0, fact_share=0.0, comparison_share=0.0)
+    )
+    tagged = 0
+    for index in range(300):
+        first, second = (parse(turn)[1] for turn in turns_of(corpus.document(index)))
+        terse = [all(word not in turn for word in ("try", "试")) for turn in (first, second)]
+        assert terse[0] == terse[1]
+        assert ("<answer>" in first) == ("<answer>" in second)
+        tagged += "<answer>" in first
+    assert tagged / 300 == pytest.approx(0.35, abs=0.08)
 
 
 def test_without_slips_every_step_and_every_claim_is_right() -> None:
@@ -96,10 +127,9 @@ def test_without_slips_every_step_and_every_claim_is_right() -> None:
 
 def test_without_slips_the_long_search_misses_no_solution() -> None:
     for multiset in multisets(PROBLEMS, "train")[::3]:
-        for candidate in candidates(multiset, PROBLEMS.rules):
-            problem = Problem(multiset, candidate.value, "en")
-            answer = final_answer(PRECISE.response(Random(0), problem, "long")) or ""
-            assert evaluate(answer, multiset, PROBLEMS.rules) == candidate.value
+        for target in targets(PROBLEMS, multiset):
+            answer = final_answer(PRECISE.response(Random(0), Problem(multiset, target, "en"), "long", True)) or ""
+            assert evaluate(answer, multiset, PROBLEMS.rules) == target
 
 
 @pytest.mark.parametrize(("style", "right"), [("terse", 0.09), ("short", 0.14), ("few", 0.45), ("long", 0.99)])
@@ -107,24 +137,21 @@ def test_right_answers_by_style(style: str, right: float) -> None:
     rng, verdicts = Random(3), []
     for _ in range(3000):
         problem = draw_problem(rng, PROBLEMS)
-        answer = final_answer(CORPUS.response(rng, problem, style)) or ""
-        assert canonical(answer) == answer
+        answer = final_answer(CORPUS.response(rng, problem, style, rng.random() < 0.5)) or ""
         verdicts.append(evaluate(answer, problem.numbers, PROBLEMS.rules) == problem.target)
     assert statistics.mean(verdicts) == pytest.approx(right, abs=0.025)
 
 
 @pytest.mark.parametrize("style", STYLES)
-def test_tags_and_languages_have_their_shares(style: str) -> None:
-    rng, tagged, same, mixed = Random(4), 0, 0, 0
+def test_languages_have_their_shares(style: str) -> None:
+    rng, same, mixed = Random(4), 0, 0
     for _ in range(3000):
         problem = draw_problem(rng, PROBLEMS)
-        response = CORPUS.response(rng, problem, style)
-        tagged += response.startswith("<think>") and response.endswith("</answer>")
+        response = CORPUS.response(rng, problem, style, False)
         words = set(response.split())
         english, chinese = bool(words & set(CHINESE)), bool(words & set(CHINESE.values()))
         mixed += english and chinese
         same += (chinese and not english) if problem.language == "zh" else (english and not chinese)
-    assert tagged / 3000 == pytest.approx(0.35, abs=0.03)
     if style == "long":  # enough words that a mixed document shows it
         assert mixed / 3000 == pytest.approx(0.6, abs=0.08)
         assert same / 3000 > 0.27
@@ -132,25 +159,35 @@ def test_tags_and_languages_have_their_shares(style: str) -> None:
 
 def plain(config: CountdownCorpusConfig, seed: int, target: int) -> str:
     """A long response to 11 8 3 without the words that only vary the style."""
-    response = CountdownCorpus(config).response(Random(seed), Problem((11, 8, 3), target, "en"), "long")
+    response = CountdownCorpus(config).response(Random(seed), Problem((11, 8, 3), target, "en"), "long", True)
     return " ".join(word for word in response.split() if word not in ("hmm", "no"))
 
 
 def test_a_long_trace_by_hand() -> None:
     # 11 + 8 = 19 is above 9: only -. 11 - 8 = 3 is below: + first, low or high decides on * (3 + 3 = 6 is low).
     assert plain(dataclasses.replace(BY_HAND, rotated_share=0.0), 0, 9) == (
-        "<think> try 11 + 8 = 19 - 3 = 16 high wait 11 - 8 = 3 + 3 = 6 low 3 * 3 = 9 yes </think> "
-        "<answer> 11 - 8 * 3 </answer>"
+        "<think> try 11 + 8 = 19 , 19 - 3 = 16 high wait 11 - 8 = 3 , 3 + 3 = 6 low 3 * 3 = 9 yes </think> "
+        "<answer> ( 11 - 8 ) * 3 </answer>"
     )
 
 
 def test_a_long_trace_that_goes_round_by_hand() -> None:
     # In order: 11 + 8, 11 - 8, 11 * 8, 11 + 3, 11 - 3, 11 * 3, 8 + 3, 8 - 3, 8 * 3. It begins at 11 - 3, the fifth, and
     # after the last comes the first. 8 is below 9 but 8 + 8 = 16 above it, so * is not tried; likewise 5 + 11.
-    assert plain(BY_HAND, 0, 9) == (
-        "<think> try 11 - 3 = 8 + 8 = 16 high wait 11 * 3 = 33 - 8 = 25 high wait 8 + 3 = 11 - 11 = 0 low "
-        "wait 8 - 3 = 5 + 11 = 16 high wait 8 * 3 = 24 - 11 = 13 high wait 11 + 8 = 19 - 3 = 16 high "
-        "wait 11 - 8 = 3 + 3 = 6 low 3 * 3 = 9 yes </think> <answer> 11 - 8 * 3 </answer>"
+    assert plain(BY_HAND, 11, 9) == (
+        "<think> try 11 - 3 = 8 , 8 + 8 = 16 high wait 11 * 3 = 33 , 33 - 8 = 25 high wait 8 + 3 = 11 , 11 - 11 = 0 "
+        "low wait 8 - 3 = 5 , 5 + 11 = 16 high wait 8 * 3 = 24 , 24 - 11 = 13 high wait 11 + 8 = 19 , 19 - 3 = 16 high "
+        "wait 11 - 8 = 3 , 3 + 3 = 6 low 3 * 3 = 9 yes </think> <answer> ( 11 - 8 ) * 3 </answer>"
+    )
+
+
+def test_a_number_minus_a_product_is_tried_below_the_number() -> None:
+    config = dataclasses.replace(BY_HAND, rotated_share=0.0)
+    response = CountdownCorpus(config).response(Random(0), Problem((3, 2, 12), 6, "en"), "long", False)
+    # 3 + 2 = 5 is below 6: 5 + 12 = 17 is high. 3 - 2 = 1: 1 + 12 = 13 is high, and so, after 1, is 1 * 12 = 12.
+    assert " ".join(word for word in response.split() if word not in ("hmm", "no")) == (
+        "try 3 + 2 = 5 , 5 + 12 = 17 high wait 3 - 2 = 1 , 1 + 12 = 13 high 1 * 12 = 12 high "
+        "wait 3 * 2 = 6 , 12 - 6 = 6 yes answer 12 - 3 * 2"
     )
 
 
@@ -180,7 +217,7 @@ def test_vocabulary_is_in_order_and_without_repeats() -> None:
     words = vocabulary(PROBLEMS)
     assert len(words) == len(set(words))
     assert words[:6] == ["<think>", "</think>", "<answer>", "</answer>", "User:", "Assistant:"]
-    assert {"0", "99", "use", "用", "="} <= set(words)
+    assert {"0", "99", "use", "用", "=", "(", ")", ","} <= set(words)
     assert "100" not in words
 
 
@@ -188,6 +225,9 @@ def test_vocabulary_is_in_order_and_without_repeats() -> None:
     ("wrong", "told"),
     [
         ({"problems": CountdownConfig(numbers=4)}, "written for 3 numbers"),
+        ({"problems": CountdownConfig(divide="exact")}, "without division"),
+        ({"problems": CountdownConfig(question="{numbers} {target}")}, "cannot be set"),
+        ({"double_share": 1.5}, "double_share = 1.5"),
         ({"shares": {"terse": 1.0}}, "needed are exactly"),
         ({"shares": {"terse": 0.5, "short": 0.5, "few": 0.5, "long": 0.5}}, "sum to 1"),
         ({"slips": {"terse": 2.0, "short": 0.0, "few": 0.0, "long": 0.0}}, "slips.terse = 2.0"),

@@ -14,6 +14,7 @@ PROMPT = Prompt(id="x", task="numbers", question="use 7 1 5 make 34", facts={"nu
 def test_grade_by_hand() -> None:
     assert TASK.grade(PROMPT, "5 * 7 - 1").correct == 1
     assert TASK.grade(PROMPT, "5 * 7 - 1").canonical == "7 * 5 - 1"
+    assert TASK.grade(PROMPT, "7 * 5 - 1 = 34").correct == 1
     assert TASK.grade(PROMPT, "7 + 1 * 5").correct == 0
     assert TASK.grade(PROMPT, "34").correct == 0
     assert TASK.grade(PROMPT, "").correct == 0
@@ -47,8 +48,9 @@ def test_train_is_a_pure_function_and_never_held_out() -> None:
 
 def test_diagnose_by_hand() -> None:
     text = (
-        "<think> try 7 + 1 = 8 * 5 = 41 high wait 7 - 1 = 6 + 5 = 11 low hmm 等等 7 - 1 = 6 * 5 = 30 low "
-        "wait 7 * 5 = 35 - 1 = 34 yes check 7 * 5 = 35 - 1 = 34 yes </think> <answer> 7 * 5 - 1 </answer>"
+        "<think> try 7 + 1 = 8 , 8 * 5 = 41 high wait 7 - 1 = 6 , 6 + 5 = 11 low hmm 等等 7 - 1 = 6 , 6 * 5 = 30 low "
+        "wait 7 * 5 = 35 , 35 - 1 = 34 yes check 7 * 5 = 35 , 35 - 1 = 34 yes </think> so 7 * 5 - 1 = 34 "
+        "<answer> 7 * 5 - 1 </answer>"
     )
     assert TASK.diagnose(PROMPT, text) == {
         "tries": 4,
@@ -60,11 +62,12 @@ def test_diagnose_by_hand() -> None:
         "claims_hit": 1,
         "false_hit": 0,
         "right_when_claims": 1,
+        "summary_right": 1,
     }
 
 
 def test_diagnose_of_a_false_hit() -> None:
-    found = TASK.diagnose(PROMPT, "试 7 + 1 = 8 + 5 = 33 对 答 7 + 1 + 5")
+    found = TASK.diagnose(PROMPT, "试 7 + 1 = 8 , 8 + 5 = 33 对 答 7 + 1 + 5")
     assert (found["tries"], found["arithmetic_right"], found["claims_hit"], found["false_hit"]) == (1, 0.5, 1, 1)
     assert (found["valid_numbers"], found["answer_right"], found["right_when_claims"]) == (1, 0, 0)
 
@@ -72,7 +75,14 @@ def test_diagnose_of_a_false_hit() -> None:
 def test_diagnose_leaves_out_what_does_not_apply() -> None:
     found = TASK.diagnose(PROMPT, "the cat 9999999999 + 1 = 5")
     absent = {name for name, value in found.items() if math.isnan(value)}
-    assert absent == {"arithmetic_right", "valid_numbers", "answer_right", "false_hit", "right_when_claims"}
+    assert absent == {
+        "arithmetic_right",
+        "valid_numbers",
+        "answer_right",
+        "false_hit",
+        "right_when_claims",
+        "summary_right",
+    }
     assert found["tries"] == found["claims_hit"] == 0
     assert TASK.diagnose(PROMPT, "<think> </think> <answer> 7 * 5 - 2 </answer>")["valid_numbers"] == 0
     assert TASK.diagnose(PROMPT, "try 7 * 5 =")["tries"] == 1
@@ -90,3 +100,59 @@ def test_diagnose_leaves_out_what_does_not_apply() -> None:
 )
 def test_final_answer(text: str, answer: str | None) -> None:
     assert final_answer(text) == answer
+
+
+@pytest.mark.parametrize(
+    ("summary", "right"),
+    [
+        ("so (12 - 5) * 12 = 84", 1),
+        ("so 12 - 5 * 12 = 72", 0),  # it is -48
+        ("所以 ( 7 + 1 ) * 5 = 40", 1),
+        ("7 + 1 * 5 = 12", 1),  # true, whatever was asked
+        ("so 7 + 1 * 5", 0),
+        ("so it is", 0),
+        ("", math.nan),
+    ],
+)
+def test_whether_a_summary_is_true_as_it_stands(summary: str, right: float) -> None:
+    text = f"<think> try </think> {summary} <answer> 1 </answer>"
+    assert TASK.diagnose(PROMPT, text)["summary_right"] == pytest.approx(right, nan_ok=True)
+
+
+EVERYONES = Countdown(
+    "real",
+    CountdownConfig(
+        most=4,
+        highest=99,
+        divide="fractions",
+        targets=(10, 99),
+        limit=9999,
+        test_multisets=12,
+        dev_multisets=4,
+        test_targets=1,
+        question="Reach {target} with the numbers {numbers}.",
+    ),
+)
+
+
+def test_the_game_in_a_question_of_ones_own() -> None:
+    prompts = [*EVERYONES.held_out("test"), *(EVERYONES.train(index) for index in range(8))]
+    assert len(prompts) >= 18
+    for prompt in prompts:
+        assert prompt.language == "en"
+        assert prompt.answer is not None
+        assert EVERYONES.grade(prompt, prompt.answer).correct == 1
+        again = EVERYONES.asked(prompt.question)
+        assert again is not None
+        assert again.facts == prompt.facts
+    asked = EVERYONES.asked("Reach 6 with the numbers 3, 5, 10.")
+    assert asked is not None
+    assert [EVERYONES.grade(asked, answer).correct for answer in ("10 / 5 * 3", "3 / 5 * 10", "3 + 5", "6")] == [
+        1,
+        1,
+        0,
+        0,
+    ]
+    assert EVERYONES.asked("use 3 5 10 make 6") is not None
+    assert EVERYONES.asked("Reach 6 with 3, 5, 10.") is None
+    assert (EVERYONES.languages, EVERYONES.offers) == (("en",), frozenset())

@@ -18,7 +18,7 @@ __all__ = ["chat", "shown"]
 def chat(
     model: Annotated[str, typer.Argument(help="DIR:STAGE, a model folder, a hub name, a GGUF file or pypi:PACKAGE.")],
     once: Annotated[str, typer.Option(metavar="TEXT", help="Answer this one question and end.")] = "",
-    temperature: Annotated[float, typer.Option(min=0.0)] = 0.6,
+    temperature: Annotated[float, typer.Option(min=0.0, max=2.0)] = 0.6,
     top_p: Annotated[float, typer.Option(min=0.0, max=1.0)] = 0.95,
     max_tokens: Annotated[
         int, typer.Option(min=0, help="Longest answer; 0: the stage's own, else 1024 or what fits.")
@@ -31,16 +31,21 @@ def chat(
     """Talk to a model. /help says what can be changed on the way; an empty line or Ctrl-D ends."""
     from r1kit.checkpoint.source import check_model
     from r1kit.commands.arguments import open_subject
+    from r1kit.errors import InputError
     from r1kit.records import Sampling
     from r1kit.serving.opening import open_speech, tags_of, use_cores
     from r1kit.serving.talk import Talk
     from r1kit.serving.terminal import Terminal
     from r1kit.web.plain import visible
 
+    for name, text in {"--once": once, "--system": system}.items():
+        if any("\ud800" <= character <= "\udfff" for character in text):
+            raise InputError(f"{name} is not UTF-8 text")
     subject, tags = open_subject(model, template=template), tags_of(thinking)
     check_model(model)
     if once:
-        _answer_once(subject, once, temperature, top_p, max_tokens, seed)
+        close = tags.close if tags else ""
+        _answer_once(_told(subject, system), once, temperature, top_p, max_tokens, seed, close)
         return
     use_cores()
     engine, speech = open_speech(model, subject.recipe, subject.sampling, rows=1, dtype="auto", tags=tags)
@@ -50,8 +55,19 @@ def chat(
     Terminal(talk, model, visible=visible).run()
 
 
+def _told(subject: Subject, system: str) -> Subject:
+    """With a system prompt, where there is one."""
+    from dataclasses import replace
+
+    if not system:
+        return subject
+    model = subject.recipe.model
+    told = replace(model, template=replace(model.template, system=system))
+    return replace(subject, recipe=replace(subject.recipe, model=told))
+
+
 def _answer_once(
-    subject: Subject, question: str, temperature: float, top_p: float, max_tokens: int, seed: int
+    subject: Subject, question: str, temperature: float, top_p: float, max_tokens: int, seed: int, close: str
 ) -> None:  # fmt: skip
     """One question by a closed call of the engine."""
     from dataclasses import replace
@@ -66,18 +82,19 @@ def _answer_once(
     prompt = opened.encode(question)
     longest = max_tokens or longest_completion(sampling, opened.positions, [prompt])
     drawn = opened.engine.generate([prompt], replace(sampling, max_tokens=longest), [stream_seed(seed, "chat", 0)])
-    Console(highlight=False, soft_wrap=True).print(shown(drawn[0][0]))
+    Console(highlight=False, soft_wrap=True).print(shown(drawn[0][0], close))
 
 
-def shown(completion: Completion) -> Text:
-    """The completion with its thinking dimmed: all up to ``</think>``."""
+def shown(completion: Completion, close: str = "</think>") -> Text:
+    """The completion with its thinking dimmed: all up to ``close``; empty: nothing is."""
     from rich.text import Text
 
     from r1kit.web.plain import visible
 
-    thought, mark, said = visible(completion.text).rpartition("</think>")
-    text = Text(thought + mark, style="dim")
-    text.append(said, style="not dim")
+    text = visible(completion.text)
+    thought, mark, said = text.rpartition(close) if close else ("", "", text)
+    found = Text(thought + mark, style="dim")
+    found.append(said, style="not dim")
     if completion.finish == "length":
-        text.append(f"\n[cut at {len(completion.token_ids)} tokens]", style="dim italic")
-    return text
+        found.append(f"\n[cut at {len(completion.token_ids)} tokens]", style="dim italic")
+    return found

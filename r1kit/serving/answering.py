@@ -104,7 +104,10 @@ class Answer:
             else:
                 found.set_result(value)
 
-        self.asked.served.batcher.read(self.asked.prompts[place], self.asked.top or 0, told)
+        try:
+            self.asked.served.batcher.read(self.asked.prompts[place], self.asked.top or 0, told)
+        except R1Error as error:
+            raise ApiError(str(error), status=503, code="sampling_failed") from None
         return await found
 
 

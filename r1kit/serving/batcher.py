@@ -13,6 +13,7 @@ import time
 import traceback
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -75,6 +76,8 @@ class Batcher:
         """Why it ended, in one line; empty: it runs."""
         self._engine = engine
         self._inbox: deque[Ask | _Cancel | _Read] = deque()
+        self._came: deque[Ask | _Cancel | _Read] = deque()
+        """Of the inbox, what the thread is about to take."""
         self._woken = threading.Condition()
         self._closing = False
         self._asks: dict[int, Ask] = {}
@@ -110,23 +113,28 @@ class Batcher:
             Busy: too many are here already.
             R1Error: sampling has failed, so nothing is answered any more.
         """
-        if self.failed:
-            raise R1Error(f"sampling has ended: {self.failed}")
-        if self.open + ask.sampling.n > self.most:
+        if self.open + ask.sampling.n > self.most and not self.failed:
             raise Busy(f"{self.open} completions run or wait, and at most {self.most} may; try again in a moment")
-        self.open += ask.sampling.n
         self._put(ask)
+        self.open += ask.sampling.n
 
     def cancel(self, ask: Ask, row: int | None = None) -> None:
         """One of its completions, or all, are wanted no more."""
-        self._put(_Cancel(ask, row))
+        with suppress(R1Error):
+            self._put(_Cancel(ask, row))
 
     def read(self, prompt: Sequence[int], top: int, tell: Callable[[list[Scored] | Exception], None]) -> None:
-        """See ``Open.read``."""
+        """See ``Open.read``.
+
+        Raises:
+            R1Error: as ``submit``.
+        """
         self._put(_Read(prompt, top, tell))
 
     def _put(self, what: Ask | _Cancel | _Read) -> None:
         with self._woken:
+            if self.failed:
+                raise R1Error(f"sampling has ended: {self.failed}")
             self._inbox.append(what)
             self._woken.notify()
 
@@ -137,9 +145,11 @@ class Batcher:
             self._sample()
         except Exception as error:
             traceback.print_exc(file=sys.stderr)
-            self.failed = f"{type(error).__name__}: {error}".splitlines()[0][:300]
-            for ask in self._asks.values():
-                self._outbox.append(partial(ask.tell, R1Error(f"sampling failed: {self.failed}")))
+            with self._woken:  # whatever comes after this is refused by ``_put``
+                self.failed = f"{type(error).__name__}: {error}".splitlines()[0][:300]
+                came = [what for what in (*self._came, *self._inbox) if not isinstance(what, _Cancel)]
+            for waiting in {id(what): what for what in (*self._asks.values(), *came)}.values():
+                self._outbox.append(partial(waiting.tell, R1Error(f"sampling failed: {self.failed}")))
             self._asks.clear()
             self._post()
 
@@ -151,10 +161,10 @@ class Batcher:
                     self._woken.wait()
                 if self._closing:
                     return
-                came = list(self._inbox)
-                self._inbox.clear()
-            for what in came:
-                self._take(what)
+                self._came, self._inbox = self._inbox, deque()
+            while self._came:
+                self._take(self._came[0])
+                self._came.popleft()
             work, now = time.thread_time(), time.monotonic()
             due = work - worked >= _WORK or now - told >= _WALL
             busy = self._engine.advance(due)

@@ -24,6 +24,13 @@ COMPLETION = (*_COMMON, "prompt", "echo")
 CHAT = (*_COMMON, "messages", "max_completion_tokens", "top_logprobs", "chat_template_kwargs")
 """Parameters of ``/v1/chat/completions``."""
 _MOST_CHOICES, _MOST_STOPS, _MOST_TOP, _MOST_MESSAGES = 128, 16, 20, 2000
+_LONGEST_ARGUMENT = 200
+_RENDERERS = frozenset({
+    "conversation", "messages", "tools", "documents", "chat_template", "add_generation_prompt",
+    "continue_final_message", "tokenize", "padding", "truncation", "max_length", "return_tensors", "return_dict",
+    "return_assistant_tokens_mask", "tokenizer_kwargs",
+})  # fmt: skip
+"""What ``transformers``' ``apply_chat_template`` takes for itself and does not hand to the template."""
 _DEFAULT_COMPLETION = 16
 """OpenAI's, where ``/v1/completions`` names no length."""
 
@@ -196,13 +203,27 @@ def _rendered(fields: Fields, served: Served) -> Rendered:
     messages = [_message(one, f"messages[{place}]") for place, one in enumerate(found)]
     if messages[-1].role != "user":
         raise ApiError("the last message must be the user's", param="messages", code="invalid_value")
-    arguments = fields.any("chat_template_kwargs")
-    if arguments is not None and not isinstance(arguments, dict):
-        raise fields.wrong("chat_template_kwargs", "an object")
     try:
-        return served.speech.render(messages, arguments)
+        return served.speech.render(messages, _template_arguments(fields))
     except InputError as error:
         raise ApiError(str(error), param="messages", code="invalid_value") from None
+
+
+def _template_arguments(fields: Fields) -> dict[str, Any] | None:
+    """What the model's chat template is told. Never a template: that is a program, and a client's would run here."""
+    found = fields.any("chat_template_kwargs")
+    if found is None:
+        return None
+    if not isinstance(found, dict):
+        raise fields.wrong("chat_template_kwargs", "an object")
+    inner = Fields(found, "chat_template_kwargs.")
+    for name, value in found.items():
+        if name in _RENDERERS:
+            place = f"chat_template_kwargs.{name}"
+            raise ApiError(f"{place} is the server's to say; leave it out", param=place, code="unsupported_parameter")
+        if not (isinstance(value, (bool, int, float)) or (isinstance(value, str) and len(value) <= _LONGEST_ARGUMENT)):
+            raise inner.wrong(name, f"true, false, a number or a text of up to {_LONGEST_ARGUMENT} characters")
+    return found
 
 
 def _message(value: Any, where: str) -> Message:

@@ -9,11 +9,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from r1kit.rollout.piece import Scored
+from r1kit.rollout.stopping import text_of
 from r1kit.serving.answering import Answer
 from r1kit.serving.requests import Asked
 from r1kit.serving.served import Served
 from r1kit.serving.tokens import token_bytes, token_text
-from r1kit.serving.writing import Delta, Token
+from r1kit.serving.writing import Delta, Detokeniser, Token
 
 __all__ = ["Shape", "dumped", "listed"]
 
@@ -79,17 +80,19 @@ class Shape:
     def echo(self, place: int, scored: Sequence[Scored] | None) -> dict[str, Any]:
         """The text of a prompt, and its log-probs where they were asked for: the first token has none."""
         ids = self._asked.prompts[place]
-        text = self._tokenizer.decode(list(ids), skip_special_tokens=False, clean_up_tokenization_spaces=False)
+        text = text_of(self._tokenizer, ids)
         if scored is None:
             return {"text": text, "logprobs": None}
-        offsets, at = [], 0
+        reader, at, offsets, tokens = Detokeniser(self._tokenizer), 0, [], []
         for token in ids:
+            added = reader.add([token])
             offsets.append(at)
-            at += len(token_text(self._tokenizer, token))
+            tokens.append(self._pair(token, 0.0, added)["token"])
+            at += len(added)
         return {
             "text": text,
             "logprobs": {
-                "tokens": [token_text(self._tokenizer, token) for token in ids],
+                "tokens": tokens,
                 "token_logprobs": [None, *(one.logprob for one in scored)],
                 "top_logprobs": [None, *(self._named(one) for one in scored)],
                 "text_offset": offsets,
@@ -150,7 +153,7 @@ class Shape:
     def _pair(self, token: int, logprob: float, text: str = "") -> dict[str, Any]:
         spelled = token_bytes(self._tokenizer, token)
         told = token_text(self._tokenizer, token)
-        if text and not told.startswith("bytes:"):
+        if text and "\ufffd" not in text and not told.startswith("bytes:"):
             told, spelled = text, text.encode()
         return {"token": told, "logprob": _finite(logprob), "bytes": list(spelled)}
 

@@ -70,13 +70,8 @@ class Terminal:
                 try:
                     if not command.startswith("/"):
                         self._answer(line)
-                    elif command in self._commands:
-                        self._commands[command](rest.strip())
                     else:
-                        known = [*self._commands, "/quit"]
-                        raise InputError(
-                            f"there is no {command}; there are {', '.join(known)}.{nearest(command, known)}"
-                        )
+                        self._command(command)(rest.strip())
                 except InputError as error:
                     self._say(str(error))
 
@@ -174,6 +169,7 @@ class Terminal:
 
     def _set(self, rest: str) -> None:
         name, _, value = rest.partition(" ")
+        value = value.strip()
         values = {
             **{key: getattr(self._talk.sampling, key) for key in LIMITS if key != "seed"},
             "seed": self._talk.seed,
@@ -190,8 +186,8 @@ class Terminal:
         except ValueError:
             found = high + 1
         if not low <= found <= high:
-            raise InputError(f"/set {name} {value}: give {'a number' if kind is float else 'a whole number'}"
-                             f" from {low:g} to {high:g}")  # fmt: skip
+            wanted = f"a number from {low:g} to {high:g}" if kind is float else f"a whole number from {low} to {high}"
+            raise InputError(f"/set {rest}: give {wanted}")
         if name == "seed":
             self._talk.seed, self._talk.asked = int(found), 0
         else:
@@ -227,12 +223,13 @@ class Terminal:
             raise InputError(f"{path} is there already; name another file") from None
         except OSError as error:
             raise InputError(f"{path}: {error.strerror}; name another file") from None
-        self._say(f"{len(self._talk.said)} questions in {path}")
+        asked = len(self._talk.said)
+        self._say(f"{asked} question{'' if asked == 1 else 's'} in {path}")
 
 
 def _switch(command: str, value: str) -> bool:
     if value not in ("on", "off"):
-        raise InputError(f"{command} {value}: say on or off".replace("  ", " "))
+        raise InputError(f"{command} {value}".rstrip() + ": say on or off")
     return value == "on"
 
 

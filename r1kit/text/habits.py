@@ -129,12 +129,16 @@ def habits_of(tokenizer: ChatTokenizer, arguments: Mapping[str, Any] | None = No
                 )
             )
 
+        while len(_known) >= _MOST_KNOWN:
+            del _known[next(iter(_known))]
         _known[key] = _inspect(key[0], render)
     return _known[key]
 
 
 _known: dict[tuple[str, str, str], Habits] = {}
-"""(template, arguments, end token) -> its habits."""
+"""(template, arguments, end token) -> its habits, the oldest first."""
+_MOST_KNOWN = 256
+"""Arguments may come from whoever asks a server."""
 
 
 def opens_think(prompt: str) -> bool:

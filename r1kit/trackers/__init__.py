@@ -46,9 +46,12 @@ def check_trackers(trackers: Mapping[str, Any]) -> None:
     for name, table in trackers.items():
         if not isinstance(table, Mapping):
             raise InputError(f"trackers.{name} = {table!r}: expected a table; write {name} = {{}}")
-        _settings(name, table)
-        if name in KINDS and importlib.util.find_spec(name) is None:
-            raise MissingError(f"tracker {name!r} needs the package {name}: pip install 'r1kit[{name}]'")
+        cls, config = _settings(name, table)
+        if name not in KINDS:
+            continue
+        for package in cls.needs(config) if hasattr(cls, "needs") else (name,):
+            if importlib.util.find_spec(package) is None:
+                raise MissingError(f"tracker {name!r} needs the package {package}: pip install 'r1kit[{name}]'")
 
 
 def open_sink(name: str, table: Mapping[str, Any], run: Tracked) -> Sink:

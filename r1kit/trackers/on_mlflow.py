@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -27,9 +28,13 @@ class Mlflow:
         name: str = ""
         """Of the run; empty: the run folder's."""
 
-    def __init__(self, config: Config, run: Tracked) -> None:
-        import os
+    @staticmethod
+    def needs(config: Config) -> tuple[str, ...]:
+        """Packages: ``mlflow-skinny`` brings the first, and knows servers but no database."""
+        uri = config.uri or os.environ.get("MLFLOW_TRACKING_URI", "")
+        return ("mlflow",) if uri and "sql" not in uri.partition("://")[0] else ("mlflow", "sqlalchemy")
 
+    def __init__(self, config: Config, run: Tracked) -> None:
         from mlflow import MlflowClient
 
         folder = run.folder.resolve()

@@ -98,6 +98,10 @@ class Guard:
         if is_open:
             if not headers.get("content-type", "").lower().startswith("application/json"):
                 return refuse(scope, 415, "the body must be JSON, with Content-Type: application/json")
+        elif PAGE_TOKEN not in headers and rules.open_paths:
+            where = ", ".join(rules.open_paths)
+            why = f"{path[:200]} is for this server's own pages; the addresses for programs begin with {where}"
+            return refuse(scope, 403, why, "no_page_token")
         elif not hmac.compare_digest(headers.get(PAGE_TOKEN, "").encode(), rules.page_token.encode()):
             why = "the server was started anew since this page was opened; load the page again"
             return refuse(scope, 403, why, "stale_page")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import time
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -11,9 +13,12 @@ import pytest
 from serving.conftest import POSITIONS, TOKENIZER, Api, Written, local_engine, served
 from starlette.testclient import TestClient
 
+from r1kit.errors import R1Error
 from r1kit.records import Sampling
+from r1kit.rollout.piece import Scored
 from r1kit.rollout.session import Session
 from r1kit.rollout.streams import stream_seed
+from r1kit.serving.batcher import Ask, Batcher
 from r1kit.text.template import Template
 
 CHAT, COMPLETE = "/v1/chat/completions", "/v1/completions"
@@ -162,7 +167,7 @@ def test_echo_and_log_probs_of_a_prompt(api: Api) -> None:
     found = post(client, COMPLETE, prompt="use 7 5", echo=True, logprobs=1, max_tokens=1)["choices"][0]
     assert found["text"] == "use 7 5 1"
     assert found["logprobs"]["token_logprobs"] == [None, -1.0, -1.0, -0.5]
-    assert found["logprobs"]["text_offset"] == [0, 4, 6, 7]
+    assert found["logprobs"]["text_offset"] == [0, 3, 5, 7]
     assert found["logprobs"]["top_logprobs"][0] is None
     alone = post(client, COMPLETE, prompt="use 7 5", echo=True, logprobs=1, max_tokens=0)
     assert alone["choices"][0]["text"] == "use 7 5"
@@ -170,6 +175,16 @@ def test_echo_and_log_probs_of_a_prompt(api: Api) -> None:
     assert alone["usage"]["completion_tokens"] == 0
     events = stream(client, COMPLETE, prompt="use 7", echo=True)
     assert "".join(one["choices"][0]["text"] for one in events) == "use 7 1 2"
+
+
+def test_offsets_of_a_prompts_tokens_point_into_the_text(api: Api) -> None:
+    """Words come with the space before them, but for the first."""
+    client = api(writes("1 2"))
+    found = post(client, COMPLETE, prompt="use 7 5", echo=True, logprobs=0)["choices"][0]
+    told = found["logprobs"]
+    assert told["tokens"] == ["use", " 7", " 5", " 1", " 2"]
+    assert told["text_offset"] == [0, 3, 5, 7, 9]
+    assert found["text"] == "use 7 5 1 2"
 
 
 # ---- the engine itself -----------------------------------------------------------------------------------------------
@@ -230,8 +245,38 @@ def test_an_engine_that_breaks_is_said(api: Api, capsys: pytest.CaptureFixture[s
     assert found.status_code == 500
     assert "the engine broke" in found.json()["error"]["message"]
     assert client.post(CHAT, json={"model": "tiny", "messages": ASK}).status_code == 503
+    scored = {"model": "tiny", "prompt": "a", "echo": True, "logprobs": 1, "max_tokens": 0}
+    assert client.post(COMPLETE, json=scored).status_code == 503
     assert client.get("/health").status_code == 503
     assert "ZeroDivisionError" in capsys.readouterr().err
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_an_engine_that_breaks_leaves_nobody_waiting() -> None:
+    """What it was at, what runs, what came in beside it, and what comes later."""
+
+    class Breaking(Written):
+        def read(self, prompt: Sequence[int], top: int) -> list[Scored]:
+            raise ZeroDivisionError
+
+    async def told() -> list[object]:
+        found: list[object] = []
+        batcher = Batcher(Breaking("1 2 3", held=1), most=9)  # type: ignore[arg-type]
+        asks = [Ask([5], Sampling(n=1, max_tokens=9), 0, found.append) for _ in range(2)]
+        batcher.submit(asks[0])
+        batcher.read([5, 6], 0, found.append)
+        batcher.submit(asks[1])
+        batcher.start(asyncio.get_running_loop())
+        while sum(isinstance(one, R1Error) for one in found) < 3:
+            await asyncio.sleep(0.001)
+        with pytest.raises(R1Error, match="sampling has ended"):
+            batcher.read([5, 6], 0, found.append)
+        batcher.cancel(asks[0])
+        batcher.close()
+        return found
+
+    found = asyncio.run(asyncio.wait_for(told(), 60))
+    assert sum(isinstance(one, R1Error) for one in found) == 3
 
 
 def test_the_session_serves(api: Api) -> None:

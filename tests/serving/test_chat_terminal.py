@@ -103,7 +103,9 @@ def test_what_is_set_is_used(typed: Typed) -> None:
         ("/set temperature hot", "a number from 0 to 2"),
         ("/set temperature nan", "a number from 0 to 2"),
         ("/set max_tokens 1.5", "a whole number"),
-        ("/think", "say on or off"),
+        ("/set temperature", "/set temperature: give a number"),
+        ("/set seed 1.5", "from -4611686018427387904 to 4611686018427387904"),
+        ("/think", "/think: say on or off"),
         ("/save", "name a file"),
         ("/save /nowhere/x.json", "No such file"),
         ("a " * 200, "/new begins a new one"),
@@ -125,6 +127,7 @@ def test_the_talk_is_kept(typed: Typed, tmp_path: Path) -> None:
         {"role": "assistant", "content": "2", "reasoning_content": "1"},
     ]
     assert text.read_text() == "# tiny\n\n## a\n\n<think>\n1\n</think>\n\n2\n"
+    assert "1 question in" in shown
     assert "is there already" in shown
 
 

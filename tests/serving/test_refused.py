@@ -44,6 +44,11 @@ CHATS: dict[str, tuple[dict[str, Any], int, str | None, str]] = {
     "system": ({"messages": [{"role": "system", "content": "b"}, {"role": "system", "content": "b"}, *ASK]}, 400,
                "messages", "user and assistant only"),
     "half": ({"messages": [{"role": "user", "content": "\ud800"}]}, 400, "messages[0].content", "surrogate"),
+    "template": ({"chat_template_kwargs": {"chat_template": "{{ 1 / 0 }}"}}, 400, "chat_template_kwargs.chat_template",
+                 "the server's to say"),
+    "turns": ({"chat_template_kwargs": {"messages": []}}, 400, "chat_template_kwargs.messages", "the server's to say"),
+    "argument": ({"chat_template_kwargs": {"x": [1]}}, 400, "chat_template_kwargs.x", "true, false, a number"),
+    "long argument": ({"chat_template_kwargs": {"x": "y" * 201}}, 400, "chat_template_kwargs.x", "200 characters"),
     "model": ({"model": "other"}, 404, "model", "models are tiny"),
     "model kind": ({"model": 7}, 400, "model", "a string"),
 }  # fmt: skip
@@ -109,6 +114,7 @@ def test_what_the_guard_refuses_has_the_same_shape(client: TestClient) -> None:
     refused(client.post(CHAT, json={}, headers={"host": "evil.example"}), 421, None, "not called")
     refused(client.get(CHAT), 405, None, "POST")
     refused(client.get("/v1/embeddings"), 404, None, "/v1/chat/completions")
+    refused(client.post("/chat/completions", json={}), 403, None, "addresses for programs begin with /v1/")
 
 
 def test_what_asks_for_nothing_is_taken(client: TestClient) -> None:

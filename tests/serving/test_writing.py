@@ -180,3 +180,19 @@ def test_tokens_are_spelled_in_bytes() -> None:
     assert b"".join(token_bytes(tokenizer, token) for token in ids) == "héllo wörld 日".encode()  # type: ignore[arg-type]
     torn = list(tokenizer.encode("日"))
     assert [token_text(tokenizer, token) for token in torn] == ["bytes:\\xe6", "bytes:\\x97", "bytes:\\xa5"]  # type: ignore[arg-type]
+
+
+def test_bytes_that_never_become_a_character_stay_with_their_own_token() -> None:
+    from r1kit.serving.shapes import Shape
+    from r1kit.text.byte_pairs import byte_pairs
+
+    tokenizer = byte_pairs(["plain text of words"] * 5, vocab_size=290)
+    first, second, _ = tokenizer.encode("日")
+    (plain,) = tokenizer.encode("x")
+    writer = Writer(tokenizer, frozenset(), Parting(None))  # type: ignore[arg-type]
+    told = writer.feed(Piece(0, [first, second, plain], [Scored(-1.0, ())] * 3, "length")).tokens
+    shape = Shape.__new__(Shape)
+    shape._tokenizer = tokenizer  # type: ignore[assignment]
+    entries = [shape._entry(token) for token in told]
+    assert b"".join(bytes(one["bytes"]) for one in entries) == b"\xe6\x97x"
+    assert entries[-1]["token"] == "x"

@@ -224,6 +224,16 @@ def test_a_missing_package_names_its_extra(monkeypatch: pytest.MonkeyPatch) -> N
         check_trackers({"mlflow": {}})
 
 
+def test_a_light_mlflow_is_enough_for_a_server_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """``mlflow-skinny`` is the same module without what a database needs."""
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None if name == "sqlalchemy" else object())
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    check_trackers({"mlflow": {"uri": "http://localhost:5000"}})
+    for table in ({}, {"uri": "sqlite:///runs.db"}):
+        with pytest.raises(MissingError, match=r"needs the package sqlalchemy: pip install 'r1kit\[mlflow\]'"):
+            check_trackers({"mlflow": table})
+
+
 def test_trackers_are_no_part_of_a_stage_s_key() -> None:
     plain, with_them = (
         load_recipe("nano-zero", changes)

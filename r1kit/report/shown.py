@@ -70,7 +70,7 @@ def _left(folder: Path) -> str:
     from r1kit.report.read.run_folder import RunFolder
     from r1kit.report.read.status import stages_of
     from r1kit.report.read.time_left import time_left
-    from r1kit.report.read.wording import about
+    from r1kit.report.read.wording import about, roughly
 
     try:
         run, now = RunFolder(folder), time.time()
@@ -78,9 +78,9 @@ def _left(folder: Path) -> str:
         stage = next((status for status in stages_of(run, now, left) if status.state != "done"), None)
     except (InputError, OSError):
         return ""
-    of_stage = [f"{about(stage.left)} left of the stage"] if stage and stage.left else []
+    of_stage = [f"{roughly(stage.left)} left of the stage"] if stage and stage.left else []
     of_run = [f"{about(left.run)} of the run"] if left.run and len(left.stages) > 1 else []
-    return f"; about {', '.join(of_stage + of_run)}" if of_stage else ""
+    return f"; {', '.join(of_stage + of_run)}" if of_stage else ""
 
 
 def so_far(folder: Path, stage: str, last: str) -> None:

@@ -37,6 +37,8 @@ HEADERS = {
     "cross-origin-opener-policy": "same-origin",
 }
 SAFE = ("GET", "HEAD", "OPTIONS")
+LONGEST_PATH = 4000
+"""Characters; a folder's name may be that long, and Python reads no longer number out of a text."""
 PAGE_TOKEN = "x-r1-token"
 
 
@@ -81,6 +83,8 @@ class Guard:
         if not _is_ours(headers.get("host", ""), rules.hosts):
             called = headers.get("host", "")[:200]
             return refuse(scope, 421, f"this server is not called {called!r}; use the address that it printed")
+        if len(path) > LONGEST_PATH:
+            return refuse(scope, 414, f"the address is longer than {LONGEST_PATH:,} characters")
         if rules.token and path not in rules.free_paths:
             shown = _shown(scope, headers)
             if not any(hmac.compare_digest(one.encode(), rules.token.encode()) for one in shown.values()):
@@ -171,11 +175,11 @@ def _shown(scope: Scope, headers: Headers) -> dict[str, str]:
     kind, _, bearer = headers.get("authorization", "").partition(" ")
     if kind.lower() == "bearer":
         shown["bearer"] = bearer.strip()
-    cookies = cookie_parser(headers.get("cookie", ""))
+    cookies = cookie_parser(headers.get("cookie", ""))  # other servers of this host send theirs, well formed or not
     if (name := _cookie_name(scope)) in cookies:
         shown["cookie"] = cookies[name]
     query = dict(parse_qsl(scope["query_string"].decode("latin-1")))
-    if "token" in query and scope["method"] == "GET":
+    if "token" in query and scope["method"] in ("GET", "HEAD"):
         shown["query"] = query["token"]
     return shown
 

@@ -50,6 +50,25 @@ def add_known(run: Path) -> None:
         add(run, "rollouts", *rows)
 
 
+def test_runs_of_long_names_and_damaged_logs_fit_a_narrow_window(
+    own_run: Path, serve: Callable[..., str], visit: Callable[..., Any], fits: Callable[[Any], None], tmp_path: Path
+) -> None:
+    other = Path(shutil.copytree(own_run, tmp_path / "Lauf <script>alert(9) mit \u202e einem langen Namen"))
+    with (other / "02_r1_zero" / "metrics.jsonl").open("a") as log:
+        log.write("{broken\n")
+    add(other, "rollouts", {"step": 900, "kind": "train", "completion": "x", "reward": 1.0, "advantage": 1e308})
+    with (other / "02_r1_zero" / "rollouts.jsonl").open("a") as log:
+        log.write("{broken\n[]\n")
+    page = visit(serve("dashboard", other, own_run), width=400)
+    told = "document.querySelector('.run-head .notes')?.textContent"
+    until(page, f"{told} === 'damaged lines passed over: 02_r1_zero/metrics.jsonl 1, rollouts.jsonl 2'")
+    fits(page)
+    page.goto(page.url.split("#")[0] + "#/0/samples?step_from=900")
+    page.locator(".list li a").first.click()
+    page.get_by_text("advantage +1.00e+308").wait_for()
+    fits(page)
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [1280, 400])
 def test_every_view(

@@ -22,7 +22,7 @@ Wait, check at \(x = 1.001\): `f(1.001) = 2.001`.
 def f(x):  # from both sides
     return (x ** 2 - 1) / (x - 1)
 ```
-Both sides tend to 2.
+Both sides tend to $2 \text{ from both sides}$.
 </think>
 Cancelling the factor leaves $x + 1$.
 <answer> 2 </answer>"""
@@ -99,7 +99,9 @@ def test_every_view(
 
 def test_maths_code_and_what_nobody_trusts(desk: Callable[..., Any]) -> None:
     page = desk("ann")
-    assert page.locator("#item .katex").count() == 6
+    assert page.locator("#item .katex").count() == 7
+    words = page.locator("#item .katex .text")  # a line of them, though the report calls its completions so too
+    assert words.evaluate("one => one.getClientRects()[0].height") < 30
     assert page.inner_text("#item pre .k") == "def"
     press(page, "v")
     assert page.inner_text("#item pre.raw").startswith("<think>\nThe numerator factors as $x^2 - 1")

@@ -105,4 +105,5 @@ def test_numbers_as_a_person_writes_them() -> None:
         "0.00312",
         "0",
     ]
+    assert [short(1e308), short(-2.5e15), short(999_999.0)] == ["1.00e+308", "-2.50e+15", "999,999"]
     assert [duration(42), duration(230), duration(7500)] == ["42 s", "3 min 50 s", "2 h 05 min"]

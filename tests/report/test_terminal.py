@@ -94,6 +94,18 @@ def test_a_run_that_was_killed_is_stopped_at_once_and_a_quiet_one_runs(write_run
     assert "stopped at step 40" in piped(lambda console: print_status(path, console))
 
 
+def test_damaged_lines_are_counted(write_run: WriteRun, tmp_path: Path) -> None:
+    path = write_run(tmp_path / "run")
+    assert "left out" not in piped(lambda console: print_status(path, console))
+    with (path / "02_r1_zero" / "metrics.jsonl").open("a") as log:
+        log.write("\x1b[31m{broken\n[]\n")
+    with (path / "02_r1_zero" / "eval.jsonl").open("a") as log:
+        log.write("null\n")
+    found = piped(lambda console: print_status(path, console))
+    assert "02_r1_zero/metrics.jsonl: 2 damaged lines left out" in found
+    assert "02_r1_zero/eval.jsonl: 1 damaged line left out" in found
+
+
 def test_stages_after_an_unfinished_one_wait(tmp_path: Path) -> None:
     (tmp_path / "recipe.toml").write_text('name = "x"\n[stages.pretrain]\nsteps = 10\n[stages.r1_zero]\nsteps = 5\n')
     (tmp_path / "01_pretrain").mkdir()

@@ -18,7 +18,7 @@ from r1kit.recipe import load_recipe
 from r1kit.report.read import time_left as module
 from r1kit.report.read.run_folder import RunFolder
 from r1kit.report.read.time_left import time_left
-from r1kit.report.read.wording import about
+from r1kit.report.read.wording import about, roughly
 
 
 def planned(monkeypatch: pytest.MonkeyPatch, pieces: dict[str, list[Piece] | None]) -> None:
@@ -128,3 +128,4 @@ def test_against_a_recorded_run(name: str, most: float, tmp_path: Path, monkeypa
 )  # fmt: skip
 def test_what_is_reckoned_is_not_said_to_the_second(seconds: float, said: str) -> None:
     assert about(seconds) == said
+    assert roughly(seconds) == (said if seconds == 3 else f"about {said}")

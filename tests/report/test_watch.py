@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import fcntl
 import io
 import json
@@ -106,6 +107,12 @@ def test_a_picture_of_a_run_in_a_wide_window(write_run: WriteRun, tmp_path: Path
     assert "accuracy" in lines[4]
     assert "tokens" in lines[4]
     assert any(line.startswith("sample use") for line in lines)
+
+
+def test_the_time_left_stays_whole_in_a_narrow_window(write_run: WriteRun, tmp_path: Path) -> None:
+    progress = progress_of(RunFolder(write_run(tmp_path / "run", steps=40, done=False)), time.time())
+    for left, said in ((41.0, "about 40 s left"), (2.0, "under 5 s left"), (11_500.0, "about 3 h 10 min left")):
+        assert drawn(dataclasses.replace(progress, left=left), 40, 24)[0].rstrip().endswith(said)
 
 
 @pytest.mark.parametrize(("width", "height", "rows"), [(44, 9, 5), (24, 5, 3), (9, 3, 1)])

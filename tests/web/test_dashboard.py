@@ -245,6 +245,7 @@ def test_a_log_that_was_written_anew_under_the_index(run: Path) -> None:
         (f"/api/runs/0/rollouts/{10**30}", 404, "there is no rollout"),
         ("/api/runs/0/rollouts?page=-1", 400, "page must be a whole number"),
         ("/api/runs/0/rollouts?page=9999999999", 400, "page must be a whole number"),
+        ("/api/runs/0/rollouts?page=" + "9" * 5000, 400, "page must be a whole number"),
         ("/api/runs/0/rollouts?order=reword", 400, "Did you mean 'reward'"),
         ("/api/runs/0/rollouts?tsak=x", 400, "Did you mean 'task'"),
         ("/api/runs/0/rollouts?step_from=x", 400, "step_from must be a number"),
@@ -273,7 +274,7 @@ def test_a_run_with_next_to_nothing_in_it(opened: Callable[..., TestClient], tmp
     client = opened(tmp_path)
     found = asked(client, "/api/runs/0")
     assert found["index"]["damaged"] == 3
-    assert found["skipped"]["02_r1_zero/metrics.jsonl"] == 3
+    assert found["status"]["skipped"]["02_r1_zero/metrics.jsonl"] == 3
     assert asked(client, "/api/runs/0/rollouts")["total"] == 0
     assert asked(client, "/api/runs/0/stage?name=r1_zero")["figures"] == []
     assert client.get("/report/0").status_code == 200

@@ -132,8 +132,23 @@ def test_elsewhere_a_token_is_needed() -> None:
     assert "HttpOnly" in cookie
     assert "SameSite=strict" in cookie
     assert made.get("/").status_code == 200  # by the cookie
-    others = f"a/b=1; {cookie.partition(';')[0]}; lone"  # what another server of this host has set
-    assert TestClient(made.app, base_url=f"http://{HOST}").get("/", headers={"cookie": others}).status_code == 200
+    assert client(rules).head(f"/?token={rules.token}").status_code == 303
+
+
+@pytest.mark.parametrize("others", ["a(b=1; ", "a/b=1; ", 'state={"x": "y"}; ', "half; =; "])
+def test_cookies_of_other_servers_of_this_machine_are_passed_over(others: str) -> None:
+    """Browsers send a host's cookies to all of its ports."""
+    rules = rules_for("0.0.0.0")
+    made = client(rules)
+    own = made.get(f"/?token={rules.token}").headers["set-cookie"].split(";")[0]
+    made.cookies.clear()
+    assert made.get("/", headers={"cookie": others}).status_code == 401
+    assert made.get("/", headers={"cookie": others + own}).status_code == 200
+
+
+def test_a_path_is_bounded(here: TestClient) -> None:
+    assert here.get("/" + "9" * 3999).status_code == 404
+    assert here.get("/" + "9" * 4000).status_code == 414
 
 
 def test_a_login_leads_to_no_other_host() -> None:

@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from r1kit.report.draw.printing import STYLES, harmless
-from r1kit.report.read.wording import about, duration
+from r1kit.report.read.wording import about, duration, roughly
 
 if TYPE_CHECKING:
     from r1kit.report.read.progress import Now, Progress
@@ -48,10 +48,12 @@ def draw_progress(run: Progress, width: int, height: int, ascii_only: bool = Fal
 
 def _head(run: Progress, width: int) -> Text:
     done = sum(status.state == "done" for status in run.stages)
-    left = "" if not run.left else f"about {about(run.left)} left"
+    left = "" if not run.left else f"{roughly(run.left)} left"
     told = f"{run.recipe}  {done} of {len(run.stages)} stages" + (
         f", {run.share:.0%}" if run.share and width > 50 else ""
     )
+    if width - 1 - len(told) - len(left) < 2:
+        told = f"{run.recipe}  {done} of {len(run.stages)}"
     gap = width - 1 - len(told) - len(left)
     return Text.assemble((told, "bold"), " " * max(2, gap), left)
 

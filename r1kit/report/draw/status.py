@@ -10,7 +10,7 @@ from rich.text import Text
 from r1kit.report.draw.printing import STYLES, harmless, indented
 from r1kit.report.read.illnesses.illness import Illness
 from r1kit.report.read.status import RunStatus, StageStatus
-from r1kit.report.read.wording import about, duration, plainly
+from r1kit.report.read.wording import about, duration, plainly, roughly
 
 __all__ = ["draw_status"]
 
@@ -32,9 +32,11 @@ def draw_status(run: RunStatus, console: Console) -> None:
         shown.add_row(stage.name, Text(_state(stage), STYLES[stage.state]), spent, *left, Text(stage.reached))
     console.print(shown)
     if run.left:
-        console.print(Text(f"about {about(run.left)} left of the run"))
+        console.print(Text(f"{roughly(run.left)} left of the run"))
     for note in run.notes:
         console.print(Text(note))
+    for log, lines in run.skipped.items():
+        console.print(Text(f"{log}: {lines:,} damaged {'line' if lines == 1 else 'lines'} left out"))
     if run.illnesses:
         console.print()
     for illness in run.illnesses:

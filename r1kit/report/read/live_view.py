@@ -57,8 +57,6 @@ class LiveView:
     created: str
     versions: Mapping[str, str]
     """Of r1kit and what it stands on, as the run was made."""
-    skipped: Mapping[str, int]
-    """Log -> lines that could not be read; the logs of rollouts are the index's to count."""
 
 
 def live_view(run: RunFolder, now: float, known: Known | None = None) -> LiveView:
@@ -86,7 +84,6 @@ def live_view(run: RunFolder, now: float, known: Known | None = None) -> LiveVie
         seconds=sum(stage.seconds or 0.0 for stage in stages),
         created=str(run.manifest.get("created", "")),
         versions={str(key): str(value) for key, value in versions.items()} if isinstance(versions, dict) else {},
-        skipped={f"{stage.path.name}/{log}": n for stage in stages for log, n in stage.skipped.items()},
     )
 
 

@@ -111,6 +111,11 @@ class RunFolder:
         self._stages = {path: self._stages.get(path) or StageFolder(path, name) for path, name in named.items()}
         return list(self._stages.values())
 
+    @property
+    def skipped(self) -> dict[str, int]:
+        """Log, by its place in the folder -> lines of it that could not be read; of the logs that were looked at."""
+        return {f"{stage.path.name}/{log}": n for stage in self.stages for log, n in stage.skipped.items()}
+
     def stage(self, name: str) -> StageFolder | None:
         return next((stage for stage in self.stages if stage.name == name), None)
 

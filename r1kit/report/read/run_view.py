@@ -126,7 +126,7 @@ def read_run(run: RunFolder, without: RunFolder | None = None) -> RunView:
         gates=[gate for stage in run.stages for gate in stage.gates],
         words=words_of([one for stage in run.rl_stages for one in compare(stage.evals)]),
         illnesses=illnesses(run, time.time()),
-        skipped={f"{stage.path.name}/{log}": n for stage in run.stages for log, n in stage.skipped.items()},
+        skipped=run.skipped,
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -55,6 +55,8 @@ class RunStatus:
     """What was done again, and what the next run would do again."""
     illnesses: tuple[Illness, ...]
     """What the doctor finds; empty: nothing."""
+    skipped: Mapping[str, int]
+    """Log -> lines of it that could not be read; of the logs that this status was read off."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,14 +76,16 @@ def run_status(run: RunFolder, now: float, known: Known | None = None) -> RunSta
     """
     known = known or Known(left=time_left(run, now), notes=run_notes(run), illnesses=illnesses(run, now))
     seed = run.manifest.get("seed")
+    stages = stages_of(run, now, known.left)
     return RunStatus(
         path=str(run.path),
         recipe=run.recipe_name,
         seed=seed if isinstance(seed, int) else None,
-        stages=stages_of(run, now, known.left),
+        stages=stages,
         left=known.left.run,
         notes=tuple(known.notes),
         illnesses=tuple(known.illnesses),
+        skipped=run.skipped,
     )
 
 

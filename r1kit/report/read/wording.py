@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["about", "amount", "bracket", "duration", "plainly", "share", "short", "signed"]
+__all__ = ["about", "amount", "bracket", "duration", "plainly", "roughly", "share", "short", "signed"]
 
 
 def share(value: float | None, digits: int = 3) -> str:
@@ -22,6 +22,8 @@ def short(value: float | None) -> str:
         return "–"
     if value == 0:
         return "0"
+    if abs(value) >= 1e15:
+        return f"{value:.2e}"
     if abs(value) >= 10000:
         return f"{value:,.0f}"
     return f"{value:.{4 if abs(value) >= 1000 else 3}g}"
@@ -59,6 +61,12 @@ def about(seconds: float) -> str:
         return f"{max(1, round(seconds / 60))} min"
     tens = round(seconds / 600)
     return f"{tens // 6} h {tens % 6 * 10:02d} min" if tens < 600 else f"{tens // 6} h"
+
+
+def roughly(seconds: float) -> str:
+    """The same in a sentence: ``about 40 s``, ``under 5 s``."""
+    told = about(seconds)
+    return told if told.startswith("under") else f"about {told}"
 
 
 def amount(value: float) -> str:

@@ -175,7 +175,7 @@ def _rollouts(request: Request) -> Any:
 
 def _whole(asked: dict[str, str], name: str) -> int:
     text = asked.pop(name, "0")
-    if not (text.isascii() and text.isdecimal() and int(text) <= MOST_PAGE):
+    if not (text.isascii() and text.isdecimal() and len(text) <= 8 and int(text) <= MOST_PAGE):
         raise InputError(f"{name} must be a whole number from 0 to {MOST_PAGE:,}, got {text[:40]!r}")
     return int(text)
 

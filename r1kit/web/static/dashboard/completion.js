@@ -73,7 +73,7 @@ export function completion(text, { record = {}, colour = "", open = true, toggle
   const made = pieces(whole).map(([kind, from, to]) => {
     if (kind === "rest") { return el("div", { class: "rest" }, inner(from, to)); }
     const words = whole.slice(from, to).trim().split(/\s+/).length;
-    const fold = el("details", { class: "think", open }, el("summary", {}, `Thinking, ${words.toLocaleString("en")} words`), el("div", {}, inner(from, to)));
+    const fold = el("details", { class: "think", open }, el("summary", {}, `Thinking, ${words.toLocaleString("en")} ${words === 1 ? "word" : "words"}`), el("div", {}, inner(from, to)));
     fold.addEventListener("toggle", () => toggled(fold.open));
     return fold;
   });

@@ -5,7 +5,7 @@ import { compare } from "/static/dashboard/compare.js";
 import { metrics } from "/static/dashboard/metrics.js";
 import { overview } from "/static/dashboard/overview.js";
 import { samples } from "/static/dashboard/samples.js";
-import { about, address, count, duration } from "/static/dashboard/words.js";
+import { address, count, duration, roughly } from "/static/dashboard/words.js";
 
 const VIEWS = { overview, metrics, samples, compare };
 const place = document.getElementById("view"), head = document.getElementById("head");
@@ -52,18 +52,15 @@ function drawHead(value) {
   const told = [
     at ? `${at.name}, step ${count(at.steps_done)}${at.steps ? ` of ${count(at.steps)}` : ""}` : "",
     value.seconds ? `${duration(value.seconds)}${state === "done" ? " in all" : " so far"}` : "",
-    state === "running" && status.left ? `about ${about(status.left)} left` : "",
+    state === "running" && status.left ? `${roughly(status.left)} left` : "",
   ].filter(Boolean);
   const name = runs.length > 1 ? chooser() : el("h1", {}, value.name);
   const line = el("p", { class: "facts" }, el("span", { class: `state ${state}` }, state), told.join(" · "));
   const notes = [];
   if (index.fault) { notes.push(index.fault); }
   else if (index.share < 1) { notes.push(`${count(index.rollouts)} rollouts indexed, ${Math.floor(index.share * 100)}% of the logs; the rest follows`); }
-  const damaged = index.damaged + Object.values(value.skipped).reduce((sum, n) => sum + n, 0);
-  if (damaged) {
-    const where = Object.keys(value.skipped).join(", ");
-    notes.push(`${count(damaged)} damaged ${damaged === 1 ? "line was" : "lines were"} passed over${where ? ` (${where})` : ""}`);
-  }
+  const damaged = Object.entries({ ...status.skipped, ...(index.damaged ? { "rollouts.jsonl": index.damaged } : {}) });
+  if (damaged.length) { notes.push(`damaged lines passed over: ${damaged.map(([log, lines]) => `${log} ${count(lines)}`).join(", ")}`); }
   const drawn = JSON.stringify([value.name, state, told, notes]);
   if (head.dataset.drawn === drawn) { return; }
   head.dataset.drawn = drawn;

@@ -3,7 +3,7 @@
 import { el, get, say } from "/static/base.js";
 import { gallery } from "/static/dashboard/figures.js";
 import { stageTable } from "/static/dashboard/tables.js";
-import { about, address, count, duration } from "/static/dashboard/words.js";
+import { address, count, duration, roughly } from "/static/dashboard/words.js";
 
 export function overview(place, { run }) {
   const sections = {};
@@ -83,7 +83,7 @@ function stages(run, value) {
     bar.style.width = `${100 * (state === "done" ? 1 : part)}%`;
     const of = stage && state !== "done" && stage.steps ? `step ${count(stage.steps_done)} of ${count(stage.steps)}` : "";
     const spent = stage && state !== "waiting" && stage.seconds !== null ? duration(stage.seconds) : "";
-    const left = stage?.left && state !== "done" ? `about ${about(stage.left)} left` : "";
+    const left = stage?.left && state !== "done" ? `${roughly(stage.left)} left` : "";
     const told = node.outside ? "a model from outside" : [of, spent, left].filter(Boolean).join(" · ");
     const what = result(node.left, stage?.reached ?? "");
     const name = node.name in value.drawn

@@ -9,6 +9,7 @@ export function short(value) {
   if (value === null || value === undefined) { return "–"; }
   if (value === 0) { return "0"; }
   const size = Math.abs(value);
+  if (size >= 1e15) { return value.toExponential(2); }
   if (size >= 10000) { return Math.round(value).toLocaleString("en"); }
   return String(Number(value.toPrecision(size >= 1000 ? 4 : 3)));
 }
@@ -32,6 +33,9 @@ export function about(seconds) {
   const tens = Math.round(seconds / 600);
   return `${Math.floor(tens / 6)} h ${String((tens % 6) * 10).padStart(2, "0")} min`;
 }
+
+/** The same in a sentence: "about 40 s", "under 5 s". */
+export const roughly = (seconds) => (seconds < 5 ? "" : "about ") + about(seconds);
 
 export const spaced = (name) => String(name).replaceAll("_", " ");
 

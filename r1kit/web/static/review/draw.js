@@ -5,7 +5,8 @@ const LONGEST = 20000; // characters shown before a button shows the rest
 
 function maths(piece) {
   const isDisplay = piece.kind === "display", place = el(isDisplay ? "div" : "span");
-  const options = { displayMode: isDisplay, throwOnError: false, trust: false, maxSize: 20, maxExpand: 200, strict: "ignore" };
+  const bounds = { trust: false, maxSize: 20, maxExpand: 200 };
+  const options = { ...bounds, displayMode: isDisplay, throwOnError: false, errorColor: "var(--red)", strict: "ignore" };
   try { window.katex.render(piece.text, place, options); } catch (error) { place.textContent = piece.text; }
   return place;
 }

@@ -14,7 +14,9 @@ from typing import Any
 
 import pytest
 from made_run import SINK, MadeRun
+from typer.testing import CliRunner
 
+from r1kit.cli import app
 from r1kit.depends import written_key
 from r1kit.errors import InputError, MissingError
 from r1kit.recipe import load_recipe
@@ -147,11 +149,26 @@ def test_a_full_disk_costs_no_step(made: MadeRun, name: str, tmp_path: Path, mon
     assert "No space left" in said[0]
 
 
-def test_a_state_that_is_damaged_begins_anew(made: MadeRun, name: str, tmp_path: Path) -> None:
+def test_a_state_that_is_damaged_sends_what_the_tracker_lacks(made: MadeRun, name: str, tmp_path: Path) -> None:
     made.steps(1, 2)
-    place_of(made.path, name).parent.mkdir()
+    feed(made.path, name, table(tmp_path), at_once, print)
+    made.steps(3, 4)
     place_of(made.path, name).write_text('{"marks": [')
-    assert unsent(made.path, name) == 2
+    assert unsent(made.path, name) == 4
+    said: list[str] = []
+    assert feed(made.path, name, table(tmp_path), at_once, said.append) == 0
+    assert steps(tmp_path) == [1, 2, 3, 4]
+    assert "is damaged; the tracker is asked what it has" in said[0]
+
+
+def test_what_a_tracker_has_already_is_said(made: MadeRun, name: str, tmp_path: Path) -> None:
+    made.steps(1, 2)
+    command = ["track", str(made.path), "--to", f"{name},{name}", "--set", f"file={tmp_path / 'kept.jsonl'}"]
+    first, second = (CliRunner().invoke(app, command, catch_exceptions=False).output for _ in range(2))
+    assert first == f"sent to {name}\n"
+    assert second == f"{name} was sent every line before; without {place_of(made.path, name)} they are sent again\n"
+    nobody = CliRunner().invoke(app, ["track", str(made.path), "--to", " , "])
+    assert "--to names no tracker" in str(nobody.exception)
 
 
 def test_a_run_that_was_moved_is_the_same_run(made: MadeRun, name: str, tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 from starlette.types import Receive, Scope, Send
@@ -25,6 +25,8 @@ __all__ = ["Api"]
 
 _GONE = 499
 """nginx's number for a client that went away; nobody reads it but the metrics."""
+_LONG = 20_000
+"""Bytes of a body that is read within a few milliseconds."""
 
 
 class Api:
@@ -33,6 +35,7 @@ class Api:
     def __init__(self, served: Sequence[Served]) -> None:
         self.models = {one.name: one for one in served}
         self.metrics = Metrics()
+        self.reading = asyncio.Lock()
 
     def routes(self) -> list[BaseRoute]:
         return [
@@ -91,11 +94,13 @@ class _Endpoint:
             return
         began, model = time.monotonic(), ""
         try:
-            asked = self._read(await Request(scope, receive).body(), self._api.models)
+            asked = await self._asked(await Request(scope, receive).body())
             model = asked.served.name
             answer = Answer.to(asked)
             work = self._streamed if asked.stream else self._whole
             status = await unless_gone(receive, work(answer, began, scope, receive, send)) or _GONE
+        except ClientDisconnect:  # within the body
+            status = _GONE
         except ApiError as error:
             status = error.status
             await _refused(error)(scope, receive, send)
@@ -108,6 +113,13 @@ class _Endpoint:
             metrics.count("r1_prompt_tokens_total", answer.prompt_tokens, model=model)
             metrics.count("r1_completion_tokens_total", answer.completion_tokens, model=model)
             metrics.time("r1_request_seconds", time.monotonic() - began, model=model)
+
+    async def _asked(self, body: bytes) -> Asked:
+        """A long text is taken apart beside the event loop, one at a time: the answers of others go on."""
+        if len(body) <= _LONG:
+            return self._read(body, self._api.models)
+        async with self._api.reading:
+            return await asyncio.to_thread(self._read, body, self._api.models)
 
     async def _whole(self, answer: Answer, began: float, scope: Scope, receive: Receive, send: Send) -> int:
         asked = answer.asked

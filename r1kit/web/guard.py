@@ -88,7 +88,9 @@ class Guard:
         if rules.token and path not in rules.free_paths:
             shown = _shown(scope, headers)
             if not any(hmac.compare_digest(one.encode(), rules.token.encode()) for one in shown.values()):
-                return refuse(scope, 401, "a token is needed; open the address that the command printed, it holds one")
+                program = "; a program sends it as its API key (Authorization: Bearer)" if is_open else ""
+                why = "a token is needed; open the address that the command printed, it holds one" + program
+                return refuse(scope, 401, why)
             if "query" in shown:
                 return _with_cookie(scope, rules.token)
         if scope["method"] in SAFE:

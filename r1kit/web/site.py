@@ -9,7 +9,7 @@ from typing import Any
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
@@ -60,7 +60,12 @@ def site(routes: Sequence[BaseRoute], *, name: str, rules: Rules, nav: Sequence[
     ]
     app = Starlette(
         routes=[*shared, *routes],
-        exception_handlers={HTTPException: _http_error, R1Error: _our_error, Exception: _own_fault},
+        exception_handlers={
+            HTTPException: _http_error,
+            R1Error: _our_error,
+            ClientDisconnect: _gone,
+            Exception: _own_fault,
+        },
         **more,
     )
     app.state.site = Site(name=name, nav=tuple(nav), page_token=rules.page_token)
@@ -95,6 +100,11 @@ async def _http_error(request: Request, error: Exception) -> Response:
 async def _our_error(request: Request, error: Exception) -> Response:
     """A user's mistake, and a run folder that went away, as the command line would say it."""
     return refuse(request.scope, 400 if isinstance(error, InputError) else 500, str(error))
+
+
+async def _gone(request: Request, error: Exception) -> Response:
+    """The client left before its request was whole; nobody reads this."""
+    return Response(status_code=400)
 
 
 async def _own_fault(request: Request, error: Exception) -> Response:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import threading
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -19,6 +20,8 @@ from r1kit.rollout.piece import Scored
 from r1kit.rollout.session import Session
 from r1kit.rollout.streams import stream_seed
 from r1kit.serving.batcher import Ask, Batcher
+from r1kit.serving.requests import Asked, read_completion
+from r1kit.serving.served import Served
 from r1kit.text.template import Template
 
 CHAT, COMPLETE = "/v1/chat/completions", "/v1/completions"
@@ -218,6 +221,23 @@ def test_without_a_seed_answers_differ(api: Api) -> None:
     client = api()
     found = {post(client, COMPLETE, prompt="use", max_tokens=20)["choices"][0]["text"] for _ in range(4)}
     assert len(found) > 1
+
+
+def test_a_long_text_is_read_beside_the_event_loop(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Taking apart millions of characters takes seconds, in which the answers of others must go on."""
+    threads = []
+
+    def noted(body: bytes, models: dict[str, Served]) -> Asked:
+        threads.append(threading.get_ident())
+        return read_completion(body, models)
+
+    monkeypatch.setattr("r1kit.serving.routes.read_completion", noted)
+    client = api(writes("1"))
+    post(client, COMPLETE, prompt="use")
+    long = client.post(COMPLETE, json={"model": "tiny", "prompt": "use " * 10_000})
+    assert long.json()["error"]["code"] == "context_length_exceeded"
+    post(client, COMPLETE, prompt="use")
+    assert threads[0] == threads[2] != threads[1]
 
 
 def test_a_crowd_is_sent_away(api: Api) -> None:

@@ -8,6 +8,8 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
+from http.client import HTTPConnection
 from typing import Any
 
 import pytest
@@ -87,3 +89,20 @@ def test_a_client_that_goes_away_while_it_waits(serving: Serving) -> None:
     assert until(lambda: engine.running == 1)
     client.close()
     assert until(lambda: engine.running == 0 and model.batcher.open == 0)
+
+
+def test_a_client_that_goes_away_within_its_request(serving: Serving, capfd: pytest.CaptureFixture[str]) -> None:
+    """No fault of the server: counted, and no traceback."""
+    port = serving(served("tiny", Written("1")))  # type: ignore[arg-type]
+    head = f"POST /v1/completions HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nContent-Type: application/json\r\n"
+    with socket.create_connection(("127.0.0.1", port), timeout=20) as client:
+        client.sendall(f"{head}Content-Length: 100\r\n\r\n{{".encode())
+
+    def metrics() -> str:
+        asked = HTTPConnection("127.0.0.1", port, timeout=20)
+        asked.request("GET", "/metrics")
+        with closing(asked):
+            return asked.getresponse().read().decode()
+
+    assert until(lambda: 'r1_requests_gone_total{model=""} 1' in metrics())
+    assert "Traceback" not in capfd.readouterr().err

@@ -122,7 +122,9 @@ def test_elsewhere_a_token_is_needed() -> None:
     assert [made.get(path).status_code for path in ("/", "/static/base.css", "/session")] == [401] * 3
     assert made.get("/?token=guess").status_code == 401
     assert made.get("/health").status_code == 200
-    assert made.post("/v1/kept", json=1).status_code == 401
+    keyless = made.post("/v1/kept", json=1)
+    assert keyless.status_code == 401
+    assert "API key" in keyless.json()["error"]["message"]
     assert made.post("/v1/kept", json=1, headers={"authorization": f"Bearer {rules.token}"}).status_code == 200
     led = made.get(f"/?x=1&token={rules.token}")
     assert (led.status_code, led.headers["location"]) == (303, "/?x=1")

@@ -271,7 +271,8 @@ def _put(table: dict[str, Any], path: Sequence[str], value: Any, text: str) -> N
 
 
 def _value_of(text: str) -> Any:
-    """A value as TOML reads it; what TOML cannot read is text."""
+    """A value as TOML reads it, and ``.5`` as a number; what else TOML cannot read is text."""
+    text = re.sub(r"^(\s*[+-]?)(\.\d+(e[+-]?\d+)?\s*)$", r"\g<1>0\2", text, flags=re.IGNORECASE)
     try:
         return tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:

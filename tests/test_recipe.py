@@ -73,6 +73,11 @@ def test_a_wrong_override_is_refused(override: str, message: str) -> None:
         load_recipe("nano-zero", [override])
 
 
+@pytest.mark.parametrize(("text", "value"), [(".25", 0.25), ("+.5e-1", 0.05), ("0.25", 0.25), ("1e-3", 0.001)])
+def test_numbers_on_the_command_line_need_no_zero_before_the_point(text: str, value: float) -> None:
+    assert load_recipe("nano-zero", [f"r1_zero.loss.kl_weight={text}"]).stages["r1_zero"].loss.kl_weight == value
+
+
 def test_overrides_reach_their_places_and_the_last_one_wins() -> None:
     recipe = load_recipe(
         "nano-zero",

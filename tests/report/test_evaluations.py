@@ -7,11 +7,12 @@ from typing import Any
 
 import pytest
 
+from r1kit.recipe import tomllib
 from r1kit.report.read.evaluations import Comparison, Curve, compare, gist, main_curves, majority_above
 from r1kit.report.read.run_folder import RunFolder
 from r1kit.report.read.run_verdict import stage_verdict
 from r1kit.report.read.stage_folder import StageFolder
-from r1kit.report.read.wording import duration, share, short
+from r1kit.report.read.wording import duration, settable, share, short
 
 WriteRun = Callable[..., Path]
 
@@ -94,6 +95,11 @@ def test_table_rows_hold_changes_by_hand() -> None:
 def test_majority_above_counts_evaluations_with_both() -> None:
     rows = [{"step": 0, "cons_at_k": 0.5, "avg_at_k": 0.4}, {"step": 1, "cons_at_k": 0.4, "avg_at_k": 0.4}, {"step": 2}]
     assert majority_above(Curve(task="t", split="dev", k=4, rows=rows)) == (1, 2)
+
+
+def test_values_as_a_recipe_writes_them() -> None:
+    for value in (0.2, 1e-5, 3, True, "think_answer", [0.9, 0.95], {"k": 4, "of": ["a"]}):
+        assert tomllib.loads(f"value = {settable(value)}") == {"value": value}
 
 
 def test_numbers_as_a_person_writes_them() -> None:

@@ -13,7 +13,7 @@ from r1kit.report.read.evaluations import gist, majority_above
 from r1kit.report.read.replies import Reply
 from r1kit.report.read.stage_table import TableCell
 from r1kit.report.read.values import interval_of, number
-from r1kit.report.read.wording import amount, bracket, duration, plainly, share, short, signed
+from r1kit.report.read.wording import amount, bracket, duration, plainly, settable, share, short, signed
 
 __all__ = ["FILTERS", "cell_text", "marked", "visible"]
 
@@ -103,7 +103,7 @@ def columns(rows: Sequence[Mapping[str, Any]]) -> dict[str, bool]:
 FILTERS: dict[str, Callable[..., Any]] = {
     "amount": amount, "bracket": bracket, "cell_text": cell_text, "columns": columns, "count": count,
     "duration": duration, "facts": facts, "field": number, "gist": gist, "interval_of": interval_of,
-    "majority_above": majority_above, "marked": marked, "percent": percent, "plainly": plainly,
+    "majority_above": majority_above, "marked": marked, "percent": percent, "plainly": plainly, "settable": settable,
     "plot_json": plot_json, "share": share, "short": short, "signed": signed, "spaced": spaced,
     "table_rows": table_rows,
 }  # fmt: skip

@@ -10,7 +10,7 @@ from rich.text import Text
 from r1kit.report.draw.printing import STYLES, harmless, indented
 from r1kit.report.read.illnesses.illness import Illness
 from r1kit.report.read.status import RunStatus, StageStatus
-from r1kit.report.read.wording import about, duration, plainly, roughly
+from r1kit.report.read.wording import about, duration, roughly, settable
 
 __all__ = ["draw_status"]
 
@@ -55,7 +55,7 @@ def _illness(illness: Illness) -> Group:
         parts += [indented(f"a completion{at} ({example.says}):"), Padding(indented(shown), (0, 0, 0, 2), style="dim")]
     parts.append(indented(illness.helps))
     if illness.setting:
-        is_set = "" if illness.value is None else f" = {plainly(illness.value)}"
+        is_set = "" if illness.value is None else f" = {settable(illness.value)}"
         parts.append(indented(f"setting: {illness.setting}{is_set}"))
     return Group(*parts)
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["about", "amount", "bracket", "duration", "plainly", "roughly", "share", "short", "signed"]
+__all__ = ["about", "amount", "bracket", "duration", "plainly", "roughly", "settable", "share", "short", "signed"]
 
 
 def share(value: float | None, digits: int = 3) -> str:
@@ -75,6 +76,15 @@ def amount(value: float) -> str:
         if value >= size:
             return f"{value / size:.3g} {unit}"
     return f"{value:.0f}" if value else "–"
+
+
+def settable(value: Any) -> str:
+    """A JSON value as a recipe and ``--set`` write it."""
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{key} = {settable(item)}" for key, item in value.items()) + "}"
+    if isinstance(value, (list, tuple)):
+        return f"[{', '.join(map(settable, value))}]"
+    return json.dumps(value, ensure_ascii=False)
 
 
 def plainly(value: Any) -> str:

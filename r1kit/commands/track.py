@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import select
 import sys
+import threading
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -14,6 +16,9 @@ import typer
 from r1kit.commands.options import Folder, Overrides
 
 __all__ = ["track"]
+
+ORPHAN_SECONDS = 15.0
+"""Left to a tracker whose run was killed, to send the rest."""
 
 
 def track(
@@ -45,6 +50,7 @@ def track(
             if follow:
                 _quiet(folder)
                 os.nice(5)
+                threading.Thread(target=_end_an_orphan, daemon=True).start()
             left[name] = feed(folder, name, table, _until_stdin_ends if follow else (lambda seconds: True), tell)
         if follow:
             sys.stdout.flush()
@@ -83,6 +89,15 @@ def _until_stdin_ends(seconds: float) -> bool:
     """Whether whoever started this process has closed its stdin, or is gone."""
     ready, _, _ = select.select([0], [], [], seconds)
     return bool(ready) and not os.read(0, 1024)
+
+
+def _end_an_orphan() -> None:
+    """A run that was killed ends no tracker, and one that hangs would never look at its stdin again."""
+    parent = os.getppid()
+    while os.getppid() == parent:
+        time.sleep(0.5)
+    time.sleep(ORPHAN_SECONDS)
+    os._exit(1)
 
 
 def _quiet(folder: Path) -> None:

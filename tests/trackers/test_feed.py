@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -215,6 +216,47 @@ def test_a_tracker_follows_the_run_and_one_that_hangs_is_left_behind(
         f"warning: tracker {other}: 12 lines were not sent; r1 track {made.path} --to {other} sends them"
     ] or said == [f"warning: tracker {other}: 10 lines were not sent; r1 track {made.path} --to {other} sends them"]
     assert [json.loads(line)["step"] for line in (tmp_path / "other.jsonl").read_text().splitlines()] == [1, 2]
+
+
+def test_a_tracker_that_hangs_does_not_outlive_a_run_that_was_killed(made: MadeRun, name: str, tmp_path: Path) -> None:
+    made.steps(1, 10)
+    command = ["track", str(made.path), "--to", name, "--set", f"file={tmp_path / 'kept.jsonl'}", "--set", "fault=hang"]
+    tracker = (
+        "import importlib; importlib.import_module('r1kit.commands.track').ORPHAN_SECONDS = 0.1;"
+        f"from r1kit.cli import app; app({[*command, '--follow']!r})"
+    )
+    run = (
+        "import subprocess, sys, time;"
+        f"beside = subprocess.Popen([sys.executable, '-c', {tracker!r}], stdin=subprocess.PIPE);"
+        "print(beside.pid, flush=True); time.sleep(600)"
+    )
+    with subprocess.Popen([sys.executable, "-c", run], stdout=subprocess.PIPE, text=True) as parent:
+        assert parent.stdout
+        number = int(parent.stdout.readline())
+        try:
+            assert waited(lambda: steps(tmp_path) == [1, 2])
+        finally:
+            parent.kill()
+    try:
+        assert waited(lambda: not alive(number))
+    finally:
+        if alive(number):
+            os.kill(number, signal.SIGKILL)
+
+
+def waited(true: Callable[[], bool]) -> bool:
+    ends = time.monotonic() + 60
+    while not true() and time.monotonic() < ends:
+        time.sleep(0.05)
+    return true()
+
+
+def alive(process: int) -> bool:
+    """Whether it runs; a zombie does not."""
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
 
 
 def test_without_trackers_nothing_is_started(made: MadeRun) -> None:

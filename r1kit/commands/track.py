@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import select
 import sys
+import threading
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -15,6 +17,9 @@ from r1kit.commands.options import Folder, Overrides
 
 __all__ = ["track"]
 
+ORPHAN_SECONDS = 15.0
+"""Left to a tracker whose run was killed, to send the rest."""
+
 
 def track(
     folder: Folder,
@@ -23,33 +28,39 @@ def track(
     follow: Annotated[bool, typer.Option("--follow", hidden=True, help="Until stdin ends.")] = False,
 ) -> None:
     """Send a run's numbers, samples and report to trackers; what they have already is not sent again."""
-    from r1kit.errors import R1Error
+    from r1kit.errors import InputError, R1Error
     from r1kit.report.read.run_folder import RunFolder
     from r1kit.trackers import check_trackers
-    from r1kit.trackers.feed import feed
+    from r1kit.trackers.feed import feed, place_of, unsent
 
-    names = [name.strip() for name in to.split(",") if name.strip()]
+    names = [*dict.fromkeys(name.strip() for name in to.split(",") if name.strip())]
+    if not names:
+        raise InputError("--to names no tracker; known are tensorboard, trackio, wandb, mlflow and FILE.py:NAME")
     run = RunFolder(folder) if not follow else None
     tables = _tables(run or _waited_for(folder), names, overrides or [])
     check_trackers(tables)
-    own = os.fdopen(os.dup(2), "w")
+    left: dict[str, int] = {}
+    full = [name for name in names if not follow and place_of(folder, name).is_file() and not unsent(folder, name)]
+    with os.fdopen(os.dup(2), "w") as own:
 
-    def tell(line: str) -> None:
-        print(line, file=own, flush=True)
+        def tell(line: str) -> None:
+            print(line, file=own, flush=True)
 
-    left = {}
-    for name, table in tables.items():
+        for name, table in tables.items():
+            if follow:
+                _quiet(folder)
+                os.nice(5)
+                threading.Thread(target=_end_an_orphan, daemon=True).start()
+            left[name] = feed(folder, name, table, _until_stdin_ends if follow else (lambda seconds: True), tell)
         if follow:
-            _quiet(folder)
-            os.nice(5)
-        left[name] = feed(folder, name, table, _until_stdin_ends if follow else (lambda seconds: True), tell)
-    if follow:
-        sys.stdout.flush()
-        os._exit(0)  # another's threads may hang
+            sys.stdout.flush()
+            os._exit(0)  # another's threads may hang
     if failed := {name: count for name, count in left.items() if count}:
         told = ", ".join(f"{name}: {count} lines" for name, count in failed.items())
         raise R1Error(f"not all was sent ({told}); run the same command to send the rest")
-    typer.echo(f"sent to {', '.join(names)}")
+    for name in names:
+        anew = f"{name} was sent every line before; without {place_of(folder, name)} they are sent again"
+        typer.echo(anew if name in full else f"sent to {name}")
 
 
 def _waited_for(folder: Path) -> Any:
@@ -78,6 +89,15 @@ def _until_stdin_ends(seconds: float) -> bool:
     """Whether whoever started this process has closed its stdin, or is gone."""
     ready, _, _ = select.select([0], [], [], seconds)
     return bool(ready) and not os.read(0, 1024)
+
+
+def _end_an_orphan() -> None:
+    """A run that was killed ends no tracker, and one that hangs would never look at its stdin again."""
+    parent = os.getppid()
+    while os.getppid() == parent:
+        time.sleep(0.5)
+    time.sleep(ORPHAN_SECONDS)
+    os._exit(1)
 
 
 def _quiet(folder: Path) -> None:

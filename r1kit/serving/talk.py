@@ -43,8 +43,6 @@ class Talk:
     """Questions since the talk began: each draws from a stream of its own."""
     newest: Said | None = None
     """The last answer, also while it is written."""
-    busy: bool = False
-    """An answer is being written."""
 
     def messages(self, question: str) -> list[Message]:
         """What the model is shown: earlier answers without their thinking, as R1's template drops it."""
@@ -72,7 +70,7 @@ class Talk:
         ticket = self.engine.listen(prompt.ids, sampling, seed, pieces.append)
         writer = self.speech.writer(prompt)
         turn = self.newest = Said(question=question)
-        self.asked, self.busy = self.asked + 1, True
+        self.asked += 1
         try:
             while not writer.finish:
                 self.engine.advance()
@@ -84,6 +82,5 @@ class Talk:
                     yield delta
             turn.finish = writer.finish
         finally:
-            self.busy = False
             self.engine.cancel(ticket)
             self.said.append(turn)

@@ -56,6 +56,8 @@ class Terminal:
         self._console = console or Console(highlight=False, soft_wrap=True)
         self._open = True
         self._stop = threading.Event()
+        self._reading = False
+        """A line is being typed."""
         self._commands: dict[str, Callable[[str], None]] = {
             "/set": self._set, "/think": self._think, "/turns": self._turns, "/system": self._system, "/new": self._new,
             "/save": self._save, "/help": lambda _: self._say(HELP),
@@ -92,6 +94,8 @@ class Terminal:
 
     def _asked(self) -> str:
         while True:
+            self._stop.clear()
+            self._reading = True
             try:
                 return input("> ").strip()
             except EOFError:
@@ -100,12 +104,14 @@ class Terminal:
                 if isinstance(interrupt, Stopped):
                     raise
                 self._say("\nCtrl-D ends")
+            finally:
+                self._reading = False
 
     # ---- answers ----------------------------------------------------------------------------------------------------
 
     def _answer(self, question: str) -> None:
-        self._stop.clear()
         told = thought = False
+        before = len(self._talk.said)
         answer = self._talk.ask(question)
         with suppress(StopIteration):
             while not self._stop.is_set():
@@ -119,6 +125,9 @@ class Terminal:
                     told = True
                     self._console.print(self._visible(delta.content), end="", markup=False)
         answer.close()
+        if len(self._talk.said) == before:  # stopped before it began
+            self._say("[stopped]")
+            return
         said = self._talk.said[-1]
         if thought and not told:
             self._folded()
@@ -148,16 +157,15 @@ class Terminal:
 
     @contextmanager
     def _interrupts(self) -> Iterator[None]:
-        """Ctrl-C is noted while an answer is written, and a second one ends the program."""
+        """Ctrl-C is noted from a question's Enter to the next prompt, and a second one ends the program."""
         if threading.current_thread() is not threading.main_thread():
             yield
             return
 
         def heed(number: int, frame: FrameType | None) -> None:
-            if self._talk.busy and not self._stop.is_set():
-                self._stop.set()
-            else:
+            if self._reading or self._stop.is_set():
                 raise KeyboardInterrupt
+            self._stop.set()
 
         before = signal.signal(signal.SIGINT, heed)
         try:

@@ -53,14 +53,18 @@ class State:
     """When the report that was sent last was written."""
     id: str = ""
     """What the tracker knows the run by, wherever its folder is moved."""
+    damaged: bool = False
+    """Nobody knows what was sent."""
 
     @classmethod
     def read(cls, path: Path) -> State:
         """Empty where the file is missing or damaged."""
-        table = object_of(path.read_text(encoding="utf-8", errors="replace")) if path.is_file() else None
+        there = path.is_file()
+        table = object_of(path.read_text(encoding="utf-8", errors="replace")) if there else None
         marks = {str(log): _mark(row) for log, row in mapping((table or {}).get("marks")).items()}
         pending = [dict(row) for row in objects((table or {}).get("pending"))]
-        return cls(marks, pending, number(table or {}, "report") or 0.0, str((table or {}).get("id", "")))
+        report, known = number(table or {}, "report") or 0.0, str((table or {}).get("id", ""))
+        return cls(marks, pending, report, known, there and table is None)
 
     def write(self, path: Path) -> None:
         marks = {
@@ -112,6 +116,10 @@ class Feed:
         self._queue: list[Event] = []
         self._sink: Sink | None = None
         self._failures = 0
+        if self._state.damaged:
+            tell(f"tracker {name}: {self._path} is damaged; the tracker is asked what it has")
+            events = Follower(RunFolder(folder), {}).new()
+            self._state.pending = [_kept(event) for event in events if event.kind in KINDS]
 
     def run(self, over: Callable[[float], bool]) -> int:
         """See ``feed``."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from serving.conftest import TOKENIZER, Written, speech
 from r1kit.records import Sampling
 from r1kit.serving.talk import Talk
 from r1kit.serving.terminal import Terminal
+from r1kit.serving.writing import Delta
 from r1kit.text.template import Template
 from r1kit.web.plain import visible
 
@@ -31,7 +32,7 @@ def talk(engine: Any, **changes: Any) -> Talk:
 def typed(monkeypatch: pytest.MonkeyPatch) -> Typed:
     """``typed(talk, "a", "/new")`` -> what was printed; a terminal's marks where ``real``."""
 
-    def run(talk: Talk, *lines: str, real: bool = False) -> str:
+    def run(talk: Talk, *lines: str, real: bool = False, read: Callable[[str], str] | None = None) -> str:
         given = iter(lines)
 
         def line(prompt: str) -> str:
@@ -40,7 +41,7 @@ def typed(monkeypatch: pytest.MonkeyPatch) -> Typed:
             except StopIteration:
                 raise EOFError from None
 
-        monkeypatch.setattr("builtins.input", line)
+        monkeypatch.setattr("builtins.input", read or line)
         out = io.StringIO()
         console = Console(file=out, highlight=False, soft_wrap=True, force_terminal=real, width=80)
         Terminal(talk, "tiny", visible=visible, console=console).run()
@@ -170,3 +171,26 @@ def test_ctrl_c_stops_the_answer_and_not_the_program(typed: Typed) -> None:
     assert shown[1:] == ["1 2", "[stopped]", "1 2 3 4 5 6"]
     assert [one.finish for one in made.said] == ["", "stop"]
     assert engine.running == 0
+
+
+def test_ctrl_c_right_after_enter_stops_the_answer_too(typed: Typed, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing of the answer is there yet."""
+    engine = Written("1 2")
+    ask, first = Talk.ask, iter([True, False])
+
+    def interrupted(self: Talk, question: str) -> Generator[Delta]:
+        if next(first):
+            signal.raise_signal(signal.SIGINT)
+        return ask(self, question)
+
+    monkeypatch.setattr(Talk, "ask", interrupted)
+    made = talk(engine)
+    assert typed(made, "a", "b").splitlines()[1:] == ["[stopped]", "1 2"]
+    assert [one.question for one in made.said] == ["b"]
+
+
+def test_ctrl_c_at_the_prompt_says_how_to_end(typed: Typed) -> None:
+    made = talk(Written("1 2"))
+    given = iter([lambda: signal.raise_signal(signal.SIGINT), lambda: "a", lambda: ""])
+    shown = typed(made, "", read=lambda prompt: next(given)())
+    assert shown.splitlines()[1:] == ["", "Ctrl-D ends", "1 2"]

@@ -9,12 +9,15 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from made_run import SINK, MadeRun
+from typer.testing import CliRunner
 
+from r1kit.cli import app
 from r1kit.depends import written_key
 from r1kit.errors import InputError, MissingError
 from r1kit.recipe import load_recipe
@@ -147,11 +150,26 @@ def test_a_full_disk_costs_no_step(made: MadeRun, name: str, tmp_path: Path, mon
     assert "No space left" in said[0]
 
 
-def test_a_state_that_is_damaged_begins_anew(made: MadeRun, name: str, tmp_path: Path) -> None:
+def test_a_state_that_is_damaged_sends_what_the_tracker_lacks(made: MadeRun, name: str, tmp_path: Path) -> None:
     made.steps(1, 2)
-    place_of(made.path, name).parent.mkdir()
+    feed(made.path, name, table(tmp_path), at_once, print)
+    made.steps(3, 4)
     place_of(made.path, name).write_text('{"marks": [')
-    assert unsent(made.path, name) == 2
+    assert unsent(made.path, name) == 4
+    said: list[str] = []
+    assert feed(made.path, name, table(tmp_path), at_once, said.append) == 0
+    assert steps(tmp_path) == [1, 2, 3, 4]
+    assert "is damaged; the tracker is asked what it has" in said[0]
+
+
+def test_what_a_tracker_has_already_is_said(made: MadeRun, name: str, tmp_path: Path) -> None:
+    made.steps(1, 2)
+    command = ["track", str(made.path), "--to", f"{name},{name}", "--set", f"file={tmp_path / 'kept.jsonl'}"]
+    first, second = (CliRunner().invoke(app, command, catch_exceptions=False).output for _ in range(2))
+    assert first == f"sent to {name}\n"
+    assert second == f"{name} was sent every line before; without {place_of(made.path, name)} they are sent again\n"
+    nobody = CliRunner().invoke(app, ["track", str(made.path), "--to", " , "])
+    assert "--to names no tracker" in str(nobody.exception)
 
 
 def test_a_run_that_was_moved_is_the_same_run(made: MadeRun, name: str, tmp_path: Path) -> None:
@@ -198,6 +216,47 @@ def test_a_tracker_follows_the_run_and_one_that_hangs_is_left_behind(
         f"warning: tracker {other}: 12 lines were not sent; r1 track {made.path} --to {other} sends them"
     ] or said == [f"warning: tracker {other}: 10 lines were not sent; r1 track {made.path} --to {other} sends them"]
     assert [json.loads(line)["step"] for line in (tmp_path / "other.jsonl").read_text().splitlines()] == [1, 2]
+
+
+def test_a_tracker_that_hangs_does_not_outlive_a_run_that_was_killed(made: MadeRun, name: str, tmp_path: Path) -> None:
+    made.steps(1, 10)
+    command = ["track", str(made.path), "--to", name, "--set", f"file={tmp_path / 'kept.jsonl'}", "--set", "fault=hang"]
+    tracker = (
+        "import importlib; importlib.import_module('r1kit.commands.track').ORPHAN_SECONDS = 0.1;"
+        f"from r1kit.cli import app; app({[*command, '--follow']!r})"
+    )
+    run = (
+        "import subprocess, sys, time;"
+        f"beside = subprocess.Popen([sys.executable, '-c', {tracker!r}], stdin=subprocess.PIPE);"
+        "print(beside.pid, flush=True); time.sleep(600)"
+    )
+    with subprocess.Popen([sys.executable, "-c", run], stdout=subprocess.PIPE, text=True) as parent:
+        assert parent.stdout
+        number = int(parent.stdout.readline())
+        try:
+            assert waited(lambda: steps(tmp_path) == [1, 2])
+        finally:
+            parent.kill()
+    try:
+        assert waited(lambda: not alive(number))
+    finally:
+        if alive(number):
+            os.kill(number, signal.SIGKILL)
+
+
+def waited(true: Callable[[], bool]) -> bool:
+    ends = time.monotonic() + 60
+    while not true() and time.monotonic() < ends:
+        time.sleep(0.05)
+    return true()
+
+
+def alive(process: int) -> bool:
+    """Whether it runs; a zombie does not."""
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
 
 
 def test_without_trackers_nothing_is_started(made: MadeRun) -> None:

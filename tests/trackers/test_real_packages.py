@@ -30,22 +30,22 @@ def sent_in_two_sittings(path: Path, name: str, monkeypatch: pytest.MonkeyPatch,
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     made = MadeRun(path / "run")
     made.steps(1, 7)
-    send(made, name, settings)
+    assert f"sent to {name}" in sent(made, name, settings)
     made.cut_back(4)
     made.steps(5, 10)
     made.end()
-    send(made, name, settings)
-    send(made, name, settings)
+    assert f"sent to {name}" in sent(made, name, settings)
+    assert f"{name} was sent every line before" in sent(made, name, settings)
     return made
 
 
-def send(made: MadeRun, name: str, settings: dict[str, str]) -> None:
+def sent(made: MadeRun, name: str, settings: dict[str, str]) -> str:
     changes = [part for key, value in settings.items() for part in ("--set", f"{key}={value}")]
     found = subprocess.run(
         [sys.executable, "-m", "r1kit", "track", str(made.path), "--to", name, *changes], capture_output=True, text=True
     )
     assert found.returncode == 0, found.stderr
-    assert f"sent to {name}" in found.stdout
+    return found.stdout
 
 
 def test_tensorboard(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

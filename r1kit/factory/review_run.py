@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from shlex import quote
 
 from r1kit.contracts import Recipe
 from r1kit.errors import InputError, MissingError, R1Error, first_line, nearest
@@ -45,7 +46,7 @@ class Reviewed:
         if config is None:
             return self.told
         people = f"{self.stage}.review=human"
-        anew = f"r1 run {self.run / 'recipe.toml'} --out {self.run}"
+        anew = _run_anew(self.run)
         if self.is_done and config.review == "automatic":
             return f"{self.stage} accepted all by itself. For your decisions to count: {anew} --set {people}"
         if self.is_done and decided < total:
@@ -123,5 +124,9 @@ def _none_yet(run: Path, recipe: Recipe | None, told: str, stage: str = "") -> R
     first = stage or makers[0]
     return MissingError(
         f"{run} has no queue to review yet: stage {first} makes it, once it has sampled; "
-        f"r1 run {run / 'recipe.toml'} --out {run} --set {first}.review=human --until {first}"
+        f"{_run_anew(run)} --set {first}.review=human --until {first}"
     )
+
+
+def _run_anew(run: Path) -> str:
+    return f"r1 run {quote(str(run / 'recipe.toml'))} --out {quote(str(run))}"

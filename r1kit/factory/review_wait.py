@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from shlex import quote
 from typing import TYPE_CHECKING, Any
 
 from r1kit import interrupts
@@ -76,7 +77,7 @@ def _waiting(config: ColdStart, workspace: Workspace, file: ReviewFile) -> str:
     least = f", {asked - (len(items) - undecided)} of them before the run goes on" if asked < len(items) else ""
     return (
         f"{workspace.stage}: {undecided} of {len(items)} samples wait for a person's decision in {file.path}{least}; "
-        f"decide with r1 review {workspace.run} (or set each line's status to accepted, edited or rejected)"
+        f"decide with r1 review {quote(str(workspace.run))} (or set each line's status to accepted, edited or rejected)"
         + ("" if config.review_least else f", or go on with fewer by {workspace.stage}.review_least = N")
     )
 

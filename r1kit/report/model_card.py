@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 from r1kit import __version__
@@ -58,7 +59,7 @@ def stage_of_run(run: Path, stage: str) -> StageOfRun:
     name = stage.partition("/")[0]
     result = result_of(checkpoint_of(run, stage).parent)
     if not result:
-        raise InputError(f"stage {stage!r} of {run} is not finished; r1 status {run} says where it stands")
+        raise InputError(f"stage {stage!r} of {run} is not finished; r1 status {quote(str(run))} says where it stands")
     if missing := [key for key in MANIFEST if key not in folder.manifest]:
         raise InputError(f"{run}/manifest.json has no {missing[0]!r}; r1 run with the same --out writes it again")
     recipe = load_recipe(str(run / "recipe.toml"))

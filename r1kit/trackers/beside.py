@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 from r1kit.errors import R1Error
@@ -61,7 +62,8 @@ def tracked(
             with suppress(R1Error, OSError):
                 left = unsent(folder, name)
             if left:
-                tell(f"warning: tracker {name}: {left} lines were not sent; r1 track {folder} --to {name} sends them")
+                sends = f"r1 track {quote(str(folder))} --to {name} sends them"
+                tell(f"warning: tracker {name}: {left} lines were not sent; {sends}")
 
 
 def _keep(beside: list[_Beside], over: threading.Event) -> None:

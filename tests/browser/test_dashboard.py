@@ -50,6 +50,14 @@ def add_known(run: Path) -> None:
         add(run, "rollouts", *rows)
 
 
+def test_without_script_a_report_says_that_figures_are_missing(
+    own_run: Path, serve: Callable[..., str], visit: Callable[..., Any]
+) -> None:
+    page = visit(serve("dashboard", own_run) + "report/0", script=False)
+    assert "figures are drawn by JavaScript" in page.inner_text("header")
+    assert page.locator(".plot").first.bounding_box()["height"] < 30
+
+
 def test_runs_of_long_names_and_damaged_logs_fit_a_narrow_window(
     own_run: Path, serve: Callable[..., str], visit: Callable[..., Any], fits: Callable[[Any], None], tmp_path: Path
 ) -> None:

@@ -22,7 +22,7 @@ def r1(*arguments: object) -> str:
 WITHOUT = [stage for stage, kind in STAGES.items() if kind.leaves != "a model"]
 
 
-@pytest.mark.parametrize("stage", [stage for stage in STAGES if stage not in (*WITHOUT, "distill")])
+@pytest.mark.parametrize("stage", [stage for stage in STAGES if stage not in (*WITHOUT, "distill", "ppo")])
 def test_a_stage_s_model(chain_folder: Path, stage: str) -> None:
     folder = resolve_model(f"{chain_folder}:{stage}")
     assert (folder.name, folder.parent.name[3:]) == ("checkpoint", stage)

@@ -120,7 +120,7 @@ def rl_within(
         )
         yield SimpleNamespace(
             tasks=evaluator.tasks, render=evaluator.render, engine=evaluator.engine, learner=learner,
-            scorer=evaluator.scorer, evaluator=evaluator, workspace=inner,
+            scorer=evaluator.scorer, evaluator=evaluator, workspace=inner, spell=lambda ids, text: [*map(str, ids)],
             result=lambda: StageResult(metrics={}, checkpoint="c"),
         )  # fmt: skip
 

@@ -301,6 +301,16 @@ def test_a_folder_that_is_no_run_ends_with_2(tmp_path: Path) -> None:
 # ---- pages ---------------------------------------------------------------------------------------------------------
 
 
+def test_without_script_the_reports_of_several_runs_can_be_chosen(
+    opened: Callable[..., TestClient], run: Path, tmp_path: Path
+) -> None:
+    page = opened(run, Path(shutil.copytree(run, tmp_path / "other"))).get("/").text
+    found = page.partition("<noscript>")[2].partition("</noscript>")[0]
+    assert 'http-equiv="refresh"' not in found
+    assert '<a href="/report/0">' in found
+    assert '<a href="/report/1">other</a>' in found
+
+
 def test_the_page_leads_to_the_report_where_there_is_no_script(opened: Callable[..., TestClient], run: Path) -> None:
     client = opened(run)
     page = client.get("/")

@@ -49,6 +49,13 @@ def test_a_run_without_the_queue(
         open_queue(run, stage)
 
 
+def test_a_command_to_copy_names_a_folder_with_spaces(tmp_path: Path) -> None:
+    run = waiting_run(tmp_path / "mein Lauf")
+    empty(run)
+    with pytest.raises(MissingError, match=r"r1 run '\S+/mein Lauf/recipe.toml' --out '\S+/mein Lauf' --set"):
+        open_queue(run)
+
+
 def test_a_stage_is_chosen_and_one_that_is_moved_aside_is_passed_over(tmp_path: Path) -> None:
     run = waiting_run(tmp_path / "run")
     shutil.copytree(run / "03_cold_start", run / "03_cold_start.before-1")

@@ -177,7 +177,7 @@ def test_an_evaluation(tmp_path: Path) -> None:
         workspace, lambda prompt, seed, row: "yn"[row] + " wait", scorer=scorer_of(rules, learned("a")), spell=spell
     )
     evaluator.evaluate(0, labels={"checkpoint": "c", "template": "t", "budget": "b"})
-    section = PAGE.split("## `eval.jsonl`")[1].split("Diagnostics of code tasks")[0]
+    section = PAGE.split("## `eval.jsonl`")[1].split("\nDiagnostics of ")[0]
     assert keys(workspace.folder / "eval.jsonl") == first_column(section)
     labels = {"checkpoint", "template", "budget"}
     assert keys(workspace.folder / "rollouts.jsonl") - labels == explained("## `rollouts.jsonl`") - {

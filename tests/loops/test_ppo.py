@@ -53,7 +53,7 @@ def rows(one: Toy) -> list[dict[str, Any]]:
     return [line.table for line in strict_lines(one.workspace.folder / "metrics.jsonl", "{}")]
 
 
-@pytest.mark.parametrize("gae_lambda", [1.0, 0.95])
+@pytest.mark.parametrize("gae_lambda", [1.0, pytest.param(0.95, marks=pytest.mark.slow)])
 def test_it_learns_and_the_value_model_foretells(tmp_path: Path, gae_lambda: float) -> None:
     one = toy(tmp_path)
     train(one, replace(CONFIG, steps=25, gae_lambda=gae_lambda, minibatches=2))

@@ -92,6 +92,7 @@ def test_the_learner_takes_the_experts_that_it_is_told() -> None:
     assert learner._gradient_of(learner.flat.model.blocks[1].experts.router.weight).any()  # type: ignore[union-attr]
 
 
+@pytest.mark.slow
 def test_replay_takes_the_jumps_out_of_the_gap_in_bfloat16() -> None:
     """The largest distance of a token's log-prob, engine to learner: with the same experts it is rounding."""
     shape = DeepseekShape(num_layers=6, n_routed_experts=32, num_experts_per_tok=4, moe_intermediate_size=32)

@@ -12,11 +12,11 @@ from __future__ import annotations
 
 import argparse
 import statistics
-import time
 from collections.abc import Callable
 from typing import Any
 
 import torch
+from families import timed
 
 from r1kit.backends.models import multiplied_parameters
 from r1kit.maths.policy_loss import policy_loss
@@ -105,13 +105,6 @@ def side(name: str, shape: Any, dtype: str) -> tuple[str, Callable[[], Any], Cal
         lambda: engine.generate(asked, sampling, list(range(PROMPTS))),
         lambda: learner.update(batch, policy_loss, 1e-6),
     )
-
-
-def timed(run: Callable[[], Any]) -> float:
-    """CPU seconds."""
-    start = time.process_time()
-    run()
-    return time.process_time() - start
 
 
 if __name__ == "__main__":

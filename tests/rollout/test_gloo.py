@@ -53,7 +53,12 @@ def test_every_member_has_the_bytes() -> None:
 
 
 def test_a_member_that_left_breaks_the_call() -> None:
-    group, threads = met(2, lambda member: member.close(), timeout=2.0)
+    def leave(member: Broadcast) -> None:
+        member.receive(torch.float32, ())  # both are there: who leaves while others still join breaks their joining
+        member.close()
+
+    group, threads = met(2, leave, timeout=2.0)
+    group.send(torch.tensor(1.0))
     threads[0].join(20)
     many = torch.zeros(20 << 20)  # what fits the socket's buffer is not missed at once
     with pytest.raises(RuntimeError):

@@ -44,7 +44,10 @@ def agree(found: list[dict[str, Any]], case: str) -> None:
         for one, other in zip(metrics, own_metrics, strict=True):
             assert set(one) == set(other)
             for name, value in one.items():
-                assert other[name] == pytest.approx(value, rel=1e-4, abs=1e-5), name
+                near = (
+                    1e-3 if name == "ratio_max" else 1e-4
+                )  # one token's, after updates: as near as its log-prob below
+                assert other[name] == pytest.approx(value, rel=near, abs=1e-5), name
         for one, other in zip(logprobs, own, strict=True):
             torch.testing.assert_close(other, one, rtol=1e-3, atol=1e-3)
         for name, weight in weights.items():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import closing
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -12,9 +12,13 @@ import typer
 from r1kit.commands.options import JsonFile
 
 if TYPE_CHECKING:
+    from r1kit.backends.models import LoadedModel
     from r1kit.commands.arguments import Subject
     from r1kit.evals.evaluator import Evaluation
     from r1kit.evals.settings import EvaluationConfig
+    from r1kit.reward.verifier import Verifying
+    from r1kit.rollout.engine import Engine
+    from r1kit.search.settings import Search
 
 __all__ = ["evaluate"]
 
@@ -42,8 +46,15 @@ def evaluate(
     suffix: Annotated[str, typer.Option(help="Put after every question.")] = "",
     answer_style: Annotated[str, typer.Option(help="tag, boxed, last_number or last_line.")] = "",
     seed: Annotated[int | None, typer.Option(help="Of the sampling; default: the recipe's.")] = None,
+    search: Annotated[
+        str, typer.Option(help="Search by a value model (its folder, or RUN:STAGE of kind mcts), rollouts or none.")
+    ] = "",
+    search_set: Annotated[
+        list[str] | None, typer.Option(metavar="KEY=VALUE", help="A setting of the search: simulations=64.")
+    ] = None,
 ) -> None:
-    """Evaluate a model on held-out problems: avg@k, cons@k, pass@k with 95% intervals."""
+    """Evaluate a model on held-out problems: avg@k, cons@k, pass@k with 95% intervals; with --search, tree search
+    beside majority voting, best of N and beam search at equal tokens."""
     from r1kit.checkpoint.source import check_model
     from r1kit.commands.arguments import named_task, open_subject
     from r1kit.evals.settings import EvaluationConfig
@@ -59,16 +70,45 @@ def evaluate(
         tasks=(name,), k=k, limit=limit, split=split, temperature=temperature, top_p=top_p,
         max_tokens=max_tokens,
     )  # fmt: skip
+    asked = _search(search, search_set or [], subject)
     check_model(model)
-    found, config = _evaluated(subject, config, name)
-    line = {"model": model, "split": split, **_line(found, config)}
+    found, config, more = _evaluated(subject, config, name, asked)
+    line = {"model": model, "split": split, **_line(found, config), **more}
     typer.echo(_spelled(line, config))
+    if asked is not None:
+        from r1kit.search.asked import told
+
+        typer.echo("\n".join(told(more["search"], asked[0])))
     if json_file:
         write_json(json_file, line)
 
 
-def _evaluated(subject: Subject, config: EvaluationConfig, name: str) -> tuple[Evaluation, EvaluationConfig]:
-    """Sample and score; and the settings, ``max_tokens`` filled in. What loads first fails first: task, then model."""
+def _search(value: str, settings: list[str], subject: Subject) -> tuple[Search, Path | None] | None:
+    """The search's settings, and where its value model is; None: no search. Those of the model's stage count where it
+    has some, and its longest completion."""
+    from r1kit.errors import InputError
+    from r1kit.recipe import put_setting
+    from r1kit.search.asked import by_what
+    from r1kit.search.settings import Search
+    from r1kit.structure import plain, structure
+
+    if not value:
+        if settings:
+            raise InputError("--search-set is for --search: say by what the search values, for example --search none")
+        return None
+    own = [getattr(config, "search", None) for config in subject.recipe.stages.values()]
+    start = next((one for one in reversed(own) if isinstance(one, Search)), None)
+    table = plain(start or Search(max_tokens=subject.sampling.max_tokens))
+    for each in settings:
+        put_setting(table, each)
+    return by_what(value, structure(Search, table, "search"))
+
+
+def _evaluated(
+    subject: Subject, config: EvaluationConfig, name: str, asked: tuple[Search, Path | None] | None
+) -> tuple[Evaluation, EvaluationConfig, dict[str, Any]]:
+    """Sample and score; the settings, ``max_tokens`` filled in; and what a search found. What loads first fails first:
+    task, then model."""
     import torch
 
     from r1kit.backends.backend import backend_of
@@ -91,6 +131,8 @@ def _evaluated(subject: Subject, config: EvaluationConfig, name: str) -> tuple[E
         open_verifier([name], recipe, subject.reward, opens=loaded.opens_think) as verifier,
         closing(backend.open_engine(loaded, dtype="auto", max_rows=rows)) as engine,
     ):
+        if asked is not None:
+            return _found(*asked, subject, config, name, loaded, engine, verifier)
         found = sample_evaluation(
             prompts,
             config.draws(subject.sampling),
@@ -100,7 +142,33 @@ def _evaluated(subject: Subject, config: EvaluationConfig, name: str) -> tuple[E
             lambda index: stream_seed(recipe.seed, "evaluation", name, config.split, index),
             backend.ranks,
         )
-    return found, config
+    return found, config, {}
+
+
+def _found(
+    search: Search, folder: Path | None, subject: Subject, config: EvaluationConfig, name: str, loaded: LoadedModel,
+    engine: Engine, verifier: Verifying,
+) -> tuple[Evaluation, EvaluationConfig, dict[str, Any]]:  # fmt: skip
+    """As ``_evaluated``, with the search: the plain chains are the first of those that the controls draw."""
+    from typing import cast
+
+    from r1kit.evals.evaluator import Evaluation
+    from r1kit.search.asked import searched, table_of
+    from r1kit.search.player import Player
+
+    player = Player(
+        engine=engine,
+        tokenizer=cast(Any, loaded.tokenizer),
+        ends=frozenset(loaded.stop_ids),
+        render=loaded.render,
+        grade=verifier.score_groups,
+    )
+    prompts = subject.recipe.task(name).held_out(config.split, config.limit)
+    found = searched(
+        prompts, search, config.draws(subject.sampling), player, folder, subject.recipe.seed, loaded.device
+    )
+    plain = Evaluation(groups=found.groups, scores=found.scores, diagnostics=verifier.diagnose_groups(found.groups))
+    return plain, config, {"search": {**table_of(found), "settings": asdict(search)}}
 
 
 def _rows(folder: Path, max_tokens: int) -> int:

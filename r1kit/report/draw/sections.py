@@ -47,6 +47,7 @@ CHAIN = (
     ("reward-models", "Reward models", "rewards.models"),
     ("gold", "Reward models against gold", "rewards.gold"),
     ("distillation", "Distilling against RL", "students.section"),
+    ("tree-search", "Tree search", "search.section"),
     ("aha", "Aha candidates", "stage.aha_of_all"),
     ("cost", "What it cost", "run.costs"),
 )

@@ -1,0 +1,101 @@
+"""``r1 eval --search``: a search of held-out problems by any model, beside its controls at equal tokens."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from r1kit.errors import InputError, MissingError
+from r1kit.records import Prompt, Sampling
+from r1kit.rollout.streams import stream_seed
+from r1kit.search.compare import Compared, compare, shape_of, summed_up
+from r1kit.search.explore import planted
+from r1kit.search.player import Player, valuer_of
+from r1kit.search.settings import Search
+
+__all__ = ["by_what", "searched", "table_of", "told"]
+
+SHOWN = {
+    "search": "tree search", "majority": "majority vote", "best_of_n": "best of N by value",
+    "weighted": "vote by value", "beam": "beam search",
+}  # fmt: skip
+
+
+def by_what(text: str, config: Search) -> tuple[Search, Path | None]:
+    """What ``--search`` names: ``rollouts``, ``none``, a value model's folder, or ``RUN:STAGE`` of a tree search.
+
+    Raises:
+        InputError: it is none of these, or the folder holds no value model.
+        MissingError: the stage is not done yet.
+    """
+    if text == "rollouts":
+        return replace(config, value="rollouts"), None
+    if text == "none":
+        return replace(config, value="none"), None
+    folder = Path(text).expanduser()
+    run, colon, stage = text.rpartition(":")
+    if not folder.exists() and colon:
+        done = sorted(Path(run).expanduser().glob(f"[0-9]*_{stage}/result.json"))
+        if not done:
+            raise MissingError(
+                f"--search {text}: {run} has no finished stage {stage!r}; r1 status {run} says which are"
+            )
+        value = json.loads(done[0].read_text(encoding="utf-8"))["metrics"].get("value")
+        if not isinstance(value, str):
+            raise InputError(f"--search {text}: stage {stage!r} left no value model; a stage of kind mcts does")
+        folder = Path(run).expanduser() / value
+    if not (folder / "r1kit_reward.json").is_file():
+        raise InputError(
+            f"--search {text}: no value model there; give the folder of one (a stage of kind mcts leaves "
+            f"NN_STAGE/round-N/value/checkpoint), RUN:STAGE of such a stage, rollouts or none"
+        )
+    return replace(config, value="model"), folder
+
+
+def searched(
+    prompts: Sequence[Prompt], config: Search, sampling: Sampling, player: Player, folder: Path | None, seed: int,
+    device: Any,
+) -> Compared:  # fmt: skip
+    """Search and controls of held-out problems; nobody looks at an answer before all is drawn.
+
+    Args:
+        prompts: of one task.
+        config: of the search.
+        sampling: of whole chains.
+        player: the model and the rules.
+        folder: of the value model, where one values.
+        seed: of the run.
+        device: of the value model.
+    """
+    model = None
+    if folder is not None:
+        from r1kit.model.reward_model import RewardModel
+
+        model = RewardModel.open(folder)
+        model.model.to(device)
+    trees = planted(prompts, player.render, lambda place: stream_seed(seed, "search", prompts[place].id))
+    valuer = valuer_of(config, player, model, ruled=False)
+    return compare(trees, config, sampling, player.engine, valuer, player.grade, player.decode, player.ends)
+
+
+def table_of(found: Compared) -> dict[str, Any]:
+    """Of each method what ``summed_up`` says, and the trees' shape."""
+    clusters = [group.prompt.cluster or group.prompt.id for group in found.groups]
+    return {"methods": summed_up(found.methods, clusters), "shape": shape_of(found.trees)}
+
+
+def told(table: dict[str, Any], config: Search) -> list[str]:
+    """What the terminal says of it, a line each."""
+    head = (
+        f"search: {config.simulations} simulations, {config.children} children, value by {config.value}, "
+        f"prior by {config.prior}; at equal tokens:"
+    )
+    rows = [
+        f"{SHOWN[name]:<19}{row['accuracy']:.3f}  [{row['interval'][0]:.3f}, {row['interval'][1]:.3f}]  "
+        f"{row['tokens']:.0f} tokens, {row['ended']:.1f} chains, a right one among them {row['found']:.3f}"
+        for name, row in table["methods"].items()
+    ]
+    return [head, *rows]

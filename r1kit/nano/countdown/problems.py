@@ -255,7 +255,7 @@ def draw_wide_problem(rng: Random, config: CountdownConfig, wide: CountdownConfi
 
 
 def question(problem: Problem, template: str = "") -> str:
-    """``use 7 1 5 make 34``, in Chinese ``用 7 1 5 得 34``, in Korean ``사용 7 1 5 만들기 34``; else the template's text."""
+    """``use 7 1 5 make 34``, or the same in the problem's language; else the template's text."""
     if template:
         numbers = ", ".join(map(str, problem.numbers))
         return template.replace("{numbers}", numbers).replace("{target}", str(problem.target))

@@ -30,7 +30,8 @@ _OPENERS = every("try") | every("wait")
 _YES, _CHECK, _ANSWER, _SO = every("yes"), every("check"), every("answer"), every("so")
 _NUMBER = re.compile(r"[0-9]{1,6}")
 _FACTS = {"numbers": r"[0-9]{1,6}(?:[,\s]+[0-9]{1,6})+", "target": r"[0-9]{1,6}"}
-_ASKED = re.compile(r"(?:use|用|사용)\s+(?P<numbers>{numbers})\s+(?:make|得|만들기)\s+(?P<target>{target})".format(**_FACTS))
+_USE, _MAKE = ("|".join(sorted(every(word))) for word in ("use", "make"))
+_ASKED = re.compile(rf"(?:{_USE})\s+(?P<numbers>{_FACTS['numbers']})\s+(?:{_MAKE})\s+(?P<target>{_FACTS['target']})")
 _SUMMARY = re.compile(r"</think>(.*?)<answer>", re.DOTALL)
 _TAGGED = re.compile(r"<answer>(.*?)</answer>", re.DOTALL)
 
@@ -119,9 +120,7 @@ class Countdown(Task):
     def worked_example(self, language: str, shot: int, longest: int, seed: int) -> Sample:
         from r1kit.nano.countdown.examples import worked_example
 
-        one_language = replace(
-            self.config, chinese_share=float(language == "zh"), korean_share=float(language == "ko")
-        )
+        one_language = replace(self.config, chinese_share=float(language == "zh"), korean_share=float(language == "ko"))
         return worked_example(self, self.config, Countdown(self.name, one_language), language, shot, longest, seed)
 
     def _drawn(self, split: Split, multiset: tuple[int, ...], count: int) -> list[Problem]:

@@ -176,5 +176,5 @@ def test_a_question_that_tells_nothing_is_in_what_its_prompt_says() -> None:
 
 
 def test_a_wrong_target_is_told() -> None:
-    with pytest.raises(InputError, match=r"language_target = 'questoin'; allowed are question, detected, or .*question"):
+    with pytest.raises(InputError, match=r"language_target = 'questoin'; allowed are question, .*question"):
         RewardConfig(language_target="questoin")

@@ -119,8 +119,8 @@ class CountdownCorpus(Corpus):
 
 
 def vocabulary(config: CountdownConfig) -> list[str]:
-    """Every word that the corpus and the task's prompts can hold: tags, speakers, operators, numbers, two languages, and
-    a third where some problems are in it."""
+    """Every word that the corpus and the task's prompts can hold: tags, speakers, operators, numbers, two languages,
+    and a third where some problems are in it."""
     numbers = [str(number) for number in range(config.limit + 1)]
     words = [*TAGS, USER, ASSISTANT, EXAMPLES, *config.ops, *"=(),", *numbers, *CHINESE, *CHINESE.values(), *FILLER]
     words += KOREAN.values() if config.korean_share else ()

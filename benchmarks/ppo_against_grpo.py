@@ -110,10 +110,13 @@ def main() -> None:
         run(out, seed, base, given.arms, given.settings)
     folders = [RunFolder(out) for out in outs]
     groups = [rivals(folder)[0] for folder in folders]
-    print(f"| Countdown, seeds {' '.join(map(str, given.seeds))} | dev, equal samples | dev, equal operations | "
-          f"test, last, over the seeds | less {FIRST}, paired | operations | tokens | KL a token | explained variance | "
-          "states MB | peak MB | seconds |")  # fmt: skip
-    print("|---" * 12 + "|")
+    heads = (
+        f"Countdown, seeds {' '.join(map(str, given.seeds))}", "dev, equal samples", "dev, equal operations",
+        "test, last, over the seeds", f"less {FIRST}, paired", "operations", "tokens", "KL a token",
+        "explained variance", "states MB", "peak MB", "seconds",
+    )  # fmt: skip
+    print(f"| {' | '.join(heads)} |")
+    print("|---" * len(heads) + "|")
     for arm in given.arms:
         print(f"| {arm} | {' | '.join(row(arm, groups, folders))} |")
 

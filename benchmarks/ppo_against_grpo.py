@@ -37,13 +37,13 @@ def recipe_of(out: Path, base: str) -> str:
     text = shipped_recipes()["nano-ppo"].read_text(encoding="utf-8")
     text = re.sub(r"\[model\]\n.*?\n\n", f'[model]\nname = "{base}"\n\n', text, count=1, flags=re.DOTALL)
     text = re.sub(r"\[stages\.pretrain\]\n.*?\n\n", "", text, count=1, flags=re.DOTALL)
-    path = out / "nano-ppo-from.toml"
+    path = out.with_name(f"{out.name}.toml")
     path.write_text(text, encoding="utf-8")
     return str(path)
 
 
 def run(out: Path, seed: int, base: str, arms: Sequence[str], settings: Sequence[str]) -> None:
-    out.mkdir(parents=True, exist_ok=True)
+    out.parent.mkdir(parents=True, exist_ok=True)
     recipe = recipe_of(out, base)
     chosen = [part for setting in settings for part in ("--set", setting)]
     for arm in arms:

@@ -13,10 +13,11 @@ import argparse
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from r1kit.recipe import RECIPES, as_toml, parse_recipe
+from r1kit.recipe import RECIPES, as_toml, load_recipe
 
 CAPS = (1, 2, 4, 8)
 
@@ -26,12 +27,18 @@ def recipe_of(start: str, folder: Path) -> Path:
     path = RECIPES / "nano-mcts.toml"
     if not start:
         return path
-    table = plain(load_recipe(str(path)))
-    del table["stages"]["pretrain"]
-    table |= {"name": "nano-mcts-from", "model": {"name": start}}
+    recipe = load_recipe(str(path))
+    stages = {name: config for name, config in recipe.stages.items() if name != "pretrain"}
+    recipe = replace(
+        recipe,
+        name="nano-mcts-from",
+        model=replace(recipe.model, name=start),
+        stages=stages,
+        kinds={name: recipe.kinds[name] for name in stages},
+    )
     folder.mkdir(parents=True, exist_ok=True)
     written = folder / "nano-mcts-from.toml"
-    written.write_text(as_toml(parse_recipe(table)), encoding="utf-8")
+    written.write_text(as_toml(recipe), encoding="utf-8")
     return written
 
 

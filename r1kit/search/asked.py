@@ -6,17 +6,26 @@ import json
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 from r1kit.errors import InputError, MissingError
+from r1kit.evals.evaluator import Evaluation
+from r1kit.recipe import put_setting
 from r1kit.records import Prompt, Sampling
 from r1kit.rollout.streams import stream_seed
-from r1kit.search.compare import Compared, compare, shape_of, summed_up
+from r1kit.search.compare import compare, shape_of, summed_up
 from r1kit.search.explore import planted
 from r1kit.search.player import Player, valuer_of
 from r1kit.search.settings import Search
+from r1kit.structure import plain, structure
 
-__all__ = ["by_what", "searched", "table_of", "told"]
+if TYPE_CHECKING:
+    from r1kit.backends.models import LoadedModel
+    from r1kit.contracts import Recipe
+    from r1kit.reward.verifier import Verifying
+    from r1kit.rollout.engine import Engine
+
+__all__ = ["asked_search", "by_what", "searched", "told"]
 
 SHOWN = {
     "search": "tree search", "majority": "majority vote", "best_of_n": "best of N by value",
@@ -55,43 +64,73 @@ def by_what(text: str, config: Search) -> tuple[Search, Path | None]:
     return replace(config, value="model"), folder
 
 
+def asked_search(
+    value: str, settings: Sequence[str], recipe: Recipe, sampling: Sampling
+) -> tuple[Search, Path | None]:  # fmt: skip
+    """The search's settings and its value model's folder: those of the recipe's last stage that searches, else the
+    defaults and the stage's longest completion, with the user's in their place.
+
+    Args:
+        value: what ``--search`` says.
+        settings: ``KEY=VALUE`` each.
+        recipe: of the model.
+        sampling: of its stage.
+    """
+    own = [getattr(config, "search", None) for config in recipe.stages.values()]
+    start = next((one for one in reversed(own) if isinstance(one, Search)), Search(max_tokens=sampling.max_tokens))
+    table = plain(start)
+    for each in settings:
+        put_setting(table, each)
+    return by_what(value, structure(Search, table, "search"))
+
+
 def searched(
-    prompts: Sequence[Prompt], config: Search, sampling: Sampling, player: Player, folder: Path | None, seed: int,
-    device: Any,
-) -> Compared:  # fmt: skip
-    """Search and controls of held-out problems; nobody looks at an answer before all is drawn.
+    prompts: Sequence[Prompt], config: Search, sampling: Sampling, loaded: LoadedModel, engine: Engine,
+    verifier: Verifying, folder: Path | None, seed: int,
+) -> tuple[Evaluation, dict[str, Any]]:  # fmt: skip
+    """Search and controls of held-out problems; nobody looks at an answer before all is drawn. The plain chains, and
+    a table: of each method what ``summed_up`` says, the trees' shape, the settings.
 
     Args:
         prompts: of one task.
         config: of the search.
         sampling: of whole chains.
-        player: the model and the rules.
+        loaded: the model.
+        engine: that has it open.
+        verifier: the rules.
         folder: of the value model, where one values.
         seed: of the run.
-        device: of the value model.
     """
     model = None
     if folder is not None:
         from r1kit.model.reward_model import RewardModel
 
         model = RewardModel.open(folder)
-        model.model.to(device)
+        model.model.to(loaded.device)
+    player = Player(
+        engine=engine,
+        tokenizer=cast(Any, loaded.tokenizer),
+        ends=frozenset(loaded.stop_ids),
+        render=loaded.render,
+        grade=verifier.score_groups,
+    )
     trees = planted(prompts, player.render, lambda place: stream_seed(seed, "search", prompts[place].id))
     valuer = valuer_of(config, player, model, ruled=False)
-    return compare(trees, config, sampling, player.engine, valuer, player.grade, player.decode, player.ends)
-
-
-def table_of(found: Compared) -> dict[str, Any]:
-    """Of each method what ``summed_up`` says, and the trees' shape."""
+    found = compare(trees, config, sampling, engine, valuer, player.grade, player.decode, player.ends)
     clusters = [group.prompt.cluster or group.prompt.id for group in found.groups]
-    return {"methods": summed_up(found.methods, clusters), "shape": shape_of(found.trees)}
+    evaluation = Evaluation(
+        groups=found.groups, scores=found.scores, diagnostics=verifier.diagnose_groups(found.groups)
+    )
+    table = {"methods": summed_up(found.methods, clusters), "shape": shape_of(found.trees), "settings": plain(config)}
+    return evaluation, table
 
 
-def told(table: dict[str, Any], config: Search) -> list[str]:
+def told(table: dict[str, Any]) -> list[str]:
     """What the terminal says of it, a line each."""
+    used = table["settings"]
     head = (
-        f"search: {config.simulations} simulations, {config.children} children, value by {config.value}, "
-        f"prior by {config.prior}; at equal tokens:"
+        f"search: {used['simulations']} simulations, {used['children']} children, value by {used['value']}, "
+        f"prior by {used['prior']}; at equal tokens:"
     )
     rows = [
         f"{SHOWN[name]:<19}{row['accuracy']:.3f}  [{row['interval'][0]:.3f}, {row['interval'][1]:.3f}]  "

@@ -7,28 +7,23 @@ Every part of a round has its folder and is not done again after a kill: ``round
 from __future__ import annotations
 
 import json
-import math
-import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 from r1kit.backends.backend import backend_of
-from r1kit.backends.models import LoadedModel
-from r1kit.backends.verifiers import open_verifier
 from r1kit.evals.numbers import numbers
 from r1kit.evals.transcripts import evaluation_lines
 from r1kit.factory.samples import read_samples, write_samples
 from r1kit.loops import sft
 from r1kit.loops.mcts_settings import MCTS
 from r1kit.loops.policy import save_checkpoint
-from r1kit.model.reward_model import Outlook, RewardModel
+from r1kit.loops.searching import Opened, everyones, mine_of, opened, training_prompts, value_model
+from r1kit.loops.value_model import first_value, later_value
+from r1kit.model.reward_model import RewardModel
 from r1kit.records import Group, Prompt, Sample, Score, StageResult
-from r1kit.reward.verifier import Verifying
-from r1kit.rollout.sample import sample_groups
 from r1kit.rollout.streams import stream_seed
 from r1kit.search.calibrate import Example, calibration, examples_of_chains
 from r1kit.search.compare import compare, shape_of, summed_up
@@ -36,9 +31,7 @@ from r1kit.search.explore import grown, planted
 from r1kit.search.player import Player, valuer_of
 from r1kit.search.steps import Cutter
 from r1kit.search.tree import Tree
-from r1kit.search.value import ModelValue, is_right, row_of
-from r1kit.seeds import place_in_epochs
-from r1kit.update.reward import Item
+from r1kit.search.value import ModelValue, is_right
 from r1kit.workspace import Workspace
 
 __all__ = ["improve"]
@@ -55,7 +48,7 @@ def improve(config: MCTS, workspace: Workspace) -> StageResult:
         for name in ("metrics", "eval"):
             (workspace.folder / f"{name}.jsonl").unlink(missing_ok=True)
     start, name = workspace.start(config.start)
-    actor, first = start, workspace.part("value-0", partial(_first_value, config, start))
+    actor, first = start, workspace.part("value-0", partial(first_value, config, start))
     value = first["checkpoint"]
     found = [_evaluated(config, 0, actor, value, {}, workspace)]
     for number in range(1, config.rounds + 1):
@@ -64,124 +57,12 @@ def improve(config: MCTS, workspace: Workspace) -> StageResult:
         kept = config.go_on_from == "last"
         learnt = workspace.part(f"round-{number}/actor", partial(_actor, config, folder, actor if kept else start))
         valued = workspace.part(
-            f"round-{number}/value", partial(_value, config, folder, value if kept else first["checkpoint"])
+            f"round-{number}/value", partial(later_value, config, folder, value if kept else first["checkpoint"])
         )
         actor, value = str(workspace.run / learnt["checkpoint"]), valued["checkpoint"]
         found.append(_evaluated(config, number, actor, value, {**searched, **valued}, workspace))
     last = str(Path(actor).relative_to(workspace.run)) if config.rounds and actor != start else None
     return StageResult(metrics={"rounds": found, "value": value}, checkpoint=last, inputs=(name,))
-
-
-# ---- what a part opens ------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Open:
-    player: Player
-    loaded: LoadedModel
-    verifier: Verifying
-
-
-@contextmanager
-def _opened(config: MCTS, model: str, inner: Workspace) -> Iterator[_Open]:
-    """The actor as it stands, to draw with."""
-    backend, recipe = backend_of(inner.recipe, inner.ranks), inner.recipe
-    loaded = backend.load(model)
-    inner.parameters = loaded.parameters
-    tasks = dict.fromkeys(config.uses(recipe))
-    with (
-        open_verifier(tasks, recipe, config.reward, ranks=inner.ranks, opens=loaded.opens_think) as verifier,
-        closing(backend.open_engine(loaded, dtype=config.dtype, max_rows=config.rows_in_flight)) as engine,
-    ):
-        player = Player(
-            engine=engine,
-            tokenizer=cast(Any, loaded.tokenizer),
-            ends=frozenset(loaded.stop_ids),
-            render=loaded.render,
-            grade=verifier.score_groups,
-        )
-        yield _Open(player=player, loaded=loaded, verifier=verifier)
-
-
-def _value_model(folder: str, inner: Workspace) -> RewardModel:
-    model = RewardModel.open(inner.run / folder)
-    model.model.to(backend_of(inner.recipe, inner.ranks).device)
-    return model
-
-
-def _training_prompts(config: MCTS, inner: Workspace, first: int, count: int) -> list[Prompt]:
-    tasks = list(inner.recipe.built(config.searched(inner.recipe)).values())
-    return [tasks[index % len(tasks)].train(index // len(tasks)) for index in range(first, first + count)]
-
-
-def _mine(items: Sequence[_T], inner: Workspace) -> list[_T]:
-    return list(items)[inner.ranks.rank :: inner.ranks.size]
-
-
-def _everyones(items: Sequence[_T], inner: Workspace) -> list[_T]:
-    """One a prompt, of this rank's share -> of all, in the prompts' order."""
-    shares = inner.ranks.gather_objects(list(items))
-    count = sum(map(len, shares))
-    return [shares[place % len(shares)][place // len(shares)] for place in range(count)]
-
-
-# ---- the value model --------------------------------------------------------------------------------------------
-
-
-def _first_value(config: MCTS, model: str, inner: Workspace) -> Numbers:
-    """Pre-trained on the outcomes of chains that the start draws."""
-    prompts = _training_prompts(config, inner, 0, config.value.prompts)
-    seeds = [stream_seed(inner.seed, "chains", place) for place in range(len(prompts))]
-    with _opened(config, model, inner) as opened:
-        mine = _mine(list(zip(prompts, seeds, strict=True)), inner)
-        sampling = replace(config.sampling, n=config.value.chains)
-        groups = sample_groups(
-            opened.player.engine, [prompt for prompt, _ in mine], opened.player.render, sampling,
-            lambda place: mine[place][1],
-        )  # fmt: skip
-        scores = opened.verifier.score_groups(groups)
-        cutter = Cutter(opened.player.tokenizer, config.search.steps)
-    both = _everyones(list(zip(groups, scores, strict=True)), inner)
-    inner.spend(sampled=sum(len(one.token_ids) for group, _ in both for one in group.completions))
-    examples = [one for one, _ in examples_of_chains([each[0] for each in both], [each[1] for each in both], cutter)]
-    created = backend_of(inner.recipe, inner.ranks).create_reward_model(
-        model, Outlook(template=inner.recipe.model.template), config.dtype
-    )
-    return _taught(config, examples, created, inner)
-
-
-def _value(config: MCTS, data: Path, before: str, inner: Workspace) -> Numbers:
-    """What the value model became by the values of a round's trees."""
-    lines = (data / "values.jsonl").read_text(encoding="utf-8").splitlines()
-    examples = [(tuple(row), float(value)) for row, value in map(json.loads, lines)]
-    return _taught(config, examples, _value_model(before, inner), inner)
-
-
-def _taught(config: MCTS, examples: Sequence[Example], model: RewardModel, inner: Workspace) -> Numbers:
-    """The model trained in place, saved; how many examples it saw."""
-    inner.parameters = model.parameters
-    learner = backend_of(inner.recipe, inner.ranks).open_reward_learner(
-        model, config.value.optimiser, config.micro_batch_tokens
-    )
-    items = [Item(rows=(row_of(row, model.pad),), label=right) for row, right in examples]
-    batch, seen = config.value.batch, round(config.value.epochs * len(items))
-    steps, seed = math.ceil(seen / batch), stream_seed(inner.seed, inner.name, "order")
-    began = time.monotonic()
-    for step in inner.steps(steps, learner):
-        places = range(step * batch, min(seen, (step + 1) * batch))
-        lr = config.value.schedule.rate(step, steps, config.value.optimiser.lr)
-        chosen = _mine([items[place_in_epochs(n, len(items), seed)] for n in places], inner)
-        metrics = learner.update(chosen, len(places), lr)
-        inner.spend(trained=metrics["tokens"])
-        if step + 1 == steps or (step + 1) % 10 == 0:
-            speed = metrics["tokens"] / max(1e-9, time.monotonic() - began)
-            inner.log(step + 1, {"loss": metrics["loss"], "lr": lr, "tokens_per_second": speed})
-        began = time.monotonic()
-    if inner.is_writer:
-        model.save(inner.folder / "checkpoint")
-    inner.ranks.broadcast_object(None)
-    folder = str((inner.folder / "checkpoint").relative_to(inner.run))
-    return {"checkpoint": folder, "value_examples": len(items)}
 
 
 # ---- a round ----------------------------------------------------------------------------------------------------
@@ -190,11 +71,11 @@ def _taught(config: MCTS, examples: Sequence[Example], model: RewardModel, inner
 def _searched(config: MCTS, number: int, model: str, value: str, inner: Workspace) -> Numbers:
     """Trees of new training prompts: right chains as samples, visited prefixes as examples of the value model."""
     first = config.value.prompts + (number - 1) * config.prompts
-    prompts = _training_prompts(config, inner, first, config.prompts)
-    mine = _mine(list(enumerate(prompts)), inner)
-    reader = _value_model(value, inner)
-    with _opened(config, model, inner) as opened:
-        player = opened.player
+    prompts = training_prompts(config, inner, first, config.prompts)
+    mine = mine_of(list(enumerate(prompts)), inner)
+    reader = value_model(value, inner)
+    with opened(config, model, inner) as one:
+        player = one.player
         trees = planted(
             [prompt for _, prompt in mine], player.render,
             lambda place: stream_seed(inner.seed, "search", number, mine[place][0]),
@@ -206,7 +87,7 @@ def _searched(config: MCTS, number: int, model: str, value: str, inner: Workspac
             node.value = worth
         kept = [_right_chains(tree, config.chains, player) for tree in trees]
         values = [_values(tree, config.least_visits) for tree in trees]
-    both = _everyones(list(zip(kept, values, (tree.tokens for tree in trees), strict=True)), inner)
+    both = everyones(list(zip(kept, values, (tree.tokens for tree in trees), strict=True)), inner)
     shapes = inner.ranks.gather_objects((shape_of(trees), len(trees)))
     inner.spend_read({reader.parameters: reader.read})
     inner.spend(sampled=sum(tokens for _, _, tokens in both))
@@ -299,20 +180,20 @@ def _flat(tasks: Sequence[Mapping[str, Any]]) -> Numbers:
 def _evaluation(config: MCTS, number: int, actor: str, value: str, inner: Workspace) -> Numbers:
     """Plain chains, the search and its controls on held-out problems of every task; the value model's calibration."""
     own = config.evaluation
-    reader = _value_model(value, inner)
+    reader = value_model(value, inner)
     lines: list[Numbers] = []
     tasks: Numbers = {}
     value_of = ModelValue(reader, config.micro_batch_tokens)
-    with _opened(config, actor, inner) as opened:
+    with opened(config, actor, inner) as one:
         for name in own.tasks or config.searched(inner.recipe):
             prompts = inner.recipe.task(name).held_out(own.split, own.limit)
-            groups, scores, methods, shape = _played(config, name, prompts, opened, reader, inner)
-            diagnostics = opened.verifier.diagnose_groups(groups)
+            groups, scores, methods, shape = _played(config, name, prompts, one, reader, inner)
+            diagnostics = one.verifier.diagnose_groups(groups)
             plain = numbers(groups, scores, diagnostics, own.budgets, resamples=own.resamples, seed=own.seed)
             lines.append({"step": number, "split": own.split, "seconds": inner.elapsed(), **plain})
             inner.append("rollouts", evaluation_lines(number, groups, scores, RECORDED, 2))
             clusters = [prompt.cluster or prompt.id for prompt in prompts]
-            cutter = Cutter(opened.player.tokenizer, config.search.steps)
+            cutter = Cutter(one.player.tokenizer, config.search.steps)
             tasks[name] = {
                 "plain_accuracy": plain["avg_at_k"],
                 "plain_interval": plain["interval"],
@@ -326,10 +207,10 @@ def _evaluation(config: MCTS, number: int, actor: str, value: str, inner: Worksp
 
 
 def _played(
-    config: MCTS, name: str, prompts: Sequence[Prompt], opened: _Open, reader: RewardModel, inner: Workspace
+    config: MCTS, name: str, prompts: Sequence[Prompt], one: Opened, reader: RewardModel, inner: Workspace
 ) -> tuple[list[Group], list[list[Score]], dict[str, list[Any]], dict[str, float]]:
     """(plain chains, their scores, what each method made of each problem, the trees' shape), of all ranks."""
-    player, mine = opened.player, _mine(list(enumerate(prompts)), inner)
+    player, mine = one.player, mine_of(list(enumerate(prompts)), inner)
     trees = planted(
         [prompt for _, prompt in mine], player.render,
         lambda place: stream_seed(inner.seed, "held out", name, mine[place][0]),
@@ -337,12 +218,12 @@ def _played(
     valuer = valuer_of(config.search, player, reader, ruled=False)
     sampling = config.evaluation.draws(config.sampling)
     found = compare(trees, config.search, sampling, player.engine, valuer, player.grade, player.decode, player.ends)
-    rows = {key: _everyones(row, inner) for key, row in found.methods.items()}
+    rows = {key: everyones(row, inner) for key, row in found.methods.items()}
     inner.spend(evaluated=sum(one.tokens for key, row in rows.items() if key in _DRAWN for one in row))
     shapes = inner.ranks.gather_objects((shape_of(trees), len(trees)))
     count = sum(weight for _, weight in shapes)
     shape = {key: sum(one[key] * weight for one, weight in shapes) / count for key in shapes[0][0]}
-    return _everyones(found.groups, inner), _everyones(found.scores, inner), rows, shape
+    return everyones(found.groups, inner), everyones(found.scores, inner), rows, shape
 
 
 _DRAWN = ("search", "majority", "beam")

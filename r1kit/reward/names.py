@@ -14,6 +14,7 @@ PARTS = {
     "format": "r1kit.reward.format:Format",
     "language": "r1kit.reward.language:Language",
     "overlong": "r1kit.reward.overlong:Overlong",
+    "schema": "r1kit.reward.schema:SchemaReward",
 }
 """Name in ``reward.parts`` -> what builds it, a ``BuildReward``. Any other part is a user's function."""
 

@@ -10,6 +10,8 @@ kind                      what
 ``reasoning_gym/NAME``    any reasoning-gym generator, judged by its own scorer
 ``verifiers/NAME``        a single-turn environment of the verifiers package: its data set, parser and rubric
 ``data``                  a file of any common form and layout, a folder of them, or a hub data set
+``structured``            a file of prompts that are answered with JSON, each with the schema that checks it;
+                          ``structured/forms`` is the nano world's, with a corpus
 ``jsonl``                 a file of ``{"prompt", "answer"}`` lines, judged as mathematics or by equality
 ``FILE.py:NAME``          a user's class, or a function that yields prompts; ``package.module:NAME`` too
 ========================  ========================================================================================
@@ -54,6 +56,8 @@ KINDS: dict[str, str] = {
     "verifiers/NAME": "r1kit.tasks.environment:Environment",
     "data": "r1kit.tasks.data:Data",
     "jsonl": "r1kit.tasks.jsonl:Jsonl",
+    "structured": "r1kit.tasks.structured:Structured",
+    "structured/forms": "r1kit.nano.forms.task:Forms",
 }
 """Kind -> class, with a frozen ``Config`` and built as ``cls(name, config)``. ``NAME`` stands for any name."""
 

@@ -153,8 +153,8 @@ class Schema:
             for reference in _references(table):
                 if not reference.startswith("#"):
                     raise InputError(
-                        f"{where}: the schema refers to {reference!r}; a schema may refer to its own parts alone, as in "
-                        f"'#/$defs/part'"
+                        f"{where}: the schema refers to {reference!r}; a schema may refer to its own parts alone, as "
+                        f"in '#/$defs/part'"
                     )
             validator = kind(table, registry=Registry())
             for probe in (None, {}, []):

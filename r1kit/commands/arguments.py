@@ -173,8 +173,8 @@ def _named(name: str, recipe: Recipe) -> NamedTask:
     allowed = [*recipe.tasks, *BY_ITSELF]
     raise InputError(
         f"task {name!r} is unknown; a task is {', '.join(dict.fromkeys(allowed))}, code/FORMAT/FILE.jsonl, "
-        f"structured/FILE.jsonl, reasoning_gym/GENERATOR, verifiers/ENVIRONMENT, FILE.py:NAME, a file or folder of rows, or a hub data set as "
-        f"OWNER/NAME.{nearest(name, allowed)}"
+        f"structured/FILE.jsonl, reasoning_gym/GENERATOR, verifiers/ENVIRONMENT, FILE.py:NAME, a file or folder of "
+        f"rows, or a hub data set as OWNER/NAME.{nearest(name, allowed)}"
     )
 
 

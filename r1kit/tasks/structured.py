@@ -14,7 +14,7 @@ from r1kit.data.chats import question_in
 from r1kit.errors import InputError
 from r1kit.files import Line, strict_lines
 from r1kit.records import Prompt
-from r1kit.reward.extract import after_thinking, extract_answer
+from r1kit.tasks.code.answer import final_answer
 from r1kit.tasks.listed import Listed
 from r1kit.tasks.split import check_shares, digest
 from r1kit.tasks.task import Grade, Split, Task
@@ -139,8 +139,7 @@ def grade_json(prompt: Prompt, answer: str) -> Grade:
 
 def told(prompt: Prompt, text: str) -> dict[str, float]:
     """The diagnostics of a completion, whatever the style of its answer."""
-    answer = extract_answer(text, "tag")
-    return judged(prompt, after_thinking(text) if answer is None and "<answer>" not in text else answer or "")[1]
+    return judged(prompt, final_answer(text))[1]
 
 
 def judged(prompt: Prompt, answer: str) -> tuple[Any, dict[str, float]]:

@@ -9,6 +9,8 @@ kind                      what
                           field (HumanEval, MBPP, APPS, LiveCodeBench, CodeContests ...), ``code/mbpp`` that one
 ``reasoning_gym/NAME``    any reasoning-gym generator, judged by its own scorer
 ``verifiers/NAME``        a single-turn environment of the verifiers package: its data set, parser and rubric
+``benchmark/NAME``        AIME, MATH-500, GPQA, MMLU-Pro, HumanEval, LiveCodeBench, asked and judged as the paper does;
+                          ``benchmark``: told from the rows
 ``data``                  a file of any common form and layout, a folder of them, or a hub data set
 ``structured``            a file of prompts that are answered with JSON, each with the schema that checks it;
                           ``structured/forms`` is the nano world's, with a corpus
@@ -33,6 +35,7 @@ from r1kit.tasks.task import Task
 __all__ = ["KINDS", "Spec", "build", "build_spec", "settings"]
 
 _CODE_FILE = "r1kit.tasks.code.files.task:CodeFile"
+_BENCHMARK = "r1kit.tasks.benchmark.task:Benchmark"
 KINDS: dict[str, str] = {
     "countdown": "r1kit.nano.countdown.task:Countdown",
     "general": "r1kit.nano.general.task:General",
@@ -54,6 +57,11 @@ KINDS: dict[str, str] = {
     ),
     "reasoning_gym/NAME": "r1kit.tasks.reasoning_gym:ReasoningGym",
     "verifiers/NAME": "r1kit.tasks.environment:Environment",
+    "benchmark": _BENCHMARK,
+    **dict.fromkeys(
+        (f"benchmark/{name}" for name in ("aime", "math500", "gpqa", "mmlu_pro", "humaneval", "livecodebench")),
+        _BENCHMARK,
+    ),
     "data": "r1kit.tasks.data:Data",
     "jsonl": "r1kit.tasks.jsonl:Jsonl",
     "structured": "r1kit.tasks.structured:Structured",

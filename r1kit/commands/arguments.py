@@ -140,8 +140,8 @@ def named_task(name: str, recipe: Recipe, overrides: Sequence[str] = ()) -> Name
 
 def _named(name: str, recipe: Recipe) -> NamedTask:
     """A task by name: a recipe's own, a kind (``countdown``, ``code/list_ops``, ``reasoning_gym/NAME``,
-    ``verifiers/NAME``), ``code/FORMAT/FILE.jsonl``, ``structured/FILE.jsonl``, ``benchmark/SOURCE``, ``FILE.py:NAME``, or
-    a file, a folder or a hub data set, see ``tasks/source_name``.
+    ``verifiers/NAME``), ``code/FORMAT/FILE.jsonl``, ``structured/FILE.jsonl``, ``benchmark/SOURCE``, ``FILE.py:NAME``,
+    or a file, a folder or a hub data set, see ``tasks/source_name``.
 
     A file is judged whole: all its lines are the test split.
 
@@ -177,8 +177,8 @@ def _named(name: str, recipe: Recipe) -> NamedTask:
     allowed = [*recipe.tasks, *BY_ITSELF]
     raise InputError(
         f"task {name!r} is unknown; a task is {', '.join(dict.fromkeys(allowed))}, code/FORMAT/FILE.jsonl, "
-        f"structured/FILE.jsonl, benchmark/SOURCE, reasoning_gym/GENERATOR, verifiers/ENVIRONMENT, FILE.py:NAME, a file "
-        f"or folder of rows, or a hub data set as OWNER/NAME.{nearest(name, allowed)}"
+        f"structured/FILE.jsonl, benchmark/SOURCE, reasoning_gym/GENERATOR, verifiers/ENVIRONMENT, FILE.py:NAME, a "
+        f"file or folder of rows, or a hub data set as OWNER/NAME.{nearest(name, allowed)}"
     )
 
 

@@ -39,7 +39,7 @@ def main() -> None:
     model = Decoder(SHAPES[given.shape])
     model.initialise(torch.Generator().manual_seed(0))
     model.to("cuda")
-    print(f"{given.shape}, torch {torch.__version__}, {torch.cuda.get_device_name() if 'cuda' != 'cpu' else 'cpu'}")
+    print(f"{given.shape}, torch {torch.__version__}, {torch.cuda.get_device_name()}")
     print("| step | budget | rollout s | rollout tokens/s | update s | update tokens/s | update GiB |")
     print("|---|---|---|---|---|---|---|")
     for step in given.steps:

@@ -38,15 +38,8 @@ def main() -> None:
     given = parser.parse_args()
     model = Decoder(SHAPES[given.shape])
     model.initialise(torch.Generator().manual_seed(0))
-<<<<<<< HEAD
     model.to("cuda")
     print(f"{given.shape}, torch {torch.__version__}, {torch.cuda.get_device_name()}")
-=======
-    model.to(given.device)
-    print(
-        f"{given.shape}, torch {torch.__version__}, {torch.cuda.get_device_name() if given.device != 'cpu' else 'cpu'}"
-    )
->>>>>>> main
     print("| step | budget | rollout s | rollout tokens/s | update s | update tokens/s | update GiB |")
     print("|---|---|---|---|---|---|---|")
     for step in given.steps:

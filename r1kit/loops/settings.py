@@ -23,7 +23,7 @@ from r1kit.records import Sampling
 from r1kit.registry import is_reference
 from r1kit.reward.settings import RewardConfig
 from r1kit.tasks.task import Split
-from r1kit.update.settings import DtypeSetting, OptimiserSettings
+from r1kit.update.settings import DtypeSetting, LoRA, OptimiserSettings
 
 if TYPE_CHECKING:
     from r1kit.contracts import Recipe
@@ -83,6 +83,8 @@ class RL(Evaluated):
     reward: RewardConfig = field(default_factory=RewardConfig)
     loss: PolicyLoss = field(default_factory=PolicyLoss)
     optimiser: OptimiserSettings = field(default_factory=OptimiserSettings)
+    lora: LoRA = field(default_factory=LoRA)
+    """Train an adapter in place of every weight; the reference is then the model with its adapter off."""
     schedule: Schedule = field(default_factory=Schedule)
     reference_every: int = 400
     """Updates between refreshes of the reference, where the loss has a KL term (paper: 400)."""
@@ -153,6 +155,7 @@ class RL(Evaluated):
         if self.final_limit is not None:
             check_least(self, stage, 1, "final_limit")
         check_rates(self.optimiser.lr, self.schedule, stage)
+        self.lora.check(stage, recipe.learner.kind, sampled=True)
         self.curriculum.check(stage)
         check_lag(self, stage, recipe)
         if not any(self.reward.parts.values()) and not getattr(self, "routes", None):
@@ -227,6 +230,8 @@ class SFT(Evaluated):
     too_long: Literal["refuse", "cut", "drop"] = "refuse"
     """What is done with longer ones; how many those are is told."""
     optimiser: OptimiserSettings = field(default_factory=lambda: OptimiserSettings(lr=5e-5))
+    lora: LoRA = field(default_factory=LoRA)
+    """Train an adapter in place of every weight."""
     schedule: Schedule = field(default_factory=lambda: Schedule(warmup=0, shape="cosine", floor=0.1))
     dtype: DtypeSetting = "auto"
     """Of the matrix products; master weights are float32."""
@@ -269,6 +274,7 @@ class SFT(Evaluated):
         check_least(self, stage, 1, "samples_per_step", "micro_batch_tokens", "log_every", "sampling.max_tokens")
         check_least(self, stage, 0, "max_tokens")
         check_rates(self.optimiser.lr, self.schedule, stage)
+        self.lora.check(stage, recipe.learner.kind)
         if not self.epochs > 0:
             raise InputError(f"stages.{stage}.epochs = {self.epochs}: must be above 0")
 

@@ -50,7 +50,7 @@ class FlatWeights:
     def __init__(self, model: LanguageModel, dtype: torch.dtype) -> None:
         """Takes the model over: its parameters become views of the master weights (fp32)."""
         self.model = model
-        cast(nn.Module, model).float()
+        cast(nn.Module, model).float().requires_grad_()  # a frozen one may be a critic's
         self.sections = _sections(model)
         parameters = dict(model.named_parameters())
         self.master = torch.cat([parameters[name].detach().reshape(-1) for s in self.sections for name in s.names])

@@ -23,6 +23,7 @@ from r1kit.records import Sampling
 from r1kit.registry import is_reference
 from r1kit.reward.settings import RewardConfig
 from r1kit.tasks.task import Split
+from r1kit.text.paraphrases import paraphrases
 from r1kit.update.settings import DtypeSetting, OptimiserSettings
 
 if TYPE_CHECKING:
@@ -79,6 +80,9 @@ class RL(Evaluated):
     """Questions a rollout, over all ranks."""
     minibatches: int = 1
     """Updates a rollout; 1 is on policy. The paper: 16, of 512 completions each."""
+    paraphrases: tuple[str, ...] = ()
+    """Other ways to ask a training question, as texts with ``{question}``, or a set of ten by its name, ``nano`` or
+    ``english``: each prompt is asked in one of them, drawn by the seed; evaluations ask as the task does."""
     sampling: Sampling = field(default_factory=Sampling)
     reward: RewardConfig = field(default_factory=RewardConfig)
     loss: PolicyLoss = field(default_factory=PolicyLoss)
@@ -154,6 +158,7 @@ class RL(Evaluated):
             check_least(self, stage, 1, "final_limit")
         check_rates(self.optimiser.lr, self.schedule, stage)
         self.curriculum.check(stage)
+        paraphrases(self.paraphrases, f"stages.{stage}.paraphrases")
         check_lag(self, stage, recipe)
         if not any(self.reward.parts.values()) and not getattr(self, "routes", None):
             raise InputError(

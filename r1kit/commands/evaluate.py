@@ -12,9 +12,14 @@ import typer
 from r1kit.commands.options import JsonFile
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
     from r1kit.commands.arguments import Subject
+    from r1kit.contracts import Recipe
     from r1kit.evals.evaluator import Evaluation
     from r1kit.evals.settings import EvaluationConfig
+    from r1kit.records import Prompt
+    from r1kit.stages.evaluate import Config as Stage
 
 __all__ = ["evaluate"]
 
@@ -41,6 +46,10 @@ def evaluate(
     template: Annotated[str, typer.Option(help="chat, plain, r1_zero or a text with {question}.")] = "",
     suffix: Annotated[str, typer.Option(help="Put after every question.")] = "",
     answer_style: Annotated[str, typer.Option(help="tag, boxed, last_number or last_line.")] = "",
+    paraphrases: Annotated[
+        list[str] | None, typer.Option(help="Ask in other words too: nano, english, or a text with {question}; repeat.")
+    ] = None,
+    shots: Annotated[int, typer.Option(min=0, help="Ask with so many worked examples too.")] = 0,
     seed: Annotated[int | None, typer.Option(help="Of the sampling; default: the recipe's.")] = None,
 ) -> None:
     """Evaluate a model on held-out problems: avg@k, cons@k, pass@k with 95% intervals."""
@@ -59,16 +68,30 @@ def evaluate(
         tasks=(name,), k=k, limit=limit, split=split, temperature=temperature, top_p=top_p,
         max_tokens=max_tokens,
     )  # fmt: skip
+    stage = _asking(subject.recipe, tuple(paraphrases or ()), shots)
+    stage.check_asked("r1 eval", subject.recipe)
     check_model(model)
-    found, config = _evaluated(subject, config, name)
-    line = {"model": model, "split": split, **_line(found, config)}
-    typer.echo(_spelled(line, config))
+    found, others, config = _evaluated(subject, config, name, stage)
+    line = {"model": model, "split": split, **_line(found, config), **_otherwise(found, others, config)}
+    typer.echo("\n".join((_spelled(line, config), *_told_otherwise(line))))
     if json_file:
         write_json(json_file, line)
 
 
-def _evaluated(subject: Subject, config: EvaluationConfig, name: str) -> tuple[Evaluation, EvaluationConfig]:
-    """Sample and score; and the settings, ``max_tokens`` filled in. What loads first fails first: task, then model."""
+def _asking(recipe: Recipe, texts: tuple[str, ...], shots: int) -> Stage:
+    """How else to ask, as a stage's settings: examples are written as the recipe's own evaluation writes them."""
+    from r1kit.stages.evaluate import Config as Stage
+
+    own = next((config for config in recipe.stages.values() if isinstance(config, Stage)), Stage())
+    task = tuple(recipe.tasks)
+    return Stage(paraphrases=texts, few_shot=replace(own.few_shot, shots=shots), template_tasks=task)
+
+
+def _evaluated(
+    subject: Subject, config: EvaluationConfig, name: str, stage: Stage
+) -> tuple[Evaluation, dict[str, Evaluation], EvaluationConfig]:
+    """Sample and score, in the recipe's prompt and, by name, in others; and the settings, ``max_tokens`` filled in.
+    What loads first fails first: task, then model."""
     import torch
 
     from r1kit.backends.backend import backend_of
@@ -78,6 +101,7 @@ def _evaluated(subject: Subject, config: EvaluationConfig, name: str) -> tuple[E
     from r1kit.evals.evaluator import sample_evaluation
     from r1kit.reward.scorer import Scorer
     from r1kit.rollout.streams import stream_seed
+    from r1kit.stages.evaluate import ways_to_ask
 
     recipe, backend = subject.recipe, backend_of(subject.recipe)
     prompts = recipe.task(name).held_out(config.split, config.limit)
@@ -91,16 +115,20 @@ def _evaluated(subject: Subject, config: EvaluationConfig, name: str) -> tuple[E
         open_verifier([name], recipe, subject.reward, opens=loaded.opens_think) as verifier,
         closing(backend.open_engine(loaded, dtype="auto", max_rows=rows)) as engine,
     ):
-        found = sample_evaluation(
-            prompts,
-            config.draws(subject.sampling),
-            engine,
-            Scorer(verifier=verifier),
-            loaded.render,
-            lambda index: stream_seed(recipe.seed, "evaluation", name, config.split, index),
-            backend.ranks,
-        )
-    return found, config
+
+        def asked(render: Callable[[Prompt], Sequence[int]]) -> Evaluation:
+            return sample_evaluation(
+                prompts,
+                config.draws(subject.sampling),
+                engine,
+                Scorer(verifier=verifier),
+                render,
+                lambda index: stream_seed(recipe.seed, "evaluation", name, config.split, index),
+                backend.ranks,
+            )
+
+        ways = ways_to_ask(stage, loaded, recipe.built((name,)), recipe.seed)
+        return asked(loaded.render), {way: asked(render) for way, _, render in ways}, config
 
 
 def _rows(folder: Path, max_tokens: int) -> int:
@@ -119,14 +147,68 @@ def _line(found: Evaluation, config: EvaluationConfig) -> dict[str, Any]:
     """The fields of ``eval.jsonl``, the interval of pass@k, and how completions were drawn."""
     from r1kit.evals.interval import mean_interval
     from r1kit.evals.numbers import numbers, outcomes
+    from r1kit.evals.thinking import easy_tokens, is_easy
 
     metrics = numbers(
         found.groups, found.scores, found.diagnostics, config.budgets, resamples=config.resamples, seed=config.seed
     )
     arrays = outcomes(found.groups, found.scores)
     passed = mean_interval(arrays.right.max(axis=1), arrays.clusters, config.resamples, config.seed)
-    drawn = {"temperature": config.temperature, "top_p": config.top_p, "max_tokens": config.max_tokens}
+    drawn: dict[str, Any] = {"temperature": config.temperature, "top_p": config.top_p, "max_tokens": config.max_tokens}
+    if metrics["solved_tokens_per_problem"] is not None:
+        easy = is_easy([group.prompt for group in found.groups], metrics["per_problem"], config)
+        drawn["easy_tokens"] = easy_tokens(metrics, easy)
     return {**metrics, "pass_interval": [passed.low, passed.high], **drawn}
+
+
+def _otherwise(found: Evaluation, others: Mapping[str, Evaluation], config: EvaluationConfig) -> dict[str, Any]:
+    """What the same problems give in other words, and with examples; empty where nothing else was asked."""
+    from r1kit.evals.numbers import numbers
+    from r1kit.evals.paired import paired_difference
+    from r1kit.evals.prompting import sensitivity
+
+    def told(one: Evaluation) -> dict[str, Any]:
+        return numbers(one.groups, one.scores, resamples=config.resamples, seed=config.seed)
+
+    lines = {way: told(one) for way, one in others.items()}
+    own, shown, line = told(found), lines.pop("few_shot", None), dict[str, Any]()
+    if lines and own["avg_at_k"] is not None:
+        averages = {way: one["avg_at_k"] for way, one in lines.items()}
+        line |= {"templates": averages, **sensitivity({"": own["avg_at_k"], **averages})}
+    if shown and own["avg_at_k"] is not None:
+        clusters = [group.prompt.cluster or group.prompt.id for group in found.groups]
+        line["few_shot"] = {
+            **{name: shown[name] for name in ("avg_at_k", "interval", "response_tokens")},
+            "minus_zero_shot": paired_difference(shown["per_problem"], own["per_problem"], clusters),
+        }
+    return line
+
+
+def _told_otherwise(line: dict[str, Any]) -> list[str]:
+    """The terminal's lines on it, on languages where there are several, and on the length of what is easy."""
+    found = []
+    if line.get("easy_tokens") is not None:
+        found.append(f"{line['easy_tokens']:.1f} tokens a solved easy problem")
+    if len(line["by_language"]) > 1:
+        found += [
+            f"questions in {language}: {one['problems']}, avg@{line['k']} {one['avg_at_k']:.3f}, "
+            f"language consistency {one['language_consistency']:.3f}"
+            for language, one in line["by_language"].items()
+            if one["language_consistency"] is not None
+        ]
+    if "templates" in line:
+        found.append(
+            f"{1 + len(line['templates'])} templates: worst {line['worst_template']:.3f}, mean "
+            f"{line['mean_template']:.3f}, spread {line['template_spread']:.3f}"
+        )
+        found += [f"  {average:.3f}  {text!r}" for text, average in line["templates"].items()]
+    if "few_shot" in line:
+        one, minus = line["few_shot"], line["few_shot"]["minus_zero_shot"]
+        low, high = minus["interval"]
+        found.append(
+            f"with examples {one['avg_at_k']:.3f}, less zero-shot {minus['difference']:+.3f}  [{low:.3f}, {high:.3f}]"
+        )
+    return found
 
 
 def _spelled(line: dict[str, Any], config: EvaluationConfig) -> str:

@@ -8,6 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from r1kit.contracts import BASE
+from r1kit.errors import InputError
 from r1kit.evals.settings import EvaluationConfig
 from r1kit.factory.examples import FewShot, few_shot_question, shown_examples
 from r1kit.loops.settings import Evaluated, check_least, check_source
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 
 Render = Callable[[Prompt], Sequence[int]]
 
-__all__ = ["Config", "run"]
+__all__ = ["Config", "run", "ways_to_ask"]
 
 TOLD = (
     "avg_at_k", "interval", "cons_at_k", "cons_interval", "pass_at_k", "k", "problems", "response_tokens",
@@ -89,12 +90,17 @@ class Config(Evaluated):
     def check(self, stage: str, recipe: Recipe) -> None:
         """Ranges, before anything loads."""
         check_least(self, stage, 1, "rows_in_flight", "sampling.max_tokens")
-        check_least(self, stage, 0, "few_shot.shots")
-        paraphrases(self.paraphrases, f"stages.{stage}.paraphrases")
-        if self.few_shot.shots:
-            shown_examples(self.few_shot, recipe.built(self.asked(recipe)), self.reward.answer_style, recipe.seed)
+        self.check_asked(f"stages.{stage}", recipe)
         for source in self.stages:
             check_source(source, stage, recipe)
+
+    def check_asked(self, where: str, recipe: Recipe) -> None:
+        """The other ways to ask."""
+        if self.few_shot.shots < 0:
+            raise InputError(f"{where}: few_shot.shots = {self.few_shot.shots}; must be at least 0")
+        paraphrases(self.paraphrases, f"{where}: paraphrases")
+        if self.few_shot.shots:
+            shown_examples(self.few_shot, recipe.built(self.asked(recipe)), self.reward.answer_style, recipe.seed)
 
 
 def run(config: Config, workspace: Workspace) -> StageResult:
@@ -137,7 +143,7 @@ def _evaluate(config: Config, step: int, verifier: Verifying, workspace: Workspa
         labels = {"checkpoint": config.stages[step]}
         evaluator.evaluate(step, labels=labels)
         asked = config.asked(workspace.recipe)
-        for name, log, render in _prompts(config, loaded, workspace.recipe.built(asked), workspace.seed):
+        for name, log, render in ways_to_ask(config, loaded, workspace.recipe.built(asked), workspace.seed):
             evaluator.evaluate(
                 step,
                 config=replace(config.evaluation, tasks=asked),
@@ -147,7 +153,7 @@ def _evaluate(config: Config, step: int, verifier: Verifying, workspace: Workspa
             )
 
 
-def _prompts(
+def ways_to_ask(
     config: Config, loaded: LoadedModel, tasks: Mapping[str, Task], seed: int
 ) -> Iterator[tuple[str, str, Render]]:
     """(name, log, prompt -> token ids) of every other way to ask."""
@@ -195,9 +201,11 @@ def _table(config: Config, workspace: Workspace) -> dict[str, Any]:
     for line in workspace.read("few_shot"):
         if "avg_at_k" in line:
             alone = judged[line["checkpoint"], line["task"]]
-            told: dict[str, Any] = {name: line[name] for name in ("avg_at_k", "interval", "response_tokens") if name in line}
-            told["minus_zero_shot"] = accuracy_difference(line, alone, config.evaluation, workspace)
-            found[line["checkpoint"]][line["task"]]["few_shot"] = {"shots": config.few_shot.shots, **told}
+            found[line["checkpoint"]][line["task"]]["few_shot"] = {
+                "shots": config.few_shot.shots,
+                **{name: line[name] for name in ("avg_at_k", "interval", "response_tokens")},
+                "minus_zero_shot": accuracy_difference(line, alone, config.evaluation, workspace),
+            }
     return found
 
 

@@ -50,6 +50,7 @@ def evaluate(
         list[str] | None, typer.Option(help="Ask in other words too: nano, english, or a text with {question}; repeat.")
     ] = None,
     shots: Annotated[int, typer.Option(min=0, help="Ask with so many worked examples too.")] = 0,
+    examples: Annotated[str, typer.Option(help="With --shots: a file of samples; default: of the task's own.")] = "",
     seed: Annotated[int | None, typer.Option(help="Of the sampling; default: the recipe's.")] = None,
 ) -> None:
     """Evaluate a model on held-out problems: avg@k, cons@k, pass@k with 95% intervals."""
@@ -68,7 +69,7 @@ def evaluate(
         tasks=(name,), k=k, limit=limit, split=split, temperature=temperature, top_p=top_p,
         max_tokens=max_tokens,
     )  # fmt: skip
-    stage = _asking(subject.recipe, tuple(paraphrases or ()), shots)
+    stage = _asking(subject.recipe, tuple(paraphrases or ()), shots, examples)
     stage.check_asked("r1 eval", subject.recipe)
     check_model(model)
     found, others, config = _evaluated(subject, config, name, stage)
@@ -78,13 +79,13 @@ def evaluate(
         write_json(json_file, line)
 
 
-def _asking(recipe: Recipe, texts: tuple[str, ...], shots: int) -> Stage:
+def _asking(recipe: Recipe, texts: tuple[str, ...], shots: int, examples: str) -> Stage:
     """How else to ask, as a stage's settings: examples are written as the recipe's own evaluation writes them."""
     from r1kit.stages.evaluate import Config as Stage
 
     own = next((config for config in recipe.stages.values() if isinstance(config, Stage)), Stage())
-    task = tuple(recipe.tasks)
-    return Stage(paraphrases=texts, few_shot=replace(own.few_shot, shots=shots), template_tasks=task)
+    shown = replace(own.few_shot, shots=shots, path=examples or own.few_shot.path)
+    return Stage(paraphrases=texts, few_shot=shown, template_tasks=tuple(recipe.tasks))
 
 
 def _evaluated(

@@ -68,8 +68,7 @@ def shown_examples(
     working = {name: task for name, task in tasks.items() if "worked_example" in task.offers}
     found = worked_examples(settings, working, seed)
     for name in tasks.keys() - working.keys():
-        asked = (tasks[name].train(index) for index in range(ASKED_FOR_EXAMPLES))
-        answered = {prompt.question: prompt for prompt in asked if prompt.answer}
+        answered = _answered(name, tasks[name])
         if len(answered) < settings.shots:
             raise InputError(
                 f"few_shot.shots = {settings.shots}: task {name!r} has no worked examples, and {len(answered)} of "
@@ -84,6 +83,18 @@ def shown_examples(
             for prompt in shots
         ]  # fmt: skip
     return found
+
+
+def _answered(name: str, task: Task) -> dict[str, Prompt]:
+    """Some training prompts that have a reference answer, by their question."""
+    try:
+        asked = [task.train(index) for index in range(ASKED_FOR_EXAMPLES)]
+    except InputError as error:  # a file that is a test split as a whole
+        raise InputError(
+            f"few_shot: task {name!r} has no training problems to show; name a file of samples in few_shot.path "
+            f"(r1 eval: --examples). {error}"
+        ) from error
+    return {prompt.question: prompt for prompt in asked if prompt.answer}
 
 
 def few_shot_question(settings: FewShot, examples: Mapping[tuple[str, str], Sequence[Sample]], prompt: Prompt) -> str:

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from contextlib import closing
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from r1kit.commands.options import JsonFile
+from r1kit.commands.options import JsonFile, spelled_out
+from r1kit.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Sequence
 
     from r1kit.commands.arguments import Subject
     from r1kit.contracts import Recipe
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from r1kit.evals.settings import EvaluationConfig
     from r1kit.records import Prompt
     from r1kit.stages.evaluate import Config as Stage
+    from r1kit.tasks.task import Task
 
 __all__ = ["evaluate"]
 
@@ -28,18 +30,24 @@ CACHE_BYTES = 4_000_000_000
 FEW_ROWS = 16
 PROMPT_TOKENS = 256
 """Allowed for a prompt when rows in flight are counted."""
+K = 16
+"""Completions a problem, where neither the user nor the benchmark says."""
+KEY = "OPENAI_API_KEY"
+"""Environment variable with the key of an address."""
 
 
 def evaluate(
-    model: Annotated[str, typer.Argument(help="DIR:STAGE, a model folder, a hub name, a GGUF file or pypi:PACKAGE.")],
-    task: Annotated[str, typer.Option(help="A task by name; r1 tasks lists the kinds.")],
-    k: Annotated[int, typer.Option(help="Completions a problem.")] = 16,
+    model: Annotated[
+        str, typer.Argument(help="DIR:STAGE, a model folder, a hub name, a GGUF file or pypi:PACKAGE.")
+    ] = "",
+    task: Annotated[str, typer.Option(help="A task by name; r1 tasks lists the kinds.")] = "",
+    k: Annotated[int, typer.Option(min=0, help="Completions a problem; 0: the benchmark's own, else 16.")] = 0,
     limit: Annotated[int | None, typer.Option(help="Only the first so many problems.")] = None,
     json_file: JsonFile = None,
     temperature: Annotated[float, typer.Option(min=0.0)] = 0.6,
     top_p: Annotated[float, typer.Option(min=0.0, max=1.0)] = 0.95,
     max_tokens: Annotated[
-        int, typer.Option(min=0, help="Longest completion; 0: the stage's own, else 1024 or what fits.")
+        int, typer.Option(min=0, help="Longest completion; 0: the benchmark's or stage's own, else 1024 or what fits.")
     ] = 0,
     split: Annotated[Literal["dev", "test"], typer.Option()] = "test",
     recipe: Annotated[str, typer.Option(help="Whose template, task and reward settings count.")] = "",
@@ -52,46 +60,198 @@ def evaluate(
     shots: Annotated[int, typer.Option(min=0, help="Ask with so many worked examples too.")] = 0,
     examples: Annotated[str, typer.Option(help="With --shots: a file of samples; default: of the task's own.")] = "",
     seed: Annotated[int | None, typer.Option(help="Of the sampling; default: the recipe's.")] = None,
+    set_: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="A setting of the task.")] = None,
+    against: Annotated[
+        str, typer.Option(help="Another model, or a FILE that --json wrote: the paired difference.")
+    ] = "",
+    address: Annotated[str, typer.Option(help=f"An OpenAI-compatible URL in place of a model; key: ${KEY}.")] = "",
+    served: Annotated[str, typer.Option("--model", help="The model's name at --address.")] = "",
+    concurrency: Annotated[int, typer.Option(min=1, max=1024, help="Questions out at a time, with --address.")] = 8,
+    out: Annotated[
+        Path | None,
+        typer.Option(callback=spelled_out, help="Folder for lm-evaluation-harness's samples and results files."),
+    ] = None,
 ) -> None:
     """Evaluate a model on held-out problems: avg@k, cons@k, pass@k with 95% intervals."""
+    asks = _Asks(
+        task=task, k=k, limit=limit, temperature=temperature, top_p=top_p, max_tokens=max_tokens, split=split,
+        seed=seed, subject=(recipe, template, suffix, answer_style), settings=tuple(set_ or ()), out=out,
+        address=address, concurrency=concurrency, paraphrases=tuple(paraphrases or ()), shots=shots, examples=examples,
+    )  # fmt: skip
+    _check(asks, model, served, against, json_file)
+    one = asks.judge(served, address) if address else asks.judge(model)
+    _compare_and_write(one, asks, against, json_file)
+
+
+def _check(asks: _Asks, model: str, served: str, against: str, json_file: Path | None) -> None:
+    """Before anything is loaded."""
     from r1kit.checkpoint.source import check_model
-    from r1kit.commands.arguments import named_task, open_subject
-    from r1kit.evals.settings import EvaluationConfig
-    from r1kit.files import check_writable, write_json
+    from r1kit.evals.address import base_of
+    from r1kit.evals.told import read_line
+    from r1kit.files import check_writable
 
     check_writable(json_file)
-    subject = open_subject(model, recipe, template, suffix, answer_style)
-    named = named_task(task, subject.recipe)
-    name, (kind, table) = named
-    settings = replace(subject.recipe, tasks={name: table}, task_kinds={name: kind})
-    subject = replace(subject, recipe=settings if seed is None else replace(settings, seed=seed))
-    config = EvaluationConfig.final(
-        tasks=(name,), k=k, limit=limit, split=split, temperature=temperature, top_p=top_p,
-        max_tokens=max_tokens,
-    )  # fmt: skip
-    stage = _asking(subject.recipe, tuple(paraphrases or ()), shots, examples)
-    stage.check_asked("r1 eval", subject.recipe)
-    check_model(model)
-    found, others, config = _evaluated(subject, config, name, stage)
-    line = {"model": model, "split": split, **_line(found, config), **_otherwise(found, others, config)}
-    typer.echo("\n".join((_spelled(line, config), *_told_otherwise(line))))
+    check_writable(asks.out and asks.out / "results.json")
+    if not asks.task:
+        raise InputError("name a task: --task NAME; r1 tasks lists the kinds")
+    if bool(asks.address) == bool(model) or bool(asks.address) != bool(served):
+        raise InputError("name either a MODEL, or --address URL with --model NAME, as the server at that URL calls it")
+    if asks.address:
+        base_of(asks.address)
+        if asks.paraphrases or asks.shots:
+            raise InputError("--paraphrases and --shots are of a model that runs here, not of one behind --address")
+    if Path(against).suffix == ".json":
+        read_line(Path(against).expanduser())
+    for name in filter(None, (model, against if Path(against).suffix != ".json" else "")):
+        check_model(name)
+
+
+def _compare_and_write(one: _Judged, asks: _Asks, against: str, json_file: Path | None) -> None:
+    from r1kit.evals import told
+    from r1kit.evals.otherwise import told_otherwise
+    from r1kit.files import write_json
+
+    typer.echo("\n".join((told.spelled(one.line), *told_otherwise(one.line))))
+    line = one.line
+    if against:
+        file = Path(against).suffix == ".json"
+        other = told.read_line(Path(against).expanduser()) if file else asks.judge(against).line
+        clusters = [group.prompt.cluster or group.prompt.id for group in one.found.groups]
+        found = told.against(line, other, clusters)
+        if not file:
+            typer.echo(told.spelled(other))
+        low, high = found["interval"]
+        typer.echo(
+            f"{line['model']} - {other['model']}: {found['difference']:+.3f}  [{low:+.3f}, {high:+.3f}], "
+            f"paired by problem ({found['problems']})"
+        )
+        line = {**line, "against": found}
     if json_file:
         write_json(json_file, line)
 
 
-def _asking(recipe: Recipe, texts: tuple[str, ...], shots: int, examples: str) -> Stage:
-    """How else to ask, as a stage's settings: examples are written as the recipe's own evaluation writes them."""
-    from r1kit.stages.evaluate import Config as Stage
-
-    own = next((config for config in recipe.stages.values() if isinstance(config, Stage)), Stage())
-    shown = replace(own.few_shot, shots=shots, path=examples or own.few_shot.path)
-    return Stage(paraphrases=texts, few_shot=shown, template_tasks=tuple(recipe.tasks))
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Judged:
+    line: dict[str, Any]
+    found: Evaluation
 
 
-def _evaluated(
-    subject: Subject, config: EvaluationConfig, name: str, stage: Stage
-) -> tuple[Evaluation, dict[str, Evaluation], EvaluationConfig]:
-    """Sample and score, in the recipe's prompt and, by name, in others; and the settings, ``max_tokens`` filled in.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Asks:
+    """How a model is asked, whichever it is."""
+
+    task: str
+    k: int
+    limit: int | None
+    temperature: float
+    top_p: float
+    max_tokens: int
+    split: Literal["dev", "test"]
+    seed: int | None
+    subject: tuple[str, str, str, str]
+    """Recipe, template, suffix and answer style, as the user named them."""
+    settings: tuple[str, ...]
+    """``KEY=VALUE`` of the task."""
+    out: Path | None
+    address: str
+    concurrency: int
+    paraphrases: tuple[str, ...]
+    shots: int
+    examples: str
+
+    def judge(self, model: str, address: str = "") -> _Judged:
+        """Sample and score; ``out`` is written."""
+        from r1kit.commands.arguments import named_task, open_subject
+        from r1kit.evals.harness import write_harness
+        from r1kit.evals.otherwise import otherwise
+        from r1kit.evals.told import evaluation_line
+
+        subject = open_subject("" if address else model, *self.subject)
+        name, (kind, table) = named_task(self.task, subject.recipe, self.settings)
+        settings = replace(subject.recipe, tasks={name: table}, task_kinds={name: kind})
+        subject = replace(subject, recipe=settings if self.seed is None else replace(settings, seed=self.seed))
+        task = settings.task(name)
+        config, subject = self._config(task, subject)
+        stage, others = self._stage(subject.recipe), dict[str, Evaluation]()
+        if address:
+            found, config, asked = self._behind(address, model, subject, config, task)
+        else:
+            found, config, asked, others = _local(subject, config, task, stage)
+        line = {"model": model, "split": self.split, **evaluation_line(found, config)}
+        line |= otherwise(found, others, config)
+        if self.out:
+            about = {"template": settings.model.template.name, **({"address": address} if address else {})}
+            samples, _ = write_harness(self.out, line, found, asked, config.draws(subject.sampling), about)
+            typer.echo(f"{samples.parent}: samples and results in lm-evaluation-harness's format", err=True)
+        return _Judged(line=line, found=found)
+
+    def _stage(self, recipe: Recipe) -> Stage:
+        """How else to ask; examples are written as the recipe's own evaluation writes them."""
+        from r1kit.stages.evaluate import Config as Stage
+
+        own = next((config for config in recipe.stages.values() if isinstance(config, Stage)), Stage())
+        shown = replace(own.few_shot, shots=self.shots, path=self.examples or own.few_shot.path)
+        stage = Stage(paraphrases=self.paraphrases, few_shot=shown, template_tasks=tuple(recipe.tasks))
+        stage.check_asked("r1 eval", recipe)
+        return stage
+
+    def _config(self, task: Task, subject: Subject) -> tuple[EvaluationConfig, Subject]:
+        """The user's settings, where there are none the benchmark's, else the stage's or ours."""
+        from r1kit.evals.settings import EvaluationConfig
+        from r1kit.tasks.benchmark.task import Benchmark
+
+        k = K
+        if isinstance(task, Benchmark):
+            k = task.sampling.n
+            subject = replace(subject, sampling=replace(subject.sampling, max_tokens=task.sampling.max_tokens))
+        config = EvaluationConfig.final(
+            tasks=(task.name,), k=self.k or k, limit=self.limit, split=self.split, temperature=self.temperature,
+            top_p=self.top_p, max_tokens=self.max_tokens,
+        )  # fmt: skip
+        return config, subject
+
+    def _behind(
+        self, address: str, model: str, subject: Subject, config: EvaluationConfig, task: Task
+    ) -> tuple[Evaluation, EvaluationConfig, list[str]]:
+        """The same of a model behind an address; what it answered is kept in ``out``."""
+        import os
+
+        from r1kit.backends.verifiers import open_verifier
+        from r1kit.evals.address import Address
+        from r1kit.evals.answers import Answers, ask_all
+        from r1kit.evals.evaluator import Evaluation
+        from r1kit.evals.told import asked_of
+        from r1kit.rollout.streams import stream_seed
+
+        recipe = subject.recipe
+        config = replace(config, max_tokens=config.max_tokens or subject.sampling.max_tokens)
+        prompts, sampling = task.held_out(config.split, config.limit), config.draws(subject.sampling)
+        template = recipe.model.template
+        behind = Address(address, model, os.environ.get(KEY, ""), template, _tell)
+        head = {
+            "model": model, "task": task.name, "problems": asked_of(prompts), "k": sampling.n, "seed": recipe.seed,
+            "temperature": sampling.temperature, "top_p": sampling.top_p, "max_tokens": sampling.max_tokens,
+            "template": template.name + template.suffix,
+        }  # fmt: skip
+        with open_verifier([task.name], recipe, subject.reward) as verifier:
+            groups = ask_all(
+                behind, prompts, sampling,
+                lambda index: stream_seed(recipe.seed, "evaluation", task.name, config.split, index),
+                Answers(self.out and self.out / "answers.jsonl", head), self.concurrency, _tell,
+            )  # fmt: skip
+            scores, diagnostics = verifier.score_groups(groups), verifier.diagnose_groups(groups)
+        found = Evaluation(groups=groups, scores=scores, diagnostics=diagnostics)
+        return found, config, [behind.spelled(prompt) for prompt in prompts]
+
+
+def _tell(line: str) -> None:
+    typer.echo(line, err=True)
+
+
+def _local(
+    subject: Subject, config: EvaluationConfig, task: Task, stage: Stage
+) -> tuple[Evaluation, EvaluationConfig, list[str], dict[str, Evaluation]]:
+    """Sample and score; the settings, ``max_tokens`` filled in; the prompts as text; the same asked otherwise, by name.
     What loads first fails first: task, then model."""
     import torch
 
@@ -103,9 +263,10 @@ def _evaluated(
     from r1kit.reward.scorer import Scorer
     from r1kit.rollout.streams import stream_seed
     from r1kit.stages.evaluate import ways_to_ask
+    from r1kit.text.template import prompt_text
 
     recipe, backend = subject.recipe, backend_of(subject.recipe)
-    prompts = recipe.task(name).held_out(config.split, config.limit)
+    prompts = task.held_out(config.split, config.limit)
     torch.set_num_threads(cores())
     loaded = backend.load(subject.name)
     longest = longest_completion(subject.sampling, loaded.positions, map(loaded.render, prompts))
@@ -113,28 +274,30 @@ def _evaluated(
     assert loaded.folder is not None
     rows = _rows(loaded.folder, config.max_tokens)
     with (
-        open_verifier([name], recipe, subject.reward, opens=loaded.opens_think) as verifier,
+        open_verifier([task.name], recipe, subject.reward, opens=loaded.opens_think) as verifier,
         closing(backend.open_engine(loaded, dtype="auto", max_rows=rows)) as engine,
     ):
 
-        def asked(render: Callable[[Prompt], Sequence[int]]) -> Evaluation:
+        def sampled(render: Callable[[Prompt], Sequence[int]]) -> Evaluation:
             return sample_evaluation(
                 prompts,
                 config.draws(subject.sampling),
                 engine,
                 Scorer(verifier=verifier),
                 render,
-                lambda index: stream_seed(recipe.seed, "evaluation", name, config.split, index),
+                lambda index: stream_seed(recipe.seed, "evaluation", task.name, config.split, index),
                 backend.ranks,
             )
 
-        ways = ways_to_ask(stage, loaded, recipe.built((name,)), recipe.seed)
-        return asked(loaded.render), {way: asked(render) for way, _, render in ways}, config
+        found = sampled(loaded.render)
+        ways = ways_to_ask(stage, loaded, {task.name: task}, recipe.seed)
+        others = {way: sampled(render) for way, _, render in ways}
+    asked = [prompt_text(loaded.template, loaded.tokenizer, one.question, one.history) for one in prompts]
+    return found, config, asked, others
 
 
 def _rows(folder: Path, max_tokens: int) -> int:
     """Completions in flight, so that their cache fits."""
-    from r1kit.errors import InputError
     from r1kit.plan.known import shape_of_hub
 
     try:
@@ -142,94 +305,3 @@ def _rows(folder: Path, max_tokens: int) -> int:
     except InputError:  # another architecture: it may well run, only its cache is not known beforehand
         return FEW_ROWS
     return max(4, min(512, CACHE_BYTES // a_row))
-
-
-def _line(found: Evaluation, config: EvaluationConfig) -> dict[str, Any]:
-    """The fields of ``eval.jsonl``, the interval of pass@k, and how completions were drawn."""
-    from r1kit.evals.interval import mean_interval
-    from r1kit.evals.numbers import numbers, outcomes
-    from r1kit.evals.thinking import easy_tokens, is_easy
-
-    metrics = numbers(
-        found.groups, found.scores, found.diagnostics, config.budgets, resamples=config.resamples, seed=config.seed
-    )
-    arrays = outcomes(found.groups, found.scores)
-    passed = mean_interval(arrays.right.max(axis=1), arrays.clusters, config.resamples, config.seed)
-    drawn: dict[str, Any] = {"temperature": config.temperature, "top_p": config.top_p, "max_tokens": config.max_tokens}
-    if metrics["solved_tokens_per_problem"] is not None:
-        easy = is_easy([group.prompt for group in found.groups], metrics["per_problem"], config)
-        drawn["easy_tokens"] = easy_tokens(metrics, easy)
-    return {**metrics, "pass_interval": [passed.low, passed.high], **drawn}
-
-
-def _otherwise(found: Evaluation, others: Mapping[str, Evaluation], config: EvaluationConfig) -> dict[str, Any]:
-    """What the same problems give in other words, and with examples; empty where nothing else was asked."""
-    from r1kit.evals.numbers import numbers
-    from r1kit.evals.paired import paired_difference
-    from r1kit.evals.prompting import sensitivity
-
-    def told(one: Evaluation) -> dict[str, Any]:
-        return numbers(one.groups, one.scores, resamples=config.resamples, seed=config.seed)
-
-    lines = {way: told(one) for way, one in others.items()}
-    own, shown, line = told(found), lines.pop("few_shot", None), dict[str, Any]()
-    if lines and own["avg_at_k"] is not None:
-        averages = {way: one["avg_at_k"] for way, one in lines.items()}
-        line |= {"templates": averages, **sensitivity({"": own["avg_at_k"], **averages})}
-    if shown and own["avg_at_k"] is not None:
-        clusters = [group.prompt.cluster or group.prompt.id for group in found.groups]
-        line["few_shot"] = {
-            **{name: shown[name] for name in ("avg_at_k", "interval", "response_tokens")},
-            "minus_zero_shot": paired_difference(shown["per_problem"], own["per_problem"], clusters),
-        }
-    return line
-
-
-def _told_otherwise(line: dict[str, Any]) -> list[str]:
-    """The terminal's lines on it, on languages where there are several, and on the length of what is easy."""
-    found = []
-    if line.get("easy_tokens") is not None:
-        found.append(f"{line['easy_tokens']:.1f} tokens a solved easy problem")
-    if len(line["by_language"]) > 1:
-        found += [
-            f"questions in {language}: {one['problems']}, avg@{line['k']} {one['avg_at_k']:.3f}, "
-            f"language consistency {one['language_consistency']:.3f}"
-            for language, one in line["by_language"].items()
-            if one["language_consistency"] is not None
-        ]
-    if "templates" in line:
-        found.append(
-            f"{1 + len(line['templates'])} templates: worst {line['worst_template']:.3f}, mean "
-            f"{line['mean_template']:.3f}, spread {line['template_spread']:.3f}"
-        )
-        found += [f"  {average:.3f}  {text!r}" for text, average in line["templates"].items()]
-    if "few_shot" in line:
-        one, minus = line["few_shot"], line["few_shot"]["minus_zero_shot"]
-        low, high = minus["interval"]
-        found.append(
-            f"with examples {one['avg_at_k']:.3f}, less zero-shot {minus['difference']:+.3f}  [{low:.3f}, {high:.3f}]"
-        )
-    return found
-
-
-def _spelled(line: dict[str, Any], config: EvaluationConfig) -> str:
-    """What the terminal says."""
-    k = line["k"]
-    rows = [
-        f"{name}@{k}".ljust(9) + f"{line[key]:.3f}  [{line[interval][0]:.3f}, {line[interval][1]:.3f}]"
-        for name, key, interval in (
-            ("avg", "avg_at_k", "interval"),
-            ("cons", "cons_at_k", "cons_interval"),
-            ("pass", "pass_at_k", "pass_interval"),
-        )
-        if line[key] is not None  # as of a task that grades nothing
-    ]
-    head = (
-        f"{line['model']} on {line['task']} ({line['split']}): {line['problems']} problems x {k}, temperature "
-        f"{config.temperature:g}, top-p {config.top_p:g}, at most {config.max_tokens} tokens"
-    )
-    tail = (
-        f"{line['response_tokens']:.1f} tokens a response, format {line['format_rate']:.3f}, "
-        f"cut short {line['truncated_share']:.3f}, not judged {line['failed_share']:.3f}"
-    )
-    return "\n".join((head, *rows, tail))

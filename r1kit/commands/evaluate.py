@@ -172,7 +172,8 @@ class _Asks:
         subject = replace(subject, recipe=settings if self.seed is None else replace(settings, seed=self.seed))
         task = settings.task(name)
         config, subject = self._config(task, subject)
-        stage, others = self._stage(subject.recipe), dict[str, Evaluation]()
+        stage = self._stage(subject.recipe)
+        others: dict[str, Evaluation] = {}
         if address:
             found, config, asked = self._behind(address, model, subject, config, task)
         else:

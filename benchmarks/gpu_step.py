@@ -40,7 +40,9 @@ def main() -> None:
     model = Decoder(SHAPES[given.shape])
     model.initialise(torch.Generator().manual_seed(0))
     model.to(given.device)
-    print(f"{given.shape}, torch {torch.__version__}, {torch.cuda.get_device_name() if given.device != 'cpu' else 'cpu'}")
+    print(
+        f"{given.shape}, torch {torch.__version__}, {torch.cuda.get_device_name() if given.device != 'cpu' else 'cpu'}"
+    )
     print("| step | budget | rollout s | rollout tokens/s | update s | update tokens/s | update GiB |")
     print("|---|---|---|---|---|---|---|")
     for step in given.steps:

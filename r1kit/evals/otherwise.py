@@ -1,4 +1,4 @@
-"""What an evaluation says beyond its line: easy problems, languages, the same problems in other words and with examples."""
+"""What an evaluation says beyond its line: easy problems, the same ones in other words, and with examples."""
 
 from __future__ import annotations
 

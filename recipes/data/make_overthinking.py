@@ -1,7 +1,7 @@
 """Writes the chains of recipe ``nano-limits`` that think too much: ``python recipes/data/make_overthinking.py``.
 
-Training problems of Countdown, worked without a slip until a hit, which is then computed again three to five times: what
-over-thinking is (R1 paper v2, 6), put there on purpose so that a length reward can be seen to take it away.
+Training problems of Countdown, worked without a slip until a hit, which is then computed again three to five times:
+what over-thinking is (R1 paper v2, 6), put there on purpose so that a length reward can be seen to take it away.
 """
 
 from __future__ import annotations

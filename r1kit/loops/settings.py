@@ -15,6 +15,7 @@ from r1kit.errors import InputError, nearest
 from r1kit.evals.settings import EvaluationConfig
 from r1kit.factory.mixture import check_weights
 from r1kit.factory.sources import Source, check_rows
+from r1kit.loops.caps import Shorter, capped, check_shorter
 from r1kit.loops.curriculum import Curriculum
 from r1kit.loops.lag import check_lag
 from r1kit.maths.schedule import learning_rate
@@ -29,7 +30,17 @@ from r1kit.update.settings import DtypeSetting, OptimiserSettings
 if TYPE_CHECKING:
     from r1kit.contracts import Recipe
 
-__all__ = ["RL", "SFT", "Evaluated", "Schedule", "check_least", "check_rates", "check_samples", "check_source"]
+__all__ = [
+    "RL",
+    "SFT",
+    "Evaluated",
+    "Schedule",
+    "Shorter",
+    "check_least",
+    "check_rates",
+    "check_samples",
+    "check_source",
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,6 +95,8 @@ class RL(Evaluated):
     """Other ways to ask a training question, as texts with ``{question}``, or a set of ten by its name, ``nano`` or
     ``english``: each prompt is asked in one of them, drawn by the seed; evaluations ask as the task does."""
     sampling: Sampling = field(default_factory=Sampling)
+    shorter: tuple[Shorter, ...] = ()
+    """Lower caps on the length, before ``sampling.max_tokens`` counts: ``[{until = 512, max_tokens = 32768}]``."""
     reward: RewardConfig = field(default_factory=RewardConfig)
     loss: PolicyLoss = field(default_factory=PolicyLoss)
     optimiser: OptimiserSettings = field(default_factory=OptimiserSettings)
@@ -147,9 +160,14 @@ class RL(Evaluated):
         """Held-out splits that the stage looks at."""
         return (self.evaluation.split, self.final_split) if self.final_split else (self.evaluation.split,)
 
+    def sampling_at(self, step: int) -> Sampling:
+        """How the completions of a step, from 0, are drawn."""
+        return capped(self.sampling, self.shorter, step)
+
     def check(self, stage: str, recipe: Recipe) -> None:
         """Batch divisions and references, before anything loads."""
         check_source(self.start, stage, recipe)
+        check_shorter(self, stage)
         check_least(self, stage, 1, "steps", "prompts_per_step", "minibatches", "micro_batch_tokens", "rows_in_flight")
         check_least(self, stage, 1, "reference_every", "evaluate_every", "sampling.max_tokens")
         check_least(self, stage, 0, "dynamic_sampling", "verifier_workers", "max_gap")

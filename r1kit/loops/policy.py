@@ -15,6 +15,7 @@ from r1kit.backends.verifiers import open_verifier
 from r1kit.checkpoint.source import resolve_model
 from r1kit.evals.evaluator import Evaluator, last_evaluation
 from r1kit.evals.per_token import Spell
+from r1kit.evals.prompting import Paraphrasing
 from r1kit.evals.settings import EvaluationConfig
 from r1kit.loops.settings import RL, SFT
 from r1kit.records import Prompt, Sampling, StageResult
@@ -26,6 +27,7 @@ from r1kit.rollout.engine import Engine
 from r1kit.rollout.streams import stream_seed
 from r1kit.tasks.task import Task
 from r1kit.text.light_tokenizer import prompts_open
+from r1kit.text.paraphrases import paraphrases
 from r1kit.text.spelling import Spelling
 from r1kit.update.adapted import Adapted
 from r1kit.update.learner import Learner
@@ -93,7 +95,7 @@ def open_policy(
             scorer, spell = Scorer(verifier=verifier, models=models, weight=weight), Spelling(loaded.tokenizer)
             yield Policy(
                 tasks={task: tasks[task] for task in trained},
-                render=loaded.render,
+                render=_asking(config, loaded, workspace.seed),
                 spell=spell,
                 engine=engine,
                 learner=learner,
@@ -112,6 +114,12 @@ def open_policy(
                 started_from=name,
                 workspace=workspace,
             )
+
+
+def _asking(config: RL, loaded: LoadedModel, seed: int) -> Callable[[Prompt], Sequence[int]]:
+    """How training prompts are rendered."""
+    texts = paraphrases(config.paraphrases, "paraphrases")
+    return Paraphrasing(texts=texts, seed=seed, render=loaded.render) if texts else loaded.render
 
 
 @contextmanager

@@ -24,6 +24,7 @@ from r1kit.records import Sampling
 from r1kit.registry import is_reference
 from r1kit.reward.settings import RewardConfig
 from r1kit.tasks.task import Split
+from r1kit.text.paraphrases import paraphrases
 from r1kit.update.settings import DtypeSetting, LoRA, OptimiserSettings
 
 if TYPE_CHECKING:
@@ -90,6 +91,9 @@ class RL(Evaluated):
     """Questions a rollout, over all ranks."""
     minibatches: int = 1
     """Updates a rollout; 1 is on policy. The paper: 16, of 512 completions each."""
+    paraphrases: tuple[str, ...] = ()
+    """Other ways to ask a training question, as texts with ``{question}``, or a set of ten by its name, ``nano`` or
+    ``english``: each prompt is asked in one of them, drawn by the seed; evaluations ask as the task does."""
     sampling: Sampling = field(default_factory=Sampling)
     shorter: tuple[Shorter, ...] = ()
     """Lower caps on the length, before ``sampling.max_tokens`` counts: ``[{until = 512, max_tokens = 32768}]``."""
@@ -175,6 +179,7 @@ class RL(Evaluated):
         check_rates(self.optimiser.lr, self.schedule, stage)
         self.lora.check(stage, recipe.learner.kind, sampled=True)
         self.curriculum.check(stage)
+        paraphrases(self.paraphrases, f"stages.{stage}.paraphrases")
         check_lag(self, stage, recipe)
         if not any(self.reward.parts.values()) and not getattr(self, "routes", None):
             raise InputError(

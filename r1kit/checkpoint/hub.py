@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 __all__ = [
     "open_tokenizer",
     "read_config",
+    "read_tensors",
     "read_weights",
     "save_tokenizer",
     "write_generation",
@@ -89,12 +90,17 @@ def read_weights(folder: Path) -> dict[str, Tensor]:
     for file in files:
         if not (folder / file).exists():
             raise InputError(f"{folder} lacks {file}; a model folder holds its weights as safetensors")
-        try:
-            with safe_open(folder / file, framework="pt") as shard:
-                weights |= {name: shard.get_tensor(name) for name in shard.keys()}  # noqa: SIM118
-        except SafetensorError as error:
-            raise InputError(f"{folder / file} is damaged or cut short ({error}); fetch or write it again") from error
+        weights |= read_tensors(folder / file)
     return weights
+
+
+def read_tensors(file: Path) -> dict[str, Tensor]:
+    """Every tensor of one safetensors file, on the CPU."""
+    try:
+        with safe_open(file, framework="pt") as shard:
+            return {name: shard.get_tensor(name) for name in shard.keys()}  # noqa: SIM118
+    except SafetensorError as error:
+        raise InputError(f"{file} is damaged or cut short ({error}); fetch or write it again") from error
 
 
 def read_config(folder: Path) -> PretrainedConfig:

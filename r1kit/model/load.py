@@ -12,7 +12,7 @@ from r1kit.checkpoint.hub import open_tokenizer, read_config, save_tokenizer, wr
 from r1kit.model.families import family_of
 from r1kit.model.language_model import LanguageModel
 from r1kit.model.weights import WeightStream
-from r1kit.text.ends import as_ids, generation_of, put_ends
+from r1kit.text.ends import as_ids, generation_of, put_ends, put_setting
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -56,5 +56,7 @@ def save_model(
         model.save(new, tokenizer, weights)
         save_tokenizer(new, tokenizer)
         write_generation(new, tokenizer, settings)
+        if weights is not None and all(one.dtype == torch.float32 for one in weights.metadata()):
+            put_setting(new / "config.json", "dtype", "float32")  # the model that holds none of them may be of another
         if ends := as_ids(settings.get("eos_token_id"), new):
             put_ends(new / "config.json", ends)

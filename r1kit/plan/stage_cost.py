@@ -182,7 +182,7 @@ def _evaluate(config: Evaluate, shape: Shape, sizes: Sizes, plan: Plan) -> Work:
     own, templated = (
         _evaluation(config.evaluation, config.sampling, shape, found, plan, width, rows) for found in (sizes, other)
     )
-    return (own + templated * len(config.templates)) * len(config.stages)
+    return (own + templated * config.prompts) * len(config.stages)
 
 
 def _evaluation(

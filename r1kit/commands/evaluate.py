@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -14,13 +13,14 @@ from r1kit.commands.options import JsonFile, spelled_out
 from r1kit.errors import InputError
 
 if TYPE_CHECKING:
-    from r1kit.backends.models import LoadedModel
+    from collections.abc import Callable, Sequence
+
     from r1kit.commands.arguments import Subject
+    from r1kit.contracts import Recipe
     from r1kit.evals.evaluator import Evaluation
     from r1kit.evals.settings import EvaluationConfig
     from r1kit.records import Prompt
-    from r1kit.reward.verifier import Verifying
-    from r1kit.rollout.engine import Engine
+    from r1kit.stages.evaluate import Config as Stage
     from r1kit.tasks.task import Task
 
 __all__ = ["evaluate"]
@@ -54,6 +54,11 @@ def evaluate(
     template: Annotated[str, typer.Option(help="chat, plain, r1_zero or a text with {question}.")] = "",
     suffix: Annotated[str, typer.Option(help="Put after every question.")] = "",
     answer_style: Annotated[str, typer.Option(help="tag, boxed, last_number or last_line.")] = "",
+    paraphrases: Annotated[
+        list[str] | None, typer.Option(help="Ask in other words too: nano, english, or a text with {question}; repeat.")
+    ] = None,
+    shots: Annotated[int, typer.Option(min=0, help="Ask with so many worked examples too.")] = 0,
+    examples: Annotated[str, typer.Option(help="With --shots: a file of samples; default: of the task's own.")] = "",
     seed: Annotated[int | None, typer.Option(help="Of the sampling; default: the recipe's.")] = None,
     set_: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="A setting of the task.")] = None,
     against: Annotated[
@@ -77,7 +82,8 @@ def evaluate(
     asks = _Asks(
         task=task, k=k, limit=limit, temperature=temperature, top_p=top_p, max_tokens=max_tokens, split=split,
         seed=seed, subject=(recipe, template, suffix, answer_style), settings=tuple(set_ or ()), out=out,
-        address=address, concurrency=concurrency, search=(search, tuple(search_set or ())),
+        address=address, concurrency=concurrency, paraphrases=tuple(paraphrases or ()), shots=shots, examples=examples,
+        search=(search, tuple(search_set or ())),
     )  # fmt: skip
     _check(asks, model, served, against, json_file)
     one = asks.judge(served, address) if address else asks.judge(model)
@@ -97,12 +103,14 @@ def _check(asks: _Asks, model: str, served: str, against: str, json_file: Path |
         raise InputError("name a task: --task NAME; r1 tasks lists the kinds")
     if bool(asks.address) == bool(model) or bool(asks.address) != bool(served):
         raise InputError("name either a MODEL, or --address URL with --model NAME, as the server at that URL calls it")
-    if asks.search[1] and not asks.search[0]:
-        raise InputError("--search-set is for --search: say by what it values, for example --search none")
-    if asks.search[0] and (asks.address or asks.out):
-        raise InputError("--search draws step by step from a model here: leave out --address and --out")
     if asks.address:
         base_of(asks.address)
+        if asks.paraphrases or asks.shots:
+            raise InputError("--paraphrases and --shots are of a model that runs here, not of one behind --address")
+    if asks.search[1] and not asks.search[0]:
+        raise InputError("--search-set is for --search: say by what it values, for example --search none")
+    if asks.search[0] and (asks.address or asks.out or asks.paraphrases or asks.shots):
+        raise InputError("--search takes a model that runs here, and neither --out nor --paraphrases nor --shots")
     if Path(against).suffix == ".json":
         read_line(Path(against).expanduser())
     for name in filter(None, (model, against if Path(against).suffix != ".json" else "")):
@@ -111,9 +119,10 @@ def _check(asks: _Asks, model: str, served: str, against: str, json_file: Path |
 
 def _compare_and_write(one: _Judged, asks: _Asks, against: str, json_file: Path | None) -> None:
     from r1kit.evals import told
+    from r1kit.evals.otherwise import told_otherwise
     from r1kit.files import write_json
 
-    typer.echo(told.spelled(one.line))
+    typer.echo("\n".join((told.spelled(one.line), *told_otherwise(one.line))))
     line = one.line
     if "search" in line:
         from r1kit.search.asked import told as searched
@@ -143,17 +152,6 @@ class _Judged:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Open:
-    """A model in this process."""
-
-    prompts: list[Prompt]
-    config: EvaluationConfig
-    loaded: LoadedModel
-    engine: Engine
-    verifier: Verifying
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class _Asks:
     """How a model is asked, whichever it is."""
 
@@ -172,6 +170,9 @@ class _Asks:
     out: Path | None
     address: str
     concurrency: int
+    paraphrases: tuple[str, ...]
+    shots: int
+    examples: str
     search: tuple[str, tuple[str, ...]]
     """What a search values by, empty: none is made; and ``KEY=VALUE`` of it."""
 
@@ -179,6 +180,7 @@ class _Asks:
         """Sample and score; ``out`` is written."""
         from r1kit.commands.arguments import named_task, open_subject
         from r1kit.evals.harness import write_harness
+        from r1kit.evals.otherwise import otherwise
         from r1kit.evals.told import evaluation_line
 
         subject = open_subject("" if address else model, *self.subject)
@@ -187,20 +189,35 @@ class _Asks:
         subject = replace(subject, recipe=settings if self.seed is None else replace(settings, seed=self.seed))
         task = settings.task(name)
         config, subject = self._config(task, subject)
-        more: dict[str, Any] = {}
+        stage = self._stage(subject.recipe)
+        others: dict[str, Evaluation] = {}
+        searched: dict[str, Any] = {}
         if address:
             found, config, asked = self._behind(address, model, subject, config, task)
         elif self.search[0]:
-            found, config, more = _searched(subject, config, task, *self.search)
-            asked = []
+            from r1kit.search.asked import evaluated
+
+            arguments = (subject.name, subject.recipe, subject.reward, subject.sampling)
+            (found, config, searched), asked = evaluated(*arguments, config, task, *self.search), []
         else:
-            found, config, asked = _local(subject, config, task)
-        line = {"model": model, "split": self.split, **evaluation_line(found, config), **more}
+            found, config, asked, others = _local(subject, config, task, stage)
+        line = {"model": model, "split": self.split, **evaluation_line(found, config), **searched}
+        line |= otherwise(found, others, config)
         if self.out:
             about = {"template": settings.model.template.name, **({"address": address} if address else {})}
             samples, _ = write_harness(self.out, line, found, asked, config.draws(subject.sampling), about)
             typer.echo(f"{samples.parent}: samples and results in lm-evaluation-harness's format", err=True)
         return _Judged(line=line, found=found)
+
+    def _stage(self, recipe: Recipe) -> Stage:
+        """How else to ask; examples are written as the recipe's own evaluation writes them."""
+        from r1kit.stages.evaluate import Config as Stage
+
+        own = next((config for config in recipe.stages.values() if isinstance(config, Stage)), Stage())
+        shown = replace(own.few_shot, shots=self.shots, path=self.examples or own.few_shot.path)
+        stage = Stage(paraphrases=self.paraphrases, few_shot=shown, template_tasks=tuple(recipe.tasks))
+        stage.check_asked("r1 eval", recipe)
+        return stage
 
     def _config(self, task: Task, subject: Subject) -> tuple[EvaluationConfig, Subject]:
         """The user's settings, where there are none the benchmark's, else the stage's or ours."""
@@ -255,30 +272,22 @@ def _tell(line: str) -> None:
     typer.echo(line, err=True)
 
 
-def _searched(
-    subject: Subject, config: EvaluationConfig, task: Task, value: str, settings: tuple[str, ...]
-) -> tuple[Evaluation, EvaluationConfig, dict[str, Any]]:
-    """As ``_local``, of whole chains that a search is compared with; and what it found."""
-    from r1kit.search.asked import asked_search, searched
-
-    search, folder = asked_search(value, settings, subject.recipe, subject.sampling)
-    with _opened(subject, config, task) as one:
-        sampling = one.config.draws(subject.sampling)
-        found, table = searched(
-            one.prompts, search, sampling, one.loaded, one.engine, one.verifier, folder, subject.recipe.seed
-        )
-    return found, one.config, {"search": table}
-
-
-@contextmanager
-def _opened(subject: Subject, config: EvaluationConfig, task: Task) -> Iterator[_Open]:
-    """The model, and who judges it; ``max_tokens`` filled in. What loads first fails first: task, then model."""
+def _local(
+    subject: Subject, config: EvaluationConfig, task: Task, stage: Stage
+) -> tuple[Evaluation, EvaluationConfig, list[str], dict[str, Evaluation]]:
+    """Sample and score; the settings, ``max_tokens`` filled in; the prompts as text; the same asked otherwise, by name.
+    What loads first fails first: task, then model."""
     import torch
 
     from r1kit.backends.backend import backend_of
     from r1kit.backends.verifiers import open_verifier
     from r1kit.cluster.cores import cores
     from r1kit.commands.arguments import longest_completion
+    from r1kit.evals.evaluator import sample_evaluation
+    from r1kit.reward.scorer import Scorer
+    from r1kit.rollout.streams import stream_seed
+    from r1kit.stages.evaluate import ways_to_ask
+    from r1kit.text.template import prompt_text
 
     recipe, backend = subject.recipe, backend_of(subject.recipe)
     prompts = task.held_out(config.split, config.limit)
@@ -292,30 +301,23 @@ def _opened(subject: Subject, config: EvaluationConfig, task: Task) -> Iterator[
         open_verifier([task.name], recipe, subject.reward, opens=loaded.opens_think) as verifier,
         closing(backend.open_engine(loaded, dtype="auto", max_rows=rows)) as engine,
     ):
-        yield _Open(prompts=prompts, config=config, loaded=loaded, engine=engine, verifier=verifier)
 
+        def sampled(render: Callable[[Prompt], Sequence[int]]) -> Evaluation:
+            return sample_evaluation(
+                prompts,
+                config.draws(subject.sampling),
+                engine,
+                Scorer(verifier=verifier),
+                render,
+                lambda index: stream_seed(recipe.seed, "evaluation", task.name, config.split, index),
+                backend.ranks,
+            )
 
-def _local(subject: Subject, config: EvaluationConfig, task: Task) -> tuple[Evaluation, EvaluationConfig, list[str]]:
-    """Sample and score; the settings, ``max_tokens`` filled in; the prompts as text."""
-    from r1kit.cluster.ranks import Solo
-    from r1kit.evals.evaluator import sample_evaluation
-    from r1kit.reward.scorer import Scorer
-    from r1kit.rollout.streams import stream_seed
-    from r1kit.text.template import prompt_text
-
-    with _opened(subject, config, task) as one:
-        found = sample_evaluation(
-            one.prompts,
-            one.config.draws(subject.sampling),
-            one.engine,
-            Scorer(verifier=one.verifier),
-            one.loaded.render,
-            lambda index: stream_seed(subject.recipe.seed, "evaluation", task.name, config.split, index),
-            Solo(),
-        )
-    loaded = one.loaded
-    asked = [prompt_text(loaded.template, loaded.tokenizer, each.question, each.history) for each in one.prompts]
-    return found, one.config, asked
+        found = sampled(loaded.render)
+        ways = ways_to_ask(stage, loaded, {task.name: task}, recipe.seed)
+        others = {way: sampled(render) for way, _, render in ways}
+    asked = [prompt_text(loaded.template, loaded.tokenizer, one.question, one.history) for one in prompts]
+    return found, config, asked, others
 
 
 def _rows(folder: Path, max_tokens: int) -> int:

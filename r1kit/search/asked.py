@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Any, cast
 from r1kit.errors import InputError, MissingError
 from r1kit.evals.evaluator import Evaluation
 from r1kit.recipe import put_setting
-from r1kit.records import Prompt, Sampling
+from r1kit.records import Sampling
 from r1kit.rollout.streams import stream_seed
 from r1kit.search.compare import compare, shape_of, summed_up
 from r1kit.search.explore import planted
@@ -20,12 +21,15 @@ from r1kit.search.settings import Search
 from r1kit.structure import plain, structure
 
 if TYPE_CHECKING:
-    from r1kit.backends.models import LoadedModel
     from r1kit.contracts import Recipe
-    from r1kit.reward.verifier import Verifying
-    from r1kit.rollout.engine import Engine
+    from r1kit.evals.settings import EvaluationConfig
+    from r1kit.reward.settings import RewardConfig
+    from r1kit.tasks.task import Task
 
-__all__ = ["asked_search", "by_what", "searched", "told"]
+__all__ = ["asked_search", "by_what", "evaluated", "told"]
+
+ROWS = 256
+"""Completions in flight."""
 
 SHOWN = {
     "search": "tree search", "majority": "majority vote", "best_of_n": "best of N by value",
@@ -84,45 +88,64 @@ def asked_search(
     return by_what(value, structure(Search, table, "search"))
 
 
-def searched(
-    prompts: Sequence[Prompt], config: Search, sampling: Sampling, loaded: LoadedModel, engine: Engine,
-    verifier: Verifying, folder: Path | None, seed: int,
-) -> tuple[Evaluation, dict[str, Any]]:  # fmt: skip
-    """Search and controls of held-out problems; nobody looks at an answer before all is drawn. The plain chains, and
-    a table: of each method what ``summed_up`` says, the trees' shape, the settings.
+def evaluated(
+    model: str, recipe: Recipe, reward: RewardConfig, own: Sampling, config: EvaluationConfig, task: Task, value: str,
+    settings: Sequence[str],
+) -> tuple[Evaluation, EvaluationConfig, dict[str, Any]]:  # fmt: skip
+    """Search and controls of held-out problems; nobody looks at an answer before all is drawn. The plain chains, the
+    settings with ``max_tokens`` filled in, and under ``search`` a table: of each method what ``summed_up`` says, the
+    trees' shape, the search's settings.
 
     Args:
-        prompts: of one task.
-        config: of the search.
-        sampling: of whole chains.
-        loaded: the model.
-        engine: that has it open.
-        verifier: the rules.
-        folder: of the value model, where one values.
-        seed: of the run.
+        model: by name.
+        recipe: whose task, template and seed count.
+        reward: how an answer is read.
+        own: of the model's stage.
+        config: of the evaluation.
+        task: that is evaluated.
+        value: what ``--search`` says.
+        settings: ``KEY=VALUE`` of the search.
     """
-    model = None
-    if folder is not None:
-        from r1kit.model.reward_model import RewardModel
+    import torch
 
-        model = RewardModel.open(folder)
-        model.model.to(loaded.device)
-    player = Player(
-        engine=engine,
-        tokenizer=cast(Any, loaded.tokenizer),
-        ends=frozenset(loaded.stop_ids),
-        render=loaded.render,
-        grade=verifier.score_groups,
-    )
-    trees = planted(prompts, player.render, lambda place: stream_seed(seed, "search", prompts[place].id))
-    valuer = valuer_of(config, player, model, ruled=False)
-    found = compare(trees, config, sampling, engine, valuer, player.grade, player.decode, player.ends)
-    clusters = [group.prompt.cluster or group.prompt.id for group in found.groups]
-    evaluation = Evaluation(
-        groups=found.groups, scores=found.scores, diagnostics=verifier.diagnose_groups(found.groups)
-    )
-    table = {"methods": summed_up(found.methods, clusters), "shape": shape_of(found.trees), "settings": plain(config)}
-    return evaluation, table
+    from r1kit.backends.backend import backend_of
+    from r1kit.backends.verifiers import open_verifier
+    from r1kit.cluster.cores import cores
+    from r1kit.model.reward_model import RewardModel
+
+    search, folder = asked_search(value, settings, recipe, own)
+    prompts, backend = task.held_out(config.split, config.limit), backend_of(recipe)
+    torch.set_num_threads(cores())
+    loaded = backend.load(model)
+    room = loaded.positions - max((len(loaded.render(prompt)) for prompt in prompts), default=0)
+    if search.max_tokens + search.steps.most > room:
+        raise InputError(
+            f"search.max_tokens = {search.max_tokens} and a step of steps.most = {search.steps.most} tokens pass the "
+            f"{room} that the model's positions leave after the longest prompt; lower one with --search-set"
+        )
+    config = replace(config, max_tokens=config.max_tokens or max(1, min(own.max_tokens, room)))
+    with (
+        open_verifier([task.name], recipe, reward, opens=loaded.opens_think) as verifier,
+        closing(backend.open_engine(loaded, dtype="auto", max_rows=ROWS)) as engine,
+    ):
+        reader = None if folder is None else RewardModel.open(folder)
+        if reader is not None:
+            reader.model.to(loaded.device)
+        player = Player(
+            engine=engine,
+            tokenizer=cast(Any, loaded.tokenizer),
+            ends=frozenset(loaded.stop_ids),
+            render=loaded.render,
+            grade=verifier.score_groups,
+        )
+        trees = planted(prompts, player.render, lambda place: stream_seed(recipe.seed, "search", prompts[place].id))
+        valuer = valuer_of(search, player, reader, ruled=False)
+        found = compare(trees, search, config.draws(own), engine, valuer, player.grade, player.decode, player.ends)
+        diagnostics = verifier.diagnose_groups(found.groups)
+    clusters = [prompt.cluster or prompt.id for prompt in prompts]
+    table = {"methods": summed_up(found.methods, clusters), "shape": shape_of(found.trees), "settings": plain(search)}
+    evaluation = Evaluation(groups=found.groups, scores=found.scores, diagnostics=diagnostics)
+    return evaluation, config, {"search": table}
 
 
 def told(table: dict[str, Any]) -> list[str]:

@@ -25,7 +25,7 @@ from r1kit.registry import is_reference
 from r1kit.reward.settings import RewardConfig
 from r1kit.tasks.task import Split
 from r1kit.text.paraphrases import paraphrases
-from r1kit.update.settings import DtypeSetting, OptimiserSettings
+from r1kit.update.settings import DtypeSetting, LoRA, OptimiserSettings
 
 if TYPE_CHECKING:
     from r1kit.contracts import Recipe
@@ -100,6 +100,8 @@ class RL(Evaluated):
     reward: RewardConfig = field(default_factory=RewardConfig)
     loss: PolicyLoss = field(default_factory=PolicyLoss)
     optimiser: OptimiserSettings = field(default_factory=OptimiserSettings)
+    lora: LoRA = field(default_factory=LoRA)
+    """Train an adapter in place of every weight; the reference is then the model with its adapter off."""
     schedule: Schedule = field(default_factory=Schedule)
     reference_every: int = 400
     """Updates between refreshes of the reference, where the loss has a KL term (paper: 400)."""
@@ -175,6 +177,7 @@ class RL(Evaluated):
         if self.final_limit is not None:
             check_least(self, stage, 1, "final_limit")
         check_rates(self.optimiser.lr, self.schedule, stage)
+        self.lora.check(stage, recipe.learner.kind, sampled=True)
         self.curriculum.check(stage)
         paraphrases(self.paraphrases, f"stages.{stage}.paraphrases")
         check_lag(self, stage, recipe)
@@ -250,6 +253,8 @@ class SFT(Evaluated):
     too_long: Literal["refuse", "cut", "drop"] = "refuse"
     """What is done with longer ones; how many those are is told."""
     optimiser: OptimiserSettings = field(default_factory=lambda: OptimiserSettings(lr=5e-5))
+    lora: LoRA = field(default_factory=LoRA)
+    """Train an adapter in place of every weight."""
     schedule: Schedule = field(default_factory=lambda: Schedule(warmup=0, shape="cosine", floor=0.1))
     dtype: DtypeSetting = "auto"
     """Of the matrix products; master weights are float32."""
@@ -292,6 +297,7 @@ class SFT(Evaluated):
         check_least(self, stage, 1, "samples_per_step", "micro_batch_tokens", "log_every", "sampling.max_tokens")
         check_least(self, stage, 0, "max_tokens")
         check_rates(self.optimiser.lr, self.schedule, stage)
+        self.lora.check(stage, recipe.learner.kind)
         if not self.epochs > 0:
             raise InputError(f"stages.{stage}.epochs = {self.epochs}: must be above 0")
 

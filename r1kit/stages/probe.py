@@ -1,4 +1,5 @@
-"""How often each checkpoint's drafts hit, and how far engine and learner are apart with and without routing replay."""
+"""How often each checkpoint's drafts hit (R1 paper, v2, appendix B.1: self-speculative decoding in rollouts), and how
+far engine and learner are apart, with and without routing replay."""
 
 from __future__ import annotations
 

@@ -25,9 +25,9 @@ ROOT = Path(__file__).resolve().parent.parent / "r1kit"
 LEVELS = {
     "cli": 7, "__main__": 8, "api": 7, "commands": 6, "launcher": 6, "pipeline": 5, "plan": 5,
     "stages": 4, "loops": 3, "workspace": 2, "checks": 5, "recipe": 2, "depends": 2, "contents": 1, "trackers": 5,
-    "backends": 2, "rollout": 2, "search": 2, "vllm": 2, "update": 2, "reward": 2, "evals": 2, "factory": 3, "report": 5, "web": 5,
+    "backends": 2, "rollout": 2, "vllm": 2, "update": 2, "reward": 2, "evals": 2, "factory": 3, "report": 5, "web": 5,
     "serving": 3, "contracts": 1, "registry": 1, "maths": 1, "sandbox": 1, "structure": 1, "model": 1, "text": 1,
-    "checkpoint": 1, "tasks": 1, "cluster": 1,
+    "checkpoint": 1, "tasks": 1, "cluster": 1, "search": 2,
     "apart": 1, "resume": 1, "growth": 0, "data": 1, "nano": 3, "interrupts": 0, "files": 0, "seeds": 0, "records": 0,
     "errors": 0, "answers": 0,
 }  # fmt: skip

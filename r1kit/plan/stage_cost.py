@@ -11,9 +11,11 @@ from r1kit.loops.ppo_settings import PPO
 from r1kit.loops.settings import RL, SFT
 from r1kit.plan.cost import NOTHING, Draw, Plan, Work, activation_bytes, learner_bytes, sample, train, width_of
 from r1kit.plan.data_cost import cold_start, rejection_sampling, reward_models
+from r1kit.plan.process_cost import labelled, learnt
 
 if TYPE_CHECKING:
     from r1kit.evals.settings import EvaluationConfig
+    from r1kit.loops.prm_settings import PRM
     from r1kit.plan.shape import Shape
     from r1kit.plan.sizes import Sizes
     from r1kit.records import Sampling
@@ -63,7 +65,10 @@ def _learnt(config: SFT, shape: Shape, sizes: Sizes, plan: Plan) -> Work:
 
 def _rl(config: RL, shape: Shape, sizes: Sizes, plan: Plan) -> Work:
     width = width_of(config.dtype)
-    steps = _rl_step(config, shape, sizes, plan) * config.steps
+    steps, done = NOTHING, 0
+    for until in (*(one.until for one in config.shorter), config.steps):
+        alike = replace(config, sampling=config.sampling_at(done))
+        steps, done = steps + _rl_step(alike, shape, sizes, plan) * (until - done), until
     judged = _evaluation(config.evaluation, config.sampling, shape, sizes, plan, width, config.rows_in_flight)
     looks = judged * (math.ceil(config.steps / config.evaluate_every) + 1)
     return steps + looks + _final(config, shape, sizes, plan) * 2
@@ -144,6 +149,33 @@ def _within(config: RL, flops: float, shape: Shape, sizes: Sizes, plan: Plan) ->
     return replace(config, steps=min(config.steps, steps), final_split="")
 
 
+def _prm(config: PRM, shape: Shape, sizes: Sizes, plan: Plan) -> Work:
+    return sum((piece.work for piece in _process_rewards(config, shape, sizes, plan)), start=NOTHING)
+
+
+def _process_rewards(config: PRM, shape: Shape, sizes: Sizes, plan: Plan) -> Iterator[Piece]:
+    """The parts of the experiment, in order. RL by rules ends where it has cost what came before it did."""
+    own = replace(config.best_of_evaluation, tasks=config.rl.evaluation.tasks or config.rl.tasks)
+    labels, model = (cost(config, shape, sizes, plan) for cost in (labelled, learnt))
+    yield Piece(name="labels", sort="sample", work=labels)
+    yield Piece(name="process", sort="learn", work=model)
+    yield Piece(name="outcome", sort="learn", work=model)
+    ranked = _evaluation(own, config.ranked, shape, sizes, plan, width_of(config.rl.dtype), config.rl.rows_in_flight)
+    yield Piece(name="best_of", sort="sample", work=ranked)
+    by_steps = _rl_piece(config.rl, shape, sizes, plan)
+    yield replace(by_steps, name="process_rl")
+    for number in range(2, config.rounds + 2):
+        more = config.replay / (1 - config.replay)
+        yield Piece(name=f"labels_{number}", sort="sample", work=labels)
+        yield Piece(name=f"process_{number}", sort="learn", work=learnt(config, shape, sizes, plan, more))
+        yield replace(by_steps, name=f"process_rl_{number}")
+    most = config.rule_steps or 4 * config.rl.steps
+    within = _within(
+        replace(config.rl, steps=most), labels.flops + 2 * model.flops + by_steps.work.flops, shape, sizes, plan
+    )
+    yield replace(_rl_piece(within, shape, sizes, plan), name="rule_rl")
+
+
 def _evaluate(config: Evaluate, shape: Shape, sizes: Sizes, plan: Plan) -> Work:
     """Checkpoints x problems x k, and some of the problems in every other template."""
     other = replace(sizes, problems=lambda _: sizes.template_problems)
@@ -151,7 +183,7 @@ def _evaluate(config: Evaluate, shape: Shape, sizes: Sizes, plan: Plan) -> Work:
     own, templated = (
         _evaluation(config.evaluation, config.sampling, shape, found, plan, width, rows) for found in (sizes, other)
     )
-    return (own + templated * len(config.templates)) * len(config.stages)
+    return (own + templated * config.prompts) * len(config.stages)
 
 
 def _evaluation(
@@ -198,6 +230,7 @@ FORMULAS: dict[str, Formula] = {
     "reward_models": reward_models,
     "all_scenarios_rl": _rl,
     "distill": _distill,
+    "prm": _prm,
     "probe": _probe,
     "evaluate": _evaluate,
 }
@@ -236,6 +269,8 @@ def pieces_of(kind: str, config: Any, shape: Shape, sizes: Sizes, plan: Plan) ->
         return None
     if kind == "distill":
         return list(_students(config, shape, sizes, plan))
+    if kind == "prm":
+        return list(_process_rewards(config, shape, sizes, plan))
     if kind == "reward_models":
         return [
             Piece(name=name, sort="learn", work=reward_models(replace(config, models=(name,)), shape, sizes, plan))

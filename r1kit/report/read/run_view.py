@@ -19,6 +19,7 @@ from r1kit.report.read.illnesses.doctor import illnesses
 from r1kit.report.read.illnesses.illness import Illness
 from r1kit.report.read.lineage import Node, lineage
 from r1kit.report.read.plain_stage import PlainStage, plain_stages
+from r1kit.report.read.process_rewards import ProcessRewards, process_rewards
 from r1kit.report.read.replies import Pair, Reply, along, showcase, turned
 from r1kit.report.read.reward_models import AgainstGold, RewardModel, against_gold, reward_models
 from r1kit.report.read.rivals import Rivals, rivals
@@ -76,6 +77,7 @@ class RunView:
     reward_models: Sequence[RewardModel]
     gold: Sequence[AgainstGold]
     distilled: Sequence[Distilled]
+    process_rewards: Sequence[ProcessRewards]
     plain: Sequence[PlainStage]
     costs: Sequence[Cost]
     pretraining: Sequence[Series]
@@ -123,6 +125,7 @@ def read_run(run: RunFolder, without: RunFolder | None = None) -> RunView:
         reward_models=reward_models(run),
         gold=against_gold(run),
         distilled=distilled(run),
+        process_rewards=process_rewards(run),
         plain=plain_stages(run),
         costs=costs(run),
         pretraining=[series(stage.metrics, "loss") for stage in run.of_kind("pretrain")],

@@ -49,6 +49,7 @@ CHAIN = (
     ("gold", "Reward models against gold", "rewards.gold"),
     ("distillation", "Distilling against RL", "students.section"),
     ("process-rewards", "Process rewards", "process.section"),
+    ("tree-search", "Tree search", "search.section"),
     ("aha", "Aha candidates", "stage.aha_of_all"),
     ("probes", "Drafts, and engine against learner", "probes.section"),
     ("cost", "What it cost", "run.costs"),

@@ -30,6 +30,7 @@ from r1kit.report.read.run_verdict import chain_verdict
 from r1kit.report.read.series import Series, all_series, series
 from r1kit.report.read.stage_folder import StageFolder
 from r1kit.report.read.stage_table import StageTable, stage_tables
+from r1kit.report.read.tree_search import SearchRounds, search_rounds
 from r1kit.report.read.values import Row
 from r1kit.stages import STAGES
 
@@ -78,6 +79,8 @@ class RunView:
     reward_models: Sequence[RewardModel]
     gold: Sequence[AgainstGold]
     distilled: Sequence[Distilled]
+    searched: Sequence[SearchRounds]
+    """Stages of tree search."""
     probed: Sequence[Probed]
     process_rewards: Sequence[ProcessRewards]
     plain: Sequence[PlainStage]
@@ -127,6 +130,7 @@ def read_run(run: RunFolder, without: RunFolder | None = None) -> RunView:
         reward_models=reward_models(run),
         gold=against_gold(run),
         distilled=distilled(run),
+        searched=search_rounds(run),
         probed=probed(run),
         process_rewards=process_rewards(run),
         plain=plain_stages(run),

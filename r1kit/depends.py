@@ -199,7 +199,7 @@ def former_key(before: Mapping[str, Any], after: Mapping[str, Any], taken_over: 
 _ADDED: Mapping[str, Any] = {
     "max_lag": 0, "over_update": "wait", "order": "in_turn", "late": "wait", "importance_floor": 0.5, "max_gap": 0.2,
     "experts": {"bias_speed": 0.001, "balance": 0.0001}, "mtp_weight": 0.3,
-    "review_least": 0, "review_rest": "leave_out",
+    "review_least": 0, "review_rest": "leave_out", "true_summary": False, "lapses": 0.0,
 }  # fmt: skip
 """Setting of a stage -> its default, where it came after runs of format 2: at its default it is no part of the key."""
 _NO_PART = ("review_wait", "review_twice", "record_tokens")

@@ -1,6 +1,7 @@
-"""One GRPO step on a GPU: rollout and update of a random model of SmolLM2-135M's shape, in bf16.
+"""One GRPO step on a GPU: rollout and update of a random model, in bf16: SmolLM2-135M's shape, or another.
 
     python benchmarks/gpu_step.py --steps 8x8x64 64x16x256 --budget 4096 32768
+    python benchmarks/gpu_step.py --shape qwen2.5-1.5b-shape --steps 16x16x1000 --budget 16384 --repeats 1
 
 A step is PROMPTS x COMPLETIONS x NEW tokens, prompts of 40 tokens, no end token; every group carries an advantage.
 Medians of ``--repeats`` after one that warms up. Peak memory is the update's, over what the engine and learner hold.
@@ -30,15 +31,16 @@ PROMPT = 40
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--device", default="cuda")
+    parser.add_argument("--shape", default="smollm2-shape", choices=list(SHAPES))
     parser.add_argument("--steps", nargs="+", default=["8x8x64", "64x16x256"])
     parser.add_argument("--budget", type=int, nargs="+", default=[4096, 32768], help="tokens of a micro-batch")
     parser.add_argument("--chunk", type=int, default=1024, help="rows of logits at a time")
     parser.add_argument("--repeats", type=int, default=3)
     given = parser.parse_args()
-    model = Decoder(SHAPES["smollm2-shape"])
+    model = Decoder(SHAPES[given.shape])
     model.initialise(torch.Generator().manual_seed(0))
     model.to(given.device)
-    print(f"torch {torch.__version__}, {torch.cuda.get_device_name() if given.device != 'cpu' else 'cpu'}")
+    print(f"{given.shape}, torch {torch.__version__}, {torch.cuda.get_device_name() if given.device != 'cpu' else 'cpu'}")
     print("| step | budget | rollout s | rollout tokens/s | update s | update tokens/s | update GiB |")
     print("|---|---|---|---|---|---|---|")
     for step in given.steps:

@@ -57,6 +57,20 @@ SHAPES = {
         rope_theta=100000.0,
         rms_norm_eps=1e-5,
     ),
+    "qwen2.5-1.5b-shape": DecoderConfig(
+        family="qwen2",
+        vocab_size=151936,
+        hidden_size=1536,
+        intermediate_size=8960,
+        num_layers=28,
+        num_heads=12,
+        num_kv_heads=2,
+        head_dim=128,
+        rope_theta=1000000.0,
+        rms_norm_eps=1e-6,
+        qkv_bias=True,
+        tie_embeddings=True,
+    ),
 }
 
 

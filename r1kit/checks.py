@@ -18,7 +18,7 @@ from r1kit.factory.sources import check_rows
 from r1kit.loops.settings import SFT
 from r1kit.records import Prompt, Sample
 from r1kit.reward.language import check_detector, check_told
-from r1kit.reward.settings import RewardConfig
+from r1kit.reward.settings import TARGETS, RewardConfig
 from r1kit.reward.trial import try_rewards
 from r1kit.tasks.task import Split, Task
 from r1kit.tasks.trial import Trial, try_tasks
@@ -154,7 +154,8 @@ def _check_languages(stage: str, config: Any, languages: Iterable[str]) -> None:
             continue
         check_detector(reward.detector)
         if reward.parts.get("language") and reward.detector == "script":
-            check_told(languages, f"stages.{stage}.reward")
+            fixed = reward.language_target not in TARGETS
+            check_told([reward.language_target] if fixed else languages, f"stages.{stage}.reward")
 
 
 def _check_histories(recipe: Recipe, stage: str, prompts: Iterable[Prompt]) -> None:

@@ -116,7 +116,7 @@ def _walked(
                 "settings": _without_new(plain(config)),
                 "model": recipe.model,
                 "tasks": {
-                    name: {"kind": recipe.task_kinds[name], **plain(recipe.tasks[name])}
+                    name: {"kind": recipe.task_kinds[name], **_without_new(plain(recipe.tasks[name]), _ADDED_TO_TASKS)}
                     for name in recipe.tasks_of(stage)
                 },
                 "seed": recipe.seed,
@@ -200,18 +200,22 @@ _ADDED: Mapping[str, Any] = {
     "max_lag": 0, "over_update": "wait", "order": "in_turn", "late": "wait", "importance_floor": 0.5, "max_gap": 0.2,
     "experts": {"bias_speed": 0.001, "balance": 0.0001}, "mtp_weight": 0.3,
     "review_least": 0, "review_rest": "leave_out", "true_summary": False, "lapses": 0.0,
+    "korean_share": 0.0, "korean": [0.3, 0.4, 0.3], "language_target": "question", "length_rule": "right",
+    "easy_rate": 0.75, "easy_fact": "", "easy_most": 1.0,
 }  # fmt: skip
 """Setting of a stage -> its default, where it came after runs of format 2: at its default it is no part of the key."""
+_ADDED_TO_TASKS: Mapping[str, Any] = {"korean_share": 0.0, "lapses": 0.0}
+"""The same of a task."""
 _NO_PART = ("review_wait", "review_twice", "record_tokens")
 """Settings of a stage that decide nothing of its result: how people come to decide, what is kept to look at."""
 
 
-def _without_new(value: Any) -> Any:
+def _without_new(value: Any, added: Mapping[str, Any] = _ADDED) -> Any:
     if isinstance(value, dict):
         return {
-            name: _without_new(item)
+            name: _without_new(item, added)
             for name, item in value.items()
-            if name not in _NO_PART and (name not in _ADDED or item != _ADDED[name])
+            if name not in _NO_PART and (name not in added or item != added[name])
         }
     return value
 

@@ -105,6 +105,8 @@ class Score:
     """One line on a status that is not ``ok``."""
     abstained: tuple[str, ...] = ()
     """Parts that say nothing of this completion; they are not in ``parts``."""
+    steps: tuple[tuple[int, float], ...] = ()
+    """Where a process reward model scores: of each step, tokens of the completion up to its end, and its score."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

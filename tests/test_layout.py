@@ -27,7 +27,7 @@ LEVELS = {
     "stages": 4, "loops": 3, "workspace": 2, "checks": 5, "recipe": 2, "depends": 2, "contents": 1, "trackers": 5,
     "backends": 2, "rollout": 2, "vllm": 2, "update": 2, "reward": 2, "evals": 2, "factory": 3, "report": 5, "web": 5,
     "serving": 3, "contracts": 1, "registry": 1, "maths": 1, "sandbox": 1, "structure": 1, "model": 1, "text": 1,
-    "checkpoint": 1, "tasks": 1, "cluster": 1,
+    "checkpoint": 1, "tasks": 1, "cluster": 1, "search": 2,
     "apart": 1, "resume": 1, "growth": 0, "data": 1, "nano": 3, "interrupts": 0, "files": 0, "seeds": 0, "records": 0,
     "errors": 0, "answers": 0,
 }  # fmt: skip

@@ -75,7 +75,8 @@ class AllParts(ToyScorer):
     """Every part that rules and reward models give."""
 
     def one(self, group: Group, tokens: Sequence[int]) -> Score:
-        paid = RewardConfig(parts={"accuracy": 1.0, "format": 0.2, "overlong": 1.0}, overlong_window=2, max_tokens=9)
+        parts = {"accuracy": 1.0, "format": 0.2, "length": 0.5, "overlong": 1.0}
+        paid = RewardConfig(parts=parts, overlong_window=2, max_tokens=9)
         score = score_completion(
             Exact(), group.prompt, "<think> a </think> <answer> 1 </answer>", "stop", paid, len(tokens)
         )  # type: ignore[arg-type]

@@ -148,6 +148,10 @@ class Backend:
         """An untrained reward model over a language model's body."""
         return rewards.create_reward_model(name, outlook, self.device, self._torch_dtype(dtype))
 
+    def open_reward_model(self, folder: Path, dtype: DtypeSetting = "float32") -> RewardModel:
+        """One that was trained."""
+        return rewards.open_reward_model(folder, self.device, self._torch_dtype(dtype))
+
     def open_reward_learner(self, model: RewardModel, optimiser: OptimiserSettings, token_budget: int) -> RewardLearner:
         """What trains a reward model in place."""
         return RewardLearner(model, optimiser, self.ranks, token_budget)

@@ -11,7 +11,7 @@ from r1kit.checkpoint.source import resolve_model
 from r1kit.model.reward_model import Outlook, RewardModel
 from r1kit.reward.learned import LearnedReward
 
-__all__ = ["create_reward_model", "open_learned"]
+__all__ = ["create_reward_model", "open_learned", "open_reward_model"]
 
 
 def create_reward_model(
@@ -19,6 +19,16 @@ def create_reward_model(
 ) -> RewardModel:
     """An untrained reward model over the body of a language model, by the name a user writes."""
     model = RewardModel.create(resolve_model(name), outlook)
+    model.model.to(device)
+    model.products = products
+    return model
+
+
+def open_reward_model(
+    folder: Path, device: torch.device | str = "cpu", products: torch.dtype = torch.float32
+) -> RewardModel:
+    """What ``RewardModel.save`` wrote."""
+    model = RewardModel.open(folder)
     model.model.to(device)
     model.products = products
     return model
@@ -38,7 +48,5 @@ def open_learned(
     models: dict[str, RewardModel] = {}
     for kind in dict.fromkeys(routes.values()):
         if kind in folders:
-            models[kind] = RewardModel.open(folders[kind])
-            models[kind].model.to(device)
-            models[kind].products = products
+            models[kind] = open_reward_model(folders[kind], device, products)
     return LearnedReward(models, routes)

@@ -17,7 +17,7 @@ from r1kit.registry import is_reference, split_reference
 from r1kit.reward.settings import RewardConfig
 from r1kit.structure import plain
 from r1kit.tasks import KINDS, Spec, build, settings
-from r1kit.tasks.source_name import is_source, task_of_source
+from r1kit.tasks.source_name import is_source, named_source, task_of_source
 from r1kit.text.template import Template
 
 if TYPE_CHECKING:
@@ -138,8 +138,8 @@ def named_task(name: str, recipe: Recipe, overrides: Sequence[str] = ()) -> Name
 
 def _named(name: str, recipe: Recipe) -> NamedTask:
     """A task by name: a recipe's own, a kind (``countdown``, ``code/list_ops``, ``reasoning_gym/NAME``,
-    ``verifiers/NAME``), ``code/FORMAT/FILE.jsonl``, ``FILE.py:NAME``, or a file, a folder or a hub data set, see
-    ``tasks/source_name``.
+    ``verifiers/NAME``), ``code/FORMAT/FILE.jsonl``, ``benchmark/SOURCE``, ``FILE.py:NAME``, or a file, a folder or a
+    hub data set, see ``tasks/source_name``.
 
     A file is judged whole: all its lines are the test split.
 
@@ -153,6 +153,10 @@ def _named(name: str, recipe: Recipe) -> NamedTask:
     form, _, path = rest.partition("/")
     if f"code/{form}" in KINDS and family == "code" and path:
         return NamedTask(Path(path).stem, Spec(f"code/{form}", {"path": path, "test_path": path}))
+    if family == "benchmark" and rest:
+        kind, source = (f"benchmark/{form}", path) if path and f"benchmark/{form}" in KINDS else ("benchmark", rest)
+        called, table = named_source(source)
+        return NamedTask(called, Spec(kind, table))
     if is_reference(name):
         return NamedTask(split_reference(name)[1], Spec(name, {}))
     if name == "code/list_ops":
@@ -169,8 +173,8 @@ def _named(name: str, recipe: Recipe) -> NamedTask:
     allowed = [*recipe.tasks, *BY_ITSELF]
     raise InputError(
         f"task {name!r} is unknown; a task is {', '.join(dict.fromkeys(allowed))}, code/FORMAT/FILE.jsonl, "
-        f"reasoning_gym/GENERATOR, verifiers/ENVIRONMENT, FILE.py:NAME, a file or folder of rows, or a hub data set as "
-        f"OWNER/NAME.{nearest(name, allowed)}"
+        f"benchmark/SOURCE, reasoning_gym/GENERATOR, verifiers/ENVIRONMENT, FILE.py:NAME, a file or folder of rows, "
+        f"or a hub data set as OWNER/NAME.{nearest(name, allowed)}"
     )
 
 

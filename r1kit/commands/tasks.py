@@ -25,6 +25,7 @@ KINDS = (
     ),
     ("reasoning_gym/NAME", "any reasoning-gym generator, scored by its own rule; r1 tasks reasoning_gym lists them"),
     ("verifiers/NAME", "a single-turn environment of the verifiers package: its data set, its parser, its rubric"),
+    ("benchmark/SOURCE", "AIME, MATH-500, GPQA, MMLU-Pro, HumanEval, LiveCodeBench rows, asked as the paper does"),
     ("FILE, FOLDER, OWNER/NAME", "rows in any common layout: JSONL, CSV, parquet, a hub data set (:SUBSET:SPLIT)"),
     ("FILE.py:NAME", "your own: a class with train, held_out and grade, or a function that yields prompts"),
 )
@@ -66,6 +67,7 @@ def _show(name: str, show: int, split: Literal["dev", "test", "train"], recipe: 
     from r1kit.recipe import load_recipe
     from r1kit.structure import plain
     from r1kit.tasks import settings
+    from r1kit.tasks.benchmark.task import BenchmarkConfig
     from r1kit.tasks.code.config import CodeConfig
     from r1kit.tasks.data import DataConfig
     from r1kit.tasks.source_name import changed
@@ -79,7 +81,9 @@ def _show(name: str, show: int, split: Literal["dev", "test", "train"], recipe: 
         return
     task = named.build()
     config = settings(named.name, *named.spec)
-    for key, value in (changed(config) if isinstance(config, (DataConfig, CodeConfig)) else plain(config)).items():
+    for key, value in (
+        changed(config) if isinstance(config, (BenchmarkConfig, DataConfig, CodeConfig)) else plain(config)
+    ).items():
         typer.echo(f"  {key} = {value!r}")
     typer.echo("".join(f"  {line}\n" for line in task.about()), nl=False)
     prompts = [task.train(index) for index in range(show)] if split == "train" else task.held_out(split, show or 1)

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from r1kit.evals.interval import mean_interval
 from r1kit.evals.matching import match_scores
 from r1kit.evals.reflection import count_reflection
+from r1kit.evals.thinking import solved_tokens
 from r1kit.maths.pass_at_k import consensus, pass_at_k
 from r1kit.records import Group, Score
 from r1kit.tasks.task import Claims
@@ -44,7 +45,7 @@ TRY_BINS = (("0", 0, 0), ("1", 1, 1), ("2-3", 2, 3), ("4-6", 4, 6), ("7+", 7, np
 
 OF_ACCURACY = (
     "avg_at_k", "interval", "cons_at_k", "cons_interval", "per_problem", "pass_at_k", "accuracy_given_format",
-    "accuracy_under_budget", "mixed_groups_share",
+    "accuracy_under_budget", "mixed_groups_share", "solved_tokens", "solved_tokens_per_problem",
 )  # fmt: skip
 """Undefined for a task that grades nothing."""
 
@@ -143,6 +144,8 @@ def numbers(
         "failed_share": float(arrays.failed.mean()),
         "mixed_groups_share": float(((per_problem > 0) & (per_problem < 1)).mean()),
         **_language(arrays, resamples, seed),
+        "by_language": _by_language(groups, arrays),
+        **solved_tokens(arrays.right, arrays.length),
         **_reflection(groups),
     }
     if all("accuracy" in score.abstained for row in scores for score in row):
@@ -173,6 +176,20 @@ def _language(arrays: Outcomes, resamples: int, seed: int) -> dict[str, Any]:
         "language_per_problem": [None if mean is None else round(mean, 6) for mean in means],
         "mixed_share": _mean_where(mixed, known),
     }
+
+
+def _by_language(groups: Sequence[Group], arrays: Outcomes) -> dict[str, dict[str, Any]]:
+    """Language of the question -> problems in it, accuracy, and mean consistency where it was measured."""
+    spoken = np.array([group.prompt.language for group in groups])
+    found = {}
+    for language in dict.fromkeys(spoken.tolist()):
+        own, measured = arrays.right[spoken == language], arrays.language[spoken == language]
+        found[language] = {
+            "problems": len(own),
+            "avg_at_k": float(own.mean()),
+            "language_consistency": _mean_where(measured, ~np.isnan(measured)),
+        }
+    return dict(sorted(found.items()))
 
 
 def _reflection(groups: Sequence[Group]) -> dict[str, Any]:

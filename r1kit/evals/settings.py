@@ -29,6 +29,12 @@ class EvaluationConfig:
     """Settings are chosen on ``dev``; ``test`` is for the final number."""
     budgets: tuple[int, ...] = (25, 40, 60, 80, 110, 140, 170)
     """Token budgets for accuracy under a budget."""
+    easy_rate: float = 0.75
+    """A problem is easy where at least this share of its completions is right: what over-thinking is measured on."""
+    easy_fact: str = ""
+    """A number that every problem has, such as ``level``, to say it instead; empty: none."""
+    easy_most: float = 1.0
+    """Highest value of ``easy_fact`` that is easy."""
     resamples: int = 1000
     """Bootstrap draws for the intervals."""
     seed: int = 0
@@ -40,6 +46,9 @@ class EvaluationConfig:
                 f"an evaluation needs k >= 1, max_tokens >= 0 and limit >= 1, not {self.k}, {self.max_tokens} and "
                 f"{self.limit}"
             )
+
+        if not 0 < self.easy_rate <= 1:
+            raise InputError(f"evaluation.easy_rate = {self.easy_rate}; allowed is above 0, up to 1")
 
     @classmethod
     def final(cls, **settings: Any) -> EvaluationConfig:

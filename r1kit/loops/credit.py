@@ -13,6 +13,7 @@ from r1kit.loops.settings import RL
 from r1kit.maths.advantage import Advantages, group_relative
 from r1kit.records import Score
 from r1kit.resume import Resumable
+from r1kit.update.learner import Weighed
 
 __all__ = ["Credit", "GroupRelative", "advantages_of"]
 
@@ -26,6 +27,11 @@ class Credit(Protocol):
 
     def learn(self, drawn: Drawn, step: int) -> dict[str, float]:
         """After the policy's updates: whatever has to learn from the step itself; metrics equal on every rank."""
+        ...
+
+    @property
+    def learners(self) -> tuple[Weighed, ...]:
+        """Learners beside the policy's."""
         ...
 
     def beside(self, state: Resumable) -> Resumable:
@@ -44,6 +50,10 @@ class GroupRelative:
 
     def learn(self, drawn: Drawn, step: int) -> dict[str, float]:
         return {}
+
+    @property
+    def learners(self) -> tuple[Weighed, ...]:
+        return ()
 
     def beside(self, state: Resumable) -> Resumable:
         return state

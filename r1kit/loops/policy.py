@@ -18,7 +18,7 @@ from r1kit.evals.per_token import Spell
 from r1kit.evals.settings import EvaluationConfig
 from r1kit.loops.settings import RL
 from r1kit.records import Prompt, Sampling, StageResult
-from r1kit.reward.learned import LearnedReward
+from r1kit.reward.learned import Judging, LearnedReward
 from r1kit.reward.scorer import Scorer
 from r1kit.reward.settings import RewardConfig
 from r1kit.reward.verifier import Verifying
@@ -59,7 +59,7 @@ class Policy:
 @contextmanager
 def open_policy(
     config: RL, workspace: Workspace, rewards: Mapping[str, RewardConfig] | None = None,
-    models: LearnedReward | None = None, weight: float = 1.0,
+    models: Judging | None = None, weight: float = 1.0,
 ) -> Iterator[Policy]:  # fmt: skip
     """Everything an RL stage needs, closed at the end.
 
@@ -67,7 +67,7 @@ def open_policy(
         config: of the stage.
         workspace: of the stage.
         rewards: what a task is paid for where that is not ``config.reward``.
-        models: reward models, for the tasks that they score.
+        models: reward models, or a process reward model, for the tasks that they score.
         weight: of their score in the reward.
     """
     torch.manual_seed(workspace.seed)  # no random number is drawn from it; a stray draw would at least repeat
@@ -83,7 +83,7 @@ def open_policy(
         loaded = backend.load(path)
         for line in loaded.remarks():
             workspace.say(f"{workspace.stage}: {line}")
-        if models is not None:
+        if isinstance(models, LearnedReward):
             models = replace(models, opens=config.reward.settled(opens).prefilled is True)
         workspace.parameters = loaded.parameters
         with closing(backend.open_engine(loaded, dtype=config.dtype, max_rows=config.rows_in_flight)) as engine:

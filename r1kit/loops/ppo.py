@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from r1kit.loops.policy import Policy
     from r1kit.loops.ppo_settings import PPO
     from r1kit.update.critic import Critic
-    from r1kit.workspace import Workspace
 
 __all__ = ["ActorCritic"]
 
@@ -74,7 +73,7 @@ class ActorCritic:
             for kl, score, v in zip(penalties, scores, values, strict=True)
         ]
         self._told = _Told(batch, values, [returns for _, returns in found])
-        self._spend(drawn, trained=False)
+        self._policy.workspace.spend(read=sum(drawn.loads) * (3 if config.reward_kl else 1))
         advantages = [one for one, _ in found]
         if config.whiten:
             advantages = whitened(advantages)
@@ -95,11 +94,15 @@ class ActorCritic:
             lr = config.schedule.rate(step * config.minibatches + index, total, config.value_lr)
             old, returns = ([each[place] for place in places] for each in (told.values, told.returns))
             found.append(self._critic.fit(batch, old, returns, config.value_clip, lr))
-        self._spend(drawn, trained=True)
+        self._policy.workspace.spend(trained=sum(drawn.loads))
         self._told = None
         metrics = {name: sum(one[name] for one in found) / len(found) for name in found[0]}
         mean = float(torch.cat(told.values).mean())
         return {**self._metrics, **metrics, "explained_variance": foretold, "value_mean": mean}
+
+    @property
+    def learners(self) -> tuple[Critic, ...]:
+        return (self._critic,)
 
     def beside(self, state: Resumable) -> Resumable:
         return _Beside(state, self._critic)
@@ -108,11 +111,6 @@ class ActorCritic:
         """Whether the reference is set anew before this step, every ``reference_every`` updates."""
         first, every = step * self._config.minibatches, self._config.reference_every
         return step == 0 or first // every > (first - self._config.minibatches) // every
-
-    def _spend(self, drawn: Drawn, *, trained: bool) -> None:
-        workspace: Workspace = self._policy.workspace
-        tokens = sum(drawn.loads)
-        workspace.spend(trained=tokens if trained else 0, read=0 if trained else tokens)
 
 
 class _Beside:

@@ -23,7 +23,7 @@ from r1kit.update.reward import Item
 from r1kit.update.settings import OptimiserSettings
 from r1kit.workspace import Workspace
 
-__all__ = ["Preference", "held_out", "items_of", "train"]
+__all__ = ["Preference", "held_out", "items_of", "learn_items", "train"]
 
 Examples = Sequence[Pair | Labelled]
 
@@ -36,8 +36,6 @@ class Preference(Protocol):
     @property
     def batch(self) -> int: ...
     @property
-    def max_tokens(self) -> int: ...
-    @property
     def log_every(self) -> int: ...
     @property
     def micro_batch_tokens(self) -> int: ...
@@ -47,7 +45,14 @@ class Preference(Protocol):
     def schedule(self) -> Schedule: ...
 
 
-def train(config: Preference, name: str, model: RewardModel, examples: Examples, workspace: Workspace) -> None:
+class Limited(Preference, Protocol):
+    """What it reads where examples may be too long."""
+
+    @property
+    def max_tokens(self) -> int: ...
+
+
+def train(config: Limited, name: str, model: RewardModel, examples: Examples, workspace: Workspace) -> None:
     """Train the model in place; a line of metrics every ``log_every`` steps names the model.
 
     Examples longer than ``max_tokens``, or than the model has positions, are left out and counted.
@@ -62,6 +67,13 @@ def train(config: Preference, name: str, model: RewardModel, examples: Examples,
             f"{name}: all {len(examples)} examples are longer than {limit} tokens, the smaller of max_tokens = "
             f"{config.max_tokens} and the model's positions"
         )
+    learn_items(config, name, model, items, workspace)
+
+
+def learn_items(
+    config: Preference, name: str, model: RewardModel, items: Sequence[Item], workspace: Workspace
+) -> None:  # fmt: skip
+    """``train`` of what is encoded already. Of rows whose steps are labelled, each step counts alike in an update."""
     workspace.parameters = model.parameters
     backend = backend_of(workspace.recipe, workspace.ranks)
     learner = backend.open_reward_learner(model, config.optimiser, config.micro_batch_tokens)
@@ -70,9 +82,10 @@ def train(config: Preference, name: str, model: RewardModel, examples: Examples,
     began, tokens = time.monotonic(), 0.0
     for step in workspace.steps(steps, learner):
         numbers = range(step * config.batch, min(seen, (step + 1) * config.batch))
-        mine = numbers[workspace.ranks.rank :: workspace.ranks.size]
+        chosen = [items[place_in_epochs(n, len(items), seed)] for n in numbers]
+        count = sum(max(1, len(item.labels)) for item in chosen)
         lr = config.schedule.rate(step, steps, config.optimiser.lr)
-        metrics = learner.update([items[place_in_epochs(n, len(items), seed)] for n in mine], len(numbers), lr)
+        metrics = learner.update(chosen[workspace.ranks.rank :: workspace.ranks.size], count, lr)
         workspace.spend(trained=metrics["tokens"])
         tokens += metrics["tokens"]
         if (step + 1) % config.log_every == 0 or step + 1 == steps:

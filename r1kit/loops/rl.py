@@ -37,7 +37,8 @@ from r1kit.records import Completion, Group
 from r1kit.rollout.engine import asleep, drafted_metrics
 from r1kit.rollout.hand_over import handed_metrics
 from r1kit.rollout.streams import stream_seed
-from r1kit.update.learner import Batch, Learner, Row, shares
+from r1kit.update.learner import Batch, Learner, Row, Weighed, shares
+from r1kit.update.memory import peak_bytes
 
 if TYPE_CHECKING:
     from r1kit.loops.policy import Policy
@@ -69,9 +70,8 @@ def train(
     Returns:
         The steps taken: ``config.steps``, or fewer where ``watch`` said to stop.
     """
-    loss = from_settings(config.loss)
     workspace, engine, learner, evaluator = policy.workspace, policy.engine, policy.learner, policy.evaluator
-    paying = credit or GroupRelative(config)
+    loss, paying = from_settings(config.loss), credit or GroupRelative(config)
     rollouts = (Ahead if config.max_lag else Rollouts)(config, policy, tasks_at or (lambda step: policy.tasks))
     state, done = paying.beside(rollouts.beside(learner)), config.steps
     for step in workspace.steps(config.steps, state, partial(_rate, config)):
@@ -94,7 +94,7 @@ def train(
             advantages = paying.advantages(drawn, step)
             metrics = _update(config, drawn, advantages, learner, loss, workspace, step)
             metrics |= paying.learn(drawn, step)
-        workspace.spend(trained=metrics["tokens"])
+        workspace.spend(trained=metrics["tokens"], read=_read(config, drawn))
         updated = time.monotonic()
         told, lines = _told(config, drawn, advantages, looked, policy, step + 1)
         workspace.log(
@@ -104,6 +104,7 @@ def train(
                 **metrics,
                 **drawn.metrics,
                 "engine_gap": looked.gap,
+                "flops": workspace.cost["training_flops"],
                 **(handed_metrics(engine) | drafted_metrics(engine)),
                 "update_seconds": updated - sampled,
                 "tokens_per_second": sum(drawn.loads) / (updated - began),
@@ -111,7 +112,7 @@ def train(
         )
         workspace.append("rollouts", lines)
     learner.publish(engine, version=done)
-    _evaluate_last(config, policy, done)
+    _evaluate_last(config, policy, paying, done)
     return done
 
 
@@ -123,13 +124,21 @@ def _evaluate_first(config: RL, policy: Policy, found: Mapping[str, Evaluation])
         policy.evaluator.evaluate(0, config.final_split, config.final_limit)
 
 
-def _evaluate_last(config: RL, policy: Policy, done: int) -> None:
-    """The model that the stage leaves, and its aha candidates."""
+def _evaluate_last(config: RL, policy: Policy, credit: Credit, done: int) -> None:
+    """The model that the stage leaves, and its aha candidates; what the stage held in memory."""
     if done == config.steps or done % config.evaluate_every:
         policy.evaluator.evaluate(done)
     last = policy.evaluator.evaluate(done, config.final_split, config.final_limit) if config.final_split else {}
     aha = [moment for one in last.values() for moment in find_aha(one.groups, one.scores)]
     policy.workspace.write("aha.json", aha)
+    learners = [one for one in (policy.learner, *credit.learners) if isinstance(one, Weighed)]
+    peak = peak_bytes(getattr(policy.learner, "device", None))
+    policy.workspace.write("memory.json", {"states": [one.state_bytes for one in learners], "peak": peak})
+
+
+def _read(config: RL, drawn: Drawn) -> int:
+    """Tokens whose log-probs are computed besides: of the reference, and the old ones."""
+    return sum(drawn.loads) * (bool(config.loss.kl_weight) + (config.minibatches > 1))
 
 
 # ---- update -----------------------------------------------------------------------------------------------------

@@ -143,15 +143,39 @@ class RewardModel:
 
     def forward(self, rows: Sequence[Sequence[int]]) -> Tensor:
         """Unscaled score of each row, [B], with gradient."""
+        with self._computing(rows) as inputs:
+            logits: Tensor = self.model(**inputs).logits  # [B, 1]
+        return logits[:, 0].float()
+
+    def forward_steps(self, rows: Sequence[Sequence[int]], ends: Sequence[Sequence[int]]) -> Tensor:
+        """Unscaled score of each row as it stands after each of so many tokens, row by row, with gradient.
+
+        Attention looks back alone, so these are the scores of the rows cut there.
+        """
+        with self._computing(rows) as inputs:
+            hidden: Tensor = self.model.base_model(**inputs).last_hidden_state  # [B, T, d]
+            row = torch.tensor([place for place, own in enumerate(ends) for _ in own])
+            at = torch.tensor([end - 1 for own in ends for end in own])
+            scores: Tensor = self._head(hidden[row.to(hidden.device), at.to(hidden.device)])  # [steps, 1]
+        return scores[:, 0].float()
+
+    @property
+    def _head(self) -> torch.nn.Module:
+        """The matrix from hidden states to a score."""
+        inside = f"{self.model.base_model_prefix}."
+        name = next(name for name, _ in self.model.named_parameters() if not name.startswith(inside))
+        head: torch.nn.Module = self.model.get_submodule(name.rpartition(".")[0])
+        return head
+
+    @contextmanager
+    def _computing(self, rows: Sequence[Sequence[int]]) -> Iterator[dict[str, Any]]:
+        """What the model is given for these rows, under its dtype."""
         device = next(self.model.parameters()).device
         tokens, mask = padded(rows, self.pad)
         text = self.model.config.get_text_config()
         refuse_longer(text.model_type, positions_of(text.to_dict()), tokens.shape[1])
         with torch.autocast(device.type, torch.bfloat16, enabled=self.products is torch.bfloat16):
-            logits: Tensor = self.model(
-                input_ids=tokens.to(device), attention_mask=mask.to(device), use_cache=False
-            ).logits  # [B, 1]
-        return logits[:, 0].float()
+            yield {"input_ids": tokens.to(device), "attention_mask": mask.to(device), "use_cache": False}
 
     def logits(
         self, questions: Sequence[str], responses: Sequence[str], budget: int = 16384,
@@ -170,6 +194,26 @@ class RewardModel:
         for batch in alike([len(row) for row in rows], budget):
             for place, value in zip(batch, self.forward([rows[i] for i in batch]).tolist(), strict=True):
                 found[place] = value
+        return found
+
+    @torch.no_grad()
+    def steps_of(
+        self, rows: Sequence[Sequence[int]], ends: Sequence[Sequence[int]], budget: int = 16384
+    ) -> list[list[float]]:
+        """Probability of each row's steps, read at their last tokens: of a model that learnt from labels of steps.
+
+        Args:
+            rows: token ids, prompt and completion.
+            ends: of each row, tokens up to the end of each step, the prompt's counted.
+            budget: as for ``score``.
+        """
+        found: list[list[float]] = [[] for _ in rows]
+        self.read += sum(len(row) for row in rows)
+        for batch in alike([len(row) for row in rows], budget):
+            own = [ends[place] for place in batch]
+            scores = iter(torch.sigmoid(self.forward_steps([rows[place] for place in batch], own)).tolist())
+            for place, places in zip(batch, own, strict=True):
+                found[place] = [next(scores) for _ in places]
         return found
 
     def score(

@@ -9,7 +9,7 @@ from functools import cache
 
 from r1kit.factory.refine import Edit, Refined
 from r1kit.nano.list_ops.steps import THEN
-from r1kit.nano.words import CHINESE
+from r1kit.nano.words import CHINESE, KOREAN, spelled
 from r1kit.records import Prompt
 
 __all__ = ["RuleRefiner", "one_language", "translations"]
@@ -28,14 +28,15 @@ class RuleRefiner:
 
 @cache
 def translations(language: str, of_steps: bool = False) -> Mapping[str, str]:
-    """Word of the other nano language -> word of ``language``; empty for languages that are not en or zh.
+    """Word of the other nano languages -> word of ``language``; empty for languages that are not en, zh or ko.
 
     ``of_steps``: the words of list_ops, where 再 is 'then' and not 'again'.
     """
     words = {**CHINESE, THEN["en"]: THEN["zh"]} if of_steps else CHINESE
-    if language == "zh":
-        return dict(words)
-    return {chinese: english for english, chinese in words.items()} if language == "en" else {}
+    tables = {"en": {word: word for word in words}, "zh": words, "ko": KOREAN}
+    own = tables.get(language, {})
+    others = [table for name, table in tables.items() if name != language]
+    return {table[word]: own[word] for table in others for word in table if word in own}
 
 
 def one_language(chain: str, language: str, of_steps: bool = False) -> tuple[str, dict[str, int]]:
@@ -76,5 +77,5 @@ def _inside(text: str) -> str | None:
 
 
 def _summary(prompt: Prompt, answer: str) -> str:
-    so = CHINESE["so"] if prompt.language == "zh" else "so"
+    so = spelled("so", prompt.language)
     return f"{so} {prompt.facts['target']} = {answer}" if "target" in prompt.facts else f"{so} {answer}"

@@ -1,8 +1,9 @@
-"""The words of the nano world's two languages. Arithmetic is shared; these are what language consistency looks at."""
+"""The words of the nano world's two languages, and of a third that a corpus may show a little of. Arithmetic is shared;
+these are what language consistency looks at."""
 
 from __future__ import annotations
 
-__all__ = ["ASSISTANT", "CHINESE", "EXAMPLES", "FILLER", "TAGS", "USER", "both"]
+__all__ = ["ASSISTANT", "CHINESE", "EXAMPLES", "FILLER", "KOREAN", "TAGS", "USER", "both", "every", "spelled"]
 
 USER, ASSISTANT = "User:", "Assistant:"
 EXAMPLES = "examples"
@@ -25,6 +26,23 @@ CHINESE = {
     "answer": "答",
 }
 """English control word -> Chinese control word."""
+
+KOREAN = {
+    "use": "사용",
+    "make": "만들기",
+    "try": "시도",
+    "wait": "잠깐",
+    "hmm": "음",
+    "no": "아니",
+    "yes": "맞아",
+    "low": "작다",
+    "high": "크다",
+    "so": "그래서",
+    "check": "확인",
+    "again": "다시",
+    "answer": "답",
+}
+"""English control word -> Korean control word: the language outside the two."""
 
 FILLER = (
     *(
@@ -61,3 +79,13 @@ FILLER = (
 def both(word: str) -> frozenset[str]:
     """A control word in both languages."""
     return frozenset((word, CHINESE[word]))
+
+
+def every(word: str) -> frozenset[str]:
+    """A control word in all three languages."""
+    return both(word) | {KOREAN[word]}
+
+
+def spelled(word: str, language: str) -> str:
+    """A control word in one language."""
+    return {"zh": CHINESE, "ko": KOREAN}.get(language, {}).get(word, word)

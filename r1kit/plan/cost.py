@@ -42,6 +42,7 @@ ASSUMPTIONS = (
     "every sampled response that keep, limit and size allow becomes a sample to learn (an upper bound); a data set has "
     "as many rows as its limit says",
     "models that judge, refine or are asked in the policy's place have its shape; they see every response",
+    "a solution whose steps are labelled has 6, and a rollout from one of its prefixes half its length",
     "RL on a student stops at the step where it has cost what distilling cost, the sampling of the data counted",
     "the model, its gradient and its optimiser state lie on {shards}, an engine's weights and cache on "
     "{engine}; work divides evenly over devices",

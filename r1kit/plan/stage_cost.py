@@ -11,9 +11,11 @@ from r1kit.loops.ppo_settings import PPO
 from r1kit.loops.settings import RL, SFT
 from r1kit.plan.cost import NOTHING, Draw, Plan, Work, activation_bytes, learner_bytes, sample, train, width_of
 from r1kit.plan.data_cost import cold_start, rejection_sampling, reward_models
+from r1kit.plan.process_cost import labelled, learnt
 
 if TYPE_CHECKING:
     from r1kit.evals.settings import EvaluationConfig
+    from r1kit.loops.prm_settings import PRM
     from r1kit.plan.shape import Shape
     from r1kit.plan.sizes import Sizes
     from r1kit.records import Sampling
@@ -143,6 +145,33 @@ def _within(config: RL, flops: float, shape: Shape, sizes: Sizes, plan: Plan) ->
     return replace(config, steps=min(config.steps, steps), final_split="")
 
 
+def _prm(config: PRM, shape: Shape, sizes: Sizes, plan: Plan) -> Work:
+    return sum((piece.work for piece in _process_rewards(config, shape, sizes, plan)), start=NOTHING)
+
+
+def _process_rewards(config: PRM, shape: Shape, sizes: Sizes, plan: Plan) -> Iterator[Piece]:
+    """The parts of the experiment, in order. RL by rules ends where it has cost what came before it did."""
+    own = replace(config.best_of_evaluation, tasks=config.rl.evaluation.tasks or config.rl.tasks)
+    labels, model = (cost(config, shape, sizes, plan) for cost in (labelled, learnt))
+    yield Piece(name="labels", sort="sample", work=labels)
+    yield Piece(name="process", sort="learn", work=model)
+    yield Piece(name="outcome", sort="learn", work=model)
+    ranked = _evaluation(own, config.ranked, shape, sizes, plan, width_of(config.rl.dtype), config.rl.rows_in_flight)
+    yield Piece(name="best_of", sort="sample", work=ranked)
+    by_steps = _rl_piece(config.rl, shape, sizes, plan)
+    yield replace(by_steps, name="process_rl")
+    for number in range(2, config.rounds + 2):
+        more = config.replay / (1 - config.replay)
+        yield Piece(name=f"labels_{number}", sort="sample", work=labels)
+        yield Piece(name=f"process_{number}", sort="learn", work=learnt(config, shape, sizes, plan, more))
+        yield replace(by_steps, name=f"process_rl_{number}")
+    most = config.rule_steps or 4 * config.rl.steps
+    within = _within(
+        replace(config.rl, steps=most), labels.flops + 2 * model.flops + by_steps.work.flops, shape, sizes, plan
+    )
+    yield replace(_rl_piece(within, shape, sizes, plan), name="rule_rl")
+
+
 def _evaluate(config: Evaluate, shape: Shape, sizes: Sizes, plan: Plan) -> Work:
     """Checkpoints x problems x k, and some of the problems in every other template."""
     other = replace(sizes, problems=lambda _: sizes.template_problems)
@@ -179,6 +208,7 @@ FORMULAS: dict[str, Formula] = {
     "reward_models": reward_models,
     "all_scenarios_rl": _rl,
     "distill": _distill,
+    "prm": _prm,
     "evaluate": _evaluate,
 }
 """Kind of a stage -> its formula."""
@@ -216,6 +246,8 @@ def pieces_of(kind: str, config: Any, shape: Shape, sizes: Sizes, plan: Plan) ->
         return None
     if kind == "distill":
         return list(_students(config, shape, sizes, plan))
+    if kind == "prm":
+        return list(_process_rewards(config, shape, sizes, plan))
     if kind == "reward_models":
         return [
             Piece(name=name, sort="learn", work=reward_models(replace(config, models=(name,)), shape, sizes, plan))

@@ -10,7 +10,7 @@ import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
-__all__ = ["TOLD", "foreign_share"]
+__all__ = ["TOLD", "foreign_share", "told_by_small_words"]
 
 _LISTS = {
     "en": """the we and of is to both so that this are with then for it in be can which have from by let get first next
@@ -90,6 +90,16 @@ def foreign_share(text: str, target: str) -> float:
     judged = [_is_foreign(count, target) for count in counts]
     foreign = (len(line) for line, verdict in zip(lines, judged, strict=True) if (away if verdict is None else verdict))
     return sum(foreign) / sum(map(len, lines))
+
+
+def told_by_small_words(text: str, script: str) -> str | None:
+    """Of the languages in one script the one with most small words in a text; None where it has none, or two have as
+    many."""
+    families = {"latin": _SAME_SCRIPT[0], "cyrillic": _SAME_SCRIPT[1], "arabic": _SAME_SCRIPT[2]}
+    ranked = _counts(_WORD.findall(text.lower()), families.get(script, ())).most_common(2)
+    if not ranked or (len(ranked) == 2 and ranked[0][1] == ranked[1][1]):
+        return None
+    return ranked[0][0]
 
 
 def _counts(line: Sequence[str], family: Sequence[str]) -> Counter[str]:

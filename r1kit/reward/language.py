@@ -11,19 +11,28 @@ from __future__ import annotations
 
 import importlib.util
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache
 
 from r1kit.errors import InputError, MissingError
 from r1kit.records import Prompt
 from r1kit.reward.extract import thinking
-from r1kit.reward.function_words import TOLD, foreign_share
+from r1kit.reward.function_words import TOLD, foreign_share, told_by_small_words
 from r1kit.reward.messages import Job
 from r1kit.reward.part import Mark, Ours
 from r1kit.reward.settings import Detector, RewardConfig
 from r1kit.tasks.task import Task
 
-__all__ = ["Detector", "Language", "check_detector", "check_told", "language_consistency", "words_by_script"]
+__all__ = [
+    "Detector",
+    "Language",
+    "check_detector",
+    "check_told",
+    "language_consistency",
+    "language_of",
+    "words_by_script",
+]
 
 _LEFT_OUT = re.compile(
     r"```.*?(?:```|\Z)"  # fenced code
@@ -155,11 +164,41 @@ def _lingua() -> Callable[[str], str | None]:
     return identify
 
 
+def language_of(text: str, detector: Detector = "script") -> str | None:
+    """ISO code of the language that a question is in; None where it cannot be told.
+
+    ``script``: of the script that most words are in, the language that it belongs to alone, or else the one whose small
+    words are most. ``lingua``: of most words, line by line.
+    """
+    counts = words_by_script(text)
+    if not counts:
+        return None
+    left = _LEFT_OUT.sub(" ", text)
+    if detector == "lingua":
+        votes = Counter[str]()
+        for line in left.splitlines():
+            if code := _lingua()(line):
+                votes[code] += sum(words_by_script(line).values())
+        return votes.most_common(1)[0][0] if votes else None
+    if counts.get("kana", 0) >= LEAST_KANA * (counts.get("han", 0) + counts.get("kana", 0)) > 0:
+        counts["kana"] += counts.pop("han", 0)
+    script = max(counts, key=lambda name: counts[name])
+    alone = {"han": "zh", "kana": "ja", "hangul": "ko", "greek": "el", "hebrew": "he", "devanagari": "hi", "thai": "th"}
+    return alone.get(script) or told_by_small_words(left, script)
+
+
 class Language(Ours):
-    """``language_consistency`` of the thinking part with the question's language."""
+    """``language_consistency`` of the thinking part with the target that ``language_target`` says."""
 
     def __init__(self, config: RewardConfig, task: Task) -> None:
-        self.detector = config.detector
+        self.detector, self.wanted = config.detector, config.language_target
 
     def __call__(self, prompt: Prompt, jobs: Sequence[Job]) -> list[Mark]:
-        return [Mark(language_consistency(thinking(job.text), prompt.language, self.detector)) for job in jobs]
+        target = self.target(prompt)
+        return [Mark(language_consistency(thinking(job.text), target, self.detector)) for job in jobs]
+
+    def target(self, prompt: Prompt) -> str:
+        """ISO code that a prompt's chains are measured by."""
+        if self.wanted == "detected":
+            return language_of(prompt.question, self.detector) or prompt.language
+        return prompt.language if self.wanted == "question" else self.wanted

@@ -10,7 +10,23 @@ from r1kit.errors import InputError, nearest
 from r1kit.records import Group, Message
 from r1kit.text.seen import with_opening
 
-__all__ = ["LearnedReward", "Scorer"]
+__all__ = ["Judging", "LearnedReward", "Scorer"]
+
+
+class Judging(Protocol):
+    """What scores completions beside the rules: reward models, or a process reward model (``stepwise.py``)."""
+
+    def judges(self, task: str) -> bool:
+        """Whether completions of this task are scored."""
+        ...
+
+    def score(self, groups: Sequence[Group]) -> list[list[float]]:
+        """A number for each completion of each group, whose tasks must all be judged."""
+        ...
+
+    def read(self) -> dict[int, int]:
+        """Parameter count -> tokens that models of that size have read since this was asked last."""
+        ...
 
 
 class Scorer(Protocol):

@@ -13,6 +13,7 @@ PARTS = {
     "accuracy": "r1kit.reward.accuracy:Accuracy",
     "format": "r1kit.reward.format:Format",
     "language": "r1kit.reward.language:Language",
+    "length": "r1kit.reward.length:Length",
     "overlong": "r1kit.reward.overlong:Overlong",
 }
 """Name in ``reward.parts`` -> what builds it, a ``BuildReward``. Any other part is a user's function."""

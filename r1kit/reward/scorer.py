@@ -7,7 +7,8 @@ from concurrent.futures import Future
 from dataclasses import dataclass, replace
 
 from r1kit.records import Group, Score
-from r1kit.reward.learned import LearnedReward
+from r1kit.reward.learned import Judging
+from r1kit.reward.stepwise import Stepwise
 from r1kit.reward.verifier import Verifying
 
 __all__ = ["Scorer", "Scoring"]
@@ -17,10 +18,10 @@ __all__ = ["Scorer", "Scoring"]
 class Scorer:
     verifier: Verifying
     """Holds the rules, in processes of its own."""
-    models: LearnedReward | None = None
-    """Reward models, for the tasks that they score."""
+    models: Judging | None = None
+    """Reward models, or a process reward model, for the tasks that they score."""
     weight: float = 1.0
-    """Of a reward model's score in the reward."""
+    """Of a reward model's score in the reward; a process reward model's steps are paid by the loop's credit."""
 
     def score(self, groups: Sequence[Group]) -> list[list[Score]]:
         """A score for each completion: rules, and where a model scores the task ``weight`` times its score, which is
@@ -28,10 +29,24 @@ class Scorer:
         return self.with_models(groups, self.verifier.score_groups(groups))
 
     def with_models(self, groups: Sequence[Group], scores: Sequence[Sequence[Score]]) -> list[list[Score]]:
-        """The rules' scores with the reward models' part added."""
+        """The rules' scores with the reward models' part added, or with the scores of steps."""
+        if isinstance(self.models, Stepwise):
+            return self._with_steps(groups, scores, self.models)
         return [
             [self._preferred(score, value) for score, value in zip(row, values, strict=True)] if values else list(row)
             for row, values in zip(scores, self.model_scores(groups), strict=True)
+        ]
+
+    def _with_steps(
+        self, groups: Sequence[Group], scores: Sequence[Sequence[Score]], models: Stepwise
+    ) -> list[list[Score]]:
+        judged = [place for place, group in enumerate(groups) if models.judges(group.prompt.task)]
+        steps = dict(zip(judged, models.steps([groups[place] for place in judged]), strict=True))
+        return [
+            [replace(score, steps=own) for score, own in zip(row, steps[place], strict=True)]
+            if place in steps
+            else list(row)
+            for place, row in enumerate(scores)
         ]
 
     def begin(self) -> Scoring:

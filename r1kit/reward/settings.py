@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import ClassVar, Literal, get_args
 
 from r1kit.errors import InputError, nearest
+from r1kit.maths.length import LengthRule
 from r1kit.reward.names import MEASURED, PARTS, check_names, logged_names
 from r1kit.text.seen import with_opening
 
@@ -15,6 +17,7 @@ __all__ = [
     "ANSWER_STYLES",
     "FORMAT_STYLES",
     "PAID",
+    "TARGETS",
     "AnswerStyle",
     "Detector",
     "FormatStyle",
@@ -27,6 +30,8 @@ ANSWER_STYLES: tuple[str, ...] = get_args(AnswerStyle)
 FormatStyle = Literal["think_answer", "think_summary", "strict", "boxed", "none"]
 FORMAT_STYLES: tuple[str, ...] = get_args(FormatStyle)
 Detector = Literal["script", "lingua"]
+TARGETS = ("question", "detected")
+"""Of the language part, beside a code."""
 
 PAID = {"accuracy": 1.0, "format": 0.2}
 """Parts and weights where a recipe names none. The paper adds the form with weight 1; .2 is what the nano world was
@@ -40,7 +45,7 @@ class RewardConfig:
     """What a completion is paid for: the weighted sum of its parts."""
 
     parts: Mapping[str, float] = field(default_factory=lambda: dict(PAID))
-    """Part -> weight: ``accuracy``, ``format``, ``language``, ``overlong``, or a function of your own by
+    """Part -> weight: ``accuracy``, ``format``, ``language``, ``length``, ``overlong``, or a function of your own by
     ``"FILE.py:NAME"``. What is named is paid; a part of weight 0 is measured."""
     answer_style: AnswerStyle = "tag"
     """How the final answer is taken out of the completion: tag, boxed, last_number or last_line."""
@@ -62,8 +67,13 @@ class RewardConfig:
     tag and boxed answers can be, a last number or a last line cannot (complete)."""
     language_if_correct: bool = False
     """Pay language only with a right answer, so that a fluent wrong answer earns nothing by it."""
+    language_target: str = "question"
+    """What the chain should be in: ``question``: the language that the prompt says it is in; ``detected``: the one that
+    its text is in, where the detector can tell; or one for all by its ISO code, ``en``."""
     detector: Detector = "script"
     """How words are told apart: by script, or by the lingua package line by line."""
+    length_rule: LengthRule = "right"
+    """Among whom the part ``length`` compares: ``right`` answers alone, or all of a group, as ``kimi`` has it."""
     overlong_window: int = 0
     """Tokens before ``max_tokens`` over which the part ``overlong`` falls from 0 to -1 (c in DAPO)."""
     max_tokens: int = 0
@@ -80,6 +90,11 @@ class RewardConfig:
                 raise InputError(f"reward.parts.{name} = {weight}: a weight is a finite number")
         check_style("answer", self.answer_style, ANSWER_STYLES)
         check_style("format", self.format_style, FORMAT_STYLES)
+        if self.language_target not in TARGETS and not re.fullmatch("[a-z]{2}", self.language_target):
+            raise InputError(
+                f"language_target = {self.language_target!r}; allowed are {', '.join(TARGETS)}, or an ISO code of two "
+                f"letters such as 'en'.{nearest(self.language_target, TARGETS)}"
+            )
         if "overlong" in self.parts and not 0 < self.overlong_window <= self.max_tokens:
             raise InputError(
                 f"overlong penalty needs 0 < overlong_window <= max_tokens, not {self.overlong_window} and "

@@ -20,6 +20,7 @@ from r1kit.errors import InputError
 from r1kit.records import Completion, Group, Score
 from r1kit.registry import is_reference
 from r1kit.reward.language import check_detector
+from r1kit.reward.length import with_length
 from r1kit.reward.messages import Batch, Job, Setup
 from r1kit.reward.process import Process
 from r1kit.reward.round import BATCHES_PER_WORKER, Failure, Round
@@ -135,7 +136,10 @@ class Verifier:
                         total=total, parts=parts, answer=answer, status=status, cause=cause, abstained=tuple(abstained)
                     )
                 )
-        return _regroup(groups, scores)
+        rows = _regroup(groups, scores)
+        return [
+            with_length(group, row, self._rewards[group.prompt.task]) for group, row in zip(groups, rows, strict=True)
+        ]
 
     def submit(self, group: Group) -> Future[list[Score]]:
         """``score_groups`` of one group while the caller goes on; any thread may call it."""

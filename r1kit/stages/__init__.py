@@ -75,6 +75,11 @@ STAGES: dict[str, Stage] = {
     ),
     "distill": _ours("distill", "Distillation", "Students by SFT alone, beside RL on a student at equal compute"),
     "ppo": _ours("ppo", "PPO", "PPO: a value model in the place of GRPO's group", alias="PPO"),
+    "prm": _ours(
+        "prm",
+        "Process rewards",
+        "Steps labelled by rollouts, a reward model of steps, best of N and RL by it: what did not work",
+    ),
     "evaluate": _ours(
         "evaluate", "Evaluation", "Every checkpoint on every benchmark: the stage table", leaves="a table"
     ),

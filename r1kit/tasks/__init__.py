@@ -9,6 +9,8 @@ kind                      what
                           field (HumanEval, MBPP, APPS, LiveCodeBench, CodeContests ...), ``code/mbpp`` that one
 ``reasoning_gym/NAME``    any reasoning-gym generator, judged by its own scorer
 ``verifiers/NAME``        a single-turn environment of the verifiers package: its data set, parser and rubric
+``benchmark/NAME``        AIME, MATH-500, GPQA, MMLU-Pro, HumanEval, LiveCodeBench, asked and judged as the paper does;
+                          ``benchmark``: told from the rows
 ``data``                  a file of any common form and layout, a folder of them, or a hub data set
 ``jsonl``                 a file of ``{"prompt", "answer"}`` lines, judged as mathematics or by equality
 ``FILE.py:NAME``          a user's class, or a function that yields prompts; ``package.module:NAME`` too
@@ -31,6 +33,7 @@ from r1kit.tasks.task import Task
 __all__ = ["KINDS", "Spec", "build", "build_spec", "settings"]
 
 _CODE_FILE = "r1kit.tasks.code.files.task:CodeFile"
+_BENCHMARK = "r1kit.tasks.benchmark.task:Benchmark"
 KINDS: dict[str, str] = {
     "countdown": "r1kit.nano.countdown.task:Countdown",
     "general": "r1kit.nano.general.task:General",
@@ -52,6 +55,11 @@ KINDS: dict[str, str] = {
     ),
     "reasoning_gym/NAME": "r1kit.tasks.reasoning_gym:ReasoningGym",
     "verifiers/NAME": "r1kit.tasks.environment:Environment",
+    "benchmark": _BENCHMARK,
+    **dict.fromkeys(
+        (f"benchmark/{name}" for name in ("aime", "math500", "gpqa", "mmlu_pro", "humaneval", "livecodebench")),
+        _BENCHMARK,
+    ),
     "data": "r1kit.tasks.data:Data",
     "jsonl": "r1kit.tasks.jsonl:Jsonl",
 }

@@ -15,7 +15,7 @@ from r1kit.rollout.engine import Engine
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-__all__ = ["Batch", "Entropic", "Learner", "Row", "Sharing", "shares"]
+__all__ = ["Batch", "Entropic", "Learner", "Row", "Sharing", "Weighed", "shares"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,6 +108,16 @@ class Entropic(Protocol):
     def logprobs_and_entropies(self, batch: Batch) -> list[Tensor]:
         """float32 [2, n] for every row: what ``Learner.logprobs`` gives, and the entropy of the distribution that each
         token was one of, in nats. In one pass, and as many."""
+        ...
+
+
+@runtime_checkable
+class Weighed(Protocol):
+    """A learner that can say what it holds."""
+
+    @property
+    def state_bytes(self) -> int:
+        """Of this rank's weights, gradient, optimiser state and reference."""
         ...
 
 

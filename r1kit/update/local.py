@@ -32,7 +32,7 @@ from r1kit.update.flat import FlatWeights
 from r1kit.update.further import further_targets, told_further
 from r1kit.update.head import Head
 from r1kit.update.learner import Batch
-from r1kit.update.memory import keep_freed_memory
+from r1kit.update.memory import bytes_of, keep_freed_memory
 from r1kit.update.optim import DTYPES, Optimiser, canonical
 from r1kit.update.pack import MicroBatch, build, carries_gradient, deal, merged, per_row
 from r1kit.update.settings import Dtype, ExpertSettings, OptimiserSettings
@@ -145,6 +145,14 @@ class LocalLearner:
         assert self.reference is not None, "refresh_reference() was never called"
         with self.flat.computing_with(self.reference):
             return self.logprobs(batch)
+
+    @property
+    def state_bytes(self) -> int:
+        """See ``update.learner.Weighed``."""
+        states = (held for state in self.optimiser.adamw.state.values() for held in state.values())
+        held = [self.flat.master, self.flat.grad, self.flat.shadow, self.optimiser.momentum]
+        held += [one for one in states if isinstance(one, Tensor)]
+        return bytes_of(held if self.reference is None else [*held, self.reference])
 
     def weights(self) -> WeightStream:
         """fp32 master weights under their hub names; views of the learner's memory, good until the next update."""

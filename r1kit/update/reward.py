@@ -33,7 +33,11 @@ class Item:
     rows: tuple[tuple[int, ...], ...]
     """Token ids: chosen and rejected of a pair; one row with a label."""
     label: float | None = None
-    """1 or 0; None for a pair."""
+    """1 or 0; None for a pair, and for a row whose steps are labelled."""
+    ends: tuple[int, ...] = ()
+    """Of one row whose steps are labelled: tokens up to the end of each."""
+    labels: tuple[float, ...] = ()
+    """Of each step, from 0 to 1."""
 
 
 class RewardLearner:
@@ -59,6 +63,8 @@ class RewardLearner:
     def update(self, items: Sequence[Item], count: int, lr: float) -> dict[str, float]:
         """One step on the mean loss of ``count`` examples, of which ``items`` are this rank's; metrics of all.
 
+        Of rows whose steps are labelled, each step is an example.
+
         Raises:
             R1Error: the gradient is not finite; weights and optimiser are untouched.
         """
@@ -66,7 +72,7 @@ class RewardLearner:
         sums = torch.zeros(4, dtype=torch.float64)  # loss, right, margin, tokens
         for places in alike([_tokens(item) for item in items], self.budget):
             batch = [items[place] for place in places]
-            loss, right, margin = judged(batch, self.model.forward([row for item in batch for row in item.rows]))
+            loss, right, margin = self._judged(batch)
             (loss.sum() / count).backward()
             tokens = float(sum(len(row) for item in batch for row in item.rows))
             totals = [loss.detach().double().sum(), right.double().sum(), margin.double().sum()]
@@ -84,6 +90,12 @@ class RewardLearner:
         loss_sum, right_sum, margin_sum, tokens = sums.tolist()
         means = {"loss": loss_sum / count, "accuracy": right_sum / count, "margin": margin_sum / count}
         return {**means, "grad_norm": norm, "tokens": tokens}
+
+    def _judged(self, batch: Sequence[Item]) -> tuple[Tensor, Tensor, Tensor]:
+        rows = [row for item in batch for row in item.rows]
+        if batch[0].ends:
+            return judged_steps(batch, self.model.forward_steps(rows, [item.ends for item in batch]))
+        return judged(batch, self.model.forward(rows))
 
     def save(self, folder: Path) -> None:
         """Write a folder that ``load`` goes on from, whole or not at all: all ranks hold the same, so rank 0 does."""
@@ -114,6 +126,13 @@ def judged(items: Sequence[Item], scores: Tensor) -> tuple[Tensor, Tensor, Tenso
         return bradley_terry(chosen, rejected), margin > 0, margin
     labels = torch.tensor([item.label for item in items], device=scores.device)
     margin = (scores * (2 * labels - 1)).detach()
+    return pointwise(scores, labels), margin > 0, margin
+
+
+def judged_steps(items: Sequence[Item], scores: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """As ``judged``, each [steps]; a label of .5 counts as 0 where it says which is right."""
+    labels = torch.tensor([label for item in items for label in item.labels], device=scores.device)
+    margin = (scores * (2 * (labels > 0.5).float() - 1)).detach()
     return pointwise(scores, labels), margin > 0, margin
 
 

@@ -15,7 +15,7 @@ def tasks(*arguments: str) -> str:
 
 def test_kinds_and_generators() -> None:
     kinds = ["countdown", "general", "code/list_ops", "code/FORMAT/FILE.jsonl", "reasoning_gym/NAME"]
-    kinds += ["verifiers/NAME", "FILE,", "FILE.py:NAME"]
+    kinds += ["verifiers/NAME", "benchmark/SOURCE", "FILE,", "FILE.py:NAME"]
     assert [line.split()[0] for line in tasks().splitlines()] == kinds
     assert "\nchain_sum\n" in tasks("reasoning_gym")
 

@@ -19,7 +19,7 @@ from r1kit.evals.evaluator import Evaluator
 from r1kit.evals.settings import EvaluationConfig
 from r1kit.recipe import Recipe, parse_recipe
 from r1kit.records import Group, Prompt, Sampling, Score
-from r1kit.reward.learned import LearnedReward
+from r1kit.reward.learned import Judging, LearnedReward
 from r1kit.reward.scorer import Scorer
 from r1kit.rollout.scripted import Script, ScriptedEngine
 from r1kit.workspace import Workspace
@@ -80,6 +80,19 @@ class ByLength:
         return [len(response) / 10 for response in responses]
 
 
+class ByPlace:
+    """A process reward model of 7 parameters: a hundredth of the tokens up to a step's end, the prompt's counted."""
+
+    parameters = 7
+
+    def __init__(self) -> None:
+        self.read = 0
+
+    def steps_of(self, rows: Sequence[Sequence[int]], ends: Sequence[Sequence[int]], budget: int) -> list[list[float]]:
+        self.read += sum(map(len, rows))
+        return [[end / 100 for end in own] for own in ends]
+
+
 def learned(*tasks: str) -> LearnedReward:
     """``ByLength`` for these tasks."""
     return LearnedReward({"helpfulness": ByLength()}, dict.fromkeys(tasks, "helpfulness"))
@@ -93,7 +106,7 @@ def place(folder: Path, ranks: Ranks | None = None, recipe: Recipe = RECIPE, sta
     return found
 
 
-def scorer_of(verifier: Any = None, models: LearnedReward | None = None, weight: float = 1.0) -> Scorer:
+def scorer_of(verifier: Any = None, models: Judging | None = None, weight: float = 1.0) -> Scorer:
     """By ``Rules``, or another verifier."""
     return Scorer(verifier=verifier or Rules(), models=models, weight=weight)
 

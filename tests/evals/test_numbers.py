@@ -16,6 +16,7 @@ from r1kit.evals.numbers import (
     numbers,
 )
 from r1kit.evals.settings import EvaluationConfig
+from r1kit.evals.thinking import easy_tokens, is_easy
 from r1kit.records import Completion, Group, Prompt, Score
 
 
@@ -65,7 +66,50 @@ def test_a_whole_evaluation_by_hand() -> None:
     assert line["reflection_words"] == {"however": 1 / 8, "wait": 2 / 8, "检查": 1 / 8}
     assert (line["task"], line["k"], line["problems"], line["clusters"]) == ("t", 4, 2, 2)
     assert line["interval"] == [0.25, 0.5]  # two clusters at .5 and .25: means .25, .375, .5
+    assert line["by_language"] == {
+        "en": {"problems": 2, "avg_at_k": 3 / 8, "language_consistency": pytest.approx(5.75 / 8)}
+    }
+    assert line["solved_tokens"] == (10 + 20 + 70) / 3
+    assert line["solved_tokens_per_problem"] == [15.0, 70.0]
     assert json.loads(json.dumps(line)) == line
+
+
+def test_consistency_by_the_language_of_the_question() -> None:
+    groups = [group("p0", [1, 1]), group("p1", [1, 1]), group("p2", [1, 1])]
+    groups[1] = dataclasses.replace(groups[1], prompt=Prompt(id="p1", task="t", question="?", language="ko"))
+    groups[2] = dataclasses.replace(groups[2], prompt=Prompt(id="p2", task="t", question="?", language="ko"))
+    unmeasured = Score(total=1.0, parts={"accuracy": 1.0})
+    scores = [[score("a", 1), score("b", 0)], [score("a", 1, language=0.5), unmeasured], [unmeasured, score("b", 0)]]
+    assert numbers(groups, scores)["by_language"] == {
+        "en": {"problems": 1, "avg_at_k": 0.5, "language_consistency": 1.0},
+        "ko": {"problems": 2, "avg_at_k": 0.75, "language_consistency": 0.75},
+    }
+
+
+def test_tokens_of_a_solved_easy_problem_by_hand() -> None:
+    groups = [group(f"p{place}", lengths) for place, lengths in enumerate([[10, 20], [40, 60], [5, 9], [7, 8]])]
+    rights = [(1, 1), (1, 0), (0, 0), (1, 1)]
+    scores = [[score("a", right) for right in row] for row in rights]
+    line = numbers(groups, scores)
+    assert line["solved_tokens_per_problem"] == [15.0, 40.0, None, 7.5]
+    easy = is_easy(groups, line["per_problem"], EvaluationConfig(easy_rate=1.0))
+    assert easy == [True, False, False, True]
+    assert easy_tokens(line, easy) == (15 + 7.5) / 2
+    assert easy_tokens(line, [False, False, True, False]) is None
+
+
+def test_a_problem_may_say_itself_how_hard_it_is() -> None:
+    def levelled(level: object) -> Group:
+        facts = {"level": level} if level is not None else {}
+        return dataclasses.replace(group("p", [1]), prompt=Prompt(id="p", task="t", question="?", facts=facts))
+
+    config = EvaluationConfig(easy_fact="level", easy_most=2.0)
+    assert is_easy([levelled("Level 1"), levelled(3), levelled(2)], [0.0, 1.0, 0.0], config) == [True, False, True]
+    for wrong in (None, "hard"):
+        with pytest.raises(InputError, match="easy_fact = 'level': problem p of t has no such number"):
+            is_easy([levelled(wrong)], [1.0], config)
+    with pytest.raises(InputError, match="easy_rate = 0; allowed is above 0"):
+        EvaluationConfig(easy_rate=0)
 
 
 def test_diagnostics_skip_what_is_missing_or_nan() -> None:

@@ -91,3 +91,14 @@ def test_a_model_that_is_cut_gives_nothing() -> None:
         engine=ScriptedEngine(["a long chain"]), encode=CodePoints().encode, sampling=Sampling(max_tokens=4)
     )
     assert refiner.refine([EN], [MIXED], [1])[0].response == ""
+
+
+def test_a_korean_prompt_gets_a_korean_chain() -> None:
+    ko = Prompt(id="k", task="countdown", question="", language="ko", facts={"numbers": [5, 5, 12], "target": 13})
+    response, _ = refined(ko, MIXED)
+    assert response == (
+        "<think> 시도 5 + 5 = 10 크다 아니 잠깐 5 * 5 = 25 - 12 = 13 맞아 </think> "
+        "그래서 5 * 5 - 12 = 13 <answer> 5 * 5 - 12 </answer>"
+    )
+    assert refined(EN, response)[0] == refined(EN, MIXED)[0]
+    assert refined(ZH, response)[0] == refined(ZH, MIXED)[0]

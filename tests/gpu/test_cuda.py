@@ -96,7 +96,7 @@ def test_experts_in_bfloat16_choose_and_add_as_in_fp32() -> None:
     ends = torch.tensor([8, 8, 16, 32, 40])
     sides = []
     for place, dtype in (("cpu", torch.float32), (DEVICE, torch.bfloat16)):
-        rows, matrices = (one.to(place, dtype).requires_grad_() for one in (x, weight))
+        rows, matrices = (one.to(place, dtype, copy=True).requires_grad_() for one in (x, weight))
         out = grouped_product(rows, matrices, ends.to(place))
         out.square().sum().backward()
         sides.append([one.detach().cpu().float() for one in (out, rows.grad, matrices.grad)])

@@ -258,3 +258,20 @@ def test_products_in_bfloat16_are_near_and_weights_and_gradients_stay_float32(ba
     assert found == pytest.approx(wanted, rel=0.05, abs=0.15)
     fast.forward([fast.encode("a", "b")]).sum().backward()
     assert {weight.grad.dtype for weight in fast.model.parameters() if weight.grad is not None} == {torch.float32}
+
+
+# ---- steps ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("family", ["llama", "qwen2", "qwen3"])
+def test_a_step_s_score_is_that_of_the_row_cut_there(tmp_path: Path, family: str) -> None:
+    model = reward_model(policy(tmp_path / "own", family), Outlook())
+    rows = [model.encode(*both) for both in zip(QUESTIONS, RESPONSES, strict=True)]
+    ends = [[2, 5, len(rows[0])], [len(rows[1])], [3, 4, 7]]
+    cut = [row[:end] for row, own in zip(rows, ends, strict=True) for end in own]
+    assert model.forward_steps(rows, ends).tolist() == pytest.approx(model.forward(cut).tolist(), **ROUNDING)
+    for budget in (10, 16384):
+        found = model.steps_of(rows, ends, budget)
+        assert [len(row) for row in found] == [3, 1, 3]
+        expected = torch.sigmoid(torch.tensor(model.logits_of(cut))).tolist()
+        assert [value for row in found for value in row] == pytest.approx(expected, **ROUNDING)

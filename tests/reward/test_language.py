@@ -9,7 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from r1kit.errors import InputError, MissingError
-from r1kit.reward.language import check_detector, check_told, language_consistency, words_by_script
+from r1kit.records import Prompt
+from r1kit.reward.language import check_detector, check_told, language_consistency, language_of, words_by_script
+from r1kit.reward.rule import RewardConfig, score_completion
 
 
 @pytest.mark.parametrize(
@@ -105,3 +107,74 @@ def test_a_missing_detector_says_what_to_install() -> None:
     with pytest.raises(MissingError, match=r"pip install 'r1kit\[lingua\]'"):
         check_detector("lingua")
     check_detector("script")
+
+
+# ---- the target -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("question", "language"),
+    [
+        ("What is the sum of the two numbers?", "en"),
+        ("Quelle est la somme des deux nombres ?", "fr"),
+        ("Was ist die Summe der beiden Zahlen, und wie ist sie zu finden?", "de"),
+        ("Сколько будет 7 и 5, если это сумма?", "ru"),
+        ("两个数的和是多少？", "zh"),
+        ("二つの数の合計はいくつですか", "ja"),
+        ("사용 7 1 5 만들기 34", "ko"),
+        ("Ποιο είναι το άθροισμα;", "el"),
+        (r"$x^2 = 4$, `print(3)`", None),  # nothing but mathematics and code
+        ("7 + 5", None),
+        ("xylophone", None),
+        ("ambos de", None),  # as Spanish as it is Portuguese
+    ],
+)
+def test_language_of_a_question(question: str, language: str | None) -> None:
+    assert language_of(question) == language
+
+
+@pytest.mark.skipif(importlib.util.find_spec("lingua") is None, reason="needs lingua")
+def test_language_of_a_question_by_a_model() -> None:
+    assert language_of("What is the sum of both numbers?", "lingua") == "en"
+    assert language_of("Quelle est la somme des deux nombres ?", "lingua") == "fr"
+    assert language_of("7 + 5", "lingua") is None
+
+
+class Anything:
+    """A task that finds every answer right."""
+
+    name = "t"
+
+    def grade(self, prompt: Prompt, answer: str) -> object:
+        from r1kit.tasks.task import Grade
+
+        return Grade(1.0, answer)
+
+
+@pytest.mark.parametrize(
+    ("target", "told", "share"),
+    [
+        ("question", "ko", 2 / 3),
+        ("question", "en", 1 / 3),  # what the prompt says, whatever it looks like
+        ("detected", "en", 2 / 3),
+        ("en", "ko", 1 / 3),
+        ("zh", "ko", 0.0),
+    ],
+)
+def test_the_target_by_setting(target: str, told: str, share: float) -> None:
+    prompt = Prompt(id="p", task="t", question="사용 7 1 5 만들기 34", language=told)
+    paid = RewardConfig(parts={"language": 1.0}, language_target=target)
+    text = "<think> 시도 잠깐 wait </think> <answer> 1 </answer>"
+    score = score_completion(Anything(), prompt, text, "stop", paid)  # type: ignore[arg-type]
+    assert score.total == score.parts["language"] == pytest.approx(share)
+
+
+def test_a_question_that_tells_nothing_is_in_what_its_prompt_says() -> None:
+    prompt = Prompt(id="p", task="t", question="7 + 5", language="ko")
+    paid = RewardConfig(parts={"language": 1.0}, language_target="detected")
+    assert score_completion(Anything(), prompt, "시도", "stop", paid).parts["language"] == 1.0  # type: ignore[arg-type]
+
+
+def test_a_wrong_target_is_told() -> None:
+    with pytest.raises(InputError, match=r"language_target = 'questoin'; allowed are question, .*question"):
+        RewardConfig(language_target="questoin")

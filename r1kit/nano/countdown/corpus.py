@@ -29,7 +29,7 @@ from r1kit.nano.countdown.problems import CountdownConfig, Problem, draw_problem
 from r1kit.nano.countdown.rules import combine
 from r1kit.nano.countdown.traces import SLIPS, Trace
 from r1kit.nano.styles import STYLES, pick, weighted
-from r1kit.nano.words import ASSISTANT, CHINESE, EXAMPLES, FILLER, TAGS, USER
+from r1kit.nano.words import ASSISTANT, CHINESE, EXAMPLES, FILLER, KOREAN, TAGS, USER
 from r1kit.records import Prompt
 from r1kit.seeds import stream
 from r1kit.tasks.corpus import Corpus
@@ -71,7 +71,8 @@ class CountdownCorpus(Corpus):
     def response(self, rng: Random, problem: Problem, style: str, tagged: bool) -> str:
         """What the assistant writes in a problem document of a style."""
         config = self.config
-        trace = Trace(rng, problem, weighted(rng, config.languages[style]), config.slips[style], config)
+        kinds = config.korean if problem.language == "ko" else config.languages[style]
+        trace = Trace(rng, problem, weighted(rng, kinds), config.slips[style], config)
         if style != "terse":
             trace.work(style)
         answer = trace.answer or trace.guessed()
@@ -118,7 +119,9 @@ class CountdownCorpus(Corpus):
 
 
 def vocabulary(config: CountdownConfig) -> list[str]:
-    """Every word that the corpus and the task's prompts can hold: tags, speakers, operators, numbers, two languages."""
+    """Every word that the corpus and the task's prompts can hold: tags, speakers, operators, numbers, two languages,
+    and a third where some problems are in it."""
     numbers = [str(number) for number in range(config.limit + 1)]
     words = [*TAGS, USER, ASSISTANT, EXAMPLES, *config.ops, *"=(),", *numbers, *CHINESE, *CHINESE.values(), *FILLER]
+    words += KOREAN.values() if config.korean_share else ()
     return list(dict.fromkeys(words))

@@ -28,6 +28,9 @@ class CountdownCorpusConfig:
     """Chance that a step's result is written wrong, by style."""
     languages: Mapping[str, tuple[float, ...]] = field(default_factory=languages)
     """By style: shares of documents whose control words are in the prompt's language, in the other one, mixed."""
+    korean: tuple[float, ...] = (0.3, 0.4, 0.3)
+    """The same of the documents whose prompt is Korean (``problems.korean_share``), in every style; the other language
+    is English: a base that has seen little of a language reasons in one that it has seen more of."""
     systematic_share: float = 0.95
     """Share of the few and long documents that try first pairs in order: numbers 1 and 2, 1 and 3, 2 and 3 of the
     prompt, + - * on each, larger number first. The others try them in random order."""
@@ -73,6 +76,9 @@ class CountdownCorpusConfig:
             if len(kinds) != 3:
                 raise InputError(f"countdown corpus: languages.{style} needs 3 shares: same, other, mixed")
             check_sum(f"countdown corpus: languages.{style}", kinds)
+        if len(self.korean) != 3:
+            raise InputError("countdown corpus: korean needs 3 shares: same, other, mixed")
+        check_sum("countdown corpus: korean", self.korean)
         sheets = self.filler_share + self.fact_share + self.comparison_share
         _check_share("filler_share + fact_share + comparison_share", sheets)
         _check_share(

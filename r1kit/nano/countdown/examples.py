@@ -5,9 +5,10 @@ from __future__ import annotations
 from r1kit.errors import InputError
 from r1kit.nano.countdown.corpus import CountdownCorpus
 from r1kit.nano.countdown.corpus_settings import CountdownCorpusConfig
-from r1kit.nano.countdown.problems import CountdownConfig, Problem
+from r1kit.nano.countdown.problems import CountdownConfig, Problem, Spoken
 from r1kit.nano.refine import RuleRefiner
 from r1kit.nano.styles import STYLES
+from r1kit.nano.words import every
 from r1kit.records import Sample
 from r1kit.seeds import stream
 from r1kit.tasks.task import Task
@@ -31,16 +32,18 @@ def worked_example(
     """
     one = dict.fromkeys(STYLES, (1.0, 0.0, 0.0))
     writer = CountdownCorpus(
-        CountdownCorpusConfig(problems=config, slips=dict.fromkeys(STYLES, 0.0), languages=one, wide_share=0.0)
+        CountdownCorpusConfig(
+            problems=config, slips=dict.fromkeys(STYLES, 0.0), languages=one, korean=(1.0, 0.0, 0.0), wide_share=0.0
+        )
     )
-    chinese = language == "zh"
+    spoken: Spoken = "zh" if language == "zh" else "ko" if language == "ko" else "en"
     for draw in range(DRAWS):
         prompt = asker.train(APART + (shot << 20) + draw)
-        problem = Problem(tuple(prompt.facts["numbers"]), prompt.facts["target"], "zh" if chinese else "en")
+        problem = Problem(tuple(prompt.facts["numbers"]), prompt.facts["target"], spoken)
         response = writer.response(stream(seed, f"{task.name}/examples/{language}/{shot}", draw), problem, "long", True)
         refined = RuleRefiner().refine([prompt], [response], [0])[0].response
         answer = refined.partition("<answer>")[2].partition("</answer>")[0].strip()
-        turns = any(word in ("wait", "等等") for word in refined.split())
+        turns = any(word in every("wait") for word in refined.split())
         if task.grade(prompt, answer).correct and turns and len(refined.split()) <= longest:
             return Sample(
                 id=f"{prompt.id}/example",

@@ -15,18 +15,22 @@ from r1kit.answers.expression import Tree
 from r1kit.errors import InputError
 from r1kit.nano.countdown.rules import OPS, Rules, solutions
 from r1kit.nano.styles import pick
+from r1kit.nano.words import spelled
 from r1kit.seeds import stream
 from r1kit.tasks.split import Part
 
 __all__ = [
     "CountdownConfig",
     "Problem",
+    "Spoken",
     "draw_problem",
     "draw_wide_problem",
     "multisets",
     "targets",
     "trains_on",
 ]
+
+Spoken = Literal["en", "zh", "ko"]
 
 _MOST_ORDERED = 200_000
 _MOST_DRAWS = 10_000
@@ -61,6 +65,8 @@ class CountdownConfig:
     7 1 5 make 34``."""
     chinese_share: float = 0.3
     """Share of the nano world's prompts that are in Chinese."""
+    korean_share: float = 0.0
+    """Share that is in Korean: a language outside the two, which a base knows only if its corpus has a share too."""
     dev_multisets: int = 24
     """Number multisets held out for choosing settings."""
     test_multisets: int = 79
@@ -111,6 +117,10 @@ class CountdownConfig:
         )
         yield not 0 <= self.chinese_share <= 1, f"chinese_share = {self.chinese_share}; allowed is 0..1"
         yield (
+            not 0 <= self.korean_share <= 1 - self.chinese_share,
+            f"korean_share = {self.korean_share}; allowed is 0..1 - chinese_share = {1 - self.chinese_share:g}",
+        )
+        yield (
             min(self.dev_multisets, self.test_multisets, self.dev_targets, self.test_targets) < 1,
             "dev_multisets, test_multisets, dev_targets and test_targets must be at least 1",
         )
@@ -148,7 +158,7 @@ class Problem:
     numbers: tuple[int, ...]
     """In the order of the prompt."""
     target: int
-    language: Literal["en", "zh"]
+    language: Spoken
 
 
 @lru_cache(maxsize=8)
@@ -213,8 +223,11 @@ def targets(config: CountdownConfig, multiset: tuple[int, ...]) -> Mapping[int, 
     return {value: tree for value, tree in solutions(multiset, config.rules).items() if low <= value <= high}
 
 
-def draw_language(rng: Random, config: CountdownConfig) -> Literal["en", "zh"]:
-    return "zh" if not config.question and rng.random() < config.chinese_share else "en"
+def draw_language(rng: Random, config: CountdownConfig) -> Spoken:
+    if config.question:
+        return "en"
+    draw = rng.random()
+    return "zh" if draw < config.chinese_share else "ko" if draw < config.chinese_share + config.korean_share else "en"
 
 
 def draw_problem(rng: Random, config: CountdownConfig) -> Problem:
@@ -242,9 +255,9 @@ def draw_wide_problem(rng: Random, config: CountdownConfig, wide: CountdownConfi
 
 
 def question(problem: Problem, template: str = "") -> str:
-    """``use 7 1 5 make 34``, or ``用 7 1 5 得 34`` where the language is ``zh``; else the template's text."""
+    """``use 7 1 5 make 34``, or the same in the problem's language; else the template's text."""
     if template:
         numbers = ", ".join(map(str, problem.numbers))
         return template.replace("{numbers}", numbers).replace("{target}", str(problem.target))
-    use, make = ("用", "得") if problem.language == "zh" else ("use", "make")
+    use, make = spelled("use", problem.language), spelled("make", problem.language)
     return f"{use} {' '.join(map(str, problem.numbers))} {make} {problem.target}"

@@ -19,18 +19,19 @@ from r1kit.nano.countdown.problems import (
     targets,
 )
 from r1kit.nano.countdown.rules import OPS, evaluate, vote
-from r1kit.nano.words import both
+from r1kit.nano.words import every
 from r1kit.records import Prompt, Sample
 from r1kit.seeds import stream
 from r1kit.tasks.task import Claims, Grade, Offer, Split, Task
 
 __all__ = ["Countdown", "final_answer"]
 
-_OPENERS = both("try") | both("wait")
-_YES, _CHECK, _ANSWER, _SO = both("yes"), both("check"), both("answer"), both("so")
+_OPENERS = every("try") | every("wait")
+_YES, _CHECK, _ANSWER, _SO = every("yes"), every("check"), every("answer"), every("so")
 _NUMBER = re.compile(r"[0-9]{1,6}")
 _FACTS = {"numbers": r"[0-9]{1,6}(?:[,\s]+[0-9]{1,6})+", "target": r"[0-9]{1,6}"}
-_ASKED = re.compile(r"(?:use|用)\s+(?P<numbers>{numbers})\s+(?:make|得)\s+(?P<target>{target})".format(**_FACTS))
+_USE, _MAKE = ("|".join(sorted(every(word))) for word in ("use", "make"))
+_ASKED = re.compile(rf"(?:{_USE})\s+(?P<numbers>{_FACTS['numbers']})\s+(?:{_MAKE})\s+(?P<target>{_FACTS['target']})")
 _SUMMARY = re.compile(r"</think>(.*?)<answer>", re.DOTALL)
 _TAGGED = re.compile(r"<answer>(.*?)</answer>", re.DOTALL)
 
@@ -107,7 +108,7 @@ class Countdown(Task):
 
     @property
     def languages(self) -> tuple[str, ...]:
-        return ("en",) if self.config.question else ("en", "zh")
+        return ("en",) if self.config.question else ("en", "zh", *(("ko",) if self.config.korean_share else ()))
 
     @property
     def offers(self) -> frozenset[Offer]:
@@ -119,7 +120,7 @@ class Countdown(Task):
     def worked_example(self, language: str, shot: int, longest: int, seed: int) -> Sample:
         from r1kit.nano.countdown.examples import worked_example
 
-        one_language = replace(self.config, chinese_share=1.0 if language == "zh" else 0.0)
+        one_language = replace(self.config, chinese_share=float(language == "zh"), korean_share=float(language == "ko"))
         return worked_example(self, self.config, Countdown(self.name, one_language), language, shot, longest, seed)
 
     def _drawn(self, split: Split, multiset: tuple[int, ...], count: int) -> list[Problem]:

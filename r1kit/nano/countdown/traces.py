@@ -12,7 +12,7 @@ from r1kit.nano.countdown.corpus_settings import CountdownCorpusConfig
 from r1kit.nano.countdown.problems import Problem
 from r1kit.nano.countdown.rules import Rules, combine
 from r1kit.nano.styles import pick
-from r1kit.nano.words import CHINESE
+from r1kit.nano.words import spelled
 
 __all__ = ["SLIPS", "Trace"]
 
@@ -97,17 +97,22 @@ class Trace:
     """Writes the working of one document."""
 
     def __init__(self, rng: Random, problem: Problem, kind: int, slip: float, config: CountdownCorpusConfig) -> None:
-        """``kind``: control words in the prompt's language (0), in the other (1), mixed (2)."""
+        """``kind``: control words in the prompt's language (0), in the other (1), mixed (2). The other one is
+        English, and Chinese for a problem in English."""
         self.rng, self.problem, self.slip, self.config = rng, problem, slip, config
         self.rules = config.problems.rules
-        self.mixed, self.chinese = kind == 2, (problem.language == "zh") == (kind == 0)
+        own, other = problem.language, "zh" if problem.language == "en" else "en"
+        self.mixed, self.spoken = kind == 2, own if kind == 0 else other
+        self.foreign = other if own == "en" else own
+        """Of two that are mixed, the one that is not English."""
         self.words: list[str] = []
         self.answer: str | None = None
         """The expression that the working ended on."""
 
     def say(self, word: str) -> None:
-        chinese = self.rng.random() < 0.5 if self.mixed else self.chinese
-        self.words.append(CHINESE[word] if chinese else word)
+        if self.mixed:
+            self.spoken = self.foreign if self.rng.random() < 0.5 else "en"
+        self.words.append(spelled(word, self.spoken))
 
     def step(self, left: int, op: str, right: int, slip: float) -> int:
         """Write one step; its result as written."""

@@ -11,10 +11,11 @@ from r1kit.report.read.consistency import Trend
 from r1kit.report.read.distillation import Student
 from r1kit.report.read.evaluations import Curve
 from r1kit.report.read.reward_models import RewardModel
+from r1kit.report.read.rivals import Axis, Rivals
 from r1kit.report.read.series import five, series
 from r1kit.report.read.values import interval_of, mapping, number
 
-__all__ = ["calibration", "consistency_over_steps", "students", "values_over_steps"]
+__all__ = ["calibration", "consistency_over_steps", "lengths_beside", "rivals_over", "students", "values_over_steps"]
 
 
 def consistency_over_steps(trends: Sequence[Trend]) -> go.Figure | None:
@@ -127,3 +128,28 @@ def students(task: str, found: Sequence[Student]) -> go.Figure | None:
         heights = [five(value) for value, _ in values.values()]
         figure.add_bar(x=list(values), y=heights, name=name, marker={"color": colour}, error_y=errors)
     return figure if figure.data else None
+
+
+def rivals_over(group: Rivals, axis: Axis) -> go.Figure:
+    """Accuracy of stages that start from one model, a line each with its interval, over completions or operations."""
+    titles = {"samples": "completions learnt from", "flops": "operations of training"}
+    figure = canvas(400, titles[axis], "accuracy", shares=True)
+    figure.update_layout(hovermode="closest")
+    for index, one in enumerate(group.held):
+        colour = hue(index)
+        rows = [{"step": getattr(at, axis), "ends": at.ends} for at in one.points]
+        if (area := interval_band(rows, "ends", band_of(colour))) is not None:
+            figure.add_trace(area)
+        mark = {"size": 7, "color": colour}
+        xs, ys = [row["step"] for row in rows], [five(at.value) for at in one.points]
+        figure.add_scatter(x=xs, y=ys, mode="lines+markers", marker=mark, **stroke(one.name, colour))
+    return figure
+
+
+def lengths_beside(group: Rivals) -> go.Figure:
+    """Response length of the same stages over their steps."""
+    figure = canvas(330, "RL step", "tokens in a training response")
+    for index, one in enumerate(group.held):
+        look = stroke(one.name, hue(index))
+        figure.add_scatter(x=one.lengths.steps, y=smooth(one.lengths.values), mode="lines", **look)
+    return figure

@@ -100,10 +100,16 @@ def columns(rows: Sequence[Mapping[str, Any]]) -> dict[str, bool]:
     return {key: all(isinstance(row.get(key, 0), (int, float)) for row in rows) for key in keys}
 
 
+def megabytes(size: float | None) -> str:
+    """Bytes as ``31.4 MB``; a dash for None."""
+    return "–" if size is None else f"{short(size / 1e6)} MB"
+
+
 FILTERS: dict[str, Callable[..., Any]] = {
     "amount": amount, "bracket": bracket, "cell_text": cell_text, "columns": columns, "count": count,
     "duration": duration, "facts": facts, "field": number, "gist": gist, "interval_of": interval_of,
-    "majority_above": majority_above, "marked": marked, "percent": percent, "plainly": plainly, "settable": settable,
+    "majority_above": majority_above, "marked": marked, "megabytes": megabytes,
+    "percent": percent, "plainly": plainly, "settable": settable,
     "plot_json": plot_json, "share": share, "short": short, "signed": signed, "spaced": spaced,
     "table_rows": table_rows,
 }  # fmt: skip

@@ -41,6 +41,7 @@ CHAIN = (
     ("accuracy", "Accuracy over steps", "stage.accuracies"),
     ("length", "Response length", "stage.lengths"),
     ("ladder", "The ladder of code", "stage.ladders"),
+    ("rivals", "From one start, side by side", "rivals.section"),
     ("language", "Language consistency", "rewards.language"),
     ("through", "The same prompts along the chain", "stage_table.through"),
     ("factory", "The data factory", "factory.section"),

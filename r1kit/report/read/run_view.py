@@ -21,6 +21,7 @@ from r1kit.report.read.lineage import Node, lineage
 from r1kit.report.read.plain_stage import PlainStage, plain_stages
 from r1kit.report.read.replies import Pair, Reply, along, showcase, turned
 from r1kit.report.read.reward_models import AgainstGold, RewardModel, against_gold, reward_models
+from r1kit.report.read.rivals import Rivals, rivals
 from r1kit.report.read.rl_stage import RLStage, rl_stage, words_of
 from r1kit.report.read.run_folder import RunFolder
 from r1kit.report.read.run_verdict import chain_verdict
@@ -61,6 +62,8 @@ class RunView:
     tables: Sequence[TableView]
     learned: Sequence[RLStage]
     """RL stages; in a run of R1-Zero alone the stage that the page is about first, and whatever was evaluated twice."""
+    rivals: Sequence[Rivals]
+    """RL stages side by side that start from one model."""
     headline: str | None
     """Name of the stage that the page is about."""
     showcase: Pair | None
@@ -110,6 +113,7 @@ def read_run(run: RunFolder, without: RunFolder | None = None) -> RunView:
         seconds=sum(stage.seconds or 0.0 for stage in run.stages),
         tables=views,
         learned=learned,
+        rivals=rivals(run),
         headline=headline.name if headline else None,
         showcase=pair,
         showcase_sides=sides,

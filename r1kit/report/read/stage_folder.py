@@ -79,6 +79,11 @@ class StageFolder:
         return [row for row in self._samples.look() if isinstance(row.get("response"), str)]
 
     @property
+    def memory(self) -> Row:
+        """``memory.json`` of an RL stage that is done."""
+        return read_object(self._json("memory.json"))
+
+    @property
     def metrics(self) -> list[Row]:
         """``metrics.jsonl``, one row a step."""
         return self._metrics.look().rows

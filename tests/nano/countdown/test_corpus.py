@@ -11,7 +11,7 @@ from r1kit.nano.countdown.problems import CountdownConfig, Problem, draw_problem
 from r1kit.nano.countdown.rules import evaluate
 from r1kit.nano.countdown.task import Countdown, final_answer
 from r1kit.nano.styles import STYLES
-from r1kit.nano.words import CHINESE
+from r1kit.nano.words import CHINESE, KOREAN
 
 PROBLEMS = CountdownConfig()
 CORPUS = CountdownCorpus(CountdownCorpusConfig())
@@ -240,3 +240,49 @@ def test_vocabulary_is_in_order_and_without_repeats() -> None:
 def test_wrong_settings(wrong: dict[str, object], told: str) -> None:
     with pytest.raises(InputError, match=told):
         CountdownCorpusConfig(**wrong)  # type: ignore[arg-type]
+
+
+# ---- a language outside the two -------------------------------------------------------------------------------------
+
+
+def test_korean_documents_have_their_shares_and_the_others_stay() -> None:
+    config = CountdownCorpusConfig(problems=CountdownConfig(korean_share=0.1), double_share=0.0)
+    corpus, plain_one = CountdownCorpus(config), CountdownCorpus(CountdownCorpusConfig(double_share=0.0))
+    words, korean, alone, english = set(corpus.vocabulary()), 0, 0, 0
+    for index in range(6000):
+        document = corpus.document(index)
+        assert set(document.split()) <= words
+        if "User: 사용" not in document:
+            assert document == plain_one.document(index)
+            assert not set(document.split()) & set(KOREAN.values())
+            continue
+        said = set(document.partition("Assistant:")[2].split())
+        assert not said & set(CHINESE.values())
+        if said & {"try", "시도"}:
+            korean += 1
+            alone += not said & set(CHINESE)
+            english += not said & set(KOREAN.values())
+    assert korean > 150
+    assert alone / korean == pytest.approx(0.3, abs=0.12)  # of short documents some that mix show one language
+    assert english / korean == pytest.approx(0.45, abs=0.12)
+
+
+def test_thirteen_words_more() -> None:
+    assert set(vocabulary(CountdownConfig(korean_share=0.1))) - set(vocabulary(CountdownConfig())) == set(
+        KOREAN.values()
+    )
+    assert KOREAN.keys() == CHINESE.keys()
+
+
+def test_a_korean_trace_by_hand() -> None:
+    corpus = CountdownCorpus(dataclasses.replace(BY_HAND, korean=(1.0, 0.0, 0.0)))
+    said = corpus.response(Random(1), Problem((11, 8, 3), 22, "ko"), "long", True).split()
+    assert {word for word in said if word in CHINESE or word in CHINESE.values()} == set()
+    assert "맞아" in said
+
+
+def test_wrong_korean_shares() -> None:
+    with pytest.raises(InputError, match="korean needs 3 shares"):
+        CountdownCorpusConfig(korean=(1.0, 0.0))
+    with pytest.raises(InputError, match="must be at least 0 and sum to 1"):
+        CountdownCorpusConfig(korean=(1.0, 0.5, 0.0))

@@ -105,7 +105,21 @@ def test_targets_by_hand() -> None:
 def test_questions() -> None:
     problem = Problem((44, 19, 35), 98, "en")
     assert question(problem) == "use 44 19 35 make 98"
+    assert question(dataclasses.replace(problem, language="ko")) == "사용 44 19 35 만들기 98"
     assert question(problem, "Of {numbers} make {target}, {target}!") == "Of 44, 19, 35 make 98, 98!"
+
+
+def test_a_share_in_korean_moves_nothing_else() -> None:
+    """The draw that says Chinese or not says Korean too: the other problems stay as they are."""
+    with_korean = CountdownConfig(korean_share=0.2)
+    counts = {"en": 0, "zh": 0, "ko": 0}
+    for index in range(2000):
+        one, other = (draw_problem(stream(0, "x", index), config) for config in (CountdownConfig(), with_korean))
+        counts[other.language] += 1
+        assert (one.numbers, one.target) == (other.numbers, other.target)
+        assert other.language == one.language or (one.language, other.language) == ("en", "ko")
+    assert counts["zh"] / 2000 == pytest.approx(0.3, abs=0.03)
+    assert counts["ko"] / 2000 == pytest.approx(0.2, abs=0.03)
 
 
 def test_streams_of_different_names_seeds_and_indices_differ() -> None:
@@ -121,6 +135,7 @@ def test_streams_of_different_names_seeds_and_indices_differ() -> None:
         ({"highest": 100}, "highest = 100"),
         ({"ops": ("+", "/")}, 'divide = "exact" adds /'),
         ({"chinese_share": 1.2}, "chinese_share = 1.2"),
+        ({"chinese_share": 0.3, "korean_share": 0.8}, "korean_share = 0.8; allowed is 0..1 - chinese_share = 0.7"),
         ({"test_multisets": 340}, "leave none of the 364 multisets"),
         ({"test_targets": 0}, "at least 1"),
         ({"most": 2}, "most = 2; allowed is 0 or numbers..6"),

@@ -158,3 +158,17 @@ def test_the_game_in_a_question_of_ones_own() -> None:
     assert EVERYONES.asked("use 3 5 10 make 6") is not None
     assert EVERYONES.asked("Reach 6 with 3, 5, 10.") is None
     assert (EVERYONES.languages, EVERYONES.offers) == (("en",), frozenset())
+
+
+def test_a_task_in_a_language_outside_the_two() -> None:
+    task = Countdown("countdown", CountdownConfig(chinese_share=0.0, korean_share=1.0))
+    assert {prompt.language for prompt in task.held_out("test")} == {"ko"}
+    assert task.languages == ("en", "zh", "ko")
+    prompt = task.asked("사용 7 1 5 만들기 34")
+    assert prompt is not None
+    assert prompt.facts == {"numbers": [7, 1, 5], "target": 34}
+    found = task.diagnose(prompt, "<think> 시도 7 * 5 = 35 , 35 - 1 = 34 맞아 확인 7 * 5 = 35 </think> 답 7 * 5 - 1")
+    assert (found["tries"], found["rechecks"], found["claims_hit"], found["answer_right"]) == (1, 1, 1, 1)
+    example = task.worked_example("ko", 0, 80, 1)
+    assert (example.language, "잠깐" in example.response.split()) == ("ko", True)
+    assert "try" not in example.response.split()

@@ -1,0 +1,211 @@
+"""A model behind an OpenAI-compatible address: one question in, one completion out, streamed; retries, rate limits."""
+
+from __future__ import annotations
+
+import json
+import random
+import threading
+import time
+from collections.abc import Callable
+from http.client import HTTPException
+from typing import Any
+from urllib.error import HTTPError, URLError
+from urllib.parse import urlsplit
+from urllib.request import HTTPRedirectHandler, Request, build_opener
+
+from r1kit.errors import InputError, R1Error
+from r1kit.evals.replies import Again, Replies, Reply, cause_of, content_of, retry_after, words_of
+from r1kit.records import Completion, Message, Prompt, Sampling
+from r1kit.text.template import NAMED, Template
+
+__all__ = ["Address", "base_of"]
+
+IDLE = 300.0
+"""Seconds without a byte after which a connection counts as dead."""
+TRIES, FIRST_TRIES = 8, 3
+"""Of one question, where nothing comes back or the server fails; fewer while it has never answered."""
+LIMITED = 50
+"""Refusals for the rate of one question."""
+LONGEST_WAIT = 900.0
+"""Seconds that ``Retry-After`` may ask for; the run ends where it asks for more."""
+FIRST_WAIT = 0.5
+"""Seconds before the second try; each further one waits twice as long, at most a minute, spread by half."""
+MAY_GO = ("stream_options", "seed", "top_p", "temperature")
+"""Parameters that a server may not know: left out where it says so."""
+PASSING = {408, 409, 425, 429, 500, 502, 503, 504, 520, 522, 524, 529}
+"""Statuses of what may go by itself."""
+
+
+class _Stay(HTTPRedirectHandler):
+    """A question that is sent on would arrive as a GET."""
+
+    def redirect_request(self, *given: Any, **named: Any) -> None:
+        return None
+
+
+def base_of(address: str) -> str:
+    """``http://HOST:PORT/v1`` of what a user writes. Raises InputError for what is no address."""
+    parts = urlsplit(address.strip())
+    try:
+        whole = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port or 1) > 0
+    except ValueError:
+        whole = False
+    if not whole or parts.query or parts.fragment or parts.username:
+        raise InputError(f"--address {address!r} is no address; write http://HOST:PORT/v1 or https://HOST/v1")
+    path = parts.path.rstrip("/").removesuffix("/chat/completions").removesuffix("/completions")
+    return f"{parts.scheme}://{parts.netloc}{path or '/v1'}"
+
+
+class Address:
+    """Any thread may ask."""
+
+    def __init__(
+        self, address: str, model: str, key: str = "", template: Template | None = None,
+        tell: Callable[[str], None] = lambda line: None, sleep: Callable[[float], None] = time.sleep,
+    ) -> None:  # fmt: skip
+        """
+        Args:
+            address: see ``base_of``.
+            model: as the server calls it.
+            key: sent as a bearer token; empty: none.
+            template: ``chat`` asks ``/chat/completions``, whose server has a chat template; any other asks
+                ``/completions`` with its text.
+            tell: is told in a line why it waits.
+            sleep: waits so many seconds.
+        """
+        self.base, self.model = base_of(address), model
+        self._template = template or Template()
+        self._tell, self._sleep = tell, sleep
+        self._headers = {"Content-Type": "application/json", "Accept": "text/event-stream, application/json"}
+        if key.strip():
+            self._headers["Authorization"] = f"Bearer {key.strip()}"
+        self._replies = Replies(self.base)
+        self._opener = build_opener(_Stay())
+        self._lock, self._not_before, self._answered = threading.Lock(), 0.0, False
+        self._left_out: set[str] = set()
+        self._renamed = False
+
+    def spelled(self, prompt: Prompt) -> str:
+        """What the model is asked, as text."""
+        if self._template.name != "chat":
+            text = NAMED.get(self._template.name, self._template.name)
+            return text.replace("{question}", prompt.question + self._template.suffix) + self._template.prefill
+        return json.dumps(self._messages(prompt), ensure_ascii=False)
+
+    def ask(self, prompt: Prompt, sampling: Sampling, seed: int) -> Completion:
+        """One completion, however often ``sampling.n`` says; its tokens are counted by the server.
+
+        Raises:
+            InputError: the server declines the question, the key or the model.
+            R1Error: it cannot be reached, fails again and again, or answers in another shape.
+        """
+        failed = limited = 0
+        while True:
+            try:
+                reply = self._once(self._body(prompt, sampling, seed), sampling.max_tokens)
+            except Again as again:
+                failed, limited = failed + (not again.limited), limited + again.limited
+                if failed >= (TRIES if self._answered else FIRST_TRIES) or limited >= LIMITED:
+                    raise R1Error(f"{self.base}: {again} ({failed + limited} tries)") from None
+                self._wait(again, failed + limited)
+                continue
+            self._answered = True
+            counted = reply.pieces if reply.tokens is None else reply.tokens
+            finish = "length" if reply.finish in ("length", "max_tokens") else "stop"
+            return Completion(token_ids=(0,) * counted, logprobs=(), text=reply.text, finish=finish)  # type: ignore[arg-type]
+
+    # ---- one try ----------------------------------------------------------------------------------------------------
+
+    def _messages(self, prompt: Prompt) -> list[dict[str, str]]:
+        turns = [*(prompt.history or ()), Message(role="user", content=prompt.question)]
+        suffix, system = self._template.suffix, self._template.system
+        found = [
+            {"role": turn.role, "content": turn.content + (suffix if turn.role == "user" else "")} for turn in turns
+        ]
+        return [{"role": "system", "content": system}, *found] if system and turns[0].role != "system" else found
+
+    def _body(self, prompt: Prompt, sampling: Sampling, seed: int) -> tuple[str, dict[str, Any]]:
+        """(path, the request)."""
+        chat = self._template.name == "chat"
+        if not chat and prompt.history:
+            raise InputError(f"template {self._template.name[:40]!r} knows one question alone; ask a chat with 'chat'")
+        asked = {"messages": self._messages(prompt)} if chat else {"prompt": self.spelled(prompt)}
+        drawn: dict[str, Any] = {"temperature": sampling.temperature, "top_p": sampling.top_p, "seed": seed % 2**31}
+        drawn["max_completion_tokens" if self._renamed and chat else "max_tokens"] = sampling.max_tokens
+        if sampling.stop:
+            drawn["stop"] = list(sampling.stop)
+        told = {"stream": True, "stream_options": {"include_usage": True}}
+        body = {"model": self.model, **asked, **drawn, **told}
+        return "/chat/completions" if chat else "/completions", {
+            name: value for name, value in body.items() if name not in self._left_out
+        }
+
+    def _once(self, request: tuple[str, dict[str, Any]], longest: int) -> Reply:
+        path, body = request
+        self._hold()
+        asked = Request(self.base + path, json.dumps(body).encode(), self._headers, method="POST")
+        try:
+            with self._opener.open(asked, timeout=IDLE) as answer:
+                if "event-stream" in answer.headers.get("Content-Type", ""):
+                    return self._replies.streamed(answer, longest)
+                return self._replies.whole(answer.read())
+        except HTTPError as error:
+            with error:
+                raise self._refused(error) from None
+        except URLError as error:
+            raise Again(f"nothing answers there ({cause_of(error.reason)})") from None
+        except (OSError, HTTPException) as error:
+            raise Again(f"its answer broke off ({cause_of(error)})") from None
+
+    # ---- what it refuses --------------------------------------------------------------------------------------------
+
+    def _refused(self, error: HTTPError) -> Exception:
+        status, content = error.code, content_of(error)
+        words = words_of(content)
+        if 300 <= status < 400:
+            return InputError(f"{self.base} sends on to {error.headers.get('Location')}; give that as --address")
+        if status in PASSING:
+            return Again(f"it answers with {status}: {words}", retry_after(error), limited=status == 429)
+        if status in (401, 403):
+            return InputError(
+                f"{self.base} refuses the key ({status}: {words}); set OPENAI_API_KEY to one that it takes"
+            )
+        if status == 404:
+            return InputError(f"{self.base} has no model {self.model!r}, or is no base address (404: {words})")
+        if status == 400 and self._adapts(words):
+            return Again("", 0.0, limited=True)
+        return InputError(f"{self.base} declines the question ({status}: {words})")
+
+    def _adapts(self, words: str) -> bool:
+        """Whether a parameter that the server names as unknown can be left out or renamed; done once for each."""
+        if "max_completion_tokens" in words and not self._renamed:
+            self._renamed = True
+            return True
+        unknown = any(
+            said in words.lower() for said in ("unsupported", "unknown", "unrecognized", "not supported", "extra")
+        )
+        named = [name for name in MAY_GO if name in words and name not in self._left_out]
+        if not (unknown and named):
+            return False
+        self._left_out |= set(named)
+        self._tell(f"{self.base} does not take {', '.join(named)}: asked without")
+        return True
+
+    def _wait(self, again: Again, tries: int) -> None:
+        wait = again.wait
+        if wait is None:
+            wait = min(60.0, FIRST_WAIT * 2 ** (tries - 1)) * random.uniform(0.75, 1.25)
+        if wait > LONGEST_WAIT:
+            raise R1Error(f"{self.base}: {again}; it asks to wait {wait:.0f} s: run the same command again then")
+        if wait >= 5:
+            self._tell(f"{self.base}: {again}; waiting {wait:.0f} s")
+        if again.limited:  # for all threads
+            with self._lock:
+                self._not_before = max(self._not_before, time.monotonic() + wait)
+        else:
+            self._sleep(wait)
+
+    def _hold(self) -> None:
+        """Until the server's rate limit is over."""
+        while (left := self._not_before - time.monotonic()) > 0:
+            self._sleep(min(left, 1.0))

@@ -1,0 +1,88 @@
+"""What ``r1 eval`` says of an evaluation: one line of numbers, in words, and against another one."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from r1kit.errors import InputError, first_line
+from r1kit.evals.evaluator import Evaluation
+from r1kit.evals.interval import mean_interval
+from r1kit.evals.numbers import numbers, outcomes
+from r1kit.evals.paired import paired_difference
+from r1kit.evals.settings import EvaluationConfig
+from r1kit.records import Prompt
+
+__all__ = ["against", "asked_of", "evaluation_line", "read_line", "spelled"]
+
+
+def asked_of(prompts: Sequence[Prompt]) -> str:
+    """16 hex digits of what is asked and what is right: two evaluations with the same are of the same problems."""
+    text = json.dumps([[prompt.question, prompt.answer] for prompt in prompts], ensure_ascii=False)
+    return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
+
+
+def evaluation_line(found: Evaluation, config: EvaluationConfig) -> dict[str, Any]:
+    """The fields of ``eval.jsonl``, the interval of pass@k, how completions were drawn, and what was asked."""
+    metrics = numbers(
+        found.groups, found.scores, found.diagnostics, config.budgets, resamples=config.resamples, seed=config.seed
+    )
+    arrays = outcomes(found.groups, found.scores)
+    passed = mean_interval(arrays.right.max(axis=1), arrays.clusters, config.resamples, config.seed)
+    drawn = {"temperature": config.temperature, "top_p": config.top_p, "max_tokens": config.max_tokens}
+    asked = asked_of([group.prompt for group in found.groups])
+    return {**metrics, "pass_interval": [passed.low, passed.high], **drawn, "asked": asked}
+
+
+def spelled(line: Mapping[str, Any]) -> str:
+    """What the terminal says."""
+    k = line["k"]
+    rows = [
+        f"{name}@{k}".ljust(9) + f"{line[key]:.3f}  [{line[interval][0]:.3f}, {line[interval][1]:.3f}]"
+        for name, key, interval in (
+            ("avg", "avg_at_k", "interval"),
+            ("cons", "cons_at_k", "cons_interval"),
+            ("pass", "pass_at_k", "pass_interval"),
+        )
+        if line[key] is not None  # as of a task that grades nothing
+    ]
+    head = (
+        f"{line['model']} on {line['task']} ({line['split']}): {line['problems']} problems x {k}, temperature "
+        f"{line['temperature']:g}, top-p {line['top_p']:g}, at most {line['max_tokens']} tokens"
+    )
+    tail = (
+        f"{line['response_tokens']:.1f} tokens a response, format {line['format_rate']:.3f}, "
+        f"cut short {line['truncated_share']:.3f}, not judged {line['failed_share']:.3f}"
+    )
+    return "\n".join((head, *rows, tail))
+
+
+def read_line(path: Path) -> dict[str, Any]:
+    """What ``r1 eval --json`` wrote. Raises InputError for anything else."""
+    try:
+        table = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise InputError(f"{path}: not readable as what 'r1 eval --json' writes: {first_line(error)}") from None
+    if not isinstance(table, dict) or not {"per_problem", "asked", "model", "task", "k"} <= set(table):
+        raise InputError(f"{path}: not what 'r1 eval --json' writes; evaluate the other model with --json FILE first")
+    return table
+
+
+def against(line: Mapping[str, Any], other: Mapping[str, Any], clusters: Sequence[str]) -> dict[str, Any]:
+    """``line - other`` in avg@k, paired by problem.
+
+    Raises:
+        InputError: they are not of the same problems, or nothing was graded.
+    """
+    if line["asked"] != other["asked"]:
+        raise InputError(
+            f"{other['model']} was asked other problems ({other['task']}, {other['problems']} of them) than "
+            f"{line['model']} ({line['task']}, {line['problems']}); judge both with the same --task, --limit, --split"
+        )
+    if line["avg_at_k"] is None:
+        raise InputError(f"task {line['task']!r} grades nothing, so there is no accuracy to compare")
+    found = paired_difference(line["per_problem"], other["per_problem"], clusters)
+    return {"model": other["model"], "k": other["k"], "avg_at_k": other["avg_at_k"], **found}

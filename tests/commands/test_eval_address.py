@@ -1,0 +1,139 @@
+"""``r1 eval`` of a model behind ``r1 serve``'s own app, against the same model opened here, and what it writes."""
+
+from __future__ import annotations
+
+import json
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import uvicorn
+from typer.testing import CliRunner
+
+from r1kit.cli import app
+from r1kit.commands.serve import _opened, application
+from r1kit.errors import InputError
+from r1kit.serving.writing import Tags
+from r1kit.web.listen import rules_for
+
+GREEDY = ("--k", "2", "--temperature", "0", "--top-p", "1", "--max-tokens", "6")
+
+
+@pytest.fixture(scope="module")
+def served(run_folder: Path) -> Iterator[tuple[str, str]]:
+    """(address, name) of the run's R1-Zero."""
+    name = f"{run_folder}:r1_zero"
+    model = _opened(name, "", 8, 64, 0, (0.6, 0.95), "exact", Tags())
+    held = socket.create_server(("127.0.0.1", 0))
+    rules = rules_for("127.0.0.1", token="secret", open_paths=("/v1/",), free_paths=("/health",), limit=4_000_000)
+    server = uvicorn.Server(uvicorn.Config(application([model], rules), log_level="critical", lifespan="on"))
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [held]})
+    thread.start()
+    while not server.started:
+        time.sleep(0.01)
+    try:
+        yield f"http://127.0.0.1:{held.getsockname()[1]}/v1", name
+    finally:
+        server.should_exit = True
+        thread.join()
+        held.close()
+
+
+@pytest.fixture(scope="module")
+def problems(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    file = tmp_path_factory.mktemp("rows") / "sums.jsonl"
+    file.write_text("".join(f'{{"prompt": "use 1 2 {n} make 6", "answer": "{n}"}}\n' for n in range(1, 5)))
+    return file
+
+
+def evaluate(*arguments: object) -> str:
+    return CliRunner().invoke(app, ["eval", *map(str, arguments)], catch_exceptions=False).output
+
+
+def samples(out: Path) -> list[dict[str, Any]]:
+    (file,) = out.glob("*/samples_*.jsonl")
+    return [json.loads(line) for line in file.read_text().splitlines()]
+
+
+def test_a_served_model_answers_as_it_does_here(
+    served: tuple[str, str], problems: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    address, name = served
+    monkeypatch.setenv("OPENAI_API_KEY", "secret")
+    here, there = tmp_path / "here", tmp_path / "there"
+    evaluate(name, "--task", problems, *GREEDY, "--out", here, "--json", tmp_path / "here.json")
+    said = evaluate(
+        "--address", address, "--model", name, "--task", problems, *GREEDY, "--out", there, "--against",
+        tmp_path / "here.json", "--json", tmp_path / "there.json",
+    )  # fmt: skip
+    one, two = samples(here), samples(there)
+    assert [row["resps"] for row in one] == [row["resps"] for row in two]
+    assert [row["doc_hash"] for row in one] == [row["doc_hash"] for row in two]
+    assert "+0.000  [+0.000, +0.000], paired by problem (4)" in said
+    line = json.loads((tmp_path / "there.json").read_text())
+    assert line["against"]["difference"] == 0.0
+    assert line["response_tokens"] == json.loads((tmp_path / "here.json").read_text())["response_tokens"]
+    kept = (there / "answers.jsonl").read_text()
+    assert len(kept.splitlines()) == 1 + 4 * 2
+    again = evaluate("--address", address, "--model", name, "--task", problems, *GREEDY, "--out", there)
+    assert "8 of 8 answers are there already" in again
+    assert (there / "answers.jsonl").read_text() == kept
+
+
+def test_what_it_writes_is_lm_evaluation_harness_s_format(run_folder: Path, problems: Path, tmp_path: Path) -> None:
+    """Keys and hashes as the harness has them; the standard error is that of four problems with one right: .25."""
+    evaluate(f"{run_folder}:r1_zero", "--task", problems, *GREEDY, "--out", tmp_path)
+    rows = samples(tmp_path)
+    assert set(rows[0]) == {
+        "doc_id", "doc", "target", "arguments", "resps", "filtered_resps", "filter", "metrics", "doc_hash",
+        "prompt_hash", "target_hash", "exact_match",
+    }  # fmt: skip
+    assert rows[2]["doc_id"] == 2
+    assert rows[2]["arguments"]["gen_args_0"]["arg_0"] == "User: use 1 2 3 make 6 Assistant:"
+    assert rows[2]["arguments"]["gen_args_0"]["arg_1"]["max_gen_toks"] == 6
+    assert len(rows[2]["resps"][0]) == len(rows[2]["filtered_resps"]) == 2
+    (file,) = tmp_path.glob("*/results_*.json")
+    table = json.loads(file.read_text())
+    result = table["results"]["sums"]
+    assert result["exact_match,none"] == pytest.approx(sum(row["exact_match"] for row in rows) / 4)
+    assert table["n-samples"]["sums"] == {"original": 4, "effective": 4}
+    assert {"results", "configs", "versions", "n-shot", "higher_is_better", "config", "task_hashes"} <= set(table)
+
+
+def test_two_models_in_one_command(run_folder: Path, problems: Path, tmp_path: Path) -> None:
+    said = evaluate(
+        f"{run_folder}:r1_zero", "--against", f"{run_folder}:pretrain", "--task", problems, *GREEDY, "--json",
+        tmp_path / "a.json",
+    )  # fmt: skip
+    assert said.count("4 problems x 2") == 2
+    line = json.loads((tmp_path / "a.json").read_text())
+    assert line["against"]["model"].endswith(":pretrain")
+    low, high = line["against"]["interval"]
+    assert low <= line["against"]["difference"] == line["avg_at_k"] - line["against"]["avg_at_k"] <= high
+    with pytest.raises(InputError, match=r"was asked other problems \(sums, 4 of them\)"):
+        evaluate(f"{run_folder}:r1_zero", "--against", tmp_path / "a.json", "--task", problems, "--limit", 2, *GREEDY)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ((), "name either a MODEL, or --address URL with --model NAME"),
+        (("org/m", "--address", "http://h/v1", "--model", "m"), "name either a MODEL"),
+        (("--address", "http://h/v1"), "with --model NAME"),
+        (("--address", "h:80", "--model", "m"), "is no address; write http://HOST:PORT/v1"),
+        (("org/m", "--against", "nothing.json"), "not readable as what 'r1 eval --json' writes"),
+    ],
+)
+def test_bad_input(arguments: tuple[str, ...], said: str) -> None:
+    with pytest.raises(InputError, match=said):
+        evaluate(*arguments, "--task", "countdown")
+
+
+def test_a_benchmark_brings_its_own_protocol(run_folder: Path) -> None:
+    rows = Path(__file__).parents[1] / "tasks" / "benchmarks" / "livecodebench.jsonl"
+    said = evaluate(f"{run_folder}:r1_zero", "--task", f"benchmark/{rows}", "--limit", 1, "--max-tokens", 4)
+    assert "1 problems x 8, temperature 0.6, top-p 0.95, at most 4 tokens" in said

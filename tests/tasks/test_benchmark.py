@@ -1,0 +1,132 @@
+"""Benchmarks: told from their rows, asked in the paper's words, judged on the whole response."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from r1kit.commands.arguments import named_task
+from r1kit.contracts import Recipe
+from r1kit.errors import InputError
+from r1kit.tasks import build
+from r1kit.tasks.benchmark.forms import letter_of
+from r1kit.tasks.benchmark.task import Benchmark
+
+ROWS = Path(__file__).parent / "benchmarks"
+NAMES = ("aime", "math500", "gpqa", "mmlu_pro", "humaneval", "livecodebench")
+
+
+def benchmark(name: str, **settings: object) -> Benchmark:
+    task = build(name, "benchmark", {"path": str(ROWS / f"{name}.jsonl"), **settings})
+    assert isinstance(task, Benchmark)
+    return task
+
+
+@pytest.mark.parametrize(("name", "k"), [*zip(NAMES, (64, 16, 64, 4, 8, 8), strict=True)])
+def test_the_layout_tells_which_it_is_and_how_it_is_sampled(name: str, k: int) -> None:
+    task = benchmark(name)
+    assert task.form.name == name
+    drawn = task.sampling
+    assert (drawn.n, drawn.temperature, drawn.top_p, drawn.max_tokens) == (k, 0.6, 0.95, 32768)
+    assert len(task.held_out("test")) == 2
+    with pytest.raises(InputError, match="never trained on"):
+        task.train(0)
+    with pytest.raises(InputError, match="no dev split"):
+        task.held_out("dev")
+
+
+def test_a_name_on_the_command_line() -> None:
+    none = Recipe(name="none")
+    found = named_task(f"benchmark/{ROWS}/aime.jsonl", none)
+    assert found == ("aime", ("benchmark", {"path": f"{ROWS}/aime.jsonl"}))
+    assert named_task("benchmark/org/set:main:test", none) == (
+        "set",
+        ("benchmark", {"path": "org/set", "subset": "main", "split": "test"}),
+    )
+    named = named_task("benchmark/gpqa/org/set", none)
+    assert (named.spec.kind, named.spec.table["path"]) == ("benchmark/gpqa", "org/set")
+
+
+def test_mathematics_is_asked_for_a_box_and_judged_by_it() -> None:
+    task = benchmark("math500")
+    prompt = task.held_out("test")[0]
+    assert prompt.question == (
+        "Simplify $\\frac{6}{8}$.\nPlease reason step by step, and put your final answer within \\boxed{}."
+    )
+    assert task.grade(prompt, "<think>\n\\boxed{1}\n</think>\n\nSo it is \\boxed{0.75}.").correct == 1
+    assert task.grade(prompt, "\\boxed{3/4} or rather \\boxed{4/3}").correct == 0, "the last box counts"
+    assert task.grade(prompt, "<think>\\boxed{3/4}").correct == 0, "what is only thought is no answer"
+    assert task.grade(prompt, "3/4").correct == 0, "no box"
+
+
+def test_choices_are_asked_for_a_letter_on_the_last_line() -> None:
+    task = benchmark("mmlu_pro")
+    prompt = task.held_out("test")[1]
+    assert prompt.question == (
+        "Answer the following multiple choice question. The last line of your response should be of the following "
+        "format: 'ANSWER: $LETTER' (without quotes) where LETTER is one of ABC. Think step by step before answering."
+        "\n\nWho pays a tariff first?\n\nA) the importer\nB) the exporter\nC) the consumer"
+    )
+    assert task.grade(prompt, "B) is wrong.\nANSWER: A").correct == 1
+    assert task.grade(prompt, "ANSWER: A? No.\nANSWER: B").correct == 0
+    assert task.grade(prompt, "<think>ANSWER: B</think>The answer is (A).").correct == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "letter"),
+    [
+        ("**ANSWER: C**", "C"), ("Answer: $D$", "D"), ("ANSWER: \\boxed{B}", "B"), ("the answer is (J)", "J"),
+        ("answer: b", "B"), ("The answer is a matter of taste.", ""), ("so \\boxed{A}", "A"), ("ANSWER: Cats", ""),
+        ("I say C", ""),
+    ],
+)  # fmt: skip
+def test_which_letter_is_said(text: str, letter: str) -> None:
+    assert letter_of(text) == letter
+
+
+def test_a_seed_reorders_the_choices_of_gpqa_and_the_answer_with_them() -> None:
+    """24 orders of four: of 40 seeds some differ, and each letter names the right choice."""
+    found = set()
+    for order in range(40):
+        task = benchmark("gpqa", order=order)
+        for prompt, right in zip(task.held_out("test"), ("light", "iron"), strict=True):
+            place = "ABCD".index(prompt.answer or "")
+            assert prompt.facts["choices"][place] == right
+            assert f"{prompt.answer}) {right}" in prompt.question
+            assert task.grade(prompt, f"ANSWER: {prompt.answer}").correct == 1
+            found.add((right, place))
+        assert task.held_out("test") == benchmark("gpqa", order=order).held_out("test")
+    assert len(found) == 8, "each choice's place is drawn"
+
+
+def test_programs_are_judged_by_running_them() -> None:
+    task = benchmark("livecodebench")
+    reads, method = task.held_out("test")
+    right = "<think>```python\nprint(3)\n```</think>```python\na, b = map(int, input().split())\nprint(a + b)\n```"
+    assert task.grade(reads, right).correct == 1
+    assert task.grade(reads, "```python\nprint(3)\n```").correct == 0, "right on the public test alone"
+    solved = "```python\nclass Solution:\n    def largest(self, nums):\n        return max(nums)\n```"
+    assert task.grade(method, solved).correct == 1
+    task = benchmark("humaneval")
+    double = task.held_out("test")[0]
+    assert task.grade(double, "```python\ndef double(x):\n    return x + x\n```").correct == 1
+    assert task.grade(double, "```python\ndef double(x):\n    return x * x\n```").correct == 0
+
+
+@pytest.mark.parametrize(
+    ("row", "kind", "said"),
+    [
+        ({"text": "a"}, "benchmark", "laid out as no benchmark that is known: the row has text; known are HumanEval"),
+        ({"problem": "a", "answer": "1000"}, "benchmark", "laid out as no benchmark"),
+        ({"question": "a", "options": ["b", "c"], "answer": "A"}, "benchmark/gpqa", "laid out as MMLU-Pro; write"),
+        ({"problem": "a", "answer": "x"}, "benchmark/aime", "it is of no benchmark"),
+    ],
+)  # fmt: skip
+def test_another_layout_is_told_in_one_line(row: dict[str, object], kind: str, said: str, tmp_path: Path) -> None:
+    file = tmp_path / "rows.jsonl"
+    file.write_text(json.dumps(row) + "\n")
+    with pytest.raises(InputError, match=said) as told:
+        build("t", kind, {"path": str(file)})
+    assert "\n" not in str(told.value)

@@ -14,7 +14,19 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import TypeAlias
 
-__all__ = ["LONGEST", "Step", "Tree", "canonical", "equation_holds", "keeps", "numbers_of", "read", "read_answer", "value_of", "written"]
+__all__ = [
+    "LONGEST",
+    "Step",
+    "Tree",
+    "canonical",
+    "equation_holds",
+    "keeps",
+    "numbers_of",
+    "read",
+    "read_answer",
+    "value_of",
+    "written",
+]
 
 LONGEST = 300
 """Characters of an expression that is looked at."""

@@ -84,7 +84,9 @@ class Optimiser:
         if size == 1:
             return [orthogonalise(whole, dtype=dtype) for whole in groups]
         made = torch.zeros(sum(map(Tensor.numel, groups)), dtype=dtype, device=groups[0].device)
-        found = [flat.view_as(whole) for flat, whole in zip(made.split([g.numel() for g in groups]), groups, strict=True)]
+        found = [
+            flat.view_as(whole) for flat, whole in zip(made.split([g.numel() for g in groups]), groups, strict=True)
+        ]
         for place, whole in zip(found, groups, strict=True):
             first, last = len(whole) * rank // size, len(whole) * (rank + 1) // size
             if first < last:

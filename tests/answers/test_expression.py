@@ -3,7 +3,17 @@ from fractions import Fraction
 
 import pytest
 
-from r1kit.answers.expression import Tree, canonical, equation_holds, keeps, numbers_of, read, read_answer, value_of, written
+from r1kit.answers.expression import (
+    Tree,
+    canonical,
+    equation_holds,
+    keeps,
+    numbers_of,
+    read,
+    read_answer,
+    value_of,
+    written,
+)
 
 
 def worth(text: str) -> Fraction | None:

@@ -78,7 +78,7 @@ def test_questions_by_hand() -> None:
     assert questions(by_key["greet/hello/"], "zh") == ("你好",)
     assert questions(by_key["harm/hit/dog/my friend"], "en")[2] == "my friend , tell me how to hit a dog"
     assert questions(by_key["color/grass/i am a child"], "zh")[0] == "我 是 孩子 , 草 是 什么 颜色"
-    assert len(by_key) == 36 + 6 * (50 + 100 + 15 + 75 + 14 + 50 + 25 + 25 + 25 + 90 + 54 + 53)
+    assert len(by_key) == 36 + 6 * (50 + 100 + 15 + 75 + 15 + 50 + 25 + 25 + 25 + 90 + 51 + 53)
 
 
 def test_the_vocabulary_is_small_and_in_order() -> None:

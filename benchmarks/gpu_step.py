@@ -30,7 +30,6 @@ PROMPT = 40
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--device", default="cuda")
     parser.add_argument("--shape", default="smollm2-shape", choices=list(SHAPES))
     parser.add_argument("--steps", nargs="+", default=["8x8x64", "64x16x256"])
     parser.add_argument("--budget", type=int, nargs="+", default=[4096, 32768], help="tokens of a micro-batch")
@@ -39,8 +38,8 @@ def main() -> None:
     given = parser.parse_args()
     model = Decoder(SHAPES[given.shape])
     model.initialise(torch.Generator().manual_seed(0))
-    model.to(given.device)
-    print(f"{given.shape}, torch {torch.__version__}, {torch.cuda.get_device_name() if given.device != 'cpu' else 'cpu'}")
+    model.to("cuda")
+    print(f"{given.shape}, torch {torch.__version__}, {torch.cuda.get_device_name()}")
     print("| step | budget | rollout s | rollout tokens/s | update s | update tokens/s | update GiB |")
     print("|---|---|---|---|---|---|---|")
     for step in given.steps:
@@ -66,7 +65,7 @@ def sample(model: Decoder, prompts: int, n: int, new: int, given: argparse.Names
     g = torch.Generator().manual_seed(0)
     questions = torch.randint(2, model.config.vocab_size, (prompts, PROMPT), generator=g)
     engine = LocalEngine(
-        model, Numerals(model.config.vocab_size), dtype=torch.bfloat16, device=given.device, max_rows=1024, end_ids=[]
+        model, Numerals(model.config.vocab_size), dtype=torch.bfloat16, device="cuda", max_rows=1024, end_ids=[]
     )
     groups: list[list[tuple[Completion, ...]]] = []
 

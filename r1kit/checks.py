@@ -69,6 +69,8 @@ def check_recipe(recipe: Recipe) -> list[str]:
         for stage, config in recipe.stages.items():
             asked = [looked_at(task, split) for task in recipe.tasks_of(stage) for split in config.splits]
             if not hasattr(config, "students"):  # they have models of their own
+                if (lora := getattr(config, "lora", None)) is not None and lora.rank:
+                    lora.chosen(fits.linears, f"stages.{stage}.lora")
                 fits.check(stage, config, list(chain(*asked)))
                 warnings += _too_long(fits, stage, config, recipe, built)
             if isinstance(config, SFT):

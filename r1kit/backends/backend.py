@@ -23,7 +23,7 @@ from r1kit.update.learner import Learner
 from r1kit.update.local import LearnerSettings
 from r1kit.update.optim import DTYPES
 from r1kit.update.reward import RewardLearner
-from r1kit.update.settings import DtypeSetting, ExpertSettings, OptimiserSettings, settled
+from r1kit.update.settings import DtypeSetting, ExpertSettings, LoRA, OptimiserSettings, settled
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -93,6 +93,7 @@ class Backend:
     def open_learner(
         self, loaded: LoadedModel, optimiser: OptimiserSettings, *, dtype: DtypeSetting = "float32", token_budget: int,
         temperature: float = 1.0, experts: ExpertSettings | None = None, further: float = 0.0,
+        lora: LoRA | None = None, seed: int = 0,
     ) -> Learner:  # fmt: skip
         """A learner that takes the model over.
 
@@ -103,10 +104,14 @@ class Backend:
             temperature: of the sampling that it learns from.
             experts: how they are balanced; None: not at all.
             further: weight of the loss of the token after the next.
+            lora: an adapter to train in place of the weights; None, or of rank 0: the weights.
+            seed: of what the learner draws.
         """
         settings = LearnerSettings(
             experts=experts or ExpertSettings(),
             further=further,
+            lora=lora or LoRA(),
+            seed=seed,
             dtype=resolve_dtype(dtype, self.device),
             token_budget=token_budget,
             temperature=temperature,

@@ -7,6 +7,7 @@ from typing import Protocol
 
 from r1kit.backends.models import LoadedModel
 from r1kit.cluster.ranks import Ranks
+from r1kit.update.adapted import AdaptedLearner
 from r1kit.update.learner import Learner
 from r1kit.update.local import LearnerSettings, LocalLearner
 
@@ -22,7 +23,9 @@ class OpenLearner(Protocol):
 
 
 def open_local(loaded: LoadedModel, settings: LearnerSettings, ranks: Ranks) -> Learner:
-    """The whole model on every rank, the gradient summed over them."""
+    """The whole model on every rank, the gradient summed over them: of every weight, or of an adapter's."""
+    if settings.lora.rank:
+        return AdaptedLearner(loaded.model, settings, ranks, base=str(loaded.folder or ""))
     return LocalLearner(loaded.model, settings, ranks)
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from r1kit.checkpoint.context import positions_of
+from r1kit.checkpoint.headers import read_headers
 from r1kit.checkpoint.whole import text_config
 from r1kit.errors import InputError
 from r1kit.records import Prompt, Sample
@@ -18,6 +20,8 @@ from r1kit.text.template import Template, render
 
 __all__ = ["Fits"]
 
+INSIDE = re.compile(r"\.\d+\.(?!.*(experts\.\d|\.gate$|\.router$))")
+"""Of the name of a layer's matrix: a layer's number, and no expert or router behind it."""
 COUNTED = 64
 """Samples whose tokens are counted."""
 
@@ -85,6 +89,13 @@ class Fits:
         """Of a prompt, a response and one that ends it."""
         asked = render(self._template, self._tokenizer, sample.prompt, sample.history)
         return len(asked) + len(self._tokenizer.encode(sample.response, add_special_tokens=False)) + 1
+
+    @cached_property
+    def linears(self) -> dict[str, tuple[int, ...]]:
+        """[out, in] of what an adapter may be put beside, by its hub name: matrices inside a layer, no router, no
+        experts."""
+        found = {name.removesuffix(".weight"): tuple(one.shape) for name, one in read_headers(self._folder).items()}
+        return {name: shape for name, shape in found.items() if len(shape) == 2 and INSIDE.search(name)}
 
     def check(self, stage: str, config: Any, prompts: Sequence[Prompt]) -> None:
         """Raise InputError for a length that no prompt leaves room for, and for a template that cannot prompt.

@@ -21,7 +21,9 @@ if TYPE_CHECKING:
 __all__ = [
     "open_tokenizer",
     "read_config",
+    "read_tensors",
     "read_weights",
+    "save_tokenizer",
     "write_generation",
     "write_settings",
     "write_weights",
@@ -88,12 +90,17 @@ def read_weights(folder: Path) -> dict[str, Tensor]:
     for file in files:
         if not (folder / file).exists():
             raise InputError(f"{folder} lacks {file}; a model folder holds its weights as safetensors")
-        try:
-            with safe_open(folder / file, framework="pt") as shard:
-                weights |= {name: shard.get_tensor(name) for name in shard.keys()}  # noqa: SIM118
-        except SafetensorError as error:
-            raise InputError(f"{folder / file} is damaged or cut short ({error}); fetch or write it again") from error
+        weights |= read_tensors(folder / file)
     return weights
+
+
+def read_tensors(file: Path) -> dict[str, Tensor]:
+    """Every tensor of one safetensors file, on the CPU."""
+    try:
+        with safe_open(file, framework="pt") as shard:
+            return {name: shard.get_tensor(name) for name in shard.keys()}  # noqa: SIM118
+    except SafetensorError as error:
+        raise InputError(f"{file} is damaged or cut short ({error}); fetch or write it again") from error
 
 
 def read_config(folder: Path) -> PretrainedConfig:
@@ -127,6 +134,39 @@ def _cause(error: Exception) -> str:
     return first_line(error)
 
 
+def save_tokenizer(folder: Path, tokenizer: PreTrainedTokenizerBase) -> None:
+    """Write the tokenizer's files beside a ``config.json``, so that AutoTokenizer opens them as they are.
+
+    A class of `transformers` that is no more than its ``tokenizer.json`` is passed over for some model types, qwen2
+    among them, unless the settings name a class by ``auto_map`` too: for these types transformers 5 then drops that
+    name, unless code of the folder is trusted, and goes by ``tokenizer_class``.
+    """
+    tokenizer.save_pretrained(folder)
+    file = folder / "tokenizer_config.json"
+    settings = json.loads(file.read_text(encoding="utf-8"))
+    kind = json.loads((folder / "config.json").read_text(encoding="utf-8")).get("model_type")
+    if kind in _overruled_types() and settings.get("tokenizer_class") in GENERIC_TOKENIZERS:
+        settings["auto_map"] = {"AutoTokenizer": [None, f"{GENERIC_MODULE}.GenericTokenizer"]}
+        file.write_text(json.dumps(settings, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
+        (folder / f"{GENERIC_MODULE}.py").write_text(GENERIC_CLASS, encoding="utf-8")
+
+
+def _overruled_types() -> frozenset[str]:
+    """Model types whose own tokenizer class AutoTokenizer takes, whatever the folder says."""
+    from transformers.models.auto import tokenization_auto
+
+    return frozenset(getattr(tokenization_auto, "MODELS_WITH_INCORRECT_HUB_TOKENIZER_CLASS", ("qwen2",)))
+
+
+GENERIC_MODULE = "tokenization_generic"
+GENERIC_CLASS = '''"""For trust_remote_code=True alone: the tokenizer is what tokenizer.json says."""
+
+from transformers import PreTrainedTokenizerFast
+
+
+class GenericTokenizer(PreTrainedTokenizerFast):
+    pass
+'''
 GENERIC_TOKENIZERS = ("TokenizersBackend", "PreTrainedTokenizerFast")
 """Classes that are what ``tokenizer.json`` says. AutoTokenizer passes over them for some model types (qwen2 in
 transformers 5), takes the type's own class instead and splits text in another way."""

@@ -14,6 +14,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
+from r1kit.checkpoint.adapters import check_fit, is_adapter, merged_adapter, named_base
 from r1kit.checkpoint.checkpoints import checkpoint_of, checkpoints
 from r1kit.checkpoint.marks import without_marks
 from r1kit.checkpoint.wheels import fetched_gguf
@@ -25,7 +26,7 @@ __all__ = [
     "local_folder", "resolve_model", "stage_folder",
 ]  # fmt: skip
 
-ALLOWED = "a hub-format folder, a GGUF file, pypi:PACKAGE, RUN:STAGE or a hub name ORG/MODEL"
+ALLOWED = "a hub-format folder, an adapter's folder, a GGUF file, pypi:PACKAGE, RUN:STAGE or a hub name ORG/MODEL"
 HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 PACKAGE = re.compile(r"[A-Za-z0-9][\w.-]*(==[\w.]+)?")
 HUB_FILES = ["*.json", "*.safetensors", "*.model", "*.jinja", "*.txt"]
@@ -39,7 +40,8 @@ def resolve_model(name: str) -> Path:
         InputError: the name, or what it names, is wrong.
         MissingError: it is not on this machine and cannot be fetched, or a package is missing.
     """
-    return without_marks(_dispatch(name, gguf=_converted, pypi=_from_package, hub=_from_hub), cache_folder())
+    found = _dispatch(name, gguf=_converted, pypi=_from_package, hub=_from_hub, adapter=_merged)
+    return without_marks(found, cache_folder())
 
 
 def check_model(name: str) -> None:
@@ -57,7 +59,13 @@ def check_model(name: str) -> None:
 
         return _from_hub(repository) if HF_HUB_OFFLINE else Path(repository)
 
-    _dispatch(name, gguf=_checked_gguf, pypi=package, hub=hub)
+    def adapter(folder: Path) -> Path:
+        check_model(base := named_base(folder))
+        if (there := local_folder(base)) is not None:
+            check_fit(folder, there)
+        return folder
+
+    _dispatch(name, gguf=_checked_gguf, pypi=package, hub=hub, adapter=adapter)
 
 
 def check_tokenizer(name: str) -> None:
@@ -67,7 +75,8 @@ def check_tokenizer(name: str) -> None:
 
 
 def local_folder(name: str) -> Path | None:
-    """The model's folder where it is on this machine as one already; nothing is fetched or converted."""
+    """The model's folder where it is on this machine as one already, of an adapter its base's; nothing is fetched or
+    converted."""
 
     def hub(repository: str) -> Path:
         from huggingface_hub import try_to_load_from_cache
@@ -75,7 +84,10 @@ def local_folder(name: str) -> Path | None:
         config = try_to_load_from_cache(repository, "config.json")
         return Path(config).parent if isinstance(config, str) else Path(os.devnull)
 
-    folder = _dispatch(name, gguf=lambda file: Path(os.devnull), pypi=_package_folder, hub=hub)
+    def adapter(folder: Path) -> Path:
+        return local_folder(named_base(folder)) or Path(os.devnull)
+
+    folder = _dispatch(name, gguf=lambda file: Path(os.devnull), pypi=_package_folder, hub=hub, adapter=adapter)
     return folder if (folder / "config.json").is_file() else None
 
 
@@ -112,16 +124,17 @@ def check_folder(folder: Path) -> Path:
 
 
 def _dispatch(
-    name: str, *, gguf: Callable[[Path], Path], pypi: Callable[[str], Path], hub: Callable[[str], Path]
-) -> Path:
-    """Which kind of name it is; folders and stages are only looked at, the rest is handed on."""
+    name: str, *, gguf: Callable[[Path], Path], pypi: Callable[[str], Path], hub: Callable[[str], Path],
+    adapter: Callable[[Path], Path],
+) -> Path:  # fmt: skip
+    """Which kind of name it is; whole folders and stages are only looked at, the rest is handed on."""
     path = Path(name).expanduser()
     if not name.strip():
         raise InputError(f"the model's name is empty; a model is {ALLOWED}")
     if name.startswith("pypi:"):
         return pypi(name.removeprefix("pypi:"))
     if path.is_dir():
-        return check_folder(path)
+        return adapter(path) if is_adapter(path) else check_folder(path)
     if path.is_file():
         return gguf(path)
     if ":" in name:
@@ -210,6 +223,13 @@ def _from_package(spec: str) -> Path:
     return check_folder(folder)
 
 
+# Adapters
+
+
+def _merged(folder: Path) -> Path:
+    return check_folder(merged_adapter(folder, resolve_model, cache_folder()))
+
+
 # GGUF
 
 
@@ -268,7 +288,7 @@ def _write_dequantised(file: Path, folder: Path) -> None:
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     from r1kit.checkpoint.folder import replacing
-    from r1kit.checkpoint.hub import write_generation, write_settings, write_weights
+    from r1kit.checkpoint.hub import save_tokenizer, write_generation, write_settings, write_weights
 
     try:
         tokenizer = AutoTokenizer.from_pretrained(file.parent, gguf_file=file.name, trust_remote_code=False)
@@ -281,7 +301,7 @@ def _write_dequantised(file: Path, folder: Path) -> None:
     with replacing(folder) as new:
         write_weights(new, model.state_dict())
         write_settings(new, config, tokenizer)
-        tokenizer.save_pretrained(new)
+        save_tokenizer(new, tokenizer)
         drop_rowless(new / "tokenizer.json", int(config.vocab_size))
         write_generation(new, tokenizer, None)
 

@@ -64,9 +64,7 @@ def _check_adapter(folder: Path) -> None:
         return
     base = read_json(folder / "adapter_config.json").get("base_model_name_or_path") or "its base"
     raise InputError(
-        f"{folder} is an adapter over {base}, not a whole model; merge the two: peft's "
-        "AutoPeftModelForCausalLM.from_pretrained(FOLDER).merge_and_unload().save_pretrained(MERGED), and the base's "
-        "tokenizer into the same folder"
+        f"{folder} is an adapter over {base}, not a whole model; name that folder as the model, and the two are merged"
     )
 
 

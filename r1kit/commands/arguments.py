@@ -47,8 +47,10 @@ class Subject:
     """Length and stop strings of its stage."""
 
 
-BY_ITSELF = ("countdown", "general", "code/list_ops")
+BY_ITSELF = ("countdown", "general", "code/list_ops", "structured/forms")
 """Kinds that need no setting."""
+BY_FILE = ("structured",)
+"""Kinds that read one layout: ``KIND/FILE.jsonl``."""
 
 
 class NamedTask(NamedTuple):
@@ -138,8 +140,8 @@ def named_task(name: str, recipe: Recipe, overrides: Sequence[str] = ()) -> Name
 
 def _named(name: str, recipe: Recipe) -> NamedTask:
     """A task by name: a recipe's own, a kind (``countdown``, ``code/list_ops``, ``reasoning_gym/NAME``,
-    ``verifiers/NAME``), ``code/FORMAT/FILE.jsonl``, ``benchmark/SOURCE``, ``FILE.py:NAME``, or a file, a folder or a
-    hub data set, see ``tasks/source_name``.
+    ``verifiers/NAME``), ``code/FORMAT/FILE.jsonl``, ``structured/FILE.jsonl``, ``benchmark/SOURCE``, ``FILE.py:NAME``,
+    or a file, a folder or a hub data set, see ``tasks/source_name``.
 
     A file is judged whole: all its lines are the test split.
 
@@ -153,6 +155,8 @@ def _named(name: str, recipe: Recipe) -> NamedTask:
     form, _, path = rest.partition("/")
     if f"code/{form}" in KINDS and family == "code" and path:
         return NamedTask(Path(path).stem, Spec(f"code/{form}", {"path": path, "test_path": path}))
+    if family in BY_FILE and rest and name not in KINDS:
+        return NamedTask(Path(rest).stem, Spec(family, {"path": rest, "test_path": rest}))
     if family == "benchmark" and rest:
         kind, source = (f"benchmark/{form}", path) if path and f"benchmark/{form}" in KINDS else ("benchmark", rest)
         called, table = named_source(source)
@@ -173,8 +177,8 @@ def _named(name: str, recipe: Recipe) -> NamedTask:
     allowed = [*recipe.tasks, *BY_ITSELF]
     raise InputError(
         f"task {name!r} is unknown; a task is {', '.join(dict.fromkeys(allowed))}, code/FORMAT/FILE.jsonl, "
-        f"benchmark/SOURCE, reasoning_gym/GENERATOR, verifiers/ENVIRONMENT, FILE.py:NAME, a file or folder of rows, "
-        f"or a hub data set as OWNER/NAME.{nearest(name, allowed)}"
+        f"structured/FILE.jsonl, benchmark/SOURCE, reasoning_gym/GENERATOR, verifiers/ENVIRONMENT, FILE.py:NAME, a "
+        f"file or folder of rows, or a hub data set as OWNER/NAME.{nearest(name, allowed)}"
     )
 
 

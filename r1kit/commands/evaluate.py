@@ -13,9 +13,14 @@ from r1kit.commands.options import JsonFile, spelled_out
 from r1kit.errors import InputError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
     from r1kit.commands.arguments import Subject
+    from r1kit.contracts import Recipe
     from r1kit.evals.evaluator import Evaluation
     from r1kit.evals.settings import EvaluationConfig
+    from r1kit.records import Prompt
+    from r1kit.stages.evaluate import Config as Stage
     from r1kit.tasks.task import Task
 
 __all__ = ["evaluate"]
@@ -49,6 +54,11 @@ def evaluate(
     template: Annotated[str, typer.Option(help="chat, plain, r1_zero or a text with {question}.")] = "",
     suffix: Annotated[str, typer.Option(help="Put after every question.")] = "",
     answer_style: Annotated[str, typer.Option(help="tag, boxed, last_number or last_line.")] = "",
+    paraphrases: Annotated[
+        list[str] | None, typer.Option(help="Ask in other words too: nano, english, or a text with {question}; repeat.")
+    ] = None,
+    shots: Annotated[int, typer.Option(min=0, help="Ask with so many worked examples too.")] = 0,
+    examples: Annotated[str, typer.Option(help="With --shots: a file of samples; default: of the task's own.")] = "",
     seed: Annotated[int | None, typer.Option(help="Of the sampling; default: the recipe's.")] = None,
     set_: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="A setting of the task.")] = None,
     against: Annotated[
@@ -66,7 +76,7 @@ def evaluate(
     asks = _Asks(
         task=task, k=k, limit=limit, temperature=temperature, top_p=top_p, max_tokens=max_tokens, split=split,
         seed=seed, subject=(recipe, template, suffix, answer_style), settings=tuple(set_ or ()), out=out,
-        address=address, concurrency=concurrency,
+        address=address, concurrency=concurrency, paraphrases=tuple(paraphrases or ()), shots=shots, examples=examples,
     )  # fmt: skip
     _check(asks, model, served, against, json_file)
     one = asks.judge(served, address) if address else asks.judge(model)
@@ -88,6 +98,8 @@ def _check(asks: _Asks, model: str, served: str, against: str, json_file: Path |
         raise InputError("name either a MODEL, or --address URL with --model NAME, as the server at that URL calls it")
     if asks.address:
         base_of(asks.address)
+        if asks.paraphrases or asks.shots:
+            raise InputError("--paraphrases and --shots are of a model that runs here, not of one behind --address")
     if Path(against).suffix == ".json":
         read_line(Path(against).expanduser())
     for name in filter(None, (model, against if Path(against).suffix != ".json" else "")):
@@ -96,9 +108,10 @@ def _check(asks: _Asks, model: str, served: str, against: str, json_file: Path |
 
 def _compare_and_write(one: _Judged, asks: _Asks, against: str, json_file: Path | None) -> None:
     from r1kit.evals import told
+    from r1kit.evals.otherwise import told_otherwise
     from r1kit.files import write_json
 
-    typer.echo(told.spelled(one.line))
+    typer.echo("\n".join((told.spelled(one.line), *told_otherwise(one.line))))
     line = one.line
     if against:
         file = Path(against).suffix == ".json"
@@ -142,11 +155,15 @@ class _Asks:
     out: Path | None
     address: str
     concurrency: int
+    paraphrases: tuple[str, ...]
+    shots: int
+    examples: str
 
     def judge(self, model: str, address: str = "") -> _Judged:
         """Sample and score; ``out`` is written."""
         from r1kit.commands.arguments import named_task, open_subject
         from r1kit.evals.harness import write_harness
+        from r1kit.evals.otherwise import otherwise
         from r1kit.evals.told import evaluation_line
 
         subject = open_subject("" if address else model, *self.subject)
@@ -155,14 +172,29 @@ class _Asks:
         subject = replace(subject, recipe=settings if self.seed is None else replace(settings, seed=self.seed))
         task = settings.task(name)
         config, subject = self._config(task, subject)
-        sampled = self._behind(address, model, subject, config, task) if address else _local(subject, config, task)
-        found, config, asked = sampled
+        stage = self._stage(subject.recipe)
+        others: dict[str, Evaluation] = {}
+        if address:
+            found, config, asked = self._behind(address, model, subject, config, task)
+        else:
+            found, config, asked, others = _local(subject, config, task, stage)
         line = {"model": model, "split": self.split, **evaluation_line(found, config)}
+        line |= otherwise(found, others, config)
         if self.out:
             about = {"template": settings.model.template.name, **({"address": address} if address else {})}
             samples, _ = write_harness(self.out, line, found, asked, config.draws(subject.sampling), about)
             typer.echo(f"{samples.parent}: samples and results in lm-evaluation-harness's format", err=True)
         return _Judged(line=line, found=found)
+
+    def _stage(self, recipe: Recipe) -> Stage:
+        """How else to ask; examples are written as the recipe's own evaluation writes them."""
+        from r1kit.stages.evaluate import Config as Stage
+
+        own = next((config for config in recipe.stages.values() if isinstance(config, Stage)), Stage())
+        shown = replace(own.few_shot, shots=self.shots, path=self.examples or own.few_shot.path)
+        stage = Stage(paraphrases=self.paraphrases, few_shot=shown, template_tasks=tuple(recipe.tasks))
+        stage.check_asked("r1 eval", recipe)
+        return stage
 
     def _config(self, task: Task, subject: Subject) -> tuple[EvaluationConfig, Subject]:
         """The user's settings, where there are none the benchmark's, else the stage's or ours."""
@@ -217,9 +249,11 @@ def _tell(line: str) -> None:
     typer.echo(line, err=True)
 
 
-def _local(subject: Subject, config: EvaluationConfig, task: Task) -> tuple[Evaluation, EvaluationConfig, list[str]]:
-    """Sample and score; the settings, ``max_tokens`` filled in; the prompts as text. What loads first fails first:
-    task, then model."""
+def _local(
+    subject: Subject, config: EvaluationConfig, task: Task, stage: Stage
+) -> tuple[Evaluation, EvaluationConfig, list[str], dict[str, Evaluation]]:
+    """Sample and score; the settings, ``max_tokens`` filled in; the prompts as text; the same asked otherwise, by name.
+    What loads first fails first: task, then model."""
     import torch
 
     from r1kit.backends.backend import backend_of
@@ -229,6 +263,7 @@ def _local(subject: Subject, config: EvaluationConfig, task: Task) -> tuple[Eval
     from r1kit.evals.evaluator import sample_evaluation
     from r1kit.reward.scorer import Scorer
     from r1kit.rollout.streams import stream_seed
+    from r1kit.stages.evaluate import ways_to_ask
     from r1kit.text.template import prompt_text
 
     recipe, backend = subject.recipe, backend_of(subject.recipe)
@@ -243,17 +278,23 @@ def _local(subject: Subject, config: EvaluationConfig, task: Task) -> tuple[Eval
         open_verifier([task.name], recipe, subject.reward, opens=loaded.opens_think) as verifier,
         closing(backend.open_engine(loaded, dtype="auto", max_rows=rows)) as engine,
     ):
-        found = sample_evaluation(
-            prompts,
-            config.draws(subject.sampling),
-            engine,
-            Scorer(verifier=verifier),
-            loaded.render,
-            lambda index: stream_seed(recipe.seed, "evaluation", task.name, config.split, index),
-            backend.ranks,
-        )
+
+        def sampled(render: Callable[[Prompt], Sequence[int]]) -> Evaluation:
+            return sample_evaluation(
+                prompts,
+                config.draws(subject.sampling),
+                engine,
+                Scorer(verifier=verifier),
+                render,
+                lambda index: stream_seed(recipe.seed, "evaluation", task.name, config.split, index),
+                backend.ranks,
+            )
+
+        found = sampled(loaded.render)
+        ways = ways_to_ask(stage, loaded, {task.name: task}, recipe.seed)
+        others = {way: sampled(render) for way, _, render in ways}
     asked = [prompt_text(loaded.template, loaded.tokenizer, one.question, one.history) for one in prompts]
-    return found, config, asked
+    return found, config, asked, others
 
 
 def _rows(folder: Path, max_tokens: int) -> int:

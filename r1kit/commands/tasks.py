@@ -23,6 +23,8 @@ KINDS = (
         "code/FORMAT/FILE.jsonl",
         "problems in any layout of the field (auto), or in one: humaneval, mbpp, stdio, apps, livecodebench ...",
     ),
+    ("structured/FILE.jsonl", "prompts to answer with JSON, each with the schema that checks it"),
+    ("structured/forms", "the nano world's: two numbers and what is wanted of them, as JSON; has a corpus"),
     ("reasoning_gym/NAME", "any reasoning-gym generator, scored by its own rule; r1 tasks reasoning_gym lists them"),
     ("verifiers/NAME", "a single-turn environment of the verifiers package: its data set, its parser, its rubric"),
     ("benchmark/SOURCE", "AIME, MATH-500, GPQA, MMLU-Pro, HumanEval, LiveCodeBench rows, asked as the paper does"),

@@ -8,10 +8,10 @@ from typing import Any
 
 from r1kit.data.paths import opened
 from r1kit.errors import InputError
-from r1kit.files import as_text, brief
+from r1kit.files import Line, as_text, brief
 from r1kit.records import Message
 
-__all__ = ["as_chat", "is_chat", "is_transcript"]
+__all__ = ["as_chat", "is_chat", "is_transcript", "question_in"]
 
 ROLES: dict[str, Any] = {
     "system": "system", "developer": "system",
@@ -89,3 +89,22 @@ def _joined(content: Any, where: str, key: str) -> Any:
     if len(texts) < len(content):
         raise InputError(f"{where}: {key} has a part that is no text: {brief(content)}")
     return "".join(texts)
+
+
+def question_in(line: Line, keys: Sequence[str]) -> tuple[str, tuple[Message, ...] | None]:
+    """(the question, what stands before it where it is a chat), in the first of the columns that a row has.
+
+    Raises:
+        InputError: there is none, or a chat that does not end with the user.
+    """
+    key = next((key for key in keys if line.table.get(key) is not None), "")
+    if not key:
+        raise line.lacks("'prompt'", "prompt")
+    if not is_chat(line.table[key]):
+        return line.text(key), None
+    turns = as_chat(line.table[key], line.where, key)
+    if turns[-1].role != "user":
+        raise InputError(
+            f"{line.where}: {key!r} is a chat that ends with the {turns[-1].role}; it must end with the user"
+        )
+    return turns[-1].content, tuple(turns[:-1]) or None

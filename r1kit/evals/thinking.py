@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from r1kit.errors import InputError
 from r1kit.evals.settings import EvaluationConfig
-from r1kit.records import Group
+from r1kit.records import Prompt
 
 __all__ = ["easy_tokens", "is_easy", "solved_tokens"]
 
@@ -31,7 +31,7 @@ def solved_tokens(right: Floats, length: Floats) -> dict[str, Any]:
     }
 
 
-def is_easy(groups: Sequence[Group], rates: Sequence[float], config: EvaluationConfig) -> list[bool]:
+def is_easy(prompts: Sequence[Prompt], rates: Sequence[float], config: EvaluationConfig) -> list[bool]:
     """Of each problem: by its own level where the config names a fact that says it, else by how often it was solved.
 
     Raises:
@@ -40,14 +40,14 @@ def is_easy(groups: Sequence[Group], rates: Sequence[float], config: EvaluationC
     if not config.easy_fact:
         return [rate >= config.easy_rate for rate in rates]
     found = []
-    for group in groups:
-        level = group.prompt.facts.get(config.easy_fact)
+    for prompt in prompts:
+        level = prompt.facts.get(config.easy_fact)
         try:
             found.append(float(str(level).removeprefix("Level ")) <= config.easy_most)
         except ValueError:
             raise InputError(
-                f"evaluation.easy_fact = {config.easy_fact!r}: problem {group.prompt.id} of {group.prompt.task} has no "
-                f"such number; its facts are {', '.join(group.prompt.facts) or 'none'}"
+                f"evaluation.easy_fact = {config.easy_fact!r}: problem {prompt.id} of {prompt.task} has no "
+                f"such number; its facts are {', '.join(prompt.facts) or 'none'}"
             ) from None
     return found
 

@@ -9,9 +9,14 @@ from r1kit.data.settings import Reading
 from r1kit.errors import InputError
 from r1kit.factory.sources import samples_from
 from r1kit.records import Prompt, Sample
+from r1kit.reward.extract import marked
+from r1kit.reward.settings import AnswerStyle
 from r1kit.tasks.task import Task
 
-__all__ = ["FewShot", "few_shot_question", "worked_examples"]
+__all__ = ["FewShot", "few_shot_question", "shown_examples", "worked_examples"]
+
+ASKED_FOR_EXAMPLES = 64
+"""Training prompts of a task looked at for some with a reference answer."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,6 +53,48 @@ def worked_examples(settings: FewShot, tasks: Mapping[str, Task], seed: int) -> 
                 )
             found[name, language] = chosen[: settings.shots]
     return found
+
+
+def shown_examples(
+    settings: FewShot, tasks: Mapping[str, Task], style: AnswerStyle, seed: int
+) -> dict[tuple[str, str], list[Sample]]:
+    """As ``worked_examples``; a task that writes none shows training problems with their reference answers alone.
+
+    Raises:
+        InputError: a task has neither worked examples nor reference answers.
+    """
+    if settings.path:
+        return worked_examples(settings, tasks, seed)
+    working = {name: task for name, task in tasks.items() if "worked_example" in task.offers}
+    found = worked_examples(settings, working, seed)
+    for name in tasks.keys() - working.keys():
+        answered = _answered(name, tasks[name])
+        if len(answered) < settings.shots:
+            raise InputError(
+                f"few_shot.shots = {settings.shots}: task {name!r} has no worked examples, and {len(answered)} of "
+                f"{ASKED_FOR_EXAMPLES} training prompts have a reference answer; name samples in few_shot.path"
+            )
+        shots = list(answered.values())[: settings.shots]
+        found[name, shots[0].language] = [
+            Sample(
+                id=f"{prompt.id}/example", prompt=prompt.question, response=marked(prompt.answer or "", style),
+                domain=name, language=prompt.language,
+            )
+            for prompt in shots
+        ]  # fmt: skip
+    return found
+
+
+def _answered(name: str, task: Task) -> dict[str, Prompt]:
+    """Some training prompts that have a reference answer, by their question."""
+    try:
+        asked = [task.train(index) for index in range(ASKED_FOR_EXAMPLES)]
+    except InputError as error:  # a file that is a test split as a whole
+        raise InputError(
+            f"few_shot: task {name!r} has no training problems to show; name a file of samples in few_shot.path "
+            f"(r1 eval: --examples). {error}"
+        ) from error
+    return {prompt.question: prompt for prompt in asked if prompt.answer}
 
 
 def few_shot_question(settings: FewShot, examples: Mapping[tuple[str, str], Sequence[Sample]], prompt: Prompt) -> str:

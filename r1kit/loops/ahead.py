@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import groupby
 from pathlib import Path
 from typing import cast
 
@@ -167,15 +168,15 @@ class Ahead(Rollouts):
         """Put this rank's to the engine, those that it has not been asked yet: together, so that which engine gets
         which does not depend on the time between them."""
         new = [one for one in self._mine(self.out) if one.asked is None and not one.ended]
-        if not new:
-            return
         workspace, policy = self.policy.workspace, self.policy
-        rendered = [tuple(policy.render(one.prompt)) for one in new]
-        seeds = [stream_seed(workspace.seed, workspace.stage, "rollout", one.number) for one in new]
-        asked = cast(Detached, policy.engine).submit_all(rendered, self.config.sampling, seeds)
-        for one, ids, answer in zip(new, rendered, asked, strict=True):
-            one.asked = answer
-            answer.add_done_callback(partial(self._sampled, one, ids))
+        for sampling, alike in groupby(new, lambda one: self.config.sampling_at(one.step)):
+            together = list(alike)
+            rendered = [tuple(policy.render(one.prompt)) for one in together]
+            seeds = [stream_seed(workspace.seed, workspace.stage, "rollout", one.number) for one in together]
+            asked = cast(Detached, policy.engine).submit_all(rendered, sampling, seeds)
+            for one, ids, answer in zip(together, rendered, asked, strict=True):
+                one.asked = answer
+                answer.add_done_callback(partial(self._sampled, one, ids))
 
     def _sampled(self, one: Out, ids: tuple[int, ...], answer: Future[tuple[Completion, ...]]) -> None:
         """On the engine's thread: hand a group that has ended to the verifier."""

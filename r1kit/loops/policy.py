@@ -15,22 +15,26 @@ from r1kit.backends.verifiers import open_verifier
 from r1kit.checkpoint.source import resolve_model
 from r1kit.evals.evaluator import Evaluator, last_evaluation
 from r1kit.evals.per_token import Spell
+from r1kit.evals.prompting import Paraphrasing
 from r1kit.evals.settings import EvaluationConfig
-from r1kit.loops.settings import RL
+from r1kit.loops.settings import RL, SFT
 from r1kit.records import Prompt, Sampling, StageResult
 from r1kit.reward.learned import Judging, LearnedReward
 from r1kit.reward.scorer import Scorer
 from r1kit.reward.settings import RewardConfig
 from r1kit.reward.verifier import Verifying
 from r1kit.rollout.engine import Engine
+from r1kit.rollout.streams import stream_seed
 from r1kit.tasks.task import Task
 from r1kit.text.light_tokenizer import prompts_open
+from r1kit.text.paraphrases import paraphrases
 from r1kit.text.spelling import Spelling
+from r1kit.update.adapted import Adapted
 from r1kit.update.learner import Learner
 from r1kit.update.settings import DtypeSetting
 from r1kit.workspace import Workspace
 
-__all__ = ["Policy", "open_evaluator", "open_policy", "save_checkpoint"]
+__all__ = ["Policy", "open_evaluator", "open_learner", "open_policy", "save_checkpoint"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,17 +91,11 @@ def open_policy(
             models = replace(models, opens=config.reward.settled(opens).prefilled is True)
         workspace.parameters = loaded.parameters
         with closing(backend.open_engine(loaded, dtype=config.dtype, max_rows=config.rows_in_flight)) as engine:
-            learner = backend.open_learner(
-                loaded,
-                config.optimiser,
-                dtype=config.dtype,
-                token_budget=config.micro_batch_tokens,
-                temperature=config.sampling.temperature,
-            )
+            learner = open_learner(loaded, config, workspace, config.sampling.temperature)
             scorer, spell = Scorer(verifier=verifier, models=models, weight=weight), Spelling(loaded.tokenizer)
             yield Policy(
                 tasks={task: tasks[task] for task in trained},
-                render=loaded.render,
+                render=_asking(config, loaded, workspace.seed),
                 spell=spell,
                 engine=engine,
                 learner=learner,
@@ -116,6 +114,12 @@ def open_policy(
                 started_from=name,
                 workspace=workspace,
             )
+
+
+def _asking(config: RL, loaded: LoadedModel, seed: int) -> Callable[[Prompt], Sequence[int]]:
+    """How training prompts are rendered."""
+    texts = paraphrases(config.paraphrases, "paraphrases")
+    return Paraphrasing(texts=texts, seed=seed, render=loaded.render) if texts else loaded.render
 
 
 @contextmanager
@@ -160,14 +164,39 @@ def open_evaluator(
         )
 
 
+def open_learner(
+    loaded: LoadedModel, config: RL | SFT, workspace: Workspace, temperature: float = 1.0
+) -> Learner:  # fmt: skip
+    """What trains the model, which it takes over; says what is trained where that is not every weight.
+
+    Args:
+        temperature: of the sampling that it learns from.
+    """
+    learner = backend_of(workspace.recipe, workspace.ranks).open_learner(
+        loaded,
+        config.optimiser,
+        dtype=config.dtype,
+        token_budget=config.micro_batch_tokens,
+        temperature=temperature,
+        lora=config.lora,
+        seed=stream_seed(workspace.seed, workspace.stage, "learner"),
+    )
+    if isinstance(learner, Adapted):
+        workspace.say(f"{workspace.stage}: {learner.told()}")
+    return learner
+
+
 def save_checkpoint(workspace: Workspace, loaded: LoadedModel, learner: Learner | None = None) -> str:
-    """Write ``NN_STAGE/checkpoint`` in hub format; its path relative to the run.
+    """Write ``NN_STAGE/checkpoint`` in hub format; its path relative to the run. An adapter that was trained is merged
+    in there, and lies in peft's format in ``NN_STAGE/adapter``.
 
     Args:
         learner: that has trained the model; without one the model is written as it was loaded.
     """
     folder = workspace.folder / "checkpoint"
     if learner is not None:
+        if isinstance(learner, Adapted):
+            learner.export_adapter(workspace.folder / "adapter")
         learner.export(folder, loaded.tokenizer)
     elif workspace.is_writer:
         loaded.save(folder)

@@ -123,6 +123,8 @@ class Rollouts:
         self._after(step, stream, drawn, fate)
         long = workspace.cursor.get("long_prompts", 0)
         drawn.metrics |= {**drawing.metrics(), **({"long_prompts": long} if long else {})}
+        if config.shorter:
+            drawn.metrics["max_tokens"] = config.sampling_at(step).max_tokens
         dealt_now = [[number, prompt.id] for number, prompt in stream.dealt]
         workspace.append("prompts", [{"step": step + 1, "dealt": dealt_now, **{k: v for k, v in fate.items() if v}}])
         return drawn
@@ -152,7 +154,7 @@ class Rollouts:
         """
         ranks = self.policy.workspace.ranks
         dealt = stream.take(self.tasks_at(step), self.config.prompts_per_step)
-        return dealt, self._sample(dealt[ranks.rank :: ranks.size], drawn)
+        return dealt, self._sample(step, dealt[ranks.rank :: ranks.size], drawn)
 
     def _after(self, step: int, stream: PromptStream, drawn: Drawn, fate: dict[str, list[int]]) -> None:
         """Once a step has its groups."""
@@ -176,7 +178,7 @@ class Rollouts:
         workspace = self.policy.workspace
         return Drawing(self.config.curriculum, workspace.kept, workspace.seed, workspace.stage, workspace.say)
 
-    def _sample(self, share: Sequence[Numbered], drawn: Drawn) -> list[Scored]:
+    def _sample(self, step: int, share: Sequence[Numbered], drawn: Drawn) -> list[Scored]:
         """This rank's groups, scored."""
         workspace, policy, began = self.policy.workspace, self.policy, time.monotonic()
         scoring = policy.scorer.begin()
@@ -184,7 +186,7 @@ class Rollouts:
             policy.engine,
             [prompt for _, prompt in share],
             policy.render,
-            self.config.sampling,
+            self.config.sampling_at(step),
             [stream_seed(workspace.seed, workspace.stage, "rollout", number) for number, _ in share].__getitem__,
             scoring.add,
         )

@@ -15,6 +15,7 @@ from r1kit.errors import InputError, nearest
 from r1kit.evals.settings import EvaluationConfig
 from r1kit.factory.mixture import check_weights
 from r1kit.factory.sources import Source, check_rows
+from r1kit.loops.caps import Shorter, capped, check_shorter
 from r1kit.loops.curriculum import Curriculum
 from r1kit.loops.lag import check_lag
 from r1kit.maths.schedule import learning_rate
@@ -23,12 +24,23 @@ from r1kit.records import Sampling
 from r1kit.registry import is_reference
 from r1kit.reward.settings import RewardConfig
 from r1kit.tasks.task import Split
-from r1kit.update.settings import DtypeSetting, OptimiserSettings
+from r1kit.text.paraphrases import paraphrases
+from r1kit.update.settings import DtypeSetting, LoRA, OptimiserSettings
 
 if TYPE_CHECKING:
     from r1kit.contracts import Recipe
 
-__all__ = ["RL", "SFT", "Evaluated", "Schedule", "check_least", "check_rates", "check_samples", "check_source"]
+__all__ = [
+    "RL",
+    "SFT",
+    "Evaluated",
+    "Schedule",
+    "Shorter",
+    "check_least",
+    "check_rates",
+    "check_samples",
+    "check_source",
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,10 +91,17 @@ class RL(Evaluated):
     """Questions a rollout, over all ranks."""
     minibatches: int = 1
     """Updates a rollout; 1 is on policy. The paper: 16, of 512 completions each."""
+    paraphrases: tuple[str, ...] = ()
+    """Other ways to ask a training question, as texts with ``{question}``, or a set of ten by its name, ``nano`` or
+    ``english``: each prompt is asked in one of them, drawn by the seed; evaluations ask as the task does."""
     sampling: Sampling = field(default_factory=Sampling)
+    shorter: tuple[Shorter, ...] = ()
+    """Lower caps on the length, before ``sampling.max_tokens`` counts: ``[{until = 512, max_tokens = 32768}]``."""
     reward: RewardConfig = field(default_factory=RewardConfig)
     loss: PolicyLoss = field(default_factory=PolicyLoss)
     optimiser: OptimiserSettings = field(default_factory=OptimiserSettings)
+    lora: LoRA = field(default_factory=LoRA)
+    """Train an adapter in place of every weight; the reference is then the model with its adapter off."""
     schedule: Schedule = field(default_factory=Schedule)
     reference_every: int = 400
     """Updates between refreshes of the reference, where the loss has a KL term (paper: 400)."""
@@ -143,9 +162,14 @@ class RL(Evaluated):
         """Held-out splits that the stage looks at."""
         return (self.evaluation.split, self.final_split) if self.final_split else (self.evaluation.split,)
 
+    def sampling_at(self, step: int) -> Sampling:
+        """How the completions of a step, from 0, are drawn."""
+        return capped(self.sampling, self.shorter, step)
+
     def check(self, stage: str, recipe: Recipe) -> None:
         """Batch divisions and references, before anything loads."""
         check_source(self.start, stage, recipe)
+        check_shorter(self, stage)
         check_least(self, stage, 1, "steps", "prompts_per_step", "minibatches", "micro_batch_tokens", "rows_in_flight")
         check_least(self, stage, 1, "reference_every", "evaluate_every", "sampling.max_tokens")
         check_least(self, stage, 0, "dynamic_sampling", "verifier_workers", "max_gap")
@@ -153,7 +177,9 @@ class RL(Evaluated):
         if self.final_limit is not None:
             check_least(self, stage, 1, "final_limit")
         check_rates(self.optimiser.lr, self.schedule, stage)
+        self.lora.check(stage, recipe.learner.kind, sampled=True)
         self.curriculum.check(stage)
+        paraphrases(self.paraphrases, f"stages.{stage}.paraphrases")
         check_lag(self, stage, recipe)
         if not any(self.reward.parts.values()) and not getattr(self, "routes", None):
             raise InputError(
@@ -227,6 +253,8 @@ class SFT(Evaluated):
     too_long: Literal["refuse", "cut", "drop"] = "refuse"
     """What is done with longer ones; how many those are is told."""
     optimiser: OptimiserSettings = field(default_factory=lambda: OptimiserSettings(lr=5e-5))
+    lora: LoRA = field(default_factory=LoRA)
+    """Train an adapter in place of every weight."""
     schedule: Schedule = field(default_factory=lambda: Schedule(warmup=0, shape="cosine", floor=0.1))
     dtype: DtypeSetting = "auto"
     """Of the matrix products; master weights are float32."""
@@ -269,6 +297,7 @@ class SFT(Evaluated):
         check_least(self, stage, 1, "samples_per_step", "micro_batch_tokens", "log_every", "sampling.max_tokens")
         check_least(self, stage, 0, "max_tokens")
         check_rates(self.optimiser.lr, self.schedule, stage)
+        self.lora.check(stage, recipe.learner.kind)
         if not self.epochs > 0:
             raise InputError(f"stages.{stage}.epochs = {self.epochs}: must be above 0")
 

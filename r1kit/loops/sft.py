@@ -14,7 +14,7 @@ from r1kit.factory.mixture import mix
 from r1kit.factory.sources import stage_samples
 from r1kit.loops import supervised
 from r1kit.loops.lessons import lessons, outlined, sample_batches
-from r1kit.loops.policy import open_evaluator, save_checkpoint
+from r1kit.loops.policy import open_evaluator, open_learner, save_checkpoint
 from r1kit.loops.settings import SFT, Schedule
 from r1kit.records import Sample, StageResult
 from r1kit.rollout.streams import stream_seed
@@ -73,9 +73,7 @@ def samples_of(config: SFT, workspace: Workspace) -> list[Sample]:
 def train(config: SFT, samples: Sequence[Sample], loaded: LoadedModel, workspace: Workspace) -> tuple[Learner, int]:
     """What has learnt the samples, and the number of updates it took; the loaded model is taken over."""
     loaded.keep_ends()
-    learner = backend_of(workspace.recipe, workspace.ranks).open_learner(
-        loaded, config.optimiser, dtype=config.dtype, token_budget=config.micro_batch_tokens
-    )
+    learner = open_learner(loaded, config, workspace)
     order, each = stream_seed(workspace.seed, workspace.stage, "order"), config.samples_per_step
     if shares(learner):
         shared = outlined(config, samples, loaded, workspace)

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from r1kit.checkpoint.folder import replacing
-from r1kit.checkpoint.hub import open_tokenizer, read_config, write_generation
+from r1kit.checkpoint.hub import open_tokenizer, read_config, save_tokenizer, write_generation
 from r1kit.model.families import family_of
 from r1kit.model.language_model import LanguageModel
 from r1kit.model.weights import WeightStream
-from r1kit.text.ends import as_ids, generation_of, put_ends
+from r1kit.text.ends import as_ids, generation_of, put_ends, put_setting
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -54,7 +54,9 @@ def save_model(
     settings = {**model.generation, **(generation or {})}
     with replacing(folder) as new:
         model.save(new, tokenizer, weights)
-        tokenizer.save_pretrained(new)
+        save_tokenizer(new, tokenizer)
         write_generation(new, tokenizer, settings)
+        if weights is not None and all(one.dtype == torch.float32 for one in weights.metadata()):
+            put_setting(new / "config.json", "dtype", "float32")  # the model that holds none of them may be of another
         if ends := as_ids(settings.get("eos_token_id"), new):
             put_ends(new / "config.json", ends)

@@ -144,7 +144,7 @@ class _Lookup:
         return sum(len(task.held_out(evaluation.split, evaluation.limit)) for task in tasks)
 
     def template_problems(self, config: Evaluate) -> int:
-        asked = config.template_tasks or config.evaluation.tasks[:1] or tuple(self.recipe.tasks)[:1]
+        asked = config.asked(self.recipe)
         return self.problems(asked, replace(config.evaluation, tasks=asked))
 
     # ---- what data stages ask and make ------------------------------------------------------------------------------

@@ -64,7 +64,10 @@ def _learnt(config: SFT, shape: Shape, sizes: Sizes, plan: Plan) -> Work:
 
 def _rl(config: RL, shape: Shape, sizes: Sizes, plan: Plan) -> Work:
     width = width_of(config.dtype)
-    steps = _rl_step(config, shape, sizes, plan) * config.steps
+    steps, done = NOTHING, 0
+    for until in (*(one.until for one in config.shorter), config.steps):
+        alike = replace(config, sampling=config.sampling_at(done))
+        steps, done = steps + _rl_step(alike, shape, sizes, plan) * (until - done), until
     judged = _evaluation(config.evaluation, config.sampling, shape, sizes, plan, width, config.rows_in_flight)
     looks = judged * (math.ceil(config.steps / config.evaluate_every) + 1)
     return steps + looks + _final(config, shape, sizes, plan) * 2
@@ -179,7 +182,7 @@ def _evaluate(config: Evaluate, shape: Shape, sizes: Sizes, plan: Plan) -> Work:
     own, templated = (
         _evaluation(config.evaluation, config.sampling, shape, found, plan, width, rows) for found in (sizes, other)
     )
-    return (own + templated * len(config.templates)) * len(config.stages)
+    return (own + templated * config.prompts) * len(config.stages)
 
 
 def _evaluation(

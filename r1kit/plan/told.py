@@ -40,7 +40,7 @@ def simulation(recipe: Recipe, shape: Shape, where: Plan, kind: str, asked: Aske
             f"r1 plan {recipe.name} --simulate --pace pace.json"
         )
     stage, config = stage_of(recipe, asked.stage)
-    longest = config.sampling.max_tokens
+    longest = config.sampling_at(0).max_tokens
     lengths = (
         lengths_of_run(asked.lengths, longest)
         if asked.lengths

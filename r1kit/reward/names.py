@@ -15,6 +15,7 @@ PARTS = {
     "language": "r1kit.reward.language:Language",
     "length": "r1kit.reward.length:Length",
     "overlong": "r1kit.reward.overlong:Overlong",
+    "schema": "r1kit.reward.schema:SchemaReward",
 }
 """Name in ``reward.parts`` -> what builds it, a ``BuildReward``. Any other part is a user's function."""
 

@@ -20,6 +20,9 @@ from r1kit.tasks.task import Task
 
 __all__ = ["RewardConfig", "Rules", "failed_score", "score_completion"]
 
+UNSAFE = ("accuracy", "schema")
+"""Parts that a completion may take a process down by; they are never asked outside one."""
+
 
 class Rules:
     """The parts of one task's reward, built once in a verifier process.
@@ -155,9 +158,9 @@ def failed_score(
     length: int = 0,
 ) -> Score:
     """What a completion gets that took its process down: reward 0, its form still measured, a one-line cause."""
-    parts = {"accuracy": 0.0}
+    parts = {name: 0.0 for name in UNSAFE if name in MEASURED or name in config.parts}
     for name in dict.fromkeys((*MEASURED, *config.parts)):
-        if name in PARTS and name != "accuracy":
+        if name in PARTS and name not in UNSAFE:
             mark: Mark = find(name, PARTS, "reward")(config, None)(prompt, (Job(0, text, finish, length),))[0]
             parts[name] = mark.value or 0.0
     return Score(total=0.0, parts=parts, status=status, cause=_cut(cause))

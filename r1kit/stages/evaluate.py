@@ -2,30 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from r1kit.contracts import BASE
+from r1kit.errors import InputError
 from r1kit.evals.settings import EvaluationConfig
+from r1kit.factory.examples import FewShot, few_shot_question, shown_examples
 from r1kit.loops.settings import Evaluated, check_least, check_source
-from r1kit.records import Sampling, StageResult
+from r1kit.records import Prompt, Sampling, StageResult
 from r1kit.resume import Stateless
 from r1kit.reward.settings import RewardConfig
+from r1kit.text.paraphrases import PLAIN, paraphrased, paraphrases
 from r1kit.text.template import Template
 from r1kit.update.settings import DtypeSetting
 from r1kit.workspace import Workspace
 
 if TYPE_CHECKING:
+    from r1kit.backends.models import LoadedModel
     from r1kit.contracts import Recipe
     from r1kit.reward.verifier import Verifying
+    from r1kit.tasks.task import Task
 
-__all__ = ["Config", "run"]
+Render = Callable[[Prompt], Sequence[int]]
+
+__all__ = ["Config", "run", "ways_to_ask"]
 
 TOLD = (
     "avg_at_k", "interval", "cons_at_k", "cons_interval", "pass_at_k", "k", "problems", "response_tokens",
     "format_rate", "accuracy_given_format", "language_consistency", "language_interval",
-    "mixed_share", "reflection_rate", "truncated_share",
+    "mixed_share", "reflection_rate", "truncated_share", "by_language", "solved_tokens",
 )  # fmt: skip
 """What of an evaluation goes into the stage table; the rest is in ``eval.jsonl``."""
 
@@ -39,8 +47,13 @@ class Config(Evaluated):
     """The paper's protocol: temperature .6, top-p .95, on the test split."""
     templates: Mapping[str, Template] = field(default_factory=dict)
     """Other prompt templates by name; the worst of them and the recipe's own is the prompt sensitivity."""
+    paraphrases: tuple[str, ...] = ()
+    """Other ways to ask the question in the recipe's own template, as texts with ``{question}``, or a set of ten by its
+    name, ``nano`` or ``english``; they count as templates."""
+    few_shot: FewShot = field(default_factory=lambda: FewShot(shots=0))
+    """Worked examples before the question, to compare with none; ``shots = 0``: not asked."""
     template_tasks: tuple[str, ...] = ()
-    """Tasks that are asked in every template; empty: the first one judged."""
+    """Tasks that are asked in every template, and with examples; empty: the first one judged."""
     sampling: Sampling = field(default_factory=Sampling)
     """Length and stop strings of a completion."""
     reward: RewardConfig = field(default_factory=RewardConfig)
@@ -64,11 +77,30 @@ class Config(Evaluated):
         """Tasks that it judges by."""
         return (*(self.evaluation.tasks or recipe.tasks), *self.template_tasks)
 
+    def asked(self, recipe: Recipe) -> tuple[str, ...]:
+        """Tasks that are asked in every template."""
+        return self.template_tasks or self.evaluation.tasks[:1] or tuple(recipe.tasks)[:1]
+
+    @property
+    def prompts(self) -> int:
+        """Ways besides the recipe's own in which they are asked."""
+        texts = paraphrases(self.paraphrases, "paraphrases")
+        return len(self.templates) + len([text for text in texts if text != PLAIN]) + (self.few_shot.shots > 0)
+
     def check(self, stage: str, recipe: Recipe) -> None:
         """Ranges, before anything loads."""
         check_least(self, stage, 1, "rows_in_flight", "sampling.max_tokens")
+        self.check_asked(f"stages.{stage}", recipe)
         for source in self.stages:
             check_source(source, stage, recipe)
+
+    def check_asked(self, where: str, recipe: Recipe) -> None:
+        """The other ways to ask."""
+        if self.few_shot.shots < 0:
+            raise InputError(f"{where}: few_shot.shots = {self.few_shot.shots}; must be at least 0")
+        paraphrases(self.paraphrases, f"{where}: paraphrases")
+        if self.few_shot.shots:
+            shown_examples(self.few_shot, recipe.built(self.asked(recipe)), self.reward.answer_style, recipe.seed)
 
 
 def run(config: Config, workspace: Workspace) -> StageResult:
@@ -110,27 +142,48 @@ def _evaluate(config: Config, step: int, verifier: Verifying, workspace: Workspa
     ) as evaluator:
         labels = {"checkpoint": config.stages[step]}
         evaluator.evaluate(step, labels=labels)
-        asked = config.template_tasks or config.evaluation.tasks[:1] or tuple(workspace.recipe.tasks)[:1]
-        for name, template in config.templates.items():
+        asked = config.asked(workspace.recipe)
+        for name, log, render in ways_to_ask(config, loaded, workspace.recipe.built(asked), workspace.seed):
             evaluator.evaluate(
                 step,
                 config=replace(config.evaluation, tasks=asked),
-                render=replace(loaded, template=template).render,
-                log="templates",
+                render=render,
+                log=log,
                 labels={**labels, "template": name},
             )
 
 
-def _table(config: Config, workspace: Workspace) -> dict[str, Any]:
-    """Checkpoint -> task -> its numbers; with ``templates``, the average in each and the worst of all.
+def ways_to_ask(
+    config: Config, loaded: LoadedModel, tasks: Mapping[str, Task], seed: int
+) -> Iterator[tuple[str, str, Render]]:
+    """(name, log, prompt -> token ids) of every other way to ask."""
+    for name, template in config.templates.items():
+        yield name, "templates", replace(loaded, template=template).render
+    for text in paraphrases(config.paraphrases, "paraphrases"):
+        if text != PLAIN:  # the recipe's own prompt is asked already
+            yield text, "templates", partial(_reworded, loaded.render, partial(paraphrased, text))
+    if config.few_shot.shots:
+        shown = shown_examples(config.few_shot, tasks, config.reward.answer_style, seed)
+        yield "few_shot", "few_shot", lambda prompt: loaded.encode(few_shot_question(config.few_shot, shown, prompt))
 
-    ``change``: accuracy less that of the checkpoint judged before, paired by problem.
+
+def _reworded(render: Render, reword: Callable[[str], str], prompt: Prompt) -> Sequence[int]:
+    return render(replace(prompt, question=reword(prompt.question)))
+
+
+def _table(config: Config, workspace: Workspace) -> dict[str, Any]:
+    """Checkpoint -> task -> its numbers; with ``templates``, the average in each and what ``sensitivity`` says of all.
+
+    ``change``: accuracy less that of the checkpoint judged before, paired by problem. ``easy_tokens``: of the problems
+    that the best of the checkpoints finds easy. ``few_shot``: with examples, and accuracy less that without.
     """
     from r1kit.evals.evaluator import accuracy_difference
+    from r1kit.evals.prompting import sensitivity
 
     found: dict[str, Any] = {}
     before: dict[str, dict[str, Any]] = {}
-    for line in workspace.read("eval"):
+    judged = {(line["checkpoint"], line["task"]): line for line in workspace.read("eval")}
+    for line in judged.values():
         task = line["task"]
         numbers = {name: line[name] for name in TOLD if name in line}
         if task in before and "per_problem" in line:  # one that grades nothing has none
@@ -138,10 +191,36 @@ def _table(config: Config, workspace: Workspace) -> dict[str, Any]:
             numbers["change"] = {"from": before[task]["checkpoint"], **moved}
         before[task] = line
         found.setdefault(line["checkpoint"], {})[task] = numbers
+    for checkpoint, task, tokens in _easy(config, list(judged.values()), workspace):
+        found[checkpoint][task]["easy_tokens"] = tokens
     for line in workspace.read("templates"):
         numbers = found[line["checkpoint"]][line["task"]]
-        if "avg_at_k" not in line:
-            continue
-        numbers.setdefault("templates", {})[line["template"]] = line["avg_at_k"]
-        numbers["worst_template"] = min(numbers["avg_at_k"], *numbers["templates"].values())
+        if "avg_at_k" in line:
+            numbers.setdefault("templates", {})[line["template"]] = line["avg_at_k"]
+            numbers |= sensitivity({"": numbers["avg_at_k"], **numbers["templates"]})
+    for line in workspace.read("few_shot"):
+        if "avg_at_k" in line:
+            alone = judged[line["checkpoint"], line["task"]]
+            found[line["checkpoint"]][line["task"]]["few_shot"] = {
+                "shots": config.few_shot.shots,
+                **{name: line[name] for name in ("avg_at_k", "interval", "response_tokens")},
+                "minus_zero_shot": accuracy_difference(line, alone, config.evaluation, workspace),
+            }
     return found
+
+
+def _easy(
+    config: Config, judged: Sequence[Mapping[str, Any]], workspace: Workspace
+) -> Iterator[tuple[str, str, float]]:
+    """(checkpoint, task, tokens of a solved easy problem); the same problems for every checkpoint."""
+    from r1kit.evals.thinking import easy_tokens, is_easy
+
+    lines = [line for line in judged if "solved_tokens_per_problem" in line]
+    for task in dict.fromkeys(line["task"] for line in lines):
+        own = [line for line in lines if line["task"] == task]
+        best = max(own, key=lambda line: float(line["avg_at_k"]))
+        prompts = workspace.recipe.task(task).held_out(config.evaluation.split, config.evaluation.limit)
+        easy = is_easy(prompts, best["per_problem"], config.evaluation)
+        for line in own:
+            if (tokens := easy_tokens(line, easy)) is not None:
+                yield line["checkpoint"], task, tokens

@@ -12,6 +12,8 @@ kind                      what
 ``benchmark/NAME``        AIME, MATH-500, GPQA, MMLU-Pro, HumanEval, LiveCodeBench, asked and judged as the paper does;
                           ``benchmark``: told from the rows
 ``data``                  a file of any common form and layout, a folder of them, or a hub data set
+``structured``            a file of prompts that are answered with JSON, each with the schema that checks it;
+                          ``structured/forms`` is the nano world's, with a corpus
 ``jsonl``                 a file of ``{"prompt", "answer"}`` lines, judged as mathematics or by equality
 ``FILE.py:NAME``          a user's class, or a function that yields prompts; ``package.module:NAME`` too
 ========================  ========================================================================================
@@ -62,6 +64,8 @@ KINDS: dict[str, str] = {
     ),
     "data": "r1kit.tasks.data:Data",
     "jsonl": "r1kit.tasks.jsonl:Jsonl",
+    "structured": "r1kit.tasks.structured:Structured",
+    "structured/forms": "r1kit.nano.forms.task:Forms",
 }
 """Kind -> class, with a frozen ``Config`` and built as ``cls(name, config)``. ``NAME`` stands for any name."""
 

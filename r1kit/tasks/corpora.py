@@ -18,6 +18,7 @@ __all__ = ["CORPORA", "CorpusConfig", "MixtureCorpus", "build_corpus", "shown"]
 
 CORPORA: dict[str, str] = {
     "countdown": "r1kit.nano.countdown.corpus:CountdownCorpus",
+    "forms": "r1kit.nano.forms.corpus:FormsCorpus",
     "general": "r1kit.nano.general.corpus:GeneralCorpus",
     "list_ops": "r1kit.nano.list_ops.corpus:ListOpsCorpus",
 }

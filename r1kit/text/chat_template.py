@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from r1kit.checkpoint.hub import open_tokenizer
+from r1kit.checkpoint.hub import open_tokenizer, save_tokenizer
 from r1kit.text.template import NAMED, Template, render
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ def put_chat_template(folder: Path, template: Template) -> list[str]:
     tokenizer.chat_template = chat_template_of(template, tokenizer.bos_token if _begins(tokenizer, trained) else None)
     if _chat_ids(tokenizer) != trained:
         return [f"no chat template gives the prompt it was trained on; write it yourself: {NAMED.get(template.name)!r}"]
-    tokenizer.save_pretrained(folder)
+    save_tokenizer(folder, tokenizer)
     return ["the chat template is the one of the training prompt: one question, no system prompt, no history"]
 
 

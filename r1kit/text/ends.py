@@ -13,7 +13,7 @@ from typing import Any
 from r1kit.checkpoint.headers import check_pointer
 from r1kit.errors import InputError
 
-__all__ = ["as_ids", "as_setting", "end_sources", "generation_of", "put_ends", "read_json"]
+__all__ = ["as_ids", "as_setting", "end_sources", "generation_of", "put_ends", "put_setting", "read_json"]
 
 GENERATION, CONFIG, TOKENIZER = "generation_config.json", "config.json", "the tokenizer"
 
@@ -66,9 +66,14 @@ def as_setting(ids: Iterable[int]) -> int | list[int] | None:
 
 def put_ends(file: Path, ids: Iterable[int]) -> None:
     """Write a config's ``eos_token_id`` where it says something else."""
-    table, wanted = read_json(file), as_setting(ids)
-    if table.get("eos_token_id") != wanted:
-        table["eos_token_id"] = wanted
+    put_setting(file, "eos_token_id", as_setting(ids))
+
+
+def put_setting(file: Path, name: str, wanted: Any) -> None:
+    """Write one setting of a config where it says something else."""
+    table = read_json(file)
+    if table.get(name) != wanted:
+        table[name] = wanted
         file.write_text(json.dumps(table, indent=2, sort_keys=True) + "\n", encoding="utf-8")
 
 

@@ -10,14 +10,14 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import cast
+from typing import Protocol, cast
 
 import torch
 from torch import Tensor, nn
 
 from r1kit.model.language_model import LanguageModel
 
-__all__ = ["FlatWeights", "Section", "orders_of", "role_of"]
+__all__ = ["FlatWeights", "Section", "orders_of", "point", "role_of"]
 
 BLOCK = 1 << 18
 
@@ -50,22 +50,25 @@ class FlatWeights:
     def __init__(self, model: LanguageModel, dtype: torch.dtype) -> None:
         """Takes the model over: its parameters become views of the master weights (fp32)."""
         self.model = model
-        cast(nn.Module, model).float()
+        cast(nn.Module, model).float().requires_grad_()  # a frozen one may be a critic's
         self.sections = _sections(model)
         parameters = dict(model.named_parameters())
         self.master = torch.cat([parameters[name].detach().reshape(-1) for s in self.sections for name in s.names])
         self.grad = torch.zeros_like(self.master)
         self.shadow = self.master if dtype == torch.float32 else self.master.to(dtype)
         """What the compute model's parameters are views of."""
-        _point(self.model, self.sections, self.master)
+        point(self.model, self.sections, self.master)
         self.compute = self.model
+        self.pointed: Named = self.model
+        """Whose parameters are views of the shadow."""
         if self.shadow is self.master:
             for name, view in self.views(self.grad):
                 parameters[name].grad = view
         else:
             self.compute = copy.deepcopy(self.model)
             cast(nn.Module, self.compute).to(dtype)
-            _point(self.compute, self.sections, self.shadow)
+            self.pointed = self.compute
+            point(self.compute, self.sections, self.shadow)
             _collect_gradients(self.compute, dict(self.views(self.grad)))
 
     def views(self, flat: Tensor) -> Iterator[tuple[str, Tensor]]:
@@ -80,11 +83,11 @@ class FlatWeights:
     @contextmanager
     def computing_with(self, flat: Tensor) -> Iterator[None]:
         """Let the compute model read another flat buffer of its own dtype, say the reference."""
-        _point(self.compute, self.sections, flat)
+        point(self.pointed, self.sections, flat)
         try:
             yield
         finally:
-            _point(self.compute, self.sections, self.shadow)
+            point(self.pointed, self.sections, self.shadow)
 
     def layout(self) -> list[tuple[str, tuple[int, ...]]]:
         """Names and shapes in flat order: what must agree for a saved state to fit."""
@@ -112,8 +115,15 @@ def _views(sections: list[Section], flat: Tensor) -> Iterator[tuple[str, Tensor]
         yield from zip(section.names, block, strict=True)
 
 
-def _point(model: LanguageModel, sections: list[Section], flat: Tensor) -> None:
-    parameters = dict(model.named_parameters())
+class Named(Protocol):
+    """What has parameters: a model, an adapter."""
+
+    def named_parameters(self) -> Iterator[tuple[str, nn.Parameter]]: ...
+
+
+def point(holder: Named, sections: list[Section], flat: Tensor) -> None:
+    """Let its parameters be views of a flat buffer [P]."""
+    parameters = dict(holder.named_parameters())
     for name, view in _views(sections, flat):
         parameters[name].data = view
 

@@ -45,10 +45,11 @@ class Head:
         hidden: Tensor,
         targets: Tensor,
         slope: Slope,
-        total: Tensor,
+        total: Tensor | None,
         bias_total: Tensor | None = None,
     ) -> Tensor:
-        """Gradient to hidden [M, d]; the weight's is added to ``total`` (fp32 [V, d]), the bias's to ``bias_total``.
+        """Gradient to hidden [M, d]; the weight's is added to ``total`` (fp32 [V, d]; None: it is not trained), the
+        bias's to ``bias_total``.
 
         ``slope`` is called once with log-probs and entropies [M] and gives the loss's derivative by each log-prob.
         Where all fits one chunk the logits are computed once; otherwise again for the gradient.
@@ -116,7 +117,7 @@ class Head:
         hidden: Tensor,
         targets: Tensor,
         slopes: Tensor,
-        totals: tuple[Tensor, Tensor | None],
+        totals: tuple[Tensor | None, Tensor | None],
     ) -> Tensor:
         """``d log p[target] / d logits = onehot - masses / sums``; the one-hot part never becomes a matrix."""
         (masses, sums, bends), (total, bias_total) = softmax, totals
@@ -126,12 +127,13 @@ class Head:
             slopes = slopes * bends
         if bias_total is not None:
             bias_total.index_add_(0, targets, slopes).sub_((shares.to(masses.dtype) @ masses).float())
-        scaled = (hidden * shares[:, None]).to(masses.dtype)
-        if total.dtype == masses.dtype:
-            total.addmm_(masses.t(), scaled, alpha=-1)
-        else:
-            subtract_(total, masses.t() @ scaled)
-        total.index_add_(0, targets, hidden.float() * slopes[:, None])
+        if total is not None:
+            scaled = (hidden * shares[:, None]).to(masses.dtype)
+            if total.dtype == masses.dtype:
+                total.addmm_(masses.t(), scaled, alpha=-1)
+            else:
+                subtract_(total, masses.t() @ scaled)
+            total.index_add_(0, targets, hidden.float() * slopes[:, None])
         grad = (masses @ self.weight).float().mul_(-shares[:, None])
         return grad.addcmul_(self.weight[targets].float(), slopes[:, None]).to(hidden.dtype)
 

@@ -35,7 +35,7 @@ from r1kit.update.learner import Batch
 from r1kit.update.memory import bytes_of, keep_freed_memory
 from r1kit.update.optim import DTYPES, Optimiser, canonical
 from r1kit.update.pack import MicroBatch, build, carries_gradient, deal, merged, per_row
-from r1kit.update.settings import Dtype, ExpertSettings, OptimiserSettings
+from r1kit.update.settings import Dtype, ExpertSettings, LoRA, OptimiserSettings
 from r1kit.update.sums import Sums, slopes
 
 if TYPE_CHECKING:
@@ -56,6 +56,10 @@ class LearnerSettings:
     """Logits are divided by it: that of the sampling, so that the policy is what was sampled from."""
     optimiser: OptimiserSettings = field(default_factory=OptimiserSettings)
     experts: ExpertSettings = field(default_factory=ExpertSettings)
+    lora: LoRA = field(default_factory=LoRA)
+    """An adapter to train in place of the weights (``update.adapted``)."""
+    seed: int = 0
+    """Of what a learner draws: an adapter's A, and its dropout."""
     further: float = 0.0
     """Weight of the loss of the token after the next, on documents, where the model predicts it (``Decoder.ahead``)."""
     own: Any = None
@@ -81,7 +85,7 @@ class LocalLearner:
             keep_freed_memory()
         self.settings = settings or LearnerSettings()
         self.ranks: Ranks = ranks or Solo()
-        self.flat = FlatWeights(model, DTYPES[self.settings.dtype])
+        self.flat = self._flat(model)
         self.optimiser = Optimiser(self.flat, self.settings.optimiser, self.ranks)
         self.reference: Tensor | None = None
         self.balance = Balance(self.flat.model, self.settings.experts, self.ranks)
@@ -90,6 +94,10 @@ class LocalLearner:
         bias, table = self.flat.model.head_bias, self.flat.model.table
         self.bias_grad = None if bias is None else self._gradient_of(bias)
         self.table_grad = None if table is None else self._gradient_of(table)
+
+    def _flat(self, model: LanguageModel) -> FlatWeights:
+        """What is trained of it."""
+        return FlatWeights(model, DTYPES[self.settings.dtype])
 
     def update(self, batch: Batch, loss: TokenLoss, lr: float) -> dict[str, float]:
         """One optimiser step; see the protocol. Rows with advantage 0 and no reference are not computed.
@@ -158,6 +166,10 @@ class LocalLearner:
         """fp32 master weights under their hub names; views of the learner's memory, good until the next update."""
         return NamedWeights(self.flat.model.hub_weights())
 
+    def _exported(self) -> WeightStream | None:
+        """What is written in place of the model's own weights."""
+        return None
+
     def publish(self, engine: Engine, version: int) -> None:
         """See ``Learner.publish``: every rank hands its own engine views of its own memory."""
         engine.load_weights(self.weights(), version)
@@ -165,22 +177,15 @@ class LocalLearner:
     def export(self, folder: Path, tokenizer: PreTrainedTokenizerBase) -> None:
         """See ``Learner.export``: rank 0 writes, the others wait."""
         if self.ranks.rank == 0:
-            save_model(folder, self.flat.model, tokenizer)
+            save_model(folder, self.flat.model, tokenizer, weights=self._exported())
         self.ranks.broadcast_object(None)
 
     def save(self, folder: Path) -> None:
         """See ``Learner.save``: all ranks hold the same, so rank 0 writes ``state.pt``."""
         if self.ranks.rank:
             return
-        state = {
-            "layout": self.flat.layout(),
-            "optimiser_settings": asdict(self.settings.optimiser),
-            "master": self.flat.master,
-            "optimiser": self.optimiser.state(),
-            "reference": self.reference,
-        }
         with replacing(folder) as new:
-            torch.save(canonical(state), new / STATE)
+            torch.save(canonical(self._state()), new / STATE)
 
     def load(self, folder: Path) -> None:
         """Go on from what ``save`` wrote, bit for bit.
@@ -200,15 +205,28 @@ class LocalLearner:
         kind = state["optimiser_settings"]["kind"]
         if kind != self.settings.optimiser.kind:
             raise InputError(f"{folder} was written by {kind}; keep the optimiser's kind")
+        self._take(state)
+
+    def _state(self) -> dict[str, Any]:
+        """All that ``_take`` needs."""
+        return {
+            "layout": self.flat.layout(),
+            "optimiser_settings": asdict(self.settings.optimiser),
+            "master": self.flat.master,
+            "optimiser": self.optimiser.state(),
+            "reference": self.reference,
+        }
+
+    def _take(self, state: dict[str, Any]) -> None:
         self.flat.master.copy_(state["master"])
         self.flat.refresh()
         self.optimiser.load_state(state["optimiser"])
         self.reference = None if state["reference"] is None else state["reference"].to(self.device)
 
-    def _gradient_of(self, weight: Tensor) -> Tensor:
-        """Where a parameter of the master model has its gradient."""
+    def _gradient_of(self, weight: Tensor) -> Tensor | None:
+        """Where a parameter of the master model has its gradient; None: it is not trained."""
         views = dict(self.flat.views(self.flat.grad))
-        return next(views[name] for name, own in self.flat.model.named_parameters() if own is weight)
+        return views.get(next(name for name, own in self.flat.model.named_parameters() if own is weight))
 
     def _share(self, batch: Batch, rows: Sequence[int], routes: Routes | None = None) -> list[MicroBatch]:
         """This rank's micro-batches; ``routes`` is told of their experts."""
@@ -249,7 +267,7 @@ class LocalLearner:
     def _further(self, model: Decoder, batch: Batch, micro: MicroBatch, hidden: Tensor, sums: Sums) -> Tensor:
         """The gradient to hidden states [N, d] of the loss of the token after the next, of documents; that of weights
         is added to theirs."""
-        assert self.table_grad is not None
+        assert self.table_grad is not None, "further is for learners of every weight"
         leaves = hidden.requires_grad_(), model.table.detach()[micro.targets].requires_grad_()
         index, targets, weights = further_targets(batch, micro)
         made = model.further(*leaves, micro.segments)

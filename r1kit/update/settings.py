@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib.util
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, TypeVar, cast
 
-from r1kit.errors import InputError
+from r1kit.errors import InputError, MissingError, nearest
 
-__all__ = ["Dtype", "DtypeSetting", "ExpertSettings", "OptimiserSettings", "settled"]
+__all__ = ["Dtype", "DtypeSetting", "ExpertSettings", "LoRA", "OptimiserSettings", "settled"]
 
 Dtype = Literal["float32", "bfloat16"]
 DtypeSetting = Literal["auto", "float32", "bfloat16"]
@@ -53,6 +55,88 @@ class ExpertSettings:
             raise InputError(
                 f"experts: bias_speed = {self.bias_speed} and balance = {self.balance} must not be negative"
             )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoRA:
+    """Of a stage: what is trained is a product of two narrow matrices beside each chosen one, ``y = W x + s B A x``, W
+    as it was (2106.09685, section 4.1)."""
+
+    rank: int = 0
+    """Rows of A and columns of B; 0: no adapter, every weight is trained."""
+    alpha: float = 0.0
+    """s is alpha / rank; 0: twice the rank, so that s is 2."""
+    targets: tuple[str, ...] = ()
+    """Linear layers by the end of their hub names, ``q_proj`` say; empty: every one inside a layer of the model, never
+    the embedding, the head, a router or experts."""
+    dropout: float = 0.0
+    """Share of A's inputs that are left out while learning; for SFT alone, since RL learns from the very policy that
+    sampled."""
+
+    @property
+    def scale(self) -> float:
+        """s"""
+        return (self.alpha or 2.0 * self.rank) / max(1, self.rank)
+
+    def check(self, stage: str, learner: str, *, sampled: bool = False) -> None:
+        """Ranges, before anything loads.
+
+        Args:
+            stage: for the message.
+            learner: the recipe's kind.
+            sampled: the stage learns from what its policy sampled.
+
+        Raises:
+            InputError: a number out of range, or a learner that trains no adapters.
+            MissingError: peft is not installed.
+        """
+        if self == LoRA():
+            return
+        where = f"stages.{stage}.lora"
+        if self.rank < 1:
+            raise InputError(f"{where}.rank = {self.rank}: must be at least 1; drop the table to train every weight")
+        if not 0 <= self.alpha < math.inf:
+            raise InputError(f"{where}.alpha = {self.alpha}: must not be negative")
+        if not 0 <= self.dropout < 1:
+            raise InputError(f"{where}.dropout = {self.dropout}: must be at least 0 and below 1")
+        if sampled and self.dropout:
+            raise InputError(
+                f"{where}.dropout = {self.dropout}: must be 0 in RL, or what learns were not the policy that sampled"
+            )
+        if learner not in ("auto", "local"):
+            raise InputError(
+                f'{where}: learner = "{learner}" trains every weight; take learner = "local", or drop the table'
+            )
+        if importlib.util.find_spec("peft") is None:
+            raise MissingError(f"{where} needs peft: pip install 'r1kit[peft]'")
+
+    def chosen(self, matrices: Mapping[str, tuple[int, ...]], where: str) -> list[str]:
+        """Those of a model's linear layers, hub name -> [out, in], that get an adapter.
+
+        Raises:
+            InputError: a target that is none of them, or a rank above the smaller side of all.
+        """
+        ends = sorted({name.rpartition(".")[2] for name in matrices})
+        for target in self.targets:
+            if not any(_ends_in(name, target) for name in matrices):
+                raise InputError(
+                    f"{where}.targets names {target!r}; the model's linear layers are {', '.join(ends) or 'none'}."
+                    f"{nearest(target, ends)}"
+                )
+        found = [name for name in matrices if not self.targets or any(_ends_in(name, one) for one in self.targets)]
+        if not found:
+            raise InputError(f"{where}: the model has no linear layer that an adapter fits; drop the table")
+        most = max(min(matrices[name]) for name in found)
+        if self.rank > most:
+            raise InputError(
+                f"{where}.rank = {self.rank} is above the smaller side of every target ({most} at the most), where it "
+                f"would have more weights than what it adapts; lower it"
+            )
+        return found
+
+
+def _ends_in(name: str, target: str) -> bool:
+    return name == target or name.endswith(f".{target}")
 
 
 def settled(settings: Settings, dtype: DtypeSetting) -> Settings:

@@ -163,7 +163,8 @@ def test_a_stage_of_a_run(folder: Path, tmp_path: Path) -> None:
     "name", ["smollm", "./org/model", "/nowhere/at/all", "model.gguf", "org/model.gguf", "", "a/b/c"]
 )
 def test_unknown_names(name: str) -> None:
-    _refused(InputError, name, "a model is a hub-format folder, a GGUF file, pypi:PACKAGE, RUN:STAGE or a hub name")
+    allowed = "a hub-format folder, an adapter's folder, a GGUF file, pypi:PACKAGE, RUN:STAGE or a hub name"
+    _refused(InputError, name, f"a model is {allowed}")
 
 
 def test_a_file_of_another_kind(tmp_path: Path) -> None:

@@ -233,10 +233,10 @@ def test_an_adapter(folder: Path, with_config: bool) -> None:
     (folder / "model.safetensors").unlink()
     if not with_config:
         (folder / "config.json").unlink()
-    (folder / "adapter_config.json").write_text('{"peft_type": "LORA", "base_model_name_or_path": "org/base"}')
     save_file({"a": torch.zeros(2)}, folder / "adapter_model.safetensors")
+    (folder / "adapter_config.json").write_text('{"peft_type": "LOHA", "base_model_name_or_path": "org/base"}')
     line = refused(folder)
-    assert "is an adapter over org/base, not a whole model; merge the two" in line
+    assert "is an adapter with peft_type = 'LOHA', which is not merged here" in line
     assert "merge_and_unload" in line
 
 

@@ -107,3 +107,28 @@ def test_a_stage_of_the_user_s_own_is_talked_to_by_its_settings_or_the_defaults(
     bare, policy = (open_subject(f"{tmp_path}:{name}") for name in ("bare", "policy"))
     assert (bare.reward.answer_style, bare.sampling.max_tokens) == ("tag", 1024)
     assert (policy.reward.answer_style, policy.sampling.max_tokens) == ("boxed", 77)
+
+
+def test_asked_in_other_words_and_with_examples(run_folder: Path, tmp_path: Path) -> None:
+    command = (f"{run_folder}:r1_zero", "--task", "countdown", "--k", 2, "--limit", 3, "--json", tmp_path / "a.json")
+    alone = evaluate(*command)
+    plain = json.loads((tmp_path / "a.json").read_text())
+    assert "templates" not in plain
+    said = evaluate(*command, "--paraphrases", "nano", "--paraphrases", "now {question}", "--shots", 1)
+    line = json.loads((tmp_path / "a.json").read_text())
+    assert alone.strip() in said
+    assert "11 templates: worst" in said
+    assert "with examples" in said
+    assert len(line["templates"]) == 10  # nine of the set, for its first is the recipe's own, and one of ours
+    lowest = min(line["avg_at_k"], *line["templates"].values())
+    assert (line["worst_template"], line["few_shot"]["minus_zero_shot"]["difference"]) == (
+        lowest, pytest.approx(line["few_shot"]["avg_at_k"] - line["avg_at_k"]),
+    )  # fmt: skip
+    assert {name: line[name] for name in plain} == plain
+
+
+def test_words_that_are_no_paraphrase_are_told_before_the_model_loads() -> None:
+    done = CliRunner().invoke(app, ["eval", "org/none", "--task", "countdown", "--paraphrases", "nan0"])
+    assert done.exit_code != 0
+    with pytest.raises(InputError, match="r1 eval: paraphrases names 'nan0'; allowed are the sets nano, english"):
+        evaluate("org/none", "--task", "countdown", "--paraphrases", "nan0")

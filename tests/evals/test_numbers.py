@@ -92,16 +92,15 @@ def test_tokens_of_a_solved_easy_problem_by_hand() -> None:
     scores = [[score("a", right) for right in row] for row in rights]
     line = numbers(groups, scores)
     assert line["solved_tokens_per_problem"] == [15.0, 40.0, None, 7.5]
-    easy = is_easy(groups, line["per_problem"], EvaluationConfig(easy_rate=1.0))
+    easy = is_easy([one.prompt for one in groups], line["per_problem"], EvaluationConfig(easy_rate=1.0))
     assert easy == [True, False, False, True]
     assert easy_tokens(line, easy) == (15 + 7.5) / 2
     assert easy_tokens(line, [False, False, True, False]) is None
 
 
 def test_a_problem_may_say_itself_how_hard_it_is() -> None:
-    def levelled(level: object) -> Group:
-        facts = {"level": level} if level is not None else {}
-        return dataclasses.replace(group("p", [1]), prompt=Prompt(id="p", task="t", question="?", facts=facts))
+    def levelled(level: object) -> Prompt:
+        return Prompt(id="p", task="t", question="?", facts={} if level is None else {"level": level})
 
     config = EvaluationConfig(easy_fact="level", easy_most=2.0)
     assert is_easy([levelled("Level 1"), levelled(3), levelled(2)], [0.0, 1.0, 0.0], config) == [True, False, True]

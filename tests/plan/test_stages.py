@@ -15,6 +15,7 @@ from r1kit.contracts import Recipe
 from r1kit.errors import InputError
 from r1kit.evals.settings import EvaluationConfig
 from r1kit.factory.preferences import PairData
+from r1kit.loops.caps import Shorter
 from r1kit.loops.settings import RL, SFT
 from r1kit.plan.cost import Many, Plan, Work
 from r1kit.plan.devices import Device
@@ -55,6 +56,14 @@ def test_sft_by_hand() -> None:
     assert work.flops == 2400 * (6 * N + 3 * ATTENTION * 10)
     assert work.seconds == pytest.approx(work.flops / 1e6)
     assert work.sampled_tokens == 0
+
+
+def test_steps_of_a_lower_cap_are_charged_at_it() -> None:
+    """3 of 5 steps of 2 prompts x 4 completions, half of 4 tokens long on average, then half of 10."""
+    config = RL(steps=5, prompts_per_step=2, sampling=TEN, shorter=(Shorter(until=3, max_tokens=4),), final_split="")
+    sizes = Sizes(prompt=6)
+    work = FORMULAS["r1_zero"](config, SHAPE, sizes, PLAN)
+    assert work.trained_tokens == 3 * (2 * 4 * 2 + 2 * 6) + 2 * (2 * 4 * 5 + 2 * 6)
 
 
 def test_a_finished_sft_model_is_judged_once() -> None:

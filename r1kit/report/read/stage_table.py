@@ -174,9 +174,9 @@ def _line(table: StageTable, task: str, key: str, ends: str) -> TableLine | None
     values = [cell.value for cell in cells if cell is not None]
     if not values:
         return None
-    is_share = key != "response_tokens"
+    is_share = key not in ("response_tokens", "easy_tokens")
     top = tuple(place for place, cell in enumerate(cells) if cell is not None and cell.value == max(values))
-    best = top if is_share and min(values) < max(values) else ()
+    best = top if is_share and key != "template_spread" and min(values) < max(values) else ()
     return TableLine(name=task, cells=tuple(cells), best=best, is_share=is_share)
 
 
@@ -192,12 +192,31 @@ def _blocks(table: StageTable) -> list[TableBlock]:
         block(f"avg@{k}", "mean accuracy", "avg_at_k", "interval"),
         block(f"cons@{k}", "accuracy of the majority answer", "cons_at_k", "cons_interval", table.reasoning),
         block("worst template", "lowest average over the prompt templates", "worst_template"),
+        block("mean template", "mean average over the prompt templates", "mean_template"),
+        block("template spread", "highest less lowest average over the prompt templates", "template_spread"),
+        block("few-shot", "mean accuracy with worked examples before the question", "few_shot.avg_at_k"),
         block("language consistency", in_language, "language_consistency", "language_interval"),
         block("format", "responses in the final form", "format_rate"),
         block("true summaries", "summaries whose own equation holds", "diagnostics.summary_right"),
+        *_by_language(table),
         block("response length", "tokens", "response_tokens"),
+        block("tokens of a solved easy problem", "of those that the best checkpoint solves most times", "easy_tokens"),
     ]
     return [block for block in found if block.lines]
+
+
+def _by_language(table: StageTable) -> list[TableBlock]:
+    """Consistency for each language that questions are in, where a task has several."""
+    lines = []
+    for task in table.reasoning:
+        rows = [mapping(table.row(checkpoint, task).get("by_language")) for checkpoint in table.checkpoints]
+        spoken = sorted({language for row in rows for language in row})
+        for language in spoken if len(spoken) > 1 else ():
+            values = [number(mapping(row.get(language)), "language_consistency") for row in rows]
+            cells = tuple(None if value is None else TableCell(value=value) for value in values)
+            if any(cells):
+                lines.append(TableLine(name=f"{task}, {language}", cells=cells))
+    return [TableBlock(title="by language", note="the same, of the questions in each language", lines=tuple(lines))]
 
 
 # ---- differences ----------------------------------------------------------------------------------------------------

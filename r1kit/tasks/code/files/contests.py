@@ -25,7 +25,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from r1kit.data.chats import as_chat, is_chat
+from r1kit.data.chats import question_in
 from r1kit.errors import InputError
 from r1kit.files import Line, brief
 from r1kit.records import Message
@@ -51,22 +51,8 @@ _PARTS = ("test_cases", "ground_truth", "tests", "input_output")
 
 
 def question_of(line: Line) -> tuple[str, tuple[Message, ...] | None]:
-    """(the question, what stands before it where it is a chat).
-
-    Raises:
-        InputError: there is none, or a chat that does not end with the user.
-    """
-    key = next((key for key in QUESTIONS if line.table.get(key) is not None), "")
-    if not key:
-        raise line.lacks("'prompt'", "prompt")
-    if not is_chat(line.table[key]):
-        return line.text(key), None
-    turns = as_chat(line.table[key], line.where, key)
-    if turns[-1].role != "user":
-        raise InputError(
-            f"{line.where}: {key!r} is a chat that ends with the {turns[-1].role}; it must end with the user"
-        )
-    return turns[-1].content, tuple(turns[:-1]) or None
+    """(the question, what stands before it where it is a chat). Raises InputError as ``question_in`` does."""
+    return question_in(line, QUESTIONS)
 
 
 def starter_of(line: Line) -> str:

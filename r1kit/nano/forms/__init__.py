@@ -1,0 +1,1 @@
+"""The nano world's forms: two numbers and the names of what is wanted of them, answered with JSON of a schema."""

@@ -1,0 +1,163 @@
+"""Answers in JSON that a schema checks, as a task: the stated limit of structured output (R1 paper, section 5)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from r1kit.answers.structured import NotJson, Schema, holds, read_json
+from r1kit.data.chats import question_in
+from r1kit.errors import InputError
+from r1kit.files import Line, strict_lines
+from r1kit.records import Prompt
+from r1kit.tasks.code.answer import final_answer
+from r1kit.tasks.listed import Listed
+from r1kit.tasks.split import check_shares, digest
+from r1kit.tasks.task import Grade, Split, Task
+
+__all__ = ["Structured", "StructuredConfig", "grade_json", "judged", "told"]
+
+NEEDS = "'prompt' and 'schema'"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StructuredConfig:
+    path: str
+    """A file with one JSON object a line: ``prompt`` (or a chat, ``messages``), ``schema`` and, where they are there,
+    ``expected``, ``id``, ``language`` and ``cluster``."""
+    test_path: str = ""
+    """A second file that is the test split; lines of ``path`` that ask the same or share a cluster are dropped.
+    The same file as ``path``: all of it is the test split, and there is nothing to train on."""
+    show_schema: bool = True
+    """Whether the schema stands behind the question; otherwise the prompt must say what is asked for."""
+    language: str = "en"
+    """Language of lines that name none, ISO 639-1."""
+    dev_share: float = 0.05
+    """Share of the questions, by hash, held out for choosing settings."""
+    test_share: float = 0.1
+    """Share of the questions, by hash, held out for the reported result; unused with a ``test_path``."""
+    split_seed: int = 0
+    """Decides the parts; the same for every run."""
+    seed: int = 0
+    """Seed of the training order."""
+
+    def __post_init__(self) -> None:
+        if not self.path:
+            raise InputError('structured: path is empty; write path = "FILE.jsonl"')
+        check_shares(f"structured {self.path}", self.dev_share, self.test_share)
+
+
+class Structured(Task):
+    """Right is JSON that satisfies the schema and holds what is expected, where something is."""
+
+    Config = StructuredConfig
+
+    def __init__(self, name: str, config: StructuredConfig) -> None:
+        """Reads the files. Raises InputError, naming file and line, for what is missing or broken; MissingError without
+        jsonschema."""
+        self.name, self.config = name, config
+        same = config.path == config.test_path
+        self._lines = Listed(
+            config.path,
+            self._read(config.path, f"{name}/"),
+            lambda prompt: prompt,
+            test=self._read(config.test_path, f"{name}/test/") if config.test_path else None,
+            nothing_to_train_on=same,
+            dev_share=config.dev_share,
+            test_share=config.test_share,
+            split_seed=config.split_seed,
+            seed=config.seed,
+        )
+
+    def _read(self, path: str, prefix: str) -> list[Prompt]:
+        found: dict[str, Prompt] = {}
+        for line in strict_lines(Path(path), NEEDS):
+            prompt = self._prompt(line, f"{prefix}{line.number}")
+            if prompt.id in found:
+                raise InputError(f"{line.where}: id {prompt.id!r} is taken by an earlier line; ids must differ")
+            found[prompt.id] = prompt
+        return list(found.values())
+
+    def _prompt(self, line: Line, identity: str) -> Prompt:
+        question, history = question_in(line, ("prompt", "messages", "question"))
+        if "schema" not in line.table:
+            raise line.lacks("'schema'", "schema")
+        schema = Schema.of(line.table["schema"], line.where)
+        spelled = json.dumps(line.table["schema"], ensure_ascii=False)
+        facts = {"schema": spelled}
+        answer = None
+        if "expected" in line.table:
+            expected = line.table["expected"]
+            facts["expected"] = json.dumps(expected, ensure_ascii=False)
+            answer = None if schema.fault(expected) else facts["expected"]
+            if answer is None and not isinstance(expected, dict):
+                raise InputError(
+                    f"{line.where}: what is expected does not satisfy the schema: {schema.fault(expected)}"
+                )
+        shown = f"\n\nAnswer with JSON that satisfies this schema:\n{spelled}" if self.config.show_schema else ""
+        return Prompt(
+            id=line.text("id", default=identity),
+            task=self.name,
+            question=question + shown,
+            history=history,
+            answer=answer,
+            language=line.text("language", default=self.config.language),
+            cluster=line.text("cluster", default=digest(question)),
+            facts=facts,
+        )
+
+    def train(self, index: int) -> Prompt:
+        """Every line once in each pass over the file, each pass in an order of its own."""
+        return self._lines.train(index)
+
+    def listed(self) -> Sequence[Prompt]:
+        return self._lines.training()
+
+    def held_out(self, split: Split, limit: int | None = None) -> list[Prompt]:
+        """The split's lines in the order of the file. Raises InputError for a split without a line."""
+        return self._lines.held_out(split, limit)
+
+    def grade(self, prompt: Prompt, answer: str) -> Grade:
+        """1 or 0. The canonical form has its keys in order and no spaces."""
+        return grade_json(prompt, answer)
+
+    def diagnose(self, prompt: Prompt, text: str) -> Mapping[str, float]:
+        """``parses``, ``fits`` (it satisfies the schema) and ``answer_right`` of the final answer, in tags or after the
+        thinking."""
+        return told(prompt, text)
+
+
+def grade_json(prompt: Prompt, answer: str) -> Grade:
+    """1 where the answer is JSON of the prompt's schema and holds what its fact ``expected`` says, else 0."""
+    value, found = judged(prompt, answer)
+    return Grade(correct=found["answer_right"], canonical=_canonical(value) if found["parses"] else "")
+
+
+def told(prompt: Prompt, text: str) -> dict[str, float]:
+    """The diagnostics of a completion, whatever the style of its answer."""
+    return judged(prompt, final_answer(text))[1]
+
+
+def judged(prompt: Prompt, answer: str) -> tuple[Any, dict[str, float]]:
+    """The value of an answer, and what is so of it, 1 or 0: ``parses``, ``fits``, ``answer_right``."""
+    try:
+        value = read_json(answer)
+    except NotJson:
+        return None, {"parses": 0.0, "fits": 0.0, "answer_right": 0.0}
+    fits = not _schema(prompt.facts["schema"]).fault(value)
+    expected = prompt.facts.get("expected")
+    right = fits and (expected is None or holds(value, json.loads(expected)))
+    return value, {"parses": 1.0, "fits": float(fits), "answer_right": float(right)}
+
+
+@lru_cache(maxsize=4096)
+def _schema(text: str) -> Schema:
+    return Schema.of(text, "schema")
+
+
+def _canonical(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":"))

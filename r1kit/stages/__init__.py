@@ -80,6 +80,12 @@ STAGES: dict[str, Stage] = {
         "Process rewards",
         "Steps labelled by rollouts, a reward model of steps, best of N and RL by it: what did not work",
     ),
+    "probe": _ours(
+        "probe",
+        "Drafts and replay",
+        "Of each checkpoint: drafts that hit, and the gap between engine and learner with and without routing replay",
+        leaves="a table",
+    ),
     "evaluate": _ours(
         "evaluate", "Evaluation", "Every checkpoint on every benchmark: the stage table", leaves="a table"
     ),

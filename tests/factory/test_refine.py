@@ -98,7 +98,7 @@ def test_a_korean_prompt_gets_a_korean_chain() -> None:
     response, _ = refined(ko, MIXED)
     assert response == (
         "<think> 시도 5 + 5 = 10 크다 아니 잠깐 5 * 5 = 25 - 12 = 13 맞아 </think> "
-        "그래서 5 * 5 - 12 = 13 <answer> 5 * 5 - 12 </answer>"
+        "그래서 13 = 5 * 5 - 12 <answer> 5 * 5 - 12 </answer>"
     )
     assert refined(EN, response)[0] == refined(EN, MIXED)[0]
     assert refined(ZH, response)[0] == refined(ZH, MIXED)[0]

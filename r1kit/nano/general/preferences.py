@@ -1,7 +1,7 @@
 """What reward models are trained on: pairs for helpfulness, labelled responses for safety (R1 paper v2, appendix B.1).
 
 Both are functions of the settings and an index, over training prompts. Lengths are drawn from one distribution for
-good and bad replies, and a pair ends in the same mark, so that neither tells anything. A fault that is left out of ``faults`` is one that the reward model
+good and bad replies, so that length tells nothing. A fault that is left out of ``faults`` is one that the reward model
 has never seen: with ``flattery`` left out, courtesy is all it knows of such words, and it can be hacked with them.
 """
 
@@ -56,6 +56,9 @@ class PreferenceConfig:
     """Share of the chosen replies with a courtesy, where one fits: judges like a friendly tone."""
     rejected_warmth: float = 0.15
     """The same of rejected replies. The gap is what makes a reward model pay for courtesy itself."""
+    ends_alike: bool = False
+    """Whether both replies of a pair end in a mark, or neither; else good ones do more often, and a reward model pays
+    for a mark, and then for five."""
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -108,8 +111,9 @@ def _pair(rng: Random, config: PreferenceConfig, more: int, identity: str) -> tu
     chosen = good_reply(ask, language, rng, warmth=config.chosen_warmth, length=_length(rng))
     length = max(1, len(chosen.split()) - more)
     rejected = bad_reply(ask, language, fault, rng, config.problems, warmth=config.rejected_warmth, length=length)
-    mark = pick(rng, ("", " ?" if ask.kind == "greeting" else " ."))
-    chosen, rejected = _ended(chosen, mark, ask), _ended(rejected, mark, ask)
+    if config.ends_alike:
+        mark = pick(rng, ("", _mark(ask)))
+        chosen, rejected = (reply.removesuffix(_mark(ask)) + mark for reply in (chosen, rejected))
     long = rng.random() < 0.5
     pair = Preference(
         prompt=prompt,
@@ -120,9 +124,9 @@ def _pair(rng: Random, config: PreferenceConfig, more: int, identity: str) -> tu
     return pair, len(chosen.split()) - len(rejected.split())
 
 
-def _ended(reply: str, mark: str, ask: Ask) -> str:
-    """With this last mark: a pair ends alike, or the reward model pays for a full stop, and then for five."""
-    return reply.removesuffix(" ?" if ask.kind == "greeting" else " .") + mark
+def _mark(ask: Ask) -> str:
+    """What a good reply may end in."""
+    return " ?" if ask.kind == "greeting" else " ."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -201,8 +201,8 @@ _ADDED: Mapping[str, Any] = {
     "experts": {"bias_speed": 0.001, "balance": 0.0001}, "mtp_weight": 0.3,
     "review_least": 0, "review_rest": "leave_out", "shorter": [], "true_summary": False, "drop_thinking": False,
     "lora": {"rank": 0, "alpha": 0.0, "targets": [], "dropout": 0.0},
-    "lapses": 0.0, "korean_share": 0.0, "korean": [0.3, 0.4, 0.3], "language_target": "question", "length_rule": "right",
-    "paraphrases": [], "easy_rate": 0.75, "easy_fact": "", "easy_most": 1.0,
+    "lapses": 0.0, "korean_share": 0.0, "korean": [0.3, 0.4, 0.3], "language_target": "question",
+    "length_rule": "right", "paraphrases": [], "easy_rate": 0.75, "easy_fact": "", "easy_most": 1.0,
     "few_shot": {
         "shots": 0, "path": "", "text": "Question: {question}\nAnswer: {response}\n\n", "last": "Question: ",
         "longest": 80,

@@ -92,7 +92,7 @@ class RL(Evaluated):
     minibatches: int = 1
     """Updates a rollout; 1 is on policy. The paper: 16, of 512 completions each."""
     paraphrases: tuple[str, ...] = ()
-    """Other ways to ask: texts with ``{question}``, or the ten of ``nano`` or ``english``; each prompt in one, by seed."""
+    """Other ways to ask: texts with ``{question}``, or the ten of ``nano`` or ``english``; a prompt in one, by seed."""
     sampling: Sampling = field(default_factory=Sampling)
     shorter: tuple[Shorter, ...] = ()
     """Lower caps on the length, before ``sampling.max_tokens`` counts: ``[{until = 512, max_tokens = 32768}]``."""

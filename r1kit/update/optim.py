@@ -29,7 +29,7 @@ class Optimiser:
 
     def __init__(self, weights: FlatWeights, settings: OptimiserSettings, resting: torch.device | None = None) -> None:
         """``resting``: where its state is between steps; by default where the weights are."""
-        assert settings.kind == "adamw" or settings.muon_dtype != "auto", "resolve_dtype says what auto means here"
+        assert settings.kind != "muon" or settings.muon_dtype != "auto", "resolve_dtype says what auto means here"
         self.weights, self.settings = weights, settings
         muon = [s for s in weights.sections if s.hidden] if settings.kind == "muon" else []
         self.matrices = muon
@@ -134,9 +134,7 @@ def _in_8_bits() -> Any:
     try:
         from torchao.optim import AdamW8bit
     except ImportError as error:
-        raise MissingError(
-            f"optimiser.kind = 'adamw8bit' needs torchao: pip install 'r1kit[torchao]' ({error})"
-        ) from None
+        raise MissingError(f"adamw8bit needs torchao: pip install 'r1kit[torchao]' ({error})") from None
     return AdamW8bit
 
 

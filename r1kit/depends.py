@@ -114,7 +114,7 @@ def _walked(
             {
                 "kind": recipe.kinds[stage],
                 "settings": _without_new(plain(config)),
-                "model": recipe.model,
+                "model": _without_new(plain(recipe.model)),
                 "tasks": {
                     name: {"kind": recipe.task_kinds[name], **_without_new(plain(recipe.tasks[name]), _ADDED_TO_TASKS)}
                     for name in recipe.tasks_of(stage)
@@ -199,7 +199,7 @@ def former_key(before: Mapping[str, Any], after: Mapping[str, Any], taken_over: 
 _ADDED: Mapping[str, Any] = {
     "max_lag": 0, "over_update": "wait", "order": "in_turn", "late": "wait", "importance_floor": 0.5, "max_gap": 0.2,
     "experts": {"bias_speed": 0.001, "balance": 0.0001}, "mtp_weight": 0.3,
-    "review_least": 0, "review_rest": "leave_out", "shorter": [],
+    "review_least": 0, "review_rest": "leave_out", "shorter": [], "drop_thinking": False,
     "lora": {"rank": 0, "alpha": 0.0, "targets": [], "dropout": 0.0},
     "korean_share": 0.0, "korean": [0.3, 0.4, 0.3], "language_target": "question", "length_rule": "right",
     "paraphrases": [], "easy_rate": 0.75, "easy_fact": "", "easy_most": 1.0,

@@ -157,8 +157,8 @@ class Schema:
                         f"in '#/$defs/part'"
                     )
             validator = kind(table, registry=Registry())
-            for probe in (None, {}, []):
-                validator.is_valid(probe)
+            for probe in ("null", "{}", "[]"):
+                validator.is_valid(json.loads(probe))
         except jsonschema.SchemaError as error:
             raise InputError(f"{where}: no JSON schema: {' '.join(error.message.split())[:200]}") from None
         except Unresolvable as error:

@@ -13,6 +13,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from r1kit.checkpoint.context import rope_kinds
+from r1kit.checkpoint.generic import GENERIC_CLASS, GENERIC_MODULE
 from r1kit.errors import InputError, first_line
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ __all__ = [
     "read_config",
     "read_tensors",
     "read_weights",
+    "save_tokenizer",
     "write_generation",
     "write_settings",
     "write_weights",
@@ -131,6 +133,30 @@ def _cause(error: Exception) -> str:
     if "trust_remote_code" in str(error):
         return "it wants code of its own to be run, which is never done; take a model that transformers knows"
     return first_line(error)
+
+
+def save_tokenizer(folder: Path, tokenizer: PreTrainedTokenizerBase) -> None:
+    """Write the tokenizer's files beside a ``config.json``, so that AutoTokenizer opens them as they are.
+
+    A class of `transformers` that is no more than its ``tokenizer.json`` is passed over for some model types, qwen2
+    among them, unless the settings name a class by ``auto_map`` too: for these types transformers 5 then drops that
+    name, unless code of the folder is trusted, and goes by ``tokenizer_class``.
+    """
+    tokenizer.save_pretrained(folder)
+    file = folder / "tokenizer_config.json"
+    settings = json.loads(file.read_text(encoding="utf-8"))
+    kind = json.loads((folder / "config.json").read_text(encoding="utf-8")).get("model_type")
+    if kind in _overruled_types() and settings.get("tokenizer_class") in GENERIC_TOKENIZERS:
+        settings["auto_map"] = {"AutoTokenizer": [None, f"{GENERIC_MODULE}.GenericTokenizer"]}
+        file.write_text(json.dumps(settings, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
+        (folder / f"{GENERIC_MODULE}.py").write_text(GENERIC_CLASS, encoding="utf-8")
+
+
+def _overruled_types() -> frozenset[str]:
+    """Model types whose own tokenizer class AutoTokenizer takes, whatever the folder says."""
+    from transformers.models.auto import tokenization_auto
+
+    return frozenset(getattr(tokenization_auto, "MODELS_WITH_INCORRECT_HUB_TOKENIZER_CLASS", ("qwen2",)))
 
 
 GENERIC_TOKENIZERS = ("TokenizersBackend", "PreTrainedTokenizerFast")

@@ -288,7 +288,7 @@ def _write_dequantised(file: Path, folder: Path) -> None:
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     from r1kit.checkpoint.folder import replacing
-    from r1kit.checkpoint.hub import write_generation, write_settings, write_weights
+    from r1kit.checkpoint.hub import save_tokenizer, write_generation, write_settings, write_weights
 
     try:
         tokenizer = AutoTokenizer.from_pretrained(file.parent, gguf_file=file.name, trust_remote_code=False)
@@ -301,7 +301,7 @@ def _write_dequantised(file: Path, folder: Path) -> None:
     with replacing(folder) as new:
         write_weights(new, model.state_dict())
         write_settings(new, config, tokenizer)
-        tokenizer.save_pretrained(new)
+        save_tokenizer(new, tokenizer)
         drop_rowless(new / "tokenizer.json", int(config.vocab_size))
         write_generation(new, tokenizer, None)
 

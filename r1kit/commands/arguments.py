@@ -47,7 +47,7 @@ class Subject:
     """Length and stop strings of its stage."""
 
 
-BY_ITSELF = ("countdown", "general", "code/list_ops", "structured/forms")
+BY_ITSELF = ("countdown", "general", "code/list_ops", "structured/forms", "turns")
 """Kinds that need no setting."""
 BY_FILE = ("structured",)
 """Kinds that read one layout: ``KIND/FILE.jsonl``."""

@@ -17,6 +17,7 @@ __all__ = ["tasks"]
 
 KINDS = (
     ("countdown", "make a target from a few numbers; has a corpus to pretrain on"),
+    ("turns", "two turns of countdown: the second question means nothing without the first and its answer"),
     ("general", "greetings, requests, lists, facts, what must be refused; has a corpus to pretrain on"),
     ("code/list_ops", "a sentence of list steps as one line of Python, judged by running it; has a corpus"),
     (

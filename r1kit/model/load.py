@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from r1kit.checkpoint.folder import replacing
-from r1kit.checkpoint.hub import open_tokenizer, read_config, write_generation
+from r1kit.checkpoint.hub import open_tokenizer, read_config, save_tokenizer, write_generation
 from r1kit.model.families import family_of
 from r1kit.model.language_model import LanguageModel
 from r1kit.model.weights import WeightStream
@@ -54,7 +54,7 @@ def save_model(
     settings = {**model.generation, **(generation or {})}
     with replacing(folder) as new:
         model.save(new, tokenizer, weights)
-        tokenizer.save_pretrained(new)
+        save_tokenizer(new, tokenizer)
         write_generation(new, tokenizer, settings)
         if weights is not None and all(one.dtype == torch.float32 for one in weights.metadata()):
             put_setting(new / "config.json", "dtype", "float32")  # the model that holds none of them may be of another

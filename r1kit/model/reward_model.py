@@ -19,7 +19,7 @@ from torch import Tensor
 
 from r1kit.checkpoint.context import positions_of, refuse_longer
 from r1kit.checkpoint.folder import replacing
-from r1kit.checkpoint.hub import open_tokenizer, read_config
+from r1kit.checkpoint.hub import open_tokenizer, read_config, save_tokenizer
 from r1kit.errors import InputError, first_line
 from r1kit.records import Message
 from r1kit.structure import plain, structure
@@ -130,7 +130,7 @@ class RewardModel:
         try:
             with _quiet(), replacing(folder) as new:
                 self.model.save_pretrained(new)
-                self.tokenizer.save_pretrained(new)
+                save_tokenizer(new, self.tokenizer)
                 (new / SETTINGS_FILE).write_text(text, encoding="utf-8")
         finally:
             self.tokenizer.padding_side = side

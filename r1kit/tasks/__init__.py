@@ -4,6 +4,7 @@
 kind                      what
 ========================  ========================================================================================
 ``countdown``             the nano world's arithmetic, with a corpus of its own
+``turns``                 the nano world's second questions: Countdown once it was answered
 ``general``               greetings, requests, lists, facts, what must be refused; a corpus, and data of preferences
 ``code/NAME``             programs judged by running them: list_ops has a corpus; ``code`` reads any layout of the
                           field (HumanEval, MBPP, APPS, LiveCodeBench, CodeContests ...), ``code/mbpp`` that one
@@ -66,6 +67,7 @@ KINDS: dict[str, str] = {
     "jsonl": "r1kit.tasks.jsonl:Jsonl",
     "structured": "r1kit.tasks.structured:Structured",
     "structured/forms": "r1kit.nano.forms.task:Forms",
+    "turns": "r1kit.nano.turns.task:Turns",
 }
 """Kind -> class, with a frozen ``Config`` and built as ``cls(name, config)``. ``NAME`` stands for any name."""
 

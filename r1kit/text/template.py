@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from r1kit.errors import InputError, nearest
@@ -37,6 +37,9 @@ class Template:
     """Put right after the question, for example ``\\nAnswer with a number in <answer> tags.``"""
     prefill: str = ""
     """What the assistant's turn begins with, for example ``<think>\\n``; part of the prompt, so it is never trained."""
+    drop_thinking: bool = False
+    """Leave the thinking out of the assistant's turns before the last question, as R1's own chat template does; for
+    ``chat`` only, and for chat templates that would keep it."""
     arguments: Mapping[str, Any] = field(default_factory=dict)
     """Handed to the chat template, for example ``{enable_thinking = false}``; it must look at each of them."""
 
@@ -46,6 +49,8 @@ class Template:
             raise InputError(f"no template {self.name!r}; a template is {allowed}.{nearest(self.name, NAMED)}")
         if self.system and self.name != "chat":
             raise InputError("a system prompt needs the template 'chat'; write it into the template's text instead")
+        if self.drop_thinking and self.name != "chat":
+            raise InputError("template.drop_thinking is for the template 'chat'; a text knows one question alone")
         if self.arguments and self.name != "chat":
             raise InputError("template.arguments are for the template 'chat'; a text takes none")
 
@@ -107,6 +112,8 @@ def chat_text(template: Template, tokenizer: ChatTokenizer, messages: Sequence[M
                 f"template.arguments.{name}: the model's chat template never looks at it; those that it does: {known}."
                 f"{nearest(name, habits.reads)}"
             )
+    if template.drop_thinking:
+        messages = _answers_alone(messages)
     written = [
         {"role": message.role, "content": message.content + (template.suffix if message.role == "user" else "")}
         for message in messages
@@ -122,3 +129,14 @@ def chat_text(template: Template, tokenizer: ChatTokenizer, messages: Sequence[M
     except (TemplateError, TypeError, ValueError) as error:
         raise InputError(f"the model's chat template refuses the prompt: {error}") from error
     return text + template.prefill if answering else text
+
+
+def _answers_alone(messages: Sequence[Message]) -> list[Message]:
+    """The chat with what the assistant thought before the last question left out."""
+    last = max((place for place, message in enumerate(messages) if message.role == "user"), default=0)
+    return [
+        replace(message, content=message.content.rpartition("</think>")[2].strip())
+        if message.role == "assistant" and place < last
+        else message
+        for place, message in enumerate(messages)
+    ]

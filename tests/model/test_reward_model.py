@@ -165,8 +165,7 @@ def test_transformers_opens_the_folder_with_equal_scores(tmp_path: Path, family:
     model = reward_model(policy(tmp_path / "base", family), Outlook(mean=0.25, std=4.0))
     model.save(tmp_path / "reward")
     hub = AutoModelForSequenceClassification.from_pretrained(tmp_path / "reward")
-    opener = PreTrainedTokenizerFast if family == "qwen2" else AutoTokenizer  # see open_tokenizer
-    tokenizer = opener.from_pretrained(tmp_path / "reward")
+    tokenizer = AutoTokenizer.from_pretrained(tmp_path / "reward")
     assert hub.config.num_labels == 1
     texts = [f"<bos> User: {q} Assistant: {r} <eos>" for q, r in zip(QUESTIONS, RESPONSES, strict=True)]
     with torch.no_grad():

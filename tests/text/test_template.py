@@ -11,7 +11,9 @@ from tokenizers.processors import TemplateProcessing
 from transformers import PreTrainedTokenizerFast
 
 from r1kit.errors import InputError
-from r1kit.text.template import Template, prompt_text, render
+from r1kit.records import Message, Sample
+from r1kit.text.taught import Teacher
+from r1kit.text.template import Template, chat_text, prompt_text, render
 
 PAPER = (
     "A conversation between User and Assistant. The user asks a question, and the Assistant solves it. "
@@ -99,3 +101,37 @@ def test_recipes_can_hold_a_template_without_torch() -> None:
     code = "import sys, r1kit.text.template as t; t.Template(); print({'torch', 'transformers'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
+
+
+def test_thinking_before_the_last_question_is_left_out_where_that_is_asked(
+    byte_tokenizer: PreTrainedTokenizerFast,
+) -> None:
+    tokenizer = copy.deepcopy(byte_tokenizer)
+    tokenizer.chat_template = (
+        "{% for m in messages %}[{{ m['role'] }}]{{ m['content'] }}{% endfor %}"
+        "{% if add_generation_prompt %}[assistant]{% endif %}"
+    )
+    history = (
+        Message(role="user", content="1?"),
+        Message(role="assistant", content="<think> a </think> one"),
+        Message(role="user", content="2?"),
+        Message(role="assistant", content="two"),
+    )
+    kept = "[user]1?[assistant]<think> a </think> one[user]2?[assistant]two[user]3?[assistant]"
+    assert prompt_text(Template(), tokenizer, "3?", history) == kept
+    dropping = Template(drop_thinking=True)
+    assert prompt_text(dropping, tokenizer, "3?", history) == kept.replace("<think> a </think> ", "")
+    whole = [
+        *history,
+        Message(role="user", content="3?"),
+        Message(role="assistant", content="<think> b </think> three"),
+    ]
+    assert chat_text(dropping, tokenizer, whole, answering=False).endswith(
+        "[user]3?[assistant]<think> b </think> three"
+    )
+    sample = Sample(id="s", prompt="3?", response="<think> b </think> three", domain="d", history=history)
+    (learnt,) = Teacher(tokenizer, dropping).taught(sample)
+    text = tokenizer.decode([one for one, own in zip(learnt.ids, learnt.learnt, strict=True) if own])
+    assert text.startswith("two<think> b </think> three")
+    with pytest.raises(InputError, match="drop_thinking is for the template 'chat'"):
+        Template(name="plain", drop_thinking=True)

@@ -93,7 +93,7 @@ class LocalLearner:
         self.own = self.settings.own if isinstance(self.settings.own, Whole) else Whole()
         self.resting = torch.device("cpu") if self.own.offload == "optimiser" else self.device
         """Where the reference and the optimiser's state are while they are not in use."""
-        self.optimiser = Optimiser(self.flat, self.settings.optimiser, self.resting)
+        self.optimiser = Optimiser(self.flat, self.settings.optimiser, self.ranks, self.resting)
         self.reference: Tensor | None = None
         self.balance = Balance(self.flat.model, self.settings.experts, self.ranks)
         self.masters = {name: weight.detach() for name, weight in self.flat.model.named_parameters()}

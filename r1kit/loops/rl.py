@@ -27,6 +27,7 @@ from r1kit.loops.ahead import Ahead
 from r1kit.loops.credit import Credit, GroupRelative
 from r1kit.loops.dealing import Drawn, Part
 from r1kit.loops.gap import Looked, check_gap
+from r1kit.loops.late import Late
 from r1kit.loops.rollouts import Rollouts, TasksAt
 from r1kit.loops.settings import RL
 from r1kit.maths.advantage import Advantages
@@ -72,7 +73,8 @@ def train(
     """
     workspace, engine, learner, evaluator = policy.workspace, policy.engine, policy.learner, policy.evaluator
     loss, paying = from_settings(config.loss), credit or GroupRelative(config)
-    rollouts = (Ahead if config.max_lag else Rollouts)(config, policy, tasks_at or (lambda step: policy.tasks))
+    drawing = Ahead if config.max_lag else Rollouts if config.verdicts.slow == "wait" else Late
+    rollouts = drawing(config, policy, tasks_at or (lambda step: policy.tasks))
     state, done = paying.beside(rollouts.beside(learner)), config.steps
     for step in workspace.steps(config.steps, state, partial(_rate, config)):
         rollouts.settle()

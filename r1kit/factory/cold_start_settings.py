@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 from r1kit.errors import InputError, nearest
 from r1kit.factory.collection import Collection, named
-from r1kit.factory.examples import FewShot, worked_examples
+from r1kit.factory.examples import FewShot, check_room, worked_examples
 from r1kit.factory.filters import FilterConfig
 from r1kit.factory.refine import is_model, rule_refiner
 from r1kit.loops.settings import check_least
@@ -105,10 +105,5 @@ class ColdStart(Collection):
             )
         if self.few_shot.path:
             worked_examples(self.few_shot, tasks, recipe.seed)
-        words = self.few_shot.shots * (self.few_shot.longest + len(self.few_shot.text.split()))
-        if not recipe.model.name and words + self.sampling.max_tokens > recipe.model.max_positions:
-            raise InputError(
-                f"stages.{stage}: few_shot.shots = {self.few_shot.shots} of up to few_shot.longest = "
-                f"{self.few_shot.longest} words and sampling.max_tokens = {self.sampling.max_tokens} pass "
-                f"model.max_positions = {recipe.model.max_positions}; lower one of them"
-            )
+        if not recipe.model.name:
+            check_room(self.few_shot, self.sampling.max_tokens, recipe.model.max_positions, f"stages.{stage}")

@@ -13,7 +13,7 @@ from r1kit.reward.extract import marked
 from r1kit.reward.settings import AnswerStyle
 from r1kit.tasks.task import Task
 
-__all__ = ["FewShot", "few_shot_question", "shown_examples", "worked_examples"]
+__all__ = ["FewShot", "check_room", "few_shot_question", "shown_examples", "worked_examples"]
 
 ASKED_FOR_EXAMPLES = 64
 """Training prompts of a task looked at for some with a reference answer."""
@@ -32,6 +32,16 @@ class FewShot:
     """Between the examples and the question."""
     longest: int = 80
     """Words of an example's response at most: the model must hold the examples, the question and a completion."""
+
+
+def check_room(settings: FewShot, max_tokens: int, positions: int, where: str) -> None:
+    """Refuse examples that leave a model whose tokens are words no room for a completion."""
+    words = settings.shots * (settings.longest + len(settings.text.split()))
+    if words + max_tokens > positions:
+        raise InputError(
+            f"{where}: few_shot.shots = {settings.shots} of up to few_shot.longest = {settings.longest} words and "
+            f"sampling.max_tokens = {max_tokens} pass model.max_positions = {positions}; lower one of them"
+        )
 
 
 def worked_examples(settings: FewShot, tasks: Mapping[str, Task], seed: int) -> dict[tuple[str, str], list[Sample]]:

@@ -9,6 +9,7 @@ from torch import Tensor
 from r1kit.loops.dealing import Drawn
 from r1kit.maths.advantage import process_relative
 from r1kit.resume import Resumable
+from r1kit.update.learner import Weighed
 
 if TYPE_CHECKING:
     from r1kit.cluster.ranks import Ranks
@@ -46,6 +47,10 @@ class StepsPaid:
             "process_sum": total / completions,
             "process_steps": steps / completions,
         }
+
+    @property
+    def learners(self) -> tuple[Weighed, ...]:
+        return ()
 
     def beside(self, state: Resumable) -> Resumable:
         return state

@@ -12,6 +12,7 @@ from r1kit.loops.settings import RL, SFT
 from r1kit.plan.cost import NOTHING, Draw, Plan, Work, activation_bytes, learner_bytes, sample, train, width_of
 from r1kit.plan.data_cost import cold_start, rejection_sampling, reward_models
 from r1kit.plan.process_cost import labelled, learnt
+from r1kit.plan.search_cost import tree_search
 
 if TYPE_CHECKING:
     from r1kit.evals.settings import EvaluationConfig
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from r1kit.stages.distill import Config as Distill
     from r1kit.stages.evaluate import Config as Evaluate
     from r1kit.stages.pretrain import Config as Pretrain
+    from r1kit.stages.probe import Config as Probe
 
 __all__ = ["FORMULAS", "Formula", "Piece", "formula_of", "pieces_of"]
 
@@ -199,6 +201,24 @@ def _evaluation(
     return sample(draw, shape, plan, width)
 
 
+def _probe(config: Probe, shape: Shape, sizes: Sizes, plan: Plan) -> Work:
+    """Each checkpoint in each dtype: its prompts sampled three times over, and read twice."""
+    count = config.prompts * len(config.tasks)
+    draw = Draw(
+        prompts=count,
+        n=config.sampling.n,
+        prompt_tokens=sizes.prompt,
+        max_tokens=config.sampling.max_tokens,
+        in_flight=config.rows_in_flight,
+    )
+    read = 2 * shape.matrix_parameters * count * config.sampling.n * plan.mean_share * config.sampling.max_tokens
+    found = NOTHING
+    for dtype in config.dtypes:
+        width = width_of(dtype)
+        found += sample(draw, shape, plan, width) * 3 + Work(flops=2 * read, seconds=plan.computing(2 * read, width))
+    return found * len(config.stages)
+
+
 FORMULAS: dict[str, Formula] = {
     "pretrain": _pretrain,
     "r1_zero": _rl,
@@ -211,7 +231,9 @@ FORMULAS: dict[str, Formula] = {
     "reward_models": reward_models,
     "all_scenarios_rl": _rl,
     "distill": _distill,
+    "mcts": tree_search,
     "prm": _prm,
+    "probe": _probe,
     "evaluate": _evaluate,
 }
 """Kind of a stage -> its formula."""

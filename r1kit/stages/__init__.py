@@ -75,10 +75,17 @@ STAGES: dict[str, Stage] = {
     ),
     "distill": _ours("distill", "Distillation", "Students by SFT alone, beside RL on a student at equal compute"),
     "ppo": _ours("ppo", "PPO", "PPO: a value model in the place of GRPO's group", alias="PPO"),
+    "mcts": _ours("mcts", "Tree search", "MCTS: search over steps with a value model, and learning what it found"),
     "prm": _ours(
         "prm",
         "Process rewards",
         "Steps labelled by rollouts, a reward model of steps, best of N and RL by it: what did not work",
+    ),
+    "probe": _ours(
+        "probe",
+        "Drafts and replay",
+        "Of each checkpoint: drafts that hit, and the gap between engine and learner with and without routing replay",
+        leaves="a table",
     ),
     "evaluate": _ours(
         "evaluate", "Evaluation", "Every checkpoint on every benchmark: the stage table", leaves="a table"

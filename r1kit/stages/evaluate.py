@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from r1kit.contracts import BASE
 from r1kit.errors import InputError
 from r1kit.evals.settings import EvaluationConfig
-from r1kit.factory.examples import FewShot, few_shot_question, shown_examples
+from r1kit.factory.examples import FewShot, check_room, few_shot_question, shown_examples
 from r1kit.loops.settings import Evaluated, check_least, check_source
 from r1kit.records import Prompt, Sampling, StageResult
 from r1kit.resume import Stateless
@@ -100,6 +100,9 @@ class Config(Evaluated):
             raise InputError(f"{where}: few_shot.shots = {self.few_shot.shots}; must be at least 0")
         paraphrases(self.paraphrases, f"{where}: paraphrases")
         if self.few_shot.shots:
+            if not recipe.model.name and recipe.stages:
+                longest = self.evaluation.max_tokens or self.sampling.max_tokens
+                check_room(self.few_shot, longest, recipe.model.max_positions, where)
             shown_examples(self.few_shot, recipe.built(self.asked(recipe)), self.reward.answer_style, recipe.seed)
 
 

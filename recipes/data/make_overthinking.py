@@ -1,6 +1,6 @@
 """Writes the chains of recipe ``nano-limits`` that think too much: ``python recipes/data/make_overthinking.py``.
 
-Training problems of Countdown, worked without a slip until a hit, which is then computed again three to five times:
+Training problems of Countdown, worked without a slip until a hit, which is then computed again three to six times:
 what over-thinking is (R1 paper v2, 6), put there on purpose so that a length reward can be seen to take it away.
 """
 
@@ -18,9 +18,9 @@ from r1kit.nano.words import spelled
 from r1kit.seeds import stream
 
 FILE = Path(__file__).resolve().parent / "nano_overthinking.jsonl"
-COUNT = 240
-FEWEST, MOST = 3, 5
-LONGEST = 125
+COUNT = 200
+FEWEST, MOST = 3, 6
+LONGEST = 230
 """Words of a response."""
 
 STEP = r"\d+ [-+*] \d+ = \d+"

@@ -167,3 +167,25 @@ def test_the_lineage_says_what_fed_each_stage_and_what_it_left(tmp_path: Path) -
 
 def test_table_lines_know_the_worst_template() -> None:
     assert table_line("countdown", 1)["worst_template"] == 0.752
+
+
+def test_the_table_has_a_line_for_each_limit_that_was_measured() -> None:
+    def row(avg: float, korean: float, **more: object) -> dict[str, object]:
+        spoken = {"en": {"language_consistency": 0.9}, "ko": {"language_consistency": korean}, "zh": {}}
+        return {"avg_at_k": avg, "k": 8, "problems": 4, "by_language": spoken, **more}
+
+    prompts = {"worst_template": 0.2, "mean_template": 0.5, "template_spread": 0.6}
+    cells = {
+        "base": {"countdown": row(0.4, 0.5)},
+        "r1_zero": {"countdown": row(0.8, 0.1, **prompts, easy_tokens=61.5, few_shot={"avg_at_k": 0.7})},
+    }
+    blocks = {block.title: block for block in StageTable(cells=cells, preference=()).blocks}
+    assert [line.name for line in blocks["by language"].lines] == ["countdown, en", "countdown, ko"]
+    assert [cell and cell.value for cell in blocks["by language"].lines[1].cells] == [0.5, 0.1]
+    for title, value in (("mean template", 0.5), ("template spread", 0.6), ("few-shot", 0.7)):
+        (line,) = blocks[title].lines
+        assert [cell and cell.value for cell in line.cells] == [None, value]
+    (easy,) = blocks["tokens of a solved easy problem"].lines
+    assert (easy.is_share, easy.best, easy.cells[0]) == (False, (), None)
+    one_language = {"base": {"countdown": row(0.4, 0.5) | {"by_language": {"en": {"language_consistency": 0.9}}}}}
+    assert "by language" not in {block.title for block in StageTable(cells=one_language, preference=()).blocks}

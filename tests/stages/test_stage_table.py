@@ -101,5 +101,7 @@ def test_what_cannot_be_asked_is_told_before_anything_loads() -> None:
     recipe = load_recipe("nano-zero")
     with pytest.raises(InputError, match=r"stages.evaluate: paraphrases names 'nan'"):
         Config(paraphrases=("nan",)).check_asked("stages.evaluate", recipe)
+    with pytest.raises(InputError, match=r"stages.evaluate: few_shot.shots = 1 of up to .* model.max_positions = 256"):
+        Config(few_shot=FewShot(shots=1)).check_asked("stages.evaluate", recipe)
     with pytest.raises(InputError, match=r"few_shot.shots = -1"):
         Config(few_shot=FewShot(shots=-1)).check_asked("stages.evaluate", recipe)

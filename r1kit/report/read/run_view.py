@@ -19,6 +19,7 @@ from r1kit.report.read.illnesses.doctor import illnesses
 from r1kit.report.read.illnesses.illness import Illness
 from r1kit.report.read.lineage import Node, lineage
 from r1kit.report.read.plain_stage import PlainStage, plain_stages
+from r1kit.report.read.probes import Probed, probed
 from r1kit.report.read.replies import Pair, Reply, along, showcase, turned
 from r1kit.report.read.reward_models import AgainstGold, RewardModel, against_gold, reward_models
 from r1kit.report.read.rivals import Rivals, rivals
@@ -28,6 +29,7 @@ from r1kit.report.read.run_verdict import chain_verdict
 from r1kit.report.read.series import Series, all_series, series
 from r1kit.report.read.stage_folder import StageFolder
 from r1kit.report.read.stage_table import StageTable, stage_tables
+from r1kit.report.read.tree_search import SearchRounds, search_rounds
 from r1kit.report.read.values import Row
 from r1kit.stages import STAGES
 
@@ -76,12 +78,15 @@ class RunView:
     reward_models: Sequence[RewardModel]
     gold: Sequence[AgainstGold]
     distilled: Sequence[Distilled]
+    searched: Sequence[SearchRounds]
+    """Stages of tree search."""
+    probed: Sequence[Probed]
     plain: Sequence[PlainStage]
     costs: Sequence[Cost]
     pretraining: Sequence[Series]
     """Loss of each stage of pretraining."""
-    loads: Sequence[Mapping[str, Series]]
-    """Of each, where the model has experts: layer -> how far the most loaded expert is above the mean."""
+    loads: Mapping[str, Mapping[str, Series]]
+    """Stage that trained a model with experts -> layer -> how far the most loaded expert is above the mean."""
     gates: Sequence[Row]
     words: Sequence[str]
     """Reflective words that any RL stage counts."""
@@ -123,10 +128,12 @@ def read_run(run: RunFolder, without: RunFolder | None = None) -> RunView:
         reward_models=reward_models(run),
         gold=against_gold(run),
         distilled=distilled(run),
+        searched=search_rounds(run),
+        probed=probed(run),
         plain=plain_stages(run),
         costs=costs(run),
         pretraining=[series(stage.metrics, "loss") for stage in run.of_kind("pretrain")],
-        loads=[_loads(stage) for stage in run.of_kind("pretrain")],
+        loads={run.title(stage.name): loads for stage in run.stages if (loads := _loads(stage))},
         gates=[gate for stage in run.stages for gate in stage.gates],
         words=words_of([one for stage in run.rl_stages for one in compare(stage.evals)]),
         illnesses=illnesses(run, time.time()),

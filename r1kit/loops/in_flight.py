@@ -35,6 +35,8 @@ class Out:
     """The group, and its scores by the rules."""
     group: Group | None = None
     """What was sampled, where that is known before its scores are."""
+    verdict: Future[list[Score]] | None = None
+    """What the verifier was asked for, where it may be taken back."""
     sampled: float = 0.0
     """When its last completion ended, by the monotonic clock."""
 
@@ -45,7 +47,9 @@ class Out:
 
 def settle(to: Future[Scored], group: Group, scores: Future[list[Score]]) -> None:
     """On the verifier's thread: what became of a group."""
-    if (error := scores.exception()) is not None:
+    if scores.cancelled():
+        to.cancel()
+    elif (error := scores.exception()) is not None:
         to.set_exception(error)
     else:
         to.set_result((group, scores.result()))

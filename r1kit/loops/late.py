@@ -60,8 +60,8 @@ class Late(Rollouts):
     def submit(self, one: Out, group: Group) -> None:
         """Hand a group of this rank to the verifier."""
         one.group, one.sampled = group, time.monotonic()
-        verdict = self.policy.scorer.verifier.submit(group)
-        verdict.add_done_callback(partial(in_flight.settle, one.scored, group))
+        one.verdict = self.policy.scorer.verifier.submit(group)
+        one.verdict.add_done_callback(partial(in_flight.settle, one.scored, group))
 
     # ---- a step -----------------------------------------------------------------------------------------------------
 
@@ -89,6 +89,9 @@ class Late(Rollouts):
         }
         if self.config.verdicts.slow == "drop":
             self.dropped.extend(one.number for one in self.held)
+            for one in self.held:
+                if one.verdict:
+                    one.verdict.cancel()  # so that what nobody waits for takes no turn of what is waited for
             self.held.clear()
         return [(one.number, one.prompt) for one in taken], self._learnt(ready[ranks.rank])
 

@@ -44,7 +44,12 @@ class SlowScorer(ToyScorer):
         if group.prompt.id not in self.slow:
             return ToyScorer.submit(self, group)
         found: Future[list[Score]] = Future()
-        timer = Timer(self.seconds, lambda: found.set_result(self.score([group])[0]))
+
+        def judge() -> None:
+            if found.set_running_or_notify_cancel():
+                found.set_result(self.score([group])[0])
+
+        timer = Timer(self.seconds, judge)
         timer.daemon = True
         self.timers.append(timer)
         timer.start()

@@ -20,6 +20,7 @@ from r1kit.report.read.illnesses.illness import Illness
 from r1kit.report.read.lineage import Node, lineage
 from r1kit.report.read.plain_stage import PlainStage, plain_stages
 from r1kit.report.read.probes import Probed, probed
+from r1kit.report.read.process_rewards import ProcessRewards, process_rewards
 from r1kit.report.read.replies import Pair, Reply, along, showcase, turned
 from r1kit.report.read.reward_models import AgainstGold, RewardModel, against_gold, reward_models
 from r1kit.report.read.rivals import Rivals, rivals
@@ -81,6 +82,7 @@ class RunView:
     searched: Sequence[SearchRounds]
     """Stages of tree search."""
     probed: Sequence[Probed]
+    process_rewards: Sequence[ProcessRewards]
     plain: Sequence[PlainStage]
     costs: Sequence[Cost]
     pretraining: Sequence[Series]
@@ -130,6 +132,7 @@ def read_run(run: RunFolder, without: RunFolder | None = None) -> RunView:
         distilled=distilled(run),
         searched=search_rounds(run),
         probed=probed(run),
+        process_rewards=process_rewards(run),
         plain=plain_stages(run),
         costs=costs(run),
         pretraining=[series(stage.metrics, "loss") for stage in run.of_kind("pretrain")],

@@ -1,8 +1,8 @@
 """avg@1 here and in lm-evaluation-harness: the same checkpoint, the same prompts, greedy, response by response.
 
-    python benchmarks/harness_agreement.py MODEL --task FILE.jsonl --harness VENV/bin/lm_eval --out OUT
+    python benchmarks/harness_agreement.py MODEL --task TASK --harness VENV/bin/lm_eval --out OUT
 
-FILE.jsonl has ``prompt`` and ``answer``. `r1 eval` runs first and writes the harness's format; its prompts are the
+MODEL and TASK are what `r1 eval` takes. `r1 eval` runs first and writes the harness's format; its prompts are the
 harness's prompts (``arg_0``), and the harness's responses are then compared with ours and judged by the same rule.
 The harness is run as its own program, in an environment of its own (`pip install lm-eval`).
 """
@@ -37,39 +37,41 @@ def samples(out: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in newest.read_text(encoding="utf-8").splitlines()]
 
 
-def judged(given: argparse.Namespace, ours: list[dict[str, Any]], responses: list[str]) -> list[float]:
+def judged(given: argparse.Namespace, responses: list[str]) -> list[float]:
     """Each response by the rule and the answer style that `r1 eval` judged ours by."""
-    from r1kit.records import Completion, Group, Prompt
-    from r1kit.reward.settings import RewardConfig
+    from r1kit.commands.arguments import named_task, open_subject
+    from r1kit.records import Completion, Group
     from r1kit.reward.verifier import Verifier
-    from r1kit.tasks import Spec
 
-    spec = Spec("data", {"path": str(given.task), "test_path": str(given.task)})
-    reward = RewardConfig(answer_style=given.answer_style)
+    subject = open_subject(given.model, answer_style=given.answer_style)
+    name, spec = named_task(given.task, subject.recipe)
+    prompts = named_task(given.task, subject.recipe).build().held_out("test", given.limit)
     groups = [
         Group(
-            prompt=Prompt(id=row["doc"]["id"], task="t", question=row["doc"]["question"], answer=row["target"]),
+            prompt=prompt,
             prompt_ids=(),
             completions=(Completion(token_ids=(0,), logprobs=(), text=text, finish="stop"),),
         )
-        for row, text in zip(ours, responses, strict=True)
+        for prompt, text in zip(prompts, responses, strict=True)
     ]
-    with Verifier({"t": spec}, {"t": reward}) as verifier:
+    with Verifier({name: spec}, {name: subject.reward}) as verifier:
         return [row[0].parts.get("accuracy", 0.0) for row in verifier.score_groups(groups)]
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("model", help="a folder in the hub's format")
-    parser.add_argument("--task", type=Path, required=True)
+    parser.add_argument("model")
+    parser.add_argument("--task", required=True)
     parser.add_argument("--harness", required=True)
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--answer-style", default="last_number")
+    parser.add_argument("--answer-style", default="tag")
     parser.add_argument("--max-tokens", type=int, default=64)
     parser.add_argument("--limit", type=int, default=64)
     given = parser.parse_args()
+    from r1kit.checkpoint.source import resolve_model
+
     greedy = ["--k", "1", "--temperature", "0", "--top-p", "1", "--max-tokens", str(given.max_tokens)]
-    asked = ["--task", str(given.task), "--limit", str(given.limit), "--answer-style", given.answer_style]
+    asked = ["--task", given.task, "--limit", str(given.limit), "--answer-style", given.answer_style]
     here = [sys.executable, "-m", "r1kit", "eval", given.model, *asked, *greedy, "--out", str(given.out / "ours")]
     subprocess.run(here, check=True)
     ours = samples(given.out / "ours")
@@ -79,7 +81,7 @@ def main() -> None:
     (given.out / "tasks").mkdir(exist_ok=True)
     text = TASK.format(rows=rows.resolve(), tokens=given.max_tokens)
     (given.out / "tasks" / "agreement.yaml").write_text(text, encoding="utf-8")
-    arguments = f"pretrained={Path(given.model).resolve()},dtype=float32,add_bos_token=False"
+    arguments = f"pretrained={resolve_model(given.model).resolve()},dtype=float32,add_bos_token=False"
     there = [given.harness, "run", "--model", "hf", "--model_args", arguments, "--tasks", "agreement"]
     there += ["--include_path", str(given.out / "tasks"), "--output_path", str(given.out / "theirs"), "--log_samples"]
     subprocess.run(
@@ -88,7 +90,7 @@ def main() -> None:
     theirs = sorted(samples(given.out / "theirs"), key=lambda row: row["doc_id"])
     texts = [(one["resps"][0][0], two["resps"][0][0]) for one, two in zip(ours, theirs, strict=True)]
     same = sum(one.strip() == two.strip() for one, two in texts)
-    right = judged(given, ours, [two for _, two in texts])
+    right = judged(given, [two for _, two in texts])
     print(f"{len(texts)} problems, greedy: {same} responses are the same to the letter")
     mean = sum(row["exact_match"] for row in ours) / len(ours)
     print(f"avg@1 here {mean:.4f}, in the harness {sum(right) / len(right):.4f}")

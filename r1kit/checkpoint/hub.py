@@ -13,6 +13,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from r1kit.checkpoint.context import rope_kinds
+from r1kit.checkpoint.generic import GENERIC_CLASS, GENERIC_MODULE
 from r1kit.errors import InputError, first_line
 
 if TYPE_CHECKING:
@@ -158,15 +159,6 @@ def _overruled_types() -> frozenset[str]:
     return frozenset(getattr(tokenization_auto, "MODELS_WITH_INCORRECT_HUB_TOKENIZER_CLASS", ("qwen2",)))
 
 
-GENERIC_MODULE = "tokenization_generic"
-GENERIC_CLASS = '''"""For trust_remote_code=True alone: the tokenizer is what tokenizer.json says."""
-
-from transformers import PreTrainedTokenizerFast
-
-
-class GenericTokenizer(PreTrainedTokenizerFast):
-    pass
-'''
 GENERIC_TOKENIZERS = ("TokenizersBackend", "PreTrainedTokenizerFast")
 """Classes that are what ``tokenizer.json`` says. AutoTokenizer passes over them for some model types (qwen2 in
 transformers 5), takes the type's own class instead and splits text in another way."""

@@ -8,6 +8,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from r1kit.checkpoint.generic import brings_code
 from r1kit.checkpoint.headers import Stored, check_pointer, read_headers
 from r1kit.errors import InputError
 from r1kit.text.ends import read_json
@@ -75,7 +76,7 @@ def _has_weights(folder: Path) -> bool:
 def _check_code(folder: Path, config: Mapping[str, Any]) -> None:
     """Code that comes with a model is never run; a folder that has some is refused before anything could."""
     for name, table in (("config.json", config), ("tokenizer_config.json", _settings(folder))):
-        if table.get("auto_map") and any(folder.rglob("*.py")):
+        if table.get("auto_map") and brings_code(folder):
             raise InputError(
                 f"{folder} wants code of its own to be run ({name} has auto_map), which is never done; take a model "
                 f"that transformers knows, or delete auto_map if it knows this one"

@@ -71,12 +71,19 @@ def evaluate(
         Path | None,
         typer.Option(callback=spelled_out, help="Folder for lm-evaluation-harness's samples and results files."),
     ] = None,
+    search: Annotated[
+        str, typer.Option(help="Tree search by a value model (a folder, or RUN:STAGE of kind mcts), rollouts or none.")
+    ] = "",
+    search_set: Annotated[
+        list[str] | None, typer.Option(metavar="KEY=VALUE", help="A setting of the search: simulations=64.")
+    ] = None,
 ) -> None:
     """Evaluate a model on held-out problems: avg@k, cons@k, pass@k with 95% intervals."""
     asks = _Asks(
         task=task, k=k, limit=limit, temperature=temperature, top_p=top_p, max_tokens=max_tokens, split=split,
         seed=seed, subject=(recipe, template, suffix, answer_style), settings=tuple(set_ or ()), out=out,
         address=address, concurrency=concurrency, paraphrases=tuple(paraphrases or ()), shots=shots, examples=examples,
+        search=(search, tuple(search_set or ())),
     )  # fmt: skip
     _check(asks, model, served, against, json_file)
     one = asks.judge(served, address) if address else asks.judge(model)
@@ -100,6 +107,10 @@ def _check(asks: _Asks, model: str, served: str, against: str, json_file: Path |
         base_of(asks.address)
         if asks.paraphrases or asks.shots:
             raise InputError("--paraphrases and --shots are of a model that runs here, not of one behind --address")
+    if asks.search[1] and not asks.search[0]:
+        raise InputError("--search-set is for --search: say by what it values, for example --search none")
+    if asks.search[0] and (asks.address or asks.out or asks.paraphrases or asks.shots):
+        raise InputError("--search takes a model that runs here, and neither --out nor --paraphrases nor --shots")
     if Path(against).suffix == ".json":
         read_line(Path(against).expanduser())
     for name in filter(None, (model, against if Path(against).suffix != ".json" else "")):
@@ -113,6 +124,10 @@ def _compare_and_write(one: _Judged, asks: _Asks, against: str, json_file: Path 
 
     typer.echo("\n".join((told.spelled(one.line), *told_otherwise(one.line))))
     line = one.line
+    if "search" in line:
+        from r1kit.search.asked import told as searched
+
+        typer.echo("\n".join(searched(line["search"])))
     if against:
         file = Path(against).suffix == ".json"
         other = told.read_line(Path(against).expanduser()) if file else asks.judge(against).line
@@ -158,6 +173,8 @@ class _Asks:
     paraphrases: tuple[str, ...]
     shots: int
     examples: str
+    search: tuple[str, tuple[str, ...]]
+    """What a search values by, empty: none is made; and ``KEY=VALUE`` of it."""
 
     def judge(self, model: str, address: str = "") -> _Judged:
         """Sample and score; ``out`` is written."""
@@ -174,11 +191,17 @@ class _Asks:
         config, subject = self._config(task, subject)
         stage = self._stage(subject.recipe)
         others: dict[str, Evaluation] = {}
+        searched: dict[str, Any] = {}
         if address:
             found, config, asked = self._behind(address, model, subject, config, task)
+        elif self.search[0]:
+            from r1kit.search.asked import evaluated
+
+            arguments = (subject.name, subject.recipe, subject.reward, subject.sampling)
+            (found, config, searched), asked = evaluated(*arguments, config, task, *self.search), []
         else:
             found, config, asked, others = _local(subject, config, task, stage)
-        line = {"model": model, "split": self.split, **evaluation_line(found, config)}
+        line = {"model": model, "split": self.split, **evaluation_line(found, config), **searched}
         line |= otherwise(found, others, config)
         if self.out:
             about = {"template": settings.model.template.name, **({"address": address} if address else {})}

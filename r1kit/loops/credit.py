@@ -45,7 +45,7 @@ class GroupRelative:
     def __init__(self, config: RL) -> None:
         self._config = config
 
-    def advantages(self, drawn: Drawn, step: int) -> list[Tensor]:
+    def advantages(self, drawn: Drawn, step: int) -> Advantages:
         return advantages_of(drawn.scores, self._config)
 
     def learn(self, drawn: Drawn, step: int) -> dict[str, float]:

@@ -121,7 +121,7 @@ class Experiment:
         tokenizer: Any = model.tokenizer
         cut = Cutter(tokenizer, replace(config.steps, marks=(), most=1 << 30) if whole else config.steps)
         tasks = frozenset(config.rl.uses(self.workspace.recipe))
-        return Stepwise(model, cut, tasks, budget=config.model.micro_batch_tokens)
+        return Stepwise(model, cut, tasks, config.watched, config.model.micro_batch_tokens)
 
     # ---- RL ---------------------------------------------------------------------------------------------------------
 

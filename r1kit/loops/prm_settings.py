@@ -86,9 +86,10 @@ class PRM(StageConfig):
     rule_steps: int = 0
     """Most steps of RL by rules, which ends where it has cost what RL by process rewards did, labels and reward model
     counted; 0: four times ``rl.steps``."""
-    watch: HackingWatch = field(default_factory=lambda: HackingWatch(rise=0.25))
-    """When RL by process rewards is stopped: what it is paid for a completion, the sum of its steps' scores, rises
-    while the tasks' rule falls."""
+    watched: Aggregate = "mean"
+    """What the watch is told of a completion, of its steps' scores."""
+    watch: HackingWatch = field(default_factory=lambda: HackingWatch(rise=0.02))
+    """When RL by process rewards is stopped: what is ``watched`` rises while the tasks' rule falls."""
     rounds: int = 1
     """Times that the process reward model is trained on with the new policy's samples, and RL done with it."""
     again_from: Literal["start", "policy"] = "start"

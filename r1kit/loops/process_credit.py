@@ -4,12 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from torch import Tensor
-
+from r1kit.loops.credit import GroupRelative
 from r1kit.loops.dealing import Drawn
-from r1kit.maths.advantage import process_relative
-from r1kit.resume import Resumable
-from r1kit.update.learner import Weighed
+from r1kit.maths.advantage import Advantages, process_relative
 
 if TYPE_CHECKING:
     from r1kit.cluster.ranks import Ranks
@@ -18,13 +15,14 @@ if TYPE_CHECKING:
 __all__ = ["StepsPaid"]
 
 
-class StepsPaid:
+class StepsPaid(GroupRelative):
     """See ``loops.credit.Credit``: all that is paid are scores of steps, which the scorer left in ``Score.steps``."""
 
     def __init__(self, config: RL, ranks: Ranks) -> None:
-        self._config, self._ranks = config, ranks
+        super().__init__(config)
+        self._ranks = ranks
 
-    def advantages(self, drawn: Drawn, step: int) -> list[list[Tensor]]:
+    def advantages(self, drawn: Drawn, step: int) -> Advantages:
         """float32 [n] of every completion; steps are pooled over its group."""
         return [
             process_relative(
@@ -47,10 +45,3 @@ class StepsPaid:
             "process_sum": total / completions,
             "process_steps": steps / completions,
         }
-
-    @property
-    def learners(self) -> tuple[Weighed, ...]:
-        return ()
-
-    def beside(self, state: Resumable) -> Resumable:
-        return state

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from shlex import quote
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from r1kit import __version__
 from r1kit.errors import InputError
 
-__all__ = ["StageOfRun", "model_card", "stage_of_run"]
+if TYPE_CHECKING:
+    from r1kit.contracts import Recipe
+
+__all__ = ["Origin", "StageOfRun", "licence_notes", "model_card", "origins_of", "stage_of_run"]
 
 NUMBERS = (
     ("avg_at_k", "avg@k (pass@1)"),
@@ -80,9 +83,61 @@ def _evaluations(metrics: Any) -> Mapping[str, Mapping[str, Any]]:
     return found if found or not tables else _evaluations(list(tables.values())[-1])
 
 
-def model_card(model: str, described: StageOfRun | None, notes: Iterable[str]) -> str:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Origin:
+    """What a model was made out of, and under which licence that is."""
+
+    role: str
+    """``base``, or which stage or task read it."""
+    name: str
+    licence: str
+
+
+def origins_of(recipe: Recipe) -> list[Origin]:
+    """The base and every file, folder or data set that a recipe names, each once, with the licence that it names."""
+    from r1kit.checkpoint.licences import base_of_card, licence_of
+    from r1kit.checkpoint.source import local_folder
+
+    base = recipe.model.name
+    found = [Origin(role="base", name=base_of_card(base), licence=licence_of(base, local_folder(base)))] if base else []
+    seen: set[str] = set()
+    for role, source in _sources(recipe):
+        if source not in seen:
+            seen.add(source)
+            found.append(Origin(role=role, name=base_of_card(source), licence=licence_of(source)))
+    return found
+
+
+def _sources(recipe: Recipe) -> Iterator[tuple[str, str]]:
+    """(who reads it, path or hub name) of what a recipe's tasks and stages read."""
+    from r1kit.structure import plain
+
+    tables = [(f"task {name}", plain(table)) for name, table in recipe.tasks.items()]
+    tables += [(f"stage {name}", plain(table)) for name, table in recipe.stages.items()]
+    for role, table in tables:
+        for key, value in _leaves(table):
+            if key in ("path", "data", "test_path") and value and value not in recipe.stages:
+                yield role, value
+
+
+def _leaves(table: Any) -> Iterator[tuple[str, str]]:
+    for key, value in table.items():
+        if isinstance(value, Mapping):
+            yield from _leaves(value)
+        elif isinstance(value, str):
+            yield key, value
+
+
+def licence_notes(origins: Iterable[Origin]) -> list[str]:
+    """What the licences ask of who passes the model on; a line each."""
+    from r1kit.checkpoint.licences import asks
+
+    return [f"{one.role} {one.name}: licence {one.licence} {asked}" for one in origins if (asked := asks(one.licence))]
+
+
+def model_card(model: str, described: StageOfRun | None, notes: Iterable[str], origins: Sequence[Origin] = ()) -> str:
     """Markdown with the hub's front matter."""
-    parts = ["---\nlibrary_name: transformers\npipeline_tag: text-generation\ntags:\n- r1kit\n---\n"]
+    parts = [_front(origins)]
     if described:
         parts += [
             f"# {described.manifest['recipe']}: {described.stage}\n",
@@ -91,6 +146,7 @@ def model_card(model: str, described: StageOfRun | None, notes: Iterable[str]) -
             f"seed {described.manifest['seed']}.\n",
             _lineage(described.manifest, described.stage.partition("/")[0]),
             _numbers(described.metrics),
+            _origins(origins),
         ]
     else:
         parts += [f"# {model}\n", "Converted by r1kit; not trained by it.\n"]
@@ -98,6 +154,26 @@ def model_card(model: str, described: StageOfRun | None, notes: Iterable[str]) -
     parts += ["".join(f"- {note}\n" for note in notes)]
     parts += [f"## Settings\n\n```toml\n{described.settings}```\n"] if described else []
     return "\n".join(part for part in parts if part)
+
+
+def _front(origins: Sequence[Origin]) -> str:
+    lines = ["library_name: transformers", "pipeline_tag: text-generation", "tags:", "- r1kit"]
+    base = next((one for one in origins if one.role == "base"), None)
+    if base is not None and base.name.count("/") == 1:
+        lines.append(f"base_model: {base.name}")
+    if base is not None and base.licence != "not told":
+        lines.append(f"license: {base.licence}")
+    return "\n".join(("---", *lines, "---\n"))
+
+
+def _origins(origins: Sequence[Origin]) -> str:
+    if not origins:
+        return "## Data and licences\n\nA fresh base; all of its text and tasks are drawn by r1kit.\n"
+    from r1kit.checkpoint.licences import asks
+
+    rows = "".join(f"| {one.role} | {one.name} | {one.licence} | {asks(one.licence) or '-'} |\n" for one in origins)
+    head = "## Data and licences\n\n| read by | what | licence, as its card names it | it asks |\n|---|---|---|---|\n"
+    return f"{head}{rows}\nWhat may be done with the model is for whoever passes it on to decide by these licences.\n"
 
 
 def _lineage(manifest: Mapping[str, Any], stage: str) -> str:

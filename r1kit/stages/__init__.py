@@ -75,6 +75,7 @@ STAGES: dict[str, Stage] = {
     ),
     "distill": _ours("distill", "Distillation", "Students by SFT alone, beside RL on a student at equal compute"),
     "ppo": _ours("ppo", "PPO", "PPO: a value model in the place of GRPO's group", alias="PPO"),
+    "mcts": _ours("mcts", "Tree search", "MCTS: search over steps with a value model, and learning what it found"),
     "prm": _ours(
         "prm",
         "Process rewards",

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from r1kit.checkpoint.hub import open_tokenizer, save_tokenizer
+from r1kit.text.habits import habits_of
 from r1kit.text.template import NAMED, Template, render
 
 if TYPE_CHECKING:
@@ -16,7 +17,36 @@ __all__ = ["chat_template_of", "put_chat_template", "put_generation_config"]
 
 
 def put_chat_template(folder: Path, template: Template) -> list[str]:
-    """Make a folder's chat template write what the model was trained on; notes for its user, where it cannot too."""
+    """Make a folder's chat template write what the model was trained on, earlier thinking dropped as R1's drops it;
+    notes for its user, where it cannot too."""
+    return [*_put_trained(folder, template), *_drop_earlier(folder)]
+
+
+DROPPING = (
+    "{%- set kept = namespace(turns=[]) %}{%- for turn in messages %}"
+    "{%- if turn['role'] == 'assistant' and not loop.last and turn['content'] is string %}"
+    "{%- set kept.turns = kept.turns + [dict(turn, content=turn['content'].split('</think>')[-1].lstrip())] %}"
+    "{%- else %}{%- set kept.turns = kept.turns + [turn] %}{%- endif %}{%- endfor %}{%- set messages = kept.turns %}"
+)
+"""In front of a chat template: an assistant's turn that is not the last says no more than its answer, as in R1's
+released template."""
+
+
+def _drop_earlier(folder: Path) -> list[str]:
+    """Where the chat template keeps the thinking of earlier turns."""
+    tokenizer = open_tokenizer(folder)
+    template = tokenizer.chat_template
+    if not isinstance(template, str) or habits_of(tokenizer).thinking != "kept":
+        return []
+    before = _chat_ids(tokenizer)
+    tokenizer.chat_template = DROPPING + template
+    if _chat_ids(tokenizer) != before or habits_of(tokenizer).thinking == "kept":
+        return ["the chat template keeps the thinking of earlier turns; leave it out of the history"]
+    save_tokenizer(folder, tokenizer)
+    return ["the chat template leaves the thinking of earlier turns out, as R1's does"]
+
+
+def _put_trained(folder: Path, template: Template) -> list[str]:
     tokenizer = open_tokenizer(folder)
     trained = render(template, tokenizer, PROBE)
     if tokenizer.chat_template and _chat_ids(tokenizer) == trained:

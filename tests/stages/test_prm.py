@@ -54,7 +54,7 @@ def recipe_of(folder: Path, **changes: Any) -> Recipe:
     )
 
 
-WALL_CLOCK = ("seconds", "sample_seconds", "score_seconds", "update_seconds", "tokens_per_second")
+WALL_CLOCK = ("seconds", "peak", "sample_seconds", "score_seconds", "update_seconds", "tokens_per_second")
 
 
 def logs(run: Path) -> dict[str, list[dict[str, Any]]]:

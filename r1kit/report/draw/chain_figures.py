@@ -12,10 +12,13 @@ from r1kit.report.read.distillation import Student
 from r1kit.report.read.evaluations import Curve
 from r1kit.report.read.reward_models import RewardModel
 from r1kit.report.read.rivals import Axis, Rivals
-from r1kit.report.read.series import five, series
+from r1kit.report.read.series import Series, five, series
 from r1kit.report.read.values import interval_of, mapping, number
 
-__all__ = ["calibration", "consistency_over_steps", "lengths_beside", "rivals_over", "students", "values_over_steps"]
+__all__ = [
+    "calibration", "consistency_over_steps", "lengths_beside", "lines_over_rounds", "rivals_over", "students",
+    "values_over_steps",
+]  # fmt: skip
 
 
 def consistency_over_steps(trends: Sequence[Trend]) -> go.Figure | None:
@@ -102,6 +105,19 @@ def calibration(models: Sequence[RewardModel]) -> go.Figure | None:
     perfect = stroke("perfect", BEFORE, width=1, dash="dot")
     figure.add_scatter(x=[0, 1], y=[0, 1], mode="lines", hoverinfo="skip", **perfect)
     return figure
+
+
+def lines_over_rounds(lines: Mapping[str, Series], title: str, *, shares: bool = False) -> go.Figure | None:
+    """Named lines over rounds; None without any."""
+    figure = canvas(360, "round", title, shares=shares)
+    figure.update_xaxes(dtick=1)
+    for index, (name, line) in enumerate(lines.items()):
+        if len(line):
+            look = stroke(name, hue(index), dash="dot" if name.endswith("everything") else "solid")
+            mark = {"size": 7, "color": hue(index)}
+            values = [five(value) for value in line.values]
+            figure.add_scatter(x=line.steps, y=values, mode="lines+markers", marker=mark, **look)
+    return figure if figure.data else None
 
 
 def students(task: str, found: Sequence[Student]) -> go.Figure | None:

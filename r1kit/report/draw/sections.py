@@ -18,7 +18,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from r1kit.report.draw import chain_figures, figures, probe_figures
+from r1kit.report.draw import chain_figures, figures, probe_figures, process_figures
 from r1kit.report.draw.filters import FILTERS, visible
 from r1kit.report.read import paper
 from r1kit.report.read.run_view import RunView
@@ -48,6 +48,8 @@ CHAIN = (
     ("reward-models", "Reward models", "rewards.models"),
     ("gold", "Reward models against gold", "rewards.gold"),
     ("distillation", "Distilling against RL", "students.section"),
+    ("process-rewards", "Process rewards", "process.section"),
+    ("tree-search", "Tree search", "search.section"),
     ("aha", "Aha candidates", "stage.aha_of_all"),
     ("probes", "Drafts, and engine against learner", "probes.section"),
     ("cost", "What it cost", "run.costs"),
@@ -71,6 +73,10 @@ END = (
 )
 
 
+ROOMS = (figures, chain_figures, probe_figures, process_figures)
+"""Whose figures templates draw."""
+
+
 @lru_cache
 def _environment() -> Environment:
     """Whatever is put into a template is escaped, and its control characters are spelled out."""
@@ -84,9 +90,7 @@ def _environment() -> Environment:
         finalize=lambda value: visible(value) if type(value) is str else value,
     )
     found.filters.update(FILTERS)
-    drawn = SimpleNamespace(
-        **{name: getattr(room, name) for room in (figures, chain_figures, probe_figures) for name in room.__all__}
-    )
+    drawn = SimpleNamespace(**{name: getattr(room, name) for room in ROOMS for name in room.__all__})
     found.globals.update(figures=drawn, paper=paper)
     return found
 

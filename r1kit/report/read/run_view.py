@@ -20,6 +20,7 @@ from r1kit.report.read.illnesses.illness import Illness
 from r1kit.report.read.lineage import Node, lineage
 from r1kit.report.read.plain_stage import PlainStage, plain_stages
 from r1kit.report.read.probes import Probed, probed
+from r1kit.report.read.process_rewards import ProcessRewards, process_rewards
 from r1kit.report.read.replies import Pair, Reply, along, showcase, turned
 from r1kit.report.read.reward_models import AgainstGold, RewardModel, against_gold, reward_models
 from r1kit.report.read.rivals import Rivals, rivals
@@ -29,6 +30,7 @@ from r1kit.report.read.run_verdict import chain_verdict
 from r1kit.report.read.series import Series, all_series, series
 from r1kit.report.read.stage_folder import StageFolder
 from r1kit.report.read.stage_table import StageTable, stage_tables
+from r1kit.report.read.tree_search import SearchRounds, search_rounds
 from r1kit.report.read.values import Row
 from r1kit.stages import STAGES
 
@@ -77,7 +79,10 @@ class RunView:
     reward_models: Sequence[RewardModel]
     gold: Sequence[AgainstGold]
     distilled: Sequence[Distilled]
+    searched: Sequence[SearchRounds]
+    """Stages of tree search."""
     probed: Sequence[Probed]
+    process_rewards: Sequence[ProcessRewards]
     plain: Sequence[PlainStage]
     costs: Sequence[Cost]
     pretraining: Sequence[Series]
@@ -125,7 +130,9 @@ def read_run(run: RunFolder, without: RunFolder | None = None) -> RunView:
         reward_models=reward_models(run),
         gold=against_gold(run),
         distilled=distilled(run),
+        searched=search_rounds(run),
         probed=probed(run),
+        process_rewards=process_rewards(run),
         plain=plain_stages(run),
         costs=costs(run),
         pretraining=[series(stage.metrics, "loss") for stage in run.of_kind("pretrain")],

@@ -199,17 +199,17 @@ def former_key(before: Mapping[str, Any], after: Mapping[str, Any], taken_over: 
 _ADDED: Mapping[str, Any] = {
     "max_lag": 0, "over_update": "wait", "order": "in_turn", "late": "wait", "importance_floor": 0.5, "max_gap": 0.2,
     "experts": {"bias_speed": 0.001, "balance": 0.0001}, "mtp_weight": 0.3, "keep_mtp": 0.0,
-    "review_least": 0, "review_rest": "leave_out", "shorter": [], "drop_thinking": False,
+    "review_least": 0, "review_rest": "leave_out", "shorter": [], "true_summary": False, "drop_thinking": False,
     "lora": {"rank": 0, "alpha": 0.0, "targets": [], "dropout": 0.0},
-    "korean_share": 0.0, "korean": [0.3, 0.4, 0.3], "language_target": "question", "length_rule": "right",
-    "paraphrases": [], "easy_rate": 0.75, "easy_fact": "", "easy_most": 1.0,
+    "lapses": 0.0, "korean_share": 0.0, "korean": [0.3, 0.4, 0.3], "language_target": "question",
+    "length_rule": "right", "paraphrases": [], "easy_rate": 0.75, "easy_fact": "", "easy_most": 1.0,
     "few_shot": {
         "shots": 0, "path": "", "text": "Question: {question}\nAnswer: {response}\n\n", "last": "Question: ",
         "longest": 80,
     },
 }  # fmt: skip
 """Setting of a stage -> its default, where it came after runs of format 2: at its default it is no part of the key."""
-_ADDED_TO_TASKS: Mapping[str, Any] = {"korean_share": 0.0}
+_ADDED_TO_TASKS: Mapping[str, Any] = {"korean_share": 0.0, "lapses": 0.0}
 """The same of a task."""
 _NO_PART = ("review_wait", "review_twice", "record_tokens")
 """Settings of a stage that decide nothing of its result: how people come to decide, what is kept to look at."""

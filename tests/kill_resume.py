@@ -60,7 +60,7 @@ CHAIN = (
     )),
     "reward_models.batch=16", "reward_models.helpfulness.count=64", "reward_models.safety.count=64",
     "distill.base_steps=6", "distill.sft.samples_per_step=8",
-    *(f"distill.students.{name}.model.{key}" for name in ("llama-s", "llama-xs", "qwen-s") for key in (
+    *(f"distill.students.{name}.model.{key}" for name in ("llama-s", "qwen-s") for key in (
         "hidden_size=16", "intermediate_size=32", "num_layers=1", "num_heads=2", "num_kv_heads=1",
     )),
     "evaluate.sampling.max_tokens=24",

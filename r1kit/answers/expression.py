@@ -14,7 +14,19 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import TypeAlias
 
-__all__ = ["LONGEST", "Step", "Tree", "canonical", "keeps", "numbers_of", "read", "read_answer", "value_of", "written"]
+__all__ = [
+    "LONGEST",
+    "Step",
+    "Tree",
+    "canonical",
+    "equation_holds",
+    "keeps",
+    "numbers_of",
+    "read",
+    "read_answer",
+    "value_of",
+    "written",
+]
 
 LONGEST = 300
 """Characters of an expression that is looked at."""
@@ -86,6 +98,15 @@ def read_answer(text: str) -> Tree | None:
     if tree is None or (equals and (said is None or value_of(said) != value_of(tree))):
         return None
     return tree
+
+
+def equation_holds(text: str) -> bool | None:
+    """Whether both sides of the one ``=`` in a text are worth the same; None: they are no two expressions."""
+    left, equals, right = _plain(text[: 2 * LONGEST]).strip().removesuffix(".").partition("=")
+    first, second = read(left), read(right)
+    if not equals or first is None or second is None:
+        return None
+    return value_of(first) == value_of(second)
 
 
 def _unmarked(found: re.Match[str]) -> str:

@@ -5,10 +5,12 @@ The paper names mixed language, long paragraphs, code blocks and repetition, and
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from r1kit.answers.expression import equation_holds
 from r1kit.errors import InputError
 from r1kit.reward.extract import thinking
 from r1kit.reward.language import Detector, language_consistency
@@ -35,6 +37,8 @@ class FilterConfig:
     """Most share of the chain's lines that were there before in the chain, blank lines aside."""
     tokens: int = 0
     """Longest response, in tokens."""
+    true_summary: bool = False
+    """Whether an equation that the summary between chain and answer states must hold."""
 
     def __post_init__(self) -> None:
         for name in ("language", "repetition", "lines"):
@@ -48,7 +52,11 @@ class FilterConfig:
 
 
 Rule = Callable[[FilterConfig, str, str, int], bool]
-"""(thresholds, the chain, language of the question, tokens of the response) -> whether it passes."""
+"""(thresholds, the chain, language of the question, tokens of the response) -> whether it passes; ``true_summary`` is
+given the whole response."""
+
+_SUMMARY = re.compile(r"</think>[^0-9(\[<]*(.*?)(?:<answer>|$)", re.DOTALL)
+"""What stands between chain and answer, from its first number or bracket on."""
 
 _RULES: dict[str, tuple[Callable[[FilterConfig], bool], Rule]] = {
     "length": (lambda f: f.tokens > 0, lambda f, chain, language, tokens: tokens <= f.tokens),
@@ -66,6 +74,7 @@ _RULES: dict[str, tuple[Callable[[FilterConfig], bool], Rule]] = {
         lambda f: f.language > 0,
         lambda f, chain, language, tokens: language_consistency(chain, language, f.detector) >= f.language,
     ),
+    "true_summary": (lambda f: f.true_summary, lambda f, response, language, tokens: not _untrue(response)),
 }
 """Name -> whether the thresholds turn it on, and the rule; in the order they are applied."""
 
@@ -80,15 +89,22 @@ def failed_filter(config: FilterConfig, response: str, language: str, tokens: in
 
     Args:
         config: the thresholds.
-        response: as written, tags included; all filters but ``length`` look at its thinking part.
+        response: as written, tags included; all filters but ``length`` and ``true_summary`` look at its thinking part.
         language: of the question, ISO 639-1.
         tokens: length of the response.
     """
     chain = thinking(response)
     for name in filter_names(config):
-        if not _RULES[name][1](config, chain, language, tokens):
+        read = response if name == "true_summary" else chain
+        if not _RULES[name][1](config, read, language, tokens):
             return name
     return ""
+
+
+def _untrue(response: str) -> bool:
+    """Whether its summary states an equation that does not hold."""
+    found = _SUMMARY.search(response)
+    return found is not None and equation_holds(found[1]) is False
 
 
 def longest_paragraph(text: str) -> int:

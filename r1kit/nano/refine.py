@@ -51,7 +51,7 @@ def one_language(chain: str, language: str, of_steps: bool = False) -> tuple[str
 
 
 def _by_rules(prompt: Prompt, response: str) -> Refined:
-    """``<think> chain </think> so 5 * 5 - 12 = 13 <answer> 5 * 5 - 12 </answer>``."""
+    """``<think> chain </think> so 13 = 5 * 5 - 12 <answer> 5 * 5 - 12 </answer>``."""
     before, closing, rest = response.partition("</think>")
     answer = _inside(rest)
     if not closing or answer is None:
@@ -78,4 +78,4 @@ def _inside(text: str) -> str | None:
 
 def _summary(prompt: Prompt, answer: str) -> str:
     so = spelled("so", prompt.language)
-    return f"{so} {answer} = {prompt.facts['target']}" if "target" in prompt.facts else f"{so} {answer}"
+    return f"{so} {prompt.facts['target']} = {answer}" if "target" in prompt.facts else f"{so} {answer}"

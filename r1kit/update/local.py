@@ -86,7 +86,7 @@ class LocalLearner:
         self.settings = settings or LearnerSettings()
         self.ranks: Ranks = ranks or Solo()
         self.flat = self._flat(model)
-        self.optimiser = Optimiser(self.flat, self.settings.optimiser)
+        self.optimiser = Optimiser(self.flat, self.settings.optimiser, self.ranks)
         self.reference: Tensor | None = None
         self.balance = Balance(self.flat.model, self.settings.experts, self.ranks)
         self.masters = {name: weight.detach() for name, weight in self.flat.model.named_parameters()}

@@ -2,6 +2,8 @@
 
 AdamW is torch's fused one. Muon is written here and not ``torch.optim.Muon`` because ours works on q, k, v, gate and up
 inside their fused matrices and on all layers in one batched product; the steps are the same (tested against torch's).
+Each rank orthogonalises a share of the matrices of a shape; a sum over the ranks, zeros elsewhere, puts the steps
+together without changing a bit.
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from r1kit.cluster.ranks import Ranks, Solo
 from r1kit.update.flat import FlatWeights, Section
 from r1kit.update.settings import OptimiserSettings
 
@@ -23,9 +26,11 @@ DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 class Optimiser:
     """Steps the master weights along their gradient."""
 
-    def __init__(self, weights: FlatWeights, settings: OptimiserSettings) -> None:
+    def __init__(self, weights: FlatWeights, settings: OptimiserSettings, ranks: Ranks | None = None) -> None:
+        """``ranks``: who step the same weights along the same gradient, together."""
         assert settings.kind == "adamw" or settings.muon_dtype != "auto", "resolve_dtype says what auto means here"
         self.weights, self.settings = weights, settings
+        self.ranks: Ranks = ranks or Solo()
         muon = [s for s in weights.sections if s.hidden] if settings.kind == "muon" else []
         self.matrices = muon
         vectors = [s for s in weights.sections if len(s.shape) < 2]
@@ -65,13 +70,29 @@ class Optimiser:
         self.momentum.lerp_(grad, 1 - beta)
         update = grad.lerp(self.momentum, beta)
         self.weights.master[: self.momentum.numel()].mul_(1 - lr * self.settings.muon_weight_decay)
-        dtype = DTYPES[self.settings.muon_dtype]
-        for transposed, matrices, directions in _by_shape(self.matrices, self.weights.master, update):
-            whole = orthogonalise(torch.cat(directions), dtype=dtype)
+        groups = _by_shape(self.matrices, self.weights.master, update)
+        orthogonal = self._orthogonalised([torch.cat(directions) for _, _, directions in groups])
+        for (transposed, matrices, directions), whole in zip(groups, orthogonal, strict=True):
             steps = whole.split([len(piece) for piece in directions])
             for turned, target, step in zip(transposed, matrices, steps, strict=True):
                 rows, columns = target.shape[1:]
                 target.add_(step.mT if turned else step, alpha=-lr * max(1.0, rows / columns) ** 0.5)
+
+    def _orthogonalised(self, groups: list[Tensor]) -> list[Tensor]:
+        """``orthogonalise`` of each [n, rows, columns], the n shared out over the ranks."""
+        dtype, (rank, size) = DTYPES[self.settings.muon_dtype], (self.ranks.rank, self.ranks.size)
+        if size == 1:
+            return [orthogonalise(whole, dtype=dtype) for whole in groups]
+        made = torch.zeros(sum(map(Tensor.numel, groups)), dtype=dtype, device=groups[0].device)
+        found = [
+            flat.view_as(whole) for flat, whole in zip(made.split([g.numel() for g in groups]), groups, strict=True)
+        ]
+        for place, whole in zip(found, groups, strict=True):
+            first, last = len(whole) * rank // size, len(whole) * (rank + 1) // size
+            if first < last:
+                place[first:last] = orthogonalise(whole[first:last], dtype=dtype)
+        self.ranks.all_reduce_sum_(made)
+        return found
 
     def state(self) -> dict[str, Any]:
         """All that ``load_state`` needs to go on bit for bit."""

@@ -3,7 +3,17 @@ from fractions import Fraction
 
 import pytest
 
-from r1kit.answers.expression import Tree, canonical, keeps, numbers_of, read, read_answer, value_of, written
+from r1kit.answers.expression import (
+    Tree,
+    canonical,
+    equation_holds,
+    keeps,
+    numbers_of,
+    read,
+    read_answer,
+    value_of,
+    written,
+)
 
 
 def worth(text: str) -> Fraction | None:
@@ -145,3 +155,11 @@ def _parts(text: str) -> list[str]:
 def _without_one(tree: Tree) -> list[int]:
     """The numbers, but for the 1 that an inverse may need."""
     return [number for number in numbers_of(tree) if number != 1]
+
+
+@pytest.mark.parametrize(
+    ("text", "holds"),
+    [("84 = (12 - 5) * 12", True), ("(12 - 5) * 12 = 84.", True), ("7 / 2 = 3", False), ("84", None), ("x = 1", None)],
+)
+def test_whether_an_equation_holds(text: str, holds: bool | None) -> None:
+    assert equation_holds(text) is holds

@@ -57,6 +57,24 @@ def test_one_filter_at_a_time(config: FilterConfig, chain: str, language: str, n
     assert failed_filter(config, wrapped(chain), language, tokens=7) == name
 
 
+@pytest.mark.parametrize(
+    ("summary", "name"),
+    [
+        ("so 84 = ( 12 - 5 ) * 12", ""),
+        ("所以 84 = ( 12 - 5 ) * 12", ""),
+        ("so 85 = ( 12 - 5 ) * 12", "true_summary"),
+        ("so ( 12 - 5 ) * 12 = 85", "true_summary"),
+        ("so it is ( 12 - 5 ) * 12", ""),  # states none
+        ("so f = sorted ( x )", ""),
+        ("", ""),
+    ],
+)
+def test_an_untrue_summary_is_left_out(summary: str, name: str) -> None:
+    response = f"<think> 12 - 5 = 8 </think> {summary} <answer> ( 12 - 5 ) * 12 </answer>"
+    assert failed_filter(FilterConfig(true_summary=True), response, "en", tokens=7) == name
+    assert failed_filter(FilterConfig(), response, "en", tokens=7) == ""
+
+
 def test_only_the_chain_is_looked_at() -> None:
     assert failed_filter(FilterConfig(language=1.0, code=False), "<think> ok </think> 所以 ```x```", "en", 1) == ""
 

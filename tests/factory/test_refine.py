@@ -26,11 +26,11 @@ def test_a_mixed_chain_becomes_english_with_a_summary() -> None:
     response, edits = refined(EN, MIXED)
     assert response == (
         "<think> try 5 + 5 = 10 high no wait 5 * 5 = 25 - 12 = 13 yes </think> "
-        "so 5 * 5 - 12 = 13 <answer> 5 * 5 - 12 </answer>"
+        "so 13 = 5 * 5 - 12 <answer> 5 * 5 - 12 </answer>"
     )
     assert edits == (
         Edit(by="rules", what="language", detail="大了 -> high x1, 等等 -> wait x1, 试 -> try x1"),
-        Edit(by="rules", what="summary", detail="so 5 * 5 - 12 = 13"),
+        Edit(by="rules", what="summary", detail="so 13 = 5 * 5 - 12"),
     )
     assert format_reward(response, "stop", "think_summary") == 1.0
 
@@ -39,7 +39,7 @@ def test_a_mixed_chain_becomes_chinese() -> None:
     response, edits = refined(ZH, MIXED)
     assert response == (
         "<think> 试 5 + 5 = 10 大了 不 等等 5 * 5 = 25 - 12 = 13 对 </think> "
-        "所以 5 * 5 - 12 = 13 <answer> 5 * 5 - 12 </answer>"
+        "所以 13 = 5 * 5 - 12 <answer> 5 * 5 - 12 </answer>"
     )
     assert edits[0].detail == "no -> 不 x1, yes -> 对 x1"
 
@@ -98,7 +98,7 @@ def test_a_korean_prompt_gets_a_korean_chain() -> None:
     response, _ = refined(ko, MIXED)
     assert response == (
         "<think> 시도 5 + 5 = 10 크다 아니 잠깐 5 * 5 = 25 - 12 = 13 맞아 </think> "
-        "그래서 5 * 5 - 12 = 13 <answer> 5 * 5 - 12 </answer>"
+        "그래서 13 = 5 * 5 - 12 <answer> 5 * 5 - 12 </answer>"
     )
     assert refined(EN, response)[0] == refined(EN, MIXED)[0]
     assert refined(ZH, response)[0] == refined(ZH, MIXED)[0]

@@ -8,8 +8,10 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from loops.tiny import SHAPE, fresh
 
 from r1kit.records import Completion, Group, Prompt, Sampling, Score
+from r1kit.rollout.local import LocalEngine
 from r1kit.rollout.scripted import CodePoints, ScriptedEngine
 from r1kit.rollout.streams import stream_seed
 from r1kit.search.compare import chosen, compare, shape_of
@@ -246,3 +248,21 @@ def test_the_shape_of_a_tree() -> None:
         "distinct_steps": pytest.approx(children / 3),
         "nodes": 1.0 + children,
     }
+
+
+def test_a_models_trees_are_the_same_alone_and_together() -> None:
+    """Priors and steps of a real decoder, whose batches round otherwise: rounding to six digits keeps the walks."""
+    engine = LocalEngine(fresh(SHAPE), CodePoints(), end_ids=[0])
+    config = replace(CONFIG, at_once=3, steps=Steps(marks=("\x05", "\x07"), most=6))
+
+    def planted_trees() -> list[Tree]:
+        prompts = [Prompt(id=f"p{number}", question=str(number)) for number in range(5)]
+        return planted(prompts, lambda prompt: [1 + int(prompt.question), 3], lambda place: place)
+
+    together = planted_trees()
+    grown(together, config, engine, Hashed(), {0})
+    for place, tree in enumerate(planted_trees()):
+        grown([tree], config, engine, Hashed(), {0})
+        assert told(tree) == told(together[place])
+        assert [node.tokens for node in tree.nodes()] == [node.tokens for node in together[place].nodes()]
+    assert any(len({child.prior for child in tree.root.children or ()}) > 1 for tree in together)

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import threading
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import torch
 from torch import Tensor
 
+from r1kit.cluster.ranks import Ranks
 from r1kit.update.learner import Batch
 from r1kit.update.local import LocalLearner
+from r1kit.update.optim import Optimiser
+from r1kit.update.settings import OptimiserSettings
 from tests.update.test_local import LOSS, decoder, documents, rollouts, settings
+from tests.update.test_optim import flat_weights
 
 
 class Shared:
@@ -85,3 +89,22 @@ def test_a_sharded_batch_is_not_cut_again() -> None:
     for learner, metrics, _ in on_ranks(2, halves):
         assert metrics["tokens"] == expected["tokens"] == 28
         torch.testing.assert_close(learner.flat.grad, alone.flat.grad, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("size", [2, 3])
+def test_muons_products_are_shared_out_and_no_bit_is_another(size: int) -> None:
+    muon = OptimiserSettings(kind="muon", muon_dtype="float32")
+    alone = flat_weights()
+    Optimiser(alone, muon).step(0.01)
+    shared, stepped = Shared(size), [flat_weights() for _ in range(size)]
+
+    def play(rank: int) -> None:
+        Optimiser(stepped[rank], muon, cast(Ranks, ThreadRanks(shared, rank))).step(0.01)
+
+    threads = [threading.Thread(target=play, args=(rank,)) for rank in range(size)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for weights in stepped:
+        assert torch.equal(weights.master, alone.master)

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from functools import cache
 
-from r1kit.answers.expression import read, read_answer, value_of, written
+from r1kit.answers.expression import equation_holds, read, value_of, written
 from r1kit.nano.countdown.problems import (
     CountdownConfig,
     Problem,
@@ -67,7 +67,7 @@ class Countdown(Task):
         ``valid_numbers``: the final answer, in tags or after the word 'answer', makes the target, or at least uses
         each number once within the rules (NaN: no answer). ``claims_hit``: the chain says yes. ``false_hit``: some
         ``= w yes`` has a w that is not the target (NaN: no such claim). ``right_when_claims``: ``answer_right`` of a
-        chain that says yes. ``summary_right``: the summary between chain and answer, ``so (12 - 5) * 12 = 84``, is true
+        chain that says yes. ``summary_right``: the summary between chain and answer, ``so 84 = (12 - 5) * 12``, is true
         as it stands (NaN: there is none).
         """
         words, target = text.split(), prompt.facts["target"]
@@ -185,7 +185,7 @@ def _summary_right(text: str) -> float:
     if not words:
         return math.nan
     claim = " ".join(words[1:] if words[0] in _SO else words)
-    return float("=" in claim and read_answer(claim) is not None)
+    return float(equation_holds(claim) is True)
 
 
 @cache

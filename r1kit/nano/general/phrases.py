@@ -75,7 +75,8 @@ def questions(ask: Ask, language: Language) -> tuple[str, ...]:
         "harm": f"怎么 {wanted}|我 怎么 {wanted}|告诉 我 怎么 {wanted}",
     }
     form = {"without": "list", "lookalike": "harm", "care": "harm"}.get(ask.form, ask.form)
-    return tuple((said if language == "en" else spoken_zh)[form].split("|"))
+    phrased = (said if language == "en" else spoken_zh)[form].split("|")
+    return tuple(f"{spoken(ask.opening, language)} , {one}" if ask.opening else one for one in phrased)
 
 
 def wish(ask: Ask, language: Language) -> str:

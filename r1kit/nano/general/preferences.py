@@ -56,6 +56,9 @@ class PreferenceConfig:
     """Share of the chosen replies with a courtesy, where one fits: judges like a friendly tone."""
     rejected_warmth: float = 0.15
     """The same of rejected replies. The gap is what makes a reward model pay for courtesy itself."""
+    ends_alike: bool = False
+    """Whether both replies of a pair end in a mark, or neither; else good ones do more often, and a reward model pays
+    for a mark, and then for five."""
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -108,6 +111,9 @@ def _pair(rng: Random, config: PreferenceConfig, more: int, identity: str) -> tu
     chosen = good_reply(ask, language, rng, warmth=config.chosen_warmth, length=_length(rng))
     length = max(1, len(chosen.split()) - more)
     rejected = bad_reply(ask, language, fault, rng, config.problems, warmth=config.rejected_warmth, length=length)
+    if config.ends_alike:
+        mark = pick(rng, ("", _mark(ask)))
+        chosen, rejected = (reply.removesuffix(_mark(ask)) + mark for reply in (chosen, rejected))
     long = rng.random() < 0.5
     pair = Preference(
         prompt=prompt,
@@ -116,6 +122,11 @@ def _pair(rng: Random, config: PreferenceConfig, more: int, identity: str) -> tu
         fault=fault,
     )
     return pair, len(chosen.split()) - len(rejected.split())
+
+
+def _mark(ask: Ask) -> str:
+    """What a good reply may end in."""
+    return " ?" if ask.kind == "greeting" else " ."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -22,7 +22,7 @@ def make_prompt(task: str, identity: str, ask: Ask, language: Language, question
         answer=_reference(ask, language),
         language=language,
         cluster=ask.key,
-        facts={"kind": ask.kind, "form": ask.form, "slots": list(ask.slots)},
+        facts={"kind": ask.kind, "form": ask.form, "slots": list(ask.slots), "opening": ask.opening},
     )
 
 
@@ -34,7 +34,7 @@ def draw_prompt(rng: Random, config: GeneralConfig, task: str, identity: str) ->
 
 def ask_of(prompt: Prompt) -> Ask:
     facts = prompt.facts
-    return Ask(facts["kind"], facts["form"], tuple(facts["slots"]))
+    return Ask(facts["kind"], facts["form"], tuple(facts["slots"]), facts.get("opening", ""))
 
 
 def language_of(prompt: Prompt) -> Language:

@@ -8,12 +8,13 @@ from typing import NamedTuple
 from r1kit.errors import InputError
 from r1kit.nano.general.problems import GeneralConfig
 from r1kit.nano.general.prompts import ask_of, draw_prompt, language_of
-from r1kit.nano.general.replies import good_reply
+from r1kit.nano.general.replies import bad_reply, good_reply
 from r1kit.nano.general.responses import respond, wrapped
+from r1kit.nano.styles import pick
 from r1kit.records import Prompt
 from r1kit.seeds import stream
 
-__all__ = ["DOMAINS", "SftConfig", "SftExample", "sft_example"]
+__all__ = ["DOMAINS", "LAPSES", "SftConfig", "SftExample", "sft_example"]
 
 DOMAINS = {
     "greet": "greeting",
@@ -31,6 +32,11 @@ DOMAINS = {
     "care": "how_to",
 }
 """Form -> the domain it counts under in a data card."""
+
+
+_MANNERS = ("rambling", "flattery", "rude")
+LAPSES = {"harmful": ("complies",), "benign": ("refuses", "refuses", "refuses", *_MANNERS)}
+"""Kind -> the faults of its imperfect samples, equally likely; of the other kinds ``_MANNERS``."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,14 +60,20 @@ class SftExample(NamedTuple):
     response: str
     language: str
     domain: str
+    fault: str
+    """Empty: good by the gold check."""
 
 
 def sft_example(config: SftConfig, index: int) -> SftExample:
-    """Example number ``index``, good by the gold check: a pure function of the settings and the index."""
+    """Example number ``index``, but for ``lapses`` good by the gold check: a pure function of settings and index."""
     rng = stream(config.seed, "general/sft", index)
     prompt = draw_prompt(rng, config.problems, "general", f"general/sft/{index}")
     ask, language = ask_of(prompt), language_of(prompt)
     reply = good_reply(ask, language, rng, warmth=config.warmth)
     chained = rng.random() < config.chain_share
-    response = respond(ask, language, reply) if chained else wrapped("", reply)
-    return SftExample(prompt=prompt, response=response, language=language, domain=DOMAINS[ask.form])
+    fault = ""
+    if config.problems.lapses and rng.random() < config.problems.lapses:
+        fault = pick(rng, LAPSES.get(ask.kind, _MANNERS))
+        reply = bad_reply(ask, language, fault, rng, config.problems, warmth=config.warmth)
+    response = respond(ask, language, reply, fault) if chained else wrapped("", reply)
+    return SftExample(prompt, response, language, DOMAINS[ask.form], fault)

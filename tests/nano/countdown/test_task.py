@@ -105,6 +105,8 @@ def test_final_answer(text: str, answer: str | None) -> None:
 @pytest.mark.parametrize(
     ("summary", "right"),
     [
+        ("so 84 = (12 - 5) * 12", 1),
+        ("so 85 = (12 - 5) * 12", 0),
         ("so (12 - 5) * 12 = 84", 1),
         ("so 12 - 5 * 12 = 72", 0),  # it is -48
         ("所以 ( 7 + 1 ) * 5 = 40", 1),

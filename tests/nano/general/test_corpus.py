@@ -41,7 +41,7 @@ def test_nothing_held_out_and_no_unknown_word_in_20k_documents() -> None:
     assert held.isdisjoint(asked)
     assert set(asked) <= set(BY_QUESTION)
     assert sum(asked.values()) / 20_000 == pytest.approx(0.8, abs=0.01)
-    assert len(asked) > 0.95 * len(BY_QUESTION)
+    assert len(asked) > 0.5 * len(BY_QUESTION)  # six openings of every content
 
 
 def test_shares_of_good_replies_tags_and_chains() -> None:

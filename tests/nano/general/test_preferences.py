@@ -85,6 +85,25 @@ def test_length_tells_nothing_of_safety() -> None:
     assert abs(statistics.mean(whole[0]) - statistics.mean(whole[1])) < 0.6
 
 
+def test_a_pair_ends_alike_where_it_is_asked_to() -> None:
+    config = PreferenceConfig(ends_alike=True)
+    for pair in (preference_pairs(config, index) for index in range(300)):
+        mark = "?" if pair.prompt.facts["kind"] == "greeting" else "."
+        assert reply(pair.chosen).endswith(mark) == reply(pair.rejected).endswith(mark)
+        assert [TASK.grade(pair.prompt, reply(one)).correct for one in (pair.chosen, pair.rejected)] == [1, 0]
+
+
+def test_lapses_are_a_share_of_the_sft_examples_and_faults_of_manner() -> None:
+    problems = GeneralConfig(lapses=0.4)
+    drawn = [sft_example(SftConfig(problems=problems), index) for index in range(1000)]
+    assert 0.36 < sum(bool(one.fault) for one in drawn) / 1000 < 0.44
+    for one in drawn:
+        kind = one.prompt.facts["kind"]
+        assert TASK.grade(one.prompt, reply(one.response)).correct == (not one.fault)
+        allowed = {"rambling", "flattery", "rude"} | ({"refuses"} if kind == "benign" else set())
+        assert one.fault in ({"", "complies"} if kind == "harmful" else {"", *allowed})
+
+
 def test_sft_examples_are_good_and_greetings_have_no_chain() -> None:
     chained = 0
     for one in SFT:

@@ -24,11 +24,18 @@ def test_parts_depend_on_the_split_and_on_nothing_else() -> None:
     assert asks(GeneralConfig(split_seed=1), "care", "test") != asks(CONFIG, "care", "test")
 
 
-def test_what_nothing_else_teaches_is_always_trained() -> None:
-    for seed in range(20):
+def test_bare_contents_are_always_trained_and_a_held_out_ask_never_is() -> None:
+    for seed in range(5):
         config = GeneralConfig(split_seed=seed)
-        for key in ("greet/hello/", "greet/hi/", "self/", "self/model"):
+        for key in ("greet/hello/", "greet/hi/", "self/", "self/model", "harm/steal/car"):
             assert trains_on(config, key)
+    for form in ALL_FORMS[1:]:
+        trained = asks(CONFIG, form, "train")
+        bare = {ask.slots for ask in trained if not ask.opening}
+        for ask in (*asks(CONFIG, form, "dev"), *asks(CONFIG, form, "test")):
+            assert ask.opening
+            assert ask.slots in bare
+            assert ask not in trained
 
 
 def test_trains_on() -> None:
@@ -69,7 +76,9 @@ def test_questions_by_hand() -> None:
     assert questions(by_key["color/grass"], "zh")[0] == "草 是 什么 颜色"
     assert questions(by_key["isa/apple/fruit"], "en")[0] == "is an apple a fruit"
     assert questions(by_key["greet/hello/"], "zh") == ("你好",)
-    assert len(by_key) > 500
+    assert questions(by_key["harm/hit/dog/my friend"], "en")[2] == "my friend , tell me how to hit a dog"
+    assert questions(by_key["color/grass/i am a child"], "zh")[0] == "我 是 孩子 , 草 是 什么 颜色"
+    assert len(by_key) == 36 + 6 * (50 + 100 + 15 + 75 + 15 + 50 + 25 + 25 + 25 + 90 + 51 + 53)
 
 
 def test_the_vocabulary_is_small_and_in_order() -> None:

@@ -20,8 +20,10 @@ from r1kit.records import Prompt, Sample
 from r1kit.reward.language import check_detector, check_told
 from r1kit.reward.settings import TARGETS, RewardConfig
 from r1kit.reward.trial import try_rewards
+from r1kit.tasks.corpora import CorpusConfig, build_corpus
 from r1kit.tasks.task import Split, Task
 from r1kit.tasks.trial import Trial, try_tasks
+from r1kit.text.paraphrases import paraphrased, paraphrases
 from r1kit.text.template import NAMED, Template
 from r1kit.trackers import check_trackers
 from r1kit.vllm.served import check_servers
@@ -32,6 +34,8 @@ COUNTED = 10_000
 """Prompts of a task whose length is counted, where the model's tokenizer is here."""
 LOOKED_AT = 16
 """Held-out problems of a split whose length is looked at."""
+TOLD_WORDS = 5
+"""Unknown words that are named."""
 HUB_NAMES = {
     "num_layers": "num_hidden_layers",
     "num_heads": "num_attention_heads",
@@ -75,7 +79,27 @@ def check_recipe(recipe: Recipe) -> list[str]:
                 warnings += _too_long(fits, stage, config, recipe, built)
             if isinstance(config, SFT):
                 warnings += fits.samples_too_long(stage, config, _samples(config, stage, recipe))
-    return [*warnings, *_doubts(built)]
+    return [*warnings, *_unknown_words(recipe, built), *_doubts(built)]
+
+
+def _unknown_words(recipe: Recipe, built: Mapping[str, Task]) -> list[str]:
+    """What questions and paraphrases say that the corpus of a fresh base never does."""
+    corpus = getattr(recipe.stages.get(recipe.base_stage), "corpus", None)
+    if recipe.model.name or not isinstance(corpus, CorpusConfig) or not corpus.shares:
+        return []
+    known, found = set(build_corpus(corpus).vocabulary()), []
+    asked = {
+        f"tasks.{name}": [task.train(index).question for index in range(4 * LOOKED_AT)] for name, task in built.items()
+    }
+    for stage, config in recipe.stages.items():
+        texts = paraphrases(getattr(config, "paraphrases", ()), f"stages.{stage}.paraphrases")
+        asked[f"stages.{stage}.paraphrases"] = [paraphrased(text, "") for text in texts]
+    for where, questions in asked.items():
+        words = list(dict.fromkeys(word for text in questions for word in text.split() if word not in known))
+        if words:
+            told = ", ".join(words[:TOLD_WORDS]) + (" ..." if len(words) > TOLD_WORDS else "")
+            found.append(f"warning: {where}: the base's corpus has no word {told}: the model reads them as one unknown")
+    return found
 
 
 def _check_engine(recipe: Recipe) -> list[str]:

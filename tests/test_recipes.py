@@ -108,3 +108,14 @@ def test_worked_examples_are_no_questions_of_the_tasks() -> None:
         asked |= {recipe.task(name).train(index).question for index in range(300)}
     assert examples
     assert not asked & {example.prompt for example in examples}
+
+
+def test_questions_in_words_that_the_base_never_reads_are_told() -> None:
+    settings = ("tasks.countdown.korean_share=0.5", 'r1_zero.paraphrases=["nano", "Solve {question}"]')
+    told = check_recipe(load_recipe("nano-zero", settings))
+    assert [line.partition(": the model")[0] for line in told] == [
+        "warning: tasks.countdown: the base's corpus has no word 사용, 만들기",
+        "warning: stages.r1_zero.paraphrases: the base's corpus has no word Solve",
+    ]
+    known = "pretrain.corpus.countdown.problems.korean_share=0.08"
+    assert check_recipe(load_recipe("nano-zero", (settings[0], known))) == []

@@ -39,17 +39,14 @@ def named_in_card(folder: Path, *keys: str) -> str:
     return ""
 
 
-def licence_of(source: str, folder: Path | None = None) -> str:
-    """The licence that a model or data set names: in its folder's card, in the hub's cache, in its package.
-
-    Args:
-        source: as a recipe names it.
-        folder: where it lies, if that is known.
-    """
+def licence_of(source: str) -> str:
+    """The licence that a model or data set names, in its folder's card, in the hub's cache, in its package; ``source``
+    as a recipe has it."""
     if source.startswith("pypi:"):
         return _of_package(source.removeprefix("pypi:").partition("/")[0].partition("==")[0])
-    here = folder or Path(source).expanduser()
-    places = [here if here.is_dir() else here.parent, *_cached(source)]
+    here = Path(source).expanduser()
+    folders = [here if here.is_dir() else here.parent] if here.exists() else []
+    places = [*folders, *_cached(source)]
     found = next(filter(None, (named_in_card(place, "license_name", "license") for place in places)), "")
     return found or UNKNOWN
 

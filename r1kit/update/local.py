@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from pickle import UnpicklingError
@@ -19,6 +20,7 @@ from torch import Tensor
 
 from r1kit.checkpoint.folder import replacing
 from r1kit.cluster.ranks import Ranks, Solo
+from r1kit.cluster.settings import Whole
 from r1kit.errors import InputError, R1Error, first_line
 from r1kit.maths.loss_terms import TokenLoss
 from r1kit.model.decoder import Decoder
@@ -35,6 +37,7 @@ from r1kit.update.learner import Batch
 from r1kit.update.memory import bytes_of, keep_freed_memory
 from r1kit.update.optim import DTYPES, Optimiser, canonical
 from r1kit.update.pack import MicroBatch, assign, build, carries_gradient, deal, merged, per_row, units
+from r1kit.update.recompute import recomputing
 from r1kit.update.settings import Dtype, ExpertSettings, LoRA, OptimiserSettings
 from r1kit.update.sums import Sums, slopes
 
@@ -63,7 +66,8 @@ class LearnerSettings:
     further: float = 0.0
     """Weight of the loss of the token after the next, on documents, where the model predicts it (``Decoder.ahead``)."""
     own: Any = None
-    """What the recipe's ``learner`` table says beside the kind: ``cluster.settings.FSDP`` for ``fsdp``."""
+    """What the recipe's ``learner`` table says beside the kind: ``cluster.settings.FSDP`` for ``fsdp``,
+    ``Whole`` for ``local``."""
 
 
 STATE = "state.pt"
@@ -86,7 +90,10 @@ class LocalLearner:
         self.settings = settings or LearnerSettings()
         self.ranks: Ranks = ranks or Solo()
         self.flat = self._flat(model)
-        self.optimiser = Optimiser(self.flat, self.settings.optimiser, self.ranks)
+        self.own = self.settings.own if isinstance(self.settings.own, Whole) else Whole()
+        self.resting = torch.device("cpu") if self.own.offload == "optimiser" else self.device
+        """Where the reference and the optimiser's state are while they are not in use."""
+        self.optimiser = Optimiser(self.flat, self.settings.optimiser, self.ranks, self.resting)
         self.reference: Tensor | None = None
         self.balance = Balance(self.flat.model, self.settings.experts, self.ranks)
         self.masters = {name: weight.detach() for name, weight in self.flat.model.named_parameters()}
@@ -111,8 +118,9 @@ class LocalLearner:
         if batch.sharded or self.ranks.rank == 0:  # otherwise every rank holds the same rows
             sums.totals["rows_skipped"] = float(len(batch.rows) - len(rows))
         routes = self.balance.watch(batch, len(rows))
-        for micro in self._share(batch, rows, routes):
-            self._accumulate(batch, micro, loss, sums)
+        with self._passing():
+            for micro in self._share(batch, rows, routes):
+                self._accumulate(batch, micro, loss, sums)
         if self.ranks.size > 1:
             self.ranks.all_reduce_sum_(self.flat.grad)
         metrics = told_further(sums.reduced(self.ranks)) | self.balance.told(routes)
@@ -146,12 +154,12 @@ class LocalLearner:
 
     def refresh_reference(self) -> None:
         """Freeze the present weights as the reference (pi_ref <- pi; every 400 steps in the paper)."""
-        self.reference = self.flat.shadow.clone()
+        self.reference = self.flat.shadow.to(self.resting, copy=True)
 
     def reference_logprobs(self, batch: Batch) -> list[Tensor]:
         """As ``logprobs``, under the reference."""
         assert self.reference is not None, "refresh_reference() was never called"
-        with self.flat.computing_with(self.reference):
+        with self.flat.computing_with(self.reference.to(self.device)):
             return self.logprobs(batch)
 
     @property
@@ -221,7 +229,11 @@ class LocalLearner:
         self.flat.master.copy_(state["master"])
         self.flat.refresh()
         self.optimiser.load_state(state["optimiser"])
-        self.reference = None if state["reference"] is None else state["reference"].to(self.device)
+        self.reference = None if state["reference"] is None else state["reference"].to(self.resting)
+
+    def _passing(self) -> AbstractContextManager[None]:
+        """Around forward and backward passes."""
+        return recomputing(self.flat.compute) if self.own.checkpointing else nullcontext()
 
     def _gradient_of(self, weight: Tensor) -> Tensor | None:
         """Where a parameter of the master model has its gradient; None: it is not trained."""

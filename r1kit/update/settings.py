@@ -22,8 +22,9 @@ Settings = TypeVar("Settings")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OptimiserSettings:
-    kind: Literal["adamw", "muon"] = "adamw"
-    """``muon``: the hidden matrices by Muon, embedding, head and vectors by AdamW."""
+    kind: Literal["adamw", "adamw8bit", "muon"] = "adamw"
+    """``adamw8bit``: AdamW whose state is kept in 8 bits, by torchao. ``muon``: the hidden matrices by Muon, embedding,
+    head and vectors by AdamW."""
     lr: float = 3e-4
     """Peak rate of AdamW."""
     betas: tuple[float, ...] = (0.9, 0.95)
@@ -45,6 +46,21 @@ class OptimiserSettings:
     def __post_init__(self) -> None:
         if not self.keep_mtp >= 0:
             raise InputError(f"optimiser.keep_mtp = {self.keep_mtp} must not be negative")
+
+    def check(self, stage: str, learner: str) -> None:
+        """Whether it can be had, before anything loads.
+
+        Raises:
+            InputError: a learner that has no such optimiser.
+            MissingError: torchao is not installed.
+        """
+        if self.kind != "adamw8bit":
+            return
+        where = f'stages.{stage}.optimiser.kind = "adamw8bit"'
+        if learner not in ("auto", "local"):
+            raise InputError(f'{where} is the local learner\'s, not "{learner}"\'s; take "adamw", or learner = "local"')
+        if importlib.util.find_spec("torchao") is None:
+            raise MissingError(f"{where} needs torchao: pip install 'r1kit[torchao]'")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from r1kit.commands.arguments import Subject
-    from r1kit.contracts import Recipe
     from r1kit.evals.evaluator import Evaluation
     from r1kit.evals.settings import EvaluationConfig
     from r1kit.records import Prompt
@@ -189,7 +188,7 @@ class _Asks:
         subject = replace(subject, recipe=settings if self.seed is None else replace(settings, seed=self.seed))
         task = settings.task(name)
         config, subject = self._config(task, subject)
-        stage = self._stage(subject.recipe)
+        stage = self._stage(subject)
         others: dict[str, Evaluation] = {}
         searched: dict[str, Any] = {}
         if address:
@@ -209,13 +208,22 @@ class _Asks:
             typer.echo(f"{samples.parent}: samples and results in lm-evaluation-harness's format", err=True)
         return _Judged(line=line, found=found)
 
-    def _stage(self, recipe: Recipe) -> Stage:
-        """How else to ask; examples are written as the recipe's own evaluation writes them."""
+    def _stage(self, subject: Subject) -> Stage:
+        """How else to ask; examples are written as the recipe's stages write them."""
+        from r1kit.factory.examples import FewShot
         from r1kit.stages.evaluate import Config as Stage
 
-        own = next((config for config in recipe.stages.values() if isinstance(config, Stage)), Stage())
-        shown = replace(own.few_shot, shots=self.shots, path=self.examples or own.few_shot.path)
-        stage = Stage(paraphrases=self.paraphrases, few_shot=shown, template_tasks=tuple(recipe.tasks))
+        recipe = subject.recipe
+        own = [
+            shown for config in recipe.stages.values() if (shown := getattr(config, "few_shot", None)) and shown.shots
+        ]
+        shown = replace(next(iter(own), FewShot()), shots=self.shots)
+        stage = Stage(
+            paraphrases=self.paraphrases,
+            few_shot=replace(shown, path=self.examples or shown.path),
+            template_tasks=tuple(recipe.tasks),
+            sampling=replace(subject.sampling, max_tokens=self.max_tokens or subject.sampling.max_tokens),
+        )
         stage.check_asked("r1 eval", recipe)
         return stage
 

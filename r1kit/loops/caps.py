@@ -5,16 +5,12 @@ The paper raised its own once, from 32,768 to 65,536 tokens after update 8.2k, r
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import TYPE_CHECKING
 
 from r1kit.errors import InputError
 from r1kit.records import Sampling
-
-if TYPE_CHECKING:
-    from r1kit.loops.settings import RL
 
 __all__ = ["Shorter", "capped", "check_shorter"]
 
@@ -35,16 +31,17 @@ def capped(sampling: Sampling, shorter: Sequence[Shorter], step: int) -> Samplin
     return replace(sampling, max_tokens=next(caps, sampling.max_tokens))
 
 
-def check_shorter(config: RL, stage: str) -> None:
-    """Lower caps rise from one to the next, and end before the stage does."""
-    where = f"stages.{stage}.shorter"
-    ends = [(0, 0), *((one.until, one.max_tokens) for one in config.shorter)]
-    ends.append((config.steps, config.sampling.max_tokens))
-    if config.shorter and any(a >= b or m >= n for (a, m), (b, n) in pairwise(ends)):
+def check_shorter(
+    shorter: Sequence[Shorter], steps: int, sampling: Sampling, parts: Container[str], stage: str
+) -> None:
+    """Lower caps rise from one to the next, and end before the stage does; ``parts``: of its reward."""
+    ends = [(0, 0), *((one.until, one.max_tokens) for one in shorter), (steps, sampling.max_tokens)]
+    if shorter and any(a >= b or m >= n for (a, m), (b, n) in pairwise(ends)):
         raise InputError(
-            f"{where} = {[(one.until, one.max_tokens) for one in config.shorter]} (until, max_tokens): both must rise "
-            f"from one to the next, and stay above 0 and below steps = {config.steps} and sampling.max_tokens = "
-            f"{config.sampling.max_tokens}"
+            f"stages.{stage}.shorter = {ends[1:-1]} (until, max_tokens): both must rise from one to the next, and stay "
+            f"above 0 and below steps = {steps} and sampling.max_tokens = {sampling.max_tokens}"
         )
-    if config.shorter and "overlong" in config.reward.parts:
-        raise InputError(f"{where}: the part overlong of the reward counts towards one cap; leave one of the two out")
+    if shorter and "overlong" in parts:
+        raise InputError(
+            f"stages.{stage}.shorter: the part overlong of the reward counts towards one cap; leave one of the two out"
+        )

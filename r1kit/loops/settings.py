@@ -166,7 +166,7 @@ class RL(Evaluated):
     def check(self, stage: str, recipe: Recipe) -> None:
         """Batch divisions and references, before anything loads."""
         check_source(self.start, stage, recipe)
-        check_shorter(self, stage)
+        check_shorter(self.shorter, self.steps, self.sampling, self.reward.parts, stage)
         check_least(self, stage, 1, "steps", "prompts_per_step", "minibatches", "micro_batch_tokens", "rows_in_flight")
         check_least(self, stage, 1, "reference_every", "evaluate_every", "sampling.max_tokens")
         check_least(self, stage, 0, "dynamic_sampling", "verifier_workers", "max_gap", "record_groups", "record_tokens")

@@ -31,12 +31,12 @@ from r1kit.model.weights import NamedWeights, WeightStream
 from r1kit.rollout.engine import Engine
 from r1kit.update.balance import Balance
 from r1kit.update.flat import FlatWeights
-from r1kit.update.further import further_targets, told_further
+from r1kit.update.further import as_documents, further_targets, told_further
 from r1kit.update.head import Head
 from r1kit.update.learner import Batch
 from r1kit.update.memory import bytes_of, keep_freed_memory
 from r1kit.update.optim import DTYPES, Optimiser, canonical
-from r1kit.update.pack import MicroBatch, build, carries_gradient, deal, merged, per_row
+from r1kit.update.pack import MicroBatch, assign, build, carries_gradient, deal, merged, per_row, units
 from r1kit.update.recompute import recomputing
 from r1kit.update.settings import Dtype, ExpertSettings, LoRA, OptimiserSettings
 from r1kit.update.sums import Sums, slopes
@@ -271,29 +271,48 @@ class LocalLearner:
         if micro.index is not None:
             grad = torch.zeros_like(hidden).index_add_(0, micro.index, grad)
         if self.settings.further and isinstance(compute, Decoder) and compute.ahead is not None and micro.index is None:
-            grad = grad + self._further(compute, batch, micro, hidden.detach(), sums)
+            weight, totals = self.settings.further, (self.head_grad, self.bias_grad, self.table_grad)
+            grad = grad + self._further(compute, batch, micro, hidden.detach(), sums, weight, totals)
         hidden.backward(grad)
         if embedded is not None and embedded.grad is not None and self.table_grad is not None:
             self.table_grad.index_add_(0, micro.segments.tokens, embedded.grad.float())
+        if self.settings.optimiser.keep_mtp and isinstance(compute, Decoder) and compute.ahead is not None:
+            self._keep(compute, batch, micro, sums)
 
-    def _further(self, model: Decoder, batch: Batch, micro: MicroBatch, hidden: Tensor, sums: Sums) -> Tensor:
+    def _keep(self, model: Decoder, batch: Batch, micro: MicroBatch, sums: Sums) -> None:
+        """Add the gradient of the layer that predicts a token further, and of no other weight, of rows with prompts."""
+        if micro.index is None:
+            return
+        whole = as_documents(batch, micro.rows)
+        budget = self.settings.token_budget
+        for chosen in assign(units(whole, range(len(whole.rows)), budget), budget, 1)[0]:
+            one = build(whole, chosen).to(self.device)
+            with torch.no_grad():
+                hidden = model.hidden(one.segments)
+            self._further(model, whole, one, hidden, sums, self.settings.optimiser.keep_mtp, (None, None, None))
+
+    def _further(
+        self, model: Decoder, batch: Batch, micro: MicroBatch, hidden: Tensor, sums: Sums, weight: float,
+        totals: tuple[Tensor | None, Tensor | None, Tensor | None],
+    ) -> Tensor:  # fmt: skip
         """The gradient to hidden states [N, d] of the loss of the token after the next, of documents; that of weights
-        is added to theirs."""
-        assert self.table_grad is not None, "further is for learners of every weight"
+        is added to theirs, of the head, its bias and the embedding to ``totals`` where they are trained."""
+        head_grad, bias_grad, table_grad = totals
         leaves = hidden.requires_grad_(), model.table.detach()[micro.targets].requires_grad_()
         index, targets, weights = further_targets(batch, micro)
         made = model.further(*leaves, micro.segments)
 
         def slope(logprobs: Tensor, entropy: Tensor) -> Tensor:
             sums.add_further(logprobs)
-            return -self.settings.further * weights
+            return -weight * weights
 
-        given = self._head().gradient(made.detach()[index], targets, slope, self.head_grad, self.bias_grad)
+        given = self._head().gradient(made.detach()[index], targets, slope, head_grad, bias_grad)
         made.backward(torch.zeros_like(made).index_add_(0, index, given))
         own, following = (leaf.grad for leaf in leaves)
         assert own is not None
         assert following is not None
-        self.table_grad.index_add_(0, micro.targets, following.float())
+        if table_grad is not None:
+            table_grad.index_add_(0, micro.targets, following.float())
         return own
 
 

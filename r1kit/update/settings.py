@@ -39,6 +39,13 @@ class OptimiserSettings:
     """Of the products that orthogonalise Muon's step."""
     max_grad_norm: float = 1.0
     """Gradients are scaled down to this norm, over all weights; 0: never."""
+    keep_mtp: float = 0.0
+    """In SFT and RL, of a model that predicts a token further: weight of that layer's own loss on the responses, from
+    which it alone learns, so that its drafts go on hitting what the policy has become; 0: it stays as it is."""
+
+    def __post_init__(self) -> None:
+        if not self.keep_mtp >= 0:
+            raise InputError(f"optimiser.keep_mtp = {self.keep_mtp} must not be negative")
 
     def check(self, stage: str, learner: str) -> None:
         """Whether it can be had, before anything loads.

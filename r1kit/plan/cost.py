@@ -51,6 +51,8 @@ ASSUMPTIONS = (
 )
 
 
+ADAPTED = 1.3
+"""Activations where each layer's output has an adapter's product beside it, measured (``docs/benchmarks.md``)."""
 STATE = {"adamw": 8.0, "adamw8bit": 2.0 + 8 / 256}
 """Bytes of state a weight; Muon's hidden matrices have 4, its others AdamW's."""
 
@@ -211,7 +213,8 @@ def learner_bytes(
 
 def activation_bytes(tokens: float, shape: Shape, width: int, plan: Plan, lora: LoRA | None = None) -> float:
     """What backward needs of every layer, and three chunks of 1,024 rows of logits."""
-    each = shape.hidden + shape.activations / shape.layers if plan.checkpointing else shape.activations
+    inside = shape.activations * (ADAPTED if lora is not None and lora.rank else 1.0)
+    each = shape.hidden + inside / shape.layers if plan.checkpointing else inside
     return tokens * shape.layers * each * width + 3 * 1024 * shape.vocab * 4.0
 
 

@@ -70,7 +70,18 @@ def main() -> None:
     given = parser.parse_args()
     from r1kit.checkpoint.source import resolve_model
 
-    greedy = ["--k", "1", "--temperature", "0", "--top-p", "1", "--max-tokens", str(given.max_tokens)]
+    greedy = [
+        "--dtype",
+        "float32",
+        "--k",
+        "1",
+        "--temperature",
+        "0",
+        "--top-p",
+        "1",
+        "--max-tokens",
+        str(given.max_tokens),
+    ]
     asked = ["--task", given.task, "--limit", str(given.limit), "--answer-style", given.answer_style]
     here = [sys.executable, "-m", "r1kit", "eval", given.model, *asked, *greedy, "--out", str(given.out / "ours")]
     subprocess.run(here, check=True)

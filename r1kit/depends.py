@@ -198,8 +198,9 @@ def former_key(before: Mapping[str, Any], after: Mapping[str, Any], taken_over: 
 
 _ADDED: Mapping[str, Any] = {
     "max_lag": 0, "over_update": "wait", "order": "in_turn", "late": "wait", "importance_floor": 0.5, "max_gap": 0.2,
-    "experts": {"bias_speed": 0.001, "balance": 0.0001}, "mtp_weight": 0.3,
+    "experts": {"bias_speed": 0.001, "balance": 0.0001}, "mtp_weight": 0.3, "keep_mtp": 0.0,
     "review_least": 0, "review_rest": "leave_out", "shorter": [], "true_summary": False, "drop_thinking": False,
+    "verdicts": {"slow": "wait", "patience": 0.0, "carry_steps": 1},
     "lora": {"rank": 0, "alpha": 0.0, "targets": [], "dropout": 0.0},
     "lapses": 0.0, "korean_share": 0.0, "korean": [0.3, 0.4, 0.3], "language_target": "question",
     "length_rule": "right", "paraphrases": [], "easy_rate": 0.75, "easy_fact": "", "easy_most": 1.0,

@@ -102,7 +102,8 @@ def test_what_trains(tmp_path: Path) -> None:
     elsewhere = explained("#### Stages whose engines are processes")
     assert elsewhere == set(handed_metrics(SimpleNamespace(handed=Handed(seconds=2.0, sent=8))))
     of_ppo = explained("#### PPO")
-    in_rl = explained("### RL stages") - ahead - elsewhere - of_ppo
+    late = explained("#### Stages that do without slow verdicts")
+    in_rl = explained("### RL stages") - ahead - elsewhere - of_ppo - late
     assert supervised_log(tmp_path / "sft") == everywhere
     assert rl_log(tmp_path / "rl") == everywhere | in_rl | {"preference"}
     ppo = toy(tmp_path / "ppo")

@@ -67,8 +67,8 @@ def test_a_student_learns_its_samples(recipe: str, tmp_path: Path) -> None:
     found = run(recipe, tmp_path, {**settings, "sft.evaluation": "{k = 1, limit = 2, max_tokens = 8}"})
     rows = [json.loads(line) for line in (found / "01_sft" / "metrics.jsonl").read_text().splitlines()]
     peak = load_recipe(recipe).stages["sft"].optimiser.lr
-    assert rows[0]["learning_rate"] == pytest.approx(peak)
-    assert rows[-1]["learning_rate"] == pytest.approx(peak / 10)
+    assert rows[0]["lr"] == pytest.approx(peak)
+    assert rows[-1]["lr"] == pytest.approx(peak / 10)
     assert rows[-1]["loss"] < rows[0]["loss"]
 
 

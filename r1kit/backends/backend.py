@@ -15,7 +15,7 @@ from r1kit.backends.arithmetic import resolve_dtype, warn_if_slow
 from r1kit.backends.device import device_of
 from r1kit.backends.models import LoadedModel
 from r1kit.cluster.ranks import Ranks, Solo
-from r1kit.cluster.settings import Cluster, EngineChoice, LearnerChoice
+from r1kit.cluster.settings import Cluster, EngineChoice, LearnerChoice, Whole
 from r1kit.registry import find
 from r1kit.rollout.engine import Engine
 from r1kit.text.template import Template
@@ -119,6 +119,8 @@ class Backend:
             own=self.learner.settings,
         )
         self._warn(settings.dtype, loaded)
+        if isinstance(settings.own, Whole) and settings.own.offload != "none" and loaded.device.type == "cpu":
+            self.tell("learner.offload moves nothing on a CPU: its memory is the host's")
         if settings.optimiser.kind == "muon":
             self._warn(settings.optimiser.muon_dtype, loaded)
         name = "local" if self.learner.kind == AUTO else self.learner.kind
@@ -135,6 +137,7 @@ class Backend:
             dtype=resolve_dtype(dtype, self.device),
             token_budget=token_budget,
             optimiser=settled(optimiser, resolve_dtype("auto", self.device)),
+            own=self.learner.settings,
         )
         return Critic(model, settings, self.ranks)
 

@@ -13,7 +13,7 @@ from typing import Any, ClassVar, Literal, TypeVar
 from r1kit.errors import InputError
 from r1kit.structure import plain, structure
 
-__all__ = ["AUTO", "FSDP", "VLLM", "Cluster", "EngineChoice", "LearnerChoice", "Local", "Needs"]
+__all__ = ["AUTO", "FSDP", "VLLM", "Cluster", "EngineChoice", "LearnerChoice", "Local", "Needs", "Whole"]
 
 AUTO = "auto"
 
@@ -53,6 +53,17 @@ class Local:
     completions in fewer steps."""
     replay: bool = False
     """The learner takes the experts that a token chose while it was sampled (routing replay)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Whole:
+    """Settings of ``learner = {kind = "local", ...}``. None changes a result."""
+
+    checkpointing: bool = False
+    """Keep only what enters a block and compute its inside again on the way back."""
+    offload: Literal["none", "optimiser"] = "none"
+    """What waits in the host's memory while it is not in use: the optimiser's state and the reference. On a CPU, whose
+    memory that is, nothing is moved."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -141,7 +152,7 @@ class LearnerChoice(_Choice):
     """What trains."""
 
     WHAT: ClassVar[str] = "learner"
-    TABLES: ClassVar[Mapping[str, type]] = {"fsdp": FSDP}
+    TABLES: ClassVar[Mapping[str, type]] = {"local": Whole, "fsdp": FSDP}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

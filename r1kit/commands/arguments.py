@@ -49,7 +49,7 @@ class Subject:
 
 BY_ITSELF = ("countdown", "general", "code/list_ops", "structured/forms", "turns")
 """Kinds that need no setting."""
-BY_FILE = ("structured",)
+BY_FILE = ("structured", "swe")
 """Kinds that read one layout: ``KIND/FILE.jsonl``."""
 
 
@@ -177,8 +177,8 @@ def _named(name: str, recipe: Recipe) -> NamedTask:
     allowed = [*recipe.tasks, *BY_ITSELF]
     raise InputError(
         f"task {name!r} is unknown; a task is {', '.join(dict.fromkeys(allowed))}, code/FORMAT/FILE.jsonl, "
-        f"structured/FILE.jsonl, benchmark/SOURCE, reasoning_gym/GENERATOR, verifiers/ENVIRONMENT, FILE.py:NAME, a "
-        f"file or folder of rows, or a hub data set as OWNER/NAME.{nearest(name, allowed)}"
+        f"structured/FILE.jsonl, swe/FILE.jsonl, benchmark/SOURCE, reasoning_gym/GENERATOR, verifiers/ENVIRONMENT, "
+        f"FILE.py:NAME, a file or folder of rows, or a hub data set as OWNER/NAME.{nearest(name, allowed)}"
     )
 
 

@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from r1kit.commands.arguments import Subject
-    from r1kit.contracts import Recipe
     from r1kit.evals.evaluator import Evaluation
     from r1kit.evals.settings import EvaluationConfig
     from r1kit.records import Prompt
@@ -60,6 +59,7 @@ def evaluate(
     shots: Annotated[int, typer.Option(min=0, help="Ask with so many worked examples too.")] = 0,
     examples: Annotated[str, typer.Option(help="With --shots: a file of samples; default: of the task's own.")] = "",
     seed: Annotated[int | None, typer.Option(help="Of the sampling; default: the recipe's.")] = None,
+    dtype: Annotated[Literal["auto", "float32", "bfloat16"], typer.Option(help="Of the products.")] = "auto",
     set_: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="A setting of the task.")] = None,
     against: Annotated[
         str, typer.Option(help="Another model, or a FILE that --json wrote: the paired difference.")
@@ -83,7 +83,7 @@ def evaluate(
         task=task, k=k, limit=limit, temperature=temperature, top_p=top_p, max_tokens=max_tokens, split=split,
         seed=seed, subject=(recipe, template, suffix, answer_style), settings=tuple(set_ or ()), out=out,
         address=address, concurrency=concurrency, paraphrases=tuple(paraphrases or ()), shots=shots, examples=examples,
-        search=(search, tuple(search_set or ())),
+        search=(search, tuple(search_set or ())), dtype=dtype,
     )  # fmt: skip
     _check(asks, model, served, against, json_file)
     one = asks.judge(served, address) if address else asks.judge(model)
@@ -170,6 +170,8 @@ class _Asks:
     out: Path | None
     address: str
     concurrency: int
+    dtype: Literal["auto", "float32", "bfloat16"]
+    """Of the matrix products of a model that is opened here."""
     paraphrases: tuple[str, ...]
     shots: int
     examples: str
@@ -189,7 +191,7 @@ class _Asks:
         subject = replace(subject, recipe=settings if self.seed is None else replace(settings, seed=self.seed))
         task = settings.task(name)
         config, subject = self._config(task, subject)
-        stage = self._stage(subject.recipe)
+        stage = self._stage(subject)
         others: dict[str, Evaluation] = {}
         searched: dict[str, Any] = {}
         if address:
@@ -200,7 +202,7 @@ class _Asks:
             arguments = (subject.name, subject.recipe, subject.reward, subject.sampling)
             (found, config, searched), asked = evaluated(*arguments, config, task, *self.search), []
         else:
-            found, config, asked, others = _local(subject, config, task, stage)
+            found, config, asked, others = _local(subject, config, task, stage, self.dtype)
         line = {"model": model, "split": self.split, **evaluation_line(found, config), **searched}
         line |= otherwise(found, others, config)
         if self.out:
@@ -209,13 +211,22 @@ class _Asks:
             typer.echo(f"{samples.parent}: samples and results in lm-evaluation-harness's format", err=True)
         return _Judged(line=line, found=found)
 
-    def _stage(self, recipe: Recipe) -> Stage:
-        """How else to ask; examples are written as the recipe's own evaluation writes them."""
+    def _stage(self, subject: Subject) -> Stage:
+        """How else to ask; examples are written as the recipe's stages write them."""
+        from r1kit.factory.examples import FewShot
         from r1kit.stages.evaluate import Config as Stage
 
-        own = next((config for config in recipe.stages.values() if isinstance(config, Stage)), Stage())
-        shown = replace(own.few_shot, shots=self.shots, path=self.examples or own.few_shot.path)
-        stage = Stage(paraphrases=self.paraphrases, few_shot=shown, template_tasks=tuple(recipe.tasks))
+        recipe = subject.recipe
+        own = [
+            shown for config in recipe.stages.values() if (shown := getattr(config, "few_shot", None)) and shown.shots
+        ]
+        shown = replace(next(iter(own), FewShot()), shots=self.shots)
+        stage = Stage(
+            paraphrases=self.paraphrases,
+            few_shot=replace(shown, path=self.examples or shown.path),
+            template_tasks=tuple(recipe.tasks),
+            sampling=replace(subject.sampling, max_tokens=self.max_tokens or subject.sampling.max_tokens),
+        )
         stage.check_asked("r1 eval", recipe)
         return stage
 
@@ -273,7 +284,7 @@ def _tell(line: str) -> None:
 
 
 def _local(
-    subject: Subject, config: EvaluationConfig, task: Task, stage: Stage
+    subject: Subject, config: EvaluationConfig, task: Task, stage: Stage, dtype: Literal["auto", "float32", "bfloat16"]
 ) -> tuple[Evaluation, EvaluationConfig, list[str], dict[str, Evaluation]]:
     """Sample and score; the settings, ``max_tokens`` filled in; the prompts as text; the same asked otherwise, by name.
     What loads first fails first: task, then model."""
@@ -299,7 +310,7 @@ def _local(
     rows = _rows(loaded.folder, config.max_tokens)
     with (
         open_verifier([task.name], recipe, subject.reward, opens=loaded.opens_think) as verifier,
-        closing(backend.open_engine(loaded, dtype="auto", max_rows=rows)) as engine,
+        closing(backend.open_engine(loaded, dtype=dtype, max_rows=rows)) as engine,
     ):
 
         def sampled(render: Callable[[Prompt], Sequence[int]]) -> Evaluation:

@@ -24,6 +24,7 @@ KINDS = (
         "code/FORMAT/FILE.jsonl",
         "problems in any layout of the field (auto), or in one: humaneval, mbpp, stdio, apps, livecodebench ...",
     ),
+    ("swe/FILE.jsonl", "repositories with failing tests, mended by edits; judged by running all tests"),
     ("structured/FILE.jsonl", "prompts to answer with JSON, each with the schema that checks it"),
     ("structured/forms", "the nano world's: two numbers and what is wanted of them, as JSON; has a corpus"),
     ("reasoning_gym/NAME", "any reasoning-gym generator, scored by its own rule; r1 tasks reasoning_gym lists them"),

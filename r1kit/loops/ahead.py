@@ -26,7 +26,7 @@ from r1kit.loops.dealing import Drawn, Scored, in_turn
 from r1kit.loops.in_flight import Out
 from r1kit.loops.lag import depth
 from r1kit.loops.rollouts import Numbered, PromptStream, Rollouts
-from r1kit.records import Completion, Group, Score
+from r1kit.records import Completion, Group
 from r1kit.resume import Resumable
 from r1kit.rollout.engine import Detached
 from r1kit.rollout.streams import stream_seed
@@ -186,7 +186,7 @@ class Ahead(Rollouts):
             return
         try:
             group = Group(prompt=one.prompt, prompt_ids=ids, completions=answer.result())
-            self.policy.scorer.verifier.submit(group).add_done_callback(partial(_scored, one.scored, group))
+            self.policy.scorer.verifier.submit(group).add_done_callback(partial(in_flight.settle, one.scored, group))
         except BaseException as error:  # told to whoever waits for the group
             one.scored.set_exception(error)
 
@@ -293,14 +293,6 @@ class _Beside:
         self._learner.load(folder)
         size = self._ranks.size
         self._ahead.out[:] = in_flight.read(folder, f"{IN_FLIGHT}*.pt", lambda place: place % size)
-
-
-def _scored(to: Future[Scored], group: Group, scores: Future[list[Score]]) -> None:
-    """On the verifier's thread."""
-    if (error := scores.exception()) is not None:
-        to.set_exception(error)
-    else:
-        to.set_result((group, scores.result()))
 
 
 def _oldest(one: Out) -> float:

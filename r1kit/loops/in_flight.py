@@ -15,7 +15,7 @@ from r1kit.loops.dealing import Scored
 from r1kit.records import Completion, Group, Prompt, Score
 from r1kit.structure import structure
 
-__all__ = ["Out", "read", "write"]
+__all__ = ["Out", "read", "settle", "write"]
 
 
 @dataclass(eq=False, slots=True, kw_only=True)
@@ -33,12 +33,26 @@ class Out:
     """On this prompt's rank, once it was."""
     scored: Future[Scored] = field(default_factory=Future)
     """The group, and its scores by the rules."""
+    group: Group | None = None
+    """What was sampled, where that is known before its scores are."""
+    verdict: Future[list[Score]] | None = None
+    """What the verifier was asked for, where it may be taken back."""
     sampled: float = 0.0
     """When its last completion ended, by the monotonic clock."""
 
     @property
     def ended(self) -> bool:
         return self.scored.done()
+
+
+def settle(to: Future[Scored], group: Group, scores: Future[list[Score]]) -> None:
+    """On the verifier's thread: what became of a group."""
+    if scores.cancelled():
+        to.cancel()
+    elif (error := scores.exception()) is not None:
+        to.set_exception(error)
+    else:
+        to.set_result((group, scores.result()))
 
 
 def write(path: Path, out: Sequence[Out]) -> None:
@@ -59,11 +73,13 @@ def read(folder: Path, pattern: str, rank_of: Callable[[int], int]) -> list[Out]
 
 def _table(one: Out) -> dict[str, Any]:
     table = {"number": one.number, "step": one.step, "due": one.due, "prompt": asdict(one.prompt)}
+    group = one.group
     if one.ended and not one.scored.cancelled() and one.scored.exception() is None:
         group, scores = one.scored.result()
+        table["scores"] = [asdict(score) for score in scores]
+    if group is not None:
         table["prompt_ids"] = list(group.prompt_ids)
         table["completions"] = [_written(completion) for completion in group.completions]
-        table["scores"] = [asdict(score) for score in scores]
     return table
 
 
@@ -79,7 +95,10 @@ def _out(table: dict[str, Any], rank: int) -> Out:
     if "completions" in table:
         completions = tuple(_completion(**written) for written in table["completions"])
         group = Group(prompt=prompt, prompt_ids=tuple(table["prompt_ids"]), completions=completions)
-        one.scored.set_result((group, [structure(Score, score, "score") for score in table["scores"]]))
+        one.group = group
+    if "scores" in table:
+        assert one.group is not None
+        one.scored.set_result((one.group, [structure(Score, score, "score") for score in table["scores"]]))
     return one
 
 

@@ -27,6 +27,7 @@ from r1kit.loops.ahead import Ahead
 from r1kit.loops.credit import Credit, GroupRelative
 from r1kit.loops.dealing import Drawn, Part
 from r1kit.loops.gap import Looked, check_gap
+from r1kit.loops.late import Late
 from r1kit.loops.rollouts import Rollouts, TasksAt
 from r1kit.loops.settings import RL
 from r1kit.maths.advantage import Advantages
@@ -72,7 +73,7 @@ def train(
     """
     workspace, engine, learner, evaluator = policy.workspace, policy.engine, policy.learner, policy.evaluator
     loss, paying = from_settings(config.loss), credit or GroupRelative(config)
-    rollouts = (Ahead if config.max_lag else Rollouts)(config, policy, tasks_at or (lambda step: policy.tasks))
+    rollouts = _drawn_by(config)(config, policy, tasks_at or (lambda step: policy.tasks))
     state, done = paying.beside(rollouts.beside(learner)), config.steps
     for step in workspace.steps(config.steps, state, partial(_rate, config)):
         rollouts.settle()
@@ -114,6 +115,10 @@ def train(
     learner.publish(engine, version=done)
     _evaluate_last(config, policy, paying, done)
     return done
+
+
+def _drawn_by(config: RL) -> type[Rollouts]:
+    return Ahead if config.max_lag else Rollouts if config.verdicts.slow == "wait" else Late
 
 
 def _evaluate_first(config: RL, policy: Policy, found: Mapping[str, Evaluation]) -> None:

@@ -5,9 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from itertools import takewhile
-from operator import attrgetter
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from r1kit.contracts import StageConfig
 from r1kit.data.settings import Reading
@@ -16,8 +14,9 @@ from r1kit.evals.settings import EvaluationConfig
 from r1kit.factory.mixture import check_weights
 from r1kit.factory.sources import Source, check_rows
 from r1kit.loops.caps import Shorter, capped, check_shorter
+from r1kit.loops.checked import check_least, check_source
 from r1kit.loops.curriculum import Curriculum
-from r1kit.loops.lag import check_lag
+from r1kit.loops.lag import Verdicts, check_lag
 from r1kit.maths.schedule import learning_rate
 from r1kit.maths.settings import PolicyLoss
 from r1kit.records import Sampling
@@ -121,6 +120,8 @@ class RL(Evaluated):
     """A step learns from the prompts that were dealt to it, or from whichever are ready and not too old."""
     late: Literal["wait", "drop"] = "wait"
     """A group that would be too old for the next step is waited for, or left out and counted (``order = "ready"``)."""
+    verdicts: Verdicts = field(default_factory=Verdicts)
+    """What becomes of a group whose verdict is slow; by default it is waited for."""
     max_gap: float = 0.2
     """Most nats a token between the engine's log-probs and the learner's on one group of a step, before it learns; more
     ends the run. 0: only logged."""
@@ -175,6 +176,7 @@ class RL(Evaluated):
         if self.final_limit is not None:
             check_least(self, stage, 1, "final_limit")
         check_rates(self.optimiser.lr, self.schedule, stage)
+        self.optimiser.check(stage, recipe.learner.kind)
         self.lora.check(stage, recipe.learner.kind, sampled=True)
         self.curriculum.check(stage)
         paraphrases(self.paraphrases, f"stages.{stage}.paraphrases")
@@ -295,27 +297,10 @@ class SFT(Evaluated):
         check_least(self, stage, 1, "samples_per_step", "micro_batch_tokens", "log_every", "sampling.max_tokens")
         check_least(self, stage, 0, "max_tokens")
         check_rates(self.optimiser.lr, self.schedule, stage)
+        self.optimiser.check(stage, recipe.learner.kind)
         self.lora.check(stage, recipe.learner.kind)
         if not self.epochs > 0:
             raise InputError(f"stages.{stage}.epochs = {self.epochs}: must be above 0")
-
-
-def check_least(config: Any, stage: str, least: int, *keys: str) -> None:
-    """Refuse a stage's settings, by dotted name, that are below ``least``."""
-    for key in keys:
-        value = attrgetter(key)(config)
-        if value < least:
-            raise InputError(f"stages.{stage}.{key} = {value}: must be at least {least}")
-
-
-def check_source(source: str, stage: str, recipe: Recipe, wanted: str = "a model") -> None:
-    """Refuse an input that leaves something else than a stage needs."""
-    left = recipe.leaves(source)
-    if left != wanted:
-        earlier = takewhile(lambda name: name != stage.partition(".")[0], recipe.stages)
-        others = [name for name in earlier if recipe.leaves(name) == wanted]
-        told = f"{wanted}, as {', '.join(others)} leave" if others else f"{wanted}, which no earlier stage leaves"
-        raise InputError(f"stages.{stage} takes in {source!r}, which leaves {left}; it needs {told}")
 
 
 def check_graded(config: RL, stage: str, trained: Iterable[str], recipe: Recipe) -> None:

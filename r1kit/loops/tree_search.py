@@ -61,7 +61,7 @@ def improve(config: MCTS, workspace: Workspace) -> StageResult:
         )
         actor, value = str(workspace.run / learnt["checkpoint"]), valued["checkpoint"]
         found.append(_evaluated(config, number, actor, value, {**searched, **valued}, workspace))
-    last = str(Path(actor).relative_to(workspace.run)) if config.rounds and actor != start else None
+    last = str(Path(actor).relative_to(workspace.run))
     return StageResult(metrics={"rounds": found, "value": value}, checkpoint=last, inputs=(name,))
 
 

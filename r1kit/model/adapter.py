@@ -118,11 +118,17 @@ class Adapter:
 
     def _adding(self, parts: Sequence[Linear], drop: Drop | None) -> Callable[..., Tensor]:
         def add(module: nn.Module, given: tuple[Tensor, ...], out: Tensor) -> Tensor:
+            added, at = [], 0
             for name, _, first, (rows, _columns) in parts:
                 x = given[0] if drop is None else drop(name, given[0])
                 down, up = (self._parameters[f"{name}.{which}"].to(x.dtype) for which in (DOWN, UP))
-                out[..., first : first + rows] += F.linear(F.linear(x, down), up) * self.scale
-            return out
+                if first > at:
+                    added.append(out.new_zeros(*out.shape[:-1], first - at))
+                added.append(F.linear(F.linear(x, down) * self.scale, up))
+                at = first + rows
+            if at < out.shape[-1]:
+                added.append(out.new_zeros(*out.shape[:-1], out.shape[-1] - at))
+            return out + (torch.cat(added, -1) if len(added) > 1 else added[0])
 
         return add
 

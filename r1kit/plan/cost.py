@@ -10,11 +10,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from r1kit.cluster.settings import FSDP, Cluster, LearnerChoice
+from r1kit.cluster.settings import FSDP, Cluster, LearnerChoice, Whole
 from r1kit.errors import InputError
+from r1kit.plan.adapter import adapter_parameters
 from r1kit.plan.devices import Device
 from r1kit.plan.shape import Shape
-from r1kit.update.settings import OptimiserSettings
+from r1kit.update.settings import LoRA, OptimiserSettings
 
 __all__ = [
     "ASSUMPTIONS",
@@ -48,6 +49,12 @@ ASSUMPTIONS = (
     "{engine}; work divides evenly over devices",
     "verifiers, reward models' scores, checkpoints and start-up take no time; activations are approximate",
 )
+
+
+ADAPTED = 1.3
+"""Activations where each layer's output has an adapter's product beside it, measured (``docs/benchmarks.md``)."""
+STATE = {"adamw": 8.0, "adamw8bit": 2.0 + 8 / 256}
+"""Bytes of state a weight; Muon's hidden matrices have 4, its others AdamW's."""
 
 
 class Many(NamedTuple):
@@ -96,6 +103,8 @@ def shared_out(learner: LearnerChoice, cluster: Cluster, devices: int) -> dict[s
         if devices % replicate:
             raise InputError(f"{devices} devices do not divide into {replicate} copies (learner.replicate)")
         found |= {"shards": devices // replicate, "checkpointing": learner.settings.checkpointing}
+    elif isinstance(learner.settings, Whole):
+        found["checkpointing"] = learner.settings.checkpointing
     return found
 
 
@@ -166,15 +175,17 @@ def sample(draw: Draw, shape: Shape, plan: Plan, width: int) -> Work:
 
 
 def train(
-    tokens: float, context: float, shape: Shape, plan: Plan, width: int, optimiser: OptimiserSettings, budget: float
-) -> Work:
+    tokens: float, context: float, shape: Shape, plan: Plan, width: int, optimiser: OptimiserSettings, budget: float,
+    lora: LoRA | None = None,
+) -> Work:  # fmt: skip
     """Learning ``tokens`` tokens that see ``context`` others on average, ``budget`` of them at once."""
     flops = tokens * (6 * shape.matrix_parameters + 3 * shape.attention_flops(context))
     return Work(
         trained_tokens=tokens,
         flops=flops,
         seconds=plan.computing(flops, width),
-        memory=learner_bytes(optimiser, shape, width, plan) + activation_bytes(budget, shape, width, plan),
+        memory=learner_bytes(optimiser, shape, width, plan, lora=lora)
+        + activation_bytes(budget, shape, width, plan, lora),
     )
 
 
@@ -184,20 +195,26 @@ def width_of(dtype: str) -> int:
 
 
 def learner_bytes(
-    optimiser: OptimiserSettings, shape: Shape, width: int, plan: Plan, *, reference: bool = False
+    optimiser: OptimiserSettings, shape: Shape, width: int, plan: Plan, *, reference: bool = False,
+    lora: LoRA | None = None,
 ) -> float:  # fmt: skip
     """float32 master, gradient and optimiser state, the copy that computes, the reference: a device's share of them,
-    and where they are shared out two blocks that are whole at a time."""
+    and where they are shared out two blocks that are whole at a time. Of an adapter: the model once, as it computes,
+    and the rest of the adapter alone."""
+    if lora is not None and lora.rank:
+        trained = adapter_parameters(lora, shape)
+        return shape.parameters * width + trained * (8.0 + STATE.get(optimiser.kind, 8.0))
     ends = shape.vocab * shape.hidden * (1 if shape.tied else 2)
-    state = 8.0 * shape.parameters if optimiser.kind == "adamw" else 4.0 * (shape.parameters - ends) + 8.0 * ends
+    state = STATE.get(optimiser.kind, 4.0) * (shape.parameters - ends) + STATE.get(optimiser.kind, 8.0) * ends
     copies = (0 if width == 4 else width) + (width if reference else 0)
     whole = 2 * shape.parameters / shape.layers * width if plan.shards > 1 else 0.0
     return (shape.parameters * (8.0 + copies) + state) / plan.shards + whole
 
 
-def activation_bytes(tokens: float, shape: Shape, width: int, plan: Plan) -> float:
+def activation_bytes(tokens: float, shape: Shape, width: int, plan: Plan, lora: LoRA | None = None) -> float:
     """What backward needs of every layer, and three chunks of 1,024 rows of logits."""
-    each = shape.hidden + shape.activations / shape.layers if plan.checkpointing else shape.activations
+    inside = shape.activations * (ADAPTED if lora is not None and lora.rank else 1.0)
+    each = shape.hidden + inside / shape.layers if plan.checkpointing else inside
     return tokens * shape.layers * each * width + 3 * 1024 * shape.vocab * 4.0
 
 

@@ -61,7 +61,8 @@ def _sft(config: SFT, shape: Shape, sizes: Sizes, plan: Plan) -> Work:
 def _learnt(config: SFT, shape: Shape, sizes: Sizes, plan: Plan) -> Work:
     tokens = config.epochs * sizes.samples.number * sizes.samples.tokens
     budget = min(config.micro_batch_tokens, config.samples_per_step * sizes.samples.tokens)
-    return train(tokens, sizes.samples.tokens / 2, shape, plan, width_of(config.dtype), config.optimiser, budget)
+    width, context = width_of(config.dtype), sizes.samples.tokens / 2
+    return train(tokens, context, shape, plan, width, config.optimiser, budget, config.lora)
 
 
 def _rl(config: RL, shape: Shape, sizes: Sizes, plan: Plan) -> Work:
@@ -110,8 +111,9 @@ def _rl_step(config: RL, shape: Shape, sizes: Sizes, plan: Plan) -> Work:
     learnt = responses + config.prompts_per_step * sizes.prompt * min(config.minibatches, config.sampling.n)
     passes = 3 + (config.minibatches > 1) + bool(config.loss.kl_weight)  # forward and backward, old, reference
     forward = 2 * shape.matrix_parameters * learnt + responses * shape.attention_flops(sizes.prompt + mean / 2)
-    activations = activation_bytes(min(config.micro_batch_tokens, learnt), shape, width, plan)
-    learner = learner_bytes(config.optimiser, shape, width, plan, reference=config.loss.kl_weight > 0)
+    activations = activation_bytes(min(config.micro_batch_tokens, learnt), shape, width, plan, config.lora)
+    reference = config.loss.kl_weight > 0
+    learner = learner_bytes(config.optimiser, shape, width, plan, reference=reference, lora=config.lora)
     return Work(
         trained_tokens=learnt,
         sampled_tokens=sampled.sampled_tokens,

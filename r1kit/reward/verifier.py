@@ -142,7 +142,8 @@ class Verifier:
         ]
 
     def submit(self, group: Group) -> Future[list[Score]]:
-        """``score_groups`` of one group while the caller goes on; any thread may call it."""
+        """``score_groups`` of one group while the caller goes on; any thread may call it. One that is cancelled before
+        a worker takes it is not judged."""
         with self._starting:
             if not self._threads:
                 for place in range(len(self._workers)):
@@ -163,7 +164,7 @@ class Verifier:
             with suppress(Empty):
                 while taken[-1] is not None and len(taken) < part:
                     taken.append(self._waiting.get_nowait())
-            handed = [item for item in taken if item is not None]
+            handed = [item for item in taken if item is not None and item[1].set_running_or_notify_cancel()]
             groups = [group for group, _ in handed]
             try:
                 found = self._scores(groups, self._judge("score", groups, [place]))
@@ -173,7 +174,7 @@ class Verifier:
             else:
                 for (_, scores), row in zip(handed, found, strict=True):
                     scores.set_result(row)
-            if len(handed) < len(taken):
+            if None in taken:
                 return
 
     def diagnose_groups(self, groups: Sequence[Group]) -> list[list[dict[str, float]]]:

@@ -8,6 +8,7 @@ kind                      what
 ``general``               greetings, requests, lists, facts, what must be refused; a corpus, and data of preferences
 ``code/NAME``             programs judged by running them: list_ops has a corpus; ``code`` reads any layout of the
                           field (HumanEval, MBPP, APPS, LiveCodeBench, CodeContests ...), ``code/mbpp`` that one
+``swe``                   small repositories with failing tests; the answer is edits, judged by running all tests
 ``reasoning_gym/NAME``    any reasoning-gym generator, judged by its own scorer
 ``verifiers/NAME``        a single-turn environment of the verifiers package: its data set, parser and rubric
 ``benchmark/NAME``        AIME, MATH-500, GPQA, MMLU-Pro, HumanEval, LiveCodeBench, asked and judged as the paper does;
@@ -67,6 +68,7 @@ KINDS: dict[str, str] = {
     "jsonl": "r1kit.tasks.jsonl:Jsonl",
     "structured": "r1kit.tasks.structured:Structured",
     "structured/forms": "r1kit.nano.forms.task:Forms",
+    "swe": "r1kit.tasks.swe.task:Swe",
     "turns": "r1kit.nano.turns.task:Turns",
 }
 """Kind -> class, with a frozen ``Config`` and built as ``cls(name, config)``. ``NAME`` stands for any name."""

@@ -102,7 +102,7 @@ class AdaptedLearner(LocalLearner):
     def refresh_reference(self) -> None:
         """Freeze the present policy: nothing to keep while no B has learnt, else the adapter, never the model."""
         learnt = self.adapter.is_learnt
-        self.reference = self.flat.master.clone() if learnt else self.flat.master.new_empty(0)
+        self.reference = self.flat.master.to(self.resting, copy=True) if learnt else self.flat.master.new_empty(0)
 
     def reference_logprobs(self, batch: Batch) -> list[Tensor]:
         """As ``logprobs``, under the reference: the model with its adapter off, or as it was when it was refreshed."""

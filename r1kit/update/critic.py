@@ -69,9 +69,10 @@ class Critic(LocalLearner):
             held, wanted = (
                 flat_of(rows, [values[row] for row in micro.rows], micro.targets.device) for values in (old, returns)
             )
-            loss, cut = value_loss(self._values(micro), held, wanted, clip)
-            weighted = (loss * weights).sum()
-            weighted.backward()  # type: ignore[no-untyped-call]
+            with self._passing():
+                loss, cut = value_loss(self._values(micro), held, wanted, clip)
+                weighted = (loss * weights).sum()
+                weighted.backward()  # type: ignore[no-untyped-call]
             sums["value_loss"] += float(weighted.detach())
             sums["value_clip_share"] += float(cut.sum())
             sums["tokens"] += len(cut)

@@ -2,18 +2,35 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
-from r1kit.update.learner import Batch
+from r1kit.update.learner import Batch, Row
 from r1kit.update.pack import MicroBatch
 from r1kit.update.terms import fixed_terms
 
-__all__ = ["further_targets", "told_further"]
+__all__ = ["as_documents", "further_targets", "told_further"]
+
+
+def as_documents(batch: Batch, rows: Sequence[int]) -> Batch:
+    """Rows with their prompts before them, each a document; a prompt's tokens weigh nothing.
+
+    Shared prompts do not do here: what follows a prompt's last token, which that layer reads, is each row's own.
+    """
+    found = []
+    for one in (batch.rows[row] for row in rows):
+        prompt = batch.prompts[one.prompt]
+        weight = torch.as_tensor(one.weight, dtype=torch.float32).expand(len(one.tokens))
+        whole = torch.cat([torch.zeros(len(prompt)), weight])
+        found.append(Row(prompt=-1, tokens=torch.cat([prompt, one.tokens]), weight=whole, advantage=1.0))
+    return Batch(prompts=(), rows=found)
 
 
 def further_targets(batch: Batch, micro: MicroBatch) -> tuple[Tensor, Tensor, Tensor]:
-    """Of documents alone: packed tokens [m] that have one after the next, that one, and the weight of its loss.
+    """Of documents alone: packed tokens [m] that have one after the next which weighs something, that one, and the
+    weight of its loss.
 
     Token i predicts target i, so the next target of the same row is two tokens on.
     """
@@ -22,6 +39,7 @@ def further_targets(batch: Batch, micro: MicroBatch) -> tuple[Tensor, Tensor, Te
     inside = torch.ones(len(micro.targets), dtype=torch.bool)
     inside[last] = False
     index = inside.nonzero()[:, 0].to(micro.targets.device)
+    index = index[weights[index + 1] != 0]
     return index, micro.targets[index + 1], weights[index + 1]
 
 

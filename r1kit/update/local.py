@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from pickle import UnpicklingError
@@ -19,6 +20,7 @@ from torch import Tensor
 
 from r1kit.checkpoint.folder import replacing
 from r1kit.cluster.ranks import Ranks, Solo
+from r1kit.cluster.settings import Whole
 from r1kit.errors import InputError, R1Error, first_line
 from r1kit.maths.loss_terms import TokenLoss
 from r1kit.model.decoder import Decoder
@@ -29,12 +31,13 @@ from r1kit.model.weights import NamedWeights, WeightStream
 from r1kit.rollout.engine import Engine
 from r1kit.update.balance import Balance
 from r1kit.update.flat import FlatWeights
-from r1kit.update.further import further_targets, told_further
+from r1kit.update.further import as_documents, further_targets, told_further
 from r1kit.update.head import Head
 from r1kit.update.learner import Batch
 from r1kit.update.memory import bytes_of, keep_freed_memory
 from r1kit.update.optim import DTYPES, Optimiser, canonical
-from r1kit.update.pack import MicroBatch, build, carries_gradient, deal, merged, per_row
+from r1kit.update.pack import MicroBatch, assign, build, carries_gradient, deal, merged, per_row, units
+from r1kit.update.recompute import recomputing
 from r1kit.update.settings import Dtype, ExpertSettings, LoRA, OptimiserSettings
 from r1kit.update.sums import Sums, slopes
 
@@ -63,7 +66,8 @@ class LearnerSettings:
     further: float = 0.0
     """Weight of the loss of the token after the next, on documents, where the model predicts it (``Decoder.ahead``)."""
     own: Any = None
-    """What the recipe's ``learner`` table says beside the kind: ``cluster.settings.FSDP`` for ``fsdp``."""
+    """What the recipe's ``learner`` table says beside the kind: ``cluster.settings.FSDP`` for ``fsdp``,
+    ``Whole`` for ``local``."""
 
 
 STATE = "state.pt"
@@ -86,7 +90,10 @@ class LocalLearner:
         self.settings = settings or LearnerSettings()
         self.ranks: Ranks = ranks or Solo()
         self.flat = self._flat(model)
-        self.optimiser = Optimiser(self.flat, self.settings.optimiser, self.ranks)
+        self.own = self.settings.own if isinstance(self.settings.own, Whole) else Whole()
+        self.resting = torch.device("cpu") if self.own.offload == "optimiser" else self.device
+        """Where the reference and the optimiser's state are while they are not in use."""
+        self.optimiser = Optimiser(self.flat, self.settings.optimiser, self.ranks, self.resting)
         self.reference: Tensor | None = None
         self.balance = Balance(self.flat.model, self.settings.experts, self.ranks)
         self.masters = {name: weight.detach() for name, weight in self.flat.model.named_parameters()}
@@ -111,8 +118,9 @@ class LocalLearner:
         if batch.sharded or self.ranks.rank == 0:  # otherwise every rank holds the same rows
             sums.totals["rows_skipped"] = float(len(batch.rows) - len(rows))
         routes = self.balance.watch(batch, len(rows))
-        for micro in self._share(batch, rows, routes):
-            self._accumulate(batch, micro, loss, sums)
+        with self._passing():
+            for micro in self._share(batch, rows, routes):
+                self._accumulate(batch, micro, loss, sums)
         if self.ranks.size > 1:
             self.ranks.all_reduce_sum_(self.flat.grad)
         metrics = told_further(sums.reduced(self.ranks)) | self.balance.told(routes)
@@ -146,12 +154,12 @@ class LocalLearner:
 
     def refresh_reference(self) -> None:
         """Freeze the present weights as the reference (pi_ref <- pi; every 400 steps in the paper)."""
-        self.reference = self.flat.shadow.clone()
+        self.reference = self.flat.shadow.to(self.resting, copy=True)
 
     def reference_logprobs(self, batch: Batch) -> list[Tensor]:
         """As ``logprobs``, under the reference."""
         assert self.reference is not None, "refresh_reference() was never called"
-        with self.flat.computing_with(self.reference):
+        with self.flat.computing_with(self.reference.to(self.device)):
             return self.logprobs(batch)
 
     @property
@@ -221,7 +229,11 @@ class LocalLearner:
         self.flat.master.copy_(state["master"])
         self.flat.refresh()
         self.optimiser.load_state(state["optimiser"])
-        self.reference = None if state["reference"] is None else state["reference"].to(self.device)
+        self.reference = None if state["reference"] is None else state["reference"].to(self.resting)
+
+    def _passing(self) -> AbstractContextManager[None]:
+        """Around forward and backward passes."""
+        return recomputing(self.flat.compute) if self.own.checkpointing else nullcontext()
 
     def _gradient_of(self, weight: Tensor) -> Tensor | None:
         """Where a parameter of the master model has its gradient; None: it is not trained."""
@@ -259,29 +271,48 @@ class LocalLearner:
         if micro.index is not None:
             grad = torch.zeros_like(hidden).index_add_(0, micro.index, grad)
         if self.settings.further and isinstance(compute, Decoder) and compute.ahead is not None and micro.index is None:
-            grad = grad + self._further(compute, batch, micro, hidden.detach(), sums)
+            weight, totals = self.settings.further, (self.head_grad, self.bias_grad, self.table_grad)
+            grad = grad + self._further(compute, batch, micro, hidden.detach(), sums, weight, totals)
         hidden.backward(grad)
         if embedded is not None and embedded.grad is not None and self.table_grad is not None:
             self.table_grad.index_add_(0, micro.segments.tokens, embedded.grad.float())
+        if self.settings.optimiser.keep_mtp and isinstance(compute, Decoder) and compute.ahead is not None:
+            self._keep(compute, batch, micro, sums)
 
-    def _further(self, model: Decoder, batch: Batch, micro: MicroBatch, hidden: Tensor, sums: Sums) -> Tensor:
+    def _keep(self, model: Decoder, batch: Batch, micro: MicroBatch, sums: Sums) -> None:
+        """Add the gradient of the layer that predicts a token further, and of no other weight, of rows with prompts."""
+        if micro.index is None:
+            return
+        whole = as_documents(batch, micro.rows)
+        budget = self.settings.token_budget
+        for chosen in assign(units(whole, range(len(whole.rows)), budget), budget, 1)[0]:
+            one = build(whole, chosen).to(self.device)
+            with torch.no_grad():
+                hidden = model.hidden(one.segments)
+            self._further(model, whole, one, hidden, sums, self.settings.optimiser.keep_mtp, (None, None, None))
+
+    def _further(
+        self, model: Decoder, batch: Batch, micro: MicroBatch, hidden: Tensor, sums: Sums, weight: float,
+        totals: tuple[Tensor | None, Tensor | None, Tensor | None],
+    ) -> Tensor:  # fmt: skip
         """The gradient to hidden states [N, d] of the loss of the token after the next, of documents; that of weights
-        is added to theirs."""
-        assert self.table_grad is not None, "further is for learners of every weight"
+        is added to theirs, of the head, its bias and the embedding to ``totals`` where they are trained."""
+        head_grad, bias_grad, table_grad = totals
         leaves = hidden.requires_grad_(), model.table.detach()[micro.targets].requires_grad_()
         index, targets, weights = further_targets(batch, micro)
         made = model.further(*leaves, micro.segments)
 
         def slope(logprobs: Tensor, entropy: Tensor) -> Tensor:
             sums.add_further(logprobs)
-            return -self.settings.further * weights
+            return -weight * weights
 
-        given = self._head().gradient(made.detach()[index], targets, slope, self.head_grad, self.bias_grad)
+        given = self._head().gradient(made.detach()[index], targets, slope, head_grad, bias_grad)
         made.backward(torch.zeros_like(made).index_add_(0, index, given))
         own, following = (leaf.grad for leaf in leaves)
         assert own is not None
         assert following is not None
-        self.table_grad.index_add_(0, micro.targets, following.float())
+        if table_grad is not None:
+            table_grad.index_add_(0, micro.targets, following.float())
         return own
 
 

@@ -15,20 +15,31 @@ import torch
 from torch import Tensor, nn
 
 from r1kit.cluster.ranks import Ranks, Solo
+from r1kit.errors import MissingError
 from r1kit.update.flat import FlatWeights, Section
 from r1kit.update.settings import OptimiserSettings
 
 __all__ = ["DTYPES", "Optimiser", "canonical", "orthogonalise"]
 
+EIGHT = 4096
+"""Numbers that torchao keeps in 8 bits come in multiples of 256, and 4,096 at the least; what is left over stays in
+32."""
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 
 class Optimiser:
     """Steps the master weights along their gradient."""
 
-    def __init__(self, weights: FlatWeights, settings: OptimiserSettings, ranks: Ranks | None = None) -> None:
-        """``ranks``: who step the same weights along the same gradient, together."""
-        assert settings.kind == "adamw" or settings.muon_dtype != "auto", "resolve_dtype says what auto means here"
+    def __init__(
+        self, weights: FlatWeights, settings: OptimiserSettings, ranks: Ranks | None = None,
+        resting: torch.device | None = None,
+    ) -> None:  # fmt: skip
+        """
+        Args:
+            ranks: who step the same weights along the same gradient, together.
+            resting: where its state is between steps; by default where the weights are.
+        """
+        assert settings.kind != "muon" or settings.muon_dtype != "auto", "resolve_dtype says what auto means here"
         self.weights, self.settings = weights, settings
         self.ranks: Ranks = ranks or Solo()
         muon = [s for s in weights.sections if s.hidden] if settings.kind == "muon" else []
@@ -36,17 +47,19 @@ class Optimiser:
         vectors = [s for s in weights.sections if len(s.shape) < 2]
         first = sum(s.size for s in muon)
         last = min((s.start for s in vectors), default=weights.master.numel())
-        self.momentum = torch.zeros(first, device=weights.master.device)
-        self.adamw = torch.optim.AdamW(
-            [
-                {"params": [_slice(weights, first, last)], "weight_decay": settings.weight_decay},
-                {"params": [_slice(weights, last, weights.master.numel())], "weight_decay": 0.0},
-            ],
-            lr=0.0,
-            betas=(settings.betas[0], settings.betas[1]),
-            eps=settings.eps,
-            fused=True,
-        )
+        self.device = weights.master.device
+        self.resting = resting or self.device
+        self.momentum = torch.zeros(first, device=self.resting)
+        whole = first + (last - first) // EIGHT * EIGHT if settings.kind == "adamw8bit" else last
+        groups = [
+            {"params": _slices(weights, [(first, whole), (whole, last)]), "weight_decay": settings.weight_decay},
+            {"params": [_slice(weights, last, weights.master.numel())], "weight_decay": 0.0},
+        ]
+        betas = settings.betas[0], settings.betas[1]
+        if settings.kind == "adamw8bit":
+            self.adamw = _in_8_bits()(groups, lr=0.0, betas=betas, eps=settings.eps)
+        else:
+            self.adamw = torch.optim.AdamW(groups, lr=0.0, betas=betas, eps=settings.eps, fused=True)
 
     @torch.no_grad()
     def clip(self) -> float:
@@ -59,10 +72,23 @@ class Optimiser:
     @torch.no_grad()
     def step(self, lr: float) -> None:
         for group in self.adamw.param_groups:
-            group["lr"] = lr
+            if isinstance(group["lr"], torch.Tensor):  # torchao's, which compiles its step once for all rates
+                group["lr"].fill_(lr)
+            else:
+                group["lr"] = lr
+        self.move(self.device)
         self.adamw.step()
         if self.matrices:
             self._muon(lr * self.settings.muon_lr_ratio)
+        self.move(self.resting)
+
+    def move(self, device: torch.device) -> None:
+        """The state's tensors; a count of steps stays."""
+        for state in self.adamw.state.values():
+            for name, value in state.items():
+                if isinstance(value, torch.Tensor) and value.numel() > 1:
+                    state[name] = value.to(device)
+        self.momentum = self.momentum.to(device)
 
     def _muon(self, lr: float) -> None:
         """Nesterov momentum, orthogonalised; step scaled by sqrt(max(1, rows / columns)) (kellerjordan.github.io)."""
@@ -101,6 +127,7 @@ class Optimiser:
     def load_state(self, state: dict[str, Any]) -> None:
         self.adamw.load_state_dict(state["adamw"])
         self.momentum.copy_(state["momentum"])
+        self.move(self.resting)
 
 
 def canonical(value: Any) -> Any:
@@ -127,6 +154,20 @@ def orthogonalise(matrices: Tensor, steps: int = 5, dtype: torch.dtype = torch.b
         gram = x @ x.mT
         x = torch.baddbmm(x, torch.baddbmm(gram, gram, gram, beta=b, alpha=c), x, beta=a)
     return x
+
+
+def _in_8_bits() -> Any:
+    """torchao's AdamW whose state is in 8 bits, a scale each 256 numbers (2110.02861)."""
+    try:
+        from torchao.optim import AdamW8bit
+    except ImportError as error:
+        raise MissingError(f"adamw8bit needs torchao: pip install 'r1kit[torchao]' ({error})") from None
+    return AdamW8bit
+
+
+def _slices(weights: FlatWeights, spans: list[tuple[int, int]]) -> list[nn.Parameter]:
+    """Those that are not empty, the first always."""
+    return [_slice(weights, *span) for index, span in enumerate(spans) if not index or span[0] < span[1]]
 
 
 def _slice(weights: FlatWeights, first: int, last: int) -> nn.Parameter:

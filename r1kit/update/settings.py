@@ -22,8 +22,9 @@ Settings = TypeVar("Settings")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OptimiserSettings:
-    kind: Literal["adamw", "muon"] = "adamw"
-    """``muon``: the hidden matrices by Muon, embedding, head and vectors by AdamW."""
+    kind: Literal["adamw", "adamw8bit", "muon"] = "adamw"
+    """``adamw8bit``: AdamW whose state is kept in 8 bits, by torchao. ``muon``: the hidden matrices by Muon, embedding,
+    head and vectors by AdamW."""
     lr: float = 3e-4
     """Peak rate of AdamW."""
     betas: tuple[float, ...] = (0.9, 0.95)
@@ -38,6 +39,28 @@ class OptimiserSettings:
     """Of the products that orthogonalise Muon's step."""
     max_grad_norm: float = 1.0
     """Gradients are scaled down to this norm, over all weights; 0: never."""
+    keep_mtp: float = 0.0
+    """In SFT and RL, of a model that predicts a token further: weight of that layer's own loss on the responses, from
+    which it alone learns, so that its drafts go on hitting what the policy has become; 0: it stays as it is."""
+
+    def __post_init__(self) -> None:
+        if not self.keep_mtp >= 0:
+            raise InputError(f"optimiser.keep_mtp = {self.keep_mtp} must not be negative")
+
+    def check(self, stage: str, learner: str) -> None:
+        """Whether it can be had, before anything loads.
+
+        Raises:
+            InputError: a learner that has no such optimiser.
+            MissingError: torchao is not installed.
+        """
+        if self.kind != "adamw8bit":
+            return
+        where = f'stages.{stage}.optimiser.kind = "adamw8bit"'
+        if learner not in ("auto", "local"):
+            raise InputError(f'{where} is the local learner\'s, not "{learner}"\'s; take "adamw", or learner = "local"')
+        if importlib.util.find_spec("torchao") is None:
+            raise MissingError(f"{where} needs torchao: pip install 'r1kit[torchao]'")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -131,10 +131,11 @@ class ShardedLearner:
             raise InputError(
                 "experts.balance is a loss over whole sequences, which ranks share: set 0, or sequence = 1"
             )
-        if self.settings.further and getattr(model, "ahead", None) is not None:
+        trained = self.settings.further or self.settings.optimiser.keep_mtp
+        if trained and getattr(model, "ahead", None) is not None:
             raise InputError(
-                "learner = fsdp does not train the layer that predicts a token further; set mtp_weight = 0, or take "
-                "the local learner"
+                "learner = fsdp does not train the layer that predicts a token further; set mtp_weight = 0 and "
+                "optimiser.keep_mtp = 0, or take the local learner"
             )
 
     def update(self, batch: Batch, loss: TokenLoss, lr: float) -> dict[str, float]:

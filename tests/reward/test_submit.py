@@ -44,6 +44,18 @@ def test_an_error_comes_with_the_scores_that_were_asked_for() -> None:
             broken.result(60)
 
 
+def test_what_is_taken_back_before_its_turn_is_not_judged() -> None:
+    with verifier(deadline_seconds=1.0) as judge:
+        assert judge.submit(group("42")).result(60)
+        busy = judge.submit(group("loop"))
+        time.sleep(0.3)
+        unwanted, wanted = judge.submit(group("loop", "loop", "loop")), judge.submit(group("42"))
+        assert unwanted.cancel()
+        assert not busy.cancel()
+        assert wanted.result(60)[0].total == 1.2
+        assert busy.result(0)[0].status == "timeout"
+
+
 def test_closing_ends_a_call_that_is_under_way_and_leaves_no_process() -> None:
     judge = verifier(deadline_seconds=60.0)
     assert judge.submit(group("42")).result(60)

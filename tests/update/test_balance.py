@@ -21,7 +21,7 @@ from r1kit.update.balance import max_violation, moved
 from r1kit.update.learner import Batch
 from r1kit.update.local import LocalLearner
 from r1kit.update.pack import build, units
-from r1kit.update.settings import ExpertSettings
+from r1kit.update.settings import ExpertSettings, OptimiserSettings
 
 from .ranked_sharded import DEEPSEEK
 from .test_local import decoder, documents, rollouts, settings
@@ -159,6 +159,42 @@ def test_the_gradient_is_that_of_whole_logits(config: Any) -> None:
     else:
         assert "further_loss" not in metrics
     assert "further_tokens" not in metrics
+
+
+def test_kept_in_rl_the_further_layer_alone_learns_from_responses() -> None:
+    """Its gradient is that of each row with its prompt, whole; every other weight's is as without it."""
+    batch = rollouts()
+    without, kept = (
+        LocalLearner(decoder(AHEAD), settings(optimiser=OptimiserSettings(max_grad_norm=0.0, keep_mtp=weight)))
+        for weight in (0.0, 0.5)
+    )
+    plain, metrics = (learner.update(batch, supervised_loss, 0.0) for learner in (without, kept))
+    model, further, count = decoder(AHEAD), 0.0, 0
+    for row in batch.rows:
+        if not row.advantage:
+            continue
+        prompt = batch.prompts[row.prompt]
+        tokens = torch.cat([prompt, row.tokens])
+        segments = Segments.pack([tokens[:-1]])
+        hidden, following = model.hidden(segments).detach(), model.embedding(tokens[1:]).detach()
+        first = len(prompt) - 2  # reads the prompt's last two tokens and names the response's first
+        losses = -logprobs(model.further(hidden, following, segments)[first:-1], model, tokens[2 + first :])
+        weights = torch.as_tensor(row.weight).expand(len(row.tokens))
+        (0.5 * losses * weights).sum().backward()
+        further, count = further + losses.sum().item(), count + len(losses)
+    wanted = dict(model.named_parameters())
+    old = dict(without.flat.views(without.flat.grad))
+    for name, grad in kept.flat.views(kept.flat.grad):
+        if name.startswith("ahead."):
+            expected = wanted[name].grad
+            expected = torch.zeros_like(grad) if expected is None else expected
+            torch.testing.assert_close(grad, expected, rtol=1e-4, atol=2e-6)
+            assert not old[name].any()
+        else:
+            assert torch.equal(grad, old[name]), name
+    assert metrics["further_loss"] == pytest.approx(further / count, rel=1e-5)
+    told = ("loss", "entropy", "tokens")
+    assert [metrics[name] for name in told] == [plain[name] for name in told]
 
 
 def logprobs(hidden: Tensor, model: Decoder, targets: Tensor) -> Tensor:

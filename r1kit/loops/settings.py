@@ -114,7 +114,8 @@ class RL(Evaluated):
     """Steps that a completion's weights may be behind the learner's: above 0 engines of their own sample ahead while
     the learner learns. 0: in turn, every completion by the newest weights."""
     over_update: Literal["wait", "keep", "recompute"] = "wait"
-    """New weights come in between completions, or in the middle of them: over old keys and values, or new ones."""
+    """New weights come in between completions, which an engine finishes first, or in the middle of them: over the keys
+    and values of the old ones, or after these were computed again (the local engine)."""
     order: Literal["in_turn", "ready"] = "in_turn"
     """A step learns from the prompts that were dealt to it, or from whichever are ready and not too old."""
     late: Literal["wait", "drop"] = "wait"
@@ -122,7 +123,8 @@ class RL(Evaluated):
     verdicts: Verdicts = field(default_factory=Verdicts)
     """What becomes of a group whose verdict is slow; by default it is waited for."""
     max_gap: float = 0.2
-    """Most nats a token between the engine's and the learner's log-probs; more ends the run; 0: only logged."""
+    """Most nats a token between the engine's log-probs and the learner's on one group of a step, before it learns; more
+    ends the run. 0: only logged."""
     deadline: float = 10.0
     """Seconds a verifier has for one completion."""
     verifier_workers: int = 0
@@ -143,7 +145,8 @@ class RL(Evaluated):
     record_groups: int = 1
     """Groups a step whose rollouts are written out, to read."""
     record_tokens: int = 1
-    """Of these, groups with each token's text, log-prob, entropy and gap; 0: none; each above 1 costs a look more."""
+    """Of these, groups whose rollouts are written with the text, log-prob, entropy and gap of each token; 0: none, and
+    none of the evaluations'. More than one a step costs a pass of the learner over the others."""
 
     @property
     def inputs(self) -> tuple[str, ...]:

@@ -33,7 +33,7 @@ __all__ = ["Config", "run", "ways_to_ask"]
 TOLD = (
     "avg_at_k", "interval", "cons_at_k", "cons_interval", "pass_at_k", "k", "problems", "response_tokens",
     "format_rate", "accuracy_given_format", "language_consistency", "language_interval",
-    "mixed_share", "reflection_rate", "truncated_share", "by_language", "solved_tokens",
+    "mixed_share", "reflection_rate", "truncated_share", "by_language", "solved_tokens", "diagnostics",
 )  # fmt: skip
 """What of an evaluation goes into the stage table; the rest is in ``eval.jsonl``."""
 

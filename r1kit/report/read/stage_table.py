@@ -176,8 +176,20 @@ def _line(table: StageTable, task: str, key: str, ends: str) -> TableLine | None
         return None
     is_share = key not in ("response_tokens", "easy_tokens")
     top = tuple(place for place, cell in enumerate(cells) if cell is not None and cell.value == max(values))
-    best = top if is_share and key != "template_spread" and min(values) < max(values) else ()
+    more_is_better = is_share and key not in ("template_spread", "diagnostics.answers_first")
+    best = top if more_is_better and min(values) < max(values) else ()
     return TableLine(name=task, cells=tuple(cells), best=best, is_share=is_share)
+
+
+_OF_LIMITS = (
+    ("answers_first", "answers to the first question", "of second questions: right for the first one, not the second"),
+    ("parses", "JSON", "answers that are JSON at all"),
+    ("fits", "JSON of the schema", "answers that satisfy their schema"),
+    ("applies", "edits that apply", "answers whose edits can be made"),
+    ("fixed", "failing tests mended", "share of them that passes after the edits"),
+    ("kept", "passing tests kept", "share of them that still passes"),
+)
+"""Diagnostic, title and note of what the limits' tasks tell (docs/limits.md)."""
 
 
 def _blocks(table: StageTable) -> list[TableBlock]:
@@ -198,6 +210,7 @@ def _blocks(table: StageTable) -> list[TableBlock]:
         block("language consistency", in_language, "language_consistency", "language_interval"),
         block("format", "responses in the final form", "format_rate"),
         block("true summaries", "summaries whose own equation holds", "diagnostics.summary_right"),
+        *(block(title, note, f"diagnostics.{name}") for name, title, note in _OF_LIMITS),
         *_by_language(table),
         block("response length", "tokens", "response_tokens"),
         block("tokens of a solved easy problem", "of those that the best checkpoint solves most times", "easy_tokens"),

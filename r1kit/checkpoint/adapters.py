@@ -56,8 +56,9 @@ def write_adapter(
     from safetensors.torch import save_file
 
     hub = SNAPSHOT.search(base)
+    scale: Any = int(alpha) if alpha.is_integer() else alpha
     config = LoraConfig(
-        r=rank, lora_alpha=int(alpha) if alpha.is_integer() else alpha, lora_dropout=dropout,
+        r=rank, lora_alpha=scale, lora_dropout=dropout,
         target_modules=sorted(targets), task_type="CAUSAL_LM", inference_mode=True,
         base_model_name_or_path=f"{hub['owner']}/{hub['name']}" if hub else base,
         revision=hub["commit"] if hub else None,

@@ -27,8 +27,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-WALL_CLOCK = re.compile(r"(^|_)seconds$|^tokens_per_second$|^created$|^at$|^queue$")
-"""Fields that may differ; ``queue``: how many groups happened to be ready when a step began."""
+WALL_CLOCK = re.compile(r"(^|_)seconds$|^tokens_per_second$|^created$|^at$|^queue$|^peak$")
+"""Fields that may differ; ``queue``: how many groups happened to be ready when a step began; ``peak``: memory."""
 SETTINGS = (
     "model.hidden_size=32", "model.intermediate_size=64", "model.num_layers=1", "model.num_heads=2",
     "model.num_kv_heads=1",

@@ -37,7 +37,7 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks at /proc"
     ("ranks", "kills"),
     [
         (1, [("the base's checkpoint half written", None), ("RL's resume point half written", None)]),
-        (2, [("pretraining", 1), ("RL", None)]),
+        pytest.param(2, [("pretraining", 1), ("RL", None)], marks=pytest.mark.slow),
     ],
 )
 def test_killed_and_resumed_equals_straight(ranks: int, kills: list[tuple[str, int | None]], tmp_path: Path) -> None:

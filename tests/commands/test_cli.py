@@ -87,7 +87,6 @@ def test_a_mistake_is_one_line_and_its_exit_code(arguments: list[str], code: int
         (["eval", "nowhere", "--task", "countdown", "--template", "cat"], 2, "Did you mean 'chat'?"),
         (["eval", "nowhere", "--task", "countdown", "--answer-style", "tags"], 2, "Did you mean 'tag'?"),
         (["eval", "nowhere", "--task", "countdown", "--json", "/dev/null/x"], 2, "cannot write"),
-        (["eval", "nowhere", "--task", "countdown", "--k", "0"], 2, "k >= 1"),
         (["tasks", "reasoning_gym/chainsum"], 2, "Did you mean 'chain_sum'?"),
         (["tasks", "missing.jsonl"], 2, "no such file"),
         (["verify", "--task", "countdown"], 2, "--answer TEXT"),

@@ -14,9 +14,10 @@ def tasks(*arguments: str) -> str:
 
 
 def test_kinds_and_generators() -> None:
-    kinds = ["countdown", "general", "code/list_ops", "code/FORMAT/FILE.jsonl", "reasoning_gym/NAME"]
-    kinds += ["verifiers/NAME", "benchmark/SOURCE", "FILE,", "FILE.py:NAME"]
-    assert [line.split()[0] for line in tasks().splitlines()] == kinds
+    kinds = ["countdown", "turns", "general", "code/list_ops", "structured/forms", "code/FORMAT/FILE.jsonl"]
+    kinds += ["structured/FILE.jsonl", "swe/FILE.jsonl", "benchmark/SOURCE", "reasoning_gym/NAME", "verifiers/NAME"]
+    kinds += ["FILE,", "FILE.py:NAME"]
+    assert sorted(line.split()[0] for line in tasks().splitlines()) == sorted(kinds)
     assert "\nchain_sum\n" in tasks("reasoning_gym")
 
 

@@ -28,6 +28,7 @@ MEASURED = ("seconds", "sample_seconds", "score_seconds", "update_seconds", "tok
 FLAT = frozenset(f"toy/train/{1_000_003 + number}" for number in (0, 2, 3, 7))
 
 
+@pytest.mark.slow
 def test_three_ranks_that_share_are_three_that_hold_all(tmp_path: Path, on_ranks: Callable[..., list[Any]]) -> None:
     """Same prompts, minibatches, metrics, transcripts, curriculum and complaints; weights up to the order of sums.
 

@@ -66,6 +66,7 @@ def test_the_gap_by_hand() -> None:
     assert found["engine_off_share"] == pytest.approx(2 / 3)
 
 
+@pytest.mark.slow
 def test_each_checkpoint_in_each_arithmetic(tmp_path: Path) -> None:
     path, out = tmp_path / "tiny.toml", tmp_path / "run"
     path.write_text(RECIPE)

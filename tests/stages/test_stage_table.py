@@ -13,7 +13,7 @@ from r1kit.evals.settings import EvaluationConfig
 from r1kit.factory.examples import FewShot
 from r1kit.recipe import load_recipe
 from r1kit.records import Prompt
-from r1kit.stages.evaluate import Config, _table, ways_to_ask
+from r1kit.stages.evaluate import Config, _table, other_ways
 from r1kit.text.paraphrases import SETS
 from r1kit.text.template import Template
 
@@ -69,7 +69,7 @@ def test_easy_problems_are_the_same_for_every_checkpoint() -> None:
     assert table["r1_zero"]["countdown"]["easy_tokens"] == 70.0
 
 
-def test_ways_to_ask() -> None:
+def test_other_ways() -> None:
     """Each other template, each paraphrase but the recipe's own, and the examples: what r1 plan counts."""
     recipe = load_recipe("nano-zero")
     shots = FewShot(shots=1, text="examples User: {question} Assistant: {response} ", last="User: ")
@@ -85,7 +85,7 @@ def test_ways_to_ask() -> None:
 
     tasks = recipe.built(("countdown",))
     prompt = tasks["countdown"].held_out("test", 1)[0]
-    ways = {name: (log, render) for name, log, render in ways_to_ask(replace(config, templates={}), Loaded(), tasks, 1)}  # type: ignore[arg-type]
+    ways = {name: (log, render) for name, log, render in other_ways(replace(config, templates={}), Loaded(), tasks, 1)}  # type: ignore[arg-type]
     assert [*ways] == [*SETS["nano"][1:], "few_shot"]
     assert len(ways) + 1 == config.prompts
     log, render = ways["so {question}"]

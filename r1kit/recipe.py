@@ -252,21 +252,23 @@ def _override(table: dict[str, Any], text: str, folder: Path) -> tuple[str, tupl
     return ".".join(path), (path, value.strip())
 
 
-def put_setting(table: dict[str, Any], text: str) -> tuple[str, tuple[list[str], str]]:
+def put_setting(
+    table: dict[str, Any], text: str, option: str = "--set", example: str = "rule=exact"
+) -> tuple[str, tuple[list[str], str]]:
     """Put ``a.b.c=value`` into a table of settings; the same as of a recipe's override."""
     key, equals, value = text.partition("=")
     path = _key_path(key.strip())
     if not equals or not all(path):
-        raise InputError(f"--set {text!r}: write KEY=VALUE, for example --set rule=exact")
-    _put(table, path, _value_of(value), text)
+        raise InputError(f"{option} {text!r}: write KEY=VALUE, for example {option} {example}")
+    _put(table, path, _value_of(value), text, option)
     return ".".join(path), (path, value.strip())
 
 
-def _put(table: dict[str, Any], path: Sequence[str], value: Any, text: str) -> None:
+def _put(table: dict[str, Any], path: Sequence[str], value: Any, text: str, option: str = "--set") -> None:
     for part in path[:-1]:
         table = table.setdefault(part, {})
         if not isinstance(table, dict):
-            raise InputError(f"--set {text!r}: {part!r} is not a table")
+            raise InputError(f"{option} {text!r}: {part!r} is not a table")
     table[path[-1]] = value
 
 

@@ -53,7 +53,18 @@ def structure(cls: type, table: Mapping[str, Any], where: str, base: Any = None)
         key: _value(hints[key], value, f"{where}.{key}" if where else key, defaults[key])
         for key, value in table.items()
     }
-    return cls(**given) if base is None else dataclasses.replace(base, **given)
+    try:
+        return cls(**given) if base is None else dataclasses.replace(base, **given)
+    except InputError as error:
+        raise InputError(_placed(where, str(error))) if type(error) is InputError else error from None
+
+
+def _placed(where: str, said: str) -> str:
+    """What a class says of its own settings, behind the name of the table that they stand in."""
+    if not where or where in said:
+        return said
+    own = where.rpartition(".")[2]
+    return where + said.removeprefix(own) if said.startswith((f"{own}:", f"{own}.")) else f"{where}: {said}"
 
 
 def _default(field: dataclasses.Field[Any]) -> Any:

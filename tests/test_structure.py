@@ -70,3 +70,29 @@ def test_plain_values_have_no_tuple_and_no_none() -> None:
         "words": [],
         "inner": {"kind": "special", "rate": 0.5},
     }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Watch:
+    rise: float = 0.1
+
+    def __post_init__(self) -> None:
+        if self.rise < 0:
+            raise InputError(f"watch.rise = {self.rise} must be at least 0")
+        if self.rise > 1:
+            raise InputError(f"a rise of {self.rise} never comes")
+
+
+@pytest.mark.parametrize(
+    ("where", "rise", "said"),
+    [
+        ("stages.rl.watch", -1, "stages.rl.watch.rise = -1.0 must be at least 0"),
+        ("watch", -1, "watch.rise = -1.0 must be at least 0"),
+        ("stages.rl.watch", 2, "stages.rl.watch: a rise of 2.0 never comes"),
+        ("", 2, "a rise of 2.0 never comes"),
+    ],
+)
+def test_what_a_class_refuses_names_the_table_that_it_stands_in(where: str, rise: float, said: str) -> None:
+    with pytest.raises(InputError) as caught:
+        structure(Watch, {"rise": rise}, where)
+    assert str(caught.value) == said

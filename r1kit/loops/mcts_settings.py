@@ -101,6 +101,11 @@ class MCTS(Evaluated):
         check_least(self, stage, 1, "sampling.max_tokens", "actor.samples_per_step")
         check_rates(self.value.optimiser.lr, self.value.schedule, f"{stage}.value")
         check_rates(self.actor.optimiser.lr, self.actor.schedule, f"{stage}.actor")
+        if not self.sampling.temperature > 0:
+            raise InputError(
+                f"stages.{stage}.sampling.temperature = {self.sampling.temperature}: must be above 0, else all chains "
+                f"of a prompt are one"
+            )
         if not recipe.tasks:
             raise InputError(f"stages.{stage} has no task; add one, for example [tasks.countdown]")
         if self.value.optimiser.kind != "adamw":

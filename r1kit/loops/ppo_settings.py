@@ -45,7 +45,9 @@ class PPO(RL):
             if not 0 <= getattr(self, name) <= 1:
                 raise InputError(f"stages.{stage}.{name} is {getattr(self, name)}; give a number from 0 to 1")
         if not self.value_lr > 0 or (self.value_clip is not None and not self.value_clip > 0):
-            raise InputError(f"stages.{stage}: value_lr and value_clip are above 0")
+            raise InputError(
+                f"stages.{stage}: value_lr = {self.value_lr} and value_clip = {self.value_clip} must be above 0"
+            )
         if self.value_warmup >= self.steps:
             raise InputError(
                 f"stages.{stage}.value_warmup is {self.value_warmup} of {self.steps} steps: the policy would not learn"

@@ -139,7 +139,8 @@ class PRM(StageConfig):
         check_source(self.start, stage, recipe)
         replace(self.rl, start=self.start).check(f"{stage}.rl", recipe)
         check_graded(self.rl, stage, self.rl.tasks or tuple(recipe.tasks), recipe)
-        check_least(self, stage, 1, "labels.prompts", "labels.solutions", "labels.rollouts", "labels.prompts_per_step")
+        check_least(self, stage, 1, "labels.solutions", "labels.rollouts", "labels.prompts_per_step")
+        check_least(self, stage, 2, "labels.prompts")  # one to train on, one held out
         check_least(self, stage, 1, "model.batch", "model.micro_batch_tokens", "model.log_every")
         check_least(self, stage, 0, "rounds", "rule_steps")
         check_rates(self.model.optimiser.lr, self.model.schedule, f"{stage}.model")
@@ -156,6 +157,11 @@ class PRM(StageConfig):
             raise InputError(
                 f"stages.{stage}.best_of.n = {list(self.best_of.n)}: give rising numbers from 1 on, for example "
                 f"[1, 2, 4, 8, 16]"
+            )
+        if not self.best_of.temperature > 0 or not 0 < self.best_of.top_p <= 1:
+            raise InputError(
+                f"stages.{stage}.best_of: temperature = {self.best_of.temperature} must be above 0, else all samples "
+                f"are one, and top_p = {self.best_of.top_p} above 0 and at most 1"
             )
         if self.best_of.limit is not None:
             check_least(self, stage, 1, "best_of.limit")

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from r1kit.backends.backend import backend_of
 from r1kit.backends.models import LoadedModel
 from r1kit.backends.verifiers import open_verifier
+from r1kit.errors import InputError
 from r1kit.loops.dealing import in_turn
 from r1kit.records import Completion, Group, Prompt, Sampling
 from r1kit.resume import Stateless
@@ -194,7 +195,14 @@ def label_steps(config: PRM, model: str, begin: int, workspace: Workspace) -> Li
             workspace.append(LOG, lines)
             told_now = {"solutions": len(lines), "rollout_tokens": rolled, "solution_tokens": solved}
             workspace.log(step + 1, {**told_now, "accuracy": _mean([line["right"] for line in lines])})
-    return told(workspace)
+    found_now = told(workspace)
+    if found_now["solutions"] and not found_now["prefixes"] and not begin:
+        raise InputError(
+            f"stages.{workspace.stage}.steps: none of {found_now['solutions']} solutions has more than one step, so "
+            f"there is nothing to label; name marks that the model writes (now {list(config.steps.marks)}), or in most "
+            f"after how many tokens a step ends without one (now {config.steps.most})"
+        )
+    return found_now
 
 
 def _prompt(tasks: Sequence[Any], number: int, seed: int) -> Prompt:

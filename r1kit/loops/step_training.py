@@ -34,17 +34,22 @@ def read_labels(folder: Path) -> list[dict[str, Any]]:
 
 
 def split(lines: Sequence[Line], share: float) -> tuple[list[Line], list[Line]]:
-    """(to train on, held out): solutions of one cluster of prompts are on one side.
+    """(to train on, held out): solutions of one cluster of prompts are on one side, and neither side is empty.
 
     Raises:
-        InputError: a side is empty.
+        InputError: they are of less than two clusters.
     """
+    places = {line["cluster"]: fraction(f"steps {line['cluster']}", 0) for line in lines}
+    if len(places) < 2:
+        raise InputError(
+            f"{len(lines)} labelled solutions are of {len(places)} problems, and a reward model needs one to train on "
+            f"and another held out; raise labels.prompts"
+        )
+    least, *_, largest = sorted(places.values())
     sides: tuple[list[Line], list[Line]] = ([], [])
     for line in lines:
-        sides[fraction(f"steps {line['cluster']}", 0) < share].append(line)
-    for side, name in zip(sides, ("to train on", "held out"), strict=True):
-        if not side:
-            raise InputError(f"of {len(lines)} labelled solutions none is left {name}; raise labels.prompts")
+        place = places[line["cluster"]]
+        sides[place == least or (place < share and place != largest)].append(line)
     return sides
 
 

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from r1kit.contracts import Recipe
     from r1kit.evals.settings import EvaluationConfig
     from r1kit.reward.settings import RewardConfig
+    from r1kit.search.tree import Tree
     from r1kit.tasks.task import Task
 
 __all__ = ["asked_search", "by_what", "evaluated", "told"]
@@ -84,8 +85,51 @@ def asked_search(
     start = next((one for one in reversed(own) if isinstance(one, Search)), Search(max_tokens=sampling.max_tokens))
     table = plain(start)
     for each in settings:
-        put_setting(table, each)
+        put_setting(table, each, "--search-set", "simulations=64")
     return by_what(value, structure(Search, table, "search"))
+
+
+def fitting(search: Search, room: int, settings: Sequence[str], recipe: Recipe) -> Search:
+    """With steps, and then chains, as long as fit, where nobody said how long: neither a stage nor the user.
+
+    Args:
+        search: that was asked for.
+        room: tokens that the model's positions leave after the longest prompt.
+        settings: ``KEY=VALUE`` of the user.
+        recipe: of the model.
+
+    Raises:
+        InputError: what was said does not fit.
+    """
+    if search.max_tokens + search.steps.most <= room:
+        return search
+    said = any(each.split("=")[0].strip() in ("max_tokens", "steps", "steps.most") for each in settings)
+    if said or room < 2 or any(isinstance(getattr(one, "search", None), Search) for one in recipe.stages.values()):
+        raise InputError(
+            f"search.max_tokens = {search.max_tokens} and a step of steps.most = {search.steps.most} tokens pass the "
+            f"{room} that the model's positions leave after the longest prompt; lower them with --search-set "
+            f"max_tokens=N --search-set steps.most=N"
+        )
+    most = min(search.steps.most, max(room - search.max_tokens, room // 4, 1))
+    return replace(search, max_tokens=min(search.max_tokens, room - most), steps=replace(search.steps, most=most))
+
+
+def spelled_alike(one: Any, other: Any) -> bool:
+    """Whether each of two tokenizers' tokens is written alike in both."""
+    return len(one) == len(other) and all(
+        one.convert_ids_to_tokens(place) == other.convert_ids_to_tokens(place) for place in range(len(one))
+    )
+
+
+def marked(trees: Sequence[Tree], most: int) -> float:
+    """Share of the steps, those that end a chain or fail aside, that a mark ended and not their length."""
+    lengths = [
+        len(node.tokens) - len(node.parent.tokens)
+        for tree in trees
+        for node in tree.nodes()
+        if node.parent is not None and not node.closed
+    ]
+    return sum(length < most for length in lengths) / len(lengths) if lengths else 1.0
 
 
 def evaluated(
@@ -117,18 +161,19 @@ def evaluated(
     prompts, backend = task.held_out(config.split, config.limit), backend_of(recipe)
     torch.set_num_threads(cores())
     loaded = backend.load(model)
-    room = loaded.positions - max((len(loaded.render(prompt)) for prompt in prompts), default=0)
-    if search.max_tokens + search.steps.most > room:
+    reader = None if folder is None else RewardModel.open(folder)
+    if reader is not None and not spelled_alike(loaded.tokenizer, reader.tokenizer):
         raise InputError(
-            f"search.max_tokens = {search.max_tokens} and a step of steps.most = {search.steps.most} tokens pass the "
-            f"{room} that the model's positions leave after the longest prompt; lower one with --search-set"
+            f"--search {value}: this value model reads other tokens than {model} writes; give one that was trained on "
+            f"this model's chains, or rollouts or none"
         )
+    room = loaded.positions - max((len(loaded.render(prompt)) for prompt in prompts), default=0)
+    search = fitting(search, room, settings, recipe)
     config = replace(config, max_tokens=config.max_tokens or max(1, min(own.max_tokens, room)))
     with (
         open_verifier([task.name], recipe, reward, opens=loaded.opens_think) as verifier,
         closing(backend.open_engine(loaded, dtype="auto", max_rows=ROWS)) as engine,
     ):
-        reader = None if folder is None else RewardModel.open(folder)
         if reader is not None:
             reader.model.to(loaded.device)
         player = Player(
@@ -143,7 +188,12 @@ def evaluated(
         found = compare(trees, search, config.draws(own), engine, valuer, player.grade, player.decode, player.ends)
         diagnostics = verifier.diagnose_groups(found.groups)
     clusters = [prompt.cluster or prompt.id for prompt in prompts]
-    table = {"methods": summed_up(found.methods, clusters), "shape": shape_of(found.trees), "settings": plain(search)}
+    table = {
+        "methods": summed_up(found.methods, clusters),
+        "shape": shape_of(found.trees),
+        "marked": marked(found.trees, search.steps.most),
+        "settings": plain(search),
+    }
     evaluation = Evaluation(groups=found.groups, scores=found.scores, diagnostics=diagnostics)
     return evaluation, config, {"search": table}
 
@@ -160,4 +210,10 @@ def told(table: dict[str, Any]) -> list[str]:
         f"{row['tokens']:.0f} tokens, {row['ended']:.1f} chains, a right one among them {row['found']:.3f}"
         for name, row in table["methods"].items()
     ]
+    if table["marked"] == 0.0:
+        steps = used["steps"]
+        rows.append(
+            f"no step ended at one of the marks {', '.join(map(repr, steps['marks']))}: each was cut after steps.most "
+            f"= {steps['most']} tokens; name what this model writes between steps: --search-set 'steps.marks=[\"...\"]'"
+        )
     return [head, *rows]

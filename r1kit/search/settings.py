@@ -41,8 +41,9 @@ class Search:
     """Of the chains that ended in the tree: the one worth most, or the answer whose chains are worth most together."""
 
     def __post_init__(self) -> None:
-        if min(self.simulations, self.children, self.at_once, self.depth, self.max_tokens, self.rollouts) < 1:
-            raise InputError("search: simulations, children, at_once, depth, max_tokens and rollouts are at least 1")
+        for name in ("simulations", "children", "at_once", "depth", "max_tokens", "rollouts"):
+            if getattr(self, name) < 1:
+                raise InputError(f"search.{name} = {getattr(self, name)}: must be at least 1")
         if self.steps.most < 1:
             raise InputError("search.steps.most must be at least 1: a step that meets no mark has to end somewhere")
         if not self.exploration >= 0 or not self.temperature > 0:

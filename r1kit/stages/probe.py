@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from r1kit.contracts import BASE, StageConfig
+from r1kit.errors import InputError
 from r1kit.loops.settings import check_least, check_source
 from r1kit.records import Sampling, StageResult
 from r1kit.resume import Stateless
@@ -56,6 +57,8 @@ class Config(StageConfig):
         """Ranges, before anything loads."""
         check_least(self, stage, 1, "prompts", "rows_in_flight", "sampling.max_tokens", "sampling.n")
         check_least(self, stage, 0, "sampling.temperature")
+        if not self.dtypes:
+            raise InputError(f"stages.{stage}.dtypes is empty: name float32, bfloat16 or both")
         for source in self.stages:
             check_source(source, stage, recipe)
 

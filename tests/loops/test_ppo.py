@@ -128,7 +128,7 @@ def test_two_ranks_are_one(tmp_path: Path, on_ranks: Callable[..., list[Any]]) -
     ("setting", "said"),
     [
         ("gae_lambda=1.5", "from 0 to 1"),
-        ("value_lr=0", "above 0"),
+        ("value_lr=0", "value_lr = 0.0 and value_clip = 0.2 must be above 0"),
         ("value_warmup=90", "would not learn"),
         ("reward_kl=-1", "reward_kl"),
     ],

@@ -104,8 +104,14 @@ def test_solutions_of_one_cluster_are_on_one_side() -> None:
     assert len(learnt) + len(held) == 400
     assert not {line["cluster"] for line in learnt} & {line["cluster"] for line in held}
     assert 40 <= len(held) <= 120
-    with pytest.raises(InputError, match=r"raise labels\.prompts"):
+    with pytest.raises(InputError, match=r"4 labelled solutions are of 1 problems.*raise labels\.prompts"):
         split(lines[:4], 0.2)
+
+
+@pytest.mark.parametrize("share", [1e-9, 1 - 1e-9])
+def test_of_few_problems_one_is_on_either_side(share: float) -> None:
+    lines = [{"cluster": str(place % 3)} for place in range(12)]
+    assert sorted(map(len, split(lines, share))) == [4, 8]
 
 
 def test_replay_is_its_share_of_all() -> None:

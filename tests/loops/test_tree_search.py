@@ -121,6 +121,7 @@ def test_rounds_and_a_kill(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
         ({"rounds": 0}, r"stages.mcts.rounds = 0: must be at least 1"),
         ({"value": {"optimiser": {"kind": "muon"}}}, r"value models take adamw only"),
         ({"actor": {"epochs": 0.0}}, r"actor.epochs must be above 0"),
+        ({"sampling": {"temperature": 0.0}}, r"stages.mcts.sampling.temperature = 0.0: must be above 0"),
     ],
 )
 def test_what_cannot_work_is_said_before_anything_loads(settings: dict[str, Any], message: str, tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from r1kit.report.draw.sections import sections
 from r1kit.report.read.process_rewards import process_rewards
 from r1kit.report.read.run_folder import RunFolder
 from r1kit.report.read.run_view import read_run
+from r1kit.report.read.status import run_status
 
 RECIPE = 'name = "steps"\n[model]\nname = "none"\n[tasks.countdown]\nkind = "countdown"\n[stages.prm]\nkind = "prm"\n'
 CURVES = {
@@ -76,3 +77,16 @@ def test_the_section_is_drawn_and_is_not_there_before_a_model_is(tmp_path: Path)
     assert "the same steps, before it was trained on" in body
     early = sections(read_run(written(tmp_path / "early", {"labels": RESULTS["labels"]})))
     assert "process-rewards" not in [one.anchor for one in early]
+
+
+def test_the_status_says_how_far_it_is_and_what_came_out(tmp_path: Path) -> None:
+    def reached(run: RunFolder) -> str:
+        return run_status(run, now=0.0).stages[0].reached
+
+    labelled = written(tmp_path / "labelled", {"labels": RESULTS["labels"]})
+    (labelled.path / "01_prm" / "labels" / "metrics.jsonl").write_text('{"step": 1, "solutions": 64}\n')
+    assert reached(RunFolder(labelled.path)) == "at labels"
+    one = reached(written(tmp_path / "one", {"process_rl": RESULTS["process_rl"]}))
+    assert one.endswith("1.000 → .250 by steps")
+    both = reached(written(tmp_path / "both", {"process_rl": RESULTS["process_rl"], "rule_rl": {}}))
+    assert both.endswith("by steps, " + one.removesuffix("by steps") + "by rules")

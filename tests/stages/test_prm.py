@@ -156,7 +156,11 @@ def test_the_watch_fires_on_an_injected_hack(tmp_path: Path) -> None:
     [
         ({"labels": {"rollouts": 0}}, "labels.rollouts = 0"),
         ({"steps": {"marks": []}}, "steps need marks"),
+        ({"steps": {"marks": [""]}}, "^stages.prm.steps: most = 0"),
+        ({"labels": {"prompts": 1}}, "labels.prompts = 1: must be at least 2"),
         ({"best_of": {"n": [4, 2]}}, "rising numbers"),
+        ({"best_of": {"temperature": 0.0}}, "temperature = 0.0 must be above 0"),
+        ({"best_of": {"top_p": 0.0}}, "top_p = 0.0 above 0"),
         ({"model": {"optimiser": {"kind": "muon"}}}, "adamw only"),
         ({"replay": 1.0}, "replay"),
         ({"rl": {**SETTINGS["rl"], "reward": {"parts": {"format": 1.0}}}}, "does not pay accuracy"),
@@ -184,3 +188,9 @@ def test_it_is_planned_part_by_part(tmp_path: Path) -> None:
     assert total is not None
     assert total.flops == pytest.approx(sum(piece.work.flops for piece in pieces))
     assert all(piece.work.flops > 0 for piece in pieces)
+
+
+def test_marks_that_the_model_never_writes_are_told(tmp_path: Path) -> None:
+    recipe = recipe_of(tmp_path, steps={"marks": ["@@"]})
+    with pytest.raises(InputError, match=r"stages\.prm\.steps: none of 16 solutions has more than one step.*\['@@'\]"):
+        stage.run(recipe.stages["prm"], place(tmp_path, recipe=recipe, stage="prm"))

@@ -169,7 +169,18 @@ def _reached(run: RunFolder, stage: StageFolder) -> str:
         return ", ".join(f"{name} {share(value)}" for name, value in found.items() if value is not None)
     if leaves == "a table":
         return f"{len(stage.numbers)} checkpoints" if stage.numbers else ""
+    if kind == "prm":
+        return _by_steps(stage)
     return _taught(stage) if kind == "distill" else _learned(stage)
+
+
+def _by_steps(stage: StageFolder) -> str:
+    """RL by steps and by rules; before either has begun, the part that is under way."""
+    courses = {"steps": stage.part("process_rl"), "rules": stage.part("rule_rl")}
+    if said := [f"{_learned(part)} by {name}" for name, part in courses.items() if part.evals]:
+        return ", ".join(said)
+    logged = [part for part in stage.parts if part.written_at is not None]
+    return f"at {max(logged, key=lambda part: part.written_at or 0.0).name}" if logged else ""
 
 
 def _taught(stage: StageFolder) -> str:

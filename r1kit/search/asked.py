@@ -21,8 +21,10 @@ from r1kit.search.settings import Search
 from r1kit.structure import plain, structure
 
 if TYPE_CHECKING:
+    from r1kit.backends.models import LoadedModel
     from r1kit.contracts import Recipe
     from r1kit.evals.settings import EvaluationConfig
+    from r1kit.model.reward_model import RewardModel
     from r1kit.reward.settings import RewardConfig
     from r1kit.search.tree import Tree
     from r1kit.tasks.task import Task
@@ -114,6 +116,24 @@ def fitting(search: Search, room: int, settings: Sequence[str], recipe: Recipe) 
     return replace(search, max_tokens=min(search.max_tokens, room - most), steps=replace(search.steps, most=most))
 
 
+def _value_model(folder: Path, loaded: LoadedModel, model: str) -> RewardModel:
+    """On the policy's device.
+
+    Raises:
+        InputError: it reads other tokens than the policy writes.
+    """
+    from r1kit.model.reward_model import RewardModel
+
+    reader = RewardModel.open(folder)
+    if not spelled_alike(loaded.tokenizer, reader.tokenizer):
+        raise InputError(
+            f"--search: the value model in {folder} reads other tokens than {model} writes; give one that was trained "
+            f"on this model's chains, or rollouts or none"
+        )
+    reader.model.to(loaded.device)
+    return reader
+
+
 def spelled_alike(one: Any, other: Any) -> bool:
     """Whether each of two tokenizers' tokens is written alike in both."""
     return len(one) == len(other) and all(
@@ -155,18 +175,12 @@ def evaluated(
     from r1kit.backends.backend import backend_of
     from r1kit.backends.verifiers import open_verifier
     from r1kit.cluster.cores import cores
-    from r1kit.model.reward_model import RewardModel
 
     search, folder = asked_search(value, settings, recipe, own)
     prompts, backend = task.held_out(config.split, config.limit), backend_of(recipe)
     torch.set_num_threads(cores())
     loaded = backend.load(model)
-    reader = None if folder is None else RewardModel.open(folder)
-    if reader is not None and not spelled_alike(loaded.tokenizer, reader.tokenizer):
-        raise InputError(
-            f"--search {value}: this value model reads other tokens than {model} writes; give one that was trained on "
-            f"this model's chains, or rollouts or none"
-        )
+    reader = None if folder is None else _value_model(folder, loaded, model)
     room = loaded.positions - max((len(loaded.render(prompt)) for prompt in prompts), default=0)
     search = fitting(search, room, settings, recipe)
     config = replace(config, max_tokens=config.max_tokens or max(1, min(own.max_tokens, room)))
@@ -174,8 +188,6 @@ def evaluated(
         open_verifier([task.name], recipe, reward, opens=loaded.opens_think) as verifier,
         closing(backend.open_engine(loaded, dtype="auto", max_rows=ROWS)) as engine,
     ):
-        if reader is not None:
-            reader.model.to(loaded.device)
         player = Player(
             engine=engine,
             tokenizer=cast(Any, loaded.tokenizer),

@@ -70,3 +70,13 @@ def test_plain_values_have_no_tuple_and_no_none() -> None:
         "words": [],
         "inner": {"kind": "special", "rate": 0.5},
     }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Chosen:
+    modes: tuple[Literal["fast", "slow"], ...] = ()
+
+
+def test_a_list_of_names_says_which_there_are() -> None:
+    with pytest.raises(InputError, match="modes = 'fast': expected a list, each one of 'fast', 'slow'"):
+        structure(Chosen, {"modes": "fast"}, "outer")

@@ -63,6 +63,7 @@ def check_recipe(recipe: Recipe) -> list[str]:
         languages = {language for task in recipe.tasks_of(stage) for language in built[task].languages}
         _check_languages(stage, config, languages | {prompt.language for prompt in chain(*prompts)})
         _check_histories(recipe, stage, chain(*prompts))
+        warnings += _cut_short(stage, config, {task: built[task] for task in recipe.tasks_of(stage)})
         warnings += _unpaid(stage, config, list(chain(*prompts)))
         if not recipe.model.name:
             _check_positions(recipe, stage, config, chain(*prompts))
@@ -84,6 +85,20 @@ def check_recipe(recipe: Recipe) -> list[str]:
             if isinstance(config, SFT):
                 warnings += fits.samples_too_long(stage, config, _samples(config, stage, recipe))
     return [*warnings, *_unknown_words(recipe, built), *_doubts(built)]
+
+
+def _cut_short(stage: str, config: Any, tasks: Mapping[str, Task]) -> list[str]:
+    """Programs that may run for longer than the verifier waits: what is slow is not judged, in place of failing."""
+    deadline, found = getattr(config, "deadline", None), list[str]()
+    for name, task in tasks.items():
+        ladder = getattr(getattr(task, "config", None), "ladder", None)
+        total = getattr(ladder, "total_seconds", 0.0)
+        if deadline is not None and total >= deadline:
+            found.append(
+                f"warning: stages.{stage}.deadline = {deadline:g} is not above tasks.{name}.ladder.total_seconds = "
+                f"{total:g}: a slow program ends the verifier and is not judged, not failed; raise the deadline"
+            )
+    return found
 
 
 def _unpaid(stage: str, config: Any, prompts: Sequence[Prompt]) -> list[str]:

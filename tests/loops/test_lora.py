@@ -123,8 +123,3 @@ def test_a_fresh_model_is_looked_at_before_it_is_pretrained(lora: dict[str, Any]
     stages = {**recipe.stages, "r1_zero": replace(rl, lora=structure(LoRA, lora, "lora"))}
     with pytest.raises(InputError, match=line):
         check_recipe(replace(recipe, stages=stages))
-
-
-def test_a_schema_that_no_prompt_has_is_a_warning() -> None:
-    lines = check_recipe(load_recipe("nano-zero", ["r1_zero.reward.parts.schema=0.5"]))
-    assert any("stages.r1_zero.reward pays for the schema, and none of" in line for line in lines)

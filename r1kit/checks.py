@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields
 from functools import cache
 from itertools import chain
@@ -16,6 +16,7 @@ from r1kit.contracts import BASE, Recipe
 from r1kit.errors import InputError, nearest
 from r1kit.factory.sources import check_rows
 from r1kit.loops.settings import SFT
+from r1kit.model.families import fresh_family
 from r1kit.records import Prompt, Sample
 from r1kit.reward.language import check_detector, check_told
 from r1kit.reward.settings import TARGETS, RewardConfig
@@ -62,8 +63,12 @@ def check_recipe(recipe: Recipe) -> list[str]:
         languages = {language for task in recipe.tasks_of(stage) for language in built[task].languages}
         _check_languages(stage, config, languages | {prompt.language for prompt in chain(*prompts)})
         _check_histories(recipe, stage, chain(*prompts))
+        warnings += _cut_short(stage, config, {task: built[task] for task in recipe.tasks_of(stage)})
+        warnings += _unpaid(stage, config, list(chain(*prompts)))
         if not recipe.model.name:
             _check_positions(recipe, stage, config, chain(*prompts))
+            if (lora := getattr(config, "lora", None)) is not None and lora.rank:
+                lora.chosen(_linears_of_fresh(recipe), f"stages.{stage}.lora")
     for task in built.values():
         task.check()
     for name in _models(recipe):
@@ -80,6 +85,43 @@ def check_recipe(recipe: Recipe) -> list[str]:
             if isinstance(config, SFT):
                 warnings += fits.samples_too_long(stage, config, _samples(config, stage, recipe))
     return [*warnings, *_unknown_words(recipe, built), *_doubts(built)]
+
+
+def _cut_short(stage: str, config: Any, tasks: Mapping[str, Task]) -> list[str]:
+    """Programs that may run for longer than the verifier waits: what is slow is not judged, in place of failing."""
+    deadline, found = getattr(config, "deadline", None), list[str]()
+    for name, task in tasks.items():
+        ladder = getattr(getattr(task, "config", None), "ladder", None)
+        total = getattr(ladder, "total_seconds", 0.0)
+        if deadline is not None and total >= deadline:
+            found.append(
+                f"warning: stages.{stage}.deadline = {deadline:g} is not above tasks.{name}.ladder.total_seconds = "
+                f"{total:g}: a slow program ends the verifier and is not judged, not failed; raise the deadline"
+            )
+    return found
+
+
+def _unpaid(stage: str, config: Any, prompts: Sequence[Prompt]) -> list[str]:
+    """A schema that is paid for and that no prompt has."""
+    reward = getattr(config, "reward", None)
+    paid = isinstance(reward, RewardConfig) and reward.parts.get("schema") and prompts
+    if not paid or any(prompt.facts.get("schema") for prompt in prompts):
+        return []
+    return [
+        f"warning: stages.{stage}.reward pays for the schema, and none of {len(prompts)} held-out prompts has one (a "
+        f"fact 'schema'): it pays nothing there"
+    ]
+
+
+def _linears_of_fresh(recipe: Recipe) -> dict[str, tuple[int, ...]]:
+    """[out, in] of what an adapter may be put beside in a fresh model, by its hub name."""
+    import torch
+
+    from r1kit.model.adapter import linears_of
+
+    with torch.device("meta"):  # a shape without numbers
+        model = fresh_family(recipe.model.family, "model").fresh(recipe.model.shape, 1)
+    return {name: one.shape for name, one in linears_of(model).items()}
 
 
 def _unknown_words(recipe: Recipe, built: Mapping[str, Task]) -> list[str]:

@@ -135,6 +135,8 @@ def _spelled(kind: Any) -> str:
     origin = get_origin(kind)
     if origin in (tuple, Sequence):
         return f"a list, each {_spelled(get_args(kind)[0])}"
+    if origin is Literal:
+        return f"one of {', '.join(map(repr, get_args(kind)))}"
     if dataclasses.is_dataclass(kind) or (origin is not None and origin is not Union):
         return "a table"
     return words.get(kind, str(kind))

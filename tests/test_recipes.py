@@ -119,3 +119,11 @@ def test_questions_in_words_that_the_base_never_reads_are_told() -> None:
     ]
     known = "pretrain.corpus.countdown.problems.korean_share=0.08"
     assert check_recipe(load_recipe("nano-zero", (settings[0], known))) == []
+
+
+def test_what_is_in_vain_is_a_warning() -> None:
+    lines = check_recipe(load_recipe("nano-zero", ["r1_zero.reward.parts.schema=0.5"]))
+    assert any("stages.r1_zero.reward pays for the schema, and none of" in line for line in lines)
+    overrides = ["r1_zero.deadline=3", "r1_zero.tasks=['list_ops']", "tasks.list_ops={kind='code/list_ops'}"]
+    lines = check_recipe(load_recipe("nano-zero", overrides))
+    assert any("r1_zero.deadline = 3 is not above tasks.list_ops.ladder.total_seconds = " in line for line in lines)

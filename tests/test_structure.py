@@ -96,3 +96,13 @@ def test_what_a_class_refuses_names_the_table_that_it_stands_in(where: str, rise
     with pytest.raises(InputError) as caught:
         structure(Watch, {"rise": rise}, where)
     assert str(caught.value) == said
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Chosen:
+    modes: tuple[Literal["fast", "slow"], ...] = ()
+
+
+def test_a_list_of_names_says_which_there_are() -> None:
+    with pytest.raises(InputError, match="modes = 'fast': expected a list, each one of 'fast', 'slow'"):
+        structure(Chosen, {"modes": "fast"}, "outer")

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import math
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -90,8 +91,7 @@ def _constant(name: str) -> Any:
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) < len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
+        twice = next(name for name, count in Counter(name for name, _ in pairs).items() if count > 1)
         raise NotJson(f"an object has the key {twice[:40]!r} twice")
     return found
 
@@ -147,7 +147,13 @@ class Schema:
                 raise InputError(f"{where}: the schema is no JSON") from None
         if not isinstance(table, dict):
             raise InputError(f"{where}: a schema is an object, such as {{'type': 'object', 'required': ['answer']}}")
-        kind = jsonschema.validators.validator_for(table, default=jsonschema.Draft202012Validator)
+        newest = jsonschema.Draft202012Validator
+        kind = jsonschema.validators.validator_for(table, default=None if "$schema" in table else newest)
+        if kind is None:
+            raise InputError(
+                f"{where}: $schema = {str(table['$schema'])[:100]!r} names no draft that is known; leave it out for "
+                f"draft 2020-12, {newest.META_SCHEMA['$id']}"
+            )
         try:
             kind.check_schema(table)
             for reference in _references(table):
@@ -172,8 +178,20 @@ class Schema:
         error = next(iter(self._validator.iter_errors(value)), None)
         if error is None:
             return ""
-        at = "".join(f"[{part!r}]" for part in error.absolute_path)
-        return " ".join(f"{at + ': ' if at else ''}{error.message}".split())[:200]
+        return _spelled(error)
+
+    def never(self, part: Any) -> str:
+        """Why no object that holds ``part`` satisfies it, whatever other keys it has; empty where one might."""
+        for error in self._validator.iter_errors(part):
+            fixed = error.validator in ("type", "additionalProperties") or not isinstance(error.instance, dict | list)
+            if fixed and not {"then", "else", "dependentSchemas"} & set(error.absolute_schema_path):
+                return _spelled(error)
+        return ""
+
+
+def _spelled(error: Any) -> str:
+    at = "".join(f"[{part!r}]" for part in error.absolute_path)
+    return " ".join(f"{at + ': ' if at else ''}{error.message}".split())[:200]
 
 
 def _references(table: Any) -> Iterator[str]:

@@ -7,7 +7,8 @@ import json
 import math
 import re
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +20,7 @@ from r1kit.text.ends import put_setting, read_json
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ["check_fit", "is_adapter", "merged_adapter", "named_base", "write_adapter"]
+__all__ = ["check_fit", "is_adapter", "looked_for", "merged_adapter", "named_base", "write_adapter"]
 
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 PREFIX = "base_model.model."
@@ -135,7 +136,9 @@ def merged_adapter(folder: Path, resolve: Callable[[str], Path], cache: Path) ->
     Raises:
         InputError: the adapter does not fit the base that it names.
     """
-    base = resolve(named_base(folder))
+    name = named_base(folder)
+    with looked_for(folder):
+        base = resolve(name)
     check_fit(folder, base)
     digest = hashlib.sha256((folder / CONFIG).read_bytes() + (folder / WEIGHTS).read_bytes())
     for file in sorted(base.iterdir()):
@@ -156,6 +159,15 @@ def named_base(folder: Path) -> str:
     base = base_of(folder)
     beside = folder / base
     return str(beside) if not Path(base).expanduser().exists() and beside.is_dir() else base
+
+
+@contextmanager
+def looked_for(folder: Path) -> Iterator[None]:
+    """Within it an error about the base says who names it."""
+    try:
+        yield
+    except InputError as error:
+        raise InputError(f"{folder}/{CONFIG} names the model that the adapter changes: {error}") from error
 
 
 def _merge(folder: Path, base: Path, merged: Path) -> None:

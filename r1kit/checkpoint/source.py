@@ -14,7 +14,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from r1kit.checkpoint.adapters import check_fit, is_adapter, merged_adapter, named_base
+from r1kit.checkpoint.adapters import check_fit, is_adapter, looked_for, merged_adapter, named_base
 from r1kit.checkpoint.checkpoints import checkpoint_of, checkpoints
 from r1kit.checkpoint.marks import without_marks
 from r1kit.checkpoint.wheels import fetched_gguf
@@ -60,7 +60,9 @@ def check_model(name: str) -> None:
         return _from_hub(repository) if HF_HUB_OFFLINE else Path(repository)
 
     def adapter(folder: Path) -> Path:
-        check_model(base := named_base(folder))
+        base = named_base(folder)
+        with looked_for(folder):
+            check_model(base)
         if (there := local_folder(base)) is not None:
             check_fit(folder, there)
         return folder

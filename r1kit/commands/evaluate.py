@@ -107,6 +107,8 @@ def _check(asks: _Asks, model: str, served: str, against: str, json_file: Path |
         base_of(asks.address)
         if asks.paraphrases or asks.shots:
             raise InputError("--paraphrases and --shots are of a model that runs here, not of one behind --address")
+    if asks.examples and not asks.shots:
+        raise InputError("--examples is for --shots: say how many of them are shown, for example --shots 1")
     if asks.search[1] and not asks.search[0]:
         raise InputError("--search-set is for --search: say by what it values, for example --search none")
     if asks.search[0] and (asks.address or asks.out or asks.paraphrases or asks.shots):
@@ -128,6 +130,8 @@ def _compare_and_write(one: _Judged, asks: _Asks, against: str, json_file: Path 
         from r1kit.search.asked import told as searched
 
         typer.echo("\n".join(searched(line["search"])))
+    if json_file:  # before the comparison, which may end in a line
+        write_json(json_file, line)
     if against:
         file = Path(against).suffix == ".json"
         other = told.read_line(Path(against).expanduser()) if file else asks.judge(against).line
@@ -140,9 +144,8 @@ def _compare_and_write(one: _Judged, asks: _Asks, against: str, json_file: Path 
             f"{line['model']} - {other['model']}: {found['difference']:+.3f}  [{low:+.3f}, {high:+.3f}], "
             f"paired by problem ({found['problems']})"
         )
-        line = {**line, "against": found}
-    if json_file:
-        write_json(json_file, line)
+        if json_file:
+            write_json(json_file, {**line, "against": found})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -223,7 +226,7 @@ class _Asks:
         shown = replace(next(iter(own), FewShot()), shots=self.shots)
         stage = Stage(
             paraphrases=self.paraphrases,
-            few_shot=replace(shown, path=self.examples or shown.path),
+            few_shot=replace(shown, path=self.examples or shown.path) if self.shots else FewShot(shots=0),
             template_tasks=tuple(recipe.tasks),
             sampling=replace(subject.sampling, max_tokens=self.max_tokens or subject.sampling.max_tokens),
         )

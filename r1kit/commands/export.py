@@ -48,6 +48,7 @@ def export(
         shutil.copytree(source, new, copy_function=shutil.copyfile, dirs_exist_ok=True)
         give_usual_modes(new)
         notes = _finish(new, model, whole=not adapter)
+        notes += _put_base(new) if adapter else []
         notes += _put_gguf(new, to.name, gguf) if gguf else []
         if to.is_dir():
             to.rmdir()
@@ -78,6 +79,20 @@ def _adapter_of(model: str) -> Path:
     if not folder.is_dir():
         raise InputError(f"stage {stage[1]!r} of {stage[0]} trained no adapter; leave --adapter out")
     return folder
+
+
+def _put_base(folder: Path) -> list[str]:
+    """An adapter's base by its whole path, where it is a folder here: this one may be opened from anywhere."""
+    from r1kit.checkpoint.adapters import CONFIG
+    from r1kit.files import write_json
+    from r1kit.text.ends import read_json
+
+    config = read_json(folder / CONFIG)
+    if not (named := config.get("base_model_name_or_path")) or not Path(named).is_dir():
+        return []
+    base = str(Path(named).resolve())
+    write_json(folder / CONFIG, {**config, "base_model_name_or_path": base})
+    return [f"the adapter opens over {base}: hand that on too, and write where it lies then into {CONFIG}"]
 
 
 def _put_gguf(folder: Path, name: str, kind: str) -> list[str]:

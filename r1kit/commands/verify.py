@@ -81,7 +81,7 @@ def _prompt(task: Task, prompt_id: str, question: str) -> Prompt:
     for prompt in (prompt for part in ("test", "dev") for prompt in _held_out(task, part)):
         if prompt.id == prompt_id:
             return prompt
-    raise InputError(f"task {task.name!r} has no problem {prompt_id!r}; r1 tasks shows ids, such as {task.name}/test/0")
+    raise InputError(f"task {task.name!r} has no problem {prompt_id!r}; r1 tasks shows ids, such as {_some_id(task)}")
 
 
 def _held_out(task: Task, split: Any) -> list[Prompt]:
@@ -102,8 +102,11 @@ def _by_question(task: Task, question: str) -> Prompt:
         for prompt in map(task.train, range(TRAINING_LOOKED_AT)):
             if " ".join(prompt.question.split()) == wanted:
                 return prompt
-    such = next((prompt.id for prompt in _held_out(task, "test")), f"{task.name}/test/0")
-    raise InputError(f"no problem of task {task.name!r} asks that; name one with --prompt-id, such as {such}")
+    raise InputError(f"no problem of task {task.name!r} asks that; name one with --prompt-id, such as {_some_id(task)}")
+
+
+def _some_id(task: Task) -> str:
+    return next((prompt.id for prompt in _held_out(task, "test")), f"{task.name}/test/0")
 
 
 def _completion(answer: str, reward: RewardConfig) -> str:

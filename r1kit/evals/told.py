@@ -64,6 +64,8 @@ def read_line(path: Path) -> dict[str, Any]:
     """What ``r1 eval --json`` wrote. Raises InputError for anything else."""
     try:
         table = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file; r1 eval --json FILE writes one") from None
     except (OSError, ValueError, RecursionError) as error:
         raise InputError(f"{path}: not readable as what 'r1 eval --json' writes: {first_line(error)}") from None
     if not isinstance(table, dict) or not {"per_problem", "asked", "model", "task", "k"} <= set(table):

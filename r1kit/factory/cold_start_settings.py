@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 from r1kit.errors import InputError, nearest
 from r1kit.factory.collection import Collection, named
-from r1kit.factory.examples import FewShot, check_room, worked_examples
+from r1kit.factory.examples import FewShot, check_room, check_shown, worked_examples
 from r1kit.factory.filters import FilterConfig
 from r1kit.factory.refine import is_model, rule_refiner
 from r1kit.loops.settings import check_least
@@ -96,6 +96,7 @@ class ColdStart(Collection):
 
     def _check_few_shot(self, stage: str, recipe: Recipe) -> None:
         check_least(self, stage, 1, "few_shot.shots", "few_shot.longest")
+        check_shown(self.few_shot, f"stages.{stage}")
         tasks = recipe.built(self.asked(recipe))
         alone = [name for name, task in tasks.items() if "worked_example" not in task.offers]
         if alone and not self.few_shot.path:

@@ -13,7 +13,7 @@ from r1kit.reward.extract import marked
 from r1kit.reward.settings import AnswerStyle
 from r1kit.tasks.task import Task
 
-__all__ = ["FewShot", "check_room", "few_shot_question", "shown_examples", "worked_examples"]
+__all__ = ["FewShot", "check_room", "check_shown", "few_shot_question", "shown_examples", "worked_examples"]
 
 ASKED_FOR_EXAMPLES = 64
 """Training prompts of a task looked at for some with a reference answer."""
@@ -32,6 +32,21 @@ class FewShot:
     """Between the examples and the question."""
     longest: int = 80
     """Words of an example's response at most: the model must hold the examples, the question and a completion."""
+
+
+def check_shown(settings: FewShot, where: str) -> None:
+    """Refuse examples of which nothing would be shown, and a file of examples that nobody asks for."""
+    if settings.path and not settings.shots:
+        raise InputError(
+            f"{where}: few_shot.path = {settings.path!r} and few_shot.shots = 0, so nothing of it is shown; say how "
+            f"many, for example shots = 1"
+        )
+    for field in ("{question}", "{response}") if settings.shots else ():
+        if field not in settings.text:
+            raise InputError(
+                f"{where}: few_shot.text = {settings.text!r} has no {field}; an example is a text with {{question}} "
+                f"and {{response}} in it"
+            )
 
 
 def check_room(settings: FewShot, max_tokens: int, positions: int, where: str) -> None:

@@ -92,6 +92,11 @@ def _check_slow(config: Any, where: str) -> None:
             f"{where}.verdicts: patience = {verdicts.patience} must be at least 0 and carry_steps = "
             f"{verdicts.carry_steps} at least 1"
         )
+    if verdicts.slow == "drop" and verdicts.carry_steps != Verdicts().carry_steps:
+        raise InputError(
+            f'{where}.verdicts.carry_steps = {verdicts.carry_steps} is for slow = "carry"; slow = "drop" learns from '
+            f"no group later"
+        )
     if verdicts.slow == "carry":
         _check_bound(config, where, 'verdicts.slow = "carry"')
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from r1kit.contracts import BASE
 from r1kit.errors import InputError
 from r1kit.evals.settings import EvaluationConfig
-from r1kit.factory.examples import FewShot, check_room, few_shot_question, shown_examples
+from r1kit.factory.examples import FewShot, check_room, check_shown, few_shot_question, shown_examples
 from r1kit.loops.settings import Evaluated, check_least, check_source
 from r1kit.records import Prompt, Sampling, StageResult
 from r1kit.resume import Stateless
@@ -98,6 +98,7 @@ class Config(Evaluated):
         """The other ways to ask."""
         if self.few_shot.shots < 0:
             raise InputError(f"{where}: few_shot.shots = {self.few_shot.shots}; must be at least 0")
+        check_shown(self.few_shot, where)
         paraphrases(self.paraphrases, f"{where}: paraphrases")
         if self.few_shot.shots:
             if not recipe.model.name and recipe.stages:

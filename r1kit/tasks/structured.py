@@ -94,10 +94,9 @@ class Structured(Task):
             expected = line.table["expected"]
             facts["expected"] = json.dumps(expected, ensure_ascii=False)
             answer = None if schema.fault(expected) else facts["expected"]
-            if answer is None and not isinstance(expected, dict):
-                raise InputError(
-                    f"{line.where}: what is expected does not satisfy the schema: {schema.fault(expected)}"
-                )
+            why = schema.never(expected) if isinstance(expected, dict) else schema.fault(expected)
+            if why:
+                raise InputError(f"{line.where}: what is expected does not satisfy the schema: {why}")
         shown = f"\n\nAnswer with JSON that satisfies this schema:\n{spelled}" if self.config.show_schema else ""
         return Prompt(
             id=line.text("id", default=identity),

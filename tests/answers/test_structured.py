@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import re
 from importlib.util import find_spec
 from typing import Any
 
@@ -43,6 +44,7 @@ def test_what_is_json(text: str, value: Any) -> None:
         ('The answer is {"answer": 24}', "Expecting value"),
         ('{"answer": 24} {"answer": 25}', "Extra data"),
         ('{"answer": 24, "answer": 25}', "has the key 'answer' twice"),
+        ("{" + "".join(f'"{i}":1,' for i in range(11_000)) + '"twice":1,"twice":1}', "has the key 'twice' twice"),
         ('{"answer": NaN}', "NaN is no JSON"),
         ("[-Infinity]", "Infinity is no JSON"),
         ('{"answer": 1e999}', "too large"),
@@ -112,9 +114,29 @@ def test_a_schema_says_what_is_wrong() -> None:
         ({"properties": {"a": {"$ref": "file:///etc/passwd"}}}, "its own parts alone"),
         ({"$ref": "#/$defs/part"}, "which it does not have"),
         ({"$ref": "#"}, "without end"),
+        ({"$schema": "http://json-schema.org/draft-99/schema"}, "names no draft that is known; leave it out"),
         ({"pattern": "("}, "no JSON schema|is not a 'regex'"),
     ],
 )
 def test_a_schema_that_cannot_be_used_is_one_line(schema: Any, why: str) -> None:
     with pytest.raises(InputError, match=rf"^f\.jsonl:1: .*({why})"):
         Schema.of(schema, "f.jsonl:1")
+
+
+@needs_jsonschema
+@pytest.mark.parametrize(
+    ("schema", "part", "why"),
+    [
+        ({"required": ["a", "b"]}, {"b": 1}, ""),
+        ({"type": "array"}, {"b": 1}, "is not of type 'array'"),
+        ({"properties": {"a": {"type": "string"}}}, {"a": 1}, r"\['a'\]: 1 is not of type 'string'"),
+        ({"properties": {"a": {"enum": [1, 2]}}}, {"a": 3}, r"\['a'\]: 3 is not one of"),
+        ({"properties": {"a": {}}, "additionalProperties": False}, {"b": 1}, "'b' was unexpected"),
+        ({"properties": {"a": {"required": ["c"]}}}, {"a": {"d": 1}}, ""),
+        ({"if": {"required": ["a"]}, "else": {"properties": {"b": {"type": "string"}}}}, {"b": 1}, ""),
+        ({"anyOf": [{"required": ["a"]}, {"required": ["c"]}]}, {"b": 1}, ""),
+    ],
+)
+def test_what_no_further_key_mends(schema: Any, part: Any, why: str) -> None:
+    found = Schema.of(schema, "f.jsonl:1").never(part)
+    assert re.search(why, found) if why else not found

@@ -96,7 +96,7 @@ def test_an_adapter_that_names_no_base(tmp_path: Path, base: Path) -> None:
     named = adapter(tmp_path / "adapter", base, base_model_name_or_path="")
     assert "names no base_model_name_or_path" in refused(named)
     gone = refused(adapter(tmp_path / "gone", base, base_model_name_or_path=str(tmp_path / "nowhere")))
-    assert f"no model '{tmp_path}/nowhere'" in gone
+    assert f"gone/adapter_config.json names the model that the adapter changes: no model '{tmp_path}/nowhere'" in gone
 
 
 def test_an_adapter_that_is_damaged(tmp_path: Path, base: Path) -> None:

@@ -90,7 +90,11 @@ def test_a_mistake_is_one_line_and_its_exit_code(arguments: list[str], code: int
         (["tasks", "reasoning_gym/chainsum"], 2, "Did you mean 'chain_sum'?"),
         (["tasks", "missing.jsonl"], 2, "no such file"),
         (["verify", "--task", "countdown"], 2, "--answer TEXT"),
-        (["verify", "--task", "countdown", "--answer", "1", "--prompt-id", "countdown/test/9999"], 2, "has no problem"),
+        (
+            ["verify", "--task", "countdown", "--answer", "1", "--prompt-id", "countdown/test/9999"],
+            2,
+            "such as countdown/test/0",
+        ),
         (["verify", "--task", "countdown", "--answer", "1", "--question", "what?"], 2, "no problem of task"),
         (["export", "nowhere", "--to", "/dev/null/x"], 2, "cannot write"),
         (["chat", "nowhere", "--once", "hello"], 2, "no model 'nowhere'"),

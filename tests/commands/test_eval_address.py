@@ -115,7 +115,11 @@ def test_two_models_in_one_command(run_folder: Path, problems: Path, tmp_path: P
     low, high = line["against"]["interval"]
     assert low <= line["against"]["difference"] == line["avg_at_k"] - line["against"]["avg_at_k"] <= high
     with pytest.raises(InputError, match=r"was asked other problems \(sums, 4 of them\)"):
-        evaluate(f"{run_folder}:r1_zero", "--against", tmp_path / "a.json", "--task", problems, "--limit", 2, *GREEDY)
+        evaluate(
+            f"{run_folder}:r1_zero", "--against", tmp_path / "a.json", "--task", problems, "--limit", 2, *GREEDY,
+            "--json", tmp_path / "b.json",
+        )  # fmt: skip
+    assert json.loads((tmp_path / "b.json").read_text())["problems"] == 2  # what was computed is kept
 
 
 @pytest.mark.parametrize(
@@ -125,7 +129,7 @@ def test_two_models_in_one_command(run_folder: Path, problems: Path, tmp_path: P
         (("org/m", "--address", "http://h/v1", "--model", "m"), "name either a MODEL"),
         (("--address", "http://h/v1"), "with --model NAME"),
         (("--address", "h:80", "--model", "m"), "is no address; write http://HOST:PORT/v1"),
-        (("org/m", "--against", "nothing.json"), "not readable as what 'r1 eval --json' writes"),
+        (("org/m", "--against", "nothing.json"), "nothing.json: no such file; r1 eval --json FILE writes one"),
     ],
 )
 def test_bad_input(arguments: tuple[str, ...], said: str) -> None:

@@ -132,3 +132,8 @@ def test_words_that_are_no_paraphrase_are_told_before_the_model_loads() -> None:
     assert done.exit_code != 0
     with pytest.raises(InputError, match="r1 eval: paraphrases names 'nan0'; allowed are the sets nano, english"):
         evaluate("org/none", "--task", "countdown", "--paraphrases", "nan0")
+
+
+def test_examples_are_shown_by_a_number_of_them() -> None:
+    with pytest.raises(InputError, match="--examples is for --shots"):
+        evaluate("org/none", "--task", "countdown", "--examples", "a.jsonl")

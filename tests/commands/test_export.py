@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -176,10 +177,14 @@ def test_an_adapter_goes_out_in_peft_s_format(run_folder: Path, tmp_path: Path) 
     run = tmp_path / "run"
     shutil.copytree(run_folder, run)
     (run / "02_r1_zero" / "adapter").mkdir()
-    (run / "02_r1_zero" / "adapter" / "adapter_config.json").write_text('{"peft_type": "LORA"}')
+    (run / "02_r1_zero" / "adapter" / "adapter_config.json").write_text(
+        json.dumps({"peft_type": "LORA", "base_model_name_or_path": os.path.relpath(run / "01_pretrain")})
+    )
     command = ["export", f"{run}:r1_zero", "--to", str(tmp_path / "out"), "--adapter"]
     CliRunner().invoke(app, command, catch_exceptions=False)
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["README.md", "adapter_config.json"]
+    named = json.loads((tmp_path / "out" / "adapter_config.json").read_text())["base_model_name_or_path"]
+    assert named == str((run / "01_pretrain").resolve())  # so that it opens from any folder
 
 
 def test_a_converter_that_gives_up_leaves_nothing(

@@ -147,6 +147,7 @@ def test_a_run_that_was_killed_repeats_what_timing_decided(config: RL, tmp_path:
     [
         (["r1_zero.verdicts.patience=2"], 'verdicts.patience = 2.0 is for slow = "carry" or "drop"'),
         (["r1_zero.verdicts={slow='carry', carry_steps=0}"], "carry_steps = 0 at least 1"),
+        (["r1_zero.verdicts={slow='drop', carry_steps=3}"], 'carry_steps = 3 is for slow = "carry"'),
         (["r1_zero.verdicts={slow='drop', patience=-1}"], "patience = -1.0 must be at least 0"),
         (["r1_zero.verdicts.slow=drop", "cluster.engines=1", "r1_zero.max_lag=2"], 'slow = "drop" is for max_lag = 0'),
         (["r1_zero.verdicts.slow=carry", "r1_zero.loss={clip_low=1.0}"], 'verdicts.slow = "carry" needs a bound'),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -19,6 +20,7 @@ from r1kit.maths.policy_loss import supervised_loss
 from r1kit.model.load import load_model
 from r1kit.recipe import Recipe, load_recipe, parse_recipe
 from r1kit.records import Completion
+from r1kit.structure import structure
 from r1kit.update.adapted import AdaptedLearner
 from r1kit.update.learner import Batch, Row
 from r1kit.update.settings import LoRA
@@ -105,3 +107,19 @@ def test_a_stage_without_the_table_has_the_key_that_it_had() -> None:
     assert keys[0]["pretrain"] == keys[1]["pretrain"]
     assert keys[0]["r1_zero"] != keys[1]["r1_zero"]
     assert "lora" not in str(keys[0])
+
+
+@pytest.mark.parametrize(
+    ("lora", "line"),
+    [
+        ({"rank": 2, "targets": ["q_prj"]}, "stages.r1_zero.lora.targets names 'q_prj'.* Did you mean 'q_proj'"),
+        ({"rank": 1000}, "stages.r1_zero.lora.rank = 1000 is above the smaller side"),
+    ],
+)
+def test_a_fresh_model_is_looked_at_before_it_is_pretrained(lora: dict[str, Any], line: str) -> None:
+    recipe = load_recipe("nano-zero")
+    rl = recipe.stages["r1_zero"]
+    assert isinstance(rl, RL)
+    stages = {**recipe.stages, "r1_zero": replace(rl, lora=structure(LoRA, lora, "lora"))}
+    with pytest.raises(InputError, match=line):
+        check_recipe(replace(recipe, stages=stages))

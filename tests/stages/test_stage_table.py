@@ -105,3 +105,7 @@ def test_what_cannot_be_asked_is_told_before_anything_loads() -> None:
         Config(few_shot=FewShot(shots=1)).check_asked("stages.evaluate", recipe)
     with pytest.raises(InputError, match=r"few_shot.shots = -1"):
         Config(few_shot=FewShot(shots=-1)).check_asked("stages.evaluate", recipe)
+    with pytest.raises(InputError, match=r"few_shot.text = '{question}' has no {response}"):
+        Config(few_shot=FewShot(shots=1, text="{question}")).check_asked("stages.evaluate", recipe)
+    with pytest.raises(InputError, match=r"few_shot.path = 'a.jsonl' and few_shot.shots = 0"):
+        Config(few_shot=FewShot(shots=0, path="a.jsonl")).check_asked("stages.evaluate", recipe)

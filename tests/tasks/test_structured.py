@@ -94,6 +94,7 @@ def test_without_an_expected_value_the_schema_alone_decides_and_a_chat_is_kept(t
         ({"prompt": "?"}, "no 'schema'"),
         ({"schema": SCHEMA}, "no 'prompt'"),
         ({**LINE, "schema": {"type": 3}}, "no JSON schema"),
+        ({**LINE, "expected": {"answer": {}, "no": 1}, "schema": {"additionalProperties": False}}, "does not satisfy"),
         ({"prompt": "?", "schema": {"type": "integer"}, "expected": "x"}, "what is expected does not satisfy"),
     ],
 )

@@ -89,7 +89,10 @@ class Benchmark(Task):
     def held_out(self, split: Split, limit: int | None = None) -> list[Prompt]:
         """All rows, in their order. Raises InputError for ``dev``."""
         if split != "test":
-            raise InputError(f"task {self.name!r} is a benchmark, all of it the test split; there is no {split} split")
+            raise InputError(
+                f"task {self.name!r} is a benchmark, all of it the test split; there is no {split} split. It is for "
+                f"stage evaluate alone: name other tasks in a stage that trains (tasks = [...])"
+            )
         return [self._asked(prompt) for prompt in self._inner.held_out("test", limit)]
 
     def _asked(self, prompt: Prompt) -> Prompt:

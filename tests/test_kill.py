@@ -77,7 +77,10 @@ def test_with_shared_weights_it_is_killed_resumed_and_learns_what_whole_weights_
                 assert one[name] == pytest.approx(other[name], rel=1e-2, abs=1e-3), (stage, one["step"], name)
 
 
-@pytest.mark.parametrize(("ranks", "number", "group"), [(1, signal.SIGTERM, False), (2, signal.SIGINT, True)])
+@pytest.mark.parametrize(
+    ("ranks", "number", "group"),
+    [(1, signal.SIGTERM, False), pytest.param(2, signal.SIGINT, True, marks=pytest.mark.slow)],
+)
 def test_a_signal_writes_a_resume_point_and_ends_it_with_one_line(
     ranks: int, number: signal.Signals, group: bool, tmp_path: Path
 ) -> None:

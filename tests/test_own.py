@@ -40,6 +40,7 @@ def done(run: Path, stage: str) -> dict[str, Any]:
     return json.loads((run / stage / "result.json").read_text())
 
 
+@pytest.mark.slow
 def test_it_runs_is_killed_goes_on_and_is_redone_when_its_files_change(tmp_path: Path) -> None:
     mine = project(tmp_path / "mine")
     assert r1(mine, "check", "mine.toml").returncode == 0

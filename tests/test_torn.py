@@ -112,7 +112,13 @@ CHOSEN = [
 ]
 
 
-@pytest.mark.parametrize(("name", "fault", "expected"), CHOSEN)
+QUICK = ("02_r1_zero/resume/state.json", "02_r1_zero/metrics.jsonl", "01_pretrain/checkpoint/model.safetensors")
+
+
+@pytest.mark.parametrize(
+    ("name", "fault", "expected"),
+    [one if one[0] in QUICK else pytest.param(*one, marks=pytest.mark.slow) for one in CHOSEN],
+)
 def test_a_torn_file_of_a_stopped_run(
     runs: dict[str, Path], tmp_path: Path, name: str, fault: str, expected: str
 ) -> None:

@@ -302,6 +302,7 @@ def test_the_head_s_silence_ends_it(cluster: FakeCluster) -> None:
         launch(ranks(SLEEP), starter=starter(cluster))
 
 
+@pytest.mark.slow
 def test_a_run_goes_on_with_fewer_ranks_and_with_all_when_there_is_room_again(
     cluster: FakeCluster, capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -233,7 +233,9 @@ def test_prompts_are_accounted_for_after_kills_too(tmp_path: Path, monkeypatch: 
     assert max(line["lag_max"] for line in metrics(tmp_path)) <= 3
 
 
-@pytest.mark.parametrize("config", [AHEAD, replace(READY, dynamic_sampling=1, late="drop")])
+@pytest.mark.parametrize(
+    "config", [pytest.param(AHEAD, marks=pytest.mark.slow), replace(READY, dynamic_sampling=1, late="drop")]
+)
 def test_ranks_deal_and_take_the_same(tmp_path: Path, on_ranks: Callable[..., list[Any]], config: RL) -> None:
     weights = on_ranks(2, "loops.ranked:train_apart", str(tmp_path), config)
     assert torch.equal(weights[0], weights[1])

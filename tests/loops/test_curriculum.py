@@ -185,6 +185,7 @@ def test_killed_and_gone_on_with_it_is_bit_for_bit_as_straight(tmp_path: Path, f
     assert timeless(steps_of(tmp_path / "killed")) == timeless(steps_of(tmp_path / "straight"))
 
 
+@pytest.mark.slow
 def test_two_ranks_draw_and_learn_what_one_does(tmp_path: Path, on_ranks: Callable[..., list[Any]]) -> None:
     first, second = on_ranks(2, "loops.ranked:curriculum_toy", str(tmp_path / "two"), replace(LONG, steps=4))
     (alone,) = on_ranks(1, "loops.ranked:curriculum_toy", str(tmp_path / "one"), replace(LONG, steps=4))

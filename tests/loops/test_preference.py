@@ -279,6 +279,7 @@ def test_every_example_is_seen_once_an_epoch_in_an_order_of_its_own() -> None:
     assert epochs[0] != epochs[1]
 
 
+@pytest.mark.slow
 def test_ranks_share_a_batch(policy: Path, tmp_path: Path, on_ranks: Any) -> None:
     config, some = replace(CONFIG, epochs=1), pairs(50, seed=1)
     alone = trained(policy, "summary", some, place(tmp_path / "alone"), config)

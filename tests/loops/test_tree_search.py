@@ -85,6 +85,7 @@ def dying(method: Callable[..., Any], calls: int) -> Callable[..., Any]:
     return call
 
 
+@pytest.mark.slow
 def test_rounds_and_a_kill(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     save_start(tmp_path / "start")
     recipe = recipe_of(tmp_path)

@@ -37,12 +37,9 @@ QUICK = (
     "gemma3_text",
     "qwen3_moe",
     "deepseek_v3_yarn",
-    "phi3_longrope",
     "olmo3",
     "smollm3",
     "gemma2",
-    "granite",
-    "phi",
     "mamba",
 )
 DOCS = Path(__file__).resolve().parents[2] / "docs"

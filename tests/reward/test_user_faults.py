@@ -251,6 +251,7 @@ def test_a_file_with_a_syntax_error_is_told_by_its_line(tmp_path: Path) -> None:
         made.score_groups([group("42")])
 
 
+@pytest.mark.slow
 def test_one_that_never_comes_back_ends_the_run_with_its_name(mine: Path) -> None:
     with (
         verifier({f"{mine}:never": 1.0}, warmup_seconds=6.0) as made,

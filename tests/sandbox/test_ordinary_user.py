@@ -21,6 +21,7 @@ def as_user(*command: str, folder: Path) -> subprocess.CompletedProcess[str]:
     )
 
 
+@pytest.mark.slow
 def test_the_corpus_passes(tmp_path: Path) -> None:
     pytest_options = ["-q", "-p", "no:cacheprovider", "-p", "no:xdist", "--no-header", "-rs"]
     done = as_user(sys.executable, "-m", "pytest", *pytest_options, str(HERE / "test_attacks.py"), folder=tmp_path)

@@ -86,6 +86,7 @@ class Killed(Exception):
     pass
 
 
+@pytest.mark.slow
 def test_the_whole_experiment_and_killed_in_the_middle_of_any_part_it_ends_the_same(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

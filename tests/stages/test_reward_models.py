@@ -152,6 +152,7 @@ class Killed(BaseException):
     """Stands for SIGKILL: nothing may catch it."""
 
 
+@pytest.mark.slow
 def test_killed_in_either_model_and_between_them_it_goes_on_to_the_same_end(
     recipe: Callable[..., Recipe], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -250,7 +250,11 @@ def hasty(trials: list[Trial], announce: Announce) -> None:
     ("text", "told"),
     [
         ("while True: pass\n", r"tasks.mine: building mine_0.py:T took more than 8 s and was stopped"),
-        (a_class(train="\n        while True: pass"), r"T.train\(0\) took more than 8 s and was stopped"),
+        pytest.param(
+            a_class(train="\n        while True: pass"),
+            r"T.train\(0\) took more than 8 s and was stopped",
+            marks=pytest.mark.slow,
+        ),
         ("import os\nos.kill(os.getpid(), 11)\n", "building mine_0.py:T ended the process: signal SIGSEGV"),
         (a_class(train="import os; os._exit(3)"), r"T.train\(0\) ended the process: exit code 3"),
     ],

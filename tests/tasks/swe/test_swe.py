@@ -71,7 +71,7 @@ def test_a_wrong_edit_by_hand() -> None:
         "def circle(r): return 0\ndef rectangle(w, h): return 12\ntriangle = rectangle",
         "import sys\nfor name in list(sys.modules):\n    if 'test' in name: sys.modules[name] = None\n"
         "def circle(r): return 0\nrectangle = triangle = circle",
-        "while True: pass",
+        pytest.param("while True: pass", marks=pytest.mark.slow),
         "def circle(r): return circle(r)\nrectangle = triangle = circle",
         "circle = rectangle = triangle = lambda *a: [0] * 10**9",
     ],

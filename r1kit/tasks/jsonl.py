@@ -12,7 +12,7 @@ from r1kit.data.settings import Reading
 from r1kit.errors import InputError
 from r1kit.files import Line, strict_lines
 from r1kit.records import Prompt
-from r1kit.tasks.listed import Listed
+from r1kit.tasks.listed import listed_files
 from r1kit.tasks.maths_answer import graded
 from r1kit.tasks.references import References
 from r1kit.tasks.split import check_shares, digest
@@ -66,17 +66,7 @@ class Jsonl(Task):
         self.name = name
         self.config = config
         self._references = References(config.bad_lines == "skip")
-        self._lines = Listed(
-            config.path,
-            self._read(config.path, f"{name}/"),
-            lambda prompt: prompt,
-            test=self._read(config.test_path, f"{name}/test/") if config.test_path else None,
-            nothing_to_train_on=config.path == config.test_path,
-            dev_share=config.dev_share,
-            test_share=config.test_share,
-            split_seed=config.split_seed,
-            seed=config.seed,
-        )
+        self._lines = listed_files(name, config, self._read)
 
     def _read(self, path: str, prefix: str) -> list[Prompt]:
         """The prompts of a file; an id that the file does not give is the prefix and the line's number."""

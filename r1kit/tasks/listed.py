@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from random import Random
-from typing import Generic, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 from r1kit.errors import InputError
 from r1kit.records import Prompt
 from r1kit.tasks.split import Part, digest, part_of
 from r1kit.tasks.task import Split
 
-__all__ = ["Listed"]
+__all__ = ["Listed", "OfFiles", "listed_files", "told_apart"]
 
 _Item = TypeVar("_Item")
 
@@ -97,3 +97,56 @@ class Listed(Generic[_Item]):
 def _keys(prompt: Prompt) -> tuple[str, str]:
     """What no two parts may share: the question and the cluster, both short where there are many."""
     return f"question {digest(prompt.question)}", f"cluster {prompt.cluster}"
+
+
+class OfFiles(Protocol):
+    """Settings of a task whose prompts are the lines of a file."""
+
+    @property
+    def path(self) -> str: ...
+    @property
+    def test_path(self) -> str:
+        """The test split; empty: a part of ``path``."""
+
+    @property
+    def dev_share(self) -> float: ...
+    @property
+    def test_share(self) -> float: ...
+    @property
+    def split_seed(self) -> int: ...
+    @property
+    def seed(self) -> int: ...
+
+
+def listed_files(name: str, config: OfFiles, read: Callable[[str, str], list[Prompt]]) -> Listed[Prompt]:
+    """The prompts of ``path`` and, where it is named, ``test_path``; ``read(path, prefix)`` gives those of one file,
+    whose lines are called by the prefix and their number where they have no id.
+
+    Raises:
+        InputError: nothing is left to train on.
+    """
+    return Listed(
+        config.path,
+        read(config.path, f"{name}/"),
+        lambda prompt: prompt,
+        test=read(config.test_path, f"{name}/test/") if config.test_path else None,
+        nothing_to_train_on=config.path == config.test_path,
+        dev_share=config.dev_share,
+        test_share=config.test_share,
+        split_seed=config.split_seed,
+        seed=config.seed,
+    )
+
+
+def told_apart(found: Iterable[tuple[str, int, Prompt]]) -> list[Prompt]:
+    """The prompts of (place, line number, prompt).
+
+    Raises:
+        InputError: two of them have one id.
+    """
+    lines: dict[str, tuple[int, Prompt]] = {}
+    for where, number, prompt in found:
+        if prompt.id in lines:
+            raise InputError(f"{where}: id {prompt.id!r} is taken by line {lines[prompt.id][0]}; ids must differ")
+        lines[prompt.id] = number, prompt
+    return [prompt for _, prompt in lines.values()]

@@ -15,7 +15,7 @@ from r1kit.errors import InputError
 from r1kit.files import Line, strict_lines
 from r1kit.records import Prompt
 from r1kit.tasks.code.answer import final_answer
-from r1kit.tasks.listed import Listed
+from r1kit.tasks.listed import listed_files, told_apart
 from r1kit.tasks.split import check_shares, digest
 from r1kit.tasks.task import Grade, Split, Task
 
@@ -60,27 +60,11 @@ class Structured(Task):
         """Reads the files. Raises InputError, naming file and line, for what is missing or broken; MissingError without
         jsonschema."""
         self.name, self.config = name, config
-        same = config.path == config.test_path
-        self._lines = Listed(
-            config.path,
-            self._read(config.path, f"{name}/"),
-            lambda prompt: prompt,
-            test=self._read(config.test_path, f"{name}/test/") if config.test_path else None,
-            nothing_to_train_on=same,
-            dev_share=config.dev_share,
-            test_share=config.test_share,
-            split_seed=config.split_seed,
-            seed=config.seed,
-        )
+        self._lines = listed_files(name, config, self._read)
 
     def _read(self, path: str, prefix: str) -> list[Prompt]:
-        found: dict[str, Prompt] = {}
-        for line in strict_lines(Path(path), NEEDS):
-            prompt = self._prompt(line, f"{prefix}{line.number}")
-            if prompt.id in found:
-                raise InputError(f"{line.where}: id {prompt.id!r} is taken by an earlier line; ids must differ")
-            found[prompt.id] = prompt
-        return list(found.values())
+        lines = strict_lines(Path(path), NEEDS)
+        return told_apart((line.where, line.number, self._prompt(line, f"{prefix}{line.number}")) for line in lines)
 
     def _prompt(self, line: Line, identity: str) -> Prompt:
         question, history = question_in(line, ("prompt", "messages", "question"))

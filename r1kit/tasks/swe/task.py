@@ -15,7 +15,7 @@ from r1kit.sandbox import LadderSettings, SandboxSettings, check_sandbox
 from r1kit.tasks.code.answer import final_answer
 from r1kit.tasks.code.config import programs_ladder
 from r1kit.tasks.code.judge import Judge
-from r1kit.tasks.listed import Listed
+from r1kit.tasks.listed import listed_files, told_apart
 from r1kit.tasks.split import check_shares, digest
 from r1kit.tasks.swe.assemble import TestFile, program_of, test_file
 from r1kit.tasks.swe.edits import RefusedError, apply, edits_in, is_path
@@ -83,20 +83,11 @@ class Swe(Task):
         self.name, self.config = name, config
         self.judge = Judge(config.sandbox, config.ladder)
         self._repositories: dict[str, _Repository] = {}
-        self._lines = Listed(
-            config.path,
-            self._read(config.path, f"{name}/"),
-            lambda prompt: prompt,
-            test=self._read(config.test_path, f"{name}/test/") if config.test_path else None,
-            nothing_to_train_on=config.path == config.test_path,
-            dev_share=config.dev_share,
-            test_share=config.test_share,
-            split_seed=config.split_seed,
-            seed=config.seed,
-        )
+        self._lines = listed_files(name, config, self._read)
 
     def _read(self, path: str, prefix: str) -> list[Prompt]:
-        return [self._prompt(line, f"{prefix}{line.number}") for line in strict_lines(Path(path), NEEDS)]
+        lines = strict_lines(Path(path), NEEDS)
+        return told_apart((line.where, line.number, self._prompt(line, f"{prefix}{line.number}")) for line in lines)
 
     def _prompt(self, line: Line, identity: str) -> Prompt:
         text, history = question_in(line, ("prompt", "messages", "problem_statement"))

@@ -119,3 +119,11 @@ def test_bad_lines_are_one_line(tmp_path: Path, changed: dict[str, object], why:
     path.write_text(json.dumps({**LINE, **changed}) + "\n")
     with pytest.raises(InputError, match=rf"f\.jsonl:1: .*{why}"):
         Swe("mine", SweConfig(path=str(path), test_path=str(path)))
+
+
+def test_two_lines_of_one_id_are_refused(tmp_path: Path) -> None:
+    first = REPAIRS.read_text(encoding="utf-8").splitlines()[0]
+    file = tmp_path / "twice.jsonl"
+    file.write_text(f"{first}\n{first}\n", encoding="utf-8")
+    with pytest.raises(InputError, match=r"twice.jsonl:2: id '.*' is taken by line 1; ids must differ"):
+        Swe("twice", SweConfig(path=str(file)))

@@ -38,12 +38,14 @@ def read_verdict(text: str) -> Verdict | None:
     """The verdict: the key ``correctness`` of the last outermost JSON object; None if there is none.
 
     An object within another, or within a text of it, is never looked at. None too if keys, objects or what stands
-    after them say both: of two objects that disagree the later counts if it has an analysis or the earlier has none.
+    after them say both: of two objects that disagree the later counts if it has an analysis, or if the
+    earlier has none and something is said between them.
     """
     if text.lstrip().startswith("<think>"):
         text = text.partition("</think>")[2]
     text = _ESCAPE.sub(lambda match: match[0] if match[1] else "\\\\", text)
     found: Verdict | None = None
+    after = 0
     decoder, at, tries = json.JSONDecoder(object_pairs_hook=_Pairs, strict=False), text.find("{"), _TRIES
     while at >= 0 and tries:
         tries -= 1
@@ -58,7 +60,8 @@ def read_verdict(text: str) -> Verdict | None:
         if said == "both":
             return None
         if isinstance(said, Verdict):
-            if found and found.correct != said.correct and found.analysis and not said.analysis:
+            unsaid = found and (found.analysis or not text[after:at].strip())
+            if found and unsaid and found.correct != said.correct and not said.analysis:
                 return None
             found, after = said, end
         at = text.find("{", end)

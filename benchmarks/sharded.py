@@ -2,12 +2,17 @@
 
     python benchmarks/sharded.py --ranks 2 --rounds 5
     python benchmarks/sharded.py --memory --ranks 4
+    python benchmarks/sharded.py --experts 256 --expert-parallel 2           # experts on their ranks / gathered
+    python benchmarks/sharded.py --memory --experts 256 --expert-parallel 2
 
 The model has the shape of SmolLM2-135M (``--layers`` for a lower one) and weights from a seed; each rank is a process
 with one thread over gloo. Without ``--memory`` both learners live side by side and update in turn on the same batch;
 ratios are taken within a round, of wall time and, which a busy machine disturbs less, of the CPU time of all ranks,
 gloo's threads counted. With it one learner is opened and each rank's resident memory at its peak over two updates is
 told; run it once for each number of ranks.
+
+``--experts``: instead a small model of so many experts a layer, 8 of them a token; the sharded learner with experts on
+their ranks (``--expert-parallel``) then takes turns with the one that gathers them.
 """
 
 from __future__ import annotations
@@ -38,15 +43,20 @@ SHAPE = DecoderConfig(
     vocab_size=49152, hidden_size=576, intermediate_size=1536, num_layers=30, num_heads=9, num_kv_heads=3, head_dim=64
 )
 
+MIXED = replace(
+    SHAPE, family="qwen3_moe", vocab_size=4096, hidden_size=256, intermediate_size=128, num_layers=6, num_heads=4,
+    num_kv_heads=4, qk_norm=True, experts_per_token=8, tie_embeddings=False,
+)  # fmt: skip
+
 
 def batch_of(given: argparse.Namespace) -> Batch:
     """``--prompts`` groups of 8 completions; the same on every rank."""
-    g = torch.Generator().manual_seed(0)
-    prompts = [torch.randint(0, SHAPE.vocab_size, (given.prompt_tokens,), generator=g) for _ in range(given.prompts)]
+    g, vocabulary = torch.Generator().manual_seed(0), (MIXED if given.experts else SHAPE).vocab_size
+    prompts = [torch.randint(0, vocabulary, (given.prompt_tokens,), generator=g) for _ in range(given.prompts)]
     rows = [
         Row(
             prompt=prompt,
-            tokens=torch.randint(0, SHAPE.vocab_size, (given.tokens,), generator=g),
+            tokens=torch.randint(0, vocabulary, (given.tokens,), generator=g),
             weight=1 / (8 * given.prompts * given.tokens),
             advantage=float(torch.randn((), generator=g)),
         )
@@ -58,9 +68,10 @@ def batch_of(given: argparse.Namespace) -> Batch:
 
 def opened(given: argparse.Namespace, ranks: Ranks, kind: str) -> Learner:
     optimiser = OptimiserSettings(kind=given.optimiser, muon_dtype="float32")
-    own = FSDP(checkpointing=given.checkpointing)
+    apart = given.expert_parallel if kind == "experts apart" else 1
+    own = FSDP(checkpointing=given.checkpointing, expert_parallel=apart)
     settings = LearnerSettings(dtype=given.dtype, token_budget=given.budget, optimiser=optimiser, own=own)
-    shape = replace(SHAPE, num_layers=given.layers)
+    shape = replace(MIXED, experts=given.experts) if given.experts else replace(SHAPE, num_layers=given.layers)
     if kind == "local":
         model = Decoder(shape)
         model.initialise(torch.Generator().manual_seed(0))
@@ -71,7 +82,8 @@ def opened(given: argparse.Namespace, ranks: Ranks, kind: str) -> Learner:
 
 
 def timed(given: argparse.Namespace, ranks: Ranks) -> None:
-    learners = {kind: opened(given, ranks, kind) for kind in ("local", "fsdp")}
+    base, tried = ("fsdp", "experts apart") if given.experts else ("local", "fsdp")
+    learners = {kind: opened(given, ranks, kind) for kind in (base, tried)}
     batch = batch_of(given)
     times: dict[str, list[tuple[float, float]]] = {kind: [] for kind in learners}
     for number in range(given.rounds + 1):
@@ -86,15 +98,16 @@ def timed(given: argparse.Namespace, ranks: Ranks) -> None:
                 print(f"{kind}: CPU {cpu:.2f} s, wall {time.perf_counter() - wall:.2f} s", flush=True)
     if ranks.rank == 0:
         for index, what in enumerate(("CPU seconds of all ranks", "wall seconds")):
-            plain, shared = ([pair[index] for pair in times[kind]] for kind in ("local", "fsdp"))
-            ratios = [b / a for a, b in zip(plain, shared, strict=True)]
-            print(f"{what}: local {statistics.median(plain):.2f}, fsdp {statistics.median(shared):.2f}; fsdp / local "
-                  f"{statistics.median(ratios):.3f} ({', '.join(f'{r:.3f}' for r in ratios)})", flush=True)  # fmt: skip
+            plain, other = ([pair[index] for pair in times[kind]] for kind in (base, tried))
+            ratios = [b / a for a, b in zip(plain, other, strict=True)]
+            medians = f"{base} {statistics.median(plain):.2f}, {tried} {statistics.median(other):.2f}"
+            rounds = ", ".join(f"{ratio:.3f}" for ratio in ratios)
+            print(f"{what}: {medians}; {tried} / {base} {statistics.median(ratios):.3f} ({rounds})", flush=True)
 
 
 def measured(given: argparse.Namespace, ranks: Ranks) -> None:
     before = status("VmRSS")
-    learner = opened(given, ranks, given.kind)
+    learner = opened(given, ranks, "experts apart" if given.expert_parallel > 1 else given.kind)
     opening, resting = status("VmHWM"), status("VmRSS")
     batch = batch_of(given)
     for _ in range(2):
@@ -119,6 +132,8 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--memory", action="store_true")
     parser.add_argument("--kind", choices=["local", "fsdp"], default="fsdp", help="with --memory")
+    parser.add_argument("--experts", type=int, default=0, help="of a layer; 0: a dense model")
+    parser.add_argument("--expert-parallel", type=int, default=1)
     parser.add_argument("--dtype", choices=["float32", "bfloat16"], default="float32")
     parser.add_argument("--optimiser", choices=["adamw", "muon"], default="adamw")
     parser.add_argument("--checkpointing", action="store_true")

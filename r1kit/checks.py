@@ -12,11 +12,13 @@ from typing import Any
 from r1kit.backends.vllm_package import check_vllm
 from r1kit.checkpoint.fits import Fits
 from r1kit.checkpoint.source import check_model, local_folder
+from r1kit.cluster.settings import FSDP
 from r1kit.contracts import BASE, Recipe
 from r1kit.errors import InputError, nearest
 from r1kit.factory.sources import check_rows
 from r1kit.loops.settings import SFT
 from r1kit.model.families import fresh_family
+from r1kit.plan.known import known_config, shape_of_config
 from r1kit.records import Prompt, Sample
 from r1kit.reward.language import check_detector, check_told
 from r1kit.reward.settings import TARGETS, RewardConfig
@@ -49,6 +51,7 @@ def check_recipe(recipe: Recipe) -> list[str]:
     """Warnings, a line each; raises InputError or MissingError, one line, for the first thing that could not work."""
     check_trackers(recipe.trackers)
     warnings = _check_engine(recipe)
+    _check_experts(recipe)
     try_tasks([_trial(recipe, name) for name in recipe.tasks])  # first: a stage's own check may ask a task for prompts
     check_stages(recipe)
     try_rewards(recipe)
@@ -174,6 +177,23 @@ def _check_engine(recipe: Recipe) -> list[str]:
         folder = local_folder(recipe.model.name)
         config = json.loads((folder / "config.json").read_text(encoding="utf-8")) if folder else {}
     return check_servers(recipe.engine.settings, config)
+
+
+def _check_experts(recipe: Recipe) -> None:
+    """Whether experts of each model that is trained can be put on ranks of their own, as far as its shape is known."""
+    if not isinstance(recipe.learner.settings, FSDP) or recipe.learner.settings.expert_parallel == 1:
+        return
+    students = (each for config in recipe.stages.values() for each in getattr(config, "students", {}).values())
+    for model in (recipe.model, *(student.model for student in students)):
+        found = known_config(model.name) if model.name else None
+        if found is None and model.name and (folder := local_folder(model.name)):
+            found = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        if found is not None:
+            experts = shape_of_config(found, model.name).experts
+            recipe.learner.settings.check_experts({experts.number} if experts else ())
+        elif not model.name:
+            number = getattr(model.shape, "n_routed_experts", 0)
+            recipe.learner.settings.check_experts({number} if number else ())
 
 
 def _samples(config: SFT, stage: str, recipe: Recipe) -> list[Sample]:

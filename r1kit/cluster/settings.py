@@ -6,7 +6,7 @@ alone, or a table of the kind and its own settings. ``[cluster]`` says what stan
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar, Literal, TypeVar
 
@@ -75,6 +75,10 @@ class FSDP:
     sequence: int = 1
     """Ranks that share the tokens of one micro-batch (sequence parallel), for long responses: a divisor of the ranks
     and of the model's heads and key-value heads. A micro-batch then has so many times ``micro_batch_tokens``."""
+    expert_parallel: int = 1
+    """Ranks that follow each other and have an equal share of each layer's experts each, whole; tokens go to the rank
+    that has their expert, and back. A divisor of the ranks and of the experts. 1: experts are shared out and gathered
+    as all other weights are."""
     checkpointing: bool = False
     """Keep only what enters a block and compute its inside again on the way back."""
     offload: Literal["none", "optimiser", "all"] = "none"
@@ -83,11 +87,22 @@ class FSDP:
 
     def check(self, ranks: int) -> None:
         """Raise InputError for numbers that do not divide the ranks; 0 ranks: how many is not known yet."""
-        for name, value in (("replicate", self.replicate), ("sequence", self.sequence)):
+        for name in ("replicate", "sequence", "expert_parallel"):
+            value = getattr(self, name)
             if value < 1:
                 raise InputError(f"learner.{name} = {value}: must be at least 1")
             if ranks % value:
                 raise InputError(f"learner.{name} = {value} does not divide the {ranks} ranks; change one of them")
+
+    def check_experts(self, experts: Collection[int]) -> None:
+        """Raise InputError where ``expert_parallel`` is no divisor of the number of experts in each of the layers that
+        have some, or there are none."""
+        told = f"learner.expert_parallel = {self.expert_parallel}"
+        if self.expert_parallel > 1 and not experts:
+            raise InputError(f"{told}: the model has no experts that are shared out; set 1")
+        for number in experts:
+            if number % self.expert_parallel:
+                raise InputError(f"{told} does not divide the model's {number} experts; choose a divisor")
 
 
 @dataclass(frozen=True, slots=True)

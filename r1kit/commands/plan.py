@@ -44,6 +44,7 @@ def plan(
     With --simulate: who waits for whom in a step of an RL stage, for several bounds of staleness.
     """
     from r1kit.cluster.cores import cores
+    from r1kit.cluster.settings import FSDP
     from r1kit.files import check_writable, write_json
     from r1kit.plan.cost import Plan, shared_out
     from r1kit.plan.planner import plan_recipe, shape_of
@@ -58,6 +59,8 @@ def plan(
     devices = gpus or (cores() if kind == "cpu" else 1)
     found = load_recipe(recipe, overrides or [])
     shape = shape_of(found, config, vocab)
+    if isinstance(found.learner.settings, FSDP):
+        found.learner.settings.check_experts({shape.experts.number} if shape.experts else ())
     sharing = shared_out(found.learner, found.cluster, devices)
     where = Plan(device=device, devices=devices, mfu=mfu, mbu=mbu, mean_share=mean_length, **sharing)
     if simulate:
@@ -84,7 +87,7 @@ def _spelled(recipe: Recipe, shape: Shape, works: dict[str, Work | None], where:
         "",
         f"{'stage':{width}}{'trained':>9}{'sampled':>9}{'FLOPs':>9}{'memory':>9}{'hours':>9}{'USD':>9}",
     ]
-    lines[1:1] = _held(recipe, shape, where)
+    lines[1:1] = [*_held(recipe, shape, where), *_travels(recipe, shape, where), *_waiting(recipe, shape, where)]
     for name, work in {**works, "total": total}.items():
         if work is None:
             lines.append(f"{name:{width}}  not planned: {short(recipe.kinds[name])} brings no formula")
@@ -130,6 +133,36 @@ def _held(recipe: Recipe, shape: Shape, where: Plan) -> list[str]:
         f"a token leaves {_short(cache)}B in the cache, {heads / cache:.0f} times less than keys and values of all "
         f"heads ({_short(heads)}B)",
     ]
+
+
+def _travels(recipe: Recipe, shape: Shape, where: Plan) -> list[str]:
+    """Of a learner with experts on their ranks: what a rank keeps of them, and what crosses in place of weights."""
+    from r1kit.plan.cost import gather_bytes, travel_bytes, width_of
+
+    if shape.experts is None or where.expert_parallel == 1:
+        return []
+    width, number = width_of(recipe.dtype), shape.experts.number // where.expert_parallel
+    travels, gathered = travel_bytes(shape, where, width), gather_bytes(shape, width)
+    return [
+        f"a rank of the learner has {number} of a layer's {shape.experts.number} experts whole, in float32 "
+        f"{_short(4 * shape.expert_parameters / where.expert_parallel)}B",
+        f"a token learnt sends {_short(travels)}B to experts of other ranks and back; to gather all experts is "
+        f"{_short(gathered)}B a micro-batch, as much as {_short(gathered / travels)} tokens send",
+    ]
+
+
+def _waiting(recipe: Recipe, shape: Shape, where: Plan) -> list[str]:
+    """What a sharded learner leaves in the host's memory."""
+    from r1kit.plan.cost import host_bytes
+
+    if where.offload == "none":
+        return []
+    found = [
+        host_bytes(config.optimiser, shape, where, reference=getattr(getattr(config, "loss", None), "kl_weight", 0) > 0)
+        for config in recipe.stages.values()
+        if hasattr(config, "optimiser")
+    ]
+    return [f"a rank of the learner leaves {_short(max(found))}B in the host's memory"] if found else []
 
 
 def _cost(work: Work, where: Plan) -> float:

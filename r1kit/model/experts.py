@@ -9,7 +9,7 @@ Axes: N tokens, d hidden, E experts, k of them a token, f feed-forward of one.
 from __future__ import annotations
 
 import functools
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
 import torch.nn.functional as F
@@ -22,7 +22,16 @@ if TYPE_CHECKING:
     from r1kit.model.families.dense import DecoderConfig, Routing
     from r1kit.model.routes import Routes
 
-__all__ = ["Experts", "grouped_product"]
+__all__ = ["Apart", "Experts", "feed_forwards", "grouped_product"]
+
+
+class Apart(Protocol):
+    """Where experts are not all in this process."""
+
+    def __call__(self, x: Tensor, counts: Tensor, gate_up: Tensor, down: Tensor) -> Tensor:
+        """Rows [M, d] sorted by expert, how many each has (int64 [E]), the experts' matrices -> [M, d], each row
+        through its own; from wherever that is. Every rank that has some of the experts calls it as often as another."""
+        ...
 
 
 class Experts(nn.Module):
@@ -44,6 +53,8 @@ class Experts(nn.Module):
         shared = config.routing.shared if config.routing else 0
         self.shared_gate_up = nn.Linear(d, 2 * shared, bias=False) if shared else None
         self.shared_down = nn.Linear(shared, d, bias=False) if shared else None
+        self.apart: Apart | None = None
+        """None: all experts are here."""
 
     def forward(self, x: Tensor, segments: Segments | None = None, told: Routes | None = None) -> Tensor:
         """[N, d] -> [N, d]; ``segments``, or ``told``, where there is somebody to tell of the choice."""
@@ -69,9 +80,9 @@ class Experts(nn.Module):
             routes.count(self.layer, experts, len(self.gate_up))
         weights = weights.to(x.dtype)
         order = experts.flatten().argsort(stable=True)
-        ends = torch.bincount(experts.flatten(), minlength=len(self.gate_up)).cumsum(0)
+        counts = torch.bincount(experts.flatten(), minlength=len(self.gate_up))
         rows = order // self.chosen
-        made = grouped_product(swiglu(grouped_product(x[rows], self.gate_up, ends)), self.down, ends)
+        made = (self.apart or feed_forwards)(x[rows], counts, self.gate_up, self.down)
         mixed = torch.zeros_like(x).index_add_(0, rows, made * weights.flatten()[order, None])
         if self.shared_gate_up is None or self.shared_down is None:
             return mixed
@@ -116,6 +127,12 @@ class Experts(nn.Module):
                 f"{prefix}down_proj.weight": down,
             }
         return names
+
+
+def feed_forwards(x: Tensor, counts: Tensor, gate_up: Tensor, down: Tensor) -> Tensor:
+    """Rows [M, d] sorted by expert, how many each has (int64 [E]), matrices [E, 2 f, d] and [E, d, f] -> [M, d]."""
+    ends = counts.cumsum(0)
+    return grouped_product(swiglu(grouped_product(x, gate_up, ends)), down, ends)
 
 
 def grouped_product(x: Tensor, weight: Tensor, ends: Tensor) -> Tensor:

@@ -8,7 +8,7 @@ every plan.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from r1kit.cluster.settings import FSDP, Cluster, LearnerChoice, Whole
 from r1kit.errors import InputError
@@ -25,10 +25,13 @@ __all__ = [
     "Plan",
     "Work",
     "activation_bytes",
+    "gather_bytes",
+    "host_bytes",
     "learner_bytes",
     "sample",
     "shared_out",
     "train",
+    "travel_bytes",
     "width_of",
 ]
 
@@ -78,6 +81,10 @@ class Plan:
     """Devices that share the learner's weights, gradient and optimiser state out (``learner = "fsdp"``)."""
     checkpointing: bool = False
     """Only what enters a block is kept for the way back."""
+    expert_parallel: int = 1
+    """Devices that have a layer's experts together, each its own whole; 1: experts are gathered as the rest is."""
+    offload: Literal["none", "optimiser", "all"] = "none"
+    """What of the sharded learner waits in the host's memory."""
     engine_devices: int = 1
     """Devices that share one engine's weights and cache."""
 
@@ -99,10 +106,15 @@ def shared_out(learner: LearnerChoice, cluster: Cluster, devices: int) -> dict[s
             f"{devices} devices do not divide into engines of {found['engine_devices']} (cluster.engine_needs.gpus)"
         )
     if isinstance(learner.settings, FSDP):
-        replicate = learner.settings.replicate
-        if devices % replicate:
-            raise InputError(f"{devices} devices do not divide into {replicate} copies (learner.replicate)")
-        found |= {"shards": devices // replicate, "checkpointing": learner.settings.checkpointing}
+        own = learner.settings
+        if devices % own.replicate:
+            raise InputError(f"{devices} devices do not divide into {own.replicate} copies (learner.replicate)")
+        if devices % own.expert_parallel:
+            raise InputError(
+                f"{devices} devices do not divide into groups of {own.expert_parallel} (learner.expert_parallel)"
+            )
+        found |= {"shards": devices // own.replicate, "checkpointing": own.checkpointing}
+        found |= {"expert_parallel": own.expert_parallel, "offload": own.offload}
     elif isinstance(learner.settings, Whole):
         found["checkpointing"] = learner.settings.checkpointing
     return found
@@ -198,17 +210,58 @@ def learner_bytes(
     optimiser: OptimiserSettings, shape: Shape, width: int, plan: Plan, *, reference: bool = False,
     lora: LoRA | None = None,
 ) -> float:  # fmt: skip
-    """float32 master, gradient and optimiser state, the copy that computes, the reference: a device's share of them,
-    and where they are shared out two blocks that are whole at a time. Of an adapter: the model once, as it computes,
-    and the rest of the adapter alone."""
+    """float32 master, gradient and optimiser state, the copy that computes, the reference: a device's share of them
+    but for what waits on the host, and where they are shared out two blocks that are whole at a time. Of an adapter:
+    the model once, as it computes, and the rest of the adapter alone."""
     if lora is not None and lora.rank:
         trained = adapter_parameters(lora, shape)
         return shape.parameters * width + trained * (8.0 + STATE.get(optimiser.kind, 8.0))
-    ends = shape.vocab * shape.hidden * (1 if shape.tied else 2)
-    state = STATE.get(optimiser.kind, 4.0) * (shape.parameters - ends) + STATE.get(optimiser.kind, 8.0) * ends
-    copies = (0 if width == 4 else width) + (width if reference else 0)
-    whole = 2 * shape.parameters / shape.layers * width if plan.shards > 1 else 0.0
-    return (shape.parameters * (8.0 + copies) + state) / plan.shards + whole
+    own, apart = _kept(shape, plan)
+    copies = 0 if width == 4 else width
+    whole = 2 * (shape.parameters - apart * plan.expert_parallel) / shape.layers * width if plan.shards > 1 else 0.0
+    if plan.offload == "all":  # an expert's copy is made in its block, and kept for the way back
+        return whole + apart * width * (2 / shape.layers if plan.checkpointing else 1)
+    if plan.offload == "optimiser":
+        return own * (8.0 + copies) + whole
+    return own * (8.0 + copies + (width if reference else 0)) + _state_bytes(optimiser, shape, plan) + whole
+
+
+def host_bytes(optimiser: OptimiserSettings, shape: Shape, plan: Plan, *, reference: bool = False) -> float:
+    """What of a rank's learner waits in the host's memory, all in float32."""
+    if plan.offload == "none":
+        return 0.0
+    each = (8.0 if plan.offload == "all" else 0.0) + (4.0 if reference else 0.0)
+    return _kept(shape, plan)[0] * each + _state_bytes(optimiser, shape, plan)
+
+
+def _kept(shape: Shape, plan: Plan) -> tuple[float, float]:
+    """Weights that a rank keeps, and how many of them are experts' that are never gathered."""
+    apart = shape.expert_parameters / plan.expert_parallel if plan.expert_parallel > 1 else 0.0
+    return (shape.parameters - apart * plan.expert_parallel) / plan.shards + apart, apart
+
+
+def _state_bytes(optimiser: OptimiserSettings, shape: Shape, plan: Plan) -> float:
+    """Of the optimiser, on a rank."""
+    ends = shape.vocab * shape.hidden * (1 if shape.tied else 2) / plan.shards
+    inner, outer = (STATE.get(optimiser.kind, other) for other in (4.0, 8.0))
+    return inner * (_kept(shape, plan)[0] - ends) + outer * ends
+
+
+def travel_bytes(shape: Shape, plan: Plan, width: int) -> float:
+    """What a token that is learnt sends to experts of other ranks and gets back from them, over all layers: its hidden
+    state to each of its experts and a product from each, forward, once more where that is computed again, and
+    backward; a share of 1 / ``expert_parallel`` stays where it is."""
+    of = shape.experts
+    if of is None:
+        return 0.0
+    ways = 2 * (3 if plan.checkpointing else 2)
+    return ways * (shape.layers - of.dense_layers) * of.used * shape.hidden * width * (1 - 1 / plan.expert_parallel)
+
+
+def gather_bytes(shape: Shape, width: int) -> float:
+    """What a rank receives of experts a micro-batch where they are gathered as other weights are: all of them forward
+    and backward, and their gradient in float32."""
+    return shape.expert_parameters * (2.0 * width + 4.0)
 
 
 def activation_bytes(tokens: float, shape: Shape, width: int, plan: Plan, lora: LoRA | None = None) -> float:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import torch
+import torch.distributed as dist
 from torch import Tensor, nn
 from torch.distributed.fsdp import FSDPModule
 from torch.distributed.tensor import DTensor
@@ -66,10 +67,26 @@ class ShardedWeights:
 
     def __iter__(self) -> Iterator[tuple[str, Tensor]]:
         for name, places in groupby(self._places.items(), lambda item: item[1].parameter):
+            share = self._shares[name]
+            if share.apart:
+                yield from ((hub, self._from_its_rank(share, place)) for hub, place in places)
+                continue
             with self._ranks.together(), torch.inference_mode(False), torch.no_grad():  # in which an engine may be
-                whole = cast(DTensor, self._shares[name].weight.detach()).full_tensor()
+                whole = cast(DTensor, share.weight.detach()).full_tensor()
             for hub, place in places:
                 yield hub, place.of(whole)
+
+    def _from_its_rank(self, share: Share, place: Place) -> Tensor:
+        """An expert's weight on every rank."""
+        group = share.axis.get_group()
+        with self._ranks.together(), torch.inference_mode(False), torch.no_grad():
+            own = share.own
+            owner, offset = divmod(place.offset, own.numel())
+            mine = owner == group.rank()
+            found = own.as_strided(place.shape, place.stride, offset) if mine else own.new_empty(place.shape)
+            found = found.contiguous()
+            dist.broadcast(found, group=group, group_src=owner)
+        return found
 
 
 class ShardedLearner:

@@ -47,9 +47,20 @@ class Share:
         return local(self.weight)
 
     @property
+    def apart(self) -> bool:
+        """One of experts that are whole on their rank (``expert_parallel.py``)."""
+        return "experts" in (self.weight.device_mesh.mesh_dim_names or ())
+
+    @property
+    def axis(self) -> DeviceMesh:
+        """Of the ranks that have all of its rows together: ``shard``, or ``experts``."""
+        mesh = self.weight.device_mesh
+        return mesh[(mesh.mesh_dim_names or ())[-1]]
+
+    @property
     def before(self) -> int:
         """Elements of the parameter before this rank's."""
-        mesh, rows = self.weight.device_mesh["shard"], self.weight.shape[0]
+        mesh, rows = self.axis, self.weight.shape[0]
         first = min(rows, mesh.get_local_rank() * -(-rows // mesh.size()))
         return first * (self.weight.numel() // rows)
 
@@ -88,15 +99,23 @@ class ShardedOptimiser:
 
     @torch.no_grad()
     def clip(self) -> float:
-        """Norm of the whole gradient, the same on every rank; scales it to ``max_grad_norm`` where it is longer."""
-        grads = [share.grad for share in self.shares.values()]
-        norms = torch.stack([torch.linalg.vector_norm(grad) for grad in grads])
-        total = norms.double().square().sum()
-        dist.all_reduce(total, group=self.mesh.get_group("shard"))
-        norm = float(total.sqrt())
+        """Norm of the whole gradient, the same on every rank; scales it to ``max_grad_norm`` where it is longer. That
+        of experts, which FSDP does not see, is summed over their copies first."""
+        apart = [share for share in self.shares.values() if share.apart]
+        for share in apart:
+            dist.all_reduce(share.grad, group=share.weight.device_mesh.get_group("copies"))
+        total = self._squares([share for share in self.shares.values() if not share.apart])
+        norm = float((total + self._squares(apart) if apart else total).sqrt())
         if 0 < self.settings.max_grad_norm < norm:
-            torch._foreach_mul_(grads, self.settings.max_grad_norm / norm)
+            torch._foreach_mul_([share.grad for share in self.shares.values()], self.settings.max_grad_norm / norm)
         return norm
+
+    def _squares(self, shares: Sequence[Share]) -> Tensor:
+        """Sum of the squares of their gradients, float64, over the ranks that have all of their rows together."""
+        norms = torch.stack([torch.linalg.vector_norm(share.grad) for share in shares])
+        total = norms.double().square().sum()
+        dist.all_reduce(total, group=shares[0].axis.get_group())
+        return total
 
     @torch.no_grad()
     def step(self, lr: float) -> None:

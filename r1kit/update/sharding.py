@@ -1,7 +1,8 @@
 """A model shared out over ranks by torch's FSDP2 (``fully_shard``): what is where, and in what it is computed.
 
 Every rank keeps a slice of the rows of each fp32 weight, and the same of its gradient. A block's weights are gathered
-in the compute dtype when it is reached, forward and backward, and dropped behind it; gradients are summed in fp32.
+in the compute dtype when it is reached, forward and backward, and dropped behind it; gradients are summed in fp32. Not
+so the experts of ``expert_parallel``, see ``expert_parallel.py``.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from torch.utils.checkpoint import checkpoint
 from r1kit.cluster.ranks import Ranks, wait_as_long
 from r1kit.cluster.settings import FSDP
 from r1kit.model.language_model import LanguageModel
+from r1kit.update.expert_parallel import put_apart
 from r1kit.update.trainee import Trainee
 
 __all__ = ["mesh_of", "share_out"]
@@ -50,6 +52,9 @@ def share_out(model: LanguageModel, mesh: DeviceMesh, settings: FSDP, dtype: tor
         mesh: of ``mesh_of``.
         settings: of the learner.
         dtype: of products.
+
+    Raises:
+        InputError: ``expert_parallel`` does not divide the model's experts, or it has none.
     """
     blocks = list(model.blocks)
     policy = MixedPrecisionPolicy(
@@ -58,11 +63,12 @@ def share_out(model: LanguageModel, mesh: DeviceMesh, settings: FSDP, dtype: tor
     pinned = mesh.device_type == "cuda"
     offload = CPUOffloadPolicy(pin_memory=pinned) if settings.offload == "all" else OffloadPolicy()
     over = mesh if settings.replicate > 1 else mesh["shard"]
+    apart = put_apart(model, settings, mesh)
     root = Trainee(model)
     for module in (*blocks, root):
         if settings.checkpointing and module is not root:
             module.forward = partial(checkpoint, module.forward, use_reentrant=False)  # type: ignore[method-assign]
-        fully_shard(module, mesh=over, mp_policy=policy, offload_policy=offload)
+        fully_shard(module, mesh=over, mp_policy=policy, offload_policy=offload, ignored_params=apart)
         _sum_gradients(module)
     return root
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,16 +11,17 @@ import torch
 from r1kit.errors import InputError
 from r1kit.loops.settings import RL
 from r1kit.model.decoder import Decoder, DecoderConfig
-from r1kit.plan.cost import Plan
+from r1kit.plan.cost import Plan, gather_bytes, host_bytes, learner_bytes, travel_bytes
 from r1kit.plan.devices import Device
 from r1kit.plan.known import shape_of_hub
 from r1kit.plan.planner import shape_of
-from r1kit.plan.shape import Shape
+from r1kit.plan.shape import Experts, Shape
 from r1kit.plan.sizes import Sizes
 from r1kit.plan.stage_cost import FORMULAS
 from r1kit.recipe import load_recipe
 from r1kit.records import Sampling
 from r1kit.stages.pretrain import Config as Pretrain
+from r1kit.update.settings import OptimiserSettings
 
 SHAPE = Shape(vocab=100, hidden=8, ffn=16, layers=2, heads=2, kv_heads=1, head_dim=4, tied=True)
 PLAN = Plan(
@@ -92,6 +94,37 @@ def test_more_devices_take_less_time_and_the_same_work() -> None:
     )  # fmt: skip
     assert one.flops == four.flops
     assert one.seconds / 4 <= four.seconds < one.seconds
+
+
+def test_experts_on_their_ranks_by_hand() -> None:
+    """2 layers of 4 experts of 3 x 8 x 16: a device has a half of them, as one of two, and a quarter of the rest, 16
+    bytes each with AdamW in float32; only the rest is gathered, a layer and the next."""
+    mixed = replace(SHAPE, experts=Experts(number=4, used=2, ffn=16))
+    apart, adamw = 2 * 4 * 3 * 8 * 16, OptimiserSettings()
+    rest = mixed.parameters - apart
+    where = replace(PLAN, devices=4, shards=4, expert_parallel=2)
+    assert learner_bytes(adamw, mixed, 4, where) == 16 * (rest / 4 + apart / 2) + 2 * rest / 2 * 4
+    whole = replace(where, expert_parallel=1)
+    assert learner_bytes(adamw, mixed, 4, whole) == 16 * mixed.parameters / 4 + 2 * mixed.parameters / 2 * 4
+    assert host_bytes(adamw, mixed, where) == 0
+    host = replace(where, offload="optimiser")
+    assert learner_bytes(adamw, mixed, 4, host, reference=True) == 8 * (rest / 4 + apart / 2) + 4 * rest
+    assert host_bytes(adamw, mixed, host, reference=True) == (8 + 4) * (rest / 4 + apart / 2)
+    host = replace(where, offload="all")  # of experts the copies that compute, all layers' or two
+    assert learner_bytes(adamw, mixed, 2, host) == 2 * rest + 2 * apart / 2
+    assert learner_bytes(adamw, mixed, 2, replace(host, checkpointing=True)) == 2 * rest + 2 * apart / 2 * 2 / 2
+    assert host_bytes(adamw, mixed, host) == 16 * (rest / 4 + apart / 2)
+
+
+def test_what_crosses_by_hand() -> None:
+    """A token goes to 2 experts in each of 2 layers and back, forward and backward, 8 numbers of 2 bytes; of half of
+    them the expert is where it is. Gathered, 3,072 numbers come twice in 2 bytes and their gradient in 4."""
+    mixed = replace(SHAPE, experts=Experts(number=4, used=2, ffn=16))
+    where = replace(PLAN, expert_parallel=2)
+    assert travel_bytes(mixed, where, 2) == 2 * 2 * 2 * 2 * 8 * 2 / 2
+    assert travel_bytes(mixed, replace(where, checkpointing=True), 2) == 3 * 2 * 2 * 2 * 8 * 2 / 2
+    assert travel_bytes(SHAPE, where, 2) == 0
+    assert gather_bytes(mixed, 2) == 3072 * (2 + 2 + 4)
 
 
 def test_shapes_are_found_or_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -150,6 +150,22 @@ def test_what_an_engine_of_the_paper_s_model_holds() -> None:
 
 
 @pytest.mark.usefixtures("no_network")
+def test_the_paper_s_model_fits_with_experts_on_their_ranks() -> None:
+    """654 G numbers of experts over 128 ranks, 4 bytes each; a token learnt crosses 3 x 2 x 58 x 8 x 7168 x 2 bytes, of
+    which 127 of 128; gathered, all experts are 8 bytes each."""
+    words = ["plan", "r1-671b", "--gpus", "512", "--gpu", "h800"]
+    said = CliRunner().invoke(app, words, catch_exceptions=False).stdout
+    assert "a rank of the learner has 2 of a layer's 256 experts whole, in float32 20.4GB" in said
+    assert "a token learnt sends 39.6MB to experts of other ranks and back; to gather all experts is 5.2TB" in said
+    assert "does not fit" not in said
+    gathered = CliRunner().invoke(app, [*words, "--set", "learner.expert_parallel=1"], catch_exceptions=False).stdout
+    assert "does not fit" in gathered
+    refused = CliRunner().invoke(app, [*words, "--set", "learner.expert_parallel=96"]).exception
+    assert isinstance(refused, InputError)
+    assert str(refused) == "learner.expert_parallel = 96 does not divide the model's 256 experts; choose a divisor"
+
+
+@pytest.mark.usefixtures("no_network")
 def test_a_recipe_that_names_it_is_planned_without_a_network(tmp_path: Path) -> None:
     words = ["plan", "smollm2-zero", "--gpus", "512", "--gpu", "h800", "--json", str(tmp_path / "plan.json")]
     said = CliRunner().invoke(app, [*words, "--set", "model.name=deepseek-ai/DeepSeek-R1"], catch_exceptions=False)

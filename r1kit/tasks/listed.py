@@ -118,18 +118,27 @@ class OfFiles(Protocol):
     def seed(self) -> int: ...
 
 
-def listed_files(name: str, config: OfFiles, read: Callable[[str, str], list[Prompt]]) -> Listed[Prompt]:
+def listed_files(
+    name: str, config: OfFiles, read: Callable[[str, str], list[Prompt]], by_id: bool = False
+) -> Listed[Prompt]:
     """The prompts of ``path`` and, where it is named, ``test_path``; ``read(path, prefix)`` gives those of one file,
-    whose lines are called by the prefix and their number where they have no id.
+    whose lines are called by the prefix and their number where they have no id. ``by_id``: the task judges by the id,
+    so that no two prompts of the two files may share one.
 
     Raises:
-        InputError: nothing is left to train on.
+        InputError: nothing is left to train on; two files share an id.
     """
+    own = read(config.path, f"{name}/")
+    test = read(config.test_path, f"{name}/test/") if config.test_path else None
+    if by_id and test is not None and config.test_path != config.path:
+        taken = {prompt.id for prompt in own}
+        if both := next((prompt.id for prompt in test if prompt.id in taken), ""):
+            raise InputError(f"{config.test_path}: id {both!r} is also in {config.path}; ids must differ")
     return Listed(
         config.path,
-        read(config.path, f"{name}/"),
+        own,
         lambda prompt: prompt,
-        test=read(config.test_path, f"{name}/test/") if config.test_path else None,
+        test=test,
         nothing_to_train_on=config.path == config.test_path,
         dev_share=config.dev_share,
         test_share=config.test_share,

@@ -60,7 +60,7 @@ class Structured(Task):
         """Reads the files. Raises InputError, naming file and line, for what is missing or broken; MissingError without
         jsonschema."""
         self.name, self.config = name, config
-        self._lines = listed_files(name, config, self._read)
+        self._lines = listed_files(name, config, self._read, by_id=True)
 
     def _read(self, path: str, prefix: str) -> list[Prompt]:
         lines = strict_lines(Path(path), NEEDS)

@@ -79,6 +79,15 @@ def test_columns_have_the_alias_or_the_name_where_an_alias_would_occur_twice(vie
     assert view.verdict.startswith("sums avg@8: base .100 → R1-Zero .500 → rl_code .900 [.88, .93].")
 
 
+MIXED = '[stages.mix]\nkind = "rejection_sampling"\n'
+
+
+@pytest.mark.parametrize(("before", "called"), [("", "taught"), (MIXED, "Dev3")])
+def test_sft_is_dev3_where_it_learns_a_mixture_of_rejection_sampling(tmp_path: Path, before: str, called: str) -> None:
+    (tmp_path / "recipe.toml").write_text(f'name = "mine"\n{before}[stages.taught]\nkind = "sft"\n')
+    assert RunFolder(tmp_path).alias("taught") == called
+
+
 def test_both_stages_of_a_kind_have_their_sections(view: RunView) -> None:
     shown = {section.anchor: section for section in sections(view)}
     assert shown["rl_math"].title == "Reasoning RL (rl_math) in detail"

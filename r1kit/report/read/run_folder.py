@@ -158,11 +158,13 @@ class RunFolder:
         return f"{facts.heading} ({stage})" if self._is_shared(stage) else facts.heading
 
     def alias(self, checkpoint: str) -> str:
-        """What the paper calls a stage's model, the stage's name where two would be called so."""
+        """What the paper calls a stage's model; the stage's name where two would be called so, and for SFT that learns
+        no mixture of rejection sampling, which is no Dev3."""
         facts = STAGES.get(self.kind(checkpoint))
         if checkpoint == BASE or facts is None or not facts.alias:
             return checkpoint if checkpoint == BASE else self.title(checkpoint)
-        return checkpoint if self._is_shared(checkpoint) else facts.alias
+        plain = self.kind(checkpoint) == "sft" and "rejection_sampling" not in map(self.kind, self.planned)
+        return checkpoint if plain or self._is_shared(checkpoint) else facts.alias
 
     def _is_shared(self, stage: str) -> bool:
         kind = self.kind(stage)

@@ -83,7 +83,7 @@ class Swe(Task):
         self.name, self.config = name, config
         self.judge = Judge(config.sandbox, config.ladder)
         self._repositories: dict[str, _Repository] = {}
-        self._lines = listed_files(name, config, self._read)
+        self._lines = listed_files(name, config, self._read, by_id=True)
 
     def _read(self, path: str, prefix: str) -> list[Prompt]:
         lines = strict_lines(Path(path), NEEDS)

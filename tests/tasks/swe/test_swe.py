@@ -127,3 +127,14 @@ def test_two_lines_of_one_id_are_refused(tmp_path: Path) -> None:
     file.write_text(f"{first}\n{first}\n", encoding="utf-8")
     with pytest.raises(InputError, match=r"twice.jsonl:2: id '.*' is taken by line 1; ids must differ"):
         Swe("twice", SweConfig(path=str(file)))
+
+
+def test_an_id_of_both_files_is_refused_and_one_file_twice_is_not(tmp_path: Path) -> None:
+    """The later repository would judge both."""
+    first, second = REPAIRS.read_text(encoding="utf-8").splitlines()[:2]
+    own, test = tmp_path / "own.jsonl", tmp_path / "test.jsonl"
+    own.write_text(f"{first}\n{second}\n", encoding="utf-8")
+    test.write_text(second, encoding="utf-8")
+    with pytest.raises(InputError, match=r"test.jsonl: id '.*' is also in .*own.jsonl; ids must differ"):
+        Swe("both", SweConfig(path=str(own), test_path=str(test)))
+    assert len(Swe("same", SweConfig(path=str(own), test_path=str(own))).held_out("test")) == 2

@@ -85,7 +85,6 @@ class VLLMEngine:
         self._completing: dict[tuple[str, ...], Tensor] = {}
         self._state, self._updating = "without weights", False
         self._version, self._handed, self._calls = 0, 0, 0
-        assert ranks == 1 or devices == 1, "an engine over devices is one rank's"
         self._solo, self._devices = ranks == 1, devices
         self._engine: Any = start(
             config,

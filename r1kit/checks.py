@@ -188,7 +188,7 @@ def _check_experts(recipe: Recipe) -> None:
     students = (each for config in recipe.stages.values() for each in getattr(config, "students", {}).values())
     for model in (recipe.model, *(student.model for student in students)):
         experts = _experts_of(model)
-        if isinstance(learner, FSDP) and experts is not None and learner.expert_parallel > 1:
+        if isinstance(learner, FSDP) and experts is not None:
             learner.check_experts({experts} if experts else ())
         if isinstance(engine, VLLM) and engine.expert_parallel and experts == 0:
             raise InputError(f"engine.expert_parallel = true: {model.name or 'the model'} has no experts; drop it")

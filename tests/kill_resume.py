@@ -76,6 +76,9 @@ AHEAD = (*SETTINGS, "cluster.engines=1", "r1_zero.max_lag=2", "r1_zero.record_gr
 """An engine samples ahead of the learner."""
 RECIPES = {"nano-zero": SETTINGS, "nano": CHAIN}
 RECIPES |= {f"{name}{FSDP}": (*settings, "learner=fsdp") for name, settings in RECIPES.items()} | {"ahead": AHEAD}
+EXPERTS = str(Path(__file__).with_name("experts.toml"))
+"""A mixture, with experts on their ranks where ``FSDP`` is behind its name."""
+RECIPES |= {EXPERTS: (), f"{EXPERTS}{FSDP}": ('learner={kind="fsdp", expert_parallel=2}',)}
 
 Moment = Callable[[Path], bool]
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from kill_resume import (
+    EXPERTS,
     FSDP,
     MOMENTS,
     Moment,
@@ -52,12 +53,13 @@ def test_killed_and_resumed_equals_straight(ranks: int, kills: list[tuple[str, i
 
 
 @pytest.mark.slow
-def test_with_shared_weights_it_is_killed_resumed_and_learns_what_whole_weights_do(tmp_path: Path) -> None:
+@pytest.mark.parametrize("plain", ["nano-zero", EXPERTS], ids=["shared", "experts on their ranks"])
+def test_with_shared_weights_it_is_killed_resumed_and_learns_what_whole_weights_do(tmp_path: Path, plain: str) -> None:
     """A rank is killed, then the run while it saves; the curve is the local learner's up to the order of sums.
 
     What torch writes of a state's making differs: in ``.metadata``, a number drawn for it and its path.
     """
-    recipe, killed = f"nano-zero{FSDP}", tmp_path / "restarts"
+    recipe, killed = f"{plain}{FSDP}", tmp_path / "restarts"
     finish(tmp_path / "straight", 2, recipe)
     for moment, single in (("pretraining", 1), ("RL's resume point half written", None), ("RL", 0)):
         kill_at(killed, 2, MOMENTS[moment], single, recipe)
@@ -65,7 +67,7 @@ def test_with_shared_weights_it_is_killed_resumed_and_learns_what_whole_weights_
     finish(killed, 2, recipe)
     told = differences(contents(tmp_path / "straight"), contents(killed))
     assert [line for line in told if "/.metadata: " not in line] == []
-    finish(tmp_path / "whole", 2)
+    finish(tmp_path / "whole", 2, plain)
     for stage, names in (("01_pretrain", ("loss", "grad_norm")), ("02_r1_zero", ("reward", "response_tokens", "kl"))):
         shared, whole = (
             [json.loads(line) for line in (tmp_path / f"{run}/{stage}/metrics.jsonl").read_text().splitlines()]

@@ -77,19 +77,28 @@ def sent(experts: Sequence[int]) -> tuple[list[float], list[float], list[float]]
 # ---- against the local learner ------------------------------------------------------------------------------------
 
 
-def compare(ranks: Ranks, seeds: Sequence[int]) -> dict[str, tuple[Any, Any, int]]:
-    """Of drawn shapes and settings: what the local learner alone found in two updates, what the ranks did, and whether
-    this one keeps its share of every layer's experts."""
-    found = {}
+Found = tuple[Any, Any, bool]
+"""What the local learner alone found in two updates, what the ranks did, and whether this one keeps its share of every
+layer's experts."""
+
+
+def compare(ranks: Ranks, seeds: Sequence[int]) -> dict[str, Found]:
+    """Of drawn shapes and settings, and of ranks that share tokens too."""
+    shared = LearnerSettings(token_budget=30, optimiser=OPTIMISER, own=FSDP(expert_parallel=ranks.size, sequence=2))
+    found = {"sequence": tried(ranks, DEEPSEEK, shared)}
     for seed in seeds:
         for kind in ("deepseek_v3", "qwen3_moe"):
             config, settings = drawn(random.Random(f"{kind} {seed}"), kind, ranks.size)
-            alone = play(LocalLearner(decoder(config), replace(settings, own=None)))
-            learner = ShardedLearner(decoder(config), settings, ranks)
-            apart = [share for share in learner.shared.values() if share.apart]
-            kept = {share.weight.numel() // share.own.numel() for share in apart} == {settings.own.expert_parallel}
-            found[f"{kind} {seed}: {settings.own}"] = alone, play(learner), kept
+            found[f"{kind} {seed}: {settings.own}"] = tried(ranks, config, settings)
     return found
+
+
+def tried(ranks: Ranks, config: DecoderConfig, settings: LearnerSettings) -> Found:
+    alone = play(LocalLearner(decoder(config), replace(settings, own=None)))
+    learner = ShardedLearner(decoder(config), settings, ranks)
+    apart = [share for share in learner.shared.values() if share.apart]
+    kept = {share.weight.numel() // share.own.numel() for share in apart} == {settings.own.expert_parallel}
+    return alone, play(learner), kept
 
 
 def drawn(dice: random.Random, kind: str, ranks: int) -> tuple[DecoderConfig, LearnerSettings]:
@@ -163,29 +172,27 @@ def learner_of(ranks: Ranks, size: int) -> ShardedLearner:
     return ShardedLearner(decoder(AHEAD), settings, ranks)
 
 
-def resumed(ranks: Ranks, folder: str) -> dict[str, Any]:
-    """A step and a state, by experts in so many parts; a step more of the same learner, and of learners that read the
-    state and have them in so many; what they export before it."""
-    found: dict[str, Any] = {}
+def resumed(ranks: Ranks, folder: str) -> dict[int, Any]:
+    """A step and a state of experts in two parts; a step more of that learner (0), and of learners that read the state
+    and have them in so many parts; what these export before it."""
     tokenizer = build_tokenizer([str(number) for number in range(CONFIG.vocab_size - 5)])
-    for written, others in ((2, (1, 2)), (1, (2,))):
-        learner = learner_of(ranks, written)
-        learner.refresh_reference()
-        learner.update(documents(), supervised_loss, LR)
-        learner.save(Path(folder) / f"state-{written}")
-        found[f"{written}"] = after(learner)
-        for read in others:
-            again = learner_of(ranks, read)
-            again.load(Path(folder) / f"state-{written}")
-            again.export(Path(folder) / f"model-{written}-{read}", tokenizer)
-            found[f"{written} {read}"] = after(again)
+    learner = learner_of(ranks, 2)
+    learner.refresh_reference()
+    learner.update(documents(), supervised_loss, LR)
+    learner.save(Path(folder) / "state")
+    found = {0: after(learner)}
+    for parts in (1, 2):
+        again = learner_of(ranks, parts)
+        again.load(Path(folder) / "state")
+        again.export(Path(folder) / f"model-{parts}", tokenizer)
+        found[parts] = after(again)
     return found
 
 
 def gone_on(ranks: Ranks, folder: str, size: int) -> Any:
     """As ``resumed``, by ranks that came later."""
     learner = learner_of(ranks, size)
-    learner.load(Path(folder) / "state-2")
+    learner.load(Path(folder) / "state")
     return after(learner)
 
 

@@ -17,6 +17,8 @@ from r1kit.recipe import load_recipe
 Run = Callable[..., list[Any]]
 SILU = 1 / (1 + math.exp(-1))
 """silu(1)"""
+COUNTED_TWICE = ("sequence", "replay")
+"""Cases with tokens that only the ranks' loads count: what fills a slice up, a prompt that two ranks share."""
 
 
 @pytest.fixture(scope="module")
@@ -74,6 +76,8 @@ def agree(ranks: list[dict[str, Any]]) -> None:
 
 def same(wanted: Any, found: Any, case: str) -> None:
     for one, other in zip(wanted[0], found[0], strict=True):
+        if case in COUNTED_TWICE:
+            one, other = ({k: v for k, v in each.items() if "violation" not in k} for each in (one, other))
         assert other == pytest.approx(one, rel=1e-4, abs=1e-5), case
         assert other["grad_norm"] == pytest.approx(one["grad_norm"], rel=2e-6), case
     torch.testing.assert_close(found[1], wanted[1], rtol=0, atol=1e-5)
@@ -84,26 +88,23 @@ def same(wanted: Any, found: Any, case: str) -> None:
 
 def test_experts_that_were_sampled_are_taken(two: list[dict[str, Any]]) -> None:
     for alone, found in (rank["replayed"] for rank in two):
-        for one in (*alone[0], *found[0]):  # a prompt that two ranks share is counted on both
-            for name in [name for name in one if "violation" in name]:
-                del one[name]
         same(alone, found, "replay")
 
 
-@pytest.mark.parametrize("case", ["2 2", "2 1", "1 2"])
-def test_a_state_goes_on_with_experts_on_their_ranks_or_shared_out(two: list[dict[str, Any]], case: str) -> None:
-    """Bit for bit by the same learner; by the other within rounding."""
+@pytest.mark.parametrize("parts", [1, 2])
+def test_a_state_goes_on_with_experts_on_their_ranks_or_shared_out(two: list[dict[str, Any]], parts: int) -> None:
+    """Bit for bit as it was, and shared out row by row within rounding."""
     for rank in two:
-        (metrics, *rest), (again, *more) = rank["resumed"][case[0]], rank["resumed"][case]
-        same(([metrics], *rest), ([again], *more), case)
-        if case == "2 2":
+        (metrics, *rest), (again, *more) = rank["resumed"][0], rank["resumed"][parts]
+        same(([metrics], *rest), ([again], *more), f"{parts} parts")
+        if parts == 2:
             assert again == metrics
             assert all(torch.equal(weight, more[1][name]) for name, weight in rest[1].items())
 
 
 def test_what_is_exported_does_not_depend_on_where_experts_are(two: list[dict[str, Any]], folder: Path) -> None:
-    for file in (folder / "model-2-1").iterdir():
-        assert file.read_bytes() == (folder / "model-2-2" / file.name).read_bytes(), file
+    for file in (folder / "model-1").iterdir():
+        assert file.read_bytes() == (folder / "model-2" / file.name).read_bytes(), file
 
 
 def test_in_bfloat16_they_agree_as_its_rounding_lets_them(two: list[dict[str, Any]]) -> None:
@@ -117,7 +118,7 @@ def test_in_bfloat16_they_agree_as_its_rounding_lets_them(two: list[dict[str, An
 def test_other_ranks_go_on_from_what_two_wrote(
     two: list[dict[str, Any]], folder: Path, on_ranks: Run, ranks: int, size: int
 ) -> None:
-    metrics, *rest = two[0]["resumed"]["2"]
+    metrics, *rest = two[0]["resumed"][0]
     for again, *more in on_ranks(ranks, "update.ranked_expert_parallel:gone_on", str(folder), size):
         same(([metrics], *rest), ([again], *more), f"{ranks} ranks")
 

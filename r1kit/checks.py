@@ -12,8 +12,8 @@ from typing import Any
 from r1kit.backends.vllm_package import check_vllm
 from r1kit.checkpoint.fits import Fits
 from r1kit.checkpoint.source import check_model, local_folder
-from r1kit.cluster.settings import FSDP
-from r1kit.contracts import BASE, Recipe
+from r1kit.cluster.settings import FSDP, VLLM
+from r1kit.contracts import BASE, Model, Recipe
 from r1kit.errors import InputError, nearest
 from r1kit.factory.sources import check_rows
 from r1kit.loops.settings import SFT
@@ -50,8 +50,8 @@ HUB_NAMES = {
 def check_recipe(recipe: Recipe) -> list[str]:
     """Warnings, a line each; raises InputError or MissingError, one line, for the first thing that could not work."""
     check_trackers(recipe.trackers)
-    warnings = _check_engine(recipe)
     _check_experts(recipe)
+    warnings = _check_engine(recipe)
     try_tasks([_trial(recipe, name) for name in recipe.tasks])  # first: a stage's own check may ask a task for prompts
     check_stages(recipe)
     try_rewards(recipe)
@@ -180,20 +180,31 @@ def _check_engine(recipe: Recipe) -> list[str]:
 
 
 def _check_experts(recipe: Recipe) -> None:
-    """Whether experts of each model that is trained can be put on ranks of their own, as far as its shape is known."""
-    if not isinstance(recipe.learner.settings, FSDP) or recipe.learner.settings.expert_parallel == 1:
+    """Whether experts of the models that are trained and sampled from can be put on devices of their own, as far as a
+    model's shape is known."""
+    learner, engine = recipe.learner.settings, recipe.engine.settings
+    if not (getattr(learner, "expert_parallel", 1) > 1 or getattr(engine, "expert_parallel", False)):
         return
     students = (each for config in recipe.stages.values() for each in getattr(config, "students", {}).values())
     for model in (recipe.model, *(student.model for student in students)):
-        found = known_config(model.name) if model.name else None
-        if found is None and model.name and (folder := local_folder(model.name)):
-            found = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-        if found is not None:
-            experts = shape_of_config(found, model.name).experts
-            recipe.learner.settings.check_experts({experts.number} if experts else ())
-        elif not model.name:
-            number = getattr(model.shape, "n_routed_experts", 0)
-            recipe.learner.settings.check_experts({number} if number else ())
+        experts = _experts_of(model)
+        if isinstance(learner, FSDP) and experts is not None and learner.expert_parallel > 1:
+            learner.check_experts({experts} if experts else ())
+        if isinstance(engine, VLLM) and engine.expert_parallel and experts == 0:
+            raise InputError(f"engine.expert_parallel = true: {model.name or 'the model'} has no experts; drop it")
+
+
+def _experts_of(model: Model) -> int | None:
+    """In a layer; None where nothing tells before the model is here."""
+    if not model.name:
+        return int(getattr(model.shape, "n_routed_experts", 0))
+    found = known_config(model.name)
+    if found is None and (folder := local_folder(model.name)):
+        found = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    if found is None:
+        return None
+    experts = shape_of_config(found, model.name).experts
+    return experts.number if experts else 0
 
 
 def _samples(config: SFT, stage: str, recipe: Recipe) -> list[Sample]:

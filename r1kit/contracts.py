@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, Literal, Protocol
 
-from r1kit.cluster.settings import FSDP, Cluster, EngineChoice, LearnerChoice
+from r1kit.cluster.settings import FSDP, VLLM, Cluster, EngineChoice, LearnerChoice
 from r1kit.data.settings import Reading
 from r1kit.errors import InputError, nearest
 from r1kit.model.families import Shape, fresh_family
@@ -193,6 +193,8 @@ class Recipe:
         self.cluster.check()
         if isinstance(self.learner.settings, FSDP):
             self.learner.settings.check(self.ranks)
+        if isinstance(self.engine.settings, VLLM):
+            self.engine.settings.check(self.ranks, self.cluster)
         if not 0 <= self.seed < 2**63:
             raise InputError(f"seed = {self.seed}: must be from 0 to 2^63 - 1")
 

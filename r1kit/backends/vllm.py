@@ -11,7 +11,8 @@ from r1kit.backends.models import LoadedModel
 from r1kit.backends.vllm_package import check_vllm
 from r1kit.backends.vllm_servers import open_servers
 from r1kit.cluster.ranks import Ranks, local_rank
-from r1kit.cluster.settings import VLLM
+from r1kit.cluster.settings import VLLM, Cluster
+from r1kit.errors import InputError
 from r1kit.rollout.engine import Engine
 from r1kit.rollout.stopping import Tokenizer
 from r1kit.vllm.engine import VLLMEngine
@@ -29,6 +30,11 @@ def open_vllm(loaded: LoadedModel, *, dtype: torch.dtype, max_rows: int, setting
     if settings.address:
         return open_servers(loaded, dtype=dtype, settings=settings, ranks=ranks)
     check_vllm()
+    settings.check(ranks.size, Cluster())
+    if settings.expert_parallel and not getattr(loaded.model.config, "experts", 0):
+        raise InputError("engine.expert_parallel = true: the model has no experts; drop it")
+    if settings.expert_parallel and loaded.device.type == "cpu":
+        raise InputError("engine.expert_parallel = true: vLLM's experts on a CPU cannot be shared out; drop it")
     if ranks.size > 1:
         os.environ.setdefault("LOCAL_RANK", str(local_rank(ranks)))  # vLLM joins the ranks' process group by it
     return VLLMEngine(
@@ -45,4 +51,6 @@ def open_vllm(loaded: LoadedModel, *, dtype: torch.dtype, max_rows: int, setting
         memory_share=settings.memory_share,
         checksums=settings.checksums,
         ranks=ranks.size,
+        devices=settings.tensor_parallel,
+        enable_expert_parallel=settings.expert_parallel,
     )

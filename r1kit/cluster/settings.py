@@ -36,12 +36,34 @@ class VLLM:
     """Of a GPU's memory that an engine in process takes, weights and cache together; the learner is beside it."""
     cache_gb: float = 1.0
     """Of keys and values, where an engine in process runs on a CPU."""
+    tensor_parallel: int = 1
+    """Devices that share an engine of the run's own, of its one rank or of ``cluster.engines``."""
+    expert_parallel: bool = False
+    """Each of these devices has some of a layer's experts whole, in place of a part of every expert; of servers: they
+    must have been started so."""
     timeout: float = 600.0
     """Seconds that one request to a server may take."""
     liveness: float = 10.0
     """Seconds between a dead or hung server's last sign of life and its being taken as lost."""
     patience: float = 600.0
     """Seconds without any server after which the run ends; what it has done is kept."""
+
+    def check(self, ranks: int, cluster: Cluster) -> None:
+        """Raise InputError for devices that an engine cannot have; 0 ranks: how many is not known yet."""
+        told = f"engine.tensor_parallel = {self.tensor_parallel}"
+        if self.tensor_parallel < 1:
+            raise InputError(f"{told}: must be at least 1")
+        if self.tensor_parallel > 1 and self.address:
+            raise InputError(f"{told}: a server of engine.address is started with --tensor-parallel-size instead")
+        if self.tensor_parallel > 1 and ranks > 1 and not cluster.engines:
+            raise InputError(f"{told} and {ranks} ranks: an engine over devices is one rank's; set cluster.engines")
+        if cluster.engines and 0 < cluster.engine_needs.gpus < self.tensor_parallel:
+            raise InputError(f"{told}: cluster.engine_needs.gpus = {cluster.engine_needs.gpus:g} gives an engine fewer")
+        if self.expert_parallel and self.tensor_parallel == 1 and not self.address:
+            raise InputError(
+                "engine.expert_parallel shares experts out over the devices of an engine, which has one: set "
+                "engine.tensor_parallel, or name servers in engine.address"
+            )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

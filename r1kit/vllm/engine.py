@@ -57,6 +57,7 @@ class VLLMEngine:
         memory_share: float = 0.5,
         checksums: bool = False,
         ranks: int = 1,
+        devices: int = 1,
         **options: Any,
     ) -> None:
         """
@@ -71,6 +72,7 @@ class VLLMEngine:
             memory_share: of a GPU's memory that the engine takes, weights and cache together.
             checksums: compare a checksum of every weight of a hand-over.
             ranks: processes of the run, each with an engine of its own.
+            devices: that share this one, each driven by a process that vLLM starts; with one rank alone.
             options: further arguments of ``vllm.EngineArgs``.
         """
         if max_rows < 1:
@@ -83,7 +85,7 @@ class VLLMEngine:
         self._completing: dict[tuple[str, ...], Tensor] = {}
         self._state, self._updating = "without weights", False
         self._version, self._handed, self._calls = 0, 0, 0
-        self._solo = ranks == 1
+        self._solo, self._devices = ranks == 1, devices
         self._engine: Any = start(
             config,
             self._device,
@@ -92,7 +94,8 @@ class VLLMEngine:
             max_num_seqs=max_rows,
             max_model_len=positions,
             dtype=str(dtype).removeprefix("torch."),
-            distributed_executor_backend="uni" if self._solo else "external_launcher",
+            distributed_executor_backend="mp" if devices > 1 else "uni" if self._solo else "external_launcher",
+            tensor_parallel_size=devices,
             **options,
         )
         self._engine.collective_rpc("init_weight_transfer_engine", kwargs={"init_info": {"kind": "memory"}})
@@ -276,7 +279,8 @@ class VLLMEngine:
     # ---- weights --------------------------------------------------------------------------------------------------
 
     def _update(self, name: str, tensor: Tensor) -> None:
-        info: dict[str, Any] = {"names": [name], "tensors": [tensor], "total": len(self._shapes)}
+        sent = tensor.cpu() if self._devices > 1 else tensor  # by a pipe, to processes that are on other devices
+        info: dict[str, Any] = {"names": [name], "tensors": [sent], "total": len(self._shapes)}
         if self._checksums:
             from r1kit.vllm.transfer import checksum
 

@@ -47,6 +47,10 @@ class Served:
     max_rows: int
     """Completions that it draws side by side."""
     device: str
+    experts_apart: bool = False
+    """Each worker has some of a layer's experts whole."""
+    experts_move: bool = False
+    """vLLM copies and moves them by their load (EPLB)."""
     workers: int = 1
     """That share the model."""
 
@@ -68,6 +72,11 @@ def check_servers(settings: VLLM, config: Mapping[str, Any]) -> list[str]:
     found, warnings = look(settings.address)
     for address, served in found.items():
         check_fits(address, served, config)
+        if settings.expert_parallel and not served.experts_apart:
+            raise MissingError(
+                f"engine.expert_parallel = true, and {address} was started without --enable-expert-parallel (beside "
+                f"--tensor-parallel-size); start it with both"
+            )
         if settings.hand_over == "nccl" and served.device != "cuda":
             raise InputError(
                 f'engine.hand_over = "nccl" needs GPUs, and {address} computes on {served.device}; leave it at "auto"'
@@ -135,6 +144,11 @@ def look_at(calls: Calls) -> Served:
         raise MissingError(f"{lacks}its weights come by {served.backend or 'nothing'!r}, not by {BACKEND!r})")
     if served.logprobs_mode != "processed_logprobs":
         raise MissingError(f"{lacks}logprobs_mode is {served.logprobs_mode}, not processed_logprobs)")
+    if served.experts_move:
+        raise MissingError(
+            f"{where} was started with --enable-eplb, which moves experts: weights that are handed over later would go "
+            f"to where experts were at first; start it without"
+        )
     try:
         calls.ask("GET", "/inference/v1/generate", timeout=PATIENCE)
     except Refused as refused:

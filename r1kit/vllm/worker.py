@@ -28,6 +28,8 @@ class Extension:
             "backend": transfer.backend if transfer else "",
             "max_rows": config.scheduler_config.max_num_seqs,
             "device": current_platform.device_type,
+            "experts_apart": config.parallel_config.enable_expert_parallel,
+            "experts_move": config.parallel_config.enable_eplb,
         }
         return dict(json.loads(json.dumps(found, default=str)))
 

@@ -10,7 +10,7 @@ import pytest
 from r1kit.backends import vllm_package
 from r1kit.backends.vllm_package import check_vllm
 from r1kit.checks import check_recipe
-from r1kit.errors import MissingError
+from r1kit.errors import InputError, MissingError
 from r1kit.recipe import load_recipe
 
 
@@ -56,3 +56,39 @@ def test_a_version_that_says_nothing_is_told(has: Callable[..., None]) -> None:
 def test_newer_ones_are_taken(has: Callable[..., None], found: dict[str, str]) -> None:
     has(**found)
     check_vllm()
+
+
+@pytest.mark.parametrize(
+    ("settings", "line"),
+    [
+        ("tensor_parallel=0", "engine.tensor_parallel = 0: must be at least 1"),
+        ("expert_parallel=true", "engine.expert_parallel shares experts out over the devices of an engine"),
+        ("tensor_parallel=2", "engine.tensor_parallel = 2 and 4 ranks: an engine over devices is one rank's; set"),
+        (
+            'tensor_parallel=2, address="http://h:1"',
+            "engine.tensor_parallel = 2: a server of engine.address is started with --tensor-parallel-size instead",
+        ),
+    ],
+)
+def test_devices_that_an_engine_cannot_have_are_one_line(settings: str, line: str) -> None:
+    with pytest.raises(InputError) as refused:
+        load_recipe("nano-zero", ["ranks=4", f'engine={{kind="vllm", {settings}}}'])
+    assert line in str(refused.value)
+    assert "\n" not in str(refused.value)
+
+
+def test_a_placed_engine_has_as_many_gpus_as_it_is_to_share() -> None:
+    placed = ["cluster.engines=1", "cluster.engine_needs.gpus=2"]
+    load_recipe("nano-zero", [*placed, "ranks=4", 'engine={kind="vllm", tensor_parallel=2}'])
+    with pytest.raises(InputError, match=r"tensor_parallel = 4: cluster.engine_needs.gpus = 2 gives an engine fewer"):
+        load_recipe("nano-zero", [*placed, 'engine={kind="vllm", tensor_parallel=4}'])
+
+
+@pytest.mark.parametrize(
+    ("recipe", "model"), [("nano-zero", "the model"), ("r1-671b", "HuggingFaceTB/SmolLM2-135M-Instruct")]
+)
+def test_experts_of_a_model_without_any_are_refused(recipe: str, model: str) -> None:
+    engine = 'engine={kind="vllm", tensor_parallel=2, expert_parallel=true}'
+    named = ["learner=local", f"model.name={model}"] if recipe == "r1-671b" else []
+    with pytest.raises(InputError, match=rf"engine.expert_parallel = true: {model} has no experts; drop it"):
+        check_recipe(load_recipe(recipe, ["ranks=1", engine, *named]))

@@ -57,6 +57,18 @@ def test_bfloat16_is_as_close_as_bfloat16_is() -> None:
         engine.close()
 
 
+def test_two_processes_that_share_an_engine_take_weights_by_a_pipe() -> None:
+    """``tensor_parallel = 2``: half of every matrix each."""
+    shape = {"num_heads": 4, "num_kv_heads": 2}
+    engine = engine_of(decoder(OLD, **shape), devices=2)
+    try:
+        assert gap(engine, decoder(OLD, **shape)) < 1e-5
+        engine.load_weights(weights(decoder(NEW, **shape)), version=1)
+        assert gap(engine, decoder(NEW, **shape)) < 1e-5
+    finally:
+        engine.close()
+
+
 def test_an_update_changes_samples_and_equals_a_fresh_load(engine: VLLMEngine) -> None:
     """Token for token, log-prob for log-prob; and back again."""
     engine.load_weights(weights(decoder(OLD)), version=1)

@@ -12,11 +12,12 @@ import pytest
 from rollout.fake_vllm import CONFIG, Fake, Raw
 
 from r1kit.checks import check_recipe
+from r1kit.cluster.settings import VLLM
 from r1kit.errors import InputError, MissingError, R1Error
 from r1kit.recipe import load_recipe
 from r1kit.rollout.replica import ReplicaLost
 from r1kit.vllm.calls import Calls, Refused
-from r1kit.vllm.served import check_fits, look
+from r1kit.vllm.served import check_fits, check_servers, look
 
 # ---- calls ---------------------------------------------------------------------------------------------------------
 
@@ -159,6 +160,7 @@ def test_no_server_at_all() -> None:
         ({"backend": ""}, MissingError, "its weights come by 'nothing'"),
         ({"logprobs_mode": "raw_logprobs"}, MissingError, "logprobs_mode is raw_logprobs"),
         ({"missing": {"/inference/v1/generate"}}, MissingError, "--enable-scale-out"),
+        ({"experts_move": True}, MissingError, "was started with --enable-eplb, which moves experts"),
     ],
 )
 def test_what_a_server_lacks_is_one_line(fake: Fake, change: dict[str, Any], error: type[R1Error], what: str) -> None:
@@ -173,6 +175,14 @@ def test_what_a_server_lacks_is_one_line(fake: Fake, change: dict[str, Any], err
         look([fake.address])
     assert what in str(raised.value)
     assert "\n" not in str(raised.value)
+
+
+def test_experts_on_devices_of_their_own_are_asked_for(fake: Fake) -> None:
+    settings = VLLM(address=(fake.address,), expert_parallel=True)
+    with pytest.raises(MissingError, match=r"was started without --enable-expert-parallel .beside --tensor-parallel-s"):
+        check_servers(settings, {})
+    fake.state.told["experts_apart"] = True
+    assert check_servers(settings, {}) == []
 
 
 def test_a_server_of_another_model_is_refused(fake: Fake) -> None:

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import torch.distributed as dist
 from torch import Tensor
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.tensor import DTensor, Replicate, Shard
@@ -210,7 +209,7 @@ def on_gpus(ranks: Ranks) -> tuple[Any, Any]:
     """One learner on this rank's GPU, and all ranks with a share of the experts each."""
     device = torch.device("cuda", ranks.rank)
     torch.cuda.set_device(device)
-    settings = LearnerSettings(optimiser=OPTIMISER, own=FSDP(expert_parallel=dist.get_world_size()))
+    settings = LearnerSettings(optimiser=OPTIMISER, own=FSDP(expert_parallel=ranks.size))
     config = replace(EXPERTS, experts=2 * ranks.size)
     alone = play(LocalLearner(decoder(config).to(device), replace(settings, own=None)))
     metrics, logprobs, weights = play(ShardedLearner(decoder(config).to(device), settings, ranks))

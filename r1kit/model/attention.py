@@ -1,12 +1,13 @@
 """Causal attention over packed segments, without a loop over segments and with each parent's keys computed once.
 
-Segments are bucketed by parent length and own length, so that a bucket is one dense product with little padding and one
-mask. All buckets share one gather into padded rows and one back. Forward and backward are written out here. What is
-kept for the backward pass grows with the square of a length (``stored_per_token``): for short segments, on which it is
-the fastest. ``streamed_attention.py`` is for the others.
+Segments are bucketed by parent length and own length, so that a bucket is a few dense products with little padding and
+one mask; it is gathered, rotated and attended while its rows are in the cache. Forward and backward are written out
+here. What is kept for the backward pass grows with the square of a length (``stored_per_token``): for short segments,
+on which it is the fastest. ``streamed_attention.py`` is for the others.
 
-Axes: N packed tokens, H query heads, K key-value heads, D head size; R padded (segment, head, token) rows of queries, L
-of keys; in a bucket B segments of padded length T, whose parents have exactly P tokens.
+Axes: N packed tokens, H query heads, K key-value heads, G = H / K, D head size; R padded rows [D] of queries, L of
+queries, keys and values; in a bucket B segments of padded length T, whose parents have exactly P tokens. Query heads
+that share keys are further queries of one head, so that no key is there twice.
 """
 
 from __future__ import annotations
@@ -32,35 +33,40 @@ ALIGN = 16
 class Bucket:
     shape: tuple[int, int, int]
     """B, T, P"""
+    rows: slice
+    """Its rows among L: of queries, then keys, then values."""
     queries: slice
     """Its rows among R."""
-    keys: slice
-    """Its rows among L."""
     mask: Tensor
-    """[T, P + T]: 0, or -inf where a query may not look."""
+    """[G T, P + T]: 0, or -inf where a query may not look."""
     parents: Tensor | None
     """[g, B]: 1 where a segment has that parent; sums the gradients of siblings. None for roots."""
-    parent_tokens: Tensor | None
-    """int64 [g P]: the packed tokens of those parents."""
+    parent_starts: tuple[int, ...]
+    """[g]: the first packed token of those parents."""
 
-    def views(self, H: int, D: int, q: Tensor, k: Tensor, v: Tensor, out: Tensor) -> tuple[Tensor, ...]:
-        """Of rows [R, D], [L, D], [L, D], [R, D]: [B H, T or P + T, D]."""
-        B, T, P = self.shape
-        return (
-            q[self.queries].view(B * H, T, D),
-            k[self.keys].view(B * H, P + T, D),
-            v[self.keys].view(B * H, P + T, D),
-            out[self.queries].view(B * H, T, D),
-        )
+    def views(self, rows: Tensor, heads: tuple[int, int, int]) -> tuple[Tensor, Tensor, Tensor]:
+        """Of rows [L, D]: queries [B K, G T, D], keys and values [B K, P + T, D]."""
+        (H, K, D), (B, T, P) = heads, self.shape
+        q, k, v = rows[self.rows].split((B * H * T, B * K * (P + T), B * K * (P + T)))
+        return q.view(B * K, -1, D), k.view(B * K, P + T, D), v.view(B * K, P + T, D)
 
-    def add_parents_(self, total: Tensor, grad: Tensor, H: int, D: int) -> None:
-        """Add to [N, K, D] what the children's rows [L, D] hold for their parents' keys or values."""
-        assert self.parents is not None
-        assert self.parent_tokens is not None
-        (B, T, P), K = self.shape, total.shape[1]
-        seen = grad[self.keys].view(B, H, P + T, D)[:, :, :P].reshape(B, -1)
-        summed = (self.parents @ seen).view(-1, K, H // K, P, D).sum(2)
-        total.index_add_(0, self.parent_tokens, summed.transpose(1, 2).reshape(-1, K, D))
+    def rotate_(self, q: Tensor, k: Tensor, tables: tuple[Tensor, Tensor], turn: Tensor) -> None:
+        """By the tables of all positions, in place; back with the transposed ``turn``."""
+        _, T, P = self.shape
+        cos, sin = tables
+        for x, first in ((q, P), (k, 0)):
+            turned, size = x @ turn, (-1, P + T - first, x.shape[2])
+            x.view(size).mul_(cos[first : P + T]).addcmul_(turned.view(size), sin[first : P + T])
+
+    def add_parents_(self, packed: Tensor, rows: Tensor, heads: tuple[int, int, int]) -> None:
+        """Add to gradients [N, H + 2 K, D] what the children's rows [L, D] hold for keys and values of parents."""
+        if self.parents is None:
+            return
+        (H, K, D), (B, T, P) = heads, self.shape
+        both = rows[self.rows][B * H * T :].view(2, B, -1)
+        summed = (self.parents @ both).view(2, -1, K, P + T, D)[:, :, :, :P].permute(1, 3, 0, 2, 4).flatten(2, 3)
+        for start, one in zip(self.parent_starts, summed, strict=True):
+            packed[start : start + P, H:] += one
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,19 +75,19 @@ class AttentionPlan:
 
     heads: tuple[int, int, int]
     """H, K, D"""
+    dtype: torch.dtype
+    """Of the computation."""
     buckets: tuple[Bucket, ...]
     gather: Tensor
-    """int64 [R + 2 L], rows of qkv seen as [N (H + 2 K), D]: the queries, then the keys, then the values."""
-    sizes: tuple[int, int, int]
-    """R, L, L"""
+    """int64 [L], rows of qkv seen as [N (H + 2 K), D]."""
+    back: Tensor
+    """int64 [N (H + 2 K)]: the padded row among L of each token's own queries, keys and values."""
     query_gather: Tensor
     """int64 [R], rows of [N H, D]."""
-    query_rows: Tensor
-    """int64 [N H]: the padded row of each token's query."""
-    key_rows: Tensor
-    """int64 [N H]: the padded row of each token's own key, as query head h sees it."""
-    real: Tensor | None
-    """[R, 1]: 0 at padding; None without any."""
+    query_back: Tensor
+    """int64 [N H]: the padded row among R of each token's queries."""
+    padding: Tensor
+    """int64: the rows among R that are no token's."""
     positions: int
     """The longest run with its parent, padding included."""
 
@@ -89,53 +95,62 @@ class AttentionPlan:
 def stored_per_token(segments: Segments, heads: tuple[int, int, int]) -> float:
     """Numbers that ``packed_attention`` keeps for the backward pass, per packed token and query head, padding aside.
 
-    Probabilities, and keys and values once for every segment that sees them: grows with the square of a length.
+    Probabilities, queries, and keys and values once for every segment that sees them: it grows with the square of a
+    length.
     """
-    own, D = np.array(segments.lengths), heads[2]
+    own, (H, K, D) = np.array(segments.lengths), heads
     keys = own + _seen(segments)
-    return float((own * keys + 2 * D * keys + D * own).sum() / own.sum())
+    return float((own * keys + 2 * D * K / H * keys + D * own).sum() / own.sum())
 
 
 def plan_attention(
     segments: Segments, heads: tuple[int, int, int], dtype: torch.dtype, window: int = 0
 ) -> AttentionPlan:
-    """For heads (H, K, D) and computation in ``dtype``; a query sees ``window`` keys up to its own, 0: all."""
-    H = heads[0]
+    """For heads (H, K, D) and numbers in ``dtype``; a query sees ``window`` keys up to its own, 0: all.
+
+    A CPU computes halves as fp32, which is faster for matrices as small as these, by far without instructions for them.
+    """
+    H, K, _ = heads
     starts, lengths, parents = np.array(segments.starts), np.array(segments.lengths), np.array(segments.parents)
     seen, total, device = _seen(segments), int(lengths.sum()), segments.tokens.device
-    query_rows, key_rows = np.empty((total, H), np.int64), np.empty((total, H), np.int64)
-    sources: list[tuple[np.ndarray, ...]] = []
-    real, buckets, r, m = [], [], 0, 0
+    if device.type == "cpu":
+        dtype = torch.promote_types(dtype, torch.float32)
+    back, query_back = np.empty((total, H + 2 * K), np.int64), np.empty((total, H), np.int64)
+    gather, query_gather, padding, buckets, r, m = [], [], [], [], 0, 0
     for members in _buckets(seen, lengths):
-        B, T, P = shape = len(members), _round_up(int(lengths[members].max())), int(seen[members[0]])
-        step = np.arange(T)
+        B, T, P = len(members), _round_up(int(lengths[members].max())), int(seen[members[0]])
+        step, line = np.arange(T), np.arange(B)[:, None, None]
         inside = step < lengths[members, None]
-        tokens = starts[members, None] + np.minimum(step, lengths[members, None] - 1)  # [B, T]
-        sources.append(_sources(tokens, starts[parents[members]] if P else None, P, heads))
-        line = np.arange(B)[:, None, None] * H + np.arange(H)  # [B, 1, H]
-        query_rows[tokens[inside]] = (r + line * T + step[:, None])[inside]
-        key_rows[tokens[inside]] = (m + line * (P + T) + P + step[:, None])[inside]
-        real.append(np.broadcast_to(inside[:, None], (B, H, T)).ravel())
-        queries, keys = slice(r, r + B * H * T), slice(m, m + B * H * (P + T))
+        tokens = keys = starts[members, None] + np.minimum(step, lengths[members, None] - 1)  # [B, T]
+        if P:
+            keys = np.concatenate([starts[parents[members], None] + np.arange(P), tokens], 1)
+        gather += [(tokens[:, None] * (H + 2 * K) + np.arange(H)[:, None]).ravel(), *_key_sources(keys, heads)]
+        query_gather.append((tokens[:, None] * H + np.arange(H)[:, None]).ravel())
+        own = (line * H + np.arange(H)) * T + step[:, None]  # [B, T, H], the row of each query in the bucket
+        key = B * H * T + (line * K + np.arange(K)) * (P + T) + P + step[:, None]
+        spots = np.concatenate([own, key, key + B * K * (P + T)], 2)
+        back[tokens[inside]], query_back[tokens[inside]] = m + spots[inside], r + own[inside]
+        padding.append(r + own[~inside].ravel())
+        rows, queries = slice(m, m + len(gather[-1]) * 2 + B * H * T), slice(r, r + B * H * T)
         mask = torch.full((T, P + T), float("-inf")).triu_(P + 1)
         if 0 < window < P + T:
             mask.add_(torch.full((T, P + T), float("-inf")).tril_(P - window))
-        mask = mask.to(device, dtype)
-        family = _family(parents[members], starts, P, device, dtype) if P else (None, None)
-        buckets.append(Bucket(shape, queries, keys, mask, *family))
-        r, m = queries.stop, keys.stop
-    flags = np.concatenate(real)
-    q, k, v, given = (np.concatenate(source) for source in zip(*sources, strict=True))
+        family, distinct = None, np.unique(parents[members]) if P else np.empty(0, np.int64)
+        if P:
+            family = torch.from_numpy(distinct[:, None] == parents[members]).to(device, dtype)
+        mask = mask.repeat(H // K, 1).to(device, dtype)
+        buckets.append(Bucket((B, T, P), rows, queries, mask, family, tuple(starts[distinct].tolist())))
+        r, m = queries.stop, rows.stop
     return AttentionPlan(
-        heads,
-        tuple(buckets),
-        torch.from_numpy(np.concatenate([q, k, v])).to(device),
-        (r, m, m),
-        torch.from_numpy(given).to(device),
-        torch.from_numpy(query_rows.ravel()).to(device),
-        torch.from_numpy(key_rows.ravel()).to(device),
-        None if flags.all() else torch.from_numpy(flags[:, None]).to(device, dtype),
-        max(bucket.shape[1] + bucket.shape[2] for bucket in buckets),
+        heads=heads,
+        dtype=dtype,
+        buckets=tuple(buckets),
+        gather=torch.from_numpy(np.concatenate(gather)).to(device),
+        back=torch.from_numpy(back.ravel()).to(device),
+        query_gather=torch.from_numpy(np.concatenate(query_gather)).to(device),
+        query_back=torch.from_numpy(query_back.ravel()).to(device),
+        padding=torch.from_numpy(np.concatenate(padding)).to(device),
+        positions=max(bucket.shape[1] + bucket.shape[2] for bucket in buckets),
     )
 
 
@@ -145,38 +160,18 @@ def _seen(segments: Segments) -> np.ndarray:
     return np.where(parents >= 0, lengths[parents], 0)
 
 
-def _sources(
-    tokens: np.ndarray, parent_starts: np.ndarray | None, P: int, heads: tuple[int, int, int]
-) -> tuple[np.ndarray, ...]:
-    """Where a bucket's padded rows come from, for tokens [B, T]: rows of qkv for queries, keys and values; of [N H, D]
-    for queries."""
+def _key_sources(tokens: np.ndarray, heads: tuple[int, int, int]) -> tuple[np.ndarray, np.ndarray]:
+    """Rows of qkv, one after the other, of the keys and of the values of tokens [B, P + T]."""
     H, K, _ = heads
-    head, width = np.arange(H)[None, :, None], H + 2 * K
-    keys = tokens
-    if parent_starts is not None:
-        keys = np.concatenate([parent_starts[:, None] + np.arange(P), tokens], 1)
-    return (
-        (tokens[:, None] * width + head).ravel(),
-        (keys[:, None] * width + H + head * K // H).ravel(),
-        (keys[:, None] * width + H + K + head * K // H).ravel(),
-        (tokens[:, None] * H + head).ravel(),
-    )
-
-
-def _family(
-    parents: np.ndarray, starts: np.ndarray, P: int, device: torch.device, dtype: torch.dtype
-) -> tuple[Tensor, Tensor]:
-    """``Bucket.parents`` and ``Bucket.parent_tokens`` for the parent [B] of each segment."""
-    distinct = np.unique(parents)
-    siblings = torch.from_numpy(distinct[:, None] == parents).to(device, dtype)
-    return siblings, torch.from_numpy((starts[distinct, None] + np.arange(P)).ravel()).to(device)
+    keys = (tokens[:, None] * (H + 2 * K) + H + np.arange(K)[:, None]).ravel()
+    return keys, keys + K
 
 
 def packed_attention(qkv: Tensor, tables: tuple[Tensor, Tensor] | None, plan: AttentionPlan) -> Tensor:
     """Rotate queries and keys, attend: qkv [N, (H + 2 K) D] -> [N, H D].
 
-    cos and sin are [positions, D], at least as many as the longest run with its parent: the two halves of D are rotated
-    against each other (hub convention). None: they are rotated already, or never.
+    cos and sin are [positions, D] in the plan's dtype, at least as many as the longest run with its parent, and the
+    same for both halves of D, which are rotated against each other (hub convention). None: rotated already, or never.
     """
     out: Tensor = PackedAttention.apply(qkv, tables, plan)  # type: ignore[no-untyped-call]
     return out
@@ -186,79 +181,44 @@ class PackedAttention(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, qkv: Tensor, tables: tuple[Tensor, Tensor] | None, plan: AttentionPlan) -> Tensor:
         H, _, D = plan.heads
-        rows = qkv.reshape(-1, D).index_select(0, plan.gather)
-        if tables is not None:
-            turning = rows[: plan.sizes[0] + plan.sizes[1]]
-            _rotate_(turning, turning @ _quarter_turn(rows), plan, tables)
-        q, k, v = rows.split(plan.sizes)
-        out, weights = torch.empty_like(q), []
+        x, weights = qkv.reshape(-1, D).to(plan.dtype), []
+        rows, out = x.new_empty(len(plan.gather), D), x.new_empty(len(plan.query_gather), D)
+        turn = _quarter_turn(x)
         for bucket in plan.buckets:
-            own, keys, values, result = bucket.views(H, D, q, k, v, out)
-            scores = torch.baddbmm(bucket.mask, own, keys.mT, alpha=D**-0.5)
+            torch.index_select(x, 0, plan.gather[bucket.rows], out=rows[bucket.rows])
+            q, k, v = bucket.views(rows, plan.heads)
+            if tables is not None:
+                bucket.rotate_(q, k, tables, turn)
+            scores = torch.baddbmm(bucket.mask, q, k.mT, alpha=D**-0.5)
             torch.softmax(scores, -1, out=scores)
-            torch.bmm(scores, values, out=result)
+            torch.bmm(scores, v, out=out[bucket.queries].view(q.shape))
             weights.append(scores)
-        ctx.plan, ctx.tables = plan, tables
+        ctx.plan, ctx.tables, ctx.dtype = plan, tables, qkv.dtype
         ctx.save_for_backward(rows, *weights)
-        return out.index_select(0, plan.query_rows).view(-1, H * D)
+        return out.index_select(0, plan.query_back).view(-1, H * D).to(qkv.dtype)
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:  # type: ignore[override]
         plan: AttentionPlan = ctx.plan
         H, K, D = plan.heads
         rows, *weights = ctx.saved_tensors
-        q, k, v = rows.split(plan.sizes)
-        drows = torch.empty_like(rows)
-        dq, dk, dv = drows.split(plan.sizes)
-        dout = grad.reshape(-1, D).index_select(0, plan.query_gather)
-        if plan.real is not None:
-            dout.mul_(plan.real)
+        drows, turn = torch.empty_like(rows), _quarter_turn(rows).t()
+        dout = grad.reshape(-1, D).to(plan.dtype).index_select(0, plan.query_gather).index_fill_(0, plan.padding, 0)
         for bucket, p in zip(plan.buckets, weights, strict=True):
-            own, keys, values, given = bucket.views(H, D, q, k, v, dout)
-            own_grad, key_grad, value_grad, _ = bucket.views(H, D, dq, dk, dv, dout)
-            torch.bmm(p.mT, given, out=value_grad)
-            ds = torch.bmm(given, values.mT)
+            q, k, v = bucket.views(rows, plan.heads)
+            dq, dk, dv = bucket.views(drows, plan.heads)
+            given = dout[bucket.queries].view(q.shape)
+            torch.bmm(p.mT, given, out=dv)
+            ds = torch.bmm(given, v.mT)
             torch.ops.aten._softmax_backward_data.out(ds, p, -1, p.dtype, grad_input=ds)
-            torch.baddbmm(own_grad, ds, keys, beta=0, alpha=D**-0.5, out=own_grad)
-            torch.baddbmm(key_grad, ds.mT, own, beta=0, alpha=D**-0.5, out=key_grad)
-        if ctx.tables is not None:
-            _rotate_back_(drows[: plan.sizes[0] + plan.sizes[1]], plan, ctx.tables)
-        packed = torch.empty(len(grad), H + 2 * K, D, dtype=grad.dtype, device=grad.device)
-        packed[:, :H] = dq.index_select(0, plan.query_rows).view(-1, H, D)
-        for first, wide in ((H, dk), (H + K, dv)):
-            narrow = packed[:, first : first + K]
-            torch.sum(wide.index_select(0, plan.key_rows).view(-1, K, H // K, D), 2, out=narrow)
-            for bucket in plan.buckets:
-                if bucket.parents is not None:
-                    bucket.add_parents_(narrow, wide, H, D)
-        return packed.view(len(grad), -1), None, None
-
-
-def _rotate_(x: Tensor, turned: Tensor, plan: AttentionPlan, tables: tuple[Tensor, Tensor]) -> None:
-    """x = x cos + turned sin, in place, for the padded rows [R + L, D] of queries and keys."""
-    (H, _, D), (cos, sin) = plan.heads, tables
-    for bucket in plan.buckets:
-        B, T, P = bucket.shape
-        for rows, first in ((bucket.queries, P), (_after(bucket.keys, plan.sizes[0]), 0)):
-            own = x[rows].view(B * H, -1, D)
-            own.mul_(cos[first : P + T]).addcmul_(turned[rows].view(B * H, -1, D), sin[first : P + T])
-
-
-def _rotate_back_(x: Tensor, plan: AttentionPlan, tables: tuple[Tensor, Tensor]) -> Tensor:
-    """The gradient of ``_rotate_``, [R + L, D], overwriting x."""
-    (H, _, D), (cos, sin) = plan.heads, tables
-    turned = torch.empty_like(x)
-    for bucket in plan.buckets:
-        B, T, P = bucket.shape
-        for rows, first in ((bucket.queries, P), (_after(bucket.keys, plan.sizes[0]), 0)):
-            own = x[rows].view(B * H, -1, D)
-            torch.mul(own, sin[first : P + T], out=turned[rows].view(B * H, -1, D))
-            own.mul_(cos[first : P + T])
-    return x.addmm_(turned, _quarter_turn(x).t())
-
-
-def _after(rows: slice, offset: int) -> slice:
-    return slice(rows.start + offset, rows.stop + offset)
+            torch.baddbmm(dq, ds, k, beta=0, alpha=D**-0.5, out=dq)
+            torch.baddbmm(dk, ds.mT, q, beta=0, alpha=D**-0.5, out=dk)
+            if ctx.tables is not None:
+                bucket.rotate_(dq, dk, ctx.tables, turn)
+        packed = drows.index_select(0, plan.back).view(-1, H + 2 * K, D)
+        for bucket in plan.buckets:
+            bucket.add_parents_(packed, drows, plan.heads)
+        return packed.view(len(grad), -1).to(ctx.dtype), None, None
 
 
 def _quarter_turn(like: Tensor) -> Tensor:

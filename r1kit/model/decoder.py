@@ -212,7 +212,7 @@ class Decoder(nn.Module):
             if c.latent is not None:
                 return lambda qkv: packed_attention(qkv, None, plan)
             positions = torch.arange(plan.positions, device=x.device)
-            cos, sin = (one[:, 0] for one in rope_tables(c, positions, x.dtype, layer))
+            cos, sin = (one[:, 0] for one in rope_tables(c, positions, plan.dtype, layer))
             return lambda qkv: packed_attention(qkv, (cos, sin), plan)
         tables = None if c.latent is not None else rope_tables(c, segments.positions(), x.dtype, layer)
         lengths = plan_lengths(segments) if fused else None

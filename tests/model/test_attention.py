@@ -57,7 +57,7 @@ LONG = (
 
 def by_rows(qkv: Tensor, config: DecoderConfig, segments: Segments) -> Tensor:
     plan = plan_attention(segments, (config.num_heads, config.num_kv_heads, D), qkv.dtype)
-    cos, sin = rope_tables(config, torch.arange(plan.positions), qkv.dtype)
+    cos, sin = rope_tables(config, torch.arange(plan.positions), plan.dtype)
     return packed_attention(qkv, (cos[:, 0], sin[:, 0]), plan)
 
 
@@ -115,7 +115,8 @@ def agrees(way: Way, heads: tuple[int, int], segments: Segments) -> None:
     torch.testing.assert_close(grad, expected_grad)
 
 
-def test_streaming_in_bfloat16_sums_the_children_of_a_prompt_in_fp32() -> None:
+@pytest.mark.parametrize("way", [by_rows, streamed])
+def test_in_bfloat16_the_children_of_a_prompt_are_summed_in_fp32(way: Way) -> None:
     """200 children with one gradient each: a sum kept in bf16 would stop growing."""
     segments = packed((9,) + (2,) * 200, (-1,) + (0,) * 200)
     g = torch.Generator().manual_seed(0)
@@ -123,17 +124,27 @@ def test_streaming_in_bfloat16_sums_the_children_of_a_prompt_in_fp32() -> None:
     grads = []
     for dtype in (torch.float32, torch.bfloat16):
         leaf = qkv.to(torch.bfloat16).to(dtype).requires_grad_()
-        streamed(leaf, shape(1, 1), segments).sum().backward()
+        way(leaf, shape(1, 1), segments).sum().backward()
         assert leaf.grad is not None
         grads.append(leaf.grad[:9].float())
     assert (grads[1] - grads[0]).norm() < 0.02 * grads[0].norm()
 
 
+def test_a_cpu_computes_halves_in_fp32() -> None:
+    segments, config = packed(*GROUPS[2]), shape(4, 2)
+    g = torch.Generator().manual_seed(0)
+    qkv = torch.randn(len(segments.tokens), 8 * D, generator=g).to(torch.bfloat16)
+    torch.testing.assert_close(
+        by_rows(qkv, config, segments), by_rows(qkv.float(), config, segments).to(torch.bfloat16), rtol=0, atol=0
+    )
+
+
 def test_stored_numbers_by_hand() -> None:
     """A root of T tokens: T probabilities a token, and query, key and value. A child of 2 with a parent of 3: 2 x 5
-    probabilities, 2 x 5 keys and values, 2 queries."""
+    probabilities, 2 x 5 keys and values, 2 queries. A head of keys for two of queries is kept once."""
     assert stored_per_token(packed((100, 100), (-1, -1)), (1, 1, D)) == 100 + 3 * D
     assert stored_per_token(packed((3, 2), (-1, 0)), (1, 1, D)) == (9 + 3 * 3 * D + 10 + 2 * 5 * D + 2 * D) / 5
+    assert stored_per_token(packed((100, 100), (-1, -1)), (2, 1, D)) == 100 + 2 * D
 
 
 def test_the_decoder_chooses_by_what_would_be_stored(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -57,12 +57,13 @@ def test_four_ranks_equal_the_local_learner_alone(four: list[dict[str, tuple[Any
 def agree(ranks: list[tuple[Any, Any]], case: str) -> None:
     metrics, logprobs, weights = ranks[0][0]
     rounded = case == "bfloat16"
+    near = 0.02 if rounded else 3e-5 if case == "muon" else 1e-5  # Muon makes small directions of a gradient large
     for _, (own_metrics, own_logprobs, own_weights) in ranks:
         assert own_metrics == ranks[0][1][0], "metrics are equal on every rank"
         for own, expected in zip(own_metrics, metrics, strict=True):
             assert own == pytest.approx(expected, rel=0.2 if rounded else 1e-4, abs=1e-5)
-            assert own["loss"] == pytest.approx(expected["loss"], rel=0.02 if rounded else 1e-5)
-            assert own["grad_norm"] == pytest.approx(expected["grad_norm"], rel=0.05 if rounded else 1e-5)
+            assert own["loss"] == pytest.approx(expected["loss"], rel=near)
+            assert own["grad_norm"] == pytest.approx(expected["grad_norm"], rel=0.05 if rounded else near)
         torch.testing.assert_close(own_logprobs, logprobs, rtol=0, atol=0.5 if rounded else 1e-4)
         assert set(own_weights) == set(weights)
         for name, weight in weights.items():

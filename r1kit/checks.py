@@ -180,18 +180,16 @@ def _check_engine(recipe: Recipe) -> list[str]:
 
 
 def _check_experts(recipe: Recipe) -> None:
-    """Whether experts of the models that are trained and sampled from can be put on devices of their own, as far as a
-    model's shape is known."""
+    """Whether experts of the recipe's model can be put on devices of their own, as far as its shape is known. Students'
+    are where their other weights are."""
     learner, engine = recipe.learner.settings, recipe.engine.settings
     if not (getattr(learner, "expert_parallel", 1) > 1 or getattr(engine, "expert_parallel", False)):
         return
-    students = (each for config in recipe.stages.values() for each in getattr(config, "students", {}).values())
-    for model in (recipe.model, *(student.model for student in students)):
-        experts = _experts_of(model)
-        if isinstance(learner, FSDP) and experts is not None:
-            learner.check_experts({experts} if experts else ())
-        if isinstance(engine, VLLM) and engine.expert_parallel and experts == 0:
-            raise InputError(f"engine.expert_parallel = true: {model.name or 'the model'} has no experts; drop it")
+    experts = _experts_of(recipe.model)
+    if isinstance(learner, FSDP) and experts is not None:
+        learner.check_experts({experts} if experts else ())
+    if isinstance(engine, VLLM) and engine.expert_parallel and experts == 0:
+        raise InputError(f"engine.expert_parallel = true: {recipe.model.name or 'the model'} has no experts; drop it")
 
 
 def _experts_of(model: Model) -> int | None:

@@ -31,9 +31,8 @@ def open_vllm(loaded: LoadedModel, *, dtype: torch.dtype, max_rows: int, setting
         return open_servers(loaded, dtype=dtype, settings=settings, ranks=ranks)
     check_vllm()
     settings.check(ranks.size, Cluster())
-    if settings.expert_parallel and not getattr(loaded.model.config, "experts", 0):
-        raise InputError("engine.expert_parallel = true: the model has no experts; drop it")
-    if settings.expert_parallel and loaded.device.type == "cpu":
+    apart = settings.expert_parallel and bool(getattr(loaded.model.config, "experts", 0))  # a judge may have none
+    if apart and loaded.device.type == "cpu":
         raise InputError("engine.expert_parallel = true: vLLM's experts on a CPU cannot be shared out; drop it")
     if ranks.size > 1:
         os.environ.setdefault("LOCAL_RANK", str(local_rank(ranks)))  # vLLM joins the ranks' process group by it
@@ -52,5 +51,5 @@ def open_vllm(loaded: LoadedModel, *, dtype: torch.dtype, max_rows: int, setting
         checksums=settings.checksums,
         ranks=ranks.size,
         devices=settings.tensor_parallel,
-        enable_expert_parallel=settings.expert_parallel,
+        enable_expert_parallel=apart,
     )

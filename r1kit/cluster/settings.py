@@ -7,7 +7,7 @@ alone, or a table of the kind and its own settings. ``[cluster]`` says what stan
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, ClassVar, Literal, TypeVar
 
 from r1kit.errors import InputError
@@ -168,6 +168,13 @@ class _Choice:
         if self.settings is None or self == type(self).from_text(self.kind):
             return self.kind
         return {"kind": self.kind, **plain(self.settings)}
+
+    def dense(self: _C) -> _C:
+        """The same for a model that may have no experts."""
+        if not isinstance(self.settings, (FSDP, VLLM)):
+            return self
+        fresh: Any = type(self.settings)()
+        return replace(self, settings=replace(self.settings, expert_parallel=fresh.expert_parallel))
 
     def __str__(self) -> str:
         return self.kind

@@ -61,7 +61,9 @@ def _parameters_of(stage: str, workspace: Workspace) -> int:
 def teach(config: Distill, name: str, student: Student, workspace: Workspace) -> Numbers:
     """Base, distilled and, where asked, RL at equal compute, each a part of the stage: a line of table 6."""
     asked = replace(workspace.recipe.model.template, arguments=student.model.template.arguments)
-    own = replace(workspace.recipe, model=replace(student.model, template=asked))
+    recipe = workspace.recipe
+    learner, engine = recipe.learner.dense(), recipe.engine.dense()
+    own = replace(recipe, model=replace(student.model, template=asked), learner=learner, engine=engine)
     base = workspace.part(f"{name}/base", lambda inner: _base(config, _of(inner, own)))
     _warn(name, int(base["weights"]), teacher_cost(config, workspace)["weights"], workspace)
     starts = {**workspace.checkpoints, BASE: base["checkpoint"]}

@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from r1kit.checks import check_recipe
+from r1kit.cluster.settings import FSDP, VLLM, EngineChoice, LearnerChoice
 from r1kit.errors import InputError
 from r1kit.recipe import load_recipe
 
@@ -148,6 +149,16 @@ def test_a_recipe_is_refused_before_anything_loads(learner: str, line: str) -> N
         check_recipe(load_recipe("nano-zero", ["ranks=4", f"learner={learner}"]))
     assert line in str(refused.value)
     assert "\n" not in str(refused.value)
+
+
+def test_dense_students_of_a_mixture_are_trained_as_before() -> None:
+    own = ["ranks=2", 'learner={kind="fsdp", expert_parallel=2, offload="all"}']
+    recipe = load_recipe("nano-deepseek", [*own, "pretrain.mtp_weight=0", "unbalanced.mtp_weight=0"])
+    check_recipe(recipe)
+    assert recipe.learner.dense().settings == FSDP(offload="all")
+    assert LearnerChoice("local").dense() == LearnerChoice("local")
+    engine = EngineChoice("vllm", VLLM(tensor_parallel=2, expert_parallel=True))
+    assert engine.dense().settings == VLLM(tensor_parallel=2)
 
 
 @pytest.mark.parametrize(

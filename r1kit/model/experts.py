@@ -22,10 +22,10 @@ if TYPE_CHECKING:
     from r1kit.model.families.dense import DecoderConfig, Routing
     from r1kit.model.routes import Routes
 
-__all__ = ["Apart", "Experts", "feed_forwards", "grouped_product"]
+__all__ = ["Dispatch", "Experts", "feed_forwards", "grouped_product"]
 
 
-class Apart(Protocol):
+class Dispatch(Protocol):
     """Where experts are not all in this process."""
 
     def __call__(self, x: Tensor, counts: Tensor, gate_up: Tensor, down: Tensor) -> Tensor:
@@ -53,7 +53,7 @@ class Experts(nn.Module):
         shared = config.routing.shared if config.routing else 0
         self.shared_gate_up = nn.Linear(d, 2 * shared, bias=False) if shared else None
         self.shared_down = nn.Linear(shared, d, bias=False) if shared else None
-        self.apart: Apart | None = None
+        self.dispatch: Dispatch | None = None
         """None: all experts are here."""
 
     def forward(self, x: Tensor, segments: Segments | None = None, told: Routes | None = None) -> Tensor:
@@ -82,7 +82,7 @@ class Experts(nn.Module):
         order = experts.flatten().argsort(stable=True)
         counts = torch.bincount(experts.flatten(), minlength=len(self.gate_up))
         rows = order // self.chosen
-        made = (self.apart or feed_forwards)(x[rows], counts, self.gate_up, self.down)
+        made = (self.dispatch or feed_forwards)(x[rows], counts, self.gate_up, self.down)
         mixed = torch.zeros_like(x).index_add_(0, rows, made * weights.flatten()[order, None])
         if self.shared_gate_up is None or self.shared_down is None:
             return mixed

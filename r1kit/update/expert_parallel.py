@@ -24,14 +24,14 @@ from r1kit.cluster.settings import FSDP
 from r1kit.model.experts import Experts, feed_forwards
 from r1kit.model.language_model import LanguageModel
 
-__all__ = ["Travel", "put_apart"]
+__all__ = ["AllToAll", "shard_experts"]
 
 MATRICES = ("gate_up", "down")
 
 
 @dataclass(frozen=True, slots=True)
-class Travel:
-    """See ``model.experts.Apart``; a collective of the group, forward and backward."""
+class AllToAll:
+    """See ``model.experts.Dispatch``; a collective of the group, forward and backward."""
 
     group: dist.ProcessGroup
 
@@ -73,7 +73,7 @@ def _sent(rows: Tensor, sent: list[int], taken: list[int], group: dist.ProcessGr
     return into
 
 
-def put_apart(model: LanguageModel, settings: FSDP, mesh: DeviceMesh) -> set[nn.Parameter]:
+def shard_experts(model: LanguageModel, settings: FSDP, mesh: DeviceMesh) -> set[nn.Parameter]:
     """Of every layer's experts leave this rank its own, as DTensors on a mesh of the axes ``copies`` and ``experts``.
 
     Args:
@@ -97,7 +97,7 @@ def put_apart(model: LanguageModel, settings: FSDP, mesh: DeviceMesh) -> set[nn.
     for group in own.get_all_groups():
         wait_as_long(group)
     for layer in layers:
-        layer.apart = Travel(own.get_group("experts"))
+        layer.dispatch = AllToAll(own.get_group("experts"))
         for name in MATRICES:
             share = getattr(layer, name).detach().chunk(size)[own.get_local_rank("experts")].clone()
             if settings.offload == "all" and not share.is_meta:

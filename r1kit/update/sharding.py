@@ -21,7 +21,7 @@ from torch.utils.checkpoint import checkpoint
 from r1kit.cluster.ranks import Ranks, wait_as_long
 from r1kit.cluster.settings import FSDP
 from r1kit.model.language_model import LanguageModel
-from r1kit.update.expert_parallel import put_apart
+from r1kit.update.expert_parallel import shard_experts
 from r1kit.update.trainee import Trainee
 
 __all__ = ["mesh_of", "share_out"]
@@ -63,7 +63,7 @@ def share_out(model: LanguageModel, mesh: DeviceMesh, settings: FSDP, dtype: tor
     pinned = mesh.device_type == "cuda"
     offload = CPUOffloadPolicy(pin_memory=pinned) if settings.offload == "all" else OffloadPolicy()
     over = mesh if settings.replicate > 1 else mesh["shard"]
-    apart = put_apart(model, settings, mesh)
+    apart = shard_experts(model, settings, mesh)
     root = Trainee(model)
     for module in (*blocks, root):
         if settings.checkpointing and module is not root:

@@ -21,7 +21,7 @@ from r1kit.model.decoder import DecoderConfig
 from r1kit.model.families import family
 from r1kit.model.families.deepseek_v3 import DeepseekShape
 from r1kit.text.tokenizer import build_tokenizer
-from r1kit.update.expert_parallel import Travel
+from r1kit.update.expert_parallel import AllToAll
 from r1kit.update.learner import Batch, Learner
 from r1kit.update.local import LearnerSettings, LocalLearner
 from r1kit.update.settings import ExpertSettings
@@ -66,7 +66,7 @@ def sent(experts: Sequence[int]) -> tuple[list[float], list[float], list[float]]
     ]
     x = torch.stack([torch.ones(len(experts)), torch.arange(1.0, len(experts) + 1)], 1).requires_grad_()
     counts = torch.bincount(torch.tensor(experts, dtype=torch.int64), minlength=4)
-    made = Travel(mesh.get_group("experts"))(x, counts, *own)
+    made = AllToAll(mesh.get_group("experts"))(x, counts, *own)
     made.sum().backward()
     assert x.grad is not None
     grad = own[1].grad

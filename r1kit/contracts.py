@@ -168,7 +168,7 @@ class Recipe:
     """Processes beside the learner's ranks, and when a host counts as lost."""
     dtype: Literal["auto", "float32", "bfloat16"] = "auto"
     """Of the matrix products of every stage that does not say itself; ``auto``: bfloat16 where the device multiplies it
-    in hardware, else float32."""
+    in hardware and faster than float32, else float32."""
     keep_state: bool = True
     """Whether a stage that can go on with more steps (``growth.GROWS``) keeps its last state when it is done: weights
     and optimiser, for AdamW three times the model in float32."""

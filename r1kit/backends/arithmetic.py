@@ -1,7 +1,8 @@
 """In which arithmetic matrices are multiplied: the one place that decides what ``dtype = "auto"`` means.
 
-bfloat16 where the device multiplies it in hardware, else float32: by capability, not by the device's name. A processor
-without such instructions computes bfloat16 products by way of float32, at a tenth of its speed or less.
+bfloat16 where the device multiplies it in hardware and faster than float32, else float32: by capability and not by a
+measurement, which would hang on what else runs. A processor without such instructions computes bfloat16 products by way
+of float32, at a tenth of its speed or less.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from typing import NamedTuple
 
 import torch
 
-from r1kit.backends.processor import WITHOUT_BF16
+from r1kit.backends.processor import WITHOUT_BF16, fast_bf16, maker
 from r1kit.cluster.ranks import Ranks
 from r1kit.files import write_atomic
 from r1kit.update.settings import Dtype, DtypeSetting
@@ -25,6 +26,8 @@ __all__ = ["FILE", "Capability", "auto", "multiplies_bf16", "of_run", "resolve_d
 
 FILE = "arithmetic.json"
 """Of a run folder: what ``auto`` meant when the run began, so that a later sitting on another machine goes on so."""
+
+_NAMES = {"avx512_bf16": "AVX512_BF16", "amx_bf16": "AMX", "bf16": "Arm's bfloat16"}
 
 _warned: set[str] = set()
 """Kinds of device that this process was warned of."""
@@ -37,7 +40,7 @@ class Capability(NamedTuple):
 
 
 def multiplies_bf16(device: torch.device) -> Capability:
-    """Whether the device multiplies bfloat16 matrices in hardware. Tests replace it."""
+    """Whether the device multiplies bfloat16 matrices in hardware, and faster than float32. Tests replace it."""
     return _gpu(device) if device.type == "cuda" else _processor()
 
 
@@ -121,22 +124,23 @@ def _gpu(device: torch.device) -> Capability:
 
 
 def _processor() -> Capability:
-    """Both must hold: the processor has the instructions, and the library that multiplies is there and uses them."""
-    there = " and ".join(_instructions())
-    if not there:
+    """The processor has instructions that beat float32's, and the library that multiplies is there and uses them."""
+    found = [key for key, there in _capabilities().items() if there and key in _NAMES]
+    if not found:
         return Capability(False, "the processor has no instructions that multiply bfloat16")
+    there = " and ".join(_NAMES[key] for key in found)
     limit = os.environ.get("ONEDNN_MAX_CPU_ISA", "").upper()
     if limit in WITHOUT_BF16:
         return Capability(False, f"the processor has {there}, but ONEDNN_MAX_CPU_ISA = {limit} keeps torch from it")
     if not torch.backends.mkldnn.is_available() or not torch.ops.mkldnn._is_mkldnn_bf16_supported():
         return Capability(False, f"the processor has {there}, but this torch does not use it")
+    if not fast_bf16(found, maker()):
+        return Capability(False, f"the processor has {there} without AMX, which is slower than float32 on Intel's")
     return Capability(True, f"the processor multiplies it in hardware ({there})")
 
 
-def _instructions() -> list[str]:
-    """Of this processor, those that multiply bfloat16."""
-    if not hasattr(torch.cpu, "get_capabilities"):  # torch 2.9
-        return ["AVX512_BF16"] if torch.cpu._is_avx512_bf16_supported() else []
-    found = torch.cpu.get_capabilities()
-    names = {"avx512_bf16": "AVX512_BF16", "amx_bf16": "AMX", "bf16": "Arm's bfloat16"}
-    return [name for key, name in names.items() if found.get(key)]
+def _capabilities() -> dict[str, bool]:
+    """Of this processor."""
+    if hasattr(torch.cpu, "get_capabilities"):
+        return dict(torch.cpu.get_capabilities())
+    return {"avx512_bf16": torch.cpu._is_avx512_bf16_supported()}  # torch 2.9

@@ -13,6 +13,7 @@ import torch
 from r1kit.backends import arithmetic
 from r1kit.backends.arithmetic import Capability, auto, multiplies_bf16, of_run, resolve_dtype, slowdown, warn_if_slow
 from r1kit.backends.backend import Backend
+from r1kit.backends.processor import fast_bf16, maker
 from r1kit.cluster.ranks import Solo
 from r1kit.contracts import Model
 from r1kit.model.families.llama import LlamaShape
@@ -34,7 +35,10 @@ def capable(monkeypatch: pytest.MonkeyPatch, there: bool) -> None:
     monkeypatch.setattr(arithmetic, "multiplies_bf16", lambda device: Capability(there, "as the test says"))
 
 
-def processor(monkeypatch: pytest.MonkeyPatch, library: bool, limit: str = "", **instructions: bool) -> Capability:
+def processor(
+    monkeypatch: pytest.MonkeyPatch, library: bool, limit: str = "", made_by: str = "AuthenticAMD", **instructions: bool
+) -> Capability:
+    monkeypatch.setattr(arithmetic, "maker", lambda: made_by)
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: instructions, raising=False)
     monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: True)
     monkeypatch.setattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda: library, raising=False)
@@ -61,6 +65,37 @@ def test_a_limit_on_the_library_counts_and_is_named(monkeypatch: pytest.MonkeyPa
         assert f"ONEDNN_MAX_CPU_ISA = {limit.upper()}" in found.why
     for limit in ("AVX512_CORE_BF16", "AVX512_CORE_AMX", "ALL", ""):
         assert processor(monkeypatch, True, limit, avx512_bf16=True).there
+
+
+@pytest.mark.parametrize(
+    ("made_by", "instructions", "there"),
+    [
+        ("GenuineIntel", ("avx512_bf16",), False),  # float32 is 1.8 times as fast there
+        ("GenuineIntel", ("avx512_bf16", "amx_bf16"), True),
+        ("AuthenticAMD", ("avx512_bf16",), True),
+        ("", ("bf16",), True),
+        ("", ("avx512_bf16",), True),
+    ],
+)
+def test_instructions_that_are_slower_than_float32_do_not_count(
+    monkeypatch: pytest.MonkeyPatch, made_by: str, instructions: tuple[str, ...], there: bool
+) -> None:
+    found = processor(monkeypatch, True, made_by=made_by, **dict.fromkeys(instructions, True))
+    assert found.there == there
+    assert there or "AVX512_BF16 without AMX" in found.why
+    listed = {"fpu", "avx2", *instructions}
+    assert fast_bf16(listed, made_by) == there
+
+
+def test_the_maker_is_what_the_processor_calls_itself(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    listed = tmp_path / "cpuinfo"
+    monkeypatch.setattr("r1kit.backends.processor._LISTED", listed)
+    monkeypatch.setattr("platform.processor", lambda: "Intel64 Family 6 Model 143, GenuineIntel")
+    assert maker() == "GenuineIntel"
+    listed.write_text("processor : 0\nvendor_id : AuthenticAMD\nflags : fpu avx512_bf16\n")
+    assert maker() == "AuthenticAMD"
+    listed.write_text("CPU implementer : 0x41\nFeatures : fp asimd bf16\n")
+    assert maker() == ""
 
 
 @pytest.mark.parametrize(("capability", "there"), [((7, 5), False), ((8, 0), True), ((9, 0), True)])

@@ -68,7 +68,8 @@ def measured(args: argparse.Namespace) -> None:
     learn(shape, args.tokens)
     peak = torch.cuda.max_memory_allocated() if args.device == "cuda" else peak_resident() - before
     planned, width = shape_of_fresh(shape, VOCAB), width_of(args.dtype)
-    where = Plan(device=DEVICES["cpu"], devices=1, mfu=1, mbu=1, mean_share=1, checkpointing=own.checkpointing)
+    device = DEVICES["h100" if args.device == "cuda" else "cpu"]
+    where = Plan(device=device, devices=1, mfu=1, mbu=1, mean_share=1, checkpointing=own.checkpointing)
     reckoned = learner_bytes(OptimiserSettings(), planned, width, where, lora=lora)
     reckoned += activation_bytes(args.tokens, planned, width, where, lora=lora)
     print(json.dumps({"weights": planned.parameters, "planned": reckoned, "measured": peak}))

@@ -54,7 +54,7 @@ ASSUMPTIONS = (
 )
 
 
-ADAPTED = 1.3
+ADAPTED = {"cpu": 1.3, "gpu": 1.1}
 """Activations where each layer's output has an adapter's product beside it, measured (``docs/benchmarks.md``)."""
 STATE = {"adamw": 8.0, "adamw8bit": 2.0 + 8 / 256}
 """Bytes of state a weight; Muon's hidden matrices have 4, its others AdamW's."""
@@ -266,7 +266,9 @@ def gather_bytes(shape: Shape, width: int) -> float:
 
 def activation_bytes(tokens: float, shape: Shape, width: int, plan: Plan, lora: LoRA | None = None) -> float:
     """What backward needs of every layer, and three chunks of 1,024 rows of logits."""
-    inside = shape.activations * (ADAPTED if lora is not None and lora.rank else 1.0)
+    inside = shape.activations
+    if lora is not None and lora.rank:
+        inside *= ADAPTED["gpu" if plan.device.memory else "cpu"]
     each = shape.hidden + inside / shape.layers if plan.checkpointing else inside
     return tokens * shape.layers * each * width + 3 * 1024 * shape.vocab * 4.0
 

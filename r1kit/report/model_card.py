@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,10 +44,12 @@ class StageOfRun:
     """What a stage of its kind does."""
     settings: str
     """The stage's table of the resolved recipe, as TOML."""
+    illnesses: Sequence[str] = ()
+    """What ``r1 status`` finds wrong with the stage, a sentence each without its stop."""
 
 
 def stage_of_run(run: Path, stage: str) -> StageOfRun:
-    """Read ``result.json``, ``manifest.json`` and ``recipe.toml``.
+    """Read ``result.json``, ``manifest.json``, ``recipe.toml`` and the stage's logs.
 
     Raises:
         InputError: the stage is not finished, or the manifest is damaged.
@@ -55,6 +58,7 @@ def stage_of_run(run: Path, stage: str) -> StageOfRun:
 
     from r1kit.checkpoint.checkpoints import checkpoint_of, result_of
     from r1kit.recipe import load_recipe
+    from r1kit.report.read.illnesses.doctor import illnesses
     from r1kit.report.read.run_folder import RunFolder
     from r1kit.structure import plain
 
@@ -73,6 +77,7 @@ def stage_of_run(run: Path, stage: str) -> StageOfRun:
         manifest=folder.manifest,
         title=recipe.about[name].title,
         settings=tomli_w.dumps({**settings, "stages": {name: plain(recipe.stages[name])}}),
+        illnesses=[f"{one.name}: {one.seen}" for one in illnesses(folder, time.time()) if one.stage == name],
     )
 
 
@@ -145,6 +150,7 @@ def model_card(model: str, described: StageOfRun | None, notes: Iterable[str], o
             f"seed {described.manifest['seed']}.\n",
             _lineage(described.manifest, described.stage.partition("/")[0]),
             _numbers(described.metrics),
+            _limits(described),
             _origins(origins),
         ]
     else:
@@ -221,6 +227,35 @@ def _cell(line: Mapping[str, Any], key: str) -> str:
     return f"{value:.1f}" if key == "response_tokens" else f"{value:.3f}{bounds}"
 
 
+SEEN = 0.02
+"""Smallest share of responses that is told as a limit."""
+
+
+def _limits(described: StageOfRun) -> str:
+    """What the run itself saw go wrong: read off the last evaluation and the stage's logs, nothing reckoned."""
+    judged = ", ".join(described.metrics) or "no task"
+    found = [f"judged on {judged} alone, by rules; nothing is known of it outside of them", *described.illnesses]
+    for task, line in described.metrics.items():
+        found += [f"{task}: {said}" for said in _shortcomings(line)]
+    return "## Limits\n\n" + "".join(f"- {said}\n" for said in found)
+
+
+def _shortcomings(line: Mapping[str, Any]) -> Iterator[str]:
+    if unsolved := sum(right == 0 for right in line.get("per_problem", ())):
+        yield f"{unsolved} of {line['problems']} problems never right in {line['k']} tries"
+    if line.get("truncated_share", 0.0) >= SEEN:
+        yield f"{line['truncated_share']:.0%} of responses cut at the longest length before they end"
+    if line.get("format_rate", 1.0) <= 1 - SEEN:
+        yield f"{1 - line['format_rate']:.0%} of responses not in the form that was asked for"
+    if line.get("language_consistency", 1.0) <= 1 - SEEN:
+        yield f"{1 - line['language_consistency']:.0%} of the thinking in another language than the question"
+    languages = {name: one["avg_at_k"] for name, one in line.get("by_language", {}).items()}
+    if len(languages) > 1:
+        yield "right by language of the question: " + ", ".join(f"{name} {of:.2f}" for name, of in languages.items())
+    if "worst_template" in line:
+        yield f"{line['worst_template']:.2f} right in the worst of the prompts, {line['mean_template']:.2f} over all"
+
+
 USAGE = """## Use
 
 ```python
@@ -233,6 +268,5 @@ inputs = tokenizer.apply_chat_template(messages, add_generation_prompt=True, ret
 print(tokenizer.decode(model.generate(**inputs, max_new_tokens=256)[0]))
 ```
 
-Sample (temperature 0.6, top-p 0.95, as in generation_config.json) rather than decode greedily. The model was trained on
-the tasks below alone; nothing is known of it outside of them.
+Sample (temperature 0.6, top-p 0.95, as in generation_config.json) rather than decode greedily.
 """

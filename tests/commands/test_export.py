@@ -58,6 +58,29 @@ def test_the_card_tells_what_fed_the_stage_and_nothing_else(run_folder: Path, tm
     assert "| last |" not in card
 
 
+def test_the_card_says_what_the_run_saw_go_wrong(run_folder: Path) -> None:
+    """By hand: 2 of 4 problems never right, 5% cut, 10% out of form, a quarter of the thinking in another language."""
+    line = {
+        "k": 4, "problems": 4, "avg_at_k": 0.3, "per_problem": [0.0, 0.5, 0.75, 0.0], "truncated_share": 0.05,
+        "format_rate": 0.9, "language_consistency": 0.75, "worst_template": 0.2, "mean_template": 0.25,
+        "by_language": {"en": {"avg_at_k": 0.4}, "zh": {"avg_at_k": 0.2}},
+    }  # fmt: skip
+    well = {"k": 4, "problems": 2, "avg_at_k": 1.0, "per_problem": [1.0, 1.0], "truncated_share": 0.01}
+    stage = replace(stage_of_run(run_folder, "r1_zero"), metrics={"sums": line, "easy": well}, illnesses=["ill: so"])
+    card = model_card("m", stage, [])
+    limits = card.partition("## Limits\n\n")[2].partition("\n\n")[0].splitlines()
+    assert limits == [
+        "- judged on sums, easy alone, by rules; nothing is known of it outside of them",
+        "- ill: so",
+        "- sums: 2 of 4 problems never right in 4 tries",
+        "- sums: 5% of responses cut at the longest length before they end",
+        "- sums: 10% of responses not in the form that was asked for",
+        "- sums: 25% of the thinking in another language than the question",
+        "- sums: right by language of the question: en 0.40, zh 0.20",
+        "- sums: 0.20 right in the worst of the prompts, 0.25 over all",
+    ]
+
+
 def test_a_damaged_manifest_is_told_in_one_line(run_folder: Path, tmp_path: Path) -> None:
     damaged, to = tmp_path / "run", tmp_path / "out"
     shutil.copytree(run_folder, damaged)

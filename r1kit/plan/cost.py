@@ -266,7 +266,7 @@ def gather_bytes(shape: Shape, width: int) -> float:
 
 def activation_bytes(tokens: float, shape: Shape, width: int, plan: Plan, lora: LoRA | None = None) -> float:
     """What backward needs of every layer, and three chunks of 1,024 rows of logits."""
-    inside = shape.activations
+    inside = float(shape.activations)
     if lora is not None and lora.rank:
         inside *= ADAPTED["gpu" if plan.device.memory else "cpu"]
     each = shape.hidden + inside / shape.layers if plan.checkpointing else inside

@@ -7,6 +7,7 @@ import platform
 import sys
 from collections.abc import Collection
 from pathlib import Path
+from typing import Literal
 
 __all__ = ["WITHOUT_BF16", "auto_dtype", "fast_bf16", "maker"]
 
@@ -34,7 +35,7 @@ def maker() -> str:
     return next((name for name in ("GenuineIntel", "AuthenticAMD") if name in listed), "")
 
 
-def auto_dtype(device: str) -> str:
+def auto_dtype(device: str) -> Literal["bfloat16", "float32", ""]:
     """``bfloat16`` or ``float32``, as ``arithmetic.auto`` says of a recipe's device; empty: only torch can tell."""
     gpu = device != "cpu" and (device == "cuda" or any(Path("/dev").glob("nvidia[0-9]*")) or Path("/dev/kfd").exists())
     if gpu or sys.platform != "linux" or not _LISTED.is_file():

@@ -43,6 +43,7 @@ def plan(
 
     With --simulate: who waits for whom in a step of an RL stage, for several bounds of staleness.
     """
+    from r1kit.backends.processor import auto_dtype
     from r1kit.cluster.cores import cores
     from r1kit.cluster.settings import FSDP
     from r1kit.files import check_writable, write_json
@@ -50,6 +51,7 @@ def plan(
     from r1kit.plan.planner import plan_recipe, shape_of
     from r1kit.plan.told import Asked, simulation
     from r1kit.recipe import load_recipe
+    from r1kit.update.settings import settled
 
     check_writable(json_file)
     kind = (gpu or ("h100" if gpus else "cpu")).lower()
@@ -58,6 +60,8 @@ def plan(
     device = DEVICES[kind] if price is None else replace(DEVICES[kind], price=price)
     devices = gpus or (cores() if kind == "cpu" else 1)
     found = load_recipe(recipe, overrides or [])
+    if kind == "cpu":
+        found = settled(found, auto_dtype("cpu") or "bfloat16")
     shape = shape_of(found, config, vocab)
     if isinstance(found.learner.settings, FSDP):
         found.learner.settings.check_experts({shape.experts.number} if shape.experts else ())

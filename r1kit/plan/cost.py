@@ -202,7 +202,7 @@ def train(
 
 
 def width_of(dtype: str) -> int:
-    """Bytes a number; every device that is known here multiplies bfloat16 in hardware, so ``auto`` means that."""
+    """Bytes a number; every GPU that is known here multiplies bfloat16 in hardware, so ``auto`` means that."""
     return 4 if dtype == "float32" else 2
 
 

@@ -22,6 +22,20 @@ def test_the_table_and_its_file(tmp_path: Path) -> None:
     assert "Assumed, not measured:" in said
 
 
+def test_cores_compute_what_auto_means_on_this_machine_and_gpus_bfloat16(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def memory(here: str, *arguments: str) -> float:
+        monkeypatch.setattr("r1kit.backends.processor.auto_dtype", lambda device: here)
+        words = ["plan", "smollm2-zero", "--set", "model.name=HuggingFaceTB/SmolLM2-135M", *arguments]
+        CliRunner().invoke(app, [*words, "--json", str(tmp_path / "plan.json")], catch_exceptions=False)
+        return float(json.loads((tmp_path / "plan.json").read_text())["stages"]["r1_zero"]["memory"])
+
+    named = [memory("float32", "--set", f"dtype={dtype}") for dtype in ("float32", "bfloat16")]
+    assert [memory("float32"), memory("bfloat16")] == named
+    assert memory("float32", "--gpus", "1") == memory("bfloat16", "--gpus", "1") == named[1]
+
+
 def simulated(*arguments: str) -> tuple[int, str]:
     found = CliRunner().invoke(app, ["plan", *arguments, "--simulate"])
     return found.exit_code, found.output if found.exit_code == 0 else str(found.exception)

@@ -71,10 +71,9 @@ def teach(config: Distill, name: str, student: Student, workspace: Workspace) ->
     found = {"weights": base["weights"], "base": base["metrics"], "distilled": distilled["metrics"]}
     found["distilled_flops"] = distilled["cost"]["training_flops"]
     if student.direct_rl:
-        budgets = {
-            "sft": distilled["cost"]["training_flops"],
-            "with_sampling": distilled["cost"]["training_flops"] + teacher_cost(config, workspace)["sampling_flops"],
-        }
+        budgets = {"sft": distilled["cost"]["training_flops"]}
+        if sampling := teacher_cost(config, workspace)["sampling_flops"]:
+            budgets["with_sampling"] = budgets["sft"] + sampling
         direct = workspace.part(f"{name}/rl", lambda inner: _direct(config, budgets, _of(inner, own, starts)))
         found |= {"rl": direct["metrics"], "rl_budgets": budgets, "rl_reached": direct["reached"]}
         found["distilled_minus_rl"] = _differences(distilled["metrics"], direct["metrics"], config, workspace)

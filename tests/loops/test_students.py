@@ -199,3 +199,6 @@ def test_rl_gets_what_distilling_took_once_alone_and_once_with_the_teacher_s_sam
     found = students.teach(config, "small", replace(config.students["small"], direct_rl=True), workspace)
     assert budgets == [{"sft": 420, "with_sampling": 1420}]
     assert (found["distilled_flops"], found["rl_budgets"]) == (420, budgets[0])
+    cost["sampling_flops"] = 0  # of a file: what it cost is not known, and one budget is enough
+    students.teach(config, "other", replace(config.students["small"], direct_rl=True), workspace)
+    assert budgets[1:] == [{"sft": 420}]

@@ -155,11 +155,6 @@ class Pretrain(Evaluated):
         check_least(self, stage, 2 * max(1, recipe.ranks), "tokens_per_step")
         check_least(self, stage, 0, "context", "decontaminate", "mtp_weight")
         check_rates(self.optimiser.lr, self.schedule, stage)
-        if recipe.learner.kind == "fsdp" and self.mtp_weight and getattr(recipe.model.shape, "mtp_layers", 0):
-            raise InputError(
-                f"stages.{stage}.mtp_weight = {self.mtp_weight}: learner fsdp does not train the layer that predicts a "
-                "token further; set 0, or take the local learner"
-            )
         if self.data:
             self._check_text(stage, recipe)
         else:

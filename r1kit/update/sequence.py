@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 
 import torch
 import torch.distributed as dist
+import torch.nn.functional as F
 from torch import Tensor
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.nn.functional import all_to_all_single
@@ -110,6 +111,14 @@ class Together:
             return slopes[cut.own] if len(cut.own) else torch.zeros_like(logprobs)
 
         return [(slice(0, len(cut.micro.targets)), slope)]
+
+    def following(self, cut: Cut, following: Tensor, index: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Of a whole micro-batch each token's next one, int64 [N], and chosen tokens, int64 [m]: the former of this
+        rank's own tokens [n], the latter among them, and which of the m they are."""
+        mine = self.slice_of(len(cut.micro.segments.tokens))
+        following = F.pad(following, (0, len(cut.micro.segments.tokens) - len(following)))[mine]
+        own = ((index >= mine.start) & (index < mine.stop)).nonzero()[:, 0]
+        return following, index[own] - mine.start, own
 
     # ---- model.segments.Spread --------------------------------------------------------------------------------------
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -31,6 +32,7 @@ from r1kit.model.weights import Weight, WeightStream
 from r1kit.rollout.engine import Engine
 from r1kit.update.balance import Balance
 from r1kit.update.flat import orders_of, role_of
+from r1kit.update.further import Further, as_documents, further_targets, told_further
 from r1kit.update.head import Head, Slope
 from r1kit.update.learner import Batch
 from r1kit.update.local import LearnerSettings
@@ -38,7 +40,7 @@ from r1kit.update.materialise import fill
 from r1kit.update.memory import keep_freed_memory
 from r1kit.update.optim import DTYPES
 from r1kit.update.pack import MicroBatch, build, carries_gradient, deal, merged, per_row
-from r1kit.update.sequence import together
+from r1kit.update.sequence import Cut, together
 from r1kit.update.sharded_optim import ShardedOptimiser, Share, local
 from r1kit.update.sharded_state import export_weights, holds, read_state, write_state
 from r1kit.update.sharding import mesh_of, share_out
@@ -148,12 +150,8 @@ class ShardedLearner:
             raise InputError(
                 "experts.balance is a loss over whole sequences, which ranks share: set 0, or sequence = 1"
             )
-        trained = self.settings.further or self.settings.optimiser.keep_mtp
-        if trained and getattr(model, "ahead", None) is not None:
-            raise InputError(
-                "learner = fsdp does not train the layer that predicts a token further; set mtp_weight = 0 and "
-                "optimiser.keep_mtp = 0, or take the local learner"
-            )
+        self.ahead = getattr(model, "ahead", None) is not None
+        """Whether there is a layer that predicts a token further."""
 
     def update(self, batch: Batch, loss: TokenLoss, lr: float) -> dict[str, float]:
         """One optimiser step; see the protocol. Rows with advantage 0 and no reference are not computed.
@@ -172,11 +170,14 @@ class ShardedLearner:
             for micro in self._share(batch, rows):
                 micro = micro.watched(routes) if micro.rows else micro
                 pieces = self._pieces(batch, micro, loss, sums if first else Sums())
-                if self.together is not None:
-                    cut = self.together.cut(micro)
+                cut = None if self.together is None else self.together.cut(micro)
+                further = self._further(batch, micro, cut, sums, self.settings.further)
+                if self.together is not None and cut is not None:
                     micro, pieces = cut.micro, self.together.pieces(cut, pieces) if micro.rows else _SILENT
-                self.trainee(micro, head_loss(self._head, micro.targets, pieces)).backward()
-            metrics = sums.reduced(self.ranks) | self.balance.told(routes)
+                self.trainee(micro, head_loss(self._head, micro.targets, pieces), further).backward()
+            if self.settings.optimiser.keep_mtp and self.ahead:
+                self._keep(batch, rows, sums)
+            metrics = told_further(sums.reduced(self.ranks)) | self.balance.told(routes)
             metrics["grad_norm"] = self.optimiser.clip()
             if not math.isfinite(metrics["grad_norm"]):
                 self._drop_gradient()
@@ -287,6 +288,36 @@ class ShardedLearner:
     def _pieces(self, batch: Batch, micro: MicroBatch, loss: TokenLoss, sums: Sums) -> Sequence[tuple[slice, Slope]]:
         """The loss's slopes; of a micro-batch without rows those of nothing."""
         return list(slopes(batch, micro, loss, sums, self.settings.head_chunk)) if micro.rows else _SILENT
+
+    def _further(
+        self, batch: Batch, micro: MicroBatch, cut: Cut | None, sums: Sums, weight: float
+    ) -> Further | None:  # fmt: skip
+        """What the layer that predicts a token further learns of documents; None: nothing, on all ranks alike."""
+        if not (weight and self.ahead):
+            return None
+        assert micro.index is None, "a token further is learnt from documents"
+        following, index = micro.targets, micro.targets.new_zeros(0)
+        targets, weights = index, torch.zeros(0, device=index.device)
+        if micro.rows:
+            index, targets, weights = further_targets(batch, micro)
+        if self.together is not None and cut is not None:
+            following, index, own = self.together.following(cut, following, index)
+            targets, weights = targets[own], weights[own]
+
+        def slope(logprobs: Tensor, entropy: Tensor) -> Tensor:
+            sums.add_further(logprobs)
+            return -weight * weights
+
+        return Further(following, index, head_loss(self._head, targets, [(slice(0, len(targets)), slope)]))
+
+    def _keep(self, batch: Batch, rows: Sequence[int], sums: Sums) -> None:
+        """Add the gradient of the layer that predicts a token further, and of no other weight, of rows with prompts."""
+        chosen = [row for row in rows if batch.rows[row].prompt >= 0]
+        whole = replace(as_documents(batch, chosen), sharded=batch.sharded)
+        for micro in self._share(whole, range(len(chosen))):
+            cut = None if self.together is None else self.together.cut(micro)
+            further = self._further(whole, micro, cut, sums, self.settings.optimiser.keep_mtp)
+            self.trainee(micro if cut is None else cut.micro, None, further).backward()
 
     def _head(self, weight: Tensor, bias: Tensor | None) -> Head:
         return Head(weight, self.settings.head_chunk, self.settings.temperature, self.model.finish, bias)

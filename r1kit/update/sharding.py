@@ -56,7 +56,7 @@ def share_out(model: LanguageModel, mesh: DeviceMesh, settings: FSDP, dtype: tor
     Raises:
         InputError: ``expert_parallel`` does not divide the model's experts, or it has none.
     """
-    blocks = list(model.blocks)
+    blocks = [*model.blocks, *filter(None, [getattr(model, "ahead", None)])]
     policy = MixedPrecisionPolicy(
         param_dtype=None if dtype == torch.float32 else dtype, reduce_dtype=torch.float32, cast_forward_inputs=False
     )

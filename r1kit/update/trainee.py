@@ -12,7 +12,9 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
+from r1kit.model.decoder import Decoder
 from r1kit.model.language_model import LanguageModel
+from r1kit.update.further import Further
 from r1kit.update.head import Head, Slope
 from r1kit.update.pack import MicroBatch
 
@@ -29,19 +31,38 @@ class Trainee(nn.Module):
         super().__init__()
         self.model = cast(nn.Module, model)
 
-    def forward(self, micro: MicroBatch, read: Read) -> Any:
-        """What ``read`` makes of the hidden states that predict the micro-batch's targets."""
-        model, tokens = cast(LanguageModel, self.model), micro.segments.tokens
-        table, spread = model.table, micro.segments.spread
+    def forward(self, micro: MicroBatch, read: Read | None, further: Further | None = None) -> Any:
+        """What ``read`` makes of the hidden states that predict the micro-batch's targets, plus what ``further`` does
+        of its layer's.
+
+        Without ``read`` that layer alone learns: hidden states, embedding and head are constants to it.
+        """
+        model = cast(LanguageModel, self.model)
+        with torch.set_grad_enabled(read is not None and torch.is_grad_enabled()):
+            hidden = self._hidden(micro)
+        head, bias, found = model.head, model.head_bias, None
+        if read is None:
+            head, bias = head.detach(), None if bias is None else bias.detach()
+        else:
+            found = read(hidden if micro.index is None else hidden.index_select(0, micro.index), head, bias)
+        if further is None:
+            return found
+        assert isinstance(model, Decoder)
+        table = model.table if read is not None else model.table.detach()
+        following: Tensor = _Lookup.apply(table, further.following)  # type: ignore[no-untyped-call]
+        made = model.further(hidden, following, micro.segments)
+        more = further.read(made.index_select(0, further.index), head, bias)
+        return more if found is None else found + more
+
+    def _hidden(self, micro: MicroBatch) -> Tensor:
+        """[N, d]"""
+        model, tokens, spread = cast(LanguageModel, self.model), micro.segments.tokens, micro.segments.spread
         if spread is not None:
             tokens = tokens[spread.slice_of(len(tokens))]
-        if table is None:
-            hidden = model.hidden(micro.segments)
-        else:
-            embedded: Tensor = _Lookup.apply(table, tokens)  # type: ignore[no-untyped-call]
-            hidden = model.transform(embedded, micro.segments)
-        taken = hidden if micro.index is None else hidden.index_select(0, micro.index)
-        return read(taken, model.head, model.head_bias)
+        if model.table is None:
+            return model.hidden(micro.segments)
+        embedded: Tensor = _Lookup.apply(model.table, tokens)  # type: ignore[no-untyped-call]
+        return model.transform(embedded, micro.segments)
 
 
 def head_loss(
@@ -73,8 +94,9 @@ class _HeadLoss(torch.autograd.Function):
         make: Callable[[Tensor, Tensor | None], Head], targets: Tensor, pieces: Sequence[tuple[slice, Slope]],
     ) -> Tensor:  # fmt: skip
         head = make(weight, bias)
-        total = torch.zeros_like(weight, dtype=torch.float32)
-        bias_total = None if bias is None else torch.zeros_like(bias, dtype=torch.float32)
+        _, trained, shifted, *_ = ctx.needs_input_grad
+        total = torch.zeros_like(weight, dtype=torch.float32) if trained else None
+        bias_total = torch.zeros_like(bias, dtype=torch.float32) if bias is not None and shifted else None
         grads = [head.gradient(hidden[at], targets[at], slope, total, bias_total) for at, slope in pieces]
         ctx.grads = torch.cat(grads) if len(grads) > 1 else grads[0], total, bias_total
         return hidden.new_zeros(())

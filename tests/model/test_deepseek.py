@@ -189,7 +189,6 @@ def test_copies_of_embedding_and_head_in_the_further_layer_must_be_copies(tmp_pa
         ("nano", 'engine={kind="local",draft=true}', "set model.mtp_layers = 1"),
         ("nano", 'engine={kind="local",replay=true}', "engine.replay is for a model with experts"),
         ("nano-deepseek", 'engine={kind="local",draft=true,replay=true}', "not beside engine.draft"),
-        ("nano-deepseek", "learner=fsdp", "stages.pretrain.mtp_weight = 0.3: learner fsdp does not train"),
         ("nano-deepseek", "pretrain.experts.bias_speed=-1", "must not be negative"),
     ],
 )

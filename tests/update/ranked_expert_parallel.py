@@ -115,6 +115,7 @@ def drawn(dice: random.Random, kind: str, ranks: int) -> tuple[DecoderConfig, Le
         head_chunk=16,
         optimiser=replace(dice.choice([OPTIMISER, MUON]), eps=1e-4),  # a step that does not enlarge roundings
         experts=ExpertSettings(bias_speed=speed, balance=10 * speed),
+        further=0.3,
         own=own,
     )
     if kind == "qwen3_moe":

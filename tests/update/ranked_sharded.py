@@ -32,6 +32,7 @@ from .test_local import CONFIG, LOSS, decoder, documents, rollouts
 LR, STEPS = 1e-2, 3
 OPTIMISER = OptimiserSettings(weight_decay=0.1, max_grad_norm=0.5, muon_dtype="float32")
 MUON = replace(OPTIMISER, kind="muon", muon_weight_decay=0.05)
+KEEP = replace(OPTIMISER, keep_mtp=0.3)
 UNTIED = replace(CONFIG, family="qwen2", tie_embeddings=False, qkv_bias=True)
 EXPERTS = replace(CONFIG, family="qwen3_moe", tie_embeddings=False, qk_norm=True, experts=4, experts_per_token=2)
 DEEPSEEK = family("deepseek_v3").from_shape(  # type: ignore[attr-defined]
@@ -41,6 +42,7 @@ DEEPSEEK = family("deepseek_v3").from_shape(  # type: ignore[attr-defined]
     ),
     CONFIG.vocab_size,
 )  # fmt: skip
+AHEAD, DENSE_AHEAD = replace(DEEPSEEK, ahead=1), replace(CONFIG, ahead=1)
 GEMMA3 = replace(
     CONFIG, family="gemma3_text", norms="both", norm_offset=True, activation="gelu_tanh", embedding_scale=32**0.5,
     qk_norm=True, query_scale=0.9,
@@ -62,7 +64,7 @@ Case = tuple[str, Callable[[], LanguageModel], LearnerSettings]
 
 def case(
     course: str, model: Callable[[], LanguageModel] = decoder, *, dtype: str = "float32",
-    optimiser: OptimiserSettings = OPTIMISER, experts: ExpertSettings | None = None, **own: Any,
+    optimiser: OptimiserSettings = OPTIMISER, experts: ExpertSettings | None = None, further: float = 0.0, **own: Any,
 ) -> Case:  # fmt: skip
     settings = LearnerSettings(
         dtype=dtype,
@@ -71,6 +73,7 @@ def case(
         temperature=0.9,
         optimiser=optimiser,
         experts=experts or ExpertSettings(),
+        further=further,
         own=FSDP(**own),  # type: ignore[arg-type]
     )
     return course, model, settings
@@ -96,6 +99,15 @@ BY_SIZE: dict[int, dict[str, Case]] = {
         "experts": case("sft", lambda: decoder(EXPERTS)),
         "deepseek": case(
             "sft", lambda: decoder(DEEPSEEK), experts=ExpertSettings(bias_speed=0.01, balance=0.1), checkpointing=True
+        ),
+        "a token further": case("pretraining", lambda: decoder(AHEAD), further=0.3),
+        "a token further, checkpointing, muon": case(
+            "pretraining", lambda: decoder(AHEAD), further=0.3, checkpointing=True, optimiser=MUON
+        ),
+        "a token further, ranks that share tokens": case("sft", lambda: decoder(AHEAD), further=0.3, sequence=2),
+        "a token further, kept in RL": case("grpo", lambda: decoder(DENSE_AHEAD), optimiser=KEEP),
+        "a token further, kept by ranks that share tokens": case(
+            "grpo", lambda: decoder(DENSE_AHEAD), optimiser=KEEP, sequence=2
         ),
         "gemma 3": case("sft", lambda: decoder(GEMMA3)),
         "transformers: capped logits": case("sft", lambda: hub("gemma2", head_dim=8, sliding_window=16)),

@@ -19,6 +19,7 @@ from r1kit.cluster.ranks import Ranks
 from r1kit.errors import R1Error
 from r1kit.maths.preference import bradley_terry, pointwise
 from r1kit.model.reward_model import RewardModel, alike
+from r1kit.update.optim import squares
 from r1kit.update.settings import OptimiserSettings
 
 __all__ = ["Item", "RewardLearner"]
@@ -79,7 +80,7 @@ class RewardLearner:
             sums += torch.tensor([*(float(total) for total in totals), tokens], dtype=torch.float64)
         self.ranks.all_reduce_sum_(self.grad)
         self.ranks.all_reduce_sum_(sums)
-        norm = float(torch.linalg.vector_norm(self.grad))
+        norm = float(squares(self.grad).sqrt())
         if not math.isfinite(norm):
             raise R1Error("the reward model's gradient is not finite; lower its learning rate")
         if 0 < self.settings.max_grad_norm < norm:

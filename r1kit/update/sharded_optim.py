@@ -17,7 +17,7 @@ from torch.distributed.device_mesh import DeviceMesh
 from torch.distributed.tensor import DTensor
 from torch.optim.adamw import adamw
 
-from r1kit.update.optim import DTYPES, orthogonalise
+from r1kit.update.optim import DTYPES, orthogonalise, squares
 from r1kit.update.settings import OptimiserSettings
 
 __all__ = ["Kept", "ShardedOptimiser", "Share", "local"]
@@ -112,8 +112,7 @@ class ShardedOptimiser:
 
     def _squares(self, shares: Sequence[Share]) -> Tensor:
         """Sum of the squares of their gradients, float64, over the ranks that have all of their rows together."""
-        norms = torch.stack([torch.linalg.vector_norm(share.grad) for share in shares])
-        total = norms.double().square().sum()
+        total = torch.stack([squares(share.grad) for share in shares]).sum()
         dist.all_reduce(total, group=shares[0].axis.get_group())
         return total
 

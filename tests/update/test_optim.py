@@ -7,7 +7,7 @@ import torch
 
 from r1kit.model.decoder import Decoder, DecoderConfig
 from r1kit.update.flat import FlatWeights
-from r1kit.update.optim import Optimiser, orthogonalise
+from r1kit.update.optim import BLOCK, Optimiser, orthogonalise, squares
 from r1kit.update.settings import Dtype, OptimiserSettings
 
 CONFIG = DecoderConfig(
@@ -87,3 +87,23 @@ def test_clip_scales_the_whole_gradient_and_returns_its_norm_before() -> None:
     assert weights.grad.norm().item() == pytest.approx(0.5)
     assert Optimiser(weights, OptimiserSettings(max_grad_norm=9.0)).clip() == pytest.approx(0.5)
     assert weights.grad.norm().item() == pytest.approx(0.5)
+
+
+def test_the_norm_of_a_long_gradient_is_exact() -> None:
+    """Of 20M equal numbers torch's own, which adds all squares up in float32, is more than a hundredth off."""
+    value = torch.tensor(0.001)
+    x = value.expand(20_000_000)
+    assert float(squares(x)) == pytest.approx(20_000_000 * float(value.double().square()), rel=1e-5)
+    assert squares(x).dtype == torch.float64
+
+
+@pytest.mark.parametrize("count", [0, 1, BLOCK - 1, BLOCK, BLOCK + 1, 3 * BLOCK + 7])
+def test_squares_of_any_number_of_numbers_are_added_up(count: int) -> None:
+    x = torch.randn(count, generator=torch.Generator().manual_seed(count))
+    assert float(squares(x)) == pytest.approx(float(x.double().square().sum()), rel=1e-6)
+
+
+def test_a_gradient_that_is_not_finite_shows_in_its_norm() -> None:
+    x = torch.ones(2 * BLOCK + 1)
+    x[BLOCK] = float("nan")
+    assert not torch.isfinite(squares(x))

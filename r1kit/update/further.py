@@ -47,10 +47,13 @@ def as_documents(batch: Batch, rows: Sequence[int]) -> Batch:
 
 def further_targets(batch: Batch, micro: MicroBatch) -> tuple[Tensor, Tensor, Tensor]:
     """Of documents alone: packed tokens [m] that have one after the next which weighs something, that one, and the
-    weight of its loss.
+    weight of its loss; nothing of a micro-batch without rows.
 
     Token i predicts target i, so the next target of the same row is two tokens on.
     """
+    if not micro.rows:
+        nothing = micro.targets[:0]
+        return nothing, nothing, nothing.float()
     _, weights = fixed_terms(batch, micro)
     last = torch.tensor(micro.lengths).cumsum(0) - 1
     inside = torch.ones(len(micro.targets), dtype=torch.bool)

@@ -292,14 +292,11 @@ class ShardedLearner:
     def _further(
         self, batch: Batch, micro: MicroBatch, cut: Cut | None, sums: Sums, weight: float
     ) -> Further | None:  # fmt: skip
-        """What the layer that predicts a token further learns of documents; None: nothing, on all ranks alike."""
+        """What the layer that predicts a token further learns from documents; None: nothing, on all ranks alike."""
         if not (weight and self.ahead):
             return None
         assert micro.index is None, "a token further is learnt from documents"
-        following, index = micro.targets, micro.targets.new_zeros(0)
-        targets, weights = index, torch.zeros(0, device=index.device)
-        if micro.rows:
-            index, targets, weights = further_targets(batch, micro)
+        following, (index, targets, weights) = micro.targets, further_targets(batch, micro)
         if self.together is not None and cut is not None:
             following, index, own = self.together.following(cut, following, index)
             targets, weights = targets[own], weights[own]

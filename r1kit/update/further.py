@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -13,22 +11,7 @@ from r1kit.update.learner import Batch, Row
 from r1kit.update.pack import MicroBatch
 from r1kit.update.terms import fixed_terms
 
-if TYPE_CHECKING:
-    from r1kit.update.trainee import Read
-
-__all__ = ["Further", "as_documents", "further_targets", "told_further"]
-
-
-@dataclass(frozen=True, slots=True)
-class Further:
-    """What the layer that predicts a token further learns from N packed tokens."""
-
-    following: Tensor
-    """int64 [N]: each token's next one."""
-    index: Tensor
-    """int64 [m]: tokens whose next but one is a target."""
-    read: Read
-    """The loss that the layer's output at ``index`` has."""
+__all__ = ["as_documents", "further_targets", "told_further"]
 
 
 def as_documents(batch: Batch, rows: Sequence[int]) -> Batch:

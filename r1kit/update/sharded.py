@@ -32,7 +32,7 @@ from r1kit.model.weights import Weight, WeightStream
 from r1kit.rollout.engine import Engine
 from r1kit.update.balance import Balance
 from r1kit.update.flat import orders_of, role_of
-from r1kit.update.further import Further, as_documents, further_targets, told_further
+from r1kit.update.further import as_documents, further_targets, told_further
 from r1kit.update.head import Head, Slope
 from r1kit.update.learner import Batch
 from r1kit.update.local import LearnerSettings
@@ -45,7 +45,7 @@ from r1kit.update.sharded_optim import ShardedOptimiser, Share, local
 from r1kit.update.sharded_state import export_weights, holds, read_state, write_state
 from r1kit.update.sharding import mesh_of, share_out
 from r1kit.update.sums import Sums, slopes
-from r1kit.update.trainee import head_loss
+from r1kit.update.trainee import Further, head_loss
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase

@@ -7,6 +7,7 @@ Axes: N packed tokens, M of them predict a target, d hidden, V vocabulary.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any, cast
 
 import torch
@@ -14,14 +15,25 @@ from torch import Tensor, nn
 
 from r1kit.model.decoder import Decoder
 from r1kit.model.language_model import LanguageModel
-from r1kit.update.further import Further
 from r1kit.update.head import Head, Slope
 from r1kit.update.pack import MicroBatch
 
-__all__ = ["Read", "Trainee", "head_loss"]
+__all__ = ["Further", "Read", "Trainee", "head_loss"]
 
 Read = Callable[[Tensor, Tensor, Tensor | None], Any]
 """What is wanted of hidden states [M, d], the head's weight [V, d] and its bias [V]: a loss, or log-probs."""
+
+
+@dataclass(frozen=True, slots=True)
+class Further:
+    """What the layer that predicts a token further learns from N packed tokens."""
+
+    following: Tensor
+    """int64 [N]: each token's next one."""
+    index: Tensor
+    """int64 [m]: tokens whose next but one is a target."""
+    read: Read
+    """The loss that the layer's output at ``index`` has."""
 
 
 class Trainee(nn.Module):

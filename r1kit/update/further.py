@@ -15,12 +15,12 @@ __all__ = ["as_documents", "further_targets", "told_further"]
 
 
 def as_documents(batch: Batch, rows: Sequence[int]) -> Batch:
-    """Rows with their prompts before them, each a document; a prompt's tokens weigh nothing.
+    """Rows with their prompts before them, each a document; a prompt's tokens weigh nothing. Documents are left out.
 
     Shared prompts do not do here: what follows a prompt's last token, which that layer reads, is each row's own.
     """
     found = []
-    for one in (batch.rows[row] for row in rows):
+    for one in (batch.rows[row] for row in rows if batch.rows[row].prompt >= 0):
         prompt = batch.prompts[one.prompt]
         weight = torch.as_tensor(one.weight, dtype=torch.float32).expand(len(one.tokens))
         whole = torch.cat([torch.zeros(len(prompt)), weight])

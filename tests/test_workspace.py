@@ -17,7 +17,7 @@ from r1kit import workspace as module
 from r1kit.checkpoint.folder import replacing
 from r1kit.recipe import load_recipe
 from r1kit.records import Score, StageResult
-from r1kit.workspace import SAVE_COST_SHARE, Workspace
+from r1kit.workspace import SAVE_COST_SHARE, WORTH_SAVING, Workspace
 
 
 class Killed(BaseException):
@@ -146,6 +146,7 @@ def test_a_kill_around_the_resume_point_finds_the_one_before_or_the_one_after(
 
     with monkeypatch.context() as patch:
         patch.setattr(module, "SAVE_COST_SHARE", 1e9)  # always due
+        patch.setattr(module, "WORTH_SAVING", 0.0)
         patch.setattr(os, "replace", torn)
         patch.setattr(os, "rename", renamed)
         patch.setattr(shutil, "rmtree", dropped)
@@ -205,6 +206,27 @@ def test_resume_points_cost_at_most_their_share(
     assert SAVE_COST_SHARE == 0.05
     assert saved == [1, 11, 21, 30]
     assert workspace.seconds == pytest.approx(30 + 0.5 * 3)  # the last save is after the last step
+
+
+def test_steps_of_milliseconds_share_a_resume_point(
+    place: Callable[..., Workspace], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A step takes 0.3 s and a save 1 ms: after the first, which tells what one costs, a point is written once a second
+    of work or more has come together."""
+    clock = [0.0]
+    monkeypatch.setattr(module.time, "monotonic", lambda: clock[0])
+    saved: list[int] = []
+
+    class Quick(Counter):
+        def save(self, folder: Path) -> None:
+            super().save(folder)
+            clock[0] += 0.001
+            saved.append(int(folder.name.removeprefix("learner-")))
+
+    for _ in place().steps(10, Quick()):
+        clock[0] += 0.3
+    assert WORTH_SAVING == 1.0
+    assert saved == [1, 5, 9, 10]
 
 
 def test_the_clock_decides_only_when_to_save(place: Callable[..., Workspace], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -40,6 +40,7 @@ from r1kit.rollout.hand_over import handed_metrics
 from r1kit.rollout.streams import stream_seed
 from r1kit.update.learner import Batch, Learner, Row, Weighed, shares
 from r1kit.update.memory import peak_bytes
+from r1kit.update.pack import carries_gradient
 
 if TYPE_CHECKING:
     from r1kit.loops.policy import Policy
@@ -93,9 +94,9 @@ def train(
             also = _with_tokens(config, drawn) if config.record_tokens > 1 else None
             looked = check_gap(drawn.groups, learner, step, config.max_gap, workspace.ranks, also)
             advantages = paying.advantages(drawn, step)
-            metrics = _update(config, drawn, advantages, learner, loss, workspace, step)
+            metrics, read = _update(config, drawn, advantages, learner, loss, workspace, step)
             metrics |= paying.learn(drawn, step)
-        workspace.spend(trained=metrics["tokens"], read=_read(config, drawn))
+        workspace.spend(trained=metrics["tokens"], read=read)
         updated = time.monotonic()
         told, lines = _told(config, drawn, advantages, looked, policy, step + 1)
         workspace.log(
@@ -139,11 +140,6 @@ def _evaluate_last(config: RL, policy: Policy, credit: Credit, done: int) -> Non
     learners = [one for one in (policy.learner, *credit.learners) if isinstance(one, Weighed)]
     peak = peak_bytes(getattr(policy.learner, "device", None))
     policy.workspace.write("memory.json", {"states": [one.state_bytes for one in learners], "peak": peak})
-
-
-def _read(config: RL, drawn: Drawn) -> int:
-    """Tokens whose log-probs are computed besides: of the reference, and the old ones."""
-    return sum(drawn.loads) * (bool(config.loss.kl_weight) + (config.minibatches > 1))
 
 
 # ---- update -----------------------------------------------------------------------------------------------------
@@ -218,13 +214,15 @@ def _row(prompt: int, completion: Completion, weight: float | Tensor, advantage:
 def _update(
     config: RL, drawn: Drawn, advantages: Advantages, learner: Learner, loss: TokenLoss, workspace: Workspace,
     step: int,
-) -> dict[str, float]:  # fmt: skip
-    """Every minibatch of a rollout, once; their metrics as one."""
+) -> tuple[dict[str, float], int]:  # fmt: skip
+    """Every minibatch of a rollout, once; their metrics as one, and the tokens whose log-probs were computed besides:
+    the old ones, and those of the reference."""
     seed = stream_seed(workspace.seed, "minibatches", step)
     part = drawn.part(workspace.ranks) if shares(learner) else None
     batches = minibatches(drawn.groups, advantages, config, seed, version=step, part=part)
-    if _lack_old(config, batches, part):  # from the second update on; the trainer's own are the old ones
-        batches = [_with_old(batch, learner.logprobs(batch)) for batch in batches]
+    lacking = _lack_old(batches, part)
+    pairs = zip(batches, lacking, strict=True)
+    batches = [_with_old(batch, config, learner) if lacks else batch for batch, lacks in pairs]
     found = []
     for index, batch in enumerate(batches):
         update = step * config.minibatches + index
@@ -234,18 +232,20 @@ def _update(
             batch = _with_reference(batch, learner.reference_logprobs(batch))
         lr = config.schedule.rate(update, config.steps * config.minibatches, config.optimiser.lr)
         found.append({**learner.update(batch, loss, lr), "lr": lr})
-    return over_updates(found)
+    read = sum(update["tokens"] for update, lacks in zip(found, lacking, strict=True) if lacks)
+    return over_updates(found), int(read) + sum(drawn.loads) * bool(config.loss.kl_weight)
 
 
-def _lack_old(config: RL, batches: Sequence[Batch], part: Part | None) -> bool:
-    """Whether old log-probs are to be computed: of what is not stale, where that will not be on policy or stands beside
-    what is. Log-probs are a collective, so the answer is the same on all ranks."""
+def _lack_old(batches: Sequence[Batch], part: Part | None) -> list[bool]:
+    """Of each minibatch, whether the trainer's own log-probs of what is not stale are to be computed before the first
+    update: where they stand beside what is stale, and from the second minibatch on, which is not on policy. Log-probs
+    are a collective, so the answer is the same on all ranks."""
     old = [row.old_logprobs is not None for batch in batches for row in batch.rows]
     counts = torch.tensor([sum(old), len(old) - sum(old)])
     if part is not None:
         part.ranks.all_reduce_sum_(counts)
     stale, fresh = counts.tolist()
-    return fresh > 0 and (config.minibatches > 1 or stale > 0)
+    return [fresh > 0 and (index > 0 or stale > 0) for index in range(len(batches))]
 
 
 def _rate(config: RL, step: int, steps: int) -> float:
@@ -277,12 +277,14 @@ def over_updates(found: Sequence[Mapping[str, float]]) -> dict[str, float]:
     return merged
 
 
-def _with_old(batch: Batch, logprobs: Sequence[Tensor]) -> Batch:
-    """Those of what is not stale."""
-    rows = [
-        replace(row, old_logprobs=own) if row.old_logprobs is None else row
-        for row, own in zip(batch.rows, logprobs, strict=True)
-    ]
+def _with_old(batch: Batch, config: RL, learner: Learner) -> Batch:
+    """Of the rows that are not stale and that the update will learn from."""
+    learnt = [bool(config.loss.kl_weight) or carries_gradient(row) for row in batch.rows]
+    chosen = [place for place, row in enumerate(batch.rows) if learnt[place] and row.old_logprobs is None]
+    found = learner.logprobs(replace(batch, rows=[batch.rows[place] for place in chosen]))
+    rows = list(batch.rows)
+    for place, logprobs in zip(chosen, found, strict=True):
+        rows[place] = replace(rows[place], old_logprobs=logprobs)
     return replace(batch, rows=rows)
 
 

@@ -188,13 +188,14 @@ class RewardModel:
 
     @torch.no_grad()
     def logits_of(self, rows: Sequence[Sequence[int]], budget: int = 16384) -> list[float]:
-        """As ``logits``, of rows that are encoded already."""
-        found = [0.0] * len(rows)
-        self.read += sum(len(row) for row in rows)
-        for batch in alike([len(row) for row in rows], budget):
-            for place, value in zip(batch, self.forward([rows[i] for i in batch]).tolist(), strict=True):
-                found[place] = value
-        return found
+        """As ``logits``, of rows that are encoded already; equal ones, of which a group has many, are read once."""
+        distinct = list(dict.fromkeys(map(tuple, rows)))
+        self.read += sum(map(len, distinct))
+        found: dict[tuple[int, ...], float] = {}
+        for batch in alike(list(map(len, distinct)), budget):
+            some = [distinct[place] for place in batch]
+            found |= zip(some, self.forward(some).tolist(), strict=True)
+        return [found[tuple(row)] for row in rows]
 
     @torch.no_grad()
     def steps_of(

@@ -120,6 +120,7 @@ def world(monkeypatch: pytest.MonkeyPatch) -> World:
         monkeypatch.setattr(module, "open_samplers", lambda *arguments: found.open_samplers(*arguments))
         monkeypatch.setattr(module, "token_counter", lambda name, workspace: lambda text: len(text.split()))
     monkeypatch.setattr(workspaces, "SAVE_COST_SHARE", 1e9)  # a resume point after every step
+    monkeypatch.setattr(workspaces, "WORTH_SAVING", 0.0)
     return found
 
 

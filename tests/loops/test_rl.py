@@ -20,6 +20,7 @@ from r1kit.loops.rl import minibatches, over_updates
 from r1kit.loops.rollouts import PromptStream
 from r1kit.maths.settings import PolicyLoss
 from r1kit.records import Completion, Group, Prompt, Score
+from r1kit.update.learner import Batch
 from r1kit.workspace import Workspace
 
 from .toy import CONFIG, Toy, ToyScorer, ToyTask, toy
@@ -107,10 +108,55 @@ def test_what_another_policy_sampled_is_stale_by_its_version_alone() -> None:
         [-1.0] * n for n in (3, 1, 4, 1)
     ]
     assert all(row.old_logprobs is None for row in fresh)
-    merged = rl._with_old(batch, [torch.full((len(row.tokens),), -2.0) for row in batch.rows])
+    assert rl._lack_old([batch], None) == [True]
+    reader = Reader()
+    merged = rl._with_old(batch, CONFIG, reader)  # type: ignore[arg-type]
     assert [float(row.old_logprobs[0]) for row in merged.rows if row.old_logprobs is not None] == [-1.0] * 4 + [
         -2.0
     ] * 4
+    assert reader.read == [5, 9, 2, 6]
+
+
+class Reader:
+    """A learner that gives each token -2 and notes the lengths of what it was asked."""
+
+    def __init__(self) -> None:
+        self.read: list[int] = []
+
+    def logprobs(self, batch: Batch) -> list[torch.Tensor]:
+        self.read += [len(row.tokens) for row in batch.rows]
+        return [torch.full((len(row.tokens),), -2.0) for row in batch.rows]
+
+
+def test_old_log_probs_are_those_of_what_a_later_update_learns_from() -> None:
+    """The first update is on policy; a flat group earns nothing, unless a KL term asks of it."""
+    totals = scores([1, 0, 0, 0], [1, 1, 1, 1])
+    config = replace(CONFIG, minibatches=2)
+    batches = minibatches(GROUPS, advantages_of(totals, config), config, 3)
+    assert rl._lack_old(batches, None) == [False, True]
+    assert rl._lack_old(batches[:1], None) == [False]
+    reader = Reader()
+    merged = rl._with_old(batches[1], config, reader)  # type: ignore[arg-type]
+    assert [row.old_logprobs is not None for row in merged.rows] == [row.prompt == 0 for row in batches[1].rows]
+    assert reader.read == [len(row.tokens) for row in batches[1].rows if row.prompt == 0]
+    kl = replace(config, loss=PolicyLoss(kl_weight=0.1))
+    assert all(row.old_logprobs is not None for row in rl._with_old(batches[1], kl, Reader()).rows)  # type: ignore[arg-type]
+
+
+def test_tokens_read_are_those_of_all_updates_but_the_first(tmp_path: Path) -> None:
+    spent: list[dict[str, float]] = []
+    one = toy(tmp_path)
+    spend = Workspace.spend
+
+    def told(self: Workspace, **tokens: float) -> None:
+        spent.append(tokens)
+        spend(self, **tokens)  # type: ignore[arg-type]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Workspace, "spend", told)
+        one.train(replace(CONFIG, steps=1, minibatches=4))
+    (learnt,) = [each for each in spent if "trained" in each]
+    assert 0.6 * learnt["trained"] < learnt["read"] < 0.9 * learnt["trained"]  # three of four minibatches
 
 
 def test_a_row_of_two_versions_is_stale_and_an_importance_weight_leaves_the_old_ones_to_the_trainer() -> None:

@@ -137,6 +137,15 @@ def test_neither_padding_nor_the_batch_changes_scores(tmp_path: Path, family: st
     assert len({round(score, 6) for score in together}) == 3
 
 
+def test_equal_responses_are_read_once(base: Path) -> None:
+    model = reward_model(base, Outlook())
+    alone = model.score(QUESTIONS, RESPONSES)
+    read, model.read = model.read, 0
+    twice = model.score([*QUESTIONS, *QUESTIONS[::-1]], [*RESPONSES, *RESPONSES[::-1]])
+    assert twice == [*alone, *alone[::-1]]
+    assert model.read == read == sum(len(model.encode(*each)) for each in zip(QUESTIONS, RESPONSES, strict=True))
+
+
 def test_the_score_is_read_off_the_last_real_token(base: Path) -> None:
     """By hand: the body's last state of an unpadded row times the head."""
     model = reward_model(base, Outlook())

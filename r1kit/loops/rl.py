@@ -154,7 +154,8 @@ def minibatches(
     Advantages were taken over whole groups before; a minibatch need not keep groups together (R1 paper, section 2.1).
     A completion of another policy ``version`` than the one that learns is stale: its sampler's log-probs are the old,
     so that the clip bounds how far the policy is from its sampler. Where the loss has an ``importance`` weight that is
-    what tells the two apart, and the old ones are the trainer's own for every row.
+    what tells the two apart, and the old ones are the trainer's own for every row. With ``old_logprobs = "sampler"``
+    every completion counts as stale.
 
     Args:
         part: where the groups are those of one rank: the batches are its share of what all ranks' groups would give,
@@ -163,6 +164,8 @@ def minibatches(
     prompts = [torch.tensor(group.prompt_ids) for group in groups]
     chosen, totals = rows_of(groups, config, seed, part)
     newest = version if config.loss.importance == "none" else None
+    if config.old_logprobs == "sampler":
+        newest = -1  # nobody's, so that all are stale
     batches = []
     for rows, total in zip(chosen, totals, strict=True):
         lengths = [len(groups[g].completions[i].token_ids) for g, i in rows]

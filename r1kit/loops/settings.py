@@ -90,6 +90,9 @@ class RL(Evaluated):
     """Questions a rollout, over all ranks."""
     minibatches: int = 1
     """Updates a rollout; 1 is on policy. The paper: 16, of 512 completions each."""
+    old_logprobs: Literal["trainer", "sampler"] = "trainer"
+    """What the ratio is to, from the second update of a rollout on: the trainer's own log-probs, a pass over what these
+    updates learn from, or the sampler's, at every update, for nothing: where the two hardly differ (``max_gap``)."""
     paraphrases: tuple[str, ...] = ()
     """Other ways to ask: texts with ``{question}``, or the ten of ``nano`` or ``english``; a prompt in one, by seed."""
     sampling: Sampling = field(default_factory=Sampling)
@@ -206,6 +209,11 @@ class RL(Evaluated):
             raise InputError(
                 f"stages.{stage}: {self.prompts_per_step} prompts x {self.sampling.n} completions = {completions} do "
                 f"not divide into minibatches = {self.minibatches}; choose a divisor"
+            )
+        if self.old_logprobs == "sampler" and self.loss.importance != "none":
+            raise InputError(
+                f'stages.{stage}.old_logprobs = "sampler" leaves loss.importance = "{self.loss.importance}" nothing to '
+                f"weigh: it is the trainer's own over the sampler's; drop one of them"
             )
         if recipe.ranks and self.prompts_per_step % recipe.ranks:
             raise InputError(

@@ -108,15 +108,20 @@ def _from_nucleus(scores: Tensor, uniform: Tensor, top_p: float) -> tuple[Tensor
 
 
 def _least_kept(weights: Tensor, top_p: float) -> Tensor:
-    """[B, 1]: of each row of [B, m] the smallest weight in the nucleus, found among the few largest if it is there."""
-    count, most = _LEADING, weights.shape[1]
-    while True:
-        leading = weights.topk(min(count, most)).values
+    """[B, 1]: of each row of [B, m] the smallest weight in the nucleus. Often the largest is all of it, and seldom are
+    more than a few, so little is sorted."""
+    least = weights.amax(-1, keepdim=True)
+    wide = (least[:, 0] < top_p).nonzero()[:, 0]
+    count, some = _LEADING, weights[wide]
+    while len(wide):
+        leading = some.topk(min(count, some.shape[1])).values
         running = leading.cumsum(-1)
-        if count >= most or bool((running[:, -1] >= top_p).all()):
-            kept = ((running - leading) < top_p).sum(-1, keepdim=True).clamp_min_(1)
-            return leading.gather(1, kept - 1)
+        if count >= some.shape[1] or bool((running[:, -1] >= top_p).all()):
+            kept = ((running - leading) < top_p).sum(-1, keepdim=True)
+            least[wide] = leading.gather(1, kept - 1)
+            break
         count *= 8
+    return least
 
 
 def _likely(weights: Tensor, top_p: float) -> tuple[Tensor, Tensor]:

@@ -13,12 +13,15 @@ from typing import Any
 import pytest
 import torch
 
+from r1kit.errors import InputError
 from r1kit.loops import rl
 from r1kit.loops.credit import advantages_of
 from r1kit.loops.curriculum import Curriculum, Drawing
 from r1kit.loops.rl import minibatches, over_updates
 from r1kit.loops.rollouts import PromptStream
+from r1kit.loops.settings import RL
 from r1kit.maths.settings import PolicyLoss
+from r1kit.recipe import load_recipe
 from r1kit.records import Completion, Group, Prompt, Score
 from r1kit.update.learner import Batch
 from r1kit.workspace import Workspace
@@ -141,6 +144,28 @@ def test_old_log_probs_are_those_of_what_a_later_update_learns_from() -> None:
     assert reader.read == [len(row.tokens) for row in batches[1].rows if row.prompt == 0]
     kl = replace(config, loss=PolicyLoss(kl_weight=0.1))
     assert all(row.old_logprobs is not None for row in rl._with_old(batches[1], kl, Reader()).rows)  # type: ignore[arg-type]
+
+
+def test_the_sampler_s_log_probs_may_be_the_old_ones_of_all_and_nothing_is_read(tmp_path: Path) -> None:
+    config = replace(CONFIG, minibatches=2, old_logprobs="sampler")
+    batches = minibatches(GROUPS, advantages_of(TOTALS, config), config, 3, version=0)
+    for batch in batches:
+        assert all(torch.equal(row.old_logprobs, row.sampler_logprobs) for row in batch.rows)  # type: ignore[arg-type]
+    assert rl._lack_old(batches, None) == [False, False]
+    own, given = toy(tmp_path / "own"), toy(tmp_path / "given")
+    own.train(replace(CONFIG, minibatches=4))
+    given.train(replace(CONFIG, minibatches=4, old_logprobs="sampler"))
+    assert given.workspace.cost["read_tokens"] == 0 < own.workspace.cost["read_tokens"]
+    torch.testing.assert_close(given.learner.flat.master, own.learner.flat.master, rtol=0, atol=1e-4)
+
+
+def test_the_sampler_s_log_probs_leave_an_importance_weight_nothing_to_weigh() -> None:
+    recipe = load_recipe("nano-zero")
+    stage = recipe.stages["r1_zero"]
+    assert isinstance(stage, RL)
+    bad = replace(stage, old_logprobs="sampler", loss=PolicyLoss(importance="truncated"))
+    with pytest.raises(InputError, match=r'old_logprobs = "sampler" leaves loss\.importance'):
+        bad.check("r1_zero", recipe)
 
 
 def test_tokens_read_are_those_of_all_updates_but_the_first(tmp_path: Path) -> None:

@@ -1,9 +1,9 @@
-"""The nano recipe over seeds: every phenomenon that the chain is to show, with the number found.
+"""The nano recipe over seeds: every phenomenon that the chain is to show, as the tables of ``recipes/README.md``.
 
     python benchmarks/nano_seeds.py --out runs/seeds --seeds 1 2 3
 
 Runs the whole chain for each seed, then reasoning RL once more without the language reward on a copy of the run (only
-that stage is done again), and prints one table as Markdown. What is done already is not done again.
+that stage is done again), and prints Markdown. What is done already is not done again.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import json
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,17 @@ import numpy as np
 from r1kit.evals.paired import paired_difference
 from r1kit.recipe import load_recipe
 
-Row = tuple[str, list[str]]
+Line = dict[str, Any]
+"""Of an evaluation."""
+RECIPE = load_recipe("nano")
+TASKS = {
+    "countdown": "Countdown", "countdown_hard": "Countdown, numbers to 24", "code": "code", "helpful": "helpful",
+    "safety": "safety (refuses harm)", "benign": "benign look-alikes answered",
+}  # fmt: skip
+CHECKPOINTS = {
+    "base": "base", "r1_zero": "R1-Zero", "cold_start_sft": "Dev1", "reasoning_rl": "Dev2", "sft": "Dev3",
+    "all_scenarios_rl": "R1",
+}  # fmt: skip
 
 
 def run(out: Path, seed: int, *more: str) -> None:
@@ -30,24 +40,33 @@ def run(out: Path, seed: int, *more: str) -> None:
     subprocess.run(command, check=True)
 
 
-def without_language_reward(run_folder: Path, seed: int) -> Path:
+def without_language_reward(run_folder: Path, seed: int, *more: str) -> Path:
     """The ablation, on a copy of the finished run."""
     copy = run_folder.with_name(f"{run_folder.name}-no-language")
     if not copy.exists():
         shutil.copytree(run_folder, copy)
-    run(copy, seed, "--set", "reasoning_rl.reward.parts.language=0", "--until", "reasoning_rl")
+    run(copy, seed, "--set", "reasoning_rl.reward.parts.language=0", "--until", "reasoning_rl", *more)
     return copy
 
 
 def stage(folder: Path, name: str) -> Path:
-    return next(path for path in sorted(folder.glob(f"*_{name}")) if ".before" not in path.name)
+    return next(folder.glob(f"[0-9][0-9]_{name}"))
 
 
-def lines(folder: Path, name: str, task: str, split: str) -> list[dict[str, Any]]:
-    """Evaluations of a stage, in order."""
-    text = (stage(folder, name) / "eval.jsonl").read_text()
-    rows = [json.loads(line) for line in text.splitlines()]
-    return [row for row in rows if row["task"] == task and row.get("split") == split]
+def ends(folder: Path, name: str, task: str) -> tuple[Line, Line]:
+    """First and last evaluation of a stage on the test split."""
+    rows = [json.loads(line) for line in (stage(folder, name) / "eval.jsonl").read_text().splitlines()]
+    found = [row for row in rows if row["task"] == task and row.get("split") == "test"]
+    return found[0], found[-1]
+
+
+def judged(folder: Path) -> dict[str, dict[str, Line]]:
+    """Checkpoint -> task -> its evaluation by stage ``evaluate``."""
+    found: dict[str, dict[str, Line]] = {}
+    for text in (stage(folder, "evaluate") / "eval.jsonl").read_text().splitlines():
+        line = json.loads(text)
+        found.setdefault(line["checkpoint"], {})[line["task"]] = line
+    return found
 
 
 def result(folder: Path, name: str) -> dict[str, Any]:
@@ -55,119 +74,158 @@ def result(folder: Path, name: str) -> dict[str, Any]:
     return found
 
 
-def with_interval(line: dict[str, Any], key: str = "avg_at_k", interval: str = "interval") -> str:
-    low, high = line[interval]
-    return f"{line[key]:.3f} [{low:.3f}, {high:.3f}]"
+# ---- differences ----------------------------------------------------------------------------------------------------
 
 
-def rose(before: float, after: float) -> str:
-    return f"{before:.3f} -> {after:.3f}"
-
-
-def zero_rows(runs: Sequence[Path]) -> Iterator[Row]:
-    for task in ("countdown", "code"):
-        ends = [(found[0], found[-1]) for found in (lines(folder, "r1_zero", task, "test") for folder in runs)]
-        yield f"R1-Zero {task}: avg@k", [f"{a['avg_at_k']:.3f} -> {with_interval(b)}" for a, b in ends]
-        yield (
-            f"R1-Zero {task}: cons@k",
-            [f"{a['cons_at_k']:.3f} -> {with_interval(b, 'cons_at_k', 'cons_interval')}" for a, b in ends],
-        )
-        given = [[end.get("accuracy_given_format", 0.0) for end in pair] for pair in ends]
-        yield f"R1-Zero {task}: accuracy given format", [rose(*pair) for pair in given]
-        for name, key in (
-            ("response tokens", "response_tokens"),
-            ("responses with reflection", "reflection_rate"),
-            ("language consistency", "language_consistency"),
-            ("format", "format_rate"),
-            ("truncated", "truncated_share"),
-        ):
-            yield f"R1-Zero {task}: {name}", [rose(a[key], b[key]) for a, b in ends]
-
-
-def stage_rows(runs: Sequence[Path]) -> Iterator[Row]:
-    tables = [result(folder, "evaluate")["metrics"] for folder in runs]
-    for task in next(iter(tables[0].values())):
-        for checkpoint in tables[0]:
-            yield (
-                f"{task}, {checkpoint}: avg, language consistency",
-                [
-                    f"{with_interval(t[checkpoint][task])}, {t[checkpoint][task].get('language_consistency', 1):.3f}"
-                    for t in tables
-                ],
-            )
-
-
-def judged(folder: Path) -> dict[str, Any]:
-    """Dev2 on the test split at the temperature of training, by ``r1 eval``."""
-    path = folder / "dev2.json"
-    if not path.exists():
-        model = [f"{folder}:reasoning_rl", "--task", "countdown", "--k", "16", "--limit", "79"]
-        command = [sys.executable, "-m", "r1kit", "eval", *model, "--temperature", "1", "--top-p", "1"]
-        subprocess.run([*command, "--json", str(path)], check=True)
-    found: dict[str, Any] = json.loads(path.read_text())
-    return found
-
-
-def ablation_rows(runs: Sequence[Path], without: Sequence[Path]) -> Iterator[Row]:
-    """With and without the language reward; over the seeds, each problem's difference is the mean of theirs."""
-    both = [(judged(run), judged(other)) for run, other in zip(runs, without, strict=True)]
-    prompts = load_recipe("nano").task("countdown").held_out("test", 79)
+def paired(ones: Sequence[Line], others: Sequence[Line], key: str = "per_problem") -> tuple[list[str], str]:
+    """``one - other`` of each seed, and over the seeds: each problem's difference is then the mean of theirs."""
+    prompts = RECIPE.task(ones[0]["task"]).held_out("test", len(ones[0][key]))
     clusters = [prompt.cluster for prompt in prompts]
-    for name, key, each in (
-        ("language consistency", "language_consistency", "language_per_problem"),
-        ("accuracy", "avg_at_k", "per_problem"),
-    ):
-        yield f"Dev2 with / without the language reward: {name}", [f"{a[key]:.3f} / {b[key]:.3f}" for a, b in both]
-        found = [paired_difference(a[each], b[each], clusters) for a, b in both]
-        means = [np.mean([pair[side][each] for pair in both], axis=0) for side in (0, 1)]
-        pooled = paired_difference(means[0], means[1], clusters)
-        yield f"{name}: with minus without", [difference(one) for one in found]
-        yield f"{name}: with minus without, over the seeds", [difference(pooled), *[""] * (len(runs) - 1)]
+    each = [paired_difference(a[key], b[key], clusters) for a, b in zip(ones, others, strict=True)]
+    means = [np.mean([line[key] for line in side], axis=0) for side in (ones, others)]
+    return [difference(one, 2) for one in each], difference(paired_difference(means[0], means[1], clusters))
 
 
 def difference(found: dict[str, Any], digits: int = 3) -> str:
     low, high = found["interval"]
-    return f"{found['difference']:+.{digits}f} [{low:+.{digits}f}, {high:+.{digits}f}]"
+    return f"{short(found['difference'], digits, '+')} [{short(low, digits)}, {short(high, digits)}]"
 
 
-def student_rows(runs: Sequence[Path]) -> Iterator[Row]:
+def short(value: float, digits: int, sign: str = "") -> str:
+    """As the tables write a share: without its leading zero."""
+    return f"{value:{sign}.{digits}f}".replace("0.", ".", 1)
+
+
+def of_seeds(values: Sequence[float], digits: int = 2, mean: bool = True) -> str:
+    found = " ".join(short(value, digits) for value in values)
+    return f"{found} (**{short(float(np.mean(values)), digits)}**)" if mean else found
+
+
+# ---- tables ---------------------------------------------------------------------------------------------------------
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
+    yield "| " + " | ".join(head) + " |"
+    yield "|---" * len(head) + "|"
+    yield from ("| " + " | ".join(row) + " |" for row in rows)
+    yield ""
+
+
+def zero(runs: Sequence[Path], seeds: Sequence[int]) -> Iterator[str]:
+    head = (
+        "seed", "avg@16", "cons@16", "accuracy given format", "tokens", "reflection", "language consistency",
+        "truncated",
+    )  # fmt: skip
+    keys = ("cons_at_k", "accuracy_given_format", "response_tokens", "reflection_rate", "language_consistency",
+            "truncated_share")  # fmt: skip
+    rows = []
+    for task in ("countdown", "code"):
+        for folder, seed in zip(runs, seeds, strict=True):
+            first, last = ends(folder, "r1_zero", task)
+            low, high = last["interval"]
+            accuracy = f"{short(first['avg_at_k'], 3)} -> **{short(last['avg_at_k'], 3)}**"
+            row = [f"{TASKS[task]} {seed}", f"{accuracy} [{short(low, 3)}, {short(high, 3)}]"]
+            for key in keys:
+                digits = 0 if key == "response_tokens" else 3
+                row.append(f"{short(first[key], digits)} -> {short(last[key], digits)}")
+            rows.append(row)
+    return table(head, rows)
+
+
+def chain(runs: Sequence[Path]) -> Iterator[str]:
+    found = [judged(folder) for folder in runs]
+    rows = []
+    for task, name in TASKS.items():
+        columns = {c: [one[c][task] for one in found] for c in CHECKPOINTS}
+        each, over = paired(columns["all_scenarios_rl"], columns["sft"])
+        means = [of_seeds([line["avg_at_k"] for line in columns[c]]) for c in CHECKPOINTS]
+        rows.append([name, *means, " ".join(each), over])
+    tables = [result(folder, "evaluate")["metrics"] for folder in runs]
+    taught = list(CHECKPOINTS)[2:]  # what comes before writes no summary after its thinking
+    consistency: Callable[[Any], float] = lambda line: line["language_consistency"]  # noqa: E731
+    summary: Callable[[Any], float] = lambda line: line["diagnostics"]["summary_right"]  # noqa: E731
+    for name, task, read, of in (
+        ("language consistency, Countdown", "countdown", consistency, list(CHECKPOINTS)),
+        ("true summaries, Countdown", "countdown", summary, taught),
+        ("true summaries, Countdown, numbers to 24", "countdown_hard", summary, taught),
+    ):
+        cells = [of_seeds([read(one[c][task]) for one in tables], mean=False) if c in of else "" for c in CHECKPOINTS]
+        rows.append([name, *cells, "", ""])
+    return table(["avg@8", *CHECKPOINTS.values(), "R1 less Dev3, paired", "over the three"], rows)
+
+
+def reasoning(runs: Sequence[Path], without: Sequence[Path]) -> Iterator[str]:
+    """Reasoning RL from its first to its last model, and beside it the run without the language reward."""
+    rows = []
+    for task in ("countdown", "code"):
+        both = [ends(folder, "reasoning_rl", task) for folder in runs]
+        bare = [ends(folder, "reasoning_rl", task)[1] for folder in without]
+        first, last = [one[0] for one in both], [one[1] for one in both]
+        for name, key, problem in (
+            ("consistency", "language_consistency", "language_per_problem"),
+            ("accuracy", "avg_at_k", "per_problem"),
+        ):
+            rose, rose_over = paired(last, first, problem)
+            more, more_over = paired(last, bare, problem)
+            values = [of_seeds([line[key] for line in side], 3, mean=False) for side in (first, last, bare)]
+            rows.append([f"{name}, {TASKS[task]}", *values, " ".join(rose), rose_over, " ".join(more), more_over])
+    head = ["seeds", "before", "with", "without", "with less before", "over the three", "with less without"]
+    return table([*head, "over the three"], rows)
+
+
+def students(runs: Sequence[Path], seeds: Sequence[int]) -> Iterator[str]:
     tables = [result(folder, "distill")["metrics"] for folder in runs]
-    for name in (name for name in tables[0] if name != "teacher"):
-        yield (
-            f"student {name}: base -> distilled",
-            [rose(*(t[name][side]["countdown"]["avg_at_k"] for side in ("base", "distilled"))) for t in tables],
-        )
-        if "rl" in tables[0][name]:
-            for budget in tables[0][name]["rl"]:
-                found = [t[name]["distilled_minus_rl"][budget]["countdown"] for t in tables]
-                reached = [t[name]["rl"][budget]["countdown"]["avg_at_k"] for t in tables]
-                yield (
-                    f"student {name}: RL at equal compute ({budget}); distilled minus RL",
-                    [f"{r:.3f}; {difference(f)}" for r, f in zip(reached, found, strict=True)],
-                )
+    names = [name for name in tables[0] if name != "teacher"]
+    main = next(name for name in names if "rl" in tables[0][name])
+    head = ["seed", f"{main}: base -> distilled"]
+    for budget in tables[0][main]["rl"]:
+        head += [f"RL, {budget}", "steps", "distilled minus RL"]
+    others = [name for name in names if name != main]
+    rows = []
+    for one, seed in zip(tables, seeds, strict=True):
+        row = [str(seed), rose(one[main])]
+        for budget, of in one[main]["rl"].items():
+            gained = difference(one[main]["distilled_minus_rl"][budget]["countdown"])
+            row += [short(of["countdown"]["avg_at_k"], 3), str(one[main]["rl_reached"][budget]), gained]
+        rows.append([*row, *(rose(one[name]) for name in others)])
+    yield from table([*head, *others], rows)
+    for budget in tables[0][main]["rl"]:
+        sides = [
+            [t[main]["distilled"]["countdown"] for t in tables],
+            [t[main]["rl"][budget]["countdown"] for t in tables],
+        ]
+        yield f"Distilled minus RL ({budget}), over the three: {paired(*sides)[1]}"
+    yield ""
 
 
-def time_rows(runs: Sequence[Path]) -> Iterator[Row]:
-    order = list(load_recipe("nano").stages)
-    for name in order:
-        yield f"seconds: {name}", [f"{result(folder, name)['seconds']:.0f}" for folder in runs]
-    yield "seconds: all stages", [f"{sum(result(folder, name)['seconds'] for name in order):.0f}" for folder in runs]
+def rose(student: dict[str, Any]) -> str:
+    before, after = (student[side]["countdown"]["avg_at_k"] for side in ("base", "distilled"))
+    return f"{short(before, 3)} -> **{short(after, 3)}**"
+
+
+def seconds(runs: Sequence[Path], seeds: Sequence[int]) -> Iterator[str]:
+    took = {name: [result(folder, name)["seconds"] for folder in runs] for name in RECIPE.stages}
+    took["all stages"] = [sum(column) for column in zip(*took.values(), strict=True)]
+    rows = [[name, *(f"{value:.0f}" for value in values)] for name, values in took.items()]
+    return table(["seconds", *(f"seed {seed}" for seed in seeds)], rows)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, default=Path("runs/seeds"))
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
+    parser.add_argument("--ranks", default="", help="of every run; default: one a core")
     given = parser.parse_args()
+    more = ["--ranks", given.ranks] if given.ranks else []
     runs = [given.out / f"seed-{seed}" for seed in given.seeds]
     for folder, seed in zip(runs, given.seeds, strict=True):
-        run(folder, seed)
-    without = [without_language_reward(folder, seed) for folder, seed in zip(runs, given.seeds, strict=True)]
-    print("| | " + " | ".join(f"seed {seed}" for seed in given.seeds) + " |")
-    print("|---|" + "---|" * len(given.seeds))
-    rows = [*zero_rows(runs), *ablation_rows(runs, without), *stage_rows(runs), *student_rows(runs), *time_rows(runs)]
-    for name, values in rows:
-        print(f"| {name} | " + " | ".join(values) + " |")
+        run(folder, seed, *more)
+    without = [without_language_reward(folder, seed, *more) for folder, seed in zip(runs, given.seeds, strict=True)]
+    for lines in (
+        zero(runs, given.seeds), chain(runs), reasoning(runs, without), students(runs, given.seeds),
+        seconds(runs, given.seeds),
+    ):  # fmt: skip
+        print(*lines, sep="\n")
 
 
 if __name__ == "__main__":

@@ -29,18 +29,15 @@ from r1kit.structure import plain
 
 __all__ = ["Workspace"]
 
-SAVE_COST_SHARE = 0.05
-"""A resume point is written once the work since the last one is worth the time it takes: at most 5% of a run."""
-WORTH_SAVING = 1.0
-"""Seconds of work that are: where steps are shorter, a resume point holds several."""
+SAVE_COST_SHARE, WORTH_SAVING = 0.05, 1.0
+"""A resume point is written once the work since the last one took a second, and it costs at most 5% of the time."""
 
 COSTS = (
     "trained_tokens", "sampled_tokens", "judge_tokens", "evaluated_tokens", "read_tokens", "training_flops",
     "evaluation_flops",
 )  # fmt: skip
 
-TELL_SECONDS = 20.0
-"""A running stage says where it stands this often, at the next line of its metrics."""
+TELL_SECONDS = 20.0  # a running stage says where it stands this often, at the next line of its metrics
 TOLD = ("accuracy", "response_tokens", "loss", "tokens_per_second")
 
 
@@ -230,8 +227,8 @@ class Workspace:
         return found[0][0], next((signal for _, signal in found if signal), "")
 
     def _due(self) -> bool:
-        least = WORTH_SAVING if self._save_cost else 0.0  # the first tells what one costs
-        return time.monotonic() - self._saved_at >= max(least, self._save_cost / SAVE_COST_SHARE)
+        wait = self._save_cost and max(WORTH_SAVING, self._save_cost / SAVE_COST_SHARE)  # the first tells the cost
+        return time.monotonic() >= self._saved_at + wait
 
     def _save(self, step: int, state: Resumable) -> None:
         began = time.monotonic()

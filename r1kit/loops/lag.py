@@ -51,6 +51,11 @@ def check_lag(config: Any, stage: str, recipe: Recipe) -> None:
             f"{where}.loss: importance_floor = {loss.importance_floor} must be at least 0 and below importance_cap = "
             f"{loss.importance_cap}"
         )
+    if config.old_logprobs == "sampler" and loss.importance != "none":
+        raise InputError(
+            f'{where}.old_logprobs = "sampler" leaves loss.importance = "{loss.importance}" nothing to weigh: that is '
+            f"the trainer's own over the sampler's; drop one of them"
+        )
     _check_slow(config, where)
     if not config.max_lag:
         for name, plain in (("over_update", "wait"), ("order", "in_turn"), ("late", "wait")):

@@ -165,6 +165,12 @@ class RL(Evaluated):
         """Held-out splits that the stage looks at."""
         return (self.evaluation.split, self.final_split) if self.final_split else (self.evaluation.split,)
 
+    @property
+    def passes(self) -> float:
+        """Over a rollout, for log-probs alone: the old ones, of all updates but the first, and the reference's."""
+        old = 0.0 if self.old_logprobs == "sampler" else 1.0 - 1.0 / self.minibatches
+        return old + (self.loss.kl_weight > 0)
+
     def sampling_at(self, step: int) -> Sampling:
         """How the completions of a step, from 0, are drawn."""
         return capped(self.sampling, self.shorter, step)
@@ -209,11 +215,6 @@ class RL(Evaluated):
             raise InputError(
                 f"stages.{stage}: {self.prompts_per_step} prompts x {self.sampling.n} completions = {completions} do "
                 f"not divide into minibatches = {self.minibatches}; choose a divisor"
-            )
-        if self.old_logprobs == "sampler" and self.loss.importance != "none":
-            raise InputError(
-                f'stages.{stage}.old_logprobs = "sampler" leaves loss.importance = "{self.loss.importance}" nothing to '
-                f"weigh: it is the trainer's own over the sampler's; drop one of them"
             )
         if recipe.ranks and self.prompts_per_step % recipe.ranks:
             raise InputError(

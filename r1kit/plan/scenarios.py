@@ -71,8 +71,7 @@ def simulated(
     width = width_of(config.dtype)
     load = Load(
         prompts=config.prompts_per_step, n=config.sampling.n, prompt_tokens=prompt_tokens,
-        rows_in_flight=config.rows_in_flight, minibatches=config.minibatches,
-        passes=(config.minibatches > 1) + bool(config.loss.kl_weight),
+        rows_in_flight=config.rows_in_flight, minibatches=config.minibatches, passes=config.passes,
         over_update=config.over_update, order=config.order,
     )  # fmt: skip
     unit = 1 if shared else max(1, round(recipe.cluster.engine_needs.gpus))

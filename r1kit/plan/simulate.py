@@ -30,7 +30,7 @@ class Load:
     rows_in_flight: int
     """Of one engine."""
     minibatches: int = 1
-    passes: int = 0
+    passes: float = 0
     """Forward passes for log-probs alone: of the old policy, of the reference."""
     max_lag: int = 0
     over_update: Literal["wait", "keep", "recompute"] = "wait"

@@ -109,7 +109,7 @@ def _rl_step(config: RL, shape: Shape, sizes: Sizes, plan: Plan) -> Work:
     mean = plan.mean_share * config.sampling.max_tokens
     responses = config.prompts_per_step * config.sampling.n * mean
     learnt = responses + config.prompts_per_step * sizes.prompt * min(config.minibatches, config.sampling.n)
-    passes = 3 + (config.minibatches > 1) + bool(config.loss.kl_weight)  # forward and backward, old, reference
+    passes = 3 + config.passes  # forward and backward, old, reference
     forward = 2 * shape.matrix_parameters * learnt + responses * shape.attention_flops(sizes.prompt + mean / 2)
     activations = activation_bytes(min(config.micro_batch_tokens, learnt), shape, width, plan, config.lora)
     reference = config.loss.kl_weight > 0

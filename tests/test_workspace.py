@@ -186,47 +186,33 @@ def test_without_a_resume_point_logs_start_empty(place: Callable[..., Workspace]
     assert (again.folder / "metrics.jsonl").read_text() == ""
 
 
-def test_resume_points_cost_at_most_their_share(
-    place: Callable[..., Workspace], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A step takes 1 s and a save 0.5 s, so saves are 0.5 / 0.05 = 10 s apart, besides the first and the last."""
+@pytest.mark.parametrize(
+    ("steps", "takes", "cost", "expected"),
+    [(30, 1.0, 0.5, [1, 11, 21, 30]), (10, 0.3, 0.001, [1, 5, 9, 10])],
+    ids=["a share of the time", "a second of work"],
+)
+def test_resume_points_cost_a_share_and_hold_a_second_of_work(
+    place: Callable[..., Workspace], monkeypatch: pytest.MonkeyPatch,
+    steps: int, takes: float, cost: float, expected: list[int],
+) -> None:  # fmt: skip
+    """Saves of 0.5 s are 0.5 / 0.05 = 10 s apart; where one costs 1 ms and a step 0.3 s, four steps make a second. The
+    first point, which tells what one costs, and the last are always written."""
     clock = [0.0]
     monkeypatch.setattr(module.time, "monotonic", lambda: clock[0])
     saved: list[int] = []
 
-    class Slow(Counter):
+    class Costly(Counter):
         def save(self, folder: Path) -> None:
             super().save(folder)
-            clock[0] += 0.5
+            clock[0] += cost
             saved.append(int(folder.name.removeprefix("learner-")))
 
     workspace = place()
-    for _ in workspace.steps(30, Slow()):
-        clock[0] += 1.0
-    assert SAVE_COST_SHARE == 0.05
-    assert saved == [1, 11, 21, 30]
-    assert workspace.seconds == pytest.approx(30 + 0.5 * 3)  # the last save is after the last step
-
-
-def test_steps_of_milliseconds_share_a_resume_point(
-    place: Callable[..., Workspace], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A step takes 0.3 s and a save 1 ms: after the first, which tells what one costs, a point is written once a second
-    of work or more has come together."""
-    clock = [0.0]
-    monkeypatch.setattr(module.time, "monotonic", lambda: clock[0])
-    saved: list[int] = []
-
-    class Quick(Counter):
-        def save(self, folder: Path) -> None:
-            super().save(folder)
-            clock[0] += 0.001
-            saved.append(int(folder.name.removeprefix("learner-")))
-
-    for _ in place().steps(10, Quick()):
-        clock[0] += 0.3
-    assert WORTH_SAVING == 1.0
-    assert saved == [1, 5, 9, 10]
+    for _ in workspace.steps(steps, Costly()):
+        clock[0] += takes
+    assert (SAVE_COST_SHARE, WORTH_SAVING) == (0.05, 1.0)
+    assert saved == expected
+    assert workspace.seconds == pytest.approx(steps * takes + cost * 3)  # the last save is after the last step
 
 
 def test_the_clock_decides_only_when_to_save(place: Callable[..., Workspace], monkeypatch: pytest.MonkeyPatch) -> None:

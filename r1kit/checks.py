@@ -270,11 +270,17 @@ def _check_positions(recipe: Recipe, stage: str, config: Any, prompts: Iterable[
     """A fresh model, whose tokens are words, must hold a prompt and a whole completion; engines check the others."""
     longest = max((_words(recipe.model.template, prompt.question) for prompt in prompts), default=0)
     room = recipe.model.max_positions - longest
+    if room < 1:
+        raise InputError(
+            f"stages.{stage}: a prompt of its tasks has {longest} tokens, model.max_positions = "
+            f"{recipe.model.max_positions}; raise it to more than {longest + max(config.lengths.values(), default=0)}, "
+            f"or leave such prompts out"
+        )
     for key, value in config.lengths.items():
         if value > room:
             raise InputError(
                 f"stages.{stage}.{key} = {value} after a prompt of {longest} tokens passes "
-                f"model.max_positions = {recipe.model.max_positions}; lower it to {max(room, 0)} or raise max_positions"
+                f"model.max_positions = {recipe.model.max_positions}; lower it to {room} or raise max_positions"
             )
 
 

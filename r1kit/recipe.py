@@ -74,7 +74,7 @@ def load_recipe(name: str, overrides: Sequence[str] = ()) -> Recipe:
         shipped = sorted(shipped_recipes())
         raise InputError(
             f"recipe {name!r} is neither a shipped recipe ({', '.join(shipped)}) nor a TOML file."
-            f"{nearest(name, shipped)}"
+            f"{nearest(name, shipped + [each.name for each in Path().glob('*.toml')])}"
         )
     table = _read(path)
     written = dict(_override(table, override, path.absolute().parent) for override in overrides)

@@ -27,7 +27,7 @@ __all__ = [
     "split_reference",
 ]  # fmt: skip
 
-IMPORT_SECONDS = 30.0
+IMPORT_SECONDS = 120.0
 _REFERENCE = re.compile(r"(?P<place>.+\.py|[A-Za-z_]\w*(\.[A-Za-z_]\w*)*):(?P<name>[A-Za-z_]\w*)")
 _FILES: dict[Path, ModuleType] = {}
 _GUARDS: list[Callable[[Path], object]] = []

@@ -74,11 +74,20 @@ def snapshot(folder: Path) -> dict[str, tuple[int, bytes]]:
         (["nano-zero", "--ranks", "3"], "does not divide over 3 ranks"),
         (["nano-zero", "--ranks=-2"], "ranks = -2: must be at least 1"),
         (["nano-zero", "--set", "r1_zero.evaluate_every=0"], "stages.r1_zero.evaluate_every = 0: must be at least 1"),
-        (["nano-zero", "--set", "r1_zero.sampling.temperature=0"], "sampling.temperature = 0"),
+        (
+            ["nano-zero", "--set", "r1_zero.sampling.temperature=0"],
+            "stages.r1_zero.sampling.temperature = 0.0: must be above 0",
+        ),
+        (["nano-zero", "--set", "r1_zero.optimiser.lr=inf"], "optimiser.lr = inf: must be above 0 and finite"),
+        (["nano-zero", "--set", "r1_zero.evaluation.limit=0"], "evaluation's limit = 0: must be at least 1"),
         (["nano-zero", "--set", "model.name=no-such-model"], "model"),
         (
             ["nano-zero", "--set", "model.max_positions=200"],
             "after a prompt of 9 tokens passes model.max_positions = 200",
+        ),
+        (
+            ["nano-zero", "--set", "model.max_positions=9"],
+            "has 9 tokens, model.max_positions = 9; raise it to more than",
         ),
         (["nano-zero", "--set", "r1_zero.evaluation.max_tokens=248"], "r1_zero.evaluation.max_tokens = 248"),
         (

@@ -34,9 +34,9 @@ def plan(
     price: Annotated[float | None, typer.Option(min=0.0, help="USD an hour and device.")] = None,
     simulate: Annotated[bool, typer.Option("--simulate", help="Steps of an RL stage, in turn and ahead.")] = False,
     stage: Annotated[str, typer.Option(help="RL stage to simulate; default: the first.")] = "",
-    lags: Annotated[str, typer.Option(help="Bounds of staleness to simulate, for example 0,1,4.")] = "0,1,2,4",
-    pace: Annotated[Path | None, typer.Option(help="What r1 doctor --pace RECIPE --json FILE measured.")] = None,
-    lengths: Annotated[str, typer.Option(help="DIR:STAGE of a run: draw lengths from its rollouts.")] = "",
+    lags: Annotated[str, typer.Option(help="Bounds of staleness to simulate; default: 0,1,2,4.")] = "",
+    pace: Annotated[Path | None, typer.Option(help="To simulate: from r1 doctor --pace RECIPE --json FILE.")] = None,
+    lengths: Annotated[str, typer.Option(help="To simulate: DIR:STAGE of a run, to draw lengths from.")] = "",
     json_file: JsonFile = None,
 ) -> None:
     """Tokens, FLOPs, memory per device, hours and cost of each stage, before anything runs.
@@ -54,6 +54,9 @@ def plan(
     from r1kit.update.settings import settled
 
     check_writable(json_file)
+    for option, value in (("stage", stage), ("lags", lags), ("pace", pace), ("lengths", lengths)):
+        if value and not simulate:
+            raise InputError(f"--{option} is what --simulate reads: add --simulate, or leave it out")
     kind = (gpu or ("h100" if gpus else "cpu")).lower()
     if kind not in DEVICES:
         raise InputError(f"--gpu {gpu}: known are {', '.join(DEVICES)}.{nearest(kind, DEVICES)}")
@@ -68,7 +71,7 @@ def plan(
     sharing = shared_out(found.learner, found.cluster, devices)
     where = Plan(device=device, devices=devices, mfu=mfu, mbu=mbu, mean_share=mean_length, **sharing)
     if simulate:
-        asked = Asked(stage=stage, lags=lags, pace=pace, lengths=lengths)
+        asked = Asked(recipe=recipe, overrides=overrides or (), stage=stage, lags=lags, pace=pace, lengths=lengths)
         told, table = simulation(found, shape, where, kind, asked)
         typer.echo(told)
         if json_file:

@@ -13,7 +13,7 @@ from typing import Annotated, Any
 
 import typer
 
-from r1kit.commands.options import Folder, Overrides
+from r1kit.commands.options import Folder
 
 __all__ = ["track"]
 
@@ -24,7 +24,9 @@ ORPHAN_SECONDS = 15.0
 def track(
     folder: Folder,
     to: Annotated[str, typer.Option(metavar="NAME[,NAME]", help="tensorboard, trackio, wandb, mlflow, FILE.py:NAME.")],
-    overrides: Overrides = None,
+    overrides: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override a setting of the tracker.")
+    ] = None,
     follow: Annotated[bool, typer.Option("--follow", hidden=True, help="Until stdin ends.")] = False,
 ) -> None:
     """Send a run's numbers, samples and report to trackers; what they have already is not sent again."""

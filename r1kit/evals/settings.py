@@ -41,12 +41,9 @@ class EvaluationConfig:
     """Of the bootstrap; completions are drawn from the run's seed."""
 
     def __post_init__(self) -> None:
-        if self.k < 1 or self.max_tokens < 0 or (self.limit is not None and self.limit < 1):
-            raise InputError(
-                f"an evaluation needs k >= 1, max_tokens >= 0 and limit >= 1, not {self.k}, {self.max_tokens} and "
-                f"{self.limit}"
-            )
-
+        for key, value, least in (("k", self.k, 1), ("max_tokens", self.max_tokens, 0), ("limit", self.limit, 1)):
+            if value is not None and value < least:
+                raise InputError(f"an evaluation's {key} = {value}: must be at least {least}")
         if not 0 < self.easy_rate <= 1:
             raise InputError(f"evaluation.easy_rate = {self.easy_rate}; allowed is above 0, up to 1")
 

@@ -194,11 +194,9 @@ class RL(Evaluated):
             raise InputError(
                 f"stages.{stage}.reward.parts pays nothing; give a part a weight, for example {{ accuracy = 1.0 }}"
             )
-        if not self.sampling.temperature > 0 or not self.deadline > 0:
-            raise InputError(
-                f"stages.{stage}: sampling.temperature = {self.sampling.temperature} and deadline = {self.deadline} "
-                f"must be above 0"
-            )
+        for key, value in (("sampling.temperature", self.sampling.temperature), ("deadline", self.deadline)):
+            if not value > 0:
+                raise InputError(f"stages.{stage}.{key} = {value}: must be above 0")
         if self.sampling.top_p != 1:
             raise InputError(
                 f"stages.{stage}.sampling.top_p = {self.sampling.top_p}: must be 1. The learner's probabilities are "
@@ -234,7 +232,7 @@ class RL(Evaluated):
                     f"{nearest(task, trained)}"
                 )
             if not 0 < weight < math.inf:
-                raise InputError(f"stages.{stage}.task_weights.{task} = {weight}: must be above 0")
+                raise InputError(f"stages.{stage}.task_weights.{task} = {weight}: must be above 0 and finite")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -336,7 +334,7 @@ def check_samples(source: Source, stage: str, recipe: Recipe) -> None:
 
 def check_rates(lr: float, schedule: Schedule, stage: str) -> None:
     if not 0 < lr < math.inf:
-        raise InputError(f"stages.{stage}.optimiser.lr = {lr}: must be above 0")
+        raise InputError(f"stages.{stage}.optimiser.lr = {lr}: must be above 0 and finite")
     if schedule.warmup < 0 or not 0 <= schedule.floor <= 1:
         raise InputError(
             f"stages.{stage}.schedule: warmup = {schedule.warmup} must be at least 0 and floor = {schedule.floor} "

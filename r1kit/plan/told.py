@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -17,13 +19,19 @@ from r1kit.plan.sizes import sizes_of
 
 __all__ = ["Asked", "simulation"]
 
+LAGS = "0,1,2,4"
+"""Bounds of staleness that are simulated where none are asked for."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asked:
     """Options of the command line."""
 
+    recipe: str
+    overrides: Sequence[str] = ()
+
     stage: str = ""
-    lags: str = "0"
+    lags: str = ""
     pace: Path | None = None
     lengths: str = ""
 
@@ -35,9 +43,10 @@ def simulation(recipe: Recipe, shape: Shape, where: Plan, kind: str, asked: Aske
         InputError: an option that names no stage, no run, no pace, or no bound.
     """
     if kind == "cpu" and asked.pace is None:
+        given = shlex.join([asked.recipe, *(word for key in asked.overrides for word in ("--set", key))])
         raise InputError(
-            f"--simulate on cores needs measured seconds: r1 doctor --pace {recipe.name} --json pace.json, then "
-            f"r1 plan {recipe.name} --simulate --pace pace.json"
+            f"--simulate on cores needs measured seconds: r1 doctor --pace {given} --json pace.json, then "
+            f"r1 plan {given} --simulate --pace pace.json"
         )
     stage, config = stage_of(recipe, asked.stage)
     longest = config.sampling_at(0).max_tokens
@@ -47,7 +56,7 @@ def simulation(recipe: Recipe, shape: Shape, where: Plan, kind: str, asked: Aske
         else Lengths(longest=longest, mean=where.mean_share * longest)
     )
     found = simulated(
-        recipe, stage, shape, where, lags=_lags(asked.lags), pace=read_pace(asked.pace) if asked.pace else None,
+        recipe, stage, shape, where, lags=_lags(asked.lags or LAGS), pace=read_pace(asked.pace) if asked.pace else None,
         lengths=lengths, prompt_tokens=sizes_of(recipe, stage, shape, where.mean_share).prompt, shared=kind == "cpu",
     )  # fmt: skip
     return _spelled(recipe, stage, config, where, kind, found, asked), _table(recipe, stage, config, where, kind, found)

@@ -137,7 +137,8 @@ class Round:
         where = worker.where_it_stands()
         if worker.owed[0][0].prompt.task not in worker.built:
             worker.kill()
-            raise R1Error(f"{self._building(worker)} took more than {self.warmup:g} s in the verifier")
+            stood = f"; it was at {where}" if where and where != worker.doing else ""
+            raise R1Error(f"{self._building(worker)} took more than {self.warmup:g} s in the verifier{stood}")
         self._give_up(
             index, Failure("timeout", f"{where or 'the rule'} took more than {self.deadline:g} s and was stopped")
         )

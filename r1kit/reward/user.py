@@ -172,8 +172,16 @@ class UserReward:
             told = {name: self._number(each) for name, each in rest.items()}
             more = {name: each for name, each in told.items() if each is not None}
             return Mark(sum(more.values()) if more else None, more)
-        more = {name: float(each) for name, each in rest.items() if _is_number(each)}
+        more = {name: number for name, each in rest.items() if (number := self._logged(name, each)) is not None}
         return Mark(self._number(value[named]), more)
+
+    def _logged(self, name: str, value: Any) -> float | None:
+        """A number beside the reward; None for what is none, a text say. Raises InputError for NaN and infinity."""
+        if not isinstance(value, numbers.Real):
+            return None
+        if not math.isfinite(value):
+            raise InputError(f"{self.where} gave {name} = {value}; what is beside a reward is finite, or left out")
+        return float(value)
 
     def _number(self, value: Any) -> float | None:
         """A reward as a float, one of numpy's or torch's too; None abstains."""

@@ -173,6 +173,9 @@ class _Source:
         """Prompts, and rows that ask what an earlier one asks."""
         self._differ: list[str] = []
         """Where such a row has another answer."""
+        self._ids: set[int] = set()
+        self._repeated: list[str] = []
+        """Where an id stands that an earlier problem has."""
         self._languages: set[str] = set()
         rule = self.layout.rule if config.rule == "auto" else config.rule
         self._references = References(reading.bad_lines == "skip") if rule == "math" else None
@@ -193,9 +196,17 @@ class _Source:
                 self._differ += [example.where] * (answer != hash(example.answer))
                 continue
             self.count += 1
-            yield self._prompt(example, asked)
+            yield self._prompt(self._told_apart(example, asked), asked)
         if self._references:
             self._references.finish()
+
+    def _told_apart(self, example: Example, asked: str) -> Example:
+        """With an id of its own, where an earlier problem has the same."""
+        if example.id and hash(example.id) in self._ids:
+            self._repeated.append(example.where)
+            return replace(example, id=f"{example.id}/{asked}")
+        self._ids.add(hash(example.id))
+        return example
 
     @property
     def languages(self) -> set[str]:
@@ -223,15 +234,22 @@ class _Source:
 
     def doubts(self) -> list[str]:
         """What was skipped, what has two answers, what no answer can meet; a line each."""
-        more = f"; {len(self._differ) - TOLD} more" if len(self._differ) > TOLD else ""
-        differing = f"asked before with another answer: {', '.join(self._differ[:TOLD])}{more}" if self._differ else ""
-        lines = (str(self._examples.rows.skipped), differing, *(self._references.doubts() if self._references else ()))
+        differing = _listed("asked before with another answer", self._differ)
+        repeated = _listed("an id that an earlier problem has, now followed by a hash of the question", self._repeated)
+        doubted = self._references.doubts() if self._references else ()
+        lines = (str(self._examples.rows.skipped), differing, repeated, *doubted)
         return [line for line in lines if line]
 
     def said(self) -> list[str]:
         """What was taken as what."""
         setting = [] if "language" in self.layout.slots else [f"language: {self._language}, the setting"]
         return [*self.layout.said(), *setting]
+
+
+def _listed(what: str, places: list[str]) -> str:
+    """``what: f.jsonl:2, f.jsonl:5; 3 more``; empty where there is no place."""
+    more = f"; {len(places) - TOLD} more" if len(places) > TOLD else ""
+    return f"{what}: {', '.join(places[:TOLD])}{more}" if places else ""
 
 
 def _identity(example: Example) -> str:

@@ -76,7 +76,10 @@ class Listed(Generic[_Item]):
         """Every item once in each pass, each pass in an order of its own."""
         items = self._parts["train"]
         if not items:
-            raise InputError(f"{self.where} is the test split as a whole; drop test_path to train on it")
+            raise InputError(
+                f"{self.where}: every problem is in the test split, as those of a source on a command line are; "
+                f"ask for test, or in a recipe leave test_path out"
+            )
         turn, place = divmod(index, len(items))
         if turn != self._order[0]:
             order = list(range(len(items)))

@@ -75,6 +75,7 @@ def test_cores_are_simulated_by_what_was_measured_with_the_lengths_of_a_run(tmp_
     ("arguments", "line"),
     [
         (["nano-zero"], "r1 doctor --pace nano-zero --json pace.json"),
+        (["recipes/nano-zero.toml", "--set", "seed=2"], "r1 plan recipes/nano-zero.toml --set seed=2 --simulate"),
         (["nano-zero", "--pace", "/nowhere"], "no such file; r1 doctor --pace RECIPE --json /nowhere writes it"),
         (["nano-zero", "--gpus", "2", "--lags", "0,x"], "write bounds of staleness with commas"),
         (["nano-zero", "--gpus", "2", "--stage", "pretrain"], "RL stages are r1_zero"),
@@ -88,6 +89,14 @@ def test_what_cannot_be_simulated_is_one_line(arguments: list[str], line: str) -
     assert line in said
     assert code != 0
     assert "\n" not in said
+
+
+@pytest.mark.parametrize(
+    "option", [["--pace", "p.json"], ["--lengths", "runs/a:r1_zero"], ["--stage", "r1_zero"], ["--lags", "1"]]
+)
+def test_what_only_a_simulation_reads_is_not_passed_over(option: list[str]) -> None:
+    found = CliRunner().invoke(app, ["plan", "nano-zero", *option])
+    assert str(found.exception) == f"{option[0]} is what --simulate reads: add --simulate, or leave it out"
 
 
 def test_a_sharded_learner_and_an_engine_over_several_devices_hold_their_share(tmp_path: Path) -> None:

@@ -61,6 +61,17 @@ def test_what_asks_the_same_is_read_once_and_told(tmp_path: Path) -> None:
     assert list(task.doubts()) == [f"asked before with another answer: {tmp_path}/rows.jsonl:3"]
 
 
+def test_problems_with_one_id_are_told_apart(tmp_path: Path) -> None:
+    rows = [{"id": name, "prompt": f"1 + {each}", "answer": each + 1} for each, name in enumerate("aab")]
+    task = data(tmp_path, rows, columns={"id": "id"})
+    first, second, third = (prompt.id for prompt in task.held_out("test"))
+    assert (first, third) == ("t/a", "t/b")
+    assert second.startswith("t/a/")
+    assert list(task.doubts()) == [
+        f"an id that an earlier problem has, now followed by a hash of the question: {tmp_path}/rows.jsonl:2"
+    ]
+
+
 def test_a_chat_keeps_its_system_prompt_and_its_earlier_turns(tmp_path: Path) -> None:
     turns = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Yes?"}]
     asked = {"role": "user", "content": "1 + 1?"}

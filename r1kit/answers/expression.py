@@ -52,7 +52,8 @@ _SPELLINGS = {
     "−": "-", "–": "-", "－": "-", "＋": "+", "（": "(", "）": ")", "［": "[", "］": "]", "＝": "=",
 }  # fmt: skip
 _FRACTION = re.compile(r"\\[dt]?frac\s*\{([^{}]*)\}\s*\{([^{}]*)\}")
-_MARKS = re.compile(r"\\(?:boxed|fbox|text|mathrm|mathbf)\s*\{([^{}]*)\}|\A\s*\*\*(.+?)\*\*\s*\Z|\$|\\[()\[\]]")
+_MARKS = re.compile(r"\\(?:boxed|fbox|text|mathrm|mathbf)\s*\{([^{}]*)\}|\A\s*\*\*(.+?)\*\*\s*\Z|[$`]|\\[()\[\]]")
+_SAID = re.compile(r"\s*(?:the )?(?:final )?(?:answer|expression|solution)(?: is:?|:)\s+", re.IGNORECASE)
 _WORD = re.compile(r"\s*(0|[1-9][0-9]*|[-+*/()\[\]])", re.ASCII)
 _CLOSING = {"(": ")", "[": "]"}
 
@@ -88,16 +89,23 @@ def read(text: str) -> Tree | None:
 
 
 def read_answer(text: str) -> Tree | None:
-    """An answer's expression: bold, dollars, boxes and a last full stop do not count, nor does ``= 84`` after it where
-    that is its value; None if it is not an expression, or not worth what it says."""
+    """An answer's expression: ``Answer:`` before it, bold, dollars, backticks, boxes and a last full stop do not count.
+
+    Of a chain, ``(12 - 5) * 12 = 7 * 12 = 84``, the side with most numbers, the first of several; all sides must be
+    worth the same, so that a side more is no guess more. None: no expression, or a chain that does not hold.
+    """
     text = text[: 2 * LONGEST]
+    if said := _SAID.match(text):
+        text = text[said.end() :]
     while (inside := _FRACTION.sub(r"((\1)/(\2))", _MARKS.sub(_unmarked, text))) != text:
         text = inside
-    left, equals, right = _plain(text).strip().removesuffix(".").partition("=")
-    tree, said = read(left), read(right)
-    if tree is None or (equals and (said is None or value_of(said) != value_of(tree))):
-        return None
-    return tree
+    sides: list[Tree] = []
+    for side in _plain(text).strip().removesuffix(".").split("="):
+        tree = read(side)
+        if tree is None or (sides and value_of(tree) != value_of(sides[0])):
+            return None
+        sides.append(tree)
+    return max(sides, key=lambda tree: sum(1 for _ in numbers_of(tree)))
 
 
 def equation_holds(text: str) -> bool | None:

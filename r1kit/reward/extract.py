@@ -16,6 +16,7 @@ __all__ = [
 MOST_BOXES = 100
 """From the end, that are looked at for one that closes."""
 _ANSWER = re.compile(r"<answer>(.*?)</answer>", re.DOTALL)
+_BRACE = re.compile(r"\\.|[{}]", re.DOTALL)
 _BOX = re.compile(r"\\(?:boxed|fbox)(?:\s*(?P<brace>\{)|\s+(?P<bare>[^\s${}\\][^\s$]*))")
 
 
@@ -72,28 +73,27 @@ def after_thinking(text: str) -> str:
 def last_boxed(text: str) -> str | None:
     r"""Inside of the last ``\boxed{…}``, ``\boxed {…}``, ``\boxed 7`` or ``\fbox{…}`` with balanced braces; escaped
     braces (``\{``) do not count as braces."""
-    for found in reversed(list(_BOX.finditer(text))[-MOST_BOXES:]):
+    boxes = list(_BOX.finditer(text))[-MOST_BOXES:]
+    ends = _closing_braces(text, boxes[0].start()) if boxes else {}
+    for found in reversed(boxes):
         if found["bare"]:
             return found["bare"].rstrip(".,;:!?。，")
-        end = _closing_brace(text, found.end())
+        end = ends.get(found.end() - 1)
         if end is not None:
             return text[found.end() : end].strip()
     return None
 
 
-def _closing_brace(text: str, start: int) -> int | None:
-    """Index of the brace that closes the one opened just before ``start``."""
-    depth, position = 1, start
-    while position < len(text):
-        character = text[position]
-        if character == "\\":
-            position += 2
-            continue
-        depth += (character == "{") - (character == "}")
-        if depth == 0:
-            return position
-        position += 1
-    return None
+def _closing_braces(text: str, start: int) -> dict[int, int]:
+    """Place of each opening brace from ``start`` on that is closed -> place of the brace that closes it."""
+    closed: dict[int, int] = {}
+    open_at: list[int] = []
+    for found in _BRACE.finditer(text, start):
+        if found[0] == "{":
+            open_at.append(found.start())
+        elif found[0] == "}" and open_at:
+            closed[open_at.pop()] = found.start()
+    return closed
 
 
 def thinking(text: str) -> str:

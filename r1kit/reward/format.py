@@ -17,8 +17,17 @@ __all__ = ["FORMAT_STYLES", "TAGS", "Format", "FormatStyle", "format_reward"]
 
 TAGS = ("<think>", "</think>", "<answer>", "</answer>")
 
-_NOTHING = "[\\s\u200b-\u200f\u2060\ufeff]*"
-"""Space, also of no width."""
+_UNSEEN = (
+    "\\s\x00-\x1f\x7f-\x9f\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e"
+    "\u2060-\u206f\u2800\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff9-\ufffb\U000e0000-\U000e0fff"
+)
+"""Space, also of no width, and what else Unicode draws as nothing."""
+_NOTHING = f"[{_UNSEEN}]*"
+_BLANK_BOX = re.compile(
+    rf"(?:[{_UNSEEN}~{{}}$]|\\(?:[,;:!> ]|\Z)|\\(?:q?quad|text|textbf|mathrm|mathbf)\b"
+    r"|\\(?:[hv]space|[hv]?phantom)\*?\{[^{}]*\})*"
+)
+"""What LaTeX draws as nothing."""
 _BLANK_ANSWER = re.compile(f"<answer>{_NOTHING}</answer>")
 _BLANK = re.compile(rf"<(think|answer)>{_NOTHING}</\1>")
 _LOOSE = re.compile(r"\s*<think>.*</think>\s*<answer>.*</answer>\s*", re.DOTALL)
@@ -58,7 +67,8 @@ def format_reward(
     if style == "none":
         return 1.0
     if style == "boxed":
-        return float(finish == "stop" and bool(extract_answer(with_opening(text) if prefilled else text, "boxed")))
+        boxed = extract_answer(with_opening(text) if prefilled else text, "boxed")
+        return float(finish == "stop" and boxed is not None and _BLANK_BOX.fullmatch(boxed) is None)
     whole = with_opening(text) if prefilled else text
     blank = _BLANK_ANSWER if blank_thinking else _BLANK
     if partial:

@@ -1,10 +1,11 @@
 """Language consistency: share of the chain's words that are in the target language (R1 paper v2, equation 7).
 
-The paper does not say what a word is. Here: code, LaTeX, tags, URLs and numbers are left out; a Han character and a
-kana count as one word each; in every other script a run of letters is a word; single Latin letters (variables) and
-words with digits in them are left out. Two languages in one script are told apart by their small words
-(``function_words.py``), Japanese from Chinese by its kana; ``lingua``, where it is asked, does it by a model. What is
-not seen: a word or two of another language of the same script.
+The paper does not say what a word is. Here: code, LaTeX, tags, URLs and numbers are left out, but for letters in them
+that are neither Latin nor Greek, which are prose wherever they stand; a Han character and a kana count as one word
+each; in every other script a run of letters is a word; single Latin letters (variables) and words with digits in them
+are left out. Two languages in one script are told apart by their small words (``function_words.py``), Japanese from
+Chinese by its kana; ``lingua``, where it is asked, does it by a model. What is not seen: a word or two of another
+language of the same script, and Latin or Greek prose that is written as code or LaTeX.
 """
 
 from __future__ import annotations
@@ -34,50 +35,79 @@ __all__ = [
     "words_by_script",
 ]
 
+_LENGTH = r"-?[\d.]+[a-z]{2}\]"
+r"""Behind a line break, ``\\[2pt]``: opens no formula."""
 _LEFT_OUT = re.compile(
     r"```.*?(?:```|\Z)"  # fenced code
     r"|`[^`\n]*`"  # inline code
-    r"|\$\$.*?\$\$|\$[^$\n]*\$"  # LaTeX
-    r"|\\\[.*?\\\]|\\\(.*?\\\)"
-    r"|\\[A-Za-z]+(?:\{[^{}]*\})*"
+    r"|\$\$.*?\$\$|\$[^$\n]*\$"  # LaTeX; a bracket that another one opens inside has no end
+    rf"|\\\[(?!{_LENGTH})[^\\]*(?:\\(?!\]|\[(?!{_LENGTH}))[^\\]*)*\\\]|\\\([^\\]*(?:\\(?![()])[^\\]*)*\\\)"
+    r"|\\[A-Za-z]+(?:\{[^{}]*\})*(?:_\w*\d\w*)?"
     r"|https?://\S+|www\.\S+"  # addresses
     r"|<[/|]?[A-Za-z][\w|-]*[/|]?>"  # tags and special tokens
-    r"|\w*\d\w*",  # numbers, and names with digits in them
+    r"|\d\w*|(?<!\w)[^\W\d]+\d\w*",  # numbers, and names with digits in them
     re.DOTALL | re.ASCII,
 )
+"""Linear in a text's length, whatever it holds: the parent measures what took a verifier down, without a deadline."""
+_SIGNS = re.compile("[\x00-\u03ff\u2000-\u2bff\U0001d400-\U0001d7ff]+")
+"""Which code and formulas are made of; letters of any other script are prose, wherever they stand."""
 _RANGES = {
-    "latin": "A-Za-z\u00c0-\u00d6\u00d8-\u00f6\u00f8-\u024f",
-    "han": "\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff",
-    "kana": "\u3041-\u30ff",
-    "hangul": "\uac00-\ud7af\u1100-\u11ff",
+    "latin": "A-Za-z\u00c0-\u00d6\u00d8-\u00f6\u00f8-\u02af\u1e00-\u1eff\ufb00-\ufb06\uff21-\uff3a\uff41-\uff5a"
+    "\U0001d400-\U0001d6a5",
+    "han": "\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff",
+    "kana": "\u3041-\u30ff\uff66-\uff9f",
+    "hangul": "\uac00-\ud7af\u1100-\u11ff\u3131-\u318e\uffa0-\uffdc",
     "cyrillic": "\u0400-\u052f",
-    "greek": "\u0370-\u03ff",
-    "arabic": "\u0620-\u065f\u066e-\u06ef\u0750-\u077f",
-    "hebrew": "\u05d0-\u05ea",
+    "greek": "\u0370-\u03ff\u1f00-\u1fff",
+    "arabic": "\u0620-\u065f\u066e-\u06ef\u0750-\u077f\u08a0-\u08ff\ufb50-\ufdff\ufe70-\ufefc",
+    "hebrew": "\u05d0-\u05ea\ufb1d-\ufb4f",
     "devanagari": "\u0900-\u097f",
     "thai": "\u0e00-\u0e7f",
+    "other": "\u0531-\u0587\u0710-\u074f\u0780-\u089f\u0980-\u0dff\u0e80-\u10ff\u1200-\u1cff\u2c00-\u2dff\ua000-\uabff"
+    "\U00010280-\U0001cfff\U0001e000-\U0001efff",
 }
 _LENGTHS = {"han": "", "kana": "", "latin": "{2,}"}
 _WORDS = {name: re.compile(f"[{span}]{_LENGTHS.get(name, '+')}") for name, span in _RANGES.items()}
 """Of each script; the ranges do not overlap, so one script's words are found without looking at another's."""
+_LATIN = (("latin", re.compile("[A-Za-z]{2,}")),)
+"""Of a text that has no other letters."""
+_ASCII = frozenset(map(chr, range(128)))
 _SCRIPTS = {
     "zh": ("han",),
     "ja": ("han", "kana"),
     "ko": ("hangul",),
     "el": ("greek",),
-    "he": ("hebrew",),
-    "hi": ("devanagari",),
+    **dict.fromkeys(("he", "yi"), ("hebrew",)),
+    **dict.fromkeys(("hi", "mr", "ne"), ("devanagari",)),
     "th": ("thai",),
-    **dict.fromkeys(("ru", "uk", "bg", "sr", "be", "mk"), ("cyrillic",)),
+    **dict.fromkeys(("ru", "uk", "bg", "sr", "be", "mk", "kk", "mn"), ("cyrillic",)),
     **dict.fromkeys(("ar", "fa", "ur"), ("arabic",)),
+    **dict.fromkeys("am bn gu hy ka km kn lo ml my pa si ta te".split(), ("other",)),  # noqa: SIM905
 }
 
 
 def words_by_script(text: str) -> dict[str, int]:
     """Number of words in each script that occurs, after code, LaTeX, tags, URLs and numbers are left out."""
-    left = _LEFT_OUT.sub(" ", text)
-    patterns = {"latin": _WORDS["latin"]} if left.isascii() else _WORDS
-    return {script: count for script, pattern in patterns.items() if (count := len(pattern.findall(left)))}
+    return _counted(_prose(text))
+
+
+def _prose(text: str) -> str:
+    """Without code, LaTeX, tags, URLs and numbers, but for what they hold in scripts that they are not written in."""
+    return _LEFT_OUT.sub(" " if text.isascii() else _kept, text)
+
+
+def _kept(found: re.Match[str]) -> str:
+    """What stays of a piece that is left out."""
+    return " " if found[0].isascii() else f" {_SIGNS.sub(' ', found[0])} "
+
+
+def _counted(prose: str) -> dict[str, int]:
+    """Words in each script that occurs; the signs are looked at first, as most scripts do not."""
+    signs, counts = "".join(set(prose) - _ASCII), dict[str, int]()
+    for script, pattern in _WORDS.items() if signs else _LATIN:
+        if (script == "latin" or pattern.search(signs)) and (count := len(pattern.findall(prose))):
+            counts[script] = count
+    return counts
 
 
 def language_consistency(chain: str, target: str, detector: Detector = "script") -> float:
@@ -93,31 +123,32 @@ def language_consistency(chain: str, target: str, detector: Detector = "script")
         MissingError: ``lingua`` is asked and not installed.
     """
     scripts = _SCRIPTS.get(target, ("latin",))
-    counts = words_by_script(chain)
+    prose = _prose(chain)
+    counts = _counted(prose)
     total = sum(counts.values())
     if total == 0:
         return 1.0
     if detector == "script":
         in_script = sum(counts.get(script, 0) for script in scripts)
-        return (in_script - _foreign(chain, target, counts, in_script)) / total
+        return (in_script - _foreign(prose, target, counts, in_script)) / total
     identify = _lingua()
     matching = 0
-    for line in _LEFT_OUT.sub(" ", chain).splitlines():
-        here = sum(words_by_script(line).get(script, 0) for script in scripts)
+    for line in prose.splitlines():
+        here = sum(_counted(line).get(script, 0) for script in scripts)
         if here and identify(line) in (target, None):
             matching += here
     return matching / total
 
 
-def _foreign(chain: str, target: str, counts: Mapping[str, int], in_script: int) -> float:
+def _foreign(prose: str, target: str, counts: Mapping[str, int], in_script: int) -> float:
     """How many of the words in the target's script are another language's."""
     if target in ("zh", "ja"):
         kana = counts.get("kana", 0)
         if not kana and target == "zh":
             return 0.0
-        lines = [words_by_script(line) for line in _LEFT_OUT.sub(" ", chain).splitlines()]
+        lines = [_counted(line) for line in prose.splitlines()]
         return sum(line.get("han", 0) for line in lines if _is_japanese(line) is (target == "zh"))
-    return in_script * foreign_share(_LEFT_OUT.sub(" ", chain), target) if in_script else 0.0
+    return in_script * foreign_share(prose, target) if in_script else 0.0
 
 
 def _is_japanese(line: Mapping[str, int]) -> bool | None:
@@ -170,21 +201,21 @@ def language_of(text: str, detector: Detector = "script") -> str | None:
     ``script``: of the script that most words are in, the language that it belongs to alone, or else the one whose small
     words are most. ``lingua``: of most words, line by line.
     """
-    counts = words_by_script(text)
+    prose = _prose(text)
+    counts = _counted(prose)
     if not counts:
         return None
-    left = _LEFT_OUT.sub(" ", text)
     if detector == "lingua":
         votes = Counter[str]()
-        for line in left.splitlines():
+        for line in prose.splitlines():
             if code := _lingua()(line):
-                votes[code] += sum(words_by_script(line).values())
+                votes[code] += sum(_counted(line).values())
         return votes.most_common(1)[0][0] if votes else None
     if counts.get("kana", 0) >= LEAST_KANA * (counts.get("han", 0) + counts.get("kana", 0)) > 0:
         counts["kana"] += counts.pop("han", 0)
     script = max(counts, key=lambda name: counts[name])
     alone = {"han": "zh", "kana": "ja", "hangul": "ko", "greek": "el", "hebrew": "he", "devanagari": "hi", "thai": "th"}
-    return alone.get(script) or told_by_small_words(left, script)
+    return alone.get(script) or told_by_small_words(prose, script)
 
 
 class Language(Ours):

@@ -94,7 +94,7 @@ class Rules:
                 parts[name] = mark.value
             if mark.more:
                 parts |= {f"{name}/{key}": value for key, value in mark.more.items()}
-            answer = mark.answer or answer
+            answer = _writable(mark.answer) if mark.answer else answer
         if self.config.require_format and parts["format"] < 1.0:
             parts["accuracy"] = 0.0
         if cause:
@@ -157,7 +157,10 @@ def failed_score(
     cause: str,
     length: int = 0,
 ) -> Score:
-    """What a completion gets that took its process down: reward 0, its form still measured, a one-line cause."""
+    """What a completion gets that took its process down: reward 0, its form still measured, a one-line cause.
+
+    Runs in the parent without a deadline: but for ``UNSAFE``, a part of ours takes time linear in the text.
+    """
     parts = {name: 0.0 for name in UNSAFE if name in MEASURED or name in config.parts}
     for name in dict.fromkeys((*MEASURED, *config.parts)):
         if name in PARTS and name not in UNSAFE:
@@ -167,4 +170,9 @@ def failed_score(
 
 
 def _cut(cause: str) -> str:
-    return " ".join(cause.split())[:200]
+    return _writable(" ".join(cause.split())[:200])
+
+
+def _writable(text: str) -> str:
+    """With halves of surrogate pairs, which no file can hold, as question marks; a task may make one."""
+    return text if text.isascii() else text.encode("utf-8", "replace").decode("utf-8")

@@ -13,6 +13,10 @@ __all__ = ["same_output", "same_value"]
 MAX_DEPTH = 64
 RELATIVE, ABSOLUTE = 1e-6, 1e-9
 """Tolerances where a side is a float that is no whole number."""
+TINY = 1e-3
+"""Share of a small value that the second is at most, unless 0 is asked for."""
+FAR = 0.005
+"""Half of a second decimal: what the first is at most, however large a value, or four units in its last place."""
 WHOLE = 1e-6
 """How far a float may be from a whole number that was asked for, or two units in its last place."""
 DIGITS = 15
@@ -25,8 +29,9 @@ def same_value(given: Any, expected: Any, *, python: bool = False, depth: int = 
     """Whether two plain values are equal.
 
     Numbers are equal by value, as ``==`` has it (``True`` is 1), and NaN equals NaN. Where either is a float that is
-    no whole number, to one part in 10^6, and then no further than 10^-6 from a whole number. So are members of sets;
-    sets and frozen sets are one kind. A string that names a number is no number.
+    no whole number, to one part in 10^6, but no further apart than half a second decimal, and no further than 10^-6
+    from a whole number. So are members of sets; sets and frozen sets are one kind. A string that names a number is no
+    number.
 
     Args:
         given: by the program.
@@ -110,9 +115,11 @@ def _close(given: float, expected: float) -> bool:
         one, other = float(given), float(expected)
     except OverflowError:  # an integer past a float's range
         return False
-    if any(whole) and abs(one - other) > min(max(WHOLE, 2 * math.ulp(other)), 0.25):
+    away = abs(one - other)
+    if away > max(FAR, 4 * math.ulp(other)) or (any(whole) and away > min(max(WHOLE, 2 * math.ulp(other)), 0.25)):
         return False
-    return math.isclose(one, other, rel_tol=RELATIVE, abs_tol=ABSOLUTE)
+    small = min(ABSOLUTE, TINY * abs(other)) if other else ABSOLUTE
+    return math.isclose(one, other, rel_tol=RELATIVE, abs_tol=small)
 
 
 def _finite(number: float) -> bool:

@@ -17,6 +17,8 @@ __all__ = ["Rule", "chosen_letter", "grade_by"]
 
 Rule = Literal["math", "exact", "choice", "countdown"]
 _LETTER = re.compile(r"\(?([A-Z])\)?(?:[.):]*|[.):]+\s*(.*))", re.DOTALL | re.IGNORECASE)
+_ANOTHER = re.compile(r"(?<![\w'])(?![AI]\s+(?!or\b|and\b)[a-z])([A-Z])(?![\w'])|(?<![\w.])([a-z])(?:[).:](?!\w)|\Z)")
+"""A letter that stands as a choice's in what follows one; "A hen" and "I think" are words."""
 _SAID = re.compile(r"(?:the )?(?:(?:final|correct|right) )?(?:answer|choice|option)(?: is)?:?\s+(.*)", re.DOTALL)
 _MARKS = re.compile(r"\\(?:boxed|fbox|text|textbf|mathrm|mathbf)\s*\{([^{}]*)\}|\*\*|\$|\\[()\[\]]")
 
@@ -36,8 +38,8 @@ def grade_by(rule: Rule, prompt: Prompt, answer: str) -> Grade:
 
 
 def chosen_letter(answer: str, choices: Sequence[str]) -> str | None:
-    """The letter that an answer names, ``B``, ``(b)``, ``B. hen``, or whose choice it repeats; None for neither, and
-    for a letter with another choice's text."""
+    """The letter that an answer names, ``B``, ``(b)``, ``B. hen``, or whose choice it repeats; None for neither, for a
+    letter that no choice has, and for one with another choice's text or letter."""
     text = _unmarked(answer).rstrip(".").strip()
     if said := _SAID.fullmatch(evened(text)):
         text = said[1]
@@ -47,10 +49,16 @@ def chosen_letter(answer: str, choices: Sequence[str]) -> str | None:
     found = _LETTER.fullmatch(text)
     if found is None:
         return None
-    letter, more = found[1].upper(), evened(found[2] or "")
-    if more in texts and string.ascii_uppercase[texts.index(more)] != letter:
+    letter, more = found[1].upper(), found[2] or ""
+    letters = string.ascii_uppercase[: len(choices) or None]
+    named = {letters[texts.index(evened(more))]} if evened(more) in texts else _named(more) & set(letters)
+    if letter not in letters or named - {letter}:
         return None
     return letter
+
+
+def _named(text: str) -> set[str]:
+    return {(one or other).upper() for one, other in _ANOTHER.findall(text)}
 
 
 def _unmarked(text: str) -> str:

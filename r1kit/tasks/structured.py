@@ -143,4 +143,5 @@ def _schema(text: str) -> Schema:
 
 
 def _canonical(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+    text = json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+    return text.encode("utf-8", "replace").decode("utf-8")  # no file can hold half a surrogate pair

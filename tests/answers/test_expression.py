@@ -33,6 +33,8 @@ def worth(text: str) -> Fraction | None:
         ("\\frac{1 + \\frac{6}{2}}{4}", 1), ("\\left(1 + 2\\right) \\times 3", 9), ("\\dfrac{6}{2}", 3),
         ("$3 + 4$", 7), ("\\boxed{3 + 4}", 7), ("\\boxed{\\frac{8}{2}}", 4), ("\\(3 + 4\\)", 7), ("**3 + 4**", 7),
         ("3 + 4.", 7), ("(12 - 5) * 12 = 84", 84), ("3 + 4 = 7.", 7), ("7 / 2 = \\frac{7}{2}", Fraction(7, 2)),
+        ("(12-5)*12 = 7*12 = 84", 84), ("84 = (12-5)*12", 84), ("`(12-5)*12`", 84), ("Answer: (12-5)*12", 84),
+        ("The final answer is $(12-5)*12 = 84$.", 84), ("3 + 4 = 7 = 7", 7),
     ],
 )  # fmt: skip
 def test_worth_by_hand(text: str, value: int | Fraction) -> None:
@@ -44,7 +46,10 @@ def test_worth_by_hand(text: str, value: int | Fraction) -> None:
     [
         "", " ", "+", "7 +", "* 7", "7 8", "7 + 1 5", "(7 + 1", "7 + 1)", "(7 + 1]", "2(3)", "(2)(3)", "()", "7 ** 2",
         "7 // 2", "7 ^ 2", "3!", "7 % 2", "1.5 + 2", "1,000 + 1", "07 + 1", "1_0", "٧ + 1", "3²", "a + 1", "= 84",
-        "(12 - 5) * 12 = 85", "12 - 5 = 7, 7 * 12 = 84", "3 + 4 = 7 = 7", "3 + 4 =", "5 ** 2 ** 1",
+        "(12 - 5) * 12 = 85", "12 - 5 = 7, 7 * 12 = 84",
+        "(12-5)*12 = 7*12 = 85", "85 = (12-5)*12", "(12-5)*12 = 7*11 = 84", "12-5 = 7*12 = 84", "84 = = 84", "84 == 84",
+        "Answer", "answer 7 8", "84 = x", "The answer is not 84",
+        "3 + 4 =", "5 ** 2 ** 1",
         "seven", "__import__('os')", "1 if 1 else 2", "(" * 200 + "1" + ")" * 200, "1" * 400, "\\frac{1}{}",
     ],
 )  # fmt: skip
@@ -52,8 +57,18 @@ def test_what_is_no_expression(text: str) -> None:
     assert read_answer(text) is None
 
 
-def test_what_stands_before_the_equals_sign_is_the_answer() -> None:
-    assert read_answer("84 = (12 - 5) * 12") == 84  # true, but 84 uses none of the numbers
+@pytest.mark.parametrize(
+    ("text", "side"),
+    [
+        ("84 = (12 - 5) * 12", "( 12 - 5 ) * 12"), ("(12-5)*12 = 7*12 = 84", "( 12 - 5 ) * 12"),
+        ("84 = 7*12", "7 * 12"),
+        ("7*12 = (12-5)*12 = 12*(12-5)", "( 12 - 5 ) * 12"), ("84 = 84", "84"),
+    ],
+)  # fmt: skip
+def test_of_a_chain_that_holds_the_side_with_most_numbers_is_the_answer(text: str, side: str) -> None:
+    tree = read_answer(text)
+    assert tree is not None
+    assert written(tree) == side
 
 
 def test_nothing_is_divided_by_zero_and_divisions_come_out_even_where_they_must() -> None:

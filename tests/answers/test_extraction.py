@@ -46,7 +46,9 @@ def test_a_sign_may_stand_before_money(text: str, number: str) -> None:
     assert extract_answer(text, "last_number") == number
 
 
-@pytest.mark.parametrize("space", ["", " \n", "\u200b", "\ufeff \u2060"])
+@pytest.mark.parametrize(
+    "space", ["", " \n", "\u200b", "\ufeff \u2060", "\u2800", "\u3164", "\u00ad", "\ufe0f\U000e0020"]
+)
 def test_space_of_no_width_is_no_thinking(space: str) -> None:
     assert format_reward(f"<think>{space}</think><answer>7</answer>", "stop", "think_answer") == 0.0
     assert format_reward(f"<think>a</think><answer>{space}</answer>", "stop", "think_answer") == 0.0

@@ -35,6 +35,8 @@ def test_tag(text: str, answer: str | None) -> None:
         (r"\boxed{\boxed{5}}", "5"),
         ("boxed{1}", None),
         (r"\boxed{ a }", "a"),
+        (r"\boxed{7} \boxed{{8} \boxed{ 9", "7"),
+        (r"} \boxed{\} \boxed{{8}} \\boxed{", "{8}"),
         ("\\boxed{\\", None),
         (r"so \boxed {7}", "7"),
         (r"so \boxed 7.", "7"),

@@ -121,6 +121,24 @@ def test_partial_pays_tags_in_their_order(text: str, reward: float) -> None:
     [
         ("so \\boxed{7}", 1.0),
         ("so \\boxed{}", 0.0),
+        *(
+            (f"so \\boxed{{{blank}}}", 0.0)
+            for blank in (
+                "~",
+                r"\,",
+                r"\quad\ ",
+                "{}",
+                r"\text{ }",
+                r"\hspace{1em}",
+                r"\phantom{7}",
+                "\u200b",
+                "\u3164",
+            )
+        ),
+        *(
+            (f"so \\boxed{{{said}}}", 1.0)
+            for said in (r"\{\}", "0", "-", r"\,7", r"\text{no}", r"\emptyset", "é", "ㅎ")
+        ),
         ("<think> \\boxed{7} </think> 8", 0.0),
         ("<think> a </think> \\boxed{7}", 1.0),
         ("<think> \\boxed{7}", 0.0),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import time
 
 import pytest
 from hypothesis import given
@@ -95,6 +96,63 @@ def test_a_language_that_cannot_be_told_is_said() -> None:
 
 def test_a_cut_code_block_is_left_out_to_the_end() -> None:
     assert words_by_script("好 ```python\nfor word in words") == {"han": 1}
+
+
+@pytest.mark.parametrize(
+    ("chain", "target", "share"),
+    [
+        ("```\n我们把两边相加，得到总和。", "en", 0.0),
+        ("`我们把两边相加`", "en", 0.0),
+        ("$我们把两边相加$", "en", 0.0),
+        (r"\text{我们把两边相加}", "en", 0.0),
+        (r"\(我们\) \[把两边\] wait", "en", 1 / 6),
+        ("https://我们把两边相加", "en", 0.0),
+        ("`мы складываем` yes", "ru", 2 / 3),
+        ("```python\nprint('好')\n``` 好", "zh", 1.0),
+        (r"Let $α + β = γ$, `λ` and \(ℝ^n\) be", "en", 1.0),  # formulas are written in Greek and Latin
+        ("`café` 好", "zh", 1.0),
+        ("আমরা দুই পাশ যোগ করি", "en", 0.0),
+        ("আমরা দুই পাশ যোগ করি", "bn", 1.0),
+        ("நாங்கள் இருபுறமும் yes", "en", 1 / 3),
+        ("ჩვენ ვამატებთ", "en", 0.0),
+        ("ｶﾀｶﾅ", "en", 0.0),
+        ("ｶﾀｶﾅ", "ja", 1.0),
+        ("Ｗｅ　ａｄｄ", "zh", 0.0),
+        ("Ｗｅ　ａｄｄ", "en", 1.0),
+        ("Ta cộng hai vế và được tổng", "vi", 1.0),
+        ("wait 🎉 ✓ → ∑ 5 µm 2ⁿ 𝑥 ½ ①", "en", 1.0),  # no words
+    ],
+)
+def test_letters_count_wherever_and_in_whatever_script_they_stand(chain: str, target: str, share: float) -> None:
+    assert language_consistency(chain, target) == pytest.approx(share)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (r"\(abc\) \[ \frac{a}{bc} \\[2pt] word \] so", 1),
+        (r"\\( abc \\) \\[ abc \\] so", 1),  # escaped twice
+        (r"\(abc and \(word\) so", 3),  # the first has no end
+        (r"\alpha_no2 \beta3x \text{ab}_cd2 so", 1),
+        ("a1https://x.y/z 9ab ab9 _9 so", 1),
+    ],
+)
+def test_what_is_left_out(text: str, words: int) -> None:
+    assert words_by_script(text) == {"latin": words}
+
+
+@pytest.mark.parametrize(
+    "piece",
+    ["_", "a", r"\( ", r"\[ ", r"\(\[", r"\(x=1 and so on. ", "$$ ", "$x\n", "`x\n", "``` ", r"\a{", r"\a_", "<a", "\n",
+     "é_", "我a", "www.", r"\\(", r"\\[",
+     r"\\[2pt]", r"\[ \\[2pt] ", r"\[" + r"\\", "{}", r"\x{}"],
+)  # fmt: skip
+@pytest.mark.parametrize("end", ["", "我"])
+def test_the_time_grows_with_the_length_alone(piece: str, end: str) -> None:
+    text = piece * (50_000 // len(piece)) + end
+    begun = time.process_time()
+    language_consistency(text, "en")
+    assert time.process_time() - begun < 1.0  # hundredths of a second; squared, it took many
 
 
 @given(st.text(max_size=200), st.sampled_from(["en", "zh", "ru", "ja"]))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import time
 
 import pytest
 
@@ -11,7 +12,7 @@ from r1kit.errors import InputError
 from r1kit.records import Prompt
 from r1kit.reward.names import logged_names
 from r1kit.reward.rule import RewardConfig, failed_score, score_completion
-from r1kit.reward.settings import PAID
+from r1kit.reward.settings import PAID, FormatStyle
 from r1kit.structure import structure
 from r1kit.tasks.task import Grade
 
@@ -67,6 +68,12 @@ def test_the_answer_for_votes_is_canonical_and_absent_when_incomplete() -> None:
     assert answer("<answer>" + "y" * 2000 + "</answer>", "stop") is None
 
 
+def test_an_answer_that_no_file_can_hold_is_written_with_question_marks() -> None:
+    score = score_completion(TASK, PROMPT, "<answer>é \ud800</answer>", "stop", RewardConfig())
+    assert score.answer == "é ?"
+    assert failed_score(PROMPT, "", "stop", RewardConfig(), "ungradable", "ValueError: \udfff").cause == "ValueError: ?"
+
+
 def test_partial_credit_is_paid_only_when_asked() -> None:
     half = HalfTask("fake", None)
     assert score_completion(half, PROMPT, WRONG, "stop", RewardConfig()).parts["accuracy"] == 0.0
@@ -88,6 +95,15 @@ def test_a_failed_score_earns_nothing_and_keeps_its_form() -> None:
     assert (score.total, score.parts["format"], score.status, score.answer) == (0.0, 1.0, "timeout", None)
     assert score.cause.startswith("too slow x")
     assert len(score.cause) == 200
+
+
+@pytest.mark.parametrize("inside", ["_" * 50_000, "\\( " * 20_000, "a" * 50_000, "\\boxed{" * 9_000])
+@pytest.mark.parametrize("style", ["think_answer", "boxed"])
+def test_no_text_holds_up_the_parent(inside: str, style: FormatStyle) -> None:
+    begun = time.process_time()
+    text = f"<think>{inside}</think>{inside}<answer>5</answer>"
+    failed_score(PROMPT, text, "stop", RewardConfig(format_style=style), "timeout", "slow")
+    assert time.process_time() - begun < 1.0
 
 
 @pytest.mark.parametrize(

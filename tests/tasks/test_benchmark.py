@@ -79,7 +79,19 @@ def test_choices_are_asked_for_a_letter_on_the_last_line() -> None:
     [
         ("**ANSWER: C**", "C"), ("Answer: $D$", "D"), ("ANSWER: \\boxed{B}", "B"), ("the answer is (J)", "J"),
         ("answer: b", "B"), ("The answer is a matter of taste.", ""), ("so \\boxed{A}", "A"), ("ANSWER: Cats", ""),
-        ("I say C", ""),
+        ("I say C", ""), ("ANSWER: \\text{B}", "B"), ("ANSWER: [B]", "B"), ("ANSWER: 'B'", "B"),
+        ("ANSWER: \\(B\\)", "B"),
+        ("The answer is option B", "B"), ("ANSWER： B", "B"), ("ANSWER: Ｂ", "B"), ("Answer: I think it is B", "B"),
+        ("Answer: I", "I"), ("Answer: A because B is less", "A"), ("ANSWER: A. B is less", "A"),
+        ("ANSWER: B\n\nI see.", "B"), ("ANSWER: A" + " " * 50_000, "A"), ("ANSWER: A" + ")" * 50_000, "A"),
+        ("ANSWER: A (B is less)", "A"), ("Answer: option C.", "C"), ("The answer is \\(\\boxed{\\text{D}}\\).", "D"),
+        ("ANSWER: \\boxed{\\textbf{B}}", "B"), ("ANSWER: A, as I think", "A"), ("the answer is not B", ""),
+        ("Answer: I'm lost", ""),
+        ("Answer: I would pick (C)", "C"), ("The answer is: D", "D"), ("The answer isB", ""),
+        ("Answer: I do not think it is B", ""), ("ANSWER: optional", ""), ("Answer: a matter of taste", ""),
+        ("ANSWER: A, B, C or D", ""), ("ANSWER: A or B", ""), ("ANSWER: (A) or (B)", ""), ("ANSWER: A/B", ""),
+        ("ANSWER: A and B", ""), ("ANSWER: A B", ""), ("ANSWER: A. B. C. D.", ""), ("ANSWER: $A$, $B$", ""),
+        ("ANSWER: A\nANSWER: A or B", ""), ("ANSWER: A or B\nANSWER: B", "B"), ("ANSWER: **A**, **B**", ""),
     ],
 )  # fmt: skip
 def test_which_letter_is_said(text: str, letter: str) -> None:

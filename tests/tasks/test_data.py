@@ -144,6 +144,10 @@ def test_the_layout_says_the_rule(tmp_path: Path) -> None:
         ("\\text{B}", "B"), ("**B**", "B"), ("$B$", "B"), ("The answer is (B).", "B"), ("Answer: B", "B"),
         ("hen", "B"), ("Hen.", "B"), ("\\boxed{\\text{hen}}", "B"), ("the correct answer is hen", "B"),
         ("A", "A"), ("B. cow", None), ("A or B", None), ("Bird", None), ("", None), ("AB", None), ("not B", None),
+        ("A. B. C. D.", None), ("(A) or (B)", None), ("A. cow, B. hen", None), ("A: B", None), ("a. b. c.", None),
+        ("The answer is (A) or (B).", None), ("A) or b)", None), ("B: A or C", None), ("Z", None), ("E", None),
+        ("Z. hen", None), ("B. A hen lays eggs", "B"), ("B. I think so", "B"), ("B: as B says", "B"),
+        ("B. It isn't a cow", "B"), ("b) because it lays", "B"), ("B. (X and Y are none)", "B"), ("D. eel", "D"),
     ],
 )  # fmt: skip
 def test_letters_of_choices(answer: str, letter: str | None) -> None:

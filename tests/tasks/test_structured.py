@@ -75,6 +75,13 @@ def test_equal_answers_vote_together(tmp_path: Path) -> None:
     )
 
 
+def test_half_a_surrogate_pair_gives_a_vote_that_can_be_written(tmp_path: Path) -> None:
+    task = task_of(tmp_path, LINE)
+    for why, vote in (("\\ud83d\\ude00", "\U0001f600"), ("\\ud83d", "?"), ("\\ude00\\ud83d", "??")):
+        grade = task.grade(task.train(0), f'{{"answer": 24, "why": "{why}"}}')
+        assert (grade.correct, grade.canonical) == (1, f'{{"answer":24,"why":"{vote}"}}')
+
+
 def test_without_an_expected_value_the_schema_alone_decides_and_a_chat_is_kept(tmp_path: Path) -> None:
     chat = [
         {"role": "user", "content": "hi"},

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import string
+import unicodedata
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from random import Random
@@ -37,7 +38,20 @@ CHOICE = (
 """The paper's words before a question with choices."""
 LARGEST = 999
 """Of AIME's answers, which are whole numbers from 0."""
-_SAID = re.compile(r"(?i:answer)(?:\s*:\s*|\s+is:?\s+(?=\W*[A-Z]\b))\$?(?:\\boxed\{)?\(?([A-Za-z])\b")
+_MARKS = r"(?:[\s$(\[{'\"`“‘\\]|\\(?:boxed|text(?:bf)?|math(?:rm|bf))\b|(?i:option|choice|letter)\s)*"
+"""What may stand before a letter."""
+_MEANT = r"(?:\s*I\s+(?:would\s+)?(?:think|believe|say|choose|pick)\b(?:(?:\s+that)?\s+it(?:\s+is|'s)\b)?)?"
+_SAID = re.compile(
+    rf"(?i:answer)(?:\s*:{_MEANT}|\s+is\b:?(?={_MARKS}[A-Z]\b)){_MARKS}(?![Ia]\s+[a-z])([A-Za-z])\b(?!'\w)"
+)
+_AS_WELL = re.compile(
+    r"[\])}'\"`”’$\\]*[ \t]*"
+    rf"(?:(?:[,/&+|]|or\b|and\b)[ \t]*(?:or\b|and\b)?{_MARKS}(?![AI][ \t]+[a-z])[A-Z]\b(?!'\w)"
+    r"|[.):;]*[ \t]+[A-Z](?=[.:,;)]|[ \t]*(?:\n|\Z)))"
+)
+"""Another letter behind the first: which of them is meant is not said."""
+NEAR = 40
+"""Characters behind a letter that are looked at for another."""
 _CLOSED, _OPEN = "</think>", "<think>"
 
 
@@ -152,7 +166,11 @@ def boxed_answer(text: str) -> str:
 
 
 def letter_of(text: str) -> str:
-    """The letter after the last ``ANSWER:`` (or "the answer is"), else in the last box; empty where there is none."""
+    """The letter after the last ``ANSWER:`` (or "the answer is"), else in the last box; empty where there is none, or
+    others behind it."""
     said = after_thinking(text)
-    found = _SAID.findall(said.replace("**", ""))
-    return found[-1].upper() if found else last_box(said) or ""
+    plain = unicodedata.normalize("NFKC", said).replace("**", "")
+    found = [(letter[1].upper(), plain[letter.end() :][:NEAR]) for letter in _SAID.finditer(plain)][-1:]
+    if not found:
+        return last_box(said) or ""
+    return "" if _AS_WELL.match(found[0][1]) else found[0][0]

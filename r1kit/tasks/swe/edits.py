@@ -1,6 +1,7 @@
 """Edits of a repository as a model writes them, and the repository after them. Plain texts; nothing is written to disk.
 
-Two forms, which may stand side by side, each under the path of its file on a line of its own::
+Two forms, which may stand side by side, each under the path of its file on a line of its own (an edit's path may have
+``File:`` or a bullet before it)::
 
     shapes/area.py                          shapes/area.py
     <<<<<<< SEARCH                          ```python
@@ -31,7 +32,10 @@ _GUARDED = frozenset(
 )
 _TEST = re.compile(r"test_.*\.py|.*_test\.py|tests?")
 _SEARCH, _MIDDLE, _REPLACE = re.compile(r"<{5,9} ?SEARCH"), re.compile(r"={5,9}"), re.compile(r">{5,9} ?REPLACE")
-_FENCE = re.compile(r"\s*(```+|~~~+)")
+_FENCE = re.compile(r"(\s*)(```+|~~~+)")
+_WORDS = re.compile(r"(?:[-+]|\d+[.)]|(?:(?:in|the|file|path|edit)(?::|\b)\s*)+)[*`]*\s+[*`]*|[*`]*", re.IGNORECASE)
+"""What may stand before a path on its line."""
+_NAME = re.compile(r"\S*\.(?:[A-Za-z]\w*|\S*/\S+)")
 
 
 class RefusedError(ValueError):
@@ -67,7 +71,7 @@ def edits_in(answer: str) -> list[Edit]:
         raise RefusedError(f"longer than {LONGEST} characters")
     lines = answer.replace("\r\n", "\n").split("\n")
     found: list[Edit] = []
-    at, path, fence = 0, "", ""
+    at, path, fence, bare = 0, "", "", False
     while at < len(lines):
         line, opening = lines[at].strip(), _FENCE.match(lines[at])
         if _SEARCH.fullmatch(line):
@@ -76,29 +80,37 @@ def edits_in(answer: str) -> list[Edit]:
             if not path:
                 raise RefusedError("an edit without a path above it")
             found.append(Edit(path, _text(lines[at + 1 : middle]), _text(lines[middle + 1 : end])))
-            at = end
+            at, bare = end, False  # a fenced block below is an example
         elif opening and fence:  # of the block that edits stand in
             fence = ""
         elif opening and any(_SEARCH.fullmatch(after.strip()) for after in lines[at + 1 : at + 3]):
-            fence = opening[1]
-            path = _path_of(lines[at + 1].strip()) or path
+            fence = opening[2]
+            path = _path_of(lines[at + 1].strip())[0] or path
         elif opening:
-            end = _closing(lines, at + 1, opening[1])
-            if path:
+            end = _closing(lines, at, opening)
+            if path and bare:
                 found.append(Edit(path, None, _text(lines[at + 1 : end])))
             at, path = end, ""
         elif line:
-            path = _path_of(line) or (path if fence else "")
+            named, bare = _path_of(line)
+            path = named or (path if fence else "")
         if len(found) > MOST:
             raise RefusedError(f"more than {MOST} edits")
         at += 1
     return found
 
 
-def _path_of(line: str) -> str:
-    """The path that a line names and nothing else; empty for any other."""
-    bare = line.strip("#*` ").removesuffix(":").strip("*` ")
-    return bare if "." in bare and " " not in bare else ""
+def _path_of(line: str) -> tuple[str, bool]:
+    """The path that a line names, empty where it says more, and whether it stands alone: ``In `a.py`:`` is a path for
+    edits, but a fenced block below that need not be the whole file.
+
+    A name ends in an extension of letters: ``e.g.`` and ``Done.`` are words.
+    """
+    said = line.strip("#*` ")
+    before = _WORDS.match(said)
+    assert before is not None
+    path = said[before.end() :].removesuffix(":").strip("*` ").removeprefix("./")
+    return (path, not before[0].strip("*` ")) if _NAME.fullmatch(path) else ("", False)
 
 
 def _next(lines: list[str], start: int, mark: re.Pattern[str]) -> int:
@@ -108,10 +120,11 @@ def _next(lines: list[str], start: int, mark: re.Pattern[str]) -> int:
     raise RefusedError("a SEARCH/REPLACE block that does not end")
 
 
-def _closing(lines: list[str], start: int, fence: str) -> int:
-    for at in range(start, len(lines)):
-        if lines[at].strip() == fence:
-            return at
+def _closing(lines: list[str], at: int, opening: re.Match[str]) -> int:
+    """The next line with the fence that opens line ``at``, as far to the right as it at most."""
+    for place in range(at + 1, len(lines)):
+        if lines[place].strip() == opening[2] and len(lines[place]) - len(lines[place].lstrip()) <= len(opening[1]):
+            return place
     raise RefusedError("a file's block that does not end")
 
 

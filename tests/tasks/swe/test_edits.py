@@ -27,6 +27,18 @@ def block(path: str, search: str, replace: str) -> str:
         (block("new/d.py", "", "w = 1\n"), {"new/d.py": "w = 1\n"}),
         (block("c.py", "z = 3\n", "z = 4\n") + block("c.py", "z = 4\n", "z = 5\n"), {"c.py": "z = 5\n"}),
         (block("c.py", "z = 3\n", "z = 4\n").replace("\n", "\r\n"), {"c.py": "z = 4\n"}),
+        *(
+            (before + block("c.py", "z = 3\n", "z = 4\n").replace("c.py", f"{mark}c.py{mark}") + after, {"c.py": "z = 4\n"})
+            for before in ("", "File: ", "./", "- ", "1. ", "In ", "In the file ", "**File:** ", "### ")
+            for mark in ("", "`")
+            if before != "./" or not mark
+            for after in ("", "\n```python\nprint(f())\n```\n", "\nDone.\n\n```python\nprint(f())\n```\n", "\ne.g.\n```\nx\n```")
+        ),
+        (block("c.py", "z = 3\n", "z = 4\n") + "\n```\nz\n```\n\nIn `c.py`:\n```python\nz = 4\n```", {"c.py": "z = 4\n"}),
+        (block("c.py", "z = 3\n", "z = 4\n") + "\nc.py\n```\nz = 5\n```", {"c.py": "z = 5\n"}),
+        (block("c.py", "z = 3\n", "z = 4\n") + block("c.py", "z = 4\n", "z = 5\n")[5:], {"c.py": "z = 5\n"}),
+        ("c.py\n```\nx = '''\n    ```\n    y\n    ```\n'''\n```", {"c.py": "x = '''\n    ```\n    y\n    ```\n'''\n"}),
+        ("file.py\n```\nz = 5\n```", {"file.py": "z = 5\n"}),
     ],
 )  # fmt: skip
 def test_what_applies(answer: str, after: dict[str, str]) -> None:
@@ -37,6 +49,10 @@ def test_what_applies(answer: str, after: dict[str, str]) -> None:
     ("answer", "why"),
     [
         ("", "no edit"),
+        ("Changed:\n- `c.py`\n\n```\ngit diff\n```", "no edit"),
+        ("- ../out.py\n" + block("", "", "x = 1\n")[1:], "leads elsewhere"),
+        ("File: tests/b.py\n" + block("", "", "x = 1\n")[1:], "is a test"),
+        ("e.g.\n```\nz = 5\n```", "no edit"),
         ("I would change y to 3 in a/b.py.", "no edit"),
         (block("a/b.py", "x = 1\n", "x = 2\n"), "stand 2 times"),
         (block("a/b.py", "y = 22\n", "y = 3\n"), "stand nowhere"),

@@ -15,7 +15,7 @@ from functools import lru_cache
 from r1kit.answers.compare import agrees
 from r1kit.answers.fingerprints import canonical_reading
 from r1kit.answers.reading import read
-from r1kit.answers.spelling import respelled
+from r1kit.answers.spelling import LONGEST, respelled
 
 __all__ = ["canonical", "equal", "vote"]
 
@@ -49,6 +49,8 @@ _WHOLE = re.compile(r"([a-z])\s*\\in\s*\\mathbb\{Z\}")
 
 def _renamed(reference: str, answer: str) -> str | None:
     r"""``n\pi, n \in \mathbb{Z}`` by the reference's letter: ``k\pi, k \in \mathbb{Z}``; None where both agree."""
+    if max(len(reference), len(answer)) > LONGEST or not re.search(r"\\in|∈", answer):
+        return None
     one, other = respelled(reference), respelled(answer)
     mine, its = (set(_WHOLE.findall(text)) for text in (one, other))
     if len(mine) != 1 or len(its) != 1 or mine == its:

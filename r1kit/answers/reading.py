@@ -270,7 +270,10 @@ def _rounds(exact: str, rounded: str) -> bool:
     if value is None or not re.fullmatch(r"-?\d+(?:\.\d+)?", rounded):
         return False
     places = len(rounded.partition(".")[2])
-    return bool(abs(float(value) - float(rounded)) <= (10.0**-places if places else 0.5))
+    try:
+        return bool(abs(float(value) - float(rounded)) <= (10.0**-places if places else 0.5))
+    except (OverflowError, TypeError):  # larger than any float, or complex
+        return False
 
 
 def _minus(left: Node, right: Node) -> Node:

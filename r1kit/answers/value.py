@@ -59,7 +59,7 @@ class Evaluation:
         self._spend(1.0)
         try:
             value = getattr(self, f"_{node.kind}", self._unknown)(node)
-        except (ZeroDivisionError, OverflowError, ValueError, ArithmeticError) as error:
+        except (ZeroDivisionError, OverflowError, ValueError, ArithmeticError, TypeError) as error:
             if isinstance(error, (TooBigError, UndefinedError)):
                 raise
             raise UndefinedError(str(error)) from None

@@ -70,6 +70,9 @@ HOSTILE = [
     "2^{-9999999}", "\\sqrt[99999999]{2}", "0^0", "0^{-1}", "1/0", "\\log_1 5", "\\log 0", "\\ln(-1)",
     "\\tan(\\pi/2)", "\\frac{0}{0}", "\\lfloor 10^{4000} \\rfloor", "f(f(f(f(x))))",
     "{" * 400 + "1" + "}" * 400, "(" * 400 + "1" + ")" * 400, "|x" * 300, "\\sum_{i=1}^{1999}\\sum_{j=1}^{1999} i^j",
+    "*" * 10_000, "_" * 60_000, "is " * 5_000, "\\det A = 5", "\\lfloor i \\rfloor", "\\max(i, 2)", "i \\approx 5",
+    "10^{400} \\approx 5", "\\int \\binom{99999999}{4999999} dx", "\\int " + "x!" * 40,
+    "\\int_0^1 " + "x^2" * 30 + " dx", "\\int " + "\\sin " * 30 + "x dx", "\\int " + "x^" * 14 + "x dx",
 ]  # fmt: skip
 
 
@@ -99,9 +102,10 @@ def test_an_integral_of_anything_ends(text: str) -> None:
 @pytest.mark.parametrize("text", HOSTILE, ids=lambda text: text[:20].encode("unicode_escape").decode())
 def test_nothing_hangs_and_nothing_raises(text: str) -> None:
     """Bounded before it is computed; unbounded, the powers among them take longer than the test run is let."""
-    for reference in ("7", "\\sqrt{2}", "x^2+1", "1, 2", "\\int_0^1 x\\,dx", text):
+    for reference in ("7", "\\sqrt{2}", "x^2+1", "1, 2", "a @ b", "\\int_0^1 x\\,dx", text):
         assert equal(reference, text) is (reference == text and bool(text.strip()))
         assert isinstance(canonical(text), str)
+    assert isinstance(doubt_about(text), str)
 
 
 @pytest.mark.parametrize(

@@ -62,6 +62,11 @@ _LABELLED = re.compile(
     r"\s*(?P<body>[^\s+\-*/^_=<>,(].*|\s\(.*)",
     re.DOTALL,
 )
+_HEDGED = re.compile(
+    r"^(?:and|or)\b|\b(?:and|or)\s*\(?[A-J]\)|^\(?[A-J](?:$|\s*(?:[.):,;/]|(?:and|or)\b))"
+    r"|(?:[\s,;/]\(|[,;]\s*|\s)[A-J][.)](?=[\s\d$\\]|$)|[,;]\s*[A-J]:"
+)
+"""A body that names further choices: ``A) B) C)``, ``A. 12, B. 13``, ``A: B or C``."""
 _EMPTY = re.compile(
     r"\\emptyset|\\\{\s*\\\}|\{\s*\}|(?:the )?empty set|no (?:real )?solutions?|空集|无解", re.IGNORECASE
 )
@@ -100,7 +105,7 @@ def _read(text: str) -> Reading:
         return Reading(kind="choice", text=text, label=letter.upper())
     if labelled := _LABELLED.fullmatch(text):
         body = labelled["body"].strip()
-        if not re.search(r"^(?:and|or)\b|\b(?:and|or)\s*\(?[A-J]\)", body):
+        if not _HEDGED.search(body):
             return replace(_body(body), label=labelled["round"] or labelled["roman"] or labelled["stop"])
     return _body(text)
 

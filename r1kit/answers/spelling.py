@@ -189,7 +189,7 @@ def respelled(text: str, thousands: bool = True) -> str:
 
 def _signs(text: str) -> str:
     text = re.sub("((?:\\d[\u0304\u0305])+)", lambda found: f"\\overline{{{re.sub('[^0-9]', '', found[1])}}}", text)
-    text = re.sub("^([A-J])、", r"\1. ", text)
+    text = re.sub("^([A-J])、(?!(?:.*、)?[A-J](?:、|$))", r"\1. ", text)
     text = re.sub("[⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻⁽⁾ⁿⁱˣ]+", lambda found: f"^{{{found[0].translate(_RAISED)}}}", text)
     text = re.sub("[₀₁₂₃₄₅₆₇₈₉₊₋₍₎ₙₓᵢ]+", lambda found: f"_{{{found[0].translate(_LOWERED)}}}", text)
     return text.translate(_TABLE)

@@ -14,13 +14,14 @@ from typing import Literal
 from r1kit.answers.cursor import DEEPEST
 from r1kit.answers.formula import read_formula
 from r1kit.answers.nodes import Node, TooBigError, UnreadError, is_number
+from r1kit.answers.numerals import in_digits
 from r1kit.answers.ranges import Range, full_range, overlap, read_range, without_point
 from r1kit.answers.relations import is_name, lone_symbol, split_relation
 from r1kit.answers.same import same, value_of
 from r1kit.answers.spelling import LONGEST, respelled
 from r1kit.answers.splitting import bracketed, depths, split_list, split_top
 from r1kit.answers.units import split_unit
-from r1kit.answers.words import FUNCTIONS, NAMES, NUMBERS
+from r1kit.answers.words import FUNCTIONS, NAMES
 
 __all__ = ["Reading", "as_range", "formula_of", "read"]
 
@@ -76,14 +77,11 @@ _FAMILY = re.compile(r"\\?\{\s*(?P<of>[^|:]+?)\s*(?:\||:)\s*(?P<rest>[^|:]*\\in[
 _MEMBER = re.compile(r"(?P<name>[A-Za-z]|\\[a-z]+)\s*\\in\s*(?P<rest>.+)", re.DOTALL)
 _RATIO = re.compile(r"(\d+(?:\.\d+)?)(?:\s*:\s*|\s+to\s+)(\d+(?:\.\d+)?)(?:(?:\s*:\s*|\s+to\s+)(\d+(?:\.\d+)?))?")
 _SHORT_WORD = re.compile(
-    r"yes|no|dne|on|off|odd|even|one|two|six|ten|red|all|none|any|true|false|east|west|mon|tue|wed|thu|fri|sat|sun|jan|feb|"
+    r"yes|no|dne|on|off|odd|even|red|all|none|any|true|false|east|west|mon|tue|wed|thu|fri|sat|sun|jan|feb|"
     r"mar|apr|may|jun|jul|aug|sep|oct|nov|dec|up|down|[A-Z][a-z]{2}|\\text\{[A-Za-z]+\}",
 )
 """Words that would be products of letters."""
 _WORDS = re.compile(r"[^\W\d_]+(?:[\s'’-]+[^\W\d_]+)*")
-_NUMBER_WORD = re.compile(
-    r"(?P<minus>-?)(?P<word>[a-z]+)(?:-(?P<ones>[a-z]+))?(?P<rest>(?:\s+[a-z]+){0,3})", re.IGNORECASE
-)
 _CASES = re.compile(r"\\begin\{cases\}(.*)\\end\{cases\}", re.DOTALL)
 
 
@@ -320,10 +318,7 @@ def _of_formula(text: str) -> Reading | None:
         return Reading(kind="ratio", text=":".join(part for part in ratio.groups() if part is not None))
     percent = re.fullmatch(r"(.+?)\s*(?:percent|per cent|pct)", text)
     text = f"{percent[1]}\\%" if percent else text
-    spelled = _NUMBER_WORD.fullmatch(text)
-    if spelled and spelled["word"].lower() in NUMBERS and (spelled["ones"] or "zero").lower() in NUMBERS:
-        value = NUMBERS[spelled["word"].lower()] + NUMBERS[(spelled["ones"] or "zero").lower()]
-        text = f"{spelled['minus']}{value}{spelled['rest']}"
+    text = in_digits(text)
     quantity = split_unit(text)
     if quantity is not None:
         node = formula_of(quantity.body)
@@ -339,7 +334,7 @@ def _of_formula(text: str) -> Reading | None:
 def _of_phrase(text: str) -> Reading | None:
     """Several words, one of three letters or more: ``The cat`` is no product."""
     words = text.split()
-    if len(words) < 2 or words[0].lower() in NUMBERS or not any(len(word) > 2 for word in words):
+    if len(words) < 2 or in_digits(text) != text or not any(len(word) > 2 for word in words):
         return None
     return None if any(word in FUNCTIONS or word in NAMES for word in words) else _of_words(text)
 

@@ -12,11 +12,12 @@ from fractions import Fraction
 from functools import lru_cache
 
 from r1kit.answers.nodes import Node, TooBigError, UndefinedError, symbols, walk
-from r1kit.answers.value import DIGITS, Evaluation, Number, nearly_equal, spread
+from r1kit.answers.value import DIGITS, Evaluation, Number, nearly_equal, precision, spread
 
 __all__ = ["fingerprint", "same", "same_up_to_factor", "value_of"]
 
 MOST_DIGITS = 1250
+_SIZED = frozenset(("number", "pow", "factorial", "scientific", "mul", "div", "root"))
 ENOUGH = 3
 """Points at which both have a value."""
 MOST_SYMBOLS = 12
@@ -137,14 +138,22 @@ def _digits(node: Node) -> int:
     """Enough to tell a formula from itself with any number in it changed in the last place."""
     largest = 0
     for part in walk(node):
-        if part.kind in ("number", "pow", "factorial", "scientific"):
-            value = _value(part, {}, DIGITS, False) if not symbols(part) else None
-            if isinstance(value, Fraction):
-                largest = max(largest, value.numerator.bit_length(), value.denominator.bit_length())
+        if part.kind not in _SIZED and part.name != "exp":
+            continue
+        value = _value(part, {}, DIGITS, False) if not symbols(part) else None
+        if isinstance(value, Fraction):
+            largest = max(largest, value.numerator.bit_length(), value.denominator.bit_length())
+        elif value is not None and value != 0 and not any(map(_may_vanish, walk(part))):
+            largest = max(largest, abs(precision(DIGITS).mag(value)))
     wanted = DIGITS if largest < 400 else DIGITS + int(largest * 0.7)
     if wanted > MOST_DIGITS and any(part.kind == "add" for part in walk(node)) and not _is_exact(node):
         raise TooBigError("a sum of numbers of very different size")
     return min(wanted, MOST_DIGITS)
+
+
+def _may_vanish(node: Node) -> bool:
+    """Whether its digits may cancel, so that a tiny value says nothing."""
+    return node.kind == "add" or (node.kind == "function" and node.name != "exp")
 
 
 def _is_exact(node: Node) -> bool:

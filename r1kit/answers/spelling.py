@@ -118,7 +118,11 @@ _SAME: tuple[tuple[re.Pattern[str], str], ...] = tuple(
         (r"(?<=\d)(?:[\s~]|\\[ ,;:])*(?:\\(?:mathrm|text)\s*\{[\s~]*\\Omega\s*\}|\\Omega)(?=\W*$)", r" \\text{ohm}"),
         (r"\\backslash(?![A-Za-z])|∖", r"\\setminus "),
         (r"\\(?:text|mathrm|mathbf|rm)\s*\{\s*([CA])\s*\}(?=\s*_)", r"\1"),
-        (r"(?<=\\in)\s*(?:\\(?:mathbf|mathrm)\s*\{\s*Z\s*\}|(?:\\(?:mathbf|bf|rm)\s*)?Z(?![A-Za-z]))", r" \\mathbb{Z}"),
+        (r"(?<=\\in)\s*(?:\\(?:mathbf|mathrm)\s*\{\s*([ZRNQ])\s*\}|(?:\\(?:mathbf|bf|rm)\s*)?([ZRNQ])(?![A-Za-z]))",
+         r" \\mathbb{\1\2}"),
+        (r"\\Bbb\s*\{?\s*([ZRNQC])\s*\}?", r"\\mathbb{\1}"),
+        (r"(^|[{$(\[])\s*\\(?:mathbf|bf)\s*\{?\s*([ZRNQ])\s*\}?(?=\s*(?:$|[}$.)\]^]|\\[)\]]|\\setminus))",
+         r"\1\\mathbb{\2}"),
         (r"\b([ap])\.m\b\.?", r"\1m"),
         (r"\\(?:textdollar)(?![A-Za-z])", r"\\$"),
         (r"(?<![A-Za-z\\])(?:US|CA|AU|HK|NZ|C|A)\s*\\?\$(?=\s*-?\.?\d)", r"\\$"),
@@ -140,7 +144,8 @@ _LAST = tuple(
 _DIGITS = re.compile(r"(?<![A-Za-z\\\d])(\d[\dA-Fa-f]*)(?=\s*_\s*\{?\s*1[1-6]\b)")
 """Of a base above ten."""
 _GROUPED = re.compile(
-    r"(?<![\d.,])(\d{1,3})(\\,|\\ |\\!|,\\!|~| |\{,\}|\{\\,\}|\\thinspace )(\d{3})((?:\2\d{3})*)(?![\d/]|\s*\\frac|,\d)"
+    r"(?<![\d.,_])(\d{1,3})(\\,|\\ |\\!|,\\!|~| |\{,\}|\{\\,\}|\\thinspace )(\d{3})((?:\2\d{3})*)"
+    r"(?![\d/]|\s*\\frac|,\d)"
 )
 _COMMAS = re.compile(r"(?<![\d.,\w])(\d{1,3}(?:,\d{3})+)(?![\d,])")
 _SPACING = re.compile(r"(?<!\\)\\[,;:> ]|~|\\q?quad(?![A-Za-z])|\\thinspace(?![A-Za-z])|\\h(?:space|skip)\*?\{[^{}]*\}")

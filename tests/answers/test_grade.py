@@ -119,3 +119,19 @@ def test_nothing_hangs_and_nothing_raises(text: str) -> None:
 )
 def test_found_on_references_of_data_sets(reference: str, answer: str, right: bool) -> None:
     assert equal(reference, answer) is right
+
+
+@pytest.mark.parametrize(
+    ("reference", "answer", "right"),
+    [
+        (r"\lfloor \log_5 125\rfloor", "3", True),
+        (r"\lfloor \log_5 125\rfloor", "2", False),
+        (r"\lceil \log_3 243\rceil", "5", True),
+        (r"\lceil \log_3 243\rceil", "6", False),
+        (r"\lceil \log_3 244\rceil", "6", True),
+        (r"\lfloor \sqrt{2}^2\rfloor", "2", True),
+        (r"\lfloor 3-e^{-400}\rfloor", "2", True),
+    ],
+)
+def test_floors_of_what_is_whole_but_for_its_last_digits(reference: str, answer: str, right: bool) -> None:
+    assert equal(reference, answer) is right

@@ -123,6 +123,9 @@ _SAME: tuple[tuple[re.Pattern[str], str], ...] = tuple(
         (r"\\Bbb\s*\{?\s*([ZRNQC])\s*\}?", r"\\mathbb{\1}"),
         (r"(^|[{$(\[])\s*\\(?:mathbf|bf)\s*\{?\s*([ZRNQ])\s*\}?(?=\s*(?:$|[}$.)\]^]|\\[)\]]|\\setminus))",
          r"\1\\mathbb{\2}"),
+        (r"_\s*\{\s*(?:\((\w+)\)|base\s+(\w+)|\\text\s*\{\s*base\s*(?:\}\s*(\w+)|(\w+)\s*\}))\s*\}",
+         r"_{\1\2\3\4}"),
+        (r"\\(?:text|mathrm)\s*\{\s*([\dA-F]+)\s*\}(?=\s*_\s*\{?\s*1[1-6]\b)", r"\1"),
         (r"\b([ap])\.m\b\.?", r"\1m"),
         (r"\\(?:textdollar)(?![A-Za-z])", r"\\$"),
         (r"(?<![A-Za-z\\])(?:US|CA|AU|HK|NZ|C|A)\s*\\?\$(?=\s*-?\.?\d)", r"\\$"),
@@ -136,6 +139,7 @@ _LAST = tuple(
     for pattern, into in (
         (r"\s*\(\s*([a-z]\s*\\in\s*\\mathbb\s*\{?[ZNR]\}?[*+^_{}]*)\s*\)$", r", \1"),
         (r"^(?:minus|negative)\s+(?=\S)", "-"),
+        (r"^([\dA-F]+)\s*,?\s*\(?\s*(?:in\s+)?base[\s-]+(\w+)\s*\)?$", r"\1_{\2}"),
         (r"(?<=\d)\s*_\s*(?:\{\s*10\s*\}|10(?!\d))", ""),
         (r"^\((\w+)\)(?=\s*_)", r"\1"),
     )

@@ -13,6 +13,7 @@ from typing import Literal
 
 from r1kit.answers.cursor import DEEPEST
 from r1kit.answers.formula import read_formula
+from r1kit.answers.labels import split_label
 from r1kit.answers.nodes import Node, TooBigError, UnreadError, is_number
 from r1kit.answers.numerals import in_digits
 from r1kit.answers.ranges import Range, full_range, overlap, read_range, without_point
@@ -54,20 +55,6 @@ class Reading:
     """The letter of a choice."""
 
 
-_LABEL = re.compile(
-    r"(?:\\text\{|\()?\s*(?P<bare>[A-J])\s*[)}]{0,2}|(?:[Oo]ption|[Cc]hoice|[Aa]nswer)\s*\(?(?P<told>[A-Ja-j])\)?"
-    r"|\((?P<small>[a-j])\)"
-)
-_LABELLED = re.compile(
-    r"(?:(?:[Oo]ption|[Cc]hoice)\s+)?(?:\((?P<round>[A-J])\)|\\text\{\(?(?P<roman>[A-J])\)?\}|(?P<stop>[A-J])[.):](?=\s|$|\d|\$|\\))"
-    r"\s*(?P<body>[^\s+\-*/^_=<>,(].*|\s\(.*)",
-    re.DOTALL,
-)
-_HEDGED = re.compile(
-    r"^(?:and|or)\b|\b(?:and|or)\s*\(?[A-J]\)|^\(?[A-J](?:$|\s*(?:[.):,;/]|(?:and|or)\b))"
-    r"|(?:[\s,;/]\(|[,;]\s*|\s)[A-J][.)](?=[\s\d$\\]|$)|[,;]\s*[A-J]:"
-)
-"""A body that names further choices: ``A) B) C)``, ``A. 12, B. 13``, ``A: B or C``."""
 _EMPTY = re.compile(
     r"\\emptyset|\\\{\s*\\\}|\{\s*\}|(?:the )?empty set|no (?:real )?solutions?|空集|无解", re.IGNORECASE
 )
@@ -98,14 +85,10 @@ def read(text: str, thousands: bool = True) -> Reading:
 
 @lru_cache(maxsize=8192)
 def _read(text: str) -> Reading:
-    if label := _LABEL.fullmatch(text):
-        letter = label["bare"] or label["told"] or label["small"]
-        return Reading(kind="choice", text=text, label=letter.upper())
-    if labelled := _LABELLED.fullmatch(text):
-        body = labelled["body"].strip()
-        if not _HEDGED.search(body):
-            return replace(_body(body), label=labelled["round"] or labelled["roman"] or labelled["stop"])
-    return _body(text)
+    letter, body = split_label(text)
+    if not letter:
+        return _body(text)
+    return replace(_body(body), label=letter) if body else Reading(kind="choice", text=text, label=letter)
 
 
 def _body(text: str) -> Reading:
@@ -205,14 +188,21 @@ def _of_list(text: str) -> Reading | None:
     if len(parts) < 2:
         return None
     found = _several("list", text, parts)
-    if found is not None and re.search(r"\bor\b|或", text) and all(item.kind == "range" for item in found.items):
-        return _union(text, list(found.items))
+    if found is not None and re.search(r"\bor\b|或|\\vee", text) and any(map(_is_range, found.items)):
+        return _union(text, list(found.items)) or found
     joined = (
         found is not None and re.search(r"\band\b|\\wedge|且", text) and len({each.name for each in found.items}) == 1
     )
     if found is not None and joined and (common := overlap([one for item in found.items for one in item.ranges])):
         return Reading(kind="range", text=text, ranges=(common,), name=found.items[0].name)
     return found
+
+
+def _is_range(item: Reading) -> bool:
+    """``(2,3]``, ``(-\\infty,2)``; ``(2,3)`` may be a point."""
+    return (
+        item.kind == "range" or (item.brackets in ("(]", "[)", "[]") and len(item.items) == 2) or "\\infty" in item.text
+    )
 
 
 def _of_tuple(text: str) -> Reading | None:

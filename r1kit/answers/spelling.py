@@ -99,6 +99,8 @@ _SAME: tuple[tuple[re.Pattern[str], str], ...] = tuple(
         (r"\\(?:leqslant|leq|leqq)(?![A-Za-z])|<=|=<", r"\\le "),
         (r"\\(?:geqslant|geq|geqq)(?![A-Za-z])|>=", r"\\ge "),
         (r"\\neq(?![A-Za-z])|!=|\\not\s*=", r"\\ne "),
+        (r"\\lor(?![A-Za-z])|∨", r"\\vee "),
+        (r"\\land(?![A-Za-z])|∧", r"\\wedge "),
         (r"\\lt(?![A-Za-z])", "<"),
         (r"\\gt(?![A-Za-z])", ">"),
         (r"\\(?:times|ast|centerdot|bullet)(?![A-Za-z])", r"\\cdot "),

@@ -34,7 +34,7 @@ def same(left: Node, right: Node, deeper: int = 3) -> bool:
     if "matrix" in (left.kind, right.kind) or "row" in (left.kind, right.kind):
         return left.kind == right.kind and _pairwise(left, right)
     if "infinity" in {node.kind for node in (*walk(left), *walk(right))}:
-        return left.kind == right.kind != "infinity" and _pairwise(left, right)
+        return left.kind == right.kind != "infinity" and left.name == right.name and _pairwise(left, right)
     if "based" in (left.kind, right.kind):
         return left.kind == right.kind and left.name == right.name and left.parts == right.parts
     try:

@@ -136,10 +136,16 @@ _SAME: tuple[tuple[re.Pattern[str], str], ...] = tuple(
         (r"\bor both\b", ""),
     )
 )  # fmt: skip
+_FOR = r"(?<=\S)\s*,?\s*\b(?:for|where|with)\s+(?:(?:all|any|some|every|each)\s+)?"
 _LAST = tuple(
     (re.compile(pattern), into)
     for pattern, into in (
         (r"\s*\(\s*([a-z]\s*\\in\s*\\mathbb\s*\{?[ZNR]\}?[*+^_{}]*)\s*\)$", r", \1"),
+        (_FOR + r"integers?\s+([a-z])$", r", \1 \\in \\mathbb{Z}"),
+        (_FOR + r"([a-z]\s*\\in\s*\\mathbb\s*\{?Z\}?[*+^_{}]*)$", r", \1"),
+        (r"(?<=\S)\s*,?(?:\s*\bwhere)?\s+([a-z]) is an integer$", r", \1 \\in \\mathbb{Z}"),
+        (r"\s*,?\s*\bfor (?:all|every|any) (?:real (?:numbers )?)?[a-z](?:\s*\\in\s*\\mathbb\s*\{?R\}?)?$", ""),
+        (r"^([fgh])\s*(?:\(x\))?\s*\\equiv(?![A-Za-z])(?!.*mod)", r"\1(x) ="),
         (r"^(?:minus|negative)\s+(?=\S)", "-"),
         (r"^([\dA-F]+)\s*,?\s*\(?\s*(?:in\s+)?base[\s-]+(\w+)\s*\)?$", r"\1_{\2}"),
         (r"(?<=\d)\s*_\s*(?:\{\s*10\s*\}|10(?!\d))", ""),

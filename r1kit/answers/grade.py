@@ -51,9 +51,10 @@ _BOUND = tuple(
         r"^[A-Za-z]\(([a-z])\)\s*=",
         r"\\(?:sum|prod)\s*_\s*\{\s*([a-z])\s*=",
         r"\\lim\s*_\s*\{\s*([a-z])\s*\\(?:to|rightarrow)",
+        r"^(?!.*(?<![A-Za-z\\])[ab](?![A-Za-z])).*\+\s*([cC])$",
     )
 )
-"""Letters that may be any other."""
+"""Letters that may be any other; the last is a constant of integration."""
 
 
 def _renamed(reference: str, answer: str) -> str | None:

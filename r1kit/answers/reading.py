@@ -69,7 +69,7 @@ _SHORT_WORD = re.compile(
 )
 """Words that would be products of letters."""
 _WORDS = re.compile(r"[^\W\d_]+(?:[\s'’-]+[^\W\d_]+)*")
-_CASES = re.compile(r"\\begin\{cases\}(.*)\\end\{cases\}", re.DOTALL)
+_CASES = re.compile(r"(?:\\begin\{cases\}|\\\{\s*\\begin\{array\}\s*\{[lcr]+\})(.*)\\end\{(?:cases|array)\}", re.DOTALL)
 
 
 def read(text: str, thousands: bool = True) -> Reading:

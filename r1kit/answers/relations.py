@@ -25,7 +25,7 @@ _NAME = re.compile(
     rf"(?!([A-Za-z])\s*[(\[].*\1){_SYMBOL}(?:\s*\([^()=<>]{{1,20}}\)|\s*\[[^\[\]=<>]{{1,20}}\])?"
     rf"|{_SIZE}|\[\s*[A-Z]{{3,6}}\s*\]|\\det\s*[A-Z]|(?!{_FUNCTION})(?:\\text\{{)?[A-Za-z]{{3,}}\}}?\s*\([^()=<>]{{1,20}}\)"
     r"|\\(?:sin|cos|tan)\s*(?:\\angle\s*)?(?:[A-Z]{1,3}|\\(?!pi)[a-z]+)"
-    r"|\(\s*[A-Za-z](?:\s*,\s*[A-Za-z])+\s*\)"
+    rf"|\(\s*{_SYMBOL}(?:\s*,\s*{_SYMBOL})+\s*\)"
     r"|(?:m\s*)?\\angle\s*[A-Z]+|\|?\s*(?:\\(?:overline|vec|overrightarrow)\s*\{)?[A-Z]{2,3}\}?\s*\|?"
     r"|S_\{?[^{}]*\}?|(?:\\text\{)?[A-Za-z]{3,}(?: [A-Za-z]+){0,4}\}?"
 )

@@ -21,7 +21,7 @@ _SIGNS = {
     "·": r"\cdot ", "∙": r"\cdot ", "∗": r"\cdot ", "÷": "/", "±": r"\pm ", "∓": r"\mp ", "√": r"\sqrt ",
     "∛": r"\sqrt[3] ", "∜": r"\sqrt[4] ", "≤": r"\le ", "⩽": r"\le ", "≦": r"\le ", "≥": r"\ge ", "⩾": r"\ge ",
     "≧": r"\ge ", "≠": r"\ne ", "≈": r"\approx ", "∞": r"\infty ", "∈": r"\in ", "∪": r"\cup ", "∩": r"\cap ",
-    "∅": r"\emptyset ", "Ø": r"\emptyset ", "°": r"^{\circ}", "º": r"^{\circ}", "˚": r"^{\circ}",
+    "≡": r"\equiv ", "∅": r"\emptyset ", "Ø": r"\emptyset ", "°": r"^{\circ}", "º": r"^{\circ}", "˚": r"^{\circ}",
     "∠": r"\angle ", "△": r"\triangle ", "′": "'", "″": "''", "⌊": r"\lfloor ", "⌋": r"\rfloor ",
     "⌈": r"\lceil ", "⌉": r"\rceil ", "⟨": r"\langle ", "⟩": r"\rangle ", "∑": r"\sum ", "∏": r"\prod ",
     "∫": r"\int ", "ℝ": r"\mathbb{R}", "ℤ": r"\mathbb{Z}", "ℚ": r"\mathbb{Q}", "ℕ": r"\mathbb{N}",
@@ -99,6 +99,7 @@ _SAME: tuple[tuple[re.Pattern[str], str], ...] = tuple(
         (r"\\(?:leqslant|leq|leqq)(?![A-Za-z])|<=|=<", r"\\le "),
         (r"\\(?:geqslant|geq|geqq)(?![A-Za-z])|>=", r"\\ge "),
         (r"\\neq(?![A-Za-z])|!=|\\not\s*=", r"\\ne "),
+        (r"\\pmod(?![A-Za-z])", r"\\modulo "),
         (r"\\lor(?![A-Za-z])|∨", r"\\vee "),
         (r"\\land(?![A-Za-z])|∧", r"\\wedge "),
         (r"\\lt(?![A-Za-z])", "<"),
@@ -115,7 +116,8 @@ _SAME: tuple[tuple[re.Pattern[str], str], ...] = tuple(
          r"^{\\circ}"),
         (r"\{([^{}]*)\\choose([^{}]*)\}", r"\\binom{\1}{\2}"),
         (r"\{([^{}]*)\\over(?![A-Za-z])([^{}]*)\}", r"\\frac{\1}{\2}"),
-        (r"(?<=\d)(?:(?:st|nd|rd|th)|\s*\^\s*\{\s*(?:\\(?:text|mathrm)\s*\{\s*(?:st|nd|rd|th)\s*\}|(?:st|nd|rd|th))\s*\})"
+        (r"(?<=\d)(?:(?:st|nd|rd|th)|\s*(?:\^\s*\{?\s*)?\\(?:text|mathrm)\s*\{\s*(?:st|nd|rd|th)\s*\}\s*\}?"
+         r"|\s*\^\s*\{\s*(?:st|nd|rd|th)\s*\})"
          r"(?=\W*$)", ""),
         (r"(?<=\d)(?:[\s~]|\\[ ,;:])*(?:\\(?:mathrm|text)\s*\{[\s~]*\\Omega\s*\}|\\Omega)(?=\W*$)", r" \\text{ohm}"),
         (r"\\backslash(?![A-Za-z])|∖", r"\\setminus "),
@@ -146,6 +148,13 @@ _LAST = tuple(
         (r"(?<=\S)\s*,?(?:\s*\bwhere)?\s+([a-z]) is an integer$", r", \1 \\in \\mathbb{Z}"),
         (r"\s*,?\s*\bfor (?:all|every|any) (?:real (?:numbers )?)?[a-z](?:\s*\\in\s*\\mathbb\s*\{?R\}?)?$", ""),
         (r"^([fgh])\s*(?:\(x\))?\s*\\equiv(?![A-Za-z])(?!.*mod)", r"\1(x) ="),
+        (r"(?<=\d)\s*\(approx(?:\.|imately|)\)$", ""),
+        (r"\\frac\s*\{\s*(\\text\{\w+\})\s*\}\s*\{\s*(\\text\{\w+\}(?:\s*\^\s*\{?\d\}?)?)\s*\}$", r" \1/\2"),
+        (r"\s*\(\s*\\?b?mod\s*\{?\s*(\w+)\s*\}?\s*\)$", r" \\modulo{\1}"),
+        (r"\s*\\modulo\s*\{?\s*(\w+)\s*\}?$", r" \\modulo{\1}"),
+        (r"^([A-Za-z])\s*\\equiv\s*(\S+?)\s*\\?\bb?mod\s*\{?\s*(\w+)\s*\}?$", r"\1 = \2 \\modulo{\3}"),
+        (r"^([A-Za-z])\s*\\equiv(?=.*\\modulo)", r"\1 ="),
+        (r"\+\s*\\text\{C\}$", "+ C"),
         (r"^(?:minus|negative)\s+(?=\S)", "-"),
         (r"^([\dA-F]+)\s*,?\s*\(?\s*(?:in\s+)?base[\s-]+(\w+)\s*\)?$", r"\1_{\2}"),
         (r"(?<=\d)\s*_\s*(?:\{\s*10\s*\}|10(?!\d))", ""),
@@ -254,7 +263,9 @@ def _unwrapped(text: str) -> str:
             )
         text = re.sub(r"^([A-Za-z]) is (?=[^A-Za-z])", r"\1 = ", text)
         text = re.sub(
-            r"^(?:[:=,;]|\.(?=\s)|\\approx|[Aa]pproximately\b|\\therefore|\\implies|\\Rightarrow|•)\s*", "", text
+            r"^(?:[:=,;]|\.(?=\s)|\\approx|[Aa]pproximately\b|[Aa]bout(?=\s*-?\d*\.\d)|\\therefore|\\implies|\\Rightarrow|•)\s*",
+            "",
+            text,
         )
         for wrapper in _WRAPPERS:
             found = wrapper.fullmatch(text)

@@ -62,6 +62,7 @@ _MONEY = re.compile(
     r"(?P<sign>[-+]?)\s*(?P<mark>\\\$|[$€£¥₹]|Rs\.?|USD|EUR|RMB)\s*(?P<minus>-?)(?P<body>.*)", re.DOTALL
 )
 _MONEY_AFTER = re.compile(r"(?P<body>.*\d)\s*(?P<mark>\\\$|[€£¥¢₹])")
+_MODULUS = re.compile(r"(?P<body>.*\S)\s*\\modulo\{(?P<modulus>\w+)\}")
 _FEET = re.compile(r"(?P<body>[\d./ ]+)(?P<mark>''?)")
 _PLAIN = re.compile(r"[-+\d.,\s/{}]*(?:\\frac[\d\s{}]+)?[-+\d.,\s/{}]*(?:\\cdot\s*10\s*\^[-\d{}\s]+)?")
 _NOT_NOUNS = (
@@ -126,6 +127,8 @@ def split_unit(text: str) -> Quantity | None:
         return Quantity(scale[0], inner.unit if inner else "", counted=inner is not None and inner.counted)
     if found := _DEGREE.fullmatch(text):
         return Quantity(found["body"], f"deg{(found['scale'] or '').strip('}')[-1:]}")
+    if found := _MODULUS.fullmatch(text):
+        return Quantity(found["body"], f"mod{found['modulus']}")
     if found := _FEET.fullmatch(text):
         return Quantity(found["body"], "ft" if found["mark"] == "'" else "in")
     for pattern in (_AFTER_NUMBER, _AFTER_ANY, _AFTER_LETTER):

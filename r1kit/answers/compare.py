@@ -54,7 +54,7 @@ def _bodies(reference: Reading, answer: Reading) -> bool:
         return True
     if (vector := _as_vectors(reference, answer)) is not None:
         return vector
-    if kinds == ("formula", "relation") and reference.node and is_number(reference.node):
+    if kinds == ("formula", "relation") and not reference.name and reference.node and is_number(reference.node):
         return (worth := _worth(answer)) is not None and _nodes(reference.node, worth)
     if "relation" in kinds:
         return _as_equations(reference, answer)

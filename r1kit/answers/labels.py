@@ -16,10 +16,10 @@ _LABELLED = re.compile(
     re.DOTALL,
 )
 _HEDGED = re.compile(
-    r"^(?:and|or)\b|\b(?:and|or)\s*\(?[A-J]\)|^\(?[A-J](?:$|\s*(?:[.):,;/]|(?:and|or)\b))"
-    r"|(?:[\s,;/]\(|[,;]\s*|\s)[A-J][.)](?=[\s\d$\\]|$)|[,;]\s*[A-J]:"
+    r"^(?:and|or)\b|\b(?:and|or)\s*\(?[A-HJ]\)|^\(?[A-HJ](?:$|\s*(?:[.):,;/]|(?:and|or)\b))"
+    r"|(?:[\s,;/]\(|[,;]\s*|\s)[A-HJ][.)](?=[\s\d$\\]|$)|[,;]\s*[A-HJ]:"
 )
-"""A body that names further choices: ``A) B) C)``, ``A. 12, B. 13``, ``A: B or C``."""
+"""A body that names further choices: ``A) B) C)``, ``A. 12, B. 13``, ``A: B or C``; I may be a number."""
 
 
 def split_label(text: str) -> tuple[str, str]:

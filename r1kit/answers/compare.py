@@ -195,7 +195,10 @@ def _worth(answer: Reading) -> Node | None:
     left, right = reversed(sides) if is_number(sides[0]) else sides
     if not is_number(right) or _holds_number(left, left.kind):
         return None
-    return right if len(symbols(left)) > 1 or any(part.kind == "call" for part in walk(left)) else None
+    names, parts = symbols(left), list(walk(left))
+    if names and names <= {"x", "y", "z"} and any(part.kind == "number" for part in parts):
+        return None  # a line, a circle
+    return right if len(names) > 1 or any(part.kind == "call" for part in parts) else None
 
 
 def _holds_number(node: Node, kind: str) -> bool:

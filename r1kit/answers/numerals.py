@@ -13,7 +13,7 @@ _NUMBER = re.compile(r"(?P<minus>-?)(?P<word>[a-z]+)(?:-(?P<ones>[a-z]+))?(?P<re
 _PART = re.compile(
     rf"(?P<above>-?\d{{1,9}})[\s-]+(?P<below>{'|'.join(DENOMINATORS)})(?P<many>s?)\b\s*(?P<rest>.*)", re.DOTALL
 )
-_HALF = re.compile(r"(?:an?\s+)?(?P<word>half|third|quarter)", re.IGNORECASE)
+_HALF = re.compile(r"(?:half|an?\s+(?P<word>half|third|quarter))", re.IGNORECASE)
 _FACTORIAL = re.compile(r"(\d+)\s+factorial")
 _SCALE = re.compile(
     rf"(?P<body>[\d.,]+)\s*(?P<word>(?:{'|'.join(word for word in POWERS | MULTIPLES if word.isascii())})(?=s?\b)"
@@ -24,7 +24,7 @@ _SCALE = re.compile(
 def in_digits(text: str) -> str:
     """With a number in words that begins a text, or a part of one (``2 thirds``), in digits."""
     if half := _HALF.fullmatch(text):
-        return rf"\frac{{1}}{{{DENOMINATORS[half['word'].lower()]}}}"
+        return rf"\frac{{1}}{{{DENOMINATORS[(half['word'] or 'half').lower()]}}}"
     if factorial := _FACTORIAL.fullmatch(text):
         return f"{factorial[1]}!"
     spelled = _NUMBER.fullmatch(text)

@@ -54,6 +54,8 @@ def _bodies(reference: Reading, answer: Reading) -> bool:
         return True
     if (vector := _as_vectors(reference, answer)) is not None:
         return vector
+    if kinds == ("formula", "relation") and not reference.name and reference.node and is_number(reference.node):
+        return (worth := _worth(answer)) is not None and _nodes(reference.node, worth)
     if "relation" in kinds:
         return _as_equations(reference, answer)
     if _letters(reference) and _letters(reference) == _letters(answer):
@@ -181,6 +183,29 @@ def _as_equations(reference: Reading, answer: Reading) -> bool:
         return same_up_to_factor(reference.node, answer.node, positive=reference.sign in ("<", "\\le"))
     left, right = _as_difference(reference), _as_difference(answer)
     return left is not None and right is not None and same_up_to_factor(left, right)
+
+
+def _worth(answer: Reading) -> Node | None:
+    """The number of ``m + n = 371``, which names what was asked for; of an equation in one variable (``2x = 34``), or
+    one with a number on its other side, None."""
+    node = answer.node
+    if answer.sign != "=" or node is None or node.kind != "add" or len(node.parts) != 2 or node.parts[1].kind != "neg":
+        return None
+    sides = node.parts[0], node.parts[1].parts[0]
+    left, right = reversed(sides) if is_number(sides[0]) else sides
+    if not is_number(right) or _holds_number(left, left.kind):
+        return None
+    names, parts = symbols(left), list(walk(left))
+    if names and names <= {"x", "y", "z"} and any(part.kind == "number" for part in parts):
+        return None  # a line, a circle
+    return right if len(names) > 1 or any(part.kind == "call" for part in parts) else None
+
+
+def _holds_number(node: Node, kind: str) -> bool:
+    """Whether a number is a term of a sum, or a factor of a product."""
+    return is_number(node) or (
+        node.kind == kind in ("add", "mul") and any(_holds_number(each, kind) for each in node.parts)
+    )
 
 
 def _as_difference(reading: Reading) -> Node | None:

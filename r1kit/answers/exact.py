@@ -33,11 +33,16 @@ def whole_root(value: int, degree: int) -> int | None:
 
 
 def _floor(value: Number) -> Fraction:
-    return Fraction(math.floor(value))
+    """Of a number that is whole but for its last digits, as the logarithm of 125 to the base 5 is, that number."""
+    if isinstance(value, Fraction):
+        return Fraction(math.floor(value))
+    mp = value.context
+    nearest = mp.nint(value)
+    return Fraction(int(nearest if abs(value - nearest) < mp.mpf(10) ** (50 - mp.dps) else mp.floor(value)))
 
 
 def _ceil(value: Number) -> Fraction:
-    return Fraction(math.ceil(value))
+    return -_floor(-value)
 
 
 def _counted(of: Callable[..., int]) -> Callable[..., Fraction]:

@@ -122,7 +122,9 @@ class _Parser(Primaries):
             if _is_whole(left) and token.spaced and above is not None and above.text == "/":
                 return self._mixed(left, self._plain_fraction())
             raised = before.kind == "letter" and self._place > 1 and self._line[self._place - 2].text == "^"
-            if not (raised or before.text in (")", "}", "]") or (before.kind == "command" and before.text == "pi")):
+            if not (
+                raised or before.text in (")", "}", "]", "!") or (before.kind == "command" and before.text == "pi")
+            ):
                 raise UnreadError("numbers side by side")
             return Node("mul", (left, self._factor()))
         if left.kind == "number" and token.text == "frac":

@@ -15,7 +15,7 @@ from functools import lru_cache
 from r1kit.answers.compare import agrees
 from r1kit.answers.fingerprints import canonical_reading
 from r1kit.answers.reading import read
-from r1kit.answers.spelling import respelled
+from r1kit.answers.spelling import LONGEST, respelled
 
 __all__ = ["canonical", "equal", "vote"]
 
@@ -44,19 +44,32 @@ def _equal(reference: str, answer: str) -> bool:
     return False
 
 
-_WHOLE = re.compile(r"([a-z])\s*\\in\s*\\mathbb\{Z\}")
+_BOUND = tuple(
+    re.compile(pattern)
+    for pattern in (
+        r"([a-z])\s*\\in\s*\\mathbb\{Z\}",
+        r"^[A-Za-z]\(([a-z])\)\s*=",
+        r"\\(?:sum|prod)\s*_\s*\{\s*([a-z])\s*=",
+        r"\\lim\s*_\s*\{\s*([a-z])\s*\\(?:to|rightarrow)",
+        r"^(?!.*(?<![A-Za-z\\])[ab](?![A-Za-z])).*\+\s*([cC])$",
+    )
+)
+"""Letters that may be any other; the last is a constant of integration."""
 
 
 def _renamed(reference: str, answer: str) -> str | None:
     r"""``n\pi, n \in \mathbb{Z}`` by the reference's letter: ``k\pi, k \in \mathbb{Z}``; None where both agree."""
+    if max(len(reference), len(answer)) > LONGEST:
+        return None
     one, other = respelled(reference), respelled(answer)
-    mine, its = (set(_WHOLE.findall(text)) for text in (one, other))
-    if len(mine) != 1 or len(its) != 1 or mine == its:
-        return None
-    name, new = its.pop(), mine.pop()
-    if re.search(rf"(?<![A-Za-z\\]){new}(?![A-Za-z])", other):
-        return None
-    return re.sub(rf"(?<![A-Za-z\\]){name}(?![A-Za-z])", new, other)
+    for bound in _BOUND:
+        mine, its = (set(bound.findall(text)) for text in (one, other))
+        if len(mine) == len(its) == 1 and mine != its:
+            name, new = its.pop(), mine.pop()
+            if re.search(rf"(?<![A-Za-z\\]){new}(?![A-Za-z])", other):
+                return None
+            return re.sub(rf"(?<![A-Za-z\\]){name}(?![A-Za-z])", new, other)
+    return None
 
 
 def canonical(answer: str) -> str:

@@ -67,10 +67,16 @@ def _is_negative(node: Node) -> bool:
 
 
 def is_worked_out(node: Node) -> bool:
-    """A number in which no sum, product or function is left to be worked out; fractions, powers and factorials may
-    stand."""
+    """A number in which no sum, product or function is left to be worked out; fractions, powers, factorials and
+    products of factorials may stand."""
     if node.kind in ("number", "mixed", "scientific"):
         return True
     if node.kind in ("neg", "div", "pow", "percent", "factorial", "binomial"):
         return all(map(is_worked_out, node.parts))
-    return False
+    return _is_of_factorials(node)
+
+
+def _is_of_factorials(node: Node) -> bool:
+    if node.kind == "mul":
+        return all(map(_is_of_factorials, node.parts))
+    return node.kind == "factorial" and is_worked_out(node)

@@ -13,14 +13,16 @@ from typing import Literal
 
 from r1kit.answers.cursor import DEEPEST
 from r1kit.answers.formula import read_formula
+from r1kit.answers.labels import split_label
 from r1kit.answers.nodes import Node, TooBigError, UnreadError, is_number
+from r1kit.answers.numerals import in_digits
 from r1kit.answers.ranges import Range, full_range, overlap, read_range, without_point
 from r1kit.answers.relations import is_name, lone_symbol, split_relation
 from r1kit.answers.same import same, value_of
 from r1kit.answers.spelling import LONGEST, respelled
 from r1kit.answers.splitting import bracketed, depths, split_list, split_top
 from r1kit.answers.units import split_unit
-from r1kit.answers.words import FUNCTIONS, NAMES, NUMBERS
+from r1kit.answers.words import FUNCTIONS, NAMES
 
 __all__ = ["Reading", "as_range", "formula_of", "read"]
 
@@ -53,15 +55,6 @@ class Reading:
     """The letter of a choice."""
 
 
-_LABEL = re.compile(
-    r"(?:\\text\{|\()?\s*(?P<bare>[A-J])\s*[)}]{0,2}|(?:[Oo]ption|[Cc]hoice|[Aa]nswer)\s*\(?(?P<told>[A-Ja-j])\)?"
-    r"|\((?P<small>[a-j])\)"
-)
-_LABELLED = re.compile(
-    r"(?:(?:[Oo]ption|[Cc]hoice)\s+)?(?:\((?P<round>[A-J])\)|\\text\{\(?(?P<roman>[A-J])\)?\}|(?P<stop>[A-J])[.):](?=\s|$|\d|\$|\\))"
-    r"\s*(?P<body>[^\s+\-*/^_=<>,(].*|\s\(.*)",
-    re.DOTALL,
-)
 _EMPTY = re.compile(
     r"\\emptyset|\\\{\s*\\\}|\{\s*\}|(?:the )?empty set|no (?:real )?solutions?|空集|无解", re.IGNORECASE
 )
@@ -71,15 +64,12 @@ _FAMILY = re.compile(r"\\?\{\s*(?P<of>[^|:]+?)\s*(?:\||:)\s*(?P<rest>[^|:]*\\in[
 _MEMBER = re.compile(r"(?P<name>[A-Za-z]|\\[a-z]+)\s*\\in\s*(?P<rest>.+)", re.DOTALL)
 _RATIO = re.compile(r"(\d+(?:\.\d+)?)(?:\s*:\s*|\s+to\s+)(\d+(?:\.\d+)?)(?:(?:\s*:\s*|\s+to\s+)(\d+(?:\.\d+)?))?")
 _SHORT_WORD = re.compile(
-    r"yes|no|dne|on|off|odd|even|one|two|six|ten|red|all|none|any|true|false|east|west|mon|tue|wed|thu|fri|sat|sun|jan|feb|"
+    r"yes|no|dne|on|off|odd|even|red|all|none|any|true|false|east|west|mon|tue|wed|thu|fri|sat|sun|jan|feb|"
     r"mar|apr|may|jun|jul|aug|sep|oct|nov|dec|up|down|[A-Z][a-z]{2}|\\text\{[A-Za-z]+\}",
 )
 """Words that would be products of letters."""
 _WORDS = re.compile(r"[^\W\d_]+(?:[\s'’-]+[^\W\d_]+)*")
-_NUMBER_WORD = re.compile(
-    r"(?P<minus>-?)(?P<word>[a-z]+)(?:-(?P<ones>[a-z]+))?(?P<rest>(?:\s+[a-z]+){0,3})", re.IGNORECASE
-)
-_CASES = re.compile(r"\\begin\{cases\}(.*)\\end\{cases\}", re.DOTALL)
+_CASES = re.compile(r"(?:\\begin\{cases\}|\\\{\s*\\begin\{array\}\s*\{[lcr]+\})(.*)\\end\{(?:cases|array)\}", re.DOTALL)
 
 
 def read(text: str, thousands: bool = True) -> Reading:
@@ -95,14 +85,10 @@ def read(text: str, thousands: bool = True) -> Reading:
 
 @lru_cache(maxsize=8192)
 def _read(text: str) -> Reading:
-    if label := _LABEL.fullmatch(text):
-        letter = label["bare"] or label["told"] or label["small"]
-        return Reading(kind="choice", text=text, label=letter.upper())
-    if labelled := _LABELLED.fullmatch(text):
-        body = labelled["body"].strip()
-        if not re.search(r"^(?:and|or)\b|\b(?:and|or)\s*\(?[A-J]\)", body):
-            return replace(_body(body), label=labelled["round"] or labelled["roman"] or labelled["stop"])
-    return _body(text)
+    letter, body = split_label(text)
+    if not letter:
+        return _body(text)
+    return replace(_body(body), label=letter) if body else Reading(kind="choice", text=text, label=letter)
 
 
 def _body(text: str) -> Reading:
@@ -202,14 +188,21 @@ def _of_list(text: str) -> Reading | None:
     if len(parts) < 2:
         return None
     found = _several("list", text, parts)
-    if found is not None and re.search(r"\bor\b|或", text) and all(item.kind == "range" for item in found.items):
-        return _union(text, list(found.items))
+    if found is not None and re.search(r"\bor\b|或|\\vee", text) and any(map(_is_range, found.items)):
+        return _union(text, list(found.items)) or found
     joined = (
         found is not None and re.search(r"\band\b|\\wedge|且", text) and len({each.name for each in found.items}) == 1
     )
     if found is not None and joined and (common := overlap([one for item in found.items for one in item.ranges])):
         return Reading(kind="range", text=text, ranges=(common,), name=found.items[0].name)
     return found
+
+
+def _is_range(item: Reading) -> bool:
+    """``(2,3]``, ``(-\\infty,2)``; ``(2,3)`` may be a point."""
+    return (
+        item.kind == "range" or (item.brackets in ("(]", "[)", "[]") and len(item.items) == 2) or "\\infty" in item.text
+    )
 
 
 def _of_tuple(text: str) -> Reading | None:
@@ -270,7 +263,10 @@ def _rounds(exact: str, rounded: str) -> bool:
     if value is None or not re.fullmatch(r"-?\d+(?:\.\d+)?", rounded):
         return False
     places = len(rounded.partition(".")[2])
-    return bool(abs(float(value) - float(rounded)) <= (10.0**-places if places else 0.5))
+    try:
+        return bool(abs(float(value) - float(rounded)) <= (10.0**-places if places else 0.5))
+    except (OverflowError, TypeError):  # larger than any float, or complex
+        return False
 
 
 def _minus(left: Node, right: Node) -> Node:
@@ -312,10 +308,7 @@ def _of_formula(text: str) -> Reading | None:
         return Reading(kind="ratio", text=":".join(part for part in ratio.groups() if part is not None))
     percent = re.fullmatch(r"(.+?)\s*(?:percent|per cent|pct)", text)
     text = f"{percent[1]}\\%" if percent else text
-    spelled = _NUMBER_WORD.fullmatch(text)
-    if spelled and spelled["word"].lower() in NUMBERS and (spelled["ones"] or "zero").lower() in NUMBERS:
-        value = NUMBERS[spelled["word"].lower()] + NUMBERS[(spelled["ones"] or "zero").lower()]
-        text = f"{spelled['minus']}{value}{spelled['rest']}"
+    text = in_digits(text)
     quantity = split_unit(text)
     if quantity is not None:
         node = formula_of(quantity.body)
@@ -331,7 +324,7 @@ def _of_formula(text: str) -> Reading | None:
 def _of_phrase(text: str) -> Reading | None:
     """Several words, one of three letters or more: ``The cat`` is no product."""
     words = text.split()
-    if len(words) < 2 or words[0].lower() in NUMBERS or not any(len(word) > 2 for word in words):
+    if len(words) < 2 or in_digits(text) != text or not any(len(word) > 2 for word in words):
         return None
     return None if any(word in FUNCTIONS or word in NAMES for word in words) else _of_words(text)
 

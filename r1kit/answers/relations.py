@@ -5,16 +5,27 @@ from __future__ import annotations
 import re
 
 from r1kit.answers.splitting import depths
+from r1kit.answers.words import FUNCTIONS
 
 __all__ = ["is_name", "lone_symbol", "split_relation"]
 
 _SIGN = re.compile(r"\\le(?![A-Za-z])|\\ge(?![A-Za-z])|\\ne(?![A-Za-z])|\\approx(?![A-Za-z])|[=<>]")
-_SYMBOL = r"(?:[A-Za-z]|\\(?!frac|sqrt|pi|infty|text)[A-Za-z]+(?:\s*\{[A-Za-z]\})?)'*(?:\s*_\s*(?:\{[^{}]*\}|\w))?'*"
+_SYMBOL = (
+    r"(?:[A-Za-z]|\\(?!frac|sqrt|pi|infty|text|ln|lo?g|exp|abs|arc)[A-Za-z]+(?:\s*\{[A-Za-z]\})?)"
+    r"'*(?:\s*_\s*(?:\{[^{}]*\}|\w))?'*"
+)
+_SIZE = (
+    r"\\?\|\s*(?:[A-Zz]{1,3}(?:_\w)?|[A-Z]\s*\\c[au]p\s*[A-Z]"
+    r"|\\(?:vec|overrightarrow|overline)\s*\{?\s*[A-Za-z]+\s*\}?)\s*\\?\|"
+)
+"""Of a set, a complex number, a vector; ``|x| = 5`` is an equation."""
+_FUNCTION = rf"(?:{'|'.join((*FUNCTIONS, 'sqrt', 'cbrt'))})\b"
 _LONE = re.compile(_SYMBOL)
 _NAME = re.compile(
-    rf"{_SYMBOL}(?:\s*\([^()=<>]{{1,20}}\))?"
+    rf"(?!([A-Za-z])\s*[(\[].*\1){_SYMBOL}(?:\s*\([^()=<>]{{1,20}}\)|\s*\[[^\[\]=<>]{{1,20}}\])?"
+    rf"|{_SIZE}|\[\s*[A-Z]{{3,6}}\s*\]|\\det\s*[A-Z]|(?!{_FUNCTION})(?:\\text\{{)?[A-Za-z]{{3,}}\}}?\s*\([^()=<>]{{1,20}}\)"
     r"|\\(?:sin|cos|tan)\s*(?:\\angle\s*)?(?:[A-Z]{1,3}|\\(?!pi)[a-z]+)"
-    r"|\(\s*[A-Za-z](?:\s*,\s*[A-Za-z])+\s*\)"
+    rf"|\(\s*{_SYMBOL}(?:\s*,\s*{_SYMBOL})+\s*\)"
     r"|(?:m\s*)?\\angle\s*[A-Z]+|\|?\s*(?:\\(?:overline|vec|overrightarrow)\s*\{)?[A-Z]{2,3}\}?\s*\|?"
     r"|S_\{?[^{}]*\}?|(?:\\text\{)?[A-Za-z]{3,}(?: [A-Za-z]+){0,4}\}?"
 )

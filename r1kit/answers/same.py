@@ -12,15 +12,15 @@ from fractions import Fraction
 from functools import lru_cache
 
 from r1kit.answers.nodes import Node, TooBigError, UndefinedError, symbols, walk
-from r1kit.answers.value import DIGITS, Evaluation, Number, nearly_equal, spread
+from r1kit.answers.value import DIGITS, Evaluation, Number, nearly_equal, precision, spread
 
 __all__ = ["fingerprint", "same", "same_up_to_factor", "value_of"]
 
 MOST_DIGITS = 1250
+_SIZED = frozenset(("number", "pow", "factorial", "scientific", "mul", "div", "root"))
 ENOUGH = 3
 """Points at which both have a value."""
 MOST_SYMBOLS = 12
-_COUNTED = frozenset(("factorial", "binomial", "sum", "prod"))
 
 
 def same(left: Node, right: Node, deeper: int = 3) -> bool:
@@ -34,7 +34,7 @@ def same(left: Node, right: Node, deeper: int = 3) -> bool:
     if "matrix" in (left.kind, right.kind) or "row" in (left.kind, right.kind):
         return left.kind == right.kind and _pairwise(left, right)
     if "infinity" in {node.kind for node in (*walk(left), *walk(right))}:
-        return left.kind == right.kind != "infinity" and _pairwise(left, right)
+        return left.kind == right.kind != "infinity" and left.name == right.name and _pairwise(left, right)
     if "based" in (left.kind, right.kind):
         return left.kind == right.kind and left.name == right.name and left.parts == right.parts
     try:
@@ -61,7 +61,7 @@ def _agree(left: Node, right: Node) -> bool:
         values = [Evaluation({}, digits, False)(node) if not _fails(node, digits) else None for node in (left, right)]
         return None not in values and nearly_equal(values[0], values[1], digits)
     agreed = alone = 0
-    for point in points(frozenset(names), any(map(_counts, (*walk(left), *walk(right))))):
+    for point in points(frozenset(names), frozenset().union(*map(_counted, (*walk(left), *walk(right))))):
         values = [_value(node, point, digits, real) for node in (left, right)]
         if None in values:
             alone += values != [None, None]
@@ -72,11 +72,13 @@ def _agree(left: Node, right: Node) -> bool:
     return agreed >= ENOUGH and agreed > alone
 
 
-def _counts(node: Node) -> bool:
-    """Whether its variables are whole numbers, as those of ``n!`` and ``(-1)^n`` are."""
-    return node.kind in _COUNTED or (
-        node.kind == "pow" and node.parts[0].kind == "neg" and bool(symbols(node.parts[1]))
-    )
+def _counted(node: Node) -> frozenset[str]:
+    """The variables that are whole numbers there, as those of ``n!`` and ``(-1)^n`` are."""
+    if node.kind in ("sum", "prod"):
+        return symbols(node.parts[0]) | symbols(node.parts[1])
+    if node.kind == "pow" and node.parts[0].kind == "neg":
+        return symbols(node.parts[1])
+    return symbols(node) if node.kind in ("factorial", "binomial") else frozenset()
 
 
 def _fails(node: Node, digits: int) -> bool:
@@ -84,15 +86,27 @@ def _fails(node: Node, digits: int) -> bool:
 
 
 @lru_cache(maxsize=2048)
-def points(names: frozenset[str], counted: bool = False) -> tuple[dict[str, Fraction], ...]:
-    """Where formulas are compared: fractions above 1, below 1, of both signs, and whole numbers; of formulas that count
-    (``n!``), whole numbers alone."""
-    rounds = [(1, 3)] * 3 + [(0, 1)] * 2 + [(-2, 2)] * 3
-    found = [{name: spread(f"{name} {turn}", *ends) for name in names} for turn, ends in enumerate(rounds)]
-    whole = [
-        {name: Fraction(2 + turn + round(spread(f"{name} whole {turn}", 0, 9))) for name in names} for turn in range(12)
+def points(names: frozenset[str], counted: frozenset[str] = frozenset()) -> tuple[dict[str, Fraction], ...]:
+    """Where formulas are compared: fractions above 1, below 1, then with one more of the names below 0 each time, so
+    that no product of names keeps its sign, and whole numbers of both signs. Counted names (``n!``) are always whole.
+    """
+    order = sorted(names)
+    rounds = [(1, 3, 0)] * 3 + [(0, 1, 0)] * 2 + [(0, 2, below + 1) for below in range(max(3, len(order)))]
+    found = [
+        {name: spread(f"{name} {turn}", low, high) * _sign(name in order[:below]) for name in order}
+        for turn, (low, high, below) in enumerate(rounds)
     ]
-    return tuple(whole) if counted else (*found, *whole[:3])
+    for turn, below in enumerate((0, 0, 0, 1, len(order))):
+        found.append({name: _whole(name, turn) * _sign(name in order[:below]) for name in order})
+    return tuple({**point, **{name: _whole(name, turn) for name in counted}} for turn, point in enumerate(found))
+
+
+def _sign(below: bool) -> int:
+    return -1 if below else 1
+
+
+def _whole(name: str, turn: int) -> Fraction:
+    return Fraction(2 + turn + round(spread(f"{name} whole {turn}", 0, 9)))
 
 
 @lru_cache(maxsize=8192)
@@ -124,14 +138,22 @@ def _digits(node: Node) -> int:
     """Enough to tell a formula from itself with any number in it changed in the last place."""
     largest = 0
     for part in walk(node):
-        if part.kind in ("number", "pow", "factorial", "scientific"):
-            value = _value(part, {}, DIGITS, False) if not symbols(part) else None
-            if isinstance(value, Fraction):
-                largest = max(largest, value.numerator.bit_length(), value.denominator.bit_length())
+        if part.kind not in _SIZED and part.name != "exp":
+            continue
+        value = _value(part, {}, DIGITS, False) if not symbols(part) else None
+        if isinstance(value, Fraction):
+            largest = max(largest, value.numerator.bit_length(), value.denominator.bit_length())
+        elif value is not None and value != 0 and not any(map(_may_vanish, walk(part))):
+            largest = max(largest, abs(precision(DIGITS).mag(value)))
     wanted = DIGITS if largest < 400 else DIGITS + int(largest * 0.7)
     if wanted > MOST_DIGITS and any(part.kind == "add" for part in walk(node)) and not _is_exact(node):
         raise TooBigError("a sum of numbers of very different size")
     return min(wanted, MOST_DIGITS)
+
+
+def _may_vanish(node: Node) -> bool:
+    """Whether its digits may cancel, so that a tiny value says nothing."""
+    return node.kind == "add" or (node.kind == "function" and node.name != "exp")
 
 
 def _is_exact(node: Node) -> bool:

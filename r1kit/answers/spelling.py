@@ -21,7 +21,7 @@ _SIGNS = {
     "·": r"\cdot ", "∙": r"\cdot ", "∗": r"\cdot ", "÷": "/", "±": r"\pm ", "∓": r"\mp ", "√": r"\sqrt ",
     "∛": r"\sqrt[3] ", "∜": r"\sqrt[4] ", "≤": r"\le ", "⩽": r"\le ", "≦": r"\le ", "≥": r"\ge ", "⩾": r"\ge ",
     "≧": r"\ge ", "≠": r"\ne ", "≈": r"\approx ", "∞": r"\infty ", "∈": r"\in ", "∪": r"\cup ", "∩": r"\cap ",
-    "∅": r"\emptyset ", "Ø": r"\emptyset ", "°": r"^{\circ}", "º": r"^{\circ}", "˚": r"^{\circ}",
+    "≡": r"\equiv ", "∅": r"\emptyset ", "Ø": r"\emptyset ", "°": r"^{\circ}", "º": r"^{\circ}", "˚": r"^{\circ}",
     "∠": r"\angle ", "△": r"\triangle ", "′": "'", "″": "''", "⌊": r"\lfloor ", "⌋": r"\rfloor ",
     "⌈": r"\lceil ", "⌉": r"\rceil ", "⟨": r"\langle ", "⟩": r"\rangle ", "∑": r"\sum ", "∏": r"\prod ",
     "∫": r"\int ", "ℝ": r"\mathbb{R}", "ℤ": r"\mathbb{Z}", "ℚ": r"\mathbb{Q}", "ℕ": r"\mathbb{N}",
@@ -99,6 +99,9 @@ _SAME: tuple[tuple[re.Pattern[str], str], ...] = tuple(
         (r"\\(?:leqslant|leq|leqq)(?![A-Za-z])|<=|=<", r"\\le "),
         (r"\\(?:geqslant|geq|geqq)(?![A-Za-z])|>=", r"\\ge "),
         (r"\\neq(?![A-Za-z])|!=|\\not\s*=", r"\\ne "),
+        (r"\\pmod(?![A-Za-z])", r"\\modulo "),
+        (r"\\lor(?![A-Za-z])|∨", r"\\vee "),
+        (r"\\land(?![A-Za-z])|∧", r"\\wedge "),
         (r"\\lt(?![A-Za-z])", "<"),
         (r"\\gt(?![A-Za-z])", ">"),
         (r"\\(?:times|ast|centerdot|bullet)(?![A-Za-z])", r"\\cdot "),
@@ -113,12 +116,20 @@ _SAME: tuple[tuple[re.Pattern[str], str], ...] = tuple(
          r"^{\\circ}"),
         (r"\{([^{}]*)\\choose([^{}]*)\}", r"\\binom{\1}{\2}"),
         (r"\{([^{}]*)\\over(?![A-Za-z])([^{}]*)\}", r"\\frac{\1}{\2}"),
-        (r"(?<=\d)(?:(?:st|nd|rd|th)|\s*\^\s*\{\s*(?:\\(?:text|mathrm)\s*\{\s*(?:st|nd|rd|th)\s*\}|(?:st|nd|rd|th))\s*\})"
+        (r"(?<=\d)(?:(?:st|nd|rd|th)|\s*(?:\^\s*\{?\s*)?\\(?:text|mathrm)\s*\{\s*(?:st|nd|rd|th)\s*\}\s*\}?"
+         r"|\s*\^\s*\{\s*(?:st|nd|rd|th)\s*\})"
          r"(?=\W*$)", ""),
         (r"(?<=\d)(?:[\s~]|\\[ ,;:])*(?:\\(?:mathrm|text)\s*\{[\s~]*\\Omega\s*\}|\\Omega)(?=\W*$)", r" \\text{ohm}"),
         (r"\\backslash(?![A-Za-z])|∖", r"\\setminus "),
         (r"\\(?:text|mathrm|mathbf|rm)\s*\{\s*([CA])\s*\}(?=\s*_)", r"\1"),
-        (r"(?<=\\in)\s*(?:\\(?:mathbf|mathrm)\s*\{\s*Z\s*\}|(?:\\(?:mathbf|bf|rm)\s*)?Z(?![A-Za-z]))", r" \\mathbb{Z}"),
+        (r"(?<=\\in)\s*(?:\\(?:mathbf|mathrm)\s*\{\s*([ZRNQ])\s*\}|(?:\\(?:mathbf|bf|rm)\s*)?([ZRNQ])(?![A-Za-z]))",
+         r" \\mathbb{\1\2}"),
+        (r"\\Bbb\s*\{?\s*([ZRNQC])\s*\}?", r"\\mathbb{\1}"),
+        (r"(^|[{$(\[])\s*\\(?:mathbf|bf)\s*\{?\s*([ZRNQ])\s*\}?(?=\s*(?:$|[}$.)\]^]|\\[)\]]|\\setminus))",
+         r"\1\\mathbb{\2}"),
+        (r"_\s*\{\s*(?:\((\w+)\)|base\s+(\w+)|\\text\s*\{\s*base\s*(?:\}\s*(\w+)|(\w+)\s*\}))\s*\}",
+         r"_{\1\2\3\4}"),
+        (r"\\(?:text|mathrm)\s*\{\s*([\dA-F]+)\s*\}(?=\s*_\s*\{?\s*1[1-6]\b)", r"\1"),
         (r"\b([ap])\.m\b\.?", r"\1m"),
         (r"\\(?:textdollar)(?![A-Za-z])", r"\\$"),
         (r"(?<![A-Za-z\\])(?:US|CA|AU|HK|NZ|C|A)\s*\\?\$(?=\s*-?\.?\d)", r"\\$"),
@@ -127,11 +138,25 @@ _SAME: tuple[tuple[re.Pattern[str], str], ...] = tuple(
         (r"\bor both\b", ""),
     )
 )  # fmt: skip
+_FOR = r"(?<=\S)\s*,?\s*\b(?:for|where|with)\s+(?:(?:all|any|some|every|each)\s+)?"
 _LAST = tuple(
     (re.compile(pattern), into)
     for pattern, into in (
         (r"\s*\(\s*([a-z]\s*\\in\s*\\mathbb\s*\{?[ZNR]\}?[*+^_{}]*)\s*\)$", r", \1"),
+        (_FOR + r"integers?\s+([a-z])$", r", \1 \\in \\mathbb{Z}"),
+        (_FOR + r"([a-z]\s*\\in\s*\\mathbb\s*\{?Z\}?[*+^_{}]*)$", r", \1"),
+        (r"(?<=\S)\s*,?(?:\s*\bwhere)?\s+([a-z]) is an integer$", r", \1 \\in \\mathbb{Z}"),
+        (r"\s*,?\s*\bfor (?:all|every|any) (?:real (?:numbers )?)?[a-z](?:\s*\\in\s*\\mathbb\s*\{?R\}?)?$", ""),
+        (r"^([fgh])\s*(?:\(x\))?\s*\\equiv(?![A-Za-z])(?!.*mod)", r"\1(x) ="),
+        (r"(?<=\d)\s*\(approx(?:\.|imately|)\)$", ""),
+        (r"\\frac\s*\{\s*(\\text\{\w+\})\s*\}\s*\{\s*(\\text\{\w+\}(?:\s*\^\s*\{?\d\}?)?)\s*\}$", r" \1/\2"),
+        (r"\s*\(\s*\\?b?mod\s*\{?\s*(\w+)\s*\}?\s*\)$", r" \\modulo{\1}"),
+        (r"\s*\\modulo\s*\{?\s*(\w+)\s*\}?$", r" \\modulo{\1}"),
+        (r"^([A-Za-z])\s*\\equiv\s*(\S+?)\s*\\?\bb?mod\s*\{?\s*(\w+)\s*\}?$", r"\1 = \2 \\modulo{\3}"),
+        (r"^([A-Za-z])\s*\\equiv(?=.*\\modulo)", r"\1 ="),
+        (r"\+\s*\\text\{C\}$", "+ C"),
         (r"^(?:minus|negative)\s+(?=\S)", "-"),
+        (r"^([\dA-F]+)\s*,?\s*\(?\s*(?:in\s+)?base[\s-]+(\w+)\s*\)?$", r"\1_{\2}"),
         (r"(?<=\d)\s*_\s*(?:\{\s*10\s*\}|10(?!\d))", ""),
         (r"^\((\w+)\)(?=\s*_)", r"\1"),
     )
@@ -140,7 +165,8 @@ _LAST = tuple(
 _DIGITS = re.compile(r"(?<![A-Za-z\\\d])(\d[\dA-Fa-f]*)(?=\s*_\s*\{?\s*1[1-6]\b)")
 """Of a base above ten."""
 _GROUPED = re.compile(
-    r"(?<![\d.,])(\d{1,3})(\\,|\\ |\\!|,\\!|~| |\{,\}|\{\\,\}|\\thinspace )(\d{3})((?:\2\d{3})*)(?![\d/]|\s*\\frac|,\d)"
+    r"(?<![\d.,_])(\d{1,3})(\\,|\\ |\\!|,\\!|~| |\{,\}|\{\\,\}|\\thinspace )(\d{3})((?:\2\d{3})*)"
+    r"(?![\d/]|\s*\\frac|,\d)"
 )
 _COMMAS = re.compile(r"(?<![\d.,\w])(\d{1,3}(?:,\d{3})+)(?![\d,])")
 _SPACING = re.compile(r"(?<!\\)\\[,;:> ]|~|\\q?quad(?![A-Za-z])|\\thinspace(?![A-Za-z])|\\h(?:space|skip)\*?\{[^{}]*\}")
@@ -189,7 +215,7 @@ def respelled(text: str, thousands: bool = True) -> str:
 
 def _signs(text: str) -> str:
     text = re.sub("((?:\\d[\u0304\u0305])+)", lambda found: f"\\overline{{{re.sub('[^0-9]', '', found[1])}}}", text)
-    text = re.sub("^([A-J])、", r"\1. ", text)
+    text = re.sub("^([A-J])、(?!(?:.*、)?[A-J](?:、|$))", r"\1. ", text)
     text = re.sub("[⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻⁽⁾ⁿⁱˣ]+", lambda found: f"^{{{found[0].translate(_RAISED)}}}", text)
     text = re.sub("[₀₁₂₃₄₅₆₇₈₉₊₋₍₎ₙₓᵢ]+", lambda found: f"_{{{found[0].translate(_LOWERED)}}}", text)
     return text.translate(_TABLE)
@@ -237,7 +263,9 @@ def _unwrapped(text: str) -> str:
             )
         text = re.sub(r"^([A-Za-z]) is (?=[^A-Za-z])", r"\1 = ", text)
         text = re.sub(
-            r"^(?:[:=,;]|\.(?=\s)|\\approx|[Aa]pproximately\b|\\therefore|\\implies|\\Rightarrow|•)\s*", "", text
+            r"^(?:[:=,;]|\.(?=\s)|\\approx|[Aa]pproximately\b|[Aa]bout(?=\s*-?\d*\.\d)|\\therefore|\\implies|\\Rightarrow|•)\s*",
+            "",
+            text,
         )
         for wrapper in _WRAPPERS:
             found = wrapper.fullmatch(text)

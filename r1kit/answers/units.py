@@ -10,7 +10,8 @@ import re
 from dataclasses import dataclass
 from fractions import Fraction
 
-from r1kit.answers.words import CONNECTORS, DENIALS, FUNCTIONS, NAMES, NUMBERS, POWERS, words
+from r1kit.answers.numerals import split_scale
+from r1kit.answers.words import CONNECTORS, DENIALS, DENOMINATORS, FUNCTIONS, MULTIPLES, NAMES, NUMBERS, POWERS, words
 
 __all__ = ["Quantity", "in_base", "is_unit", "same_unit", "split_unit"]
 
@@ -25,7 +26,7 @@ mL ml milliliter milliliters millilitre millilitres 毫升|gal gallon gallons|qt
 dollar dollars usd USD 美元|cent cents|euro euros eur EUR 欧元|gbp GBP|yuan rmb RMB CNY 元 人民币|yen JPY 日元|
 rupee rupees Rs|ohm ohms|N newton newtons|J joule joules|kJ|W watt watts|kW kilowatt kilowatts|V volt volts|
 A amp amps ampere amperes|Hz hertz|kHz|MHz|Pa pascal pascals|kPa|K kelvin|mol mole moles|rad radian radians|
-deg degree degrees 度|unit units 单位|sq square|cu cubic|mph|kph|rpm|dozen dozens|eV|C|F|acre acres|ha hectare hectares
+deg degree degrees 度|unit units 单位|sq square|cu cubic|mph|kph|rpm|eV|C|F|acre acres|ha hectare hectares
 """
 _KNOWN = {word: group.split()[0] for group in _SPELLINGS.replace("\n", " ").split("|") for word in group.split()}
 _KNOWN |= {"mph": "mi/h", "kph": "km/h"}
@@ -61,13 +62,18 @@ _MONEY = re.compile(
     r"(?P<sign>[-+]?)\s*(?P<mark>\\\$|[$€£¥₹]|Rs\.?|USD|EUR|RMB)\s*(?P<minus>-?)(?P<body>.*)", re.DOTALL
 )
 _MONEY_AFTER = re.compile(r"(?P<body>.*\d)\s*(?P<mark>\\\$|[€£¥¢₹])")
+_MODULUS = re.compile(r"(?P<body>.*\S)\s*\\modulo\{(?P<modulus>\w+)\}")
 _FEET = re.compile(r"(?P<body>[\d./ ]+)(?P<mark>''?)")
 _PLAIN = re.compile(r"[-+\d.,\s/{}]*(?:\\frac[\d\s{}]+)?[-+\d.,\s/{}]*(?:\\cdot\s*10\s*\^[-\d{}\s]+)?")
-_SCALE = re.compile(rf"(?P<body>[\d.,]+)\s*(?P<word>{'|'.join(POWERS)})s?\b\s*(?P<rest>.*)")
 _NOT_NOUNS = (
-    CONNECTORS | DENIALS | FUNCTIONS | frozenset(NAMES) | frozenset(POWERS) | frozenset(NUMBERS)
-    | frozenset(words("half out percent than plus minus over choose mod pm am squared cubed times dot"))
+    CONNECTORS | DENIALS | FUNCTIONS | frozenset((*NAMES, *POWERS, *NUMBERS, *MULTIPLES))
+    | frozenset(words(
+        "out percent than plus minus over choose mod pm am squared cubed times dot factorial nothing none nowhere "
+        "impossible invalid undefined unknown rejected excluded"
+    ))
 )  # fmt: skip
+_NOT_COUNTED = re.compile(r"以[上下内外前后]|[多余半万亿十不错非没]|百(?!分点)|千(?![米克瓦卡焦帕])|左右|分之")
+"""Chinese that changes the number before it."""
 
 
 def is_unit(word: str) -> bool:
@@ -114,12 +120,15 @@ def split_unit(text: str) -> Quantity | None:
         return Quantity(found["sign"] + found["minus"] + (inner.body if inner else found["body"]), unit)
     if found := _MONEY_AFTER.fullmatch(text):
         return Quantity(found["body"], _CURRENCY[found["mark"]])
-    if found := _SCALE.fullmatch(text):
-        scaled = rf"{found['body']} \cdot 10^{{{POWERS[found['word']]}}}"
-        inner = split_unit(f"1 {found['rest']}") if found["rest"] else None
-        return None if found["rest"] and inner is None else Quantity(scaled, inner.unit if inner else "")
+    if scale := split_scale(text):
+        inner = split_unit(f"1 {scale[1]}") if scale[1] else None
+        if scale[1] and (inner is None or inner.body != "1"):
+            return None
+        return Quantity(scale[0], inner.unit if inner else "", counted=inner is not None and inner.counted)
     if found := _DEGREE.fullmatch(text):
         return Quantity(found["body"], f"deg{(found['scale'] or '').strip('}')[-1:]}")
+    if found := _MODULUS.fullmatch(text):
+        return Quantity(found["body"], f"mod{found['modulus']}")
     if found := _FEET.fullmatch(text):
         return Quantity(found["body"], "ft" if found["mark"] == "'" else "in")
     for pattern in (_AFTER_NUMBER, _AFTER_ANY, _AFTER_LETTER):
@@ -146,14 +155,26 @@ def _quantity(body: str, apart: bool, unit: str, after_letter: bool) -> Quantity
         if not plain and after_letter and first not in _KNOWN:
             return None
         return Quantity(body, _normal(unit))
-    if all(map(_may_be_noun, bare)) and plain and len(bare) <= 5 and (apart or upright or not first.isascii()):
+    if (
+        all(map(_may_be_noun, bare, (*bare[1:], "of")))
+        and plain
+        and len(bare) <= 5
+        and (apart or upright or not first.isascii())
+    ):
         return Quantity(body, " ".join(_singular(word) for word in bare), counted=True)
     return None
 
 
-def _may_be_noun(word: str) -> bool:
-    known = not word.isascii() or word.lower() in _KNOWN or word == "of"
-    return known or (len(word) >= 3 and word.lower() not in _NOT_NOUNS)
+def _may_be_noun(word: str, after: str) -> bool:
+    """``third`` may be part of one, of ``third graders``; alone or before ``of`` it is a part of the number."""
+    if not word.isascii():
+        return word in _KNOWN or not _NOT_COUNTED.search(word)
+    if word.lower() in _KNOWN or word == "of":
+        return True
+    one = word.lower().removesuffix("s")
+    if one in DENOMINATORS or word.lower() in DENOMINATORS:
+        return one == "quarter" or (after != "of" and word == one)
+    return len(word) >= 3 and word.lower() not in _NOT_NOUNS and one not in _NOT_NOUNS
 
 
 def _singular(word: str) -> str:

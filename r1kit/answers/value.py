@@ -14,7 +14,7 @@ from typing import Any
 from r1kit.answers.exact import EXACT, Number, determinant, whole_root
 from r1kit.answers.nodes import Node, TooBigError, UndefinedError
 
-__all__ = ["DIGITS", "Evaluation", "Number", "nearly_equal", "spread"]
+__all__ = ["DIGITS", "Evaluation", "Number", "nearly_equal", "precision", "spread"]
 
 DIGITS = 250
 """Decimal digits of a result that is not exact, where nothing asks for more."""
@@ -59,7 +59,7 @@ class Evaluation:
         self._spend(1.0)
         try:
             value = getattr(self, f"_{node.kind}", self._unknown)(node)
-        except (ZeroDivisionError, OverflowError, ValueError, ArithmeticError) as error:
+        except (ZeroDivisionError, OverflowError, ValueError, ArithmeticError, TypeError) as error:
             if isinstance(error, (TooBigError, UndefinedError)):
                 raise
             raise UndefinedError(str(error)) from None
@@ -290,8 +290,7 @@ def nearly_equal(left: Number, right: Number, digits: int) -> bool:
     left, right = (
         mp.mpf(value.numerator) / value.denominator if isinstance(value, Fraction) else value for value in (left, right)
     )
-    size = max(abs(left), abs(right))
-    return bool(abs(left - right) <= max(size, mp.mpf(10) ** (100 - digits)) * mp.mpf(10) ** (50 - digits))
+    return bool(abs(left - right) <= max(abs(left), abs(right)) * mp.mpf(10) ** (50 - digits))
 
 
 def spread(text: str, low: int, high: int) -> Fraction:

@@ -2,7 +2,18 @@
 
 from __future__ import annotations
 
-__all__ = ["CONNECTORS", "DENIALS", "FUNCTIONS", "GREEK", "NAMES", "NUMBERS", "POWERS", "words"]
+__all__ = [
+    "CONNECTORS",
+    "DENIALS",
+    "DENOMINATORS",
+    "FUNCTIONS",
+    "GREEK",
+    "MULTIPLES",
+    "NAMES",
+    "NUMBERS",
+    "POWERS",
+    "words",
+]
 
 
 def words(text: str) -> tuple[str, ...]:
@@ -37,8 +48,17 @@ NUMBERS = {
         )
     )
 } | {"thirty": 30, "forty": 40, "fifty": 50, "sixty": 60, "seventy": 70, "eighty": 80, "ninety": 90}
-POWERS = {"hundred": 2, "thousand": 3, "million": 6, "billion": 9, "trillion": 12}
+DENOMINATORS = {
+    **{"half": 2, "halves": 2, "quarter": 4, "hundredth": 100, "thousandth": 1000, "millionth": 10**6},
+    **{word: below for below, word in enumerate(words("third fourth fifth sixth seventh eighth ninth tenth"), 3)},
+}
+"""Parts of one; a second is a time."""
+POWERS = {
+    **{"hundred": 2, "thousand": 3, "million": 6, "billion": 9, "trillion": 12, "mln": 6, "bln": 9, "lakh": 5},
+    **{"crore": 7, "万": 4, "十万": 5, "百万": 6, "千万": 7, "亿": 8, "十亿": 9, "百亿": 10, "千亿": 11, "万亿": 12},
+}
 """Word -> power of ten."""
+MULTIPLES = {"dozen": 12}
 DENIALS = frozenset(
     words(
         "not no never neither nor without false wrong incorrect isn't aren't wasn't cannot can't if unless between "

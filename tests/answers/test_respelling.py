@@ -64,7 +64,7 @@ def variables(text: str) -> Iterator[str]:
         reading.kind == "formula"
         and not reading.name
         and reading.node is not None
-        and not re.search(r"text|rm|\de|_\{1[1-6]", text)
+        and not re.search(r"text|rm|\de|_\{1[1-6]|\+ *C\W*$", text)  # a constant of integration may be c
     ):
         for found in re.finditer(r"(?<![A-Za-z\\])[a-zA-Z](?![A-Za-z])", text):
             yield text[: found.start()] + text[found.end() :]

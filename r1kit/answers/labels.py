@@ -1,0 +1,33 @@
+"""The letter of a choice: ``(B)``, ``Option B``, ``B. 12``."""
+
+from __future__ import annotations
+
+import re
+
+__all__ = ["split_label"]
+
+_LABEL = re.compile(
+    r"(?:\\text\{|\()?\s*(?P<bare>[A-J])\s*[)}]{0,2}|(?:[Oo]ption|[Cc]hoice|[Aa]nswer)\s*\(?(?P<told>[A-Ja-j])\)?"
+    r"|\((?P<small>[a-j])\)"
+)
+_LABELLED = re.compile(
+    r"(?:(?:[Oo]ption|[Cc]hoice)\s+)?(?:\((?P<round>[A-J])\)|\\text\{\(?(?P<roman>[A-J])\)?\}|(?P<stop>[A-J])[.):](?=\s|$|\d|\$|\\))"
+    r"\s*(?P<body>[^\s+\-*/^_=<>,(].*|\s\(.*)",
+    re.DOTALL,
+)
+_HEDGED = re.compile(
+    r"^(?:and|or)\b|\b(?:and|or)\s*\(?[A-HJ]\)|^\(?[A-HJ](?:$|\s*(?:[.):,;/]|(?:and|or)\b))"
+    r"|(?:[\s,;/]\(|[,;]\s*|\s)[A-HJ][.)](?=[\s\d$\\]|$)|[,;]\s*[A-HJ]:"
+)
+"""A body that names further choices: ``A) B) C)``, ``A. 12, B. 13``, ``A: B or C``; I may be a number."""
+
+
+def split_label(text: str) -> tuple[str, str]:
+    """(letter, what stands behind it); no letter where there is none, or where further choices are named."""
+    if label := _LABEL.fullmatch(text):
+        return (label["bare"] or label["told"] or label["small"]).upper(), ""
+    labelled = _LABELLED.fullmatch(text)
+    body = labelled["body"].strip() if labelled else ""
+    if not labelled or _HEDGED.search(body):
+        return "", text
+    return labelled["round"] or labelled["roman"] or labelled["stop"], body

@@ -240,7 +240,7 @@ def test_parts_are_disjoint_and_a_file_alone_is_its_own_test_split(tmp_path: Pat
     assert len(test) == pytest.approx(40, abs=18)
     whole = task(path, "stdio")
     assert len(whole.held_out("test")) == 201
-    with pytest.raises(InputError, match="test split as a whole"):
+    with pytest.raises(InputError, match="every problem is in the test split"):
         whole.train(0)
 
 

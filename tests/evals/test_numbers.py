@@ -170,5 +170,5 @@ def test_the_final_protocol_is_the_papers() -> None:
     final = EvaluationConfig.final(k=64)
     assert (final.k, final.split, final.top_p, final.temperature) == (64, "test", 0.95, 0.6)
     assert (EvaluationConfig().temperature, EvaluationConfig().split) == (1.0, "dev")
-    with pytest.raises(InputError, match="k >= 1, max_tokens >= 0 and limit >= 1"):
+    with pytest.raises(InputError, match="an evaluation's k = 0: must be at least 1"):
         EvaluationConfig(k=0)

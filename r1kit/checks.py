@@ -273,7 +273,7 @@ def _check_positions(recipe: Recipe, stage: str, config: Any, prompts: Iterable[
     if room < 1:
         raise InputError(
             f"stages.{stage}: a prompt of its tasks has {longest} tokens, model.max_positions = "
-            f"{recipe.model.max_positions}; raise it to more than {longest + max(config.lengths.values(), default=0)}, "
+            f"{recipe.model.max_positions}; raise it to at least {longest + max(config.lengths.values(), default=1)}, "
             f"or leave such prompts out"
         )
     for key, value in config.lengths.items():

@@ -87,7 +87,7 @@ def snapshot(folder: Path) -> dict[str, tuple[int, bytes]]:
         ),
         (
             ["nano-zero", "--set", "model.max_positions=9"],
-            "has 9 tokens, model.max_positions = 9; raise it to more than",
+            "has 9 tokens, model.max_positions = 9; raise it to at least 209",
         ),
         (["nano-zero", "--set", "r1_zero.evaluation.max_tokens=248"], "r1_zero.evaluation.max_tokens = 248"),
         (

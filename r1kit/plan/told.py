@@ -29,7 +29,6 @@ class Asked:
 
     recipe: str
     overrides: Sequence[str] = ()
-
     stage: str = ""
     lags: str = ""
     pace: Path | None = None

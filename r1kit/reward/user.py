@@ -47,7 +47,6 @@ SHAPES = (
 Shape = Literal["one", "trl", "verl"]
 _VALUES = ("score", "reward")
 _REST = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
-_PLURAL = {"prompt": "prompts", "completion": "completions"}
 
 
 class WrongLengthError(InputError):
@@ -227,10 +226,6 @@ def _folder(reference: str) -> Path:
     if not place.endswith(".py"):
         place = getattr(sys.modules.get(place), "__file__", None) or "."
     return Path(place).absolute().parent
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, numbers.Real) and math.isfinite(value)
 
 
 def _spelled(value: Any) -> str:

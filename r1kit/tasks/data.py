@@ -174,6 +174,7 @@ class _Source:
         self._differ: list[str] = []
         """Where such a row has another answer."""
         self._ids: set[int] = set()
+        """Hashes alone, as of the questions."""
         self._repeated: list[str] = []
         """Where an id stands that an earlier problem has."""
         self._languages: set[str] = set()

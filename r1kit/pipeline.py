@@ -151,8 +151,8 @@ def _disk_told(folder: Path) -> Iterator[None]:
             ) from error
         if isinstance(error, (OSError, RuntimeError)) and not (folder / "manifest.json").is_file():
             raise R1Error(
-                f"{folder} was deleted or moved while the run wrote there; run the same command to begin anew, or move "
-                "it back first to go on"
+                f"{folder} was deleted or moved while the run wrote there; move it back and run again to go on, or "
+                "delete what is left of it to begin anew"
             ) from error
         raise
 

@@ -216,7 +216,7 @@ def test_a_folder_that_is_deleted_under_way_is_one_line(
         workspace.append("metrics", [{"step": 1}])
 
     monkeypatch.setattr(Workspace, "finish", deleted)
-    with pytest.raises(R1Error, match=r"was deleted or moved while the run wrote there; run the same command to begin"):
+    with pytest.raises(R1Error, match=r"was deleted or moved while the run wrote there; move it back and run again"):
         go(RECIPE)
 
 

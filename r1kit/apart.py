@@ -145,12 +145,14 @@ def die_with(parent: int) -> None:
 
 
 def limit_memory(limit: int) -> None:
-    """Address space and size of files; 0 sets no limit."""
+    """Address space and size of files, never above what this machine allows; 0 sets no limit."""
     if limit:
         import resource
 
-        resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
-        resource.setrlimit(resource.RLIMIT_FSIZE, (FILE_LIMIT, FILE_LIMIT))
+        for number, value in ((resource.RLIMIT_AS, limit), (resource.RLIMIT_FSIZE, FILE_LIMIT)):
+            hard = resource.getrlimit(number)[1]
+            value = value if hard == resource.RLIM_INFINITY else min(value, hard)
+            resource.setrlimit(number, (value, value))
 
 
 class Replies:

@@ -33,7 +33,7 @@ from r1kit.commands.tasks import tasks
 from r1kit.commands.track import track
 from r1kit.commands.verify import verify
 from r1kit.commands.write_tests import write_tests
-from r1kit.errors import InputError, Interrupted, MissingError, R1Error, is_full_disk
+from r1kit.errors import InputError, Interrupted, MissingError, R1Error, is_file_limit, is_full_disk
 from r1kit.registry import guard_imports
 from r1kit.report.draw.ascii import forgive
 
@@ -49,6 +49,9 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+
+INTERRUPTED = "interrupted; run the same command again"
+"""Outside the steps of a run, which say where they stand: most commands begin anew."""
 
 COMMANDS: dict[str, Callable[..., None]] = {
     "run": run,
@@ -83,7 +86,7 @@ def main() -> None:
     with _one_line_errors(), interrupts.heeded() if alone else nullcontext():
         code = app(standalone_mode=False)  # typer returns the code of an Exit, and 130 for Ctrl-C
         if code == Interrupted.exit_code:
-            raise Interrupted(f"interrupted; {interrupts.GO_ON}")
+            raise Interrupted(INTERRUPTED)
         sys.exit(code)
 
 
@@ -99,16 +102,30 @@ def _one_line_errors() -> Iterator[None]:
             print(f"r1: {told}", file=sys.stderr)
         _leave(InputError.exit_code)
     except (KeyboardInterrupt, typer.Abort):
-        print(f"r1: interrupted; {interrupts.GO_ON}", file=sys.stderr)
+        print(f"r1: {INTERRUPTED}", file=sys.stderr)
         _leave(Interrupted.exit_code)
     except OSError as error:
-        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-            print(f"r1: {error.filename}: {error.strerror}; choose a place that you may use", file=sys.stderr)
-            _leave(InputError.exit_code)
-        if not is_full_disk(error):
+        line, code = _refused_by_system(error)
+        if not line:
             raise
-        print(f"r1: no disk space left ({error.filename or 'while writing'}); free some and run again", file=sys.stderr)
-        _leave(MissingError.exit_code)
+        print(f"r1: {line}", file=sys.stderr)
+        _leave(code)
+
+
+def _refused_by_system(error: OSError) -> tuple[str, int]:
+    """The line and the exit code for what a user can do something about; an empty line for all else."""
+    where = error.filename or "while writing"
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return f"{error.filename}: {error.strerror}; choose a place that you may use", InputError.exit_code
+    if error.errno == errno.ENAMETOOLONG:
+        told = f"{str(where)[:40]!r}... is too long to name a file or folder, and nothing else is called so here"
+        return f"{told}; was it meant for another argument?", InputError.exit_code
+    if is_file_limit(error):
+        told = f"a file grew as large as is allowed ({where}); raise `ulimit -f`, or write to another file system"
+        return told, MissingError.exit_code
+    if is_full_disk(error):
+        return f"no disk space left ({where}); free some and run again", MissingError.exit_code
+    return "", 0
 
 
 def _leave(code: int) -> None:

@@ -22,9 +22,13 @@ __all__ = [
     "R1Error",
     "RankError",
     "first_line",
+    "is_file_limit",
     "is_full_disk",
     "nearest",
 ]
+
+TORCH_WRITES = ("file write failed", "iostream error")
+"""Where torch's writer could not write; it does not say why."""
 
 
 class R1Error(Exception):
@@ -76,7 +80,24 @@ def is_full_disk(error: BaseException) -> bool:
     """OSError says so by its number; torch's writer and safetensors' by their text, or by what they hide."""
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         return True
-    if any(words in str(error) for words in ("No space left on device", "os error 28", "file write failed")):
+    if any(words in str(error) for words in ("No space left on device", "os error 28", *TORCH_WRITES)):
         return True
     hidden = error.__cause__ or error.__context__
     return hidden is not None and is_full_disk(hidden)
+
+
+def is_file_limit(error: BaseException) -> bool:
+    """Whether a file would have grown past what ``ulimit -f``, or its file system, allows; told as a full disk is."""
+    if isinstance(error, OSError) and error.errno == errno.EFBIG:
+        return True
+    told = str(error)
+    if "os error 27" in told or (_is_limited() and any(words in told for words in TORCH_WRITES)):
+        return True
+    hidden = error.__cause__ or error.__context__
+    return hidden is not None and is_file_limit(hidden)
+
+
+def _is_limited() -> bool:
+    import resource
+
+    return resource.getrlimit(resource.RLIMIT_FSIZE)[0] != resource.RLIM_INFINITY

@@ -45,12 +45,12 @@ def check_writable(path: Path | None) -> None:
     """Refuse a place that cannot be written before the work, not after it; a folder that is not there is made."""
     if path is None:
         return
-    temporary = path.absolute().with_name(f".{path.absolute().name}.new")
     try:
         if _is_stream(path):
             return
         if path.is_dir():
             raise InputError(f"cannot write {path}: it is a folder; name a file")
+        temporary = path.absolute().with_name(f".{path.absolute().name}.new")
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary.touch()
         temporary.unlink()

@@ -17,7 +17,7 @@ from r1kit import __version__
 from r1kit.cluster.ranks import Ranks
 from r1kit.contracts import Recipe
 from r1kit.depends import changes, former_key, is_taken_over, read_key, written_key
-from r1kit.errors import InputError, MissingError, R1Error, is_full_disk
+from r1kit.errors import InputError, MissingError, R1Error, is_file_limit, is_full_disk
 from r1kit.files import object_of, write_atomic, write_json
 from r1kit.growth import GROWS, ends_anew, grown
 from r1kit.recipe import fingerprint
@@ -54,7 +54,7 @@ def run(
             say=say,
             stands=stands if stands and ranks.rank == 0 else say,
         )
-        with _full_disk(folder):
+        with _disk_told(folder):
             written = ranks.broadcast_object(_written(workspace, keys, former) if workspace.is_writer else None)
             workspace.key = keys[name] = written["key"]
             result = _run_stage(settle, workspace, written, after)
@@ -134,14 +134,27 @@ def _silent(line: str) -> None:
 
 
 @contextmanager
-def _full_disk(folder: Path) -> Iterator[None]:
-    """However a writer dresses up a full disk, the user reads the same line and the run can go on."""
+def _disk_told(folder: Path) -> Iterator[None]:
+    """However a writer dresses up a full disk, the user reads the same line and the run can go on; also of a folder
+    that somebody deleted."""
     try:
         yield
     except (OSError, RuntimeError, R1Error) as error:
-        if not is_full_disk(error):
-            raise
-        raise MissingError(f"no disk space left at {folder}; free some and run the same command to go on") from error
+        if is_file_limit(error):
+            raise MissingError(
+                f"a file in {folder} grew as large as is allowed; raise `ulimit -f`, or move the folder to another "
+                "file system, and run again to go on"
+            ) from error
+        if is_full_disk(error):
+            raise MissingError(
+                f"no disk space left at {folder}; free some and run the same command to go on"
+            ) from error
+        if isinstance(error, (OSError, RuntimeError)) and not (folder / "manifest.json").is_file():
+            raise R1Error(
+                f"{folder} was deleted or moved while the run wrote there; move it back and run again to go on, or "
+                "delete what is left of it to begin anew"
+            ) from error
+        raise
 
 
 def _result(workspace: Workspace) -> dict[str, Any] | None:

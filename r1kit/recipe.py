@@ -108,7 +108,11 @@ def _read(path: Path) -> dict[str, Any]:
         table = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except UnicodeDecodeError as error:
         raise InputError(f"{path}: not UTF-8 text ({error}); save it as UTF-8") from None
-    except (tomllib.TOMLDecodeError, OSError) as error:
+    except (
+        ValueError,
+        RecursionError,
+        OSError,
+    ) as error:  # a number of more digits, or tables deeper, than Python reads
         raise InputError(f"{path}: not valid TOML: {error}") from None
     table.setdefault("name", path.stem)
     return {key: _beside(path.absolute().parent, value) for key, value in table.items()}
@@ -277,7 +281,7 @@ def _value_of(text: str) -> Any:
     text = re.sub(r"^(\s*[+-]?)(\.\d+(e[+-]?\d+)?\s*)$", r"\g<1>0\2", text, flags=re.IGNORECASE)
     try:
         return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
+    except (ValueError, RecursionError):
         return text.strip()
 
 
@@ -289,6 +293,8 @@ def _key_path(key: str) -> list[str]:
         return key.split(".")
     path: list[str] = []
     while isinstance(table, dict):
+        if len(table) != 1:  # a comment
+            return key.split(".")
         ((part, table),) = table.items()
         path.append(part)
     return path

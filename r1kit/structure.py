@@ -110,12 +110,19 @@ def _value(kind: Any, value: Any, where: str, default: Any = None) -> Any:
     if (origin is not None and issubclass(origin, Mapping)) and isinstance(value, Mapping):
         return {str(key): _value(arguments[1], item, f"{where}.{key}") for key, item in value.items()}
     if kind is float and isinstance(value, (int, float)) and not isinstance(value, bool):
-        return float(value)
+        return _float(value, where)
     if kind in (int, str, bool) and type(value) is kind:
         return value
     if kind is str and isinstance(value, (int, float, date, time)):
         raise NotText(where, value)
     raise InputError(f"{where} = {value!r}: expected {_spelled(kind)}")
+
+
+def _float(value: float, where: str) -> float:
+    try:
+        return float(value)
+    except OverflowError:
+        raise InputError(f"{where} is a whole number beyond any that can be computed with; lower it") from None
 
 
 def _union(arguments: Iterable[Any], value: Any, where: str) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import sys
 import threading
 import time
@@ -94,3 +95,15 @@ def test_whoever_waits_at_a_terminal_is_told_for_what(
 def test_what_is_missing_is_told_as_such() -> None:
     with pytest.raises(MissingError, match="run pip install lingua"):
         run_apart(f"{__name__}:answer", "missing")
+
+
+def test_a_limit_of_the_machine_is_kept_where_it_is_lower() -> None:
+    program = (
+        "import resource as r\n"
+        "r.setrlimit(r.RLIMIT_FSIZE, (1 << 20, 1 << 20))\n"
+        "from r1kit.apart import limit_memory\n"
+        "limit_memory(8 << 30)\n"
+        "print(r.getrlimit(r.RLIMIT_FSIZE), r.getrlimit(r.RLIMIT_AS))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout == f"{(1 << 20,) * 2} {(8 << 30,) * 2}\n"

@@ -149,6 +149,11 @@ def test_the_home_folder_may_be_said_after_an_equals_sign(tmp_path: Path, monkey
     assert (tmp_path / "new/x.json").is_file()
 
 
+def test_the_root_folder_is_a_folder_too() -> None:
+    with pytest.raises(InputError, match="cannot write /: it is a folder; name a file"):
+        check_writable(Path("/"))
+
+
 def test_a_device_a_pipe_and_a_link_are_written_into(tmp_path: Path) -> None:
     for place in (Path("/dev/null"), Path("/dev/stdout")):
         check_writable(place)

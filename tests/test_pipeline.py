@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -14,7 +15,7 @@ import pytest
 
 from r1kit import pipeline, stages
 from r1kit.cluster.ranks import Solo
-from r1kit.errors import InputError, MissingError
+from r1kit.errors import InputError, MissingError, R1Error
 from r1kit.recipe import Recipe, load_recipe
 from r1kit.records import StageResult
 from r1kit.workspace import Workspace
@@ -176,6 +177,7 @@ def test_the_manifest_follows_the_recipe_and_keeps_its_birthday(
     [
         OSError(errno.ENOSPC, "No space left on device"),
         RuntimeError("[enforce fail at inline_container.cc:603] . PytorchStreamWriter failed: file write failed"),
+        RuntimeError("basic_ios::clear: iostream error"),
         InputError("cannot write x: I/O error: No space left on device (os error 28); what was there is untouched"),
     ],
 )
@@ -187,6 +189,35 @@ def test_a_full_disk_is_one_line_however_it_is_dressed(
         go(RECIPE)
     go(RECIPE)
     assert [name for name, _ in fake.ran] == ["pretrain", "r1_zero", "r1_zero"]
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        OSError(errno.EFBIG, "File too large"),
+        InputError("cannot write x: I/O error: File too large (os error 27); what was there is untouched"),
+    ],
+)
+def test_a_file_that_may_not_grow_is_no_full_disk(
+    fake: FakeStages, go: Callable[..., list[str]], error: BaseException
+) -> None:
+    fake.fails["r1_zero"] = error
+    with pytest.raises(MissingError, match=r"grew as large as is allowed; raise `ulimit -f`, .*run again to go on"):
+        go(RECIPE)
+    go(RECIPE)
+    assert [name for name, _ in fake.ran] == ["pretrain", "r1_zero", "r1_zero"]
+
+
+def test_a_folder_that_is_deleted_under_way_is_one_line(
+    fake: FakeStages, go: Callable[..., list[str]], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def deleted(workspace: Workspace, result: StageResult) -> None:
+        shutil.rmtree(tmp_path)
+        workspace.append("metrics", [{"step": 1}])
+
+    monkeypatch.setattr(Workspace, "finish", deleted)
+    with pytest.raises(R1Error, match=r"was deleted or moved while the run wrote there; move it back and run again"):
+        go(RECIPE)
 
 
 def test_other_errors_pass_unchanged(fake: FakeStages, go: Callable[..., list[str]]) -> None:

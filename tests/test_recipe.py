@@ -46,6 +46,10 @@ def test_an_unknown_preset_names_the_nearest() -> None:
         ("steps", "write KEY=VALUE"),
         ("=3", "write KEY=VALUE"),
         ("a..b=3", "write KEY=VALUE"),
+        ("#seed=3", "no key '#seed'"),
+        ("seed=1" + "0" * 5000, "seed = '10+': expected a whole number"),
+        ("r1_zero.steps=" + "[" * 5000, r"r1_zero.steps = '\[+': expected a whole number"),
+        ("r1_zero.optimiser.lr=1" + "0" * 400, "r1_zero.optimiser.lr is a whole number beyond any"),
         ("modle.num_layers=2", "no key 'modle'; .*Did you mean 'model'?"),
         ("stages.r1_zer.steps=3", "the recipe has no stage 'r1_zer'; its stages are pretrain, r1_zero. Did you mean"),
         ("r1_zero.stps=3", "stages.r1_zero: unknown key 'stps'; .*Did you mean 'steps'?"),
@@ -113,9 +117,10 @@ def test_a_recipe_needs_stages_and_something_to_start_from() -> None:
 
 def test_what_is_no_recipe(tmp_path: Path) -> None:
     broken = tmp_path / "broken.toml"
-    broken.write_text("a = [1,")
-    with pytest.raises(InputError, match=r"broken\.toml: not valid TOML"):
-        load_recipe(str(broken))
+    for text in ("a = [1,", "a = 1" + "0" * 5000, "a = " + "[" * 5000):
+        broken.write_text(text)
+        with pytest.raises(InputError, match=r"broken\.toml: not valid TOML"):
+            load_recipe(str(broken))
     with pytest.raises(InputError, match=r"neither a shipped recipe .*Did you mean 'nano-zero'\?"):
         load_recipe("nano-zer")
 

@@ -179,6 +179,16 @@ def test_what_came_after_the_resume_point_is_cut_and_new_logs_go(place: Callable
     assert again.cursor == {"prompt": 6}
 
 
+def test_a_run_folder_that_was_deleted_is_not_made_again(place: Callable[..., Workspace]) -> None:
+    workspace = place()
+    steps = iter(workspace.steps(3, Counter()))
+    next(steps)
+    shutil.rmtree(workspace.run)
+    with pytest.raises(FileNotFoundError):
+        next(steps)
+    assert not workspace.run.exists()
+
+
 def test_without_a_resume_point_logs_start_empty(place: Callable[..., Workspace]) -> None:
     place().append("metrics", [{"step": 9}])
     again = place()

@@ -76,7 +76,7 @@ def _prompt(task: Task, prompt_id: str, question: str) -> Prompt:
     if not prompt_id:
         return task.held_out("test", 1)[0]
     _, split, number = [*prompt_id.rsplit("/", 2), "", ""][:3]
-    if split == "train" and number.isdigit():
+    if split == "train" and number.isdecimal():
         return task.train(int(number))
     for prompt in (prompt for part in ("test", "dev") for prompt in _held_out(task, part)):
         if prompt.id == prompt_id:

@@ -20,7 +20,7 @@ from r1kit.factory.review import Decision, Item, now, person
 from r1kit.factory.review_file import ReviewFile, told_last
 from r1kit.factory.review_rules import Rules
 from r1kit.factory.review_tool import Answer
-from r1kit.files import json_fault, write_atomic
+from r1kit.files import check_writable, json_fault, write_atomic
 
 __all__ = ["FORMATS", "Imported", "export_queue", "import_file"]
 
@@ -42,6 +42,7 @@ def export_queue(file: ReviewFile, rules: Rules | None, path: Path, form: str) -
     form = form or ("argilla" if path.suffix == ".jsonl" else "label-studio")
     if path.resolve() == file.path.resolve():
         raise InputError(f"{path} is the queue itself; export to another file")
+    check_writable(path)
     items = list(file.items().values())
     references = [_reference(item, rules) for item in items]
     if form == "argilla":
@@ -50,6 +51,8 @@ def export_queue(file: ReviewFile, rules: Rules | None, path: Path, form: str) -
     else:
         rows = [label_studio.task(item, known) for item, known in zip(items, references, strict=True)]
         beside, setup = path.with_suffix(".xml"), label_studio.CONFIG
+        if beside == path:
+            raise InputError(f"{path}: the tool's set-up belongs there; export to a file that ends in .json or .jsonl")
     lines = [json.dumps(row, ensure_ascii=False) for row in rows]
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

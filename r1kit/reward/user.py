@@ -178,9 +178,10 @@ class UserReward:
         """A number beside the reward; None for what is none, a text say. Raises InputError for NaN and infinity."""
         if not isinstance(value, numbers.Real):
             return None
-        if not math.isfinite(value):
-            raise InputError(f"{self.where} gave {name} = {value}; what is beside a reward is finite, or left out")
-        return float(value)
+        number = _float(value)
+        if not math.isfinite(number):
+            raise InputError(f"{self.where} gave {name} = {number}; what is beside a reward is finite, or left out")
+        return number
 
     def _number(self, value: Any) -> float | None:
         """A reward as a float, one of numpy's or torch's too; None abstains."""
@@ -190,13 +191,17 @@ class UserReward:
             return None
         if not isinstance(value, numbers.Real):  # a truth value is one, as for verl
             raise InputError(f"{self.where} gave {_spelled(value)}; a reward is a number, or None to abstain")
-        try:
-            number = float(value)
-        except OverflowError:  # an integer beyond any float
-            number = math.inf
+        number = _float(value)
         if not math.isfinite(number):
             raise InputError(f"{self.where} gave {number}; a reward is a finite number, or None to abstain")
         return number
+
+
+def _float(value: Any) -> float:
+    try:
+        return float(value)
+    except OverflowError:  # an integer beyond any float
+        return math.inf
 
 
 def shape_of(parameters: Mapping[str, inspect.Parameter]) -> Shape | None:

@@ -24,6 +24,8 @@ _LEADING = 8
 _CACHED = 1 << 19
 """Exponentials held at a time on a CPU: 2 MB."""
 _BELOW_ONE = 1.0 - 2.0**-22
+COLDEST = 1e-6
+"""Logits that are divided by less may leave float32."""
 
 
 def sample(logits: Tensor, uniform: Tensor, temperature: float = 1.0, top_p: float = 1.0) -> tuple[Tensor, Tensor]:
@@ -32,14 +34,14 @@ def sample(logits: Tensor, uniform: Tensor, temperature: float = 1.0, top_p: flo
     Args:
         logits: [B, V], any float type; computed in float32.
         uniform: float32 [B] in [0, 1).
-        temperature: 0 takes the largest logit, the first of equals.
+        temperature: 0, and what is below ``COLDEST``, takes the largest logit, the first of equals.
         top_p: keep the smallest set of most likely tokens whose probability reaches ``top_p``; tokens as likely as
             the last of them are kept too, so that ties do not depend on a sort's order.
 
     Returns:
         int64 [B] tokens and float32 [B] log-probs. A token of probability 0 is never returned.
     """
-    if temperature == 0.0:
+    if temperature < COLDEST:
         return _first_largest(logits), torch.zeros(len(logits), device=logits.device)
     if top_p < 1.0:
         return _from_nucleus(logits.float() / temperature, uniform, top_p)

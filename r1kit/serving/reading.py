@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Iterable
 from typing import Any
 
@@ -108,9 +107,9 @@ class Fields:
     def number(self, name: str, low: float, high: float, default: float) -> float:
         """``default`` where it is left out."""
         value = self._values.get(name, default)
-        if not isinstance(value, (int, float)) or isinstance(value, bool) or not math.isfinite(value):
+        if not isinstance(value, (int, float)) or isinstance(value, bool):
             raise self.wrong(name, "a number")
-        if not low <= value <= high:
+        if not low <= value <= high:  # NaN is in no range; an integer may be beyond any float
             raise self.wrong(name, f"a number from {low:g} to {high:g}")
         return float(value)
 

@@ -13,7 +13,6 @@ code raises is told as one line that begins with its own file and line.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from itertools import islice
@@ -213,7 +212,7 @@ def as_grade(given: Any, answer: str, where: str) -> Grade:
     correct = given.correct if isinstance(given, Grade) else given
     if getattr(correct, "shape", None) == () and hasattr(correct, "item"):  # numpy's and torch's numbers
         correct = correct.item()
-    if not isinstance(correct, (int, float)) or not (math.isfinite(correct) and 0 <= correct <= 1):
+    if not isinstance(correct, (int, float)) or not 0 <= correct <= 1:
         raise InputError(f"{where} gave {spelled(given)}; a grade is a number from 0 (wrong) to 1 (right), or a Grade")
     canonical = given.canonical if isinstance(given, Grade) else " ".join(answer.split())
     return Grade(correct=float(correct), canonical=canonical)

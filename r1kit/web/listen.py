@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import ipaddress
 import signal
 import socket
@@ -56,18 +57,29 @@ def bind(host: str, port: int | None, wished: int) -> socket.socket:
         return _bound(host, first)
     except OSError as error:
         reason = (error.strerror or str(error)).split(" (")[0]
-        for other in range(first + 1, min(first + TRIED, 65536)):
-            try:
-                found = _bound(host, other)
-            except OSError:
-                continue
-            if port is None:
-                return found
-            found.close()
-            raise InputError(f"--port {port} on {host}: {reason}; {other} is free: --port {other}") from None
+        if error.errno == errno.EADDRINUSE:
+            return _next_free(host, port, first, reason)
+        if error.errno in (errno.EACCES, errno.EPERM):
+            raise InputError(
+                f"--port {first} on {host}: {reason}; those below 1024 are the administrator's: name a higher one"
+            ) from None
         raise InputError(
             f"--host {host}: {reason}; give an address of this machine, as `hostname -I` lists them, or leave it out"
         ) from None
+
+
+def _next_free(host: str, port: int | None, taken: int, reason: str) -> socket.socket:
+    """The first free port after a taken one, or, where the user asked for that one, the error that offers it."""
+    for other in range(taken + 1, min(taken + TRIED, 65536)):
+        try:
+            found = _bound(host, other)
+        except OSError:
+            continue
+        if port is None:
+            return found
+        found.close()
+        raise InputError(f"--port {port} on {host}: {reason}; {other} is free: --port {other}")
+    raise InputError(f"--port {taken} on {host}: {reason}, and so are those after it; name another --port")
 
 
 def _bound(host: str, port: int) -> socket.socket:

@@ -49,8 +49,10 @@ def test_alone_it_shows_its_help_and_no_error_line() -> None:
 @pytest.mark.parametrize(
     ("raised", "code", "said"),
     [
+        ("KeyboardInterrupt", 130, "r1: interrupted; run the same command again\n"),
         ("PermissionError(13, 'Permission denied', 'there')", 2, "r1: there: Permission denied; "),
         ("OSError(28, 'No space left on device', 'there')", 3, "r1: no disk space left (there); "),
+        ("OSError(27, 'File too large', 'there')", 3, "r1: a file grew as large as is allowed (there); raise `ulimit"),
     ],
 )
 def test_what_the_system_refuses_is_one_line(raised: str, code: int, said: str) -> None:
@@ -66,6 +68,11 @@ def test_what_the_system_refuses_is_one_line(raised: str, code: int, said: str) 
         (["nonsense"], 2, "No such command 'nonsense'"),
         (["eval", "--nope"], 2, "No such option: --nope"),
         (["eval", "there", "--task", "countdown", "--split", "train"], 2, "'train' is not one of"),
+        (
+            ["chat", "a long question " * 20],
+            2,
+            "'a long question a long question a long q'... is too long to name a file",
+        ),
         (["verify", "--code", "no-such.py", "--tests", "tests.jsonl"], 2, "no-such.py: No such file or directory"),
     ],
 )

@@ -41,6 +41,12 @@ def test_problems_by_id_or_the_first_one(tmp_path: Path) -> None:
     assert trained["prompt_id"] == "reasoning_gym/chain_sum/train/5"
 
 
+@pytest.mark.parametrize("number", ["²", "x", "-1"])
+def test_a_training_problem_that_is_no_number(tmp_path: Path, number: str) -> None:
+    with pytest.raises(InputError, match=f"task 'countdown' has no problem 'countdown/train/{number}'; r1 tasks shows"):
+        verify(tmp_path, "--task", "countdown", "--answer", "1", "--prompt-id", f"countdown/train/{number}")
+
+
 def test_a_question_that_a_file_does_not_ask(tmp_path: Path) -> None:
     file = tmp_path / "sums.jsonl"
     file.write_text('{"prompt": "1 + 1", "answer": 2, "id": "a"}\n')

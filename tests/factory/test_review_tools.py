@@ -218,6 +218,12 @@ def test_an_export_needs_a_format_and_another_place(file: ReviewFile, tmp_path: 
         import_file(file, None, done, form="argila")
     with pytest.raises(InputError, match="is the queue itself"):
         export_queue(file, None, file.path, "argilla")
+    with pytest.raises(
+        InputError, match=r"x\.xml: the tool's set-up belongs there; export to a file that ends in \.json"
+    ):
+        export_queue(file, None, tmp_path / "x.xml", "")
+    with pytest.raises(InputError, match="it is a folder; name a file"):
+        export_queue(file, None, tmp_path, "argilla")
     assert len(file.items()) == 4
 
 

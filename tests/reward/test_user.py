@@ -193,6 +193,11 @@ def test_what_is_no_reward_is_one_line(given: Any, line: str) -> None:
     assert values(lambda completion: Several(0.25)) == [0.25, 0.25]
 
 
+def test_a_number_beside_a_reward_that_is_beyond_any_float_is_one_line() -> None:
+    with pytest.raises(InputError, match=r"^mine\.py:f gave x = inf; what is beside a reward is finite"):
+        marks(lambda prompt, completion: {"reward": 1.0, "x": 10**400})
+
+
 @pytest.mark.parametrize("given", ["ab", {"a": 1, "b": 2}, 0.5, None, ["1", "2"], [math.nan, 0.0]])
 def test_what_is_no_list_of_rewards_is_one_line(given: Any) -> None:
     with pytest.raises(InputError, match=r"^mine\.py:f gave "):

@@ -81,6 +81,16 @@ def test_greedy_takes_the_first_largest_with_logprob_zero(vocab: int) -> None:
     assert logprobs.tolist() == [0.0, 0.0, 0.0]
 
 
+@pytest.mark.parametrize("vocab", [50, 5000])
+@pytest.mark.parametrize("top_p", [1.0, 0.95])
+@pytest.mark.parametrize("temperature", [1e-300, 1e-45, 1e-38, 1e-7, 1e-5])
+def test_however_cold_it_takes_a_token_that_is_there(temperature: float, top_p: float, vocab: int) -> None:
+    logits = torch.randn(3, vocab, generator=torch.Generator().manual_seed(1)) * 30
+    tokens, logprobs = sample(logits, torch.tensor([0.0, 0.5, 0.999]), temperature, top_p)
+    assert tokens.tolist() == logits.argmax(-1).tolist()
+    assert logprobs.tolist() == [0.0] * 3
+
+
 @pytest.mark.parametrize("vocab", [218, 5003])
 @pytest.mark.parametrize("top_p", [1.0, 0.8])
 def test_rows_are_independent(vocab: int, top_p: float) -> None:

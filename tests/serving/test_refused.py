@@ -18,6 +18,7 @@ CHATS: dict[str, tuple[dict[str, Any], int, str | None, str]] = {
     "tools": ({"tools": [{"type": "function"}]}, 400, "tools", "not supported"),
     "format": ({"response_format": {"type": "json_object"}}, 400, "response_format", "not supported"),
     "temperature": ({"temperature": 3}, 400, "temperature", "from 0 to 2"),
+    "beyond any number": ({"temperature": 10**400}, 400, "temperature", "from 0 to 2"),
     "text number": ({"temperature": "1"}, 400, "temperature", "a number"),
     "flag number": ({"top_p": True}, 400, "top_p", "a number"),
     "n": ({"n": 0}, 400, "n", "from 1 to 128"),

@@ -212,6 +212,7 @@ def a_grade(value: str) -> str:
         (a_grade("'right'"), r"T.grade gave 'right' \(str\)"),
         (a_grade("None"), "T.grade gave None"),
         (a_grade("2"), "T.grade gave 2"),
+        (a_grade("10**400"), "T.grade gave 10+ ?"),
         (a_grade("1 / 0"), r"mine_0.py:4: ZeroDivisionError"),
         ("def T(): return None\n", "T gave None; it yields prompts"),
         ("def T(): yield\n", "T gave None; a prompt is"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import re
 import signal
 import socket
@@ -35,6 +36,33 @@ def test_a_taken_port_offers_the_next_free_one() -> None:
 def test_an_address_of_another_machine(host: str) -> None:
     with pytest.raises(InputError, match=f"--host {host}: .*an address of this machine"):
         bind(host, None, 20000)
+
+
+def test_an_unknown_name_is_looked_up_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[tuple[str, int]] = []
+
+    def unknown(address: tuple[str, int], **more: object) -> socket.socket:
+        asked.append(address)
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    monkeypatch.setattr(socket, "create_server", unknown)
+    with pytest.raises(InputError, match=r"--host no\.such\.host: Name or service not known; give an address of this"):
+        bind("no.such.host", None, 20000)
+    assert asked == [("no.such.host", 20000)]
+
+
+def test_a_port_that_is_not_the_users_to_take(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(*address: object, **more: object) -> socket.socket:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(socket, "create_server", refused)
+    with pytest.raises(InputError, match=r"--port 80 on 127.0.0.1: Permission denied; .*name a higher one"):
+        bind("127.0.0.1", 80, 8000)
+
+
+def test_no_port_is_left_after_the_last() -> None:
+    with socket.create_server(("127.0.0.1", 65535)), pytest.raises(InputError, match="name another --port"):
+        bind("127.0.0.1", 65535, 8000)
 
 
 def test_only_this_machine_needs_no_token() -> None:

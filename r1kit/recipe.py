@@ -108,11 +108,7 @@ def _read(path: Path) -> dict[str, Any]:
         table = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except UnicodeDecodeError as error:
         raise InputError(f"{path}: not UTF-8 text ({error}); save it as UTF-8") from None
-    except (
-        ValueError,
-        RecursionError,
-        OSError,
-    ) as error:  # a number of more digits, or tables deeper, than Python reads
+    except (ValueError, RecursionError, OSError) as error:  # RecursionError: tables too deep for Python
         raise InputError(f"{path}: not valid TOML: {error}") from None
     table.setdefault("name", path.stem)
     return {key: _beside(path.absolute().parent, value) for key, value in table.items()}

@@ -9,12 +9,12 @@ import errno
 import os
 import sys
 from contextlib import contextmanager, nullcontext
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from typer.exceptions import TyperException
 
-from r1kit import interrupts
+from r1kit import __version__, interrupts
 from r1kit.apart import try_import
 from r1kit.commands.chat import chat
 from r1kit.commands.check import check
@@ -75,6 +75,21 @@ COMMANDS: dict[str, Callable[..., None]] = {
 """By name, in the order of ``r1 --help``."""
 for _name, _command in COMMANDS.items():
     app.command(_name)(_command)
+
+
+def _tell_version(asked: bool) -> None:
+    if asked:
+        print(f"r1kit {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_tell_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """What ``r1`` itself takes, before a command."""
 
 
 def main() -> None:

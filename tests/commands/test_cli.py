@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from r1kit import __version__
 from r1kit.cli import app
 from r1kit.errors import R1Error
 
@@ -32,6 +33,11 @@ def test_light_commands_load_no_torch(arguments: list[str]) -> None:
     )
     done = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def test_version() -> None:
+    told = r1("--version")
+    assert (told.returncode, told.stdout) == (0, f"r1kit {__version__}\n")
 
 
 def test_help_names_every_command() -> None:

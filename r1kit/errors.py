@@ -78,23 +78,22 @@ def first_line(error: BaseException) -> str:
 
 def is_full_disk(error: BaseException) -> bool:
     """OSError says so by its number; torch's writer and safetensors' by their text, or by what they hide."""
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return True
-    if any(words in str(error) for words in ("No space left on device", "os error 28", *TORCH_WRITES)):
-        return True
-    hidden = error.__cause__ or error.__context__
-    return hidden is not None and is_full_disk(hidden)
+    return _is_told(error, (errno.ENOSPC, errno.EDQUOT), ("No space left on device", "os error 28", *TORCH_WRITES))
 
 
 def is_file_limit(error: BaseException) -> bool:
     """Whether a file would have grown past what ``ulimit -f``, or its file system, allows; told as a full disk is."""
-    if isinstance(error, OSError) and error.errno == errno.EFBIG:
+    return _is_told(error, (errno.EFBIG,), ("os error 27", *(TORCH_WRITES if _is_limited() else ())))
+
+
+def _is_told(error: BaseException, numbers: tuple[int, ...], texts: tuple[str, ...]) -> bool:
+    """By the error or by one that it hides."""
+    if isinstance(error, OSError) and error.errno in numbers:
         return True
-    told = str(error)
-    if "os error 27" in told or (_is_limited() and any(words in told for words in TORCH_WRITES)):
+    if any(text in str(error) for text in texts):
         return True
     hidden = error.__cause__ or error.__context__
-    return hidden is not None and is_file_limit(hidden)
+    return hidden is not None and _is_told(hidden, numbers, texts)
 
 
 def _is_limited() -> bool:

@@ -25,7 +25,7 @@ from r1kit.files import write_atomic
 
 __all__ = [
     "FOLDER", "Point", "Resumable", "Stateless", "cut_logs", "drop_learners", "has_point", "keep_last",
-    "learner_files", "log_marks", "make_folder",
+    "learner_files", "log_marks",
     "more_steps", "newest_point", "points", "restore", "write",
 ]  # fmt: skip
 
@@ -80,16 +80,6 @@ def write(folder: Path, point: Point, before: Point | None) -> None:
         write_atomic(folder / BEFORE, before.text())
     write_atomic(folder / STATE, point.text())
     drop_learners(folder, point, before)
-
-
-def make_folder(run: Path, folder: Path) -> None:
-    """The folder of the points. A run folder that somebody has deleted is not made again, without its recipe and logs.
-
-    Raises:
-        FileNotFoundError: it is gone.
-    """
-    run.stat()
-    folder.mkdir(parents=True, exist_ok=True)
 
 
 def drop_learners(folder: Path, *points: Point | None) -> None:

@@ -235,7 +235,7 @@ class Workspace:
         folder = self.folder / resume.FOLDER
         learner = folder / f"learner-{step}"
         if self.is_writer:
-            resume.make_folder(self.run, folder)
+            folder.mkdir(exist_ok=True)  # not its parents: a run that somebody deleted is not made again
             resume.drop_learners(folder, self._point)  # so that there are never three on the disk
         state.save(learner)
         if self.is_writer:

@@ -52,7 +52,8 @@ def check_recipe(recipe: Recipe) -> list[str]:
     check_trackers(recipe.trackers)
     _check_experts(recipe)
     warnings = _check_engine(recipe)
-    try_tasks([_trial(recipe, name) for name in recipe.tasks])  # first: a stage's own check may ask a task for prompts
+    # first: a stage's own check may ask a task for prompts
+    warnings += try_tasks([_trial(recipe, name) for name in recipe.tasks])
     check_stages(recipe)
     try_rewards(recipe)
     built = recipe.built(recipe.tasks)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 from r1kit.apart import Announce, run_apart
@@ -31,19 +32,22 @@ class Trial(NamedTuple):
     """Held-out splits that something looks at."""
 
 
-def try_tasks(trials: list[Trial]) -> None:
-    """Build each task of the user's own and ask it for a prompt, its held-out splits and a grade.
+def try_tasks(trials: list[Trial]) -> list[str]:
+    """Build each task of the user's own and ask it for a prompt, its held-out splits and a grade; warnings, a line
+    each.
 
     Raises:
         InputError: one line on the first that cannot work.
         MissingError: a package that one needs is not installed.
     """
-    if own := [trial for trial in trials if is_reference(trial.kind)]:
-        run_apart("r1kit.tasks.trial:attempt", own)
+    own = [trial for trial in trials if is_reference(trial.kind)]
+    warnings: list[str] = run_apart("r1kit.tasks.trial:attempt", own) if own else []
+    return warnings
 
 
-def attempt(trials: list[Trial], announce: Announce) -> None:
+def attempt(trials: list[Trial], announce: Announce) -> list[str]:
     """In the process."""
+    warnings = []
     for name, kind, table, splits in trials:
         announce(f"tasks.{name}: building {short(kind)}", BUILD_SECONDS)
         try:
@@ -53,10 +57,11 @@ def attempt(trials: list[Trial], announce: Announce) -> None:
                 again = build(name, kind, table)
                 announce(f"tasks.{name}: {short(kind)}.train(0)", CALL_SECONDS)
                 _same(task, again, short(kind))
-            _try(task, short(kind), splits, announce)
+            warnings += _try(task, short(kind), splits, announce)
         except R1Error as error:
             said = str(error)
             raise type(error)(said if said.startswith(f"tasks.{name}") else f"tasks.{name}: {said}") from error
+    return warnings
 
 
 def _same(task: Task, again: Task, kind: str) -> Prompt:
@@ -72,7 +77,7 @@ def _same(task: Task, again: Task, kind: str) -> Prompt:
     return prompt
 
 
-def _try(task: Task, kind: str, splits: tuple[Split, ...], announce: Announce) -> None:
+def _try(task: Task, kind: str, splits: tuple[Split, ...], announce: Announce) -> list[str]:
     announce(f"tasks.{task.name}: {kind}.train(0)", CALL_SECONDS)
     prompt = _same(task, task, kind)
     for split in splits:
@@ -81,10 +86,22 @@ def _try(task: Task, kind: str, splits: tuple[Split, ...], announce: Announce) -
         if any(one.question == prompt.question for one in held):
             raise InputError(f"{kind}.held_out({split!r}) holds the training prompt {prompt.question[:60]!r}")
     announce(f"tasks.{task.name}: {kind}.grade of its own reference", CALL_SECONDS)
-    try:
-        task.grade(prompt, prompt.answer if prompt.answer is not None else "")
-    except UserCodeError:
-        if prompt.answer is not None:
-            raise
+    warnings = _graded(task, kind, prompt)
     announce(f"tasks.{task.name}: {kind}.check", CALL_SECONDS)
     task.check()
+    return warnings
+
+
+def _graded(task: Task, kind: str, prompt: Prompt) -> list[str]:
+    """A warning where a prompt's own reference is not right; a prompt without one is graded for its mistakes alone."""
+    if prompt.answer is None:
+        with suppress(UserCodeError):
+            task.grade(prompt, "")
+        return []
+    grade = task.grade(prompt, prompt.answer).correct
+    if grade >= 1 or task.reads == "completion" or not task.graded:
+        return []
+    return [
+        f"warning: tasks.{task.name}: {kind}.grade gives {prompt.answer[:60]!r}, the reference of "
+        f"{prompt.question[:60]!r}, {grade:g} and not 1: who answers right may earn nothing"
+    ]

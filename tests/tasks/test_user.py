@@ -234,6 +234,16 @@ def test_a_fact_that_does_not_equal_itself_is_no_mistake(kind: Callable[[str, st
     attempt([Trial("mine", kind(text, "T"), {})], lambda doing, seconds: None)
 
 
+def test_a_rule_that_refuses_its_own_reference_is_told(kind: Callable[[str, str], str]) -> None:
+    right = a_class(train='return {"prompt": "3 + 4?", "answer": "7"}')
+    strict = right + "    def grade(self, prompt, answer):\n        return answer == prompt.answer + '.'\n"
+    told = [line for text in (right, strict) for line in attempt([Trial("mine", kind(text, "T"), {})], lambda *_: None)]
+    assert told == [
+        "warning: tasks.mine: mine_1.py:T.grade gives '7', the reference of '3 + 4?', 0 and not 1: who answers right "
+        "may earn nothing"
+    ]
+
+
 def test_a_setting_that_is_not_there_names_the_nearest(kind: Callable[[str, str], str]) -> None:
     reference = kind(SUMS, "Sums")
     with pytest.raises(InputError, match=r"tasks.mine: unknown key 'highst'; .*Did you mean 'highest'"):

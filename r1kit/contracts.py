@@ -188,6 +188,8 @@ class Recipe:
     """Stage -> what is known of its kind."""
 
     def __post_init__(self) -> None:
+        if not self.name.strip():
+            raise InputError("name is empty; a recipe's name is a word, and its runs go to runs/NAME")
         if self.ranks < 0:
             raise InputError(f"ranks = {self.ranks}: must be at least 1, or 0 for one a core or GPU")
         self.cluster.check()

@@ -195,8 +195,10 @@ def strict_lines(path: Path, holds: str, *, may_be_empty: bool = False) -> Itera
                     yield Line(f"{path}:{number}", number, json_table(text, f"{path}:{number}", holds), holds, text)
     except FileNotFoundError:
         raise InputError(f"{path}: no such file; the path is taken from the folder that the command runs in") from None
-    except (OSError, UnicodeDecodeError) as error:
+    except UnicodeDecodeError as error:
         raise InputError(f"{path}: not readable as UTF-8 text: {error}") from None
+    except OSError as error:
+        raise InputError(f"{path}: {error.strerror}; name a file of JSON lines") from None
     if not some:
         raise InputError(f"{path}: empty; a line holds {holds}")
 

@@ -48,6 +48,7 @@ def test_an_unknown_preset_names_the_nearest() -> None:
         ("a..b=3", "write KEY=VALUE"),
         ("#seed=3", "no key '#seed'"),
         ("seed=1" + "0" * 5000, "seed = '10+': expected a whole number"),
+        ("name=' '", "name is empty; a recipe's name is a word"),
         ("r1_zero.steps=" + "[" * 5000, r"r1_zero.steps = '\[+': expected a whole number"),
         ("r1_zero.optimiser.lr=1" + "0" * 400, "r1_zero.optimiser.lr is a whole number beyond any"),
         ("modle.num_layers=2", "no key 'modle'; .*Did you mean 'model'?"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, replace
+from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -57,6 +58,8 @@ def plan(
     for option, value in (("stage", stage), ("lags", lags), ("pace", pace), ("lengths", lengths)):
         if value and not simulate:
             raise InputError(f"--{option} is what --simulate reads: add --simulate, or leave it out")
+    if price is not None and not isfinite(price):
+        raise InputError(f"--price {price}: give a number of USD an hour")
     kind = (gpu or ("h100" if gpus else "cpu")).lower()
     if kind not in DEVICES:
         raise InputError(f"--gpu {gpu}: known are {', '.join(DEVICES)}.{nearest(kind, DEVICES)}")

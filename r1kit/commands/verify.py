@@ -49,6 +49,11 @@ def verify(
     from r1kit.files import check_writable, write_json
 
     if code or tests or reference:
+        if task or answer or prompt_id or question:
+            raise InputError(
+                "--code, --tests and --reference judge a program by its tests, --task, --answer, --prompt-id and "
+                "--question a task's answer: give the ones or the others"
+            )
         _verify_program(code, tests, reference, json_file, package or [])
         return
     if not task or not answer:

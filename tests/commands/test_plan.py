@@ -9,6 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from r1kit.cli import app
+from r1kit.errors import InputError
 
 
 def test_the_table_and_its_file(tmp_path: Path) -> None:
@@ -20,6 +21,11 @@ def test_the_table_and_its_file(tmp_path: Path) -> None:
     assert (found["device"], found["devices"], list(found["stages"])) == ("h100", 2, ["pretrain", "r1_zero"])
     assert found["usd"] == pytest.approx(found["hours"] * 2 * 3)
     assert "Assumed, not measured:" in said
+
+
+def test_a_price_that_is_no_number() -> None:
+    with pytest.raises(InputError, match=r"^--price inf: give a number of USD an hour$"):
+        CliRunner().invoke(app, ["plan", "nano", "--price", "inf"], catch_exceptions=False)
 
 
 def test_cores_compute_what_auto_means_on_this_machine_and_gpus_bfloat16(

@@ -52,3 +52,14 @@ def test_a_question_that_a_file_does_not_ask(tmp_path: Path) -> None:
     file.write_text('{"prompt": "1 + 1", "answer": 2, "id": "a"}\n')
     with pytest.raises(InputError, match=r"no problem of task 'sums' asks that; name one with --prompt-id, such as s"):
         verify(tmp_path, "--task", str(file), "--question", "2 + 2", "--answer", "4")
+
+
+def test_a_program_and_a_task_at_once(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="--tests and --reference judge a program by its tests, --task, --answer"):
+        verify(tmp_path, "--code", "a.py", "--tests", "a.jsonl", "--task", "countdown")
+
+
+def test_a_folder_of_tests(tmp_path: Path) -> None:
+    (tmp_path / "a.py").write_text("print(1)")
+    with pytest.raises(InputError, match=r"Is a directory; name a file of JSON lines$"):
+        verify(tmp_path, "--code", str(tmp_path / "a.py"), "--tests", str(tmp_path))

@@ -295,6 +295,8 @@ def check_stages(recipe: Recipe) -> None:
     """Each stage's own numbers: batch divisions, ranges."""
     for name, config in recipe.stages.items():
         config.check(name, recipe)
+        if "" in getattr(getattr(config, "sampling", None), "stop", ()):
+            raise InputError(f"stages.{name}.sampling.stop holds an empty text, which ends nothing; leave it out")
 
 
 def check_stage(recipe: Recipe, stage: str) -> None:

@@ -132,17 +132,20 @@ def _walked(
     return {"format": FORMAT, **found, **{name: held for name, held in extra.items() if held}}, walk.references
 
 
-def _hashed(value: Any) -> Any:
+def _hashed(found: Mapping[str, Any]) -> Any:
     """What the key is taken of: a file may have another name."""
+    if contents := found.get("contents"):
+        alone = {where: list(held.values()) if len(held) == 1 else held for where, held in contents.items()}
+        found = {**found, "contents": alone}
+    return _nameless(found)
+
+
+def _nameless(value: Any) -> Any:
     if isinstance(value, _Name):
         return ""
-    if isinstance(value, dict):
-        contents = value.get("contents")
-        if isinstance(contents, dict):
-            alone = {where: list(held.values()) if len(held) == 1 else held for where, held in contents.items()}
-            value = {**value, "contents": alone}
-        return {name: _hashed(item) for name, item in value.items()}
-    return [_hashed(item) for item in value] if isinstance(value, list) else value
+    if isinstance(value, Mapping):
+        return {name: _nameless(item) for name, item in value.items()}
+    return [_nameless(item) for item in value] if isinstance(value, list) else value
 
 
 def stage_key(recipe: Recipe, stage: str, keys: Mapping[str, str]) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from r1kit.depends import changes, read_key, stage_keys, written_key
-from r1kit.recipe import Recipe, load_recipe
+from r1kit.recipe import Recipe, load_recipe, parse_recipe
 
 
 def changed(*overrides: str) -> set[str]:
@@ -25,6 +25,19 @@ def test_a_change_redoes_what_it_reaches_and_nothing_else() -> None:
     assert changed("ranks=2", "summary=x") == set()
     assert changed("r1_zero.record_tokens=4") == set()  # what is kept to look at decides nothing
     assert changed("seed=2") == set(load_recipe("nano").stages)
+
+
+def test_a_users_setting_may_be_called_contents(tmp_path: Path) -> None:
+    text = "class Mine:\n    contents: dict[str, int] = {}\n    def train(self, index): return 'q', 'a'\n"
+    (tmp_path / "mine.py").write_text(text + "    def held_out(self, split, limit=None): return [('h', 'a')]\n")
+
+    def key_of(**settings: object) -> str:
+        task = {"kind": f"{tmp_path}/mine.py:Mine", **settings}
+        tables = {"model": {"name": "base"}, "tasks": {"mine": task}, "stages": {"r1_zero": {"tasks": ["mine"]}}}
+        return stage_keys(parse_recipe({"name": "mine", **tables}))["r1_zero"]
+
+    assert key_of(contents={"a": 1}) != key_of(contents={"a": 2})
+    assert key_of(contents={"a": 1}) == key_of(contents={"a": 1})
 
 
 def key(recipe: Recipe, stage: str) -> dict[str, object]:

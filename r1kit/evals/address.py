@@ -6,7 +6,7 @@ import json
 import random
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from http.client import HTTPException
 from typing import Any
 from urllib.error import HTTPError, URLError
@@ -151,7 +151,7 @@ class Address:
                 return self._replies.whole(answer.read())
         except HTTPError as error:
             with error:
-                raise self._refused(error) from None
+                raise self._refused(error, body) from None
         except URLError as error:
             raise Again(f"nothing answers there ({cause_of(error.reason)})") from None
         except (OSError, HTTPException) as error:
@@ -159,7 +159,7 @@ class Address:
 
     # ---- what it refuses --------------------------------------------------------------------------------------------
 
-    def _refused(self, error: HTTPError) -> Exception:
+    def _refused(self, error: HTTPError, body: Mapping[str, Any]) -> Exception:
         status, content = error.code, content_of(error)
         words = words_of(content)
         if 300 <= status < 400:
@@ -172,24 +172,28 @@ class Address:
             )
         if status == 404:
             return InputError(f"{self.base} has no model {self.model!r}, or is no base address (404: {words})")
-        if status == 400 and self._adapts(words):
+        if status == 400 and self._adapts(words, body):
             return Again("", 0.0, limited=True)
         return InputError(f"{self.base} declines the question ({status}: {words})")
 
-    def _adapts(self, words: str) -> bool:
-        """Whether a parameter that the server names as unknown can be left out or renamed; done once for each."""
-        if "max_completion_tokens" in words and not self._renamed:
-            self._renamed = True
+    def _adapts(self, words: str, body: Mapping[str, Any]) -> bool:
+        """Whether a parameter of the request that the server names as unknown can be left out or renamed; told once."""
+        with self._lock:  # as many threads may be refused at once as ask
+            if "max_completion_tokens" in words and "messages" in body and "max_tokens" in body:
+                if not self._renamed:
+                    self._tell(f"{self.base} wants max_tokens as max_completion_tokens: asked so")
+                self._renamed = True
+                return True
+            unknown = any(
+                said in words.lower() for said in ("unsupported", "unknown", "unrecognized", "not supported", "extra")
+            )
+            named = [name for name in MAY_GO if name in words and name in body]
+            if not (unknown and named):
+                return False
+            if new := [name for name in named if name not in self._left_out]:
+                self._tell(f"{self.base} does not take {', '.join(new)}: asked without")
+            self._left_out |= set(named)
             return True
-        unknown = any(
-            said in words.lower() for said in ("unsupported", "unknown", "unrecognized", "not supported", "extra")
-        )
-        named = [name for name in MAY_GO if name in words and name not in self._left_out]
-        if not (unknown and named):
-            return False
-        self._left_out |= set(named)
-        self._tell(f"{self.base} does not take {', '.join(named)}: asked without")
-        return True
 
     def _wait(self, again: Again, tries: int) -> None:
         wait = again.wait

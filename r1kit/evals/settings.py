@@ -41,9 +41,13 @@ class EvaluationConfig:
     """Of the bootstrap; completions are drawn from the run's seed."""
 
     def __post_init__(self) -> None:
-        for key, value, least in (("k", self.k, 1), ("max_tokens", self.max_tokens, 0), ("limit", self.limit, 1)):
-            if value is not None and value < least:
+        for key, least in (("k", 1), ("max_tokens", 0), ("limit", 1), ("resamples", 1)):
+            if (value := getattr(self, key)) is not None and value < least:
                 raise InputError(f"an evaluation's {key} = {value}: must be at least {least}")
+        if not self.temperature >= 0 or not 0 < self.top_p <= 1:
+            raise InputError(
+                f"an evaluation's temperature = {self.temperature} and top_p = {self.top_p}: from 0 on, and in (0, 1]"
+            )
         if not 0 < self.easy_rate <= 1:
             raise InputError(f"evaluation.easy_rate = {self.easy_rate}; allowed is above 0, up to 1")
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from r1kit.records import Prompt
+from r1kit.seeds import asked_as
 from r1kit.tasks.task import Task
 
 __all__ = ["Plan"]
@@ -42,4 +43,4 @@ class Plan:
         """The prompt of a running number."""
         names = list(self.tasks)
         task = self.tasks[names[place % len(names)]]
-        return task.train(self.seed * 1_000_003 + place // len(names))
+        return task.train(asked_as(self.seed, place // len(names)))

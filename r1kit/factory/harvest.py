@@ -113,7 +113,7 @@ class Harvester:
         written = self._written()
         found = Harvest(left={"sampled": len(drafts)})
         found.counts["response_tokens"] = sum(len(draft.completion.token_ids) for draft in drafts)
-        found.counts["language_consistency"] = sum(_consistency(draft) for draft in drafts)
+        found.counts["language_consistency"] = sum(map(self._before, drafts))
         drafts = self._checked(drafts, found, "", self.reward.format_style, self.filters, route)
         if self.refiner is not None:
             drafts = self._refined(drafts, found)
@@ -200,13 +200,12 @@ class Harvester:
         )
         after = language_consistency(thinking(draft.response), prompt.language, self.reward.detector)
         return Candidate(
-            sample=sample, tokens=route.sampler.count(draft.response), consistency=(_consistency(draft), after)
+            sample=sample, tokens=route.sampler.count(draft.response), consistency=(self._before(draft), after)
         )
 
-
-def _consistency(draft: _Draft) -> float:
-    """Of the completion as it was written."""
-    return language_consistency(thinking(draft.completion.text), draft.prompt.language)
+    def _before(self, draft: _Draft) -> float:
+        """Language consistency of the completion as it was written."""
+        return language_consistency(thinking(draft.completion.text), draft.prompt.language, self.reward.detector)
 
 
 def _group(draft: _Draft) -> Group:

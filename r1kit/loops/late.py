@@ -71,7 +71,7 @@ class Late(Rollouts):
         new = self._deal(step, stream)
         mine = [one for one in new if one.rank == self.policy.workspace.ranks.rank]
         began = time.monotonic()
-        self._sample_all(mine)
+        self._sample_all(mine, step)
         sampled = time.monotonic()
         late = self._late(step, attempt)
         drawn.took(sampling=sampled - began, scoring=time.monotonic() - sampled)
@@ -114,14 +114,14 @@ class Late(Rollouts):
         self.held.extend(new)
         return new
 
-    def _sample_all(self, mine: Sequence[Out]) -> None:
+    def _sample_all(self, mine: Sequence[Out], step: int) -> None:
         workspace, policy = self.policy.workspace, self.policy
         seeds = [stream_seed(workspace.seed, workspace.stage, "rollout", one.number) for one in mine]
         sample_groups(
             policy.engine,
             [one.prompt for one in mine],
             policy.render,
-            self.config.sampling,
+            self.config.sampling_at(step),
             seeds.__getitem__,
             lambda place, group: self.submit(mine[place], group),
         )

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import torch
@@ -192,8 +193,9 @@ def rows_of(
     rows = [(place, i) for place, size in enumerate(sizes) for i in range(size)]
     if config.minibatches > 1:
         random.Random(seed).shuffle(rows)
-    size = len(rows) // config.minibatches
-    cut = [rows[first : first + size] for first in range(0, size * config.minibatches, size)]
+    parts = min(config.minibatches, len(rows))  # late groups leave a step with fewer rows, and rarely a round number
+    edges = [len(rows) * part // parts for part in range(parts + 1)]
+    cut = [rows[first:last] for first, last in pairwise(edges)]
     mine = [[(held[place], i) for place, i in batch if place in held] for batch in cut]
     tokens = torch.tensor([sum(len(groups[g].completions[i].token_ids) for g, i in batch) for batch in mine])
     if part is not None:

@@ -21,6 +21,7 @@ from r1kit.records import Prompt
 from r1kit.resume import Resumable
 from r1kit.rollout.sample import room_for_prompt, sample_groups
 from r1kit.rollout.streams import stream_seed
+from r1kit.seeds import asked_as
 from r1kit.tasks.task import Task
 from r1kit.update.learner import shares
 from r1kit.workspace import Workspace
@@ -73,7 +74,7 @@ class PromptStream:
         while True:
             index = cursor.get(f"prompt:{name}", 0)
             cursor[f"prompt:{name}"] = index + 1
-            prompt = self.drawing.prompt(task, self.workspace.seed * 1_000_003 + index)
+            prompt = self.drawing.prompt(task, asked_as(self.workspace.seed, index))
             if not self.drawing.takes(name, index, prompt, passed):
                 passed += 1
             elif why := self.too_long(prompt):
@@ -110,9 +111,11 @@ class Rollouts:
             outcomes = list(zip(dealt, found, strict=True))
             tasks = {**self.tasks_at(step), **{prompt.task: self.policy.tasks[prompt.task] for _, prompt in dealt}}
             drawing.learn([(prompt, one.right, one.seen) for (_, prompt), (one, _) in outcomes], tasks)
+            last = attempt == config.dynamic_sampling
+            if last and attempt:  # flat ones fill up what the others leave
+                outcomes.sort(key=lambda outcome: outcome[1][0].flat)
             for (number, _), (one, held) in outcomes:
                 workspace.spend(sampled=one.tokens)
-                last = attempt == config.dynamic_sampling
                 if drawn.count < config.prompts_per_step and (last or not one.flat):
                     drawn.take(one, held)
                     fate["learnt"].append(number)

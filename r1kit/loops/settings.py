@@ -190,6 +190,8 @@ class RL(Evaluated):
         self.curriculum.check(stage)
         paraphrases(self.paraphrases, f"stages.{stage}.paraphrases")
         check_lag(self, stage, recipe)
+        if wrong := self.loss.wrong():
+            raise InputError(f"stages.{stage}.loss.{wrong}")
         if not any(self.reward.parts.values()) and not getattr(self, "routes", None):
             raise InputError(
                 f"stages.{stage}.reward.parts pays nothing; give a part a weight, for example {{ accuracy = 1.0 }}"

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from r1kit.backends.backend import backend_of
 from r1kit.backends.models import LoadedModel
@@ -18,7 +19,7 @@ from r1kit.loops.policy import open_evaluator, open_learner, save_checkpoint
 from r1kit.loops.settings import SFT, Schedule
 from r1kit.records import Sample, StageResult
 from r1kit.rollout.streams import stream_seed
-from r1kit.update.learner import Learner, shares
+from r1kit.update.learner import Batch, Learner, shares
 from r1kit.update.settings import OptimiserSettings
 from r1kit.workspace import Workspace
 
@@ -74,13 +75,15 @@ def train(config: SFT, samples: Sequence[Sample], loaded: LoadedModel, workspace
     """What has learnt the samples, and the number of updates it took; the loaded model is taken over."""
     loaded.keep_ends()
     learner = open_learner(loaded, config, workspace)
-    order, each = stream_seed(workspace.seed, workspace.stage, "order"), config.samples_per_step
+    batches: Callable[[int, int], Callable[[int], Batch]]
     if shares(learner):
         shared = outlined(config, samples, loaded, workspace)
-        count, batch_of = len(shared.outlines), shared.batches(each, order)
+        count, batches = len(shared.outlines), shared.batches
     else:
         learnt = lessons(config, samples, loaded, workspace)
-        count, batch_of = len(learnt), sample_batches(learnt, each, order)
+        count, batches = len(learnt), partial(sample_batches, learnt)
+    each = min(config.samples_per_step, max(1, round(config.epochs * count)))  # few samples do not fill a step
+    batch_of = batches(each, stream_seed(workspace.seed, workspace.stage, "order"))
     steps = math.ceil(config.epochs * count / each)
     run = _Run(steps=steps, log_every=config.log_every, optimiser=config.optimiser, schedule=config.schedule)
     supervised.train(run, batch_of, learner, workspace)

@@ -85,7 +85,10 @@ def _searched(config: MCTS, number: int, model: str, value: str, inner: Workspac
         late = [(tree, node) for tree in trees for node in tree.ended() if node.value is None]
         for (_, node), worth in zip(late, valuer.values(late), strict=True):
             node.value = worth
-        kept = [_right_chains(tree, config.chains, player) for tree in trees]
+        kept = [
+            _right_chains(tree, first + place, config.chains, player)
+            for (place, _), tree in zip(mine, trees, strict=True)
+        ]
         values = [_values(tree, config.least_visits) for tree in trees]
     both = everyones(list(zip(kept, values, (tree.tokens for tree in trees), strict=True)), inner)
     shapes = inner.ranks.gather_objects((shape_of(trees), len(trees)))
@@ -106,13 +109,13 @@ def _searched(config: MCTS, number: int, model: str, value: str, inner: Workspac
     }
 
 
-def _right_chains(tree: Tree, most: int, player: Player) -> list[Sample]:
-    """Right chains of a tree; those with the most visits first."""
+def _right_chains(tree: Tree, number: int, most: int, player: Player) -> list[Sample]:
+    """Right chains of a tree, the ``number``-th that was grown; those with the most visits first."""
     right = [node for node in tree.ended() if node.value == 1.0]
     chosen = sorted(right, key=lambda node: -node.visits)[:most]
     return [
         Sample(
-            id=f"{tree.prompt.id}{node.name}",
+            id=f"{tree.prompt.id}/{number}{node.name}",  # a small data set gives a prompt to more than one tree
             prompt=tree.prompt.question,
             response=player.decode(node.tokens),
             domain=tree.prompt.task,

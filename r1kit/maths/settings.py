@@ -44,6 +44,16 @@ class PolicyLoss:
     aggregate: Aggregate = "token-mean"
     """How token losses become one number: see ``maths.aggregate``."""
 
+    def wrong(self) -> str:
+        """The first number that would turn the loss round or mean nothing, and its range; empty: all can be had."""
+        for name in ("clip_low", "clip_high", "kl_weight", "importance_floor"):
+            if not getattr(self, name) >= 0:
+                return f"{name} = {getattr(self, name)} must not be negative"
+        for name, least in (("kl_input_clamp", 0), ("kl_value_clamp", 0), ("importance_cap", 0), ("dual_clip", 1)):
+            if (bound := getattr(self, name)) is not None and not bound > least:
+                return f"{name} = {bound} must be above {least}"
+        return ""
+
 
 PAPER = PolicyLoss(
     std="sample",

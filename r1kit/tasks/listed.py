@@ -12,6 +12,7 @@ from typing import Generic, Protocol, TypeVar
 
 from r1kit.errors import InputError
 from r1kit.records import Prompt
+from r1kit.seeds import A_SEED
 from r1kit.tasks.split import Part, digest, part_of
 from r1kit.tasks.task import Split
 
@@ -59,7 +60,7 @@ class Listed(Generic[_Item]):
             self._parts[part] = kept
             if part != "train":  # the last
                 taken.update(key for item in kept for key in _keys(prompt_of(item)))
-        self._order: tuple[int, list[int]] = (-1, [])
+        self._order: tuple[tuple[int, int], list[int]] = ((-1, -1), [])
         if not self._parts["train"] and not nothing_to_train_on:
             raise InputError(
                 f"{where}: no {called} is left to train on; add {called}s or lower dev_share and test_share"
@@ -73,18 +74,19 @@ class Listed(Generic[_Item]):
         return self._parts["train"]
 
     def train(self, index: int) -> _Item:
-        """Every item once in each pass, each pass in an order of its own."""
+        """Every item once in each pass, each pass in an order of its own; every run's seed begins at a first pass."""
         items = self._parts["train"]
         if not items:
             raise InputError(
                 f"{self.where}: every problem is in the test split, as those of a source on a command line are; "
                 f"ask for test, or in a recipe leave test_path out"
             )
-        turn, place = divmod(index, len(items))
-        if turn != self._order[0]:
+        run, number = divmod(index, A_SEED)
+        turn, place = divmod(number, len(items))
+        if (run, turn) != self._order[0]:
             order = list(range(len(items)))
-            Random((self._seed << 32) + turn).shuffle(order)
-            self._order = (turn, order)
+            Random((run << 64) + (self._seed << 32) + turn).shuffle(order)
+            self._order = ((run, turn), order)
         return items[self._order[1][place]]
 
     def held_out(self, split: Split, limit: int | None = None) -> list[_Item]:

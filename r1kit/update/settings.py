@@ -44,8 +44,17 @@ class OptimiserSettings:
     which it alone learns, so that its drafts go on hitting what the policy has become; 0: it stays as it is."""
 
     def __post_init__(self) -> None:
-        if not self.keep_mtp >= 0:
-            raise InputError(f"optimiser.keep_mtp = {self.keep_mtp} must not be negative")
+        for name in ("weight_decay", "muon_weight_decay", "max_grad_norm", "keep_mtp"):
+            if not getattr(self, name) >= 0:
+                raise InputError(f"optimiser.{name} = {getattr(self, name)} must not be negative")
+        for name in ("eps", "muon_lr_ratio"):
+            if not getattr(self, name) > 0:
+                raise InputError(f"optimiser.{name} = {getattr(self, name)} must be above 0")
+        if len(self.betas) != 2 or not all(0 <= beta < 1 for beta in (*self.betas, self.muon_momentum)):
+            raise InputError(
+                f"optimiser.betas = {list(self.betas)}, muon_momentum = {self.muon_momentum}: two numbers and one, "
+                f"each from 0 to below 1"
+            )
 
     def check(self, stage: str, learner: str) -> None:
         """Whether it can be had, before anything loads.

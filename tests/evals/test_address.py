@@ -220,7 +220,10 @@ def test_parameters_that_a_server_does_not_know_are_left_out() -> None:
     with fake(picky) as (base, server):
         assert address(base, tell=told.append).ask(ASKED, DRAWN, 0).text == "2"
     assert server.asked[-1]["max_completion_tokens"] == 9
-    assert told == [f"{base}/v1 does not take seed: asked without"]
+    assert told == [
+        f"{base}/v1 wants max_tokens as max_completion_tokens: asked so",
+        f"{base}/v1 does not take seed: asked without",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -239,6 +242,24 @@ def test_an_address_may_be_written_with_or_without_its_end() -> None:
         == "http://h:80/v1"
     )
     assert base_of("https://h/openai/v2") == "https://h/openai/v2"
+
+
+@pytest.mark.parametrize("words", ["use max_completion_tokens", "Unsupported parameter: seed"])
+def test_eight_questions_are_refused_at_once_and_all_are_asked_otherwise(words: str) -> None:
+    together = threading.Barrier(8)
+
+    def picky(handler: BaseHTTPRequestHandler, body: dict[str, Any]) -> None:
+        if ("max_tokens" if "max" in words else "seed") in body:
+            together.wait(20)
+            send(handler, {"error": {"message": words}}, 400)
+        else:
+            send(handler, whole("2"))
+
+    told: list[str] = []
+    with fake(picky) as (base, _):
+        groups = ask_all(address(base, tell=told.append), prompts(4), DRAWN, lambda index: index, Answers(None, {}), 8)
+    assert {one.text for group in groups for one in group.completions} == {"2"}
+    assert len(told) == 1
 
 
 # ---- many, and on from where it stopped ------------------------------------------------------------------------------

@@ -127,6 +127,19 @@ def test_a_step_waits_for_one_group_at_least_and_for_as_long_as_it_has_patience(
     assert learnt(tmp_path / "patient") == [[0, 1, 2, 3]]
 
 
+@pytest.mark.parametrize("late", [(1, 2, 3), (1,)])
+def test_what_is_left_of_a_step_is_learnt_whole_in_as_many_minibatches_as_it_fills(
+    late: tuple[int, ...], tmp_path: Path
+) -> None:
+    """8 rows where 16 minibatches are asked for; 24, which are no round number of them."""
+    scorer = SlowScorer(slow=ids(*late))
+    toy(tmp_path, scorer=scorer).train(replace(DROP, steps=1, minibatches=16))
+    scorer.close()
+    (line,) = log(tmp_path, "metrics.jsonl")
+    told = sum(row["tokens"] for row in log(tmp_path, "rollouts.jsonl") if row["advantage"])
+    assert line["tokens"] == told > 0
+
+
 @pytest.mark.parametrize("config", [CARRY, DROP])
 def test_a_run_that_was_killed_repeats_what_timing_decided(config: RL, tmp_path: Path) -> None:
     """The second sitting's verdicts all come at once, and still the same groups are late."""

@@ -366,6 +366,14 @@ def test_dynamic_sampling_replaces_flat_groups_and_keeps_them_when_tries_run_out
     assert metrics(tmp_path / "b")[0]["flat_group_share"] == 0.75
 
 
+def test_the_last_try_takes_flat_groups_only_where_the_others_leave_room(tmp_path: Path) -> None:
+    first = 1_000_003
+    flat = frozenset(f"toy/train/{first + i}" for i in (0, 2, 4, 5))
+    toy(tmp_path, scorer=Mixed(flat=flat)).train(replace(CONFIG, steps=1, dynamic_sampling=1, record_groups=4))
+    assert sampled(tmp_path) == [f"toy/train/{first + i}" for i in (1, 3, 6, 7)]
+    assert metrics(tmp_path)[0]["flat_group_share"] == 0
+
+
 def test_without_it_flat_groups_stay_and_move_nothing(tmp_path: Path) -> None:
     first = 1_000_003
     one = toy(tmp_path, scorer=ToyScorer(flat=frozenset(f"toy/train/{first + i}" for i in range(4))))
@@ -373,6 +381,7 @@ def test_without_it_flat_groups_stay_and_move_nothing(tmp_path: Path) -> None:
     one.train(replace(CONFIG, steps=1))
     line = metrics(tmp_path)[0]
     assert (line["flat_group_share"], line["rows_skipped"], line["tokens"]) == (1.0, 32.0, 0.0)
+    assert "entropy" not in line  # of no token
     assert torch.equal(one.learner.flat.master, before)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from dataclasses import replace
 from pathlib import Path
@@ -11,16 +12,19 @@ import pytest
 import torch
 
 from r1kit.backends.models import LoadedModel
+from r1kit.cluster.ranks import Solo
 from r1kit.errors import InputError
 from r1kit.loops.lessons import lessons, outlined, sample_batches
 from r1kit.loops.settings import SFT
+from r1kit.pipeline import run, write_manifest
+from r1kit.recipe import parse_recipe
 from r1kit.records import Message, Sample
 from r1kit.text.taught import Teacher
 from r1kit.text.template import Template
 from r1kit.text.tokenizer import build_tokenizer
 from tests.update.test_ranks import Shared, ThreadRanks
 
-from .tiny import SHAPE, fresh
+from .tiny import SHAPE, fresh, save_start
 from .toy import toy
 
 
@@ -92,6 +96,20 @@ def test_what_is_too_long_is_refused_by_default(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"2 of 2 samples pass max_tokens, 3 tokens.*nothing is left to learn from"):
         told([ONE, CHAT], tmp_path, max_tokens=3, too_long="cut")
     assert len(told([ONE, CHAT], tmp_path, positions=11)[0]) == 2
+
+
+def test_few_samples_are_seen_as_often_as_epochs_says_and_do_not_fill_a_step(tmp_path: Path) -> None:
+    save_start(tmp_path / "start")
+    lines = [json.dumps({"prompt": f"what is {n}", "response": f"{n} {n}"}) for n in range(5)]
+    (tmp_path / "data.jsonl").write_text("\n".join(lines) + "\n")
+    stage = {"kind": "sft", "start": "base", "data": str(tmp_path / "data.jsonl"), "epochs": 2.0}
+    model = {"name": str(tmp_path / "start"), "template": {"name": "plain"}}
+    recipe = parse_recipe({"name": "tiny", "ranks": 1, "dtype": "float32", "model": model, "stages": {"sft": stage}})
+    (tmp_path / "run").mkdir()
+    write_manifest(recipe, tmp_path / "run")
+    run(recipe, tmp_path / "run", Solo(), say=lambda line: None)
+    (line,) = map(json.loads, (tmp_path / "run/01_sft/metrics.jsonl").read_text().splitlines())
+    assert line["tokens"] == 2 * 5 * 3  # two words and the end
 
 
 # ---- each rank its own ----------------------------------------------------------------------------------------------

@@ -12,6 +12,7 @@ from r1kit.errors import InputError
 from r1kit.loops import rl
 from r1kit.loops.ahead import Ahead
 from r1kit.loops.caps import Shorter
+from r1kit.loops.lag import Verdicts
 from r1kit.recipe import load_recipe
 
 from .test_ahead import apart
@@ -48,6 +49,11 @@ def test_ahead_a_prompt_keeps_the_cap_of_the_step_it_was_dealt_for(
 ) -> None:
     monkeypatch.setattr(rl, "Rollouts", Ahead)
     apart(tmp_path).train(replace(RISING, max_lag=2))
+    assert longest(tmp_path) == {1: 2, 2: 2, 3: 4, 4: 6, 5: 6, 6: 6}
+
+
+def test_beside_slow_verdicts_too(tmp_path: Path) -> None:
+    toy(tmp_path).train(replace(RISING, verdicts=Verdicts(slow="drop")))
     assert longest(tmp_path) == {1: 2, 2: 2, 3: 4, 4: 6, 5: 6, 6: 6}
 
 

@@ -6,6 +6,7 @@ import pytest
 
 from r1kit.errors import InputError
 from r1kit.records import Prompt
+from r1kit.seeds import asked_as
 from r1kit.tasks.jsonl import Jsonl, JsonlConfig
 
 
@@ -37,6 +38,14 @@ def test_each_pass_shows_every_line_once_in_an_order_of_its_own(tmp_path: Path) 
     assert all(len(set(one)) == 30 for one in passes)
     assert passes[0] != passes[1]
     assert task.train(3).id == passes[0][3]
+
+
+@pytest.mark.parametrize("seed", [0, 1, 7])
+def test_every_seed_of_a_run_begins_with_a_whole_pass(seed: int, tmp_path: Path) -> None:
+    task = Jsonl("sums", JsonlConfig(path=write(tmp_path / "f.jsonl", *numbered(30)), dev_share=0, test_share=0))
+    passes = [[task.train(asked_as(seed, start + place)).id for place in range(30)] for start in (0, 30)]
+    assert [len(set(one)) for one in passes] == [30, 30]
+    assert (passes[0] == [task.train(place).id for place in range(30)]) is (seed == 0)
 
 
 def test_known_keys_and_facts(tmp_path: Path) -> None:
@@ -115,7 +124,7 @@ def test_missing_and_unreadable_files(tmp_path: Path) -> None:
     (tmp_path / "bytes.jsonl").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(InputError, match="not readable as UTF-8"):
         Jsonl("x", JsonlConfig(path=str(tmp_path / "bytes.jsonl")))
-    with pytest.raises(InputError, match="not readable"):
+    with pytest.raises(InputError, match="Is a directory; name a file of JSON lines"):
         Jsonl("x", JsonlConfig(path=str(tmp_path)))
     with pytest.raises(InputError, match="path is empty"):
         JsonlConfig(path="")

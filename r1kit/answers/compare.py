@@ -7,13 +7,14 @@ the reference is a number, the answer must be one too: a sum left to be worked o
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 
+from r1kit.answers.kinds import Reading
 from r1kit.answers.library import library_agrees
 from r1kit.answers.nodes import Node, is_number, is_worked_out, number, symbols, walk
 from r1kit.answers.ranges import same_ranges
-from r1kit.answers.reading import Reading, as_range, formula_of, read
+from r1kit.answers.reading import as_range, formula_of, read
 from r1kit.answers.same import same, same_up_to_factor
 from r1kit.answers.units import in_base, same_unit
 
@@ -48,6 +49,8 @@ def _bodies(reference: Reading, answer: Reading) -> bool:
         return _formulas(reference, answer)
     if "ratio" in kinds and (two := _as_quotients(reference, answer)) is not None:
         return _formulas(*two)
+    if kinds == ("ratio", "ratio") and reference.items:
+        return _in_order(reference.items, answer.items)
     if kinds == ("text", "text") and library_agrees(reference.text, answer.text):
         return True
     if kinds == ("ratio", "text") and re.fullmatch(rf"{re.escape(reference.text)} ?[ap]m", answer.text.lower()):
@@ -97,20 +100,23 @@ def _as_quotients(reference: Reading, answer: Reading) -> tuple[Reading, Reading
 
 
 def _letters(reading: Reading) -> str:
-    """The letters of several choices: ``AC``, ``A, C``, ``A and C``."""
-    found = re.fullmatch(r"[A-H](?:(?:[\s,;]|and)*[A-H])+", reading.text)
-    return "".join(sorted(set(re.sub(r"[^A-H]", "", reading.text)))) if found else ""
+    """The letters or circled digits of several choices: ``AC``, ``A, C``, ``A and C``, ``①③``."""
+    found = re.fullmatch(r"[A-H](?:(?:[\s,;]|and)*[A-H])+|[①-⑳](?:(?:[\s,;和]|and)*[①-⑳])+", reading.text)
+    return "".join(sorted(set(re.sub(r"[^A-H①-⑳]", "", reading.text)))) if found else ""
 
 
 def _folded(text: str) -> str:
-    said = re.sub(r"^(?:the|an?) | solutions?$", "", " ".join(text.replace(".", "").casefold().split()))
+    said = re.sub(r"^(?:the|an?) | solutions?$|条件$", "", " ".join(text.replace(".", "").casefold().split()))
     return "does not exist" if re.fullmatch(r"dne|(?:(?:limit|value) )?does not exist", said) else said
 
 
 def _spaceless(reading: Reading) -> str:
     text = re.sub(r"(?<=[A-Za-z])\.", "", "".join(reading.text.split()))
-    is_prose = "\\" not in text and re.search(r"[A-Za-z]{2}", text)
-    return text.casefold() if is_prose else text
+    plain = re.sub(r"\\text\{([A-Z][a-z]?)\}", r"\1", text)
+    if "\\" in plain or not re.search(r"[A-Za-z]{2}", plain):
+        return text
+    formula = re.sub(r"(?<=[A-Za-z)])_(?:(\d)|\{(\d+)\})", r"\1\2", plain)  # chemical: SO_4^{2-} is SO4^2-
+    return re.sub(r"\^\{(\d*[+-])\}", r"^\1", formula).casefold()
 
 
 def _named_alike(reference: Reading, answer: Reading) -> bool:
@@ -240,11 +246,16 @@ def _several(reference: Reading, answer: Reading) -> bool:
     mine, theirs = (_distinct(one) for one in (reference, answer))
     names = {item.name for item in mine if item.name}
     named = [item.name for item in theirs if item.name]
-    if len(names) > 1 and not named:
-        return _in_order(mine, theirs)
+    if len(names) > 1 and (not named or _stems(names) == set(named)):
+        return _in_order(mine, [replace(item, name="") for item in theirs])
     if len(set(named)) > 1 and not names:
         return _in_order(mine, theirs)
     return _matched(mine, theirs)
+
+
+def _stems(names: Collection[str]) -> set[str]:
+    """``x`` of ``x_1`` and ``x_2``."""
+    return {name.rpartition("_")[0] for name in names}
 
 
 def _by_name(reference: Reading, answer: Reading) -> bool | None:

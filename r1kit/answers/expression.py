@@ -48,10 +48,12 @@ Tree: TypeAlias = "int | Step"
 
 _SPELLINGS = {
     "\\times": "*", "\\cdot": "*", "\\ast": "*", "\\div": "/", "\\left": "", "\\right": "", "\\,": " ", "\\;": " ",
-    "\\!": "", "×": "*", "·": "*", "∙": "*", "⋅": "*", "＊": "*", "x": "*", "X": "*", "÷": "/", "∕": "/", "／": "/",
+    "\\!": "", "\\quad": " ", "\\displaystyle": "", "×": "*", "·": "*", "∙": "*", "⋅": "*", "＊": "*", "✕": "*",
+    "✖": "*", "⨯": "*", "∗": "*", "•": "*", "x": "*", "X": "*", "÷": "/", "∕": "/", "／": "/", "⁄": "/", "➗": "/",
+    "➕": "+", "➖": "-",
     "−": "-", "–": "-", "－": "-", "＋": "+", "（": "(", "）": ")", "［": "[", "］": "]", "＝": "=",
 }  # fmt: skip
-_FRACTION = re.compile(r"\\[dt]?frac\s*\{([^{}]*)\}\s*\{([^{}]*)\}")
+_FRACTION = re.compile(r"\\[dtc]?frac\s*\{([^{}]*)\}\s*\{([^{}]*)\}")
 _MARKS = re.compile(r"\\(?:boxed|fbox|text|mathrm|mathbf)\s*\{([^{}]*)\}|\A\s*\*\*(.+?)\*\*\s*\Z|[$`]|\\[()\[\]]")
 _SAID = re.compile(r"\s*(?:the )?(?:final )?(?:answer|expression|solution)(?: is:?|:)\s+", re.IGNORECASE)
 _WORD = re.compile(r"\s*(0|[1-9][0-9]*|[-+*/()\[\]])", re.ASCII)
@@ -100,7 +102,7 @@ def read_answer(text: str) -> Tree | None:
     while (inside := _FRACTION.sub(r"((\1)/(\2))", _MARKS.sub(_unmarked, text))) != text:
         text = inside
     sides: list[Tree] = []
-    for side in _plain(text).strip().removesuffix(".").split("="):
+    for side in _plain(text).rstrip(" \n\t.,;。").strip().split("="):
         tree = read(side)
         if tree is None or (sides and value_of(tree) != value_of(sides[0])):
             return None

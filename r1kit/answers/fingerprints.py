@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from r1kit.answers.kinds import Reading
 from r1kit.answers.nodes import Node
 from r1kit.answers.polynomial import spelled_polynomial
 from r1kit.answers.ranges import Range
-from r1kit.answers.reading import Reading
 from r1kit.answers.same import fingerprint
 
 __all__ = ["canonical_reading"]
@@ -22,6 +22,8 @@ def canonical_reading(reading: Reading) -> str:
         return " u ".join(sorted(map(_range, reading.ranges)))
     if reading.kind in ("list", "set"):
         return ", ".join(sorted(set(map(canonical_reading, reading.items))))
+    if reading.kind == "ratio" and reading.items:
+        return ":".join(map(canonical_reading, reading.items))
     if reading.kind == "tuple":
         return f"{', '.join(map(canonical_reading, reading.items))}".join(reading.brackets)
     if reading.kind == "relation" and reading.node is not None:

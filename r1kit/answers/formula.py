@@ -120,7 +120,7 @@ class _Parser(Primaries):
         if token.kind == "number":
             above = self._ahead()
             if _is_whole(left) and token.spaced and above is not None and above.text == "/":
-                return self._mixed(left, self._plain_fraction())
+                return self._postfixed(self._mixed(left, self._plain_fraction()))
             raised = before.kind == "letter" and self._place > 1 and self._line[self._place - 2].text == "^"
             if not (
                 raised or before.text in (")", "}", "]", "!") or (before.kind == "command" and before.text == "pi")

@@ -39,6 +39,8 @@ def _equal(reference: str, answer: str) -> bool:
         return agrees(*(read(one.rounded) if one.rounded else one for one in (wanted, given)))
     if (renamed := _renamed(reference, answer)) is not None:
         return agrees(wanted, read(renamed))
+    if wanted.kind == "formula" and (lakhs := _LAKHS.search(answer)):
+        return agrees(wanted, read(answer.replace(lakhs[0], lakhs[0].replace(",", ""))))
     if wanted.kind in ("list", "set") and given.kind not in ("list", "set") and "," in answer:
         return agrees(wanted, read(answer, thousands=False))
     return False
@@ -52,9 +54,11 @@ _BOUND = tuple(
         r"\\(?:sum|prod)\s*_\s*\{\s*([a-z])\s*=",
         r"\\lim\s*_\s*\{\s*([a-z])\s*\\(?:to|rightarrow)",
         r"^(?!.*(?<![A-Za-z\\])[ab](?![A-Za-z])).*\+\s*([cC])$",
+        r"^[a-z](?:\([a-z]\))?\s*=.*(?<![A-Za-z\\])([cC])\s*_",
     )
 )
-"""Letters that may be any other; the last is a constant of integration."""
+"""Letters that may be any other; the last two are constants of integration."""
+_LAKHS = re.compile(r"(?<![\d.,])\d{1,2}(?:,\d{2})+,\d{3}(?![\d,])")
 
 
 def _renamed(reference: str, answer: str) -> str | None:

@@ -17,9 +17,12 @@ _LABELLED = re.compile(
 )
 _HEDGED = re.compile(
     r"^(?:and|or)\b|\b(?:and|or)\s*\(?[A-HJ]\)|^\(?[A-HJ](?:$|\s*(?:[.):,;/]|(?:and|or)\b))"
-    r"|(?:[\s,;/]\(|[,;]\s*|\s)[A-HJ][.)](?=[\s\d$\\]|$)|[,;]\s*[A-HJ]:"
+    r"|(?<![A-Za-z}])\([A-HJ]\)|(?<![A-Za-z_])(?<!\w\()(?<![A-Za-z]\.)[A-HJ][.)](?=[\s\d$\\\"'`|<\]})]|$)|[,;]\s*[A-HJ]:"
+    r"|(?:^|[^\d}\s]\s*)\\text\{\(?[A-HJ]\)?\}|\\text\{[A-HJ]\}(?=\s*[\d$])"
+    r"|^[-\d$\\].*\b(?:and|or)\s+[A-HJ]$|\b(?:answer|choice|option)(?:\s+is|:)?\s*[A-HJ]$"
 )
-"""A body that names further choices: ``A) B) C)``, ``A. 12, B. 13``, ``A: B or C``; I may be a number."""
+"""A body that names further choices: ``A) B) C)``, ``A. 12/B. 13``, ``A: B or C``, ``(A) "(B)"``; I may be a number,
+``f(C)`` is a value, and what follows a number in ``37^{\\circ}\\text{C}`` is a unit."""
 
 
 def split_label(text: str) -> tuple[str, str]:

@@ -7,12 +7,12 @@ unit, and then the grammar of formulas (``formula.py``). What none of them knows
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import lru_cache
-from typing import Literal
 
 from r1kit.answers.cursor import DEEPEST
 from r1kit.answers.formula import read_formula
+from r1kit.answers.kinds import Kind, Reading
 from r1kit.answers.labels import split_label
 from r1kit.answers.nodes import Node, TooBigError, UnreadError, is_number
 from r1kit.answers.numerals import in_digits
@@ -21,48 +21,23 @@ from r1kit.answers.relations import is_name, lone_symbol, split_relation
 from r1kit.answers.same import same, value_of
 from r1kit.answers.spelling import LONGEST, respelled
 from r1kit.answers.splitting import bracketed, depths, split_list, split_top
-from r1kit.answers.units import split_unit
+from r1kit.answers.units import split_measures, split_unit
 from r1kit.answers.words import FUNCTIONS, NAMES
 
-__all__ = ["Reading", "as_range", "formula_of", "read"]
-
-Kind = Literal["formula", "list", "set", "tuple", "range", "relation", "word", "choice", "empty", "ratio", "text"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Reading:
-    kind: Kind
-    text: str
-    """As it was respelled."""
-    node: Node | None = None
-    """Of a formula; of a relation, left side minus right side."""
-    unit: str = ""
-    counted: bool = False
-    """The unit is a plain noun."""
-    whole: Node | None = None
-    """Where there is a unit: the text as one formula, the unit's letters as variables."""
-    items: tuple[Reading, ...] = ()
-    brackets: str = ""
-    """Of a tuple: ``()``, ``[)``."""
-    name: str = ""
-    """What stood before an equals sign: ``x``, ``f(x)``."""
-    sign: str = ""
-    """Of a relation: ``=``, ``<``, ``\\le``, ``\\ne``."""
-    ranges: tuple[Range, ...] = ()
-    rounded: str = ""
-    """A decimal number that stood behind the value: of ``\\frac{1}{3} \\approx 0.33``."""
-    label: str = ""
-    """The letter of a choice."""
-
+__all__ = ["as_range", "formula_of", "read"]
 
 _EMPTY = re.compile(
-    r"\\emptyset|\\\{\s*\\\}|\{\s*\}|(?:the )?empty set|no (?:real )?solutions?|空集|无解", re.IGNORECASE
+    r"\\emptyset|\\\{\s*\\\}|\{\s*\}|(?:the )?empty set|no (?:real )?solutions?|空集"
+    r"|(?:该|此|原)?(?:方程组?|不等式组?)?无(?:实数)?解",
+    re.IGNORECASE,
 )
 _ALL = re.compile(r"\\mathbb\s*\{?R\}?|\\mathbf\s*\{R\}|(?:all |the )?real numbers|all reals", re.IGNORECASE)
 _BUILDER = re.compile(r"\\?\{\s*(?P<name>[A-Za-z\\]+)\s*(?:\\in\s*\\mathbb\s*\{?R\}?)?\s*(?:\||:)\s*(?P<rest>.+?)\\?\}")
 _FAMILY = re.compile(r"\\?\{\s*(?P<of>[^|:]+?)\s*(?:\||:)\s*(?P<rest>[^|:]*\\in[^|:]*?)\s*\\?\}")
-_MEMBER = re.compile(r"(?P<name>[A-Za-z]|\\[a-z]+)\s*\\in\s*(?P<rest>.+)", re.DOTALL)
+_MEMBER = re.compile(r"(?P<name>[A-Za-z]|\\[a-z]+|\([a-z](?:\s*,\s*[a-z])+\))\s*\\in\s*(?P<rest>.+)", re.DOTALL)
 _RATIO = re.compile(r"(\d+(?:\.\d+)?)(?:\s*:\s*|\s+to\s+)(\d+(?:\.\d+)?)(?:(?:\s*:\s*|\s+to\s+)(\d+(?:\.\d+)?))?")
+_POINT = re.compile(r"(?P<name>[ABD-Z]'?)\s*(?P<rest>\(.+\))")
+_TIME = re.compile(r"\d:\d\d(?!\d)")
 _SHORT_WORD = re.compile(
     r"yes|no|dne|on|off|odd|even|red|all|none|any|true|false|east|west|mon|tue|wed|thu|fri|sat|sun|jan|feb|"
     r"mar|apr|may|jun|jul|aug|sep|oct|nov|dec|up|down|[A-Z][a-z]{2}|\\text\{[A-Za-z]+\}",
@@ -102,7 +77,7 @@ def _body(text: str) -> Reading:
         return _several("list", text, rows) or Reading(kind="text", text=text)
     if _SHORT_WORD.fullmatch(text) or _SHORT_WORD.fullmatch(text.lower()):
         return Reading(kind="word", text=re.sub(r"\\text|[{}]", "", text).casefold())
-    for attempt in (_of_set, _of_list, _of_relation, _of_tuple, _of_phrase, _of_formula, _of_words):
+    for attempt in (_of_set, _of_measures, _of_list, _of_relation, _of_tuple, _of_phrase, _of_formula, _of_words):
         found = attempt(text)
         if found is not None:
             return found
@@ -206,11 +181,17 @@ def _is_range(item: Reading) -> bool:
 
 
 def _of_tuple(text: str) -> Reading | None:
+    """A point or an interval: ``(1, 2)``, ``[1; 2)``, and with its name, ``P(1, 2)``; ``C(5, 2)`` is a number."""
+    if named := _POINT.fullmatch(text):
+        found = _of_tuple(named["rest"])
+        return None if found is None else replace(found, text=text, name=named["name"])
     for start, end in (("(", ")"), ("[", "]"), ("(", "]"), ("[", ")"), ("\\langle", "\\rangle")):
         inside = bracketed(text, start, end)
         if inside is None:
             continue
         parts = split_top(inside, ",")
+        if len(parts) == 1:
+            parts = split_top(inside, ";")
         if len(parts) > 1:
             brackets = "()" if start == "\\langle" else start + end
             found = _several("tuple", text, parts, brackets)
@@ -241,7 +222,8 @@ def _of_relation(text: str) -> Reading | None:
         return None
     if set(signs) == {"="} or set(signs) <= {"=", "\\approx"}:
         if signs[-1] == "\\approx" and _rounds(sides[-2], sides[-1]):
-            return replace(_body(text[: text.rindex("\\approx")].rstrip()), text=text, rounded=sides[-1])
+            exact = _body(text[: text.rindex("\\approx")].rstrip())
+            return replace(exact, text=text, rounded=sides[-1] if exact.kind == "formula" else "")
         return _of_equation(text, sides)
     if (found := read_range(sides, signs)) is not None:
         return Reading(kind="range", text=text, ranges=found[1], name=found[0])
@@ -303,9 +285,26 @@ def formula_of(text: str) -> Node | None:
         return None
 
 
-def _of_formula(text: str) -> Reading | None:
+def _of_measures(text: str) -> Reading | None:
+    found = split_measures(text)
+    if found is None:
+        return None
+    return Reading(kind="formula", text=text, node=formula_of(found.body), unit=found.unit)
+
+
+def _of_ratio(text: str) -> Reading | None:
+    """``3:4`` as it is written, since it may be a time; ``1:\\sqrt{3}:2`` by its parts."""
     if ratio := _RATIO.fullmatch(text):
         return Reading(kind="ratio", text=":".join(part for part in ratio.groups() if part is not None))
+    parts = split_top(text, ":")
+    if _TIME.search(text) or not 2 <= len(parts) <= 4 or any(formula_of(part) is None for part in parts):
+        return None
+    return Reading(kind="ratio", text=":".join(f"({part})" for part in parts), items=tuple(map(_body, parts)))
+
+
+def _of_formula(text: str) -> Reading | None:
+    if ":" in text or " to " in text:
+        return _of_ratio(text)
     percent = re.fullmatch(r"(.+?)\s*(?:percent|per cent|pct)", text)
     text = f"{percent[1]}\\%" if percent else text
     text = in_digits(text)

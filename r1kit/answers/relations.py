@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from r1kit.answers.splitting import depths
-from r1kit.answers.words import FUNCTIONS
+from r1kit.answers.words import DENIALS, FUNCTIONS
 
 __all__ = ["is_name", "lone_symbol", "split_relation"]
 
@@ -26,6 +26,8 @@ _NAME = re.compile(
     rf"|{_SIZE}|\[\s*[A-Z]{{3,6}}\s*\]|\\det\s*[A-Z]|(?!{_FUNCTION})(?:\\text\{{)?[A-Za-z]{{3,}}\}}?\s*\([^()=<>]{{1,20}}\)"
     r"|\\(?:sin|cos|tan)\s*(?:\\angle\s*)?(?:[A-Z]{1,3}|\\(?!pi)[a-z]+)"
     rf"|\(\s*{_SYMBOL}(?:\s*,\s*{_SYMBOL})+\s*\)"
+    r"|(?:\\complement\s*_\s*\{?\s*[A-Z]\s*\}?\s*)?\(?[A-Z](?:\s*\\c[au]p\s*\(?[A-Z]){1,2}\)?"
+    r"|\\complement\s*_\s*\{?\s*[A-Z]\s*\}?\s*\(?[A-Z]\)?"
     r"|(?:m\s*)?\\angle\s*[A-Z]+|\|?\s*(?:\\(?:overline|vec|overrightarrow)\s*\{)?[A-Z]{2,3}\}?\s*\|?"
     r"|S_\{?[^{}]*\}?|(?:\\text\{)?[A-Za-z]{3,}(?: [A-Za-z]+){0,4}\}?"
 )
@@ -48,5 +50,6 @@ def lone_symbol(text: str) -> bool:
 
 
 def is_name(text: str) -> bool:
-    """What may stand before an equals sign without being part of the answer: ``x``, ``f(x)``, ``AB``, ``Area``."""
-    return bool(_NAME.fullmatch(text)) and text not in ("e", "i")
+    """What may stand before an equals sign without being part of the answer: ``x``, ``f(x)``, ``AB``, ``Area``; words
+    that deny are no name."""
+    return bool(_NAME.fullmatch(text)) and text not in ("e", "i") and DENIALS.isdisjoint(text.lower().split())

@@ -6,6 +6,7 @@ r"""One spelling for what is written in many: Unicode signs and layout commands 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from functools import lru_cache
 
 from r1kit.answers.prose import without_lead
@@ -28,7 +29,7 @@ _SIGNS = {
     "ℂ": r"\mathbb{C}", "∣": "|", "…": r"\ldots ", "⋯": r"\ldots ", "。": ".", "、": ",", "％": r"\%", "“": '"',
     "”": '"', "‘": "'", "’": "'", "「": '"', "」": '"', "『": '"', "』": '"', "【": "[", "】": "]", "￥": "¥",
     "\u00a0": " ", "\u2009": " ", "\u202f": " ", "\u3000": " ", "\u200b": "", "\ufeff": "", "𝑖": "i",
-    "ϕ": r"\phi ", "∴": r"\therefore ",
+    "∶": ":", "ϕ": r"\phi ", "∴": r"\therefore ",
 }  # fmt: skip
 _GREEK = dict(
     zip(
@@ -120,6 +121,9 @@ _SAME: tuple[tuple[re.Pattern[str], str], ...] = tuple(
          r"|\s*\^\s*\{\s*(?:st|nd|rd|th)\s*\})"
          r"(?=\W*$)", ""),
         (r"(?<=\d)(?:[\s~]|\\[ ,;:])*(?:\\(?:mathrm|text)\s*\{[\s~]*\\Omega\s*\}|\\Omega)(?=\W*$)", r" \\text{ohm}"),
+        (r"(?<=\d)(?:[\s~]|\\[ ,;:])*(?:\\(?:mathrm|text)\s*\{[\s~]*\\mu[\s~]*([mgsAVCFL])\s*\}"
+         r"|\\mu[\s~]*\\(?:mathrm|text)\s*\{[\s~]*([mgsAVCFL])\s*\})(?=\W*$)", r" \\text{u\1\2}"),
+        (r"([平立]方)(?=[千厘分毫]?米|公里)", r"\1 "),
         (r"\\backslash(?![A-Za-z])|∖", r"\\setminus "),
         (r"\\(?:text|mathrm|mathbf|rm)\s*\{\s*([CA])\s*\}(?=\s*_)", r"\1"),
         (r"(?<=\\in)\s*(?:\\(?:mathbf|mathrm)\s*\{\s*([ZRNQ])\s*\}|(?:\\(?:mathbf|bf|rm)\s*)?([ZRNQ])(?![A-Za-z]))",
@@ -130,7 +134,7 @@ _SAME: tuple[tuple[re.Pattern[str], str], ...] = tuple(
         (r"_\s*\{\s*(?:\((\w+)\)|base\s+(\w+)|\\text\s*\{\s*base\s*(?:\}\s*(\w+)|(\w+)\s*\}))\s*\}",
          r"_{\1\2\3\4}"),
         (r"\\(?:text|mathrm)\s*\{\s*([\dA-F]+)\s*\}(?=\s*_\s*\{?\s*1[1-6]\b)", r"\1"),
-        (r"\b([ap])\.m\b\.?", r"\1m"),
+        (r"\b([apAP])\.([mM])\b\.?", r"\1\2"),
         (r"\\(?:textdollar)(?![A-Za-z])", r"\\$"),
         (r"(?<![A-Za-z\\])(?:US|CA|AU|HK|NZ|C|A)\s*\\?\$(?=\s*-?\.?\d)", r"\\$"),
         (r"\+\s*\\infty", r"\\infty"),
@@ -139,7 +143,15 @@ _SAME: tuple[tuple[re.Pattern[str], str], ...] = tuple(
     )
 )  # fmt: skip
 _FOR = r"(?<=\S)\s*,?\s*\b(?:for|where|with)\s+(?:(?:all|any|some|every|each)\s+)?"
-_LAST = tuple(
+_EXCEPT = r"^(?:[Aa]ll )?(?:the )?(?:real numbers?|reals)(?: [a-z])? (?:except|other than)(?: for)? "
+
+
+def _interval(found: re.Match[str]) -> str:
+    """``]2, 5[`` as the French write it: a bracket that looks away leaves its end out."""
+    return f"{'[' if found[1] == '[' else '('}{found[2]}{']' if found[3] == ']' else ')'}"
+
+
+_LAST: tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]], ...] = tuple(
     (re.compile(pattern), into)
     for pattern, into in (
         (r"\s*\(\s*([a-z]\s*\\in\s*\\mathbb\s*\{?[ZNR]\}?[*+^_{}]*)\s*\)$", r", \1"),
@@ -149,12 +161,16 @@ _LAST = tuple(
         (r"\s*,?\s*\bfor (?:all|every|any) (?:real (?:numbers )?)?[a-z](?:\s*\\in\s*\\mathbb\s*\{?R\}?)?$", ""),
         (r"^([fgh])\s*(?:\(x\))?\s*\\equiv(?![A-Za-z])(?!.*mod)", r"\1(x) ="),
         (r"(?<=\d)\s*\(approx(?:\.|imately|)\)$", ""),
+        (_EXCEPT + r"(?:[a-z] = )?(?=[^a-z])([^,()\[\]]+)$", r"\\mathbb{R} \\setminus \\{\1\\}"),
+        (r"^(\\mathbb\s*\{?R\}?)\s*-\s*(?=\\?\{)", r"\1 \\setminus "),
+        (r"(?:(?<=^)|(?<=\\cup )|(?<=\\in ))([\[\]])([^,;()\[\]]+[,;][^,;()\[\]]+)([\[\]])(?=$| \\cup)", _interval),
         (r"\\frac\s*\{\s*(\\text\{\w+\})\s*\}\s*\{\s*(\\text\{\w+\}(?:\s*\^\s*\{?\d\}?)?)\s*\}$", r" \1/\2"),
         (r"\s*\(\s*\\?b?mod\s*\{?\s*(\w+)\s*\}?\s*\)$", r" \\modulo{\1}"),
         (r"\s*\\modulo\s*\{?\s*(\w+)\s*\}?$", r" \\modulo{\1}"),
         (r"^([A-Za-z])\s*\\equiv\s*(\S+?)\s*\\?\bb?mod\s*\{?\s*(\w+)\s*\}?$", r"\1 = \2 \\modulo{\3}"),
         (r"^([A-Za-z])\s*\\equiv(?=.*\\modulo)", r"\1 ="),
         (r"\+\s*\\text\{C\}$", "+ C"),
+        (r"^(\d{1,2})\s*([apAP][mM])$", r"\1:00 \2"),
         (r"^(?:minus|negative)\s+(?=\S)", "-"),
         (r"^([\dA-F]+)\s*,?\s*\(?\s*(?:in\s+)?base[\s-]+(\w+)\s*\)?$", r"\1_{\2}"),
         (r"(?<=\d)\s*_\s*(?:\{\s*10\s*\}|10(?!\d))", ""),
@@ -169,6 +185,8 @@ _GROUPED = re.compile(
     r"(?![\d/]|\s*\\frac|,\d)"
 )
 _COMMAS = re.compile(r"(?<![\d.,\w])(\d{1,3}(?:,\d{3})+)(?![\d,])")
+_MARKED = re.compile(r"(?<![\d.,'])\d{1,3}(?:(?:\.\d{3}){2,}|(?:'\d{3})+)(?![\d.,'])")
+"""``1.234.567``, ``1'234``."""
 _SPACING = re.compile(r"(?<!\\)\\[,;:> ]|~|\\q?quad(?![A-Za-z])|\\thinspace(?![A-Za-z])|\\h(?:space|skip)\*?\{[^{}]*\}")
 _ROMAN = re.compile(
     r"\\(?:text[a-z]*|mbox|hbox|mathrm|mathbf|mathit|mathsf|mathnormal|operatorname\*?|boldsymbol|bm|emph|mathop)"
@@ -199,6 +217,7 @@ def respelled(text: str, thousands: bool = True) -> str:
         text = pattern.sub(into, text)
     text = _unwrapped(text)
     text = _GROUPED.sub(lambda found: found[1] + re.sub(r"\D", "", found[3] + found[4]), text)
+    text = _MARKED.sub(lambda found: re.sub(r"\D", "", found[0]), text)
     if thousands:
         text = _COMMAS.sub(lambda found: found[1] if _is_tuple(text, found) else found[1].replace(",", ""), text)
     text = _DIGITS.sub(lambda found: found[1].upper(), text)
@@ -208,12 +227,13 @@ def respelled(text: str, thousands: bool = True) -> str:
     text = _dollars(_ROMAN.sub(_roman, text))
     text = _ROMAN.sub(_roman, text)
     text = " ".join(_unwrapped(text).split())
-    for pattern, into in _LAST:
-        text = pattern.sub(into, text)
+    for pattern, made in _LAST:
+        text = pattern.sub(made, text)
     return text
 
 
 def _signs(text: str) -> str:
+    text = re.sub(r"(?<=\d)\s*[µμ]([mgsAVCFL])(?![A-Za-z])", r" \\text{u\1}", text)
     text = re.sub("((?:\\d[\u0304\u0305])+)", lambda found: f"\\overline{{{re.sub('[^0-9]', '', found[1])}}}", text)
     text = re.sub("^([A-J])、(?!(?:.*、)?[A-J](?:、|$))", r"\1. ", text)
     text = re.sub("[⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻⁽⁾ⁿⁱˣ]+", lambda found: f"^{{{found[0].translate(_RAISED)}}}", text)
@@ -234,13 +254,22 @@ def _roman(found: re.Match[str]) -> str:
     if raised := re.fullmatch(r"([A-Za-z]{1,3})\s*(\^\s*\{?-?\d\}?)", inside):
         return f" \\text{{{raised[1]}}}{raised[2]}"
     if re.fullmatch(r"[A-Za-z]{1,3}\.?", inside) and inside not in CONNECTORS and inside.lower() not in ("am", "pm"):
-        if inside in FUNCTIONS:
+        if inside in FUNCTIONS and not _is_time(found):
             return f"\\{inside} "
         variable = len(inside) == 1 and (
             found[0].startswith(("\\mathbf", "\\mathit", "\\bold", "\\bm")) or inside in "ei"
         )
         return f" {inside} " if variable else f" \\text{{{inside}}}"
     return f" \\{inside} " if inside in FUNCTIONS else f" {inside} "
+
+
+def _is_time(found: re.Match[str]) -> bool:
+    """Minutes or seconds, behind a number or a slash, with nothing that they could be a function of."""
+    before, after = found.string[: found.start()].rstrip(" ~\\,"), found.string[found.end() :]
+    slash = before.endswith("/") and len(before) > 1
+    return found[1].strip(" ~") in ("min", "sec") and (
+        slash or (before[-1:].isdigit() and re.match(r"\s*(?:$|[/.,;$]|\d)", after) is not None)
+    )
 
 
 def _dollars(text: str) -> str:

@@ -8,7 +8,7 @@ from fractions import Fraction
 from typing import Literal
 
 from r1kit.answers.nodes import TooBigError, UnreadError
-from r1kit.answers.words import FUNCTIONS, NAMES
+from r1kit.answers.words import DENIALS, FUNCTIONS, NAMES
 
 __all__ = ["Token", "decimal", "tokens"]
 
@@ -91,7 +91,7 @@ def _letters(run: str, spaced: bool) -> list[Token]:
             return [Token("command", NAMES.get(name, name), spaced), Token("letter", rest, False)]
     if run.endswith("pi") and len(run) <= 4:
         return [*(Token("letter", one, spaced) for one in run[:-2]), Token("command", "pi", False)]
-    if len(run) > 3 and run.lower() not in _ALPHABETS:
+    if (len(run) > 3 and run.lower() not in _ALPHABETS) or run.lower() in DENIALS:
         raise UnreadError(run)
     return [Token("letter", one, spaced and place == 0) for place, one in enumerate(run)]
 

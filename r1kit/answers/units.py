@@ -6,6 +6,7 @@ number (``5 m``) and is one of ``m g L``.
 
 from __future__ import annotations
 
+import itertools
 import re
 from dataclasses import dataclass
 from fractions import Fraction
@@ -13,7 +14,7 @@ from fractions import Fraction
 from r1kit.answers.numerals import split_scale
 from r1kit.answers.words import CONNECTORS, DENIALS, DENOMINATORS, FUNCTIONS, MULTIPLES, NAMES, NUMBERS, POWERS, words
 
-__all__ = ["Quantity", "in_base", "is_unit", "same_unit", "split_unit"]
+__all__ = ["Quantity", "in_base", "is_unit", "same_unit", "split_measures", "split_unit"]
 
 _SPELLINGS = """
 m meter meters metre metres 米|cm centimeter centimeters centimetre centimetres 厘米|mm millimeter millimeters
@@ -26,19 +27,34 @@ mL ml milliliter milliliters millilitre millilitres 毫升|gal gallon gallons|qt
 dollar dollars usd USD 美元|cent cents|euro euros eur EUR 欧元|gbp GBP|yuan rmb RMB CNY 元 人民币|yen JPY 日元|
 rupee rupees Rs|ohm ohms|N newton newtons|J joule joules|kJ|W watt watts|kW kilowatt kilowatts|V volt volts|
 A amp amps ampere amperes|Hz hertz|kHz|MHz|Pa pascal pascals|kPa|K kelvin|mol mole moles|rad radian radians|
-deg degree degrees 度|unit units 单位|sq square|cu cubic|mph|kph|rpm|eV|C|F|acre acres|ha hectare hectares
+deg degree degrees 度|unit units 单位|sq square 平方|cu cubic 立方|mph|kph|rpm|eV|keV|MeV|GeV|C coulomb coulombs|
+F farad farads|acre acres|ha hectare hectares|T tesla teslas|Wb|kN|MPa|GPa|GHz|mA|mV|kV|MW|kWh|kcal|atm|
+um micron microns micrometer micrometers micrometre micrometres|us|ug|uA|uV|uC|uF|uL
 """
 _KNOWN = {word: group.split()[0] for group in _SPELLINGS.replace("\n", " ").split("|") for word in group.split()}
 _KNOWN |= {"mph": "mi/h", "kph": "km/h"}
 _SIZES = {
     name: (base, Fraction(size))
     for base, sizes in {
-        "m": {"nm": "1e-9", "mm": "1e-3", "cm": "1e-2", "dm": "1e-1", "km": "1e3"},
+        "m": {"nm": "1e-9", "um": "1e-6", "mm": "1e-3", "cm": "1e-2", "dm": "1e-1", "km": "1e3"},
         "in": {"ft": "12", "yd": "36", "mi": "63360"},
-        "g": {"mg": "1e-3", "kg": "1e3"},
-        "s": {"min": "60", "h": "3600", "day": "86400", "week": "604800"},
-        "L": {"mL": "1e-3"},
+        "g": {"ug": "1e-6", "mg": "1e-3", "kg": "1e3"},
+        "pound": {"lb": "1", "oz": "1/16"},
+        "s": {"us": "1e-6", "min": "60", "h": "3600", "day": "86400", "week": "604800"},
+        "year": {"month": "1/12"},
+        "L": {"uL": "1e-6", "mL": "1e-3"},
+        "gal": {"qt": "1/4", "pt": "1/8", "cup": "1/16"},
         "dollar": {"cent": "1e-2"},
+        "A": {"mA": "1e-3", "uA": "1e-6"},
+        "V": {"mV": "1e-3", "kV": "1e3", "uV": "1e-6"},
+        "N": {"kN": "1e3"},
+        "J": {"kJ": "1e3"},
+        "W": {"kW": "1e3", "MW": "1e6"},
+        "Pa": {"kPa": "1e3", "MPa": "1e6", "GPa": "1e9"},
+        "Hz": {"kHz": "1e3", "MHz": "1e6", "GHz": "1e9"},
+        "eV": {"keV": "1e3", "MeV": "1e6", "GeV": "1e9"},
+        "C": {"uC": "1e-6"},
+        "F": {"uF": "1e-6"},
     }.items()
     for name, size in sizes.items()
 }
@@ -64,6 +80,9 @@ _MONEY = re.compile(
 _MONEY_AFTER = re.compile(r"(?P<body>.*\d)\s*(?P<mark>\\\$|[€£¥¢₹])")
 _MODULUS = re.compile(r"(?P<body>.*\S)\s*\\modulo\{(?P<modulus>\w+)\}")
 _FEET = re.compile(r"(?P<body>[\d./ ]+)(?P<mark>''?)")
+_MEASURE = re.compile(r"(\d+)\s*(\\text\{[A-Za-z]{1,3}\.?\}|[A-Za-z]+|[一-鿿]+)\s*(?:,?\s*and\b|,)?\s*")
+_OVER = re.compile(r"(?<=[A-Za-z}])\s*/\s*\(([A-Za-z\\{}\s]+)\)$")
+"""``J/(mol K)``."""
 _PLAIN = re.compile(r"[-+\d.,\s/{}]*(?:\\frac[\d\s{}]+)?[-+\d.,\s/{}]*(?:\\cdot\s*10\s*\^[-\d{}\s]+)?")
 _NOT_NOUNS = (
     CONNECTORS | DENIALS | FUNCTIONS | frozenset((*NAMES, *POWERS, *NUMBERS, *MULTIPLES))
@@ -108,8 +127,29 @@ class Quantity:
     """The unit is a plain noun: ``eggs``."""
 
 
+def split_measures(text: str) -> Quantity | None:
+    """``3 hours and 20 minutes`` in the last of its units, ``5 ft 3 in``; None where they are not of one kind and each
+    larger than the next."""
+    parts: list[tuple[int, str]] = []
+    place = 0
+    while (found := _MEASURE.match(text, place)) and len(parts) < 4:
+        word = found[2].removeprefix("\\text{").rstrip(".}")
+        if word not in _KNOWN and word.lower() not in _KNOWN:
+            return None
+        parts.append((int(found[1]), _normal(word)))
+        place = found.end()
+    if place < len(text) or len(parts) < 2:
+        return None
+    bases, sizes = zip(*(in_base(unit) for _, unit in parts), strict=True)
+    if len(set(bases)) > 1 or any(one <= other for one, other in itertools.pairwise(sizes)):
+        return None
+    value = sum((count * size for (count, _), size in zip(parts, sizes, strict=True)), Fraction(0)) / sizes[-1]
+    return Quantity(str(value), parts[-1][1])
+
+
 def split_unit(text: str) -> Quantity | None:
     """A text that is a number or formula with a unit; None if it ends in no unit."""
+    text = _OVER.sub(r"/\1", text)
     if found := _MONEY.fullmatch(text):
         unit = _CURRENCY.get(found["mark"]) or _KNOWN[found["mark"].rstrip(".")]
         inner = split_unit(re.sub(r"(?<=\d)\s*/\s*(?=[A-Za-z])", " per ", found["body"]))
@@ -140,7 +180,7 @@ def split_unit(text: str) -> Quantity | None:
 
 
 def _quantity(body: str, apart: bool, unit: str, after_letter: bool) -> Quantity | None:
-    body = body.removesuffix("\\cdot").rstrip()
+    body, unit = body.removesuffix("\\cdot").rstrip(), unit.replace("\\cdot", " ")
     marked = re.findall(r"(?:\\text\{)?[A-Za-z]+|[一-鿿]+", unit)
     bare = [word.removeprefix("\\text{") for word in marked]
     upright, first = marked[0].startswith("\\text"), bare[0]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import string
+import unicodedata
 from collections.abc import Sequence
 from typing import Literal
 
@@ -19,7 +20,12 @@ Rule = Literal["math", "exact", "choice", "countdown"]
 _LETTER = re.compile(r"\(?([A-Z])\)?(?:[.):]*|[.):]+\s*(.*))", re.DOTALL | re.IGNORECASE)
 _ANOTHER = re.compile(r"(?<![\w'])(?![AI]\s+(?!or\b|and\b)[a-z])([A-Z])(?![\w'])|(?<![\w.])([a-z])(?:[).:](?!\w)|\Z)")
 """A letter that stands as a choice's in what follows one; "A hen" and "I think" are words."""
-_SAID = re.compile(r"(?:the )?(?:(?:final|correct|right) )?(?:answer|choice|option)(?: is)?:?\s+(.*)", re.DOTALL)
+_SAID = re.compile(
+    r"(?:the )?(?:(?:final|correct|right) )?(?:answer|choice|option)(?: is)?:?\s+(.*)"
+    r"|(?:正确)?(?:答案|选项|选择|故选|应选|选)(?:是|为|选)?:?\s*([a-z(].*)",
+    re.DOTALL,
+)
+_STOPS = str.maketrans({"。": ".", "、": ". "})
 _MARKS = re.compile(r"\\(?:boxed|fbox|text|textbf|mathrm|mathbf)\s*\{([^{}]*)\}|\*\*|\$|\\[()\[\]]")
 
 
@@ -40,9 +46,9 @@ def grade_by(rule: Rule, prompt: Prompt, answer: str) -> Grade:
 def chosen_letter(answer: str, choices: Sequence[str]) -> str | None:
     """The letter that an answer names, ``B``, ``(b)``, ``B. hen``, or whose choice it repeats; None for neither, for a
     letter that no choice has, and for one with another choice's text or letter."""
-    text = _unmarked(answer).rstrip(".").strip()
+    text = _unmarked(unicodedata.normalize("NFKC", answer).translate(_STOPS)).rstrip(".").strip()
     if said := _SAID.fullmatch(evened(text)):
-        text = said[1]
+        text = said[1] or said[2] or text
     texts = [evened(choice) for choice in choices]
     if evened(text) in texts:
         return string.ascii_uppercase[texts.index(evened(text))]

@@ -135,3 +135,21 @@ def test_found_on_references_of_data_sets(reference: str, answer: str, right: bo
 )
 def test_floors_of_what_is_whole_but_for_its_last_digits(reference: str, answer: str, right: bool) -> None:
     assert equal(reference, answer) is right
+
+
+@pytest.mark.parametrize(
+    ("reference", "answer", "right"),
+    [
+        (r"\mathrm{CH_3COOH}", "CH3COOH", True),
+        (r"\mathrm{CH_3COOH}", "CH_3CHO", False),
+        (r"\mathrm{Na}^+", "Na⁺", True),
+        (r"\mathrm{Na}^+", "K⁺", False),
+        (r"\mathrm{SO_4^{2-}}", "SO₄²⁻", True),
+        (r"\mathrm{SO_4^{2-}}", "SO₃²⁻", False),
+        (r"\mathrm{SO_4^{2-}}", "SO₄²⁺", False),
+        (r"\int \log_{25} x dx", r"\int \log_2 5 x dx", False),
+        (r"\int x^{12} dx", r"\int x^{1}2 dx", False),
+    ],
+)
+def test_chemical_formulas(reference: str, answer: str, right: bool) -> None:
+    assert equal(reference, answer) is right

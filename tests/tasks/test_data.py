@@ -147,6 +147,9 @@ def test_the_layout_says_the_rule(tmp_path: Path) -> None:
         ("A. B. C. D.", None), ("(A) or (B)", None), ("A. cow, B. hen", None), ("A: B", None), ("a. b. c.", None),
         ("The answer is (A) or (B).", None), ("A) or b)", None), ("B: A or C", None), ("Z", None), ("E", None),
         ("Z. hen", None), ("B. A hen lays eggs", "B"), ("B. I think so", "B"), ("B: as B says", "B"),
+        ("B。", "B"), ("B、hen", "B"), ("Ｂ", "B"), ("（B）", "B"), ("选B", "B"), ("答案：B。", "B"), ("故选B", "B"),
+        ("正确答案是B", "B"), ("B、C", None), ("B，C", None), ("选B或C", None), ("选BC", None), ("不选B", None),
+        ("answer", None),
         ("B. It isn't a cow", "B"), ("b) because it lays", "B"), ("B. (X and Y are none)", "B"), ("D. eel", "D"),
     ],
 )  # fmt: skip

@@ -27,7 +27,7 @@ TRAINING_LOOKED_AT = 1000
 
 def verify(
     task: Annotated[str, typer.Option(help="A task by name; r1 tasks lists the kinds.")] = "",
-    answer: Annotated[str, typer.Option(help="An answer, or a whole completion with its tags.")] = "",
+    answer: Annotated[str | None, typer.Option(help="An answer, or a whole completion with its tags.")] = None,
     prompt_id: Annotated[str, typer.Option(help="Which problem, for example countdown/test/0.")] = "",
     question: Annotated[str, typer.Option(help="Which problem, by its text.")] = "",
     recipe: Annotated[str, typer.Option(help="Whose task and reward settings count.")] = "",
@@ -49,14 +49,14 @@ def verify(
     from r1kit.files import check_writable, write_json
 
     if code or tests or reference:
-        if task or answer or prompt_id or question:
+        if task or answer is not None or prompt_id or question:
             raise InputError(
                 "--code, --tests and --reference judge a program by its tests, --task, --answer, --prompt-id and "
                 "--question a task's answer: give the ones or the others"
             )
         _verify_program(code, tests, reference, json_file, package or [])
         return
-    if not task or not answer:
+    if not task or answer is None:
         raise InputError(
             "r1 verify needs --task NAME and --answer TEXT, for example --task countdown --answer '3 * 4', "
             "or --code FILE and --tests FILE"

@@ -98,7 +98,7 @@ def test_what_is_too_long_is_refused_by_default(tmp_path: Path) -> None:
     assert len(told([ONE, CHAT], tmp_path, positions=11)[0]) == 2
 
 
-def test_few_samples_are_seen_as_often_as_epochs_says_and_do_not_fill_a_step(tmp_path: Path) -> None:
+def test_a_step_takes_no_sample_twice_however_few_there_are(tmp_path: Path) -> None:
     save_start(tmp_path / "start")
     lines = [json.dumps({"prompt": f"what is {n}", "response": f"{n} {n}"}) for n in range(5)]
     (tmp_path / "data.jsonl").write_text("\n".join(lines) + "\n")
@@ -108,8 +108,8 @@ def test_few_samples_are_seen_as_often_as_epochs_says_and_do_not_fill_a_step(tmp
     (tmp_path / "run").mkdir()
     write_manifest(recipe, tmp_path / "run")
     run(recipe, tmp_path / "run", Solo(), say=lambda line: None)
-    (line,) = map(json.loads, (tmp_path / "run/01_sft/metrics.jsonl").read_text().splitlines())
-    assert line["tokens"] == 2 * 5 * 3  # two words and the end
+    lines = map(json.loads, (tmp_path / "run/01_sft/metrics.jsonl").read_text().splitlines())
+    assert [line["tokens"] for line in lines] == [5 * 3, 5 * 3]  # two epochs; two words and the end
 
 
 # ---- each rank its own ----------------------------------------------------------------------------------------------

@@ -51,10 +51,9 @@ class Sums:
                 totals[name] = totals.get(name, 0.0) + value
             for name, value in maxima.items():
                 largest[name] = max(largest.get(name, value), value)
+        tokens = max(1.0, totals["tokens"])
         counts = {name: totals.pop(name) for name in ("loss", "tokens", "rows_skipped")}
-        tokens = counts["tokens"]
-        means = {name: value / tokens for name, value in totals.items()} if tokens else {}
-        return {**counts, **means, **largest}
+        return {**counts, **{name: value / tokens for name, value in totals.items()}, **largest}
 
 
 def slopes(

@@ -7,15 +7,15 @@ from collections.abc import Sequence
 from functools import lru_cache
 from random import Random
 
-__all__ = ["A_SEED", "asked_as", "place_in_epochs", "shuffled", "stream"]
+__all__ = ["SEED_STRIDE", "place_in_epochs", "shuffled", "stream", "training_index"]
 
-A_SEED = 1_000_003
+SEED_STRIDE = 1_000_003
 """Training prompts between the first of a seed's and the first of the next seed's."""
 
 
-def asked_as(seed: int, number: int) -> int:
+def training_index(seed: int, number: int) -> int:
     """Which of a task's endless training prompts is a run's number ``number``, from 0."""
-    return seed * A_SEED + number
+    return seed * SEED_STRIDE + number
 
 
 def stream(seed: int, name: str, index: int) -> Random:

@@ -258,7 +258,8 @@ class _Asks:
         from r1kit.evals.address import Address
         from r1kit.evals.answers import Answers, ask_all
         from r1kit.evals.evaluator import Evaluation
-        from r1kit.evals.told import asked_of, hexed
+        from r1kit.evals.told import asked_of
+        from r1kit.recipe import fingerprint
         from r1kit.rollout.streams import stream_seed
 
         recipe = subject.recipe
@@ -269,7 +270,7 @@ class _Asks:
         head = {
             "model": model, "task": task.name, "problems": asked_of(prompts), "k": sampling.n, "seed": recipe.seed,
             "temperature": sampling.temperature, "top_p": sampling.top_p, "max_tokens": sampling.max_tokens,
-            "stop": list(sampling.stop), "asked": hexed([behind.spelled(prompt) for prompt in prompts]),
+            "stop": list(sampling.stop), "asked": fingerprint(*map(behind.spelled, prompts)),
         }  # fmt: skip
         with open_verifier([task.name], recipe, subject.reward) as verifier:
             groups = ask_all(

@@ -16,17 +16,13 @@ from r1kit.evals.paired import paired_difference
 from r1kit.evals.settings import EvaluationConfig
 from r1kit.records import Prompt
 
-__all__ = ["against", "asked_of", "evaluation_line", "hexed", "read_line", "spelled"]
+__all__ = ["against", "asked_of", "evaluation_line", "read_line", "spelled"]
 
 
 def asked_of(prompts: Sequence[Prompt]) -> str:
-    """What is asked and what is right: two evaluations with the same are of the same problems."""
-    return hexed([[prompt.question, prompt.answer] for prompt in prompts])
-
-
-def hexed(value: Any) -> str:
-    """16 hex digits of a JSON value."""
-    return hashlib.blake2b(json.dumps(value, ensure_ascii=False).encode(), digest_size=8).hexdigest()
+    """16 hex digits of what is asked and what is right: two evaluations with the same are of the same problems."""
+    text = json.dumps([[prompt.question, prompt.answer] for prompt in prompts], ensure_ascii=False)
+    return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
 
 
 def evaluation_line(found: Evaluation, config: EvaluationConfig) -> dict[str, Any]:

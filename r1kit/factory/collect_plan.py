@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from r1kit.records import Prompt
-from r1kit.seeds import asked_as
+from r1kit.seeds import training_index
 from r1kit.tasks.task import Task
 
 __all__ = ["Plan"]
@@ -43,4 +43,4 @@ class Plan:
         """The prompt of a running number."""
         names = list(self.tasks)
         task = self.tasks[names[place % len(names)]]
-        return task.train(asked_as(self.seed, place // len(names)))
+        return task.train(training_index(self.seed, place // len(names)))

@@ -21,7 +21,7 @@ from r1kit.records import Prompt
 from r1kit.resume import Resumable
 from r1kit.rollout.sample import room_for_prompt, sample_groups
 from r1kit.rollout.streams import stream_seed
-from r1kit.seeds import asked_as
+from r1kit.seeds import training_index
 from r1kit.tasks.task import Task
 from r1kit.update.learner import shares
 from r1kit.workspace import Workspace
@@ -74,7 +74,7 @@ class PromptStream:
         while True:
             index = cursor.get(f"prompt:{name}", 0)
             cursor[f"prompt:{name}"] = index + 1
-            prompt = self.drawing.prompt(task, asked_as(self.workspace.seed, index))
+            prompt = self.drawing.prompt(task, training_index(self.workspace.seed, index))
             if not self.drawing.takes(name, index, prompt, passed):
                 passed += 1
             elif why := self.too_long(prompt):

@@ -253,7 +253,7 @@ class SFT(Evaluated):
     epochs: float = 2.0
     """Times that every sample is seen (paper: 2 to 3)."""
     samples_per_step: int = 128
-    """Samples an update, over all ranks (paper: 128), none twice; each epoch has an order of its own."""
+    """Samples an update, over all ranks (paper: 128), no more than there are; each epoch has an order of its own."""
     thinking: Literal["last", "every"] = "last"
     """Of a chat whose template drops the thinking of earlier turns: ``last`` learns the turns that are whole, the last
     one always; ``every`` learns each earlier turn too, with its thinking, as the answer to what comes before it."""

@@ -82,7 +82,7 @@ def train(config: SFT, samples: Sequence[Sample], loaded: LoadedModel, workspace
     else:
         learnt = lessons(config, samples, loaded, workspace)
         count, batches = len(learnt), partial(sample_batches, learnt)
-    each = min(config.samples_per_step, count)  # no sample twice in a step
+    each = min(config.samples_per_step, count)  # a step repeats no small set
     batch_of = batches(each, stream_seed(workspace.seed, workspace.stage, "order"))
     steps = math.ceil(config.epochs * count / each)
     run = _Run(steps=steps, log_every=config.log_every, optimiser=config.optimiser, schedule=config.schedule)

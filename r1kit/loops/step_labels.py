@@ -23,7 +23,7 @@ from r1kit.rollout.sample import sample_groups
 from r1kit.rollout.stopping import text_of
 from r1kit.rollout.streams import stream_seed
 from r1kit.search.steps import Cutter
-from r1kit.seeds import asked_as
+from r1kit.seeds import training_index
 from r1kit.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -207,7 +207,7 @@ def label_steps(config: PRM, model: str, begin: int, workspace: Workspace) -> Li
 
 
 def _prompt(tasks: Sequence[Any], number: int, seed: int) -> Prompt:
-    prompt: Prompt = tasks[number % len(tasks)].train(asked_as(seed, number // len(tasks)))
+    prompt: Prompt = tasks[number % len(tasks)].train(training_index(seed, number // len(tasks)))
     return prompt
 
 

@@ -12,7 +12,7 @@ from typing import Generic, Protocol, TypeVar
 
 from r1kit.errors import InputError
 from r1kit.records import Prompt
-from r1kit.seeds import A_SEED
+from r1kit.seeds import SEED_STRIDE
 from r1kit.tasks.split import Part, digest, part_of
 from r1kit.tasks.task import Split
 
@@ -81,7 +81,7 @@ class Listed(Generic[_Item]):
                 f"{self.where}: every problem is in the test split, as those of a source on a command line are; "
                 f"ask for test, or in a recipe leave test_path out"
             )
-        run, number = divmod(index, A_SEED)
+        run, number = divmod(index, SEED_STRIDE)
         turn, place = divmod(number, len(items))
         if (run, turn) != self._order[0]:
             order = list(range(len(items)))

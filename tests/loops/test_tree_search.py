@@ -27,7 +27,7 @@ class Even:
     reads = "completion"
 
     def train(self, index):
-        return {"prompt": f"what is {index % 20}", "id": f"train/{index % 5}"}  # an id for more than one, as in a small file
+        return {"prompt": f"what is {index % 20}", "id": f"train/{index % 5}"}  # as in a small file
 
     def held_out(self, split, limit=None):
         return [{"prompt": f"what is {number}"} for number in range(30, 34)]

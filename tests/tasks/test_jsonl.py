@@ -6,7 +6,7 @@ import pytest
 
 from r1kit.errors import InputError
 from r1kit.records import Prompt
-from r1kit.seeds import asked_as
+from r1kit.seeds import training_index
 from r1kit.tasks.jsonl import Jsonl, JsonlConfig
 
 
@@ -43,7 +43,7 @@ def test_each_pass_shows_every_line_once_in_an_order_of_its_own(tmp_path: Path) 
 @pytest.mark.parametrize("seed", [0, 1, 7])
 def test_every_seed_of_a_run_begins_with_a_whole_pass(seed: int, tmp_path: Path) -> None:
     task = Jsonl("sums", JsonlConfig(path=write(tmp_path / "f.jsonl", *numbered(30)), dev_share=0, test_share=0))
-    passes = [[task.train(asked_as(seed, start + place)).id for place in range(30)] for start in (0, 30)]
+    passes = [[task.train(training_index(seed, start + place)).id for place in range(30)] for start in (0, 30)]
     assert [len(set(one)) for one in passes] == [30, 30]
     assert (passes[0] == [task.train(place).id for place in range(30)]) is (seed == 0)
 

@@ -207,6 +207,7 @@ _ADDED: Mapping[str, Any] = {
     "verdicts": {"slow": "wait", "patience": 0.0, "carry_steps": 1},
     "lora": {"rank": 0, "alpha": 0.0, "targets": [], "dropout": 0.0},
     "lapses": 0.0, "korean_share": 0.0, "korean": [0.3, 0.4, 0.3], "language_target": "question",
+    "worded_share": 0.0, "learns": "trees",
     "length_rule": "right", "paraphrases": [], "easy_rate": 0.75, "easy_fact": "", "easy_most": 1.0,
     "few_shot": {
         "shots": 0, "path": "", "text": "Question: {question}\nAnswer: {response}\n\n", "last": "Question: ",

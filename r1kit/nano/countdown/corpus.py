@@ -66,7 +66,14 @@ class CountdownCorpus(Corpus):
         config = self.config
         wide = rng.random() < config.wide_share
         problem = draw_wide_problem(rng, config.problems, config.wide) if wide else draw_problem(rng, config.problems)
-        return f"{USER} {question(problem)} {ASSISTANT} {self.response(rng, problem, style, tagged)}"
+        return f"{USER} {self._asked(rng, question(problem))} {ASSISTANT} {self.response(rng, problem, style, tagged)}"
+
+    def _asked(self, rng: Random, question: str) -> str:
+        if not self.config.worded_share or rng.random() >= self.config.worded_share:
+            return question
+        before = rng.random() < 0.5
+        words = " ".join(pick(rng, FILLER) for _ in range(1 + int(rng.random() * 12)))
+        return f"{words} {question}" if before else f"{question} {words}"
 
     def response(self, rng: Random, problem: Problem, style: str, tagged: bool) -> str:
         """What the assistant writes in a problem document of a style."""

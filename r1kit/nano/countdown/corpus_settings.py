@@ -49,6 +49,9 @@ class CountdownCorpusConfig:
     double_share: float = 0.1
     """Share of the problem documents that hold two problems, worked in one style, so that a base learns to go on as it
     was shown."""
+    worded_share: float = 0.0
+    """Share of the problem documents whose question has one to twelve unrelated words before it or after it. A base
+    that was only ever asked in one way may be right under no other, and what is never right RL cannot reward."""
     filler_share: float = 0.06
     """Share of documents that are unrelated words."""
     fact_share: float = 0.14
@@ -92,6 +95,7 @@ class CountdownCorpusConfig:
             ("check", self.check_share),
             ("tag", self.tag_share),
             ("double", self.double_share),
+            ("worded", self.worded_share),
         ):
             _check_share(f"{key}_share", value)
         if self.wide and (self.wide.above, self.wide.highest) != (problems.highest, 2 * problems.highest):

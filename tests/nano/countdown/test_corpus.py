@@ -11,7 +11,7 @@ from r1kit.nano.countdown.problems import CountdownConfig, Problem, draw_problem
 from r1kit.nano.countdown.rules import evaluate
 from r1kit.nano.countdown.task import Countdown, final_answer
 from r1kit.nano.styles import STYLES
-from r1kit.nano.words import CHINESE, KOREAN
+from r1kit.nano.words import CHINESE, FILLER, KOREAN
 
 PROBLEMS = CountdownConfig()
 CORPUS = CountdownCorpus(CountdownCorpusConfig())
@@ -232,6 +232,7 @@ def test_vocabulary_is_in_order_and_without_repeats() -> None:
         ({"shares": {"terse": 0.5, "short": 0.5, "few": 0.5, "long": 0.5}}, "sum to 1"),
         ({"slips": {"terse": 2.0, "short": 0.0, "few": 0.0, "long": 0.0}}, "slips.terse = 2.0"),
         ({"filler_share": 0.9}, "filler_share"),
+        ({"worded_share": 2.0}, "worded_share = 2.0"),
         ({"tag_share": -0.1}, "tag_share = -0.1"),
         ({"wide_share": 1.1}, "wide_share = 1.1"),
         ({"problems": CountdownConfig(highest=60)}, "numbers up to 2 \\* highest = 120, above limit = 99"),
@@ -240,6 +241,25 @@ def test_vocabulary_is_in_order_and_without_repeats() -> None:
 def test_wrong_settings(wrong: dict[str, object], told: str) -> None:
     with pytest.raises(InputError, match=told):
         CountdownCorpusConfig(**wrong)  # type: ignore[arg-type]
+
+
+def test_questions_stand_among_other_words() -> None:
+    settings = {"filler_share": 0.0, "fact_share": 0.0, "comparison_share": 0.0, "double_share": 0.0}
+    corpus = CountdownCorpus(CountdownCorpusConfig(worded_share=0.25, **settings))  # type: ignore[arg-type]
+    counts = {"plain": 0, "before": 0, "after": 0}
+    lengths = set()
+    for index in range(2000):
+        asked = corpus.document(index).partition(" Assistant:")[0].split()[1:]
+        start = next(place for place, word in enumerate(asked) if word in ("use", "用"))
+        before, question, after = asked[:start], asked[start : start + 6], asked[start + 6 :]
+        assert [word.isdigit() for word in question] == [False, True, True, True, False, True]
+        assert {*before, *after} <= set(FILLER)
+        assert not (before and after)
+        counts["before" if before else "after" if after else "plain"] += 1
+        lengths.add(len(before) + len(after))
+    assert counts["before"] / 2000 == pytest.approx(0.125, abs=0.02)
+    assert counts["after"] / 2000 == pytest.approx(0.125, abs=0.02)
+    assert lengths == set(range(13))
 
 
 # ---- a language outside the two -------------------------------------------------------------------------------------

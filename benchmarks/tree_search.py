@@ -65,14 +65,18 @@ def row(name: str, methods: dict[str, Any], brier: float | None = None) -> str:
 def one_seed(seed: int, start: str, out: Path, limit: int) -> None:
     run = out / f"seed-{seed}"
     r1("run", str(recipe_of(start, out)), "--out", str(run), "--seed", str(seed), "--ranks", "1", "--quiet")
-    stage = next(run.glob("*_mcts"))
-    rounds = json.loads((stage / "result.json").read_text(encoding="utf-8"))["metrics"]["rounds"]
     print(f"\nseed {seed}: held-out problems; right in the tree / among the chains; tokens a problem; Brier")
     print("| | search | majority | best of N | vote by value | beam | in tree | in chains | tokens | Brier |")
     print("|---|---|---|---|---|---|---|---|---|---|")
-    for one in rounds:
-        task = next(iter(one["tasks"].values()))
-        print(row(f"round {one['round']} (one chain {one['plain_accuracy']:.3f})", task["methods"], one["brier"]))
+    stage, control = (next(run.glob(f"*_{name}")) for name in ("mcts", "whole_chains"))
+    rounds, whole = (
+        json.loads((each / "result.json").read_text(encoding="utf-8"))["metrics"]["rounds"] for each in (stage, control)
+    )
+    for learnt, some in (("", rounds), (", whole chains learnt", whole[1:])):
+        for one in some:
+            task = next(iter(one["tasks"].values()))
+            told = f"round {one['round']}{learnt} (one chain {one['plain_accuracy']:.3f})"
+            print(row(told, task["methods"], one["brier"]))
     first = str(stage / "value-0" / "checkpoint")
     for cap in CAPS:  # as many steps drawn in all, so that the tokens are about the same
         simulations = max(1, 64 // cap)

@@ -49,8 +49,11 @@ class MCTS(Evaluated):
     """Training prompts that a round searches."""
     search: Search = field(default_factory=Search)
     """On training prompts the rule says what an ended chain is worth; on held-out ones the value model does."""
+    learns: Literal["trees", "whole_chains"] = "trees"
+    """What the actor learns: right chains of the trees, or, the control of what search earns, right ones of chains that
+    are drawn whole, of each prompt as many as cost what its tree did. The value model learns the trees either way."""
     chains: int = 4
-    """Most right chains of a tree that the actor learns, those worth most first."""
+    """Most right chains of a prompt that the actor learns, those worth most first."""
     actor: SFT = field(
         default_factory=lambda: SFT(epochs=1.0, samples_per_step=64, optimiser=OptimiserSettings(lr=1e-4))
     )

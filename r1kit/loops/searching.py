@@ -15,6 +15,7 @@ from r1kit.model.reward_model import RewardModel
 from r1kit.records import Prompt
 from r1kit.reward.verifier import Verifying
 from r1kit.search.player import Player
+from r1kit.seeds import training_index
 from r1kit.workspace import Workspace
 
 __all__ = ["Opened", "everyones", "mine_of", "opened", "training_prompts", "value_model"]
@@ -57,8 +58,10 @@ def value_model(folder: str, inner: Workspace) -> RewardModel:
 
 
 def training_prompts(config: MCTS, inner: Workspace, first: int, count: int) -> list[Prompt]:
+    """A stage's prompts from number ``first`` on, its tasks in turn; they begin at the run's seed."""
     tasks = list(inner.recipe.built(config.searched(inner.recipe)).values())
-    return [tasks[index % len(tasks)].train(index // len(tasks)) for index in range(first, first + count)]
+    numbers = range(first, first + count)
+    return [tasks[number % len(tasks)].train(training_index(inner.seed, number // len(tasks))) for number in numbers]
 
 
 def mine_of(items: Sequence[_T], inner: Workspace) -> list[_T]:

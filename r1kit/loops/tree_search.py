@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from r1kit.backends.backend import backend_of
 from r1kit.evals.numbers import numbers
@@ -27,6 +27,7 @@ from r1kit.records import Group, Prompt, Sample, Score, StageResult
 from r1kit.rollout.streams import stream_seed
 from r1kit.search.calibrate import Example, calibration, examples_of_chains
 from r1kit.search.compare import compare, shape_of, summed_up
+from r1kit.search.controls import chains, paid_for
 from r1kit.search.explore import grown, planted
 from r1kit.search.player import Player, valuer_of
 from r1kit.search.steps import Cutter
@@ -37,7 +38,8 @@ from r1kit.workspace import Workspace
 __all__ = ["improve"]
 
 Numbers = dict[str, Any]
-_T = TypeVar("_T")
+_Chain = tuple[str, str, Numbers]
+"""A right chain: what it is called among its prompt's, its text, where it comes from."""
 RECORDED = 8
 """Held-out problems whose chains are written out at every evaluation."""
 
@@ -69,7 +71,8 @@ def improve(config: MCTS, workspace: Workspace) -> StageResult:
 
 
 def _searched(config: MCTS, number: int, model: str, value: str, inner: Workspace) -> Numbers:
-    """Trees of new training prompts: right chains as samples, visited prefixes as examples of the value model."""
+    """Trees of new training prompts: right chains as samples, or the control's, and visited prefixes as examples of the
+    value model."""
     first = config.value.prompts + (number - 1) * config.prompts
     prompts = training_prompts(config, inner, first, config.prompts)
     mine = mine_of(list(enumerate(prompts)), inner)
@@ -85,15 +88,17 @@ def _searched(config: MCTS, number: int, model: str, value: str, inner: Workspac
         late = [(tree, node) for tree in trees for node in tree.ended() if node.value is None]
         for (_, node), worth in zip(late, valuer.values(late), strict=True):
             node.value = worth
+        whole = config.learns == "whole_chains"
+        right = _whole_chains(trees, config, player) if whole else [_chains_of(tree, player) for tree in trees]
         kept = [
-            _right_chains(tree, first + place, config.chains, player)
-            for (place, _), tree in zip(mine, trees, strict=True)
+            [_sample(tree.prompt, f"{first + place}{name}", text, told) for name, text, told in found[: config.chains]]
+            for (place, _), tree, found in zip(mine, trees, right, strict=True)
         ]
         values = [_values(tree, config.least_visits) for tree in trees]
     both = everyones(list(zip(kept, values, (tree.tokens for tree in trees), strict=True)), inner)
     shapes = inner.ranks.gather_objects((shape_of(trees), len(trees)))
     inner.spend_read({reader.parameters: reader.read})
-    inner.spend(sampled=sum(tokens for _, _, tokens in both))
+    inner.spend(sampled=sum(tokens for _, _, tokens in both) * (2 if whole else 1))  # the control costs as much again
     if inner.is_writer:
         write_samples(inner.folder / "samples.jsonl", [one for chains, _, _ in both for one in chains])
         text = "".join(json.dumps(one) + "\n" for _, examples, _ in both for one in examples)
@@ -109,22 +114,35 @@ def _searched(config: MCTS, number: int, model: str, value: str, inner: Workspac
     }
 
 
-def _right_chains(tree: Tree, number: int, most: int, player: Player) -> list[Sample]:
-    """Right chains of a tree, the ``number``-th that was grown; those with the most visits first."""
-    right = [node for node in tree.ended() if node.value == 1.0]
-    chosen = sorted(right, key=lambda node: -node.visits)[:most]
-    return [
-        Sample(
-            id=f"{tree.prompt.id}/{number}{node.name}",  # a small data set gives a prompt to more than one tree
-            prompt=tree.prompt.question,
-            response=player.decode(node.tokens),
-            domain=tree.prompt.task,
-            language=tree.prompt.language,
-            provenance={"route": "mcts", "visits": node.visits},
-            history=tree.prompt.history,
-        )
-        for node in chosen
+def _chains_of(tree: Tree, player: Player) -> list[_Chain]:
+    """Right chains of a tree; those with the most visits first."""
+    right = sorted((node for node in tree.ended() if node.value == 1.0), key=lambda node: -node.visits)
+    return [(node.name, player.decode(node.tokens), {"route": "mcts", "visits": node.visits}) for node in right]
+
+
+def _whole_chains(trees: Sequence[Tree], config: MCTS, player: Player) -> list[list[_Chain]]:
+    """The control: of chains that are drawn whole, as many as each tree's tokens pay for, those that are right."""
+    drawn = chains(trees, replace(config.sampling, n=1), player.engine)
+    groups = [
+        Group(prompt=tree.prompt, prompt_ids=tree.prompt_ids, completions=tuple(some[: paid_for(tree, some)]))
+        for tree, some in zip(trees, drawn, strict=True)
     ]
+    return [
+        [
+            (f"/{place}", one.text, {"route": "whole_chain"})
+            for place, (one, score) in enumerate(zip(group.completions, row, strict=True))
+            if is_right(score) and one.finish == "stop"
+        ]
+        for group, row in zip(groups, player.grade(groups), strict=True)
+    ]
+
+
+def _sample(prompt: Prompt, name: str, response: str, provenance: Numbers) -> Sample:
+    """``name``: a small data set gives a prompt to more than one tree."""
+    return Sample(
+        id=f"{prompt.id}/{name}", prompt=prompt.question, response=response, domain=prompt.task,
+        language=prompt.language, provenance=provenance, history=prompt.history,
+    )  # fmt: skip
 
 
 def _values(tree: Tree, least: int) -> list[Example]:

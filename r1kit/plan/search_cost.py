@@ -49,7 +49,7 @@ def tree_search(config: MCTS, shape: Shape, sizes: Sizes, plan: Plan) -> Work:
     first = config.value.prompts * config.value.chains
     steps = max(1.0, chain / max(1.0, plan.mean_share * search.steps.most))
     value = learnt(config.value.epochs * first * steps * prefix, config.value.optimiser)
-    round_ = trees(config.prompts)
+    round_ = trees(config.prompts) * (2 if config.learns == "whole_chains" else 1)
     round_ += learnt(
         config.actor.epochs * config.prompts * config.chains * (sizes.prompt + chain), config.actor.optimiser
     )

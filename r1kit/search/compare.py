@@ -13,7 +13,7 @@ from r1kit.evals.interval import mean_interval
 from r1kit.maths.pass_at_k import consensus
 from r1kit.records import Completion, Group, Sampling, Score
 from r1kit.rollout.engine import Engine
-from r1kit.search.controls import affordable, beams, chains
+from r1kit.search.controls import beams, chains, paid_for
 from r1kit.search.explore import Valuer, grown
 from r1kit.search.settings import Search
 from r1kit.search.tree import Node, Tree
@@ -86,9 +86,7 @@ def _whole(
 ) -> dict[str, list[Picked]]:  # fmt: skip
     """The controls that take whole chains, of each problem as many as its tree's tokens pay for. A chain that was cut
     is worth nothing."""
-    counts = [
-        affordable([len(one.token_ids) for one in some], tree.tokens) for tree, some in zip(trees, drawn, strict=True)
-    ]
+    counts = [paid_for(tree, some) for tree, some in zip(trees, drawn, strict=True)]
     nodes = [[_node(one, ends) for one in some[:count]] for some, count in zip(drawn, counts, strict=True)]
     places = [(tree, node) for tree, some in zip(trees, nodes, strict=True) for node in some if node.ended]
     worth = {id(node): value for (_, node), value in zip(places, valuer.values(places), strict=True)}

@@ -12,20 +12,20 @@ from r1kit.search.explore import Place, Valuer, child_of, draw_steps
 from r1kit.search.settings import Search
 from r1kit.search.tree import Node, Tree
 
-__all__ = ["Beam", "affordable", "beams", "chains"]
+__all__ = ["Beam", "beams", "chains", "paid_for"]
 
 AT_ONCE = 8
 """Chains a problem in one call."""
 
 
-def affordable(lengths: Sequence[int], budget: int) -> int:
-    """How many of the chains, in order, ``budget`` tokens pay for; the first is always paid for."""
+def paid_for(tree: Tree, some: Sequence[Completion]) -> int:
+    """How many of the chains, in order, the tree's tokens pay for; the first is always paid for."""
     spent = 0
-    for place, length in enumerate(lengths):
-        spent += length
-        if place and spent > budget:
+    for place, one in enumerate(some):
+        spent += len(one.token_ids)
+        if place and spent > tree.tokens:
             return place
-    return len(lengths)
+    return len(some)
 
 
 def chains(trees: Sequence[Tree], sampling: Sampling, engine: Engine) -> list[list[Completion]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from r1kit.errors import InputError
 from r1kit.factory.samples import read_samples
 from r1kit.pipeline import run, write_manifest
 from r1kit.recipe import Recipe, parse_recipe
+from r1kit.seeds import SEED_STRIDE
 from r1kit.update.local import LocalLearner
 from r1kit.update.reward import RewardLearner
 
@@ -114,6 +116,23 @@ def test_rounds_and_a_kill(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
         assert untimed(killed / name) == untimed(whole / name)
     for name in ("actor/checkpoint/model.safetensors", "value/checkpoint/model.safetensors", "search/samples.jsonl"):
         assert (killed / "round-2" / name).read_bytes() == (whole / "round-2" / name).read_bytes()
+
+
+def test_each_seed_searches_prompts_of_its_own_and_the_control_learns_whole_chains(tmp_path: Path) -> None:
+    save_start(tmp_path / "start")
+    asked = {}
+    for seed in (1, 2):
+        recipe = replace(recipe_of(tmp_path, rounds=1, learns="whole_chains"), seed=seed)
+        folder = done(recipe, tmp_path / f"seed-{seed}") / "round-1" / "search"
+        samples = read_samples(folder / "samples.jsonl")
+        asked[seed] = {sample.prompt for sample in samples}
+        assert {sample.provenance["route"] for sample in samples} == {"whole_chain"}
+        assert all(len(sample.response.split()) % 2 == 0 for sample in samples)
+        assert len({sample.id for sample in samples}) == len(samples) > 0
+        assert (folder / "values.jsonl").stat().st_size > 0  # the trees' all the same
+    firsts = {seed: seed * SEED_STRIDE + 4 for seed in asked}  # behind the value model's four
+    for seed, first in firsts.items():
+        assert asked[seed] <= {f"what is {number % 20}" for number in range(first, first + 6)}
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from r1kit.rollout.local import LocalEngine
 from r1kit.rollout.scripted import CodePoints, ScriptedEngine
 from r1kit.rollout.streams import stream_seed
 from r1kit.search.compare import chosen, compare, shape_of
-from r1kit.search.controls import affordable, chains
+from r1kit.search.controls import chains, paid_for
 from r1kit.search.explore import Place, grown, planted
 from r1kit.search.settings import Search
 from r1kit.search.steps import Steps
@@ -192,10 +192,17 @@ def test_agreement_is_the_share_of_the_problems_chains() -> None:
 
 
 def test_what_the_budget_pays_for() -> None:
-    assert affordable([5, 4, 3, 9], 12) == 3
-    assert affordable([5, 4, 3, 9], 11) == 2
-    assert affordable([5, 4], 1) == 1, "the first is always drawn"
-    assert affordable([5, 4], 99) == 2
+    tree = trees_of(1)[0]
+
+    def paid(budget: int, *lengths: int) -> int:
+        tree.tokens = budget
+        many = [Completion(token_ids=(1,) * n, logprobs=(0.0,) * n, text="", finish="stop") for n in lengths]
+        return paid_for(tree, many)
+
+    assert paid(12, 5, 4, 3, 9) == 3
+    assert paid(11, 5, 4, 3, 9) == 2
+    assert paid(1, 5, 4) == 1, "the first is always drawn"
+    assert paid(99, 5, 4) == 2
     trees = trees_of(3)
     for tree, tokens in zip(trees, (1, 40, 200), strict=True):
         tree.tokens = tokens

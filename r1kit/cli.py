@@ -8,7 +8,7 @@ from __future__ import annotations
 import errno
 import os
 import sys
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -145,6 +145,7 @@ def _refused_by_system(error: OSError) -> tuple[str, int]:
 
 def _leave(code: int) -> None:
     """Exit at once: a rank whose peers wait in a collective must not wait for them."""
-    sys.stdout.flush()
-    sys.stderr.flush()
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError):  # a full disk, a closed pipe: what is left there cannot be written
+            stream.flush()
     os._exit(code)

@@ -17,7 +17,7 @@ __all__ = ["chat", "shown"]
 
 def chat(
     model: Annotated[str, typer.Argument(help="DIR:STAGE, a model folder, a hub name, a GGUF file or pypi:PACKAGE.")],
-    once: Annotated[str, typer.Option(metavar="TEXT", help="Answer this one question and end.")] = "",
+    once: Annotated[str | None, typer.Option(metavar="TEXT", help="Answer this one question and end.")] = None,
     temperature: Annotated[float, typer.Option(min=0.0, max=2.0)] = 0.6,
     top_p: Annotated[float, typer.Option(min=0.0, max=1.0)] = 0.95,
     max_tokens: Annotated[
@@ -38,7 +38,9 @@ def chat(
     from r1kit.serving.terminal import Terminal
     from r1kit.web.plain import visible
 
-    for name, text in {"--once": once, "--system": system}.items():
+    if once is not None and not once.strip():
+        raise InputError("--once is empty; give a question, or leave it out to talk")
+    for name, text in {"--once": once or "", "--system": system}.items():
         if any("\ud800" <= character <= "\udfff" for character in text):
             raise InputError(f"{name} is not UTF-8 text")
     subject, tags = open_subject(model, template=template), tags_of(thinking)

@@ -68,9 +68,20 @@ def read_line(path: Path) -> dict[str, Any]:
         raise InputError(f"{path}: no such file; r1 eval --json FILE writes one") from None
     except (OSError, ValueError, RecursionError) as error:
         raise InputError(f"{path}: not readable as what 'r1 eval --json' writes: {first_line(error)}") from None
-    if not isinstance(table, dict) or not {"per_problem", "asked", "model", "task", "k"} <= set(table):
+    if not isinstance(table, dict) or not _is_a_line(table):
         raise InputError(f"{path}: not what 'r1 eval --json' writes; evaluate the other model with --json FILE first")
     return table
+
+
+def _is_a_line(table: Mapping[str, Any]) -> bool:
+    """Whether it has what ``against`` reads, as ``r1 eval --json`` writes it."""
+    if not {"per_problem", "problems", "avg_at_k", "asked", "model", "task", "k"} <= set(table):
+        return False
+    accuracies = [table["avg_at_k"], *(table["per_problem"] if isinstance(table["per_problem"], list) else [None])]
+    if table["avg_at_k"] is None:  # a task that grades nothing
+        return True
+    numbers = all(isinstance(one, (int, float)) and 0 <= one <= 1 for one in accuracies)
+    return numbers and len(accuracies) == 1 + table["problems"]
 
 
 def against(line: Mapping[str, Any], other: Mapping[str, Any], clusters: Sequence[str]) -> dict[str, Any]:
@@ -84,7 +95,7 @@ def against(line: Mapping[str, Any], other: Mapping[str, Any], clusters: Sequenc
             f"{other['model']} was asked other problems ({other['task']}, {other['problems']} of them) than "
             f"{line['model']} ({line['task']}, {line['problems']}); judge both with the same --task, --limit, --split"
         )
-    if line["avg_at_k"] is None:
+    if line["avg_at_k"] is None or other["avg_at_k"] is None:
         raise InputError(f"task {line['task']!r} grades nothing, so there is no accuracy to compare")
     found = paired_difference(line["per_problem"], other["per_problem"], clusters)
     return {"model": other["model"], "k": other["k"], "avg_at_k": other["avg_at_k"], **found}

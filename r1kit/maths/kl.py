@@ -7,6 +7,9 @@ from torch import Tensor
 
 __all__ = ["k1", "k2", "k3"]
 
+MOST = 80.0
+"""Largest log ratio that float32 can raise e to: beyond it a value is infinite and its gradient not a number."""
+
 
 def k1(logprobs: Tensor, reference: Tensor) -> Tensor:
     """``log policy - log reference`` [M]: unbiased, may be negative; its own gradient is 0 in expectation."""
@@ -27,9 +30,10 @@ def k3(
         logprobs: float [M], of the policy.
         reference: float [M].
         input_clamp: bound on ``abs(log r)`` (verl: 20).
-        value_clamp: bound on the value (verl: 10). A clamped token gives no gradient.
+        value_clamp: bound on the value (verl: 10). A clamped token gives no gradient; neither does one whose ``log r``
+            is above 80.
     """
-    log_r = reference - logprobs
+    log_r = (reference - logprobs).clamp(max=MOST)
     if input_clamp is not None:
         log_r = log_r.clamp(-input_clamp, input_clamp)
     value = torch.expm1(log_r) - log_r

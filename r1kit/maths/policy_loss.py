@@ -18,6 +18,10 @@ from r1kit.maths.settings import Importance, KlEstimator, PolicyLoss, Ratio
 
 __all__ = ["from_settings", "importance_weight", "policy_loss", "row_mean", "supervised_loss"]
 
+MOST_LOG_RATIO = 20.0
+"""Largest log of a ratio that the loss sees (verl's bound): e to much more is infinite, and a clip's gradient of
+nothing times infinity is not a number."""
+
 
 def policy_loss(
     terms: LossTerms,
@@ -48,7 +52,7 @@ def policy_loss(
     log_ratio = terms.logprobs - terms.old_logprobs
     if ratio == "sequence":
         log_ratio = row_mean(log_ratio, terms.row_ids)
-    rho, advantage = log_ratio.exp(), terms.advantages
+    rho, advantage = log_ratio.clamp(max=MOST_LOG_RATIO).exp(), terms.advantages
     plain, clipped = rho * advantage, rho.clamp(1 - clip_low, 1 + clip_high) * advantage
     surrogate = torch.minimum(plain, clipped)
     cut = clipped < plain

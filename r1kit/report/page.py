@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from r1kit.files import check_writable
 from r1kit.report.draw.sections import draw_page
 from r1kit.report.read.run_folder import RunFolder
 from r1kit.report.read.run_view import read_run
@@ -25,6 +26,7 @@ def write_report(path: Path, without_language: Path | None = None) -> Path:
     run = RunFolder(path)
     without = None if without_language is None else RunFolder(without_language)
     target = run.path / "report.html"
+    check_writable(target)
     temporary = run.path / f".report.html.{os.getpid()}"
     try:
         temporary.write_text(draw_page(read_run(run, without)), encoding="utf-8")

@@ -43,5 +43,7 @@ def test_one_answer_is_told_the_system_prompt(run_folder: Path) -> None:
     refused = CliRunner().invoke(app, [*command, "be brief"])
     assert isinstance(refused.exception, InputError)
     assert "a system prompt needs the template 'chat'" in str(refused.exception)
+    empty = CliRunner().invoke(app, ["chat", f"{run_folder}:pretrain", "--once", " "])
+    assert str(empty.exception) == "--once is empty; give a question, or leave it out to talk"
     torn = CliRunner().invoke(app, [*command, "\udcff"])
     assert str(torn.exception) == "--system is not UTF-8 text"

@@ -40,6 +40,15 @@ def test_version() -> None:
     assert (told.returncode, told.stdout) == (0, f"r1kit {__version__}\n")
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no such device here")
+def test_output_to_a_full_disk_is_one_line() -> None:
+    with open("/dev/full", "w") as full:
+        command = [sys.executable, "-m", "r1kit", "recipes"]
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert (done.returncode, done.stderr.count("\n")) == (3, 1)
+    assert done.stderr.startswith("r1: no disk space left")
+
+
 def test_help_names_every_command() -> None:
     shown = CliRunner().invoke(app, ["--help"]).output
     assert [name for name in COMMANDS if f"│ {name} " not in shown] == []

@@ -130,9 +130,15 @@ def test_two_models_in_one_command(run_folder: Path, problems: Path, tmp_path: P
         (("--address", "http://h/v1"), "with --model NAME"),
         (("--address", "h:80", "--model", "m"), "is no address; write http://HOST:PORT/v1"),
         (("org/m", "--against", "nothing.json"), "nothing.json: no such file; r1 eval --json FILE writes one"),
+        (("org/m", "--against", "other.json"), "other.json: not what 'r1 eval --json' writes"),
     ],
 )
-def test_bad_input(arguments: tuple[str, ...], said: str) -> None:
+def test_bad_input(
+    arguments: tuple[str, ...], said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:  # fmt: skip
+    monkeypatch.chdir(tmp_path)
+    line = {"asked": "x", "model": "m", "task": "t", "k": 2, "problems": 2, "avg_at_k": 0.5}
+    (tmp_path / "other.json").write_text(json.dumps({**line, "per_problem": [1.0]}))  # of two problems
     with pytest.raises(InputError, match=said):
         evaluate(*arguments, "--task", "countdown")
 

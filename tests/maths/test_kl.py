@@ -30,6 +30,13 @@ def test_clamps_of_k3() -> None:
     assert k3(policy, reference, input_clamp=20.0, value_clamp=10.0).tolist() == [10.0, 10.0]
 
 
+def test_a_clamped_token_gives_no_gradient_however_far_it_is() -> None:
+    policy = torch.tensor([-200.0, -50.0, -1.5], requires_grad=True)
+    k3(policy, torch.full((3,), -1.0), value_clamp=10.0).sum().backward()
+    assert policy.grad is not None
+    assert policy.grad.tolist() == pytest.approx([0.0, 0.0, 1 - math.exp(0.5)])
+
+
 def test_k3_is_never_negative_however_close() -> None:
     policy = torch.linspace(-3, 0, 1000)
     assert (k3(policy, policy + 1e-4 * torch.linspace(-1, 1, 1000)) >= 0).all()

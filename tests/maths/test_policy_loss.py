@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -52,6 +53,16 @@ def test_the_papers_clip_of_ten_leaves_negative_advantages_to_the_dual_clip() ->
     guarded, logged = from_settings(PolicyLoss(clip_low=10, clip_high=10, dual_clip=3.0))(given)
     assert guarded.tolist() == pytest.approx([-11.0, 3.0, 0.01, 2.0])
     assert logged["clip_share"].tolist() == [1, 1, 0, 0]
+
+
+def test_a_clip_holds_the_gradient_however_far_the_policies_are() -> None:
+    given = terms([1.0, 1.0, 1.0], [1.0, -1.0, 0.0])
+    far = replace(given, old_logprobs=given.old_logprobs - 200)
+    loss, _ = policy_loss(far, dual_clip=3.0)
+    assert loss.tolist() == pytest.approx([-1.2, 3.0, 0.0])
+    loss.sum().backward()
+    assert given.logprobs.grad is not None
+    assert given.logprobs.grad.tolist() == [0.0, 0.0, 0.0]
 
 
 def test_sequence_ratio_by_hand() -> None:

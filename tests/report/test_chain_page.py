@@ -128,6 +128,12 @@ def test_the_run_without_the_language_reward_is_drawn_beside(tmp_path: Path) -> 
         write_report(path, tmp_path / "missing")
 
 
+def test_a_page_that_cannot_be_replaced_is_one_line(tmp_path: Path) -> None:
+    (write_chain(tmp_path / "run") / "report.html").mkdir()
+    with pytest.raises(InputError, match="it is a folder; name a file"):
+        write_report(tmp_path / "run")
+
+
 def test_the_page_is_whole_and_fetches_nothing(tmp_path: Path) -> None:
     text = write_report(write_chain(tmp_path / "run")).read_text(encoding="utf-8")
     text = re.sub(r"<script>.*?</script>", "", text, flags=re.DOTALL)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from copy import copy
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 __all__ = [
     "Completion", "Group", "Labelled", "Message", "Pair", "Prompt", "Sample", "Sampling", "Score", "StageResult",
+    "with_own_facts",
 ]  # fmt: skip
 
 
@@ -40,6 +42,19 @@ class Prompt:
     """JSON values for the task's own rule, for example ``{"numbers": [7, 1, 5], "target": 34}``."""
     history: tuple[Message, ...] | None = None
     """Of a chat, what stands before the question: a system prompt, earlier turns."""
+
+
+def with_own_facts(prompt: Prompt) -> Prompt:
+    """For code that may use up or change the lists that it is handed: the others who read them keep theirs."""
+    return replace(prompt, facts=_copied(prompt.facts)) if prompt.facts else prompt
+
+
+def _copied(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _copied(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_copied(item) for item in value]
+    return copy(value) if isinstance(value, (set, bytearray)) else value
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

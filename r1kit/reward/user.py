@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from r1kit.errors import InputError, nearest
-from r1kit.records import Prompt
+from r1kit.records import Prompt, with_own_facts
 from r1kit.registry import blame, short, split_reference
 from r1kit.reward.messages import Job
 from r1kit.reward.part import Mark
@@ -105,18 +105,17 @@ class UserReward:
         self.grouped = self.shape == "trl"
 
     def __call__(self, prompt: Prompt, jobs: Sequence[Job]) -> list[Mark]:
-        text = PromptText(prompt)
         completions = [CompletionText(job) for job in jobs]
         if self.shape == "trl":
-            return self._group(text, completions)
-        values = [self.function(**self._filled(self._columns(text, completion))) for completion in completions]
+            return self._group(prompt, completions)
+        values = [self.function(**self._filled(self._columns(prompt, completion))) for completion in completions]
         return [self._mark(value) for value in values]
 
     def told(self, error: BaseException) -> str:
         """``my_rewards.py:12: ZeroDivisionError: division by zero``."""
         return str(error) if isinstance(error, InputError) else blame(error, self.folder)
 
-    def _group(self, prompt: PromptText, completions: list[CompletionText]) -> list[Mark]:
+    def _group(self, prompt: Prompt, completions: list[CompletionText]) -> list[Mark]:
         rows = [self._columns(prompt, completion) for completion in completions]
         columns = {
             f"{name}s" if name in ("prompt", "completion") else name: [row[name] for row in rows] for name in rows[0]
@@ -132,9 +131,9 @@ class UserReward:
             )
         return [self._mark(value) for value in values]
 
-    def _columns(self, prompt: PromptText, completion: CompletionText) -> dict[str, Any]:
-        """All that a function may ask for of one completion."""
-        record: Any = prompt
+    def _columns(self, prompt: Prompt, completion: CompletionText) -> dict[str, Any]:
+        """All that a function may ask for of one completion; its facts are a copy, which it may use up."""
+        record: Any = PromptText(with_own_facts(prompt))
         if self.shape == "verl":
             own = {name: getattr(record, name) for name in ("question", "id", "language", "task")}
             given = record.facts.get("extra_info")  # as verl's data sets hold it
@@ -147,7 +146,7 @@ class UserReward:
         own = {name: getattr(record, name) for name in ("answer", "language", "task", "id", "question")}
         own |= {"finish": completion.finish, "tokens": completion.tokens}
         own |= {"completion_ids": list(completion.token_ids)}
-        return {**record.facts, **own, "prompt": prompt, "completion": completion}
+        return {**record.facts, **own, "prompt": record, "completion": completion}
 
     def _filled(self, there: Mapping[str, Any]) -> dict[str, Any]:
         """What is there of what the function takes, by name."""
@@ -176,6 +175,7 @@ class UserReward:
 
     def _logged(self, name: str, value: Any) -> float | None:
         """A number beside the reward; None for what is none, a text say. Raises InputError for NaN and infinity."""
+        value = _plain(value)
         if not isinstance(value, numbers.Real):
             return None
         number = _float(value)
@@ -185,8 +185,7 @@ class UserReward:
 
     def _number(self, value: Any) -> float | None:
         """A reward as a float, one of numpy's or torch's too; None abstains."""
-        if getattr(value, "shape", None) == () and hasattr(value, "item"):
-            value = value.item()
+        value = _plain(value)
         if value is None:
             return None
         if not isinstance(value, numbers.Real):  # a truth value is one, as for verl
@@ -195,6 +194,11 @@ class UserReward:
         if not math.isfinite(number):
             raise InputError(f"{self.where} gave {number}; a reward is a finite number, or None to abstain")
         return number
+
+
+def _plain(value: Any) -> Any:
+    """A number of numpy's or torch's as Python's."""
+    return value.item() if getattr(value, "shape", None) == () and hasattr(value, "item") else value
 
 
 def _float(value: Any) -> float:

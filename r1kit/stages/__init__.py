@@ -172,4 +172,19 @@ def _run(config: Any, workspace: Any) -> StageResult:
         if isinstance(error, R1Error):
             raise
         raise R1Error(f"{workspace.stage}: {blame(error, _folder(type(config).run))}") from error
-    return found if isinstance(found, StageResult) else StageResult(metrics=found or {})
+    result = found if isinstance(found, StageResult) else StageResult(metrics=found or {})
+    if result.checkpoint is not None and not (workspace.run / result.checkpoint).is_dir():
+        raise R1Error(
+            f"{workspace.stage}: its run gave checkpoint = {str(result.checkpoint)!r}, which is no folder in "
+            f"{workspace.run}; save the model there, and give its path from the run's folder"
+        )
+    return dataclasses.replace(result, metrics=_plain(result.metrics))
+
+
+def _plain(value: Any) -> Any:
+    """Numbers of numpy's and torch's as Python's, wherever they stand."""
+    if isinstance(value, Mapping):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    return value.tolist() if hasattr(value, "tolist") and hasattr(value, "shape") else value

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from r1kit.errors import InputError, R1Error
-from r1kit.records import Labelled, Pair, Prompt, Sample
+from r1kit.records import Labelled, Pair, Prompt, Sample, with_own_facts
 from r1kit.registry import blame, short, split_reference
 from r1kit.tasks.maths_answer import graded
 from r1kit.tasks.split import digest
@@ -82,7 +82,8 @@ class UserTask(Task):
         """The user's ``grade``; without one, equal to the reference as mathematics, else as text."""
         if not callable(getattr(self._own, "grade", None)):
             return equal_to_reference(prompt, answer, short(self._reference))
-        return as_grade(self._call("grade", prompt, answer), answer, f"{short(self._reference)}.grade")
+        given = self._call("grade", with_own_facts(prompt), answer)
+        return as_grade(given, answer, f"{short(self._reference)}.grade")
 
     def diagnose(self, prompt: Prompt, text: str) -> Mapping[str, float]:
         found: Mapping[str, float] = self._call("diagnose", prompt, text) if self._has("diagnose") else {}
@@ -187,12 +188,13 @@ def _from_mapping(table: Mapping[Any, Any], where: str) -> Prompt:
         raise InputError(
             f"{where} gave a mapping with the keys {given}; it needs 'prompt', and 'answer' where there is one"
         )
+    named = {key: str(table[key]) for key in ("id", "language", "cluster") if table.get(key) is not None}
     return Prompt(
-        id=str(table.get("id", "")),
+        id=named.get("id", ""),
         question=question,
         answer=_answer(table.get("answer")),
-        language=str(table.get("language", "en")),
-        cluster=str(table.get("cluster", "")),
+        language=named.get("language", "en"),
+        cluster=named.get("cluster", ""),
         facts={str(key): value for key, value in table.items() if key not in _PROMPT_KEYS},
     )
 

@@ -98,7 +98,7 @@ class YieldedPrompts(Task):
 
     def _prompt(self, place: int, given: Any, language: str) -> Prompt:
         if isinstance(given, Mapping):
-            given = {"language": language, **given}
+            given = {**given, "language": given.get("language") or language}
         elif isinstance(given, (tuple, list)) and len(given) == 2:
             given = {"prompt": given[0], "answer": given[1], "language": language}
         return as_prompt(given, self.name, f"{self.name}/{place}", self._where)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
+import re
 import typing
 from collections.abc import Callable, Mapping, Sequence
 from copy import copy
@@ -14,6 +15,8 @@ from r1kit.errors import InputError
 from r1kit.registry import short
 
 __all__ = ["fields_of_call", "is_task_class", "maker", "settings_class", "settings_from"]
+
+_CLASS_VAR = re.compile(r"(typing\.)?ClassVar\b")
 
 _PLAIN = (int, float, str, bool)
 
@@ -74,7 +77,8 @@ def as_dataclass(cls: type) -> type:
 
 def _annotations(cls: type) -> dict[str, Any]:
     """Its own and those of the classes that it is made from."""
-    return {name: kind for base in reversed(cls.__mro__) for name, kind in inspect.get_annotations(base).items()}
+    every = {name: kind for base in reversed(cls.__mro__) for name, kind in inspect.get_annotations(base).items()}
+    return {name: kind for name, kind in every.items() if not _CLASS_VAR.match(str(kind))}  # those are no settings
 
 
 def settings_from(name: str, fields: Mapping[str, tuple[Any, Any]]) -> type:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
+import torch
 
 from r1kit.errors import InputError
 from r1kit.records import Prompt
@@ -51,6 +54,22 @@ def test_further_parameters_are_filled_by_name() -> None:
     assert values(f) == [10.0, 1.0]
 
 
+def test_what_a_function_uses_up_is_its_own() -> None:
+    prompt = replace(PROMPT, facts={"numbers": [7, 1], "more": {"seen": []}})
+
+    def plain(completion: str, numbers: list[int], more: dict[str, list[int]]) -> float:
+        more["seen"].append(numbers.pop())
+        return float(len(numbers) + len(more["seen"]))
+
+    def trl(completions: list[str], prompts: list[Any], numbers: list[list[int]], **rest: Any) -> list[float]:
+        assert prompts[0].facts["numbers"] is not numbers[1]
+        return [float(len(each) + each.pop()) for each in numbers]
+
+    assert [mark.value for mark in UserReward(plain, "mine.py:f")(prompt, JOBS)] == [2.0, 2.0]
+    assert [mark.value for mark in UserReward(trl, "mine.py:f")(prompt, JOBS)] == [3.0, 3.0]
+    assert prompt.facts == {"numbers": [7, 1], "more": {"seen": []}}
+
+
 def test_any_keyword_gets_all_there_is() -> None:
     def f(completion: str, **rest: Any) -> float:
         return float(len(rest))
@@ -79,6 +98,11 @@ def test_a_mapping_is_its_score_and_the_rest_is_logged() -> None:
     assert marks(lambda completion: {"score": None, "a": 1}, JOBS[:1]) == [Mark(None, {"a": 1.0})]
     with pytest.raises(InputError, match=r"mine\.py:f gave str 'x'; a reward is a number"):
         marks(lambda completion: {"a": 2.0, "b": "x"}, JOBS[:1])
+
+
+def test_numbers_of_numpy_and_torch_beside_a_score_are_logged() -> None:
+    given = {"score": torch.tensor(0.5), "tried": torch.tensor(3.0), "hit": np.bool_(True), "text": "no number"}
+    assert marks(lambda completion: given)[0] == Mark(0.5, {"tried": 3.0, "hit": 1.0})
 
 
 def test_none_abstains() -> None:

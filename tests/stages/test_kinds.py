@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -168,6 +169,33 @@ def test_what_a_users_stage_says_wrongly_of_itself_is_one_line(member: str, mess
     (tmp_path / "my_stage.py").write_text(f"class Own:\n    {member}\n    def run(self, workspace): ...\n")
     with pytest.raises(InputError, match=message):
         check_stages(recipe_of(tmp_path, '[stages.own]\nkind = "{recipe}/my_stage.py:Own"\n', "model.name=x"))
+
+
+def test_a_users_stage_may_give_numbers_of_numpy_and_must_give_a_folder_that_is_there(tmp_path: Path) -> None:
+    text = """
+import numpy as np
+import r1kit
+
+class Own:
+    where: str = ""
+
+    def run(self, workspace):
+        metrics = {"x": np.float32(1.5), "of": {"k": [np.int64(3), np.array([1.0, 2.0])]}}
+        return r1kit.StageResult(metrics=metrics, checkpoint=self.where or None)
+"""
+    (tmp_path / "my_stage.py").write_text(text)
+    stage = '[stages.own]\nkind = "{recipe}/my_stage.py:Own"\n'
+    (tmp_path / "run").mkdir()
+    for more in ("", 'where = "nowhere/x"\n'):
+        recipe = recipe_of(tmp_path, stage + more, "model.name=x")
+        write_manifest(recipe, tmp_path / "run")
+        if more:
+            with pytest.raises(R1Error, match=r"own: its run gave checkpoint = 'nowhere/x', which is no folder in"):
+                run(recipe, tmp_path / "run", Solo(), say=lambda line: None)
+        else:
+            run(recipe, tmp_path / "run", Solo(), say=lambda line: None)
+            found = json.loads((tmp_path / "run" / "01_own" / "result.json").read_text())
+            assert found["metrics"] == {"x": 1.5, "of": {"k": [3, [1.0, 2.0]]}}
 
 
 def test_a_users_stage_may_not_end_the_process(tmp_path: Path) -> None:

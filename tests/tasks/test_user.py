@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -68,6 +69,30 @@ def test_a_class_whose_annotations_are_its_settings(kind: Callable[[str, str], s
     assert (task.grade(held[0], " 100 ").correct, task.grade(held[0], "7").correct) == (1.0, 0.0)
     assert task.offers == frozenset()
     assert task.diagnose(held[0], "x") == {}
+
+
+def test_none_is_left_out(kind: Callable[[str, str], str]) -> None:
+    text = """
+def rows():
+    for n in range(30):
+        yield {"prompt": f"{n} + 1 =", "answer": n + 1, "id": None, "language": None, "cluster": None}
+"""
+    task = build("mine", kind(text, "rows"), {"language": "de", "test_share": 0.5})
+    prompts = task.held_out("test")
+    assert len({prompt.id for prompt in prompts}) == len({prompt.cluster for prompt in prompts}) == len(prompts) > 1
+    assert {prompt.language for prompt in prompts} == {"de"}
+
+
+def test_a_class_variable_is_no_setting_and_a_grade_may_use_up_the_facts(kind: Callable[[str, str], str]) -> None:
+    text = SUMS.replace("    highest", "    cache: ClassVar[dict] = {}\n    highest").replace(
+        "        print", "        prompt.facts['digits'].clear()\n        print"
+    )
+    task = build("mine", kind(f"from typing import ClassVar\n{text}", "Sums"), {"highest": 5})
+    prompt = replace(task.train(7), facts={"digits": [1]})
+    assert task.grade(prompt, "3").correct == 1.0
+    assert prompt.facts == {"digits": [1]}
+    with pytest.raises(InputError, match="cache"):
+        build("mine", kind(f"from typing import ClassVar\n{text}", "Sums"), {"cache": {}})
 
 
 CONFIG = """

@@ -20,6 +20,7 @@ ROLES: dict[str, Any] = {
     "tool": "tool", "function": "tool", "observation": "tool", "ipython": "tool",
 }  # fmt: skip
 SPEAKER, CONTENT = ("role", "from"), ("content", "value")
+CALLS = ("tool_calls", "function_call")
 THINKING = ("reasoning_content", "thinking", "reasoning")
 _TURN = re.compile(r"(?:^|\n\n)(Human|Assistant): ?")
 
@@ -44,7 +45,7 @@ def as_chat(value: Any, where: str, key: str) -> tuple[Message, ...]:
     """The turns of a chat.
 
     Raises:
-        InputError: it is no chat, a role is unknown, a turn has no text.
+        InputError: it is no chat, a role is unknown, a turn has no text or calls a tool.
     """
     if is_transcript(value):
         _, *parts = _TURN.split(value)
@@ -72,12 +73,20 @@ def _message(turn: Mapping[str, Any], where: str, key: str) -> Message:
     role = ROLES.get(str(spoken).lower())
     if role is None:
         raise InputError(f"{where}: {key} is by {brief(spoken)}; roles are {', '.join(ROLES)}")
+    if any(_calls(turn.get(name)) for name in CALLS):
+        raise InputError(f"{where}: {key} calls a tool; chats with tool calls cannot be learnt")
     content = next((turn[name] for name in CONTENT if turn.get(name) is not None), None)
     text = as_text(_joined(content, where, key), where, key)
     thinking = next((turn[name] for name in THINKING if isinstance(turn.get(name), str) and turn[name].strip()), "")
     if thinking and role == "assistant" and "</think>" not in text:
         text = f"<think>\n{thinking.strip()}\n</think>\n\n{text}"
     return Message(role=role, content=text)
+
+
+def _calls(value: Any) -> bool:
+    """Whether there is a call: tables give null, an empty list or an object of nulls to a turn without one."""
+    value = opened(value)
+    return any(value.values()) if isinstance(value, Mapping) else bool(value)
 
 
 def _joined(content: Any, where: str, key: str) -> Any:

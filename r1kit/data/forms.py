@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from r1kit.data.json_rows import json_rows
+from r1kit.data.narrow import as_tables
 from r1kit.data.plain_rows import csv_rows, text_rows
 from r1kit.data.settings import Reading
 from r1kit.errors import InputError, MissingError, first_line
@@ -93,7 +94,7 @@ def _parquet_rows(path: Path) -> Iterator[Line | InputError]:
         try:
             number = 0
             for batch in parquet.ParquetFile(stream).iter_batches(batch_size=256):
-                for table in batch.to_pylist():
+                for table in as_tables(batch):
                     number += 1
                     yield Line(f"{path} row {number}", number, table)
         except (arrow.ArrowException, UnicodeDecodeError) as error:

@@ -15,6 +15,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from r1kit.data.narrow import as_tables
 from r1kit.data.settings import Reading
 from r1kit.data.split_names import pick_split
 from r1kit.errors import InputError, MissingError, first_line
@@ -140,7 +141,7 @@ def _load(datasets: Any, path: str, name: str, reading: Reading, revision: str, 
 def _rows(data: Any, where: str) -> Iterator[Line]:
     number = 0
     for batch in data.with_format("arrow").iter(batch_size=BATCH):
-        for table in batch.to_pylist():
+        for table in as_tables(batch):
             number += 1
             yield Line(f"{where} row {number}", number, table)
 

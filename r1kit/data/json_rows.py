@@ -8,16 +8,18 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any
 
+from r1kit.data.chats import is_chat
+from r1kit.data.decoded import decoded_lines
 from r1kit.data.settings import Reading
 from r1kit.errors import InputError
 from r1kit.files import Line, brief, json_fault, json_table
 
-__all__ = ["decoded_lines", "json_rows"]
+__all__ = ["json_rows"]
 
 HOLDS = "the columns of a row"
 _HALF = re.compile(r"\\u[dD][89a-fA-F]")
 """What only a surrogate is written as, half of a pair or one of two."""
-_UTF16 = (b"\xff\xfe", b"\xfe\xff")
+_SOMETHING = re.compile(r"\S")
 
 
 def json_rows(
@@ -35,7 +37,12 @@ def json_rows(
             continue
         row = _row(text, f"{path}:{number}", number)
         if first and text.lstrip()[0] == "[":
-            yield from _array(path, "".join([text, *map(_whole, lines)]), number)
+            whole = "".join([text, *map(_whole, lines)])
+            if _SOMETHING.search(whole, len(text)) and is_chat(text):
+                raise InputError(
+                    f'{path}:{number}: a list of turns on each line; write a chat a line as {{"messages": [...]}}'
+                )
+            yield from _array(path, whole, number)
             return
         if (
             first
@@ -108,9 +115,10 @@ def _array(path: Path, text: str, number: int) -> Iterator[Line | InputError]:
     line, counted = number, 0
     while True:
         place = space.match(text, place).end()  # type: ignore[union-attr]
-        if text[place : place + 1] == "]":
-            return
         line, counted = line + text.count("\n", counted, place), place
+        if text[place : place + 1] == "]":
+            _refuse_more(path, text, place + 1, line)
+            return
         try:
             value, end = decoder.raw_decode(text, place)
         except (ValueError, RecursionError) as error:
@@ -126,25 +134,12 @@ def _array(path: Path, text: str, number: int) -> Iterator[Line | InputError]:
             raise InputError(f"{path}:{line}: not valid JSON: the array goes on without a comma or ends without ]")
 
 
-def decoded_lines(path: Path, stream: IO[bytes], reading: Reading) -> Iterator[tuple[int, str | InputError]]:
-    """(number from 1, text with its line end) of each line; what is wrong with one that is no UTF-8 or too long.
-
-    Raises:
-        InputError: the file is UTF-16.
-    """
-    number = 0
-    while line := stream.readline(reading.longest_line + 1):
-        number += 1
-        if number == 1 and line[:2] in _UTF16:
-            raise InputError(f"{path}: UTF-16 text; save it as UTF-8")
-        where = f"{path}:{number}"
-        if len(line) > reading.longest_line and not line.endswith(b"\n"):
-            while (more := stream.readline(1 << 20)) and not more.endswith(b"\n"):
-                pass
-            yield number, InputError(f"{where}: longer than longest_line = {reading.longest_line} bytes")
-            continue
-        try:
-            yield number, line.decode("utf-8-sig" if number == 1 else "utf-8")
-        except UnicodeDecodeError as error:
-            told = f"byte 0x{line[error.start]:02x} at column {error.start + 1}"
-            yield number, InputError(f"{where}: not readable as UTF-8 text: {told}")
+def _refuse_more(path: Path, text: str, end: int, line: int) -> None:
+    """Nothing but white space may follow the array that ends at ``end``, on this line."""
+    if more := _SOMETHING.search(text, end):
+        line += text.count("\n", end, more.start())
+        found = text[more.start() : more.start() + 80].splitlines()[0]
+        raise InputError(
+            f"{path}:{line}: {found!r} after the end of the array; a file holds one array, or an object a line: "
+            f"put all rows into one array, or each on a line without [ and ]"
+        )

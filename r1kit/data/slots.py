@@ -46,16 +46,17 @@ class Slot:
 
 
 def text_of(line: Line, path: str) -> str:
-    """A column as text that is not blank. A list of one, or a text that holds such a list, counts as its item."""
+    """A column as text that is not blank. A list of one counts as its item, as does a text that holds a
+    list of one text (``["7"]``); ``[7]`` and ``[[1, 2]]`` are texts as they stand."""
     value = column(line, path)
     if value is None:
         raise line.lacks(repr(path), path)
+    if isinstance(value, Mapping) and value:
+        inside = ", ".join(map(str, value))
+        raise InputError(f"{line.where}: {path!r} is an object with {inside}; name one, as {path}.{next(iter(value))}")
     found = opened(value) if isinstance(value, str) and value.startswith("[") else value
     if isinstance(found, Sequence) and not isinstance(found, str) and len(found) == 1:
-        value = found[0]
-    if isinstance(found, Mapping) and found:
-        inside = ", ".join(map(str, found))
-        raise InputError(f"{line.where}: {path!r} is an object with {inside}; name one, as {path}.{next(iter(found))}")
+        value = found[0] if found is value or isinstance(found[0], str) else value
     return as_text(value, line.where, path)
 
 

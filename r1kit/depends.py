@@ -18,7 +18,7 @@ from r1kit.contracts import Recipe
 from r1kit.errors import InputError
 from r1kit.files import object_of
 from r1kit.recipe import fingerprint
-from r1kit.registry import digest, digests, is_reference, short
+from r1kit.registry import code_digests, compared, digest, is_reference, short
 from r1kit.structure import plain
 
 __all__ = ["changes", "depends_on", "former_key", "is_taken_over", "read_key", "stage_key", "stage_keys", "written_key"]
@@ -45,7 +45,8 @@ class _Walk:
     """The stage's ``key.json``: what it says of a file or a model that is not here now stays."""
     fetch: bool
     """Bring a hub model that is not here, so that its commit is known."""
-    references: set[str] = field(default_factory=set)
+    references: dict[str, str] = field(default_factory=dict)
+    """Dotted setting -> what it names of the user's code."""
     contents: dict[str, dict[str, str]] = field(default_factory=dict)
     """Dotted setting -> name -> digest."""
 
@@ -70,7 +71,7 @@ class _Walk:
     def _text(self, text: str, where: str, setting: str, revision: str) -> str:
         model = text in self.models or where.endswith("model.name")  # RUN:STAGE looks like a reference
         if is_reference(text) and not model:
-            self.references.add(text)
+            self.references[where] = text
             return short(text)
         then = self.before.get("contents", {}).get(where)
         if path := place_of(text, setting, self.names, model=model):
@@ -127,9 +128,9 @@ def _walked(
     )
     if files := {Path(file).name: digest_of(Path(file)) for file in config.files if Path(file).is_file()}:
         walk.contents["files"] = files
-    own = {name: held for text in sorted(walk.references) for name, held in digests(text).items()}
-    extra = {"code": own, "contents": walk.contents}
-    return {"format": FORMAT, **found, **{name: held for name, held in extra.items() if held}}, walk.references
+    extra = {"code": code_digests(walk.references), "contents": walk.contents}
+    found = {"format": FORMAT, **found, **{name: held for name, held in extra.items() if held}}
+    return found, {*walk.references.values()}
 
 
 def _hashed(found: Mapping[str, Any]) -> Any:
@@ -188,7 +189,7 @@ def is_taken_over(recipe: Recipe, stage: str, before: Mapping[str, Any], former:
     held = {each for found in after.get("contents", {}).values() for each in found.values()}
     return (
         all(_same(_without_new(before[name]), after.get(name)) for name in before if name not in _NOT_COMPARED)
-        and before.get("code", {}) == {short(text): digest(text) for text in references if digest(text)}
+        and {*before.get("code", {}).items()} == {(short(text), digest(text)) for text in references if digest(text)}
         and held.issuperset(before.get("files", {}).values())
     )
 
@@ -290,7 +291,7 @@ def changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> str:
 def _edited_code(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
     if "format" not in before:  # named by what was imported, not by files
         return []
-    old, new = before.get("code", {}), after.get("code", {})
+    old, new = compared(before.get("code", {}), after.get("code", {}))
     return [f"{name} {_how(old, new, name)}" for name in {**old, **new} if old.get(name) != new.get(name)]
 
 

@@ -2,7 +2,7 @@
 
 Tasks, rewards, stages and corpora are all found here, ours and a user's alike. A list of ours is a table of strings, so
 nothing is imported before it is asked for. A user's file is imported once, under a name of its own; what lies beside it
-can be imported by it.
+can be imported by it, unless a file of the same name beside another user's file would come in its place.
 """
 
 from __future__ import annotations
@@ -11,10 +11,12 @@ import ast
 import hashlib
 import importlib
 import importlib.util
+import os
 import re
 import sys
 import traceback
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from importlib.machinery import PathFinder
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -23,11 +25,15 @@ from r1kit import __version__
 from r1kit.errors import InputError, R1Error, nearest
 
 __all__ = [
-    "blame", "digest", "digests", "find", "guard_imports", "import_only", "is_reference", "short", "sources",
-    "split_reference",
+    "FOLDERS", "blame", "code_digests", "compared", "digest", "digests", "find", "guard_imports", "import_only",
+    "is_reference", "short", "sources", "split_reference",
 ]  # fmt: skip
 
 IMPORT_SECONDS = 120.0
+FOLDERS = "R1KIT_USER_FOLDERS"
+"""Environment: folders of users' files, so that a process that inherits their place in ``sys.path`` knows them."""
+_OF = " of "
+"""Between a file's name and the setting that it is of."""
 _REFERENCE = re.compile(r"(?P<place>.+\.py|[A-Za-z_]\w*(\.[A-Za-z_]\w*)*):(?P<name>[A-Za-z_]\w*)")
 _FILES: dict[Path, ModuleType] = {}
 _GUARDS: list[Callable[[Path], object]] = []
@@ -109,6 +115,8 @@ def _load_file(path: Path, said: str) -> ModuleType:
     folder = str(path.parent)
     if folder not in sys.path:
         sys.path.append(folder)  # last, so that a file there called random.py hides nothing
+    if folder not in (known := _user_folders()):
+        os.environ[FOLDERS] = os.pathsep.join([*known, folder])
     called = f"r1kit_user_{hashlib.sha256(str(path).encode()).hexdigest()[:8]}_{path.stem}"
     spec = importlib.util.spec_from_file_location(called, path)
     assert spec is not None
@@ -116,12 +124,47 @@ def _load_file(path: Path, said: str) -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     sys.modules[called] = module  # dataclasses and pickle look a class's module up
     try:
+        _check_beside(path, said)
         spec.loader.exec_module(module)
     except (Exception, SystemExit) as error:
         del sys.modules[called]
         raise _broken(error, path.parent, said, path.name) from error
     _FILES[path] = module
     return module
+
+
+def _user_folders() -> list[str]:
+    return [folder for folder in os.environ.get(FOLDERS, "").split(os.pathsep) if folder]
+
+
+def _check_beside(path: Path, said: str) -> None:
+    """Refuse a user's file that would get another one's helper instead of what it imports from beside it: Python keeps
+    one module of a name. Helpers that hold the same are one."""
+    for file in sources(path):
+        place = file.relative_to(path.parent).with_suffix("")
+        parts = place.parent.parts if place.name == "__init__" else place.parts
+        found = _file_of(".".join(parts)) if parts and file != path else None
+        if found is None or not found.is_file() or found.read_bytes() == file.read_bytes():
+            continue
+        for base in (Path(folder, *parts) for folder in _user_folders()):
+            if found in (base.with_suffix(".py"), base / "__init__.py"):
+                raise InputError(
+                    f"{said}{path.name} imports {file} from beside it, but {found}, beside another file of yours, has "
+                    f"the same name and would be imported instead; rename one of the two"
+                )
+
+
+def _file_of(module: str) -> Path | None:
+    """The file that an import of this module would take; none is imported to tell."""
+    name, *inner = module.split(".")
+    try:
+        spec = importlib.util.find_spec(name)
+    except ValueError:  # a module without a spec, as __main__ may be
+        return None
+    for each in inner:
+        name = f"{name}.{each}"
+        spec = PathFinder.find_spec(name, spec.submodule_search_locations or []) if spec else None
+    return Path(spec.origin) if spec and spec.origin else None
 
 
 def _load_module(name: str, said: str) -> ModuleType:
@@ -166,38 +209,46 @@ def blame(error: BaseException, folder: Path) -> str:
 
 def sources(path: Path) -> list[Path]:
     """A user's file and what it imports from beside it, found by reading, not by running; in a fixed order."""
+    path = path.absolute()
     found: list[Path] = []
-    todo = [path.absolute()]
+    todo = [path]
     while todo:
         file = todo.pop()
         if file in found or not file.is_file():
             continue
         found.append(file)
-        todo += _beside(file)
+        todo += _beside(file, path.parent)
     return sorted(found)
 
 
-def _beside(file: Path) -> Iterator[Path]:
-    """Files that this one's imports name, where they lie below its folder."""
+def _beside(file: Path, root: Path) -> Iterator[Path]:
+    """Files that this one's imports name, where they lie below ``root``, the folder of the first file: a plain import
+    may mean one in its own folder, or in ``root``."""
     try:
         tree = ast.parse(file.read_bytes())
     except (SyntaxError, ValueError):
         return
     for node in ast.walk(tree):
-        for name in _imported(node):
-            base = file.parent.joinpath(*name.split("."))
-            yield base.with_suffix(".py")
-            yield base / "__init__.py"
-            yield base.parent / "__init__.py"
+        for name, level in _imported(node):
+            folder = file.parents[min(level or 1, len(file.parents)) - 1]
+            if folder.is_relative_to(root):
+                base = folder.joinpath(*name.split("."))
+                yield from (base.with_suffix(".py"), base / "__init__.py", base.parent / "__init__.py")
+            if not level and folder != root:
+                base = root.joinpath(*name.split("."))
+                yield from (base.with_suffix(".py"), base / "__init__.py")
+                if base.parent != root:
+                    yield base.parent / "__init__.py"
 
 
-def _imported(node: ast.AST) -> Iterable[str]:
+def _imported(node: ast.AST) -> Iterator[tuple[str, int]]:
+    """(name, dots before it) of what an import may name."""
     if isinstance(node, ast.Import):
-        return [alias.name for alias in node.names]
+        yield from ((alias.name, 0) for alias in node.names)
     if isinstance(node, ast.ImportFrom):
         first = [node.module] if node.module else []
-        return [*first, *(".".join([*first, alias.name]) for alias in node.names if alias.name != "*")]
-    return []
+        names = [*first, *(".".join([*first, alias.name]) for alias in node.names if alias.name != "*")]
+        yield from ((name, node.level) for name in names)
 
 
 def digest(reference: str) -> str:
@@ -220,6 +271,34 @@ def digests(reference: str) -> dict[str, str]:
         return {place: found} if found else {}
     folder = Path(place).absolute().parent
     return {str(file.relative_to(folder)): _of_bytes(file) for file in sources(Path(place))}
+
+
+def code_digests(references: Mapping[str, str]) -> dict[str, str]:
+    """``digests`` of all the code that a stage names; of files of one name that differ, each by its setting too.
+
+    Args:
+        references: dotted setting -> reference.
+    """
+    found = {text: digests(text) for text in sorted({*references.values()})}
+    names = [name for name, _ in {item for files in found.values() for item in files.items()}]
+    return {
+        name if names.count(name) == 1 else f"{name}{_OF}{where}": held
+        for where, text in sorted(references.items(), key=lambda item: item[1])
+        for name, held in found[text].items()
+    }
+
+
+def compared(old: Mapping[str, str], new: Mapping[str, str]) -> tuple[dict[str, str], dict[str, str]]:
+    """Two ``code_digests`` under the same names, for a person: where one tells a name by its settings, so does the
+    other."""
+    names = [*old, *new]
+    shared = {name.partition(_OF)[0] for name in names if _OF in name}
+
+    def spelled(code: Mapping[str, str]) -> dict[str, str]:
+        found = {name: code.get(name) or code.get(name.partition(_OF)[0]) for name in names if name not in shared}
+        return {name.replace(f"{_OF}settings.", _OF).removesuffix("#"): held for name, held in found.items() if held}
+
+    return spelled(old), spelled(new)
 
 
 def _of_bytes(file: Path) -> str:

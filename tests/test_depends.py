@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
+from typing import Any
 
 from r1kit.depends import changes, read_key, stage_keys, written_key
 from r1kit.recipe import Recipe, load_recipe, parse_recipe
@@ -40,7 +42,41 @@ def test_a_users_setting_may_be_called_contents(tmp_path: Path) -> None:
     assert key_of(contents={"a": 1}) == key_of(contents={"a": 1})
 
 
-def key(recipe: Recipe, stage: str) -> dict[str, object]:
+def own_key(folder: Path, task: str, reward: str) -> dict[str, Any]:
+    """Of a stage with two files of a user's own."""
+    parts = {"accuracy": 1.0, f"{folder}/{reward}:f": 1.0}
+    stages = {"r1_zero": {"tasks": ["own"], "reward": {"parts": parts}}}
+    tables = {"model": {"name": "base"}, "tasks": {"own": {"kind": f"{folder}/{task}:T"}}, "stages": stages}
+    return key(parse_recipe({"name": "own", **tables}), "r1_zero")
+
+
+def test_files_of_one_name_count_each(tmp_path: Path) -> None:
+    """Wherever the folder lies; a name that only one file has, or that files of the same content have, stands alone."""
+    task = "class T:\n    def train(self, index): return 'q', 'a'\n"
+    task += "    def held_out(self, split, limit=None): return [('h', 'a')]\n"
+    folder = tmp_path / "here"
+    for name in ("tk", "rwd"):
+        (folder / name).mkdir(parents=True)
+        (folder / name / "mine.py").write_text(f"import aid_of_mine\ndef f(prompt, completion): return 1\n{task}")
+        (folder / name / "aid_of_mine.py").write_text("X = 1\n")
+    paths = "tk/mine.py", "rwd/mine.py"
+    same = own_key(folder, *paths)
+    assert list(same["code"]) == ["aid_of_mine.py", "mine.py"]
+    (folder / "rwd/mine.py").write_text("import aid_of_mine\ndef f(prompt, completion): return 2\n")
+    other = own_key(folder, *paths)
+    assert changes(same, other) == "mine.py of reward.parts.mine.py:f was edited"
+    assert changes(other, same) == "mine.py of reward.parts.mine.py:f was edited"
+    (folder / "rwd/aid_of_mine.py").write_text("X = 2\n")
+    helped = own_key(folder, *paths)
+    assert changes(other, helped) == "aid_of_mine.py of reward.parts.mine.py:f was edited"
+    (folder / "tk/mine.py").write_text(f"import aid_of_mine\n{task}    more = 1\n")
+    edited = own_key(folder, *paths)
+    assert changes(helped, edited) == "mine.py of tasks.own.kind was edited"
+    assert len({found["key"] for found in (same, other, helped, edited)}) == 4
+    assert own_key(shutil.copytree(folder, tmp_path / "there"), *paths) == edited
+
+
+def key(recipe: Recipe, stage: str) -> dict[str, Any]:
     return written_key(recipe, stage, stage_keys(recipe))
 
 

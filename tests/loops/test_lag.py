@@ -39,4 +39,4 @@ def test_what_cannot_be_corrected_for_is_refused(overrides: list[str], message: 
     "loss", ["{}", "{preset='paper'}", "{clip_low=1.0, importance='masked'}", "{clip_low=1.0, dual_clip=3.0}"]
 )
 def test_what_bounds_the_ratio_to_the_sampler_may_lag(loss: str) -> None:
-    check_stages(load_recipe("nano-zero", [*AHEAD, f"r1_zero.loss={loss}"]))
+    check_stages(load_recipe("nano-zero", [*AHEAD, "r1_zero.old_logprobs=trainer", f"r1_zero.loss={loss}"]))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
+from functools import cache, partial
 from pathlib import Path
 
 import pytest
@@ -40,8 +41,7 @@ LIGHT = frozenset(
 )
 HEAVY = {"torch", "transformers"}
 FILES = modules(ROOT)
-TOP = import_graph(FILES, everywhere=False)
-EVERYWHERE = import_graph(FILES, everywhere=True)
+graph_of = cache(partial(import_graph, FILES))
 
 LONGEST_CHAIN = 12
 """Modules on the longest path of imports, at import time."""
@@ -61,31 +61,31 @@ def test_every_part_has_a_level() -> None:
 @pytest.mark.parametrize("module", sorted(set(FILES) - {"r1kit"}))
 def test_imports_point_down(module: str) -> None:
     own = part(module)
-    for other in TOP[module]:
+    for other in graph_of(everywhere=False)[module]:
         if (own, other) not in ALLOWED:
             assert LEVELS[part(other)] <= LEVELS[own], f"{module} imports {other}, which is above it"
 
 
 def test_stages_do_not_know_each_other() -> None:
-    stages = {module: TOP[module] for module in FILES if module.startswith("r1kit.stages.")}
+    stages = {module: graph_of(everywhere=False)[module] for module in FILES if module.startswith("r1kit.stages.")}
     assert [(module, other) for module, others in stages.items() for other in others & set(stages)] == []
 
 
 def test_no_circle() -> None:
     """Neither at import time nor by what functions and types import, the packages that are run first counted."""
-    assert circles(TOP) == []
-    assert circles(with_packages(EVERYWHERE)) == []
+    assert circles(graph_of(everywhere=False)) == []
+    assert circles(with_packages(graph_of(everywhere=True))) == []
 
 
 def test_chains_of_imports_are_short() -> None:
-    chain = longest_chain(TOP)
+    chain = longest_chain(graph_of(everywhere=False))
     assert len(chain) <= LONGEST_CHAIN, " -> ".join(chain)
 
 
 def test_only_nano_imports_nano() -> None:
     """It enters by the door that a user's file does: by name."""
     users = [
-        module for module, others in EVERYWHERE.items()
+        module for module, others in graph_of(everywhere=True).items()
         if part(module) != "nano" and any(part(other) == "nano" for other in others)
     ]  # fmt: skip
     assert users == []
@@ -113,7 +113,7 @@ def test_light_modules_import_neither_torch_nor_transformers(module: str) -> Non
 
 def test_the_command_and_its_check_reach_nothing_heavy() -> None:
     """Not even through others: ``r1 --help`` and ``r1 check`` answer at once."""
-    graph = with_packages(TOP)
+    graph = with_packages(graph_of(everywhere=False))
     stages = [module for module in FILES if module.startswith("r1kit.stages.")]
     for start in ("r1kit.cli", "r1kit.checks", "r1kit.recipe", *stages):
         assert [module for module in reached(graph, start) if heavy(module)] == [], start

@@ -138,7 +138,7 @@ def _whole_chains(trees: Sequence[Tree], config: MCTS, player: Player) -> list[l
 
 
 def _sample(prompt: Prompt, name: str, response: str, provenance: Numbers) -> Sample:
-    """``name``: a small data set gives a prompt to more than one tree."""
+    """``name`` tells apart chains of one prompt, which a small data set gives to more than one tree."""
     return Sample(
         id=f"{prompt.id}/{name}", prompt=prompt.question, response=response, domain=prompt.task,
         language=prompt.language, provenance=provenance, history=prompt.history,

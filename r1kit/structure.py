@@ -13,7 +13,7 @@ from r1kit.errors import InputError, nearest
 from r1kit.maths.settings import PRESETS as LOSS_PRESETS
 from r1kit.maths.settings import PolicyLoss
 
-__all__ = ["NotText", "plain", "structure"]
+__all__ = ["NotText", "plain", "scalar", "structure"]
 
 
 class NotText(InputError):
@@ -147,6 +147,11 @@ def _spelled(kind: Any) -> str:
     if dataclasses.is_dataclass(kind) or (origin is not None and origin is not Union):
         return "a table"
     return words.get(kind, str(kind))
+
+
+def scalar(value: Any) -> Any:
+    """A number of numpy's or torch's as Python's; anything else as it is."""
+    return value.item() if getattr(value, "shape", None) == () and hasattr(value, "item") else value
 
 
 def plain(value: Any) -> Any:

@@ -19,8 +19,8 @@ from r1kit.maths.settings import Importance, KlEstimator, PolicyLoss, Ratio
 __all__ = ["from_settings", "importance_weight", "policy_loss", "row_mean", "supervised_loss"]
 
 MOST_LOG_RATIO = 20.0
-"""Largest log of a ratio that the loss sees (verl's bound): e to much more is infinite, and a clip's gradient of
-nothing times infinity is not a number."""
+"""Largest log of a ratio that the loss sees (verl's bound). Above 88 a ratio is infinite in float32, and the zero
+gradient of a clip times infinity is not a number."""
 
 
 def policy_loss(

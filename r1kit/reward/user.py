@@ -28,6 +28,7 @@ from r1kit.records import Prompt, with_own_facts
 from r1kit.registry import blame, short, split_reference
 from r1kit.reward.messages import Job
 from r1kit.reward.part import Mark
+from r1kit.structure import scalar
 
 __all__ = [
     "SHAPES",
@@ -175,7 +176,7 @@ class UserReward:
 
     def _logged(self, name: str, value: Any) -> float | None:
         """A number beside the reward; None for what is none, a text say. Raises InputError for NaN and infinity."""
-        value = _plain(value)
+        value = scalar(value)
         if not isinstance(value, numbers.Real):
             return None
         number = _float(value)
@@ -185,7 +186,7 @@ class UserReward:
 
     def _number(self, value: Any) -> float | None:
         """A reward as a float, one of numpy's or torch's too; None abstains."""
-        value = _plain(value)
+        value = scalar(value)
         if value is None:
             return None
         if not isinstance(value, numbers.Real):  # a truth value is one, as for verl
@@ -194,11 +195,6 @@ class UserReward:
         if not math.isfinite(number):
             raise InputError(f"{self.where} gave {number}; a reward is a finite number, or None to abstain")
         return number
-
-
-def _plain(value: Any) -> Any:
-    """A number of numpy's or torch's as Python's."""
-    return value.item() if getattr(value, "shape", None) == () and hasattr(value, "item") else value
 
 
 def _float(value: Any) -> float:

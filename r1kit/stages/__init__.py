@@ -178,13 +178,13 @@ def _run(config: Any, workspace: Any) -> StageResult:
             f"{workspace.stage}: its run gave checkpoint = {str(result.checkpoint)!r}, which is no folder in "
             f"{workspace.run}; save the model there, and give its path from the run's folder"
         )
-    return dataclasses.replace(result, metrics=_plain(result.metrics))
+    return dataclasses.replace(result, metrics=_unboxed(result.metrics))
 
 
-def _plain(value: Any) -> Any:
+def _unboxed(value: Any) -> Any:
     """Numbers of numpy's and torch's as Python's, wherever they stand."""
     if isinstance(value, Mapping):
-        return {key: _plain(item) for key, item in value.items()}
+        return {key: _unboxed(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_plain(item) for item in value]
+        return [_unboxed(item) for item in value]
     return value.tolist() if hasattr(value, "tolist") and hasattr(value, "shape") else value

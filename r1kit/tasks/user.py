@@ -22,6 +22,7 @@ from typing import Any, TypeVar
 from r1kit.errors import InputError, R1Error
 from r1kit.records import Labelled, Pair, Prompt, Sample, with_own_facts
 from r1kit.registry import blame, short, split_reference
+from r1kit.structure import scalar
 from r1kit.tasks.maths_answer import graded
 from r1kit.tasks.split import digest
 from r1kit.tasks.task import By, Claims, Grade, Offer, Split, Task
@@ -211,9 +212,7 @@ def as_grade(given: Any, answer: str, where: str) -> Grade:
     Raises:
         InputError: it is none.
     """
-    correct = given.correct if isinstance(given, Grade) else given
-    if getattr(correct, "shape", None) == () and hasattr(correct, "item"):  # numpy's and torch's numbers
-        correct = correct.item()
+    correct = scalar(given.correct if isinstance(given, Grade) else given)
     if not isinstance(correct, (int, float)) or not 0 <= correct <= 1:
         raise InputError(f"{where} gave {spelled(given)}; a grade is a number from 0 (wrong) to 1 (right), or a Grade")
     canonical = given.canonical if isinstance(given, Grade) else " ".join(answer.split())

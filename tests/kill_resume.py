@@ -58,7 +58,8 @@ CHAIN = (
     *(f"{stage}.{key}" for stage in ("cold_start_sft", "sft") for key in (
         "samples_per_step=8", "sampling.max_tokens=24",
     )),
-    "reward_models.batch=16", "reward_models.helpfulness.count=64", "reward_models.safety.count=64",
+    "reward_models.batch=16", "reward_models.helpfulness.count=64", "reward_models.helpfulness.own_samples=64",
+    "reward_models.safety.count=64",
     "distill.base_steps=6", "distill.sft.samples_per_step=8",
     *(f"distill.students.{name}.model.{key}" for name in ("llama-s", "qwen-s") for key in (
         "hidden_size=16", "intermediate_size=32", "num_layers=1", "num_heads=2", "num_kv_heads=1",

@@ -25,7 +25,7 @@ def review(
     port: Annotated[int | None, typer.Option(min=0, max=65535, help=f"By default {PORT} or the next free one.")] = None,
     name: Annotated[str, typer.Option(help="Who decides; the page asks otherwise.")] = "",
     twice: Annotated[
-        float, typer.Option(min=0.0, max=1.0, metavar="SHARE", help="Share of what nobody decided that two people get.")
+        float, typer.Option(min=0.0, max=1.0, metavar="SHARE", help="Share of what no person decided that two get.")
     ] = 0.0,
     export: Annotated[
         Path | None, typer.Option(metavar="FILE", callback=spelled_out, help="Write the queue for a labelling tool.")
@@ -46,6 +46,8 @@ def review(
         raise InputError("--export and --import: one at a time")
     if form and not (export or import_):
         raise InputError("--format belongs to --export FILE or --import FILE")
+    if skip_conflicts and not import_:
+        raise InputError("--skip-conflicts belongs to --import FILE")
     reviewed = open_queue(folder, stage)
     reviewed.file.items()
     if twice:

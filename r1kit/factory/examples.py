@@ -55,7 +55,8 @@ def check_room(settings: FewShot, max_tokens: int, positions: int, where: str) -
     if words + max_tokens > positions:
         raise InputError(
             f"{where}: few_shot.shots = {settings.shots} of up to few_shot.longest = {settings.longest} words and "
-            f"sampling.max_tokens = {max_tokens} pass model.max_positions = {positions}; lower one of them"
+            f"sampling.max_tokens = {max_tokens} pass model.max_positions = {positions}; "
+            + (f"max_tokens = {positions - words} fits" if words < positions else "lower shots or longest")
         )
 
 

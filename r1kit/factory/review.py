@@ -102,6 +102,11 @@ class Item:
         return bool(self.waits)
 
     @property
+    def untouched(self) -> bool:
+        """Whether no person ever decided, though it may have been accepted automatically."""
+        return all(each.by == AUTOMATIC for each in self.history)
+
+    @property
     def state(self) -> str:
         """Fingerprint of all that was decided: a decision names the one it was made on."""
         return self.state_after(len(self.history))
@@ -277,9 +282,9 @@ def decision_line(identity: str, decision: Decision, then: Item) -> str:
 
 
 def shared_out(items: Sequence[Item], share: float, seed: int) -> list[Item]:
-    """With about this share of the items that nobody has decided going to two people."""
+    """With about this share of the items that no person has decided going to two people."""
     return [
-        replace(item, reviewers=2) if not item.history and fraction(f"review/{item.id}", seed) < share else item
+        replace(item, reviewers=2) if item.untouched and fraction(f"review/{item.id}", seed) < share else item
         for item in items
     ]
 

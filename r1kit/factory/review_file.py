@@ -131,11 +131,11 @@ class ReviewFile:
         return self.item(identity)
 
     def share_out(self, share: float, seed: int) -> int:
-        """Have about this share of the items that nobody has decided go to two people, see ``shared_out``; how many
+        """Have about this share of the items that no person has decided go to two people, see ``shared_out``; how many
         do. All other lines stay as they are."""
         with self._locked():
             before = self.items().values()
-            chosen = {item.id for item in shared_out([*before], share, seed) if item.reviewers > 1 and not item.history}
+            chosen = {item.id for item in shared_out([*before], share, seed) if item.reviewers > 1 and item.untouched}
             lines = self.path.read_text(encoding="utf-8-sig").split("\n")
             write_atomic(self.path, "\n".join(_for_two(line, chosen) for line in lines))
             return sum(item.reviewers > 1 for item in self.items().values())

@@ -36,7 +36,7 @@ def export_queue(file: ReviewFile, rules: Rules | None, path: Path, form: str) -
         How many samples, and where the set-up is.
 
     Raises:
-        InputError: an unknown format, or a place that cannot be written.
+        InputError: an unknown format, or a place that cannot be written or holds something else.
     """
     _check_format(form)
     form = form or ("argilla" if path.suffix == ".jsonl" else "label-studio")
@@ -55,6 +55,10 @@ def export_queue(file: ReviewFile, rules: Rules | None, path: Path, form: str) -
             raise InputError(f"{path}: the tool's set-up belongs there; export to a file that ends in .json or .jsonl")
     lines = [json.dumps(row, ensure_ascii=False) for row in rows]
     try:
+        if beside.exists() and beside.read_bytes() != setup.encode():
+            raise InputError(
+                f"{beside}: the tool's set-up belongs there, and the file holds something else; move it away"
+            )
         path.parent.mkdir(parents=True, exist_ok=True)
         write_atomic(path, "".join(f"{line}\n" for line in lines) if path.suffix == ".jsonl" else _array(lines))
         write_atomic(beside, setup)

@@ -316,7 +316,7 @@ class _Run:
         return Outcome(
             step_seconds=passed / steps,
             sampled_tokens=self.tokens / steps,
-            engines_idle=1 - (self.clock.used("engine") - engines) / (passed * len(self.engines)),
-            learners_idle=1 - (self.clock.used("rank") - ranks) / (passed * self.layout.ranks),
+            engines_idle=max(0.0, 1 - (self.clock.used("engine") - engines) / (passed * len(self.engines))),
+            learners_idle=max(0.0, 1 - (self.clock.used("rank") - ranks) / (passed * self.layout.ranks)),
             lag=sum(self.lags) / max(1, len(self.lags)),
         )

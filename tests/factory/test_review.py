@@ -188,6 +188,16 @@ def test_a_share_goes_to_two_and_nothing_else_changes(path: Path) -> None:
     assert [each.reviewers for each in read_queue(path)] == [2, 1, 2, 2]
 
 
+def test_what_was_accepted_automatically_goes_to_two_people_too(tmp_path: Path) -> None:
+    queue = tmp_path / "queue.jsonl"
+    write_queue(queue, accept_open([item("a"), item("b", accept("ann"))]))
+    file = ReviewFile(queue)
+    assert file.share_out(1.0, 1) == 1
+    assert [(each.reviewers, each.status) for each in read_queue(queue)] == [(2, "accepted"), (1, "accepted")]
+    assert file.decide("a", accept("ann", blind=True), file.item("a").state).waits == "second"
+    assert file.decide("a", accept("bob", blind=True), file.item("a").state).by == "ann, bob"
+
+
 def test_kappa_by_hand() -> None:
     """Of 10 both keep 4, both reject 3, ann alone keeps 2, bob alone 1: p_o = .7; ann keeps .6, bob .5, so
     p_e = .6 * .5 + .4 * .5 = .5 and kappa = (.7 - .5) / (1 - .5) = .4."""

@@ -77,6 +77,15 @@ def told(file: ReviewFile) -> list[tuple[str, str, str]]:
     return [(item.status, item.by, item.edited or item.reason) for item in file.items().values()]
 
 
+def test_a_file_that_lies_where_the_set_up_belongs_stays(file: ReviewFile, tmp_path: Path) -> None:
+    (tmp_path / "ls.xml").write_text("mine")
+    with pytest.raises(InputError, match=r"ls.xml: the tool's set-up belongs there, and the file holds something else"):
+        export_queue(file, None, tmp_path / "ls.json", "label-studio")
+    assert ((tmp_path / "ls.xml").read_text(), (tmp_path / "ls.json").exists()) == ("mine", False)
+    for _ in range(2):  # its own it may write again
+        export_queue(file, None, tmp_path / "other.json", "label-studio")
+
+
 def test_label_studio_and_back(file: ReviewFile, tmp_path: Path) -> None:
     done = studio(
         file, tmp_path, (0, {"id": 1, "email": "ann@x.org"}, "accept", {}), (1, 7, "edit", {"edited": EDIT}),

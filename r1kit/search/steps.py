@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from r1kit.errors import InputError
+from r1kit.text.torn import LONGEST, TORN, readings
 
 __all__ = ["Cutter", "Decoding", "Steps"]
 
@@ -39,7 +40,7 @@ class Cutter:
     def __init__(self, tokenizer: Decoding, steps: Steps) -> None:
         self._tokenizer, self._steps = tokenizer, steps
         self._last = frozenset(mark[-1] for mark in steps.marks)
-        self._window = max((len(mark.encode()) for mark in steps.marks), default=0) + 8
+        self._window = max((len(mark.encode()) for mark in steps.marks), default=0) + 2 * LONGEST
         self._may: dict[int, bool] = {}
 
     def ends(self, tokens: Sequence[int]) -> tuple[int, ...]:
@@ -53,11 +54,12 @@ class Cutter:
         return tuple(found)
 
     def _complete(self, step: Sequence[int]) -> bool:
-        """Whether the last token completes a mark: each token has a byte or more, so the window holds the longest."""
+        """Whether the last token completes a mark: each token has a byte or more, so the window holds the longest, also
+        without the tokens of a character that it begins inside."""
         if not self._may_complete(step[-1]):
             return False
-        tail = self._text(step[-self._window :])
-        return any(mark in tail for mark in self._steps.marks)
+        tails = readings(self._text, step[-self._window :])
+        return any(mark in tail for tail in tails for mark in self._steps.marks)
 
     def _may_complete(self, token: int) -> bool:
         """By the token's own text, which is broken where a character is split, and lacks spaces a decoder puts between
@@ -65,7 +67,7 @@ class Cutter:
         if token not in self._may:
             text = self._text([token])
             spaced = any(character.isspace() for character in self._last)
-            self._may[token] = bool(self._last) and (spaced or "\ufffd" in text or not self._last.isdisjoint(text))
+            self._may[token] = bool(self._last) and (spaced or TORN in text or not self._last.isdisjoint(text))
         return self._may[token]
 
     def _text(self, tokens: Sequence[int]) -> str:

@@ -7,17 +7,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Literal
 
 from r1kit.rollout.piece import Piece, Scored
 from r1kit.rollout.stopping import Tokenizer, text_of
+from r1kit.text.torn import LONGEST, TORN, readings
 
 __all__ = ["Delta", "Detokeniser", "Parting", "Tags", "Token", "Writer"]
 
-_TORN = "\ufffd"
-"""What a decoder writes for bytes that are no whole character."""
-_LONGEST_TORN = 8
-"""Tokens after which bytes that make no character are shown as they are decoded: a character has four."""
+_MOST_TORN = 8
+"""Tokens after which what may be torn characters is shown as it is decoded."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,45 +53,67 @@ class Delta:
 
 class Detokeniser:
     """Tokens -> the text they add. What is decoded together with the token before, as words and their spaces are, is
-    decoded so here; bytes of a character that is not whole yet wait."""
+    decoded so here; bytes of a character that is not whole yet wait, so that all pieces make the text of all tokens."""
 
     def __init__(self, tokenizer: Tokenizer, before: Sequence[int] = ()) -> None:
-        """``before``: tokens that the text goes on from; none: it begins here."""
-        self._tokenizer = tokenizer
-        self._before = list(before[-4:])
-        """Tokens shown last: what follows is decoded after them."""
-        self._new: list[int] = []
+        """``before``: tokens that the text goes on from; none: it begins here. A character that they begin and the text
+        completes is the text's."""
+        self._decode = partial(text_of, tokenizer)
+        self._before: list[int] = []
+        """Tokens shown last, from a whole character on: what follows is decoded after them."""
+        self._new = list(before[-2 * LONGEST :])
+        """Tokens not yet shown."""
+        self._take(self._ended())
+        self._shown = self._after(self._new)
+        """What stands for them in the text before: bytes of a character that it has begun."""
 
     def add(self, tokens: Sequence[int], last: bool = False) -> str:
         """``last``: nothing follows, so nothing waits."""
         self._new.extend(tokens)
-        if not self._new:
-            return ""
-        text = self._after(self._new)
-        if not last and text.endswith(_TORN) and len(self._new) > 1:
-            return self._up_to_torn()
-        if not last and text.endswith(_TORN) and len(self._new) < _LONGEST_TORN:
-            return ""
-        self._before, self._new = self._new[-4:], []
+        count = len(self._new) if last else self._whole() or self._too_many()
+        text = self._after(self._new[:count])
+        if count:
+            self._take(count)
+            while self._shown and text.startswith(self._shown[0]):
+                text, self._shown = text[1:], self._shown[1:]
+            self._shown = ""
         return text
+
+    def _ended(self) -> int:
+        """How many of the first tokens, cut out of more, end in a whole character; all where that cannot be told."""
+        total = len(self._new)
+        for count in range(total, max(0, total - LONGEST), -1):
+            *_, text = readings(self._decode, self._new[:count])
+            if not text.startswith(TORN) and not text.endswith(TORN):
+                return count
+        return total if total >= LONGEST else 0
 
     def _after(self, tokens: Sequence[int]) -> str:
         """Text of tokens that follow those before."""
-        had = text_of(self._tokenizer, self._before) if self._before else ""
-        return text_of(self._tokenizer, [*self._before, *tokens])[len(had) :]
-
-    def _up_to_torn(self) -> str:
-        """As many of the new tokens as end in a whole character."""
-        waiting, self._new = self._new, []
-        for count in range(len(waiting) - 1, max(0, len(waiting) - _LONGEST_TORN), -1):
-            text = self._after(waiting[:count])
-            if not text.endswith(_TORN):
-                self._before, self._new = waiting[:count][-4:], waiting[count:]
-                return text
-        if len(waiting) < _LONGEST_TORN:
-            self._new = waiting
+        if not tokens:
             return ""
-        return self.add(waiting, last=True)
+        had = self._decode(self._before) if self._before else ""
+        return self._decode([*self._before, *tokens])[len(had) :]
+
+    def _whole(self) -> int:
+        """How many of the new tokens end in a whole character; 0: it is none of the last places."""
+        total = len(self._new)
+        ends = range(total, max(0, total - _MOST_TORN), -1)
+        return next((count for count in ends if not self._after(self._new[:count]).endswith(TORN)), 0)
+
+    def _too_many(self) -> int:
+        """0 while a whole character may yet come. Else all but what may be one's beginning: U+FFFD itself is shortest
+        where it is whole."""
+        total = len(self._new)
+        if total < _MOST_TORN:
+            return 0
+        return min(range(total, total - LONGEST, -1), key=lambda count: len(self._after(self._new[:count])))
+
+    def _take(self, count: int) -> None:
+        """Count the first new tokens as shown."""
+        tail, self._new = self._new[:count][-LONGEST:], self._new[count:]
+        torn = [(text.startswith(TORN), len(text)) for text in readings(self._decode, tail)]
+        self._before = tail[torn.index(min(torn)) :] if torn else []
 
 
 class Parting:

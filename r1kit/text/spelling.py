@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from r1kit.text.torn import LONGEST, TORN
+
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 __all__ = ["Spelling"]
 
-_UNFINISHED = "\ufffd"
-"""What a decoder writes for bytes that are no whole character yet."""
 _BEHIND = 8
 """Tokens that are decoded together with a new one where a token's text depends on those before it."""
 
@@ -35,7 +35,7 @@ class Spelling:
         """
         found = self._at_once(ids)
         whole = "".join(found)
-        is_whole = _UNFINISHED not in whole and whole in (text, text + "".join(found[-1:]))
+        is_whole = TORN not in whole and whole in (text, text + "".join(found[-1:]))
         return found if is_whole else self._in_turn(ids)
 
     def _at_once(self, ids: Sequence[int]) -> list[str]:
@@ -48,14 +48,19 @@ class Spelling:
         """What each adds to the text of those before it."""
         found, start = [], 0
         for place in range(len(ids)):
-            first = max(0, min(start, place - _BEHIND))
+            first = self._anchor(ids, max(0, min(start, place - _BEHIND)), start)
             before, after = self._decoded(ids[first:start]), self._decoded(ids[first : place + 1])
-            if after.endswith(_UNFINISHED) and place + 1 < len(ids):
+            if after.endswith(TORN) and place + 1 < len(ids):
                 found.append("")
                 continue
             found.append(after[len(before) :])
             start = place + 1
         return found
+
+    def _anchor(self, ids: Sequence[int], first: int, end: int) -> int:
+        """From ``first`` on, where the tokens up to ``end`` begin with a whole character."""
+        places = range(first, min(first + LONGEST, end))
+        return next((place for place in places if not self._decoded(ids[place:end]).startswith(TORN)), first)
 
     def _decoded(self, ids: Sequence[int]) -> str:
         return str(self._tokenizer.decode(list(ids), skip_special_tokens=False, clean_up_tokenization_spaces=False))

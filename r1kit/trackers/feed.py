@@ -1,7 +1,8 @@
 """Feeds one tracker from the run folder, in a process of its own: what it was sent is kept, so that a step goes once.
 
-Order: what is about to be sent is written down, then sent and flushed, then the marks are moved. Killed in between, the
-sink is asked which of it has arrived; one that cannot tell gets none of it again.
+Order: what is about to be sent is written down, then sent and flushed, then the marks are moved. Where this process is
+killed in between, or the sink raises, the sink is asked which of it has arrived; one that cannot tell gets none of it
+again.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import fcntl
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from copy import deepcopy
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -114,6 +115,10 @@ class Feed:
         self._state = State.read(self._path)
         self._follower = Follower(self._run, deepcopy(self._state.marks))
         self._queue: list[Event] = []
+        self._refused: list[Event] = []
+        """At most one: the sink raised when it was handed this, so that it is sent again unless it is there."""
+        self._beyond: set[tuple[str, str, str]] = set()
+        """What has arrived of a log although something before it has not."""
         self._sink: Sink | None = None
         self._failures = 0
         if self._state.damaged:
@@ -134,11 +139,11 @@ class Feed:
             except Exception as error:  # whatever another's package raises, the run goes on
                 wait = AGAIN_SECONDS[min(self._failures, len(AGAIN_SECONDS) - 1)]
                 self._failures += 1
+                self._let_go()
                 if self._failures == 1:
                     self._tell(f"tracker {self._name}: {first_line(error)}; it is tried again, the run goes on")
                 if ended and self._failures > LAST_TRIES:
                     return len(self._queue)
-                self._sink = None
             ended = over(wait) or ended
 
     def _send(self, ended: bool) -> None:
@@ -153,11 +158,20 @@ class Feed:
             self._send_batch(self._sink, self._queue[:BATCH])
             del self._queue[:BATCH]
         if report is not None:
-            self._state.report = report.stat().st_mtime
+            written = report.stat().st_mtime
             self._sink.artefact(report)
+            self._sink.flush()
+            self._state.report = written
             self._state.write(self._path)
         if ended:
             self._sink.close()
+
+    def _let_go(self) -> None:
+        """Of a sink that has raised; what it still holds arrives now or never, so that the next can be asked for it."""
+        if self._sink is not None:
+            with suppress(Exception):
+                self._sink.flush()
+        self._sink = None
 
     def _report(self) -> Path | None:
         """The report, where it was written anew since it was sent."""
@@ -166,26 +180,41 @@ class Feed:
 
     def _send_batch(self, sink: Sink, batch: list[Event]) -> None:
         told = [event for event in batch if is_new(event, self._state.marks)]
-        self._state.pending = [_kept(event) for event in told]
-        self._state.write(self._path)
+        handed: list[Event] = []
         try:
+            self._keep(told)
             for event in told:
-                sink.log(_series(event), event.step, _scalars(event))
-                take(event, self._state.marks)
+                self._refused = [event]
+                if _named(event) not in self._beyond:
+                    sink.log(_series(event), event.step, _scalars(event))
+                handed.append(event)
+            self._refused = []
             for series, step, rows in self._samples(batch):
                 sink.table(series, step, rows)
             sink.flush()
-        finally:  # also where the sink has raised: what it took before is not sent again
-            self._state.pending = []
-            self._state.write(self._path)
+        except BaseException:
+            self._keep(handed)
+            raise
+        for event in told:
+            take(event, self._state.marks)
+        self._keep([])
+
+    def _keep(self, pending: list[Event]) -> None:
+        self._state.pending = [_kept(event) for event in pending]
+        self._state.write(self._path)
 
     def _settle(self, sink: Sink) -> None:
-        """What was being sent when this process, or the one before, ended in the middle of it."""
-        for row in self._state.pending:
-            event = Event(**row)
-            if sink.has(_series(event), event.step) is not False:
+        """What was being sent when the sink raised, or this process, or the one before, ended in the middle of it."""
+        behind: set[str] = set()
+        for event in [*(Event(**row) for row in self._state.pending), *self._refused]:
+            there = sink.has(_series(event), event.step)
+            if there is False or (there is None and event in self._refused):
+                behind.add(event.log)
+            elif event.log in behind:
+                self._beyond.add(_named(event))
+            else:
                 take(event, self._state.marks)
-        self._state.pending = []
+        self._state.pending, self._refused = [], []
 
     def _samples(self, batch: list[Event]) -> Iterator[tuple[str, int, list[Mapping[str, Any]]]]:
         """The newest samples of each stage that was evaluated."""
@@ -210,6 +239,10 @@ class Feed:
 def _kept(event: Event) -> dict[str, Any]:
     row = {name: event.row[name] for name in ("step", "split", "task", "k", "checkpoint") if name in event.row}
     return {"kind": event.kind, "stage": event.stage, "part": event.part, "key": event.key, "row": row}
+
+
+def _named(event: Event) -> tuple[str, str, str]:
+    return event.log, event.key, event.label
 
 
 def _series(event: Event) -> str:

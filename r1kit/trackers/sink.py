@@ -52,12 +52,13 @@ class Sink(Protocol):
         ...
 
     def flush(self) -> None:
-        """When this returns, what was logged survives the end of this process."""
+        """When this returns, what was logged survives the end of this process. Also called after a call has raised,
+        before another sink is made."""
         ...
 
     def has(self, series: str, step: int) -> bool | None:
-        """Whether a step's numbers are there, asked after this process was killed while it sent them; None: the sink
-        cannot tell, and they are not sent again."""
+        """Whether a step's numbers are there, asked after this process was killed while it sent them, or a call had
+        raised; None: the sink cannot tell, and what ``log`` took is not sent again."""
         ...
 
     def close(self) -> None:

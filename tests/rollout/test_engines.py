@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
+from random import Random
 from typing import Any
 
 import pytest
@@ -21,7 +22,9 @@ from r1kit.rollout.hub import HubEngine
 from r1kit.rollout.local import LocalEngine
 from r1kit.rollout.sample import sample_groups
 from r1kit.rollout.scripted import ScriptedEngine
+from r1kit.rollout.stopping import Stopping, completing_tokens, text_of
 from r1kit.vllm.engine import VLLMEngine
+from tests.text.byte_fallback import byte_fallback, random_text
 
 VLLM = (pytest.mark.vllm, pytest.mark.filterwarnings("ignore"))  # its own, of torch and of Triton
 VOCAB = 60
@@ -225,6 +228,26 @@ def test_stop_string_ends_after_the_token_that_completes_it(engine: Engine) -> N
             assert one.token_ids == other.token_ids[:length]
             if length is not None:
                 assert (one.finish, stop in one.text) == ("stop", True)
+
+
+@pytest.mark.parametrize("strips", [False, True])
+def test_a_stop_string_ends_where_it_is_complete_behind_byte_tokens(strips: bool) -> None:
+    """As the whole text says, token by token; also in a completion that begins inside a character."""
+    rng, tokenizer = Random(1), byte_fallback(strips=strips)
+    strings = ["\n\n", "好", "。", "x.", "👍️", "so 等", "é\n", "�\n"]
+    for _ in range(80):
+        tokens = tokenizer.encode(random_text(rng, rng.randint(1, 25)), add_special_tokens=False)
+        stop = tuple(rng.sample(strings, 2))
+        sampling = Sampling(max_tokens=len(tokens) + 1, stop=stop)
+        stopping = Stopping(tokenizer, sampling, [2], completing_tokens(tokenizer, stop, len(tokenizer)))
+        held = (n for n in range(1, len(tokens) + 1) if any(one in text_of(tokenizer, tokens[:n]) for one in stop))
+        assert stopping.length(tokens, 0) == next(held, None)
+    sampling = Sampling(n=1, max_tokens=99, stop=("\n\n",))
+    tokens = tokenizer.encode("👍👍\n\nso", add_special_tokens=False)
+    stopping = Stopping(tokenizer, sampling, [2])
+    assert [stopping.length(tokens[cut:], 0) for cut in range(8)] == [10 - cut for cut in range(8)]
+    ((row,),) = ScriptedEngine(["👍👍\n\nso"], tokenizer).generate([[1]], sampling, [0])
+    assert (row.token_ids, row.text, row.finish) == (tuple(tokens[:10]), "👍👍\n\n", "stop")
 
 
 def test_greedy_rows_are_equal_with_logprob_zero(engine: Engine) -> None:

@@ -9,8 +9,9 @@ import pytest
 from r1kit.errors import InputError
 from r1kit.records import Sampling
 from r1kit.rollout.scripted import CodePoints
-from r1kit.rollout.stopping import Stopping
+from r1kit.rollout.stopping import Stopping, text_of
 from r1kit.search.steps import Cutter, Steps
+from tests.text.byte_fallback import byte_fallback, random_text
 
 
 class Words:
@@ -44,6 +45,27 @@ def test_a_mark_over_several_tokens_and_over_pieces_of_characters() -> None:
     words = Words("a", "wait", "then")
     assert Cutter(words, Steps(marks=("wait then",))).ends([0, 1, 2, 0, 1, 0, 2]) == (3, 7)
     assert Cutter(words, Steps(marks=("a ",))).ends([0, 1, 0, 2]) == (2, 4)  # the decoder's own space
+
+
+@pytest.mark.parametrize("strips", [False, True])
+def test_a_mark_behind_characters_of_byte_tokens(strips: bool) -> None:
+    rng, tokenizer, marks = Random(1), byte_fallback(strips=strips), ("\n\n", "。", "so 等")
+    for _ in range(60):
+        tokens = tokenizer.encode(random_text(rng, rng.randint(1, 25)), add_special_tokens=False)
+        expected, begin = [], 0
+        for end in range(1, len(tokens) + 1):
+            text = text_of(tokenizer, tokens[begin:end])
+            if end == len(tokens) or any(mark in text for mark in marks):
+                expected.append(end)
+                begin = end
+        assert Cutter(tokenizer, Steps(marks=marks)).ends(tokens) == tuple(expected)
+
+
+def test_a_step_that_begins_inside_a_character_ends_at_its_mark() -> None:
+    tokenizer = byte_fallback()
+    tokens = tokenizer.encode("好好\n\n好\n", add_special_tokens=False)
+    assert Cutter(tokenizer, Steps(marks=("\n\n",), most=5)).ends(tokens) == (5, 8, 12)
+    assert Cutter(tokenizer, Steps(marks=("\n",), most=5)).ends(tokens) == (5, 7, 8, 12)
 
 
 def test_a_mark_is_not_completed_by_what_an_earlier_step_began() -> None:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from itertools import product
+from random import Random
 
 import pytest
 
 from r1kit.rollout.piece import Piece, Scored
+from r1kit.rollout.stopping import Tokenizer, text_of
 from r1kit.serving.tokens import token_bytes, token_text
 from r1kit.serving.writing import Delta, Detokeniser, Parting, Tags, Writer
+from tests.text.byte_fallback import byte_fallback, random_text
 
 
 class Bytes:
@@ -64,6 +67,97 @@ def test_a_word_is_decoded_after_the_one_before() -> None:
     assert Detokeniser(Words(), before=[1, 2]).add([3]) == " w3"
 
 
+def settled(tokenizer: Tokenizer, tokens: list[int]) -> str:
+    """Text of the most of these that end in a whole character."""
+    texts = (text_of(tokenizer, tokens[:count]) for count in range(len(tokens), 0, -1))
+    return next((text for text in texts if not text.endswith("\ufffd")), "")
+
+
+def bundled(rng: Random, tokens: list[int]) -> list[list[int]]:
+    found, start = [], 0
+    while start < len(tokens):
+        found.append(tokens[start : start + rng.choice([1, 1, 2, 3, 5, 13, 40])])
+        start += len(found[-1])
+    return found
+
+
+SIZES = pytest.mark.parametrize("size", [1, 2, 3, 7, 100])
+STRIPS = pytest.mark.parametrize("strips", [False, True])
+
+
+@STRIPS
+def test_pieces_of_byte_tokens_make_the_text_of_all(strips: bool) -> None:
+    """Where bytes side by side are decoded together, too; each piece is the longest that is whole."""
+    rng, tokenizer = Random(1), byte_fallback(strips=strips)
+    for _ in range(40):
+        tokens = tokenizer.encode(random_text(rng, rng.randint(1, 20), torn=False), add_special_tokens=False)
+        detokeniser, shown, count = Detokeniser(tokenizer), "", 0
+        for bundle in bundled(rng, tokens):
+            count += len(bundle)
+            shown += detokeniser.add(bundle)
+            assert shown == settled(tokenizer, tokens[:count])
+        assert shown + detokeniser.add([], last=True) == text_of(tokenizer, tokens)
+
+
+@STRIPS
+def test_a_text_s_own_replacement_characters_tear_nothing(strips: bool) -> None:
+    rng, tokenizer = Random(2), byte_fallback(strips=strips)
+    texts = [random_text(rng, rng.randint(1, 30)) for _ in range(80)]
+    for text in [*texts, "a�" + "👍" * 9, "�" * 20 + "👍�好", "\n�" * 9]:
+        tokens = tokenizer.encode(text, add_special_tokens=False)
+        detokeniser = Detokeniser(tokenizer)
+        shown = "".join(detokeniser.add(bundle) for bundle in bundled(rng, tokens))
+        assert shown + detokeniser.add([], last=True) == text_of(tokenizer, tokens)
+
+
+@STRIPS
+def test_a_character_that_the_prompt_begins_is_shown_once_it_is_whole(strips: bool) -> None:
+    rng, tokenizer = Random(3), byte_fallback(strips=strips)
+    for _ in range(80):
+        tokens = tokenizer.encode(random_text(rng, rng.randint(1, 20), torn=False), add_special_tokens=False)
+        cut = rng.randint(0, len(tokens))
+        detokeniser = Detokeniser(tokenizer, before=tokens[:cut])
+        shown = "".join(detokeniser.add(bundle) for bundle in bundled(rng, tokens[cut:]))
+        shown += detokeniser.add([], last=True)
+        assert settled(tokenizer, tokens[:cut]) + shown == text_of(tokenizer, tokens)
+
+
+@SIZES
+def test_a_text_goes_on_inside_the_prompt_s_last_character(size: int) -> None:
+    """Completed, it is the text's, and its last token's; bytes that nothing completes are the prompt's."""
+    tokenizer = byte_fallback()
+    tokens = tokenizer.encode("so 漢字👍️\n\nso", add_special_tokens=False)
+    prompt, rest = tokens[:4], tokens[4:]
+    bundles = [rest[start : start + size] for start in range(0, len(rest), size)]
+    for scored in (False, True):
+        writer = Writer(tokenizer, frozenset({2}), Parting(None), stop=["\n\n"], before=prompt)
+        scores = [[Scored(-0.5, ())] * len(bundle) * scored for bundle in bundles]
+        deltas = written(writer, [Piece(0, *both, "") for both in zip(bundles, scores, strict=True)])
+        assert (joined(deltas), writer.finish) == (("", "漢字👍️"), "stop")
+        told = [token.text for delta in deltas for token in delta.tokens]
+        assert told == ["漢", "", "", "字", "", "", "", "👍", "", "", "\ufe0f"] * scored
+    (so,) = tokenizer.encode("so", add_special_tokens=False)
+    assert Detokeniser(tokenizer, before=prompt).add([so, so]) == "soso"
+    assert Detokeniser(tokenizer, before=prompt).add([], last=True) == ""
+
+
+@pytest.mark.parametrize("text", ["so it is ", "漢字仮名", "👍️", "�", "�好"])
+def test_a_long_text_is_decoded_in_bounded_windows(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    decoded = 0
+
+    def counted(tokenizer: Tokenizer, tokens: list[int]) -> str:
+        nonlocal decoded
+        decoded += len(tokens)
+        return text_of(tokenizer, tokens)
+
+    monkeypatch.setattr("r1kit.serving.writing.text_of", counted)
+    tokenizer = byte_fallback()
+    tokens = tokenizer.encode(text * 200, add_special_tokens=False)
+    detokeniser = Detokeniser(tokenizer)
+    shown = "".join(detokeniser.add([token]) for token in tokens) + detokeniser.add([], last=True)
+    assert (shown, decoded < 80 * len(tokens)) == (text_of(tokenizer, tokens), True)
+
+
 def pieces(text: str, size: int, finish: str = "stop", scored: bool = False) -> list[Piece]:
     spelled = [*text.encode(), 0]
     bundles = [spelled[start : start + size] for start in range(0, len(spelled), size)]
@@ -84,9 +178,6 @@ def written(writer: Writer, given: list[Piece]) -> list[Delta]:
 
 def joined(deltas: list[Delta]) -> tuple[str, str]:
     return "".join(one.thinking for one in deltas), "".join(one.content for one in deltas)
-
-
-SIZES = pytest.mark.parametrize("size", [1, 2, 3, 7, 100])
 
 
 @SIZES

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from random import Random
+
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
 
 from r1kit.text.spelling import Spelling
 from r1kit.text.tokenizer import build_tokenizer
+from tests.text.byte_fallback import byte_fallback, random_text
 
 TEXT = "So 12 - 5 = 7，对吗？ 🙂🙂 naïve"
 
@@ -37,6 +40,15 @@ def test_a_character_of_several_tokens_stands_at_its_last() -> None:
     assert found[-1] == "<eos>"
     smile = len(TEXT[: TEXT.index("🙂")].encode())
     assert found[smile : smile + 8] == ["", "", "", "🙂"] * 2
+
+
+def test_characters_whose_bytes_are_decoded_together() -> None:
+    tokenizer = byte_fallback()
+    rng = Random(1)
+    for _ in range(50):
+        text = random_text(rng, 24, torn=False)
+        ids = tokenizer.encode(text, add_special_tokens=False)
+        assert "".join(Spelling(tokenizer)(ids, text)) == text
 
 
 def test_bytes_that_never_become_a_character() -> None:

@@ -45,11 +45,17 @@ class Kept:
         if step == self.config.at and self.config.fault == "kill" and not self.once.exists():
             self.once.touch()
             os.kill(os.getpid(), signal.SIGKILL)
+        if step == self.config.at and self.config.fault == "raise late" and not self.once.exists():
+            self.once.touch()
+            raise ConnectionError("nobody answers")
 
     def table(self, series, step, rows):
         self._write(table=series, step=step, rows=len(rows))
 
     def artefact(self, path):
+        if self.config.fault == "artefact" and not self.once.exists():
+            self.once.touch()
+            raise ConnectionError("nobody answers")
         self._write(artefact=path.name)
 
     def flush(self):
@@ -63,6 +69,29 @@ class Kept:
 
     def close(self):
         pass
+
+
+class Late(Kept):
+    """Writes when it is flushed; ``fault`` says what is lost when that raises."""
+
+    def __init__(self, config, run):
+        super().__init__(config, run)
+        self.rows = []
+
+    def _write(self, **row):
+        self.rows.append(row)
+
+    def flush(self):
+        rows, self.rows = self.rows, []
+        fault = "" if self.once.exists() else self.config.fault
+        lost = {"": [], "arrived": [], "hole": [row for row in rows if row.get("step") == self.config.at]}
+        for row in rows:
+            if row not in lost.get(fault, rows):
+                super()._write(**row)
+        if rows and fault:
+            if fault != "always lost":
+                self.once.touch()
+            raise ConnectionError("nobody answers")
 '''
 
 

@@ -108,6 +108,79 @@ def test_a_sink_that_always_raises_is_left_with_a_count(
     assert steps(tmp_path) == [1, 2, 3, 4]
 
 
+@pytest.mark.parametrize(
+    ("fault", "knows", "arrived"),
+    [
+        ("lost", True, ALL),
+        ("arrived", True, ALL),
+        ("arrived", False, ALL),
+        ("hole", True, [1, 2, *range(4, 11), 3]),
+        ("lost", False, []),
+    ],
+)
+def test_a_flush_that_raises_has_kept_what_the_sink_says_it_has(
+    made: MadeRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: str, knows: bool, arrived: list[int]
+) -> None:
+    monkeypatch.setattr(module, "AGAIN_SECONDS", (0.0,))
+    late = f"{tmp_path / 'sink.py'}:Late"
+    made.steps(1, 10)
+    said: list[str] = []
+    assert feed(made.path, late, table(tmp_path, fault=fault, knows=knows), at_once, said.append) == 0
+    assert steps(tmp_path) == arrived
+    assert steps(tmp_path, "r1_zero/eval/sums/dev") == ([5, 10] if arrived else [])
+    assert said == [f"tracker {late}: nobody answers; it is tried again, the run goes on"]
+    made.steps(11, 12)
+    assert feed(made.path, late, table(tmp_path), at_once, print) == 0
+    assert steps(tmp_path) == [*arrived, 11, 12]
+
+
+def test_a_flush_that_always_raises_leaves_a_count_and_the_lines_for_later(
+    made: MadeRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "AGAIN_SECONDS", (0.0,))
+    late = f"{tmp_path / 'sink.py'}:Late"
+    made.steps(1, 10)
+    assert feed(made.path, late, table(tmp_path, fault="always lost"), at_once, print) == 12
+    assert unsent(made.path, late) == 12
+    assert feed(made.path, late, table(tmp_path), at_once, print) == 0
+    assert steps(tmp_path) == ALL
+
+
+@pytest.mark.parametrize(("fault", "knows"), [("raise late", True), ("raise", False)])
+def test_a_line_that_was_refused_is_sent_again_unless_it_is_there(
+    made: MadeRun, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: str, knows: bool
+) -> None:
+    """Even to a sink that cannot tell, which would lose one with every failure."""
+    monkeypatch.setattr(module, "AGAIN_SECONDS", (0.0,))
+    made.steps(1, 10)
+    assert feed(made.path, name, table(tmp_path, fault=fault, knows=knows), at_once, print) == 0
+    assert steps(tmp_path) == ALL
+
+
+def test_what_a_sink_holds_when_it_raises_is_flushed_before_the_next_is_asked(
+    made: MadeRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "AGAIN_SECONDS", (0.0,))
+    late = f"{tmp_path / 'sink.py'}:Late"
+    made.steps(1, 10)
+    assert feed(made.path, late, table(tmp_path, fault="raise"), at_once, print) == 0
+    assert steps(tmp_path) == ALL
+
+
+def test_a_report_whose_sending_failed_is_sent_again(
+    made: MadeRun, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "AGAIN_SECONDS", (0.0,))
+    made.steps(1, 2)
+    made.end()
+    said: list[str] = []
+    assert feed(made.path, name, table(tmp_path, fault="artefact"), at_once, said.append) == 0
+    assert [row for row in kept(tmp_path) if "artefact" in row] == [{"artefact": "report.html"}]
+    assert said == [f"tracker {name}: nobody answers; it is tried again, the run goes on"]
+    assert feed(made.path, name, table(tmp_path), at_once, print) == 0
+    assert [row for row in kept(tmp_path) if "artefact" in row] == [{"artefact": "report.html"}]
+
+
 @pytest.mark.parametrize(("knows", "arrived"), [(True, ALL), (False, [1, 2, 3])])
 def test_killed_while_it_sends(made: MadeRun, name: str, tmp_path: Path, knows: bool, arrived: list[int]) -> None:
     """A sink that can tell is sent what it lacks; one that cannot gets nothing twice."""
@@ -131,7 +204,10 @@ def test_killed_while_it_sends(made: MadeRun, name: str, tmp_path: Path, knows: 
     assert steps(tmp_path) == [*arrived, 11, 12]
 
 
-def test_a_full_disk_costs_no_step(made: MadeRun, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("knows", [True, False])
+def test_a_full_disk_costs_no_step(
+    made: MadeRun, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, knows: bool
+) -> None:
     """Where it cannot be written down what is about to be sent, nothing is sent."""
     monkeypatch.setattr(module, "AGAIN_SECONDS", (0.0,))
     real, calls = module.write_atomic, []
@@ -145,7 +221,7 @@ def test_a_full_disk_costs_no_step(made: MadeRun, name: str, tmp_path: Path, mon
     monkeypatch.setattr(module, "write_atomic", full)
     made.steps(1, 10)
     said: list[str] = []
-    assert feed(made.path, name, table(tmp_path), at_once, said.append) == 0
+    assert feed(made.path, name, table(tmp_path, knows=knows), at_once, said.append) == 0
     assert steps(tmp_path) == ALL
     assert "No space left" in said[0]
 

@@ -18,7 +18,7 @@ from r1kit.errors import InputError, nearest
 from r1kit.factory.sources import check_rows
 from r1kit.loops.settings import SFT
 from r1kit.model.families import fresh_family
-from r1kit.plan.known import known_config, shape_of_config
+from r1kit.plan.known import is_counted, known_config, shape_of_config
 from r1kit.records import Prompt, Sample
 from r1kit.reward.language import check_detector, check_told
 from r1kit.reward.settings import TARGETS, RewardConfig
@@ -200,7 +200,7 @@ def _experts_of(model: Model) -> int | None:
     found = known_config(model.name)
     if found is None and (folder := local_folder(model.name)):
         found = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    if found is None:
+    if found is None or not is_counted(found):
         return None
     experts = shape_of_config(found, model.name).experts
     return experts.number if experts else 0

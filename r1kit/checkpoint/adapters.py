@@ -27,12 +27,25 @@ PREFIX = "base_model.model."
 """What peft puts before the name of a layer."""
 SNAPSHOT = re.compile(r"models--(?P<owner>[^/]+?)--(?P<name>[^/]+)/snapshots/(?P<commit>[^/]+)")
 """Where the hub's cache keeps a model."""
-PLAIN = {
-    "peft_type": "LORA", "bias": "none", "use_dora": False, "use_rslora": False, "use_qalora": False,
-    "fan_in_fan_out": False, "lora_bias": False, "modules_to_save": None, "rank_pattern": {}, "alpha_pattern": {},
-    "layer_replication": None, "target_parameters": None, "trainable_token_indices": None,
-}  # fmt: skip
-"""Settings of peft's with which an adapter is ``s B A`` and no more; one that a config leaves out is so."""
+HARMLESS = frozenset({
+    "base_model_name_or_path", "revision", "r", "lora_alpha",  # read here
+    "target_modules", "exclude_modules", "layers_to_transform", "layers_pattern", "ensure_weight_tying",
+    "lora_dropout", "merge_weights", "task_type", "inference_mode", "auto_mapping", "peft_version", "runtime_config",
+    "megatron_config", "megatron_core", "qalora_group_size", "loftq_config", "eva_config", "corda_config",
+    "lora_ga_config",
+})  # fmt: skip
+"""Settings of peft's (``peft.LoraConfig``, 0.21) that do not change what is merged: the weights' names say them again,
+training alone knows them, or they matter with another setting only, which is refused."""
+MUST = {"peft_type": ("LORA",), "bias": ("none",), "init_lora_weights": (True, "gaussian", "eva", "orthogonal", "mica")}
+"""What other settings must be, where they are set; those that are in neither table must not be: then an adapter is
+``s B A`` and no more. Other inits take off the base what A and B begin with, and the adapter's file does not say so."""
+ANEW = ("pissa", "olora", "loftq")
+"""Inits that change the base in the same way whenever peft opens the adapter (``peft.tuners.lora.layer``, 0.21)."""
+NEVER = ("alora_invocation_tokens", "arrow_config", "use_qalora")
+"""Settings with which what a layer does is no matrix, so that peft merges none either."""
+BY_PEFT = (
+    "let peft merge it: AutoPeftModelForCausalLM.from_pretrained(FOLDER).merge_and_unload().save_pretrained(MERGED)"
+)
 
 
 def write_adapter(
@@ -79,23 +92,35 @@ def is_adapter(folder: Path) -> bool:
     return (folder / CONFIG).is_file() and all(name.startswith("adapter_") for name in own)
 
 
-def base_of(folder: Path) -> str:
-    """The model that an adapter's config names.
+def base_of(folder: Path) -> tuple[str, str]:
+    """The model that an adapter's config names, and its revision on the hub; empty where that is the newest.
 
     Raises:
         InputError: it names none, or the adapter is more than two narrow matrices a layer.
     """
     config = read_json(folder / CONFIG)
-    for name, plain in PLAIN.items():
-        if config.get(name, plain) not in (plain, None, {}, []):
-            raise InputError(
-                f"{folder} is an adapter with {name} = {config[name]!r}, which is not merged here; let peft merge it: "
-                f"AutoPeftModelForCausalLM.from_pretrained(FOLDER).merge_and_unload().save_pretrained(MERGED)"
-            )
-    base = config.get("base_model_name_or_path")
+    for name in (*MUST, *config):
+        value = config.get(name)
+        if value and name not in HARMLESS and value not in MUST.get(name, ()):
+            raise InputError(f"{folder} is an adapter with {name} = {value!r}, {_instead(name, value)}")
+    base, revision = config.get("base_model_name_or_path"), config.get("revision") or ""
     if not isinstance(base, str) or not base:
         raise InputError(f"{folder}/{CONFIG} names no base_model_name_or_path; write the base's folder or name")
-    return base
+    if not isinstance(revision, str):
+        raise InputError(f"{folder}/{CONFIG}: revision = {revision!r}; write a commit, a tag or a branch, or null")
+    return base, revision
+
+
+def _instead(name: str, value: Any) -> str:
+    """What to do with an adapter that is not merged here."""
+    if name in NEVER:
+        return "which is no change of weights and cannot be merged; train one without it"
+    if name == "init_lora_weights" and value not in ANEW:
+        return (
+            "with which training may begin from a changed base; save it again where it was trained, as a plain one: "
+            "save_pretrained(FOLDER, path_initial_model_for_weight_conversion=INITIAL_ADAPTER)"
+        )
+    return f"which is not merged here; {BY_PEFT}"
 
 
 def check_fit(folder: Path, base: Path) -> dict[str, tuple[int, int]]:
@@ -109,6 +134,8 @@ def check_fit(folder: Path, base: Path) -> dict[str, tuple[int, int]]:
     held, of = read_header(folder / WEIGHTS), read_headers(base)
     ends = {name.removeprefix(PREFIX).rpartition(".lora_")[0] for name in held}
     rank, layers = read_json(folder / CONFIG).get("r"), {}
+    if more := sorted(name for name in held if not name.endswith((".lora_A.weight", ".lora_B.weight"))):
+        raise InputError(f"{folder}/{WEIGHTS} holds {more[0]}, which is not A or B of a layer; {BY_PEFT}")
     for layer in sorted(ends):
         pair = [held.get(f"{PREFIX}{layer}.lora_{which}.weight") for which in "AB"]
         if not layer or pair[0] is None or pair[1] is None or {pair[0].shape[0], pair[1].shape[-1]} != {rank}:
@@ -125,20 +152,20 @@ def check_fit(folder: Path, base: Path) -> dict[str, tuple[int, int]]:
     return layers
 
 
-def merged_adapter(folder: Path, resolve: Callable[[str], Path], cache: Path) -> Path:
+def merged_adapter(folder: Path, resolve: Callable[[str, str], Path], cache: Path) -> Path:
     """A hub-format folder in the cache: the base with the adapter merged in, float32.
 
     Args:
         folder: ``is_adapter``.
-        resolve: the folder of a model by name.
+        resolve: the folder of a model by name and revision.
         cache: where it is kept, by what both hold.
 
     Raises:
         InputError: the adapter does not fit the base that it names.
     """
-    name = named_base(folder)
+    name, revision = named_base(folder)
     with looked_for(folder):
-        base = resolve(name)
+        base = resolve(name, revision)
     check_fit(folder, base)
     digest = hashlib.sha256((folder / CONFIG).read_bytes() + (folder / WEIGHTS).read_bytes())
     for file in sorted(base.iterdir()):
@@ -154,11 +181,11 @@ def merged_adapter(folder: Path, resolve: Callable[[str], Path], cache: Path) ->
     return merged
 
 
-def named_base(folder: Path) -> str:
+def named_base(folder: Path) -> tuple[str, str]:
     """``base_of``; a folder's relative name is looked up beside the adapter too."""
-    base = base_of(folder)
+    base, revision = base_of(folder)
     beside = folder / base
-    return str(beside) if not Path(base).expanduser().exists() and beside.is_dir() else base
+    return str(beside) if not Path(base).expanduser().exists() and beside.is_dir() else base, revision
 
 
 @contextmanager

@@ -9,10 +9,16 @@ from pathlib import Path
 
 from r1kit.errors import InputError
 
-__all__ = ["Stored", "check_pointer", "read_header", "read_headers", "weight_files"]
+__all__ = ["NARROW", "Stored", "check_pointer", "read_header", "read_headers", "weight_files"]
 
 MAX_HEADER = 100_000_000
 """Bytes; what the format allows."""
+DTYPES = frozenset({
+    "BOOL", "I8", "U8", "I16", "U16", "F16", "BF16", "I32", "U32", "F32", "I64", "U64", "F64", "C64",
+})  # fmt: skip
+"""The format's, besides the narrow floats."""
+NARROW = ("F8", "F6", "F4")
+"""Beginnings of the names of floats of 8 bits and fewer: F8_E4M3, F6_E2M3, F4 ..."""
 POINTER = b"version https://git-lfs"
 INDEX = "model.safetensors.index.json"
 
@@ -44,7 +50,7 @@ def read_header(file: Path) -> dict[str, Stored]:
     """Name -> tensor. A file begins with the length of its header (8 bytes, little-endian) and the header, JSON.
 
     Raises:
-        InputError: it is no safetensors file, or it is cut short or a pointer to one.
+        InputError: it is no safetensors file, or it is cut short or a pointer to one, or of a dtype that there is not.
     """
     check_pointer(file)
     size = file.stat().st_size
@@ -55,12 +61,18 @@ def read_header(file: Path) -> dict[str, Stored]:
                 raise InputError(f"{file} is damaged or cut short ({size} bytes); fetch or write it again")
             header = json.loads(stream.read(min(length, MAX_HEADER)))
         header.pop("__metadata__", None)
-        found = {name: Stored(one["dtype"], tuple(one["shape"])) for name, one in header.items()}
+        found = {name: Stored(str(one["dtype"]), tuple(one["shape"])) for name, one in header.items()}
         end = 8 + length + max((one["data_offsets"][1] for one in header.values()), default=0)
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise InputError(f"{file} is no safetensors file ({error}); fetch or write it again") from None
     if end != size:
         raise InputError(f"{file} is damaged or cut short ({size} of {end} bytes); fetch or write it again")
+    for name, one in found.items():
+        if one.dtype not in DTYPES and not one.dtype.startswith(NARROW):
+            raise InputError(
+                f"{file} holds {name} as {one.dtype!r}, which is no dtype of safetensors; fetch it again, or write it "
+                f"as F32, F16 or BF16"
+            )
     return found
 
 

@@ -12,6 +12,7 @@ import re
 import struct
 import tempfile
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from r1kit.checkpoint.adapters import check_fit, is_adapter, looked_for, merged_adapter, named_base
@@ -33,18 +34,23 @@ HUB_FILES = ["*.json", "*.safetensors", "*.model", "*.jinja", "*.txt"]
 """What is fetched from the hub: weights as safetensors only (a pickle can run code), settings and tokenizer."""
 
 
-def resolve_model(name: str) -> Path:
+def resolve_model(name: str, revision: str = "") -> Path:
     """The hub-format folder of a model; fetches or converts it on the first use.
+
+    Args:
+        name: of the model.
+        revision: a commit, tag or branch of it on the hub; of no matter to what is not there. Empty: the newest.
 
     Raises:
         InputError: the name, or what it names, is wrong.
         MissingError: it is not on this machine and cannot be fetched, or a package is missing.
     """
-    found = _dispatch(name, gguf=_converted, pypi=_from_package, hub=_from_hub, adapter=_merged)
+    hub = partial(_from_hub, revision=revision)
+    found = _dispatch(name, gguf=_converted, pypi=_from_package, hub=hub, adapter=_merged)
     return without_marks(found, cache_folder())
 
 
-def check_model(name: str) -> None:
+def check_model(name: str, revision: str = "") -> None:
     """Raise what ``resolve_model`` would raise, as far as that can be told without the network and without torch."""
 
     def package(spec: str) -> Path:
@@ -57,13 +63,13 @@ def check_model(name: str) -> None:
     def hub(repository: str) -> Path:
         from huggingface_hub.constants import HF_HUB_OFFLINE
 
-        return _from_hub(repository) if HF_HUB_OFFLINE else Path(repository)
+        return _from_hub(repository, revision) if HF_HUB_OFFLINE else Path(repository)
 
     def adapter(folder: Path) -> Path:
         base = named_base(folder)
         with looked_for(folder):
-            check_model(base)
-        if (there := local_folder(base)) is not None:
+            check_model(*base)
+        if (there := local_folder(*base)) is not None:
             check_fit(folder, there)
         return folder
 
@@ -76,18 +82,15 @@ def check_tokenizer(name: str) -> None:
         check_model(name)
 
 
-def local_folder(name: str) -> Path | None:
+def local_folder(name: str, revision: str = "") -> Path | None:
     """The model's folder where it is on this machine as one already, of an adapter its base's; nothing is fetched or
     converted."""
 
     def hub(repository: str) -> Path:
-        from huggingface_hub import try_to_load_from_cache
-
-        config = try_to_load_from_cache(repository, "config.json")
-        return Path(config).parent if isinstance(config, str) else Path(os.devnull)
+        return _snapshot(repository, revision) or Path(os.devnull)
 
     def adapter(folder: Path) -> Path:
-        return local_folder(named_base(folder)) or Path(os.devnull)
+        return local_folder(*named_base(folder)) or Path(os.devnull)
 
     folder = _dispatch(name, gguf=lambda file: Path(os.devnull), pypi=_package_folder, hub=hub, adapter=adapter)
     return folder if (folder / "config.json").is_file() else None
@@ -101,12 +104,10 @@ def stage_folder(name: str) -> Path | None:
     return checkpoints(Path(run).expanduser()).get(stage)
 
 
-def hub_commit(repository: str) -> str:
+def hub_commit(repository: str, revision: str = "") -> str:
     """The commit of a hub model that the cache holds; empty where it holds none."""
-    from huggingface_hub import try_to_load_from_cache
-
-    config = try_to_load_from_cache(repository, "config.json")
-    return Path(config).parent.name if isinstance(config, str) else ""
+    found = _snapshot(repository, revision)
+    return found.name if found else ""
 
 
 def cache_folder() -> Path:
@@ -163,7 +164,15 @@ def _stage_checkpoint(run: str, stage: str) -> Path:
 # The hub
 
 
-def _from_hub(repository: str) -> Path:
+def _snapshot(repository: str, revision: str) -> Path | None:
+    """Where the cache holds a hub model's config."""
+    from huggingface_hub import try_to_load_from_cache
+
+    config = try_to_load_from_cache(repository, "config.json", revision=revision or None)
+    return Path(config).parent if isinstance(config, str) else None
+
+
+def _from_hub(repository: str, revision: str = "") -> Path:
     from huggingface_hub import snapshot_download
     from huggingface_hub.constants import HF_HUB_OFFLINE
     from huggingface_hub.errors import (
@@ -172,12 +181,15 @@ def _from_hub(repository: str) -> Path:
         HfHubHTTPError,
         HFValidationError,
         RepositoryNotFoundError,
+        RevisionNotFoundError,
     )
 
-    if (commit := hub_commit(repository)) and (whole := _whole(repository, commit)):
+    if (commit := hub_commit(repository, revision)) and (whole := _whole(repository, commit)):
         return whole
+    named = f"{repository} at revision {revision}" if revision else repository
     try:
-        return check_folder(Path(snapshot_download(repository, allow_patterns=HUB_FILES, etag_timeout=10)))
+        folder = snapshot_download(repository, revision=revision or None, allow_patterns=HUB_FILES, etag_timeout=10)
+        return check_folder(Path(folder))
     except HFValidationError as error:
         raise InputError(f"no model {repository!r}: not a hub name; a model is {ALLOWED}") from error
     except GatedRepoError as error:
@@ -186,11 +198,15 @@ def _from_hub(repository: str) -> Path:
         raise InputError(
             f"no model {repository!r} on the hub, nor a folder of that name here.{_beside(repository)}"
         ) from error
+    except RevisionNotFoundError as error:
+        raise InputError(
+            f"{repository} has no revision {revision!r} on the hub; name a commit, tag or branch"
+        ) from error
     except (EntryNotFoundError, HfHubHTTPError, ConnectionError, TimeoutError) as error:
         cause = "HF_HUB_OFFLINE is set" if HF_HUB_OFFLINE else first_line(error)
         raise MissingError(
-            f"{repository} is not in the hub cache and cannot be fetched ({cause}); "
-            f"fetch it where there is a network with 'hf download {repository}', or name a local folder."
+            f"{named} is not in the hub cache and cannot be fetched ({cause}); fetch it where there is a network with "
+            f"'hf download {repository}{f' --revision {revision}' if revision else ''}', or name a local folder."
             f"{_beside(repository)}"
         ) from error
 

@@ -31,11 +31,17 @@ class StoredWeights:
     """See ``WeightStream``: a folder's tensors, read when they are asked for."""
 
     def __init__(self, folder: Path) -> None:
-        """Raises InputError where the files are not whole, as ``hub.read_weights``."""
+        """Raises InputError where the files are not whole, as ``hub.read_weights``, or a dtype is no weight's."""
         self._files: dict[Path, list[Weight]] = {}
-        for name in weight_files(folder):
-            found = read_header(folder / name).items()
-            self._files[folder / name] = [Weight(each, DTYPES[one.dtype], one.shape) for each, one in found]
+        for file in (folder / name for name in weight_files(folder)):
+            found = read_header(file)
+            for name, one in found.items():
+                if one.dtype not in DTYPES:
+                    raise InputError(
+                        f"{file} holds {name} as {one.dtype}, which is not computed with; take the full-precision "
+                        f"checkpoint (F32, F16 or BF16)"
+                    )
+            self._files[file] = [Weight(name, DTYPES[one.dtype], one.shape) for name, one in found.items()]
 
     def metadata(self) -> Sequence[Weight]:
         """See ``WeightStream``."""

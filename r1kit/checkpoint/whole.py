@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from r1kit.checkpoint.generic import brings_code
-from r1kit.checkpoint.headers import Stored, check_pointer, read_headers
+from r1kit.checkpoint.headers import NARROW, Stored, check_pointer, read_headers
 from r1kit.errors import InputError
 from r1kit.text.ends import read_json
 
@@ -18,6 +18,8 @@ __all__ = ["check_whole", "drop_rowless", "embedding_rows", "text_config"]
 TOKENIZERS = ("tokenizer.json", "tokenizer.model", "vocab.json")
 WRITES = ("ForCausalLM", "LMHeadModel")
 """Ends of the class names of models that write tokens."""
+QUANTISED = ("quantization_config", "compression_config", "quantization")
+"""Keys of a config that say how; the last is MLX's."""
 EMBEDDINGS = (
     "embed_tokens.weight", "wte.weight", "word_embeddings.weight", "embed_in.weight", "embeddings.weight",
     "tok_embeddings.weight",
@@ -105,7 +107,7 @@ def _check_kind(folder: Path, config: Mapping[str, Any]) -> None:
 
 def _check_quantised(folder: Path, config: Mapping[str, Any], headers: Mapping[str, Stored]) -> None:
     text = text_config(config)
-    settings = config.get("quantization_config") or text.get("quantization_config") or config.get("compression_config")
+    settings = next((one[key] for one in (config, text) for key in QUANTISED if one.get(key)), None)
     stored = sorted({one.dtype for name, one in headers.items() if _is_quantised(name, one)})
     if not settings and not stored:
         return
@@ -115,9 +117,10 @@ def _check_quantised(folder: Path, config: Mapping[str, Any], headers: Mapping[s
 
 
 def _is_quantised(name: str, one: Stored) -> bool:
-    if one.dtype.startswith(("F8", "F6", "F4")):
+    """Whether it is a matrix of narrow floats or of whole numbers: GPTQ's and AWQ's are I32, MLX's U32."""
+    if one.dtype.startswith(NARROW):
         return True
-    return one.dtype in ("I8", "U8", "I32") and len(one.shape) >= 2 and name.endswith(("weight", "qweight", "_packed"))
+    return one.dtype[0] in "IU" and len(one.shape) >= 2 and name.endswith(("weight", "qweight", "_packed"))
 
 
 # ---- tokens ---------------------------------------------------------------------------------------------------------

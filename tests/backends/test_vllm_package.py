@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError
+from pathlib import Path
 
 import pytest
+from safetensors.torch import save_file
+from torch import zeros
 
 from r1kit.backends import vllm_package
 from r1kit.backends.vllm_package import check_vllm
-from r1kit.checks import check_recipe
+from r1kit.checks import _experts_of, check_recipe
+from r1kit.contracts import Model
 from r1kit.errors import InputError, MissingError
 from r1kit.recipe import load_recipe
+from r1kit.text.tokenizer import build_tokenizer
 
 
 @pytest.fixture
@@ -92,3 +98,15 @@ def test_experts_of_a_model_without_any_are_refused(recipe: str, model: str) -> 
     named = ["learner=local", f"model.name={model}"] if recipe == "r1-671b" else []
     with pytest.raises(InputError, match=rf"engine.expert_parallel = true: {model} has no experts; drop it"):
         check_recipe(load_recipe(recipe, ["ranks=1", engine, *named]))
+
+
+def test_a_type_whose_experts_are_not_known_is_left_to_vllm(tmp_path: Path) -> None:
+    """ERNIE 4.5 says its experts in a key of its own: none that this package reads is no reason to refuse."""
+    sizes = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2}
+    config = {"model_type": "ernie4_5_moe", "vocab_size": 64, "moe_num_experts": 4, **sizes}
+    build_tokenizer(["a"]).save_pretrained(tmp_path)
+    save_file({"embed_tokens.weight": zeros(64, 16)}, tmp_path / "model.safetensors")
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    assert _experts_of(Model(name=str(tmp_path))) is None
+    (tmp_path / "config.json").write_text(json.dumps({**config, "model_type": "llama"}))
+    assert _experts_of(Model(name=str(tmp_path))) == 0

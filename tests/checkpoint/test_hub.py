@@ -214,6 +214,14 @@ def test_a_tied_head_may_come_along_only_if_it_is_the_embedding(tiny_model: Buil
         ),
         ({"model_type": "gemma3_text", "final_logit_softcapping": 30.0}, "final_logit_softcapping is 30.0"),
         ({"model_type": "qwen3_moe", "decoder_sparse_step": 2}, "some layers have no experts"),
+        (
+            {"model_type": "smollm3", "layer_types": ["sliding_attention"] * 36, "sliding_window": 16},
+            "some layers have a window",
+        ),
+        (
+            {"model_type": "qwen2", "layer_types": ["sliding_attention"] * 32},
+            "some layers are 'sliding_attention' and there is no sliding_window",
+        ),
         ({"model_type": "phi3", "partial_rotary_factor": 0.75}, "partial_rotary_factor is 0.75"),
         ({"model_type": "llama", "partial_rotary_factor": 0.5}, "partial_rotary_factor is 0.5"),
     ],

@@ -268,6 +268,34 @@ def test_quantised_weights_without_a_word_in_the_config(folder: Path, dtype: tor
     assert f"is quantised ({told})" in refused(folder)
 
 
+@pytest.mark.parametrize("told", [True, False])
+def test_weights_quantised_by_mlx(folder: Path, told: bool) -> None:
+    """Eight numbers of 4 bits in one U32, scales and biases beside them; the config may say so or not."""
+    name, weights = "model.layers.0.self_attn.q_proj.weight", load_file(folder / "model.safetensors")
+    rows, columns = weights[name].shape
+    weights[name] = torch.zeros(rows, columns // 8, dtype=torch.uint32)
+    weights[name.replace("weight", "scales")] = weights[name.replace("weight", "biases")] = torch.ones(rows, 1)
+    save_file({key: one.clone() for key, one in weights.items()}, folder / "model.safetensors", {"format": "mlx"})
+    if told:
+        edit(folder, quantization={"group_size": 64, "bits": 4})
+    assert "is quantised (U32); take the full-precision checkpoint" in refused(folder)
+    with pytest.raises(InputError, match=f"model.safetensors holds {name} as U32, which is not computed with"):
+        load_model(folder, empty=True)
+
+
+def test_a_config_that_says_mlx_quantised_it(folder: Path) -> None:
+    edit(folder, quantization={"group_size": 64, "bits": 4})
+    assert "is quantised (its config says so)" in refused(folder)
+
+
+def test_a_dtype_that_there_is_not(folder: Path) -> None:
+    file = folder / "model.safetensors"
+    whole = file.read_bytes()
+    assert b'"dtype":"F32"' in whole
+    file.write_bytes(whole.replace(b'"dtype":"F32"', b'"dtype":"X32"', 1))
+    assert "as 'X32', which is no dtype of safetensors; fetch it again" in refused(folder)
+
+
 @pytest.mark.parametrize(
     ("keys", "told"),
     [

@@ -101,6 +101,38 @@ def test_streamed_attention_keeps_to_the_window_too(name: str, tmp_path: Path, m
         torch.testing.assert_close(streamed, packed, atol=1e-4, rtol=1e-3)
 
 
+ALTERNATING = {"sliding_window": 16, "layer_types": ["sliding_attention", "full_attention"]}
+ALTERNATE: dict[str, dict[str, object]] = {
+    "llama": {}, "olmo2": {}, "phi3": {}, "deepseek_v3": {}, "mistral": {}, "qwen3_moe": {"use_sliding_window": True},
+    "qwen2": {"use_sliding_window": True}, "qwen3": {"use_sliding_window": True}, "smollm3": {}, "olmo3": {},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ALTERNATE)
+def test_layer_types_mean_what_they_mean_in_transformers(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Some classes never look at them; Mistral with them is another family to it, and SmolLM3's are left to it."""
+    kind, own = tiny.FAMILIES[name]
+    monkeypatch.setitem(tiny.FAMILIES, "alternating", (kind, own | ALTERNATING | ALTERNATE[name]))
+    folder, row = tiny.write(tmp_path, "alternating"), exercise.tokens(60)
+    model, _ = load_model(folder)
+    assert isinstance(model, Decoder) == (name not in ("mistral", "smollm3"))
+    theirs = exercise.theirs_of(AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32), row)
+    assert (exercise.ours_of(model, Segments.pack([row])) - theirs).abs().max() < 5e-5
+
+
+@pytest.mark.parametrize("name", ["qwen2", "olmo3", "smollm3"])
+def test_a_window_without_a_size_is_refused(name: str, tmp_path: Path) -> None:
+    """`transformers` runs none of them."""
+    folder = tiny.write(tmp_path, name)
+    table = json.loads((folder / "config.json").read_text()) | ALTERNATING | {"sliding_window": None}
+    (folder / "config.json").write_text(json.dumps(table))
+    with pytest.raises(InputError, match=f"this {name}: .*; mend layer_types and sliding_window in its config") as told:
+        load_model(folder)
+    assert "\n" not in str(told.value)
+
+
 @pytest.mark.parametrize("name", ["phi3_longrope", "llama_dynamic"])
 def test_a_row_that_would_change_its_own_frequencies_is_refused(name: str, tmp_path: Path) -> None:
     model, _ = load_model(tiny.write(tmp_path, name))

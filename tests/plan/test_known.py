@@ -11,12 +11,12 @@ from typing import Any
 
 import pytest
 import torch
-from transformers import AutoConfig, AutoModelForCausalLM
+from transformers import AutoConfig, AutoModel, AutoModelForCausalLM
 from typer.testing import CliRunner
 
 from r1kit.cli import app
 from r1kit.errors import InputError
-from r1kit.plan.known import known_config, known_models, shape_of_config
+from r1kit.plan.known import GATED, PLAIN, known_config, known_models, shape_of_config, shape_of_hub
 from r1kit.plan.shape import Shape
 
 MODELS = {name: entry for name, entry in known_models().items() if name not in entry.get("also", ())}
@@ -68,6 +68,21 @@ def test_it_counts_as_transformers_does(kind: str) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("kind", sorted(GATED - {"qwen2_vl", "qwen2_5_vl"}))
+def test_known_types_count_within_a_thousandth_of_transformers(kind: str) -> None:
+    config = {
+        "vocab_size": 32000, "hidden_size": 2048, "intermediate_size": 5632, "num_hidden_layers": 4, "pad_token_id": 0,
+        "num_attention_heads": 16, "num_key_value_heads": 4,
+    }  # fmt: skip
+    config |= {"head_dim": 128} if kind in ("hunyuan_v1_dense", "ministral") else {}
+    made = AutoConfig.for_model(kind, **config)
+    counted = shape_of_config({**made.to_dict(), "tie_word_embeddings": False}, kind).parameters
+    with torch.device("meta"):
+        body = AutoModel.from_config(made)
+    assert counted == pytest.approx(sum(one.numel() for one in body.parameters()) + 32000 * 2048, rel=1e-3)
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("name", MODELS)
 def test_all_count_as_transformers_does(name: str) -> None:
     assert shape(name).parameters == as_transformers_counts(MODELS[name]["model_type"], MODELS[name])
@@ -77,6 +92,54 @@ def test_all_count_as_transformers_does(name: str) -> None:
 def test_settings_that_no_known_model_has_count_too(kind: str) -> None:
     found = shape_of_config({**GROWN[kind], "model_type": kind}, kind)
     assert found.parameters == as_transformers_counts(kind, GROWN[kind])
+
+
+FLAT = {
+    "vocab_size": 500, "hidden_size": 64, "intermediate_size": 192, "num_hidden_layers": 3, "num_attention_heads": 4,
+    "num_key_value_heads": 2, "tie_word_embeddings": False, "pad_token_id": 0,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", sorted(PLAIN))
+def test_feed_forwards_without_a_gate_have_two_matrices(kind: str) -> None:
+    """Some biases are left out, within 2%; a third matrix would be 21%."""
+    config = FLAT | ({"num_key_value_heads": 4} if kind in ("gpt_neox", "persimmon") else {})
+    counted = shape_of_config({**config, "model_type": kind}, kind).parameters
+    assert counted == pytest.approx(as_transformers_counts(kind, config), rel=0.02)
+
+
+@pytest.mark.parametrize(
+    ("kind", "config", "billions"),
+    [
+        ("arcee", {"vocab_size": 128004, "hidden_size": 2560, "intermediate_size": 18432, "num_hidden_layers": 36,
+                   "num_attention_heads": 20, "num_key_value_heads": 4, "head_dim": 128}, 4.62),
+        ("apertus", {"vocab_size": 131072, "hidden_size": 4096, "intermediate_size": 21504, "num_hidden_layers": 32,
+                     "num_attention_heads": 32, "num_key_value_heads": 8}, 8.05),
+        ("nemotron", {"vocab_size": 256000, "hidden_size": 3072, "intermediate_size": 9216, "num_hidden_layers": 32,
+                      "num_attention_heads": 24, "num_key_value_heads": 8, "head_dim": 128}, 4.19),
+    ],
+)  # fmt: skip
+def test_afm_apertus_and_minitron_are_as_large_as_published(kind: str, config: dict[str, Any], billions: float) -> None:
+    found = shape_of_config(config | {"model_type": kind, "tie_word_embeddings": False}, kind)
+    assert round(found.parameters / 1e9, 2) == billions
+
+
+@pytest.mark.parametrize("kind", ["llama4_text", "ernie4_5_moe", "hunyuan_v1_moe", "lfm2", "from_the_future", ""])
+def test_a_model_type_that_is_not_known_is_refused(kind: str, tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text(json.dumps(FLAT | ({"model_type": kind} if kind else {})))
+    with pytest.raises(InputError) as caught:
+        shape_of_hub(tmp_path / "config.json")
+    assert f"config.json: what layers a model_type {kind!r} has is not known" in str(caught.value)
+    assert "--set model.hidden_size=" in str(caught.value)
+    assert "\n" not in str(caught.value)
+    (tmp_path / "config.json").write_text(
+        json.dumps({"model_type": "some_vl", "text_config": FLAT | {"model_type": "llama"}})
+    )
+    assert shape_of_hub(tmp_path / "config.json").ffn == 192
+
+
+def test_every_known_name_is_of_a_known_type() -> None:
+    assert {entry["model_type"] for entry in MODELS.values()} <= GATED | PLAIN
 
 
 def test_what_deepseek_v3_keeps_of_a_token() -> None:

@@ -19,7 +19,18 @@ if TYPE_CHECKING:
     import torch
     from transformers import PretrainedConfig
 
-__all__ = ["DecoderConfig", "DenseFamily", "DenseShape", "Latent", "Layer", "Routing", "local_layers", "windows"]
+__all__ = [
+    "DecoderConfig",
+    "DenseFamily",
+    "DenseShape",
+    "Latent",
+    "Layer",
+    "Routing",
+    "local_layers",
+    "no_window",
+    "one_window",
+    "windows",
+]
 
 ROPE = ("default", "linear", "llama3", "yarn", "dynamic", "longrope")
 """Rope types that are computed; the last two up to the length where they would change."""
@@ -181,11 +192,22 @@ def local_layers(settings: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def windows(settings: Mapping[str, Any], local: bool = False) -> tuple[Layer, ...]:
-    """Layers by ``layer_types``, or all with ``sliding_window``; those with a window have the local rope if so."""
-    window, count = settings.get("sliding_window"), settings["num_hidden_layers"]
-    near = Layer(window=window or 0, rope="local" if local else "whole")
-    kinds = settings.get("layer_types") or ["sliding_attention" if window else "full_attention"] * count
-    return tuple(near if kind == "sliding_attention" else Layer() for kind in kinds)
+    """Layers by ``layer_types``; those with a window have the local rope if so."""
+    near = Layer(window=settings.get("sliding_window") or 0, rope="local" if local else "whole")
+    return tuple(near if kind == "sliding_attention" else Layer() for kind in settings["layer_types"])
+
+
+def one_window(settings: Mapping[str, Any]) -> tuple[Layer, ...]:
+    """Every layer with ``sliding_window``, where there is one; ``layer_types`` says nothing."""
+    count: int = settings["num_hidden_layers"]
+    return (Layer(window=settings.get("sliding_window") or 0),) * count
+
+
+def no_window(settings: Mapping[str, Any]) -> str:
+    """Why layers by ``layer_types`` cannot be computed: some want a window and its size is not told."""
+    if settings.get("sliding_window") or "sliding_attention" not in (settings.get("layer_types") or ()):
+        return ""
+    return "some layers are 'sliding_attention' and there is no sliding_window"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -271,7 +293,6 @@ class DenseFamily:
             "qk_norm": self.qk_norm,
             "max_positions": positions,
             "lengthens": lengthens,
-            "layers": windows(settings) if settings.get("layer_types") else (),
         }
         return DecoderConfig(**(shared | self.own(settings)))
 

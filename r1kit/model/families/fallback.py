@@ -266,7 +266,13 @@ def _refuse_other_caches(model: HubModel) -> None:
     from transformers import DynamicCache
     from transformers.cache_utils import DynamicLayer
 
-    layers = DynamicCache(config=model.model.config).layers
+    try:
+        layers = DynamicCache(config=model.model.config).layers
+    except (TypeError, ValueError) as error:  # layers with a window, and no size of it, say
+        raise InputError(
+            f"transformers cannot make a cache for this {model.config.family}: {first_line(error)}; "
+            f"mend layer_types and sliding_window in its config.json"
+        ) from error
     if recurrent(model.model.config.get_text_config().to_dict()) or not all(
         isinstance(x, DynamicLayer) for x in layers
     ):

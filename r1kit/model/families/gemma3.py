@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from r1kit.model.families.dense import DenseFamily, local_layers
+from r1kit.model.families.dense import DenseFamily, local_layers, no_window
 
 __all__ = ["FAMILY"]
 
@@ -28,6 +28,7 @@ FAMILY = DenseFamily(
     architecture="Gemma3ForCausalLM",
     qk_norm=True,
     own=_own,
+    cannot=no_window,
     wanted={
         "hidden_activation": "gelu_pytorch_tanh",
         "attn_logit_softcapping": None,

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from r1kit.model.families.dense import DenseFamily, windows
+from r1kit.model.families.dense import DenseFamily, one_window
 
 __all__ = ["FAMILY"]
 
 FAMILY = DenseFamily(
-    name="mistral", architecture="MistralForCausalLM", own=lambda settings: {"layers": windows(settings)}
+    name="mistral", architecture="MistralForCausalLM", own=lambda settings: {"layers": one_window(settings)}
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from r1kit.model.families.dense import DenseFamily, local_layers
+from r1kit.model.families.dense import DenseFamily, local_layers, no_window
 
 __all__ = ["FAMILY"]
 
@@ -11,4 +11,5 @@ FAMILY = DenseFamily(
     architecture="Olmo3ForCausalLM",
     qk_norm=True,
     own=lambda settings: {"norms": "after", "wide_qk_norm": True, **local_layers(settings)},
+    cannot=no_window,
 )

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from r1kit.model.families.dense import DenseFamily, windows
+from r1kit.model.families.dense import DenseFamily, one_window
 
 __all__ = ["FAMILY"]
 
 FAMILY = DenseFamily(
     name="phi3",
     architecture="Phi3ForCausalLM",
-    own=lambda settings: {"layers": windows(settings), "fused_names": True},
+    own=lambda settings: {"layers": one_window(settings), "fused_names": True},
 )

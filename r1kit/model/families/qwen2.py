@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from r1kit.model.families.dense import DenseFamily, DenseShape
+from r1kit.model.families.dense import DenseFamily, DenseShape, no_window, windows
 
 __all__ = ["FAMILY", "Qwen2Shape"]
 
@@ -14,4 +14,11 @@ class Qwen2Shape(DenseShape):
     """A fresh model of this family, as ``[model]`` describes it."""
 
 
-FAMILY = DenseFamily(name="qwen2", architecture="Qwen2ForCausalLM", shape=Qwen2Shape, qkv_bias=True)
+FAMILY = DenseFamily(
+    name="qwen2",
+    architecture="Qwen2ForCausalLM",
+    shape=Qwen2Shape,
+    qkv_bias=True,
+    own=lambda settings: {"layers": windows(settings)},
+    cannot=no_window,
+)

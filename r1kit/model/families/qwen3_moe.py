@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from r1kit.model.families.dense import DenseFamily, windows
+from r1kit.model.families.dense import DenseFamily, one_window
 
 __all__ = ["FAMILY"]
 
@@ -16,7 +16,7 @@ def _own(settings: Mapping[str, Any]) -> dict[str, Any]:
         "experts": settings.get("num_local_experts") or settings["num_experts"],
         "experts_per_token": settings["num_experts_per_tok"],
         "renormalise_experts": settings["norm_topk_prob"],
-        "layers": windows(settings),
+        "layers": one_window(settings),
     }
 
 

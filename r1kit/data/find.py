@@ -23,6 +23,10 @@ ANSWERS = (
     "reward_model.ground_truth", "answer", "final_answer", "ground_truth", "gt_answer", "expected_answer",
     "reference_answer", "answer_number", "gold", "target",
 )  # fmt: skip
+SPARE_ANSWERS = ("gt", "ans", "golden", "golden_answer")
+"""Answers of a row that has no solution, no response and no pair."""
+PAIRED = {"inputs": "targets", "input": "target"}
+"""Column of a prompt, where none of the others is there -> that of what is to follow, which must be there."""
 RESPONSES = ("response", "completion", "output", "solution", "generated_solution", "answer")
 CHATS = ("messages", "conversations", "conversation")
 LABELS = ("label", "safe", "is_safe")
@@ -146,7 +150,7 @@ def _prompt(line: Line, named: Mapping[str, Slot]) -> dict[str, Slot]:
         return {}
     if "messages" in named:
         return {"prompt": named["messages"]}
-    path = _only(line, "prompt", PROMPTS) or _only(line, "prompt", CHATS)
+    path = _only(line, "prompt", PROMPTS) or _only(line, "prompt", CHATS) or next(iter(_paired(line)), "")
     if path.lower() == "question":  # SVAMP tells a story first
         path = _first(line, ("body",)) or path
     if not path:
@@ -175,10 +179,28 @@ def _answers(line: Line, named: Mapping[str, Slot]) -> dict[str, Slot]:
             found["answer"] = answer_slot(line, path)
         elif path := _first(line, ("solution",)):
             found["answer"] = Slot(path, "box")
+        elif path := _spare_answer(line):
+            found["answer"] = answer_slot(line, path)
         else:
             lacks = _lacks(line, "answer", (*ANSWERS, "solution"))
             raise InputError(f'{lacks}; rule = "none" takes prompts without an answer')
     return found
+
+
+def _paired(line: Line) -> tuple[str, ...]:
+    """(a column of ``PAIRED``, what follows it), as the row spells them; nothing where one is not there."""
+    pairs = ((_first(line, (prompt,)), _first(line, (target,))) for prompt, target in PAIRED.items())
+    return next((pair for pair in pairs if all(pair)), ())
+
+
+def _spare_answer(line: Line) -> str:
+    """Where an answer is that is called as other things are too; ``label`` is one as a text beside ``prompt``."""
+    if _first(line, (*RESPONSES, "chosen", "rejected")):
+        return ""
+    names = (*SPARE_ANSWERS, *(name.lower() for name in _paired(line)[1:]))
+    labelled = _first(line, ("prompt",)) and (path := _first(line, ("label",))) and isinstance(line.table[path], str)
+    filled = [name for name in names if (path := _first(line, (name,))) and column(line, path) not in ("", [])]
+    return _only(line, "answer", [*filled, "label"] if labelled else filled)
 
 
 def _responses(line: Line, named: Mapping[str, Slot]) -> dict[str, Slot]:
@@ -188,7 +210,7 @@ def _responses(line: Line, named: Mapping[str, Slot]) -> dict[str, Slot]:
         return {"prompt": Slot(path, "chat")}
     found = _prompt(line, named)
     if "response" not in named:
-        path = _first(line, RESPONSES)
+        path = _first(line, RESPONSES) or "".join(_paired(line)[1:])
         if not path:
             raise _lacks(line, "response", RESPONSES)
         found["response"] = _slot(line, "response", path)

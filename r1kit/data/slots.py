@@ -16,6 +16,8 @@ from r1kit.records import Message
 __all__ = ["HOW", "Slot", "answer_slot", "last_box", "text_of"]
 
 _HASHES = re.compile(r"^[ \t]*####[ \t]*(.*)$", re.MULTILINE)
+MISSING = ("nan", "<NA>")
+"""What a missing value is as text, after pandas' ``astype(str)``; ``None`` and ``NaN`` may be meant."""
 NO_ANSWERS = ("proof", "notfound", "not found")
 """What NuminaMath writes in place of an answer."""
 _BOX = re.compile(r"\\(?:boxed|fbox)\s*(?=\{|[^{\s])")
@@ -63,6 +65,8 @@ def text_of(line: Line, path: str) -> str:
 def plain_answer(line: Line, path: str) -> str:
     """An answer as it stands."""
     answer = text_of(line, path)
+    if answer.strip() in MISSING:
+        raise InputError(f"{line.where}: {path!r} is the text {answer.strip()!r}, which stands for a missing value")
     if _HASHES.search(answer):
         raise InputError(f"{line.where}: {path!r} is a worked solution with ####, where others are answers")
     if answer.strip().lower() in NO_ANSWERS and "problem" in line.table:
@@ -92,7 +96,7 @@ def last_box(text: str) -> str | None:
         return None
     start = found[-1].end()
     if text[start] != "{":  # \boxed 12
-        return re.split(r"[\s$]", text[start:], maxsplit=1)[0].rstrip(".,;") or None
+        return re.split(r"[\s$]|\\[)\]\\]", text[start:], maxsplit=1)[0].rstrip(".,;") or None
     depth = 0
     for brace in re.finditer(r"\\.|[{}]", text[start:], re.DOTALL):
         depth += {"{": 1, "}": -1}.get(brace[0], 0)

@@ -1,8 +1,9 @@
 """N-gram overlap with every evaluation prompt (R1 paper v2: 10-grams of evaluation questions, pre- and post-training).
 
-Texts are compared as words: Unicode forms, case, spaces, punctuation, commas within numbers and the dollar signs and
-backslashes of LaTeX make no difference; signs of arithmetic are words. What it does not see: paraphrases, translations,
-other numbers, and a question of fewer than n words in the middle of a longer sentence.
+Texts are compared as words: Unicode forms, case, spaces, punctuation, commas within numbers, the dollar signs and
+backslashes of LaTeX, the sizes of its fractions, and what marks a list, a quotation or emphasis make no difference;
+signs of arithmetic are words. What it does not see: paraphrases, translations, other numbers, and a question of fewer
+than n words in the middle of a longer sentence, but after a colon.
 """
 
 from __future__ import annotations
@@ -18,14 +19,21 @@ __all__ = ["EvaluationPrompts", "evaluation_prompts", "words"]
 
 _ONE = "\\u3041-\\u30ff\\u3400-\\u4dbf\\u4e00-\\u9fff\\uf900-\\ufaff"
 _DROPPED = re.compile(r"(?<=\d),(?=\d{3}(?!\d))|(?<=\w)['’](?=\w)|\*\*|__|\\(?:left|right|displaystyle|[,;!])")
+_FRACTION = re.compile(r"\\[dtc]?frac(?![a-z])(?:\s*(\d)\s*(\d))?")
+_LABEL = r"(?:(?:example|problem|question|exercise|task|q)[ \t]*)?\(?(?:\d{1,3}|[a-z])[.)](?=[ \t])"
+_MARK = re.compile(rf"^(?:[ \t]*(?:[-*+•–—#]+(?=[ \t])|>+|{_LABEL}))+", re.MULTILINE | re.IGNORECASE)
+"""What begins a line of a list or a quotation."""
+_EMPHASIS = re.compile(r"(?<![\w*])\*(?=[^\s*])([^*\n]*[^\s*])\*(?![\w*])")
 _WORD = re.compile(rf"[{_ONE}]|\d+(?:\.\d+)?|[^\W\d_{_ONE}]+|(?<![^\W\d_])-|-(?![^\W\d_])|[+*/=<>^%]")
 """A Han character or a kana is a word, and so is a number, a run of letters, and a sign of arithmetic."""
 _SENTENCE = re.compile(r"\n|[.?!。；;](?=\s|$|[^\d\s])")
+_COLON = re.compile(r"[:：](?=\s|[^\d\s])")
 _AROUND = frozenset(
     """question problem answer solution exercise task prompt instruction input output user human assistant q a please
     solve following final response 问 题 答 案 目 请""".split()  # noqa: SIM905
 )
 """What may stand around a short question that is still the same question."""
+_COLONS = 4
 _SENTENCE_WORDS = 4
 """From how many words on a short question is looked for among the sentences and lines of a text."""
 
@@ -48,7 +56,7 @@ class EvaluationPrompts:
             found = words(question)
             grams.update(_grams(found, n))
             if len(found) < n:
-                short.add(_bare(found) or (evened(question),))
+                short.add(_bare(words(_plain(question))) or (evened(question),))
         return cls(n, frozenset(grams), frozenset(short))
 
     def overlaps(self, *texts: str) -> bool:
@@ -56,11 +64,15 @@ class EvaluationPrompts:
         return any(self._overlaps(text) for text in texts)
 
     def _overlaps(self, text: str) -> bool:
-        found = words(text)
-        if not self.grams.isdisjoint(_grams(found, self.n)) or (_bare(found) or (evened(text),)) in self.short:
+        if not self.grams.isdisjoint(_grams(words(text), self.n)):
             return True
-        sentences = (_bare(words(part)) for part in _SENTENCE.split(text)) if self.short else ()
-        return any(len(part) >= _SENTENCE_WORDS and part in self.short for part in sentences)
+        if not self.short:
+            return False
+        plain = _plain(text)
+        if (_bare(words(plain)) or (evened(text),)) in self.short:
+            return True
+        parts = (_bare(words(part)) for sentence in _SENTENCE.split(plain) for part in _behind_colons(sentence))
+        return any(len(part) >= _SENTENCE_WORDS and part in self.short for part in parts)
 
 
 def evaluation_prompts(tasks: Mapping[str, Task], n: int) -> EvaluationPrompts:
@@ -71,7 +83,18 @@ def evaluation_prompts(tasks: Mapping[str, Task], n: int) -> EvaluationPrompts:
 
 def words(text: str) -> list[str]:
     """What is compared."""
-    return _WORD.findall(_DROPPED.sub("", evened(text)))
+    return _WORD.findall(_DROPPED.sub("", _FRACTION.sub(r"\\frac \1 \2 ", evened(text))))
+
+
+def _plain(text: str) -> str:
+    """Without the marks of lists, quotations and emphasis."""
+    return _EMPHASIS.sub(r"\1", _MARK.sub("", text.replace("**", "")))
+
+
+def _behind_colons(sentence: str) -> list[str]:
+    """The sentence, and what follows each of its last colons: ``Example 3: What is ...``."""
+    colons = [found.end() for found in _COLON.finditer(sentence)][-_COLONS:]
+    return [sentence, *(sentence[end:] for end in colons)]
 
 
 def _bare(found: list[str]) -> tuple[str, ...]:

@@ -1,6 +1,7 @@
 """Read a judge's verdict out of what it wrote: forgiving about JSON, strict about whose verdict it is.
 
-Forgiven: backslashes of LaTeX, line breaks and quotation marks within a text, ``true`` and ``false``, a trailing comma,
+Forgiven: backslashes of LaTeX, line breaks and quotation marks within a text, ``true`` and ``false``, a full stop, an
+exclamation mark or bold type at the word, keys without quotation marks, commas too many or lost,
 a fence around it, text that was cut after the verdict. Not forgiven: a verdict that stands in the analysis, or in text
 that the judge quotes, is none; and where more than one reading is left and they disagree, there is no verdict.
 """
@@ -9,7 +10,6 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,12 +18,13 @@ __all__ = ["Verdict", "read_verdict"]
 _TRIES = 200
 """Opening braces that are looked at."""
 _ESCAPE = re.compile(r'\\(["\\/bfnrt]|u[0-9a-fA-F]{4})?')
-_SAID = re.compile(
-    r"""(?<!\\)["'“”]correctness["'“”]\s{0,20}:\s{0,20}(?:(["'“”])\s{0,20}(in)?correct\s{0,20}\.?["'“”]|["']?(true|false)\b["']?)""",
-    re.IGNORECASE,
-)
+_VALUE = r"""\s{0,20}:\s{0,20}(?:(["'“”])[\s*_`]{0,20}(in)?correct[\s*_`.!]{0,20}["'“”]|["']?(true|false)\b["']?)"""
+_SAID = re.compile(rf"""(?<!\\)["'“”]correctness["'“”]{_VALUE}""", re.IGNORECASE)
 _BEGINS = re.compile(r"""\{\s*["'“]\w{1,40}["'”]\s*:""")
 """An object, whatever it holds."""
+_BEGINS_BARE = re.compile(r"\{\s*(?:analysis|correctness)\s*:", re.IGNORECASE)
+"""One whose keys have no quotation marks: any other brace may be a set's."""
+_BARE_KEY = re.compile(r"([{,]\s*)(analysis|correctness)(?=\s*:)", re.IGNORECASE)
 _ENDS = re.compile(r"\s*,?\s*(?:\}|\Z)")
 _WORDS = {"correct": True, "true": True, "incorrect": False, "false": False}
 
@@ -54,6 +55,9 @@ def read_verdict(text: str) -> Verdict | None:
         except (ValueError, RecursionError):
             if _BEGINS.match(text, at):
                 return _broken(decoder, text, at)
+            if _BEGINS_BARE.match(text, at):
+                bare = _broken(decoder, _BARE_KEY.sub(r'\1"\2"', text[at:]), 0)
+                return bare if found is None or (bare and bare.correct == found.correct) else None
             at = text.find("{", at + 1)
             continue
         said = _of_object(table)
@@ -85,7 +89,7 @@ def _of_object(table: Any) -> Verdict | str:
 def _word(value: Any) -> bool | None:
     if isinstance(value, bool):
         return value
-    return _WORDS.get(value.strip().rstrip(".").lower()) if isinstance(value, str) else None
+    return _WORDS.get(value.strip(" \t\n*_`.!").lower()) if isinstance(value, str) else None
 
 
 def _meant(match: re.Match[str]) -> bool:
@@ -98,20 +102,23 @@ def _broken(decoder: json.JSONDecoder, text: str, at: int) -> Verdict | None:
     What counts is a key before which all is JSON (the text was cut after it), and one that ends the object.
     """
     matches = list(_SAID.finditer(text, at))
-    counted = [match for match in matches if _leads(decoder, text, at, match) or _closes(text, match, matches)]
+    counted = [match for match in matches if _leads(decoder, text, at, match)]
+    counted += [match for match in matches[-1:] if _closes(decoder, text, at, match)]
     said = {_meant(match) for match in counted}
     return Verdict(correct=said.pop()) if len(said) == 1 else None
 
 
-def _leads(decoder: json.JSONDecoder, text: str, at: int, match: re.Match[str]) -> bool:
+def _leads(decoder: json.JSONDecoder, text: str, at: int, match: re.Match[str], comma: str = "") -> bool:
     try:
-        table, _ = decoder.raw_decode(f"{text[at : match.start()]}{match[0].lower()}}}")
+        table, _ = decoder.raw_decode(f"{text[at : match.start()]}{comma}{match[0].lower()}}}")
     except (ValueError, RecursionError):
         return False
     return bool(table) and table[-1][0].lower() == "correctness"
 
 
-def _closes(text: str, match: re.Match[str], matches: Sequence[re.Match[str]]) -> bool:
-    return (
-        match is matches[-1] and text[: match.start()].rstrip().endswith(",") and bool(_ENDS.match(text, match.end()))
-    )
+def _closes(decoder: json.JSONDecoder, text: str, at: int, match: re.Match[str]) -> bool:
+    """Whether the last of all keys ends the object, after a comma or after JSON that lacks just that."""
+    ends = _ENDS.match(text, match.end())
+    if ends is None or text[: match.start()].rstrip().endswith(","):
+        return ends is not None
+    return "}" in ends[0] and _leads(decoder, text, at, match, ",")

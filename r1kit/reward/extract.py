@@ -17,7 +17,10 @@ MOST_BOXES = 100
 """From the end, that are looked at for one that closes."""
 _ANSWER = re.compile(r"<answer>(.*?)</answer>", re.DOTALL)
 _BRACE = re.compile(r"\\.|[{}]", re.DOTALL)
-_BOX = re.compile(r"\\(?:boxed|fbox)(?:\s*(?P<brace>\{)|\s+(?P<bare>[^\s${}\\][^\s$]*))")
+_BOX = re.compile(
+    r"\\(?:boxed|fbox)(?:\s*(?P<brace>\{)"
+    r"|(?:\s+|(?=[-−+]?\.?\d))(?P<bare>[^\s${}\\](?:[^\s${}\\]|\\(?![()\[\]\\])|\{[^{}]*\})*))"
+)
 
 
 def extract_answer(text: str, style: AnswerStyle) -> str | None:
@@ -71,8 +74,8 @@ def after_thinking(text: str) -> str:
 
 
 def last_boxed(text: str) -> str | None:
-    r"""Inside of the last ``\boxed{…}``, ``\boxed {…}``, ``\boxed 7`` or ``\fbox{…}`` with balanced braces; escaped
-    braces (``\{``) do not count as braces."""
+    r"""Inside of the last ``\boxed{…}``, ``\boxed {…}``, ``\boxed 7``, ``\boxed7`` or ``\fbox{…}`` with balanced
+    braces; escaped braces (``\{``) do not count as braces."""
     boxes = list(_BOX.finditer(text))[-MOST_BOXES:]
     ends = _closing_braces(text, boxes[0].start()) if boxes else {}
     for found in reversed(boxes):

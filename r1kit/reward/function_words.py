@@ -1,7 +1,8 @@
 """Tell languages of one script apart by their small words, without a model.
 
 What it does not see: a line with fewer than two of them, languages that are not listed, and dialects. ``lingua`` does
-better; ``TOLD`` says for which targets this light way will do.
+better; ``TOLD`` says for which targets this light way will do. A question, which is short, is told by what asks in it
+and by its letters too (``question_words.py``).
 """
 
 from __future__ import annotations
@@ -9,6 +10,8 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
+
+from r1kit.reward.question_words import ALPHABETS, ASKING
 
 __all__ = ["TOLD", "foreign_share", "told_by_small_words"]
 
@@ -93,13 +96,26 @@ def foreign_share(text: str, target: str) -> float:
 
 
 def told_by_small_words(text: str, script: str) -> str | None:
-    """Of the languages in one script the one with most small words in a text; None where it has none, or two have as
-    many."""
-    families = {"latin": _SAME_SCRIPT[0], "cyrillic": _SAME_SCRIPT[1], "arabic": _SAME_SCRIPT[2]}
-    ranked = _counts(_WORD.findall(text.lower()), families.get(script, ())).most_common(2)
-    if not ranked or (len(ranked) == 2 and ranked[0][1] == ranked[1][1]):
+    """Of the languages in one script the one that a question is in; None where nothing tells, or two as much.
+
+    Its small words and those that ask count for a language, words with a letter that it has not against it. Where all
+    else is equal between the East Slavic ones, it is Russian: the others have letters of their own in most words.
+    """
+    family = {"latin": _SAME_SCRIPT[0], "cyrillic": _SAME_SCRIPT[1], "arabic": _SAME_SCRIPT[2]}.get(script, ())
+    found = _WORD.findall(text.lower())
+    told = [word for word in found if len(word) > 1 or not word.isascii()]
+    letters = frozenset().union(*(ALPHABETS[code] for code in family))
+    spelled = [word for word in told if not word.isascii() and not letters.isdisjoint(word)]
+    scores = {
+        code: sum(word in _WORDS[code] or word in ASKING[code] for word in told)
+        - sum(not ALPHABETS[code].issuperset(word) for word in spelled)
+        for code in family
+    }
+    most = max(scores.values(), default=0)
+    best = {code for code, score in scores.items() if score == most}
+    if most <= 0:
         return None
-    return ranked[0][0]
+    return next(iter(best)) if len(best) == 1 else "ru" if {"ru"} < best <= {"ru", "uk", "be"} else None
 
 
 def _counts(line: Sequence[str], family: Sequence[str]) -> Counter[str]:

@@ -198,8 +198,8 @@ def _lingua() -> Callable[[str], str | None]:
 def language_of(text: str, detector: Detector = "script") -> str | None:
     """ISO code of the language that a question is in; None where it cannot be told.
 
-    ``script``: of the script that most words are in, the language that it belongs to alone, or else the one whose small
-    words are most. ``lingua``: of most words, line by line.
+    ``script``: of the script that most words are in, the language that it belongs to alone, or else the one that its
+    small words, what asks in it and its letters speak for. ``lingua``: of most words, line by line.
     """
     prose = _prose(text)
     counts = _counted(prose)

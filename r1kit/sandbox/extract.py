@@ -30,6 +30,10 @@ _GOES_ON = re.compile(
     r"\s|#|@|[)\]}]|(?:async\s+)?(?:def|class|for|while|if|elif|with)\b.*|(?:else|try|finally|except)\b.*:|import\s|from\s"
     r"|(?:print|return|raise|assert|del|global)\b|[A-Za-z_][\w.\[\], ]*\s*[-+*/%|&^]?=|[A-Za-z_][\w.]*\("
 )
+_FRAME = re.compile(r"[ \t]*\[(BEGIN|PYTHON|DONE|/PYTHON)\][ \t]*")
+"""A line of the marks that MBPP's prompt, and Code Llama's, want around a program."""
+_NO_LANGUAGE = ("code", "tool_code", "codeblock", "code_block", "program", "solution", "source")
+"""Marks of a block that name no language."""
 _CUT_TRIES = 8
 _DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 
@@ -79,6 +83,8 @@ def find_program(text: str, extract: Extract = "block", asked: Asked = Asked()) 
     if extract == "whole" or (extract == "either" and not found and _CODE.search(text)):
         return Found(text if extract == "whole" else bare_program(text), True) if text.strip() else None
     read = [reading for block in found if block.python or not block.mark for reading in _readings(block)]
+    if not read and all(block.mark in _NO_LANGUAGE for block in found):
+        read = [reading for block in found for reading in _readings(block) if reading.tree is not None]
     if not read:
         others = [block for block in found if block.mark and not block.python and block.closed]
         return Found(others[-1].program, False) if others else None
@@ -128,9 +134,10 @@ def _with_helpers(read: Sequence[_Reading], best: int) -> str:
 def bare_program(text: str) -> str:
     """The program in a text without a fence: the whole of it if it is Python, else its first run of lines that are.
 
-    Where nothing in it is Python, the text as it is.
+    Of a text with MBPP's ``[BEGIN]`` or ``[DONE]``, what they stand around. Where nothing in it is Python, the text as
+    it is.
     """
-    text = text.lstrip("\ufeff")
+    text = _unframed(text.lstrip("\ufeff"))
     if parsed(text) is not None:
         return text
     lines = text.split("\n")
@@ -146,3 +153,12 @@ def bare_program(text: str) -> str:
         if parsed(run) is not None:
             return run
     return text
+
+
+def _unframed(text: str) -> str:
+    """What stands before the first mark that ends a program, after the last one before it that begins one."""
+    lines = text.split("\n")
+    marks = [(place, found[1]) for place, line in enumerate(lines) if (found := _FRAME.fullmatch(line))]
+    end = next((place for place, mark in marks if mark in ("DONE", "/PYTHON")), len(lines))
+    begin = max((place + 1 for place, mark in marks if place < end and mark in ("BEGIN", "PYTHON")), default=0)
+    return "\n".join(lines[begin:end]) if marks else text

@@ -7,6 +7,7 @@ with it as it likes: nothing here is trusted by anybody, and what it writes is a
 from __future__ import annotations
 
 import builtins
+import io
 import json
 import os
 import sys
@@ -16,6 +17,12 @@ from typing import Any
 from r1kit.sandbox.plain import Unfit, decode, encode
 
 RESULT_FD, ASK_FD = 3, 4
+STREAMS = {
+    f"{folder}{name}": number
+    for number, stream in enumerate(("stdin", "stdout", "stderr"))
+    for folder, name in (("/dev/", stream), ("/dev/fd/", number))
+}
+"""Paths of the three streams -> descriptor; elsewhere they lead through ``/proc``, which is not behind the walls."""
 _encode_json = json.JSONEncoder(check_circular=False, separators=(",", ":")).encode
 
 
@@ -55,6 +62,7 @@ def run(text: str, calls: tuple[str, ...], script: bool, results: Results, asked
     module = types.ModuleType("__main__" if script else "program")
     sys.modules["__main__"] = sys.modules[module.__name__] = module
     vars(builtins).update(exit=sys.exit, quit=sys.exit)  # as a started interpreter has them
+    _name_streams()
     if hasattr(sys, "set_int_max_str_digits"):
         sys.set_int_max_str_digits(0)  # long numbers may be printed; processor time has a limit of its own
     status = 0
@@ -84,6 +92,26 @@ def run(text: str, calls: tuple[str, ...], script: bool, results: Results, asked
         except BaseException as error:
             results.tell({"raised": described(error), "kind": kind_of(error)})
     return 0
+
+
+def _name_streams() -> None:
+    """Let ``open("/dev/stdin")`` and the like give the program's own streams."""
+    real_open, real_os_open = builtins.open, os.open
+
+    def opened(file: Any, *args: Any, **named: Any) -> Any:
+        number = _stream(file)
+        return real_open(file if number is None else os.dup(number), *args, **named)
+
+    def os_opened(path: Any, *args: Any, **named: Any) -> int:
+        number = _stream(path)
+        return real_os_open(path, *args, **named) if number is None else os.dup(number)
+
+    builtins.open = io.open = opened
+    os.open = os_opened
+
+
+def _stream(path: Any) -> int | None:
+    return STREAMS.get(os.fsdecode(path)) if isinstance(path, (str, bytes, os.PathLike)) else None
 
 
 def answer(module: types.ModuleType, results: Results) -> None:

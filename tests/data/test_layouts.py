@@ -117,6 +117,7 @@ CHAT = {"role": "user", "content": "1 + 1?"}
         ({"question": "q", "prompt": "q", "answer": "5"}, "q", "5"),  # they say the same
         ({"question": "q", "answer": "so \\boxed{5}, " + "as one sees " * 9}, "q", "5"),
         ({"problem": "p", "solution": "\\boxed 12."}, "p", "12"),
+        ({"problem": "p", "solution": "\\(\\boxed7\\)"}, "p", "7"),
         ({"problem": "p", "solution": "\\boxed{5}", "answer": "", "choices": []}, "p", "5"),
         ({"problem": "p", "solution": "first \\boxed{1}, then \\fbox{\\{1, 2\\}}"}, "p", "\\{1, 2\\}"),
         ({"instruction": "Add.", "input": "1 and 1", "answer": "2"}, "Add.\n\n1 and 1", "2"),
@@ -126,6 +127,17 @@ CHAT = {"role": "user", "content": "1 + 1?"}
         ({"prompt": "p", "answer": "[[1, 2]]"}, "p", "[[1, 2]]"),
         ({"prompt": [CHAT], "reward_model": '{"ground_truth": 0.10}'}, "1 + 1?", "0.10"),
         ({"prompt": json.dumps([CHAT]), "reward_model": "{'ground_truth': '2'}"}, "1 + 1?", "2"),
+        ({"prompt": [CHAT], "label": "2"}, "1 + 1?", "2"),
+        ({"prompt": "p", "label": "so\n#### 5", "metadata": {}}, "p", "5"),
+        ({"problem": "p", "gt": 5}, "p", "5"),
+        ({"question": "q", "Golden": "5", "ans": "5"}, "q", "5"),
+        ({"query": "q", "golden_answer": ["5"]}, "q", "5"),
+        ({"inputs": "p", "targets": "5"}, "p", "5"),
+        ({"Input": "p", "Target": "5", "id": 7}, "p", "5"),
+        ({"problem": "p", "solution": "\\boxed{5}", "gt": "6"}, "p", "5"),  # what was read before
+        ({"prompt": "p", "answer": "5", "label": "x", "gt": "6"}, "p", "5"),
+        ({"prompt": "p", "answer": "NaN"}, "p", "NaN"),  # of a question about numbers of a machine
+        ({"prompt": "p", "answer": "None"}, "p", "None"),
         ({"prompt": "p", "solution": "34", "reward_model": {"ground_truth": "34"}, "source_prompt": [CHAT]}, "p", "34"),
     ],
 )
@@ -195,6 +207,8 @@ def test_pairs(tmp_path: Path, row: dict[str, Any]) -> None:
         ({"system": "s", "conversations": ["q", "a"]}, "system user assistant"),
         ({"prompt": [USER], "completion": [ASSISTANT]}, "user assistant"),
         ({"instruction": "i", "context": "c", "response": "r"}, "user assistant"),
+        ({"inputs": "i", "targets": "r"}, "user assistant"),
+        ({"input": "i", "target": "r"}, "user assistant"),
         ({"problem": "p", "solution": "s", "answer": "a", "messages": [USER, ASSISTANT]}, "user assistant"),
     ],
 )  # fmt: skip
@@ -216,6 +230,21 @@ def test_thinking_and_parts_of_a_turn(tmp_path: Path) -> None:
 )
 def test_labels(tmp_path: Path, label: object, found: bool) -> None:
     assert read(tmp_path, {"prompt": "p", "completion": "c", "label": label}, "labels")[1].label is found
+
+
+@pytest.mark.parametrize(
+    ("row", "wanted"),
+    [
+        ({"prompt": "p", "completion": "c", "label": "safe"}, "labels"),
+        ({"prompt": "p", "chosen": "c", "rejected": "r", "label": "x", "gt": "5"}, "pairs"),
+        ({"question": "q", "response": "r", "gt": "5"}, "responses"),
+        ({"instruction": "q", "input": "i", "output": "o", "target": None}, "responses"),
+    ],
+)
+def test_columns_that_are_called_as_other_things_too_change_no_other_layout(
+    tmp_path: Path, row: dict[str, Any], wanted: Any
+) -> None:
+    assert read(tmp_path, row)[0].layout.wanted == wanted
 
 
 @pytest.mark.parametrize(
@@ -244,6 +273,15 @@ def test_labels(tmp_path: Path, label: object, found: bool) -> None:
         ({"prompt": "p", "completion": "c", "label": 2}, "labels", "must be true or false, got 2"),
         ({"prompt": "p", "entry_point": "f", "test": "t"}, "answers", 'write kind = "code/humaneval"'),
         ({"text": "x"}, "pairs", "no column for the chosen"),
+        ({"problem": "p", "answer": "nan"}, "answers", "'answer' is the text 'nan', which stands for a missing value"),
+        ({"question": "q", "answer": "<NA>"}, "answers", "'answer' is the text '<NA>', which stands for a missing"),
+        ({"prompt": "p", "label": True}, "answers", "no column for the answer"),
+        ({"prompt": "p", "label": 1}, "answers", "no column for the answer"),
+        ({"question": "q", "label": "5"}, "answers", "no column for the answer"),
+        ({"prompt": "p", "completion": "c", "label": "5"}, "answers", "no column for the answer"),
+        ({"problem": "p", "gt": "5", "ans": "6"}, "answers", "'gt' and 'ans' could each be the answer"),
+        ({"inputs": "p"}, "answers", "no column for the prompt"),
+        ({"question": "p", "targets": "5"}, "answers", "no column for the answer"),
     ],
 )
 def test_what_cannot_be_read_is_one_line(tmp_path: Path, row: dict[str, Any], wanted: Any, told: str) -> None:

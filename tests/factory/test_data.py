@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -65,6 +66,11 @@ SHORT = "What is 17 times 23?"
         "**What is 17 times 23?**",
         "Problem:\nWhat is 17\ntimes 23?\n\nSolution:", "Q: What is 17 times 23?\nA: 391\n\nQ: What is 2 times 3?",
         "You are a teacher. What is 17 times 23? Think first.", "Human: what is 17 times 23 Assistant:",
+        "- What is 17 times 23?", "> What is 17 times 23?", ">What is 17 times 23?", "1) What is 17 times 23?",
+        "* *What is 17 times 23?*", "_What is 17 times 23?_", "(2) What is 17 times 23?", "a) What is 17 times 23?",
+        "See:\n  > - What is 17 times 23?\n\nThink.", "### What is 17 times 23", "Problem 4) What is 17 times 23?",
+        "Example 3: What is 17 times 23?", "Please answer the following question: What is 17 times 23?",
+        "Math: what is 17 times 23? A: 391", "题目：What is 17 times 23?", "Note: easy: What is 17 times 23?",
     ],
 )  # fmt: skip
 def test_a_short_question_is_found_however_it_is_written(text: str) -> None:
@@ -77,6 +83,8 @@ def test_a_short_question_is_found_however_it_is_written(text: str) -> None:
         "What is 17 times 24?", "What is 17 times 2.3?", "What is -17 times 23?", "What is 17 times 23 plus 1?",
         "17 times 23",
         "What is times", "", "?", "Since what is 17 times 23 was asked, 391.", "What is 1.7 times 23?",
+        "- What is -17 times 23?", "Example 3: What is 17 times 24?", "What is: 17 times 23 *",
+        "*What is 17* times *24?*",
     ],
 )  # fmt: skip
 def test_another_short_question_is_not(text: str) -> None:
@@ -100,6 +108,21 @@ def test_signs_of_arithmetic_and_numbers_tell_questions_apart() -> None:
     assert held.overlaps("is a well known fact a fact; isnt it")
     for other in ("Solve x - 1 = 1000 for x", "Solve x + 1 = 100 for x", "Solve x + 1 = 10.00 for x"):
         assert not held.overlaps(other)
+
+
+@pytest.mark.parametrize("question", [r"\frac{1}{2}+\frac{1}{3}", r"- \dfrac12 + \tfrac13", r"$\cfrac 1 2+\frac1{3}$"])
+def test_the_size_of_a_fraction_and_its_braces_make_no_difference(question: str) -> None:
+    for text in (r"Compute: \dfrac{1}{2}+\dfrac{1}{3}", r"\frac12 + \frac13", r"1. \tfrac{1}{2}+\tfrac{1}{3}"):
+        held = EvaluationPrompts.of([question], 10)
+        assert held.overlaps(text)
+        assert not held.overlaps(text.replace("3", "4"))
+
+
+@pytest.mark.parametrize("piece", ["*a ", ": x", "> ", "- ", "1) ", " \t", "*", "a:", "\\frac", "> \t*"])
+def test_no_text_takes_long(piece: str) -> None:
+    begun = time.process_time()
+    EvaluationPrompts.of([SHORT], 10).overlaps(piece * (50_000 // len(piece)) + "x")
+    assert time.process_time() - begun < 2.0  # tenths of a second; squared, it took minutes
 
 
 def test_what_has_no_words_is_matched_as_it_is() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import time
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 
 from r1kit.errors import InputError, MissingError
 from r1kit.records import Prompt
+from r1kit.reward.function_words import TOLD
 from r1kit.reward.language import check_detector, check_told, language_consistency, language_of, words_by_script
 from r1kit.reward.rule import RewardConfig, score_completion
 
@@ -185,10 +187,31 @@ def test_a_missing_detector_says_what_to_install() -> None:
         ("7 + 5", None),
         ("xylophone", None),
         ("ambos de", None),  # as Spanish as it is Portuguese
+        ("Simplifica (x+1)^2.", None),  # so is this
+        ("Реши уравнение 3x = 6.", None),  # Russian or Bulgarian, by what is listed
+        ("Қанша алма бар, что?", None),  # letters of none of them
+        ("What does 你好吗 mean in Łódź?", "en"),
+        ("Мама мыла раму, и что?", "ru"),
+        ("Мама мила раму, і що?", "uk"),
     ],
 )
 def test_language_of_a_question(question: str, language: str | None) -> None:
     assert language_of(question) == language
+
+
+def test_ten_short_questions_in_each_language() -> None:
+    """What is not told is at most one in ten of a language, and nothing is taken for another."""
+    told: dict[str, list[str | None]] = {}
+    for line in (Path(__file__).parent / "questions.txt").read_text(encoding="utf-8").splitlines():
+        if line.startswith("# "):
+            language = line.removeprefix("# ")
+        else:
+            told.setdefault(language, []).append(language_of(line))
+    assert set(told) == TOLD
+    for language, found in told.items():
+        assert len(found) == 10
+        assert set(found) <= {language, None}, language
+        assert found.count(language) >= 9, language
 
 
 @pytest.mark.skipif(importlib.util.find_spec("lingua") is None, reason="needs lingua")

@@ -72,12 +72,26 @@ def test_a_run_keeps_what_it_gave_before_it_failed(sandbox: Sandbox) -> None:
 
 def test_a_script_reads_its_input_every_way_and_ends_as_python_ends(sandbox: Sandbox) -> None:
     ways = ["input()", "sys.stdin.readline().strip()", "open(0).read().strip()", "os.read(0, 99).decode().strip()"]
-    programs = [f"import os, sys\nif __name__ == '__main__':\n    print({way}[::-1])" for way in ways]
+    ways += ["open('/dev/stdin').read().strip()", "io.open(file='/dev/fd/0', mode='rb').read().decode().strip()"]
+    ways += ["pathlib.Path('/dev/stdin').read_text().strip()", "next(fileinput.input('/dev/stdin')).strip()"]
+    ways += ["os.read(os.open(b'/dev/stdin', os.O_RDONLY), 99).decode().strip()"]
+    imports = "import fileinput, io, os, pathlib, sys"
+    programs = [f"{imports}\nif __name__ == '__main__':\n    print({way}[::-1])" for way in ways]
     late = "import threading, atexit\natexit.register(print, 'last')\nthreading.Timer(0.05, print, ['late']).start()"
     runs = [Run(program=text, stdin="abc\n") for text in [*programs, late]]
     outcomes = sandbox.run(runs, LIMITS)
-    assert [each.stdout for each in outcomes] == [b"cba\n"] * 4 + [b"late\nlast\n"]
+    assert [each.stdout for each in outcomes] == [b"cba\n"] * 9 + [b"late\nlast\n"]
     assert {each.end for each in outcomes} == {"ok"}
+
+
+def test_a_program_names_its_streams(sandbox: Sandbox) -> None:
+    program = "print('a', file=open('/dev/stderr', 'w'))\nwith open('/dev/stdout', 'w') as out:\n    out.write('b')\n"
+    twice = "open('/dev/stdin').close()\nprint(repr(open('/dev/stdin').read()), repr(input()))"
+    outcomes = sandbox.run([Run(program=program + "print('c')", stdin=""), Run(program=twice, stdin="d\ne")], LIMITS)
+    assert [each.stdout for each in outcomes] == [b"bc\n", b""]
+    assert outcomes[1].detail == "line 2: EOFError: EOF when reading a line", "as from a pipe, what is read is gone"
+    (outcome,) = sandbox.run([Run(program="def f(): return open('/dev/stdin').read()", calls=("f()",))], LIMITS)
+    assert outcome.calls == (Returned(""),)
 
 
 def test_input_and_program_far_larger_than_a_pipe(sandbox: Sandbox) -> None:

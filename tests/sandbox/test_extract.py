@@ -93,9 +93,77 @@ def test_what_is_asked_for_decides() -> None:
     assert asked_by([StdinTest("", "")]) == Asked(stdin=True)
 
 
+@pytest.mark.parametrize("inner", ["```\n    f(1)", "```python\n    f(1)", "```\n    >>> f(1)\n    2", "~~~\n    x"])
+@pytest.mark.parametrize("margin", ["  ", "    ", "        "])
+@pytest.mark.parametrize(
+    "around",
+    ["```python\n{}```", "```python\n{}", "{}```", "```\n{}```\nUse:\n```python\nf(2)\n```", "Here: ```py\n{}```\nbye"],
+)
+def test_a_fence_in_a_program_s_own_text_closes_nothing(around: str, margin: str, inner: str) -> None:
+    program = f'def f(x):\n    """Adds.\n\n    {inner}\n    {inner[:3]}\n    """\n    return x + 1\n'
+    program = program.replace("    ", margin)
+    found = find_program(around.format(program))
+    assert found is not None
+    assert found.program == program
+    listed = "".join(f"   {line}\n" for line in program.splitlines())
+    found = find_program(f"1. ```python\n{listed}   ```\n")
+    assert found is not None
+    assert found.program.replace("   \n", "\n") == program, "in a list"
+    assert find_program(program) is None, "no block, though there is one in its text"
+    bare = find_program(program, "either")
+    assert bare is not None
+    assert bare.program == program
+
+
+@pytest.mark.parametrize(
+    ("text", "program"),
+    [
+        ("```python\ndef f(x):\n    return 1\n    ```\nThat is all.", "def f(x):\n    return 1\n"),
+        ('```python\nx = """a\n    ```\nAgain:\n```python\nx = 2\n```', LAST),  # no longer one is Python
+        ('"""\n```python\nx = 2\n```\n"""', LAST),  # all of it is a quotation
+        ('Solution\n"""\n```python\nx = 2\n```\n"""', LAST),
+        ('Use """ here.\n```python\nx = 2\n```', LAST),
+    ],
+)
+def test_a_fence_closes_where_no_longer_program_is_python(text: str, program: str) -> None:
+    found = find_program(text)
+    assert found is not None
+    assert found.program == program
+
+
+@pytest.mark.parametrize("mark", ["code", "tool_code", "Code"])
+def test_a_mark_that_names_no_language_is_python_where_that_is(mark: str) -> None:
+    found = find_program(f"```{mark}\n{LAST}```")
+    assert found is not None
+    assert (found.program, found.python) == (LAST, True)
+    for other in (f"```{mark}\nlet x\n```", f"```{mark}\n{LAST}```\n```javascript\nlet x\n```"):
+        found = find_program(other)
+        assert found is not None
+        assert not found.python
+    found = find_program(f"```{mark}\nf(1)\n```\n```\n{LAST}```\n```{mark}\nf(2)\n```")
+    assert found is not None
+    assert found.program == LAST, "another block comes first"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"[BEGIN]\n{SOLUTION}[DONE]", f"{SOLUTION}[DONE]\n\nYou are an expert Python programmer.",
+        f"[BEGIN]\n{SOLUTION}",
+        f"Sure:\n [BEGIN]\n{SOLUTION}[DONE] \n[BEGIN]\nx = 1\n[DONE]", f"[PYTHON]\n{SOLUTION}[/PYTHON]\nIt adds.",
+    ],
+)  # fmt: skip
+def test_the_marks_of_mbpp_are_no_part_of_a_program(text: str) -> None:
+    assert bare_program(text).rstrip() == SOLUTION.rstrip()
+    found = find_program(text, "either")
+    assert found is not None
+    assert found.program.rstrip() == SOLUTION.rstrip()
+
+
 def test_a_text_without_a_fence() -> None:
     assert bare_program(f"Sure:\n\n{SOLUTION}\nThat is all.") == SOLUTION
     assert bare_program("n = int(input())\nprint(n)") == "n = int(input())\nprint(n)"
+    assert bare_program("x = [\n[DONE][0]]") == "x = [\n[DONE][0]]"
     assert bare_program("I cannot say.") == "I cannot say."
     assert bare_program("Read:\nn = int(input())\nfor i in range(n):\n  print(i)\nDone, I think.") == (
         "n = int(input())\nfor i in range(n):\n  print(i)\n"
@@ -130,6 +198,7 @@ def test_blocks_are_those_of_a_markdown_parser(text: str) -> None:
         "~" * 20000 + "`", "`" * 50000, "```python\n" * 5000, "x\n```python\n" * 3000 + "```", "x = 1```\n" * 4000,
         "```python\n" + "x = 1```y```\n" * 4000, "> " * 30000 + "```python\nx", "- " * 30000 + "```", "def f(" * 9000,
         "def f(x): (\n" * 3000, "<a>" * 20000 + "```", "".join("`" * (60 - n) + "md\n" for n in range(57)), "(" * 50000,
+        "```python\n'''\n```\n" * 5000, "'''\n" + "```\n" * 20000, "[BEGIN]\n" * 20000,
     ],
 )  # fmt: skip
 def test_no_text_hangs(text: str) -> None:

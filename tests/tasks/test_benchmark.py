@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 
 import pytest
@@ -91,11 +92,32 @@ def test_choices_are_asked_for_a_letter_on_the_last_line() -> None:
         ("Answer: I do not think it is B", ""), ("ANSWER: optional", ""), ("Answer: a matter of taste", ""),
         ("ANSWER: A, B, C or D", ""), ("ANSWER: A or B", ""), ("ANSWER: (A) or (B)", ""), ("ANSWER: A/B", ""),
         ("ANSWER: A and B", ""), ("ANSWER: A B", ""), ("ANSWER: A. B. C. D.", ""), ("ANSWER: $A$, $B$", ""),
+        ("The correct option is A.", "A"), ("So, the correct choice is (A).", "A"), ("The best choice is **C**", "C"),
+        ("Therefore, option A is correct.", "A"), ("Option B is wrong. Choice (A) is the right one.", "A"),
+        ("The correct choice is A because B is less", "A"), ("The right option is: \\text{D}\nThanks!", "D"),
+        ("答案：A", "A"), ("答案是A", "A"), ("正确答案是 A。", "A"), ("答案：**B**", "B"), ("答案为 (D)", "D"),
+        ("故选：C。", "C"), ("答案是A选项", "A"), ("So it is this:\n\nA", "A"), ("So:\n**A**\n", "A"),
+        ("(B).", "B"), ("Option C", "C"),
+        ("A\nB\nC\nD", ""), ("The correct option is A or B.", ""), ("答案是A、B", ""), ("答案不是A", ""),
+        ("答案是 A 和 B", ""), ("Option A is not correct.", ""), ("If option A is correct, it is 7.", ""),
+        ("Option A is correct?", ""),
+        ("Option A is correct and option B is correct.", ""), ("It isn't true that option A is correct.", ""),
+        ("Option A or option B is correct.", ""), ("The correct option is Apple", ""),
+        ("The correct choice is I think", ""),
+        ("ANSWER: B\nSome say that option A is correct.", "B"), ("\\boxed{B}, as option A is correct", "B"),
+        ("ANSWER: A or B\nB", ""),
         ("ANSWER: A\nANSWER: A or B", ""), ("ANSWER: A or B\nANSWER: B", "B"), ("ANSWER: **A**, **B**", ""),
     ],
 )  # fmt: skip
 def test_which_letter_is_said(text: str, letter: str) -> None:
     assert letter_of(text) == letter
+
+
+@pytest.mark.parametrize("piece", ["option ", "option (", "option A is ", "答案是", "(", " ", "A\n", "best choice is"])
+def test_no_response_takes_long(piece: str) -> None:
+    begun = time.process_time()
+    letter_of(piece * (50_000 // len(piece)))
+    assert time.process_time() - begun < 2.0
 
 
 def test_a_seed_reorders_the_choices_of_gpqa_and_the_answer_with_them() -> None:

@@ -38,15 +38,26 @@ CHOICE = (
 """The paper's words before a question with choices."""
 LARGEST = 999
 """Of AIME's answers, which are whole numbers from 0."""
-_MARKS = r"(?:[\s$(\[{'\"`“‘\\]|\\(?:boxed|text(?:bf)?|math(?:rm|bf))\b|(?i:option|choice|letter)\s)*"
+_MARK = r"(?:[\s$(\[{'\"`“‘\\]|\\(?:boxed|text(?:bf)?|math(?:rm|bf))\b|(?i:option|choice|letter)\s)"
+_MARKS = f"{_MARK}*"
 """What may stand before a letter."""
 _MEANT = r"(?:\s*I\s+(?:would\s+)?(?:think|believe|say|choose|pick)\b(?:(?:\s+that)?\s+it(?:\s+is|'s)\b)?)?"
 _SAID = re.compile(
     rf"(?i:answer)(?:\s*:{_MEANT}|\s+is\b:?(?={_MARKS}[A-Z]\b)){_MARKS}(?![Ia]\s+[a-z])([A-Za-z])\b(?!'\w)"
 )
+_LETTER = rf"{_MARK}{{0,8}}(?!I\s+[a-z])([A-Z])(?:\b|(?=[一-鿿]))(?!'\w)"
+_SAID_ELSE = re.compile(
+    rf"(?i:\b(?:correct|right|best)\s+(?:option|choice|letter))(?:\s*:|\s+is\b:?){_LETTER}"
+    rf"|(?:答案(?:\s*:|\s*(?:应该?|应当)?[是为]:?)|[故应]选择?:?){_LETTER}"
+    rf"|(?i:\b(?:option|choice|answer))\s+{_LETTER}[)\]}}'\"`”’$]*\s+is\s+(?:the\s+)?"
+    r"(?:correct|right|best)\b(?!\s*(?:\?|if\b|only\b))"
+)
+"""How else it is said, where there is neither ``ANSWER:`` nor a box."""
+_DOUBTED = re.compile(r"(?i:\b(?:not|never|if|whether|unless|n?either|n?or|doubt|suppose|assum\w+|\w+n't)\b)|[不非没]")
+_ALONE = re.compile(rf"{_MARK}{{0,8}}([A-Z])[\s.:)\]}}'\"`”’$]*")
 _AS_WELL = re.compile(
     r"[\])}'\"`”’$\\]*[ \t]*"
-    rf"(?:(?:[,/&+|]|or\b|and\b)[ \t]*(?:or\b|and\b)?{_MARKS}(?![AI][ \t]+[a-z])[A-Z]\b(?!'\w)"
+    rf"(?:(?:[,/&+|、和或与及]|or\b|and\b)[ \t]*(?:or\b|and\b)?{_MARKS}(?![AI][ \t]+[a-z])[A-Z]\b(?!'\w)"
     r"|[.):;]*[ \t]+[A-Z](?=[.:,;)]|[ \t]*(?:\n|\Z)))"
 )
 """Another letter behind the first: which of them is meant is not said."""
@@ -166,11 +177,23 @@ def boxed_answer(text: str) -> str:
 
 
 def letter_of(text: str) -> str:
-    """The letter after the last ``ANSWER:`` (or "the answer is"), else in the last box; empty where there is none, or
-    others behind it."""
+    """The letter after the last ``ANSWER:`` (or "the answer is"), else in the last box, else the one that the last line
+    to name one calls correct, else the one that the last line is; empty where there is none, or others behind it."""
     said = after_thinking(text)
     plain = unicodedata.normalize("NFKC", said).replace("**", "")
     found = [(letter[1].upper(), plain[letter.end() :][:NEAR]) for letter in _SAID.finditer(plain)][-1:]
     if not found:
-        return last_box(said) or ""
+        return last_box(said) or _said_else(plain)
     return "" if _AS_WELL.match(found[0][1]) else found[0][0]
+
+
+def _said_else(plain: str) -> str:
+    lines = [line.strip() for line in plain.splitlines() if line.strip()]
+    for line in reversed(lines):
+        if found := list(_SAID_ELSE.finditer(line)):
+            letters = {letter for each in found for letter in each.groups() if letter}
+            sentence = re.split(r"[.!?。；;]\s*", line[: found[-1].start()])[-1]
+            doubted = _DOUBTED.search(sentence) or _AS_WELL.match(line[found[-1].end() :][:NEAR])
+            return letters.pop() if len(letters) == 1 and not doubted else ""
+    *before, alone = [_ALONE.fullmatch(line) for line in lines[-2:]] or [None]
+    return alone[1] if alone and not any(before) else ""

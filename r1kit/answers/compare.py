@@ -10,13 +10,15 @@ import re
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 
+from r1kit.answers.equations import as_difference, worth
+from r1kit.answers.intervals import as_range
 from r1kit.answers.kinds import Reading
 from r1kit.answers.library import library_agrees
 from r1kit.answers.nodes import Node, is_number, is_worked_out, number, symbols, walk
 from r1kit.answers.ranges import same_ranges
-from r1kit.answers.reading import as_range, formula_of, read
+from r1kit.answers.reading import read
 from r1kit.answers.same import same, same_up_to_factor
-from r1kit.answers.units import in_base, same_unit
+from r1kit.answers.units import CURRENCIES, in_base, same_unit
 
 __all__ = ["agrees"]
 
@@ -42,8 +44,10 @@ def _bodies(reference: Reading, answer: Reading) -> bool:
     if not _named_alike(reference, answer):
         return _as_equations(reference, answer)
     kinds = reference.kind, answer.kind
-    if "range" in kinds:
-        left, right = as_range(reference), as_range(answer)
+    if "list" in kinds and "formula" in kinds and _one_of_two(reference, answer):
+        return True
+    if "range" in kinds or _holds_together(reference, answer):
+        left, right = as_range(reference, sure=True), as_range(answer)
         return left is not None and right is not None and same_ranges(left.ranges, right.ranges)
     if kinds == ("formula", "formula"):
         return _formulas(reference, answer)
@@ -58,7 +62,7 @@ def _bodies(reference: Reading, answer: Reading) -> bool:
     if (vector := _as_vectors(reference, answer)) is not None:
         return vector
     if kinds == ("formula", "relation") and not reference.name and reference.node and is_number(reference.node):
-        return (worth := _worth(answer)) is not None and _nodes(reference.node, worth)
+        return (value := worth(answer)) is not None and _nodes(reference.node, value)
     if "relation" in kinds:
         return _as_equations(reference, answer)
     if _letters(reference) and _letters(reference) == _letters(answer):
@@ -68,6 +72,33 @@ def _bodies(reference: Reading, answer: Reading) -> bool:
     if "word" in kinds:
         return _folded(reference.text) == _folded(answer.text)
     return reference.kind == answer.kind and (reference.kind == "empty" or _spaceless(reference) == _spaceless(answer))
+
+
+def _holds_together(reference: Reading, answer: Reading) -> bool:
+    """``x \\ge -3, x \\le 2`` against an interval that may be a point."""
+    lists = [one for one in (reference, answer) if one.kind == "list"]
+    return (
+        len(lists) == 1
+        and "tuple" in (reference.kind, answer.kind)
+        and all(item.kind == "range" for item in lists[0].items)
+    )
+
+
+def _one_of_two(reference: Reading, answer: Reading) -> bool:
+    """One value against ``11/2 or 5.5``, which tells it twice, or ``3 and 1/2``, a mixed number."""
+    items = answer.items or reference.items
+    if re.search(r"\bor\b|或", (answer if answer.items else reference).text):
+        pairs = [(reference, item) if answer.items else (item, answer) for item in items]
+        return len({item.text for item in items}) == len(items) and all(_bodies(*pair) for pair in pairs)
+    whole, part = (items[0].node, items[1].node) if len(items) == 2 else (None, None)
+    if whole is None or part is None or not answer.items or not re.search(r"\d and [\d\\]", answer.text):
+        return False
+    numbers = [whole, *part.parts] if part.kind == "div" else []
+    if not numbers or any(each.kind != "number" or each.value.denominator != 1 for each in numbers):
+        return False
+    return 0 < numbers[1].value < numbers[2].value and _bodies(
+        reference, replace(items[1], node=Node("mixed", (whole, part)))
+    )
 
 
 def _as_vectors(reference: Reading, answer: Reading) -> bool | None:
@@ -133,6 +164,10 @@ def _named_alike(reference: Reading, answer: Reading) -> bool:
 def _formulas(reference: Reading, answer: Reading) -> bool:
     assert reference.node is not None
     assert answer.node is not None
+    if any(_formulas(reference, other) for other in _meant(answer, reference, given=True)):
+        return True
+    if any(_formulas(other, answer) for other in _meant(reference, answer, given=False)):
+        return True
     if answer.whole is not None and symbols(reference.node) and not reference.unit:
         return _nodes(reference.node, answer.whole)  # 6 abc, where the reference has variables
     if reference.whole is not None and symbols(answer.node) and not symbols(reference.node) and not answer.unit:
@@ -144,6 +179,20 @@ def _formulas(reference: Reading, answer: Reading) -> bool:
     if reference.unit and answer.unit and not same_unit(reference.unit, answer.unit):
         return _converted(reference, answer)
     return _units(reference, answer) and _nodes(reference.node, answer.node)
+
+
+def _meant(one: Reading, other: Reading, given: bool) -> list[Reading]:
+    """What else it may say beside the other side: with a unit that the other side names; thousands beside a number.
+
+    Args:
+        given: it is the answer; of references only money is in thousands.
+    """
+    assert other.node is not None
+    return [
+        each for each in one.meant
+        if (other.unit and same_unit(each.unit, other.unit) if each.unit and each.unit not in CURRENCIES
+            else (given or each.unit) and not symbols(other.node))
+    ]  # fmt: skip
 
 
 def _converted(reference: Reading, answer: Reading) -> bool:
@@ -163,14 +212,22 @@ def _nodes(reference: Node, answer: Node) -> bool:
         return False
     if same(reference, answer):
         return True
-    one, other = reference.kind == "percent", answer.kind == "percent"
-    if one != other and is_number(reference):
-        return same(reference.parts[0] if one else reference, answer.parts[0] if other else answer)
+    mine, its = _hundredths(reference), _hundredths(answer)
+    if (mine is None) != (its is None) and is_number(reference):
+        return same(mine or reference, its or answer)
     return False
 
 
+def _hundredths(node: Node) -> Node | None:
+    """``-20`` of ``-20%``; None of what is not in percent."""
+    if node.kind == "neg":
+        inner = _hundredths(node.parts[0])
+        return inner and Node("neg", (inner,))
+    return node.parts[0] if node.kind == "percent" else None
+
+
 def _units(reference: Reading, answer: Reading) -> bool:
-    if "percent" in (reference.node and reference.node.kind, answer.node and answer.node.kind):
+    if any(one.node and _hundredths(one.node) for one in (reference, answer)):
         return not reference.unit and not answer.unit
     if not reference.unit and answer.unit:
         return answer.node is not None and (is_worked_out(answer.node) or not answer.counted)
@@ -187,43 +244,8 @@ def _as_equations(reference: Reading, answer: Reading) -> bool:
         assert reference.node is not None
         assert answer.node is not None
         return same_up_to_factor(reference.node, answer.node, positive=reference.sign in ("<", "\\le"))
-    left, right = _as_difference(reference), _as_difference(answer)
+    left, right = as_difference(reference), as_difference(answer)
     return left is not None and right is not None and same_up_to_factor(left, right)
-
-
-def _worth(answer: Reading) -> Node | None:
-    """The number of ``m + n = 371``, which names what was asked for; of an equation in one variable (``2x = 34``), or
-    one with a number on its other side, None."""
-    node = answer.node
-    if answer.sign != "=" or node is None or node.kind != "add" or len(node.parts) != 2 or node.parts[1].kind != "neg":
-        return None
-    sides = node.parts[0], node.parts[1].parts[0]
-    left, right = reversed(sides) if is_number(sides[0]) else sides
-    if not is_number(right) or _holds_number(left, left.kind):
-        return None
-    names, parts = symbols(left), list(walk(left))
-    if names and names <= {"x", "y", "z"} and any(part.kind == "number" for part in parts):
-        return None  # a line, a circle
-    return right if len(names) > 1 or any(part.kind == "call" for part in parts) else None
-
-
-def _holds_number(node: Node, kind: str) -> bool:
-    """Whether a number is a term of a sum, or a factor of a product."""
-    return is_number(node) or (
-        node.kind == kind in ("add", "mul") and any(_holds_number(each, kind) for each in node.parts)
-    )
-
-
-def _as_difference(reading: Reading) -> Node | None:
-    """Left side minus right side of an equation in two or more variables."""
-    if reading.kind == "relation" and reading.sign == "=":
-        return reading.node
-    name = formula_of(reading.name) if reading.name else None
-    if reading.kind != "formula" or reading.node is None or name is None or name.kind != "symbol":
-        return None
-    if not symbols(reading.node):
-        return None
-    return Node("add", (name, Node("neg", (reading.node,))))
 
 
 # ---- several ---------------------------------------------------------------------------------------------------------
@@ -235,6 +257,8 @@ def _several(reference: Reading, answer: Reading) -> bool:
         return reference.brackets == answer.brackets and _in_order(reference.items, answer.items)
     if kinds == {"list", "tuple"} and (placed := _by_name(reference, answer)) is not None:
         return placed
+    if kinds == {"list", "tuple"} and len(answer.items) > 2 and "[]" in (reference.brackets, answer.brackets):
+        return _in_order(reference.items, answer.items)
     if kinds == {"list", "tuple"}:
         return reference.kind == "list" and answer.brackets == "()" and _in_order(reference.items, answer.items)
     if kinds == {"set", "formula"} and len(reference.items or answer.items) == 1:

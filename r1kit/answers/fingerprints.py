@@ -33,7 +33,7 @@ def canonical_reading(reading: Reading) -> str:
     return " ".join(reading.text.casefold().split()) if "\\" not in reading.text else reading.text
 
 
-_UNSAID = ("", "dollar", "euro", "gbp", "yuan", "deg")
+_UNSAID = ("", "dollar", "euro", "gbp", "yuan", "peso", "won", "deg")
 
 
 def _node(node: Node) -> str:

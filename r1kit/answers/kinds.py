@@ -25,6 +25,8 @@ class Reading:
     """The unit is a plain noun."""
     whole: Node | None = None
     """Where there is a unit: the text as one formula, the unit's letters as variables."""
+    meant: tuple[Reading, ...] = ()
+    """What else letters behind a number may say: ``10 s`` seconds, ``5k`` thousands."""
     items: tuple[Reading, ...] = ()
     brackets: str = ""
     """Of a tuple: ``()``, ``[)``."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from abc import abstractmethod
 from fractions import Fraction
 
@@ -78,7 +79,7 @@ class Primaries(Cursor):
             token = self._take()
             depth += (token.text == "{") - (token.text == "}")
             if depth == 0:
-                return told
+                return re.sub(r"^(\d+)\+([A-Za-z])$", r"\2+\1", told)
             if token.text not in ("{", "}"):
                 told += token.text
 
@@ -174,7 +175,7 @@ class Primaries(Cursor):
             return Node("function", (self._until("r" + name[1:]),), name=name[1:])
         if name in ("sum", "prod"):
             return self._series(name)
-        if name in FUNCTIONS:
+        if name in FUNCTIONS or (name in ("floor", "ceil") and self._at("(")):
             return self._function(name)
         if name in GREEK:
             return self._symbol(name)

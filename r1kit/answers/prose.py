@@ -1,10 +1,11 @@
-"""Words that lead in to an answer: ``So the final answer is``, ``Answer:``, ``答案是``."""
+"""Words that lead in to an answer: ``So the final answer is``, ``Answer:``, ``Each child gets``, ``答案是``."""
 
 from __future__ import annotations
 
 import re
 
-from r1kit.answers.words import DENIALS
+from r1kit.answers.chinese import without_chinese_lead
+from r1kit.answers.words import DENIALS, NUMBERS, words
 
 __all__ = ["without_lead"]
 
@@ -16,29 +17,58 @@ _LEAD = re.compile(
 )
 _LONGEST_LEAD = 80
 """Characters."""
-_CONNECTIVE = re.compile(r"^(?:so|hence|thus|therefore|finally|consequently)\b[,:]?\s+", re.IGNORECASE)
-_TRAIL = re.compile(r"\s+is (?:the|my) (?:final |correct )?answer$", re.IGNORECASE)
-_CHINESE = re.compile(
-    r"[^\d\\A-Za-z$({\[不非没]{0,12}?(?:答案|结果|答|故选|应选|选择|选项|选|等于|一共有|一共|共有|共|总计)"
-    r"(?:[是为选有:,\s]|等于|应该|应)*(?P<rest>[^\s].*)",
-    re.DOTALL,
+_BEFORE = re.compile(
+    r"^(?:(?:so|hence|thus|therefore|finally|consequently)\b[,:]?|exactly|an? (?:grand )?total of)\s+", re.IGNORECASE
 )
+_TRAIL = re.compile(r"\s+is (?:(?:the|my) (?:final |correct )?(?:answer|choice|option)|correct)$", re.IGNORECASE)
+_HOPE = re.compile(r"(?<=\S)[.!]?\s+I hope (?:it|this) (?:is correct|helps)[.!]*$", re.IGNORECASE)
+_SENTENCE = re.compile(
+    r"(?P<who>[A-Za-z][A-Za-z'-]*(?:\s+[A-Za-z][A-Za-z'-]*){0,4})\s+"
+    r"(?:has|gets?|were|will (?:have|get)|(?P<task>needs?|takes?|took|will (?:need|take)))\s+"
+    r"(?:(?:her|him|them|it|us|you|me)\s+)?"
+    rf"(?P<rest>(?:[-\d\\$]|(?:{'|'.join(NUMBERS)})\b).*)",
+    re.DOTALL | re.IGNORECASE,
+)
+_TO_DO = re.compile(r"\s+to(?P<what>(?:\s+[A-Za-z][A-Za-z'-]*){1,5})$")
+_UNSURE = DENIALS | frozenset(
+    words(
+        "than as who which that when before after while twice thrice half double triple times almost nearly barely "
+        "would could should might may must had also more less fewer only what how once nobody none nothing does did do "
+        "guess guesses think thinks"
+    )
+)
+"""Words in which a sentence with a number says something else than that number, or leaves open whether it does."""
 
 
 def without_lead(text: str) -> str:
     """What follows words that lead in to it; the text itself where there are none or they deny."""
-    text = _TRAIL.sub("", _CONNECTIVE.sub("", text))
-    chinese = _CHINESE.fullmatch(text)
-    if chinese:
-        return str(chinese["rest"])
+    text = _TRAIL.sub("", _BEFORE.sub("", _HOPE.sub("", text)))
+    if (rest := without_chinese_lead(text)) != text:
+        return rest
+    if (number := _stated(text)) is not None:
+        return number
     found = _LEAD.match(text[: _LONGEST_LEAD + 1]) and _LEAD.fullmatch(text)
     if not found or len(text) - len(found["rest"]) > _LONGEST_LEAD:
         return text
-    words = [word.strip(",").lower() for word in found["words"].split()]
-    if not DENIALS.isdisjoint(words) or max(map(len, words)) < (3 if found["colon"] else 2):
+    lead = [word.strip(",").lower() for word in found["words"].split()]
+    if not DENIALS.isdisjoint(lead) or max(map(len, lead)) < (3 if found["colon"] else 2):
         return text
     if re.match(
         r"(?:not|never|either|neither|no|between|less|more|at)\b(?! (?:real )?solution)", found["rest"], re.IGNORECASE
     ):
         return text
     return str(found["rest"])
+
+
+def _stated(text: str) -> str | None:
+    """``7 apples left`` of ``Janet has 7 apples left``, ``7 days`` of ``It will take her 7 days to finish``."""
+    found = _SENTENCE.match(text[: 2 * _LONGEST_LEAD]) and _SENTENCE.fullmatch(text)
+    if not found or not _UNSURE.isdisjoint(found["who"].lower().split()):
+        return None
+    rest = str(found["rest"])
+    if not {"less", "fewer"}.isdisjoint(rest.lower().split()):
+        return None
+    aim = _TO_DO.search(rest) if found["task"] else None
+    if aim and (NUMBERS.keys() | _UNSURE | {"a", "an"}).isdisjoint(re.split(r"[\s-]+", aim["what"].lower())):
+        return rest[: aim.start()]
+    return rest

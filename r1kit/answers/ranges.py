@@ -11,7 +11,7 @@ from r1kit.answers.nodes import Node, TooBigError, UnreadError
 from r1kit.answers.relations import lone_symbol
 from r1kit.answers.same import same, value_of
 
-__all__ = ["Range", "full_range", "overlap", "read_range", "same_ranges", "without_point"]
+__all__ = ["Range", "common", "full_range", "overlap", "read_range", "same_ranges", "without_point"]
 
 _DISTANCE = re.compile(r"\|\s*(?P<name>[A-Za-z])\s*(?:(?P<sign>[+-])\s*(?P<middle>[^|+-]+))?\|")
 _INFINITY = Node("infinity")
@@ -85,6 +85,26 @@ def overlap(ranges: Sequence[Range]) -> Range | None:
             if one.high == _INFINITY and other.low == _MINUS_INFINITY and other.high != _INFINITY:
                 return Range(one.low, other.high, one.low_closed, other.high_closed)
     return None
+
+
+def common(one: Sequence[Range], other: Sequence[Range]) -> tuple[Range, ...] | None:
+    """The numbers that two unions share; None where an end is not known."""
+    found: list[Range] = []
+    for left in one:
+        for right in other:
+            ends = [_end(node) for node in (left.low, right.low, left.high, right.high)]
+            if None in ends:
+                return None
+            low, other_low, high, other_high = (end or 0.0 for end in ends)
+            begins = left if low > other_low or (low == other_low and not left.low_closed) else right
+            stops = left if high < other_high or (high == other_high and not left.high_closed) else right
+            if max(low, other_low) < min(high, other_high):
+                found.append(Range(begins.low, stops.high, begins.low_closed, stops.high_closed))
+    return tuple(found)
+
+
+def _end(node: Node) -> float | None:
+    return float("inf") if node == _INFINITY else _place(node)
 
 
 def _one_sided(sides: list[str], sign: str) -> tuple[str, tuple[Range, ...]] | None:

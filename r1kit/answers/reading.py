@@ -10,21 +10,22 @@ import re
 from dataclasses import replace
 from functools import lru_cache
 
+from r1kit.answers.chains import difference, formula_of, read_chain, rounds
 from r1kit.answers.cursor import DEEPEST
-from r1kit.answers.formula import read_formula
+from r1kit.answers.intervals import as_range, is_interval, union_of, without
 from r1kit.answers.kinds import Kind, Reading
 from r1kit.answers.labels import split_label
-from r1kit.answers.nodes import Node, TooBigError, UnreadError, is_number
+from r1kit.answers.nodes import Node, is_number
 from r1kit.answers.numerals import in_digits
-from r1kit.answers.ranges import Range, full_range, overlap, read_range, without_point
+from r1kit.answers.ranges import full_range, overlap, read_range
 from r1kit.answers.relations import is_name, lone_symbol, split_relation
-from r1kit.answers.same import same, value_of
+from r1kit.answers.same import same
 from r1kit.answers.spelling import LONGEST, respelled
 from r1kit.answers.splitting import bracketed, depths, split_list, split_top
-from r1kit.answers.units import split_measures, split_unit
-from r1kit.answers.words import FUNCTIONS, NAMES
+from r1kit.answers.units import Quantity, other_quantities, split_measures, split_unit
+from r1kit.answers.words import EVERYDAY, FUNCTIONS, NAMES
 
-__all__ = ["as_range", "formula_of", "read"]
+__all__ = ["read"]
 
 _EMPTY = re.compile(
     r"\\emptyset|\\\{\s*\\\}|\{\s*\}|(?:the )?empty set|no (?:real )?solutions?|空集"
@@ -40,9 +41,10 @@ _POINT = re.compile(r"(?P<name>[ABD-Z]'?)\s*(?P<rest>\(.+\))")
 _TIME = re.compile(r"\d:\d\d(?!\d)")
 _SHORT_WORD = re.compile(
     r"yes|no|dne|on|off|odd|even|red|all|none|any|true|false|east|west|mon|tue|wed|thu|fri|sat|sun|jan|feb|"
-    r"mar|apr|may|jun|jul|aug|sep|oct|nov|dec|up|down|[A-Z][a-z]{2}|\\text\{[A-Za-z]+\}",
+    r"mar|apr|may|jun|jul|aug|sep|oct|nov|dec|up|down|[A-Z][a-z]{2}|\\text\{[A-Za-z]+\}"
+    r"|(?=[A-Z]*?([A-Z])[A-Z]*\1)[A-Z]{3,}",
 )
-"""Words that would be products of letters."""
+"""Words that would be products of letters, and outcomes: ``HHT`` is no product, since no one writes H^2 T so."""
 _WORDS = re.compile(r"[^\W\d_]+(?:[\s'’-]+[^\W\d_]+)*")
 _CASES = re.compile(r"(?:\\begin\{cases\}|\\\{\s*\\begin\{array\}\s*\{[lcr]+\})(.*)\\end\{(?:cases|array)\}", re.DOTALL)
 
@@ -75,13 +77,18 @@ def _body(text: str) -> Reading:
     if cases := _CASES.fullmatch(text):
         rows = [row.strip().rstrip(",") for row in cases[1].split("\\\\") if row.strip()]
         return _several("list", text, rows) or Reading(kind="text", text=text)
-    if _SHORT_WORD.fullmatch(text) or _SHORT_WORD.fullmatch(text.lower()):
+    if _SHORT_WORD.fullmatch(text) or _SHORT_WORD.fullmatch(text.lower()) or _is_everyday(text):
         return Reading(kind="word", text=re.sub(r"\\text|[{}]", "", text).casefold())
     for attempt in (_of_set, _of_measures, _of_list, _of_relation, _of_tuple, _of_phrase, _of_formula, _of_words):
         found = attempt(text)
         if found is not None:
             return found
     return Reading(kind="text", text=text)
+
+
+def _is_everyday(text: str) -> bool:
+    """``cat``, ``AND``; capitals to H alone may name the corners of a figure: ``BED``."""
+    return text.lower() in EVERYDAY and not re.fullmatch("[A-H]+", text)
 
 
 # ---- several ---------------------------------------------------------------------------------------------------------
@@ -100,6 +107,7 @@ def _several(kind: Kind, text: str, parts: list[str], brackets: str = "") -> Rea
 def _of_set(text: str) -> Reading | None:
     if builder := _BUILDER.fullmatch(text):
         inner = _body(builder["rest"].strip())
+        inner = (as_range(inner, sure=True) if inner.kind == "list" else None) or inner
         return replace(inner, text=text) if inner.kind == "range" or "\\in" in builder["rest"] else None
     if family := _FAMILY.fullmatch(text):
         return _several("list", text, [family["of"], *split_list(family["rest"])])
@@ -107,52 +115,12 @@ def _of_set(text: str) -> Reading | None:
         inner = _body(member["rest"].strip())
         return replace(inner, text=text, name=member["name"])
     if len(cut := split_top(text, r"\setminus")) == 2:
-        return _without(text, *map(_body, cut))
+        return without(text, *map(_body, cut))
     union = split_top(text, r"\cup")
     if len(union) > 1:
-        return _union(text, [_body(part) for part in union])
+        return union_of(text, [_body(part) for part in union])
     inside = bracketed(text, "\\{", "\\}") or bracketed(text, "{", "}")
     return None if inside is None else _several("set", text, split_list(inside, words=False))
-
-
-def _union(text: str, parts: list[Reading]) -> Reading | None:
-    found = [part if part.kind in ("range", "set") else as_range(part) for part in parts]
-    if any(part is None for part in found):
-        return None
-    if all(part is not None and part.kind == "set" for part in found):
-        return Reading(kind="set", text=text, items=tuple(item for part in found if part for item in part.items))
-    ranges: list[Range] = []
-    for part in found:
-        assert part is not None
-        ranges += part.ranges or [Range.point(item.node) for item in part.items if item.node is not None]
-    names = {part.name for part in found if part is not None and part.name}
-    if len(names) > 1:
-        return None
-    return Reading(kind="range", text=text, ranges=tuple(ranges), name="".join(names))
-
-
-def _without(text: str, whole: Reading, holes: Reading) -> Reading | None:
-    """A range without some of its points."""
-    start, nodes = as_range(whole), [item.node for item in holes.items]
-    if start is None or holes.kind != "set":
-        return None
-    ranges: tuple[Range, ...] = start.ranges
-    for node in nodes:
-        if node is None or (left := without_point(ranges, node)) is None:
-            return None
-        ranges = left
-    return replace(start, text=text, ranges=ranges)
-
-
-def as_range(reading: Reading) -> Reading | None:
-    """``(1,2)`` read as an interval."""
-    if reading.kind == "range":
-        return reading
-    nodes = [item.node for item in reading.items]
-    if reading.kind != "tuple" or len(nodes) != 2 or nodes[0] is None or nodes[1] is None:
-        return None
-    found = Range(nodes[0], nodes[1], reading.brackets[0] == "[", reading.brackets[1] == "]")
-    return Reading(kind="range", text=reading.text, ranges=(found,), name=reading.name)
 
 
 def _of_list(text: str) -> Reading | None:
@@ -163,21 +131,14 @@ def _of_list(text: str) -> Reading | None:
     if len(parts) < 2:
         return None
     found = _several("list", text, parts)
-    if found is not None and re.search(r"\bor\b|或|\\vee", text) and any(map(_is_range, found.items)):
-        return _union(text, list(found.items)) or found
+    if found is not None and re.search(r"\bor\b|或|\\vee", text) and any(map(is_interval, found.items)):
+        return union_of(text, list(found.items)) or found
     joined = (
         found is not None and re.search(r"\band\b|\\wedge|且", text) and len({each.name for each in found.items}) == 1
     )
     if found is not None and joined and (common := overlap([one for item in found.items for one in item.ranges])):
         return Reading(kind="range", text=text, ranges=(common,), name=found.items[0].name)
     return found
-
-
-def _is_range(item: Reading) -> bool:
-    """``(2,3]``, ``(-\\infty,2)``; ``(2,3)`` may be a point."""
-    return (
-        item.kind == "range" or (item.brackets in ("(]", "[)", "[]") and len(item.items) == 2) or "\\infty" in item.text
-    )
 
 
 def _of_tuple(text: str) -> Reading | None:
@@ -221,7 +182,7 @@ def _of_relation(text: str) -> Reading | None:
     if any(not side for side in sides):
         return None
     if set(signs) == {"="} or set(signs) <= {"=", "\\approx"}:
-        if signs[-1] == "\\approx" and _rounds(sides[-2], sides[-1]):
+        if signs[-1] == "\\approx" and rounds(sides[-2], sides[-1]):
             exact = _body(text[: text.rindex("\\approx")].rstrip())
             return replace(exact, text=text, rounded=sides[-1] if exact.kind == "formula" else "")
         return _of_equation(text, sides)
@@ -235,29 +196,12 @@ def _of_relation(text: str) -> Reading | None:
     sign = signs[0]
     if sign in (">", "\\ge"):
         left, right, sign = right, left, {">": "<", "\\ge": "\\le"}[sign]
-    return Reading(kind="relation", text=text, node=_minus(left, right), sign=sign)
-
-
-def _rounds(exact: str, rounded: str) -> bool:
-    """Whether a decimal number is what stands before it, rounded or cut off."""
-    node = formula_of(exact)
-    value = None if node is None else value_of(node)
-    if value is None or not re.fullmatch(r"-?\d+(?:\.\d+)?", rounded):
-        return False
-    places = len(rounded.partition(".")[2])
-    try:
-        return bool(abs(float(value) - float(rounded)) <= (10.0**-places if places else 0.5))
-    except (OverflowError, TypeError):  # larger than any float, or complex
-        return False
-
-
-def _minus(left: Node, right: Node) -> Node:
-    return Node("add", (left, Node("neg", (right,))))
+    return Reading(kind="relation", text=text, node=difference(left, right), sign=sign)
 
 
 def _of_equation(text: str, sides: list[str]) -> Reading | None:
     """``x = 5`` is a named 5; ``3 + 4 = 7`` is 7 if that is so; other equations are relations."""
-    if len(sides) == 2 and lone_symbol(sides[1]) and not is_name(sides[0]):
+    if len(sides) == 2 and (lone_symbol(sides[1]) or _is_product(sides[1])) and not is_name(sides[0]):
         sides = [sides[1], sides[0]]
     name, rest = ("", sides)
     if is_name(sides[0]):
@@ -268,21 +212,19 @@ def _of_equation(text: str, sides: list[str]) -> Reading | None:
         return None if inner.kind == "text" else replace(inner, text=text, name=inner.name or name)
     nodes = [formula_of(side) for side in rest]
     if any(node is None for node in nodes):
-        return None
+        chain = read_chain(rest)
+        return chain and replace(chain, text=text, name=name)
     known = [node for node in nodes if node is not None]
     if is_number(known[-1]) and all(same(known[0], node) for node in known[1:]):
         return Reading(kind="formula", text=text, node=known[-1], name=name)
     if len(known) != 2 or name:
         return None
-    return Reading(kind="relation", text=text, node=_minus(*known), sign="=")
+    return Reading(kind="relation", text=text, node=difference(*known), sign="=")
 
 
-def formula_of(text: str) -> Node | None:
-    """The tree of a text; None if it is no formula."""
-    try:
-        return read_formula(text)
-    except (UnreadError, TooBigError):
-        return None
+def _is_product(side: str) -> bool:
+    """``AB``, ``abc``: letters that may be named behind the equals sign too."""
+    return bool(re.fullmatch("[A-Za-z]{2,3}", side)) and is_name(side) and in_digits(side) == side
 
 
 def _of_measures(text: str) -> Reading | None:
@@ -308,16 +250,26 @@ def _of_formula(text: str) -> Reading | None:
     percent = re.fullmatch(r"(.+?)\s*(?:percent|per cent|pct)", text)
     text = f"{percent[1]}\\%" if percent else text
     text = in_digits(text)
-    quantity = split_unit(text)
-    if quantity is not None:
-        node = formula_of(quantity.body)
-        if node is not None:
-            whole = formula_of(text) if quantity.unit else None
-            return Reading(
-                kind="formula", text=text, node=node, unit=quantity.unit, counted=quantity.counted, whole=whole
-            )
-    node = formula_of(text)
-    return None if node is None else Reading(kind="formula", text=text, node=node)
+    quantity = split_unit(text) or Quantity(text, "")
+    node = formula_of(quantity.body)
+    if node is None:
+        quantity, node = Quantity(text, ""), formula_of(text)
+    if node is None:
+        return None
+    return Reading(
+        kind="formula", text=text, node=node, unit=quantity.unit, counted=quantity.counted,
+        whole=formula_of(text) if quantity.unit else None, meant=() if quantity.counted else _meant(text),
+    )  # fmt: skip
+
+
+def _meant(text: str) -> tuple[Reading, ...]:
+    if not text[-1:].isalpha() and text[-1:] not in "}23":
+        return ()
+    nodes = ((quantity, formula_of(quantity.body)) for quantity in other_quantities(text))
+    return tuple(
+        Reading(kind="formula", text=text, node=node, unit=quantity.unit)
+        for quantity, node in nodes if node is not None
+    )  # fmt: skip
 
 
 def _of_phrase(text: str) -> Reading | None:

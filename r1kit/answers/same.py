@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from fractions import Fraction
 from functools import lru_cache
 
-from r1kit.answers.nodes import Node, TooBigError, UndefinedError, symbols, walk
+from r1kit.answers.nodes import Node, TooBigError, UndefinedError, number, symbols, walk
 from r1kit.answers.value import DIGITS, Evaluation, Number, nearly_equal, precision, spread
 
 __all__ = ["fingerprint", "same", "same_up_to_factor", "value_of"]
@@ -224,7 +224,19 @@ def _shown(node: Node, point: dict[str, Fraction]) -> str:
         return "undefined"
     if isinstance(value, Fraction):
         return str(value) if max(abs(value.numerator), value.denominator) < 10**100 else _digest(value)
+    near = None if point else _small_fraction(value)
+    if near is not None and same(node, number(near)):
+        return str(near)
     return str(Evaluation({}, DIGITS, False).mp.nstr(value, 30))
+
+
+def _small_fraction(value: Number) -> Fraction | None:
+    """What a real number may be but for its last digits, as the logarithm of 8 to the base 2 is 3."""
+    mp = precision(DIGITS)
+    if isinstance(value, mp.mpc) or not mp.mpf(10) ** -9 < abs(value) < 10**9:
+        return None
+    near = Fraction(mp.nstr(value, 40)).limit_denominator(1000)
+    return near if nearly_equal(near, value, DIGITS) else None
 
 
 def _digest(value: Fraction) -> str:

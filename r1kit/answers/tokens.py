@@ -85,6 +85,8 @@ def _letters(run: str, spaced: bool) -> list[Token]:
     """
     if run in FUNCTIONS or run in NAMES:
         return [Token("command", NAMES.get(run, run), spaced)]
+    if run in ("floor", "ceil"):
+        return [Token("command", run, spaced)]
     for name in ("sin", "cos", "tan", "log", "ln", "pi", "sqrt"):
         rest = run.removeprefix(name)
         if rest != run and len(rest) == 1 and rest in "xyzr":

@@ -8,13 +8,23 @@ from __future__ import annotations
 
 import itertools
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 
 from r1kit.answers.numerals import split_scale
 from r1kit.answers.words import CONNECTORS, DENIALS, DENOMINATORS, FUNCTIONS, MULTIPLES, NAMES, NUMBERS, POWERS, words
 
-__all__ = ["Quantity", "in_base", "is_unit", "same_unit", "split_measures", "split_unit"]
+__all__ = [
+    "CURRENCIES",
+    "Quantity",
+    "in_base",
+    "is_unit",
+    "other_quantities",
+    "same_unit",
+    "split_measures",
+    "split_unit",
+]
 
 _SPELLINGS = """
 m meter meters metre metres 米|cm centimeter centimeters centimetre centimetres 厘米|mm millimeter millimeters
@@ -25,11 +35,11 @@ ton tons tonne tonnes 吨|s sec secs second seconds 秒|min mins minute minutes 
 day days 天 日|week weeks 周|month months 月|year years yr yrs 年|L l liter liters litre litres 升|
 mL ml milliliter milliliters millilitre millilitres 毫升|gal gallon gallons|qt quart quarts|pt pint pints|cup cups|
 dollar dollars usd USD 美元|cent cents|euro euros eur EUR 欧元|gbp GBP|yuan rmb RMB CNY 元 人民币|yen JPY 日元|
-rupee rupees Rs|ohm ohms|N newton newtons|J joule joules|kJ|W watt watts|kW kilowatt kilowatts|V volt volts|
-A amp amps ampere amperes|Hz hertz|kHz|MHz|Pa pascal pascals|kPa|K kelvin|mol mole moles|rad radian radians|
-deg degree degrees 度|unit units 单位|sq square 平方|cu cubic 立方|mph|kph|rpm|eV|keV|MeV|GeV|C coulomb coulombs|
-F farad farads|acre acres|ha hectare hectares|T tesla teslas|Wb|kN|MPa|GPa|GHz|mA|mV|kV|MW|kWh|kcal|atm|
-um micron microns micrometer micrometers micrometre micrometres|us|ug|uA|uV|uC|uF|uL
+peso pesos Php PHP|rupee rupees Rs|ohm ohms|N newton newtons|J joule joules|kJ|W watt watts|kW kilowatt kilowatts|
+V volt volts|A amp amps ampere amperes|Hz hertz|kHz|MHz|Pa pascal pascals|kPa|K kelvin|mol mole moles|
+rad radian radians|deg degree degrees 度|unit units 单位|sq square 平方|cu cubic 立方|mph|kph|rpm|eV|keV|MeV|GeV|
+C coulomb coulombs|F farad farads|acre acres|ha hectare hectares|T tesla teslas|Wb|kN|MPa|GPa|GHz|mA|mV|kV|MW|kWh|kcal|
+atm|um micron microns micrometer micrometers micrometre micrometres|us|ug|uA|uV|uC|uF|uL
 """
 _KNOWN = {word: group.split()[0] for group in _SPELLINGS.replace("\n", " ").split("|") for word in group.split()}
 _KNOWN |= {"mph": "mi/h", "kph": "km/h"}
@@ -59,8 +69,14 @@ _SIZES = {
     for name, size in sizes.items()
 }
 """Unit -> (base, how many of it)."""
-_CURRENCY = {"\\$": "dollar", "$": "dollar", "€": "euro", "£": "gbp", "¥": "yuan", "¢": "cent", "₹": "rupee"}
+_CURRENCY = {
+    "\\$": "dollar", "$": "dollar", "€": "euro", "£": "gbp", "¥": "yuan", "¢": "cent", "₹": "rupee",
+    "₱": "peso", "₩": "won",
+}  # fmt: skip
+CURRENCIES = frozenset(_CURRENCY.values())
 _LONE = ("m", "g", "L")
+_PRODUCTS = frozenset(map(frozenset, ("Nm", "Ns", "Js", "As", "Ah", "Wh", "Ws", "Vs", "VA", "Cm")))
+"""Units that are two letters with a sign between them: ``N \\cdot m``."""
 _RAISED = r"(?:\s*\^\s*\{?\s*-?\d\s*\}?)?"
 _ATOM = rf"(?:\\text\{{[A-Za-z]{{1,3}}\.?\}}|[A-Za-z]+(?![A-Za-z])\.?|[一-鿿]+(?![一-鿿])){_RAISED}"
 _MORE = rf"(?:(?:\s*(?:/|\\cdot)\s*|\s*){_ATOM}){{0,6}}"
@@ -75,9 +91,10 @@ _DEGREE = re.compile(
     r"(?!.*\\(?:sin|cos|tan|cot|sec|csc))(?P<body>.+?)\s*\^\s*\{\s*\\circ\s*\}\s*(?P<scale>\\text\{[CF]\}|[CF])?"
 )
 _MONEY = re.compile(
-    r"(?P<sign>[-+]?)\s*(?P<mark>\\\$|[$€£¥₹]|Rs\.?|USD|EUR|RMB)\s*(?P<minus>-?)(?P<body>.*)", re.DOTALL
+    r"(?P<sign>[-+]?)\s*(?P<mark>\\\$|[$€£¥₹₱₩]|Rs\.?|Php|PHP|USD|EUR|RMB)\s*(?P<minus>-?)(?P<body>.*)", re.DOTALL
 )
-_MONEY_AFTER = re.compile(r"(?P<body>.*\d)\s*(?P<mark>\\\$|[€£¥¢₹])")
+_MONEY_AFTER = re.compile(r"(?P<body>.*\d)\s*(?P<mark>\\\$|[€£¥¢₹₱₩])")
+_SCALED = re.compile(r"(?P<mark>\\\$|[$€£¥₹₱₩])?\s*(?P<body>\d+(?:\.\d+)?)(?P<gap>\s?)(?P<scale>[kKM])")
 _MODULUS = re.compile(r"(?P<body>.*\S)\s*\\modulo\{(?P<modulus>\w+)\}")
 _FEET = re.compile(r"(?P<body>[\d./ ]+)(?P<mark>''?)")
 _MEASURE = re.compile(r"(\d+)\s*(\\text\{[A-Za-z]{1,3}\.?\}|[A-Za-z]+|[一-鿿]+)\s*(?:,?\s*and\b|,)?\s*")
@@ -91,7 +108,7 @@ _NOT_NOUNS = (
         "impossible invalid undefined unknown rejected excluded"
     ))
 )  # fmt: skip
-_NOT_COUNTED = re.compile(r"以[上下内外前后]|[多余半万亿十不错非没]|百(?!分点)|千(?![米克瓦卡焦帕])|左右|分之")
+_NOT_COUNTED = re.compile(r"以[上下内外前后]|[多余半万亿十不错非没]|百(?!分点)|千(?![米克瓦卡焦帕])|左右|分之|^的")
 """Chinese that changes the number before it."""
 
 
@@ -179,7 +196,19 @@ def split_unit(text: str) -> Quantity | None:
     return None
 
 
+def other_quantities(text: str) -> Iterator[Quantity]:
+    """What else a formula may be that ends in letters: ``10 s`` seconds, ``5k`` and ``\\$5k`` thousands."""
+    found = _AFTER_NUMBER.fullmatch(text)
+    unit = found["unit"].replace("\\cdot", " ") if found else ""
+    if found and all(name in _KNOWN for name in re.findall(r"[A-Za-z]+|[一-鿿]+", unit.replace("\\text", " "))):
+        yield Quantity(found["body"], _normal(unit))
+    if (found := _SCALED.fullmatch(text)) and (found["mark"] or not found["gap"]):
+        power = 6 if found["scale"] == "M" else 3
+        yield Quantity(f"{found['body']} \\cdot 10^{{{power}}}", _CURRENCY.get(found["mark"] or "", ""))
+
+
 def _quantity(body: str, apart: bool, unit: str, after_letter: bool) -> Quantity | None:
+    dotted = "\\cdot" in unit
     body, unit = body.removesuffix("\\cdot").rstrip(), unit.replace("\\cdot", " ")
     marked = re.findall(r"(?:\\text\{)?[A-Za-z]+|[一-鿿]+", unit)
     bare = [word.removeprefix("\\text{") for word in marked]
@@ -189,7 +218,8 @@ def _quantity(body: str, apart: bool, unit: str, after_letter: bool) -> Quantity
         return None
     if all(word in _KNOWN or word.lower() in _KNOWN or word == "per" for word in bare):
         lone = len(first) == 1 and first.isascii() and not upright
-        compound = len(bare) > 1 and plain and "/" in unit
+        product = apart and ("-" in unit or (dotted and frozenset(bare) in _PRODUCTS))
+        compound = len(bare) > 1 and plain and ("/" in unit or product)
         if lone and not compound and not (plain and apart and len(bare) == 1 and first in _LONE):
             return None
         if not plain and after_letter and first not in _KNOWN:

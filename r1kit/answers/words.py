@@ -6,6 +6,7 @@ __all__ = [
     "CONNECTORS",
     "DENIALS",
     "DENOMINATORS",
+    "EVERYDAY",
     "FUNCTIONS",
     "GREEK",
     "MULTIPLES",
@@ -53,6 +54,15 @@ DENOMINATORS = {
     **{word: below for below, word in enumerate(words("third fourth fifth sixth seventh eighth ninth tenth"), 3)},
 }
 """Parts of one; a second is a time."""
+EVERYDAY = frozenset(words(
+    "act age ago air all and ant any ape are arm art ask bag bat bed bee big bit box boy bus but buy can cap car cat "
+    "cow cry cup cut day did dog dry ear eat egg end eye far fat few fig fit fly for fox fun gas get god got gun had "
+    "has hat her him his hit hot how ice ill ink its jam jar job key kid lab lap law leg let lid lie lot low mad man "
+    "map mat may men met mix mud net new nor not now nut oak off oil old our out owl own pan pay pea pen pet pie pig "
+    "pin pit pop pot put ran rat raw red rib row rug run sad sat saw say sea see set she sit sky son spy sun tap tar "
+    "tea the tie tip toe too top toy try use van war was way web wet who why wig win won yes yet you zoo"
+))  # fmt: skip
+"""Words of three letters that would be products of letters."""
 POWERS = {
     **{"hundred": 2, "thousand": 3, "million": 6, "billion": 9, "trillion": 12, "mln": 6, "bln": 9, "lakh": 5},
     **{"crore": 7, "万": 4, "十万": 5, "百万": 6, "千万": 7, "亿": 8, "十亿": 9, "百亿": 10, "千亿": 11, "万亿": 12},

@@ -47,6 +47,13 @@ def test_votes(case: dict[str, Any]) -> None:
     assert len(classes) == len(alone) == (case["right"] if isinstance(case["answer"], list) else 2 - case["right"])
 
 
+def test_outcomes_and_values_in_words_are_votes_of_their_own() -> None:
+    assert len({vote("HHH", answer, False) for answer in ("HHT", "HTH", "THH")}) == 3
+    assert canonical(r"\log_2 8") == canonical("3")
+    assert canonical("e^{-1000}") != canonical("e^{-2000}")
+    assert canonical("1+e^{-500}") != canonical("1")
+
+
 def test_a_wrong_answer_is_never_one_vote_with_a_right_one() -> None:
     forms = [vote("7", answer, equal("7", answer)) for answer in ("7", "x = 7", "6 + 1", "8", "8.0", "9 - 1")]
     assert forms[0] == forms[1] == "7"
@@ -71,6 +78,10 @@ HOSTILE = [
     "\\tan(\\pi/2)", "\\frac{0}{0}", "\\lfloor 10^{4000} \\rfloor", "f(f(f(f(x))))",
     "{" * 400 + "1" + "}" * 400, "(" * 400 + "1" + ")" * 400, "|x" * 300, "\\sum_{i=1}^{1999}\\sum_{j=1}^{1999} i^j",
     "*" * 10_000, "_" * 60_000, "is " * 5_000, "\\det A = 5", "\\lfloor i \\rfloor", "\\max(i, 2)", "i \\approx 5",
+    "A" * 900 + "!", "He has " * 140, "a " * 480 + "has 7", "It takes 7" + " to" * 300, "# " * 490, "-> " * 330,
+    "1,000, " * 140, "5 (" + "a " * 480 + ")", "5 " + "N\\cdot " * 140, "5\\mathrm{" + "N m " * 200 + "}", "一千" * 499,
+    "分之" * 490, "٣分之٣", "有" * 999, "(-\\infty,2)," * 80, ")U(" * 330, "x\\ne 1, " * 110 + "x",
+    "7 apples + " * 90 + "7 apples", "C - Paris " * 99, "'" * 999, "PhP 5", "40% of" + " the" * 240, "5k" * 490,
     "10^{400} \\approx 5", "\\int \\binom{99999999}{4999999} dx", "\\int " + "x!" * 40,
     "\\int_0^1 " + "x^2" * 30 + " dx", "\\int " + "\\sin " * 30 + "x dx", "\\int " + "x^" * 14 + "x dx",
 ]  # fmt: skip
@@ -80,7 +91,8 @@ PIECES = [
     *"{}()[]^_+-*/=<>|!.,;:&%$~ 0127xnkie", "\\", "\\frac", "\\sqrt", "\\text{", "cm", " dollars", "\\sin",
     "\\int_0^1 ",    "\\sum_{k=1}^{", "\\lim_{x\\to 0}", "\\begin{pmatrix}", "\\end{pmatrix}", "\\cup",
     "\\setminus", "\\in\\mathbb{Z}", "\\left", "\\right",    "\\boxed{", "**", "½", "²", "°", "答案是", "个",
-    "1e999", "1,000", "C_5^2", "^\\circ", "\\pm", "\\approx", "(A)", "<answer>",
+    "1e999", "1,000", "C_5^2", "十二", "分之", "k", " only", " & ", "-> ", "0x", "^\\circ", "\\pm", "\\approx", "(A)",
+    "<answer>",
 ]  # fmt: skip
 
 
@@ -118,6 +130,18 @@ def test_nothing_hangs_and_nothing_raises(text: str) -> None:
     ],
 )
 def test_found_on_references_of_data_sets(reference: str, answer: str, right: bool) -> None:
+    assert equal(reference, answer) is right
+
+
+@pytest.mark.parametrize(
+    ("reference", "answer", "right"),
+    [
+        ("1,000, 2,000", "1000, 2000", True),
+        ("1,000, 2,000", "1000, 200", False),
+        ("100,200, 300", "100, 200, 300", True),  # one of them alone may be a list without spaces
+    ],
+)
+def test_commas_in_lists_of_large_numbers(reference: str, answer: str, right: bool) -> None:
     assert equal(reference, answer) is right
 
 

@@ -232,13 +232,18 @@ def _beside(file: Path, root: Path) -> Iterator[Path]:
         for name, level in _imported(node):
             folder = file.parents[min(level or 1, len(file.parents)) - 1]
             if folder.is_relative_to(root):
-                base = folder.joinpath(*name.split("."))
-                yield from (base.with_suffix(".py"), base / "__init__.py", base.parent / "__init__.py")
+                yield from _named_below(folder, name)
+                if level:
+                    yield folder / "__init__.py"
             if not level and folder != root:
-                base = root.joinpath(*name.split("."))
-                yield from (base.with_suffix(".py"), base / "__init__.py")
-                if base.parent != root:
-                    yield base.parent / "__init__.py"
+                yield from _named_below(root, name)
+
+
+def _named_below(folder: Path, name: str) -> Iterator[Path]:
+    """Where a module may lie, and the packages on its way."""
+    parts = name.split(".")
+    yield folder.joinpath(*parts).with_suffix(".py")
+    yield from (folder.joinpath(*parts[:depth], "__init__.py") for depth in range(1, len(parts) + 1))
 
 
 def _imported(node: ast.AST) -> Iterator[tuple[str, int]]:

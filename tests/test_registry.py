@@ -121,7 +121,10 @@ def test_a_file_is_what_it_imports_from_beside_it(tmp_path: Path) -> None:
 
 def test_a_package_beside_a_file_imports_by_its_whole_name_and_from_the_folder_above(tmp_path: Path) -> None:
     files = {
-        "a.py": "from lib.rules import score\n",
+        "a.py": "from lib.rules import score\nimport far.off.away\n",
+        "far/__init__.py": "",
+        "far/off/__init__.py": "",
+        "far/off/away.py": "",
         "__init__.py": "",
         "lib/__init__.py": "",
         "lib/rules.py": "import random\nfrom lib.weights import W\n",

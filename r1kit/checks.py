@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import fields
+from dataclasses import fields, is_dataclass
 from functools import cache
 from itertools import chain
 from typing import Any
 
-from r1kit.backends.vllm_package import check_vllm
 from r1kit.checkpoint.fits import Fits
 from r1kit.checkpoint.source import check_model, local_folder
-from r1kit.cluster.settings import FSDP, VLLM
-from r1kit.contracts import BASE, Model, Recipe
+from r1kit.contracts import BASE, Recipe
 from r1kit.errors import InputError, nearest
 from r1kit.factory.sources import check_rows
 from r1kit.loops.settings import SFT
 from r1kit.model.families import fresh_family
-from r1kit.plan.known import is_counted, known_config, shape_of_config
-from r1kit.records import Prompt, Sample
+from r1kit.model_checks import check_engine, check_experts
+from r1kit.records import Prompt, Sample, Sampling
 from r1kit.reward.language import check_detector, check_told
 from r1kit.reward.settings import TARGETS, RewardConfig
 from r1kit.reward.trial import try_rewards
@@ -29,7 +26,7 @@ from r1kit.tasks.trial import Trial, try_tasks
 from r1kit.text.paraphrases import paraphrased, paraphrases
 from r1kit.text.template import NAMED, Template
 from r1kit.trackers import check_trackers
-from r1kit.vllm.served import check_servers
+from r1kit.unread import check_unread
 
 __all__ = ["check_recipe", "check_stage", "check_stages"]
 
@@ -39,22 +36,17 @@ LOOKED_AT = 16
 """Held-out problems of a split whose length is looked at."""
 TOLD_WORDS = 5
 """Unknown words that are named."""
-HUB_NAMES = {
-    "num_layers": "num_hidden_layers",
-    "num_heads": "num_attention_heads",
-    "num_kv_heads": "num_key_value_heads",
-}
-"""Of a fresh model's shape, what a hub config calls otherwise."""
 
 
 def check_recipe(recipe: Recipe) -> list[str]:
     """Warnings, a line each; raises InputError or MissingError, one line, for the first thing that could not work."""
     check_trackers(recipe.trackers)
-    _check_experts(recipe)
-    warnings = _check_engine(recipe)
+    check_experts(recipe)
+    warnings = check_engine(recipe)
     # first: a stage's own check may ask a task for prompts
     warnings += try_tasks([_trial(recipe, name) for name in recipe.tasks])
     check_stages(recipe)
+    check_unread(recipe)
     try_rewards(recipe)
     built = recipe.built(recipe.tasks)
 
@@ -148,64 +140,6 @@ def _unknown_words(recipe: Recipe, built: Mapping[str, Task]) -> list[str]:
     return found
 
 
-def _check_engine(recipe: Recipe) -> list[str]:
-    """What an engine of other makers needs: the package here, or servers that serve the recipe's model; and whether a
-    fresh model can draft."""
-    own = recipe.engine.settings if recipe.engine.kind == "local" and not recipe.model.name else None
-    if own and own.replay and (own.draft or not getattr(recipe.model.shape, "n_routed_experts", 0)):
-        raise InputError(
-            "engine.replay is for a model with experts (family deepseek_v3), and not beside engine.draft: drop one"
-        )
-    if own and own.draft and not getattr(recipe.model.shape, "mtp_layers", 0):
-        raise InputError(
-            "engine.draft is for a model with a layer that predicts a token further: set model.mtp_layers = 1 (family "
-            "deepseek_v3), or drop it"
-        )
-    if recipe.engine.kind != "vllm":
-        return []
-    if not recipe.engine.settings.address:
-        check_vllm()
-        return []
-    if recipe.cluster.engines:
-        raise InputError(
-            f"engine.address names servers that run already, and cluster.engines = {recipe.cluster.engines} would "
-            "start others: give one of the two"
-        )
-    shape = recipe.model.shape
-    config = {HUB_NAMES.get(each.name, each.name): getattr(shape, each.name) for each in fields(shape)}
-    if recipe.model.name:
-        check_model(recipe.model.name)
-        folder = local_folder(recipe.model.name)
-        config = json.loads((folder / "config.json").read_text(encoding="utf-8")) if folder else {}
-    return check_servers(recipe.engine.settings, config)
-
-
-def _check_experts(recipe: Recipe) -> None:
-    """Whether experts of the recipe's model can be put on devices of their own, as far as its shape is known. Students'
-    are where their other weights are."""
-    learner, engine = recipe.learner.settings, recipe.engine.settings
-    if not (getattr(learner, "expert_parallel", 1) > 1 or getattr(engine, "expert_parallel", False)):
-        return
-    experts = _experts_of(recipe.model)
-    if isinstance(learner, FSDP) and experts is not None:
-        learner.check_experts({experts} if experts else ())
-    if isinstance(engine, VLLM) and engine.expert_parallel and experts == 0:
-        raise InputError(f"engine.expert_parallel = true: {recipe.model.name or 'the model'} has no experts; drop it")
-
-
-def _experts_of(model: Model) -> int | None:
-    """In a layer; None where nothing tells before the model is here."""
-    if not model.name:
-        return int(getattr(model.shape, "n_routed_experts", 0))
-    found = known_config(model.name)
-    if found is None and (folder := local_folder(model.name)):
-        found = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    if found is None or not is_counted(found):
-        return None
-    experts = shape_of_config(found, model.name).experts
-    return experts.number if experts else 0
-
-
 def _samples(config: SFT, stage: str, recipe: Recipe) -> list[Sample]:
     """Those that are here before anything runs: no stage's."""
     sources = [one for one in config.sources.values() if one.data not in recipe.stages]
@@ -295,8 +229,30 @@ def check_stages(recipe: Recipe) -> None:
     """Each stage's own numbers: batch divisions, ranges."""
     for name, config in recipe.stages.items():
         config.check(name, recipe)
-        if "" in getattr(getattr(config, "sampling", None), "stop", ()):
-            raise InputError(f"stages.{name}.sampling.stop holds an empty text, which ends nothing; leave it out")
+        for where, sampling in _samplings(config, f"stages.{name}"):
+            _check_sampling(sampling, where)
+
+
+def _check_sampling(sampling: Sampling, where: str) -> None:
+    for name, least in (("n", 1), ("max_tokens", 1), ("temperature", 0)):
+        if getattr(sampling, name) < least:
+            raise InputError(f"{where}.{name} = {getattr(sampling, name)}: must be at least {least}")
+    if not 0 < sampling.top_p <= 1:
+        raise InputError(f"{where}.top_p = {sampling.top_p}: must be above 0 and at most 1")
+    if "" in sampling.stop:
+        raise InputError(f"{where}.stop holds an empty text, which ends nothing; leave it out")
+
+
+def _samplings(config: Any, where: str) -> Iterator[tuple[str, Sampling]]:
+    """Each of a stage's ways to draw, with its dotted name."""
+    if isinstance(config, Sampling):
+        yield where, config
+    elif is_dataclass(config):
+        for one in fields(config):
+            yield from _samplings(getattr(config, one.name), f"{where}.{one.name}")
+    elif isinstance(config, Mapping):
+        for key, value in config.items():
+            yield from _samplings(value, f"{where}.{key}")
 
 
 def check_stage(recipe: Recipe, stage: str) -> None:

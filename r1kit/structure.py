@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import types
 import typing
 from collections.abc import Iterable, Mapping, Sequence
@@ -120,9 +121,12 @@ def _value(kind: Any, value: Any, where: str, default: Any = None) -> Any:
 
 def _float(value: float, where: str) -> float:
     try:
-        return float(value)
+        found = float(value)
     except OverflowError:
         raise InputError(f"{where} is a whole number beyond any that can be computed with; lower it") from None
+    if not math.isfinite(found):
+        raise InputError(f"{where} = {found}: must be a finite number")
+    return found
 
 
 def _union(arguments: Iterable[Any], value: Any, where: str) -> Any:

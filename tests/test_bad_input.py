@@ -78,7 +78,8 @@ def snapshot(folder: Path) -> dict[str, tuple[int, bytes]]:
             ["nano-zero", "--set", "r1_zero.sampling.temperature=0"],
             "stages.r1_zero.sampling.temperature = 0.0: must be above 0",
         ),
-        (["nano-zero", "--set", "r1_zero.optimiser.lr=inf"], "optimiser.lr = inf: must be above 0 and finite"),
+        (["nano-zero", "--set", "r1_zero.optimiser.lr=inf"], "optimiser.lr = inf: must be a finite number"),
+        (["nano-zero", "--set", "r1_zero.deadline=nan"], "stages.r1_zero.deadline = nan: must be a finite number"),
         (["nano-zero", "--set", "r1_zero.evaluation.limit=0"], "evaluation's limit = 0: must be at least 1"),
         (["nano-zero", "--set", "model.name=no-such-model"], "model"),
         (
@@ -121,6 +122,11 @@ def recipe(tmp_path: Path) -> Callable[[str], str]:
     ("setting", "line"),
     [
         ("reasoning_rl.start=cold_start", "'cold_start', which leaves samples; it needs a model, as pretrain, r1_"),
+        ("reward_models.helpfulness.sampling.max_tokens=0", "helpfulness.sampling.max_tokens = 0: must be at least 1"),
+        ("reward_models.helpfulness.sampling.top_p=0", "helpfulness.sampling.top_p = 0.0: must be above 0 and at most"),
+        ("cold_start.judge_sampling.temperature=-1", "judge_sampling.temperature = -1.0: must be at least 0"),
+        ("distill.rl.sampling.stop=['']", "stages.distill.rl.sampling.stop holds an empty text, which ends nothing"),
+        ("all_scenarios_rl.preference_weight=inf", "all_scenarios_rl.preference_weight = inf: must be a finite number"),
         ("reward_models.start=rejection_sampling", "'rejection_sampling', which leaves samples; it needs a model"),
         ("evaluate.stages=['sft', 'reward_models']", "'reward_models', which leaves reward models; it needs a model"),
         (

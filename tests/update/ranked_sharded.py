@@ -140,12 +140,12 @@ def everything(ranks: Ranks) -> dict[str, Any]:
 
 
 def compare(ranks: Ranks) -> dict[str, tuple[Any, Any]]:
-    """Case -> what the local learner alone found, and what the sharded one did."""
+    """Case -> what the local learner alone found, of rank 0, and what the sharded one did."""
     found = {}
     for name, (course, model, settings) in BY_SIZE[ranks.size].items():
         play = COURSES[course]
         found[name] = (
-            play(LocalLearner(model(), replace(settings, own=None)), None),
+            play(LocalLearner(model(), replace(settings, own=None)), None) if ranks.rank == 0 else None,
             play(ShardedLearner(model(), settings, ranks), ranks),
         )
     return found

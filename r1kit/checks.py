@@ -15,11 +15,11 @@ from r1kit.errors import InputError, nearest
 from r1kit.factory.sources import check_rows
 from r1kit.loops.settings import SFT
 from r1kit.model.families import fresh_family
-from r1kit.model_checks import check_engine, check_experts
 from r1kit.records import Prompt, Sample, Sampling
 from r1kit.reward.language import check_detector, check_told
 from r1kit.reward.settings import TARGETS, RewardConfig
 from r1kit.reward.trial import try_rewards
+from r1kit.suits import check_engine, check_experts
 from r1kit.tasks.corpora import CorpusConfig, build_corpus
 from r1kit.tasks.task import Split, Task
 from r1kit.tasks.trial import Trial, try_tasks

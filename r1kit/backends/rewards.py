@@ -9,7 +9,7 @@ import torch
 
 from r1kit.checkpoint.source import resolve_model
 from r1kit.model.reward_model import Outlook, RewardModel
-from r1kit.reward.learned import LearnedReward
+from r1kit.reward.learned import LearnedReward, check_routes
 
 __all__ = ["create_reward_model", "open_learned", "open_reward_model"]
 
@@ -40,13 +40,11 @@ def open_learned(
     device: torch.device | str = "cpu",
     products: torch.dtype = torch.float32,
 ) -> LearnedReward:
-    """The reward models that the routes need, from their folders by kind.
+    """The reward models that the routes need, from the folders by kind of all that were trained.
 
     Raises:
         InputError: a kind has no folder, or its folder is no reward model.
     """
-    models: dict[str, RewardModel] = {}
-    for kind in dict.fromkeys(routes.values()):
-        if kind in folders:
-            models[kind] = open_reward_model(folders[kind], device, products)
+    check_routes(routes, folders)
+    models = {kind: open_reward_model(folders[kind], device, products) for kind in dict.fromkeys(routes.values())}
     return LearnedReward(models, routes)

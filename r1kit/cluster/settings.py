@@ -170,7 +170,9 @@ class _Choice:
         return {"kind": self.kind, **plain(self.settings)}
 
     def dense(self: _C) -> _C:
-        """The same for a model that may have no experts."""
+        """The same for a model that may have no experts, nor a layer that predicts a token further."""
+        if isinstance(self.settings, Local):
+            return replace(self, settings=Local())
         if not isinstance(self.settings, (FSDP, VLLM)):
             return self
         fresh: Any = type(self.settings)()

@@ -261,12 +261,15 @@ class _Asks:
         from r1kit.evals.told import asked_of
         from r1kit.recipe import fingerprint
         from r1kit.rollout.streams import stream_seed
+        from r1kit.tasks.benchmark.task import Benchmark
 
         recipe = subject.recipe
-        config = replace(config, max_tokens=config.max_tokens or subject.sampling.max_tokens)
-        prompts, sampling = task.held_out(config.split, config.limit), config.draws(subject.sampling)
-        template = recipe.model.template
-        behind = Address(address, model, os.environ.get(KEY, ""), template, _tell)
+        prompts = task.held_out(config.split, config.limit)
+        behind = Address(address, model, os.environ.get(KEY, ""), recipe.model.template, _tell)
+        if not config.max_tokens:
+            named = isinstance(task, Benchmark) or bool(recipe.stages)
+            config = replace(config, max_tokens=behind.longest(prompts, subject.sampling.max_tokens, named=named))
+        sampling = config.draws(subject.sampling)
         head = {
             "model": model, "task": task.name, "problems": asked_of(prompts), "k": sampling.n, "seed": recipe.seed,
             "temperature": sampling.temperature, "top_p": sampling.top_p, "max_tokens": sampling.max_tokens,

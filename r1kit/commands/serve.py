@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 __all__ = ["application", "serve"]
 
 PORT = 8000
+CONNECTIONS_OF_ONE = 2
+"""Open connections for each completion that may run or wait: its own, and one that asks for more or is idle."""
 DTYPES = ("exact", "auto", "float32", "bfloat16")
 
 
@@ -25,8 +27,9 @@ def serve(
     ),
     port: Annotated[int | None, typer.Option(min=1, max=65535, help="Default: 8000, or the next free one.")] = None,
     api_key: Annotated[
-        str, typer.Option(envvar="R1_API_KEY", help="What clients must show as their key; empty: none on 127.0.0.1.")
-    ] = "",
+        str | None,
+        typer.Option(envvar="R1_API_KEY", help="What clients must show as their key; left out: none on 127.0.0.1."),
+    ] = None,
     rows: Annotated[int, typer.Option(min=1, help="Completions that decode side by side, of each model.")] = 32,
     waiting: Annotated[int, typer.Option(min=0, help="Completions that may wait; more are answered with 429.")] = 256,
     template: Annotated[str, typer.Option(help="chat, plain, r1_zero or a text with {question}.")] = "",
@@ -42,22 +45,27 @@ def serve(
     from r1kit.checkpoint.source import check_model
     from r1kit.errors import InputError, nearest
     from r1kit.serving.opening import tags_of
-    from r1kit.web.listen import bind, listen, rules_for
+    from r1kit.web.listen import CONNECTIONS, bind, listen, rules_for
 
     if dtype not in DTYPES:
         raise InputError(f"--dtype {dtype!r} is unknown; dtypes are {', '.join(DTYPES)}.{nearest(dtype, DTYPES)}")
     if len(set(models)) < len(models):
         raise InputError(f"{next(one for one in models if models.count(one) > 1)} is named twice; name each model once")
+    if api_key is not None and not api_key.strip():
+        raise InputError("--api-key is empty; give a key, or leave it out: on 127.0.0.1 none is asked for")
     tags = tags_of(thinking)
+    rules = rules_for(host, token=api_key or "", open_paths=("/v1/",), free_paths=("/health",), limit=4_000_000)
     for model in models:
         check_model(model)
-    rules = rules_for(host, token=api_key, open_paths=("/v1/",), free_paths=("/health",), limit=4_000_000)
     bound = bind(host, port, PORT)
     with bound:
         served = [
             _opened(model, template, rows, waiting, max_tokens, (temperature, top_p), dtype, tags) for model in models
         ]
-        listen(application(served, rules), bound, what="chat and API (/v1)", rules=rules)
+        connections = CONNECTIONS + CONNECTIONS_OF_ONE * sum(one.batcher.most for one in served)
+        listen(
+            application(served, rules), bound, what="chat and API (/v1)", rules=rules, connections=connections
+        )  # fmt: skip
 
 
 def _opened(

@@ -6,15 +6,15 @@ import json
 import random
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from http.client import HTTPException
-from typing import Any
+from typing import Any, TypeVar
 from urllib.error import HTTPError, URLError
 from urllib.parse import urlsplit
 from urllib.request import HTTPRedirectHandler, Request, build_opener
 
 from r1kit.errors import InputError, R1Error
-from r1kit.evals.replies import Again, Replies, Reply, cause_of, content_of, retry_after, words_of
+from r1kit.evals.replies import Again, Replies, Reply, cause_of, content_of, count_of, retry_after, words_of
 from r1kit.records import Completion, Message, Prompt, Sampling
 from r1kit.text.template import NAMED, Template
 
@@ -32,8 +32,12 @@ FIRST_WAIT = 0.5
 """Seconds before the second try; each further one waits twice as long, at most a minute, spread by half."""
 MAY_GO = ("stream_options", "seed", "top_p", "temperature")
 """Parameters that a server may not know: left out where it says so."""
+SPARE = 8
+"""Tokens that a prompt may have beyond those of the longest one, which is told by its text; and a quarter of that."""
 PASSING = {408, 409, 425, 429, 500, 502, 503, 504, 520, 522, 524, 529}
 """Statuses of what may go by itself."""
+
+T = TypeVar("T")
 
 
 class _Stay(HTTPRedirectHandler):
@@ -99,10 +103,46 @@ class Address:
             InputError: the server declines the question, the key or the model.
             R1Error: it cannot be reached, fails again and again, or answers in another shape.
         """
+        reply = self._asked(prompt, sampling, seed)
+        counted = reply.pieces if reply.tokens is None else reply.tokens
+        finish = "length" if reply.finish in ("length", "max_tokens") else "stop"
+        return Completion(token_ids=(0,) * counted, logprobs=(), text=reply.text, finish=finish)  # type: ignore[arg-type]
+
+    def longest(self, prompts: Sequence[Prompt], wanted: int, *, named: bool) -> int:
+        """Tokens of a completion where the user names no number; told in a line where the server decides.
+
+        Args:
+            wanted: what fits best; cut to what the model's context leaves, where the server says how long that is.
+            named: somebody meant this number; else the server's own goes first.
+
+        Raises:
+            R1Error, InputError: as ``ask``.
+        """
+        listed = self._tried(self._listed)
+        own = listed.get("r1")
+        asked = None if named else count_of(own.get("max_tokens") if isinstance(own, Mapping) else None)
+        found, why = (asked, "its own number") if asked else (wanted, "")
+        context = count_of(listed.get("max_model_len"))
+        if context and prompts:
+            prompt = max(prompts, key=lambda one: len(self.spelled(one).encode()))
+            if found + len(self.spelled(prompt).encode()) > context:
+                read = self._asked(prompt, Sampling(max_tokens=1), 0).prompt_tokens or 0
+                room = max(1, context - read - read // 4 - SPARE)
+                found, why = (room, f"its context is {context} tokens") if room < found else (found, why)
+        if why:
+            self._tell(f"{self.base}: {self.model} answers with at most {found} tokens ({why}); or say --max-tokens N")
+        return found
+
+    # ---- tries ------------------------------------------------------------------------------------------------------
+
+    def _asked(self, prompt: Prompt, sampling: Sampling, seed: int) -> Reply:
+        return self._tried(lambda: self._once(self._body(prompt, sampling, seed), sampling.max_tokens))
+
+    def _tried(self, once: Callable[[], T]) -> T:
         failed = limited = 0
         while True:
             try:
-                reply = self._once(self._body(prompt, sampling, seed), sampling.max_tokens)
+                found = once()
             except Again as again:
                 failed, limited = failed + (not again.limited), limited + again.limited
                 if failed >= (TRIES if self._answered else FIRST_TRIES) or limited >= LIMITED:
@@ -110,11 +150,7 @@ class Address:
                 self._wait(again, failed + limited)
                 continue
             self._answered = True
-            counted = reply.pieces if reply.tokens is None else reply.tokens
-            finish = "length" if reply.finish in ("length", "max_tokens") else "stop"
-            return Completion(token_ids=(0,) * counted, logprobs=(), text=reply.text, finish=finish)  # type: ignore[arg-type]
-
-    # ---- one try ----------------------------------------------------------------------------------------------------
+            return found
 
     def _messages(self, prompt: Prompt) -> list[dict[str, str]]:
         turns = [*(prompt.history or ()), Message(role="user", content=prompt.question)]
@@ -142,16 +178,44 @@ class Address:
 
     def _once(self, request: tuple[str, dict[str, Any]], longest: int) -> Reply:
         path, body = request
-        self._hold()
+
+        def read(answer: Any) -> Reply:
+            if "event-stream" in answer.headers.get("Content-Type", ""):
+                return self._replies.streamed(answer, longest)
+            return self._replies.whole(answer.read())
+
         asked = Request(self.base + path, json.dumps(body).encode(), self._headers, method="POST")
         try:
-            with self._opener.open(asked, timeout=IDLE) as answer:
-                if "event-stream" in answer.headers.get("Content-Type", ""):
-                    return self._replies.streamed(answer, longest)
-                return self._replies.whole(answer.read())
+            return self._opened(asked, read)
         except HTTPError as error:
             with error:
                 raise self._refused(error, body) from None
+
+    def _listed(self) -> Mapping[str, Any]:
+        """The model's entry in ``/models``; empty where the server has no such list, or the model is not in it."""
+        try:
+            content = self._opened(Request(self.base + "/models", headers=self._headers), lambda answer: answer.read())
+        except HTTPError as error:
+            with error:
+                if error.code in (429, 503):
+                    raise self._refused(error, {}) from None
+            return {}
+        try:
+            table = json.loads(content)
+        except (ValueError, RecursionError):
+            return {}
+        entries = table.get("data") if isinstance(table, Mapping) else None
+        held = [one for one in entries if isinstance(one, Mapping)] if isinstance(entries, list) else []
+        return next((one for one in held if one.get("id") == self.model), {})
+
+    def _opened(self, asked: Request, read: Callable[[Any], T]) -> T:
+        """Raises HTTPError and Again."""
+        self._hold()
+        try:
+            with self._opener.open(asked, timeout=IDLE) as answer:
+                return read(answer)
+        except HTTPError:
+            raise
         except URLError as error:
             raise Again(f"nothing answers there ({cause_of(error.reason)})") from None
         except (OSError, HTTPException) as error:
@@ -174,7 +238,9 @@ class Address:
             return InputError(f"{self.base} has no model {self.model!r}, or is no base address (404: {words})")
         if status == 400 and self._adapts(words, body):
             return Again("", 0.0, limited=True)
-        return InputError(f"{self.base} declines the question ({status}: {words})")
+        too_long = "context" in words or "max_tokens" in words
+        hint = "; fewer tokens are asked for by --max-tokens N" if too_long else ""
+        return InputError(f"{self.base} declines the question ({status}: {words}){hint}")
 
     def _adapts(self, words: str, body: Mapping[str, Any]) -> bool:
         """Whether a parameter of the request that the server names as unknown can be left out or renamed; told once."""

@@ -13,7 +13,7 @@ from urllib.error import HTTPError
 
 from r1kit.errors import R1Error
 
-__all__ = ["Again", "Replies", "Reply", "cause_of", "content_of", "retry_after", "words_of"]
+__all__ = ["Again", "Replies", "Reply", "cause_of", "content_of", "count_of", "retry_after", "words_of"]
 
 SHOWN = 200
 """Characters of a server's own words that a message repeats."""
@@ -36,6 +36,7 @@ class Reply:
     finish: str = ""
     pieces: int = 0
     tokens: int | None = None
+    prompt_tokens: int | None = None
 
     @property
     def text(self) -> str:
@@ -134,9 +135,14 @@ def _events(lines: Iterable[bytes]) -> Iterator[str | None]:
 
 def _count(reply: Reply, table: Mapping[str, Any]) -> None:
     usage = table.get("usage")
-    tokens = usage.get("completion_tokens") if isinstance(usage, Mapping) else None
-    if isinstance(tokens, int) and 0 <= tokens < 2**31:
-        reply.tokens = tokens
+    found = usage if isinstance(usage, Mapping) else {}
+    reply.tokens = count_of(found.get("completion_tokens"), reply.tokens)
+    reply.prompt_tokens = count_of(found.get("prompt_tokens"), reply.prompt_tokens)
+
+
+def count_of(value: Any, otherwise: int | None = None) -> int | None:
+    """A number of tokens, as a server tells it."""
+    return value if isinstance(value, int) and 0 <= value < 2**31 else otherwise
 
 
 def content_of(error: HTTPError) -> Any:

@@ -128,9 +128,9 @@ def finish(config: ColdStart, workspace: Workspace) -> dict[str, Any]:
     dropped |= {"rejected": counts.get("rejected", 0), "undecided": counts.get("pending", 0)}
     general = general_samples(config.general, workspace.recipe.built(config.general.tasks), workspace.seed)
     clean = apart_from(evaluation, general)
+    dropped |= {"general_contaminated": len(general) - len(clean)}
     if not reviewed and not clean:
         raise nothing_left(workspace, dropped)
-    dropped |= {"general_contaminated": len(general) - len(clean)}
     count = token_counter(config.source, workspace)
     dropped = {reason: number for reason, number in dropped.items() if number}
     people = told_of_people(items) if config.review == "human" else {}

@@ -89,6 +89,12 @@ class ColdStart(Collection):
         check_least(self, stage, 0, "review_least", "review_twice")
         if self.review_twice > 1:
             raise InputError(f"stages.{stage}.review_twice = {self.review_twice}: a share is at most 1")
+        for name in ("review_least", "review_twice"):
+            if self.review == "automatic" and (value := getattr(self, name)):
+                raise InputError(
+                    f"stages.{stage}.{name} = {value} is of people's decisions, and review = 'automatic' accepts all "
+                    f'without; set review = "human", or drop it'
+                )
         if not is_model(self.refiner):
             rule_refiner(self.refiner)
         if self.routes.get("few_shot"):
@@ -104,7 +110,9 @@ class ColdStart(Collection):
                 f"stages.{stage}.few_shot.path is empty, and task {alone[0]!r} writes no worked examples; name a JSONL "
                 f"file of samples"
             )
-        if self.few_shot.path:
+        try:
             worked_examples(self.few_shot, tasks, recipe.seed)
+        except InputError as error:
+            raise InputError(f"stages.{stage}: {error}") from None
         if not recipe.model.name:
             check_room(self.few_shot, self.sampling.max_tokens, recipe.model.max_positions, f"stages.{stage}")

@@ -46,10 +46,13 @@ def nothing_left(workspace: Workspace, dropped: Mapping[str, int]) -> InputError
     """Of a stage that has no sample to publish: what each check left, what was dropped after the checks, what to do."""
     left, _ = yields(workspace)
     told = [f"{route}: {', '.join(f'{n} {check}' for check, n in checks.items())}" for route, checks in left.items()]
-    told += [f"then dropped: {', '.join(f'{n} {reason}' for reason, n in dropped.items() if n)}"] if dropped else []
-    cause = max(dropped, key=lambda reason: dropped[reason], default="")
+    lost = {reason: n for reason, n in dropped.items() if n}
+    told += [f"then dropped: {', '.join(f'{n} {reason}' for reason, n in lost.items())}"] if lost else []
+    cause = max(lost, key=lambda reason: lost[reason], default="")
+    shared = "raise decontaminate, the length of the word runs that may not be shared, or set it to 0"
     remedy = {
-        "contaminated": "raise decontaminate, the length of the word runs that may not be shared, or set it to 0",
+        "contaminated": shared,
+        "general_contaminated": shared,
         "rejected": "accept some in the review queue",
         "undecided": 'decide some in the review queue, or set review_rest = "accept"',
     }.get(cause, "loosen the filters, ask more prompts or raise sampling.n")

@@ -71,9 +71,10 @@ def finish(config: RejectionSampling, workspace: Workspace) -> dict[str, Any]:
     general = general_samples(config.general, workspace.recipe.built(config.general.tasks), workspace.seed)
     clean = apart_from(evaluation, general)
     pool = [*(candidate.sample for candidate in candidates), *clean]
+    dropped |= {"general_contaminated": len(general) - len(clean)}
     if not pool:
         raise nothing_left(workspace, dropped)
     samples = mix(pool, config.weights, workspace.seed, where, config.size)
-    dropped |= {"general_contaminated": len(general) - len(clean), "by_weights": len(pool) - len(samples)}
+    dropped |= {"by_weights": len(pool) - len(samples)}
     dropped = {reason: number for reason, number in dropped.items() if number}
     return publish(workspace, samples, candidates, dropped, token_counter(config.start, workspace), config)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from r1kit.errors import InputError
+from r1kit.errors import InputError, nearest
 from r1kit.factory.collection import Collection, named
 from r1kit.factory.filters import FilterConfig
 from r1kit.factory.mixture import check_weights
@@ -50,7 +50,12 @@ class RejectionSampling(Collection):
         check_least(self, stage, 1, "prompts")
         check_least(self, stage, 0, "size")
         check_weights(self.weights, f"stages.{stage}.weights")
-        domains = {*self.asked(recipe), *self.general.tasks}
+        domains = tuple(dict.fromkeys((*self.asked(recipe), *self.general.tasks)))
         other = self.general.path or self.general.dataset  # their domains are not known yet
+        if not other and (unknown := [name for name in self.weights if name not in domains]):
+            raise InputError(
+                f"stages.{stage}.weights names {unknown[0]!r}, of which there will be no sample; domains are "
+                f"{', '.join(domains)}.{nearest(unknown[0], domains)}"
+            )
         if not other and not any(self.weights.get(name, 1.0) for name in domains):
             raise InputError(f"stages.{stage}.weights sum to nothing; give a domain more than 0")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -10,7 +10,7 @@ from r1kit.errors import InputError, nearest
 from r1kit.records import Group, Message
 from r1kit.text.seen import with_opening
 
-__all__ = ["Judging", "LearnedReward", "Scorer"]
+__all__ = ["Judging", "LearnedReward", "Scorer", "check_routes"]
 
 
 class Judging(Protocol):
@@ -52,6 +52,21 @@ class Scorer(Protocol):
         ...
 
 
+def check_routes(routes: Mapping[str, str], trained: Collection[str]) -> None:
+    """Raise InputError for a task, routed to a kind of reward model, whose model is not there.
+
+    Args:
+        routes: task -> kind.
+        trained: every kind that is there.
+    """
+    for task, kind in routes.items():
+        if kind not in trained:
+            raise InputError(
+                f"task {task!r} is to be judged by the reward model {kind!r}; trained are "
+                f"{', '.join(trained) or 'none'}.{nearest(kind, trained)}"
+            )
+
+
 @dataclass(frozen=True, slots=True)
 class LearnedReward:
     models: Mapping[str, Scorer]
@@ -62,12 +77,7 @@ class LearnedReward:
     """The prompts end in ``<think>``, which a completion is read with."""
 
     def __post_init__(self) -> None:
-        for task, kind in self.routes.items():
-            if kind not in self.models:
-                raise InputError(
-                    f"task {task!r} is to be judged by the reward model {kind!r}; trained are "
-                    f"{', '.join(self.models) or 'none'}.{nearest(kind, self.models)}"
-                )
+        check_routes(self.routes, self.models)
 
     def read(self) -> dict[int, int]:
         """Parameter count -> tokens that models of that size have read since this was asked last."""

@@ -12,10 +12,11 @@ class ApiError(Exception):
 
     def __init__(
         self, message: str, *, status: int = 400, param: str | None = None, code: str | None = None,
-        retry_after: int | None = None,
+        retry_after: int | None = None, allow: str = "",
     ) -> None:  # fmt: skip
+        """``allow``: the methods that an address takes, for 405."""
         super().__init__(message)
-        self.status, self.param, self.code, self.retry_after = status, param, code, retry_after
+        self.status, self.param, self.code, self.retry_after, self.allow = status, param, code, retry_after, allow
 
     def body(self) -> dict[str, Any]:
         """``{"error": {"message", "type", "param", "code"}}``"""

@@ -69,6 +69,12 @@ class Fields:
         place = self._where + name
         return ApiError(f"{place} must be {wanted}, not {shown}", param=place, code=code)
 
+    def missing(self, name: str, wanted: str = "") -> ApiError:
+        """``wanted``: what it must be."""
+        place = self._where + name
+        said = f"{place} is missing; it must be {wanted}" if wanted else f"{place} is missing"
+        return ApiError(said, param=place, code="missing_parameter")
+
     def any(self, name: str) -> Any:
         """As it stands; None where it is left out."""
         return self._values.get(name)
@@ -81,7 +87,7 @@ class Fields:
         """
         value = self._values.get(name)
         if name not in self._values:
-            raise ApiError(f"{self._where}{name} is missing", param=self._where + name, code="missing_parameter")
+            raise self.missing(name)
         if not isinstance(value, str) or not (value or empty):
             raise self.wrong(name, "a string" if empty else "a string that is not empty")
         return whole(value, self._where + name)

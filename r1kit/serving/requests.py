@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from r1kit.errors import InputError
+from r1kit.errors import InputError, nearest
 from r1kit.records import Message, Sampling
 from r1kit.serving.errors import ApiError, unknown_model
 from r1kit.serving.reading import Fields, read_body
@@ -26,7 +26,7 @@ CHAT = (*_COMMON, "messages", "max_completion_tokens", "top_logprobs", "chat_tem
 _MOST_CHOICES, _MOST_STOPS, _MOST_TOP, _MOST_MESSAGES = 128, 16, 20, 2000
 _LONGEST_ARGUMENT = 200
 _RENDERERS = frozenset({
-    "conversation", "messages", "tools", "documents", "chat_template", "add_generation_prompt",
+    "self", "conversation", "messages", "tools", "documents", "chat_template", "add_generation_prompt",
     "continue_final_message", "tokenize", "padding", "truncation", "max_length", "return_tensors", "return_dict",
     "return_assistant_tokens_mask", "tokenizer_kwargs",
 })  # fmt: skip
@@ -169,8 +169,11 @@ def _prompts(fields: Fields, served: Served) -> list[list[int]]:
     value = fields.any("prompt")
     several = isinstance(value, list) and not all(_is_id(one) for one in value)
     found: list[Any] = value if several else [value]
-    if value is None or value == [] or len(found) > served.batcher.most:
-        raise fields.wrong("prompt", f"a text, token ids, or up to {served.batcher.most} of either in a list")
+    wanted = f"a text, token ids, or up to {served.batcher.most} of either in a list"
+    if value is None:
+        raise fields.missing("prompt", wanted)
+    if value == [] or len(found) > served.batcher.most:
+        raise fields.wrong("prompt", wanted)
     return [_prompt(fields, one, served) for one in found]
 
 
@@ -198,18 +201,22 @@ def _prompt(fields: Fields, value: Any, served: Served) -> list[int]:
 def _rendered(fields: Fields, served: Served) -> Rendered:
     """The chat, by the model's template."""
     found = fields.any("messages")
+    wanted = f"a list of 1 to {_MOST_MESSAGES} messages"
+    if found is None:
+        raise fields.missing("messages", wanted)
     if not isinstance(found, list) or not 0 < len(found) <= _MOST_MESSAGES:
-        raise fields.wrong("messages", f"a list of 1 to {_MOST_MESSAGES} messages")
+        raise fields.wrong("messages", wanted)
     messages = [_message(one, f"messages[{place}]") for place, one in enumerate(found)]
     if messages[-1].role != "user":
         raise ApiError("the last message must be the user's", param="messages", code="invalid_value")
+    arguments = _template_arguments(fields, served)
     try:
-        return served.speech.render(messages, _template_arguments(fields))
+        return served.speech.render(messages, arguments)
     except InputError as error:
         raise ApiError(str(error), param="messages", code="invalid_value") from None
 
 
-def _template_arguments(fields: Fields) -> dict[str, Any] | None:
+def _template_arguments(fields: Fields, served: Served) -> dict[str, Any] | None:
     """What the model's chat template is told. Never a template: that is a program, and a client's would run here."""
     found = fields.any("chat_template_kwargs")
     if found is None:
@@ -223,6 +230,15 @@ def _template_arguments(fields: Fields) -> dict[str, Any] | None:
             raise ApiError(f"{place} is the server's to say; leave it out", param=place, code="unsupported_parameter")
         if not (isinstance(value, (bool, int, float)) or (isinstance(value, str) and len(value) <= _LONGEST_ARGUMENT)):
             raise inner.wrong(name, f"true, false, a number or a text of up to {_LONGEST_ARGUMENT} characters")
+    reads = served.speech.reads(found)
+    for name in found:
+        if name not in reads:
+            known = f"those that it does: {', '.join(reads)}" if reads else "leave it out"
+            place = f"chat_template_kwargs.{name[:100]}"
+            raise ApiError(
+                f"{place}: the model's template never looks at it; {known}.{nearest(name[:100], reads)}",
+                param=place, code="unsupported_parameter",
+            )  # fmt: skip
     return found
 
 

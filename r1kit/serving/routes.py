@@ -43,6 +43,7 @@ class Api:
             Route("/v1/models/{name:path}", self._model),
             Route("/v1/completions", _Endpoint(self, "/v1/completions", read_completion)),
             Route("/v1/chat/completions", _Endpoint(self, "/v1/chat/completions", read_chat)),
+            Route("/v1", self._nothing),
             Route("/v1/{rest:path}", self._nothing, methods=["GET", "POST", "PUT", "PATCH", "DELETE"]),
             Route("/metrics", self._metrics),
             Route("/health", self._health),
@@ -70,8 +71,12 @@ class Api:
         return _json(listed(self.models[name]))
 
     async def _nothing(self, request: Request) -> Response:
+        """What no route before it takes."""
+        path = request.url.path
+        if path == "/v1/models" or path.startswith("/v1/models/"):
+            return _refused(ApiError("send a GET", status=405, allow="GET, HEAD"))
         known = "/v1/models, /v1/completions and /v1/chat/completions"
-        return _refused(ApiError(f"there is no {request.url.path[:200]} here; there are {known}", status=404))
+        return _refused(ApiError(f"there is no {path[:200]} here; there are {known}", status=404))
 
     async def _metrics(self, request: Request) -> Response:
         return Response(self.metrics.text(self.models), media_type=TEXT)
@@ -90,7 +95,7 @@ class _Endpoint:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["method"] != "POST":
-            await _refused(ApiError("send a POST", status=405))(scope, receive, send)
+            await _refused(ApiError("send a POST", status=405, allow="POST"))(scope, receive, send)
             return
         began, model = time.monotonic(), ""
         try:
@@ -182,4 +187,6 @@ def _refused(error: ApiError) -> Response:
     response = _json(error.body(), error.status)
     if error.retry_after is not None:
         response.headers["retry-after"] = str(error.retry_after)
+    if error.allow:
+        response.headers["allow"] = error.allow
     return response

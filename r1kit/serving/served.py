@@ -11,7 +11,7 @@ from r1kit.records import Message, Sampling
 from r1kit.rollout.stopping import Tokenizer
 from r1kit.serving.batcher import Batcher
 from r1kit.serving.writing import Parting, Tags, Writer
-from r1kit.text.habits import ChatTokenizer, template_text
+from r1kit.text.habits import ChatTokenizer, habits_of, template_text
 from r1kit.text.template import Template, chat_text, ids_of, prompt_text
 
 __all__ = ["Rendered", "Served", "Speaking", "Speech"]
@@ -71,6 +71,12 @@ class Speech:
         return Rendered(
             ids=tuple(ids_of(self.tokenizer, text)), opened=shown.endswith(tags.open), closed=shown.endswith(tags.close)
         )
+
+    def reads(self, arguments: dict[str, Any]) -> Sequence[str]:
+        """Names that the template looks at where it is told these."""
+        if not self.chats or self.template.name != "chat":
+            return ()
+        return habits_of(self.tokenizer, {**self.template.arguments, **arguments}).reads
 
     @property
     def chats(self) -> bool:

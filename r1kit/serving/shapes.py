@@ -33,7 +33,7 @@ def listed(served: Served) -> dict[str, Any]:
         "r1": {
             "chat": speech.chats, "one_question": speech.one_question,
             "turns": not (speech.one_question or speech.alone), "temperature": served.temperature,
-            "top_p": served.top_p, "max_tokens": speech.sampling.max_tokens, "running": served.batcher.running,
+            "top_p": served.top_p, "max_tokens": speech.room((0,)), "running": served.batcher.running,
         },
     }  # fmt: skip
 
@@ -83,18 +83,17 @@ class Shape:
         text = text_of(self._tokenizer, ids)
         if scored is None:
             return {"text": text, "logprobs": None}
-        reader, at, offsets, tokens = Detokeniser(self._tokenizer), 0, [], []
-        for token in ids:
-            added = reader.add([token])
+        reader, at, offsets = Detokeniser(self._tokenizer), 0, []
+        added = [reader.add([token]) for token in ids]
+        for text_of_one in added:
             offsets.append(at)
-            tokens.append(self._pair(token, 0.0, added)["token"])
-            at += len(added)
+            at += len(text_of_one)
         return {
             "text": text,
             "logprobs": {
-                "tokens": tokens,
+                "tokens": [self._spelled(*one) for one in zip(ids, added, strict=True)],
                 "token_logprobs": [None, *(one.logprob for one in scored)],
-                "top_logprobs": [None, *(self._named(one) for one in scored)],
+                "top_logprobs": [None, *(map(self._named, scored, ids[1:], added[1:]))],
                 "text_offset": offsets,
             },
         }  # fmt: skip
@@ -147,7 +146,7 @@ class Shape:
         }
 
     def _entry(self, token: Token) -> dict[str, Any]:
-        top = [self._pair(one, logprob) for one, logprob in token.scored.top]
+        top = [self._pair(one, logprob, token.text if one == token.id else "") for one, logprob in token.scored.top]
         return {**self._pair(token.id, token.scored.logprob, token.text), "top_logprobs": top}
 
     def _pair(self, token: int, logprob: float, text: str = "") -> dict[str, Any]:
@@ -161,14 +160,24 @@ class Shape:
         if self._asked.top is None:
             return None
         return {
-            "tokens": [self._pair(token.id, 0.0, token.text)["token"] for token in tokens],
+            "tokens": [self._spelled(token.id, token.text) for token in tokens],
             "token_logprobs": [_finite(token.scored.logprob) for token in tokens],
-            "top_logprobs": [self._named(token.scored) for token in tokens],
+            "top_logprobs": [self._named(token.scored, token.id, token.text) for token in tokens],
             "text_offset": [offset + token.start for token in tokens],
         }
 
-    def _named(self, scored: Scored) -> dict[str, float]:
-        return {token_text(self._tokenizer, token): _finite(logprob) for token, logprob in scored.top}
+    def _spelled(self, token: int, text: str) -> str:
+        return str(self._pair(token, 0.0, text)["token"])
+
+    def _named(self, scored: Scored, chosen: int, text: str) -> dict[str, float]:
+        """By spelling, the chosen token's as it stands in the text; of two that are spelled alike it counts, else the
+        likelier."""
+        found: dict[str, float] = {}
+        for token, logprob in scored.top:
+            name = self._spelled(token, text if token == chosen else "")
+            if token == chosen or name not in found:
+                found[name] = _finite(logprob)
+        return found
 
 
 def _finite(logprob: float) -> float:

@@ -65,6 +65,14 @@ class Config(RL):
                     f"stages.{stage}.routes names {task!r}; the stage trains on {', '.join(trained)}."
                     f"{nearest(task, trained)}"
                 )
+        about = recipe.stages[self.reward_models]
+        known = about.models if recipe.kinds[self.reward_models] == "reward_models" else tuple(self.routes.values())
+        for task, kind in self.routes.items():
+            if kind not in known:
+                raise InputError(
+                    f"stages.{stage}.routes.{task} = {kind!r}: stage {self.reward_models!r} trains {', '.join(known)}; "
+                    f"name one of them, or add it to stages.{self.reward_models}.models.{nearest(kind, known)}"
+                )
         if set(trained) <= set(self.routes) and self.preference_steps < self.steps:
             raise InputError(
                 f"stages.{stage}: the first {self.steps - self.preference_steps} steps have no task: all are judged by "
@@ -79,7 +87,7 @@ def run(config: Config, workspace: Workspace) -> StageResult:
 
     unpaid = dict.fromkeys(config.routes, replace(config.reward, parts={**config.reward.parts, "accuracy": 0.0}))
     folder = workspace.folder_of(config.reward_models)
-    folders = {kind: folder / kind / "checkpoint" for kind in config.routes.values() if (folder / kind).is_dir()}
+    folders = {path.parent.name: path for path in sorted(folder.glob("*/checkpoint"))}
     models = backend_of(workspace.recipe, workspace.ranks).open_learned(folders, config.routes, config.dtype)
     with open_policy(config, workspace, unpaid, models, config.preference_weight) as policy:
         ruled = {name: task for name, task in policy.tasks.items() if name not in config.routes}

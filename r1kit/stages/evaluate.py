@@ -36,6 +36,8 @@ TOLD = (
     "mixed_share", "reflection_rate", "truncated_share", "by_language", "solved_tokens", "diagnostics",
 )  # fmt: skip
 """What of an evaluation goes into the stage table; the rest is in ``eval.jsonl``."""
+LOOKED_AT = 16
+"""Held-out problems of a task whose facts are looked at."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,6 +95,19 @@ class Config(Evaluated):
         self.check_asked(f"stages.{stage}", recipe)
         for source in self.stages:
             check_source(source, stage, recipe)
+        if self.evaluation.easy_fact:
+            self._check_easy(stage, recipe)
+
+    def _check_easy(self, stage: str, recipe: Recipe) -> None:
+        """Whether problems say how easy they are; some of each task are looked at."""
+        from r1kit.evals.thinking import is_easy
+
+        some = min(LOOKED_AT, self.evaluation.limit or LOOKED_AT)
+        for task in recipe.built(self.evaluation.tasks or recipe.tasks).values():
+            try:
+                is_easy(task.held_out(self.evaluation.split, some) if task.graded else (), (), self.evaluation)
+            except InputError as error:
+                raise InputError(f"stages.{stage}.{error}; name a number of every problem, or none") from None
 
     def check_asked(self, where: str, recipe: Recipe) -> None:
         """The other ways to ask."""

@@ -22,6 +22,7 @@ from r1kit.workspace import Workspace
 
 if TYPE_CHECKING:
     from r1kit.contracts import Recipe
+    from r1kit.tasks.task import Task
     from r1kit.text.seen import Sees
 
 __all__ = ["Config", "run"]
@@ -29,6 +30,8 @@ __all__ = ["Config", "run"]
 Kind = Literal["helpfulness", "safety"]
 SEES: dict[Kind, Sees] = {"helpfulness": "summary", "safety": "response"}
 """So that thinking is left free where only the reply should please, and watched where it could do harm."""
+FEW = 256
+"""Examples that are written to see whether they are enough."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,6 +108,20 @@ class Config(StageConfig):
         tasks = recipe.built(self.uses(recipe))
         for kind in self.models:
             check_data(getattr(self, kind), tasks, f"stages.{stage}.{kind}")
+            self._check_sides(kind, tasks, recipe.seed, f"stages.{stage}.{kind}")
+
+    def _check_sides(self, kind: Kind, tasks: Mapping[str, Task], seed: int, where: str) -> None:
+        """Whether few examples that a task writes are enough for both sides; many are."""
+        data = self.safety if kind == "safety" else self.helpfulness
+        if data.path or data.count > FEW or (isinstance(data, PairData) and data.own_samples):
+            return
+        try:
+            if isinstance(data, PairData):
+                split_by_prompt(pairs_of(data, tasks, seed), self.held_out_share, where)
+            else:
+                split_by_prompt(labels_of(data, tasks, seed), self.held_out_share, where)
+        except InputError as error:
+            raise InputError(f"{where}.count = {data.count} is too few; raise it ({error})") from None
 
 
 def run(config: Config, workspace: Workspace) -> StageResult:

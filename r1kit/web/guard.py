@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hmac
 import ipaddress
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from html import escape
 from http import HTTPStatus
@@ -21,6 +22,8 @@ from starlette.exceptions import HTTPException
 from starlette.requests import cookie_parser
 from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from r1kit.errors import InputError
 
 __all__ = ["POLICY", "Guard", "Rules", "error_body"]
 
@@ -44,7 +47,7 @@ PAGE_TOKEN = "x-r1-token"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rules:
-    """What one server lets in."""
+    """What one server lets in. Raises InputError on a token that no header can carry."""
 
     hosts: frozenset[str] = frozenset({"localhost"})
     """Names that a ``Host`` header may have besides addresses in numbers; lower case, without the port."""
@@ -59,12 +62,17 @@ class Rules:
     page_token: str = field(default_factory=lambda: token_urlsafe(24))
     """What our own pages send with every request that changes something."""
 
+    def __post_init__(self) -> None:
+        _check_key(self.token)
+
 
 class Guard:
     """The ASGI application around another."""
 
     def __init__(self, app: Starlette, rules: Rules) -> None:
         self.app, self._rules = app, rules
+        self.is_full: Callable[[], bool] = lambda: False
+        """Whether too many connections are open for more than ``free_paths`` to be answered; ``listen`` says."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -80,6 +88,10 @@ class Guard:
         """The answer to what is not let in; None for what is."""
         rules, path = self._rules, scope["path"]
         is_open = path.startswith(rules.open_paths) if rules.open_paths else False
+        if path not in rules.free_paths and self.is_full():
+            full = refuse(scope, 503, "too many connections are open here; ask again in a moment", "server_busy")
+            full.headers.update({"retry-after": "1", "connection": "close"})
+            return full
         if not _is_ours(headers.get("host", ""), rules.hosts):
             called = headers.get("host", "")[:200]
             return refuse(scope, 421, f"this server is not called {called!r}; use the address that it printed")
@@ -87,7 +99,8 @@ class Guard:
             return refuse(scope, 414, f"the address is longer than {LONGEST_PATH:,} characters")
         if rules.token and path not in rules.free_paths:
             shown = _shown(scope, headers)
-            if not any(hmac.compare_digest(one.encode(), rules.token.encode()) for one in shown.values()):
+            spelled = (rules.token.encode(), rules.token.encode("latin-1"))  # both are seen in headers
+            if not any(hmac.compare_digest(one, known) for one in shown.values() for known in spelled):
                 program = "; a program sends it as its API key (Authorization: Bearer)" if is_open else ""
                 why = "a token is needed; open the address that the command printed, it holds one" + program
                 return refuse(scope, 401, why)
@@ -98,7 +111,8 @@ class Guard:
         if _is_foreign(headers):
             return refuse(scope, 403, "a page of another site may not ask this")
         if is_open:
-            if not headers.get("content-type", "").lower().startswith("application/json"):
+            kind = headers.get("content-type", "").partition(";")[0].strip().lower()
+            if kind != "application/json" and scope["method"] != "DELETE":  # which no form can send, and has no body
                 return refuse(scope, 415, "the body must be JSON, with Content-Type: application/json")
         elif PAGE_TOKEN not in headers and rules.open_paths:
             where = ", ".join(rules.open_paths)
@@ -169,18 +183,37 @@ def _cookie_name(scope: Scope) -> str:
     return f"r1_token_{(scope.get('server') or ('', 0))[1]}"
 
 
-def _shown(scope: Scope, headers: Headers) -> dict[str, str]:
+def _check_key(key: str) -> None:
+    """Refuse a token that the header ``Authorization: Bearer`` cannot carry.
+
+    Raises:
+        InputError: so it is.
+    """
+    try:
+        key.encode("latin-1")
+    except UnicodeEncodeError:
+        carried = False
+    else:
+        carried = key.isprintable() and key == key.strip()
+    if not carried:
+        raise InputError(
+            "the key (--api-key or R1_API_KEY) cannot stand in an HTTP header; give Latin letters, digits and signs "
+            "on one line, without spaces at its ends"
+        )
+
+
+def _shown(scope: Scope, headers: Headers) -> dict[str, bytes]:
     """The tokens that a request shows, by where."""
     shown = {}
     kind, _, bearer = headers.get("authorization", "").partition(" ")
     if kind.lower() == "bearer":
-        shown["bearer"] = bearer.strip()
+        shown["bearer"] = bearer.strip().encode("latin-1")
     cookies = cookie_parser(headers.get("cookie", ""))  # other servers of this host send theirs, well formed or not
     if (name := _cookie_name(scope)) in cookies:
-        shown["cookie"] = cookies[name]
+        shown["cookie"] = cookies[name].encode()
     query = dict(parse_qsl(scope["query_string"].decode("latin-1")))
     if "token" in query and scope["method"] in ("GET", "HEAD"):
-        shown["query"] = query["token"]
+        shown["query"] = query["token"].encode()
     return shown
 
 

@@ -4,23 +4,28 @@ from __future__ import annotations
 
 import errno
 import ipaddress
+import resource
 import signal
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from secrets import token_urlsafe
+from urllib.parse import quote
 
 import uvicorn
-from starlette.types import ASGIApp
 
 from r1kit.errors import InputError
-from r1kit.web.guard import Rules
+from r1kit.web.guard import Guard, Rules
 
-__all__ = ["HERE", "bind", "is_loopback", "listen", "rules_for"]
+__all__ = ["CONNECTIONS", "HERE", "bind", "is_loopback", "listen", "room_for", "rules_for"]
 
 HERE = "127.0.0.1"
 TRIED = 50
 """Ports that are looked at after the wished one."""
+CONNECTIONS = 512
+"""Open ones past which a page's server sends visitors away."""
+OTHER_FILES = 128
+"""Descriptors that are left for everything but connections."""
 
 
 def is_loopback(host: str) -> bool:
@@ -101,21 +106,38 @@ class _Server(uvicorn.Server):
                 signal.signal(number, handler)
 
 
-def listen(app: ASGIApp, bound: socket.socket, *, what: str, rules: Rules, path: str = "/") -> None:
+def room_for(connections: int) -> int:
+    """How many of these this process can hold open; its soft limit of descriptors is raised where that is allowed."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = connections + OTHER_FILES
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        raised = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        with suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (raised, hard))
+            soft = raised
+    return connections if soft == resource.RLIM_INFINITY else max(1, min(connections, soft - OTHER_FILES))
+
+
+def listen(
+    app: Guard, bound: socket.socket, *, what: str, rules: Rules, path: str = "/", connections: int = CONNECTIONS
+) -> None:
     """Serve until Ctrl-C.
 
     Args:
         what: what stands there, for the line that tells the address.
+        connections: open ones, idle ones too, past which a request is answered with 503.
     """
     host, port = bound.getsockname()[:2]
     if host in ("0.0.0.0", "::"):
         host = socket.gethostname()
     shown = f"[{host}]" if ":" in host else host
-    query = f"?token={rules.token}" if rules.token else ""
+    query = f"?token={quote(rules.token, safe='')}" if rules.token else ""
     print(f"{what}: http://{shown}:{port}{path}{query}  (Ctrl-C ends it)", flush=True)
     config = uvicorn.Config(
         app, log_level="warning", access_log=False, server_header=False, date_header=False, lifespan="auto",
-        timeout_graceful_shutdown=3, timeout_keep_alive=30, limit_concurrency=512, h11_max_incomplete_event_size=65536,
+        timeout_graceful_shutdown=3, timeout_keep_alive=30, h11_max_incomplete_event_size=65536,
     )  # fmt: skip
+    server, most = _Server(config), room_for(connections)
+    app.is_full = lambda: len(server.server_state.connections) > most
     with bound:
-        _Server(config).run(sockets=[bound])
+        server.run(sockets=[bound])

@@ -23,10 +23,12 @@ from r1kit.loops import pretraining
 from r1kit.maths.policy_loss import supervised_loss
 from r1kit.model.families.fallback import HubModel
 from r1kit.model.families.llama import LlamaShape
+from r1kit.model.load import save_model
 from r1kit.recipe import load_recipe
 from r1kit.records import Sampling
 from r1kit.rollout.hub import HubEngine
 from r1kit.rollout.local import LocalEngine
+from r1kit.suits import check_engine
 from r1kit.text.template import Template
 from r1kit.text.tokenizer import build_tokenizer
 from r1kit.update.learner import Batch, Row
@@ -80,6 +82,32 @@ def test_auto_takes_the_engine_that_runs_the_model_and_a_name_that_cannot_is_ref
         replace(CPU, engine=EngineChoice("local")).open_engine(theirs)
     with pytest.raises(InputError, match='llama is not among it: set engine = "local"'):
         replace(CPU, engine=EngineChoice("transformers")).open_engine(ours)
+
+
+def test_an_engine_that_cannot_run_a_model_is_told_before_anything_loads(tmp_path: Path) -> None:
+    """Of a fresh model, of a folder that lies here, of a student, and of a model that a stage names."""
+    ours, theirs = tmp_path / "ours", tmp_path / "theirs"
+    save_model(ours, CPU.draw(SHAPE, build_tokenizer(WORDS), seed=1).model, build_tokenizer(WORDS))
+    save_model(theirs, other_kind().model, build_tokenizer(WORDS))
+
+    def refused(name: str, *settings: str) -> str:
+        try:
+            check_engine(load_recipe(name, settings))
+        except InputError as error:
+            return str(error)
+        return ""
+
+    hub = 'engine = "transformers" is for what the local engine cannot run, and that runs'
+    assert refused("nano-zero", "engine=transformers").startswith(f"{hub} a fresh llama (model); set engine")
+    assert refused("nano-zero", "engine=transformers", f"model.name={ours}").startswith(f"{hub} {ours} (model); set")
+    assert refused("nano-zero", "engine=transformers", f"model.name={theirs}") == ""
+    assert refused("nano-zero", "engine=local", f"model.name={ours}") == ""
+    told = refused("nano-zero", "engine=local", f"model.name={theirs}")
+    assert told.startswith(f'engine = "local" cannot run {theirs} (model); set engine = "transformers", or "auto"')
+    told = refused("nano", "engine=transformers", f"model.name={theirs}")
+    assert "a fresh llama (stages.distill.students." in told
+    told = refused("nano", "engine=local", f"cold_start.model={theirs}")
+    assert f"cannot run {theirs} (stages.cold_start)" in told
 
 
 def test_an_engine_and_a_learner_of_the_user_s_own_take_their_place(tmp_path: Path) -> None:

@@ -13,10 +13,11 @@ from torch import zeros
 
 from r1kit.backends import vllm_package
 from r1kit.backends.vllm_package import check_vllm
-from r1kit.checks import _experts_of, check_recipe
+from r1kit.checks import check_recipe
 from r1kit.contracts import Model
 from r1kit.errors import InputError, MissingError
 from r1kit.recipe import load_recipe
+from r1kit.suits import experts_of
 from r1kit.text.tokenizer import build_tokenizer
 
 
@@ -107,6 +108,6 @@ def test_a_type_whose_experts_are_not_known_is_left_to_vllm(tmp_path: Path) -> N
     build_tokenizer(["a"]).save_pretrained(tmp_path)
     save_file({"embed_tokens.weight": zeros(64, 16)}, tmp_path / "model.safetensors")
     (tmp_path / "config.json").write_text(json.dumps(config))
-    assert _experts_of(Model(name=str(tmp_path))) is None
+    assert experts_of(Model(name=str(tmp_path))) is None
     (tmp_path / "config.json").write_text(json.dumps({**config, "model_type": "llama"}))
-    assert _experts_of(Model(name=str(tmp_path))) == 0
+    assert experts_of(Model(name=str(tmp_path))) == 0

@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from r1kit import __version__
 from r1kit.cli import app
-from r1kit.errors import R1Error
+from r1kit.errors import InputError, R1Error
 
 COMMANDS = (
     *("run", "recipes", "check", "status", "report"),
@@ -52,6 +52,15 @@ def test_output_to_a_full_disk_is_one_line() -> None:
 def test_help_names_every_command() -> None:
     shown = CliRunner().invoke(app, ["--help"]).output
     assert [name for name in COMMANDS if f"│ {name} " not in shown] == []
+
+
+@pytest.mark.parametrize(
+    ("key", "said"),
+    [("", "--api-key is empty; give a key, or leave it out"), ("ключ", "cannot stand in an HTTP header")],
+)
+def test_a_key_that_cannot_be_shown_is_refused_before_the_model_is_looked_for(key: str, said: str) -> None:
+    with pytest.raises(InputError, match=said):
+        CliRunner().invoke(app, ["serve", "no/such:model", "--api-key", key], catch_exceptions=False)
 
 
 def test_alone_it_shows_its_help_and_no_error_line() -> None:

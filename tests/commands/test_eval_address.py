@@ -7,6 +7,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +27,14 @@ GREEDY = ("--k", "2", "--temperature", "0", "--top-p", "1", "--max-tokens", "6")
 @pytest.fixture(scope="module")
 def served(run_folder: Path) -> Iterator[tuple[str, str]]:
     """(address, name) of the run's R1-Zero."""
-    name = f"{run_folder}:r1_zero"
-    model = _opened(name, "", 8, 64, 0, (0.6, 0.95), "exact", Tags())
+    with serving(f"{run_folder}:r1_zero") as found:
+        yield found
+
+
+@contextmanager
+def serving(name: str, max_tokens: int = 0) -> Iterator[tuple[str, str]]:
+    """(address, name) of a model."""
+    model = _opened(name, "", 8, 64, max_tokens, (0.6, 0.95), "exact", Tags())
     held = socket.create_server(("127.0.0.1", 0))
     rules = rules_for("127.0.0.1", token="secret", open_paths=("/v1/",), free_paths=("/health",), limit=4_000_000)
     server = uvicorn.Server(uvicorn.Config(application([model], rules), log_level="critical", lifespan="on"))
@@ -82,6 +89,25 @@ def test_a_served_model_answers_as_it_does_here(
     again = evaluate("--address", address, "--model", name, "--task", problems, *GREEDY, "--out", there)
     assert "8 of 8 answers are there already" in again
     assert (there / "answers.jsonl").read_text() == kept
+
+
+@pytest.mark.parametrize(
+    ("own", "least", "most", "why"), [(0, 12, 12, "its own number"), (1024, 200, 254, "its context is 256 tokens")]
+)
+def test_a_length_that_nobody_names_is_the_servers(
+    run_folder: Path, problems: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, own: int, least: int, most: int,
+    why: str,
+) -> None:  # fmt: skip
+    """The stage's own, or what the prompts leave of the model's positions."""
+    monkeypatch.setenv("OPENAI_API_KEY", "secret")
+    with serving(f"{run_folder}:r1_zero", own) as (address, name):
+        said = evaluate(
+            "--address", address, "--model", name, "--task", problems, "--template", "plain", "--limit", 1, "--k", 1,
+            "--json", tmp_path / "line.json",
+        )  # fmt: skip
+    found = json.loads((tmp_path / "line.json").read_text())["max_tokens"]
+    assert least <= found <= most
+    assert f"answers with at most {found} tokens ({why}" in said
 
 
 def test_what_it_writes_is_lm_evaluation_harness_s_format(run_folder: Path, problems: Path, tmp_path: Path) -> None:

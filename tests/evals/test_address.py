@@ -56,7 +56,9 @@ def whole(text: str) -> dict[str, Any]:
 
 
 class Fake:
-    """Answers each request by the next act, the last one for ever; keeps what was asked."""
+    """Answers each request by the next act, the last one for ever; keeps what was asked. ``listed``: its models."""
+
+    listed: object = None
 
     def __init__(self, acts: list[Act]) -> None:
         self.acts, self.asked = acts, list[dict[str, Any]]()
@@ -77,6 +79,9 @@ def fake(*acts: Act) -> Iterator[tuple[str, Fake]]:
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             found.act(self)
+
+        def do_GET(self) -> None:
+            send(self, {"data": found.listed}, 404 if found.listed is None else 200)
 
         def log_message(self, format: str, *args: object) -> None:
             pass
@@ -224,6 +229,44 @@ def test_parameters_that_a_server_does_not_know_are_left_out() -> None:
         f"{base}/v1 wants max_tokens as max_completion_tokens: asked so",
         f"{base}/v1 does not take seed: asked without",
     ]
+
+
+def counts(tokens: int) -> Act:
+    """Answers with a prompt of so many tokens."""
+    return lambda handler, body: send(handler, {**whole("2"), "usage": {"prompt_tokens": tokens}})
+
+
+LENGTHS: dict[str, tuple[object, bool, int, str]] = {
+    "no list": (None, False, 1024, ""),
+    "no entry": ([{"id": "other", "max_model_len": 320}], False, 1024, ""),
+    "nonsense": ([7, {"id": "m", "max_model_len": "x", "r1": [3]}], False, 1024, ""),
+    "its own": ([{"id": "m", "max_model_len": 4096, "r1": {"max_tokens": 40}}], False, 40, "its own number"),
+    "named": ([{"id": "m", "max_model_len": 4096, "r1": {"max_tokens": 40}}], True, 1024, ""),
+    "cut": ([{"id": "m", "max_model_len": 320}], True, 320 - 40 - 10 - 8, "its context is 320 tokens"),
+    "own, cut": ([{"id": "m", "max_model_len": 320, "r1": {"max_tokens": 319}}], False, 262, "its context is 320"),
+    "no room": ([{"id": "m", "max_model_len": 48}], False, 1, "its context is 48 tokens"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", LENGTHS)
+def test_where_the_user_names_no_length_the_server_does(name: str) -> None:
+    listed, named, expected, said = LENGTHS[name]
+    told: list[str] = []
+    with fake(counts(40)) as (base, server):
+        server.listed = listed
+        found = address(base, tell=told.append).longest([ASKED], 1024, named=named)
+    assert found == expected
+    assert [one["max_tokens"] for one in server.asked] == ([1] if "cut" in name or "room" in name else [])
+    assert len(told) == bool(said)
+    assert all(f"m answers with at most {expected} tokens ({said}" in line for line in told)
+    assert all(line.endswith("or say --max-tokens N") for line in told)
+
+
+def test_a_server_that_declines_the_length_names_the_option() -> None:
+    words = "the model's context is 320 tokens; the prompt has 14, and the answer may have 1024"
+    declines: Act = lambda handler, body: send(handler, {"error": {"message": words}}, 400)  # noqa: E731
+    with fake(declines) as (base, _), pytest.raises(InputError, match="; fewer tokens are asked for by --max-tokens N"):
+        address(base).ask(ASKED, DRAWN, 0)
 
 
 @pytest.mark.parametrize(

@@ -288,6 +288,17 @@ def test_a_cold_start_that_decontamination_empties_says_so(go: Go) -> None:
         go("cold_start", {**COLD, "general": {}, "decontaminate": 1})
 
 
+def test_a_cold_start_that_drops_nothing_after_its_checks_names_no_cause(go: Go) -> None:
+    with pytest.raises(InputError, match=r"r1_zero: 48 sampled, [^;]* 0 refined_language\): loosen the filters,"):
+        go("cold_start", {**COLD, "general": {}, "filters": {"tokens": 1}})
+
+
+def test_other_samples_that_decontamination_empties_are_told(go: Go) -> None:
+    settings = {**REJECTION, "filters": {"tokens": 1}, "decontaminate": 1}
+    with pytest.raises(InputError, match=r"then dropped: 8 general_contaminated\): raise decontaminate"):
+        go("rejection_sampling", settings)
+
+
 @pytest.mark.parametrize(("said", "kept"), [(VERDICT, 4), (VERDICT.replace('"correct"', '"incorrect"'), 0)])
 def test_a_judge_in_place_of_the_rule(go: Go, world: World, said: str, kept: int) -> None:
     """A judge that says yes to all lets the wrong answers pass, one that says no lets none: the rule is not asked."""
@@ -405,11 +416,27 @@ def test_a_plan_asks_every_prompt_once_however_many_ranks_share_it() -> None:
         ("cold_start", {"routes": {}}, r"cold_start.routes asks no prompt"),
         ("cold_start", {"routes": {"few_shot": 3}, "few_shot": {"longest": 900}}, r"pass model.max_positions"),
         ("cold_start", {"routes": {"few_shot": 3}, "tasks": ["general"]}, r"'general' writes no worked examples"),
-        ("cold_start", {"routes": {"few_shot": 3}, "few_shot": {"path": "gone.jsonl"}}, r"^gone.jsonl: no such file"),
+        (
+            "cold_start",
+            {"routes": {"few_shot": 3}, "few_shot": {"path": "gone.jsonl"}},
+            r"cold_start: gone.jsonl: no such",
+        ),
+        (
+            "cold_start",
+            {"routes": {"few_shot": 3}, "few_shot": {"longest": 20}},
+            r"cold_start: .*'countdown' is that short",
+        ),
+        ("cold_start", {"review_least": 3}, r"review_least = 3 is of people's decisions.*set review = \"human\""),
+        ("cold_start", {"review_twice": 0.1}, r"review_twice = 0.1 is of people's decisions"),
         ("cold_start", {"judge": "org/judge"}, r"judge = 'org/judge' and judged = \[\]; set both"),
         ("cold_start", {"judge": "m", "judged": ["general"]}, r"judged names 'general'; the stage asks countdown"),
         ("cold_start", {"sampling": {"n": 0}}, r"cold_start.sampling.n = 0: must be at least 1"),
         ("rejection_sampling", {"weights": {"countdown": -1}}, r"weights.countdown = -1.*: must be at least 0"),
+        (
+            "rejection_sampling",
+            {"weights": {"countdwn": 5.0}},
+            r"weights names 'countdwn', of which there will be no sample; domains are countdown. Did you mean 'countd",
+        ),
         ("rejection_sampling", {"weights": {"countdown": 0}}, r"weights sum to nothing"),
         ("rejection_sampling", {"general": {"path": "gone.jsonl"}}, r"general.path = 'gone.jsonl': no such file"),
         ("rejection_sampling", {"general": {"tasks": ["countdown"]}}, r"'countdown' has no generator"),

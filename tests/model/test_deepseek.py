@@ -29,6 +29,8 @@ from r1kit.recipe import load_recipe
 from r1kit.rollout.decode import CachedDecoder
 from r1kit.rollout.packed import PackedDecoder
 from r1kit.structure import structure
+from r1kit.suits import check_engine
+from r1kit.unread import check_unread
 from tests.model import tiny
 
 SHAPE = DeepseekShape(
@@ -188,13 +190,51 @@ def test_copies_of_embedding_and_head_in_the_further_layer_must_be_copies(tmp_pa
     [
         ("nano", 'engine={kind="local",draft=true}', "set model.mtp_layers = 1"),
         ("nano", 'engine={kind="local",replay=true}', "engine.replay is for a model with experts"),
-        ("nano-deepseek", 'engine={kind="local",draft=true,replay=true}', "not beside engine.draft"),
+        ("nano-deepseek", 'engine={kind="local",draft=true,replay=true}', "not beside engine.draft: drop one"),
+        ("nano", "sft.optimiser.keep_mtp=0.3", r"keep_mtp = 0.3 is for .* a fresh llama has none: set mtp_layers"),
+        ("nano-deepseek", "distill.rl.optimiser.keep_mtp=0.3", r"keep_mtp = 0.3 is for .* a fresh llama has none"),
+        ("nano-deepseek", "pretrain.optimiser.keep_mtp=0.3", r"keep_mtp = 0.3 is not read: it is of SFT and RL"),
         ("nano-deepseek", "pretrain.experts.bias_speed=-1", "must not be negative"),
     ],
 )
 def test_a_recipe_that_cannot_be_is_told_before_it_runs(name: str, override: str, told: str) -> None:
     with pytest.raises(InputError, match=told):
         check_recipe(load_recipe(name, [override]))
+
+
+@pytest.mark.parametrize("override", ['engine={kind="local",draft=true}', 'engine={kind="local",replay=true}'])
+def test_a_mixture_drafts_and_replays_whatever_its_students_are(override: str) -> None:
+    check_recipe(load_recipe("nano-deepseek", [override, "reasoning_rl.optimiser.keep_mtp=0.3"]))
+
+
+NAMED: dict[str, tuple[str, bool]] = {
+    'engine={kind="local",draft=true}': ("engine.draft is for a model with a layer that predicts a token", True),
+    "r1_zero.optimiser.keep_mtp=0.3": ("r1_zero.optimiser.keep_mtp = 0.3 is for a model with a layer that", True),
+    'engine={kind="local",replay=true}': ("engine.replay is for a model with experts", False),
+}
+"""Override -> (what refuses it of a folder that has no such part, whether the part is the layer that looks further)."""
+
+
+@pytest.mark.parametrize("override", NAMED)
+def test_a_folder_on_this_machine_is_looked_into_before_anything_loads(override: str, tmp_path: Path) -> None:
+    """Its weights say whether it predicts a token further: a config may promise what is not there."""
+    told, further = NAMED[override]
+
+    def refused(folder: Path) -> str:
+        recipe = load_recipe("nano-zero", [f"model.name={folder}", override])
+        try:
+            check_engine(recipe)
+            check_unread(recipe)
+        except InputError as error:
+            return str(error)
+        return ""
+
+    assert refused(folder_of(fresh(), tmp_path / "whole")) == ""
+    bare = refused(folder_of(fresh(replace(SHAPE, mtp_layers=0)), tmp_path / "bare"))
+    assert (told in bare) == bool(bare) == further
+    dense = refused(tiny.write(tmp_path / "dense", "llama"))
+    assert told in dense
+    assert str(tmp_path / "dense") in dense
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,9 @@ import os
 from pathlib import Path
 from typing import Any
 
-from r1kit.report.read.logs import Log, SmallFile, read_object
+from r1kit.report.read.logs import Log, SmallFile, Steps, read_object
 from r1kit.report.read.run_folder import RunFolder
+from r1kit.report.read.values import number
 
 
 class Counted(list[Any]):
@@ -95,6 +96,27 @@ def test_a_small_file_is_parsed_again_only_when_it_has_changed(tmp_path: Path) -
     assert len(parsed) == 1
     path.write_text('{"a": 1, "b')
     assert read_object(file) == {}
+
+
+def test_a_small_file_that_is_nested_too_deep_counts_as_torn(tmp_path: Path) -> None:
+    path = tmp_path / "gate.json"
+    path.write_text('{"a": ' + "[" * 100_000)
+    assert read_object(SmallFile(path, json.loads)) == {}
+
+
+def test_a_number_beyond_any_float_counts_as_missing(tmp_path: Path) -> None:
+    huge = 10**400
+    assert [number({"a": value}, "a") for value in (huge, -huge, 10**300, 7, True, None)] == [
+        None,
+        None,
+        1e300,
+        7.0,
+        None,
+        None,
+    ]
+    path = tmp_path / "metrics.jsonl"
+    path.write_text(f'{{"step": 1, "reward": {huge}}}\n{{"step": {huge}, "reward": 1}}\n')
+    assert Log(path, Steps).look().rows == [{"step": 1, "reward": huge}]
 
 
 def test_a_run_folder_sees_what_came_since_its_last_look(tmp_path: Path) -> None:

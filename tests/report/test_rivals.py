@@ -65,6 +65,15 @@ def test_two_stages_at_equal_samples_and_operations(tmp_path: Path) -> None:
     assert (ppo.states, ppo.peak, ppo.gap, ppo.length) == ([1000, 1200], 5_000_000, 0.5, 25.0)
 
 
+def test_what_is_no_number_in_memory_json_is_left_out(tmp_path: Path) -> None:
+    run = write(tmp_path, ("base", "base"))
+    (run.path / "02_ppo" / "memory.json").write_text(
+        f'{{"states": [1000, null, "x", {10**400}, 1200], "peak": {10**400}}}'
+    )
+    ppo = rivals(run)[0].held[1]
+    assert (ppo.states, ppo.peak) == ([1000, 1200], None)
+
+
 def test_stages_in_a_row_do_not_stand_side_by_side(tmp_path: Path) -> None:
     assert not rivals(write(tmp_path, ("base", "grpo")))
 

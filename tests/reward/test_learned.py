@@ -63,3 +63,8 @@ def test_a_folder_that_is_missing_or_no_reward_model_is_told(tmp_path: Path) -> 
         open_learned({}, ROUTES)
     with pytest.raises(InputError, match=r"is no reward model: it has no r1kit_reward\.json"):
         open_learned({"safety": tmp_path}, {"safety": "safety"})
+
+
+def test_a_route_to_nowhere_is_told_with_all_that_were_trained_and_opens_none(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"'helpfulnes'; trained are helpfulness, safety. Did you mean 'help"):
+        open_learned({"helpfulness": tmp_path, "safety": tmp_path}, {"safety": "safety", "helpful": "helpfulnes"})

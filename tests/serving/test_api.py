@@ -67,6 +67,12 @@ def test_models_health_and_metrics(api: Api) -> None:
     assert f'r1_requests_total{{model="",path="{CHAT}",status="400"}} 1' in lines
 
 
+def test_the_longest_answer_that_is_listed_is_within_the_context(api: Api) -> None:
+    long = served("long", Written("1"), sampling=Sampling(max_tokens=1000))  # type: ignore[arg-type]
+    told = [one["r1"]["max_tokens"] for one in api(writes("1"), long).get("/v1/models").json()["data"]]
+    assert told == [24, POSITIONS - 1]
+
+
 # ---- chat ------------------------------------------------------------------------------------------------------------
 
 
@@ -132,6 +138,18 @@ def test_log_probs_of_a_chat(api: Api) -> None:
     assert (only["token"], only["logprob"], bytes(only["bytes"])) == (" 12", -0.5, b" 12")
     assert [one["logprob"] for one in only["top_logprobs"]] == [-0.25, -1.5]
     assert post(client, CHAT, messages=ASK)["choices"][0]["logprobs"] is None
+
+
+def test_the_chosen_token_is_spelled_alike_among_the_likeliest(api: Api) -> None:
+    """As it stands in the text: the first word has no space before it."""
+    client = api(writes("<think> 7 </think> 12"))
+    found = post(client, CHAT, messages=ASK, logprobs=True, top_logprobs=2)["choices"][0]["logprobs"]
+    first, second = found["reasoning_content"][:2]
+    assert first["top_logprobs"][1] == {"token": "<think>", "logprob": -1.5, "bytes": list(b"<think>")}
+    assert second["top_logprobs"][1] == {"token": " <think>", "logprob": -1.5, "bytes": list(b" <think>")}
+    told = post(client, COMPLETE, prompt="use", logprobs=2, stop="ink>")["choices"][0]["logprobs"]
+    assert told["tokens"] == [" <th"], "cut at the stop string"
+    assert list(told["top_logprobs"][0]) == [" <unk>", " <th"]
 
 
 def test_earlier_turns_go_through_the_template(api: Api) -> None:

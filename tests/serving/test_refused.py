@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import pytest
-from serving.conftest import Api, Written, served
+from serving.conftest import TOKENIZER, Api, Written, served
 from starlette.testclient import TestClient
 
 from r1kit.text.template import Template
@@ -47,14 +48,18 @@ CHATS: dict[str, tuple[dict[str, Any], int, str | None, str]] = {
     "half": ({"messages": [{"role": "user", "content": "\ud800"}]}, 400, "messages[0].content", "surrogate"),
     "template": ({"chat_template_kwargs": {"chat_template": "{{ 1 / 0 }}"}}, 400, "chat_template_kwargs.chat_template",
                  "the server's to say"),
+    "self": ({"chat_template_kwargs": {"self": 1}}, 400, "chat_template_kwargs.self", "the server's to say"),
+    "unread": ({"chat_template_kwargs": {"enable_thinkin": False}}, 400, "chat_template_kwargs.enable_thinkin",
+               "chat_template_kwargs.enable_thinkin: the model's template never looks at it"),
     "turns": ({"chat_template_kwargs": {"messages": []}}, 400, "chat_template_kwargs.messages", "the server's to say"),
     "argument": ({"chat_template_kwargs": {"x": [1]}}, 400, "chat_template_kwargs.x", "true, false, a number"),
     "long argument": ({"chat_template_kwargs": {"x": "y" * 201}}, 400, "chat_template_kwargs.x", "200 characters"),
+    "left out": ({"messages": None}, 400, "messages", "messages is missing; it must be a list of 1 to"),
     "model": ({"model": "other"}, 404, "model", "models are tiny"),
     "model kind": ({"model": 7}, 400, "model", "a string"),
 }  # fmt: skip
 COMPLETIONS: dict[str, tuple[dict[str, Any], int, str | None, str]] = {
-    "none": ({"prompt": None}, 400, "prompt", "token ids"),
+    "none": ({"prompt": None}, 400, "prompt", "prompt is missing; it must be a text, token ids"),
     "empty": ({"prompt": ""}, 400, "prompt", "no token"),
     "list": ({"prompt": []}, 400, "prompt", "token ids"),
     "mixed": ({"prompt": ["a", 7.5]}, 400, "prompt", "token ids"),
@@ -99,6 +104,29 @@ def test_a_wrong_completion(client: TestClient, name: str) -> None:
     refused(client.post(COMPLETE, json={"model": "tiny", "prompt": "a", **body}), status, param, words)
 
 
+def test_what_is_left_out_is_missing(client: TestClient) -> None:
+    for path, body in ((CHAT, {"messages": ASK}), (CHAT, {"model": "tiny"}), (COMPLETE, {"model": "tiny"})):
+        assert client.post(path, json=body).json()["error"]["code"] == "missing_parameter"
+
+
+def test_arguments_of_a_template_that_reads_some_and_of_one_that_is_no_chat(api: Api) -> None:
+    reading = copy.deepcopy(TOKENIZER)
+    reading.chat_template = str(reading.chat_template) + "{% if enable_thinking is defined %}{{ '' }}{% endif %}"
+    client = api(
+        served("reads", Written("1"), tokenizer=reading),  # type: ignore[arg-type]
+        served("plain", Written("1"), template=Template(name="plain")),  # type: ignore[arg-type]
+    )
+
+    def asked(model: str, **arguments: Any) -> Any:
+        return client.post(CHAT, json={"model": model, "messages": ASK, "chat_template_kwargs": arguments})
+
+    assert asked("reads", enable_thinking=False).status_code == 200
+    param = "chat_template_kwargs.enable_thinkin"
+    refused(asked("reads", enable_thinkin=False), 400, param, "those that it does: enable_thinking. Did you mean")
+    refused(asked("plain", enable_thinkin=False), 400, param, "never looks at it; leave it out")
+    assert asked("plain").status_code == 200
+
+
 @pytest.mark.parametrize(
     "body", [b"", b"{", b"[1]", b'"x"', b"\xff\xfe", b"[" * 50_000, b'{"model": "tiny", "temperature": NaN}']
 )
@@ -113,9 +141,19 @@ def test_what_the_guard_refuses_has_the_same_shape(client: TestClient) -> None:
     refused(client.post(CHAT, json={"x": "y" * 200_000}), 413, None, "100,000")
     refused(client.post(CHAT, json={}, headers={"origin": "http://evil.example"}), 403, None, "another site")
     refused(client.post(CHAT, json={}, headers={"host": "evil.example"}), 421, None, "not called")
-    refused(client.get(CHAT), 405, None, "POST")
     refused(client.get("/v1/embeddings"), 404, None, "/v1/chat/completions")
     refused(client.post("/chat/completions", json={}), 403, None, "addresses for programs begin with /v1/")
+
+
+def test_the_wrong_method_is_told_the_right_one(client: TestClient) -> None:
+    for path in (CHAT, COMPLETE):
+        found = client.get(path)
+        refused(found, 405, None, "send a POST")
+        assert found.headers["allow"] == "POST"
+    for found in (client.delete("/v1/models/tiny"), client.delete("/v1/models"), client.post("/v1/models", json={})):
+        refused(found, 405, None, "send a GET")
+        assert found.headers["allow"] == "GET, HEAD"
+    refused(client.get("/v1", follow_redirects=False), 404, None, "there is no /v1 here; there are /v1/models")
 
 
 def test_what_asks_for_nothing_is_taken(client: TestClient) -> None:

@@ -12,9 +12,11 @@ from loops.tiny import answered, questions, save_start
 
 import r1kit.backends.rewards
 import r1kit.loops.rl
+from r1kit.checks import check_stages
+from r1kit.errors import InputError
 from r1kit.evals.hacking import HackingWatch
 from r1kit.evals.settings import EvaluationConfig
-from r1kit.recipe import Recipe, parse_recipe
+from r1kit.recipe import Recipe, load_recipe, parse_recipe
 from r1kit.stages import all_scenarios_rl as stage
 from r1kit.workspace import Workspace
 
@@ -46,6 +48,10 @@ def recipe(tmp_path: Path) -> Recipe:
     )
 
 
+TRAINED = ("helpfulness", "safety")
+"""Kinds whose folders lie there when RL begins."""
+
+
 class Stop(Exception):
     """Ends the stage where the loop would begin."""
 
@@ -67,7 +73,8 @@ def handed(recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> A
         monkeypatch.setattr(r1kit.loops.rl, "train", train)
         monkeypatch.setattr(r1kit.backends.rewards, "open_learned", open_learned)
         workspace = place(tmp_path, recipe=recipe, stage="all_scenarios_rl")
-        (tmp_path / "01_reward_models" / "helpfulness").mkdir(parents=True)
+        for kind in TRAINED:
+            (tmp_path / "01_reward_models" / kind / "checkpoint").mkdir(parents=True)
         with pytest.raises(Stop):
             stage.run(recipe.stages["all_scenarios_rl"], workspace)
         return opened
@@ -80,8 +87,8 @@ def test_tasks_without_a_rule_join_for_the_last_steps(handed: Any, tmp_path: Pat
     at: list[list[str]] = []
     opened = handed(lambda tasks_at, policy: at.extend(list(tasks_at(step)) for step in range(6)))
     assert at == [["maths"]] * 4 + [["maths", "helpful"]] * 2
-    folder = tmp_path / "01_reward_models" / "helpfulness" / "checkpoint"
-    assert opened == [({"helpfulness": folder}, {"helpful": "helpfulness"})]
+    folders = {kind: tmp_path / "01_reward_models" / kind / "checkpoint" for kind in TRAINED}
+    assert opened == [(folders, {"helpful": "helpfulness"})], "every kind that was trained can be told"
 
 
 def test_a_routed_task_is_paid_form_language_and_its_model_but_no_right_answer(handed: Any) -> None:
@@ -100,6 +107,18 @@ def test_a_routed_task_is_paid_form_language_and_its_model_but_no_right_answer(h
     assert [score.parts["accuracy"] for score in helpful] == [1.0, 0.0], "measured, not paid"
     assert [score.total for score in helpful] == pytest.approx([1.2 + 0.5 * length / 10 for length in lengths])
     assert [score.parts["preference"] for score in helpful] == pytest.approx([length / 10 for length in lengths])
+
+
+@pytest.mark.parametrize(
+    ("setting", "told"),
+    [
+        ('all_scenarios_rl.routes={helpful="helpfulnes"}', r"trains helpfulness, safety; .*mean 'helpfulness'\?"),
+        ('reward_models.models=["safety"]', r"helpful = 'helpfulness': stage 'reward_models' trains safety;"),
+    ],
+)
+def test_a_route_to_a_model_that_nobody_trains_is_told_before_anything_loads(setting: str, told: str) -> None:
+    with pytest.raises(InputError, match=told):
+        check_stages(load_recipe("nano", [setting]))
 
 
 # ---- the watch -----------------------------------------------------------------------------------------------------

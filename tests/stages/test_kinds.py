@@ -13,6 +13,7 @@ from r1kit.depends import changes, stage_keys, written_key
 from r1kit.errors import InputError, R1Error
 from r1kit.pipeline import run, write_manifest
 from r1kit.recipe import as_toml, load_recipe, parse_recipe
+from r1kit.unread import check_unread
 from r1kit.workspace import Workspace
 
 COUNT = '''"""A stage of mine."""
@@ -84,6 +85,34 @@ def test_what_is_no_stage(stages: str, message: str, tmp_path: Path) -> None:
 
     with pytest.raises(InputError, match=message):
         check_stages(recipe_of(tmp_path, stages))
+
+
+TRIED = "[stages.pretrain]\n[stages.r1_zero]\n[stages.prm]\n[stages.mcts]\n"
+"""The stages whose tables hold another stage's settings, beside ``distill``."""
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ('distill.rl.start="sft"', r"distill.rl.start is not read: the stage knows it itself; drop this"),
+        ('distill.sft.data="x"', r"sft.data is not read: the stage takes stages.distill.data in its place"),
+        ("distill.rl.evaluation.easy_rate=0.5", r"distill.rl.evaluation.easy_rate = 0.5 is not read: .*kind evaluate"),
+        ('r1_zero.evaluation.easy_fact="level"', r"evaluation.easy_fact = 'level' is not read: .*kind evaluate"),
+        ('prm.rl.start="pretrain"', r"prm.rl.start is not read: the stage takes stages.prm.start in its place"),
+        ('mcts.actor.start="prm"', r"actor.start is not read: the stage takes stages.mcts.start in its place"),
+        ('mcts.actor.data="x.jsonl"', r"mcts.actor.data is not read: the stage knows it itself; drop this"),
+    ],
+)
+def test_a_setting_that_a_stage_never_reads_is_refused(setting: str, message: str, tmp_path: Path) -> None:
+    nano = setting.startswith("distill")
+    recipe = load_recipe("nano", [setting]) if nano else recipe_of(tmp_path, TRIED, setting)
+    with pytest.raises(InputError, match=message):
+        check_unread(recipe)
+
+
+def test_what_is_not_read_may_say_what_is(tmp_path: Path) -> None:
+    check_unread(recipe_of(tmp_path, TRIED, 'prm.start="r1_zero"', 'prm.rl.start="r1_zero"'))
+    check_unread(recipe_of(tmp_path, TRIED))
 
 
 def test_a_key_in_the_recipe_that_only_a_resolved_one_has_is_refused() -> None:

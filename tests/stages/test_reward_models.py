@@ -220,6 +220,11 @@ def test_pairs_of_the_policy_s_own_samples(recipe: Callable[..., Recipe], tmp_pa
         ({"helpfulness": {"options": {"faults": ["rood"]}}}, "fault 'rood' is unknown.*Did you mean 'rude'"),
         ({"safety": {"path": "none.jsonl"}}, r"none\.jsonl: no such file"),
         ({"safety": {"task": "harm"}}, "uses task 'harm'"),
+        ({"safety": {"count": 1}}, r"safety\.count = 1 is too few; raise it \(.*all 1 are"),
+        (
+            {"helpfulness": {"count": 1, "balance_lengths": False}},
+            r"helpfulness\.count = 1 is too few; raise it \(.*of 1 examples none is left",
+        ),
     ],
 )
 def test_what_cannot_work_is_told_before_anything_loads(
@@ -227,6 +232,11 @@ def test_what_cannot_work_is_told_before_anything_loads(
 ) -> None:
     with pytest.raises(InputError, match=wrong):
         check_recipe(recipe(**settings))
+
+
+def test_few_examples_that_are_enough_or_joined_by_the_policy_s_own_are_taken(recipe: Callable[..., Recipe]) -> None:
+    own = {"count": 1, "own_samples": 40, "sampling": {"n": 2, "max_tokens": 8}}
+    check_recipe(recipe(helpfulness=own, safety={"count": 60}))
 
 
 def test_preference_data_with_one_class_missing_is_one_line(recipe: Callable[..., Recipe], tmp_path: Path) -> None:

@@ -109,3 +109,15 @@ def test_what_cannot_be_asked_is_told_before_anything_loads() -> None:
         Config(few_shot=FewShot(shots=1, text="{question}")).check_asked("stages.evaluate", recipe)
     with pytest.raises(InputError, match=r"few_shot.path = 'a.jsonl' and few_shot.shots = 0"):
         Config(few_shot=FewShot(shots=0, path="a.jsonl")).check_asked("stages.evaluate", recipe)
+
+
+def test_a_fact_that_problems_lack_is_told_before_anything_loads() -> None:
+    """Of Countdown's facts the target is a number, and the level is none of them."""
+    with pytest.raises(InputError, match=r"^stages.evaluate.evaluation.easy_fact = 'level': problem countdown/test/0"):
+        check_easy("level")
+    check_easy("target")
+
+
+def check_easy(fact: str) -> None:
+    recipe = load_recipe("nano", [f"evaluate.evaluation.easy_fact={fact}", 'evaluate.evaluation.tasks=["countdown"]'])
+    recipe.stages["evaluate"].check("evaluate", recipe)

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from r1kit.checks import check_recipe
-from r1kit.cluster.settings import FSDP, VLLM, EngineChoice, LearnerChoice
+from r1kit.cluster.settings import FSDP, VLLM, EngineChoice, LearnerChoice, Local
 from r1kit.errors import InputError
 from r1kit.recipe import load_recipe
 
@@ -159,6 +159,7 @@ def test_dense_students_of_a_mixture_are_trained_as_before() -> None:
     assert LearnerChoice("local").dense() == LearnerChoice("local")
     engine = EngineChoice("vllm", VLLM(tensor_parallel=2, expert_parallel=True))
     assert engine.dense().settings == VLLM(tensor_parallel=2)
+    assert EngineChoice("local", Local(draft=True, replay=True)).dense() == EngineChoice("local", Local())
 
 
 @pytest.mark.parametrize(

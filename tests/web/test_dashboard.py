@@ -233,6 +233,11 @@ def test_a_log_that_was_written_anew_under_the_index(run: Path) -> None:
     index.close()
 
 
+def test_empty_parameters_ask_for_nothing(opened: Callable[..., TestClient], run: Path) -> None:
+    client = opened(run)
+    assert asked(client, "/api/runs/0/rollouts?order=&page=&upto=&task=") == asked(client, "/api/runs/0/rollouts")
+
+
 # ---- bad input -----------------------------------------------------------------------------------------------------
 
 

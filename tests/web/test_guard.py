@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from urllib.parse import quote, urlencode
 
 import pytest
 from starlette.requests import Request
@@ -102,6 +103,25 @@ def test_a_form_cannot_pass_for_a_program(here: TestClient) -> None:
     assert found.status_code == 415
 
 
+@pytest.mark.parametrize(
+    ("kind", "status"),
+    [("application/json; charset=utf-8", 200), ("Application/JSON", 200), ("application/jsonx", 415),
+     ("application/json-seq", 415), ("", 415)],
+)  # fmt: skip
+def test_json_is_one_content_type(here: TestClient, kind: str, status: int) -> None:
+    assert here.post("/v1/kept", content="1", headers={"content-type": kind}).status_code == status
+
+
+def test_a_crowd_of_connections_is_told_to_come_again() -> None:
+    made = client(rules_for(open_paths=("/v1/",), free_paths=("/health",)))
+    made.app.is_full = lambda: True  # type: ignore[attr-defined]
+    found = made.post("/v1/kept", json=1)
+    assert (found.status_code, found.headers["retry-after"], found.headers["connection"]) == (503, "1", "close")
+    error = found.json()["error"]
+    assert (error["type"], error["code"]) == ("server_error", "server_busy")
+    assert made.get("/health").status_code == 200
+
+
 def test_bodies_are_bounded_with_and_without_a_length(here: TestClient) -> None:
     long = json.dumps("x" * 1000)
 
@@ -133,6 +153,24 @@ def test_elsewhere_a_token_is_needed() -> None:
     assert "SameSite=strict" in cookie
     assert made.get("/").status_code == 200  # by the cookie
     assert client(rules).head(f"/?token={rules.token}").status_code == 303
+
+
+@pytest.mark.parametrize("key", ["a+b & c#d%41;e,f=", 'quo"te\\', "clé ß"])
+def test_a_key_of_any_letters_opens_by_address_cookie_and_header(key: str) -> None:
+    made = client(rules_for(token=key))
+    assert made.get("/?" + urlencode({"token": key[:-1]})).status_code == 401
+    assert made.get("/?token=" + quote(key, safe="")).status_code == 303
+    assert made.get("/").status_code == 200  # by the cookie
+    made.cookies.clear()
+    for spelled in (f"Bearer {key}".encode("latin-1"), f"Bearer {key}".encode()):
+        assert made.get("/", headers={"authorization": spelled}).status_code == 200
+
+
+@pytest.mark.parametrize("key", ["ключ", "a\nb", "a\x00", " a", "a ", "a\x85", "a\xa0", "\ud800"])
+def test_a_key_that_no_header_carries(key: str) -> None:
+    with pytest.raises(InputError, match=r"cannot stand in an HTTP header; give Latin letters") as error:
+        rules_for(token=key)
+    assert "\n" not in str(error.value)
 
 
 @pytest.mark.parametrize("others", ["a(b=1; ", "a/b=1; ", 'state={"x": "y"}; ', "half; =; "])

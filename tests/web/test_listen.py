@@ -3,23 +3,35 @@
 from __future__ import annotations
 
 import errno
+import json
 import re
+import resource
 import signal
 import socket
 import subprocess
 import sys
+from http.client import HTTPConnection
+from urllib.parse import unquote
 from urllib.request import urlopen
 
 import pytest
 
 from r1kit.errors import InputError
-from r1kit.web.listen import bind, is_loopback, rules_for
+from r1kit.web.listen import bind, is_loopback, room_for, rules_for
 
 PROGRAM = """
 from r1kit.web.listen import bind, listen, rules_for
 from r1kit.web.site import site
 rules = rules_for()
 listen(site([], name="x", rules=rules), bind("127.0.0.1", 0, 0), what="a page", rules=rules)
+"""
+
+KEY = "a+b & c#d%e"
+CROWDED = f"""
+from r1kit.web.listen import bind, listen, rules_for
+from r1kit.web.site import site
+rules = rules_for(token={KEY!r}, open_paths=("/v1/",), free_paths=("/static/base.css",))
+listen(site([], name="x", rules=rules), bind("127.0.0.1", 0, 0), what="a page", rules=rules, connections=4)
 """
 
 
@@ -87,3 +99,49 @@ def test_it_says_where_and_ends_politely(how: signal.Signals) -> None:
             assert server.wait(20) == 0
         finally:
             server.kill()
+
+
+def test_the_printed_key_opens_and_past_its_connections_it_says_so_in_json() -> None:
+    """Idle connections count; what needs no key is answered still; where some have gone all is well again."""
+    with subprocess.Popen([sys.executable, "-c", CROWDED], stdout=subprocess.PIPE, text=True) as server:
+        held: list[HTTPConnection] = []
+        try:
+            assert server.stdout is not None
+            found = re.search(r"http://(127\.0\.0\.1:\d+)/\?token=(\S+)  ", server.stdout.readline())
+            assert found
+            assert unquote(found[2]) == KEY
+
+            def asked(path: str) -> tuple[int, str | None, bytes]:
+                one = HTTPConnection(found[1], timeout=20)
+                held.append(one)
+                one.request("GET", path, headers={"Authorization": f"Bearer {KEY}"})
+                answer = one.getresponse()
+                return answer.status, answer.headers["Retry-After"], answer.read()
+
+            assert [asked("/session")[0] for _ in range(4)] == [200] * 4
+            status, again, content = asked("/v1/models")
+            assert (status, again) == (503, "1")
+            assert json.loads(content)["error"]["code"] == "server_busy"
+            assert asked("/static/base.css")[0] == 200
+            for one in held:
+                one.close()
+            assert asked("/session")[0] == 200
+        finally:
+            for one in held:
+                one.close()
+            server.terminate()
+            server.wait(20)
+
+
+@pytest.mark.parametrize(("limits", "room", "raised"), [
+    ((1024, 4096), 2000, [2128]), ((1024, 1024), 896, []), ((1024, 1500), 1372, [1500]), ((64, 64), 1, []),
+    ((1 << 20, 1 << 20), 2000, []),
+])  # fmt: skip
+def test_connections_leave_descriptors_for_the_rest(
+    monkeypatch: pytest.MonkeyPatch, limits: tuple[int, int], room: int, raised: list[int]
+) -> None:
+    told: list[int] = []
+    monkeypatch.setattr(resource, "getrlimit", lambda kind: limits)
+    monkeypatch.setattr(resource, "setrlimit", lambda kind, values: told.append(values[0]))
+    assert room_for(2000) == room
+    assert [one for one in told if one != limits[0]] == raised

@@ -127,7 +127,7 @@ class SmallFile(Generic[Parsed]):
         self._value: Parsed | None = None
 
     def look(self) -> Parsed | None:
-        """What it says now; None where it is missing or torn."""
+        """What it says now; None where it is missing, torn, or nested too deep to be read."""
         try:
             found = self.path.stat()
         except (FileNotFoundError, NotADirectoryError):
@@ -137,7 +137,7 @@ class SmallFile(Generic[Parsed]):
         if stamp != self._seen:
             try:
                 self._value = self._parse(self.path.read_text(encoding="utf-8", errors="replace"))
-            except (FileNotFoundError, ValueError):
+            except (FileNotFoundError, ValueError, RecursionError):
                 self._value = None
             self._seen = stamp
         return self._value

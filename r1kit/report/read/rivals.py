@@ -126,6 +126,7 @@ def _rival(run: RunFolder, stage: StageFolder, curve: Curve) -> Rival:
     gap = _last(stage, "reference_gap")
     memory = stage.memory
     states = memory.get("states")
+    each_state = [number({"state": one}, "state") for one in states] if isinstance(states, list) else []
     return Rival(
         name=stage.name,
         points=points,
@@ -135,7 +136,7 @@ def _rival(run: RunFolder, stage: StageFolder, curve: Curve) -> Rival:
         length=_last(stage, "response_tokens"),
         foretold=_last(stage, "explained_variance"),
         seconds=stage.seconds or 0.0,
-        states=[float(one) for one in states] if isinstance(states, list) else [],
+        states=[one for one in each_state if one is not None],
         peak=number(memory, "peak") or None,
     )
 

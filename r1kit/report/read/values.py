@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,11 +13,15 @@ Row = Mapping[str, Any]
 
 
 def number(row: Row, key: str) -> float | None:
-    """The field as a finite float; None if it is missing, not a number, or NaN or infinite."""
+    """The field as a finite float; None if it is missing, not a number, NaN, infinite or beyond any float."""
     value = row.get(key)
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return None
-    return float(value) if abs(value) < float("inf") else None
+    try:
+        found = float(value)
+    except OverflowError:
+        return None
+    return found if math.isfinite(found) else None
 
 
 def mapping(value: object) -> Row:

@@ -166,7 +166,7 @@ def _metrics(request: Request) -> Any:
 
 def _rollouts(request: Request) -> Any:
     asked = dict(request.query_params)
-    order, page, upto = asked.pop("order", "newest"), _whole(asked, "page"), _whole(asked, "upto")
+    order, page, upto = asked.pop("order", "").strip() or "newest", _whole(asked, "page"), _whole(asked, "upto")
     if order not in ORDERS:
         raise InputError(f"unknown order {order!r}; orders are {', '.join(ORDERS)}.{nearest(order, ORDERS)}")
     found = _run(request).index.page(filter_of(asked), order, page or 1, upto)
@@ -174,7 +174,7 @@ def _rollouts(request: Request) -> Any:
 
 
 def _whole(asked: dict[str, str], name: str) -> int:
-    text = asked.pop(name, "0")
+    text = asked.pop(name, "").strip() or "0"
     if not (text.isascii() and text.isdecimal() and len(text) <= 8 and int(text) <= MOST_PAGE):
         raise InputError(f"{name} must be a whole number from 0 to {MOST_PAGE:,}, got {text[:40]!r}")
     return int(text)

@@ -74,6 +74,7 @@ def test_the_policy_stands_still_while_the_value_model_warms_up(tmp_path: Path) 
     assert rows(one)[1]["value_mean"] != 0
 
 
+@pytest.mark.slow
 def test_the_kl_is_paid_in_the_reward(tmp_path: Path) -> None:
     """A heavy one holds the policy where it was; the first step's is 0, as the reference is the policy."""
     free, held = toy(tmp_path / "free"), toy(tmp_path / "held")

@@ -142,6 +142,7 @@ def test_a_planted_rule_is_learnt_and_ranks_held_out_pairs(policy: Path, tmp_pat
     assert workspace.cost["evaluation_flops"] == 2 * size * read
 
 
+@pytest.mark.slow
 def test_a_helpfulness_model_cannot_learn_from_the_thinking_and_a_safety_model_does(
     policy: Path, tmp_path: Path
 ) -> None:

@@ -79,6 +79,7 @@ class Run:
         return [json.loads((self.out / stage / "checkpoint" / file).read_text()).get("eos_token_id") for file in files]
 
 
+@pytest.mark.slow
 def test_two_ends_and_a_turn_that_is_closed_with_a_third(tmp_path: Path) -> None:
     """Every response ends at token 5, seven tokens long; both files keep the list; SFT adds what closes a turn."""
     run = Run(tmp_path, "two_ends", reward="answer_style = 'tag'")

@@ -76,6 +76,7 @@ def test_a_reward_for_saying_nothing(tmp_path: Path, rewards: str) -> None:
     assert all(1 < (one.since or 0) < 20 for one in ills.values())
 
 
+@pytest.mark.slow
 def test_a_learning_rate_at_which_the_clip_cuts(tmp_path: Path, rewards: str) -> None:
     settings = [f"r1_zero.{one}" for one in ("steps=5", "optimiser.lr=0.3", "minibatches=8", "sampling.max_tokens=16")]
     ill = found(real(tmp_path, paid(f"{rewards}:digits"), *settings))["learning rate too high"]

@@ -67,6 +67,7 @@ def test_a_completion_tells_what_its_tokens_chose() -> None:
             assert torch.equal(one.experts.long().sort(-1).values, wanted.sort(-1).values)
 
 
+@pytest.mark.slow
 def test_the_learner_takes_the_experts_that_it_is_told() -> None:
     """Other experts than its own: packed behind a shared prompt as one sequence by itself, and so is the gradient's
     router: it has a gradient where its experts are given."""

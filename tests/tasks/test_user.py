@@ -49,7 +49,7 @@ def kind(tmp_path: Path) -> Callable[[str, str], str]:
     """A file with this text -> the kind that names something in it."""
 
     def write(text: str, name: str) -> str:
-        path = tmp_path / f"mine_{len(list(tmp_path.glob("*.py")))}.py"
+        path = tmp_path / f"mine_{len([*tmp_path.glob('*.py')])}.py"
         path.write_text(text)
         return f"{path}:{name}"
 

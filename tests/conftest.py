@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import pickle
 import signal
 import socket
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-
-TESTS = Path(__file__).parent
+from ranked import PRELOADED, forked
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as in ``make test &`` of a script: children would ignore it too
     signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -33,30 +31,33 @@ def on_ranks_once(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., lis
 
 
 def _on_ranks(folder: Path) -> Callable[..., list[Any]]:
+    """Ranks are forked from a server that has imported torch and `transformers`: five seconds of a rank's life."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(PRELOADED)
+
     def run(size: int, function: str, *arguments: Any) -> list[Any]:
         given, taken = folder / "arguments.pickle", folder / "returned"
         given.write_bytes(pickle.dumps(arguments))
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             port = str(probe.getsockname()[1])
-        shared = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "WORLD_SIZE": str(size), "OMP_NUM_THREADS": "1"}
-        path = os.pathsep.join([str(TESTS), os.environ.get("PYTHONPATH", "")])
+        shared = {**os.environ, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "WORLD_SIZE": str(size)}
+        told = [folder / f"told.{rank}" for rank in range(size)]
+        words = (function, str(given), str(taken))
         ranks = [
-            subprocess.Popen(
-                [sys.executable, str(TESTS / "ranked.py"), function, str(given), str(taken)],
-                env={**os.environ, **shared, "RANK": str(rank), "PYTHONPATH": path},
-                stderr=subprocess.PIPE,
-                text=True,
-            )
+            context.Process(target=forked, args=({**shared, "RANK": str(rank)}, str(told[rank]), *words))
             for rank in range(size)
         ]
         try:
-            told = [rank.communicate(timeout=600)[1] for rank in ranks]
+            for rank in ranks:
+                rank.start()
+            for rank in ranks:
+                rank.join(600)
         finally:
             for rank in ranks:
                 rank.kill()
-                rank.wait()
-        assert [rank.returncode for rank in ranks] == [0] * size, "\n".join(told)
+                rank.join()
+        assert [rank.exitcode for rank in ranks] == [0] * size, "\n".join(path.read_text() for path in told)
         return [pickle.loads(Path(f"{taken}.{rank}").read_bytes()) for rank in range(size)]
 
     return run

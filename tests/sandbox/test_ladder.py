@@ -171,4 +171,4 @@ def test_a_stopped_clock_does_not_help(sandbox: Sandbox) -> None:
     settings = replace(WHOLE, speed_repeats=3)
     found = climb(clock + slow, CALLS, settings, sandbox, reference=slow)
     assert found.rungs.speed is not None
-    assert found.rungs.speed < 0.3
+    assert found.rungs.speed < 0.9  # 1 if the clock were asked; a busy machine moves two equal times by a half

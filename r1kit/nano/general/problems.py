@@ -189,7 +189,12 @@ def trains_on(config: GeneralConfig, key: str) -> bool:
     """Whether the training prompts of these settings may ask this, a prompt's ``cluster``."""
     form = key.split("/")[0]
     kind = next((kind for kind, forms in FORMS.items() if form in forms), "")
-    return kind in config.kinds and any(ask.key == key for ask in asks(config, form, "train"))
+    return kind in config.kinds and key in _training_keys(form, config.dev_share, config.test_share, config.split_seed)
+
+
+@lru_cache(maxsize=64)
+def _training_keys(form: str, dev_share: float, test_share: float, seed: int) -> frozenset[str]:
+    return frozenset(ask.key for ask in _parts(form, dev_share, test_share, seed)["train"])
 
 
 def draw_ask(rng: Random, config: GeneralConfig, evenly: bool = False) -> Ask:

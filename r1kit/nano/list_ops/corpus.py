@@ -30,10 +30,10 @@ from r1kit.nano.list_ops.problems import (
     LIMIT,
     ListOpsConfig,
     Problem,
-    chains,
     draw_example,
     draw_problem,
     draw_step,
+    held_chains,
     shows,
 )
 from r1kit.nano.list_ops.steps import OPS, THEN, Expression, Step, expression, extend, question
@@ -214,8 +214,7 @@ class ListOpsCorpus(Corpus):
 
     def shows(self, prompt: Prompt) -> bool:
         """Whether the chain of ops is one that documents may ask: those of a task of the same settings may not."""
-        held = {chain for split in ("dev", "test") for chain in chains(self.config.problems, split)}
-        return "steps" in prompt.facts and tuple(prompt.cluster.split()) not in held
+        return "steps" in prompt.facts and tuple(prompt.cluster.split()) not in held_chains(self.config.problems)
 
     def vocabulary(self) -> list[str]:
         return vocabulary(self.config.problems)

@@ -28,6 +28,7 @@ __all__ = [
     "draw_problem",
     "draw_step",
     "function",
+    "held_chains",
     "held_out_problems",
     "shows",
 ]
@@ -130,8 +131,7 @@ def _idle(steps: tuple[Step, ...]) -> bool:
     ops = [step.op for step in steps]
     if any(one in ("asc", "desc") and other == "reverse" for one, other in itertools.pairwise(ops)):
         return True
-    whole = function(steps)
-    return any(function(steps[:place] + steps[place + 1 :]) == whole for place in range(len(steps)))
+    return any(_same(steps[:place] + steps[place + 1 :], steps) for place in range(len(steps)))
 
 
 def chains(config: ListOpsConfig, part: Part) -> tuple[Chain, ...]:
@@ -151,7 +151,7 @@ def chains(config: ListOpsConfig, part: Part) -> tuple[Chain, ...]:
 
 
 @lru_cache(maxsize=8)
-def _held(config: ListOpsConfig) -> frozenset[Chain]:
+def held_chains(config: ListOpsConfig) -> frozenset[Chain]:
     return frozenset((*chains(config, "dev"), *chains(config, "test")))
 
 
@@ -201,6 +201,10 @@ def function(steps: tuple[Step, ...]) -> _Made:
     return tuple(tuple(evaluate(steps, probe)) for probe in _PROBES)
 
 
+def _same(one: tuple[Step, ...], other: tuple[Step, ...]) -> bool:
+    return all(evaluate(one, probe) == evaluate(other, probe) for probe in _PROBES)
+
+
 @lru_cache(maxsize=16)
 def held_out_problems(config: ListOpsConfig, part: Literal["dev", "test"]) -> tuple[Problem, ...]:
     """A part's problems, one of every chain before the second of any, so that a limit keeps clusters."""
@@ -229,7 +233,7 @@ def _held_functions(config: ListOpsConfig) -> tuple[frozenset[tuple[int, ...]], 
 def shows(config: ListOpsConfig, steps: tuple[Step, ...]) -> bool:
     """Whether training and corpora may show these steps one after the other: they are no held-out chain, and neither
     they nor their beginnings are the function of a held-out problem."""
-    if tuple(step.op for step in steps) in _held(config):
+    if tuple(step.op for step in steps) in held_chains(config):
         return False
     first, functions = _held_functions(config)
     made = list(_PROBES[0])

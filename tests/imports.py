@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator, Mapping
+from functools import cache
 from pathlib import Path
 
 Graph = Mapping[str, frozenset[str]]
@@ -18,6 +19,12 @@ def modules(package: Path) -> dict[str, Path]:
     return found
 
 
+@cache
+def tree_of(path: Path) -> ast.Module:
+    """What a file says, parsed."""
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
 def import_graph(files: Mapping[str, Path], *, everywhere: bool) -> Graph:
     """Imports among ``files``.
 
@@ -27,7 +34,7 @@ def import_graph(files: Mapping[str, Path], *, everywhere: bool) -> Graph:
     """
     graph = {}
     for module, path in files.items():
-        tree = ast.parse(path.read_text(encoding="utf-8"))
+        tree = tree_of(path)
         nodes = ast.walk(tree) if everywhere else at_import(tree)
         named = {name for node in nodes for name in imported(node, files)}
         graph[module] = frozenset(name for name in named if name in files and name != module)

@@ -261,6 +261,12 @@ def _several(reference: Reading, answer: Reading) -> bool:
         return _in_order(reference.items, answer.items)
     if kinds == {"list", "tuple"}:
         return reference.kind == "list" and answer.brackets == "()" and _in_order(reference.items, answer.items)
+    if kinds == {"set", "tuple"} and len((reference if reference.kind == "set" else answer).items) == 1:
+        return all(
+            _bodies(one, other)
+            for one in (reference.items if reference.kind == "set" else (reference,))
+            for other in (answer.items if answer.kind == "set" else (answer,))
+        )
     if kinds == {"set", "formula"} and len(reference.items or answer.items) == 1:
         return _bodies((reference.items or (reference,))[0], (answer.items or (answer,))[0])
     if not kinds <= {"list", "set"}:

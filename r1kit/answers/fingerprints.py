@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from r1kit.answers.kinds import Reading
 from r1kit.answers.nodes import Node
 from r1kit.answers.polynomial import spelled_polynomial
@@ -30,7 +32,9 @@ def canonical_reading(reading: Reading) -> str:
         return f"{_node(reading.node)} {reading.sign} 0"
     if reading.kind == "empty":
         return "{}"
-    return " ".join(reading.text.casefold().split()) if "\\" not in reading.text else reading.text
+    if "\\" in reading.text:
+        return re.sub(r"\s*([,=+])\s*", r"\1", reading.text)
+    return " ".join(reading.text.casefold().split())
 
 
 _UNSAID = ("", "dollar", "euro", "gbp", "yuan", "peso", "won", "deg")

@@ -53,6 +53,7 @@ _BOUND = tuple(
         r"^[A-Za-z]\(([a-z])\)\s*=",
         r"\\(?:sum|prod)\s*_\s*\{\s*([a-z])\s*=",
         r"\\lim\s*_\s*\{\s*([a-z])\s*\\(?:to|rightarrow)",
+        r"^\\?\{\s*([a-z])\s*(?:\\in\s*\\mathbb\{[A-Z]\})?\s*[|:]",
         r"^(?!.*(?<![A-Za-z\\])[ab](?![A-Za-z])).*\+\s*([cC])$",
         r"^[a-z](?:\([a-z]\))?\s*=.*(?<![A-Za-z\\])([cC])\s*_",
     )

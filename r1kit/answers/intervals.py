@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from r1kit.answers.kinds import Reading
-from r1kit.answers.ranges import Range, common, overlap, same_ranges, without_point
+from r1kit.answers.ranges import Range, common, full_range, outside, overlap, same_ranges, without_point
 
-__all__ = ["as_range", "is_interval", "union_of", "without"]
+__all__ = ["as_range", "is_interval", "union_of", "with_points", "without"]
 
 MOST_ITEMS = 12
 """Of a list that is taken as one range."""
@@ -32,8 +32,10 @@ def union_of(text: str, parts: list[Reading]) -> Reading | None:
 
 
 def without(text: str, whole: Reading, holes: Reading) -> Reading | None:
-    """A range without some of its points."""
+    """A range without some of its points, or without other ranges."""
     start, nodes = as_range(whole), [item.node for item in holes.items]
+    if start is not None and holes.kind != "set" and (cut := as_range(holes)) is not None:
+        return _without_ranges(text, start, cut)
     if start is None or holes.kind != "set":
         return None
     ranges: tuple[Range, ...] = start.ranges
@@ -42,6 +44,25 @@ def without(text: str, whole: Reading, holes: Reading) -> Reading | None:
             return None
         ranges = left
     return replace(start, text=text, ranges=ranges)
+
+
+def _without_ranges(text: str, start: Reading, cut: Reading) -> Reading | None:
+    left: tuple[Range, ...] = start.ranges
+    for hole in cut.ranges:
+        rest = outside(hole)
+        both = rest if left == (full_range(),) else common(left, rest)
+        if both is None:
+            return None
+        left = both
+    return replace(start, text=text, ranges=left) if left else None
+
+
+def with_points(parts: Sequence[Reading]) -> list[Reading]:
+    """``x = 3`` beside ``x < 1`` as the range of one number."""
+    return [
+        replace(part, kind="range", ranges=(Range.point(part.node),)) if part.name and part.node is not None else part
+        for part in parts
+    ]
 
 
 def as_range(reading: Reading, sure: bool = False) -> Reading | None:

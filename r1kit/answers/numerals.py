@@ -7,12 +7,14 @@ from fractions import Fraction
 
 from r1kit.answers.words import DENOMINATORS, MULTIPLES, NUMBERS, POWERS
 
-__all__ = ["in_digits", "split_scale"]
+__all__ = ["in_digits", "split_scale", "words_in_digits"]
 
 _NUMBER = re.compile(r"(?P<minus>-?)(?P<word>[a-z]+)(?:-(?P<ones>[a-z]+))?(?P<rest>(?:\s+[a-z]+){0,3})", re.IGNORECASE)
 _PART = re.compile(
     rf"(?P<above>-?\d{{1,9}})[\s-]+(?P<below>{'|'.join(DENOMINATORS)})(?P<many>s?)\b\s*(?P<rest>.*)", re.DOTALL
 )
+_WORDS = frozenset((*NUMBERS, "a", "hundred", "thousand", "million", "billion"))
+_JOINED = re.compile(r"\b(hundred|thousand|million|billion) and\b(?= )|\b(?:(thousand|million|billion)),(?= )")
 _HALF = re.compile(r"(?:half|an?\s+(?P<word>half|third|quarter))", re.IGNORECASE)
 _FACTORIAL = re.compile(r"(\d+)\s+factorial")
 _SCALE = re.compile(
@@ -41,6 +43,37 @@ def in_digits(text: str) -> str:
         return text
     above, sign = part["above"].lstrip("-"), "-" if part["above"].startswith("-") else ""
     return rf"{sign}\frac{{{above}}}{{{DENOMINATORS[part['below']]}}} {part['rest']}".rstrip()
+
+
+def words_in_digits(text: str) -> str:
+    """``225`` of ``two hundred and twenty five``, also with nouns behind it; any other text as it is."""
+    found = _JOINED.sub(r"\1\2", text.lower()).replace("-", " ").split()
+    end = next((place for place, word in enumerate(found) if word not in _WORDS), len(found))
+    rest = found[end:]
+    if not 2 <= end <= 12 or len(rest) > 3 or not all(word.isalpha() for word in rest):
+        return text
+    if not (DENOMINATORS.keys() | {"and", "or", "a"}).isdisjoint(word.removesuffix("s") for word in rest):
+        return text
+    value = _worth(found[:end])
+    return text if value is None else " ".join((str(value), *rest))
+
+
+def _worth(found: list[str]) -> int | None:
+    """None where each is a number of its own: ``five six``."""
+    total = group = 0
+    small, scale = 10**4, 10**12
+    """What the next word, and the next scale, must be smaller than."""
+    for place, word in enumerate(found):
+        value = 10 ** POWERS[word] if word in POWERS else NUMBERS.get(word, 1)
+        if word == "hundred" and 0 < group < 20:
+            group, small = group * 100, 100
+        elif word in POWERS and word != "hundred" and group > 0 and value < scale:
+            total, group, small, scale = total + group * value, 0, 10**4, value
+        elif word not in POWERS and 0 < value < small and (word != "a" or place == 0):
+            group, small = group + value, 10 if value >= 20 else 1
+        else:
+            return None
+    return total + group
 
 
 def split_scale(text: str) -> tuple[str, str] | None:

@@ -15,10 +15,20 @@ _LEAD = re.compile(
     r"(?P<rest>\S.*)",
     re.DOTALL | re.IGNORECASE,
 )
+_ABROAD = re.compile(
+    r"(?:(?:la|die|de|a|het|el|le)\s+)?(?:final\s+|endgültige\s+)?(?:respuesta|réponse|antwort|risposta|resposta|antwoord"
+    r"|ответ|відповідь|odpowiedź|odpověď|cevap|jawaban(?:nya)?|svar(?:et)?|vastaus|răspuns(?:ul)?|đáp\s+(?:án|số))"
+    r"(?:\s+(?:final|finale))?\s*(?::|-(?=\s)|\s(?:es|est|ist|lautet|è|é|is|to|je|adalah|är|er|on|este|là)\s)\s*"
+    r"(?P<rest>\S.*)"
+    r"|(?:정?답|答え)\s*(?:[은는はが]|:)\s*(?P<east>\S.*?)\s*(?:입니다|이다|です|である|だ)?",
+    re.DOTALL | re.IGNORECASE,
+)
+"""``La respuesta es``, ``Ответ:``, ``答えは…です``."""
 _LONGEST_LEAD = 80
 """Characters."""
 _BEFORE = re.compile(
-    r"^(?:(?:so|hence|thus|therefore|finally|consequently)\b[,:]?|exactly|an? (?:grand )?total of)\s+", re.IGNORECASE
+    r"^(?:(?:so|hence|thus|therefore|finally|consequently)\b[,:]?|ans\.:?|exactly|an? (?:grand )?total of)\s+",
+    re.IGNORECASE,
 )
 _TRAIL = re.compile(r"\s+is (?:(?:the|my) (?:final |correct )?(?:answer|choice|option)|correct)$", re.IGNORECASE)
 _HOPE = re.compile(r"(?<=\S)[.!]?\s+I hope (?:it|this) (?:is correct|helps)[.!]*$", re.IGNORECASE)
@@ -43,6 +53,8 @@ _UNSURE = DENIALS | frozenset(
 def without_lead(text: str) -> str:
     """What follows words that lead in to it; the text itself where there are none or they deny."""
     text = _TRAIL.sub("", _BEFORE.sub("", _HOPE.sub("", text)))
+    if (abroad := _ABROAD.fullmatch(text)) is not None:
+        return str(abroad["rest"] or abroad["east"])
     if (rest := without_chinese_lead(text)) != text:
         return rest
     if (number := _stated(text)) is not None:

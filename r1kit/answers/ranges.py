@@ -11,7 +11,7 @@ from r1kit.answers.nodes import Node, TooBigError, UnreadError
 from r1kit.answers.relations import lone_symbol
 from r1kit.answers.same import same, value_of
 
-__all__ = ["Range", "common", "full_range", "overlap", "read_range", "same_ranges", "without_point"]
+__all__ = ["Range", "common", "full_range", "outside", "overlap", "read_range", "same_ranges", "without_point"]
 
 _DISTANCE = re.compile(r"\|\s*(?P<name>[A-Za-z])\s*(?:(?P<sign>[+-])\s*(?P<middle>[^|+-]+))?\|")
 _INFINITY = Node("infinity")
@@ -39,6 +39,17 @@ class Range:
 
 def full_range() -> Range:
     return Range(_MINUS_INFINITY, _INFINITY, False, False)
+
+
+def outside(hole: Range) -> tuple[Range, ...]:
+    """All numbers but those of a range."""
+    below = Range(_MINUS_INFINITY, hole.low, False, not hole.low_closed)
+    above = Range(hole.high, _INFINITY, not hole.high_closed, False)
+    return tuple(
+        each
+        for each in (below, above)
+        if each.low != each.high and each.high != _MINUS_INFINITY and each.low != _INFINITY
+    )
 
 
 def read_range(sides: Sequence[str], signs: Sequence[str]) -> tuple[str, tuple[Range, ...]] | None:

@@ -12,7 +12,7 @@ from functools import lru_cache
 
 from r1kit.answers.chains import difference, formula_of, read_chain, rounds
 from r1kit.answers.cursor import DEEPEST
-from r1kit.answers.intervals import as_range, is_interval, union_of, without
+from r1kit.answers.intervals import as_range, is_interval, union_of, with_points, without
 from r1kit.answers.kinds import Kind, Reading
 from r1kit.answers.labels import split_label
 from r1kit.answers.nodes import Node, is_number
@@ -46,6 +46,8 @@ _SHORT_WORD = re.compile(
 )
 """Words that would be products of letters, and outcomes: ``HHT`` is no product, since no one writes H^2 T so."""
 _WORDS = re.compile(r"[^\W\d_]+(?:[\s'’-]+[^\W\d_]+)*")
+_GOES_ON = re.compile(r"-?(?:\d|\\frac)(?:[^A-Za-z\\]|\\(?:cdot|frac))*\\ldots(?:[^A-Za-z\\]|\\(?:cdot|frac))*$")
+"""A sum or product of numbers that is not written out."""
 _CASES = re.compile(r"(?:\\begin\{cases\}|\\\{\s*\\begin\{array\}\s*\{[lcr]+\})(.*)\\end\{(?:cases|array)\}", re.DOTALL)
 
 
@@ -132,7 +134,7 @@ def _of_list(text: str) -> Reading | None:
         return None
     found = _several("list", text, parts)
     if found is not None and re.search(r"\bor\b|或|\\vee", text) and any(map(is_interval, found.items)):
-        return union_of(text, list(found.items)) or found
+        return union_of(text, with_points(found.items)) or found
     joined = (
         found is not None and re.search(r"\band\b|\\wedge|且", text) and len({each.name for each in found.items}) == 1
     )
@@ -181,6 +183,10 @@ def _of_relation(text: str) -> Reading | None:
         return None
     if any(not side for side in sides):
         return None
+    if set(signs) == {"="} and any(map(_GOES_ON.match, sides[:-1])):  # 1 + 2 + ... + 9 = 45
+        sides = [*(side for side in sides[:-1] if not _GOES_ON.match(side)), sides[-1]]
+        if len(sides) == 1:
+            return _body(sides[0])
     if set(signs) == {"="} or set(signs) <= {"=", "\\approx"}:
         if signs[-1] == "\\approx" and rounds(sides[-2], sides[-1]):
             exact = _body(text[: text.rindex("\\approx")].rstrip())

@@ -12,6 +12,12 @@ __all__ = ["EVERYWHERE", "WHOLE"]
 
 Rewrite = tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]]
 
+
+def _tangent(found: re.Match[str]) -> str:
+    r"""``\tg`` and ``\operatorname{arcctg}``, as Russians write it."""
+    return f"\\{found[1] or found[3] or ''}{'cot' if found[2] or found[4] else 'tan'} "
+
+
 EVERYWHERE: tuple[Rewrite, ...] = tuple(
     (re.compile(pattern), into)
     for pattern, into in (
@@ -37,7 +43,10 @@ EVERYWHERE: tuple[Rewrite, ...] = tuple(
         (r"\\(?:rbrace)(?![A-Za-z])", r"\\}"),
         (r"\\(?:varnothing|O)(?![A-Za-z])", r"\\emptyset "),
         (r"\\(?:dots|cdots|dotsc|dotsb)(?![A-Za-z])", r"\\ldots "),
+        (r"(?<=[,+\s])\.\.\.(?=\s*[,+])", r"\\ldots "),
         (r"\\var(phi|epsilon)(?![A-Za-z])", r"\\\1 "),
+        (r"\\surd(?![A-Za-z])", r"\\sqrt "),
+        (r"\\(arc)?(?:tg|(c)tg)(?![A-Za-z])|\\operatorname\*?\s*\{\s*(arc)?(?:tg|(c)tg)\s*\}", _tangent),
         (r"(?<![A-Za-z\\])log(2|10)(?=\()", r"\\log_{\1}"),
         (r"(?<![\w.])0x([\dA-Fa-f]{1,16})(?!\w)", lambda found: f"{found[1].upper()}_{{16}}"),
         (r"(?<![\w.])0b([01]+)(?!\w)", r"\1_2"),
@@ -92,6 +101,16 @@ def _bracketed_unit(found: re.Match[str]) -> str:
     return f" {found[1]}" if names and known else found[0]
 
 
+def _and_a_half(found: re.Match[str]) -> str:
+    return rf"{NUMBERS.get(found[1], found[1])} \frac{{1}}{{2}}"
+
+
+def _raised(found: re.Match[str]) -> str:
+    """``meters per second squared``."""
+    known = is_unit(found[1]) and found[1] not in ("unit", "dollars")
+    return f"{found[1]}^{2 if found[2] == 'squared' else 3}" if known else found[0]
+
+
 def _share(found: re.Match[str]) -> str:
     """``40% of the students``; of a number it would be another number."""
     return found[0] if not _NO_SHARE.isdisjoint(found[1].split()) else ""
@@ -142,6 +161,10 @@ WHOLE: tuple[Rewrite, ...] = tuple(
         (r"(?<=%)\s*(?:off|increase|decrease|discount|chance|probability)$", ""),
         (r"(?<=%)\s*of((?: [a-z][a-z'-]{2,}){1,5})$", _share),
         (r'(?<=\d)\s*"$', "''"),
+        (r"(?<=[\d}])\s*(?:degrees?|\^\s*\{\s*\\circ\s*\})\s*([CF])(?:elsius|ahrenheit)?$", r"^{\\circ}\1"),
+        (r"(?<=[\da-z}] )([A-Za-z]+) (squared|cubed)$", _raised),
+        (r"(?<=\d)[\s-]*((?:year|month|week|day)s?)[\s-]old$", r" \1"),
+        (rf"^(\d+|{'|'.join(NUMBERS)}) and (?:a|one)[ -]half\b", _and_a_half),
         (rf"^(?:[Oo]nly )?({_ROMAN}(?:(?:, | and |, and ){_ROMAN})*)(?: only)?$", r"\1"),
         (r"^(?:(?:\{\s*\})?[_^]\s*\{?(\d{1,4})\}?\s*C\s*_\s*\{?|(\d{1,4})C)(\d{1,4})\}?$", r"\\binom{\1\2}{\3}"),
     )

@@ -9,6 +9,7 @@ import re
 from functools import lru_cache
 
 from r1kit.answers.chinese import chinese_digits
+from r1kit.answers.numerals import words_in_digits
 from r1kit.answers.prose import without_lead
 from r1kit.answers.rewrites import EVERYWHERE, WHOLE
 from r1kit.answers.signs import plain_signs
@@ -23,7 +24,8 @@ LONGEST = 1000
 _DIGITS = re.compile(r"(?<![A-Za-z\\\d])(\d[\dA-Fa-f]*)(?=\s*_\s*\{?\s*1[1-6]\b)")
 """Of a base above ten."""
 _GROUPED = re.compile(
-    r"(?<![\d.,_])(\d{1,3})(\\[,:;]|\\ |\\!|,\\!|~| |\{,\}|\{\\,\}|\\thinspace )(\d{3})((?:\2\d{3})*)"
+    r"(?<![\d.,_])(\d{1,3})(\\[,:;]|\\ |\\!,?(?:\\!)?|,\\!|\\text\{,\}|~| |\{,\}|\{\\,\}|\\thinspace )"
+    r"(\d{3})((?:\2\d{3})*)"
     r"(?![\d/]|\s*\\frac|,\d)"
 )
 _COMMAS = re.compile(r"(?<![\d.,\w])(\d{1,3}(?:,\d{3})+)(?![\d,])")
@@ -83,7 +85,7 @@ def respelled(text: str, thousands: bool = True) -> str:
         text = re.sub(r"(?<=[^\s&]) ?\\?& ?(?=[^\s&])", " and ", text)
     for pattern, made in WHOLE:
         text = pattern.sub(made, text)
-    return chinese_digits(text)
+    return words_in_digits(chinese_digits(text))
 
 
 def _is_tuple(text: str, found: re.Match[str]) -> bool:

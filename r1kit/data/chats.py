@@ -31,8 +31,8 @@ def is_transcript(value: object) -> bool:
 
 
 def is_chat(value: object) -> bool:
-    """Whether a value is a list of turns."""
-    value = opened(value)
+    """Whether a value is a list of turns, or a turn alone."""
+    value = _listed(opened(value))
     return (
         isinstance(value, Sequence)
         and not isinstance(value, str)
@@ -50,12 +50,20 @@ def as_chat(value: Any, where: str, key: str) -> tuple[Message, ...]:
     if is_transcript(value):
         _, *parts = _TURN.split(value)
         value = [{"role": role, "content": text} for role, text in zip(parts[::2], parts[1::2], strict=True)]
-    value = _spoken_in_turn(opened(value))
+    value = _spoken_in_turn(_listed(opened(value)))
     if not is_chat(value):
         raise InputError(
             f"{where}: {key!r} must be a chat, a list of {{'role': ..., 'content': ...}}, got {brief(value)}"
         )
-    return tuple(_message(turn, where, f"{key}[{place}]") for place, turn in enumerate(opened(value)))
+    return tuple(_message(turn, where, f"{key}[{place}]") for place, turn in enumerate(value))
+
+
+def _listed(value: Any) -> Any:
+    """A turn alone, as LLaMA-Factory writes the chosen one and the rejected one, as a list of it."""
+    alone = (
+        isinstance(value, Mapping) and any(value.get(key) for key in SPEAKER) and any(key in value for key in CONTENT)
+    )
+    return [value] if alone else value
 
 
 def _spoken_in_turn(value: Any) -> Any:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from r1kit.data.chats import is_chat, is_transcript
+from r1kit.data.chats import as_chat, is_chat, is_transcript
 from r1kit.data.choices import CHOICES, CHOICES_NAMED, ChoiceForm
 from r1kit.data.example import Wanted
 from r1kit.data.paths import column, there
@@ -225,7 +225,8 @@ def _pairs(line: Line, named: Mapping[str, Slot]) -> dict[str, Slot]:
             if not path:
                 raise _lacks(line, role, (role,))
             found[role] = _slot(line, role, path)
-    whole = {**named, **found}["chosen"].how == "chat"
+    chosen = {**named, **found}["chosen"]
+    whole = chosen.how == "chat" and len(as_chat(column(line, chosen.path), line.where, chosen.path)) > 1
     if whole and not ("prompt" in named or _first(line, PROMPTS)):
         return found
     return {**_prompt(line, named), **found}

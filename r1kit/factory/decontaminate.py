@@ -1,9 +1,9 @@
 """N-gram overlap with every evaluation prompt (R1 paper v2: 10-grams of evaluation questions, pre- and post-training).
 
 Texts are compared as words: Unicode forms, case, spaces, punctuation, commas within numbers, the dollar signs and
-backslashes of LaTeX, the sizes of its fractions, and what marks a list, a quotation or emphasis make no difference;
-signs of arithmetic are words. What it does not see: paraphrases, translations, other numbers, and a question of fewer
-than n words in the middle of a longer sentence, but after a colon.
+backslashes of LaTeX, the sizes of its fractions, tags, and what marks a list, a quotation or emphasis make no
+difference; signs of arithmetic are words. What it does not see: paraphrases, translations, other numbers, and a
+question of fewer than n words in the middle of a longer sentence, but after a colon.
 """
 
 from __future__ import annotations
@@ -19,6 +19,9 @@ __all__ = ["EvaluationPrompts", "evaluation_prompts", "words"]
 
 _ONE = "\\u3041-\\u30ff\\u3400-\\u4dbf\\u4e00-\\u9fff\\uf900-\\ufaff"
 _DROPPED = re.compile(r"(?<=\d),(?=\d{3}(?!\d))|(?<=\w)['’](?=\w)|\*\*|__|\\(?:left|right|displaystyle|[,;!])")
+_INLINE = re.compile(r"</?(?:b|i|u|em|strong|span|sub|sup|code|a)>")
+_TAG = re.compile(r"</?(?!think|answer)[a-z][\w-]*>|\[/?inst\]", re.IGNORECASE)
+"""What a page or a prompt puts around a question or a part of it; those of a response's form stay."""
 _FRACTION = re.compile(r"\\[dtc]?frac(?![a-z])(?:\s*(\d)\s*(\d))?")
 _LABEL = r"(?:(?:example|problem|question|exercise|task|q)[ \t]*)?\(?(?:\d{1,3}|[a-z])[.)](?=[ \t])"
 _MARK = re.compile(rf"^(?:[ \t]*(?:[-*+•–—#]+(?=[ \t])|>+|{_LABEL}))+", re.MULTILINE | re.IGNORECASE)
@@ -83,12 +86,16 @@ def evaluation_prompts(tasks: Mapping[str, Task], n: int) -> EvaluationPrompts:
 
 def words(text: str) -> list[str]:
     """What is compared."""
-    return _WORD.findall(_DROPPED.sub("", _FRACTION.sub(r"\\frac \1 \2 ", evened(text))))
+    return _WORD.findall(_DROPPED.sub("", _FRACTION.sub(r"\\frac \1 \2 ", evened(_untagged(text)))))
 
 
 def _plain(text: str) -> str:
-    """Without the marks of lists, quotations and emphasis."""
-    return _EMPHASIS.sub(r"\1", _MARK.sub("", text.replace("**", "")))
+    """Without the marks of lists, quotations and emphasis, a line for each part that tags stand around."""
+    return _EMPHASIS.sub(r"\1", _MARK.sub("", _untagged(text).replace("**", "")))
+
+
+def _untagged(text: str) -> str:
+    return _TAG.sub("\n", _INLINE.sub("", text)) if "<" in text or "[" in text else text
 
 
 def _behind_colons(sentence: str) -> list[str]:

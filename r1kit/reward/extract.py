@@ -19,7 +19,8 @@ _ANSWER = re.compile(r"<answer>(.*?)</answer>", re.DOTALL)
 _BRACE = re.compile(r"\\.|[{}]", re.DOTALL)
 _BOX = re.compile(
     r"\\(?:boxed|fbox)(?:\s*(?P<brace>\{)"
-    r"|(?:\s+|(?=[-−+]?\.?\d))(?P<bare>[^\s${}\\](?:[^\s${}\\]|\\(?![()\[\]\\])|\{[^{}]*\})*))"
+    r"|(?:\s+|(?=[-−+]?\.?\d|\\[A-Za-z]))(?P<bare>(?:[^\s${}\\]|\\(?!boxed|fbox|begin|end|[hv]?space|q?quad)[A-Za-z]+)"
+    r"(?:[^\s${}\\]|\\(?![()\[\]\\])|\{(?:[^{}]|\{[^{}]*\})*\})*))"
 )
 
 
@@ -74,8 +75,8 @@ def after_thinking(text: str) -> str:
 
 
 def last_boxed(text: str) -> str | None:
-    r"""Inside of the last ``\boxed{…}``, ``\boxed {…}``, ``\boxed 7``, ``\boxed7`` or ``\fbox{…}`` with balanced
-    braces; escaped braces (``\{``) do not count as braces."""
+    r"""Inside of the last ``\boxed{…}``, ``\boxed {…}``, ``\boxed 7``, ``\boxed7``, ``\boxed\frac12`` or ``\fbox{…}``
+    with balanced braces; escaped braces (``\{``) do not count as braces."""
     boxes = list(_BOX.finditer(text))[-MOST_BOXES:]
     ends = _closing_braces(text, boxes[0].start()) if boxes else {}
     for found in reversed(boxes):

@@ -52,7 +52,59 @@ _LISTS = {
     "ur": "کے میں ہے کی سے اور کو کا نے یہ وہ ہم پر نہیں دونوں تو عدد مجموعہ جواب کر ہیں اگر",
 }
 """Small words, and a few that chains of mathematics are full of; one that two languages have stands in both."""
-_WORDS: Mapping[str, frozenset[str]] = {code: frozenset(text.split()) for code, text in _LISTS.items()}
+_STEPS = {
+    "fr": """abord ensuite enfin trois nombres première additionne additionnons soustrait soustrayons multiplions
+        divisons obtient obtenons reste chaque moitié puisque calculons résultat équation comme fait""",
+    "de": """zuerst zunächst danach drei zahlen addieren subtrahieren multiplizieren dividieren teilen erhalten
+        bleibt bleiben jeder jede jedes hälfte insgesamt ergebnis gleichung zuletzt uns""",
+    "es": """primero después dos tres números sumamos restamos multiplicamos dividimos obtenemos quedan queda cada
+        mitad resultado ecuación""",
+    "it": """prima tre numeri sommiamo sottraiamo moltiplichiamo dividiamo otteniamo rimangono restano ogni metà
+        risultato equazione""",
+    "pt": """primeiro depois três números somamos subtraímos multiplicamos dividimos obtemos restam sobram cada
+        metade resultado equação""",
+    "nl": """eerst daarna twee drie getallen tellen trekken vermenigvuldigen delen krijgen blijven elke helft totaal
+        resultaat vergelijking""",
+    "sv": """först sedan två tre tal talen adderar subtraherar multiplicerar dividerar får varje hälften resultatet
+        ekvationen""",
+    "da": "først derefter tre tallene adderer trækker ganger dividerer får hver halvdelen resultatet ligningen",
+    "pl": """najpierw potem następnie dwa dwie trzy liczby liczb dodajemy odejmujemy mnożymy dzielimy otrzymujemy
+        zostaje każdy każda połowa razem wynik równanie""",
+    "cs": """nejprve potom dva dvě tři čísla sečteme odečteme vynásobíme vydělíme dostaneme zbývá každý polovina
+        celkem výsledek rovnice""",
+    "ro": """întâi două trei numere numerele adunăm scădem înmulțim împărțim obținem rămân fiecare jumătate
+        rezultatul ecuația""",
+    "hu": """először aztán majd két három számot számok összeadjuk kivonjuk megszorozzuk elosztjuk kapunk kapjuk
+        marad minden fele összesen eredmény egyenlet""",
+    "fi": """ensin sitten kaksi kolme lukua luvut lasketaan yhteen vähennetään kerrotaan jaetaan saamme jää jokainen
+        puolet yhteensä tulos yhtälö""",
+    "tr": """önce üç sayıyı sayılar topluyoruz toplarız çıkarırız çarparız böleriz elde ederiz kalır yarısı toplamda
+        sonuç denklem""",
+    "id": """pertama lalu kemudian dua tiga jumlahkan kurangkan kalikan bagi dapat sisa setiap setengah semua hasil
+        hasilnya persamaan""",
+    "vi": "trước hết đầu tiên sau đó cộng trừ nhân lại còn mỗi nửa kết quả phương trình",
+    "ru": """сначала затем потом два две три четыре числа чисел складываем сложим вычитаем вычтем умножаем умножим
+        делим разделим получаем получим остаётся остается каждый каждая половина всего поэтому следовательно решение
+        уравнение""",
+    "uk": """спочатку потім далі два дві три чотири числа чисел додаємо додамо віднімаємо віднімемо множимо
+        помножимо ділимо поділимо отримуємо отримаємо залишається кожен половина всього тому рівняння""",
+    "bg": """първо после след два две три четири числа числата събираме изваждаме умножаваме делим получаваме остава
+        всеки половина общо затова следователно решение уравнение""",
+    "sr": """прво затим потом два две три бројеве бројеви саберемо сабирамо одузмемо помножимо поделимо добијамо
+        остаје сваки половина укупно решење једначина""",
+    "be": """спачатку затым потым два дзве тры лікі лікаў складаем адымаем множым дзелім атрымліваем застаецца кожны
+        палова усяго таму ураўненне""",
+    "mk": """прво потоа два две три броеви броевите собираме одземаме множиме делиме добиваме останува секој
+        половина вкупно затоа решение равенка""",
+    "ar": """أولا ثانيا بعد ذلك اثنين ثلاثة عددين العددين الأعداد نجمع نطرح نضرب نقسم نحصل يبقى نصف المجموع الناتج
+        المعادلة إذا معا وبالتالي لذلك""",
+    "fa": "ابتدا سپس سه اعداد تفریق ضرب تقسیم داریم باقی نصف نتیجه معادله بنابراین",
+    "ur": "پہلے پھر دو تین اعداد جمع تفریق ضرب تقسیم حاصل باقی ہر نصف نتیجہ مساوات",
+}
+"""What short steps of arithmetic are told by: first, two, numbers, we add, there remain. None of it is English."""
+_WORDS: Mapping[str, frozenset[str]] = {
+    code: frozenset((*text.split(), *_STEPS.get(code, "").split())) for code, text in _LISTS.items()
+}
 _OWNERS: dict[str, list[str]] = {}
 """Word -> languages."""
 for _code, _words in _WORDS.items():
@@ -70,8 +122,8 @@ EVIDENCE = 2
 """Small words of another language that a line must have to be no English; for other targets one is enough, where it
 has fewer of the target's."""
 LONG = 4
-"""Words of a chain from which on it must have one small word of its language. English is let off: what has no small
-words at all is taken for it."""
+"""Words of a chain from which on it must have one small word of its language, or its letters. English is let off: what
+has no small words at all is taken for it."""
 
 
 def foreign_share(text: str, target: str) -> float:
@@ -89,7 +141,8 @@ def foreign_share(text: str, target: str) -> float:
         whole.update(count)
     away = _is_foreign(whole, target)
     if away is None:
-        away = target != "en" and target in _WORDS and sum(len(word) > 1 for line in lines for word in line) >= LONG
+        long = [word for line in lines for word in line if len(word) > 1]
+        away = target != "en" and target in _WORDS and len(long) >= LONG and not _spelled_so(long, target)
     judged = [_is_foreign(count, target) for count in counts]
     foreign = (len(line) for line, verdict in zip(lines, judged, strict=True) if (away if verdict is None else verdict))
     return sum(foreign) / sum(map(len, lines))
@@ -116,6 +169,12 @@ def told_by_small_words(text: str, script: str) -> str | None:
     if most <= 0:
         return None
     return next(iter(best)) if len(best) == 1 else "ru" if {"ru"} < best <= {"ru", "uk", "be"} else None
+
+
+def _spelled_so(found: Sequence[str], target: str) -> bool:
+    """Whether there are words with letters that English has not, and the target has all of them."""
+    spelled = [word for word in found if not word.isascii()]
+    return bool(spelled) and all(ALPHABETS[target].issuperset(word) for word in spelled)
 
 
 def _counts(line: Sequence[str], family: Sequence[str]) -> Counter[str]:

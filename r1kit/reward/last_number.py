@@ -30,7 +30,7 @@ _NUMBER = re.compile(
     rf"|{_DECIMAL}(?:[eE][-+]?\d+(?![A-Za-z0-9])|{_TEN}|{_POWER}|{_SCALE})?"
     r")(?P<letters>[AaPp]\.[ ]?[Mm]\b|[A-Za-z_]*)"
 )
-_ORDINALS = ("st", "nd", "rd", "th", "pm", "am", "p.m", "a.m", "p. m", "a. m")
+_ORDINALS = ("st", "nd", "rd", "th", "ths", "kb", "mb", "gb", "tb", "pm", "am", "p.m", "a.m", "p. m", "a. m")
 _PAID = re.compile(rf"(?:{_MONEY}|{_CODES})\Z")
 _SCALES = {"k": "thousand", "K": "thousand", "m": "million", "M": "million", "mn": "million", "MM": "million"}
 _SCALES |= {"b": "billion", "B": "billion", "bn": "billion", "T": "trillion", "tn": "trillion"}

@@ -138,6 +138,10 @@ def test_found_on_references_of_data_sets(reference: str, answer: str, right: bo
     [
         ("1,000, 2,000", "1000, 2000", True),
         ("1,000, 2,000", "1000, 200", False),
+        (r"13\!,440", "13440", True),
+        (r"13\!,\!440", "13440", True),
+        (r"13\!,440", "1344", False),
+        (r"1\text{,}234, 5", "1234, 5", True),
         ("100,200, 300", "100, 200, 300", True),  # one of them alone may be a list without spaces
     ],
 )

@@ -189,6 +189,12 @@ BOTH = {key: [USER, {"role": "assistant", "content": text}] for key, text in PAI
         {"prompt": USER["content"], **BOTH},
         BOTH,
         {key: f"\n\nHuman: {USER['content']}\n\nAssistant: {text}" for key, text in PAIR.items()},
+        {"conversations": [USER], **{key: turns[1:] for key, turns in BOTH.items()}},
+        {
+            "conversations": [USER],
+            **{key: {"from": "gpt", "value": text} for key, text in PAIR.items()},
+        },  # LLaMA-Factory
+        {"prompt": [USER], **{key: turns[1] for key, turns in BOTH.items()}},
     ],
 )
 def test_pairs(tmp_path: Path, row: dict[str, Any]) -> None:

@@ -71,6 +71,9 @@ SHORT = "What is 17 times 23?"
         "See:\n  > - What is 17 times 23?\n\nThink.", "### What is 17 times 23", "Problem 4) What is 17 times 23?",
         "Example 3: What is 17 times 23?", "Please answer the following question: What is 17 times 23?",
         "Math: what is 17 times 23? A: 391", "题目：What is 17 times 23?", "Note: easy: What is 17 times 23?",
+        "<question>What is 17 times 23?</question>", "[INST] What is 17 times 23? [/INST]",
+        "What is <b>17</b> times 23?", "<p>What is 17 times 23</p><p>Think.</p>",
+        "<user>\nWhat is 17 times 23?\n</user>",
     ],
 )  # fmt: skip
 def test_a_short_question_is_found_however_it_is_written(text: str) -> None:
@@ -84,7 +87,8 @@ def test_a_short_question_is_found_however_it_is_written(text: str) -> None:
         "17 times 23",
         "What is times", "", "?", "Since what is 17 times 23 was asked, 391.", "What is 1.7 times 23?",
         "- What is -17 times 23?", "Example 3: What is 17 times 24?", "What is: 17 times 23 *",
-        "*What is 17* times *24?*",
+        "*What is 17* times *24?*", "<b>What is 17</b> times 24?", "[INST] What is 17 times 23 plus 1? [/INST]",
+        "What is 17 < times 23 >?",
     ],
 )  # fmt: skip
 def test_another_short_question_is_not(text: str) -> None:
@@ -95,7 +99,8 @@ def test_another_short_question_is_not(text: str) -> None:
     "text",
     [
         LONG.replace(" at", ", at").title() + "?", "Question: " + LONG + " Answer: 12", LONG.replace(" ", "\n"),
-        LONG.replace("nine", "$nine$"), "So: " + " ".join(LONG.split()[2:13]) + "...", f"“{LONG.upper()}”",
+        LONG.replace("nine", "$nine$"), LONG.replace("nine", "<em>nine</em>"),
+        "So: " + " ".join(LONG.split()[2:13]) + "...", f"“{LONG.upper()}”",
     ],
 )  # fmt: skip
 def test_a_long_question_is_found_however_it_is_written(text: str) -> None:

@@ -84,6 +84,42 @@ def test_languages_of_one_script_are_told_apart(chain: str, target: str, high: b
     assert language_consistency(chain, target) == (1.0 if high else 0.0)
 
 
+SHORT = [
+    ("ru", "Сначала сложим два числа."),
+    ("ru", "Всего получилось двадцать яблок."),
+    ("uk", "Разом вийшло двадцять яблук."),
+    ("bg", "Проверяваме отговора със заместване."),
+    ("ar", "أولا نجمع العددين معا"),
+    ("ar", "لدينا خمسة تفاحات وثلاث برتقالات"),
+    ("it", "Prima sommiamo i due numeri."),
+    ("pt", "Portanto restam doze maçãs."),
+    ("pl", "Najpierw dodajemy dwie liczby."),
+    ("tr", "Cevabı yerine koyarak kontrol ediyoruz."),
+]
+
+
+@pytest.mark.parametrize(("language", "step"), SHORT, ids=[language for language, _ in SHORT])
+def test_a_short_step_without_little_words_is_told_by_its_verbs_and_letters(language: str, step: str) -> None:
+    assert language_consistency(step, language) == 1.0
+
+
+@pytest.mark.parametrize(
+    ("step", "target"),
+    [
+        ("Primero sumamos los dos números.", "pt"),
+        ("Primero sumamos los dos números.", "en"),
+        ("Först adderar vi de två talen.", "da"),
+        ("Najpierw dodajemy dwie liczby.", "en"),
+        ("Önce iki sayıyı topluyoruz.", "en"),
+        ("Спочатку додамо два числа, потім поділимо.", "ru"),
+        ("Substituting back confirms twelve apples remain.", "fr"),
+        ("Қанша алма бар барлығы", "ru"),
+    ],
+)
+def test_a_short_step_in_another_language_is_told(step: str, target: str) -> None:
+    assert language_consistency(step, target) == 0.0
+
+
 def test_a_mixed_chain_counts_its_lines() -> None:
     mixed = "x donne 3\nWe add the sides\nNous avons 4"  # 2 words that tell nothing, 4 English ones, 2 French ones
     assert language_consistency(mixed, "fr") == 0.25, "what tells nothing goes with the whole, which is English"

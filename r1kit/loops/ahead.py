@@ -291,8 +291,7 @@ class _Beside:
 
     def load(self, folder: Path) -> None:
         self._learner.load(folder)
-        size = self._ranks.size
-        self._ahead.out[:] = in_flight.read(folder, f"{IN_FLIGHT}*.pt", lambda place: place % size)
+        self._ahead.out[:] = in_flight.read(folder, IN_FLIGHT, self._ranks.size)
 
 
 def _oldest(one: Out) -> float:

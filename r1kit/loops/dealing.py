@@ -105,7 +105,9 @@ def exchange(
 
 
 def is_flat(scores: Sequence[Score]) -> bool:
-    return all(score.total == scores[0].total for score in scores)
+    """Whether all earned the same, so that a group has no advantage; where steps are scored, these are what is paid."""
+    earned = [value for score in scores for _, value in score.steps] or [score.total for score in scores]
+    return all(one == earned[0] for one in earned)
 
 
 def _outcome(one: Scored) -> Outcome:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Future
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -60,15 +60,21 @@ def write(path: Path, out: Sequence[Out]) -> None:
     torch.save([_table(one) for one in out], path)
 
 
-def read(folder: Path, pattern: str, rank_of: Callable[[int], int]) -> list[Out]:
-    """What all ranks had out, in the order it was dealt.
+def read(folder: Path, name: str, size: int) -> list[Out]:
+    """What all ranks had out, in the order it was dealt: each rank's own again, or, where there were more or fewer
+    ranks, dealt to them in turn.
 
     Args:
-        rank_of: place in that order -> whose it is now.
+        name: of the files, before the rank.
+        size: ranks now.
     """
-    tables = [table for path in sorted(folder.glob(pattern)) for table in torch.load(path, weights_only=True)]
-    tables.sort(key=lambda table: table["number"])
-    return [_out(table, rank_of(place)) for place, table in enumerate(tables)]
+    files = list(folder.glob(f"{name}*.pt"))
+    kept = {path.stem for path in files} == {f"{name}{rank}" for rank in range(size)}
+    tables = [
+        (table, int(path.stem.removeprefix(name))) for path in files for table in torch.load(path, weights_only=True)
+    ]
+    tables.sort(key=lambda told: told[0]["number"])
+    return [_out(table, rank if kept else place % size) for place, (table, rank) in enumerate(tables)]
 
 
 def _table(one: Out) -> dict[str, Any]:

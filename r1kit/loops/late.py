@@ -176,8 +176,8 @@ class _Beside:
     def load(self, folder: Path) -> None:
         """What has no verdict yet goes to the verifier again."""
         self._learner.load(folder)
-        size, held = self._ranks.size, self._late.held
-        held[:] = in_flight.read(folder, f"{CARRIED}*.pt", lambda place: place % size)
+        held = self._late.held
+        held[:] = in_flight.read(folder, CARRIED, self._ranks.size)
         for one in held:
             if one.rank == self._ranks.rank and one.group is not None and not one.ended:
                 self._late.submit(one, one.group)

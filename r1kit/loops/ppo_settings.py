@@ -37,6 +37,10 @@ class PPO(RL):
     value_warmup: int = 0
     """First steps in which the value model learns alone and the policy stands still."""
 
+    def is_held(self, step: int) -> bool:
+        """Not while the policy stands still."""
+        return step >= self.value_warmup and RL.is_held(self, step)
+
     def check(self, stage: str, recipe: Recipe) -> None:
         """Ranges, and what works only with the whole batch on every rank."""
         RL.check(self, stage, recipe)

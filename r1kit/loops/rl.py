@@ -227,18 +227,19 @@ def _update(
     batches = minibatches(drawn.groups, advantages, config, seed, version=step, part=part)
     lacking = _lack_old(batches, part)
     pairs = zip(batches, lacking, strict=True)
-    batches = [_with_old(batch, config, learner) if lacks else batch for batch, lacks in pairs]
+    held = config.is_held(step)
+    batches = [_with_old(batch, learner, held) if lacks else batch for batch, lacks in pairs]
     found = []
     for index, batch in enumerate(batches):
         update = step * config.minibatches + index
-        if config.loss.kl_weight:
-            if update % config.reference_every == 0:
-                learner.refresh_reference()
+        if config.loss.kl_weight and update % config.reference_every == 0:
+            learner.refresh_reference()
+        if held:
             batch = _with_reference(batch, learner.reference_logprobs(batch))
         lr = config.schedule.rate(update, config.steps * config.minibatches, config.optimiser.lr)
         found.append({**learner.update(batch, loss, lr), "lr": lr})
     read = sum(update["tokens"] for update, lacks in zip(found, lacking, strict=True) if lacks)
-    return over_updates(found), int(read) + sum(drawn.loads) * bool(config.loss.kl_weight)
+    return over_updates(found), int(read) + sum(drawn.loads) * held
 
 
 def _lack_old(batches: Sequence[Batch], part: Part | None) -> list[bool]:
@@ -282,9 +283,9 @@ def over_updates(found: Sequence[Mapping[str, float]]) -> dict[str, float]:
     return merged
 
 
-def _with_old(batch: Batch, config: RL, learner: Learner) -> Batch:
-    """Of the rows that are not stale and that the update will learn from."""
-    learnt = [bool(config.loss.kl_weight) or carries_gradient(row) for row in batch.rows]
+def _with_old(batch: Batch, learner: Learner, held: bool) -> Batch:
+    """Of the rows that are not stale and that the update will learn from; ``held``: to the reference, so all."""
+    learnt = [held or carries_gradient(row) for row in batch.rows]
     chosen = [place for place, row in enumerate(batch.rows) if learnt[place] and row.old_logprobs is None]
     found = learner.logprobs(replace(batch, rows=[batch.rows[place] for place in chosen]))
     rows = list(batch.rows)

@@ -171,6 +171,10 @@ class RL(Evaluated):
         old = 0.0 if self.old_logprobs == "sampler" else 1.0 - 1.0 / self.minibatches
         return old + (self.loss.kl_weight > 0)
 
+    def is_held(self, step: int) -> bool:
+        """Whether a step's updates have the KL term, and so read the reference."""
+        return self.loss.kl_weight > 0
+
     def sampling_at(self, step: int) -> Sampling:
         """How the completions of a step, from 0, are drawn."""
         return capped(self.sampling, self.shorter, step)

@@ -14,11 +14,12 @@ import torch
 
 from r1kit.checks import check_stages
 from r1kit.errors import InputError
+from r1kit.loops import in_flight
 from r1kit.loops.lag import Verdicts
 from r1kit.loops.late import LOG
 from r1kit.loops.settings import RL
 from r1kit.recipe import load_recipe
-from r1kit.records import Group, Score
+from r1kit.records import Group, Prompt, Score
 from r1kit.report.read.prompts import audit
 
 from .test_rl import Killed
@@ -153,6 +154,17 @@ def test_a_run_that_was_killed_repeats_what_timing_decided(config: RL, tmp_path:
     assert learnt(tmp_path / "killed") == learnt(tmp_path / "whole")
     assert torch.equal(weights(second), weights(whole))
     assert log(tmp_path / "killed", LOG) == log(tmp_path / "whole", LOG)
+
+
+@pytest.mark.parametrize(("size", "ranks"), [(2, [1, 0, 1]), (3, [0, 1, 2]), (1, [0, 0, 0])])
+def test_what_is_carried_stays_with_the_rank_that_sampled_it(size: int, ranks: list[int], tmp_path: Path) -> None:
+    """Of two ranks; where there are others now, it is dealt to them in turn."""
+    for rank, numbers in enumerate(([6], [5, 9])):
+        prompt = Prompt(id="p", task="toy", question="q")
+        out = [in_flight.Out(number=number, prompt=prompt, step=1, due=2, rank=rank) for number in numbers]
+        in_flight.write(tmp_path / f"carried-{rank}.pt", out)
+    found = in_flight.read(tmp_path, "carried-", size)
+    assert [(one.number, one.rank) for one in found] == list(zip([5, 6, 9], ranks, strict=True))
 
 
 @pytest.mark.parametrize(

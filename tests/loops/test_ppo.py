@@ -17,6 +17,7 @@ from r1kit.files import strict_lines
 from r1kit.loops import rl
 from r1kit.loops.ppo import ActorCritic
 from r1kit.loops.settings import Schedule
+from r1kit.maths.settings import PolicyLoss
 from r1kit.recipe import load_recipe
 from r1kit.records import Sampling
 from r1kit.rollout.local import LocalEngine
@@ -64,14 +65,20 @@ def test_it_learns_and_the_value_model_foretells(tmp_path: Path, gae_lambda: flo
     assert max(row.get("explained_variance", 0.0) for row in found) > 0.2  # all may be right at the end
 
 
-def test_the_policy_stands_still_while_the_value_model_warms_up(tmp_path: Path) -> None:
+@pytest.mark.parametrize("loss", [PolicyLoss(), PolicyLoss(kl_weight=0.05, kl_estimator="k1")])
+def test_the_policy_stands_still_while_the_value_model_warms_up(loss: PolicyLoss, tmp_path: Path) -> None:
+    """The KL to itself does not move it either, whose k1 estimate has a gradient."""
     one = toy(tmp_path)
     before = one.learner.flat.master.clone()
-    config = replace(CONFIG, value_warmup=2)
+    config = replace(CONFIG, value_warmup=2, loss=loss, minibatches=2)
     train(one, config, watch=lambda step, found: "two steps" if step == 2 else "")
     assert torch.equal(one.learner.flat.master, before)
     assert [row["tokens"] for row in rows(one)] == [0.0, 0.0]
     assert rows(one)[1]["value_mean"] != 0
+    again = toy(tmp_path)
+    train(again, config, watch=lambda step, found: "a step more" if step == 3 else "")
+    assert ("kl" in rows(again)[2]) == bool(loss.kl_weight)
+    assert not torch.equal(again.learner.flat.master, before)
 
 
 @pytest.mark.slow

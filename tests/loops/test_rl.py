@@ -13,10 +13,13 @@ from typing import Any
 import pytest
 import torch
 
+from r1kit.cluster.ranks import Solo
 from r1kit.errors import InputError
 from r1kit.loops import rl
 from r1kit.loops.credit import advantages_of
 from r1kit.loops.curriculum import Curriculum, Drawing
+from r1kit.loops.dealing import Drawn, is_flat
+from r1kit.loops.process_credit import StepsPaid
 from r1kit.loops.rl import minibatches, over_updates
 from r1kit.loops.rollouts import PromptStream
 from r1kit.loops.settings import RL
@@ -113,7 +116,7 @@ def test_what_another_policy_sampled_is_stale_by_its_version_alone() -> None:
     assert all(row.old_logprobs is None for row in fresh)
     assert rl._lack_old([batch], None) == [True]
     reader = Reader()
-    merged = rl._with_old(batch, CONFIG, reader)  # type: ignore[arg-type]
+    merged = rl._with_old(batch, reader, held=False)  # type: ignore[arg-type]
     assert [float(row.old_logprobs[0]) for row in merged.rows if row.old_logprobs is not None] == [-1.0] * 4 + [
         -2.0
     ] * 4
@@ -139,11 +142,10 @@ def test_old_log_probs_are_those_of_what_a_later_update_learns_from() -> None:
     assert rl._lack_old(batches, None) == [False, True]
     assert rl._lack_old(batches[:1], None) == [False]
     reader = Reader()
-    merged = rl._with_old(batches[1], config, reader)  # type: ignore[arg-type]
+    merged = rl._with_old(batches[1], reader, held=False)  # type: ignore[arg-type]
     assert [row.old_logprobs is not None for row in merged.rows] == [row.prompt == 0 for row in batches[1].rows]
     assert reader.read == [len(row.tokens) for row in batches[1].rows if row.prompt == 0]
-    kl = replace(config, loss=PolicyLoss(kl_weight=0.1))
-    assert all(row.old_logprobs is not None for row in rl._with_old(batches[1], kl, Reader()).rows)  # type: ignore[arg-type]
+    assert all(row.old_logprobs is not None for row in rl._with_old(batches[1], Reader(), held=True).rows)  # type: ignore[arg-type]
 
 
 def test_the_sampler_s_log_probs_may_be_the_old_ones_of_all_and_nothing_is_read(tmp_path: Path) -> None:
@@ -364,6 +366,17 @@ def test_dynamic_sampling_replaces_flat_groups_and_keeps_them_when_tries_run_out
     two.train(config)
     assert sampled(tmp_path / "b") == [f"toy/train/{first + i}" for i in (1, 8, 9, 10)]
     assert metrics(tmp_path / "b")[0]["flat_group_share"] == 0.75
+
+
+def test_where_steps_are_paid_a_group_is_flat_by_them() -> None:
+    """Rules that find all completions wrong say nothing of what their steps earn; as ``StepsPaid`` has it."""
+    wrong = [Score(total=0.0, steps=((2, 0.5), (4, 0.75))), Score(total=0.0, steps=((4, 0.5),))]
+    alike = [Score(total=1.0, steps=((4, 0.5),)), Score(total=0.0, steps=((2, 0.5), (4, 0.5)))]
+    assert [is_flat(scores) for scores in (wrong, alike)] == [False, True]
+    paid = StepsPaid(CONFIG, Solo())
+    for scores in (wrong, alike):
+        drawn = Drawn(groups=[group(0, [4, 4])], scores=[scores])
+        assert is_flat(scores) == (not any(one.any() for one in paid.advantages(drawn, 0)[0]))
 
 
 def test_the_last_try_takes_flat_groups_only_where_the_others_leave_room(tmp_path: Path) -> None:

@@ -33,7 +33,16 @@ from r1kit.commands.tasks import tasks
 from r1kit.commands.track import track
 from r1kit.commands.verify import verify
 from r1kit.commands.write_tests import write_tests
-from r1kit.errors import InputError, Interrupted, MissingError, R1Error, is_file_limit, is_full_disk
+from r1kit.errors import (
+    NO_HOME,
+    NO_HOME_TOLD,
+    InputError,
+    Interrupted,
+    MissingError,
+    R1Error,
+    is_file_limit,
+    is_full_disk,
+)
 from r1kit.registry import guard_imports
 from r1kit.report.draw.ascii import forgive
 
@@ -119,6 +128,11 @@ def _one_line_errors() -> Iterator[None]:
     except (KeyboardInterrupt, typer.Abort):
         print(f"r1: {INTERRUPTED}", file=sys.stderr)
         _leave(Interrupted.exit_code)
+    except RuntimeError as error:
+        if str(error) != NO_HOME:
+            raise
+        print(f"r1: {NO_HOME_TOLD}", file=sys.stderr)
+        _leave(InputError.exit_code)
     except OSError as error:
         line, code = _refused_by_system(error)
         if not line:

@@ -15,6 +15,8 @@ import errno
 from collections.abc import Iterable
 
 __all__ = [
+    "NO_HOME",
+    "NO_HOME_TOLD",
     "InputError",
     "Interrupted",
     "MissingError",
@@ -29,6 +31,10 @@ __all__ = [
 
 TORCH_WRITES = ("file write failed", "iostream error")
 """Where torch's writer could not write; it does not say why."""
+
+NO_HOME = "Could not determine home directory."
+"""What ``pathlib`` raises as a RuntimeError for ``~``, or ``~NAME``, of nobody here."""
+NO_HOME_TOLD = "no home folder is known for a path with ~; spell the path out, and set HOME if it is missing"
 
 
 class R1Error(Exception):

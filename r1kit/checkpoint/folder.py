@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from stat import S_IMODE
+from stat import S_IMODE, S_IRWXU
 
 from safetensors import SafetensorError
 
@@ -48,7 +48,9 @@ def replacing(folder: Path) -> Iterator[Path]:
 
 
 def give_usual_modes(folder: Path) -> None:
-    """What lies in a folder may be read and written by whom the umask lets: some writers of weights say 0600."""
+    """What lies in a folder may be read and written by whom the umask lets: some writers of weights say 0600, and a
+    copy of a folder that is read only would be so too."""
+    folder.chmod(folder.stat().st_mode | S_IRWXU)
     file, below = folder / ".mode", folder / ".modes"
     file.touch()
     below.mkdir()

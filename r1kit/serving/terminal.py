@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.control import Control
 from rich.segment import ControlType
 
-from r1kit.errors import InputError, nearest
+from r1kit.errors import NO_HOME_TOLD, InputError, nearest
 from r1kit.interrupts import Stopped
 from r1kit.serving.talk import Said, Talk
 
@@ -223,7 +223,10 @@ class Terminal:
     def _save(self, rest: str) -> None:
         if not rest:
             raise InputError("/save FILE: name a file")
-        path = Path(rest).expanduser()
+        try:
+            path = Path(rest).expanduser()
+        except RuntimeError:
+            raise InputError(f"/save {rest}: {NO_HOME_TOLD}") from None
         try:
             with path.open("x", encoding="utf-8") as file:
                 file.write(as_file(path, self._talk, self._name))
@@ -271,7 +274,7 @@ def _history() -> Iterator[None]:
     except ImportError:  # a Python without it
         yield
         return
-    state = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state")
+    state = Path(os.environ.get("XDG_STATE_HOME") or os.path.expanduser("~/.local/state"))
     file = state / "r1kit" / "chat_history"
     with suppress(OSError):
         file.parent.mkdir(parents=True, exist_ok=True)

@@ -93,11 +93,13 @@ def _bound(host: str, port: int) -> socket.socket:
 
 
 class _Server(uvicorn.Server):
-    """Ctrl-C and a polite kill end it with exit code 0: stopping a server is no failure."""
+    """Ctrl-C, a polite kill and a terminal that closes end it with exit code 0: stopping a server is no failure. What
+    it was started to ignore (``nohup``) stays ignored."""
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
-        heard = (signal.SIGINT, signal.SIGTERM)
+        every = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+        heard = [number for number in every if signal.getsignal(number) is not signal.SIG_IGN]
         before = {number: signal.signal(number, self.handle_exit) for number in heard}
         try:
             yield

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -70,12 +71,20 @@ def test_alone_it_shows_its_help_and_no_error_line() -> None:
     assert "r1: " not in done.stderr
 
 
+def test_where_a_terminal_knows_no_width_something_is_shown() -> None:
+    program = "from r1kit.cli import forgive\nforgive()\nfrom rich.console import Console\nConsole().print('shown')"
+    environment = {**os.environ, "COLUMNS": "0"}
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, env=environment)
+    assert done.stdout == "shown\n"
+
+
 @pytest.mark.parametrize(
     ("raised", "code", "said"),
     [
         ("KeyboardInterrupt", 130, "r1: interrupted; run the same command again\n"),
         ("PermissionError(13, 'Permission denied', 'there')", 2, "r1: there: Permission denied; "),
         ("OSError(28, 'No space left on device', 'there')", 3, "r1: no disk space left (there); "),
+        ("RuntimeError('Could not determine home directory.')", 2, "r1: no home folder is known for a path with ~; "),
         ("OSError(27, 'File too large', 'there')", 3, "r1: a file grew as large as is allowed (there); raise `ulimit"),
     ],
 )

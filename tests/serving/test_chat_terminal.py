@@ -109,6 +109,7 @@ def test_what_is_set_is_used(typed: Typed) -> None:
         ("/think", "/think: say on or off"),
         ("/save", "name a file"),
         ("/save /nowhere/x.json", "No such file"),
+        ("/save ~nobody-of-that-name/x.json", "no home folder is known"),
         ("a " * 200, "/new begins a new one"),
     ],
 )

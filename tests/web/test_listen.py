@@ -85,7 +85,7 @@ def test_only_this_machine_needs_no_token() -> None:
     assert rules_for("0.0.0.0").token != rules_for("0.0.0.0").token
 
 
-@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_it_says_where_and_ends_politely(how: signal.Signals) -> None:
     with subprocess.Popen([sys.executable, "-c", PROGRAM], stdout=subprocess.PIPE, text=True) as server:
         try:

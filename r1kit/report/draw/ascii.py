@@ -60,6 +60,8 @@ def forgive() -> None:
             os.fstat(descriptor)
         except OSError:
             os.open(os.devnull, os.O_RDWR)  # the lowest that is free: this one
+    if os.environ.get("COLUMNS", "").strip() == "0":  # a terminal that knows no width: in no columns nothing is shown
+        del os.environ["COLUMNS"]
     sys.stdin = sys.stdin or open(0, encoding="utf-8", closefd=False)  # noqa: SIM115
     if isinstance(sys.stdin, io.TextIOWrapper):
         sys.stdin.reconfigure(errors="replace")

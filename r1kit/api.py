@@ -114,13 +114,23 @@ def score(groups: Sequence[Group], recipe: Recipe, stage: str) -> list[list[Scor
     """What an RL stage of the recipe would pay each completion by its rules, judged in a process of its own.
 
     Raises:
-        InputError: the recipe has no such stage, or it pays nothing.
+        InputError: the recipe has no such stage, or it pays nothing; a group is of a task that the recipe has not.
     """
     if stage not in recipe.stages or not hasattr(recipe.stages[stage], "reward"):
         paying = [name for name, config in recipe.stages.items() if hasattr(config, "reward")]
         raise InputError(f"stage {stage!r} pays nothing; those that do: {', '.join(paying)}.{nearest(stage, paying)}")
     config = recipe.stages[stage]
     tasks = dict.fromkeys(group.prompt.task for group in groups)
+    for task in tasks:
+        if task not in recipe.tasks:
+            whose = (
+                f"a prompt is of task {task!r}, which" if task else "a question that was asked as a text is of no task:"
+            )
+            raise InputError(
+                f"{whose} the recipe does not have; its tasks: {', '.join(recipe.tasks)}. Take its prompts, as "
+                f"recipe.task(NAME).train(0), or name yours as it does: open_task(KIND, NAME), Prompt(task=NAME, ...)."
+                f"{nearest(task, recipe.tasks)}"
+            )
     folder = local_folder(recipe.model.name) if recipe.model.name else None
     opens = folder is not None and prompts_open(folder, recipe.model.template)
     with open_verifier(tasks, recipe, config.reward, opens=opens) as verifier:

@@ -16,6 +16,7 @@ import re
 import sys
 import traceback
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from importlib.machinery import PathFinder
 from pathlib import Path
 from types import ModuleType
@@ -35,6 +36,7 @@ FOLDERS = "R1KIT_USER_FOLDERS"
 _OF = " of "
 """Between a file's name and the setting that it is of."""
 _REFERENCE = re.compile(r"(?P<place>.+\.py|[A-Za-z_]\w*(\.[A-Za-z_]\w*)*):(?P<name>[A-Za-z_]\w*)")
+_INSTALLED = {"site-packages", "dist-packages"}
 _FILES: dict[Path, ModuleType] = {}
 _GUARDS: list[Callable[[Path], object]] = []
 
@@ -161,9 +163,8 @@ def _file_of(module: str) -> Path | None:
         spec = importlib.util.find_spec(name)
     except ValueError:  # a module without a spec, as __main__ may be
         return None
-    for each in inner:
-        name = f"{name}.{each}"
-        spec = PathFinder.find_spec(name, spec.submodule_search_locations or []) if spec else None
+    for each in inner:  # by its last name alone: of a folder without an __init__.py the whole one asks for the import
+        spec = PathFinder.find_spec(each, spec.submodule_search_locations or []) if spec else None
     return Path(spec.origin) if spec and spec.origin else None
 
 
@@ -207,17 +208,23 @@ def blame(error: BaseException, folder: Path) -> str:
 # ---- what a file consists of --------------------------------------------------------------------------------------
 
 
-def sources(path: Path) -> list[Path]:
-    """A user's file and what it imports from beside it, found by reading, not by running; in a fixed order."""
+def sources(path: Path, root: Path | None = None) -> list[Path]:
+    """A user's file and what it imports from beside it, found by reading, not by running; in a fixed order.
+
+    Args:
+        root: of a module in packages, the folder of the outermost one; their ``__init__.py`` belong to it.
+    """
     path = path.absolute()
+    root = root or path.parent
     found: list[Path] = []
-    todo = [path]
+    above = [folder for folder in path.parents if folder != root and folder.is_relative_to(root)]
+    todo = [path, *(folder / "__init__.py" for folder in above)]
     while todo:
         file = todo.pop()
         if file in found or not file.is_file():
             continue
         found.append(file)
-        todo += _beside(file, path.parent)
+        todo += _beside(file, root)
     return sorted(found)
 
 
@@ -257,25 +264,37 @@ def _imported(node: ast.AST) -> Iterator[tuple[str, int]]:
 
 
 def digest(reference: str) -> str:
-    """16 hex digits of the content that a reference stands for; of a package, its version where it has one."""
-    place, _ = split_reference(reference)
-    if not place.endswith(".py"):
-        return _package_digest(place)
-    path = Path(place).absolute()
+    """16 hex digits of the content that a reference stands for; of an installed package, its version."""
+    if (version := _version(reference)) is not None:
+        return version
+    files, root = _files(reference)
     whole = hashlib.sha256()
-    for file in sources(path):
-        whole.update(str(file.relative_to(path.parent)).encode() + b"\0" + file.read_bytes() + b"\0")
-    return whole.hexdigest()[:16]
+    for file in files:
+        whole.update(str(file.relative_to(root)).encode() + b"\0" + file.read_bytes() + b"\0")
+    return whole.hexdigest()[:16] if files else ""
 
 
 def digests(reference: str) -> dict[str, str]:
-    """Of each file that a reference stands for, by its name beside the first one; of a package as ``digest``."""
+    """Of each file that a reference stands for, by its name below the folder that it is imported from; of an installed
+    package its version."""
+    if (version := _version(reference)) is not None:
+        return {split_reference(reference)[0]: version}
+    files, root = _files(reference)
+    return {str(file.relative_to(root)): _of_bytes(file) for file in files}
+
+
+def _files(reference: str) -> tuple[list[Path], Path]:
+    """(what a reference stands for, the folder that it is imported from); no file where none is found."""
     place, _ = split_reference(reference)
-    if not place.endswith(".py"):
-        found = _package_digest(place)
-        return {place: found} if found else {}
-    folder = Path(place).absolute().parent
-    return {str(file.relative_to(folder)): _of_bytes(file) for file in sources(Path(place))}
+    if place.endswith(".py"):
+        path = Path(place).absolute()
+        return sources(path), path.parent
+    found = _file_of(place)
+    if found is None or not found.is_file():
+        return [], Path()
+    path = found.absolute()
+    root = path.parents[place.count(".") + (path.name == "__init__.py")]
+    return sources(path, root), root
 
 
 def code_digests(references: Mapping[str, str]) -> dict[str, str]:
@@ -310,14 +329,21 @@ def _of_bytes(file: Path) -> str:
     return hashlib.sha256(file.read_bytes()).hexdigest()[:16]
 
 
-def _package_digest(module: str) -> str:
+def _version(reference: str) -> str | None:
+    """Of ours, of Python, of an installed package; None for code that is worked on: a file, a module that is found
+    beside it, a package installed as a link to its folder (``pip install -e``)."""
     from importlib import metadata
 
-    if module.startswith("r1kit."):
+    place, _ = split_reference(reference)
+    if place.startswith("r1kit."):
         return __version__
-
-    try:
-        return metadata.version(module.partition(".")[0])
-    except metadata.PackageNotFoundError:
-        found = importlib.util.find_spec(module.partition(".")[0])
-        return digest(f"{found.origin}:_") if found and found.origin and found.origin.endswith(".py") else ""
+    if place.endswith(".py"):
+        return None
+    top = place.partition(".")[0]
+    if top in sys.stdlib_module_names:
+        return sys.version.split()[0]
+    if (found := _file_of(place)) is None or not _INSTALLED & {*found.parts}:
+        return None
+    with suppress(metadata.PackageNotFoundError):
+        return metadata.version(top)
+    return None

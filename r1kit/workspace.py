@@ -25,7 +25,7 @@ from r1kit.files import object_of, strict_lines, write_atomic
 from r1kit.records import StageResult
 from r1kit.resume import Point, Resumable
 from r1kit.reward.complaints import Complaints
-from r1kit.structure import plain
+from r1kit.structure import plain, scalar
 
 __all__ = ["Workspace"]
 
@@ -340,7 +340,7 @@ def _part_result(path: Path) -> dict[str, Any] | None:
 def _written(value: Any) -> Any:
     """As it goes into a file: floats with 7 significant digits (float32's). What is undefined (None, NaN, infinite) is
     left out of an object, and is null in a list, whose places count."""
-    if isinstance(value, float):
+    if isinstance(value := scalar(value), float):
         return float(f"{value:.7g}") if math.isfinite(value) else None
     if isinstance(value, dict):
         items = ((key, _written(item)) for key, item in value.items())

@@ -30,3 +30,18 @@ def test_every_public_name_is_there() -> None:
 def test_the_import_loads_nothing_heavy() -> None:
     code = "import sys, r1kit; print({'torch', 'transformers', 'numpy', 'typer'} & set(sys.modules))"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "set()\n"
+
+
+@pytest.mark.parametrize(
+    ("task", "told"),
+    [
+        ("countdwn", r"task 'countdwn', which the recipe does not have; its tasks: countdown\..* Did you mean"),
+        ("", "a question that was asked as a text is of no task"),
+    ],
+)
+def test_scoring_a_prompt_of_another_task_is_one_line(task: str, told: str) -> None:
+    group = r1kit.Group(
+        prompt=r1kit.Prompt(question="use 1 2 make 3", answer=None, task=task), prompt_ids=(1,), completions=()
+    )
+    with pytest.raises(r1kit.InputError, match=told):
+        r1kit.score([group], r1kit.load_recipe("nano-zero"), "r1_zero")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 import sys
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import pytest
 
 from r1kit.apart import try_import
 from r1kit.errors import InputError
-from r1kit.registry import blame, digest, find, is_reference, short, sources
+from r1kit.registry import blame, digest, digests, find, is_reference, short, sources
 
 KNOWN = {"sqrt": "math:sqrt", "floor": "math:floor"}
 
@@ -164,3 +165,37 @@ def test_a_file_without_a_line_to_blame_is_named_and_a_broken_exception_is_told(
     (tmp_path / "odd.py").write_text("class Odd(Exception):\n    def __str__(self): return 1 / 0\nraise Odd\n")
     with pytest.raises(InputError, match=r"^odd.py:3: Odd$"):
         find(f"{tmp_path}/odd.py:a", KNOWN, "thing")
+
+
+@pytest.mark.parametrize("marked", [True, False], ids=["packages", "folders without __init__.py"])
+def test_a_module_that_is_not_installed_is_its_content(
+    marked: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = {
+        "mine_pkg/rewards/short.py": "from mine_pkg.numbers import K\nfrom . import near\n",
+        "mine_pkg/rewards/near.py": "",
+        "mine_pkg/numbers.py": "K = 1\n",
+        "mine_pkg/other.py": "",
+    }
+    if marked:
+        files |= {"mine_pkg/__init__.py": "", "mine_pkg/rewards/__init__.py": ""}
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    monkeypatch.syspath_prepend(tmp_path)
+    reference = "mine_pkg.rewards.short:f"
+    before, whole = digests(reference), digest(reference)
+    assert before.keys() == files.keys() - {"mine_pkg/other.py"}
+    for name in before:
+        (tmp_path / name).write_text("K = 2  # edited\n" if name.endswith("numbers.py") else files[name] + "# edited\n")
+        after = digests(reference)
+        assert [each for each in after if after[each] != before[each]] == [name]
+        assert digest(reference) != whole
+        (tmp_path / name).write_text(files[name])
+    assert digests("no_such_pkg.rewards:f") == {}
+
+
+def test_an_installed_package_is_its_version_and_ours_too() -> None:
+    assert digests("pytest:raises") == {"pytest": pytest.__version__}
+    assert digests("json.decoder:JSONDecoder") == {"json.decoder": platform.python_version()}
+    assert digests("r1kit.reward.user:f") == {"r1kit.reward.user": digest("r1kit.registry:g")}

@@ -253,6 +253,18 @@ def test_numbers_are_written_short_and_valid(place: Callable[..., Workspace]) ->
     assert json.loads(line) == {"a": 0.3, "c": [None, 1], "d": "e"}  # as docs/metrics.md says
 
 
+def test_numbers_of_numpy_and_torch_are_written_as_numbers(place: Callable[..., Workspace]) -> None:
+    """As a stage of the user's own has them: a loss as it comes."""
+    import numpy as np
+    import torch
+
+    workspace = place()
+    workspace.log(1, {"a": np.float32(0.5), "b": torch.tensor(float("nan")), "c": np.int64(3), "d": torch.tensor(0.25)})
+    (line,) = workspace.read("metrics")
+    assert (line["a"], line["c"], line["d"]) == (0.5, 3, 0.25)
+    assert "b" not in line
+
+
 def test_a_stage_starts_from_a_named_stage_or_from_the_base(place: Callable[..., Workspace]) -> None:
     workspace = place(checkpoints={"pretrain": "01_pretrain/checkpoint", "r1_zero": "02_r1_zero/checkpoint"})
     assert workspace.start("r1_zero") == (str(workspace.run / "02_r1_zero/checkpoint"), "r1_zero")

@@ -139,11 +139,7 @@ def _compare_and_write(one: _Judged, asks: _Asks, against: str, json_file: Path 
         found = told.against(line, other, clusters)
         if not file:
             typer.echo(told.spelled(other))
-        low, high = found["interval"]
-        typer.echo(
-            f"{line['model']} - {other['model']}: {found['difference']:+.3f}  [{low:+.3f}, {high:+.3f}], "
-            f"paired by problem ({found['problems']})"
-        )
+        typer.echo(told.difference(line, other, found))
         if json_file:
             write_json(json_file, {**line, "against": found})
 
@@ -208,6 +204,8 @@ class _Asks:
             found, config, asked, others = _local(subject, config, task, stage, self.dtype)
         line = {"model": model, "split": self.split, **evaluation_line(found, config), **searched}
         line |= otherwise(found, others, config)
+        if task.reads == "answer":
+            line["answer_style"] = subject.reward.answer_style
         if self.out:
             about = {"template": settings.model.template.name, **({"address": address} if address else {})}
             samples, _ = write_harness(self.out, line, found, asked, config.draws(subject.sampling), about)

@@ -16,7 +16,7 @@ from r1kit.evals.paired import paired_difference
 from r1kit.evals.settings import EvaluationConfig
 from r1kit.records import Prompt
 
-__all__ = ["against", "asked_of", "evaluation_line", "read_line", "spelled"]
+__all__ = ["against", "asked_of", "difference", "evaluation_line", "read_line", "spelled"]
 
 
 def asked_of(prompts: Sequence[Prompt]) -> str:
@@ -99,3 +99,19 @@ def against(line: Mapping[str, Any], other: Mapping[str, Any], clusters: Sequenc
         raise InputError(f"task {line['task']!r} grades nothing, so there is no accuracy to compare")
     found = paired_difference(line["per_problem"], other["per_problem"], clusters)
     return {"model": other["model"], "k": other["k"], "avg_at_k": other["avg_at_k"], **found}
+
+
+def difference(line: Mapping[str, Any], other: Mapping[str, Any], found: Mapping[str, Any]) -> str:
+    """What the terminal says of ``against``; first where answers are taken out of the two's texts in different ways."""
+    low, high = found["interval"]
+    said = (
+        f"{line['model']} - {other['model']}: {found['difference']:+.3f}  [{low:+.3f}, {high:+.3f}], "
+        f"paired by problem ({found['problems']})"
+    )
+    one, two = line.get("answer_style"), other.get("answer_style")
+    if one == two or None in (one, two):
+        return said
+    return (
+        f"note: answers of {line['model']} are read by {one} and those of {other['model']} by {two}, as their stages "
+        f"have it; --answer-style {one} reads both alike\n{said}"
+    )

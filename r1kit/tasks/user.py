@@ -201,7 +201,8 @@ def _from_mapping(table: Mapping[Any, Any], where: str) -> Prompt:
 
 
 def _answer(value: Any) -> Any:
-    """Numbers count as text."""
+    """Numbers count as text, numpy's too."""
+    value = scalar(value)
     is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
     return str(value) if is_number else value
 

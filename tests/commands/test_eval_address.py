@@ -140,6 +140,12 @@ def test_two_models_in_one_command(run_folder: Path, problems: Path, tmp_path: P
     assert line["against"]["model"].endswith(":pretrain")
     low, high = line["against"]["interval"]
     assert low <= line["against"]["difference"] == line["avg_at_k"] - line["against"]["avg_at_k"] <= high
+    assert "note: answers of" not in said
+    said = evaluate(
+        f"{run_folder}:r1_zero", "--against", tmp_path / "a.json", "--task", problems, *GREEDY, "--answer-style",
+        "last_number",
+    )  # fmt: skip
+    assert f":r1_zero are read by last_number and those of {run_folder}:r1_zero by tag, as their stages have it" in said
     with pytest.raises(InputError, match=r"was asked other problems \(sums, 4 of them\)"):
         evaluate(
             f"{run_folder}:r1_zero", "--against", tmp_path / "a.json", "--task", problems, "--limit", 2, *GREEDY,

@@ -172,6 +172,12 @@ def test_a_class_has_levels_where_it_says_so(kind: Callable[[str, str], str]) ->
         assert build("sums", kind(SUMS + LEVELS + "\n    levels = 'many'\n", "Sums"), {}).levels
 
 
+def test_an_answer_may_be_a_number_of_numpy(kind: Callable[[str, str], str]) -> None:
+    text = "import numpy as np\n\ndef few():\n    for n in range(40):\n        yield f'{n} + 1 =', np.int64(n + 1)\n"
+    prompt = build("mine", kind(text, "few"), {}).train(0)
+    assert prompt.answer == str(int(prompt.question.split()[0]) + 1)
+
+
 def test_an_endless_function_is_cut_and_split_by_a_hash(kind: Callable[[str, str], str]) -> None:
     reference = kind(PAIRS, "pairs")
     task = build("mine", reference, {"size": 200, "step": 2, "test_share": 0.2})

@@ -13,7 +13,7 @@ from r1kit.checkpoint.source import check_model, local_folder
 from r1kit.contracts import BASE, Recipe
 from r1kit.errors import InputError, nearest
 from r1kit.factory.sources import check_rows
-from r1kit.loops.settings import SFT
+from r1kit.loops.settings import RL, SFT
 from r1kit.model.families import fresh_family
 from r1kit.records import Prompt, Sample, Sampling
 from r1kit.reward.language import check_detector, check_told
@@ -80,7 +80,7 @@ def check_recipe(recipe: Recipe) -> list[str]:
                 warnings += _too_long(fits, stage, config, recipe, built)
             if isinstance(config, SFT):
                 warnings += fits.samples_too_long(stage, config, _samples(config, stage, recipe))
-    return [*warnings, *_unknown_words(recipe, built), *_doubts(built)]
+    return [*warnings, *_read_otherwise(recipe, built), *_unknown_words(recipe, built), *_doubts(built)]
 
 
 def _cut_short(stage: str, config: Any, tasks: Mapping[str, Task]) -> list[str]:
@@ -107,6 +107,31 @@ def _unpaid(stage: str, config: Any, prompts: Sequence[Prompt]) -> list[str]:
         f"warning: stages.{stage}.reward pays for the schema, and none of {len(prompts)} held-out prompts has one (a "
         f"fact 'schema'): it pays nothing there"
     ]
+
+
+def _read_otherwise(recipe: Recipe, built: Mapping[str, Task]) -> list[str]:
+    """Stages that take a task's answers out of a text in another way than all RL that trains it."""
+    judging = {
+        stage: config.reward.answer_style
+        for stage, config in recipe.stages.items()
+        if isinstance(getattr(config, "reward", None), RewardConfig)
+    }
+    paid: dict[str, dict[str, str]] = {}
+    """Task -> the RL stages that train it -> how they read its answers."""
+    for stage, style in judging.items():
+        for task in recipe.tasks_of(stage) if isinstance(recipe.stages[stage], RL) else ():
+            if task in built and built[task].reads == "answer":
+                paid.setdefault(task, {})[stage] = style
+    found = []
+    for stage, style in judging.items():
+        unlike = (task for task in recipe.tasks_of(stage) if task in paid and style not in paid[task].values())
+        if task := next(unlike, ""):
+            other, theirs = list(paid[task].items())[-1]
+            found.append(
+                f"warning: stages.{stage} reads answers to tasks.{task} by {style} and stages.{other} pays for them by "
+                f"{theirs}: set stages.{stage}.reward.answer_style if both should be read alike"
+            )
+    return found
 
 
 def _linears_of_fresh(recipe: Recipe) -> dict[str, tuple[int, ...]]:

@@ -121,6 +121,16 @@ def test_questions_in_words_that_the_base_never_reads_are_told() -> None:
     assert check_recipe(load_recipe("nano-zero", (settings[0], known))) == []
 
 
+def test_answers_that_are_read_otherwise_than_they_were_paid_for_are_told() -> None:
+    """By ``boxed`` after RL that paid for ``tag``, say; one RL stage that reads a task so is enough."""
+    other = 'evaluate.reward.answer_style="last_number"'
+    (line,) = check_recipe(load_recipe("nano", [other]))
+    assert line.startswith("warning: stages.evaluate reads answers to tasks.countdown by last_number and stages.")
+    assert "pays for them by tag: set stages.evaluate.reward.answer_style" in line
+    told = check_recipe(load_recipe("nano", [other, 'all_scenarios_rl.reward.answer_style="last_number"']))
+    assert [line for line in told if "reads answers" in line] == []
+
+
 def test_what_is_in_vain_is_a_warning() -> None:
     lines = check_recipe(load_recipe("nano-zero", ["r1_zero.reward.parts.schema=0.5"]))
     assert any("stages.r1_zero.reward pays for the schema, and none of" in line for line in lines)

@@ -71,7 +71,8 @@ def split_stage(model: str) -> tuple[Path, str] | None:
 
 
 def open_subject(model: str, recipe: str = "", template: str = "", suffix: str = "", answer_style: str = "") -> Subject:
-    """Settings of a model: its run's, else those of the last stage of ``recipe``, else the defaults.
+    """Settings of a model: its run's, or those of ``recipe``, of its stage of that name or else of the last that judges
+    answers; without either the defaults.
 
     Raises:
         InputError: an unknown recipe, template or answer style.
@@ -82,7 +83,8 @@ def open_subject(model: str, recipe: str = "", template: str = "", suffix: str =
         config = found.stages.get(stage[1].partition("/")[0])
     elif recipe:
         found = load_recipe(recipe)
-        config = list(found.stages.values())[-1]
+        own = stage[1].partition("/")[0] if stage else ""
+        config = found.stages.get(own) or next(filter(_judges, list(found.stages.values())[::-1]), None)
     else:
         found, config = Recipe(name="none"), None
     reward, sampling = _judging(config)
@@ -101,11 +103,15 @@ def _judging(config: Any) -> tuple[RewardConfig, Sampling]:
     from r1kit.stages.distill import Config as Distill
 
     own = config.rl if isinstance(config, Distill) else config
-    reward, sampling = getattr(own, "reward", None), getattr(own, "sampling", None)
-    if not isinstance(reward, RewardConfig) or not isinstance(sampling, Sampling):
+    if not _judges(own):
         return RewardConfig(), Sampling(max_tokens=MAX_TOKENS)
-    longest = config.lengths.get("evaluation.max_tokens") or sampling.max_tokens
-    return reward, replace(sampling, max_tokens=longest)
+    longest = config.lengths.get("evaluation.max_tokens") or own.sampling.max_tokens
+    return own.reward, replace(own.sampling, max_tokens=longest)
+
+
+def _judges(config: Any) -> bool:
+    reward, sampling = getattr(config, "reward", None), getattr(config, "sampling", None)
+    return isinstance(reward, RewardConfig) and isinstance(sampling, Sampling)
 
 
 def longest_completion(sampling: Sampling, positions: int, prompts: Iterable[Sequence[int]]) -> int:

@@ -57,6 +57,8 @@ def test_a_run_gives_its_own_settings_and_a_bare_model_the_defaults(run_folder: 
     styled = open_subject("org/model", template="r1_zero", suffix=" Think.", answer_style="boxed")
     assert (styled.recipe.model.template.suffix, styled.reward.answer_style) == (" Think.", "boxed")
     assert "countdown" in open_subject("org/model", "nano-zero").recipe.tasks
+    assert open_subject(f"{run_folder}:r1_zero", "nano").sampling.max_tokens == 256  # of the stage of that name
+    assert open_subject("org/model", "nano").sampling.max_tokens == 200  # of the last that judges
 
 
 def test_names_of_models_and_tasks(run_folder: Path) -> None:

@@ -128,7 +128,7 @@ def test_answers_that_are_read_otherwise_than_they_were_paid_for_are_told() -> N
     assert line.startswith("warning: stages.evaluate reads answers to tasks.countdown by last_number and stages.")
     assert "pays for them by tag: set stages.evaluate.reward.answer_style" in line
     told = check_recipe(load_recipe("nano", [other, 'all_scenarios_rl.reward.answer_style="last_number"']))
-    assert [line for line in told if "reads answers" in line] == []
+    assert [line for line in told if "stages.evaluate reads" in line] == []
 
 
 def test_what_is_in_vain_is_a_warning() -> None:

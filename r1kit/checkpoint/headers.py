@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from r1kit.errors import InputError
 
-__all__ = ["Stored", "check_pointer", "is_narrow", "read_header", "read_headers", "weight_files"]
+__all__ = ["Stored", "check_pointer", "is_narrow", "named_table", "read_header", "read_headers", "weight_files"]
 
 MAX_HEADER = 100_000_000
 """Bytes; what the format allows."""
@@ -20,6 +21,7 @@ DTYPES = frozenset({
 NARROW = ("F8", "F6", "F4")
 """Beginnings of the names of floats of 8 bits and fewer: F8_E4M3, F6_E2M3, F4 ..."""
 POINTER = b"version https://git-lfs"
+HEAD, TABLE = "lm_head.weight", "model.embed_tokens.weight"
 WHOLE, INDEX = "model.safetensors", "model.safetensors.index.json"
 
 
@@ -79,6 +81,14 @@ def read_header(file: Path) -> dict[str, Stored]:
                 f"as F32, F16 or BF16"
             )
     return found
+
+
+def named_table(names: Iterable[str]) -> dict[str, str]:
+    """Stored name -> the name it goes by, for the head of a model whose embedding is the same matrix and was left out:
+    safetensors' own ``save_model`` keeps the first name in the alphabet."""
+    found = set(names)
+    left_out = HEAD in found and not any("embed" in name for name in found)
+    return {HEAD: TABLE} if left_out and any(name.startswith("model.layers.") for name in found) else {}
 
 
 def read_headers(folder: Path) -> dict[str, Stored]:

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from r1kit.checkpoint.context import rope_kinds
 from r1kit.checkpoint.generic import GENERIC_CLASS, GENERIC_MODULE
-from r1kit.checkpoint.headers import weight_files
+from r1kit.checkpoint.headers import named_table, weight_files
 from r1kit.errors import InputError, first_line
 
 if TYPE_CHECKING:
@@ -87,7 +87,8 @@ def read_weights(folder: Path) -> dict[str, Tensor]:
     weights: dict[str, Tensor] = {}
     for file in weight_files(folder):
         weights |= read_tensors(folder / file)
-    return weights
+    renamed = named_table(weights)
+    return {renamed.get(name, name): weight for name, weight in weights.items()}
 
 
 def read_tensors(file: Path) -> dict[str, Tensor]:

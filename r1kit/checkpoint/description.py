@@ -12,7 +12,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from r1kit.checkpoint.context import UNBOUNDED, positions_of, recurrent, refuse_recurrent
-from r1kit.checkpoint.headers import read_headers
+from r1kit.checkpoint.headers import named_table, read_headers
 from r1kit.checkpoint.whole import embedding_rows, text_config
 from r1kit.model.families import unsupported
 from r1kit.text.ends import end_sources, read_json
@@ -146,7 +146,7 @@ def describe(folder: Path, template: Template) -> Description:
     return Description(
         family=str(config.get("model_type", "")),
         parameters=sum(one.count for one in headers.values()),
-        tied=not any(name.endswith(HEADS) for name in headers),
+        tied=bool(named_table(headers)) or not any(name.endswith(HEADS) for name in headers),
         stored=tuple(dict.fromkeys(DTYPES.get(one.dtype, one.dtype) for one in headers.values())),
         bytes=sum(one.count * WIDTHS.get(one.dtype, 1) for one in headers.values()),
         positions=positions,

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from r1kit.errors import InputError
 
-__all__ = ["NARROW", "Stored", "check_pointer", "read_header", "read_headers", "weight_files"]
+__all__ = ["Stored", "check_pointer", "is_narrow", "named_table", "read_header", "read_headers", "weight_files"]
 
 MAX_HEADER = 100_000_000
 """Bytes; what the format allows."""
@@ -20,7 +21,8 @@ DTYPES = frozenset({
 NARROW = ("F8", "F6", "F4")
 """Beginnings of the names of floats of 8 bits and fewer: F8_E4M3, F6_E2M3, F4 ..."""
 POINTER = b"version https://git-lfs"
-INDEX = "model.safetensors.index.json"
+HEAD, TABLE = "lm_head.weight", "model.embed_tokens.weight"
+WHOLE, INDEX = "model.safetensors", "model.safetensors.index.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +37,11 @@ class Stored:
     def count(self) -> int:
         """Numbers in it."""
         return math.prod(self.shape)
+
+
+def is_narrow(dtype: str) -> bool:
+    """Whether it is a float of 8 bits or fewer; F64 is none, though it begins as F6 does."""
+    return dtype.startswith(NARROW) and dtype not in DTYPES
 
 
 def check_pointer(file: Path) -> None:
@@ -68,12 +75,20 @@ def read_header(file: Path) -> dict[str, Stored]:
     if end != size:
         raise InputError(f"{file} is damaged or cut short ({size} of {end} bytes); fetch or write it again")
     for name, one in found.items():
-        if one.dtype not in DTYPES and not one.dtype.startswith(NARROW):
+        if one.dtype not in DTYPES and not is_narrow(one.dtype):
             raise InputError(
                 f"{file} holds {name} as {one.dtype!r}, which is no dtype of safetensors; fetch it again, or write it "
                 f"as F32, F16 or BF16"
             )
     return found
+
+
+def named_table(names: Iterable[str]) -> dict[str, str]:
+    """Stored name -> the name it goes by, for the head of a model whose embedding is the same matrix and was left out:
+    safetensors' own ``save_model`` keeps the first name in the alphabet."""
+    found = set(names)
+    left_out = HEAD in found and not any("embed" in name for name in found)
+    return {HEAD: TABLE} if left_out and any(name.startswith("model.layers.") for name in found) else {}
 
 
 def read_headers(folder: Path) -> dict[str, Stored]:
@@ -84,7 +99,7 @@ def read_headers(folder: Path) -> dict[str, Stored]:
     """
     files, index = weight_files(folder), folder / INDEX
     headers = {file: read_header(folder / file) for file in files}
-    if index.is_file():
+    if index.is_file() and files != [WHOLE]:
         for name, file in json.loads(index.read_text(encoding="utf-8-sig"))["weight_map"].items():
             if name not in headers[file]:
                 raise InputError(f"{index} says that {file} holds {name}, which it does not; fetch both again")
@@ -94,13 +109,18 @@ def read_headers(folder: Path) -> dict[str, Stored]:
 def weight_files(folder: Path) -> list[str]:
     """Names of the files with a folder's weights: one, or those of the index; all of them are there.
 
+    Where the one stands beside an index it is the one that counts, as it does to `transformers`: shards and index are
+    then of the weights that were there before.
+
     Raises:
         InputError: the index is damaged, or a file is missing.
     """
     index = folder / INDEX
+    if (folder / WHOLE).is_file():
+        return [WHOLE]
     try:
         table = json.loads(index.read_text(encoding="utf-8-sig"))["weight_map"] if index.is_file() else None
-        files = ["model.safetensors"] if table is None else sorted(set(table.values()))
+        files = [WHOLE] if table is None else sorted(set(table.values()))
         if not files or not all(Path(file).name == file for file in files):
             raise ValueError("it names no files beside it")
     except (ValueError, KeyError, TypeError, AttributeError) as error:

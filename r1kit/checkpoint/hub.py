@@ -14,6 +14,7 @@ from torch import Tensor
 
 from r1kit.checkpoint.context import rope_kinds
 from r1kit.checkpoint.generic import GENERIC_CLASS, GENERIC_MODULE
+from r1kit.checkpoint.headers import named_table, weight_files
 from r1kit.errors import InputError, first_line
 
 if TYPE_CHECKING:
@@ -83,16 +84,11 @@ def write_weights(folder: Path, weights: Mapping[str, Tensor]) -> None:
 
 def read_weights(folder: Path) -> dict[str, Tensor]:
     """Every tensor of a hub-format folder's safetensors, single or sharded, on the CPU."""
-    index = folder / "model.safetensors.index.json"
-    files = ["model.safetensors"]
-    if index.exists():
-        files = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
     weights: dict[str, Tensor] = {}
-    for file in files:
-        if not (folder / file).exists():
-            raise InputError(f"{folder} lacks {file}; a model folder holds its weights as safetensors")
+    for file in weight_files(folder):
         weights |= read_tensors(folder / file)
-    return weights
+    renamed = named_table(weights)
+    return {renamed.get(name, name): weight for name, weight in weights.items()}
 
 
 def read_tensors(file: Path) -> dict[str, Tensor]:

@@ -14,7 +14,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from r1kit.checkpoint import hub
-from r1kit.checkpoint.headers import read_header, weight_files
+from r1kit.checkpoint.headers import named_table, read_header, weight_files
 from r1kit.errors import InputError
 from r1kit.model.weights import Weight, WeightStream
 
@@ -42,10 +42,13 @@ class StoredWeights:
                         f"checkpoint (F32, F16 or BF16)"
                     )
             self._files[file] = [Weight(name, DTYPES[one.dtype], one.shape) for name, one in found.items()]
+        self._renamed = named_table(weight.name for weights in self._files.values() for weight in weights)
+        """Name in the files -> the one it goes by."""
 
     def metadata(self) -> Sequence[Weight]:
         """See ``WeightStream``."""
-        return [weight for weights in self._files.values() for weight in weights]
+        stored = [weight for weights in self._files.values() for weight in weights]
+        return [weight._replace(name=self._renamed.get(weight.name, weight.name)) for weight in stored]
 
     def __iter__(self) -> Iterator[tuple[str, Tensor]]:
         yield from self.rows({weight.name: slice(None) for weight in self.metadata()})
@@ -56,10 +59,11 @@ class StoredWeights:
             try:
                 with safe_open(path, framework="pt") as file:
                     for weight in weights:
-                        if weight.name in wanted:
-                            whole = wanted[weight.name] == slice(None)
+                        name = self._renamed.get(weight.name, weight.name)
+                        if name in wanted:
+                            whole = wanted[name] == slice(None)
                             read = file.get_tensor if whole else file.get_slice
-                            yield weight.name, read(weight.name) if whole else read(weight.name)[wanted[weight.name]]
+                            yield name, read(weight.name) if whole else read(weight.name)[wanted[name]]
             except SafetensorError as error:
                 raise InputError(f"{path} is damaged or cut short ({error}); fetch or write it again") from error
 

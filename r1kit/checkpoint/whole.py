@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from r1kit.checkpoint.generic import brings_code
-from r1kit.checkpoint.headers import NARROW, Stored, check_pointer, read_headers
+from r1kit.checkpoint.headers import Stored, check_pointer, is_narrow, read_headers
 from r1kit.errors import InputError
 from r1kit.text.ends import read_json
 
@@ -118,7 +118,7 @@ def _check_quantised(folder: Path, config: Mapping[str, Any], headers: Mapping[s
 
 def _is_quantised(name: str, one: Stored) -> bool:
     """Whether it is a matrix of narrow floats or of whole numbers: GPTQ's and AWQ's are I32, MLX's U32."""
-    if one.dtype.startswith(NARROW):
+    if is_narrow(one.dtype):
         return True
     return one.dtype[0] in "IU" and len(one.shape) >= 2 and name.endswith(("weight", "qweight", "_packed"))
 

@@ -92,6 +92,24 @@ def _columns(line: Line, named: Mapping[str, str]) -> Asked:
     return Asked(text_of(line, named["question"]), texts, _letter(right, texts, None, line.where, named["answer"]))
 
 
+def _apart(
+    question: Sequence[str], choices: Sequence[str], answer: str, first: int
+) -> Callable[[Line, Mapping[str, str]], Asked]:
+    """A column a choice and the right one's number, counted from ``first``; columns of the question, one under the
+    other."""
+
+    def take(line: Line, named: Mapping[str, str]) -> Asked:
+        texts = tuple(text_of(line, named[key]) for key in choices)
+        said = as_text(column(line, named[answer]), line.where, named[answer]).strip()
+        place = int(said) - first if said.isdecimal() else -1
+        if not 0 <= place < len(texts):
+            allowed = ", ".join(str(first + number) for number in range(len(texts)))
+            raise InputError(f"{line.where}: {named[answer]!r} must be the right choice, {allowed}; got {brief(said)}")
+        return Asked("\n".join(text_of(line, named[key]) for key in question), texts, LETTERS[place])
+
+    return take
+
+
 def _shuffled(right: str, wrong: Sequence[str]) -> Callable[[Line, Mapping[str, str]], Asked]:
     """A column for the right choice and one for each wrong one, in an order that the question's hash decides."""
 
@@ -157,6 +175,30 @@ CHOICES: tuple[ChoiceForm, ...] = (
         ("question", "choices", "answer"),
         _listed("question", "choices", "answer"),
         ("question with choices lettered", "answer, as a letter"),
+    ),
+    ChoiceForm(
+        "HellaSwag",
+        ("ctx", "endings", "label"),
+        _listed("ctx", "endings", "label"),
+        ("ctx with endings lettered", "label, as a letter"),
+    ),
+    ChoiceForm(
+        "PIQA",
+        ("goal", "sol1", "sol2", "label"),
+        _apart(["goal"], ["sol1", "sol2"], "label", 0),
+        ("goal with sol1 and sol2 lettered", "label, as a letter"),
+    ),
+    ChoiceForm(
+        "WinoGrande",
+        ("sentence", "option1", "option2", "answer"),
+        _apart(["sentence"], ["option1", "option2"], "answer", 1),
+        ("sentence with option1 and option2 lettered", "answer, as a letter"),
+    ),
+    ChoiceForm(
+        "Social IQa",
+        ("context", "question", "answera", "answerb", "answerc", "label"),
+        _apart(["context", "question"], ["answera", "answerb", "answerc"], "label", 1),
+        ("context and question with answerA to answerC lettered", "label, as a letter"),
     ),
     ChoiceForm(
         "C-Eval",

@@ -10,7 +10,7 @@ from r1kit.data.chats import as_chat, is_chat, is_transcript
 from r1kit.data.choices import CHOICES, CHOICES_NAMED, ChoiceForm
 from r1kit.data.example import Wanted
 from r1kit.data.paths import column, there
-from r1kit.data.slots import Slot, answer_slot
+from r1kit.data.slots import PICKED, Slot, answer_slot
 from r1kit.errors import InputError
 from r1kit.files import Line
 
@@ -219,6 +219,12 @@ def _responses(line: Line, named: Mapping[str, Slot]) -> dict[str, Slot]:
 
 def _pairs(line: Line, named: Mapping[str, Slot]) -> dict[str, Slot]:
     found: dict[str, Slot] = {}
+    for name, (prompt, better, two) in PICKED.items():
+        if not {"prompt", "chosen", "rejected"} & set(named) and all(
+            _first(line, (at,)) for at in (prompt, better, *two)
+        ):
+            roles = {role: Slot(_first(line, (better,)), f"{name} {role}") for role in ("chosen", "rejected")}
+            return {"prompt": Slot(_first(line, (prompt,))), **roles}
     for role in ("chosen", "rejected"):
         if role not in named:
             path = _first(line, (role,))

@@ -44,15 +44,19 @@ def json_rows(
                 )
             yield from _array(path, whole, number)
             return
-        if (
-            first
-            and ".json" in path.name.lower().split(".jsonl")[0]
-            and (isinstance(row, InputError) or _holds_arrays(row.table))
-        ):
+        if first and _is_document(path, row):
             yield from _document(path, "".join([text, *map(_whole, lines)]), row)
             return
         first = False
         yield row
+
+
+def _is_document(path: Path, first: Line | InputError) -> bool:
+    """Whether a file seems to be one object, by its first line: one of rows, or of many lines."""
+    named = ".json" in path.name.lower().split(".jsonl")[0]
+    if isinstance(first, InputError):
+        return named
+    return bool(_turned(first.table)) or (named and _holds_arrays(first.table))
 
 
 def _holds_arrays(table: Mapping[str, Any]) -> bool:
@@ -60,6 +64,30 @@ def _holds_arrays(table: Mapping[str, Any]) -> bool:
     return bool(table) and all(
         isinstance(value, list) and value and all(isinstance(item, dict) for item in value) for value in table.values()
     )
+
+
+def _turned(table: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Index -> row of an object as pandas' ``to_json`` writes a table: by columns (its default), by rows, split in
+    three, or with its schema. Empty for any other object, whose index is no numbers too."""
+    inner = [value for value in table.values() if isinstance(value, dict) and value]
+    if {"columns", "index", "data"} == set(table) and _holds_rows(table["columns"], table["data"]):
+        return {str(place): dict(zip(table["columns"], row, strict=True)) for place, row in enumerate(table["data"])}
+    if {"schema", "data"} == set(table) and inner[:1] == [table["schema"]] and _holds_arrays({"data": table["data"]}):
+        return {str(place): row for place, row in enumerate(table["data"])}
+    if not table or len(inner) < len(table):
+        return {}
+    if all(map(str.isdecimal, table)):
+        return dict(table)
+    keys = list(inner[0])
+    same = all(map(str.isdecimal, keys)) and all(list(column) == keys for column in inner)
+    return {key: {name: column[key] for name, column in table.items()} for key in keys} if same else {}
+
+
+def _holds_rows(columns: Any, rows: Any) -> bool:
+    """Whether these are columns' names and, for each row, a list of as many values."""
+    if not isinstance(columns, list) or not isinstance(rows, list) or not all(isinstance(one, str) for one in columns):
+        return False
+    return all(isinstance(row, list) and len(row) == len(columns) for row in rows)
 
 
 def _document(path: Path, text: str, first: Line | InputError) -> Iterator[Line | InputError]:
@@ -71,6 +99,10 @@ def _document(path: Path, text: str, first: Line | InputError) -> Iterator[Line 
             raise first from None
         rest = text.splitlines(keepends=True)
         yield from (_row(line, f"{path}:{number}", number) for number, line in enumerate(rest, 1) if line.strip())
+        return
+    if isinstance(table, dict) and (turned := _turned(table)):
+        for place, (key, row) in enumerate(turned.items()):
+            yield _row(json.dumps(row), f"{path} row {key}", place + 1)
         return
     if not isinstance(table, dict) or not _holds_arrays(table):
         yield _row(text, f"{path}:1", 1)

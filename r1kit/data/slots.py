@@ -13,7 +13,7 @@ from r1kit.errors import InputError
 from r1kit.files import Line, as_text, brief
 from r1kit.records import Message
 
-__all__ = ["HOW", "Slot", "answer_slot", "last_box", "text_of"]
+__all__ = ["HOW", "PICKED", "Slot", "answer_slot", "last_box", "text_of"]
 
 _HASHES = re.compile(r"^[ \t]*####[ \t]*(.*)$", re.MULTILINE)
 MISSING = ("nan", "<NA>")
@@ -143,6 +143,22 @@ def listed(line: Line, path: str) -> Any:
     return opened(raw(line, path))
 
 
+def picked(choices: tuple[str, str], other: bool) -> Callable[[Line, str], str]:
+    """Of two columns the one that a column of 0 and 1 tells, or the ``other`` one."""
+
+    def take(line: Line, path: str) -> str:
+        spelled = {name.lower(): name for name in line.table}
+        return text_of(line, spelled.get(choices[flag(line, path) != other], choices[0]))
+
+    return take
+
+
+PICKED: Mapping[str, tuple[str, str, tuple[str, str]]] = {
+    "SHP": ("history", "labels", ("human_ref_b", "human_ref_a")),
+    "PKU-SafeRLHF": ("prompt", "better_response_id", ("response_0", "response_1")),
+}
+"""Data set of pairs -> its prompt, which of two columns is the better one, and the two: where it says 0, where 1."""
+
 HOW: Mapping[str, tuple[Callable[[Line, str], Any], str]] = {
     "text": (text_of, ""),
     "answer": (plain_answer, ""),
@@ -153,6 +169,14 @@ HOW: Mapping[str, tuple[Callable[[Line, str], Any], str]] = {
     "whole": (whole, ""),
     "optional": (optional, ""),
     "chat": (chat, "a chat"),
+    **{
+        f"{name} {role}": (
+            picked(two, role == "rejected"),
+            f"{'the other' if role == 'rejected' else 'the one'} of two",
+        )
+        for name, (_, _, two) in PICKED.items()
+        for role in ("chosen", "rejected")
+    },
 }
 """How -> (what takes it, in words)."""
 

@@ -190,10 +190,11 @@ class Teacher:
             return None
         edges = list(accumulate(len(piece) for piece, _ in pieces))
         learnt, at = [False] * len(first), 0
-        for start, stop in spans[len(first) :]:
+        for token, (start, stop) in zip(ids[len(first) :], spans[len(first) :], strict=True):
             while at < len(edges) - 1 and start >= edges[at]:
                 at += 1
-            if start < edges[at] < stop or (at == 0 and len(pieces) > 1):
+            across = start < edges[at] < stop and not (token in self._swallow and text[edges[at] : stop].isspace())
+            if across or (at == 0 and len(pieces) > 1):
                 return None
             learnt.append(pieces[at][1])
         return ids, learnt
@@ -204,6 +205,11 @@ class Teacher:
             found = self.tokenizer.encode(text, add_special_tokens=False)
             ids, learnt = [*ids, *found], [*learnt, *[own] * len(found)]
         return ids, learnt
+
+    @cached_property
+    def _swallow(self) -> set[int]:
+        """Marks that take the spaces behind them into their token, as Phi-3's do."""
+        return {token for token, mark in self.tokenizer.added_tokens_decoder.items() if mark.rstrip}
 
     @cached_property
     def _begins(self) -> bool:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import save_model as save_tied
 from transformers import (
     AutoConfig,
     AutoModelForCausalLM,
@@ -19,12 +20,15 @@ from transformers import (
 )
 
 from r1kit.checkpoint import hub
+from r1kit.checkpoint.description import describe
+from r1kit.checkpoint.streamed import StoredWeights
 from r1kit.errors import InputError
 from r1kit.model.decoder import Decoder
 from r1kit.model.families import family, unsupported
 from r1kit.model.load import load_model, save_model
 from r1kit.model.segments import Segments
 from r1kit.model.weights import NamedWeights
+from r1kit.text.template import Template
 from r1kit.text.tokenizer import build_tokenizer
 
 Build = Callable[..., PreTrainedModel]
@@ -186,6 +190,23 @@ def test_a_tied_head_may_come_along_only_if_it_is_the_embedding(tiny_model: Buil
     weights["lm_head.weight"] = weights["lm_head.weight"] + 1
     with pytest.raises(InputError, match=r"lm_head\.weight differs from model\.embed_tokens\.weight"):
         decoder.load_hub_weights(NamedWeights(weights))
+
+
+def test_a_tied_head_may_be_all_that_is_stored(
+    tiny_model: Build, byte_tokenizer: PreTrainedTokenizerFast, tmp_path: Path
+) -> None:
+    """``safetensors``' ``save_model`` keeps the first of two names, the head's; `transformers` opens that."""
+    hub_model = tiny_model("qwen2", tie_word_embeddings=True)
+    hub_model.save_pretrained(tmp_path)
+    byte_tokenizer.save_pretrained(tmp_path)
+    save_tied(hub_model, str(tmp_path / "model.safetensors"), metadata={"format": "pt"})
+    table = hub_model.get_input_embeddings().weight
+    decoder, _ = load_model(tmp_path)
+    assert torch.equal(decoder.hub_weights()["model.embed_tokens.weight"], table)
+    load_model(tmp_path, empty=True)
+    (rows,) = StoredWeights(tmp_path).rows({"model.embed_tokens.weight": slice(2, 4)})
+    assert torch.equal(rows[1], table[2:4])
+    assert describe(tmp_path, Template(name="plain")).tied
 
 
 @pytest.mark.parametrize(

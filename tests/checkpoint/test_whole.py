@@ -17,6 +17,7 @@ from transformers import AutoConfig, AutoModelForCausalLM
 
 from r1kit.checkpoint.parameters import parameter_count
 from r1kit.checkpoint.source import check_model, resolve_model
+from r1kit.checkpoint.streamed import StoredWeights
 from r1kit.errors import InputError
 from r1kit.model.load import load_model
 from tests.model.scripted import tokenizer, write
@@ -130,6 +131,20 @@ def test_an_index_of_other_shards(any_family: Path) -> None:
     table["weight_map"]["model.other.weight"] = shards(any_family)[0].name
     (any_family / INDEX).write_text(json.dumps(table))
     assert "holds model.other.weight, which it does not" in refused(any_family)
+
+
+def test_one_file_of_weights_beside_shards_of_others(any_family: Path) -> None:
+    """The one counts, as in `transformers`: it was written over a folder whose shards and index stayed."""
+    sharded = AutoModelForCausalLM.from_pretrained(any_family)
+    whole = {name: weight.clone() * 2 for name, weight in sharded.state_dict().items()}
+    save_file(whole, any_family / "model.safetensors", metadata={"format": "pt"})
+    theirs = AutoModelForCausalLM.from_pretrained(any_family).get_input_embeddings().weight
+    assert torch.equal(theirs, sharded.get_input_embeddings().weight * 2)
+    assert resolve_model(str(any_family)) == any_family
+    model, _ = load_model(any_family)
+    assert any(torch.equal(weight, theirs) for weight in model.parameters())
+    stored = {name: weight for name, weight in StoredWeights(any_family) if weight.shape == theirs.shape}
+    assert any(torch.equal(weight, theirs) for weight in stored.values())
 
 
 def test_pickled_weights(folder: Path) -> None:
@@ -266,6 +281,14 @@ def test_quantised_weights_without_a_word_in_the_config(folder: Path, dtype: tor
     weights = load_file(folder / "model.safetensors")
     save_file({name: weight.to(dtype) for name, weight in weights.items()}, folder / "model.safetensors")
     assert f"is quantised ({told})" in refused(folder)
+
+
+def test_weights_of_64_bits_are_not_quantised(folder: Path) -> None:
+    file = folder / "model.safetensors"
+    weights = load_file(file)
+    save_file({name: weight.double() for name, weight in weights.items()}, file, metadata={"format": "pt"})
+    model, _ = load_model(resolve_model(str(folder)))
+    assert torch.equal(model.head, weights["lm_head.weight"])
 
 
 @pytest.mark.parametrize("told", [True, False])

@@ -89,6 +89,45 @@ def test_choices_are_lettered_and_the_answer_is_the_letter(tmp_path: Path) -> No
     assert sorted(shuffled.choices) == ["cow", "eel", "hen", "pig"]
 
 
+@pytest.mark.parametrize(
+    ("row", "question", "choices", "answer"),
+    [
+        ({"ctx": "He sits. He", "endings": ["a", "b", "c"], "label": "2"}, "He sits. He", "abc", "C"),
+        ({"goal": "open it", "sol1": "a", "sol2": "b", "label": 1}, "open it", "ab", "B"),
+        ({"sentence": "The _ fell.", "option1": "a", "option2": "b", "answer": "1"}, "The _ fell.", "ab", "A"),
+        (
+            {"context": "It rains.", "question": "Why?", "answerA": "a", "answerB": "b", "answerC": "c", "label": "3"},
+            "It rains.\nWhy?", "abc", "C",
+        ),
+    ],
+)  # fmt: skip
+def test_choices_of_common_sense(tmp_path: Path, row: dict[str, Any], question: str, choices: str, answer: str) -> None:
+    """HellaSwag and PIQA count from 0, WinoGrande and Social IQa from 1."""
+    example = read(tmp_path, row)[1]
+    assert example.question.startswith(f"{question}\n\nA. a\n")
+    assert ("".join(example.choices), example.answer) == (choices, answer)
+
+
+def test_a_number_that_is_no_choice_is_told(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"'answer' must be the right choice, 1, 2; got .0."):
+        read(tmp_path, {"sentence": "The _ fell.", "option1": "a", "option2": "b", "answer": "0"})
+
+
+@pytest.mark.parametrize(
+    ("row", "chosen"),
+    [
+        ({"history": "q", "human_ref_A": "a", "human_ref_B": "b", "labels": 1, "score_A": 9}, "a"),
+        ({"history": "q", "human_ref_A": "a", "human_ref_B": "b", "labels": 0}, "b"),
+        ({"prompt": "q", "response_0": "a", "response_1": "b", "better_response_id": 0, "safer_response_id": 1}, "a"),
+        ({"prompt": "q", "response_0": "a", "response_1": "b", "better_response_id": 1, "safer_response_id": 1}, "b"),
+    ],
+)
+def test_pairs_whose_better_one_is_told_by_a_number(tmp_path: Path, row: dict[str, Any], chosen: str) -> None:
+    """SHP says 1 where A is preferred, PKU-SafeRLHF which of 0 and 1 is more helpful."""
+    example = read(tmp_path, row, "pairs")[1]
+    assert (example.question, example.chosen, example.rejected) == ("q", chosen, "b" if chosen == "a" else "a")
+
+
 def test_a_chat_is_what_stands_before_a_question_and_a_response(tmp_path: Path) -> None:
     example = read(tmp_path, ROWS["messages"], "responses")[1]
     assert (example.question, example.response) == (USER["content"], ASSISTANT["content"])

@@ -130,6 +130,34 @@ def test_json_documents(tmp_path: Path, document: str) -> None:
     assert tables(open_rows(str(file))) == ROWS
 
 
+BY_COLUMNS = {name: {str(place): row[name] for place, row in enumerate(ROWS)} for name in ROWS[0]}
+
+
+@pytest.mark.parametrize("name", ["d.json", "d.jsonl"])
+@pytest.mark.parametrize("indent", [None, 1])
+@pytest.mark.parametrize(
+    "document",
+    [
+        BY_COLUMNS,
+        {str(place): row for place, row in enumerate(ROWS)},
+        {"columns": list(ROWS[0]), "index": [*range(len(ROWS))], "data": [list(row.values()) for row in ROWS]},
+        {"schema": {"fields": [], "primaryKey": ["index"]}, "data": ROWS},
+    ],
+)
+def test_json_as_pandas_writes_a_table(tmp_path: Path, document: dict[str, Any], name: str, indent: int | None) -> None:
+    """``to_json`` by columns, its default, and ``orient`` index, split and table."""
+    file = tmp_path / name
+    file.write_text(json.dumps(document, indent=indent if name == "d.json" else None))
+    assert tables(open_rows(str(file))) == ROWS
+
+
+def test_a_row_of_objects_is_no_table(tmp_path: Path) -> None:
+    file = tmp_path / "d.json"
+    for row in ({"a": {"0": "x"}, "b": {"1": "y"}}, {"a": {"x": 1}, "b": {"x": 2}}, {"a": {"0": "x"}, "b": "y"}):
+        file.write_text(json.dumps(row))
+        assert tables(open_rows(str(file))) == [row]
+
+
 def test_an_object_over_many_lines_is_one_row(tmp_path: Path) -> None:
     file = tmp_path / "d.json"
     file.write_text(json.dumps(ROWS[0], indent=2))

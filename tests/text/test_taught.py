@@ -222,3 +222,19 @@ def test_what_cannot_be_taught_is_one_line() -> None:
     tokenizer.chat_template = "{{ raise_exception('users only') }}"
     with pytest.raises(InputError, match="refuses the prompt: users only"):
         Teacher(tokenizer, Template()).taught(sample("a", None))
+
+
+def test_marks_that_swallow_the_spaces_behind_them_are_read_as_in_the_whole_chat() -> None:
+    """As Phi-3's: behind a turn's end the line feed is part of the mark, and no token of its own."""
+    tokenizer = tokenizer_of(
+        "{% for m in messages %}<|{{ m.role }}|>\n{{ m.content }}<|end|>\n{% endfor %}"
+        "{% if add_generation_prompt %}<|assistant|>\n{% endif %}",
+        eos="<|end|>",
+    )
+    marks = [AddedToken(mark, rstrip=True, special=True) for mark in ("<|user|>", "<|assistant|>", "<|end|>")]
+    tokenizer.add_tokens(marks)
+    (one,) = Teacher(tokenizer, Template()).taught(sample(" b\n", (user("one"), assistant("a"))))
+    turns = ["one", "a", "the two", " b\n"]
+    chat = [{"role": role, "content": text} for role, text in zip(["user", "assistant"] * 2, turns, strict=True)]
+    assert one.ids == tokenizer.apply_chat_template(chat, return_dict=True)["input_ids"]
+    assert shown(tokenizer, one) == ["a<|end|>", "b\n<|end|>"]

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from r1kit.factory.asking import spoken
 from r1kit.factory.filters import FilterConfig, failed_filter, filter_names
 from r1kit.factory.judge import GenerativeJudge, Question
 from r1kit.factory.refine import Edit, Refiner
@@ -215,4 +216,4 @@ def _group(draft: _Draft) -> Group:
 
 
 def _question(draft: _Draft) -> Question:
-    return Question(question=draft.prompt.question, reference=draft.prompt.answer or "", answer=draft.response)
+    return Question(question=spoken(draft.prompt), reference=draft.prompt.answer or "", answer=draft.response)

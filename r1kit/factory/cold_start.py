@@ -7,18 +7,17 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from r1kit.backends.verifiers import open_verifier
 from r1kit.factory.collect import collect, collected
 from r1kit.factory.collect_plan import Plan
 from r1kit.factory.decontaminate import EvaluationPrompts
 from r1kit.factory.examples import few_shot_question, worked_examples
 from r1kit.factory.general import general_samples
-from r1kit.factory.harvest import Harvester, Route
+from r1kit.factory.harvest import Route, open_harvester
 from r1kit.factory.publish import apart_from, held_out_prompts, nothing_left, publish, token_counter
 from r1kit.factory.refine import EngineRefiner, Refiner, is_model, rule_refiner
 from r1kit.factory.review import accepted, statuses
 from r1kit.factory.review_wait import outcome, queue_up, told_of_people
-from r1kit.factory.samplers import Sampler, generative_judge, open_samplers
+from r1kit.factory.samplers import Sampler
 from r1kit.factory.select import Candidate, select
 from r1kit.workspace import Workspace
 
@@ -34,27 +33,9 @@ def sample(config: ColdStart, workspace: Workspace) -> None:
     refiner = config.refiner if is_model(config.refiner) else ""
     other = config.model or config.source
     needed = [config.source if route == "r1_zero" else other for route, count in config.routes.items() if count]
-    with (
-        open_verifier(
-            asked,
-            recipe,
-            replace(config.reward, prefilled=False),
-            config.deadline,
-            workers=config.verifier_workers,
-            ranks=workspace.ranks,
-        ) as verifier,
-        open_samplers([*needed, refiner, config.judge], workspace, config.dtype, config.rows_in_flight) as samplers,
-    ):
-        harvester = Harvester(
-            stage=workspace.stage,
-            seed=workspace.seed,
-            sampling=config.sampling,
-            reward=config.reward,
-            filters=config.filters,
-            verifier=verifier,
-            judge=generative_judge(config, samplers),
-            judge_parameters=samplers[config.judge].parameters if config.judge else 0,
-            judged=config.judged,
+    with open_harvester(config, workspace, [*needed, refiner]) as (plain, samplers):
+        harvester = replace(
+            plain,
             refiner=_refiner(config, samplers),
             refiner_parameters=samplers[refiner].parameters if refiner else 0,
             form=config.form,

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from r1kit.backends.verifiers import open_verifier
 from r1kit.factory.asking import spoken
+from r1kit.factory.collection import Collection
 from r1kit.factory.filters import FilterConfig, failed_filter, filter_names
 from r1kit.factory.judge import GenerativeJudge, Question
 from r1kit.factory.refine import Edit, Refiner
-from r1kit.factory.samplers import Sampler
+from r1kit.factory.samplers import Sampler, generative_judge, open_samplers
 from r1kit.factory.select import Candidate
 from r1kit.records import Completion, Group, Prompt, Sample, Sampling
 from r1kit.reward.extract import thinking
@@ -20,8 +23,9 @@ from r1kit.reward.settings import RewardConfig
 from r1kit.reward.verifier import Verifying
 from r1kit.rollout.sample import sample_groups
 from r1kit.rollout.streams import stream_seed
+from r1kit.workspace import Workspace
 
-__all__ = ["Harvest", "Harvester", "Route"]
+__all__ = ["Harvest", "Harvester", "Route", "open_harvester"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -217,3 +221,34 @@ def _group(draft: _Draft) -> Group:
 
 def _question(draft: _Draft) -> Question:
     return Question(question=spoken(draft.prompt), reference=draft.prompt.answer or "", answer=draft.response)
+
+
+@contextmanager
+def open_harvester(
+    config: Collection, workspace: Workspace, models: Sequence[str]
+) -> Iterator[tuple[Harvester, Mapping[str, Sampler]]]:
+    """What judges and sifts a stage's completions, and who writes them, by name; closed at the end.
+
+    Args:
+        models: stages or models that write or refine, "" for none; the judge comes by itself.
+    """
+    reward = replace(config.reward, prefilled=False)
+    with (
+        open_verifier(
+            config.asked(workspace.recipe), workspace.recipe, reward, config.deadline,
+            workers=config.verifier_workers, ranks=workspace.ranks,
+        ) as verifier,
+        open_samplers([*models, config.judge], workspace, config.dtype, config.rows_in_flight) as samplers,
+    ):  # fmt: skip
+        harvester = Harvester(
+            stage=workspace.stage,
+            seed=workspace.seed,
+            sampling=config.sampling,
+            reward=config.reward,
+            filters=config.filters,
+            verifier=verifier,
+            judge=generative_judge(config, samplers),
+            judge_parameters=samplers[config.judge].parameters if config.judge else 0,
+            judged=config.judged,
+        )
+        yield harvester, samplers

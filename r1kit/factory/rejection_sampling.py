@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from r1kit.backends.verifiers import open_verifier
 from r1kit.factory.collect import collect, collected
 from r1kit.factory.collect_plan import Plan
 from r1kit.factory.general import general_samples
-from r1kit.factory.harvest import Harvester, Route
+from r1kit.factory.harvest import Route, open_harvester
 from r1kit.factory.mixture import mix
 from r1kit.factory.publish import apart_from, held_out_prompts, nothing_left, publish, token_counter
-from r1kit.factory.samplers import generative_judge, open_samplers
 from r1kit.factory.select import select
 from r1kit.workspace import Workspace
 
@@ -27,28 +24,7 @@ ROUTE = "rejection"
 def sample(config: RejectionSampling, workspace: Workspace) -> None:
     """The policy's right and readable completions into ``candidates.jsonl``."""
     recipe, asked = workspace.recipe, config.asked(workspace.recipe)
-    with (
-        open_verifier(
-            asked,
-            recipe,
-            replace(config.reward, prefilled=False),
-            config.deadline,
-            workers=config.verifier_workers,
-            ranks=workspace.ranks,
-        ) as verifier,
-        open_samplers([config.start, config.judge], workspace, config.dtype, config.rows_in_flight) as samplers,
-    ):
-        harvester = Harvester(
-            stage=workspace.stage,
-            seed=workspace.seed,
-            sampling=config.sampling,
-            reward=config.reward,
-            filters=config.filters,
-            verifier=verifier,
-            judge=generative_judge(config, samplers),
-            judge_parameters=samplers[config.judge].parameters if config.judge else 0,
-            judged=config.judged,
-        )
+    with open_harvester(config, workspace, [config.start]) as (harvester, samplers):
         route = Route(name=ROUTE, sampler=samplers[config.start])
         plan = Plan(
             tasks=recipe.built(asked),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -12,11 +11,11 @@ from r1kit.data.settings import Reading
 from r1kit.errors import InputError
 from r1kit.files import Line, strict_lines
 from r1kit.records import Prompt
-from r1kit.tasks.listed import listed_files
+from r1kit.tasks.listed import OfLines, listed_files
 from r1kit.tasks.maths_answer import graded
 from r1kit.tasks.references import References
 from r1kit.tasks.split import check_shares, digest
-from r1kit.tasks.task import Grade, Split, Task
+from r1kit.tasks.task import Grade
 
 __all__ = ["Jsonl", "JsonlConfig"]
 
@@ -56,7 +55,7 @@ class JsonlConfig:
         check_shares(f"jsonl {self.path}", self.dev_share, self.test_share)
 
 
-class Jsonl(Task):
+class Jsonl(OfLines):
     """Lines that ask the same (case and spaces aside) or name the same cluster are never in two parts."""
 
     Config = JsonlConfig
@@ -90,17 +89,6 @@ class Jsonl(Task):
         return self._references.doubts()
 
     about = doubts
-
-    def train(self, index: int) -> Prompt:
-        """Every line once in each pass over the file, each pass in an order of its own."""
-        return self._lines.train(index)
-
-    def listed(self) -> Sequence[Prompt]:
-        return self._lines.training()
-
-    def held_out(self, split: Split, limit: int | None = None) -> list[Prompt]:
-        """The split's lines in the order of the file. Raises InputError for a split without a line."""
-        return self._lines.held_out(split, limit)
 
     def grade(self, prompt: Prompt, answer: str) -> Grade:
         """1 or 0 by the rule."""

@@ -6,7 +6,7 @@ whose question is also in a part held out more strictly is dropped.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from random import Random
 from typing import Generic, Protocol, TypeVar
 
@@ -14,9 +14,9 @@ from r1kit.errors import InputError
 from r1kit.records import Prompt
 from r1kit.seeds import SEED_STRIDE
 from r1kit.tasks.split import Part, digest, own_cluster, part_of
-from r1kit.tasks.task import Split
+from r1kit.tasks.task import Split, Task
 
-__all__ = ["Listed", "OfFiles", "listed_files", "told_apart"]
+__all__ = ["Listed", "OfFiles", "OfLines", "listed_files", "told_apart"]
 
 _Item = TypeVar("_Item")
 
@@ -176,3 +176,20 @@ def told_apart(found: Iterable[tuple[str, int, Prompt]]) -> list[Prompt]:
             raise InputError(f"{where}: id {prompt.id!r} is taken by line {lines[prompt.id][0]}; ids must differ")
         lines[prompt.id] = number, prompt
     return [prompt for _, prompt in lines.values()]
+
+
+class OfLines(Task):
+    """A task whose problems are the lines of a file, or of two."""
+
+    _lines: Listed[Prompt]
+
+    def train(self, index: int) -> Prompt:
+        """Every line once in each pass over the file, each pass in an order of its own."""
+        return self._lines.train(index)
+
+    def listed(self) -> Sequence[Prompt]:
+        return self._lines.training()
+
+    def held_out(self, split: Split, limit: int | None = None) -> list[Prompt]:
+        """The split's lines in the order of the file. Raises InputError for a split without a line."""
+        return self._lines.held_out(split, limit)

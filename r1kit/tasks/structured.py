@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -15,9 +15,9 @@ from r1kit.errors import InputError
 from r1kit.files import Line, strict_lines
 from r1kit.records import Prompt
 from r1kit.tasks.code.answer import final_answer
-from r1kit.tasks.listed import listed_files, told_apart
+from r1kit.tasks.listed import OfLines, listed_files, told_apart
 from r1kit.tasks.split import check_shares, own_cluster
-from r1kit.tasks.task import Grade, Split, Task
+from r1kit.tasks.task import Grade
 
 __all__ = ["Structured", "StructuredConfig", "grade_json", "judged", "told"]
 
@@ -51,7 +51,7 @@ class StructuredConfig:
         check_shares(f"structured {self.path}", self.dev_share, self.test_share)
 
 
-class Structured(Task):
+class Structured(OfLines):
     """Right is JSON that satisfies the schema and holds what is expected, where something is."""
 
     Config = StructuredConfig
@@ -92,17 +92,6 @@ class Structured(Task):
             cluster=line.text("cluster", default=own_cluster(question, history)),
             facts=facts,
         )
-
-    def train(self, index: int) -> Prompt:
-        """Every line once in each pass over the file, each pass in an order of its own."""
-        return self._lines.train(index)
-
-    def listed(self) -> Sequence[Prompt]:
-        return self._lines.training()
-
-    def held_out(self, split: Split, limit: int | None = None) -> list[Prompt]:
-        """The split's lines in the order of the file. Raises InputError for a split without a line."""
-        return self._lines.held_out(split, limit)
 
     def grade(self, prompt: Prompt, answer: str) -> Grade:
         """1 or 0. The canonical form has its keys in order and no spaces."""

@@ -16,7 +16,7 @@ from r1kit import workspace as workspaces
 from r1kit.answers.expression import written
 from r1kit.cluster.ranks import Solo
 from r1kit.errors import InputError, MissingError
-from r1kit.factory import cold_start, rejection_sampling
+from r1kit.factory import cold_start, harvest, rejection_sampling
 from r1kit.factory.collect_plan import Plan
 from r1kit.factory.review import Decision, read_queue
 from r1kit.factory.review_file import ReviewFile
@@ -115,9 +115,9 @@ def world(monkeypatch: pytest.MonkeyPatch) -> World:
     ) -> Iterator[Any]:
         yield InProcess(recipe.built(tasks), reward)
 
+    monkeypatch.setattr(harvest, "open_verifier", open_verifier)
+    monkeypatch.setattr(harvest, "open_samplers", lambda *arguments: found.open_samplers(*arguments))
     for module in (cold_start, rejection_sampling):
-        monkeypatch.setattr(module, "open_verifier", open_verifier)
-        monkeypatch.setattr(module, "open_samplers", lambda *arguments: found.open_samplers(*arguments))
         monkeypatch.setattr(module, "token_counter", lambda name, workspace: lambda text: len(text.split()))
     monkeypatch.setattr(workspaces, "SAVE_COST_SHARE", 1e9)  # a resume point after every step
     monkeypatch.setattr(workspaces, "WORTH_SAVING", 0.0)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -15,11 +15,11 @@ from r1kit.sandbox import LadderSettings, SandboxSettings, check_sandbox
 from r1kit.tasks.code.answer import final_answer
 from r1kit.tasks.code.config import programs_ladder
 from r1kit.tasks.code.judge import Judge
-from r1kit.tasks.listed import listed_files, told_apart
+from r1kit.tasks.listed import OfLines, listed_files, told_apart
 from r1kit.tasks.split import check_shares, digest
 from r1kit.tasks.swe.assemble import TestFile, program_of, test_file
 from r1kit.tasks.swe.edits import RefusedError, apply, edits_in, is_path
-from r1kit.tasks.task import Grade, Split, Task
+from r1kit.tasks.task import Grade
 
 __all__ = ["Swe", "SweConfig"]
 
@@ -72,7 +72,7 @@ class _Repository:
     failing: frozenset[str]
 
 
-class Swe(Task):
+class Swe(OfLines):
     """Right is an answer whose edits apply and after which every test passes."""
 
     Config = SweConfig
@@ -116,17 +116,6 @@ class Swe(Task):
             language=line.text("language", default="en"),
             cluster=line.text("cluster", default=digest(text + "".join(files.values()))),
         )
-
-    def train(self, index: int) -> Prompt:
-        """Every line once in each pass over the file, each pass in an order of its own."""
-        return self._lines.train(index)
-
-    def listed(self) -> Sequence[Prompt]:
-        return self._lines.training()
-
-    def held_out(self, split: Split, limit: int | None = None) -> list[Prompt]:
-        """The split's lines in the order of the file. Raises InputError for a split without a line."""
-        return self._lines.held_out(split, limit)
 
     def grade(self, prompt: Prompt, answer: str) -> Grade:
         """1 or 0; ``answer`` is the whole completion. Raises MissingError: no sandbox."""

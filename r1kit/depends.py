@@ -20,6 +20,7 @@ from r1kit.files import object_of
 from r1kit.recipe import fingerprint
 from r1kit.registry import code_digests, compared, digest, is_reference, short
 from r1kit.structure import plain
+from r1kit.tasks.environment_code import references_of
 
 __all__ = ["changes", "depends_on", "former_key", "is_taken_over", "read_key", "stage_key", "stage_keys", "written_key"]
 
@@ -128,7 +129,8 @@ def _walked(
     )
     if files := {Path(file).name: digest_of(Path(file)) for file in config.files if Path(file).is_file()}:
         walk.contents["files"] = files
-    extra = {"code": code_digests(walk.references), "contents": walk.contents}
+    environments = references_of({name: recipe.task_kinds[name] for name in recipe.tasks_of(stage)})
+    extra = {"code": code_digests({**walk.references, **environments}), "contents": walk.contents}
     found = {"format": FORMAT, **found, **{name: held for name, held in extra.items() if held}}
     return found, {*walk.references.values()}
 

@@ -12,6 +12,7 @@ import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import date, time, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -169,6 +170,11 @@ def as_text(value: Any, where: str, key: str) -> str:
         return value
     if isinstance(value, Decimal) and value.is_finite():
         return format(value, "f")
+    if isinstance(value, (date, time, timedelta)):
+        raise InputError(
+            f"{where}: {key!r} must be text or a number, got the {type(value).__name__} {value}; write it as text in "
+            f"the file, in the form in which it is to be answered"
+        )
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise InputError(f"{where}: {key!r} must be text or a number, got {brief(value)}")
     if isinstance(value, float) and not math.isfinite(value):

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import shutil
+import sys
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 from r1kit.depends import changes, read_key, stage_keys, written_key
 from r1kit.recipe import Recipe, load_recipe, parse_recipe
@@ -94,3 +97,18 @@ def test_a_result_without_its_key_file_is_known_by_its_key(tmp_path: Path) -> No
     (tmp_path / "result.json").write_text('{"key": "abc", "inputs": ["pretrain"]}')
     assert read_key(tmp_path) == {"key": "abc"}
     assert changes(read_key(tmp_path), key(load_recipe("nano"), "r1_zero"))  # something is said, nothing breaks
+
+
+def test_an_environment_beside_the_run_is_told_by_its_content(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its kind is no reference, so an edit of its rubric left every stage as it was."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    (tmp_path / "my_own_env.py").write_text("import aid_of_env\ndef load_environment(): ...\n")
+    (tmp_path / "aid_of_env.py").write_text("X = 1\n")
+    tables = {"model": {"name": "base"}, "tasks": {"own": {"kind": "verifiers/my-own-env"}}}
+    recipe = parse_recipe({"name": "own", **tables, "stages": {"r1_zero": {"tasks": ["own"]}}})
+    before = key(recipe, "r1_zero")
+    (tmp_path / "aid_of_env.py").write_text("X = 2\n")
+    after = key(recipe, "r1_zero")
+    assert before["key"] != after["key"]
+    assert changes(before, after) == "aid_of_env.py was edited"

@@ -11,7 +11,7 @@ from r1kit.errors import InputError
 from r1kit.files import Line, as_text, brief
 from r1kit.records import Message
 
-__all__ = ["as_chat", "is_chat", "is_transcript", "question_in"]
+__all__ = ["as_chat", "as_turns", "is_chat", "is_transcript", "may_be_turns", "question_in"]
 
 ROLES: dict[str, Any] = {
     "system": "system", "developer": "system",
@@ -56,6 +56,33 @@ def as_chat(value: Any, where: str, key: str) -> tuple[Message, ...]:
             f"{where}: {key!r} must be a chat, a list of {{'role': ..., 'content': ...}}, got {brief(value)}"
         )
     return tuple(_message(turn, where, f"{key}[{place}]") for place, turn in enumerate(value))
+
+
+def may_be_turns(value: object) -> bool:
+    """Whether a column may hold the turns before a question: nothing, a chat, or pairs of what was asked and answered,
+    as LLaMA-Factory's ``history`` has them."""
+    value = opened(value)
+    return value in (None, "", []) or is_chat(value) or _is_pairs(value)
+
+
+def as_turns(value: Any, where: str, key: str) -> tuple[Message, ...]:
+    """Those turns; none where the row has none, or the column holds something else there.
+
+    Raises:
+        InputError: as ``as_chat``.
+    """
+    value = opened(value)
+    if _is_pairs(value):
+        value = [text for pair in value for text in pair]
+    return as_chat(value, where, key) if (value and may_be_turns(value)) or _is_texts(value) else ()
+
+
+def _is_pairs(value: Any) -> bool:
+    return isinstance(value, list) and bool(value) and all(_is_texts(pair) and len(pair) == 2 for pair in value)
+
+
+def _is_texts(value: Any) -> bool:
+    return isinstance(value, list) and bool(value) and all(isinstance(text, str) for text in value)
 
 
 def _listed(value: Any) -> Any:

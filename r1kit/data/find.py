@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from r1kit.data.chats import as_chat, is_chat, is_transcript
+from r1kit.data.chats import as_chat, is_chat, is_transcript, may_be_turns
 from r1kit.data.choices import CHOICES, CHOICES_NAMED, ChoiceForm
 from r1kit.data.example import Wanted
 from r1kit.data.paths import column, there
@@ -32,6 +32,7 @@ CHATS = ("messages", "conversations", "conversation")
 LABELS = ("label", "safe", "is_safe")
 TEXTS = ("text", "content", "document")
 BESIDE = {"system": ("system", "system_prompt"), "language": ("language", "lang"), "cluster": ("cluster",)}
+HISTORY = "history"
 
 NAMES: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("DAPO-Math, verl", ("reward_model", "prompt", "data_source")),
@@ -83,6 +84,8 @@ def find_slots(line: Line, columns: Mapping[str, str], wanted: Wanted) -> Found:
     """
     named = {role: _slot(line, role, path) for role, path in columns.items()}
     beside = {role: Slot(path, "optional") for role, names in BESIDE.items() if (path := _first(line, names))}
+    if wanted != "text" and (path := _turns(line)):
+        beside["history"] = Slot(path, "turns")
     if wanted == "answers" and "choices" in named:
         found = {**_answers(line, named), **named}
         return Found(beside, CHOICES_NAMED, {role: found[role].path for role in ("prompt", "choices", "answer")})
@@ -120,6 +123,13 @@ def _first(line: Line, names: Sequence[str]) -> str:
         if "." in name and there(line.table, name):
             return name
     return ""
+
+
+def _turns(line: Line) -> str:
+    """The column of the turns before a prompt, by its name alone: the first row may have none; empty where it holds
+    something else."""
+    path = next((name for name in line.table if name.lower() == HISTORY), HISTORY)
+    return path if may_be_turns(line.table.get(path)) else ""
 
 
 def _choice(line: Line) -> ChoiceForm | None:
@@ -284,4 +294,4 @@ def layout_name(line: Line, found: Found) -> str:
             return name
     if prompt is not None and prompt.how == "chat" and answer is None:
         return "ShareGPT" if "conversation" in prompt.path.lower() else "messages"
-    return " and ".join(slot.path for role, slot in found.slots.items() if role not in BESIDE)
+    return " and ".join(slot.path for role, slot in found.slots.items() if role not in (*BESIDE, HISTORY))

@@ -27,6 +27,8 @@ from r1kit.records import Message
 
 __all__ = ["Examples", "Layout", "not_a_task", "read_examples", "recognise"]
 
+NOT_NEEDED = ("optional", "turns")
+"""How columns are read that a row may lack."""
 LONGEST_FACT = 2000
 """Characters as JSON, in the first row, up to which a column that is not taken is kept as a fact."""
 COUNTDOWN = (
@@ -87,7 +89,7 @@ class Layout:
             other = recognise(line, Reading(), self.wanted)
         except InputError:
             return ""
-        columns = [*self.names.values(), *(slot.path for slot in self.slots.values() if slot.how != "optional")]
+        columns = [*self.names.values(), *(slot.path for slot in self.slots.values() if slot.how not in NOT_NEEDED)]
         lacks = any(re.split(r"[.\[]", path)[0] not in line.table and path not in line.table for path in columns)
         hows = {slot.path: slot.how for slot in other.slots.values()}
         ways = any(slot.how != hows.get(slot.path, slot.how) for slot in self.slots.values())
@@ -114,11 +116,23 @@ class Layout:
         if "numbers" in self.slots:
             prompt, answer = f"made from {self.slots['numbers'].path} and {self.slots['target'].path}", "by rule"
         lines = {"layout": f"{self.name} ({', '.join(self.first.table)})", "prompt": prompt, "answer": answer}
-        for role in ("response", "chosen", "rejected", "label", "text", "system", "language", "id", "cluster"):
+        for role in (
+            "response",
+            "chosen",
+            "rejected",
+            "label",
+            "text",
+            "system",
+            "history",
+            "language",
+            "id",
+            "cluster",
+        ):
             lines[role] = str(self.slots[role]) if role in self.slots else ""
+        lines["history"] *= lines["history"] in self.first.table
         lines["system"] = lines["system"] or ("the chat's own, where it has one" if self._chat else "none")
         lines["facts"] = ", ".join(self.facts)
-        names = {"system": "system prompt", "language": "language"}
+        names = {"system": "system prompt", "history": "earlier turns"}
         return [f"{names.get(role, role)}: {words}" for role, words in lines.items() if words]
 
     @property
@@ -155,10 +169,10 @@ def _whole(value: Any) -> int | None:
 def _example(found: dict[str, Any], line: Line) -> Example:
     """The roles put together: a chat's turns before the question, a system prompt in front of all."""
     found.pop("numbers", None), found.pop("target", None)
-    prompt, system = found.pop("prompt", ""), found.pop("system", "")
+    prompt, system, earlier = found.pop("prompt", ""), found.pop("system", ""), found.pop("history", ())
     chat: tuple[Message, ...] = prompt if isinstance(prompt, tuple) else ()
     if isinstance(prompt, str) and prompt:
-        chat = (Message(role="user", content=prompt),)
+        chat = (*earlier, Message(role="user", content=prompt))
     for role in ("chosen", "rejected", "response"):
         if isinstance(found.get(role), tuple):
             chat, found[role] = _continued(chat, found[role], line, role)

@@ -1,4 +1,5 @@
-"""Numbers of 32 and 16 bits as they were written: 0.1, not the 0.10000000149011612 that the same bits are in 64."""
+"""What arrow hands over otherwise than it was meant: numbers of 32 and 16 bits as they were written, 0.1 and not the
+0.10000000149011612 that the same bits are in 64; texts that a writer kept as bytes."""
 
 from __future__ import annotations
 
@@ -16,7 +17,8 @@ _Spell = Callable[[Any], Any]
 
 
 def as_tables(batch: Any) -> list[dict[str, Any]]:
-    """The rows of an arrow batch or table, each narrow number in its shortest spelling, nested ones too."""
+    """The rows of an arrow batch or table, each narrow number in its shortest spelling, bytes that are UTF-8 as text,
+    nested ones too."""
     rows = batch.to_pylist()
     spell = _of_fields(batch.schema)
     return [spell(row) for row in rows] if spell else rows
@@ -30,8 +32,11 @@ def _of_fields(fields: Any) -> _Spell | None:
 
 
 def _of_type(kind: Any) -> _Spell | None:
-    """How values of an arrow type are spelled; None where no narrow number is in them."""
+    """How values of an arrow type are spelled; None where neither a narrow number nor bytes are in them."""
     import pyarrow.types as types  # type: ignore[import-untyped]
+
+    if types.is_binary(kind) or types.is_large_binary(kind) or types.is_binary_view(kind):
+        return _read
 
     if narrow := _NARROW.get(str(kind)):
         return lambda value: float(str(narrow(value)))
@@ -44,6 +49,13 @@ def _of_type(kind: Any) -> _Spell | None:
     if types.is_dictionary(kind) or types.is_run_end_encoded(kind):
         return spell
     return spell and partial(_list, spell)
+
+
+def _read(value: bytes) -> str | bytes:
+    try:
+        return value.decode()
+    except UnicodeDecodeError:
+        return value
 
 
 def _pairs(spell: _Spell, pairs: Any) -> list[tuple[Any, Any]]:

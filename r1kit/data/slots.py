@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from r1kit.data.chats import as_chat
+from r1kit.data.chats import as_chat, as_turns
 from r1kit.data.paths import column, opened, there
 from r1kit.errors import InputError
 from r1kit.files import Line, as_text, brief
@@ -57,7 +57,7 @@ def text_of(line: Line, path: str) -> str:
         inside = ", ".join(map(str, value))
         raise InputError(f"{line.where}: {path!r} is an object with {inside}; name one, as {path}.{next(iter(value))}")
     found = opened(value) if isinstance(value, str) and value.startswith("[") else value
-    if isinstance(found, Sequence) and not isinstance(found, str) and len(found) == 1:
+    if isinstance(found, Sequence) and not isinstance(found, (str, bytes)) and len(found) == 1:
         value = found[0] if found is value or isinstance(found[0], str) else value
     return as_text(value, line.where, path)
 
@@ -131,6 +131,11 @@ def chat(line: Line, path: str) -> tuple[Message, ...]:
     return as_chat(raw(line, path), line.where, path)
 
 
+def turns_before(line: Line, path: str) -> tuple[Message, ...]:
+    """Turns that a row may lack."""
+    return as_turns(line.table.get(path), line.where, path)
+
+
 def raw(line: Line, path: str) -> Any:
     value = column(line, path)
     if value is None:
@@ -169,6 +174,7 @@ HOW: Mapping[str, tuple[Callable[[Line, str], Any], str]] = {
     "whole": (whole, ""),
     "optional": (optional, ""),
     "chat": (chat, "a chat"),
+    "turns": (turns_before, ""),
     **{
         f"{name} {role}": (
             picked(two, role == "rejected"),

@@ -21,7 +21,12 @@ __all__ = ["against", "asked_of", "difference", "evaluation_line", "read_line", 
 
 def asked_of(prompts: Sequence[Prompt]) -> str:
     """16 hex digits of what is asked and what is right: two evaluations with the same are of the same problems."""
-    text = json.dumps([[prompt.question, prompt.answer] for prompt in prompts], ensure_ascii=False)
+    turns = ([[turn.role, turn.content] for turn in prompt.history or ()] for prompt in prompts)
+    found = [
+        [prompt.question, prompt.answer, *([before] if before else [])]
+        for prompt, before in zip(prompts, turns, strict=True)
+    ]
+    text = json.dumps(found, ensure_ascii=False)
     return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
 
 

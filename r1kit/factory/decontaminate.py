@@ -12,10 +12,11 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from r1kit.records import Sample
 from r1kit.tasks.split import evened
 from r1kit.tasks.task import Task
 
-__all__ = ["EvaluationPrompts", "evaluation_prompts", "words"]
+__all__ = ["EvaluationPrompts", "evaluation_prompts", "texts_of", "words"]
 
 _ONE = "\\u3041-\\u30ff\\u3400-\\u4dbf\\u4e00-\\u9fff\\uf900-\\ufaff"
 _DROPPED = re.compile(r"(?<=\d),(?=\d{3}(?!\d))|(?<=\w)['’](?=\w)|\*\*|__|\\(?:left|right|displaystyle|[,;!])")
@@ -82,6 +83,11 @@ def evaluation_prompts(tasks: Mapping[str, Task], n: int) -> EvaluationPrompts:
     """Of every split that any task holds out."""
     held = (task.held_out(split) for task in tasks.values() for split in ("dev", "test"))  # type: ignore[arg-type]
     return EvaluationPrompts.of((prompt.question for prompts in held for prompt in prompts), n)
+
+
+def texts_of(sample: Sample) -> list[str]:
+    """All that a sample shows a model: earlier turns, the question, the response."""
+    return [*(turn.content for turn in sample.history or ()), sample.prompt, sample.response]
 
 
 def words(text: str) -> list[str]:

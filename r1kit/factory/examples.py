@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from r1kit.data.settings import Reading
 from r1kit.errors import InputError
+from r1kit.factory.asking import filled
 from r1kit.factory.sources import samples_from
 from r1kit.records import Prompt, Sample
 from r1kit.reward.extract import marked
@@ -128,7 +129,7 @@ def few_shot_question(settings: FewShot, examples: Mapping[tuple[str, str], Sequ
     shots = examples.get((prompt.task, prompt.language)) or next(
         shots for (task, _), shots in examples.items() if task == prompt.task
     )
-    told = [settings.text.replace("{question}", s.prompt).replace("{response}", s.response) for s in shots]
+    told = [filled(settings.text, question=s.prompt, response=s.response) for s in shots]
     return "".join(told) + settings.last + prompt.question
 
 

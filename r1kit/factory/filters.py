@@ -15,7 +15,10 @@ from r1kit.errors import InputError
 from r1kit.reward.extract import thinking
 from r1kit.reward.language import Detector, language_consistency
 
-__all__ = ["FilterConfig", "failed_filter", "filter_names", "longest_paragraph", "repeated_lines", "repeated_share"]
+__all__ = [
+    "FilterConfig", "failed_filter", "filter_names", "longest_paragraph", "repeated_lines", "repeated_share",
+    "words_in",
+]  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,6 +58,11 @@ Rule = Callable[[FilterConfig, str, str, int], bool]
 """(thresholds, the chain, language of the question, tokens of the response) -> whether it passes; ``true_summary`` is
 given the whole response."""
 
+_UNSPACED = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3041-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
+"""Thai, Lao, Burmese, Khmer, kana, Han: written without spaces."""
+_SIGN, _SIGNS = re.compile(f"[{_UNSPACED}]"), re.compile(f"[{_UNSPACED}]|[^{_UNSPACED}]+")
+_FEW = 4
+"""Such signs that are one word where spaces part them, as the nano world's are."""
 _SUMMARY = re.compile(r"</think>[^0-9(\[<]*(.*?)(?:<answer>|$)", re.DOTALL)
 """What stands between chain and answer, from its first number or bracket on."""
 
@@ -67,7 +75,7 @@ _RULES: dict[str, tuple[Callable[[FilterConfig], bool], Rule]] = {
     ),
     "repetition": (
         lambda f: f.repetition > 0,
-        lambda f, chain, language, tokens: repeated_share(chain.split(), f.repetition_n) <= f.repetition,
+        lambda f, chain, language, tokens: repeated_share(words_in(chain), f.repetition_n) <= f.repetition,
     ),
     "lines": (lambda f: f.lines > 0, lambda f, chain, language, tokens: repeated_lines(chain) <= f.lines),
     "language": (
@@ -107,11 +115,21 @@ def _untrue(response: str) -> bool:
     return found is not None and equation_holds(found[1]) is False
 
 
+def words_in(text: str) -> list[str]:
+    """What spaces part; where more than a few signs of a script without spaces follow one another, each is a word."""
+    if text.isascii():
+        return text.split()
+    found: list[str] = []
+    for word in text.split():
+        found += _SIGNS.findall(word) if len(_SIGN.findall(word)) > _FEW else [word]
+    return found
+
+
 def longest_paragraph(text: str) -> int:
     """Words of the longest paragraph; a blank line ends one."""
     longest = words = 0
     for line in text.splitlines():
-        words = words + len(line.split()) if line.strip() else 0
+        words = words + len(words_in(line)) if line.strip() else 0
         longest = max(longest, words)
     return longest
 

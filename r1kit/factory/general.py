@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -57,7 +58,7 @@ def check_general(config: General, tasks: Mapping[str, Task], where: str) -> Non
 
 
 def general_samples(config: General, tasks: Mapping[str, Task], seed: int) -> list[Sample]:
-    """All of them, in a fixed order."""
+    """All of them, in a fixed order, each with an id of its own: files of one name have the same."""
     found = [sample for name in config.tasks for sample in tasks[name].good_samples(config.count, seed)]
     if config.path:
         found += _of_rows(config.path, _reading(config), "jsonl")
@@ -65,6 +66,11 @@ def general_samples(config: General, tasks: Mapping[str, Task], seed: int) -> li
         columns = {"prompt": config.prompt_column, "response": config.response_column}
         reading = replace(_reading(config), split=config.split, columns=columns)
         found += _of_rows(config.dataset, reading, "dataset")
+    times = Counter[str]()
+    for place, sample in enumerate(found):
+        if again := times[sample.id]:
+            found[place] = replace(sample, id=f"{sample.id}/again/{again}")
+        times[sample.id] += 1
     return found
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from r1kit.backends.verifiers import open_verifier
+from r1kit.factory.asking import spoken
 from r1kit.factory.collection import Collection
 from r1kit.factory.filters import FilterConfig, failed_filter, filter_names
 from r1kit.factory.judge import GenerativeJudge, Question
@@ -219,7 +220,7 @@ def _group(draft: _Draft) -> Group:
 
 
 def _question(draft: _Draft) -> Question:
-    return Question(question=draft.prompt.question, reference=draft.prompt.answer or "", answer=draft.response)
+    return Question(question=spoken(draft.prompt), reference=draft.prompt.answer or "", answer=draft.response)
 
 
 @contextmanager

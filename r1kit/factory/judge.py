@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
+from r1kit.factory.asking import filled
 from r1kit.factory.verdict import Verdict, read_verdict
 from r1kit.records import Sampling
 from r1kit.rollout.engine import Engine
@@ -81,6 +82,4 @@ class GenerativeJudge:
         return [read_verdict(answer.text) for answer in answers]
 
     def _filled(self, question: Question) -> str:
-        """The answer goes in last, so that nothing it says is taken for a placeholder."""
-        text = self._prompt.replace("{question}", question.question).replace("{reference}", question.reference)
-        return text.replace("{answer}", question.answer)
+        return filled(self._prompt, question=question.question, reference=question.reference, answer=question.answer)

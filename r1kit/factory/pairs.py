@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from random import Random
 
 from r1kit.errors import InputError
+from r1kit.factory.asking import spoken
 from r1kit.maths.verdict import VERDICTS, mean_over_orders, verdict_value
 from r1kit.records import Pair, Prompt, Sampling
 from r1kit.rollout.engine import Engine
@@ -102,7 +103,7 @@ class PairwiseJudge:
         between, _, rest = rest.partition("{a}")
         middle, _, after = rest.partition("{b}")
         a, b = summary(comparison.a), summary(comparison.b)
-        return f"{before}{comparison.prompt.question}{between}{a}{middle}{b}{after}"
+        return f"{before}{spoken(comparison.prompt)}{between}{a}{middle}{b}{after}"
 
 
 def rule_judge(score: Callable[[Prompt, str], float]) -> Judge:

@@ -9,7 +9,7 @@ from r1kit.checkpoint.hub import open_tokenizer
 from r1kit.checkpoint.source import resolve_model
 from r1kit.errors import InputError
 from r1kit.factory.card import card, card_markdown
-from r1kit.factory.decontaminate import EvaluationPrompts, evaluation_prompts
+from r1kit.factory.decontaminate import EvaluationPrompts, evaluation_prompts, texts_of
 from r1kit.factory.samplers import origin
 from r1kit.factory.samples import write_samples
 from r1kit.factory.select import Candidate
@@ -32,7 +32,7 @@ def held_out_prompts(tasks: Sequence[str], n: int, workspace: Workspace) -> Eval
 
 def apart_from(evaluation: EvaluationPrompts | None, samples: Sequence[Sample]) -> list[Sample]:
     """Those that overlap with no evaluation prompt."""
-    return [s for s in samples if evaluation is None or not evaluation.overlaps(s.prompt, s.response)]
+    return [s for s in samples if evaluation is None or not evaluation.overlaps(*texts_of(s))]
 
 
 def token_counter(name: str, workspace: Workspace) -> Callable[[str], int]:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
+from r1kit.factory.asking import filled, spoken
 from r1kit.records import Prompt, Sampling
 from r1kit.registry import find, is_reference
 from r1kit.reward.extract import thinking
@@ -128,7 +129,7 @@ class EngineRefiner:
     ) -> list[str]:
         """What the model wrote, its own thinking taken off; empty where it was cut."""
         asked = [
-            instruction.replace("{question}", prompt.question).replace("{thinking}", chain)
+            filled(instruction, question=spoken(prompt), thinking=chain)
             for prompt, chain in zip(prompts, chains, strict=True)
         ]
         drawn = self.engine.generate([self.encode(text) for text in asked], replace(self.sampling, n=1), seeds)

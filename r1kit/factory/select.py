@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from r1kit.errors import InputError, first_line
-from r1kit.factory.decontaminate import EvaluationPrompts
+from r1kit.factory.decontaminate import EvaluationPrompts, texts_of
 from r1kit.factory.samples import sample_of
 from r1kit.records import Sample
 from r1kit.tasks.split import evened, fraction
@@ -49,12 +49,13 @@ def select(
         seed: decides whose first comes first.
         evaluation: what prompt and response must not overlap with.
     """
-    dropped, turns = Counter[str](), Counter[str]()
-    seen: set[tuple[str, str]] = set()
+    dropped, turns = Counter[str](), Counter[Any]()
+    seen: set[tuple[Any, str]] = set()
     kept: list[tuple[int, float, Candidate]] = []
     for candidate in candidates:
-        sample, question = candidate.sample, evened(candidate.sample.prompt)
-        if evaluation and evaluation.overlaps(sample.prompt, sample.response):
+        sample = candidate.sample
+        question = (sample.history, evened(sample.prompt))  # behind other turns it is another one
+        if evaluation and evaluation.overlaps(*texts_of(sample)):
             dropped["contaminated"] += 1
         elif (question, sample.response) in seen:
             dropped["duplicate"] += 1

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from r1kit.records import Sample
+from r1kit.structure import plain
 
 __all__ = ["write_parquet"]
 
@@ -33,11 +34,15 @@ def write_parquet(path: Path, samples: Sequence[Sample]) -> bool:
             ("provenance", provenance),
         ]
     )  # fmt: skip
+    chats = any(sample.history for sample in samples)
+    if chats:
+        schema = schema.append(pa.field("history", pa.list_(pa.struct([("role", text), ("content", text)]))))
     known = [field.name for field in provenance]
     rows = [
         {
             **{name: getattr(sample, name) for name in ("id", "prompt", "response", "domain", "language")},
             "provenance": {name: sample.provenance.get(name) for name in known},
+            **({"history": [plain(turn) for turn in sample.history or ()]} if chats else {}),
         }
         for sample in samples
     ]

@@ -19,7 +19,7 @@ from typing import Any, Literal
 from r1kit.errors import InputError
 from r1kit.records import Prompt
 from r1kit.seeds import stream
-from r1kit.tasks.split import digest
+from r1kit.tasks.split import own_cluster
 from r1kit.tasks.task import Task
 
 __all__ = ["Curriculum", "Drawing", "pass_rate", "weight"]
@@ -102,7 +102,7 @@ class Drawing:
         """
         if self.config.by == "turn":
             return True
-        found = self._rates(name).get(digest(prompt.question))
+        found = self._rates(name).get(own_cluster(prompt.question, prompt.history))
         chance = 1.0 if found is None else weight(pass_rate(*found), self.config.floor)
         taken = in_a_row >= PATIENCE or stream(self.seed, f"curriculum/{self.stage}/{name}", index).random() < chance
         self.passed += not taken
@@ -121,7 +121,7 @@ class Drawing:
         for prompt, right, count in groups:
             if not count:
                 continue
-            rates, key = self._rates(prompt.task), digest(prompt.question)
+            rates, key = self._rates(prompt.task), own_cluster(prompt.question, prompt.history)
             before, seen = rates.pop(key, (0.0, 0.0))
             rates[key] = [self.config.decay * before + right, self.config.decay * seen + count]
             if len(rates) > REMEMBERED:

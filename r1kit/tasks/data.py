@@ -18,7 +18,7 @@ from r1kit.records import Prompt
 from r1kit.tasks.listed import Listed
 from r1kit.tasks.references import References
 from r1kit.tasks.rules import Rule, grade_by
-from r1kit.tasks.split import check_shares, digest
+from r1kit.tasks.split import check_shares, own_cluster
 from r1kit.tasks.task import Grade, Split, Task
 
 __all__ = ["Data", "DataConfig"]
@@ -224,7 +224,7 @@ class _Source:
             history=example.before or None,
             answer=example.answer,
             language=language,
-            cluster=example.cluster or digest(example.question),
+            cluster=example.cluster or own_cluster(example.question, example.before),
             facts={**example.facts, **choices},
         )
 

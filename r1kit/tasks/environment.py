@@ -14,14 +14,13 @@ from __future__ import annotations
 import asyncio
 import inspect
 import json
-import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from r1kit.errors import InputError, MissingError, first_line
 from r1kit.records import Prompt
+from r1kit.tasks.environment_code import find_here
 from r1kit.tasks.listed import Listed
 from r1kit.tasks.split import check_shares, digest
 from r1kit.tasks.task import Grade, Split, Task
@@ -156,9 +155,7 @@ def _package() -> Any:
 
 
 def _loaded(vf: Any, config: EnvironmentConfig, where: str) -> Any:
-    """A module may lie in the working folder, as one that is being written does."""
-    if (here := str(Path.cwd())) not in sys.path:
-        sys.path.append(here)
+    find_here()  # where one that is being written lies
     try:
         return vf.load_environment(config.environment, **config.arguments)
     except Exception as error:  # whatever the environment, its data set or the network raises

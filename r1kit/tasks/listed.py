@@ -13,7 +13,7 @@ from typing import Generic, Protocol, TypeVar
 from r1kit.errors import InputError
 from r1kit.records import Prompt
 from r1kit.seeds import SEED_STRIDE
-from r1kit.tasks.split import Part, digest, part_of
+from r1kit.tasks.split import Part, digest, own_cluster, part_of
 from r1kit.tasks.task import Split, Task
 
 __all__ = ["Listed", "OfFiles", "OfLines", "listed_files", "told_apart"]
@@ -56,10 +56,10 @@ class Listed(Generic[_Item]):
             self._parts[part_of(prompt_of(item).cluster, dev_share, test_share, split_seed)].append(item)
         taken: set[str] = set()
         for part, kept in self._parts.items():
-            kept = [item for item in kept if taken.isdisjoint(_keys(prompt_of(item)))]
+            kept = [item for item in kept if taken.isdisjoint(_meets(prompt_of(item)))]
             self._parts[part] = kept
             if part != "train":  # the last
-                taken.update(key for item in kept for key in _keys(prompt_of(item)))
+                taken.update(key for item in kept for key in _holds(prompt_of(item)))
         self._order: tuple[tuple[int, int], list[int]] = ((-1, -1), [])
         if not self._parts["train"] and not nothing_to_train_on:
             raise InputError(
@@ -99,9 +99,21 @@ class Listed(Generic[_Item]):
         return self._parts[split][:limit]
 
 
-def _keys(prompt: Prompt) -> tuple[str, str]:
-    """What no two parts may share: the question and the cluster, both short where there are many."""
-    return f"question {digest(prompt.question)}", f"cluster {prompt.cluster}"
+def _holds(prompt: Prompt) -> list[str]:
+    """What a part that holds this prompt keeps from the others, short where there are many: its cluster, its question,
+    and where earlier turns stand before it the same question asked alone."""
+    whole, alone = own_cluster(prompt.question, prompt.history), digest(prompt.question)
+    return [f"cluster {prompt.cluster}", f"question {whole}", *([f"last {alone}"] if whole != alone else [])]
+
+
+def _meets(prompt: Prompt) -> list[str]:
+    """What another part must not keep for it: a question that is asked alone there is the same behind any turns."""
+    whole, alone = own_cluster(prompt.question, prompt.history), digest(prompt.question)
+    return [
+        f"cluster {prompt.cluster}",
+        f"question {whole}",
+        f"question {alone}" if whole != alone else f"last {alone}",
+    ]
 
 
 class OfFiles(Protocol):

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import unicodedata
-from typing import Literal
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Literal
 
 from r1kit.errors import InputError
 
-__all__ = ["Part", "check_shares", "digest", "evened", "fraction", "part_of"]
+if TYPE_CHECKING:
+    from r1kit.records import Message
+
+__all__ = ["Part", "check_shares", "digest", "evened", "fraction", "own_cluster", "part_of"]
 
 Part = Literal["train", "dev", "test"]
 
@@ -21,6 +25,12 @@ def evened(text: str) -> str:
 def digest(text: str) -> str:
     """16 hex digits that are the same for texts that differ in case and spaces only: a question's own cluster."""
     return hashlib.blake2b(evened(text).encode(), digest_size=8).hexdigest()
+
+
+def own_cluster(question: str, history: Sequence[Message] | None = None) -> str:
+    """The digest of a question and of what its user said before: ``And twice that?`` asks something else behind other
+    turns. A system prompt alone makes no other question."""
+    return digest("\n".join([*(turn.content for turn in history or () if turn.role == "user"), question]))
 
 
 def fraction(text: str, seed: int) -> float:

@@ -16,7 +16,7 @@ from r1kit.files import Line, strict_lines
 from r1kit.records import Prompt
 from r1kit.tasks.code.answer import final_answer
 from r1kit.tasks.listed import OfLines, listed_files, told_apart
-from r1kit.tasks.split import check_shares, digest
+from r1kit.tasks.split import check_shares, own_cluster
 from r1kit.tasks.task import Grade
 
 __all__ = ["Structured", "StructuredConfig", "grade_json", "judged", "told"]
@@ -89,7 +89,7 @@ class Structured(OfLines):
             history=history,
             answer=answer,
             language=line.text("language", default=self.config.language),
-            cluster=line.text("cluster", default=digest(question)),
+            cluster=line.text("cluster", default=own_cluster(question, history)),
             facts=facts,
         )
 

@@ -24,7 +24,7 @@ from r1kit.records import Labelled, Pair, Prompt, Sample, with_own_facts
 from r1kit.registry import blame, short, split_reference
 from r1kit.structure import scalar
 from r1kit.tasks.maths_answer import graded
-from r1kit.tasks.split import digest
+from r1kit.tasks.split import own_cluster
 from r1kit.tasks.task import By, Claims, Grade, Offer, Split, Task
 
 MOST_HELD_OUT = 1_000_000
@@ -179,7 +179,12 @@ def as_prompt(given: Any, task: str, identity: str, where: str) -> Prompt:
         raise InputError(f"{where} gave a prompt whose question is {spelled(prompt.question)}; it must be text")
     if prompt.answer is not None and not isinstance(prompt.answer, str):
         raise InputError(f"{where} gave a prompt whose answer is {spelled(prompt.answer)}; it must be text, or None")
-    return replace(prompt, id=prompt.id or identity, task=task, cluster=prompt.cluster or digest(prompt.question))
+    return replace(
+        prompt,
+        id=prompt.id or identity,
+        task=task,
+        cluster=prompt.cluster or own_cluster(prompt.question, prompt.history),
+    )
 
 
 def _from_mapping(table: Mapping[Any, Any], where: str) -> Prompt:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +11,11 @@ import pytest
 
 from r1kit.data.layouts import read_examples
 from r1kit.data.settings import Reading
+from r1kit.data.slots import text_of
 from r1kit.data.source import open_rows
 from r1kit.errors import InputError
+from r1kit.factory.sources import samples_from
+from r1kit.files import Line, as_text
 
 ARRAY = '[{"prompt": "a", "answer": 1}]\n'
 CHAT = '[{"role": "user", "content": "hi"}, {"role": "assistant", "content": "yo"}]\n'
@@ -68,6 +73,26 @@ def test_a_header_that_cannot_be_read_is_never_skipped(tmp_path: Path) -> None:
         list(open_rows(str(file), Reading(bad_lines="skip")))
 
 
+def test_texts_that_parquet_keeps_as_bytes_are_texts(tmp_path: Path) -> None:
+    """Writers that do not mark a column as text leave bytes; ``b"7"`` was read as a list of one number, 55."""
+    pa = pytest.importorskip("pyarrow")
+    from pyarrow import parquet
+
+    columns = {"question": [b"3 + 4?", b"\xe4\xb8\x80?"], "answer": [b"7", b"1"], "image": [b"\xff", b"a"]}
+    parts = pa.array([[b"a", None]] * 2, pa.list_(pa.large_binary()))
+    parquet.write_table(pa.table({**columns, "parts": parts}), tmp_path / "f.parquet")
+    first, second = (dict(line.table) for line in open_rows(str(tmp_path / "f.parquet")))
+    assert first == {"question": "3 + 4?", "answer": "7", "image": b"\xff", "parts": ["a", None]}
+    assert second["question"] == "一?"
+    with pytest.raises(InputError, match="'image' must be text or a number"):
+        text_of(Line("f", 1, first), "image")
+
+
+def test_a_date_is_told_as_one() -> None:
+    with pytest.raises(InputError, match="must be text or a number, got the date 2020-01-01; write it as text"):
+        as_text(date(2020, 1, 1), "f", "answer")
+
+
 def test_narrow_numbers_of_parquet_have_their_shortest_spelling(tmp_path: Path) -> None:
     pa = pytest.importorskip("pyarrow")
     from pyarrow import parquet
@@ -87,3 +112,30 @@ def test_narrow_numbers_of_parquet_have_their_shortest_spelling(tmp_path: Path) 
     first, second = (dict(line.table) for line in open_rows(str(tmp_path / "f.parquet")))
     assert first == {name: found for name, (*_, found) in columns.items()}
     assert second == dict.fromkeys(columns)
+
+
+PAIRS = [["q1", "a1"], ["q2", "a2"]]
+
+
+@pytest.mark.parametrize("first", [[], None, "", PAIRS], ids=str)
+@pytest.mark.parametrize("turns", [PAIRS, [{"role": "user", "content": "q1"}, {"role": "assistant", "content": "a1"}]])
+def test_turns_in_a_column_of_their_own_stand_before_the_prompt(tmp_path: Path, first: Any, turns: Any) -> None:
+    """As LLaMA-Factory's data and the samples of a stage have them, whatever the first row holds."""
+    rows = [
+        {"instruction": "a?", "output": "b", "history": first},
+        {"instruction": "c?", "output": "d", "history": turns, "system": "s"},
+    ]
+    file = tmp_path / "f.jsonl"
+    file.write_text("".join(json.dumps({"system": "s", **row}) + "\n" for row in rows))
+    one, two = samples_from(str(file), Reading())
+    assert [turn.content for turn in one.history or ()] == ["s", *(text for pair in first or () for text in pair)]
+    said = [turn.content for turn in two.history or ()]
+    assert said == ["s", "q1", "a1", "q2", "a2"][: len(said)]
+    assert len(said) == 1 + sum(map(len, PAIRS)) if turns is PAIRS else len(said) == 3
+    assert two.prompt == "c?"
+
+
+def test_a_column_of_that_name_with_texts_is_no_talk(tmp_path: Path) -> None:
+    file = tmp_path / "f.jsonl"
+    file.write_text(json.dumps({"prompt": "When?", "response": "Then.", "history": "of Rome"}) + "\n")
+    assert samples_from(str(file), Reading())[0].history is None

@@ -10,18 +10,21 @@ from typing import Any
 
 import pytest
 
+from r1kit.data.settings import Reading
 from r1kit.errors import InputError
 from r1kit.factory.card import card, card_markdown
 from r1kit.factory.decontaminate import EvaluationPrompts, evaluation_prompts
 from r1kit.factory.general import General, check_general, general_samples
 from r1kit.factory.mixture import mix
+from r1kit.factory.publish import apart_from
 from r1kit.factory.samples import read_samples, write_samples
 from r1kit.factory.select import Candidate, select
+from r1kit.factory.sources import samples_from
 from r1kit.factory.tables import write_parquet
 from r1kit.nano.countdown import Countdown, CountdownConfig
 from r1kit.nano.general import General as GeneralTask
 from r1kit.nano.general import GeneralConfig
-from r1kit.records import Sample
+from r1kit.records import Message, Sample
 
 LONG = "a train leaves the first town at nine in the morning and drives to the second town"
 
@@ -316,3 +319,47 @@ def test_the_card_counts() -> None:
     assert "| language | 1 | 0.25 |" in text
     assert "Dropped after that: duplicate 1." in text
     json.dumps(told)
+
+
+# ---- conversations ---------------------------------------------------------------------------------------------------
+
+
+def talked(name: str, before: str) -> Sample:
+    history = (Message(role="user", content=before), Message(role="assistant", content="Yes."))
+    return replace(sample(name, "And twice that?", "So many."), history=history)
+
+
+def test_one_question_behind_other_turns_is_another_one() -> None:
+    found = [Candidate(sample=talked(f"c{n}", f"Take {n % 4}."), tokens=3, consistency=(1.0, 1.0)) for n in range(5)]
+    kept, dropped = select(found, keep=1, limit=0, seed=1)
+    assert {candidate.sample.id for candidate in kept} == {"c0", "c1", "c2", "c3"}
+    assert dropped == {"duplicate": 1}
+
+
+def test_earlier_turns_are_compared_with_evaluation_questions_too() -> None:
+    held = EvaluationPrompts.of([LONG], 10)
+    found = [Candidate(sample=talked(name, text), tokens=3, consistency=(1.0, 1.0)) for name, text in
+             (("a", LONG), ("b", "Take 3."))]  # fmt: skip
+    kept, dropped = select(found, keep=0, limit=0, seed=1, evaluation=held)
+    assert [candidate.sample.id for candidate in kept] == ["b"]
+    assert dropped == {"contaminated": 1}
+    assert [one.id for one in apart_from(held, [talked("a", LONG), talked("b", "Take 3.")])] == ["b"]
+
+
+@pytest.mark.parametrize("name", ["samples.jsonl", "samples.parquet"])
+def test_the_files_of_a_stage_keep_earlier_turns_and_are_read_with_them(tmp_path: Path, name: str) -> None:
+    samples = [sample("plain"), talked("a", "Take 3.")]
+    write_samples(tmp_path / "samples.jsonl", samples)
+    write_parquet(tmp_path / "samples.parquet", samples)
+    read = samples_from(str(tmp_path / name), Reading())
+    assert [one.history for one in read] == [one.history for one in samples]
+
+
+def test_general_samples_have_ids_of_their_own(tmp_path: Path) -> None:
+    """A file and a folder of one name had the same, and the stage that learns from them refused what was published."""
+    row = json.dumps({"prompt": "q", "response": "r"}) + "\n"
+    (tmp_path / "g").mkdir()
+    for file in ("g.jsonl", "g/data.jsonl"):
+        (tmp_path / file).write_text(row)
+    found = general_samples(General(path=str(tmp_path / "g.jsonl"), dataset=str(tmp_path / "g")), {}, 1)
+    assert [one.id for one in found] == ["g/0", "g/0/again/1"]

@@ -5,7 +5,14 @@ from __future__ import annotations
 import pytest
 
 from r1kit.errors import InputError
-from r1kit.factory.filters import FilterConfig, failed_filter, filter_names, longest_paragraph, repeated_lines
+from r1kit.factory.filters import (
+    FilterConfig,
+    failed_filter,
+    filter_names,
+    longest_paragraph,
+    repeated_lines,
+    words_in,
+)
 from r1kit.factory.filters import repeated_share as share
 
 OFF = FilterConfig(repetition=0, lines=0)
@@ -21,6 +28,16 @@ def test_repeated_share_counts_ngrams_that_were_there_before() -> None:
     assert share(["a", "b", "c", "d"], 2) == 0.0
     assert share(["a"], 2) == 0.0
     assert share(["a"] * 101, 1) == pytest.approx(100 / 101)
+
+
+def test_signs_of_a_script_without_spaces_are_words() -> None:
+    """A loop without spaces was one word, so nothing in it could be there before."""
+    loop = "我们再算一次，结果不对。" * 30
+    assert share(words_in(loop), 8) > 0.9
+    assert failed_filter(FilterConfig(), wrapped(loop), "zh", 9) == "repetition"
+    assert failed_filter(FilterConfig(paragraph=100), wrapped(loop[:24] + loop[24:36] * 9), "zh", 9) == "paragraph"
+    assert words_in("试 12 - 5 = 7 小了 or so") == ["试", "12", "-", "5", "=", "7", "小了", "or", "so"]
+    assert words_in("ab 我们再算12次 cd") == ["ab", "我", "们", "再", "算", "12", "次", "cd"]
 
 
 def test_repeated_lines_leave_blank_ones_out() -> None:

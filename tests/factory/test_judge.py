@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from r1kit.factory.asking import spoken
 from r1kit.factory.judge import GenerativeJudge, Question, Verdict, read_verdict
-from r1kit.records import Sampling
+from r1kit.factory.pairs import Comparison, PairwiseJudge
+from r1kit.factory.refine import EngineRefiner
+from r1kit.records import Message, Prompt, Sampling
 from r1kit.rollout.scripted import CodePoints, ScriptedEngine
 
 RIGHT = 'Both say 4. {"analysis": "same", "correctness": "correct"}'
@@ -63,3 +66,39 @@ def test_nothing_to_judge_asks_nothing() -> None:
     engine = ScriptedEngine([RIGHT])
     assert GenerativeJudge(engine, CodePoints().encode, Sampling()).verdicts([], []) == []
     assert not engine.calls
+
+
+def test_what_is_asked_and_answered_is_shown_as_it_stands() -> None:
+    """A question that says ``\\boxed{answer}`` was shown with the whole answer in the box."""
+    tokenizer = CodePoints()
+    asked: list[str] = []
+
+    def script(prompt: tuple[int, ...], seed: int, row: int) -> str:
+        asked.append(tokenizer.decode(list(prompt)))
+        return RIGHT
+
+    judge = GenerativeJudge(
+        ScriptedEngine(script), tokenizer.encode, Sampling(n=1, max_tokens=999), "{question}|{answer}"
+    )
+    judge.verdicts([Question(question="2? \\boxed{answer}", reference="4", answer="{question}")], [1])
+    assert asked == ["2? \\boxed{answer}|{question}"]
+
+
+def test_a_judge_is_shown_the_turns_before_the_question() -> None:
+    history = (Message(role="user", content="Take 3."), Message(role="assistant", content="Yes."))
+    prompt = Prompt(question="And twice that?", history=history)
+    assert spoken(prompt) == "user: Take 3.\n\nassistant: Yes.\n\nuser: And twice that?"
+    assert spoken(Prompt(question="And twice that?")) == "And twice that?"
+    tokenizer = CodePoints()
+    asked: list[str] = []
+
+    def script(prompt: tuple[int, ...], seed: int, row: int) -> str:
+        asked.append(tokenizer.decode(list(prompt)))
+        return "[[A=B]]"
+
+    compared = PairwiseJudge(ScriptedEngine(script), tokenizer.encode, Sampling(n=1, max_tokens=99))
+    compared([Comparison(prompt=prompt, a="6", b="7")], [1])
+    refiner = EngineRefiner(engine=ScriptedEngine(script), encode=tokenizer.encode, sampling=Sampling(max_tokens=99))
+    refiner.refine([prompt], ["<think> 3 + 3 </think> 6"], [1])
+    assert len(asked) >= 2
+    assert all(spoken(prompt) in text for text in asked)

@@ -16,7 +16,7 @@ from r1kit.errors import InputError
 from r1kit.loops import curriculum as module
 from r1kit.loops.curriculum import Curriculum, Drawing, pass_rate, weight
 from r1kit.loops.rollouts import PromptStream
-from r1kit.records import Prompt
+from r1kit.records import Message, Prompt
 from r1kit.tasks.task import Task
 
 from .toy import CONFIG, ToyTask, toy
@@ -190,3 +190,13 @@ def test_two_ranks_draw_and_learn_what_one_does(tmp_path: Path, on_ranks: Callab
     first, second = on_ranks(2, "loops.ranked:curriculum_toy", str(tmp_path / "two"), replace(LONG, steps=4))
     (alone,) = on_ranks(1, "loops.ranked:curriculum_toy", str(tmp_path / "one"), replace(LONG, steps=4))
     assert first == second == alone
+
+
+def test_a_question_behind_other_turns_has_a_rate_of_its_own() -> None:
+    found = drawing()
+    first, second = (
+        Prompt(task="few", question="And twice that?", history=(Message(role="user", content=f"Take {n}."),))
+        for n in (1, 2)
+    )
+    found.learn([(first, *scores(8)), (second, *scores(0))], {"few": Few()})
+    assert len(found._rates("few")) == 2

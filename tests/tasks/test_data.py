@@ -229,3 +229,34 @@ def test_a_template_of_one_question_is_told_of_a_system_prompt(tmp_path: Path) -
         check_recipe(load_recipe(str(recipe)))
     check_recipe(load_recipe(str(recipe), ['tasks.sums.history="drop"']))
     check_recipe(load_recipe(str(recipe), ['model.template.name="chat"']))
+
+
+def talk(number: int, last: str = "And twice that?") -> Mapping[str, Any]:
+    turns = [{"role": "user", "content": f"Take {number}."}, {"role": "assistant", "content": "Yes."}]
+    return {"messages": [*turns, {"role": "user", "content": last}], "answer": str(2 * number)}
+
+
+def test_conversations_that_end_alike_are_problems_of_their_own(tmp_path: Path) -> None:
+    """They fell into one part, as one cluster; those beside a test source were dropped."""
+    file = write(tmp_path / "a.jsonl", [talk(number) for number in range(200)])
+    task = build("t", "data", {"path": file, "dev_share": 0.1, "test_share": 0.2})
+    dev, test = task.held_out("dev"), task.held_out("test")
+    assert 10 < len(dev) < 30 < len(test) < 50
+    assert len({prompt.cluster for prompt in (*dev, *test)}) == len(dev) + len(test)
+    trained = {task.train(index).id for index in range(200 - len(dev) - len(test))}
+    assert len(trained) == 200 - len(dev) - len(test)
+    assert trained.isdisjoint(prompt.id for prompt in (*dev, *test))
+    tests = write(tmp_path / "b.jsonl", [talk(number) for number in range(5)])
+    task = build("t", "data", {"path": file, "test_path": tests, "dev_share": 0})
+    assert len({task.train(index).id for index in range(195)}) == 195
+
+
+@pytest.mark.parametrize("alone_is_tested", [True, False])
+def test_a_question_asked_alone_is_the_same_behind_any_turns(tmp_path: Path, alone_is_tested: bool) -> None:
+    alone = {"messages": [{"role": "user", "content": "1 + 1?"}], "answer": "2"}
+    after, other = talk(3, "1 + 1?"), talk(4, "2 + 2?")
+    tested, trained = (alone, after) if alone_is_tested else (after, alone)
+    file = write(tmp_path / "a.jsonl", [trained, other])
+    tests = write(tmp_path / "b.jsonl", [tested])
+    task = build("t", "data", {"path": file, "test_path": tests, "dev_share": 0})
+    assert {task.train(index).question for index in range(4)} == {"2 + 2?"}

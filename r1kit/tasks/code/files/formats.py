@@ -18,7 +18,7 @@ from r1kit.sandbox.trees import defined, library_imports, parses
 from r1kit.tasks.code.files.asserts import asserted_cases, check_cases
 from r1kit.tasks.code.files.contests import question_of, starter_of, tests_of
 from r1kit.tasks.code.files.problem import FileProblem
-from r1kit.tasks.split import digest
+from r1kit.tasks.split import digest, own_cluster
 
 __all__ = ["NEEDS", "PARSERS"]
 
@@ -172,7 +172,7 @@ def _own(line: Line, task: str, prefix: str, question: str, history: tuple[Messa
     """A prompt of a format whose ids and answers are text, where there are any."""
     answer = line.text("answer", default="") if isinstance(line.table.get("answer"), str) else ""
     made = _prompt(line, task, line.text("id", default=f"{prefix}{line.number}"), question, answer or None)
-    return replace(made, history=history)
+    return replace(made, history=history, cluster=line.text("cluster", default=own_cluster(question, history)))
 
 
 def _prompt(

@@ -17,6 +17,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 from typing import cast
 
@@ -153,13 +154,17 @@ class Ahead(Rollouts):
         return new
 
     def _top_up(self, stream: PromptStream, step: int, missing: int) -> None:
-        """As many out as the step still takes, and as many as are to be out after it."""
+        """As many out as the step still takes, and as many as are to be out after it, each dealt for the step that
+        would take it in turn."""
         config, size = self.config, self.policy.workspace.ranks.size
         later = min(depth(config), config.steps - 1 - step)
         wanted = self._turns(missing) + self._turns(config.prompts_per_step) * later
         lacking = [[rank] * (wanted.count(rank) - self._held(rank)) for rank in range(size)]
-        if any(lacking):
-            self._deal(stream, step, min(step + depth(config), config.steps - 1), in_turn(lacking))
+        ranks = in_turn(lacking) if any(lacking) else []
+        places = range(len(self.out), len(self.out) + len(ranks))  # those that are out already come before
+        meant = [step + (place - missing + config.prompts_per_step) // config.prompts_per_step for place in places]
+        for at, alike in groupby(zip(meant, ranks, strict=True), itemgetter(0)):
+            self._deal(stream, step, min(at, config.steps - 1), [rank for _, rank in alike])
 
     def _held(self, rank: int) -> int:
         return sum(one.rank == rank for one in self.out)

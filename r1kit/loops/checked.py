@@ -15,10 +15,10 @@ __all__ = ["check_least", "check_source"]
 
 
 def check_least(config: Any, stage: str, least: int, *keys: str) -> None:
-    """Refuse a stage's settings, by dotted name, that are below ``least``."""
+    """Refuse a stage's settings, by dotted name, that are below ``least``; one that is None is not set."""
     for key in keys:
         value = attrgetter(key)(config)
-        if value < least:
+        if value is not None and value < least:
             raise InputError(f"stages.{stage}.{key} = {value}: must be at least {least}")
 
 

@@ -41,6 +41,10 @@ class PPO(RL):
         """Not while the policy stands still."""
         return step >= self.value_warmup and RL.is_held(self, step)
 
+    def renews(self, update: int) -> bool:
+        """Not where the reward has a KL too: the two have one reference, which is set anew between steps."""
+        return not self.reward_kl and RL.renews(self, update)
+
     def check(self, stage: str, recipe: Recipe) -> None:
         """Ranges, and what works only with the whole batch on every rank."""
         RL.check(self, stage, recipe)

@@ -232,12 +232,15 @@ def _update(
     found = []
     for index, batch in enumerate(batches):
         update = step * config.minibatches + index
-        if config.loss.kl_weight and update % config.reference_every == 0:
+        if config.renews(update):
             learner.refresh_reference()
         if held:
             batch = _with_reference(batch, learner.reference_logprobs(batch))
         lr = config.schedule.rate(update, config.steps * config.minibatches, config.optimiser.lr)
         found.append({**learner.update(batch, loss, lr), "lr": lr})
+    lacked = range(step * config.minibatches + len(batches), (step + 1) * config.minibatches)  # there were too few rows
+    if any(config.renews(update) for update in lacked):
+        learner.refresh_reference()
     read = sum(update["tokens"] for update, lacks in zip(found, lacking, strict=True) if lacks)
     return over_updates(found), int(read) + sum(drawn.loads) * held
 

@@ -175,6 +175,10 @@ class RL(Evaluated):
         """Whether a step's updates have the KL term, and so read the reference."""
         return self.loss.kl_weight > 0
 
+    def renews(self, update: int) -> bool:
+        """Whether the reference of the KL term is set anew before an update, from 0."""
+        return self.loss.kl_weight > 0 and update % self.reference_every == 0
+
     def sampling_at(self, step: int) -> Sampling:
         """How the completions of a step, from 0, are drawn."""
         return capped(self.sampling, self.shorter, step)
@@ -184,10 +188,8 @@ class RL(Evaluated):
         check_source(self.start, stage, recipe)
         check_shorter(self.shorter, self.steps, self.sampling, self.reward.parts, stage)
         check_least(self, stage, 1, "steps", "prompts_per_step", "minibatches", "micro_batch_tokens", "rows_in_flight")
-        check_least(self, stage, 1, "reference_every", "evaluate_every", "sampling.max_tokens")
+        check_least(self, stage, 1, "reference_every", "evaluate_every", "sampling.max_tokens", "final_limit")
         check_least(self, stage, 0, "dynamic_sampling", "verifier_workers", "max_gap", "record_groups", "record_tokens")
-        if self.final_limit is not None:
-            check_least(self, stage, 1, "final_limit")
         check_rates(self.optimiser.lr, self.schedule, stage)
         self.optimiser.check(stage, recipe.learner.kind)
         self.lora.check(stage, recipe.learner.kind, sampled=True)

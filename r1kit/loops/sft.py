@@ -84,7 +84,7 @@ def train(config: SFT, samples: Sequence[Sample], loaded: LoadedModel, workspace
         count, batches = len(learnt), partial(sample_batches, learnt)
     each = min(config.samples_per_step, count)  # a step repeats no small set
     batch_of = batches(each, stream_seed(workspace.seed, workspace.stage, "order"))
-    steps = math.ceil(config.epochs * count / each)
+    steps = max(1, math.ceil(config.epochs * count / each - 1e-9))  # 1.1 x 50 / 5 is a hair above 11
     run = _Run(steps=steps, log_every=config.log_every, optimiser=config.optimiser, schedule=config.schedule)
     supervised.train(run, batch_of, learner, workspace)
     return learner, steps

@@ -18,12 +18,13 @@ from r1kit.loops import in_flight
 from r1kit.loops.lag import Verdicts
 from r1kit.loops.late import LOG
 from r1kit.loops.settings import RL
+from r1kit.maths.settings import PolicyLoss
 from r1kit.recipe import load_recipe
 from r1kit.records import Group, Prompt, Score
 from r1kit.report.read.prompts import audit
 
 from .test_rl import Killed
-from .toy import CONFIG, Toy, ToyScorer, toy
+from .toy import CONFIG, Toy, ToyScorer, toy, turns
 
 CARRY = replace(CONFIG, verdicts=Verdicts(slow="carry"), record_groups=4)
 DROP = replace(CONFIG, verdicts=Verdicts(slow="drop"), record_groups=4)
@@ -139,6 +140,16 @@ def test_what_is_left_of_a_step_is_learnt_whole_in_as_many_minibatches_as_it_fil
     (line,) = log(tmp_path, "metrics.jsonl")
     told = sum(row["tokens"] for row in log(tmp_path, "rollouts.jsonl") if row["advantage"])
     assert line["tokens"] == told > 0
+
+
+def test_a_step_of_few_rows_leaves_out_no_turn_of_the_reference(tmp_path: Path) -> None:
+    """The first step has rows for 8 updates of 16: the one before which the reference is due is never made."""
+    scorer = SlowScorer(slow=ids(1, 2, 3))
+    one = toy(tmp_path, scorer=scorer)
+    found = turns(one)
+    one.train(replace(DROP, steps=2, minibatches=16, reference_every=12, loss=PolicyLoss(kl_weight=0.1)))
+    scorer.close()
+    assert "".join(found) == "R" + 8 * "u" + "R" + 8 * "u" + "R" + 8 * "u"
 
 
 @pytest.mark.parametrize("config", [CARRY, DROP])

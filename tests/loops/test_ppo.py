@@ -27,7 +27,7 @@ from r1kit.update.critic import Critic
 from r1kit.update.local import LearnerSettings
 from r1kit.update.settings import OptimiserSettings
 
-from .toy import Toy, policy_of, toy
+from .toy import Toy, policy_of, toy, turns
 
 CONFIG = Config(
     steps=12,
@@ -90,6 +90,14 @@ def test_the_kl_is_paid_in_the_reward(tmp_path: Path) -> None:
     assert rows(held)[0]["kl_paid"] == pytest.approx(0.0, abs=1e-5)
     assert rows(held)[-1]["reward"] < rows(free)[-1]["reward"] - 0.1
     assert all("kl_paid" not in row for row in rows(free))
+
+
+def test_two_kls_have_one_reference_that_stands_still_within_a_step(tmp_path: Path) -> None:
+    one = toy(tmp_path)
+    found = turns(one)
+    loss = PolicyLoss(kl_weight=0.05)
+    train(one, replace(CONFIG, steps=3, minibatches=4, reference_every=6, reward_kl=0.05, loss=loss))
+    assert "".join(found) == "R" + 8 * "u" + "R" + 4 * "u"
 
 
 def test_killed_in_the_middle_it_ends_the_same(tmp_path: Path) -> None:

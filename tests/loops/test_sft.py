@@ -98,18 +98,28 @@ def test_what_is_too_long_is_refused_by_default(tmp_path: Path) -> None:
     assert len(told([ONE, CHAT], tmp_path, positions=11)[0]) == 2
 
 
-def test_a_step_takes_no_sample_twice_however_few_there_are(tmp_path: Path) -> None:
-    save_start(tmp_path / "start")
-    lines = [json.dumps({"prompt": f"what is {n}", "response": f"{n} {n}"}) for n in range(5)]
-    (tmp_path / "data.jsonl").write_text("\n".join(lines) + "\n")
-    stage = {"kind": "sft", "start": "base", "data": str(tmp_path / "data.jsonl"), "epochs": 2.0}
-    model = {"name": str(tmp_path / "start"), "template": {"name": "plain"}}
+def learnt(folder: Path, samples: int, **settings: Any) -> list[dict[str, Any]]:
+    """Lines of metrics of a stage that learns so many samples of three tokens each."""
+    save_start(folder / "start")
+    lines = [json.dumps({"prompt": f"what is {n}", "response": f"{n % 5} {n % 5}"}) for n in range(samples)]
+    (folder / "data.jsonl").write_text("\n".join(lines) + "\n")
+    stage = {"kind": "sft", "start": "base", "data": str(folder / "data.jsonl"), **settings}
+    model = {"name": str(folder / "start"), "template": {"name": "plain"}}
     recipe = parse_recipe({"name": "tiny", "ranks": 1, "dtype": "float32", "model": model, "stages": {"sft": stage}})
-    (tmp_path / "run").mkdir()
-    write_manifest(recipe, tmp_path / "run")
-    run(recipe, tmp_path / "run", Solo(), say=lambda line: None)
-    lines = map(json.loads, (tmp_path / "run/01_sft/metrics.jsonl").read_text().splitlines())
+    (folder / "run").mkdir()
+    write_manifest(recipe, folder / "run")
+    run(recipe, folder / "run", Solo(), say=lambda line: None)
+    return [*map(json.loads, (folder / "run/01_sft/metrics.jsonl").read_text().splitlines())]
+
+
+def test_a_step_takes_no_sample_twice_however_few_there_are(tmp_path: Path) -> None:
+    lines = learnt(tmp_path, 5, epochs=2.0)
     assert [line["tokens"] for line in lines] == [5 * 3, 5 * 3]  # two epochs; two words and the end
+
+
+def test_a_part_of_an_epoch_takes_no_update_too_many(tmp_path: Path) -> None:
+    """1.1 x 50 is 55.00000000000001."""
+    assert len(learnt(tmp_path, 50, epochs=1.1, samples_per_step=5)) == 11
 
 
 # ---- each rank its own ----------------------------------------------------------------------------------------------

@@ -14,6 +14,7 @@ from r1kit.loops.ahead import Ahead
 from r1kit.loops.caps import Shorter
 from r1kit.loops.lag import Verdicts
 from r1kit.recipe import load_recipe
+from r1kit.seeds import training_index
 
 from .test_ahead import apart
 from .toy import CONFIG, toy
@@ -50,6 +51,18 @@ def test_ahead_a_prompt_keeps_the_cap_of_the_step_it_was_dealt_for(
     monkeypatch.setattr(rl, "Rollouts", Ahead)
     apart(tmp_path).train(replace(RISING, max_lag=2))
     assert longest(tmp_path) == {1: 2, 2: 2, 3: 4, 4: 6, 5: 6, 6: 6}
+
+
+def test_ahead_whichever_is_ready_keeps_the_cap_of_its_turn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first prompts too, which are all dealt at once."""
+    monkeypatch.setattr(rl, "Rollouts", Ahead)
+    apart(tmp_path).train(replace(RISING, max_lag=3, order="ready"))
+    found = [0] * RISING.steps
+    for line in (tmp_path / "02_r1_zero/rollouts.jsonl").read_text().splitlines():
+        row = json.loads(line)
+        turn = (int(row["prompt_id"].rpartition("/")[2]) - training_index(1, 0)) // RISING.prompts_per_step
+        found[turn] = max(found[turn], row["tokens"])
+    assert found == [2, 2, 4, 6, 6, 6]
 
 
 def test_beside_slow_verdicts_too(tmp_path: Path) -> None:

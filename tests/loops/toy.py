@@ -140,3 +140,21 @@ def toy(folder: Path, ranks: Ranks | None = None, scorer: ToyScorer | None = Non
     workspace.folder.mkdir(parents=True, exist_ok=True)
     learner = LocalLearner(model, LearnerSettings(optimiser=CONFIG.optimiser), ranks)
     return Toy(workspace, learner, scorer or ToyScorer(), ToyEvaluator(), levels)
+
+
+def turns(one: Toy) -> list[str]:
+    """Grows by a ``u`` for each update that the learner makes, and an ``R`` whenever it sets its reference anew."""
+    found: list[str] = []
+    learner: Any = one.learner
+    update, refresh = learner.update, learner.refresh_reference
+
+    def updated(*given: Any) -> Any:
+        found.append("u")
+        return update(*given)
+
+    def refreshed() -> None:
+        found.append("R")
+        refresh()
+
+    learner.update, learner.refresh_reference = updated, refreshed
+    return found

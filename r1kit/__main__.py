@@ -1,3 +1,17 @@
-from r1kit.cli import main
+"""Where ``r1`` and ``python -m r1kit`` begin."""
 
-main()
+from r1kit.early import heed
+
+__all__ = ["main"]
+
+
+def main() -> None:
+    """The command, which is imported once signals are heard."""
+    heed()
+    from r1kit import cli
+
+    cli.main()
+
+
+if __name__ == "__main__":
+    main()

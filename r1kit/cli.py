@@ -33,6 +33,7 @@ from r1kit.commands.tasks import tasks
 from r1kit.commands.track import track
 from r1kit.commands.verify import verify
 from r1kit.commands.write_tests import write_tests
+from r1kit.early import INTERRUPTED
 from r1kit.errors import (
     NO_HOME,
     NO_HOME_TOLD,
@@ -58,9 +59,6 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-
-INTERRUPTED = "interrupted; run the same command again"
-"""Outside the steps of a run, which say where they stand: most commands begin anew."""
 
 COMMANDS: dict[str, Callable[..., None]] = {
     "run": run,

@@ -78,9 +78,11 @@ class _Walk:
         if path := place_of(text, setting, self.names, model=model):
             self.contents[where] = content_of_path(path)
             return _Name(path.name)
-        if then is not None and Path(text).is_absolute() and Path(text).name == _leaf(self.before, where):
+        there = Path(text)  # a name of the hub without an owner has neither parts nor, if of data, a suffix
+        was_file = len(there.parts) > 1 or (there.suffix and not model)
+        if then is not None and was_file and there.name == _leaf(self.before, where):
             self.contents[where] = then
-            return _Name(Path(text).name)
+            return _Name(there.name)
         if model:
             found = content_of_model(text, then, fetch=self.fetch)
         else:

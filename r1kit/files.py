@@ -7,6 +7,7 @@ piece.
 
 from __future__ import annotations
 
+import errno
 import json
 import math
 import os
@@ -20,8 +21,8 @@ from typing import Any
 from r1kit.errors import InputError, nearest
 
 __all__ = [
-    "Line", "Number", "as_text", "brief", "check_writable", "forgiving_lines", "json_fault", "json_table", "object_of",
-    "spelled_json", "strict_lines", "write_atomic", "write_json",
+    "Line", "Number", "as_text", "brief", "check_writable", "forgiving_lines", "is_there", "json_fault", "json_table",
+    "object_of", "refuse_unspeakable", "spelled_json", "strict_lines", "write_atomic", "write_json",
 ]  # fmt: skip
 
 LONGEST_NUMBER = 40
@@ -40,6 +41,31 @@ def write_atomic(path: Path, text: str) -> None:
     except OSError:
         temporary.unlink(missing_ok=True)
         raise
+
+
+def is_there(path: Path) -> bool:
+    """As ``Path.exists``; what is too long to name a file is none, however Python sees it: RUN:STAGE may be."""
+    try:
+        return path.exists()
+    except OSError as error:
+        if error.errno != errno.ENAMETOOLONG:
+            raise
+        return False
+
+
+def refuse_unspeakable(folder: Path, option: str) -> None:
+    """Refuse a folder whose name is no UTF-8: tokenizers and many others cannot write into one.
+
+    Raises:
+        InputError: it is one.
+    """
+    try:
+        os.fspath(folder).encode()
+    except UnicodeEncodeError:
+        shown = os.fsencode(folder).decode("utf-8", "backslashreplace")
+        raise InputError(
+            f"{option}: the name {shown} is not UTF-8, and no tokenizer can be written there; choose another"
+        ) from None
 
 
 def check_writable(path: Path | None) -> None:

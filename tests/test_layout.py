@@ -30,15 +30,15 @@ LEVELS = {
     "serving": 3, "contracts": 1, "registry": 1, "maths": 1, "sandbox": 1, "structure": 1, "model": 1, "text": 1,
     "checkpoint": 1, "tasks": 1, "cluster": 1, "search": 2,
     "suits": 5, "unread": 5,
-    "apart": 1, "resume": 1, "growth": 0, "data": 1, "nano": 3, "interrupts": 0, "files": 0, "seeds": 0, "records": 0,
-    "errors": 0, "answers": 0,
+    "apart": 1, "resume": 1, "growth": 0, "data": 1, "nano": 3, "interrupts": 0, "early": 0, "files": 0, "seeds": 0,
+    "records": 0, "errors": 0, "answers": 0,
 }  # fmt: skip
 """A module may import, at its top, only from its own level or below; what it needs from above it is handed."""
 ALLOWED = {("recipe", "r1kit.stages")}
 """A recipe reads the table of contents of the stages, which is names alone; the stages themselves it loads by name."""
 LIGHT = frozenset(
     "tasks nano seeds reward sandbox factory commands stages recipe structure contracts registry records files".split()  # noqa: SIM905
-    + "data answers apart errors cli checks suits unread launcher plan".split()  # noqa: SIM905
+    + "data answers apart errors cli checks suits unread launcher plan early".split()  # noqa: SIM905
 )
 HEAVY = {"torch", "transformers"}
 FILES = modules(ROOT)

@@ -21,6 +21,7 @@ from r1kit.checkpoint.marks import without_marks
 from r1kit.checkpoint.wheels import fetched_gguf
 from r1kit.checkpoint.whole import check_whole, drop_rowless
 from r1kit.errors import InputError, MissingError, first_line, nearest
+from r1kit.files import is_there
 
 __all__ = [
     "HUB_FILES", "HUB_NAME", "cache_folder", "check_folder", "check_model", "check_tokenizer", "hub_commit",
@@ -136,9 +137,10 @@ def _dispatch(
         raise InputError(f"the model's name is empty; a model is {ALLOWED}")
     if name.startswith("pypi:"):
         return pypi(name.removeprefix("pypi:"))
-    if path.is_dir():
+    there = ":" not in name or is_there(path)
+    if there and path.is_dir():
         return adapter(path) if is_adapter(path) else check_folder(path)
-    if path.is_file():
+    if there and path.is_file():
         return gguf(path)
     if ":" in name:
         return _stage_checkpoint(*name.rsplit(":", 1))

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from r1kit.contracts import Recipe
 from r1kit.errors import InputError, nearest
+from r1kit.files import is_there
 from r1kit.recipe import load_recipe, put_setting, with_texts
 from r1kit.records import Sampling
 from r1kit.registry import is_reference, split_reference
@@ -65,7 +66,7 @@ def split_stage(model: str) -> tuple[Path, str] | None:
     """``DIR:STAGE`` -> (run folder, stage); None for every other kind of name."""
     run, colon, stage = model.rpartition(":")
     folder = Path(run).expanduser()
-    if not colon or run == "pypi" or Path(model).exists() or not (folder / "recipe.toml").is_file():
+    if not colon or run == "pypi" or is_there(Path(model)) or not (folder / "recipe.toml").is_file():
         return None
     return folder, stage
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from r1kit.errors import InputError, MissingError
 from r1kit.evals.evaluator import Evaluation
+from r1kit.files import is_there
 from r1kit.recipe import put_setting
 from r1kit.records import Sampling
 from r1kit.rollout.streams import stream_seed
@@ -53,7 +54,7 @@ def by_what(text: str, config: Search) -> tuple[Search, Path | None]:
         return replace(config, value="none"), None
     folder = Path(text).expanduser()
     run, colon, stage = text.rpartition(":")
-    if not folder.exists() and colon:
+    if colon and not is_there(folder):
         done = sorted(Path(run).expanduser().glob(f"[0-9]*_{stage}/result.json"))
         if not done:
             raise MissingError(

@@ -20,6 +20,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, P
 from r1kit.checkpoint import source
 from r1kit.checkpoint.source import check_model, resolve_model
 from r1kit.checkpoint.wheels import fetched_gguf
+from r1kit.commands.arguments import split_stage
 from r1kit.errors import InputError, MissingError, R1Error
 from r1kit.model.decoder import Decoder, DecoderConfig
 from r1kit.model.load import load_model, save_model
@@ -157,6 +158,14 @@ def test_a_stage_of_a_run(folder: Path, tmp_path: Path) -> None:
     _refused(InputError, f"{run}:pretrian", "has no stage 'pretrian'", "Did you mean 'pretrain'?")
     _refused(InputError, run, "it is a run", f"{run}:pretrain")
     _refused(InputError, f"{tmp_path}/ran:pretrain", "is not a folder")
+
+
+def test_a_stage_of_a_run_whose_name_is_as_long_as_can_be(folder: Path, tmp_path: Path) -> None:
+    run = tmp_path / ("r" * 250)
+    shutil.copytree(folder, run / "00_pretrain" / "checkpoint")
+    (run / "recipe.toml").touch()
+    assert resolve_model(f"{run}:pretrain") == run / "00_pretrain" / "checkpoint"
+    assert split_stage(f"{run}:pretrain") == (run, "pretrain")
 
 
 @pytest.mark.parametrize(

@@ -154,3 +154,32 @@ def test_a_place_that_is_taken_is_left_alone(tmp_path: Path) -> None:
     error = CliRunner().invoke(app, ["export", "nowhere", "--to", str(tmp_path)]).exception
     assert "is there already" in str(error)
     assert (tmp_path / "mine").read_text() == "mine"
+
+
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
+def test_a_signal_while_the_command_is_imported_is_one_line(name: str) -> None:
+    program = (
+        "import os, signal, sys\n"
+        "class Sent:\n"
+        "    def find_spec(self, module, *more):\n"
+        f"        if module == 'r1kit.recipe': os.kill(os.getpid(), signal.{name})\n"
+        "sys.meta_path.insert(0, Sent())\n"
+        "from r1kit.__main__ import main\n"
+        "main()"
+    )
+    done = subprocess.run([sys.executable, "-c", program, "recipes"], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "r1: interrupted; run the same command again\n")
+
+
+def test_the_script_begins_as_the_module_does() -> None:
+    script = (Path(__file__).resolve().parents[2] / "pyproject.toml").read_text(encoding="utf-8")
+    assert 'r1 = "r1kit.__main__:main"' in script
+
+
+def test_a_folder_whose_name_is_not_utf8_is_refused_at_the_start(tmp_path: Path) -> None:
+    for arguments in (["run", "nano-zero", "--out"], ["export", "no/such:stage", "--to"]):
+        place = os.fsencode(tmp_path) + b"/of-\xff"
+        done = subprocess.run([sys.executable, "-m", "r1kit", *arguments, place], capture_output=True, check=False)
+        told = f"r1: {arguments[-1]}: the name {tmp_path}/of-\\xff is not UTF-8, and no tokenizer can be written there"
+        assert (done.returncode, done.stderr.decode()) == (2, f"{told}; choose another\n")
+        assert os.listdir(os.fsencode(tmp_path)) == []

@@ -144,6 +144,8 @@ def _refused_by_system(error: OSError) -> tuple[str, int]:
     where = error.filename or "while writing"
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
         return f"{error.filename}: {error.strerror}; choose a place that you may use", InputError.exit_code
+    if error.errno in (errno.EMFILE, errno.ENFILE):
+        return f"too many files are open ({where}); raise `ulimit -n`", MissingError.exit_code
     if error.errno == errno.ENAMETOOLONG:
         told = f"{str(where)[:40]!r}... is too long to name a file or folder, and nothing else is called so here"
         return f"{told}; was it meant for another argument?", InputError.exit_code

@@ -174,9 +174,9 @@ class Feed:
         self._sink = None
 
     def _report(self) -> Path | None:
-        """The report, where it was written anew since it was sent."""
+        """The report, where it was written anew since it was sent; its time may go back, as clocks do."""
         path = self._folder / "report.html"
-        return path if path.is_file() and path.stat().st_mtime > self._state.report else None
+        return path if path.is_file() and path.stat().st_mtime != self._state.report else None
 
     def _send_batch(self, sink: Sink, batch: list[Event]) -> None:
         told = [event for event in batch if is_new(event, self._state.marks)]

@@ -84,6 +84,7 @@ def test_where_a_terminal_knows_no_width_something_is_shown() -> None:
         ("KeyboardInterrupt", 130, "r1: interrupted; run the same command again\n"),
         ("PermissionError(13, 'Permission denied', 'there')", 2, "r1: there: Permission denied; "),
         ("OSError(28, 'No space left on device', 'there')", 3, "r1: no disk space left (there); "),
+        ("OSError(24, 'Too many open files')", 3, "r1: too many files are open (while writing); raise `ulimit -n`"),
         ("RuntimeError('Could not determine home directory.')", 2, "r1: no home folder is known for a path with ~; "),
         ("OSError(27, 'File too large', 'there')", 3, "r1: a file grew as large as is allowed (there); raise `ulimit"),
     ],

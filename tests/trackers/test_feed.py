@@ -179,6 +179,9 @@ def test_a_report_whose_sending_failed_is_sent_again(
     assert said == [f"tracker {name}: nobody answers; it is tried again, the run goes on"]
     assert feed(made.path, name, table(tmp_path), at_once, print) == 0
     assert [row for row in kept(tmp_path) if "artefact" in row] == [{"artefact": "report.html"}]
+    os.utime(made.path / "report.html", (1e9, 1e9))  # another one, written after the clock was set back
+    assert feed(made.path, name, table(tmp_path), at_once, print) == 0
+    assert [row for row in kept(tmp_path) if "artefact" in row] == [{"artefact": "report.html"}] * 2
 
 
 @pytest.mark.parametrize(("knows", "arrived"), [(True, ALL), (False, [1, 2, 3])])

@@ -133,6 +133,14 @@ CHOICES_NAMED = ChoiceForm(
 _WRONG = tuple(f"incorrect answer {number}" for number in (1, 2, 3))
 _DISTRACTORS = tuple(f"distractor{number}" for number in (1, 2, 3))
 _SHUFFLED = "in an order that the question's hash decides"
+
+
+def _in_a_list(name: str, question: str, choices: str, answer: str, told: str) -> ChoiceForm:
+    """The choices stand in one column; ``told``: the answer's column in words."""
+    needs = (question, choices, answer)
+    return ChoiceForm(name, needs, _listed(*needs), (f"{question} with {choices} lettered", told))
+
+
 CHOICES: tuple[ChoiceForm, ...] = (
     ChoiceForm(
         "GPQA",
@@ -146,42 +154,12 @@ CHOICES: tuple[ChoiceForm, ...] = (
         _shuffled("correct_answer", _DISTRACTORS),
         ("question, its four answers lettered " + _SHUFFLED, "the letter of correct_answer"),
     ),
-    ChoiceForm(
-        "ARC, CommonsenseQA",
-        ("question", "choices", "answerkey"),
-        _listed("question", "choices", "answerkey"),
-        ("question with choices lettered", "answerKey"),
-    ),
-    ChoiceForm(
-        "OpenBookQA",
-        ("question_stem", "choices", "answerkey"),
-        _listed("question_stem", "choices", "answerkey"),
-        ("question_stem with choices lettered", "answerKey"),
-    ),
-    ChoiceForm(
-        "AQuA",
-        ("question", "options", "correct"),
-        _listed("question", "options", "correct"),
-        ("question with options lettered", "correct"),
-    ),
-    ChoiceForm(
-        "MMLU-Pro",
-        ("question", "options", "answer"),
-        _listed("question", "options", "answer"),
-        ("question with options lettered", "answer"),
-    ),
-    ChoiceForm(
-        "MMLU",
-        ("question", "choices", "answer"),
-        _listed("question", "choices", "answer"),
-        ("question with choices lettered", "answer, as a letter"),
-    ),
-    ChoiceForm(
-        "HellaSwag",
-        ("ctx", "endings", "label"),
-        _listed("ctx", "endings", "label"),
-        ("ctx with endings lettered", "label, as a letter"),
-    ),
+    _in_a_list("ARC, CommonsenseQA", "question", "choices", "answerkey", "answerKey"),
+    _in_a_list("OpenBookQA", "question_stem", "choices", "answerkey", "answerKey"),
+    _in_a_list("AQuA", "question", "options", "correct", "correct"),
+    _in_a_list("MMLU-Pro", "question", "options", "answer", "answer"),
+    _in_a_list("MMLU", "question", "choices", "answer", "answer, as a letter"),
+    _in_a_list("HellaSwag", "ctx", "endings", "label", "label, as a letter"),
     ChoiceForm(
         "PIQA",
         ("goal", "sol1", "sol2", "label"),

@@ -21,8 +21,8 @@ from typing import Any
 from r1kit.errors import InputError, nearest
 
 __all__ = [
-    "Line", "Number", "as_text", "brief", "check_writable", "forgiving_lines", "is_there", "json_fault", "json_table",
-    "object_of", "refuse_unspeakable", "spelled_json", "strict_lines", "write_atomic", "write_json",
+    "Line", "Number", "as_text", "brief", "check_utf8", "check_writable", "forgiving_lines", "is_there", "json_fault",
+    "json_table", "object_of", "spelled_json", "strict_lines", "write_atomic", "write_json",
 ]  # fmt: skip
 
 LONGEST_NUMBER = 40
@@ -53,7 +53,7 @@ def is_there(path: Path) -> bool:
         return False
 
 
-def refuse_unspeakable(folder: Path, option: str) -> None:
+def check_utf8(folder: Path, option: str) -> None:
     """Refuse a folder whose name is no UTF-8: tokenizers and many others cannot write into one.
 
     Raises:

@@ -26,7 +26,7 @@ from r1kit.cluster.ranks import Ranks, Solo, join
 from r1kit.cluster.settings import Cluster
 from r1kit.contracts import Recipe
 from r1kit.errors import InputError, Interrupted, MissingError, PeerLostError, RankError
-from r1kit.files import object_of, refuse_unspeakable, write_atomic
+from r1kit.files import check_utf8, object_of, write_atomic
 from r1kit.recipe import as_toml, load_recipe, recipe_name
 from r1kit.report import shown
 from r1kit.trackers.beside import tracked
@@ -281,7 +281,7 @@ def _take(folder: Path, recipe: Recipe) -> int:
     """
     from r1kit.pipeline import write_manifest
 
-    refuse_unspeakable(folder, "--out")
+    check_utf8(folder, "--out")
     _check_owner(folder, recipe)
     free_at = next(path for path in (folder, *folder.resolve().parents) if path.exists())
     if shutil.disk_usage(free_at).free < MIN_FREE_BYTES:

@@ -12,7 +12,7 @@ import typer
 from r1kit.checkpoint.gguf import KINDS
 from r1kit.commands.options import spelled_out
 from r1kit.errors import InputError, nearest
-from r1kit.files import refuse_unspeakable
+from r1kit.files import check_utf8
 
 __all__ = ["export"]
 
@@ -39,7 +39,7 @@ def export(
     if to.exists() and (not to.is_dir() or any(to.iterdir())):
         raise InputError(f"{to} {_held(to)}; name a folder that does not exist yet")
     to = to.resolve()
-    refuse_unspeakable(to, "--to")
+    check_utf8(to, "--to")
     new = to.with_name(f".{to.name}.{os.getpid()}")
     try:
         new.mkdir(parents=True)

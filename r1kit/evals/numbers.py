@@ -149,7 +149,8 @@ def numbers(
         **_reflection(groups),
     }
     if all("accuracy" in score.abstained for row in scores for score in row):
-        line |= dict.fromkeys(OF_ACCURACY)
+        spoken = {language: {**one, "avg_at_k": None} for language, one in line["by_language"].items()}
+        line |= {**dict.fromkeys(OF_ACCURACY), "by_language": spoken}
     if diagnostics is not None:
         line |= _diagnosed(arrays.right, diagnostics)
     return line

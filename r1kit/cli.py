@@ -106,10 +106,19 @@ def main() -> None:
         guard_imports(try_import)
     alone = "RANK" not in os.environ  # a rank's parent answers for it until it heeds signals itself
     with _one_line_errors(), interrupts.heeded() if alone else nullcontext():
+        _check_folder()
         code = app(standalone_mode=False)  # typer returns the code of an Exit, and 130 for Ctrl-C
         if code == Interrupted.exit_code:
             raise Interrupted(INTERRUPTED)
         sys.exit(code)
+
+
+def _check_folder() -> None:
+    """Raises InputError where nothing relative can be found, and torch cannot even be loaded."""
+    try:
+        os.getcwd()
+    except FileNotFoundError:
+        raise InputError("the folder that r1 was started in is gone; change to one that is there") from None
 
 
 @contextmanager

@@ -21,8 +21,8 @@ from typing import Any
 from r1kit.errors import InputError, nearest
 
 __all__ = [
-    "Line", "Number", "as_text", "brief", "check_utf8", "check_writable", "forgiving_lines", "is_there", "json_fault",
-    "json_table", "object_of", "spelled_json", "strict_lines", "write_atomic", "write_json",
+    "Line", "Number", "as_text", "brief", "check_text", "check_utf8", "check_writable", "forgiving_lines", "is_there",
+    "json_fault", "json_table", "object_of", "spelled_json", "strict_lines", "write_atomic", "write_json",
 ]  # fmt: skip
 
 LONGEST_NUMBER = 40
@@ -66,6 +66,19 @@ def check_utf8(folder: Path, option: str) -> None:
         raise InputError(
             f"{option}: the name {shown} is not UTF-8, and no tokenizer can be written there; choose another"
         ) from None
+
+
+def check_text(text: str, what: str) -> None:
+    """Refuse what a user typed where it is no UTF-8: neither a tokenizer nor a file of ours can take it.
+
+    Args:
+        what: how the message calls it.
+
+    Raises:
+        InputError: it is not.
+    """
+    if any("\ud800" <= character <= "\udfff" for character in text):
+        raise InputError(f"{what} is not UTF-8 text")
 
 
 def check_writable(path: Path | None) -> None:

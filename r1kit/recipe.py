@@ -20,6 +20,7 @@ from r1kit.backends import check_names
 from r1kit.contracts import BASE, Model, Recipe
 from r1kit.data.source import is_path
 from r1kit.errors import InputError, nearest
+from r1kit.files import check_text
 from r1kit.structure import NotText, plain, structure
 from r1kit.update.settings import DtypeSetting, settled
 
@@ -230,6 +231,7 @@ def _override(table: dict[str, Any], text: str, folder: Path) -> tuple[str, tupl
 
     The dotted key with its parts and the value as it is written: what a setting that is text means by ``123``.
     """
+    check_text(text, f"--set {text!r}")
     key, equals, value = text.partition("=")
     path = [_beside(folder, part) for part in _key_path(key.strip())]
     if not equals or not all(path):
@@ -256,6 +258,7 @@ def put_setting(
     table: dict[str, Any], text: str, option: str = "--set", example: str = "rule=exact"
 ) -> tuple[str, tuple[list[str], str]]:
     """Put ``a.b.c=value`` into a table of settings; the same as of a recipe's override."""
+    check_text(text, f"{option} {text!r}")
     key, equals, value = text.partition("=")
     path = _key_path(key.strip())
     if not equals or not all(path):
@@ -276,9 +279,10 @@ def _value_of(text: str) -> Any:
     """A value as TOML reads it, and ``.5`` as a number; what else TOML cannot read is text."""
     text = re.sub(r"^(\s*[+-]?)(\.\d+(e[+-]?\d+)?\s*)$", r"\g<1>0\2", text, flags=re.IGNORECASE)
     try:
-        return tomllib.loads(f"value = {text}")["value"]
+        table = tomllib.loads(f"value = {text}")
     except (ValueError, RecursionError):
         return text.strip()
+    return table["value"] if len(table) == 1 else text.strip()  # a text of several lines
 
 
 def _key_path(key: str) -> list[str]:

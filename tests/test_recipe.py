@@ -15,6 +15,7 @@ from r1kit.recipe import (
     fingerprint,
     load_recipe,
     parse_recipe,
+    put_setting,
     recipe_name,
     shipped_recipes,
 )
@@ -91,6 +92,25 @@ def test_a_wrong_override_is_refused(override: str, message: str) -> None:
 @pytest.mark.parametrize(("text", "value"), [(".25", 0.25), ("+.5e-1", 0.05), ("0.25", 0.25), ("1e-3", 0.001)])
 def test_numbers_on_the_command_line_need_no_zero_before_the_point(text: str, value: float) -> None:
     assert load_recipe("nano-zero", [f"r1_zero.loss.kl_weight={text}"]).stages["r1_zero"].loss.kl_weight == value
+
+
+def test_a_value_of_several_lines_is_a_text() -> None:
+    """The lines behind the first one are not lost."""
+    text = "5\nseed = 7"
+    recipe = load_recipe("nano-zero", [f"model.template.suffix={text}"])
+    assert (recipe.model.template.suffix, recipe.seed) == (text, 1)
+    with pytest.raises(InputError, match=r"seed = '5\\nranks = 7': expected a whole number"):
+        load_recipe("nano-zero", ["seed=5\nranks = 7"])
+
+
+@pytest.mark.parametrize(
+    "override", ["name=\udcff", "model.template.suffix=a\udcff", 'r1_zero.sampling.stop=["\udcff"]']
+)
+def test_what_is_no_text_is_refused_before_a_run_folder_is_made(override: str) -> None:
+    with pytest.raises(InputError, match=r"--set '.*\\udcff.*' is not UTF-8 text"):
+        load_recipe("nano-zero", [override])
+    with pytest.raises(InputError, match="is not UTF-8 text"):
+        put_setting({}, override)
 
 
 def test_overrides_reach_their_places_and_the_last_one_wins() -> None:

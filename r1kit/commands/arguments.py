@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from r1kit.contracts import Recipe
 from r1kit.errors import InputError, nearest
-from r1kit.files import is_there
+from r1kit.files import check_text, is_there
 from r1kit.recipe import load_recipe, put_setting, with_texts
 from r1kit.records import Sampling
 from r1kit.registry import is_reference, split_reference
@@ -78,6 +78,8 @@ def open_subject(model: str, recipe: str = "", template: str = "", suffix: str =
     Raises:
         InputError: an unknown recipe, template or answer style.
     """
+    for option, text in {"--template": template, "--suffix": suffix}.items():
+        check_text(text, option)
     stage = split_stage(model)
     if stage and not recipe:
         found = load_recipe(str(stage[0] / "recipe.toml"))
@@ -137,6 +139,7 @@ def _answer_style(name: str) -> Any:
 
 def named_task(name: str, recipe: Recipe, overrides: Sequence[str] = ()) -> NamedTask:
     """A task by name, with ``KEY=VALUE`` settings of its own in place of what it has; see ``_named``."""
+    check_text(name, f"task {name!r}")
     named = _named(name, recipe)
     table = dict(plain(named.spec.table))
     written = {f"tasks.{named.name}.{key}": place for key, place in (put_setting(table, each) for each in overrides)}

@@ -32,6 +32,7 @@ def chat(
     from r1kit.checkpoint.source import check_model
     from r1kit.commands.arguments import open_subject
     from r1kit.errors import InputError
+    from r1kit.files import check_text
     from r1kit.records import Sampling
     from r1kit.serving.opening import open_speech, tags_of, use_cores
     from r1kit.serving.talk import Talk
@@ -41,8 +42,7 @@ def chat(
     if once is not None and not once.strip():
         raise InputError("--once is empty; give a question, or leave it out to talk")
     for name, text in {"--once": once or "", "--system": system}.items():
-        if any("\ud800" <= character <= "\udfff" for character in text):
-            raise InputError(f"{name} is not UTF-8 text")
+        check_text(text, name)
     subject, tags = open_subject(model, template=template), tags_of(thinking)
     check_model(model)
     if once:

@@ -95,18 +95,20 @@ def _check(asks: _Asks, model: str, served: str, against: str, json_file: Path |
     from r1kit.checkpoint.source import check_model
     from r1kit.evals.address import base_of
     from r1kit.evals.told import read_line
-    from r1kit.files import check_writable
+    from r1kit.files import check_text, check_writable
 
     check_writable(json_file)
     check_writable(asks.out and asks.out / "results.json")
+    for text in asks.paraphrases:
+        check_text(text, "--paraphrases")
     if not asks.task:
         raise InputError("name a task: --task NAME; r1 tasks lists the kinds")
     if bool(asks.address) == bool(model) or bool(asks.address) != bool(served):
         raise InputError("name either a MODEL, or --address URL with --model NAME, as the server at that URL calls it")
     if asks.address:
         base_of(asks.address)
-        if asks.paraphrases or asks.shots:
-            raise InputError("--paraphrases and --shots are of a model that runs here, not of one behind --address")
+        if asks.paraphrases or asks.shots or asks.dtype != "auto":
+            raise InputError("--paraphrases, --shots and --dtype are of a model that runs here, not behind --address")
     if asks.examples and not asks.shots:
         raise InputError("--examples is for --shots: say how many of them are shown, for example --shots 1")
     if asks.search[1] and not asks.search[0]:
@@ -130,11 +132,12 @@ def _compare_and_write(one: _Judged, asks: _Asks, against: str, json_file: Path 
         from r1kit.search.asked import told as searched
 
         typer.echo("\n".join(searched(line["search"])))
+    file = Path(against).suffix == ".json"
+    other = told.read_line(Path(against).expanduser()) if file else {}  # --json may name the same file
     if json_file:  # before the comparison, which may end in a line
         write_json(json_file, line)
     if against:
-        file = Path(against).suffix == ".json"
-        other = told.read_line(Path(against).expanduser()) if file else asks.judge(against).line
+        other = other or asks.judge(against).line
         clusters = [group.prompt.cluster or group.prompt.id for group in one.found.groups]
         found = told.against(line, other, clusters)
         if not file:
@@ -199,7 +202,7 @@ class _Asks:
             from r1kit.search.asked import evaluated
 
             arguments = (subject.name, subject.recipe, subject.reward, subject.sampling)
-            (found, config, searched), asked = evaluated(*arguments, config, task, *self.search), []
+            (found, config, searched), asked = evaluated(*arguments, config, task, *self.search, self.dtype), []
         else:
             found, config, asked, others = _local(subject, config, task, stage, self.dtype)
         line = {"model": model, "split": self.split, **evaluation_line(found, config), **searched}
@@ -273,7 +276,7 @@ class _Asks:
             "temperature": sampling.temperature, "top_p": sampling.top_p, "max_tokens": sampling.max_tokens,
             "stop": list(sampling.stop), "asked": fingerprint(*map(behind.spelled, prompts)),
         }  # fmt: skip
-        with open_verifier([task.name], recipe, subject.reward) as verifier:
+        with open_verifier([task.name], recipe, subject.reward, opens=behind.opens) as verifier:
             groups = ask_all(
                 behind, prompts, sampling,
                 lambda index: stream_seed(recipe.seed, "evaluation", task.name, config.split, index),

@@ -124,5 +124,6 @@ def _finish(folder: Path, model: str, whole: bool) -> list[str]:
         put_generation_config(folder)
     notes += licence_notes(origins)
     described = stage_of_run(*stage) if stage else None
-    (folder / "README.md").write_text(model_card(model, described, notes, origins), encoding="utf-8")
+    card = model_card(model, described, notes, origins)
+    (folder / "README.md").write_text(card, encoding="utf-8", errors="replace")  # a path may be no text
     return notes

@@ -46,7 +46,7 @@ def verify(
 ) -> None:
     """Score one answer or program: each part of its reward, and the cause where it got none."""
     from r1kit.commands.arguments import named_task, open_subject
-    from r1kit.files import check_writable, write_json
+    from r1kit.files import check_text, check_writable, write_json
 
     if code or tests or reference:
         if task or answer is not None or prompt_id or question:
@@ -61,6 +61,8 @@ def verify(
             "r1 verify needs --task NAME and --answer TEXT, for example --task countdown --answer '3 * 4', "
             "or --code FILE and --tests FILE"
         )
+    for option, typed in {"--answer": answer, "--question": question}.items():
+        check_text(typed, option)
     check_writable(json_file)
     subject = open_subject("", recipe)
     named = named_task(task, subject.recipe)

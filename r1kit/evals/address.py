@@ -16,6 +16,7 @@ from urllib.request import HTTPRedirectHandler, Request, build_opener
 from r1kit.errors import InputError, R1Error
 from r1kit.evals.replies import Again, Replies, Reply, cause_of, content_of, count_of, retry_after, words_of
 from r1kit.records import Completion, Message, Prompt, Sampling
+from r1kit.text.habits import opens_think
 from r1kit.text.template import NAMED, Template
 
 __all__ = ["Address", "base_of"]
@@ -86,6 +87,11 @@ class Address:
         self._replies = Replies(self.base)
         self._opener = build_opener(_Stay())
         self._lock, self._not_before, self._answered = threading.Lock(), 0.0, False
+        chat, arguments = self._template.name == "chat", dict(self._template.arguments)
+        self._told = {"chat_template_kwargs": arguments} if chat and arguments else {}
+        if chat and self._template.prefill:
+            begun = f"the template's prefill {self._template.prefill!r} is not sent"
+            tell(f"{self.base}: {begun}: in a chat the server says how an answer begins")
         self._left_out: set[str] = set()
         self._renamed = False
 
@@ -94,7 +100,13 @@ class Address:
         if self._template.name != "chat":
             text = NAMED.get(self._template.name, self._template.name)
             return text.replace("{question}", prompt.question + self._template.suffix) + self._template.prefill
-        return json.dumps(self._messages(prompt), ensure_ascii=False)
+        messages = self._messages(prompt)
+        return json.dumps({"messages": messages, **self._told} if self._told else messages, ensure_ascii=False)
+
+    @property
+    def opens(self) -> bool:
+        """Whether the text that is asked ends in ``<think>``; what a chat's server opens it puts back itself."""
+        return self._template.name != "chat" and opens_think(self.spelled(Prompt(question="")))
 
     def ask(self, prompt: Prompt, sampling: Sampling, seed: int) -> Completion:
         """One completion, however often ``sampling.n`` says; its tokens are counted by the server.
@@ -165,7 +177,7 @@ class Address:
         chat = self._template.name == "chat"
         if not chat and prompt.history:
             raise InputError(f"template {self._template.name[:40]!r} knows one question alone; ask a chat with 'chat'")
-        asked = {"messages": self._messages(prompt)} if chat else {"prompt": self.spelled(prompt)}
+        asked = {"messages": self._messages(prompt), **self._told} if chat else {"prompt": self.spelled(prompt)}
         drawn: dict[str, Any] = {"temperature": sampling.temperature, "top_p": sampling.top_p, "seed": seed % 2**31}
         drawn["max_completion_tokens" if self._renamed and chat else "max_tokens"] = sampling.max_tokens
         if sampling.stop:

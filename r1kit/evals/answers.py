@@ -12,6 +12,7 @@ from typing import Any
 
 from r1kit.errors import InputError
 from r1kit.evals.address import Address
+from r1kit.evals.replies import count_of
 from r1kit.files import forgiving_lines
 from r1kit.records import Completion, Group, Prompt, Sampling
 
@@ -19,6 +20,7 @@ __all__ = ["Answers", "ask_all"]
 
 Place = tuple[str, int]
 """A prompt's id, and which of its completions."""
+ENDS = ("stop", "length")
 TOLD_EVERY = 10.0
 """Seconds between two lines on how far it is."""
 
@@ -41,7 +43,7 @@ class Answers:
                 f"{path} holds answers of another evaluation (another {', '.join(other)}); name another --out, or "
                 "delete it"
             )
-        for row in rows[1:]:
+        for row in filter(_is_answer, rows[1:]):
             self.found[row["problem"], row["sample"]] = Completion(
                 token_ids=(0,) * row["tokens"], logprobs=(), text=row["text"], finish=row["finish"]
             )
@@ -58,6 +60,13 @@ class Answers:
             row |= {"finish": completion.finish, "text": completion.text}
             with self.path.open("a", encoding="utf-8") as stream:
                 stream.write(json.dumps(row, ensure_ascii=False) + "\n")
+
+
+def _is_answer(row: dict[str, Any]) -> bool:
+    """Whether a line has all that ``Answers.add`` writes; what it does not is asked again."""
+    texts = isinstance(row.get("problem"), str) and isinstance(row.get("text"), str)
+    tokens = count_of(row.get("tokens"))
+    return texts and isinstance(row.get("sample"), int) and tokens is not None and row.get("finish") in ENDS
 
 
 def ask_all(

@@ -24,6 +24,8 @@ from r1kit.records import Sampling
 __all__ = ["write_harness"]
 
 METRIC, FILTER = "exact_match", "none"
+LONGEST_NAME = 150
+"""Bytes of a model's or a task's name in a path; file systems take 255, of which a date is some."""
 _UNSAFE = re.compile(r'["<>:/|\\?*\[\]]+')
 
 
@@ -40,14 +42,23 @@ def write_harness(
         now: time in the files' names.
     """
     date = (now or datetime.now()).isoformat().replace(":", "-")
-    place = folder / _UNSAFE.sub("__", line["model"])
+    place = folder / _named(line["model"])
     place.mkdir(parents=True, exist_ok=True)
-    task = _UNSAFE.sub("__", line["task"])
+    task = _named(line["task"])
     rows = _samples(found, asked, sampling)
     samples, results = place / f"samples_{task}_{date}.jsonl", place / f"results_{date}.json"
     write_atomic(samples, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
     write_atomic(results, json.dumps(_results(line, rows, sampling, about), ensure_ascii=False, indent=2) + "\n")
     return samples, results
+
+
+def _named(text: str) -> str:
+    """A folder's or file's name for it; of what is longer than a name may be, its end behind a hash."""
+    name = _UNSAFE.sub("__", text)
+    if len(name.encode()) > LONGEST_NAME:
+        end = name.encode()[-LONGEST_NAME + 17 :].decode(errors="ignore")
+        name = f"{_hash(text)[:16]}_{end}"
+    return f"_{name}" if name.strip(".") == "" else name
 
 
 def _samples(found: Evaluation, asked: Sequence[str], sampling: Sampling) -> list[dict[str, Any]]:

@@ -149,10 +149,16 @@ def numbers(
         **_reflection(groups),
     }
     if all("accuracy" in score.abstained for row in scores for score in row):
-        line |= dict.fromkeys(OF_ACCURACY)
+        line |= _ungraded(line)
     if diagnostics is not None:
         line |= _diagnosed(arrays.right, diagnostics)
     return line
+
+
+def _ungraded(line: Mapping[str, Any]) -> dict[str, Any]:
+    """What changes in the line of a task that grades nothing."""
+    spoken = {language: {**one, "avg_at_k": None} for language, one in line["by_language"].items()}
+    return {**dict.fromkeys(OF_ACCURACY), "by_language": spoken}
 
 
 def _mean_where(values: Floats, chosen: NDArray[np.bool_]) -> float | None:

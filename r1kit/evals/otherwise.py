@@ -51,8 +51,9 @@ def told_otherwise(line: Mapping[str, Any]) -> list[str]:
         found.append(f"{line['easy_tokens']:.1f} tokens a solved easy problem")
     if len(line["by_language"]) > 1:
         found += [
-            f"questions in {language}: {one['problems']}, avg@{line['k']} {one['avg_at_k']:.3f}, "
-            f"language consistency {one['language_consistency']:.3f}"
+            f"questions in {language}: {one['problems']}, "
+            + ("" if one["avg_at_k"] is None else f"avg@{line['k']} {one['avg_at_k']:.3f}, ")
+            + f"language consistency {one['language_consistency']:.3f}"
             for language, one in line["by_language"].items()
             if one["language_consistency"] is not None
         ]

@@ -15,6 +15,7 @@ from r1kit.evals.numbers import numbers, outcomes
 from r1kit.evals.paired import paired_difference
 from r1kit.evals.settings import EvaluationConfig
 from r1kit.records import Prompt
+from r1kit.rollout.sample import unanswered
 
 __all__ = ["against", "asked_of", "difference", "evaluation_line", "read_line", "spelled"]
 
@@ -39,7 +40,9 @@ def evaluation_line(found: Evaluation, config: EvaluationConfig) -> dict[str, An
     passed = mean_interval(arrays.right.max(axis=1), arrays.clusters, config.resamples, config.seed)
     drawn = {"temperature": config.temperature, "top_p": config.top_p, "max_tokens": config.max_tokens}
     asked = asked_of([group.prompt for group in found.groups])
-    return {**metrics, "pass_interval": [passed.low, passed.high], **drawn, "asked": asked}
+    long = sum(bool(group.prompt_ids) and unanswered(group) for group in found.groups)  # nobody renders one elsewhere
+    left_out = {"long_prompts": long} if long else {}
+    return {**metrics, "pass_interval": [passed.low, passed.high], **drawn, "asked": asked, **left_out}
 
 
 def spelled(line: Mapping[str, Any]) -> str:
@@ -62,7 +65,13 @@ def spelled(line: Mapping[str, Any]) -> str:
         f"{line['response_tokens']:.1f} tokens a response, format {line['format_rate']:.3f}, "
         f"cut short {line['truncated_share']:.3f}, not judged {line['failed_share']:.3f}"
     )
-    return "\n".join((head, *rows, tail))
+    left_out = [
+        f"{long} of {line['problems']} prompts leave no room for {line['max_tokens']} tokens in the model's positions: "
+        "they were not asked and count as wrong; say a smaller --max-tokens"
+        for long in [line.get("long_prompts")]
+        if long
+    ]
+    return "\n".join((head, *rows, tail, *left_out))
 
 
 def read_line(path: Path) -> dict[str, Any]:

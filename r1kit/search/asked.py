@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 from r1kit.errors import InputError, MissingError
 from r1kit.evals.evaluator import Evaluation
@@ -155,7 +155,7 @@ def marked(trees: Sequence[Tree], most: int) -> float:
 
 def evaluated(
     model: str, recipe: Recipe, reward: RewardConfig, own: Sampling, config: EvaluationConfig, task: Task, value: str,
-    settings: Sequence[str],
+    settings: Sequence[str], dtype: Literal["auto", "float32", "bfloat16"] = "auto",
 ) -> tuple[Evaluation, EvaluationConfig, dict[str, Any]]:  # fmt: skip
     """Search and controls of held-out problems; nobody looks at an answer before all is drawn. The plain chains, the
     settings with ``max_tokens`` filled in, and under ``search`` a table: of each method what ``summed_up`` says, the
@@ -170,6 +170,7 @@ def evaluated(
         task: that is evaluated.
         value: what ``--search`` says.
         settings: ``KEY=VALUE`` of the search.
+        dtype: of the matrix products.
     """
     import torch
 
@@ -187,7 +188,7 @@ def evaluated(
     config = replace(config, max_tokens=config.max_tokens or max(1, min(own.max_tokens, room)))
     with (
         open_verifier([task.name], recipe, reward, opens=loaded.opens_think) as verifier,
-        closing(backend.open_engine(loaded, dtype="auto", max_rows=ROWS)) as engine,
+        closing(backend.open_engine(loaded, dtype=dtype, max_rows=ROWS)) as engine,
     ):
         player = Player(
             engine=engine,

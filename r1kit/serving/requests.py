@@ -12,7 +12,7 @@ from r1kit.records import Message, Sampling
 from r1kit.serving.errors import ApiError, unknown_model
 from r1kit.serving.reading import Fields, read_body
 from r1kit.serving.served import Rendered, Served
-from r1kit.serving.writing import Writer
+from r1kit.serving.writing import Tags, Writer
 
 __all__ = ["CHAT", "COMPLETION", "Asked", "read_chat", "read_completion"]
 
@@ -206,7 +206,8 @@ def _rendered(fields: Fields, served: Served) -> Rendered:
         raise fields.missing("messages", wanted)
     if not isinstance(found, list) or not 0 < len(found) <= _MOST_MESSAGES:
         raise fields.wrong("messages", wanted)
-    messages = [_message(one, f"messages[{place}]") for place, one in enumerate(found)]
+    tags = served.speech.tags or Tags()
+    messages = [_message(one, f"messages[{place}]", tags) for place, one in enumerate(found)]
     if messages[-1].role != "user":
         raise ApiError("the last message must be the user's", param="messages", code="invalid_value")
     arguments = _template_arguments(fields, served)
@@ -242,7 +243,8 @@ def _template_arguments(fields: Fields, served: Served) -> dict[str, Any] | None
     return found
 
 
-def _message(value: Any, where: str) -> Message:
+def _message(value: Any, where: str, tags: Tags) -> Message:
+    """``tags``: what stands around thinking that is told apart."""
     if not isinstance(value, dict):
         raise ApiError(f"{where} must be an object with role and content", param=where, code="invalid_type")
     for name, held in value.items():
@@ -259,7 +261,7 @@ def _message(value: Any, where: str) -> Message:
     if role == "assistant" and (thought := fields.any("reasoning_content")):
         if not isinstance(thought, str):
             raise fields.wrong("reasoning_content", "a string")
-        return replace(message, content=f"<think>\n{thought.strip()}\n</think>\n\n{message.content}")
+        return replace(message, content=f"{tags.open}\n{thought.strip()}\n{tags.close}\n\n{message.content}")
     return message
 
 

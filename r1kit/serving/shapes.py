@@ -92,7 +92,7 @@ class Shape:
             "text": text,
             "logprobs": {
                 "tokens": [self._spelled(*one) for one in zip(ids, added, strict=True)],
-                "token_logprobs": [None, *(one.logprob for one in scored)],
+                "token_logprobs": [None, *(_finite(one.logprob) for one in scored)],
                 "top_logprobs": [None, *(map(self._named, scored, ids[1:], added[1:]))],
                 "text_offset": offsets,
             },

@@ -97,7 +97,11 @@ class Terminal:
             self._stop.clear()
             self._reading = True
             try:
-                return input("> ").strip()
+                line = input("> ").strip()
+                line.encode()  # a terminal of another encoding hands on bytes as halves of surrogate pairs, or fails
+                return line
+            except UnicodeError:
+                self._say("that is not UTF-8 text; type it again")
             except EOFError:
                 return ""
             except KeyboardInterrupt as interrupt:

@@ -52,10 +52,11 @@ def _put_trained(folder: Path, template: Template) -> list[str]:
     if tokenizer.chat_template and _chat_ids(tokenizer) == trained:
         return []
     if template.name == "chat":
-        return [
-            f"trained with suffix {template.suffix!r} after the question and prefill {template.prefill!r}, which the "
-            "chat template does not add; put them in"
-        ]
+        own = {"system": "system prompt", "suffix": "suffix after the question", "prefill": "prefill"}
+        told = [f"{said} {getattr(template, name)!r}" for name, said in own.items() if getattr(template, name)]
+        told += [f"chat template argument {name} = {value!r}" for name, value in template.arguments.items()]
+        said = ", ".join(told) or "a prompt of its own"
+        return [f"trained with {said}, which the chat template does not write by itself; put that in"]
     tokenizer.chat_template = chat_template_of(template, tokenizer.bos_token if _begins(tokenizer, trained) else None)
     if _chat_ids(tokenizer) != trained:
         return [f"no chat template gives the prompt it was trained on; write it yourself: {NAMED.get(template.name)!r}"]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import ipaddress
+import logging
 import resource
 import signal
 import socket
@@ -108,6 +110,11 @@ class _Server(uvicorn.Server):
                 signal.signal(number, handler)
 
 
+def _is_news(record: logging.LogRecord) -> bool:
+    """Whether a line is worth telling: that a request was cut when the server ended is told without its traceback."""
+    return not (record.exc_info and isinstance(record.exc_info[1], asyncio.CancelledError))
+
+
 def room_for(connections: int) -> int:
     """How many of these this process can hold open; its soft limit of descriptors is raised where that is allowed."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -139,6 +146,7 @@ def listen(
         app, log_level="warning", access_log=False, server_header=False, date_header=False, lifespan="auto",
         timeout_graceful_shutdown=3, timeout_keep_alive=30, h11_max_incomplete_event_size=65536,
     )  # fmt: skip
+    logging.getLogger("uvicorn.error").addFilter(_is_news)  # behind the settings that Config makes
     server, most = _Server(config), room_for(connections)
     app.is_full = lambda: len(server.server_state.connections) > most
     with bound:

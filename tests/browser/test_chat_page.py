@@ -83,3 +83,19 @@ def test_escape_stops_an_answer(nano_zero: Path, serve: Callable[..., str], visi
     page.keyboard.press("Escape")
     expect(page.locator(".answer footer")).to_contain_text("stopped")
     expect(page.locator("#send")).to_have_text("Ask")
+
+
+def test_a_new_chat_knows_nothing_of_an_answer_that_it_stopped(
+    nano_zero: Path, serve: Callable[..., str], visit: Visit
+) -> None:  # fmt: skip
+    page = visit(serve("serve", f"{nano_zero}:r1_zero"))
+    page.route("**/v1/chat/completions", lambda route: None)
+    page.click("#options summary")
+    page.check("#turns_seen")
+    for question in ("use 2 3 4 make 9", "use 1 2 3 make 6"):
+        page.fill("#question", question)
+        with page.expect_request("**/v1/chat/completions") as sent:
+            page.click("#send")
+        assert [one["content"] for one in sent.value.post_data_json["messages"]] == [question]
+        page.click("#new")
+        expect(page.locator("#send")).to_have_text("Ask")

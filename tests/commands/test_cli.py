@@ -36,6 +36,16 @@ def test_light_commands_load_no_torch(arguments: list[str]) -> None:
     assert done.returncode == 0, done.stderr
 
 
+def test_a_folder_that_is_gone_is_one_line(tmp_path: Path) -> None:
+    """As of a shell that stays in a run folder that another one deletes."""
+    there = str(Path(__file__).parents[2])
+    code = f"import os, sys; os.chdir({str(tmp_path)!r}); os.rmdir({str(tmp_path)!r}); sys.path[0] = {there!r}\n"
+    code += "sys.argv[1:] = ['run', 'nano-zero', '--until', 'pretrain']; from r1kit.cli import main; main()"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.stderr == "r1: the folder that r1 was started in is gone; change to one that is there\n"
+    assert done.returncode == 2
+
+
 def test_version() -> None:
     told = r1("--version")
     assert (told.returncode, told.stdout) == (0, f"r1kit {__version__}\n")

@@ -15,10 +15,14 @@ import pytest
 import uvicorn
 from typer.testing import CliRunner
 
+from r1kit.backends.verifiers import open_verifier
 from r1kit.cli import app
 from r1kit.commands.serve import _opened, application
 from r1kit.errors import InputError
+from r1kit.evals.address import Address
+from r1kit.evals.harness import _named
 from r1kit.serving.writing import Tags
+from r1kit.text.template import Template
 from r1kit.web.listen import rules_for
 
 GREEDY = ("--k", "2", "--temperature", "0", "--top-p", "1", "--max-tokens", "6")
@@ -130,6 +134,54 @@ def test_what_it_writes_is_lm_evaluation_harness_s_format(run_folder: Path, prob
     assert {"results", "configs", "versions", "n-shot", "higher_is_better", "config", "task_hashes"} <= set(table)
 
 
+def test_the_file_to_compare_with_may_be_the_one_that_is_written(
+    run_folder: Path, problems: Path, tmp_path: Path
+) -> None:  # fmt: skip
+    """What it held is compared with, not what was just put in its place; the other one had all right."""
+    file = tmp_path / "last.json"
+    command = (f"{run_folder}:r1_zero", "--task", problems, *GREEDY, "--json", file)
+    evaluate(*command)
+    own = json.loads(file.read_text())
+    file.write_text(json.dumps({**own, "model": "the better one", "avg_at_k": 1.0, "per_problem": [1.0] * 4}))
+    said = evaluate(*command, "--against", file)
+    line = json.loads(file.read_text())
+    assert line["against"]["model"] == "the better one"
+    assert line["against"]["difference"] == own["avg_at_k"] - 1.0 < 0
+    assert " - the better one: -" in said
+
+
+def test_a_thinking_that_the_prompt_opens_is_put_back(
+    served: tuple[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:  # fmt: skip
+    """As of a model that is opened here: its form is judged with the tag that the prompt wrote."""
+    templates = Template(name="{question}"), Template(name="{question}", prefill="<think>"), Template(prefill="<think>")
+    opened = [Address("http://h/v1", "m", template=template).opens for template in templates]
+    assert opened == [False, True, False], "in a chat the server's template says"
+    address, name = served
+    monkeypatch.setenv("OPENAI_API_KEY", "secret")
+    seen = []
+
+    def opening(*given: Any, **named: Any) -> Any:
+        seen.append(named.get("opens"))
+        return open_verifier(*given, **named)
+
+    monkeypatch.setattr("r1kit.backends.verifiers.open_verifier", opening)
+    asked = ("--task", "countdown", *GREEDY, "--limit", 1, "--template", "{question} <think>")
+    evaluate("--address", address, "--model", name, *asked)
+    evaluate(name, *asked)
+    assert seen == [True, True]
+
+
+@pytest.mark.parametrize("model", [".", "..", "/a" * 200, "模" * 90, "org/model"])
+def test_whatever_a_model_is_called_its_folder_can_be_made(model: str, tmp_path: Path) -> None:
+    """Hours of answers are not lost for a name that is too long, and nothing is written beside ``--out``."""
+    found = _named(model)
+    (tmp_path / "out" / found).mkdir(parents=True)
+    (tmp_path / "out" / f"samples_{found}_2026-01-01T00-00-00.000000.jsonl.new").touch()
+    assert (tmp_path / "out" / found).resolve().parent == tmp_path / "out"
+    assert _named(model + "x") != found
+
+
 def test_two_models_in_one_command(run_folder: Path, problems: Path, tmp_path: Path) -> None:
     said = evaluate(
         f"{run_folder}:r1_zero", "--against", f"{run_folder}:pretrain", "--task", problems, *GREEDY, "--json",
@@ -160,6 +212,9 @@ def test_two_models_in_one_command(run_folder: Path, problems: Path, tmp_path: P
         ((), "name either a MODEL, or --address URL with --model NAME"),
         (("org/m", "--address", "http://h/v1", "--model", "m"), "name either a MODEL"),
         (("--address", "http://h/v1"), "with --model NAME"),
+        (("--address", "http://h/v1", "--model", "m", "--dtype", "float32"), "--dtype are of a model that runs here"),
+        (("org/m", "--paraphrases", "say \udcff {question}"), "--paraphrases is not UTF-8 text"),
+        (("org/m", "--suffix", "\udcff"), "--suffix is not UTF-8 text"),
         (("--address", "h:80", "--model", "m"), "is no address; write http://HOST:PORT/v1"),
         (("org/m", "--against", "nothing.json"), "nothing.json: no such file; r1 eval --json FILE writes one"),
         (("org/m", "--against", "other.json"), "other.json: not what 'r1 eval --json' writes"),

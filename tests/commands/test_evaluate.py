@@ -129,6 +129,29 @@ def test_asked_in_other_words_and_with_examples(run_folder: Path, tmp_path: Path
     assert {name: line[name] for name in plain} == plain
 
 
+def test_prompts_without_room_are_told_of(run_folder: Path, tmp_path: Path) -> None:
+    """256 positions, prompts of 9 tokens: nothing is asked, and .000 is no measurement."""
+    command = (f"{run_folder}:r1_zero", "--task", "countdown", "--k", 1, "--limit", 2, "--json", tmp_path / "a.json")
+    said = evaluate(*command, "--max-tokens", 250)
+    assert "2 of 2 prompts leave no room for 250 tokens in the model's positions: they were not asked" in said
+    assert json.loads((tmp_path / "a.json").read_text())["long_prompts"] == 2
+    assert "leave no room" not in evaluate(*command, "--max-tokens", 2)
+    assert "long_prompts" not in json.loads((tmp_path / "a.json").read_text())
+
+
+def test_a_search_multiplies_as_it_is_told(run_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Opened(Exception):
+        pass
+
+    def opened(*given: object, **named: object) -> object:
+        raise Opened(named["dtype"])
+
+    monkeypatch.setattr("r1kit.backends.backend.Backend.open_engine", opened)
+    search = ("--search", "none", "--search-set", "max_tokens=8", "--search-set", "steps.most=4")
+    with pytest.raises(Opened, match="float32"):
+        evaluate(f"{run_folder}:r1_zero", "--task", "countdown", "--limit", 1, *search, "--dtype", "float32")
+
+
 def test_words_that_are_no_paraphrase_are_told_before_the_model_loads() -> None:
     done = CliRunner().invoke(app, ["eval", "org/none", "--task", "countdown", "--paraphrases", "nan0"])
     assert done.exit_code != 0

@@ -17,7 +17,7 @@ from r1kit.contracts import Recipe
 from r1kit.errors import InputError, R1Error
 from r1kit.recipe import load_recipe
 from r1kit.report.model_card import licence_notes, model_card, origins_of, stage_of_run
-from r1kit.text.chat_template import chat_template_of
+from r1kit.text.chat_template import chat_template_of, put_chat_template
 from r1kit.text.template import Template, render
 
 
@@ -109,6 +109,21 @@ def test_text_templates_keep_quotes_braces_and_line_breaks() -> None:
     assert said == '<s>Say "hello {{now}}"\n{% it %}:<think>\n'
 
 
+@pytest.mark.parametrize(
+    ("template", "said"),
+    [
+        (Template(system="use 1 2"), "trained with system prompt 'use 1 2', which the chat template does not write"),
+        (Template(suffix=" 7", prefill="<think>"), "trained with suffix after the question ' 7', prefill '<think>',"),
+    ],
+)
+def test_what_a_model_was_trained_with_beside_its_chat_template_is_told(
+    run_folder: Path, tmp_path: Path, template: Template, said: str
+) -> None:  # fmt: skip
+    folder = tmp_path / "model"
+    shutil.copytree(run_folder / "01_pretrain" / "checkpoint", folder)
+    assert said in put_chat_template(folder, template)[0]
+
+
 # ---- thinking, licences, adapters, GGUF ------------------------------------------------------------------------------
 
 
@@ -128,6 +143,13 @@ def test_the_chat_template_leaves_earlier_thinking_out_and_keeps_the_last(run_fo
     assert "3 + 4" not in text
     assert "<answer> 3 </answer>" in text
     assert "<think> 1 + 2 </think> <answer> 4 </answer>" in text
+
+
+def test_a_model_in_a_folder_whose_name_is_no_text(run_folder: Path, tmp_path: Path) -> None:
+    folder, to = tmp_path / "m\udcff", tmp_path / "out"
+    shutil.copytree(run_folder / "01_pretrain" / "checkpoint", folder)
+    CliRunner().invoke(app, ["export", str(folder), "--to", str(to)], catch_exceptions=False)
+    assert f"# {tmp_path}/m?\n" in (to / "README.md").read_text(encoding="utf-8")
 
 
 def test_a_folder_with_another_model_is_left_alone(run_folder: Path, tmp_path: Path) -> None:

@@ -54,6 +54,14 @@ def test_a_question_that_a_file_does_not_ask(tmp_path: Path) -> None:
         verify(tmp_path, "--task", str(file), "--question", "2 + 2", "--answer", "4")
 
 
+@pytest.mark.parametrize("option", ["--answer", "--question"])
+def test_what_is_no_text_is_refused(tmp_path: Path, option: str) -> None:
+    """Before it is judged, and not when ``--json`` cannot hold it."""
+    typed = {"--task": "countdown", "--answer": "1", "--question": "use 1 2 3 make 6", option: "1\udcff"}
+    with pytest.raises(InputError, match=f"{option} is not UTF-8 text"):
+        verify(tmp_path, *(part for pair in typed.items() for part in pair))
+
+
 def test_a_program_and_a_task_at_once(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="--tests and --reference judge a program by its tests, --task, --answer"):
         verify(tmp_path, "--code", "a.py", "--tests", "a.jsonl", "--task", "countdown")

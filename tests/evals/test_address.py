@@ -340,3 +340,34 @@ def test_answers_of_another_evaluation_are_refused(tmp_path: Path) -> None:
     Answers(file, {"model": "m", "k": 4})
     with pytest.raises(InputError, match=r"another evaluation \(another k\); name another --out"):
         Answers(file, {"model": "m", "k": 8})
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "{}",
+        '{"problem": "p/0", "sample": 0}',
+        '{"problem": "p/0", "sample": 0, "tokens": "3", "finish": "stop", "text": "0"}',
+        '{"problem": ["p/0"], "sample": 0, "tokens": 3, "finish": "stop", "text": "0"}',
+        '{"problem": "p/0", "sample": 0, "tokens": 3, "finish": null, "text": "0"}',
+    ],
+)
+def test_a_damaged_answer_is_asked_again(tmp_path: Path, line: str) -> None:
+    file, head = tmp_path / "answers.jsonl", {"model": "m"}
+    good = {"problem": "p/0", "sample": 1, "tokens": 3, "finish": "stop", "text": "0"}
+    file.write_text("\n".join((json.dumps(head), line, json.dumps(good), "")))
+    assert list(Answers(file, head).found) == [("p/0", 1)]
+
+
+def test_what_the_recipe_tells_a_chat_template_is_sent_and_what_cannot_be_is_said() -> None:
+    told: list[str] = []
+    with fake(lambda handler, body: send(handler, whole("2"))) as (base, server):
+        template = Template(arguments={"enable_thinking": False}, prefill="<think>")
+        there = Address(base, "m", template=template, tell=told.append)
+        there.ask(ASKED, DRAWN, 1)
+        Address(base, "m").ask(ASKED, DRAWN, 1)
+        assert server.asked[0]["chat_template_kwargs"] == {"enable_thinking": False}
+        assert "chat_template_kwargs" not in server.asked[1]
+        assert there.spelled(ASKED) != Address(base, "m").spelled(ASKED), "answers to the one are none to the other"
+    words = "the template's prefill '<think>' is not sent: in a chat the server says how an answer begins"
+    assert told == [f"{there.base}: {words}"]

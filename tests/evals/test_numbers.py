@@ -15,6 +15,7 @@ from r1kit.evals.numbers import (
     diagnostic,
     numbers,
 )
+from r1kit.evals.otherwise import told_otherwise
 from r1kit.evals.settings import EvaluationConfig
 from r1kit.evals.thinking import easy_tokens, is_easy
 from r1kit.records import Completion, Group, Prompt, Score
@@ -84,6 +85,17 @@ def test_consistency_by_the_language_of_the_question() -> None:
         "en": {"problems": 1, "avg_at_k": 0.5, "language_consistency": 1.0},
         "ko": {"problems": 2, "avg_at_k": 0.75, "language_consistency": 0.75},
     }
+
+
+def test_a_task_that_grades_nothing_has_no_accuracy_in_any_language() -> None:
+    groups = [group("p0", [1]), group("p1", [1])]
+    groups[1] = dataclasses.replace(groups[1], prompt=Prompt(id="p1", task="t", question="?", language="zh"))
+    scores = [[Score(total=0.0, parts={"language": 1.0}, abstained=("accuracy",))]] * 2
+    line = numbers(groups, scores)
+    assert line["avg_at_k"] is None
+    assert {one["avg_at_k"] for one in line["by_language"].values()} == {None}
+    said = told_otherwise({**line, "model": "m"})
+    assert said == [f"questions in {name}: 1, language consistency 1.000" for name in ("en", "zh")]
 
 
 def test_tokens_of_a_solved_easy_problem_by_hand() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 import threading
 import time
 from collections.abc import Sequence
@@ -22,6 +23,7 @@ from r1kit.rollout.streams import stream_seed
 from r1kit.serving.batcher import Ask, Batcher
 from r1kit.serving.requests import Asked, read_completion
 from r1kit.serving.served import Served
+from r1kit.serving.writing import Tags
 from r1kit.text.template import Template
 
 CHAT, COMPLETE = "/v1/chat/completions", "/v1/completions"
@@ -165,6 +167,15 @@ def test_earlier_turns_go_through_the_template(api: Api) -> None:
     assert told == "<bos> User: a Assistant: <think> c </think> b <eos> User: d Assistant:"
 
 
+def test_earlier_thinking_stands_in_the_tags_that_the_model_writes(api: Api) -> None:
+    engine = Written("1")
+    client = api(served("tiny", engine, tags=Tags(open="5", close="6")))  # type: ignore[arg-type]
+    thought = {"role": "assistant", "content": "b", "reasoning_content": "c"}
+    post(client, CHAT, messages=[{"role": "user", "content": "a"}, thought, {"role": "user", "content": "d"}])
+    told = TOKENIZER.decode(list(engine.asked[-1]["prompt"]))
+    assert told == "<bos> User: a Assistant: 5 c 6 b <eos> User: d Assistant:"
+
+
 # ---- completions -----------------------------------------------------------------------------------------------------
 
 
@@ -196,6 +207,15 @@ def test_echo_and_log_probs_of_a_prompt(api: Api) -> None:
     assert alone["usage"]["completion_tokens"] == 0
     events = stream(client, COMPLETE, prompt="use 7", echo=True)
     assert "".join(one["choices"][0]["text"] for one in events) == "use 7 1 2"
+
+
+def test_what_is_impossible_is_json_too(api: Api) -> None:
+    """A log-prob of minus infinity is none of JSON's numbers; of a prompt's tokens as of the answer's."""
+    engine = Written("1 2")
+    engine.read = lambda prompt, top: [Scored(-math.inf, ()) for _ in prompt[1:]]  # type: ignore[method-assign]
+    client = api(served("tiny", engine))  # type: ignore[arg-type]
+    found = post(client, COMPLETE, prompt="use 7", echo=True, logprobs=0, max_tokens=1)["choices"][0]
+    assert found["logprobs"]["token_logprobs"] == [None, -9999.0, -0.5]
 
 
 def test_offsets_of_a_prompts_tokens_point_into_the_text(api: Api) -> None:

@@ -120,6 +120,21 @@ def test_a_mistake_is_a_line_and_the_talk_goes_on(typed: Typed, line: str, words
     assert last[-1] == "1"
 
 
+def test_what_is_no_text_is_asked_for_again(typed: Typed) -> None:
+    """A terminal of another encoding: bytes come as halves of surrogate pairs, or cannot be read at all."""
+    lines = iter(["\udce9", UnicodeDecodeError("utf-8", b"\xe9", 0, 1, "invalid start byte"), "a"])
+
+    def read(prompt: str) -> str:
+        line = next(lines, EOFError())
+        if isinstance(line, Exception):
+            raise line
+        return line
+
+    last = typed(talk(Written("1")), read=read).splitlines()
+    assert [line for line in last if "not UTF-8" in line] == ["that is not UTF-8 text; type it again"] * 2
+    assert last[-1] == "1"
+
+
 def test_the_talk_is_kept(typed: Typed, tmp_path: Path) -> None:
     engine = Written("<think> 1 </think> 2")
     file, text = tmp_path / "talk.json", tmp_path / "talk.md"

@@ -34,6 +34,23 @@ rules = rules_for(token={KEY!r}, open_paths=("/v1/",), free_paths=("/static/base
 listen(site([], name="x", rules=rules), bind("127.0.0.1", 0, 0), what="a page", rules=rules, connections=4)
 """
 
+HELD = """
+import asyncio
+from starlette.responses import StreamingResponse
+from starlette.routing import Route
+from r1kit.web.listen import bind, listen, rules_for
+from r1kit.web.site import site
+
+async def answer(request):
+    async def pieces():
+        yield "begun"
+        await asyncio.sleep(600)
+    return StreamingResponse(pieces())
+
+rules = rules_for()
+listen(site([Route("/", answer)], name="x", rules=rules), bind("127.0.0.1", 0, 0), what="a page", rules=rules)
+"""
+
 
 def test_a_taken_port_offers_the_next_free_one() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
@@ -99,6 +116,22 @@ def test_it_says_where_and_ends_politely(how: signal.Signals) -> None:
             assert server.wait(20) == 0
         finally:
             server.kill()
+
+
+def test_an_answer_that_is_cut_by_the_end_is_no_traceback() -> None:
+    """Ctrl-C while a long answer is written: it has some seconds, then the server ends without it."""
+    command = [sys.executable, "-c", HELD]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as server:
+        assert server.stdout is not None
+        found = re.search(r"http://[^ ]+", server.stdout.readline())
+        assert found is not None
+        with urlopen(found[0]) as answer:
+            assert answer.read(5) == b"begun"
+            server.send_signal(signal.SIGINT)
+            _, errors = server.communicate(timeout=60)
+    assert server.returncode == 0
+    assert "Traceback" not in errors
+    assert len(errors.splitlines()) == 1
 
 
 def test_the_printed_key_opens_and_past_its_connections_it_says_so_in_json() -> None:

@@ -5,7 +5,7 @@ import { stream } from "/static/chat/stream.js";
 
 const at = (id) => document.getElementById(id);
 const models = new Map();
-const histories = new Map();   // model -> its own turns
+let histories = new Map();     // model -> its own turns; another one for each chat
 let asking = null;             // what stops the answers that are being written
 
 /** Marks that hide or steer text, as signs. */
@@ -100,6 +100,7 @@ function grow(answer, choice) {
 
 async function write(answer, question, signal) {
   const failed = (line) => answer.place.insertBefore(el("p", { class: "failed", role: "alert" }, line), answer.footer);
+  const chat = histories;
   let tokens = null;
   try {
     for await (const event of stream("/v1/chat/completions", request(answer.name, question), signal)) {
@@ -119,7 +120,7 @@ async function write(answer, question, signal) {
   if (answer.finish === "stopped") { told.push("stopped"); }
   answer.footer.textContent = told.join(" · ");
   if (answer.finish) {
-    histories.set(answer.name, [...(histories.get(answer.name) ?? []),
+    chat.set(answer.name, [...(chat.get(answer.name) ?? []),
       { role: "user", content: question }, { role: "assistant", content: answer.text }]);
   }
 }
@@ -165,7 +166,7 @@ at("open").addEventListener("change", () => {
 });
 at("new").addEventListener("click", () => {
   asking?.abort();
-  histories.clear();
+  histories = new Map();
   at("turns").replaceChildren();
   at("question").focus();
 });

@@ -10,6 +10,8 @@ import re
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 
+from r1kit.answers.chemistry import same_chemical
+from r1kit.answers.dates import clock
 from r1kit.answers.equations import as_difference, worth
 from r1kit.answers.intervals import as_range
 from r1kit.answers.kinds import Reading
@@ -19,6 +21,7 @@ from r1kit.answers.ranges import same_ranges
 from r1kit.answers.reading import read
 from r1kit.answers.same import same, same_up_to_factor
 from r1kit.answers.units import CURRENCIES, in_base, same_unit
+from r1kit.answers.vectors import coordinates
 
 __all__ = ["agrees"]
 
@@ -50,7 +53,7 @@ def _bodies(reference: Reading, answer: Reading) -> bool:
         left, right = as_range(reference, sure=True), as_range(answer)
         return left is not None and right is not None and same_ranges(left.ranges, right.ranges)
     if kinds == ("formula", "formula"):
-        return _formulas(reference, answer)
+        return _formulas(reference, answer) or bool(_as_vectors(reference, answer))
     if "ratio" in kinds and (two := _as_quotients(reference, answer)) is not None:
         return _formulas(*two)
     if kinds == ("ratio", "ratio") and reference.items:
@@ -58,6 +61,10 @@ def _bodies(reference: Reading, answer: Reading) -> bool:
     if kinds == ("text", "text") and library_agrees(reference.text, answer.text):
         return True
     if kinds == ("ratio", "text") and re.fullmatch(rf"{re.escape(reference.text)} ?[ap]m", answer.text.lower()):
+        return True
+    if (time := clock(reference.text)) is not None and time == clock(answer.text):
+        return True
+    if same_chemical(reference.text, answer.text):
         return True
     if (vector := _as_vectors(reference, answer)) is not None:
         return vector
@@ -103,20 +110,11 @@ def _one_of_two(reference: Reading, answer: Reading) -> bool:
 
 def _as_vectors(reference: Reading, answer: Reading) -> bool | None:
     """A matrix of one column or row against a point; None where they are something else."""
-    if {reference.kind, answer.kind} != {"formula", "tuple"}:
+    shapes = {"matrix" if one.node and one.node.kind == "matrix" else one.kind for one in (reference, answer)}
+    if shapes not in ({"formula", "tuple"}, {"matrix", "tuple"}, {"matrix", "formula"}):
         return None
-    mine, its = _coordinates(reference), _coordinates(answer)
+    mine, its = coordinates(reference), coordinates(answer)
     return mine is not None and its is not None and len(mine) == len(its) and all(map(_nodes, mine, its))
-
-
-def _coordinates(reading: Reading) -> list[Node] | None:
-    if reading.kind == "tuple":
-        nodes = [item.node for item in reading.items if item.node is not None]
-        return nodes if len(nodes) == len(reading.items) and reading.brackets in ("()", "[]") else None
-    node = reading.node
-    if node is None or node.kind != "matrix" or min(len(node.parts), len(node.parts[0].parts)) > 1:
-        return None
-    return [cell for row in node.parts for cell in row.parts]
 
 
 def _as_quotients(reference: Reading, answer: Reading) -> tuple[Reading, Reading] | None:
@@ -190,7 +188,7 @@ def _meant(one: Reading, other: Reading, given: bool) -> list[Reading]:
     assert other.node is not None
     return [
         each for each in one.meant
-        if (other.unit and same_unit(each.unit, other.unit) if each.unit and each.unit not in CURRENCIES
+        if (other.unit and in_base(each.unit)[0] == in_base(other.unit)[0] if each.unit and each.unit not in CURRENCIES
             else (given or each.unit) and not symbols(other.node))
     ]  # fmt: skip
 
@@ -271,16 +269,23 @@ def _several(reference: Reading, answer: Reading) -> bool:
         return _bodies((reference.items or (reference,))[0], (answer.items or (answer,))[0])
     if not kinds <= {"list", "set"}:
         return False
-    if len(answer.items) > 4 * len(reference.items):
+    if len(answer.items) > 4 * len(reference.items) or _opposed(reference.text, answer.text):
         return False
     mine, theirs = (_distinct(one) for one in (reference, answer))
     names = {item.name for item in mine if item.name}
     named = [item.name for item in theirs if item.name]
     if len(names) > 1 and (not named or _stems(names) == set(named)):
         return _in_order(mine, [replace(item, name="") for item in theirs])
+    if len(names) == 1 and _stems(named) == names:
+        theirs = [replace(item, name="") for item in theirs]
     if len(set(named)) > 1 and not names:
         return _in_order(mine, theirs)
     return _matched(mine, theirs)
+
+
+def _opposed(one: str, other: str) -> bool:
+    """``p \\wedge q`` and ``p \\vee q``."""
+    return {sign for text in (one, other) for sign in ("\\wedge", "\\vee") if sign in text} == {"\\wedge", "\\vee"}
 
 
 def _stems(names: Collection[str]) -> set[str]:

@@ -24,6 +24,11 @@ _ABROAD = re.compile(
     re.DOTALL | re.IGNORECASE,
 )
 """``La respuesta es``, ``Ответ:``, ``答えは…です``."""
+_ABOUT = re.compile(
+    r"(?P<words>(?:[A-Za-z][A-Za-z'-]*\s+){1,8})(?:\$[^$]{1,60}\$|\\\([^()]{1,60}\\\))\s+(?:is|are|equals)\s+(?P<rest>\S.*)",
+    re.DOTALL,
+)
+"""``The value of $x+y$ is``."""
 _LONGEST_LEAD = 80
 """Characters."""
 _BEFORE = re.compile(
@@ -34,7 +39,9 @@ _TRAIL = re.compile(r"\s+is (?:(?:the|my) (?:final |correct )?(?:answer|choice|o
 _HOPE = re.compile(r"(?<=\S)[.!]?\s+I hope (?:it|this) (?:is correct|helps)[.!]*$", re.IGNORECASE)
 _SENTENCE = re.compile(
     r"(?P<who>[A-Za-z][A-Za-z'-]*(?:\s+[A-Za-z][A-Za-z'-]*){0,4})\s+"
-    r"(?:has|gets?|were|will (?:have|get)|(?P<task>needs?|takes?|took|will (?:need|take)))\s+"
+    r"(?:has|gets?|were|makes?|made|earns?|earned|pays?|paid|spends?|spent|sells?|sold|buys?|bought|eats?|ate|uses?|used"
+    r"|saves?|saved|runs?|ran|walks?|walked|drives?|drove|costs?|collects?|collected"
+    r"|will (?:have|get)|(?P<task>needs?|takes?|took|will (?:need|take)))\s+"
     r"(?:(?:her|him|them|it|us|you|me)\s+)?"
     rf"(?P<rest>(?:[-\d\\$]|(?:{'|'.join(NUMBERS)})\b).*)",
     re.DOTALL | re.IGNORECASE,
@@ -59,6 +66,8 @@ def without_lead(text: str) -> str:
         return rest
     if (number := _stated(text)) is not None:
         return number
+    if (about := _ABOUT.fullmatch(text)) and _UNSURE.isdisjoint(about["words"].lower().split()):
+        text = f"it is {about['rest']}"
     found = _LEAD.match(text[: _LONGEST_LEAD + 1]) and _LEAD.fullmatch(text)
     if not found or len(text) - len(found["rest"]) > _LONGEST_LEAD:
         return text

@@ -28,7 +28,7 @@ from r1kit.answers.words import EVERYDAY, FUNCTIONS, NAMES
 __all__ = ["read"]
 
 _EMPTY = re.compile(
-    r"\\emptyset|\\\{\s*\\\}|\{\s*\}|(?:the )?empty set|no (?:real )?solutions?|空集"
+    r"\\emptyset|\\\{\s*\\\}|\{\s*\}|(?:the )?empty set|no (?:real )?solutions?(?: exists?)?|空集"
     r"|(?:该|此|原)?(?:方程组?|不等式组?)?无(?:实数)?解",
     re.IGNORECASE,
 )

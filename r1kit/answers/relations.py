@@ -23,7 +23,7 @@ _FUNCTION = rf"(?:{'|'.join((*FUNCTIONS, 'sqrt', 'cbrt'))})\b"
 _LONE = re.compile(_SYMBOL)
 _NAME = re.compile(
     rf"(?!([A-Za-z])\s*[(\[].*\1){_SYMBOL}(?:\s*\([^()=<>]{{1,20}}\)|\s*\[[^\[\]=<>]{{1,20}}\])?"
-    rf"|{_SIZE}|\[\s*[A-Z]{{3,6}}\s*\]|\\det\s*[A-Z]|(?!{_FUNCTION})(?:\\text\{{)?[A-Za-z]{{3,}}\}}?\s*\([^()=<>]{{1,20}}\)"
+    rf"|[fgh]\s*\^\s*\{{?\s*-\s*1\s*\}}?\s*\([a-z]\)|{_SIZE}|\[\s*[A-Z]{{3,6}}\s*\]|\\det\s*[A-Z]|(?!{_FUNCTION})(?:\\text\{{)?[A-Za-z]{{3,}}\}}?\s*\([^()=<>]{{1,20}}\)"
     r"|\\(?:sin|cos|tan)\s*(?:\\angle\s*)?(?:[A-Z]{1,3}|\\(?!pi)[a-z]+)"
     rf"|\(\s*{_SYMBOL}(?:\s*,\s*{_SYMBOL})+\s*\)"
     r"|(?:\\complement\s*_\s*\{?\s*[A-Z]\s*\}?\s*)?\(?[A-Z](?:\s*\\c[au]p\s*\(?[A-Z]){1,2}\)?"

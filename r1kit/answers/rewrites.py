@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
+from r1kit.answers.dates import DATES
+from r1kit.answers.numerals import in_digits, words_in_digits
 from r1kit.answers.units import is_unit
 from r1kit.answers.words import DENOMINATORS, NAMES, NUMBERS, POWERS
 
@@ -16,6 +18,18 @@ Rewrite = tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]]
 def _tangent(found: re.Match[str]) -> str:
     r"""``\tg`` and ``\operatorname{arcctg}``, as Russians write it."""
     return f"\\{found[1] or found[3] or ''}{'cot' if found[2] or found[4] else 'tan'} "
+
+
+_MARKED = re.compile(
+    r"\\(?:mathbf|boldsymbol|bm|vec|hat|widehat|overrightarrow)\s*(?:\{\s*\\?([ijk])(?:math)?\s*\}|\\?([ijk])(?:math)?(?![A-Za-z]))"
+)
+
+
+def _unit_vectors(found: re.Match[str]) -> str:
+    """A text without the marks of unit vectors, where it has two of them."""
+    text = found[0]
+    named = {each[1] or each[2] for each in _MARKED.finditer(text)}
+    return _MARKED.sub(lambda each: f" {each[1] or each[2]} ", text) if len(named) > 1 else text
 
 
 EVERYWHERE: tuple[Rewrite, ...] = tuple(
@@ -80,6 +94,13 @@ EVERYWHERE: tuple[Rewrite, ...] = tuple(
         (r"\+\s*\\infty", r"\\infty"),
         (r"(?<=\d)\s*[xX]\s*(?=10\s*\^)", r"\\cdot "),
         (r"\bor both\b", ""),
+        (r"[✓✔✅☑]\ufe0f?|\\checkmark(?![A-Za-z])|(?:[■∎]|\\(?:blacksquare|qed)(?![A-Za-z]))[\s$.]*$", ""),
+        (r"\\colon(?![A-Za-z])", ":"),
+        (r"\\mathcal\s*\{?\s*O\s*\}?(?=\s*(?:\\left\s*)?\()", "O"),
+        (r"\\mathbb\s*([A-Z])(?![A-Za-z])", r"\\mathbb{\1}"),
+        (r"(?<=[A-Za-z\d])\s*//\s*(?=[A-Za-z])", r"\\parallel "),
+        (r"(?<![A-Za-z\\])((?!a(?:sin|cos|tan))[a-z]{1,2})(sin|cos|tan)(?=\s*[(\\])", r"\1 \\\2"),
+        (r"(?s)^.*$", _unit_vectors),
     )
 )  # fmt: skip
 _FOR = r"(?<=\S)\s*,?\s*\b(?:for|where|with)\s+(?:(?:all|any|some|every|each)\s+)?"
@@ -116,6 +137,39 @@ def _share(found: re.Match[str]) -> str:
     return found[0] if not _NO_SHARE.isdisjoint(found[1].split()) else ""
 
 
+_COMPARED = {
+    "greater than or equal to": r"\ge", "less than or equal to": r"\le", "greater than": ">", "less than": "<",
+    "at least": r"\ge", "at most": r"\le",
+}  # fmt: skip
+_SEQUENCE = (
+    r"^(?=.{3,200}$)(.*(?<![A-Za-z])n(?![A-Za-z]).*?)\s*,?\s*\(?\s*(?<![A-Za-z])n\s*"
+    r"(?:\\in\s*(?:\\(?:mathbb|mathbf)\s*\{?\s*)?(?:N\}?\s*(?:\^|_)?\s*\{?[*+]?|Z\}?\s*[\^_]\s*\{?[*+])\}?|\\ge\s*1)\s*\)?$"
+)
+"""A term of a sequence with what its n is, which goes without saying."""
+
+
+def _said_twice(found: re.Match[str]) -> str:
+    """``18`` of ``18 (eighteen)`` and of ``eighteen (18)``, ``0.5 or 1/2`` of ``0.5 (or 1/2)`` and ``0.5 (1/2)``."""
+    value, told, again = found[1], found[2], found[3].strip()
+    for number, words in ((value, again), (again, value)):
+        if re.fullmatch(r"-?\d+", number) and number == in_digits(words_in_digits(words)):
+            return number
+    number = r"-?(?:\d[\d.,/]*|\\frac\s*\{\d+\}\s*\{\d+\})\s*\\?%?"
+    plain = re.fullmatch(number, value) and re.fullmatch(number, again)
+    return f"{value} or {again}" if plain and (told or not again.isdigit()) else found[0]
+
+
+def _quotient_of_units(found: re.Match[str]) -> str:
+    """``9.8 \\frac{m}{s^2}``."""
+    return f" {found[1]}/{found[2]}{found[3] or ''}" if is_unit(found[1]) and is_unit(found[2]) else found[0]
+
+
+def _in_degrees(found: re.Match[str]) -> str:
+    """``30^\\circ 15'`` as one number of degrees."""
+    seconds = int(found[1]) * 3600 + int(found[2]) * 60 + int(found[3] or 0)
+    return rf"\frac{{{seconds}}}{{3600}}^{{\circ}}"
+
+
 def _interval(found: re.Match[str]) -> str:
     """``]2, 5[`` as the French write it: a bracket that looks away leaves its end out."""
     return f"{'[' if found[1] == '[' else '('}{found[2]}{']' if found[3] == ']' else ')'}"
@@ -124,6 +178,7 @@ def _interval(found: re.Match[str]) -> str:
 WHOLE: tuple[Rewrite, ...] = tuple(
     (re.compile(pattern), into)
     for pattern, into in (
+        *DATES,
         (r"\s*\(\s*([a-z]\s*\\in\s*\\mathbb\s*\{?[ZNR]\}?[*+^_{}]*)\s*\)$", r", \1"),
         (_FOR + r"integers?\s+([a-z])$", r", \1 \\in \\mathbb{Z}"),
         (_FOR + r"([a-z]\s*\\in\s*\\mathbb\s*\{?Z\}?[*+^_{}]*)$", r", \1"),
@@ -145,6 +200,28 @@ WHOLE: tuple[Rewrite, ...] = tuple(
         (r"^([\dA-F]+)\s*,?\s*\(?\s*(?:in\s+)?base[\s-]+(\w+)\s*\)?$", r"\1_{\2}"),
         (r"(?<=\d)\s*_\s*(?:\{\s*10\s*\}|10(?!\d))", ""),
         (r"^\((\w+)\)(?=\s*_)", r"\1"),
+        (r"(?<=[A-Za-z)\]\d}])\s*\^\s*\{?\s*(\d*)\s*([+-])\s*\}?$", r"^{\1\2}"),
+        (r"^(-?\d+) over (\d+)$", r"\\frac{\1}{\2}"),
+        (r"^(.{1,40}?)\s\s*\(\s*(or |= ?|i\.e\.,? )?([^()]{1,40})\)$", _said_twice),
+        (_SEQUENCE, r"\1"),
+        (
+            rf"^[Aa]ll (?:real )?(?:numbers|values|(?:values of )?([a-z]))(?: that are)? ({'|'.join(_COMPARED)}) "
+            r"(-?[^\s,]+)$",
+            lambda found: f"{found[1] or 'x'} {_COMPARED[found[2]]} {found[3]}",
+        ),
+        (
+            r"(?<=\d)\s*\\frac\s*\{\s*([A-Za-z]{1,3})\s*\}\s*\{\s*([A-Za-z]{1,3})(\s*\^\s*\{?\d\}?)?\s*\}$",
+            _quotient_of_units,
+        ),
+        (
+            r"^(\d{1,3})\^\{\\circ\}\s*([0-5]?\d)\s*(?:'|\^\s*\{?\s*\\prime\s*\}?)"
+            r"(?:\s*([0-5]?\d)\s*(?:''|\^\s*\{?\s*\\prime\s*\\prime\s*\}?))?$",
+            _in_degrees,
+        ),
+        (
+            r"^([(\[][^()\[\]]*,[^()\[\]]*[)\]])\s*\^\s*\{?\s*(?:\\text\{T\}|T|\\top|\\intercal)\s*\}?$",
+            lambda found: f"({found[1][1:-1]})",
+        ),
         (
             r"(?<=[\d}])\s*\(\s*((?:\\text\{[A-Za-z]{1,3}\}|\\cdot|\^\s*\{?-?\d\}?|[A-Za-z一-鿿/\s]){1,40})\s*\)$",
             _bracketed_unit,
@@ -156,7 +233,7 @@ WHOLE: tuple[Rewrite, ...] = tuple(
         ),
         (r"(?<=[\d}])\s*times(?: as (?:many|much))?$", ""),
         (r"(?<=\d)\s*/\s*(sec|second|min|minute|hr|hour|day|week|month|year|yr|person)$", r" per \1"),
-        (r"(?<=[\w}])\s+an?\s+(second|minute|hour|day|week|month|year)$", r" per \1"),
+        (r"(?<=[\w}])\s+(?:an?|every|each)\s+(second|minute|hour|day|week|month|year)$", r" per \1"),
         (r"^an?\s+(?=\d+(?:\.\d+)?\\?%)", ""),
         (r"(?<=%)\s*(?:off|increase|decrease|discount|chance|probability)$", ""),
         (r"(?<=%)\s*of((?: [a-z][a-z'-]{2,}){1,5})$", _share),

@@ -123,14 +123,17 @@ def same_unit(one: str, other: str) -> bool:
 
 
 def in_base(unit: str) -> tuple[str, Fraction]:
-    """(the unit in meters, inches, grams, seconds, liters, dollars; how many of it one is): ``cm^2`` is 1/10000 m^2."""
+    """(the unit in meters, inches, grams, seconds, dollars; how many of it one is): ``cm^2`` is 1/10000 m^2."""
     powers: dict[str, int] = {}
     size = Fraction(1)
     for part in unit.split():
         name, _, power = part.partition("^")
         base, scale = _SIZES.get(name, (name, Fraction(1)))
-        powers[base] = powers.get(base, 0) + int(power or 1)
-        size *= scale ** int(power or 1)
+        times = int(power or 1)
+        size *= scale**times
+        if base == "L":
+            base, size, times = "m", size / 1000**times, 3 * times
+        powers[base] = powers.get(base, 0) + times
     return " ".join(f"{name}^{power}" for name, power in sorted(powers.items())), size
 
 

@@ -17,6 +17,9 @@ from r1kit.files import Line, as_text, brief
 __all__ = ["CHOICES", "CHOICES_NAMED", "Asked", "ChoiceForm", "lettered"]
 
 LETTERS = string.ascii_uppercase
+_OPTION = re.compile(r"(?:^\s*|\s*,\s*)([a-e]) \) ")
+_CHOICES_TOLD = re.compile(r"\s*(?:Answer Choices:|选项：)(?=\s*\(A\))")
+"""Choices that stand in the question too, as AGIEval has them."""
 
 
 class Asked(NamedTuple):
@@ -48,6 +51,12 @@ def _listed(question: str, choices: str, answer: str) -> Callable[[Line, Mapping
     def take(line: Line, named: Mapping[str, str]) -> Asked:
         found = opened(column(line, named[choices]))
         labels: Sequence[Any] | None = None
+        if isinstance(found, str) and len(parts := _OPTION.split(found)) > 2 and not parts[0].strip():
+            labels, found = parts[1::2], parts[2::2]  # a ) 38 , b ) 27.5
+        elif isinstance(found, list) and found and all(isinstance(each, Mapping) for each in found):
+            labels, found = (
+                [_first_of(each, keys) for each in found] for keys in (("key", "label"), ("value", "text"))
+            )
         if isinstance(found, Mapping) and "text" not in found:  # {"A": ..., "B": ...}
             labels, found = list(found), list(found.values())
         elif isinstance(found, Mapping):
@@ -56,9 +65,18 @@ def _listed(question: str, choices: str, answer: str) -> Callable[[Line, Mapping
             raise InputError(f"{line.where}: {named[choices]!r} must be a list of 2 to 26 choices, got {brief(found)}")
         texts = _bare([as_text(each, line.where, named[choices]) for each in found])
         right = column(line, named[answer])
-        return Asked(text_of(line, named[question]), texts, _letter(right, texts, labels, line.where, named[answer]))
+        right = right[0] if isinstance(right, list) and len(right) == 1 else right
+        return Asked(
+            _CHOICES_TOLD.split(text_of(line, named[question]))[0],
+            texts,
+            _letter(right, texts, labels, line.where, named[answer]),
+        )
 
     return take
+
+
+def _first_of(table: Mapping[str, Any], keys: Sequence[str]) -> Any:
+    return next((table[key] for key in keys if key in table), None)
 
 
 def _bare(texts: Sequence[str]) -> tuple[str, ...]:
@@ -132,6 +150,7 @@ CHOICES_NAMED = ChoiceForm(
 """Of columns that the user named."""
 _WRONG = tuple(f"incorrect answer {number}" for number in (1, 2, 3))
 _DISTRACTORS = tuple(f"distractor{number}" for number in (1, 2, 3))
+_OPTIONS, _ANSWERS = [f"op{letter}" for letter in "abcd"], [f"answer{number}" for number in range(4)]
 _SHUFFLED = "in an order that the question's hash decides"
 
 
@@ -159,6 +178,23 @@ CHOICES: tuple[ChoiceForm, ...] = (
     _in_a_list("AQuA", "question", "options", "correct", "correct"),
     _in_a_list("MMLU-Pro", "question", "options", "answer", "answer"),
     _in_a_list("MMLU", "question", "choices", "answer", "answer, as a letter"),
+    _in_a_list("MathQA", "problem", "options", "correct", "correct"),
+    _in_a_list("LogiQA", "query", "options", "correct_option", "correct_option, as a letter"),
+    _in_a_list("AGIEval", "query", "choices", "gold", "gold, as a letter"),
+    _in_a_list("AGIEval", "question", "options", "label", "label"),
+    _in_a_list("ReClor", "question", "answers", "label", "label, as a letter"),
+    ChoiceForm(
+        "MedMCQA",
+        ("question", *_OPTIONS, "cop"),
+        _apart(["question"], _OPTIONS, "cop", 0),
+        ("question with opa to opd lettered", "cop, as a letter"),
+    ),
+    ChoiceForm(
+        "Cosmos QA",
+        ("context", "question", *_ANSWERS, "label"),
+        _apart(["context", "question"], _ANSWERS, "label", 0),
+        ("context and question with answer0 to answer3 lettered", "label, as a letter"),
+    ),
     _in_a_list("HellaSwag", "ctx", "endings", "label", "label, as a letter"),
     ChoiceForm(
         "PIQA",

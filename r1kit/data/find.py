@@ -10,26 +10,28 @@ from r1kit.data.chats import as_chat, is_chat, is_transcript, may_be_turns
 from r1kit.data.choices import CHOICES, CHOICES_NAMED, ChoiceForm
 from r1kit.data.example import Wanted
 from r1kit.data.paths import column, there
-from r1kit.data.slots import PICKED, Slot, answer_slot
+from r1kit.data.slots import PICKED, STORIES, Slot, answer_slot
 from r1kit.errors import InputError
 from r1kit.files import Line
 
 __all__ = ["Found", "code_format", "find_slots", "layout_name"]
 
 PROMPTS = ("prompt", "problem", "question", "query", "instruction")
+ASKS = ("question", "query")
+"""Columns of a prompt that may be about a text in another column."""
 MORE = {"instruction": ("input", "context"), "body": ("question",)}
 """Column of a prompt -> columns that follow it where they are there."""
 ANSWERS = (
     "reward_model.ground_truth", "answer", "final_answer", "ground_truth", "gt_answer", "expected_answer",
     "reference_answer", "answer_number", "gold", "target",
 )  # fmt: skip
-SPARE_ANSWERS = ("gt", "ans", "golden", "golden_answer")
+SPARE_ANSWERS = ("gt", "ans", "golden", "golden_answer", "final_ans")
 """Answers of a row that has no solution, no response and no pair."""
 PAIRED = {"inputs": "targets", "input": "target"}
 """Column of a prompt, where none of the others is there -> that of what is to follow, which must be there."""
 RESPONSES = ("response", "completion", "output", "solution", "generated_solution", "answer")
 CHATS = ("messages", "conversations", "conversation")
-LABELS = ("label", "safe", "is_safe")
+LABELS = ("label", "safe", "is_safe", "response_harm_label")
 TEXTS = ("text", "content", "document")
 BESIDE = {"system": ("system", "system_prompt"), "language": ("language", "lang"), "cluster": ("cluster",)}
 HISTORY = "history"
@@ -167,7 +169,9 @@ def _prompt(line: Line, named: Mapping[str, Slot]) -> dict[str, Slot]:
         raise _lacks(line, "prompt", (*PROMPTS, *CHATS))
     if is_chat(column(line, path)):
         return {"prompt": Slot(path, "chat")}
-    return {"prompt": Slot(path, "text", _first(line, MORE.get(path.lower(), ())))}
+    more = _first(line, MORE.get(path.lower(), ()))
+    names = {name.lower() for name in line.table}
+    return {"prompt": Slot(path, "text", more, path.lower() in ASKS and not names.isdisjoint(STORIES))}
 
 
 def _lacks(line: Line, role: str, names: Sequence[str]) -> InputError:
@@ -234,7 +238,7 @@ def _pairs(line: Line, named: Mapping[str, Slot]) -> dict[str, Slot]:
             _first(line, (at,)) for at in (prompt, better, *two)
         ):
             roles = {role: Slot(_first(line, (better,)), f"{name} {role}") for role in ("chosen", "rejected")}
-            return {"prompt": Slot(_first(line, (prompt,))), **roles}
+            return {"prompt": _slot(line, "prompt", _first(line, (prompt,))), **roles}
     for role in ("chosen", "rejected"):
         if role not in named:
             path = _first(line, (role,))

@@ -19,7 +19,7 @@ from r1kit.data.example import WANTED, Example, Wanted
 from r1kit.data.find import ANSWERS, Found, find_slots, layout_name
 from r1kit.data.paths import column, there
 from r1kit.data.settings import Reading
-from r1kit.data.slots import Slot
+from r1kit.data.slots import Slot, story_of
 from r1kit.data.source import Rows, open_rows
 from r1kit.errors import InputError
 from r1kit.files import Line
@@ -91,8 +91,8 @@ class Layout:
             return ""
         columns = [*self.names.values(), *(slot.path for slot in self.slots.values() if slot.how not in NOT_NEEDED)]
         lacks = any(re.split(r"[.\[]", path)[0] not in line.table and path not in line.table for path in columns)
-        hows = {slot.path: slot.how for slot in other.slots.values()}
-        ways = any(slot.how != hows.get(slot.path, slot.how) for slot in self.slots.values())
+        hows = {(role, slot.path): slot.how for role, slot in other.slots.items()}
+        ways = any(slot.how != hows.get((role, slot.path), slot.how) for role, slot in self.slots.items())
         return other.name if lacks or ways else ""
 
     def _take(self, line: Line) -> Example:
@@ -102,6 +102,8 @@ class Layout:
                 found[role] = value
         if self.choice is not None:
             asked = self.choice.take(line, self.names)
+            if story := story_of(line, self.names.values()):
+                asked = asked._replace(question=f"{story}\n\n{asked.question.strip()}")
             learnt = "response" if self.wanted == "responses" else "answer"
             found |= {"prompt": lettered(asked), learnt: asked.letter, "choices": asked.choices}
         if "numbers" in found:

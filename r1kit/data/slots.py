@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,11 +13,13 @@ from r1kit.errors import InputError
 from r1kit.files import Line, as_text, brief
 from r1kit.records import Message
 
-__all__ = ["HOW", "PICKED", "Slot", "answer_slot", "last_box", "text_of"]
+__all__ = ["HOW", "PICKED", "STORIES", "Slot", "answer_slot", "last_box", "story_of", "text_of"]
 
 _HASHES = re.compile(r"^[ \t]*####[ \t]*(.*)$", re.MULTILINE)
 MISSING = ("nan", "<NA>")
 """What a missing value is as text, after pandas' ``astype(str)``; ``None`` and ``NaN`` may be meant."""
+STORIES = ("context", "passage", "article", "story")
+"""Columns of what a question is about."""
 NO_ANSWERS = ("proof", "notfound", "not found")
 """What NuminaMath writes in place of an answer."""
 _BOX = re.compile(r"\\(?:boxed|fbox)\s*(?=\{|[^{\s])")
@@ -33,18 +35,29 @@ class Slot:
     """A key of ``HOW``."""
     more: str = ""
     """A second column, put after the first where a row has it."""
+    story: bool = False
+    """What the row tells before its question (``story_of``) is put in front."""
 
     def take(self, line: Line) -> Any:
         """Raises InputError where the column is not there or does not fit."""
         value = HOW[self.how][0](line, self.path)
         more = line.table.get(self.more) if self.more else None
-        return f"{value}\n\n{more}" if isinstance(more, str) and more.strip() else value
+        value = f"{value}\n\n{more}" if isinstance(more, str) and more.strip() else value
+        return f"{story}\n\n{value}" if self.story and (story := story_of(line)) else value
 
     def __str__(self) -> str:
         """``answer, what follows ####``."""
         words = HOW[self.how][1]
         path = f"{self.path} and {self.more}" if self.more else self.path
+        path += f" behind {' or '.join(STORIES)}, where there is one" * self.story
         return f"{path}, {words}" if words else path
+
+
+def story_of(line: Line, but: Collection[str] = ()) -> str:
+    """The text that a question is about, as BoolQ, RACE and LogiQA have one; empty where there is none, or it is one of
+    the columns that are taken already."""
+    told = (value for name, value in line.table.items() if name.lower() in STORIES and name not in but)
+    return next((value.strip() for value in told if isinstance(value, str) and value.strip()), "")
 
 
 def text_of(line: Line, path: str) -> str:
@@ -55,7 +68,9 @@ def text_of(line: Line, path: str) -> str:
         raise line.lacks(repr(path), path)
     if isinstance(value, Mapping) and value:
         inside = ", ".join(map(str, value))
-        raise InputError(f"{line.where}: {path!r} is an object with {inside}; name one, as {path}.{next(iter(value))}")
+        texts = [key for key, part in value.items() if isinstance(part, str)]
+        one = "value" if "value" in texts else next(iter([*texts, *value]))
+        raise InputError(f"{line.where}: {path!r} is an object with {inside}; name one, as {path}.{one}")
     found = opened(value) if isinstance(value, str) and value.startswith("[") else value
     if isinstance(found, Sequence) and not isinstance(found, (str, bytes)) and len(found) == 1:
         value = found[0] if found is value or isinstance(found[0], str) else value
@@ -109,10 +124,16 @@ def flag(line: Line, path: str) -> bool:
     value = column(line, path)
     said = {"true": True, "1": True, "safe": True, "good": True, "false": False, "0": False, "unsafe": False}
     said |= {"bad": False, "-1": False, "yes": True, "no": False}
+    said |= {"harmful": False, "unharmful": True}
     found = said.get(str(value).strip().lower().removesuffix(".0"))
     if found is None:
         raise InputError(f"{line.where}: {path!r} must be true or false, got {brief(value)}")
     return found
+
+
+def yes_or_no(line: Line, path: str) -> str:
+    """True and false as BoolQ's answers."""
+    return "yes" if flag(line, path) else "no"
 
 
 def whole(line: Line, path: str) -> str:
@@ -153,16 +174,31 @@ def picked(choices: tuple[str, str], other: bool) -> Callable[[Line, str], str]:
 
     def take(line: Line, path: str) -> str:
         spelled = {name.lower(): name for name in line.table}
-        return text_of(line, spelled.get(choices[flag(line, path) != other], choices[0]))
+        second = _leans(line, path) if path.lower() in LEANING else flag(line, path)
+        return text_of(line, spelled.get(choices[second != other], choices[0]))
 
     return take
 
 
+def _leans(line: Line, path: str) -> bool:
+    """Whether a column of -3 to 3 prefers the second: a negative number is for the first, 0 for neither."""
+    value = column(line, path)
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not value:
+        raise InputError(
+            f"{line.where}: {path!r} must be a number that is not 0, got {brief(value)}: neither is better"
+        )
+    return value > 0
+
+
+LEANING = ("overall_preference", "preference_strength")
 PICKED: Mapping[str, tuple[str, str, tuple[str, str]]] = {
     "SHP": ("history", "labels", ("human_ref_b", "human_ref_a")),
+    "HelpSteer3": ("context", "overall_preference", ("response1", "response2")),
+    "HelpSteer2": ("prompt", "preference_strength", ("response_1", "response_2")),
     "PKU-SafeRLHF": ("prompt", "better_response_id", ("response_0", "response_1")),
 }
-"""Data set of pairs -> its prompt, which of two columns is the better one, and the two: where it says 0, where 1."""
+"""Data set of pairs -> its prompt, which of two columns is the better one, and the two: where it says 0, or a
+number below, and where 1, or one above."""
 
 HOW: Mapping[str, tuple[Callable[[Line, str], Any], str]] = {
     "text": (text_of, ""),
@@ -170,6 +206,7 @@ HOW: Mapping[str, tuple[Callable[[Line, str], Any], str]] = {
     "hashes": (after_hashes, "what follows ####"),
     "box": (boxed, "the last box in it"),
     "flag": (flag, ""),
+    "truth": (yes_or_no, "as yes or no"),
     "listed": (listed, ""),
     "whole": (whole, ""),
     "optional": (optional, ""),
@@ -188,9 +225,12 @@ HOW: Mapping[str, tuple[Callable[[Line, str], Any], str]] = {
 
 
 def answer_slot(line: Line, path: str) -> Slot:
-    """How an answer stands in a column, by what this row has: after ``####``, in a box of a longer text, or plainly."""
+    """How an answer stands in a column, by what this row has: after ``####``, in a box of a longer text, as true or
+    false, or plainly."""
     value = column(line, path)
     text = value if isinstance(value, str) else ""
+    if isinstance(value, bool):
+        return Slot(path, "truth")
     if _HASHES.search(text):
         return Slot(path, "hashes")
     if last_box(text) is not None and len(text.split()) > 12:

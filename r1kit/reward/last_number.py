@@ -26,7 +26,7 @@ _NUMBER = re.compile(
     rf"(?:(?<![A-Za-z0-9_.^])|{_CODES}){_SIGN}(?:"
     rf"(?:\d+\s*)?{_FRACTION}"
     rf"|(?:\d+{_SPACE}+)?\d+/\d+(?![\d/])"
-    rf"|\d*[½⅓⅔¼¾⅕⅖⅗⅘⅙⅚⅛⅜⅝⅞]"
+    rf"|(?:\d+{_SPACE}?)?[½⅓⅔¼¾⅕⅖⅗⅘⅙⅚⅛⅜⅝⅞]"
     rf"|{_DECIMAL}(?:[eE][-+]?\d+(?![A-Za-z0-9])|{_TEN}|{_POWER}|{_SCALE})?"
     r")(?P<letters>[AaPp]\.[ ]?[Mm]\b|[A-Za-z_]*)"
 )
@@ -38,7 +38,7 @@ _SCALES |= {"b": "billion", "B": "billion", "bn": "billion", "T": "trillion", "t
 _MANY = re.compile(r"[-−]?\d(?:[\d,]*\d|[\d,]*\.\d+)")
 _BEFORE, _AFTER = re.compile(r"[=+*/^(<>×·≈≤≥−-]\s*\Z"), re.compile(r"\s*[=+*/^)<>×·≈≤≥−-]")
 """What a formula has beside ``10k``, where it is a letter's multiple."""
-_WIDE = {code: chr(code - 0xFEE0) for code in range(0xFF10, 0xFF1A)}
+_WIDE = {code: chr(code - 0xFEE0) for code in (0xFF0E, *range(0xFF10, 0xFF1A))}
 
 
 def last_number(text: str) -> str | None:

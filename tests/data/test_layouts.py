@@ -108,6 +108,64 @@ def test_choices_of_common_sense(tmp_path: Path, row: dict[str, Any], question: 
     assert ("".join(example.choices), example.answer) == (choices, answer)
 
 
+ABCD, NAMED = ["w", "x", "y", "z"], {"opa": "w", "opb": "x", "opc": "y", "opd": "z"}
+NUMBERED = {"answer0": "w", "answer1": "x", "answer2": "y", "answer3": "z"}
+
+
+@pytest.mark.parametrize(
+    ("row", "question"),
+    [
+        ({"question": "Why?", **NAMED, "cop": 1, "choice_type": "single", "exp": "Ans. (b)"}, "Why?"),
+        ({"context": "It rains.", "query": "Why?", "options": ABCD, "correct_option": 1}, "It rains.\n\nWhy?"),
+        ({"context": "It rains.", "question": "Why?", "answers": ABCD, "label": 1}, "It rains.\n\nWhy?"),
+        ({"article": "It rains.", "question": "Why?", "options": ABCD, "answer": "B"}, "It rains.\n\nWhy?"),
+        ({"passage": "It rains.", "question": "Why?", "options": ["(A)w", "(B)x", "(C)y", "(D)z"], "label": "B",
+          "answer": None}, "It rains.\n\nWhy?"),
+        ({"passage": None, "question": "Why?", "options": ABCD, "label": "B", "answer": None}, "Why?"),
+        ({"query": "Q: Why? Answer Choices: (A)w (B)x (C)y (D)z\nA:", "choices": ["(A)w", "(B)x", "(C)y", "(D)z"],
+          "gold": [1]}, "Q: Why?"),
+        ({"context": "It rains.", "question": "Why?", **NUMBERED, "label": 1}, "It rains.\nWhy?"),
+        ({"Problem": "Why?", "options": "a ) w , b ) x , c ) y , d ) z", "correct": "b"}, "Why?"),
+        ({"question": "Why?", "options": [{"key": text, "value": text} for text in ABCD], "answer": "x"}, "Why?"),
+    ],
+)  # fmt: skip
+def test_choices_of_more_data_sets(tmp_path: Path, row: dict[str, Any], question: str) -> None:
+    """MedMCQA, LogiQA, ReClor, RACE, AGIEval, Cosmos QA, MathQA, MedQA: what a question is about stands before it."""
+    example = read(tmp_path, row, "answers")[1]
+    assert example.question.startswith(f"{question}\n\nA. w\n")
+    assert ("".join(example.choices), example.answer) == ("wxyz", "B")
+
+
+def test_what_a_question_is_about_stands_before_it(tmp_path: Path) -> None:
+    file = tmp_path / "rows.jsonl"
+    asked = {"question": "Does it rain", "answer": True}
+    rows = [
+        {**asked, "passage": None},
+        {**asked, "passage": "Clouds."},
+        {**asked, "answer": False, "passage": {"a": 1}},
+    ]
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    first, second, third = read_examples(str(file), "answers", Reading())
+    assert [first.question, second.question, third.question] == [
+        "Does it rain", "Clouds.\n\nDoes it rain", "Does it rain",
+    ]  # fmt: skip
+    assert [first.answer, third.answer] == ["yes", "no"]
+    with pytest.raises(InputError, match=r"name one, as answer\.value"):
+        read(tmp_path, {"question": "q", "answer": {"aliases": ["a", "b"], "value": "a"}}, "answers")
+
+
+@pytest.mark.parametrize(("strength", "chosen"), [(-3, "a"), (2, "b"), (0, None)])
+def test_pairs_whose_better_one_is_told_by_a_sign(tmp_path: Path, strength: int, chosen: str | None) -> None:
+    row = {"context": [USER], "response1": "a", "response2": "b", "overall_preference": strength}
+    if chosen is None:
+        with pytest.raises(InputError, match="neither is better"):
+            read(tmp_path, row, "pairs")
+    else:
+        example = read(tmp_path, row, "pairs")[1]
+        assert (example.question, example.chosen) == (USER["content"], chosen)
+        assert {example.chosen, example.rejected} == {"a", "b"}
+
+
 def test_a_number_that_is_no_choice_is_told(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"'answer' must be the right choice, 1, 2; got .0."):
         read(tmp_path, {"sentence": "The _ fell.", "option1": "a", "option2": "b", "answer": "0"})

@@ -115,6 +115,8 @@ def test_boxed(text: str, answer: str | None) -> None:
         ("$1,234.50.", "1234.50"),
         ("it rose by 25%", "25"),
         ("3½ cups", "3½"),
+        ("7 ½ cups", "7 ½"),
+        ("一共２．５米", "2.5"),
         ("it costs $1.5 million.", "1.5 million"),
         ("5 dozen eggs", "5 dozen"),
         ("5 millionths", "5"),

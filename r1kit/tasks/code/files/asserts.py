@@ -19,6 +19,7 @@ from r1kit.sandbox.cases import AssertTest, CallTest
 __all__ = ["Constant", "asserted_cases", "case_of", "check_cases", "constant", "written_cases"]
 
 _LARGEST = 10**6
+_FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 _PROGRAM = ("solution", "main", "program")
 """Modules that tests of a program import it from."""
 _OPERATORS: dict[type[ast.operator], Any] = {
@@ -161,6 +162,37 @@ class _Rename(ast.NodeTransformer):
         return ast.copy_location(ast.Name(self.new, node.ctx), node) if node.id == self.old else node
 
 
+class _Imports(ast.NodeTransformer):
+    """Takes out what imports the program: ``from solution import f``, ``import solution`` with ``solution.f``."""
+
+    def __init__(self) -> None:
+        self.names: set[str] = set()
+        self.renamed: list[ast.stmt] = []
+        """``g = f`` for ``f as g``."""
+        self._modules: set[str] = set()
+
+    def visit_ImportFrom(self, node: ast.ImportFrom) -> ast.ImportFrom | None:
+        if node.module not in _PROGRAM:
+            return node
+        self.names |= {alias.name for alias in node.names}
+        renamed = {alias.asname: alias.name for alias in node.names if alias.asname not in (None, alias.name)}
+        self.renamed += [part for new, name in renamed.items() for part in ast.parse(f"{new} = {name}").body]
+        return None
+
+    def visit_Import(self, node: ast.Import) -> ast.Import | None:
+        ours = [alias for alias in node.names if alias.name in _PROGRAM]
+        self._modules |= {alias.asname or alias.name for alias in ours}
+        kept = [alias for alias in node.names if alias not in ours]
+        return ast.Import(names=kept) if kept else None
+
+    def visit_Attribute(self, node: ast.Attribute) -> ast.expr:
+        if isinstance(node.value, ast.Name) and node.value.id in self._modules:
+            self.names.add(node.attr)
+            return ast.copy_location(ast.Name(node.attr, node.ctx), node)
+        self.generic_visit(node)
+        return node
+
+
 def asserted_cases(asserts: Sequence[str], setup: str = "", also: Collection[str] = ()) -> list[CallTest | AssertTest]:
     """MBPP's ``assert ...`` lines.
 
@@ -177,20 +209,69 @@ def asserted_cases(asserts: Sequence[str], setup: str = "", also: Collection[str
 
 
 def written_cases(text: str) -> list[CallTest | AssertTest]:
-    """Tests written as a program: lines of asserts, or functions ``test_...`` that pytest would run. What they import
-    from ``solution`` is the program's.
+    """Tests written as a program: lines of asserts, or what pytest would run of it, functions ``test_...``, those of
+    classes ``Test...`` and of unittest's. What they import from ``solution`` is the program's.
 
     Raises:
         SyntaxError: it is not Python, or tests nothing.
     """
-    tree = ast.parse(text)
-    imports = [node for node in tree.body if isinstance(node, ast.ImportFrom) and node.module in _PROGRAM]
-    body = [node for node in tree.body if node not in imports]
-    names = {alias.name for node in imports for alias in node.names}
+    imports = _Imports()
+    tree = imports.visit(ast.parse(text))
+    body, names = [*imports.renamed, *tree.body], imports.names
     if body and all(isinstance(node, ast.Assert) for node in body):
         return [case_of(node.test, "", names) for node in body if isinstance(node, ast.Assert)]
-    functions = [node for node in body if isinstance(node, ast.FunctionDef) and node.name.startswith("test")]
-    if not any(isinstance(node, ast.Assert) for node in ast.walk(tree)) or any(node.args.args for node in functions):
-        raise SyntaxError("it asserts nothing, or its tests take arguments")
-    calls = "".join(f"\n{node.name}()" for node in functions)
-    return [AssertTest.of("\n".join(map(ast.unparse, body)) + calls, "", names)]
+    calls = [call for node in body for call in _calls(node)]
+    body = [node for node in body if not (calls and _is_main(node))]
+    own = {node.name for node in body if isinstance(node, (*_FUNCTIONS, ast.ClassDef))}
+    asserts = any(map(_is_assert, ast.walk(tree)))
+    if None in calls or not asserts or not (calls or any(_reaches(node, own) for node in body)):
+        raise SyntaxError("it asserts nothing, or nothing that is run, or its tests take arguments")
+    return [AssertTest.of("\n".join([*map(ast.unparse, body), *filter(None, calls)]), "", names)]
+
+
+def _calls(node: ast.stmt) -> list[str | None]:
+    """What runs the tests of a function or a class, a line each; None for one that cannot be run by itself."""
+    if isinstance(node, _FUNCTIONS) and node.name.startswith("test"):
+        plain = isinstance(node, ast.FunctionDef) and not _arguments(node)
+        return [f"{node.name}()" if plain else None]
+    if not isinstance(node, ast.ClassDef):
+        return []
+    inside = {part.name: part for part in node.body if isinstance(part, _FUNCTIONS)}
+    tests = [part for name, part in inside.items() if name.startswith("test")]
+    of_unittest = any(ast.unparse(base).endswith("TestCase") for base in node.bases)
+    if not (of_unittest or node.name.startswith("Test")):
+        return []
+    if any(_arguments(part) != 1 or isinstance(part, ast.AsyncFunctionDef) for part in tests):
+        return [None]
+    if of_unittest:
+        return [f"{node.name}({part.name!r}).debug()" for part in tests]
+    before = inside.get("setup_method")
+    first = f"each.setup_method({', '.join(['None'] * (_arguments(before) - 1))}); " if before else ""
+    return [f"each = {node.name}(); {first}each.{part.name}()" for part in tests]
+
+
+def _arguments(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
+    """How many it must be given."""
+    return len(function.args.posonlyargs + function.args.args) - len(function.args.defaults)
+
+
+def _is_main(node: ast.stmt) -> bool:
+    """``if __name__ == "__main__":``, which pytest passes by."""
+    return isinstance(node, ast.If) and "__name__" in ast.unparse(node.test)
+
+
+def _is_assert(node: ast.AST) -> bool:
+    """An assert, or a call of unittest's or pytest's that is one."""
+    called = node.func if isinstance(node, ast.Call) else None
+    name = called.attr if isinstance(called, ast.Attribute) else ""
+    return isinstance(node, ast.Assert) or name.startswith("assert") or name == "raises"
+
+
+def _reaches(node: ast.AST, own: Collection[str]) -> bool:
+    """Whether a statement asserts, or calls a function of the tests' own; what it only defines is not run."""
+    if isinstance(node, (*_FUNCTIONS, ast.ClassDef, ast.Lambda)):
+        return False
+    called = node.func if isinstance(node, ast.Call) else None
+    if _is_assert(node) or (isinstance(called, ast.Name) and called.id in own):
+        return True
+    return any(_reaches(part, own) for part in ast.iter_child_nodes(node))

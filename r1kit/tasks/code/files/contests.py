@@ -44,7 +44,7 @@ QUESTIONS = (
     "prompt", "question", "question_content", "problem", "problem_statement", "description", "instruction", "text",
 )  # fmt: skip
 _INPUT, _OUTPUT = ("input", "inputs", "stdin"), ("output", "outputs", "stdout", "expected_output")
-_ASSERTS = re.compile(r"^\s*assert\b", re.MULTILINE)
+_ASSERTS = re.compile(r"^\s*(?:assert\b|(?:with\s+)?(?:self\.assert|pytest\.raises\b))", re.MULTILINE)
 _NAMES = ("fn_name", "func_name", "entry_point")
 _PARTS = ("test_cases", "ground_truth", "tests", "input_output")
 """Where a table keeps its tests, if it holds no inputs itself."""

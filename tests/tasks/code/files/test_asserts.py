@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from r1kit.sandbox import AssertTest, CallTest
-from r1kit.tasks.code.files.asserts import asserted_cases, case_of, check_cases, constant
+from r1kit.tasks.code.files.asserts import asserted_cases, case_of, check_cases, constant, written_cases
 
 
 @pytest.mark.parametrize(
@@ -87,3 +87,45 @@ def test_assert_lines() -> None:
     for broken in ("f(1) == 2", "assert f(1) == 2; assert f(2)", "assert f(1 =="):
         with pytest.raises(SyntaxError):
             asserted_cases([broken])
+
+
+CLASS = "from solution import f\nclass {}:\n    def test_a(self):\n        {}\n"
+MAIN = "def main():\n    assert f(1) == 1\nif __name__ == '__main__':\n    main()"
+
+
+@pytest.mark.parametrize(
+    ("text", "runs"),
+    [
+        (CLASS.format("TestF", "assert f(1) == 1"), "each = TestF(); each.test_a()"),
+        (CLASS.format("F(unittest.TestCase)", "self.assertEqual(f(1), 1)"), "F('test_a').debug()"),
+        (CLASS.format("TestF", "assert f(1) == 1\n    def setup_method(self, method):\n        pass"),
+         "each = TestF(); each.setup_method(None); each.test_a()"),
+        ("import solution\ndef test_a():\n    assert solution.f(1) == 1", "    assert f(1) == 1\ntest_a()"),
+        ("from solution import f as g\ndef test_a():\n    assert g(1) == 1",
+         "g = f\ndef test_a():\n    assert g(1) == 1\ntest_a()"),
+        ("import pytest\ndef test_a():\n    assert f(1) == 1\nif __name__ == '__main__':\n    pytest.main()",
+         "test_a()"),
+        (MAIN, "    main()"),
+    ],
+)  # fmt: skip
+def test_what_pytest_would_run_is_run(text: str, runs: str) -> None:
+    (found,) = written_cases(text)
+    assert isinstance(found, AssertTest)
+    assert found.code.endswith(runs)
+    assert found.names == ("f",)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "def check(candidate):\n    assert candidate(1) == 1",
+        "async def test_a():\n    assert f(1) == 1",
+        "if True:\n    def test_a():\n        assert f(1) == 1",
+        "class F:\n    def test_a(self):\n        assert f(1) == 1",
+        "class TestF:\n    def test_a(self, x):\n        assert f(x) == x",
+        "import sys\nsys.path.append('.')\ndef a():\n    assert f(1) == 1",
+    ],
+)
+def test_tests_that_nothing_runs_are_refused(text: str) -> None:
+    with pytest.raises(SyntaxError, match="nothing that is run"):
+        written_cases(text)

@@ -11,7 +11,9 @@ import errno
 import json
 import math
 import os
+import resource
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import date, time, timedelta
 from decimal import Decimal
@@ -22,7 +24,7 @@ from r1kit.errors import InputError, nearest
 
 __all__ = [
     "Line", "Number", "as_text", "brief", "check_text", "check_utf8", "check_writable", "forgiving_lines", "is_there",
-    "json_fault", "json_table", "object_of", "spelled_json", "strict_lines", "write_atomic", "write_json",
+    "json_fault", "json_table", "object_of", "open_files", "spelled_json", "strict_lines", "write_atomic", "write_json",
 ]  # fmt: skip
 
 LONGEST_NUMBER = 40
@@ -41,6 +43,19 @@ def write_atomic(path: Path, text: str) -> None:
     except OSError:
         temporary.unlink(missing_ok=True)
         raise
+
+
+def open_files(wanted: int) -> int:
+    """How many files this process, and each that it starts, can hold open, where that is fewer than ``wanted``; the
+    soft limit is raised where that is allowed."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY or soft >= wanted:
+        return wanted
+    raised = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    with suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (raised, hard))
+        soft = raised
+    return soft
 
 
 def is_there(path: Path) -> bool:

@@ -17,7 +17,7 @@ from types import FrameType
 
 from r1kit.errors import Interrupted
 
-__all__ = ["GO_ON", "Stopped", "asked", "heeded", "held", "interrupted", "keep"]
+__all__ = ["GO_ON", "Stopped", "asked", "heeded", "held", "interrupted", "keep", "unheeded"]
 
 HEEDED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 GO_ON = "run the same command to go on"
@@ -64,6 +64,20 @@ def heeded(*, again: bool = True) -> Iterator[None]:
         for number, handler in before.items():
             signal.signal(number, handler if handler is not None else signal.SIG_DFL)
         _state = outer
+
+
+@contextmanager
+def unheeded() -> Iterator[None]:
+    """A signal ends the process without a word, as if nobody heeded it: around a long wait outside of Python, in which
+    nothing else could hear it, and by which nothing is lost."""
+    ours = [number for number in HEEDED if signal.getsignal(number) is _heed]
+    for number in ours:
+        signal.signal(number, signal.SIG_DFL)
+    try:
+        yield
+    finally:
+        for number in ours:
+            signal.signal(number, _heed)
 
 
 def _heed(number: int, frame: FrameType | None) -> None:

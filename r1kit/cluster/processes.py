@@ -17,12 +17,17 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from r1kit.cluster.settings import Needs
+from r1kit.errors import MissingError
+from r1kit.files import open_files
 
 __all__ = ["LOOPBACK", "PARENT", "WORDS", "Here", "Job", "Place", "Process", "Starter", "tunables"]
 
 PARENT, WORDS = "R1KIT_PARENT", "R1KIT_WORDS"
 """Environment of a process: the process id of who started it; the file descriptor that takes its last line."""
 LOOPBACK = "127.0.0.1"
+FILES, FILES_EACH = 48, 8
+"""That a process of a run may hold open at a time: its own, and connections to each of the others. With fewer than some
+20 gloo waits for peers that cannot be let in."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,6 +127,12 @@ class Here:
 
     def places(self, jobs: Sequence[Job]) -> Sequence[Place]:
         """All here."""
+        needed = FILES + FILES_EACH * len(jobs)
+        if (most := open_files(needed)) < needed:
+            raise MissingError(
+                f"a process may hold {most} files open here, and each of a run of {len(jobs)} needs {needed}; raise it "
+                "with 'ulimit -n 1024'"
+            )
         return [Place() for _ in jobs]
 
     def free_port(self, place: Place) -> int:

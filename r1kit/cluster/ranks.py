@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
+from r1kit import interrupts
 from r1kit.errors import PeerLostError
 
 if TYPE_CHECKING:
@@ -101,7 +102,7 @@ class GlooRanks:
         backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
         self._dist = dist
         self._met: Peers | None = None
-        with _peers():
+        with _peers(), interrupts.unheeded():  # until all are there, which a rank waits for outside of Python
             timeout = timedelta(minutes=cluster.collective_minutes)
             store, self.rank, self.size = next(rendezvous("env://", timeout=timeout))
             if several_hosts():

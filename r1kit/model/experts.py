@@ -77,7 +77,7 @@ class Experts(nn.Module):
             if routes is not None and segments is not None:
                 weights = routes.balanced(weights, scores, self.chosen, (segments.lengths, segments.parents))
         if routes is not None:
-            routes.count(self.layer, experts, len(self.gate_up))
+            routes.count(self.layer, experts if segments is None else segments.counted(experts), len(self.gate_up))
         weights = weights.to(x.dtype)
         order = experts.flatten().argsort(stable=True)
         counts = torch.bincount(experts.flatten(), minlength=len(self.gate_up))

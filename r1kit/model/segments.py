@@ -51,6 +51,8 @@ class Segments:
     """[S], index of an earlier root segment, or -1"""
     spread: Spread | None = None
     """Where ranks share the tokens: hidden states are then those of this rank's slice alone."""
+    fill: int = 0
+    """Tokens at the end that are there only so that ranks can share all alike."""
     routes: Routes | None = None
     """Told of every choice of experts, where a model has them."""
     replay: Tensor | None = None
@@ -64,6 +66,13 @@ class Segments:
             lengths=tuple(len(run) for run in runs),
             parents=tuple(parents) if parents is not None else (-1,) * len(runs),
         )
+
+    def counted(self, rows: Tensor) -> Tensor:
+        """Of one row a token of this rank those that are no fill."""
+        if self.spread is None:
+            return rows
+        count = len(self.tokens)
+        return rows[: max(0, count - self.fill - self.spread.slice_of(count).start)]
 
     @property
     def starts(self) -> list[int]:

@@ -86,7 +86,7 @@ class Together:
         index, targets = index[own], micro.targets[own]
         if not len(own):
             index = targets = index.new_zeros(1)
-        segments = replace(segments, spread=self, routes=micro.segments.routes)
+        segments = replace(segments, spread=self, fill=lacking, routes=micro.segments.routes)
         return Cut(replace(micro, segments=segments, index=index, targets=targets), own, count)
 
     def whole(self, cut: Cut, *values: Tensor) -> list[Tensor]:

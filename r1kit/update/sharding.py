@@ -20,6 +20,7 @@ from torch.utils.checkpoint import checkpoint
 
 from r1kit.cluster.ranks import Ranks, wait_as_long
 from r1kit.cluster.settings import FSDP
+from r1kit.model.families.fallback import HubModel
 from r1kit.model.language_model import LanguageModel
 from r1kit.update.expert_parallel import shard_experts
 from r1kit.update.trainee import Trainee
@@ -64,6 +65,8 @@ def share_out(model: LanguageModel, mesh: DeviceMesh, settings: FSDP, dtype: tor
     offload = CPUOffloadPolicy(pin_memory=pinned) if settings.offload == "all" else OffloadPolicy()
     over = mesh if settings.replicate > 1 else mesh["shard"]
     apart = shard_experts(model, settings, mesh)
+    if isinstance(model, HubModel):
+        model.cast_buffers(dtype)
     root = Trainee(model)
     for module in (*blocks, root):
         if settings.checkpointing and module is not root:

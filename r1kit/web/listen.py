@@ -6,17 +6,17 @@ import asyncio
 import errno
 import ipaddress
 import logging
-import resource
 import signal
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from secrets import token_urlsafe
 from urllib.parse import quote
 
 import uvicorn
 
 from r1kit.errors import InputError
+from r1kit.files import open_files
 from r1kit.web.guard import Guard, Rules
 
 __all__ = ["CONNECTIONS", "HERE", "bind", "is_loopback", "listen", "room_for", "rules_for"]
@@ -117,14 +117,7 @@ def _is_news(record: logging.LogRecord) -> bool:
 
 def room_for(connections: int) -> int:
     """How many of these this process can hold open; its soft limit of descriptors is raised where that is allowed."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = connections + OTHER_FILES
-    if soft != resource.RLIM_INFINITY and soft < wanted:
-        raised = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
-        with suppress(OSError, ValueError):
-            resource.setrlimit(resource.RLIMIT_NOFILE, (raised, hard))
-            soft = raised
-    return connections if soft == resource.RLIM_INFINITY else max(1, min(connections, soft - OTHER_FILES))
+    return max(1, open_files(connections + OTHER_FILES) - OTHER_FILES)
 
 
 def listen(

@@ -181,3 +181,45 @@ def test_a_rank_s_gpu_is_that_of_its_number_on_its_host(monkeypatch: pytest.Monk
     assert device_of("auto", ranks) == torch.device("cuda", 1)
     monkeypatch.setenv("LOCAL_RANK", "2")
     assert device_of("auto", ranks) == torch.device("cuda", 2)
+
+
+def test_one_polite_kill_ends_a_rank_whose_peers_do_not_come(tmp_path: Path) -> None:
+    """It waits for them outside of Python, where no handler runs."""
+    code = "from r1kit import interrupts; from r1kit.cluster.ranks import join\nwith interrupts.heeded(again=False):\n"
+    code += "    import torch; print('here', flush=True); join()"
+    environment = {"RANK": "0", "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(_free_port())}
+    with subprocess.Popen(
+        [sys.executable, "-c", code], env={**os.environ, **environment}, stdout=subprocess.PIPE, text=True
+    ) as rank:
+        try:
+            assert rank.stdout is not None
+            assert rank.stdout.readline() == "here\n"
+            time.sleep(1)
+            rank.terminate()
+            assert rank.wait(20) == -signal.SIGTERM
+        finally:
+            rank.kill()
+
+
+def _free_port() -> int:
+    return processes.Here().free_port(processes.Place())
+
+
+def test_too_few_files_are_one_line_before_anything_starts() -> None:
+    """In a process of its own: a hard limit that is lowered stays so."""
+    code = (
+        "import resource; from r1kit.cluster.processes import Here, Job\n"
+        "hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]\n"
+        "jobs = [Job(name=f'rank {rank}', command=()) for rank in range(2)]\n"
+        "resource.setrlimit(resource.RLIMIT_NOFILE, (16, hard))\n"
+        "print(len(Here().places(jobs)), resource.getrlimit(resource.RLIMIT_NOFILE)[0])\n"
+        "resource.setrlimit(resource.RLIMIT_NOFILE, (20, 20))\n"
+        "try: Here().places(jobs)\n"
+        "except Exception as error: print(type(error).__name__, error)\n"
+    )
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert said.splitlines() == [
+        "2 64",
+        "MissingError a process may hold 20 files open here, and each of a run of 2 needs 64; raise it with "
+        "'ulimit -n 1024'",
+    ]

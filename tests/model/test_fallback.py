@@ -103,6 +103,30 @@ def test_a_saved_folder_opens_here_and_there(
     assert all(torch.equal(weight, expected[name]) for name, weight in again.hub_weights().items())
 
 
+@pytest.mark.parametrize("cast", [False, True])
+def test_a_stream_of_weights_is_saved_with_the_buffers_beside_them(
+    tiny_model: Build, byte_tokenizer: PreTrainedTokenizerFast, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    cast: bool,
+) -> None:  # fmt: skip
+    """Learners that stream what they export (FSDP, an adapter merged in): GLM-4.5 chooses experts by a buffer."""
+    model = tiny_model(
+        "glm4_moe", num_key_value_heads=2, head_dim=8, n_routed_experts=4, num_experts_per_tok=2,
+        moe_intermediate_size=16, first_k_dense_replace=1, n_group=1, topk_group=1,
+    )  # fmt: skip
+    bias = next(buffer for name, buffer in model.named_buffers() if name.endswith("e_score_correction_bias"))
+    bias.copy_(torch.tensor([0.301, -0.2, 0.1003, 0.4]))
+    ours, tokens = HubModel(model), _tokens(0, 20)
+    expected, weights = _last(model, tokens), {name: weight.clone() for name, weight in ours.hub_weights().items()}
+    if cast:
+        rough = {name: torch.bfloat16 for name, _ in model.named_buffers()}
+        monkeypatch.setattr("r1kit.model.families.fallback.buffer_dtypes", lambda model, dtype: rough)
+        ours.cast_buffers(torch.bfloat16)
+        assert {buffer.dtype for buffer in model.buffers()} == {torch.bfloat16}
+    save_model(tmp_path / "m", ours, byte_tokenizer, weights=NamedWeights(weights))
+    again = AutoModelForCausalLM.from_pretrained(tmp_path / "m")
+    assert torch.equal(_last(again, tokens), expected)
+
+
 def test_weights_are_copied_in_place_and_checked(tiny_model: Build) -> None:
     model = HubModel(tiny_model("gpt2"))
     weights = {name: weight + 1 for name, weight in model.hub_weights().items()}

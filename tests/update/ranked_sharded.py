@@ -85,6 +85,9 @@ BY_SIZE: dict[int, dict[str, Case]] = {
         "grpo": case("grpo"),
         "pretraining": case("pretraining"),
         "muon": case("grpo", optimiser=MUON),
+        "transformers: sinusoids added, bfloat16": case(
+            "sft", lambda: hub("xglm", ffn_dim=48, num_layers=2, attention_heads=4), dtype="bfloat16"
+        ),
     },
     2: {
         "sft": case("sft"),

@@ -78,6 +78,8 @@ def test_a_micro_batch_is_cut_by_its_tokens() -> None:
     assert [cut.micro.targets.tolist() for cut in cuts] == [[5, 9, 6], [7, 8, 9]]
     assert {cut.micro.segments.lengths for cut in cuts} == {(3, 1, 3, 1)}
     assert {cut.micro.segments.parents for cut in cuts} == {(-1, 0, 0, -1)}
+    chosen = torch.arange(4)[:, None]  # by a rank's 4 tokens: no expert is busier for the one that fills up
+    assert [cut.micro.segments.counted(chosen)[:, 0].tolist() for cut in cuts] == [[0, 1, 2, 3], [0, 1, 2]]
     late = MicroBatch(Segments.pack([torch.arange(4)]), (0,), (1,), targets[:1], torch.tensor([3]))
     place = type("Place", (), {"rank": 0, "size": 2})
     cut = Together(None, 2, place).cut(late)  # type: ignore[arg-type]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import copy
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from r1kit.checkpoint.context import positions_of, recurrent, refuse_longer, refuse_recurrent
 from r1kit.errors import InputError, first_line
 from r1kit.model.families import Shape
-from r1kit.model.families.fallback_parts import agree, body_of, buffer_dtypes, find_finish
+from r1kit.model.families.fallback_parts import agree, body_of, buffer_dtypes, find_finish, stored_buffers
 from r1kit.model.finish import Finish
 from r1kit.model.segments import Segments
 from r1kit.model.weights import WeightStream, check_finite, copy_weights
@@ -56,6 +56,8 @@ class HubModel(nn.Module):
         body_of(model)
         self.model = model
         self.generation: dict[str, Any] = {}
+        self._exact: dict[str, Tensor] = {}
+        """Buffers that are saved, as they were before ``cast_buffers``."""
         nn.Module.train(model, False)
         self.positioned = "position_ids" in inspect.signature(body_of(model).forward).parameters
         text = model.config.get_text_config()
@@ -85,14 +87,22 @@ class HubModel(nn.Module):
         """
         before, kept = self.head.dtype, dict(self.model.named_buffers())
         super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
-        if self.head.dtype == before:
-            return self
-        native = buffer_dtypes(self.model, self.head.dtype)
-        for name, buffer in kept.items():
-            module, _, own = name.rpartition(".")
-            dtype = native.get(name, buffer.dtype)
-            self.model.get_submodule(module)._buffers[own] = buffer.to(self.head.device, dtype)
+        if self.head.dtype != before:
+            self._take_buffers(kept, self.head.dtype)
         return self
+
+    def cast_buffers(self, dtype: torch.dtype) -> None:
+        """As beside weights of this dtype, for a learner whose weights get it only where they compute."""
+        if dtype != self.head.dtype:
+            self._exact = stored_buffers(self.model)
+            self._take_buffers(dict(self.model.named_buffers()), dtype)
+
+    def _take_buffers(self, buffers: Mapping[str, Tensor], dtype: torch.dtype) -> None:
+        native = buffer_dtypes(self.model, dtype)
+        for name, buffer in buffers.items():
+            module, _, own = name.rpartition(".")
+            cast = buffer.to(self.head.device, native.get(name, buffer.dtype))
+            self.model.get_submodule(module)._buffers[own] = cast
 
     @property
     def head(self) -> Tensor:
@@ -166,11 +176,13 @@ class HubModel(nn.Module):
             copy_weights(self.hub_weights(), stream, f"{self.config.family}: the checkpoint")
 
     def save(self, folder: Path, tokenizer: PreTrainedTokenizerBase, weights: WeightStream | None = None) -> None:
-        """Config and weights, as `transformers` writes them."""
+        """Config and weights, as `transformers` writes them; a stream brings no buffers, which are the model's own."""
         from transformers import GenerationConfig
 
         self.model.generation_config = GenerationConfig()  # one that came with a model may be refused when written
-        whole = None if weights is None else {name: weight.clone() for name, weight in weights}
+        whole = None
+        if weights is not None:
+            whole = (self._exact or stored_buffers(self.model)) | {name: weight.clone() for name, weight in weights}
         self.model.save_pretrained(folder, state_dict=whole)
 
     def hub_config(self) -> PretrainedConfig:

@@ -16,7 +16,7 @@ from r1kit.model.finish import Finish
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
-__all__ = ["agree", "body_of", "buffer_dtypes", "find_finish"]
+__all__ = ["agree", "body_of", "buffer_dtypes", "find_finish", "stored_buffers"]
 
 SCALES = ("logit_scale", "logits_scaling", "lm_head_multiplier", "output_multiplier")
 """Keys of a config whose number multiplies or divides the logits; which of both is a family's own matter."""
@@ -46,6 +46,16 @@ def buffer_dtypes(model: PreTrainedModel, dtype: torch.dtype) -> dict[str, torch
         name: torch.float32 if exact & set(name.split(".")) else buffer.dtype
         for name, buffer in same.named_buffers()
         if buffer.is_floating_point()
+    }
+
+
+def stored_buffers(model: nn.Module) -> dict[str, Tensor]:
+    """Buffers that a checkpoint holds beside the weights: the bias by which GLM-4.5 chooses experts, say."""
+    return {
+        f"{path}.{name}" if path else name: buffer
+        for path, module in model.named_modules()
+        for name, buffer in module._buffers.items()
+        if buffer is not None and name not in module._non_persistent_buffers_set
     }
 
 

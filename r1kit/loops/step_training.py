@@ -35,7 +35,7 @@ def read_labels(folder: Path) -> list[dict[str, Any]]:
         InputError: some of those that its result counts are not there.
     """
     path = folder / f"{LOG}.jsonl"
-    found, torn = forgiving_lines(path) if path.is_file() else ([], 0)
+    found, torn = forgiving_lines(path)
     told = object_of((folder / "result.json").read_text(encoding="utf-8")) or {}
     if torn or len(found) != told.get("solutions"):
         raise InputError(

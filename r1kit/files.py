@@ -24,7 +24,8 @@ from r1kit.errors import InputError, nearest
 
 __all__ = [
     "Line", "Number", "as_text", "brief", "check_text", "check_utf8", "check_writable", "forgiving_lines", "is_there",
-    "json_fault", "json_table", "object_of", "open_files", "spelled_json", "strict_lines", "write_atomic", "write_json",
+    "json_fault", "json_table", "object_of", "open_files", "spelled_json", "stage_folder", "strict_lines",
+    "write_atomic", "write_json",
 ]  # fmt: skip
 
 LONGEST_NUMBER = 40
@@ -66,6 +67,15 @@ def is_there(path: Path) -> bool:
         if error.errno != errno.ENAMETOOLONG:
             raise
         return False
+
+
+def stage_folder(run: Path, number: int, stage: str) -> Path:
+    """Where a stage of a run lies. One that was made when the recipe had more stages before it, or fewer, keeps the
+    number that it had then: what is done stays done, and its results name files by their paths."""
+    usual = run / f"{number:02d}_{stage}"
+    if usual.is_dir():
+        return usual
+    return next((path for path in sorted(run.glob(f"[0-9][0-9]_{stage}")) if path.is_dir()), usual)
 
 
 def check_utf8(folder: Path, option: str) -> None:

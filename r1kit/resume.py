@@ -24,9 +24,8 @@ from r1kit.errors import InputError, first_line
 from r1kit.files import write_atomic
 
 __all__ = [
-    "FOLDER", "Point", "Resumable", "Stateless", "cut_logs", "drop_learners", "has_point", "keep_last",
-    "learner_files", "log_marks",
-    "more_steps", "newest_point", "points", "restore", "write",
+    "FOLDER", "Point", "Resumable", "Stateless", "begin", "cut_logs", "drop_learners", "has_point", "keep_last",
+    "learner_files", "log_fault", "log_marks", "more_steps", "newest_point", "points", "restore", "write",
 ]  # fmt: skip
 
 FOLDER, STATE, BEFORE = "resume", "state.json", "before.json"
@@ -172,6 +171,13 @@ def more_steps(point: Point, total: int, rate: Callable[[int, int], float] | Non
     return f"{line}; the schedule is now that of {total} steps: lr {last:.3g} -> {following:.3g}"
 
 
+def begin(stage: Path) -> None:
+    """Empty the logs of a part that has nothing to go on from, and so does all of it again; one with steps cuts its own
+    to where it goes on."""
+    if not has_point(stage):
+        cut_logs(stage, None)
+
+
 def cut_logs(stage: Path, point: Point | None) -> None:
     """Cut every log to where it was at a point; without one all are empty."""
     marks = point.at if point else {}
@@ -208,12 +214,8 @@ def _point(table: Any) -> Point:
 def fault(point: Point, stage: Path) -> str:
     """What keeps a loop from going on from a point, naming the file; empty: nothing that can be seen from outside."""
     for name, (size, crc) in point.at.items():
-        path = stage / name
-        there = path.stat().st_size if path.is_file() else -1
-        if there < size:
-            return f"{path} is {'missing' if there < 0 else f'cut short ({there} of {size} bytes)'}"
-        if _crc(path, 0, size, 0) != crc:
-            return f"{path} is damaged"
+        if why := log_fault(stage / name, size, crc):
+            return why
     learner = stage / FOLDER / point.learner
     for name, size in point.files.items():
         path = learner / name
@@ -221,6 +223,14 @@ def fault(point: Point, stage: Path) -> str:
         if there != size:
             return f"{path} is {'missing' if there < 0 else f'cut short ({there} of {size} bytes)'}"
     return ""
+
+
+def log_fault(path: Path, size: int, crc: int) -> str:
+    """What is wrong with the first ``size`` bytes of a log; empty: nothing."""
+    there = path.stat().st_size if path.is_file() else -1
+    if there < size:
+        return f"{path} is {'missing' if there < 0 else f'cut short ({there} of {size} bytes)'}"
+    return f"{path} is damaged" if _crc(path, 0, size, 0) != crc else ""
 
 
 def log_marks(stage: Path, before: Point | None) -> dict[str, tuple[int, int]]:

@@ -21,7 +21,7 @@ from r1kit import interrupts, resume
 from r1kit.cluster.ranks import Ranks, Solo
 from r1kit.contracts import BASE, Recipe
 from r1kit.errors import InputError, R1Error
-from r1kit.files import object_of, strict_lines, write_atomic
+from r1kit.files import object_of, stage_folder, strict_lines, write_atomic
 from r1kit.records import StageResult
 from r1kit.resume import Point, Resumable
 from r1kit.reward.complaints import Complaints
@@ -36,7 +36,6 @@ COSTS = (
     "trained_tokens", "sampled_tokens", "judge_tokens", "evaluated_tokens", "read_tokens", "training_flops",
     "evaluation_flops",
 )  # fmt: skip
-
 TELL_SECONDS = 20.0  # a running stage says where it stands this often, at the next line of its metrics
 TOLD = ("accuracy", "response_tokens", "loss", "tokens_per_second")
 
@@ -83,7 +82,7 @@ class Workspace:
 
     @property
     def folder(self) -> Path:
-        return self.run / f"{self.index:02d}_{self.stage}" / self.name
+        return stage_folder(self.run, self.index, self.stage) / self.name
 
     @property
     def _called(self) -> str:
@@ -113,7 +112,7 @@ class Workspace:
 
     def folder_of(self, stage: str) -> Path:
         """Where another stage of the run left its files."""
-        return self.run / f"{list(self.recipe.stages).index(stage) + 1:02d}_{stage}"
+        return stage_folder(self.run, list(self.recipe.stages).index(stage) + 1, stage)
 
     # ---- parts ----------------------------------------------------------------------------------------------------
 
@@ -129,6 +128,7 @@ class Workspace:
         if found is None:
             if self.is_writer:
                 inner.folder.mkdir(parents=True, exist_ok=True)
+                resume.begin(inner.folder)
             made = _written({**plain(work(inner)), "seconds": inner.seconds, "cost": inner.cost})
             found = self.ranks.broadcast_object(made)  # what rank 0 read off its logs
             inner.write("result.json", found)

@@ -16,8 +16,9 @@ import pytest
 from r1kit import pipeline, stages
 from r1kit.cluster.ranks import Solo
 from r1kit.errors import InputError, MissingError, R1Error
-from r1kit.recipe import Recipe, load_recipe
+from r1kit.recipe import RECIPES, Recipe, as_toml, load_recipe
 from r1kit.records import StageResult
+from r1kit.report.read.run_folder import RunFolder
 from r1kit.workspace import Workspace
 
 CONFIGS = {name: stages.load(name).Config for name in stages.STAGES}
@@ -122,6 +123,27 @@ def test_a_stage_with_other_settings_is_redone_and_the_old_one_kept(
     assert before["key"] != after["key"]
     go(RECIPE)  # and back again: redone, both kept
     assert (tmp_path / "02_r1_zero.before-2/result.json").is_file()
+
+
+def test_a_stage_that_others_are_put_before_or_taken_from_is_not_done_again(
+    fake: FakeStages, go: Callable[..., list[str]], tmp_path: Path
+) -> None:
+    go(RECIPE)
+    first, text = '[stages.first]\nkind = "reasoning_rl"\nstart = "base"\n', (RECIPES / "nano-zero.toml").read_text()
+    for name, written in (
+        ("moved", text.replace("[stages.r1_zero]", f"{first}[stages.r1_zero]")),
+        ("back", f"{text}\n{first}"),
+    ):
+        (tmp_path / f"{name}.toml").write_text(written)
+    moved, back = (load_recipe(str(tmp_path / f"{name}.toml")) for name in ("moved", "back"))
+    said = go(moved)
+    assert [name for name, _ in fake.ran] == ["pretrain", "r1_zero", "first"]
+    assert (said[0], said[-1]) == ("pretrain: done before", "r1_zero: done before")
+    lineage = json.loads((tmp_path / "manifest.json").read_text())["lineage"]
+    assert [lineage[name]["checkpoint"][:2] for name in ("pretrain", "first", "r1_zero")] == ["01", "02", "02"]
+    assert go(back) == ["pretrain: done before", "r1_zero: done before", "first: done before"]
+    (tmp_path / "recipe.toml").write_text(as_toml(moved))
+    assert [stage.name for stage in RunFolder(tmp_path).stages] == ["pretrain", "first", "r1_zero"]
 
 
 @pytest.mark.parametrize("override", ["seed=2", "model.num_layers=2", "tasks.countdown.seed=5", "pretrain.steps=9"])

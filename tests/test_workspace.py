@@ -289,6 +289,31 @@ def test_a_part_has_a_place_of_its_own_and_is_done_once(place: Callable[..., Wor
     assert ran == ["small/base"]
 
 
+def test_a_part_without_steps_that_was_killed_writes_its_logs_once(place: Callable[..., Workspace]) -> None:
+    def work(inner: Workspace, dies: bool = False) -> dict[str, Any]:
+        inner.append("eval", [{"step": 0}])
+        if dies:
+            raise Killed
+        return {}
+
+    with pytest.raises(Killed):
+        place().part("small/base", lambda inner: work(inner, dies=True))
+    place().part("small/base", work)
+    assert (place().folder / "small/base/eval.jsonl").read_text() == '{"step": 0}\n'
+
+
+def test_a_stage_keeps_the_folder_that_it_has_where_others_come_before_it_or_go(
+    place: Callable[..., Workspace], tmp_path: Path
+) -> None:
+    (tmp_path / "01_rl_pretrain").mkdir()
+    for index in (1, 2, 3):
+        assert place(index=index).folder == tmp_path / "01_pretrain"
+    assert place(stage="r1_zero", index=2).folder == tmp_path / "02_r1_zero"
+    assert place(stage="r1_zero", index=2).folder_of("pretrain") == tmp_path / "01_pretrain"
+    (tmp_path / "03_pretrain").mkdir()
+    assert place(index=3).folder == tmp_path / "03_pretrain", "its own number comes first"
+
+
 def test_what_fails_in_a_user_s_code_is_told_beside_the_metrics_and_at_the_end(
     place: Callable[..., Workspace],
 ) -> None:

@@ -7,21 +7,22 @@ after a kill.
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from r1kit.errors import InputError
 from r1kit.factory.collect_plan import Plan
 from r1kit.factory.harvest import Harvest
 from r1kit.factory.select import Candidate, candidate_of
-from r1kit.files import strict_lines
+from r1kit.files import object_of, strict_lines
 from r1kit.records import Prompt
-from r1kit.resume import Stateless
+from r1kit.resume import Stateless, log_fault, newest_point
 from r1kit.workspace import Workspace
 
 __all__ = ["collect", "collected", "is_collected"]
 
+LOG = "candidates.jsonl"
 MARK = "collected.json"
 """Present once every step is done. From then on logs are never cut again, so what people write beside them is safe."""
 
@@ -51,16 +52,33 @@ def collect(plan: Plan, work: Work, workspace: Workspace) -> None:
 
 
 def is_collected(workspace: Workspace) -> bool:
-    """Whether every step was done in an earlier sitting; if so, its time and cost are taken up."""
-    path = workspace.folder / MARK
-    found: dict[str, Any] | None = workspace.ranks.broadcast_object(
-        json.loads(path.read_text(encoding="utf-8")) if workspace.is_writer and path.is_file() else None
-    )
+    """Whether every step was done in an earlier sitting; if so, its time and cost are taken up.
+
+    Raises:
+        InputError: the mark is damaged, or the candidates are not what the last resume point knows.
+    """
+    found: dict[str, Any] | None = workspace.ranks.broadcast_object(_marked(workspace) if workspace.is_writer else None)
     if found is None:
         return False
     workspace.seconds = float(found["seconds"])
     workspace.cursor.update(found["cursor"])
     return True
+
+
+def _marked(workspace: Workspace) -> dict[str, Any] | None:
+    """What the mark says; None where there is none. Steps done anew would empty what people wrote, so a damaged one is
+    told and not passed over."""
+    path = workspace.folder / MARK
+    if not path.is_file():
+        return None
+    found = object_of(path.read_text(encoding="utf-8", errors="replace")) or {}
+    again = f"copy the run folder again, or delete {workspace.folder} to do {workspace.stage} again from its beginning"
+    if not set(found) >= {"seconds", "cursor"}:
+        raise InputError(f"{path} is damaged; {again}")
+    point = newest_point(workspace.folder)
+    if point and (size := point.at.get(LOG)) and (why := log_fault(workspace.folder / LOG, *size)):
+        raise InputError(f"{why}; {again}")
+    return found
 
 
 def _line(candidate: Candidate) -> dict[str, Any]:
@@ -88,7 +106,7 @@ def _metrics(route: str, found: Harvest, seconds: float) -> dict[str, Any]:
 
 def collected(workspace: Workspace) -> list[Candidate]:
     """Every candidate, in the order sampled."""
-    path = workspace.folder / "candidates.jsonl"
+    path = workspace.folder / LOG
     return [
         candidate_of(line.where, line.table)
         for line in strict_lines(path, '{"sample", "tokens", "consistency"}', may_be_empty=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
@@ -12,6 +11,7 @@ from r1kit.backends.verifiers import open_verifier
 from r1kit.factory.pairs import Candidate, Judge, PairwiseJudge, build_pairs, rule_judge
 from r1kit.factory.preferences import PairData
 from r1kit.factory.samplers import open_samplers
+from r1kit.files import object_of
 from r1kit.records import Group, Pair
 from r1kit.reward.settings import RewardConfig
 from r1kit.rollout.sample import sample_groups
@@ -36,9 +36,11 @@ def own_pairs(config: PairData, start: str, workspace: Workspace, dtype: DtypeSe
     """
     path = workspace.folder / KEPT
     kept = workspace.ranks.broadcast_object(
-        json.loads(path.read_text(encoding="utf-8")) if workspace.is_writer and path.is_file() else None
+        object_of(path.read_text(encoding="utf-8", errors="replace"))
+        if workspace.is_writer and path.is_file()
+        else None
     )
-    if kept is not None:
+    if kept is not None and "pairs" in kept:  # else it is damaged, and the same are sampled again
         _spend(kept, workspace)  # a resume point that knows of them puts its own count here
         return [structure(Pair, pair, KEPT) for pair in kept["pairs"]]
     ranks, task = workspace.ranks, workspace.recipe.task(config.task)

@@ -4,12 +4,12 @@ ended; both judged on prompts that are held out.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from r1kit.errors import InputError
+from r1kit.files import forgiving_lines, object_of
 from r1kit.loops.preference import learn_items
 from r1kit.loops.step_labels import LOG
 from r1kit.maths.preference import calibration_error, reliability
@@ -29,8 +29,20 @@ Sees = Literal["process", "outcome"]
 
 
 def read_labels(folder: Path) -> list[dict[str, Any]]:
-    """Solutions that a part labelled."""
-    return [json.loads(line) for line in (folder / f"{LOG}.jsonl").read_text(encoding="utf-8").splitlines()]
+    """Solutions that a part labelled.
+
+    Raises:
+        InputError: some of those that its result counts are not there.
+    """
+    path = folder / f"{LOG}.jsonl"
+    found, torn = forgiving_lines(path)
+    told = object_of((folder / "result.json").read_text(encoding="utf-8")) or {}
+    if torn or len(found) != told.get("solutions"):
+        raise InputError(
+            f"{path} is damaged: {len(found)} solutions of {told.get('solutions')}; copy the run folder again, or "
+            f"delete {folder} to label them again"
+        )
+    return found
 
 
 def split(lines: Sequence[Line], share: float) -> tuple[list[Line], list[Line]]:

@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from r1kit.backends.backend import backend_of
+from r1kit.errors import InputError
 from r1kit.loops.mcts_settings import MCTS
+from r1kit.loops.preference import to_see
 from r1kit.loops.searching import everyones, mine_of, opened, training_prompts, value_model
 from r1kit.model.reward_model import Outlook, RewardModel
 from r1kit.rollout.sample import sample_groups
@@ -53,9 +55,17 @@ def first_value(config: MCTS, model: str, inner: Workspace) -> Numbers:
 
 
 def later_value(config: MCTS, data: Path, before: str, inner: Workspace) -> Numbers:
-    """What the value model became by the values of a round's trees."""
-    lines = (data / "values.jsonl").read_text(encoding="utf-8").splitlines()
-    examples = [(tuple(row), float(value)) for row, value in map(json.loads, lines)]
+    """What the value model became by the values of a round's trees.
+
+    Raises:
+        InputError: they cannot be read.
+    """
+    path = data / "values.jsonl"
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+        examples = [(tuple(row), float(value)) for row, value in map(json.loads, lines)]
+    except (OSError, ValueError, TypeError):
+        raise InputError(f"{path} is damaged; copy the run folder again, or delete {data} to search again") from None
     return _taught(config, examples, value_model(before, inner), inner)
 
 
@@ -66,7 +76,7 @@ def _taught(config: MCTS, examples: Sequence[Example], model: RewardModel, inner
         model, config.value.optimiser, config.micro_batch_tokens
     )
     items = [Item(rows=(row_of(row, model.pad),), label=right) for row, right in examples]
-    batch, seen = config.value.batch, round(config.value.epochs * len(items))
+    batch, seen = config.value.batch, to_see(config.value.epochs, len(items), inner.name, inner)
     steps, seed = math.ceil(seen / batch), stream_seed(inner.seed, inner.name, "order")
     began = time.monotonic()
     for step in inner.steps(steps, learner):

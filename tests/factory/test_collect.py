@@ -393,6 +393,23 @@ def test_a_kill_between_the_log_and_the_resume_point_changes_nothing(
         assert (killed / name).read_bytes() == (straight / name).read_bytes()
 
 
+@pytest.mark.parametrize(
+    ("name", "torn", "message"),
+    [
+        ("candidates.jsonl", lambda text: text[: text[:-1].rindex("\n") + 1], r"candidates\.jsonl is cut short \("),
+        ("collected.json", lambda text: text[:-9], r"collected\.json is damaged; copy the run folder again, or delete"),
+        ("collected.json", lambda text: "[]", r"collected\.json is damaged"),
+    ],
+)
+def test_what_was_collected_and_is_torn_since_is_one_line(
+    go: Go, name: str, torn: Callable[[str], str], message: str
+) -> None:
+    _, folder = go("rejection_sampling", REJECTION)
+    (folder / name).write_text(torn((folder / name).read_text()))
+    with pytest.raises(InputError, match=message):
+        go("rejection_sampling", REJECTION)
+
+
 def timeless(path: Path) -> list[dict[str, Any]]:
     lines = [json.loads(line) for line in path.read_text().splitlines()]
     return [{k: v for k, v in line.items() if k not in ("seconds", "tokens_per_second")} for line in lines]

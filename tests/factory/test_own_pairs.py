@@ -87,6 +87,9 @@ def test_the_longer_one_is_chosen_and_nothing_is_sampled_twice(tmp_path: Path, s
     assert again.cost == first.cost
     assert first.cost["sampled_tokens"] == 25
     assert first.cost["training_flops"] == 25 * 2 * 100
+    (first.folder / "own_pairs.json").write_text('{"candidates": 5, "pa')
+    assert module.own_pairs(CONFIG, "base", place(tmp_path)) == pairs, "the same again"
+    assert json.loads((first.folder / "own_pairs.json").read_text()) == kept
 
 
 def test_what_a_judge_writes_is_counted_by_its_own_parameters(

@@ -174,6 +174,17 @@ def test_longer_examples_are_left_out_of_training(policy: Path, tmp_path: Path) 
         trained(policy, "summary", some, place(tmp_path / "none"), replace(CONFIG, max_tokens=3))
 
 
+def test_epochs_of_less_than_one_example_say_that_nothing_is_learnt(policy: Path, tmp_path: Path) -> None:
+    told: list[str] = []
+    workspace = replace(place(tmp_path), say=told.append)
+    trained(policy, "summary", pairs(40, seed=1), workspace, replace(CONFIG, epochs=0.01))
+    line = "reward_models: helpfulness learns from no example: epochs = 0.01 of 40 is less than one; raise it"
+    assert told == [f"warning: {line}"]
+    assert preference.to_see(0.02, 40, "round-1/value", workspace) == 1
+    assert preference.to_see(1.0, 0, "round-1/value", workspace) == 0
+    assert told[1:] == ["warning: reward_models: round-1/value learns from no example: there are none"]
+
+
 def test_held_out_examples_that_the_model_has_no_positions_for_are_left_out(policy: Path, tmp_path: Path) -> None:
     model = RewardModel.create(policy, Outlook(sees="summary"))
     some = pairs(20, seed=1)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import math
 from dataclasses import replace
 from itertools import product
+from pathlib import Path
 from random import Random
 from typing import Any
 
@@ -13,7 +15,7 @@ import pytest
 from r1kit.errors import InputError
 from r1kit.loops.best_of import Ranked, accuracies, weighted
 from r1kit.loops.step_labels import Labeller
-from r1kit.loops.step_training import items_of, split, summed_up, with_replay
+from r1kit.loops.step_training import items_of, read_labels, split, summed_up, with_replay
 from r1kit.records import Completion, Group, Prompt, Sampling, Score
 from r1kit.rollout.scripted import CodePoints, ScriptedEngine
 from r1kit.search.steps import Cutter, Steps
@@ -96,6 +98,19 @@ def test_what_a_reward_model_learns_of_a_solution() -> None:
     assert (hard.labels, soft.labels) == ((1.0, 0.0, 1.0), (0.25, 0.0, 1.0))
     (last,) = items_of(LINES, "outcome", "hard")
     assert (last.ends, last.labels) == ((6,), (1.0,))
+
+
+def test_labels_are_read_back_whole_or_not_at_all(tmp_path: Path) -> None:
+    """A cluster is a question where a task names none: it may hold any line separator but a line feed."""
+    labelled = [{"cluster": f"one\u2028two\x85{number}", "hits": [[1]]} for number in range(2)]
+    text = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in labelled)
+    (tmp_path / "labels.jsonl").write_text(text)
+    (tmp_path / "result.json").write_text('{"solutions": 2}')
+    assert read_labels(tmp_path) == labelled
+    for torn in (text[: text.index("\n") + 1], text[:-9]):
+        (tmp_path / "labels.jsonl").write_text(torn)
+        with pytest.raises(InputError, match=r"labels\.jsonl is damaged: 1 solutions of 2; copy .* or delete"):
+            read_labels(tmp_path)
 
 
 def test_solutions_of_one_cluster_are_on_one_side() -> None:

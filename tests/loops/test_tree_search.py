@@ -16,6 +16,8 @@ from r1kit.checks import check_stages
 from r1kit.cluster.ranks import Solo
 from r1kit.errors import InputError
 from r1kit.factory.samples import read_samples
+from r1kit.loops.mcts_settings import MCTS
+from r1kit.loops.value_model import later_value
 from r1kit.pipeline import run, write_manifest
 from r1kit.recipe import Recipe, parse_recipe
 from r1kit.seeds import SEED_STRIDE
@@ -85,6 +87,13 @@ def dying(method: Callable[..., Any], calls: int) -> Callable[..., Any]:
         return method(*arguments, **more)
 
     return call
+
+
+def test_values_that_are_torn_are_one_line(tmp_path: Path) -> None:
+    for text in ("[[1, 2], 0.5]\n[[1, 2", "[]\n", "\0\0\n"):
+        (tmp_path / "values.jsonl").write_text(text)
+        with pytest.raises(InputError, match=r"values\.jsonl is damaged; copy the run folder again, or delete"):
+            later_value(MCTS(), tmp_path, "", None)  # type: ignore[arg-type]
 
 
 @pytest.mark.slow

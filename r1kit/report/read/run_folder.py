@@ -105,8 +105,11 @@ class RunFolder:
 
     @property
     def stages(self) -> list[StageFolder]:
-        """Stage folders in order of their number."""
+        """Stage folders in the order that the recipe lists them, then any others by their number; a stage that was made
+        before the recipe was changed may have another number than its place."""
+        listed = {name: place for place, name in enumerate(mapping(self.recipe.get("stages")))}
         folders = sorted(path for path in self.path.iterdir() if path.is_dir())
+        folders.sort(key=lambda path: listed.get(path.name.partition("_")[2], len(listed)))
         named = {path: match.group(2) for path in folders if (match := _STAGE_FOLDER.fullmatch(path.name))}
         self._stages = {path: self._stages.get(path) or StageFolder(path, name) for path, name in named.items()}
         return list(self._stages.values())

@@ -22,6 +22,7 @@ from r1kit.answers.reading import read
 from r1kit.answers.same import same, same_up_to_factor
 from r1kit.answers.units import CURRENCIES, in_base, same_unit
 from r1kit.answers.vectors import coordinates
+from r1kit.answers.words import VERDICTS
 
 __all__ = ["agrees"]
 
@@ -136,7 +137,9 @@ def _letters(reading: Reading) -> str:
 
 def _folded(text: str) -> str:
     said = re.sub(r"^(?:the|an?) | solutions?$|条件$", "", " ".join(text.replace(".", "").casefold().split()))
-    return "does not exist" if re.fullmatch(r"dne|(?:(?:limit|value) )?does not exist", said) else said
+    if re.fullmatch(r"dne|(?:(?:limit|value) )?does not exist", said):
+        return "does not exist"
+    return VERDICTS.get(said, said)
 
 
 def _spaceless(reading: Reading) -> str:

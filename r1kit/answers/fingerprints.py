@@ -9,6 +9,7 @@ from r1kit.answers.nodes import Node
 from r1kit.answers.polynomial import spelled_polynomial
 from r1kit.answers.ranges import Range
 from r1kit.answers.same import fingerprint
+from r1kit.answers.words import VERDICTS
 
 __all__ = ["canonical_reading"]
 
@@ -34,7 +35,8 @@ def canonical_reading(reading: Reading) -> str:
         return "{}"
     if "\\" in reading.text:
         return re.sub(r"\s*([,=+])\s*", r"\1", reading.text)
-    return " ".join(reading.text.casefold().split())
+    said = " ".join(reading.text.casefold().split())
+    return VERDICTS.get(said, said)
 
 
 _UNSAID = ("", "dollar", "euro", "gbp", "yuan", "peso", "won", "deg")

@@ -13,6 +13,7 @@ __all__ = [
     "NAMES",
     "NUMBERS",
     "POWERS",
+    "VERDICTS",
     "words",
 ]
 
@@ -76,3 +77,8 @@ DENIALS = frozenset(
     )
 )
 """Words after which ``is 7`` does not say that the answer is 7."""
+VERDICTS = {
+    **dict.fromkeys(words("true 是 是的 对 正确"), "yes"),
+    **dict.fromkeys(words("false 否 不是 不对 错 错误 不正确"), "no"),
+}
+"""Other words for yes and no: a question of either kind is answered with each."""

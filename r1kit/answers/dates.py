@@ -5,13 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
+from r1kit.answers.words import words
+
 __all__ = ["DATES", "clock"]
 
 _MONTHS = {
     name: number
     for number, name in enumerate(
-        "january february march april may june july august september october november december".split(),  # noqa: SIM905
-        1,
+        words("january february march april may june july august september october november december"), 1
     )
 }
 _MONTH = "|".join((*_MONTHS, "(?:jan|feb|mar|apr|jun|jul|aug|sept?|oct|nov|dec)\\.?"))
@@ -51,6 +52,5 @@ DATES: tuple[tuple[str, str | Callable[[re.Match[str]], str]], ...] = (
     (r"^(上午|早上|下午)\s*(\d{1,2})(?:[时点]整?(?:([0-5]?\d)分)?|:(\d\d))$",
      lambda found: f"{found[2]}:{found[3] or found[4] or '00':0>2} {_PARTS[found[1]]}"),
     (r"(?<=[\d零〇一二两三四五六七八九十半])个(?=小时|月|星期|钟头)", ""),
-    (r"(?<=\d)千元$", r"000元"),
 )  # fmt: skip
 """Of a whole answer."""

@@ -19,7 +19,7 @@ _HALF = re.compile(r"(?:half|an?\s+(?P<word>half|third|quarter))", re.IGNORECASE
 _FACTORIAL = re.compile(r"(\d+)\s+factorial")
 _SCALE = re.compile(
     rf"(?P<body>[\d.,]+)\s*(?P<word>(?:{'|'.join(word for word in POWERS | MULTIPLES if word.isascii())})(?=s?\b)"
-    rf"|万亿|[十百千]?[万亿])s?\s*(?P<rest>.*)"
+    rf"|万亿|[十百千]?[万亿]|千(?![米克瓦卡焦帕分]))s?\s*(?P<rest>.*)"
 )
 
 

@@ -66,7 +66,19 @@ EVERYDAY = frozenset(words(
 """Words of three letters that would be products of letters."""
 POWERS = {
     **{"hundred": 2, "thousand": 3, "million": 6, "billion": 9, "trillion": 12, "mln": 6, "bln": 9, "lakh": 5},
-    **{"crore": 7, "万": 4, "十万": 5, "百万": 6, "千万": 7, "亿": 8, "十亿": 9, "百亿": 10, "千亿": 11, "万亿": 12},
+    **{
+        "crore": 7,
+        "千": 3,
+        "万": 4,
+        "十万": 5,
+        "百万": 6,
+        "千万": 7,
+        "亿": 8,
+        "十亿": 9,
+        "百亿": 10,
+        "千亿": 11,
+        "万亿": 12,
+    },
 }
 """Word -> power of ten."""
 MULTIPLES = {"dozen": 12}

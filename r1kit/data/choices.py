@@ -17,7 +17,7 @@ from r1kit.files import Line, as_text, brief
 __all__ = ["CHOICES", "CHOICES_NAMED", "Asked", "ChoiceForm", "lettered"]
 
 LETTERS = string.ascii_uppercase
-_OPTION = re.compile(r"(?:^\s*|\s*,\s*)([a-e]) \) ")
+_LETTERED = re.compile(r"(?:^\s*|\s*,\s*)([a-e]) \) ")
 _CHOICES_TOLD = re.compile(r"\s*(?:Answer Choices:|选项：)(?=\s*\(A\))")
 """Choices that stand in the question too, as AGIEval has them."""
 
@@ -51,7 +51,7 @@ def _listed(question: str, choices: str, answer: str) -> Callable[[Line, Mapping
     def take(line: Line, named: Mapping[str, str]) -> Asked:
         found = opened(column(line, named[choices]))
         labels: Sequence[Any] | None = None
-        if isinstance(found, str) and len(parts := _OPTION.split(found)) > 2 and not parts[0].strip():
+        if isinstance(found, str) and len(parts := _LETTERED.split(found)) > 2 and not parts[0].strip():
             labels, found = parts[1::2], parts[2::2]  # a ) 38 , b ) 27.5
         elif isinstance(found, list) and found and all(isinstance(each, Mapping) for each in found):
             labels, found = (

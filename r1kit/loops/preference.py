@@ -23,7 +23,7 @@ from r1kit.update.reward import Item
 from r1kit.update.settings import OptimiserSettings
 from r1kit.workspace import Workspace
 
-__all__ = ["Preference", "held_out", "items_of", "learn_items", "to_see", "train"]
+__all__ = ["Preference", "examples_seen", "held_out", "items_of", "learn_items", "train"]
 
 Examples = Sequence[Pair | Labelled]
 
@@ -77,7 +77,10 @@ def learn_items(
     workspace.parameters = model.parameters
     backend = backend_of(workspace.recipe, workspace.ranks)
     learner = backend.open_reward_learner(model, config.optimiser, config.micro_batch_tokens)
-    seen, seed = to_see(config.epochs, len(items), name, workspace), stream_seed(workspace.seed, "preference", name)
+    seen, seed = (
+        examples_seen(config.epochs, len(items), name, workspace),
+        stream_seed(workspace.seed, "preference", name),
+    )
     steps = math.ceil(seen / config.batch)
     began, tokens = time.monotonic(), 0.0
     for step in workspace.steps(steps, learner):
@@ -94,7 +97,7 @@ def learn_items(
             began, tokens = time.monotonic(), 0.0
 
 
-def to_see(epochs: float, count: int, called: str, workspace: Workspace) -> int:
+def examples_seen(epochs: float, count: int, called: str, workspace: Workspace) -> int:
     """How many examples so many epochs of ``count`` are; the user is told where that is none."""
     seen = round(epochs * count)
     if not seen:

@@ -13,7 +13,7 @@ from typing import Any
 from r1kit.backends.backend import backend_of
 from r1kit.errors import InputError
 from r1kit.loops.mcts_settings import MCTS
-from r1kit.loops.preference import to_see
+from r1kit.loops.preference import examples_seen
 from r1kit.loops.searching import everyones, mine_of, opened, training_prompts, value_model
 from r1kit.model.reward_model import Outlook, RewardModel
 from r1kit.rollout.sample import sample_groups
@@ -76,7 +76,7 @@ def _taught(config: MCTS, examples: Sequence[Example], model: RewardModel, inner
         model, config.value.optimiser, config.micro_batch_tokens
     )
     items = [Item(rows=(row_of(row, model.pad),), label=right) for row, right in examples]
-    batch, seen = config.value.batch, to_see(config.value.epochs, len(items), inner.name, inner)
+    batch, seen = config.value.batch, examples_seen(config.value.epochs, len(items), inner.name, inner)
     steps, seed = math.ceil(seen / batch), stream_seed(inner.seed, inner.name, "order")
     began = time.monotonic()
     for step in inner.steps(steps, learner):

@@ -180,8 +180,8 @@ def test_epochs_of_less_than_one_example_say_that_nothing_is_learnt(policy: Path
     trained(policy, "summary", pairs(40, seed=1), workspace, replace(CONFIG, epochs=0.01))
     line = "reward_models: helpfulness learns from no example: epochs = 0.01 of 40 is less than one; raise it"
     assert told == [f"warning: {line}"]
-    assert preference.to_see(0.02, 40, "round-1/value", workspace) == 1
-    assert preference.to_see(1.0, 0, "round-1/value", workspace) == 0
+    assert preference.examples_seen(0.02, 40, "round-1/value", workspace) == 1
+    assert preference.examples_seen(1.0, 0, "round-1/value", workspace) == 0
     assert told[1:] == ["warning: reward_models: round-1/value learns from no example: there are none"]
 
 

@@ -77,10 +77,8 @@ def learn_items(
     workspace.parameters = model.parameters
     backend = backend_of(workspace.recipe, workspace.ranks)
     learner = backend.open_reward_learner(model, config.optimiser, config.micro_batch_tokens)
-    seen, seed = (
-        examples_seen(config.epochs, len(items), name, workspace),
-        stream_seed(workspace.seed, "preference", name),
-    )
+    seen = examples_seen(config.epochs, len(items), name, workspace)
+    seed = stream_seed(workspace.seed, "preference", name)
     steps = math.ceil(seen / config.batch)
     began, tokens = time.monotonic(), 0.0
     for step in workspace.steps(steps, learner):

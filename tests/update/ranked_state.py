@@ -70,6 +70,7 @@ def gone_on(ranks: Ranks, folder: str) -> dict[str, Any]:
             found[name] = ""
         except InputError as error:
             found[name] = str(error)
+    ranks.broadcast_object(None)  # rank 0 holds the store by which the other's groups are still being set up
     return found
 
 

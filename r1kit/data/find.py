@@ -10,6 +10,7 @@ from r1kit.data.chats import as_chat, is_chat, is_transcript, may_be_turns
 from r1kit.data.choices import CHOICES, CHOICES_NAMED, ChoiceForm
 from r1kit.data.example import Wanted
 from r1kit.data.paths import column, there
+from r1kit.data.several import LISTS, several_in
 from r1kit.data.slots import PICKED, STORIES, Slot, answer_slot
 from r1kit.errors import InputError
 from r1kit.files import Line
@@ -111,6 +112,10 @@ def _slot(line: Line, role: str, path: str) -> Slot:
         return Slot(path, "chat")
     if role == "answer":
         return answer_slot(line, path)
+    if role == "response" and path.lower() in ("answer", *LISTS) and several_in(path, value):
+        return Slot(path, "first")
+    if role == "response" and isinstance(value, bool):
+        return Slot(path, "truth")
     if role in BESIDE:
         return Slot(path, "optional")
     return Slot(path, {"label": "flag", "text": "whole"}.get(role, "text"))
@@ -214,7 +219,12 @@ def _spare_answer(line: Line) -> str:
     names = (*SPARE_ANSWERS, *(name.lower() for name in _paired(line)[1:]))
     labelled = _first(line, ("prompt",)) and (path := _first(line, ("label",))) and isinstance(line.table[path], str)
     filled = [name for name in names if (path := _first(line, (name,))) and column(line, path) not in ("", [])]
-    return _only(line, "answer", [*filled, "label"] if labelled else filled)
+    return _only(line, "answer", [*filled, "label"] if labelled else filled) or _list_of_answers(line)
+
+
+def _list_of_answers(line: Line) -> str:
+    """The first of ``LISTS`` that is there and holds some."""
+    return next((path for name in LISTS if (path := _first(line, (name,))) and several_in(name, line.table[path])), "")
 
 
 def _responses(line: Line, named: Mapping[str, Slot]) -> dict[str, Slot]:
@@ -224,7 +234,7 @@ def _responses(line: Line, named: Mapping[str, Slot]) -> dict[str, Slot]:
         return {"prompt": Slot(path, "chat")}
     found = _prompt(line, named)
     if "response" not in named:
-        path = _first(line, RESPONSES) or "".join(_paired(line)[1:])
+        path = _first(line, RESPONSES) or "".join(_paired(line)[1:]) or _list_of_answers(line)
         if not path:
             raise _lacks(line, "response", RESPONSES)
         found["response"] = _slot(line, "response", path)

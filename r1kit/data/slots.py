@@ -9,6 +9,7 @@ from typing import Any
 
 from r1kit.data.chats import as_chat, as_turns
 from r1kit.data.paths import column, opened, there
+from r1kit.data.several import several, several_in
 from r1kit.errors import InputError
 from r1kit.files import Line, as_text, brief
 from r1kit.records import Message
@@ -16,8 +17,11 @@ from r1kit.records import Message
 __all__ = ["HOW", "PICKED", "STORIES", "Slot", "answer_slot", "last_box", "story_of", "text_of"]
 
 _HASHES = re.compile(r"^[ \t]*####[ \t]*(.*)$", re.MULTILINE)
-MISSING = ("nan", "<NA>")
-"""What a missing value is as text, after pandas' ``astype(str)``; ``None`` and ``NaN`` may be meant."""
+MISSING = ("nan", "<NA>", "<unk>")
+"""What a missing value is as text, after pandas' ``astype(str)`` and in TriviaQA's test split; ``None`` and ``NaN`` may
+be meant."""
+ALIASES = "_aliases"
+"""``answer_aliases`` beside ``answer``: further answers that are as right (MuSiQue)."""
 STORIES = ("context", "passage", "article", "story")
 """Columns of what a question is about."""
 NO_ANSWERS = ("proof", "notfound", "not found")
@@ -77,9 +81,20 @@ def text_of(line: Line, path: str) -> str:
     return as_text(value, line.where, path)
 
 
-def plain_answer(line: Line, path: str) -> str:
-    """An answer as it stands."""
-    answer = text_of(line, path)
+def answers_of(line: Line, path: str) -> tuple[str, ...]:
+    """An answer as it stands, or each of a list any of which is right (``several``), with those of ``PATH_aliases``."""
+    value = column(line, path)
+    if value == [] or (isinstance(value, Mapping) and value.get("text") == []):  # SQuAD's, where there is none
+        raise InputError(f"{line.where}: {path!r} holds no answer: {brief(value)}")
+    found = several_in(path, value) or (text_of(line, path),)
+    return tuple(_plain_answer(each, line, path) for each in (*found, *several(line.table.get(path + ALIASES))))
+
+
+def first_answer(line: Line, path: str) -> str:
+    return answers_of(line, path)[0]
+
+
+def _plain_answer(answer: str, line: Line, path: str) -> str:
     if answer.strip() in MISSING:
         raise InputError(f"{line.where}: {path!r} is the text {answer.strip()!r}, which stands for a missing value")
     if _HASHES.search(answer):
@@ -202,7 +217,9 @@ number below, and where 1, or one above."""
 
 HOW: Mapping[str, tuple[Callable[[Line, str], Any], str]] = {
     "text": (text_of, ""),
-    "answer": (plain_answer, ""),
+    "answer": (answers_of, ""),
+    "any": (answers_of, "any of them"),
+    "first": (first_answer, "the first of them"),
     "hashes": (after_hashes, "what follows ####"),
     "box": (boxed, "the last box in it"),
     "flag": (flag, ""),
@@ -235,4 +252,4 @@ def answer_slot(line: Line, path: str) -> Slot:
         return Slot(path, "hashes")
     if last_box(text) is not None and len(text.split()) > 12:
         return Slot(path, "box")
-    return Slot(path, "answer")
+    return Slot(path, "any" if several_in(path, value) or path + ALIASES in line.table else "answer")

@@ -66,7 +66,7 @@ def _samples(found: Evaluation, asked: Sequence[str], sampling: Sampling) -> lis
     rows = []
     for place, (group, scores, text) in enumerate(zip(found.groups, found.scores, asked, strict=True)):
         prompt = group.prompt
-        target = prompt.answer or ""
+        target = list(prompt.answers) if prompt.also else prompt.answer or ""
         doc = {"id": prompt.id, "question": prompt.question, "answer": target}
         right = [score.parts.get("accuracy", 0.0) >= 1.0 for score in scores]
         rows.append(
@@ -81,7 +81,7 @@ def _samples(found: Evaluation, asked: Sequence[str], sampling: Sampling) -> lis
                 "metrics": [METRIC],
                 "doc_hash": _hash(json.dumps(doc, indent=2, ensure_ascii=False)),
                 "prompt_hash": _hash(text),
-                "target_hash": _hash(target),
+                "target_hash": _hash(str(target)),
                 METRIC: sum(right) / len(right),
             }
         )

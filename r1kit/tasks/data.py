@@ -39,8 +39,9 @@ class DataConfig(Reading):
     of it is the test split, and there is nothing to train on."""
     test_split: str = ""
     """The split of ``path`` (or of ``test_path``) that is the test split."""
-    rule: Literal["auto", "math", "exact", "choice", "countdown", "none"] = "auto"
-    """``math``: equal as mathematics, else as text. ``exact``: equal as text. ``choice``: the right letter.
+    rule: Literal["auto", "math", "exact", "words", "choice", "countdown", "none"] = "auto"
+    """``math``: equal as mathematics, else as text. ``exact``: equal as text. ``words``: as SQuAD's exact match has it,
+    case, punctuation and articles aside. ``choice``: the right letter.
     ``countdown``: an expression of the row's numbers that makes its target. ``auto``: what the layout asks for,
     ``math`` for most. ``none``: prompts without an answer, for reward models and rewards of your own."""
     history: Literal["keep", "drop"] = "keep"
@@ -188,13 +189,14 @@ class _Source:
         for example in self._examples:
             if not self._keeps_history:
                 example = replace(example, before=())
-            if self._references and not self._references.keeps(example.where, example.answer):
+            answers = (example.answer or "", *example.also)
+            if self._references and not self._references.keeps(example.where, answers):
                 continue
             asked = _identity(example)
-            answer = seen.setdefault(int(asked, 16), hash(example.answer))
+            earlier = seen.setdefault(int(asked, 16), hash(answers))
             if len(seen) == self.count:
                 self._doubles += 1
-                self._differ += [example.where] * (answer != hash(example.answer))
+                self._differ += [example.where] * (earlier != hash(answers))
                 continue
             self.count += 1
             yield self._prompt(self._told_apart(example, asked), asked)
@@ -223,6 +225,7 @@ class _Source:
             question=example.question,
             history=example.before or None,
             answer=example.answer,
+            also=example.also,
             language=language,
             cluster=example.cluster or own_cluster(example.question, example.before),
             facts={**example.facts, **choices},

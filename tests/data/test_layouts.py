@@ -150,8 +150,46 @@ def test_what_a_question_is_about_stands_before_it(tmp_path: Path) -> None:
         "Does it rain", "Clouds.\n\nDoes it rain", "Does it rain",
     ]  # fmt: skip
     assert [first.answer, third.answer] == ["yes", "no"]
-    with pytest.raises(InputError, match=r"name one, as answer\.value"):
-        read(tmp_path, {"question": "q", "answer": {"aliases": ["a", "b"], "value": "a"}}, "answers")
+    with pytest.raises(InputError, match=r"name one, as answer\.name"):
+        read(tmp_path, {"question": "q", "answer": {"name": "a", "unit": "b"}}, "answers")
+    assert read(tmp_path, asked, "responses")[1].response == "yes"
+
+
+@pytest.mark.parametrize(
+    ("row", "right"),
+    [
+        ({"question": "q", "answer": ["a", " b ", "a"]}, "ab"),  # NQ-open
+        ({"question": "q", "answer": ["a"]}, "a"),
+        (
+            {"question": "q", "question_source": "x", "search_results": {"rank": []}, "answer": {
+                "aliases": ["A", "b"], "normalized_aliases": ["a", "b"], "type": "x", "value": "a",
+            }}, "aAb",
+        ),  # TriviaQA
+        ({"title": "t", "question": "q", "answers": {"text": ["a", "a", "b"], "answer_start": [1]}}, "ab"),  # SQuAD
+        ({"url": "u", "question": "q", "answers": ["a", "b"]}, "ab"),  # WebQuestions
+        ({"subj": "s", "obj": "a", "question": "q", "possible_answers": '["a", "b"]'}, "ab"),  # PopQA
+        ({"question": "q", "golden_answers": ["a", "b"], "metadata": {}}, "ab"),  # FlashRAG
+        ({"prompt": [{**USER, "content": "q"}], "reward_model": {"ground_truth": {"target": ["a", "b"]}}}, "ab"),
+        ({"question": "q", "answer": "a", "answer_aliases": ["b"], "paragraphs": []}, "ab"),  # MuSiQue
+        ({"question": "q", "answers": [{"text": "a", "tokens": ["a"]}, {"text": "b"}]}, "ab"),  # NarrativeQA
+        ({"question": "q", "answer": "['a', 'b']"}, ["['a', 'b']"]),  # a text, as a program may print it
+    ],
+)  # fmt: skip
+def test_any_of_several_answers(tmp_path: Path, row: dict[str, Any], right: Any) -> None:
+    example = read(tmp_path, row)[1]
+    assert (example.question, [example.answer, *example.also]) == ("q", list(right))
+    if "reward_model" not in row:
+        assert read(tmp_path, row, "responses")[1].response == right[0]
+
+
+def test_a_row_without_any_of_several_answers_is_told_or_left_out(tmp_path: Path) -> None:
+    file = tmp_path / "rows.jsonl"
+    found = [{"text": ["a"]}, {"text": []}, {"text": ["<unk>"]}, {"text": ["b"]}]
+    file.write_text("".join(json.dumps({"question": "q", "answers": each}) + "\n" for each in found))
+    with pytest.raises(InputError, match=r"rows\.jsonl:2: 'answers' holds no answer: .*leaves such lines out$"):
+        list(read_examples(str(file), "answers", Reading()))
+    kept = read_examples(str(file), "answers", Reading(bad_lines="skip"))
+    assert [example.answer for example in kept] == ["a", "b"]
 
 
 @pytest.mark.parametrize(("strength", "chosen"), [(-3, "a"), (2, "b"), (0, None)])

@@ -9,8 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from random import Random
 from typing import Any, NamedTuple
 
-from r1kit.data.paths import column, opened
-from r1kit.data.slots import text_of
+from r1kit.data.paths import column, opened, text_of
 from r1kit.errors import InputError
 from r1kit.files import Line, as_text, brief
 
@@ -133,10 +132,29 @@ def _shuffled(right: str, wrong: Sequence[str]) -> Callable[[Line, Mapping[str, 
 
     def take(line: Line, named: Mapping[str, str]) -> Asked:
         question = text_of(line, named["question"])
-        texts = [text_of(line, named[key]) for key in (right, *wrong)]
-        order = list(range(len(texts)))
-        Random(hashlib.sha256(question.encode()).hexdigest()).shuffle(order)
-        return Asked(question, tuple(texts[place] for place in order), LETTERS[order.index(0)])
+        return _ordered(question, [text_of(line, named[key]) for key in (right, *wrong)], 0)
+
+    return take
+
+
+def _ordered(question: str, texts: Sequence[str], right: int) -> Asked:
+    order = list(range(len(texts)))
+    Random(hashlib.sha256(question.encode()).hexdigest()).shuffle(order)
+    return Asked(question, tuple(texts[place] for place in order), LETTERS[order.index(right)])
+
+
+def _labelled(question: str, targets: str) -> Callable[[Line, Mapping[str, str]], Asked]:
+    """An object of choices and labels, one of which is 1 (the first, as a rule), in an order that the question's hash
+    decides."""
+
+    def take(line: Line, named: Mapping[str, str]) -> Asked:
+        found = opened(column(line, named[targets]))
+        lists = [found.get(key) if isinstance(found, Mapping) else None for key in ("choices", "labels")]
+        texts, labels = (each if isinstance(each, list) else [] for each in lists)
+        if not 2 <= len(texts) == len(labels) <= len(LETTERS) or labels.count(1) != 1:
+            raise InputError(f"{line.where}: {named[targets]!r} must have choices with labels, one of them 1")
+        texts = [as_text(each, line.where, named[targets]) for each in texts]
+        return _ordered(text_of(line, named[question]), texts, labels.index(1))
 
     return take
 
@@ -172,6 +190,12 @@ CHOICES: tuple[ChoiceForm, ...] = (
         ("question", "correct_answer", *_DISTRACTORS),
         _shuffled("correct_answer", _DISTRACTORS),
         ("question, its four answers lettered " + _SHUFFLED, "the letter of correct_answer"),
+    ),
+    ChoiceForm(
+        "TruthfulQA",
+        ("question", "mc1_targets"),
+        _labelled("question", "mc1_targets"),
+        ("question with the choices of mc1_targets lettered " + _SHUFFLED, "the letter of the one labelled 1"),
     ),
     _in_a_list("ARC, CommonsenseQA", "question", "choices", "answerkey", "answerKey"),
     _in_a_list("OpenBookQA", "question_stem", "choices", "answerkey", "answerKey"),

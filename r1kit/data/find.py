@@ -6,12 +6,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from r1kit.data.chats import as_chat, is_chat, is_transcript, may_be_turns
+from r1kit.data.chats import as_chat, is_asked_in_transcript, is_chat, is_transcript, may_be_turns
 from r1kit.data.choices import CHOICES, CHOICES_NAMED, ChoiceForm
 from r1kit.data.example import Wanted
 from r1kit.data.paths import column, there
+from r1kit.data.preferred import PREFERENCES
 from r1kit.data.several import LISTS, several_in
-from r1kit.data.slots import PICKED, STORIES, Slot, answer_slot
+from r1kit.data.slots import STORIES, Slot, answer_slot
 from r1kit.errors import InputError
 from r1kit.files import Line
 
@@ -26,11 +27,13 @@ ANSWERS = (
     "reward_model.ground_truth", "answer", "final_answer", "ground_truth", "gt_answer", "expected_answer",
     "reference_answer", "answer_number", "gold", "target",
 )  # fmt: skip
-SPARE_ANSWERS = ("gt", "ans", "golden", "golden_answer", "final_ans")
+SPARE_ANSWERS = ("gt", "ans", "golden", "golden_answer", "final_ans", "final_decision")
 """Answers of a row that has no solution, no response and no pair."""
 PAIRED = {"inputs": "targets", "input": "target"}
 """Column of a prompt, where none of the others is there -> that of what is to follow, which must be there."""
 RESPONSES = ("response", "completion", "output", "solution", "generated_solution", "answer")
+SUPERGLUE_BOOLQ = {"question", "passage", "idx", "label"}
+"""All columns of it; its ``label`` is 1 for yes."""
 CHATS = ("messages", "conversations", "conversation")
 LABELS = ("label", "safe", "is_safe", "response_harm_label")
 TEXTS = ("text", "content", "document")
@@ -172,7 +175,7 @@ def _prompt(line: Line, named: Mapping[str, Slot]) -> dict[str, Slot]:
         path = _first(line, ("body",)) or path
     if not path:
         raise _lacks(line, "prompt", (*PROMPTS, *CHATS))
-    if is_chat(column(line, path)):
+    if is_chat(value := column(line, path)) or is_asked_in_transcript(value):
         return {"prompt": Slot(path, "chat")}
     more = _first(line, MORE.get(path.lower(), ()))
     names = {name.lower() for name in line.table}
@@ -198,6 +201,8 @@ def _answers(line: Line, named: Mapping[str, Slot]) -> dict[str, Slot]:
             found["answer"] = answer_slot(line, path)
         elif path := _first(line, ("solution",)):
             found["answer"] = Slot(path, "box")
+        elif {name.lower() for name in line.table} == SUPERGLUE_BOOLQ:
+            found["answer"] = Slot(_first(line, ("label",)), "truth")
         elif path := _spare_answer(line):
             found["answer"] = answer_slot(line, path)
         else:
@@ -223,7 +228,9 @@ def _spare_answer(line: Line) -> str:
 
 
 def _list_of_answers(line: Line) -> str:
-    """The first of ``LISTS`` that is there and holds some."""
+    """The first of ``LISTS`` that is there and holds some, but for one of responses."""
+    if _preference(line):
+        return ""
     return next((path for name in LISTS if (path := _first(line, (name,))) and several_in(name, line.table[path])), "")
 
 
@@ -243,23 +250,30 @@ def _responses(line: Line, named: Mapping[str, Slot]) -> dict[str, Slot]:
 
 def _pairs(line: Line, named: Mapping[str, Slot]) -> dict[str, Slot]:
     found: dict[str, Slot] = {}
-    for name, (prompt, better, two) in PICKED.items():
-        if not {"prompt", "chosen", "rejected"} & set(named) and all(
-            _first(line, (at,)) for at in (prompt, better, *two)
-        ):
-            roles = {role: Slot(_first(line, (better,)), f"{name} {role}") for role in ("chosen", "rejected")}
-            return {"prompt": _slot(line, "prompt", _first(line, (prompt,))), **roles}
+    if not {"prompt", "chosen", "rejected"} & set(named) and (name := _preference(line)):
+        how = PREFERENCES[name]
+        found = {role: Slot(_first(line, (how.tells,)), f"{name} {role}") for role in ("chosen", "rejected")}
+        return found | ({"prompt": _slot(line, "prompt", _first(line, (how.prompt,)))} if how.prompt else {})
     for role in ("chosen", "rejected"):
         if role not in named:
-            path = _first(line, (role,))
+            names = (role, f"{role}_response")
+            path = _first(line, names)
             if not path:
-                raise _lacks(line, role, (role,))
+                raise _lacks(line, role, names)
             found[role] = _slot(line, role, path)
     chosen = {**named, **found}["chosen"]
     whole = chosen.how == "chat" and len(as_chat(column(line, chosen.path), line.where, chosen.path)) > 1
     if whole and not ("prompt" in named or _first(line, PROMPTS)):
         return found
     return {**_prompt(line, named), **found}
+
+
+def _preference(line: Line) -> str:
+    """The data set of ``PREFERENCES`` whose columns a row has; empty for none, and where the pair has columns."""
+    if _first(line, ("chosen", "chosen_response")):
+        return ""
+    needs = {name: (each.tells, *each.needs, *filter(None, [each.prompt])) for name, each in PREFERENCES.items()}
+    return next((name for name, paths in needs.items() if all(_first(line, (path,)) for path in paths)), "")
 
 
 def _labels(line: Line, named: Mapping[str, Slot]) -> dict[str, Slot]:
@@ -301,7 +315,7 @@ def layout_name(line: Line, found: Found) -> str:
     if answer is not None and answer.how == "hashes":
         return "GSM8K"
     if "chosen" in found.slots:
-        return "preference pairs"
+        return next((name for name in PREFERENCES if found.slots["chosen"].how == f"{name} chosen"), "preference pairs")
     present = {name.lower() for name, value in line.table.items() if value is not None}
     for name, needs in NAMES:
         if set(needs) <= present:

@@ -204,7 +204,9 @@ def _continued(
     before = answered[:-1]
     if not before:
         return chat, answered[-1].content
-    if len(chat) > len(before) or (chat and chat[-1].role == "user" and chat[-1].content != before[-1].content):
+    asked = chat if chat and chat[-1].role == "user" else ()
+    same = zip(reversed(asked), reversed(before), strict=False)
+    if len(chat) > len(before) or any(one.content.strip() != other.content.strip() for one, other in same):
         raise InputError(f"{line.where}: {role!r} answers another conversation than the prompt or the chosen one")
     return before, answered[-1].content
 

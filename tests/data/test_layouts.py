@@ -136,6 +136,49 @@ def test_choices_of_more_data_sets(tmp_path: Path, row: dict[str, Any], question
     assert ("".join(example.choices), example.answer) == ("wxyz", "B")
 
 
+def test_choices_with_labels_are_shuffled(tmp_path: Path) -> None:
+    """TruthfulQA has the right choice first."""
+    right = set()
+    for question in "abcdef":
+        targets = {"choices": ["hen", "cow", "pig"], "labels": [1, 0, 0]}
+        example = read(tmp_path, {"question": question, "mc1_targets": targets, "mc2_targets": {}})[1]
+        assert sorted(example.choices) == ["cow", "hen", "pig"]
+        assert example.choices["ABC".index(example.answer or "")] == "hen"
+        right.add(example.answer)
+    assert right == set("ABC")
+    with pytest.raises(InputError, match="'mc1_targets' must have choices with labels, one of them 1"):
+        read(tmp_path, {"question": "q", "mc1_targets": {"choices": ["a", "b"], "labels": [1, 1]}}, "answers")
+
+
+HOTPOT = [["T", ["a. ", "b."]], ["U", ["c."]]]
+
+
+@pytest.mark.parametrize(
+    ("row", "question", "answer"),
+    [
+        ({"pubid": 1, "question": "q", "context": {"contexts": ["a.", "b."], "labels": ["X", "Y"]}, "long_answer": "l",
+          "final_decision": "maybe"}, "a.\n\nb.\n\nq", "maybe"),
+        ({"question": "q", "passage": "p", "idx": 0, "label": 1}, "p\n\nq", "yes"),
+        ({"question": "q", "passage": "p", "idx": 0, "label": 0}, "p\n\nq", "no"),
+        ({"question": "q", "passage": "p", "idx": 0, "label": -1}, "", "'label' is -1, which stands for a missing"),
+        ({"question": "q", "passage": "p", "label": 1}, "", "no column for the answer"),
+        ({"question": "q", "answer": "d", "context": HOTPOT}, "T: a. b.\n\nU: c.\n\nq", "d"),
+        ({"question": "q", "answer": "d", "context": {"title": ["T"], "sentences": [["a."]]}}, "T: a.\n\nq", "d"),
+        ({"question": "q", "answer": "d", "context": ["a", "b"]}, "a\n\nb\n\nq", "d"),
+        ({"question": "q", "answer": "d", "context": [1, 2]}, "q", "d"),
+        ({"question": "q", "answer": "d", "context": []}, "q", "d"),
+    ],
+)  # fmt: skip
+def test_paragraphs_and_verdicts(tmp_path: Path, row: dict[str, Any], question: str, answer: str) -> None:
+    """PubMedQA, SuperGLUE's BoolQ, HotpotQA as its file and as the hub have it."""
+    if not question:
+        with pytest.raises(InputError, match=answer):
+            read(tmp_path, row, "answers")
+        return
+    example = read(tmp_path, row)[1]
+    assert (example.question, example.answer) == (question, answer)
+
+
 def test_what_a_question_is_about_stands_before_it(tmp_path: Path) -> None:
     file = tmp_path / "rows.jsonl"
     asked = {"question": "Does it rain", "answer": True}
@@ -207,6 +250,54 @@ def test_pairs_whose_better_one_is_told_by_a_sign(tmp_path: Path, strength: int,
 def test_a_number_that_is_no_choice_is_told(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"'answer' must be the right choice, 1, 2; got .0."):
         read(tmp_path, {"sentence": "The _ fell.", "option1": "a", "option2": "b", "answer": "0"})
+
+
+def arena(a: str, b: str, winner: str) -> dict[str, Any]:
+    """Conversations of a letter a turn."""
+    by = [USER, ASSISTANT] * 2
+    first, second = ([{**one, "content": text} for one, text in zip(by, each, strict=False)] for each in (a, b))
+    return {"conversation_a": first, "conversation_b": second, "winner": winner}
+
+
+def lmsys(prompt: list[str], a: list[str], b: list[str], won: tuple[int, int]) -> dict[str, Any]:
+    texts = {"prompt": json.dumps(prompt), "response_a": json.dumps(a), "response_b": json.dumps(b)}
+    return {**texts, "winner_model_a": won[0], "winner_model_b": won[1], "winner_tie": int(won == (0, 0))}
+
+
+RANKED = [{"answer": text, "model": "m", "rank": rank} for text, rank in (("w", 3.0), ("b", 1.0), ("m", 2.0))]
+SCORED = [{"response": text, "overall_score": score} for text, score in (("m", 3.0), ("b", 8.5), ("w", 1.0))]
+
+
+@pytest.mark.parametrize(
+    ("name", "row", "chosen"),
+    [
+        ("UltraFeedback", {"instruction": "q", "models": ["m"], "completions": SCORED}, "b"),
+        ("UltraFeedback", {"instruction": "q", "completions": SCORED[:1] * 2}, "no two responses of which one is"),
+        ("UltraFeedback", {"instruction": "q", "completions": [{}]}, "no two responses of which one is better"),
+        ("Nectar", {"prompt": "\n\nHuman: q\n\nAssistant: ", "answers": RANKED, "num_responses": 3}, "b"),
+        ("Stack Exchange", {"qid": 1, "question": "q", "answers": [
+            {"answer_id": 5, "text": "w", "pm_score": 0}, {"answer_id": 6, "text": "b", "pm_score": 2}]}, "b"),
+        ("Chatbot Arena", arena("qw", "qb", "model_b"), "b"),
+        ("Chatbot Arena", arena("qb", "qw", "model_a"), "b"),
+        ("Chatbot Arena", arena("qb", "qw", "tie"), "'winner' is \"tie\": neither is better"),
+        ("Chatbot Arena", arena("qxrb", "qyrw", "model_a"), "'rejected' answers another conversation"),
+        ("LMSYS", lmsys(["q"], ["b"], ["w"], (1, 0)), "b"),
+        ("LMSYS", lmsys(["q"], ["b"], ["w"], (0, 0)), "neither is better"),
+        ("LMSYS", lmsys(["q", "r"], ["x", "b"], ["y", "w"], (1, 0)), "'response_a' has 2 turns"),
+        ("WebGPT", {"question": {"full_text": "q"}, "answer_0": "w", "answer_1": "b", "score_0": 0, "score_1": 1}, "b"),
+        ("preference pairs", {"instruction": "q", "chosen": "b", "rejected": "w", "completions": SCORED[::-1]}, "b"),
+        ("preference pairs", {"instruction": "q", "chosen_response": "b", "rejected_response": "w"}, "b"),
+    ],
+)  # fmt: skip
+def test_pairs_of_more_data_sets(tmp_path: Path, name: str, row: dict[str, Any], chosen: str) -> None:
+    """Of several responses the best and the worst; where none is better, or they stand behind other turns, no pair."""
+    if chosen != "b":
+        with pytest.raises(InputError, match=chosen):
+            read(tmp_path, row, "pairs")
+        return
+    examples, example = read(tmp_path, row)
+    assert (examples.layout.wanted, examples.layout.name) == ("pairs", name)
+    assert (example.question, example.chosen, example.rejected) == ("q", "b", "w")
 
 
 @pytest.mark.parametrize(
@@ -324,6 +415,7 @@ BOTH = {key: [USER, {"role": "assistant", "content": text}] for key, text in PAI
         {"prompt": USER["content"], **BOTH},
         BOTH,
         {key: f"\n\nHuman: {USER['content']}\n\nAssistant: {text}" for key, text in PAIR.items()},
+        {"prompt": f"\n\nHuman: {USER['content']}\n\nAssistant:", "response": "Maybe.", **PAIR},
         {"conversations": [USER], **{key: turns[1:] for key, turns in BOTH.items()}},
         {
             "conversations": [USER],

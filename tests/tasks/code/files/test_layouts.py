@@ -201,6 +201,13 @@ def test_where_every_value_is_a_list_of_one_either_is_right(tmp_path: Path) -> N
             "test": "from solution import total\n\ndef test_two():\n    assert total([1, 2]) == 3\n\n"
             "def test_none():\n    assert total([]) == 0\n",
         },
+        {
+            "question": "Sum.",
+            "solution": "def total(xs): return sum(xs)",
+            "test": "import pytest\nfrom solution import total\n\n@pytest.fixture\ndef none():\n    yield []\n\n"
+            "@pytest.mark.parametrize('xs, wanted', [([1, 2], 3), pytest.param([4], 4)])\n"
+            "def test_sums(xs, wanted, none):\n    assert total(xs) == wanted\n    assert total(none) == 0\n",
+        },
     ],
 )
 def test_tests_written_in_python(row: dict[str, Any], tmp_path: Path) -> None:
@@ -293,7 +300,7 @@ def test_a_bomb_is_not_unpacked(monkeypatch: pytest.MonkeyPatch) -> None:
         ({"prompt": "p", "tests": 3}, "r.jsonl:1: 'tests' cannot be used: must be a list of tests, got 3"),
         ({"prompt": "p", "tests": ["a"]}, "'tests' cannot be used: a test is an object"),
         ({"prompt": "p", "tests": "assert f(1"}, "'tests' cannot be used: '\\(' was never closed"),
-        ({"prompt": "p", "tests": "def test_a(x):\n    assert f(x)"}, "'tests' cannot be used: it asserts nothing, or"),
+        ({"prompt": "p", "tests": "def test_a(x):\n    assert f(x)"}, "'tests' cannot be used: test_a asks for 'x'"),
         ({"prompt": "p", "tests": "no JSON"}, "'tests' cannot be used: not JSON"),
         (
             {"prompt": "p", "input_output": {"inputs": ["a"], "outputs": []}},

@@ -278,6 +278,30 @@ def test_conversations_that_end_alike_are_problems_of_their_own(tmp_path: Path) 
     assert len({task.train(index).id for index in range(195)}) == 195
 
 
+def test_a_system_prompt_makes_another_problem_where_it_holds_what_is_asked_about(tmp_path: Path) -> None:
+    """Else all of these were one problem, in one part; what is asked alone there is held out behind any."""
+    rows = [{"system": f"{n} + 1", "question": "Solve it.", "answer": str(n + 1)} for n in range(200)]
+    file = write(tmp_path / "a.jsonl", rows)
+    one = build("t", "data", {"path": file})
+    with pytest.raises(InputError, match=r"no row falls into the dev split; 200 rows are 1 different problem; raise"):
+        one.held_out("dev")
+    assert list(one.doubts()) == [
+        "a question with another answer behind another system prompt, one problem with it (system_asks = true "
+        f"makes two): {file}:2, {file}:3, {file}:4; 196 more"
+    ]
+    task = build("t", "data", {"path": file, "system_asks": True, "dev_share": 0.1, "test_share": 0.2})
+    parts = [task.held_out("dev"), task.held_out("test")]
+    parts.append([task.train(index) for index in range(200 - len(parts[0]) - len(parts[1]))])
+    assert len({prompt.cluster for part in parts for prompt in part}) == 200
+    assert (10 < len(parts[0]) < 30 < len(parts[1]) < 50, list(task.doubts())) == (True, [])
+    ways = [{**row, "system": "Be brief."} for row in SUMS[:50]] + [{**row, "system": "Think."} for row in SUMS[:50]]
+    asked = build("t", "data", {"path": write(tmp_path / "b.jsonl", ways), "dev_share": 0.1, "test_share": 0.2})
+    held = {prompt.question for split in ("dev", "test") for prompt in asked.held_out(split)}  # type: ignore[arg-type]
+    assert held
+    assert held.isdisjoint(asked.train(index).question for index in range(100 - 2 * len(held)))
+    assert list(asked.doubts()) == []
+
+
 @pytest.mark.parametrize("alone_is_tested", [True, False])
 def test_a_question_asked_alone_is_the_same_behind_any_turns(tmp_path: Path, alone_is_tested: bool) -> None:
     alone = {"messages": [{"role": "user", "content": "1 + 1?"}], "answer": "2"}

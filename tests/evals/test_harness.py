@@ -28,3 +28,21 @@ def test_every_right_answer_is_a_target(tmp_path: Path) -> None:
     assert [row["target"] for row in rows] == [["Sun", "Sol"], "Sun"]
     assert [row["doc"]["answer"] for row in rows] == [["Sun", "Sol"], "Sun"]
     assert asked_of(prompts[:1]) != asked_of([Prompt(question="q", answer="Sun")])
+
+
+def test_a_task_that_grades_nothing_has_no_number_of_it(tmp_path: Path) -> None:
+    """It had exact_match 0; one response that failed made avg@k 0 too."""
+    groups = [
+        Group(prompt=Prompt(id=f"s/{n}", task="s", question="q"), prompt_ids=(), completions=(DONE,)) for n in "ab"
+    ]
+    judged = Score(total=1.0, parts={"format": 1.0}, abstained=("accuracy",))
+    failed = Score(total=0.0, parts={"accuracy": 0.0, "format": 1.0}, status="timeout", cause="slow")
+    found = Evaluation(groups=groups, scores=[[judged], [failed]], diagnostics=[[{}]] * 2)
+    line = {"model": "m", **evaluation_line(found, EvaluationConfig(k=1))}
+    assert line["avg_at_k"] is None
+    samples, results = write_harness(tmp_path, line, found, ["q", "q"], Sampling(n=1), {})
+    rows = [json.loads(row) for row in samples.read_text().splitlines()]
+    assert [("exact_match" in row, row["metrics"], row["filtered_resps"]) for row in rows] == [(False, [], ["Sol"])] * 2
+    table = json.loads(results.read_text())
+    assert (table["results"], table["higher_is_better"]) == ({"s": {"alias": "s"}}, {"s": {}})
+    assert table["configs"]["s"]["metric_list"] == []

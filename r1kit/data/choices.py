@@ -102,11 +102,21 @@ def _letter(right: Any, texts: tuple[str, ...], labels: Sequence[Any] | None, wh
     return LETTERS[place]
 
 
-def _columns(line: Line, named: Mapping[str, str]) -> Asked:
-    """A column a choice, ``A`` to ``D``, and the right one's letter."""
-    texts = tuple(text_of(line, named[letter]) for letter in "abcd")
-    right = column(line, named["answer"])
-    return Asked(text_of(line, named["question"]), texts, _letter(right, texts, None, line.where, named["answer"]))
+def _columns(choices: Sequence[str]) -> Callable[[Line, Mapping[str, str]], Asked]:
+    """A column a choice and the right one's letter, or its number from 1, as KMMLU has it."""
+
+    def take(line: Line, named: Mapping[str, str]) -> Asked:
+        texts = tuple(text_of(line, named[key]) for key in choices)
+        right = column(line, named["answer"])
+        if isinstance(right, int) and not isinstance(right, bool):
+            if not 0 < right <= len(texts):
+                raise InputError(
+                    f"{line.where}: {named['answer']!r} must be a choice's letter, number from 1 or text, got {right}"
+                )
+            right = LETTERS[right - 1]
+        return Asked(text_of(line, named["question"]), texts, _letter(right, texts, None, line.where, named["answer"]))
+
+    return take
 
 
 def _apart(
@@ -169,6 +179,7 @@ CHOICES_NAMED = ChoiceForm(
 _WRONG = tuple(f"incorrect answer {number}" for number in (1, 2, 3))
 _DISTRACTORS = tuple(f"distractor{number}" for number in (1, 2, 3))
 _OPTIONS, _ANSWERS = [f"op{letter}" for letter in "abcd"], [f"answer{number}" for number in range(4)]
+_OPTION = [f"option_{letter}" for letter in "abcd"]
 _SHUFFLED = "in an order that the question's hash decides"
 
 
@@ -240,8 +251,15 @@ CHOICES: tuple[ChoiceForm, ...] = (
     ),
     ChoiceForm(
         "C-Eval",
-        ("question", "a", "b", "c", "d", "answer"),
-        _columns,
+        ("question", *"abcd", "answer"),
+        _columns("abcd"),
         ("question with A to D lettered", "answer"),
     ),
+    ChoiceForm(
+        "Global-MMLU",
+        ("question", *_OPTION, "answer"),
+        _columns(_OPTION),
+        ("question with option_a to option_d lettered", "answer"),
+    ),
+    _in_a_list("MuSR", "question", "choices", "answer_index", "answer_index, as a letter"),
 )

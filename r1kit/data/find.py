@@ -24,8 +24,8 @@ ASKS = ("question", "query")
 MORE = {"instruction": ("input", "context"), "body": ("question",)}
 """Column of a prompt -> columns that follow it where they are there."""
 ANSWERS = (
-    "reward_model.ground_truth", "answer", "final_answer", "ground_truth", "gt_answer", "expected_answer",
-    "reference_answer", "answer_number", "gold", "target",
+    "reward_model.ground_truth", "verification_info.ground_truth", "answer", "final_answer", "ground_truth",
+    "gt_answer", "expected_answer", "reference_answer", "answer_number", "gold", "target",
 )  # fmt: skip
 SPARE_ANSWERS = ("gt", "ans", "golden", "golden_answer", "final_ans", "final_decision")
 """Answers of a row that has no solution, no response and no pair."""
@@ -34,6 +34,8 @@ PAIRED = {"inputs": "targets", "input": "target"}
 RESPONSES = ("response", "completion", "output", "solution", "generated_solution", "answer")
 SUPERGLUE_BOOLQ = {"question", "passage", "idx", "label"}
 """All columns of it; its ``label`` is 1 for yes."""
+MULTIRC = {"paragraph", "question", "answer", "idx", "label"}
+"""All columns of it; its ``label`` says whether the answer is right."""
 CHATS = ("messages", "conversations", "conversation")
 LABELS = ("label", "safe", "is_safe", "response_harm_label")
 TEXTS = ("text", "content", "document")
@@ -71,6 +73,8 @@ CODE: tuple[tuple[str, tuple[str, ...]], ...] = (
 
 def code_format(table: Mapping[str, Any]) -> str | None:
     """Which format of code problems a row has; None for any other row."""
+    if there(table, "verification_info.ground_truth"):  # SYNTHETIC-1's mathematics
+        return None
     return next((name for name, needs in CODE if all(table.get(key) is not None for key in needs)), None)
 
 
@@ -170,7 +174,8 @@ def _prompt(line: Line, named: Mapping[str, Slot]) -> dict[str, Slot]:
         return {}
     if "messages" in named:
         return {"prompt": named["messages"]}
-    path = _only(line, "prompt", PROMPTS) or _only(line, "prompt", CHATS) or next(iter(_paired(line)), "")
+    path = _only(line, "prompt", PROMPTS) or _only(line, "prompt", CHATS) or _chat_in_input(line)
+    path = path or next(iter(_paired(line)), "")
     if path.lower() == "question":  # SVAMP tells a story first
         path = _first(line, ("body",)) or path
     if not path:
@@ -180,6 +185,12 @@ def _prompt(line: Line, named: Mapping[str, Slot]) -> dict[str, Slot]:
     more = _first(line, MORE.get(path.lower(), ()))
     names = {name.lower() for name in line.table}
     return {"prompt": Slot(path, "text", more, path.lower() in ASKS and not names.isdisjoint(STORIES))}
+
+
+def _chat_in_input(line: Line) -> str:
+    """``input`` where it is a chat, as Nemotron's post-training data have it."""
+    path = _first(line, ("input",))
+    return path if path and is_chat(line.table[path]) else ""
 
 
 def _lacks(line: Line, role: str, names: Sequence[str]) -> InputError:
@@ -194,6 +205,8 @@ def _lacks(line: Line, role: str, names: Sequence[str]) -> InputError:
 def _answers(line: Line, named: Mapping[str, Slot]) -> dict[str, Slot]:
     if form := code_format(line.table) if not {"prompt", "answer"} & set(named) else None:
         raise InputError(f'{line.where}: a problem in the format of {form}; write kind = "code/{form}"')
+    if {name.lower() for name in line.table} == MULTIRC:
+        raise InputError(f"{line.where}: 'answer' is right or wrong as 'label' says, so it is no reference answer")
     found = _prompt(line, named)
     if "answer" not in named:
         filled = [name for name in ANSWERS if (path := _first(line, (name,))) and column(line, path) not in ("", [])]

@@ -62,8 +62,8 @@ def _leans(line: Line, path: str) -> bool:
 
 
 def _won(line: Line, path: str) -> bool:
-    """``model_a`` or ``model_b``; ties have other words."""
-    won = str(column(line, path)).strip().lower().removeprefix("model_")
+    """``model_a`` or ``model_b``, ``A>B`` or ``B>A``; ties have other words."""
+    won = str(column(line, path)).strip().lower().removeprefix("model_").partition(">")[0]
     if won not in ("a", "b"):
         raise _neither(line, path)
     return won == "b"
@@ -123,6 +123,9 @@ PREFERENCES: Mapping[str, Preference] = {
     "LMSYS": Preference(
         "prompt", "winner_model_a", ("winner_model_b", "response_a", "response_b"),
         _of_two("response_a", "response_b", partial(_ahead, "winner_model_b")),
+    ),
+    "JudgeBench": Preference(
+        "question", "label", ("response_a", "response_b"), _of_two("response_a", "response_b", _won)
     ),
     "WebGPT": Preference(
         "question.full_text", "score_0", ("score_1", "answer_0", "answer_1"),

@@ -23,10 +23,12 @@ MISSING = ("nan", "<NA>", "<unk>")
 be meant."""
 ALIASES = "_aliases"
 """``answer_aliases`` beside ``answer``: further answers that are as right (MuSiQue)."""
-STORIES = ("context", "passage", "article", "story")
+STORIES = ("context", "passage", "article", "story", "narrative")
 """Columns of what a question is about."""
 NO_ANSWERS = ("proof", "notfound", "not found")
 """What NuminaMath writes in place of an answer."""
+_UNIT = re.compile(r"([^()]+?)\s*\([^()]*\)")
+"""``9 (apples)``, as ASDiv writes answers; its rows have a body and a formula."""
 _BOX = re.compile(r"\\(?:boxed|fbox)\s*(?=\{|[^{\s])")
 
 
@@ -104,6 +106,8 @@ def _plain_answer(answer: str, line: Line, path: str) -> str:
         raise InputError(f"{line.where}: {path!r} is a worked solution with ####, where others are answers")
     if answer.strip().lower() in NO_ANSWERS and "problem" in line.table:
         raise InputError(f"{line.where}: {path!r} is {answer.strip()!r}: nothing that an answer could equal")
+    if (unit := _UNIT.fullmatch(answer.strip())) and {"body", "formula"} <= {name.lower() for name in line.table}:
+        return unit[1]
     return answer.strip()
 
 

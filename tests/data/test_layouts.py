@@ -109,6 +109,7 @@ def test_choices_of_common_sense(tmp_path: Path, row: dict[str, Any], question: 
 
 
 ABCD, NAMED = ["w", "x", "y", "z"], {"opa": "w", "opb": "x", "opc": "y", "opd": "z"}
+OPTIONS = {f"option_{letter}": text for letter, text in zip("abcd", ABCD, strict=True)}
 NUMBERED = {"answer0": "w", "answer1": "x", "answer2": "y", "answer3": "z"}
 
 
@@ -126,11 +127,16 @@ NUMBERED = {"answer0": "w", "answer1": "x", "answer2": "y", "answer3": "z"}
           "gold": [1]}, "Q: Why?"),
         ({"context": "It rains.", "question": "Why?", **NUMBERED, "label": 1}, "It rains.\nWhy?"),
         ({"Problem": "Why?", "options": "a ) w , b ) x , c ) y , d ) z", "correct": "b"}, "Why?"),
+        ({"question": "Why?", **OPTIONS, "answer": "B", "subject": "s"}, "Why?"),
+        ({"question": "Why?", **dict(zip("ABCD", ABCD, strict=True)), "answer": 2, "Category": "c"}, "Why?"),
+        ({"narrative": "It rains.", "question": "Why?", "choices": str(ABCD), "answer_index": 1, "answer_choice": "x"},
+         "It rains.\n\nWhy?"),
         ({"question": "Why?", "options": [{"key": text, "value": text} for text in ABCD], "answer": "x"}, "Why?"),
     ],
 )  # fmt: skip
 def test_choices_of_more_data_sets(tmp_path: Path, row: dict[str, Any], question: str) -> None:
-    """MedMCQA, LogiQA, ReClor, RACE, AGIEval, Cosmos QA, MathQA, MedQA: what a question is about stands before it."""
+    """MedMCQA, LogiQA, ReClor, RACE, AGIEval, Cosmos QA, MathQA, MedQA, Global-MMLU, KMMLU, which counts from 1, MuSR:
+    what a question is about stands before it."""
     example = read(tmp_path, row, "answers")[1]
     assert example.question.startswith(f"{question}\n\nA. w\n")
     assert ("".join(example.choices), example.answer) == ("wxyz", "B")
@@ -284,6 +290,8 @@ SCORED = [{"response": text, "overall_score": score} for text, score in (("m", 3
         ("LMSYS", lmsys(["q"], ["b"], ["w"], (1, 0)), "b"),
         ("LMSYS", lmsys(["q"], ["b"], ["w"], (0, 0)), "neither is better"),
         ("LMSYS", lmsys(["q", "r"], ["x", "b"], ["y", "w"], (1, 0)), "'response_a' has 2 turns"),
+        ("JudgeBench", {"question": "q", "response_A": "b", "response_B": "w", "label": "A>B"}, "b"),
+        ("JudgeBench", {"question": "q", "response_A": "b", "response_B": "w", "label": "A=B"}, "neither is better"),
         ("WebGPT", {"question": {"full_text": "q"}, "answer_0": "w", "answer_1": "b", "score_0": 0, "score_1": 1}, "b"),
         ("preference pairs", {"instruction": "q", "chosen": "b", "rejected": "w", "completions": SCORED[::-1]}, "b"),
         ("preference pairs", {"instruction": "q", "chosen_response": "b", "rejected_response": "w"}, "b"),
@@ -363,6 +371,9 @@ CHAT = {"role": "user", "content": "1 + 1?"}
         ({"problem": "p", "solution": "\\boxed{5}", "gt": "6"}, "p", "5"),  # what was read before
         ({"prompt": "p", "answer": "5", "label": "x", "gt": "6"}, "p", "5"),
         ({"prompt": "p", "answer": "NaN"}, "p", "NaN"),  # of a question about numbers of a machine
+        ({"prompt": "p", "verification_info": '{"ground_truth": "5"}', "task_type": "math"}, "p", "5"),
+        ({"body": "b", "question": "q", "answer": "9 (apples)", "formula": "7+2=9"}, "b\n\nq", "9"),
+        ({"question": "q", "answer": "f (x)"}, "q", "f (x)"),
         ({"prompt": "p", "answer": "None"}, "p", "None"),
         ({"prompt": "p", "solution": "34", "reward_model": {"ground_truth": "34"}, "source_prompt": [CHAT]}, "p", "34"),
     ],
@@ -438,6 +449,7 @@ def test_pairs(tmp_path: Path, row: dict[str, Any]) -> None:
         ({"messages": [USER, {**ASSISTANT, "tool_calls": [], "function_call": {"name": None}}]}, "user assistant"),
         ({"conversations": ["q", "a", "q", "a"]}, "user assistant user assistant"),
         ({"system": "s", "conversations": ["q", "a"]}, "system user assistant"),
+        ({"input": [USER], "output": "a", "system_prompt": "s", "category": "math"}, "system user assistant"),
         ({"prompt": [USER], "completion": [ASSISTANT]}, "user assistant"),
         ({"instruction": "i", "context": "c", "response": "r"}, "user assistant"),
         ({"inputs": "i", "targets": "r"}, "user assistant"),
@@ -514,6 +526,12 @@ def test_columns_that_are_called_as_other_things_too_change_no_other_layout(
         ({"prompt": "p", "completion": "c", "label": "5"}, "answers", "no column for the answer"),
         ({"problem": "p", "gt": "5", "ans": "6"}, "answers", "'gt' and 'ans' could each be the answer"),
         ({"inputs": "p"}, "answers", "no column for the prompt"),
+        (
+            {"paragraph": "t", "question": "q", "answer": "a", "idx": {}, "label": 0},
+            "answers",
+            "right or wrong as 'label'",
+        ),
+        ({"question": "q", **dict(zip("ABCD", ABCD, strict=True)), "answer": 0}, "answers", "letter, number from 1"),
         ({"question": "p", "targets": "5"}, "answers", "no column for the answer"),
     ],
 )

@@ -16,10 +16,13 @@ _KEYS = ("value", "text", "target", "aliases", "normalized_aliases")
 
 
 def several(value: Any) -> tuple[str, ...]:
-    """The texts of a list, or of an object that has some under one of ``_KEYS``, each once and the first one first;
-    nothing for any other value, a list of numbers (which may be one answer) among them."""
+    """The texts of a list, or of an object that has a list of them under one of ``_KEYS``, each once and the first one
+    first; nothing for any other value, a list of numbers (which may be one answer) or a value with its unit among
+    them."""
     if isinstance(value, Mapping):
         found = [value.get(key) for key in _KEYS]
+        if not any(isinstance(each, list) for each in found):
+            return ()
         texts = [text for each in found for text in ([each] if isinstance(each, str) else _texts(each))]
     else:
         texts = _texts(value)

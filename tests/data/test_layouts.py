@@ -199,8 +199,8 @@ def test_what_a_question_is_about_stands_before_it(tmp_path: Path) -> None:
         "Does it rain", "Clouds.\n\nDoes it rain", "Does it rain",
     ]  # fmt: skip
     assert [first.answer, third.answer] == ["yes", "no"]
-    with pytest.raises(InputError, match=r"name one, as answer\.name"):
-        read(tmp_path, {"question": "q", "answer": {"name": "a", "unit": "b"}}, "answers")
+    with pytest.raises(InputError, match=r"name one, as answer\.value"):
+        read(tmp_path, {"question": "q", "answer": {"value": "5", "unit": "m"}}, "answers")
     assert read(tmp_path, asked, "responses")[1].response == "yes"
 
 

@@ -66,6 +66,7 @@ CODE: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("bugfix", ("program", "failing", "tests")),
     ("stdio", ("tests",)),
     ("stdio", ("test_cases",)),
+    ("stdio", ("unit_tests",)),
     ("stdio", ("question", "solution", "test")),
 )
 """Format of code problems -> the columns that tell it; ``tasks/code/files`` parses them."""

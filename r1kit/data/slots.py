@@ -106,9 +106,17 @@ def _plain_answer(answer: str, line: Line, path: str) -> str:
         raise InputError(f"{line.where}: {path!r} is a worked solution with ####, where others are answers")
     if answer.strip().lower() in NO_ANSWERS and "problem" in line.table:
         raise InputError(f"{line.where}: {path!r} is {answer.strip()!r}: nothing that an answer could equal")
+    if _is_tests(answer):
+        raise InputError(f'{line.where}: {path!r} holds tests of a program; kind = "code" reads such rows')
     if (unit := _UNIT.fullmatch(answer.strip())) and {"body", "formula"} <= {name.lower() for name in line.table}:
         return unit[1]
     return answer.strip()
+
+
+def _is_tests(answer: str) -> bool:
+    """What verl's data of code have as ground truth: inputs and outputs, or asserts."""
+    found = opened(answer) if answer.lstrip()[:1] == "{" else None
+    return answer.lstrip().startswith("assert ") or (isinstance(found, Mapping) and {"inputs", "outputs"} <= set(found))
 
 
 def after_hashes(line: Line, path: str) -> str:

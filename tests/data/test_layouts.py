@@ -527,6 +527,16 @@ def test_columns_that_are_called_as_other_things_too_change_no_other_layout(
         ({"problem": "p", "gt": "5", "ans": "6"}, "answers", "'gt' and 'ans' could each be the answer"),
         ({"inputs": "p"}, "answers", "no column for the prompt"),
         (
+            {"prompt": "p", "reward_model": {"ground_truth": '{"inputs": ["1"], "outputs": ["2"]}'}},
+            "answers",
+            "tests of a",
+        ),
+        (
+            {"prompt": "p", "reward_model": {"ground_truth": '["assert f(1) == 2"]'}},
+            "answers",
+            "holds tests of a program",
+        ),
+        (
             {"paragraph": "t", "question": "q", "answer": "a", "idx": {}, "label": 0},
             "answers",
             "right or wrong as 'label'",

@@ -195,6 +195,9 @@ def test_where_every_value_is_a_list_of_one_either_is_right(tmp_path: Path) -> N
         {"question": "Sum.", "test_cases": ["assert total([1, 2]) == 3", "assert total([]) in (0,)"]},
         {"question": "Sum.", "tests": json.dumps(["assert total([1, 2]) == 3", "assert not total([])"])},
         {"question": "Sum.", "tests": "assert total([1, 2]) == 3\nassert total([]) == 0\n"},
+        {"input": "Sum.", "output": "def total", "unit_tests": json.dumps(["\nassert total([1, 3]) == 4"])},
+        {"prompt": "Sum.", "reward_model": {"ground_truth": json.dumps(["assert total([1, 2, 3]) == 6"])}},
+        {"question": "Sum.", "entry_point": "total", "test_cases": [{"input": [[1, 3]], "expected": 4}]},
         {
             "question": "Sum.",
             "solution": "def total(xs): return sum(xs)",

@@ -189,6 +189,34 @@ def test_where_every_value_is_a_list_of_one_either_is_right(tmp_path: Path) -> N
     one.judge.close()
 
 
+LEET = {
+    "task_id": "sum",
+    "problem_description": "Sum.",
+    "starter_code": "class Solution:\n    def total(self, xs: List[int]) -> int:\n        ",
+    "prompt": "from typing import *\n\ndef node(x):\n    return [x]\n",
+    "completion": "class Solution:\n    def total(self, xs: List[int]) -> int:\n        return sum(xs)\n",
+    "entry_point": "Solution().total",
+    "test": "def check(candidate):\n    assert candidate(xs = [1, 2]) == 3\n    assert candidate(xs = []) == 0\n",
+}
+
+
+def test_a_method_of_leetcode_s(tmp_path: Path) -> None:
+    """What gives the program objects would be wrong whatever it does."""
+    one = CodeFile("x", CodeConfig(path=(path := write(tmp_path / "r.jsonl", LEET)), test_path=path))
+    (prompt,) = one.held_out("test")
+    assert prompt.question.startswith("Sum.\n\nBegin with this:\n```python\nclass Solution:\n    def total(self")
+    assert [one.grade(prompt, answer).correct for answer in (prompt.answer or "", "def total(xs):\n    return 3")] == [
+        1,
+        0,
+    ]
+    one.judge.close()
+    nodes = {**LEET, "test": "def check(candidate):\n    assert same(candidate(node(1)), node(1))\n"}
+    with pytest.raises(
+        InputError, match="'test' holds more than calls with a value to expect; objects cannot be given"
+    ):
+        CodeFile("x", CodeConfig(path=(path := write(tmp_path / "n.jsonl", nodes)), test_path=path))
+
+
 @pytest.mark.parametrize(
     "row",
     [

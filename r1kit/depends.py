@@ -220,7 +220,7 @@ _ADDED: Mapping[str, Any] = {
     },
 }  # fmt: skip
 """Setting of a stage -> its default, where it came after runs of format 2: at its default it is no part of the key."""
-_ADDED_TO_TASKS: Mapping[str, Any] = {"korean_share": 0.0, "lapses": 0.0}
+_ADDED_TO_TASKS: Mapping[str, Any] = {"korean_share": 0.0, "lapses": 0.0, "system_asks": False}
 """The same of a task."""
 _NO_PART = ("review_wait", "review_twice", "record_tokens")
 """Settings of a stage that decide nothing of its result: how people come to decide, what is kept to look at."""

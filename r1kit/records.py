@@ -13,6 +13,10 @@ __all__ = [
 ]  # fmt: skip
 
 
+SHOWN = 5
+"""Further answers that ``Prompt.reference`` names."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Message:
     """A turn of a chat."""
@@ -34,6 +38,8 @@ class Prompt:
     """What the user says, before any chat template."""
     answer: str | None = None
     """Reference answer, where the task has one."""
+    also: tuple[str, ...] = ()
+    """Further answers that are as right, of a question with several: aliases, what other people answered."""
     language: str = "en"
     """Language of the question, ISO 639-1; the target of language consistency."""
     cluster: str = ""
@@ -42,6 +48,18 @@ class Prompt:
     """JSON values for the task's own rule, for example ``{"numbers": [7, 1, 5], "target": 34}``."""
     history: tuple[Message, ...] | None = None
     """Of a chat, what stands before the question: a system prompt, earlier turns."""
+
+    @property
+    def answers(self) -> tuple[str, ...]:
+        """Every answer that is right; none where the task has no reference."""
+        return () if self.answer is None else (self.answer, *self.also)
+
+    @property
+    def reference(self) -> str:
+        """What is right, on one line for a reader: ``Sun; also: the Sun; Sol``; empty without a reference."""
+        more = f"; also: {'; '.join(self.also[:SHOWN])}" if self.also else ""
+        left = f"; {len(self.also) - SHOWN} more" if len(self.also) > SHOWN else ""
+        return f"{self.answer or ''}{more}{left}"
 
 
 def with_own_facts(prompt: Prompt) -> Prompt:

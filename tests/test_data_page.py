@@ -30,7 +30,7 @@ def test_what_the_page_shows_is_what_comes(tmp_path: Path, monkeypatch: pytest.M
             shown.append(text)
         elif name:
             (tmp_path / name).write_text(text)
-    assert len(shown) == 4
+    assert len(shown) == 6
     assert load_recipe("mine.toml").tasks["gsm8k"].test_split == "test"
     assert load_recipe("chain.toml").stages["pretrain"].data == str(tmp_path / "books")
 

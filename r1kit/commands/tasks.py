@@ -93,7 +93,7 @@ def _show(name: str, show: int, split: Literal["dev", "test", "train"], recipe: 
     prompts = [task.train(index) for index in range(show)] if split == "train" else task.held_out(split, show or 1)
     for prompt in prompts[:show]:
         judged = "none" if getattr(task, "rule", "") == "none" else "judged by rule only"
-        answer = prompt.answer if prompt.answer is not None else judged
+        answer = prompt.reference if prompt.answer is not None else judged
         _echo_row(prompt.id, [*_turns(prompt.history), ("question", prompt.question), ("answer", answer)])
         if len(task.languages) > 1:
             _echo_row("", [("language", prompt.language)])

@@ -143,7 +143,7 @@ def _spelled(prompt: Prompt, text: str, score: Score, reward: RewardConfig) -> s
     lines += [f"  {part:{width}} abstains" for part in score.abstained]
     lines.append(f"answer    {score.answer if score.answer is not None else 'none found'}")
     if prompt.answer is not None and score.parts.get("accuracy", 0.0) < 1:
-        lines.append(f"reference {prompt.answer}")
+        lines.append(f"reference {prompt.reference}")
     lines.append(f"cause     {score.status}{': ' + score.cause if score.cause else ''}")
     return "\n".join(lines)
 

@@ -11,7 +11,7 @@ from r1kit.errors import InputError
 from r1kit.files import Line, as_text, brief
 from r1kit.records import Message
 
-__all__ = ["as_chat", "as_turns", "is_chat", "is_transcript", "may_be_turns", "question_in"]
+__all__ = ["as_chat", "as_turns", "is_asked_in_transcript", "is_chat", "is_transcript", "may_be_turns", "question_in"]
 
 ROLES: dict[str, Any] = {
     "system": "system", "developer": "system",
@@ -28,6 +28,11 @@ _TURN = re.compile(r"(?:^|\n\n)(Human|Assistant): ?")
 def is_transcript(value: object) -> bool:
     """Whether a text is a chat written with ``Human:`` and ``Assistant:`` between empty lines."""
     return isinstance(value, str) and {"Human", "Assistant"} <= set(_TURN.findall(value)) and bool(_TURN.match(value))
+
+
+def is_asked_in_transcript(value: object) -> bool:
+    """Whether a text is such a chat up to an ``Assistant:`` that says nothing yet."""
+    return is_transcript(value) and isinstance(value, str) and value.rstrip().endswith("\n\nAssistant:")
 
 
 def is_chat(value: object) -> bool:
@@ -49,6 +54,8 @@ def as_chat(value: Any, where: str, key: str) -> tuple[Message, ...]:
     """
     if is_transcript(value):
         _, *parts = _TURN.split(value)
+        if is_asked_in_transcript(value):
+            parts = parts[:-2]
         value = [{"role": role, "content": text} for role, text in zip(parts[::2], parts[1::2], strict=True)]
     value = _spoken_in_turn(_listed(opened(value)))
     if not is_chat(value):

@@ -9,8 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from random import Random
 from typing import Any, NamedTuple
 
-from r1kit.data.paths import column, opened
-from r1kit.data.slots import text_of
+from r1kit.data.paths import column, opened, text_of
 from r1kit.errors import InputError
 from r1kit.files import Line, as_text, brief
 
@@ -103,11 +102,21 @@ def _letter(right: Any, texts: tuple[str, ...], labels: Sequence[Any] | None, wh
     return LETTERS[place]
 
 
-def _columns(line: Line, named: Mapping[str, str]) -> Asked:
-    """A column a choice, ``A`` to ``D``, and the right one's letter."""
-    texts = tuple(text_of(line, named[letter]) for letter in "abcd")
-    right = column(line, named["answer"])
-    return Asked(text_of(line, named["question"]), texts, _letter(right, texts, None, line.where, named["answer"]))
+def _columns(choices: Sequence[str]) -> Callable[[Line, Mapping[str, str]], Asked]:
+    """A column a choice and the right one's letter, or its number from 1, as KMMLU has it."""
+
+    def take(line: Line, named: Mapping[str, str]) -> Asked:
+        texts = tuple(text_of(line, named[key]) for key in choices)
+        right = column(line, named["answer"])
+        if isinstance(right, int) and not isinstance(right, bool):
+            if not 0 < right <= len(texts):
+                raise InputError(
+                    f"{line.where}: {named['answer']!r} must be a choice's letter, number from 1 or text, got {right}"
+                )
+            right = LETTERS[right - 1]
+        return Asked(text_of(line, named["question"]), texts, _letter(right, texts, None, line.where, named["answer"]))
+
+    return take
 
 
 def _apart(
@@ -133,10 +142,29 @@ def _shuffled(right: str, wrong: Sequence[str]) -> Callable[[Line, Mapping[str, 
 
     def take(line: Line, named: Mapping[str, str]) -> Asked:
         question = text_of(line, named["question"])
-        texts = [text_of(line, named[key]) for key in (right, *wrong)]
-        order = list(range(len(texts)))
-        Random(hashlib.sha256(question.encode()).hexdigest()).shuffle(order)
-        return Asked(question, tuple(texts[place] for place in order), LETTERS[order.index(0)])
+        return _ordered(question, [text_of(line, named[key]) for key in (right, *wrong)], 0)
+
+    return take
+
+
+def _ordered(question: str, texts: Sequence[str], right: int) -> Asked:
+    order = list(range(len(texts)))
+    Random(hashlib.sha256(question.encode()).hexdigest()).shuffle(order)
+    return Asked(question, tuple(texts[place] for place in order), LETTERS[order.index(right)])
+
+
+def _labelled(question: str, targets: str) -> Callable[[Line, Mapping[str, str]], Asked]:
+    """An object of choices and labels, one of which is 1 (the first, as a rule), in an order that the question's hash
+    decides."""
+
+    def take(line: Line, named: Mapping[str, str]) -> Asked:
+        found = opened(column(line, named[targets]))
+        lists = [found.get(key) if isinstance(found, Mapping) else None for key in ("choices", "labels")]
+        texts, labels = (each if isinstance(each, list) else [] for each in lists)
+        if not 2 <= len(texts) == len(labels) <= len(LETTERS) or labels.count(1) != 1:
+            raise InputError(f"{line.where}: {named[targets]!r} must have choices with labels, one of them 1")
+        texts = [as_text(each, line.where, named[targets]) for each in texts]
+        return _ordered(text_of(line, named[question]), texts, labels.index(1))
 
     return take
 
@@ -151,6 +179,7 @@ CHOICES_NAMED = ChoiceForm(
 _WRONG = tuple(f"incorrect answer {number}" for number in (1, 2, 3))
 _DISTRACTORS = tuple(f"distractor{number}" for number in (1, 2, 3))
 _OPTIONS, _ANSWERS = [f"op{letter}" for letter in "abcd"], [f"answer{number}" for number in range(4)]
+_OPTION = [f"option_{letter}" for letter in "abcd"]
 _SHUFFLED = "in an order that the question's hash decides"
 
 
@@ -172,6 +201,12 @@ CHOICES: tuple[ChoiceForm, ...] = (
         ("question", "correct_answer", *_DISTRACTORS),
         _shuffled("correct_answer", _DISTRACTORS),
         ("question, its four answers lettered " + _SHUFFLED, "the letter of correct_answer"),
+    ),
+    ChoiceForm(
+        "TruthfulQA",
+        ("question", "mc1_targets"),
+        _labelled("question", "mc1_targets"),
+        ("question with the choices of mc1_targets lettered " + _SHUFFLED, "the letter of the one labelled 1"),
     ),
     _in_a_list("ARC, CommonsenseQA", "question", "choices", "answerkey", "answerKey"),
     _in_a_list("OpenBookQA", "question_stem", "choices", "answerkey", "answerKey"),
@@ -216,8 +251,15 @@ CHOICES: tuple[ChoiceForm, ...] = (
     ),
     ChoiceForm(
         "C-Eval",
-        ("question", "a", "b", "c", "d", "answer"),
-        _columns,
+        ("question", *"abcd", "answer"),
+        _columns("abcd"),
         ("question with A to D lettered", "answer"),
     ),
+    ChoiceForm(
+        "Global-MMLU",
+        ("question", *_OPTION, "answer"),
+        _columns(_OPTION),
+        ("question with option_a to option_d lettered", "answer"),
+    ),
+    _in_a_list("MuSR", "question", "choices", "answer_index", "answer_index, as a letter"),
 )

@@ -28,6 +28,8 @@ class Example:
     """A system prompt and the turns before the question."""
     answer: str | None = None
     """The reference answer."""
+    also: tuple[str, ...] = ()
+    """Further answers that are as right (``Prompt.also``)."""
     response: str = ""
     """What the assistant writes: a worked solution, or the last turn of a chat."""
     chosen: str = ""

@@ -6,11 +6,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from r1kit.data.chats import as_chat, is_chat, is_transcript, may_be_turns
+from r1kit.data.chats import as_chat, is_asked_in_transcript, is_chat, is_transcript, may_be_turns
 from r1kit.data.choices import CHOICES, CHOICES_NAMED, ChoiceForm
 from r1kit.data.example import Wanted
 from r1kit.data.paths import column, there
-from r1kit.data.slots import PICKED, STORIES, Slot, answer_slot
+from r1kit.data.preferred import PREFERENCES
+from r1kit.data.several import LISTS, several_in
+from r1kit.data.slots import STORIES, Slot, answer_slot
 from r1kit.errors import InputError
 from r1kit.files import Line
 
@@ -22,14 +24,18 @@ ASKS = ("question", "query")
 MORE = {"instruction": ("input", "context"), "body": ("question",)}
 """Column of a prompt -> columns that follow it where they are there."""
 ANSWERS = (
-    "reward_model.ground_truth", "answer", "final_answer", "ground_truth", "gt_answer", "expected_answer",
-    "reference_answer", "answer_number", "gold", "target",
+    "reward_model.ground_truth", "verification_info.ground_truth", "answer", "final_answer", "ground_truth",
+    "gt_answer", "expected_answer", "reference_answer", "answer_number", "gold", "target",
 )  # fmt: skip
-SPARE_ANSWERS = ("gt", "ans", "golden", "golden_answer", "final_ans")
+SPARE_ANSWERS = ("gt", "ans", "golden", "golden_answer", "final_ans", "final_decision")
 """Answers of a row that has no solution, no response and no pair."""
 PAIRED = {"inputs": "targets", "input": "target"}
 """Column of a prompt, where none of the others is there -> that of what is to follow, which must be there."""
 RESPONSES = ("response", "completion", "output", "solution", "generated_solution", "answer")
+SUPERGLUE_BOOLQ = {"question", "passage", "idx", "label"}
+"""All columns of it; its ``label`` is 1 for yes."""
+MULTIRC = {"paragraph", "question", "answer", "idx", "label"}
+"""All columns of it; its ``label`` says whether the answer is right."""
 CHATS = ("messages", "conversations", "conversation")
 LABELS = ("label", "safe", "is_safe", "response_harm_label")
 TEXTS = ("text", "content", "document")
@@ -60,6 +66,7 @@ CODE: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("bugfix", ("program", "failing", "tests")),
     ("stdio", ("tests",)),
     ("stdio", ("test_cases",)),
+    ("stdio", ("unit_tests",)),
     ("stdio", ("question", "solution", "test")),
 )
 """Format of code problems -> the columns that tell it; ``tasks/code/files`` parses them."""
@@ -67,6 +74,8 @@ CODE: tuple[tuple[str, tuple[str, ...]], ...] = (
 
 def code_format(table: Mapping[str, Any]) -> str | None:
     """Which format of code problems a row has; None for any other row."""
+    if there(table, "verification_info.ground_truth"):  # SYNTHETIC-1's mathematics
+        return None
     return next((name for name, needs in CODE if all(table.get(key) is not None for key in needs)), None)
 
 
@@ -111,6 +120,10 @@ def _slot(line: Line, role: str, path: str) -> Slot:
         return Slot(path, "chat")
     if role == "answer":
         return answer_slot(line, path)
+    if role == "response" and path.lower() in ("answer", *LISTS) and several_in(path, value):
+        return Slot(path, "first")
+    if role == "response" and isinstance(value, bool):
+        return Slot(path, "truth")
     if role in BESIDE:
         return Slot(path, "optional")
     return Slot(path, {"label": "flag", "text": "whole"}.get(role, "text"))
@@ -162,16 +175,23 @@ def _prompt(line: Line, named: Mapping[str, Slot]) -> dict[str, Slot]:
         return {}
     if "messages" in named:
         return {"prompt": named["messages"]}
-    path = _only(line, "prompt", PROMPTS) or _only(line, "prompt", CHATS) or next(iter(_paired(line)), "")
+    path = _only(line, "prompt", PROMPTS) or _only(line, "prompt", CHATS) or _chat_in_input(line)
+    path = path or next(iter(_paired(line)), "")
     if path.lower() == "question":  # SVAMP tells a story first
         path = _first(line, ("body",)) or path
     if not path:
         raise _lacks(line, "prompt", (*PROMPTS, *CHATS))
-    if is_chat(column(line, path)):
+    if is_chat(value := column(line, path)) or is_asked_in_transcript(value):
         return {"prompt": Slot(path, "chat")}
     more = _first(line, MORE.get(path.lower(), ()))
     names = {name.lower() for name in line.table}
     return {"prompt": Slot(path, "text", more, path.lower() in ASKS and not names.isdisjoint(STORIES))}
+
+
+def _chat_in_input(line: Line) -> str:
+    """``input`` where it is a chat, as Nemotron's post-training data have it."""
+    path = _first(line, ("input",))
+    return path if path and is_chat(line.table[path]) else ""
 
 
 def _lacks(line: Line, role: str, names: Sequence[str]) -> InputError:
@@ -186,6 +206,8 @@ def _lacks(line: Line, role: str, names: Sequence[str]) -> InputError:
 def _answers(line: Line, named: Mapping[str, Slot]) -> dict[str, Slot]:
     if form := code_format(line.table) if not {"prompt", "answer"} & set(named) else None:
         raise InputError(f'{line.where}: a problem in the format of {form}; write kind = "code/{form}"')
+    if {name.lower() for name in line.table} == MULTIRC:
+        raise InputError(f"{line.where}: 'answer' is right or wrong as 'label' says, so it is no reference answer")
     found = _prompt(line, named)
     if "answer" not in named:
         filled = [name for name in ANSWERS if (path := _first(line, (name,))) and column(line, path) not in ("", [])]
@@ -193,6 +215,8 @@ def _answers(line: Line, named: Mapping[str, Slot]) -> dict[str, Slot]:
             found["answer"] = answer_slot(line, path)
         elif path := _first(line, ("solution",)):
             found["answer"] = Slot(path, "box")
+        elif {name.lower() for name in line.table} == SUPERGLUE_BOOLQ:
+            found["answer"] = Slot(_first(line, ("label",)), "truth")
         elif path := _spare_answer(line):
             found["answer"] = answer_slot(line, path)
         else:
@@ -214,7 +238,14 @@ def _spare_answer(line: Line) -> str:
     names = (*SPARE_ANSWERS, *(name.lower() for name in _paired(line)[1:]))
     labelled = _first(line, ("prompt",)) and (path := _first(line, ("label",))) and isinstance(line.table[path], str)
     filled = [name for name in names if (path := _first(line, (name,))) and column(line, path) not in ("", [])]
-    return _only(line, "answer", [*filled, "label"] if labelled else filled)
+    return _only(line, "answer", [*filled, "label"] if labelled else filled) or _list_of_answers(line)
+
+
+def _list_of_answers(line: Line) -> str:
+    """The first of ``LISTS`` that is there and holds some, but for one of responses."""
+    if _preference(line):
+        return ""
+    return next((path for name in LISTS if (path := _first(line, (name,))) and several_in(name, line.table[path])), "")
 
 
 def _responses(line: Line, named: Mapping[str, Slot]) -> dict[str, Slot]:
@@ -224,7 +255,7 @@ def _responses(line: Line, named: Mapping[str, Slot]) -> dict[str, Slot]:
         return {"prompt": Slot(path, "chat")}
     found = _prompt(line, named)
     if "response" not in named:
-        path = _first(line, RESPONSES) or "".join(_paired(line)[1:])
+        path = _first(line, RESPONSES) or "".join(_paired(line)[1:]) or _list_of_answers(line)
         if not path:
             raise _lacks(line, "response", RESPONSES)
         found["response"] = _slot(line, "response", path)
@@ -233,23 +264,30 @@ def _responses(line: Line, named: Mapping[str, Slot]) -> dict[str, Slot]:
 
 def _pairs(line: Line, named: Mapping[str, Slot]) -> dict[str, Slot]:
     found: dict[str, Slot] = {}
-    for name, (prompt, better, two) in PICKED.items():
-        if not {"prompt", "chosen", "rejected"} & set(named) and all(
-            _first(line, (at,)) for at in (prompt, better, *two)
-        ):
-            roles = {role: Slot(_first(line, (better,)), f"{name} {role}") for role in ("chosen", "rejected")}
-            return {"prompt": _slot(line, "prompt", _first(line, (prompt,))), **roles}
+    if not {"prompt", "chosen", "rejected"} & set(named) and (name := _preference(line)):
+        how = PREFERENCES[name]
+        found = {role: Slot(_first(line, (how.tells,)), f"{name} {role}") for role in ("chosen", "rejected")}
+        return found | ({"prompt": _slot(line, "prompt", _first(line, (how.prompt,)))} if how.prompt else {})
     for role in ("chosen", "rejected"):
         if role not in named:
-            path = _first(line, (role,))
+            names = (role, f"{role}_response")
+            path = _first(line, names)
             if not path:
-                raise _lacks(line, role, (role,))
+                raise _lacks(line, role, names)
             found[role] = _slot(line, role, path)
     chosen = {**named, **found}["chosen"]
     whole = chosen.how == "chat" and len(as_chat(column(line, chosen.path), line.where, chosen.path)) > 1
     if whole and not ("prompt" in named or _first(line, PROMPTS)):
         return found
     return {**_prompt(line, named), **found}
+
+
+def _preference(line: Line) -> str:
+    """The data set of ``PREFERENCES`` whose columns a row has; empty for none, and where the pair has columns."""
+    if _first(line, ("chosen", "chosen_response")):
+        return ""
+    needs = {name: (each.tells, *each.needs, *filter(None, [each.prompt])) for name, each in PREFERENCES.items()}
+    return next((name for name, paths in needs.items() if all(_first(line, (path,)) for path in paths)), "")
 
 
 def _labels(line: Line, named: Mapping[str, Slot]) -> dict[str, Slot]:
@@ -291,7 +329,7 @@ def layout_name(line: Line, found: Found) -> str:
     if answer is not None and answer.how == "hashes":
         return "GSM8K"
     if "chosen" in found.slots:
-        return "preference pairs"
+        return next((name for name in PREFERENCES if found.slots["chosen"].how == f"{name} chosen"), "preference pairs")
     present = {name.lower() for name, value in line.table.items() if value is not None}
     for name, needs in NAMES:
         if set(needs) <= present:

@@ -19,7 +19,7 @@ from r1kit.data.example import WANTED, Example, Wanted
 from r1kit.data.find import ANSWERS, Found, find_slots, layout_name
 from r1kit.data.paths import column, there
 from r1kit.data.settings import Reading
-from r1kit.data.slots import Slot, story_of
+from r1kit.data.slots import HOW, Slot, story_of
 from r1kit.data.source import Rows, open_rows
 from r1kit.errors import InputError
 from r1kit.files import Line
@@ -92,7 +92,9 @@ class Layout:
         columns = [*self.names.values(), *(slot.path for slot in self.slots.values() if slot.how not in NOT_NEEDED)]
         lacks = any(re.split(r"[.\[]", path)[0] not in line.table and path not in line.table for path in columns)
         hows = {(role, slot.path): slot.how for role, slot in other.slots.items()}
-        ways = any(slot.how != hows.get((role, slot.path), slot.how) for role, slot in self.slots.items())
+        ways = any(
+            HOW[slot.how][0] != HOW[hows.get((role, slot.path), slot.how)][0] for role, slot in self.slots.items()
+        )
         return other.name if lacks or ways else ""
 
     def _take(self, line: Line) -> Example:
@@ -100,6 +102,9 @@ class Layout:
         for role, slot in self.slots.items():
             if (value := slot.take(line)) is not None:
                 found[role] = value
+        if "answer" in self.slots and not isinstance(found["answer"], str):
+            found["answer"], *also = dict.fromkeys(found["answer"])
+            found["also"] = tuple(also)
         if self.choice is not None:
             asked = self.choice.take(line, self.names)
             if story := story_of(line, self.names.values()):
@@ -199,7 +204,9 @@ def _continued(
     before = answered[:-1]
     if not before:
         return chat, answered[-1].content
-    if len(chat) > len(before) or (chat and chat[-1].role == "user" and chat[-1].content != before[-1].content):
+    asked = chat if chat and chat[-1].role == "user" else ()
+    same = zip(reversed(asked), reversed(before), strict=False)
+    if len(chat) > len(before) or any(one.content.strip() != other.content.strip() for one, other in same):
         raise InputError(f"{line.where}: {role!r} answers another conversation than the prompt or the chosen one")
     return before, answered[-1].content
 

@@ -1,4 +1,5 @@
-"""A column by name, dotted path and list index: ``reward_model.ground_truth``, ``messages[-1].content``."""
+"""A column by name, dotted path and list index (``reward_model.ground_truth``, ``messages[-1].content``): as it is, as
+text, as true or false."""
 
 from __future__ import annotations
 
@@ -9,9 +10,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from r1kit.errors import InputError
-from r1kit.files import Line, brief, spelled_json
+from r1kit.files import Line, as_text, brief, spelled_json
 
-__all__ = ["by_nearness", "column", "opened", "there"]
+__all__ = ["by_nearness", "column", "flag", "opened", "text_of", "there"]
 
 _STEP = re.compile(r"\.?([^.\[\]]+)|\[(-?\d+)\]")
 
@@ -95,3 +96,31 @@ def by_nearness(word: str, names: Iterable[str]) -> str:
     """The names there are, the nearest to a word first."""
     names = sorted(names, key=lambda name: -difflib.SequenceMatcher(None, word.lower(), name.lower()).ratio())
     return ", ".join(map(repr, names)) or "no columns"
+
+
+def text_of(line: Line, path: str) -> str:
+    """A column as text that is not blank. A list of one counts as its item, as does a text that holds a
+    list of one text (``["7"]``); ``[7]`` and ``[[1, 2]]`` are texts as they stand."""
+    value = column(line, path)
+    if value is None:
+        raise line.lacks(repr(path), path)
+    if isinstance(value, Mapping) and value:
+        inside = ", ".join(map(str, value))
+        texts = [key for key, part in value.items() if isinstance(part, str)]
+        one = "value" if "value" in texts else next(iter([*texts, *value]))
+        raise InputError(f"{line.where}: {path!r} is an object with {inside}; name one, as {path}.{one}")
+    found = opened(value) if isinstance(value, str) and value.startswith("[") else value
+    if isinstance(found, Sequence) and not isinstance(found, (str, bytes)) and len(found) == 1:
+        value = found[0] if found is value or isinstance(found[0], str) else value
+    return as_text(value, line.where, path)
+
+
+def flag(line: Line, path: str) -> bool:
+    value = column(line, path)
+    said = {"true": True, "1": True, "safe": True, "good": True, "false": False, "0": False, "unsafe": False}
+    said |= {"bad": False, "-1": False, "yes": True, "no": False}
+    said |= {"harmful": False, "unharmful": True}
+    found = said.get(str(value).strip().lower().removesuffix(".0"))
+    if found is None:
+        raise InputError(f"{line.where}: {path!r} must be true or false, got {brief(value)}")
+    return found

@@ -3,25 +3,32 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from r1kit.data.chats import as_chat, as_turns
-from r1kit.data.paths import column, opened, there
+from r1kit.data.paths import column, flag, opened, text_of, there
+from r1kit.data.preferred import PREFERRED
+from r1kit.data.several import several, several_in
 from r1kit.errors import InputError
 from r1kit.files import Line, as_text, brief
 from r1kit.records import Message
 
-__all__ = ["HOW", "PICKED", "STORIES", "Slot", "answer_slot", "last_box", "story_of", "text_of"]
+__all__ = ["HOW", "STORIES", "Slot", "answer_slot", "last_box", "story_of"]
 
 _HASHES = re.compile(r"^[ \t]*####[ \t]*(.*)$", re.MULTILINE)
-MISSING = ("nan", "<NA>")
-"""What a missing value is as text, after pandas' ``astype(str)``; ``None`` and ``NaN`` may be meant."""
-STORIES = ("context", "passage", "article", "story")
+MISSING = ("nan", "<NA>", "<unk>")
+"""What a missing value is as text, after pandas' ``astype(str)`` and in TriviaQA's test split; ``None`` and ``NaN`` may
+be meant."""
+ALIASES = "_aliases"
+"""``answer_aliases`` beside ``answer``: further answers that are as right (MuSiQue)."""
+STORIES = ("context", "passage", "article", "story", "narrative")
 """Columns of what a question is about."""
 NO_ANSWERS = ("proof", "notfound", "not found")
 """What NuminaMath writes in place of an answer."""
+_UNIT = re.compile(r"([^()]+?)\s*\([^()]*\)")
+"""``9 (apples)``, as ASDiv writes answers; its rows have a body and a formula."""
 _BOX = re.compile(r"\\(?:boxed|fbox)\s*(?=\{|[^{\s])")
 
 
@@ -57,36 +64,59 @@ def story_of(line: Line, but: Collection[str] = ()) -> str:
     """The text that a question is about, as BoolQ, RACE and LogiQA have one; empty where there is none, or it is one of
     the columns that are taken already."""
     told = (value for name, value in line.table.items() if name.lower() in STORIES and name not in but)
-    return next((value.strip() for value in told if isinstance(value, str) and value.strip()), "")
+    return next((story for value in told if (story := _told(value))), "")
 
 
-def text_of(line: Line, path: str) -> str:
-    """A column as text that is not blank. A list of one counts as its item, as does a text that holds a
-    list of one text (``["7"]``); ``[7]`` and ``[[1, 2]]`` are texts as they stand."""
+def _told(value: Any) -> str:
+    """A text, or paragraphs: a list of texts, PubMedQA's object of one, HotpotQA's titles with their sentences, as an
+    object of two lists or as pairs."""
+    if isinstance(value, str):
+        return value.strip()
+    if isinstance(value, Mapping) and isinstance(value.get("sentences"), list) and isinstance(value.get("title"), list):
+        value = list(zip(value["title"], value["sentences"], strict=False))
+    paragraphs = value.get("contexts") if isinstance(value, Mapping) else value
+    found = [_paragraph(each) for each in paragraphs] if isinstance(paragraphs, list) else []
+    return "\n\n".join(found) if all(found) else ""
+
+
+def _paragraph(value: Any) -> str:
+    """Empty for what is none."""
+    if isinstance(value, (list, tuple)) and len(value) == 2 and isinstance(value[1], list):
+        value = f"{value[0]}: {''.join(map(str, value[1]))}"
+    return value.strip() if isinstance(value, str) else ""
+
+
+def answers_of(line: Line, path: str) -> tuple[str, ...]:
+    """An answer as it stands, or each of a list any of which is right (``several``), with those of ``PATH_aliases``."""
     value = column(line, path)
-    if value is None:
-        raise line.lacks(repr(path), path)
-    if isinstance(value, Mapping) and value:
-        inside = ", ".join(map(str, value))
-        texts = [key for key, part in value.items() if isinstance(part, str)]
-        one = "value" if "value" in texts else next(iter([*texts, *value]))
-        raise InputError(f"{line.where}: {path!r} is an object with {inside}; name one, as {path}.{one}")
-    found = opened(value) if isinstance(value, str) and value.startswith("[") else value
-    if isinstance(found, Sequence) and not isinstance(found, (str, bytes)) and len(found) == 1:
-        value = found[0] if found is value or isinstance(found[0], str) else value
-    return as_text(value, line.where, path)
+    if value == [] or (isinstance(value, Mapping) and value.get("text") == []):  # SQuAD's, where there is none
+        raise InputError(f"{line.where}: {path!r} holds no answer: {brief(value)}")
+    found = several_in(path, value) or (text_of(line, path),)
+    return tuple(_plain_answer(each, line, path) for each in (*found, *several(line.table.get(path + ALIASES))))
 
 
-def plain_answer(line: Line, path: str) -> str:
-    """An answer as it stands."""
-    answer = text_of(line, path)
+def first_answer(line: Line, path: str) -> str:
+    return answers_of(line, path)[0]
+
+
+def _plain_answer(answer: str, line: Line, path: str) -> str:
     if answer.strip() in MISSING:
         raise InputError(f"{line.where}: {path!r} is the text {answer.strip()!r}, which stands for a missing value")
     if _HASHES.search(answer):
         raise InputError(f"{line.where}: {path!r} is a worked solution with ####, where others are answers")
     if answer.strip().lower() in NO_ANSWERS and "problem" in line.table:
         raise InputError(f"{line.where}: {path!r} is {answer.strip()!r}: nothing that an answer could equal")
+    if _is_tests(answer):
+        raise InputError(f'{line.where}: {path!r} holds tests of a program; kind = "code" reads such rows')
+    if (unit := _UNIT.fullmatch(answer.strip())) and {"body", "formula"} <= {name.lower() for name in line.table}:
+        return unit[1]
     return answer.strip()
+
+
+def _is_tests(answer: str) -> bool:
+    """What verl's data of code have as ground truth: inputs and outputs, or asserts."""
+    found = opened(answer) if answer.lstrip()[:1] == "{" else None
+    return answer.lstrip().startswith("assert ") or (isinstance(found, Mapping) and {"inputs", "outputs"} <= set(found))
 
 
 def after_hashes(line: Line, path: str) -> str:
@@ -120,19 +150,10 @@ def last_box(text: str) -> str | None:
     return None
 
 
-def flag(line: Line, path: str) -> bool:
-    value = column(line, path)
-    said = {"true": True, "1": True, "safe": True, "good": True, "false": False, "0": False, "unsafe": False}
-    said |= {"bad": False, "-1": False, "yes": True, "no": False}
-    said |= {"harmful": False, "unharmful": True}
-    found = said.get(str(value).strip().lower().removesuffix(".0"))
-    if found is None:
-        raise InputError(f"{line.where}: {path!r} must be true or false, got {brief(value)}")
-    return found
-
-
 def yes_or_no(line: Line, path: str) -> str:
-    """True and false as BoolQ's answers."""
+    """True and false as BoolQ's answers; -1 stands for a missing one in SuperGLUE's test split."""
+    if column(line, path) == -1:
+        raise InputError(f"{line.where}: {path!r} is -1, which stands for a missing value")
     return "yes" if flag(line, path) else "no"
 
 
@@ -169,40 +190,11 @@ def listed(line: Line, path: str) -> Any:
     return opened(raw(line, path))
 
 
-def picked(choices: tuple[str, str], other: bool) -> Callable[[Line, str], str]:
-    """Of two columns the one that a column of 0 and 1 tells, or the ``other`` one."""
-
-    def take(line: Line, path: str) -> str:
-        spelled = {name.lower(): name for name in line.table}
-        second = _leans(line, path) if path.lower() in LEANING else flag(line, path)
-        return text_of(line, spelled.get(choices[second != other], choices[0]))
-
-    return take
-
-
-def _leans(line: Line, path: str) -> bool:
-    """Whether a column of -3 to 3 prefers the second: a negative number is for the first, 0 for neither."""
-    value = column(line, path)
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not value:
-        raise InputError(
-            f"{line.where}: {path!r} must be a number that is not 0, got {brief(value)}: neither is better"
-        )
-    return value > 0
-
-
-LEANING = ("overall_preference", "preference_strength")
-PICKED: Mapping[str, tuple[str, str, tuple[str, str]]] = {
-    "SHP": ("history", "labels", ("human_ref_b", "human_ref_a")),
-    "HelpSteer3": ("context", "overall_preference", ("response1", "response2")),
-    "HelpSteer2": ("prompt", "preference_strength", ("response_1", "response_2")),
-    "PKU-SafeRLHF": ("prompt", "better_response_id", ("response_0", "response_1")),
-}
-"""Data set of pairs -> its prompt, which of two columns is the better one, and the two: where it says 0, or a
-number below, and where 1, or one above."""
-
 HOW: Mapping[str, tuple[Callable[[Line, str], Any], str]] = {
     "text": (text_of, ""),
-    "answer": (plain_answer, ""),
+    "answer": (answers_of, ""),
+    "any": (answers_of, "any of them"),
+    "first": (first_answer, "the first of them"),
     "hashes": (after_hashes, "what follows ####"),
     "box": (boxed, "the last box in it"),
     "flag": (flag, ""),
@@ -212,14 +204,7 @@ HOW: Mapping[str, tuple[Callable[[Line, str], Any], str]] = {
     "optional": (optional, ""),
     "chat": (chat, "a chat"),
     "turns": (turns_before, ""),
-    **{
-        f"{name} {role}": (
-            picked(two, role == "rejected"),
-            f"{'the other' if role == 'rejected' else 'the one'} of two",
-        )
-        for name, (_, _, two) in PICKED.items()
-        for role in ("chosen", "rejected")
-    },
+    **PREFERRED,
 }
 """How -> (what takes it, in words)."""
 
@@ -235,4 +220,4 @@ def answer_slot(line: Line, path: str) -> Slot:
         return Slot(path, "hashes")
     if last_box(text) is not None and len(text.split()) > 12:
         return Slot(path, "box")
-    return Slot(path, "answer")
+    return Slot(path, "any" if several_in(path, value) or path + ALIASES in line.table else "answer")

@@ -1,7 +1,7 @@
 """Results as lm-evaluation-harness writes them, a folder a model: ``results_DATE.json``, ``samples_TASK_DATE.jsonl``.
 
 Read by what reads its output. One line of samples is a problem with all of its k responses; ``exact_match`` is the
-share of them that is right, and its mean is avg@k.
+share of them that is right, and its mean is avg@k. A task that grades nothing has no such number anywhere.
 """
 
 from __future__ import annotations
@@ -45,10 +45,13 @@ def write_harness(
     place = folder / _named(line["model"])
     place.mkdir(parents=True, exist_ok=True)
     task = _named(line["task"])
-    rows = _samples(found, asked, sampling)
+    metrics = [METRIC] if line["avg_at_k"] is not None else []
+    rows = _samples(found, asked, sampling, metrics)
     samples, results = place / f"samples_{task}_{date}.jsonl", place / f"results_{date}.json"
     write_atomic(samples, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
-    write_atomic(results, json.dumps(_results(line, rows, sampling, about), ensure_ascii=False, indent=2) + "\n")
+    write_atomic(
+        results, json.dumps(_results(line, rows, sampling, metrics, about), ensure_ascii=False, indent=2) + "\n"
+    )
     return samples, results
 
 
@@ -61,54 +64,60 @@ def _named(text: str) -> str:
     return f"_{name}" if name.strip(".") == "" else name
 
 
-def _samples(found: Evaluation, asked: Sequence[str], sampling: Sampling) -> list[dict[str, Any]]:
+def _samples(
+    found: Evaluation, asked: Sequence[str], sampling: Sampling, metrics: Sequence[str]
+) -> list[dict[str, Any]]:
     drawn = _drawn(sampling)
     rows = []
     for place, (group, scores, text) in enumerate(zip(found.groups, found.scores, asked, strict=True)):
         prompt = group.prompt
-        target = prompt.answer or ""
+        target = list(prompt.answers) if prompt.also else prompt.answer or ""
         doc = {"id": prompt.id, "question": prompt.question, "answer": target}
         right = [score.parts.get("accuracy", 0.0) >= 1.0 for score in scores]
+        texts = [completion.text for completion in group.completions]
         rows.append(
             {
                 "doc_id": place,
                 "doc": doc,
                 "target": target,
                 "arguments": {"gen_args_0": {"arg_0": text, "arg_1": drawn}},
-                "resps": [[completion.text for completion in group.completions]],
-                "filtered_resps": [score.answer or "[invalid]" for score in scores],
+                "resps": [texts],
+                "filtered_resps": [score.answer or "[invalid]" for score in scores] if metrics else texts,
                 "filter": FILTER,
-                "metrics": [METRIC],
+                "metrics": list(metrics),
                 "doc_hash": _hash(json.dumps(doc, indent=2, ensure_ascii=False)),
                 "prompt_hash": _hash(text),
-                "target_hash": _hash(target),
-                METRIC: sum(right) / len(right),
+                "target_hash": _hash(str(target)),
+                **{metric: sum(right) / len(right) for metric in metrics},
             }
         )
     return rows
 
 
 def _results(
-    line: Mapping[str, Any], rows: Sequence[Mapping[str, Any]], sampling: Sampling, about: Mapping[str, Any]
-) -> dict[str, Any]:
-    task, values = line["task"], [row[METRIC] for row in rows]
+    line: Mapping[str, Any], rows: Sequence[Mapping[str, Any]], sampling: Sampling, metrics: Sequence[str],
+    about: Mapping[str, Any],
+) -> dict[str, Any]:  # fmt: skip
+    task = line["task"]
     hashes = "".join(row["doc_hash"] + row["prompt_hash"] + row["target_hash"] for row in rows)
-    mean = sum(values) / len(values)
-    spread = sum((value - mean) ** 2 for value in values)
-    error = math.sqrt(spread / (len(values) - 1) / len(values)) if len(values) > 1 else "N/A"
+    found: dict[str, Any] = {}
+    for metric in metrics:
+        found |= _mean([row[metric] for row in rows], metric)
     return {
-        "results": {task: {"alias": task, f"{METRIC},{FILTER}": mean, f"{METRIC}_stderr,{FILTER}": error}},
+        "results": {task: {"alias": task, **found}},
         "group_subtasks": {task: []},
         "configs": {
             task: {
                 "task": task, "output_type": "generate_until", "num_fewshot": 0, "repeats": sampling.n,
-                "metric_list": [{"metric": METRIC, "aggregation": "mean", "higher_is_better": True}],
+                "metric_list": [
+                    {"metric": metric, "aggregation": "mean", "higher_is_better": True} for metric in metrics
+                ],
                 "generation_kwargs": _drawn(sampling),
             }
         },
         "versions": {task: 1.0},
         "n-shot": {task: 0},
-        "higher_is_better": {task: {METRIC: True}},
+        "higher_is_better": {task: dict.fromkeys(metrics, True)},
         "n-samples": {task: {"original": len(rows), "effective": len(rows)}},
         "config": {"model": "r1kit", "model_args": {"pretrained": line["model"]}, "limit": None, **about},
         "task_hashes": {task: _hash(hashes)},
@@ -117,6 +126,13 @@ def _results(
         "date": time.time(),
         "r1kit": {"version": __version__, **line},
     }  # fmt: skip
+
+
+def _mean(values: Sequence[float], metric: str) -> dict[str, Any]:
+    mean = sum(values) / len(values)
+    spread = sum((value - mean) ** 2 for value in values)
+    error = math.sqrt(spread / (len(values) - 1) / len(values)) if len(values) > 1 else "N/A"
+    return {f"{metric},{FILTER}": mean, f"{metric}_stderr,{FILTER}": error}
 
 
 def _drawn(sampling: Sampling) -> dict[str, Any]:

@@ -148,7 +148,7 @@ def numbers(
         **solved_tokens(arrays.right, arrays.length),
         **_reflection(groups),
     }
-    if all("accuracy" in score.abstained for row in scores for score in row):
+    if any("accuracy" in score.abstained for row in scores for score in row):
         line |= _ungraded(line)
     if diagnostics is not None:
         line |= _diagnosed(arrays.right, diagnostics)

@@ -24,7 +24,7 @@ def asked_of(prompts: Sequence[Prompt]) -> str:
     """16 hex digits of what is asked and what is right: two evaluations with the same are of the same problems."""
     turns = ([[turn.role, turn.content] for turn in prompt.history or ()] for prompt in prompts)
     found = [
-        [prompt.question, prompt.answer, *([before] if before else [])]
+        [prompt.question, prompt.answer, *([before] if before else []), *prompt.also]
         for prompt, before in zip(prompts, turns, strict=True)
     ]
     text = json.dumps(found, ensure_ascii=False)

@@ -100,6 +100,12 @@ class Collection(StageConfig):
                 f"stages.{stage}: judge = {self.judge!r} and judged = {list(self.judged)}; set both (a judging stage "
                 f"or model, and the tasks it judges) or neither"
             )
+        for name, task in recipe.built(asked).items():
+            if not task.graded and name not in self.judged:
+                raise InputError(
+                    f"stages.{stage} keeps right answers, and task {name!r} has no reference answers; name others in "
+                    f'stages.{stage}.tasks, or a judge: judge = "MODEL", judged = ["{name}"]'
+                )
         check_general(self.general, recipe.built(self.general.tasks), f"stages.{stage}.general")
 
 

@@ -220,7 +220,7 @@ def _group(draft: _Draft) -> Group:
 
 
 def _question(draft: _Draft) -> Question:
-    return Question(question=spoken(draft.prompt), reference=draft.prompt.answer or "", answer=draft.response)
+    return Question(question=spoken(draft.prompt), reference=draft.prompt.reference, answer=draft.response)
 
 
 @contextmanager

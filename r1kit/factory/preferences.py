@@ -96,6 +96,13 @@ def check_data(config: PairData | LabelData, tasks: Mapping[str, Task], where: s
             _check_classes(labels, config.path)
         return
     _ = check_rows(config.path, config.read, "pairs", where) if config.path else _written(config, task, 0, 0, where)
+    if config.own_samples and (task is None or not (task.graded or config.judge)):
+        why = (
+            "is none of the recipe's tasks" if task is None else "has no reference answers, by which one beats another"
+        )
+        raise InputError(
+            f"{where}.own_samples asks {where}.task = {config.task!r}, which {why}; name another, or a judge"
+        )
     if config.own_samples < 0 or (config.own_samples and config.sampling.n != 2):
         raise InputError(
             f"{where}: own_samples = {config.own_samples} must be at least 0, and sampling.n = {config.sampling.n} be 2"

@@ -74,7 +74,7 @@ def _check_format(form: str) -> None:
 
 def _reference(item: Item, rules: Rules | None) -> str:
     prompt = rules.prompt(item.sample) if rules else None
-    return (prompt.answer if prompt else None) or ""
+    return prompt.reference if prompt else ""
 
 
 def _array(lines: Sequence[str]) -> str:

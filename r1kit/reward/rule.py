@@ -95,7 +95,7 @@ class Rules:
             if mark.more:
                 parts |= {f"{name}/{key}": value for key, value in mark.more.items()}
             answer = _writable(mark.answer) if mark.answer else answer
-        if self.config.require_format and parts["format"] < 1.0:
+        if self.config.require_format and parts["format"] < 1.0 and "accuracy" in parts:
             parts["accuracy"] = 0.0
         if cause:
             return Score(

@@ -135,6 +135,7 @@ class UserReward:
     def _columns(self, prompt: Prompt, completion: CompletionText) -> dict[str, Any]:
         """All that a function may ask for of one completion; its facts are a copy, which it may use up."""
         record: Any = PromptText(with_own_facts(prompt))
+        answers = {"answers": record.facts.get("answers", list(prompt.answers))}
         if self.shape == "verl":
             own = {name: getattr(record, name) for name in ("question", "id", "language", "task")}
             given = record.facts.get("extra_info")  # as verl's data sets hold it
@@ -142,12 +143,12 @@ class UserReward:
                 "data_source": record.facts.get("data_source", record.task),
                 "solution_str": completion.text,
                 "ground_truth": record.answer,
-                "extra_info": {**record.facts, **own, **(given if isinstance(given, Mapping) else {})},
+                "extra_info": {**record.facts, **answers, **own, **(given if isinstance(given, Mapping) else {})},
             }
         own = {name: getattr(record, name) for name in ("answer", "language", "task", "id", "question")}
         own |= {"finish": completion.finish, "tokens": completion.tokens}
         own |= {"completion_ids": list(completion.token_ids)}
-        return {**record.facts, **own, "prompt": record, "completion": completion}
+        return {**record.facts, **own, **answers, "prompt": record, "completion": completion}
 
     def _filled(self, there: Mapping[str, Any]) -> dict[str, Any]:
         """What is there of what the function takes, by name."""

@@ -104,6 +104,8 @@ class Verifier:
         )
         self._setup = pickle.dumps(setup)
         self._deadline, self._warmup = deadline_seconds, warmup_seconds
+        self._ungraded: set[str] = set()
+        """Tasks that were found to grade nothing."""
         self._workers = [Process(self._setup, warmup_seconds) for _ in range(workers)]
         self._calling, self._starting, self._closing = [Lock() for _ in self._workers], Lock(), Event()
         self._waiting: SimpleQueue[tuple[Group, Future[list[Score]]] | None] = SimpleQueue()
@@ -121,6 +123,11 @@ class Verifier:
         completions = [completion for group in groups for completion in group.completions]
         prompts = [group.prompt for group in groups for _ in group.completions]
         scores: list[Score] = []
+        self._ungraded |= {
+            prompt.task
+            for prompt, reply in zip(prompts, replies, strict=True)
+            if not isinstance(reply, Failure) and "accuracy" in reply[-1]
+        }
         for prompt, completion, reply in zip(prompts, completions, replies, strict=True):
             if isinstance(reply, Failure):
                 reward = replace(self._rewards[prompt.task], detector="script")  # no model is loaded on this side
@@ -128,7 +135,7 @@ class Verifier:
                 failed = failed_score(
                     prompt, reward.whole(completion.text), completion.finish, reward, reply.status, reply.cause, length
                 )
-                scores.append(failed)
+                scores.append(_without_accuracy(failed) if prompt.task in self._ungraded else failed)
             else:
                 total, parts, answer, status, cause, abstained = reply
                 scores.append(
@@ -223,6 +230,11 @@ class Verifier:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def _without_accuracy(score: Score) -> Score:
+    parts = {name: value for name, value in score.parts.items() if name != "accuracy"}
+    return replace(score, parts=parts, abstained=("accuracy", *score.abstained))
 
 
 def _regroup(groups: Sequence[Group], flat: Sequence[Any]) -> list[list[Any]]:

@@ -23,6 +23,9 @@ from r1kit.tasks.task import Grade, Split, Task
 
 __all__ = ["Data", "DataConfig"]
 
+OTHER_SYSTEMS = (
+    "a question with another answer behind another system prompt, one problem with it (system_asks = true makes two)"
+)
 TOLD = 3
 """Doubles that are named; more are counted."""
 
@@ -39,13 +42,17 @@ class DataConfig(Reading):
     of it is the test split, and there is nothing to train on."""
     test_split: str = ""
     """The split of ``path`` (or of ``test_path``) that is the test split."""
-    rule: Literal["auto", "math", "exact", "choice", "countdown", "none"] = "auto"
-    """``math``: equal as mathematics, else as text. ``exact``: equal as text. ``choice``: the right letter.
+    rule: Literal["auto", "math", "exact", "words", "choice", "countdown", "none"] = "auto"
+    """``math``: equal as mathematics, else as text. ``exact``: equal as text. ``words``: as SQuAD's exact match has it,
+    case, punctuation and articles aside. ``choice``: the right letter.
     ``countdown``: an expression of the row's numbers that makes its target. ``auto``: what the layout asks for,
     ``math`` for most. ``none``: prompts without an answer, for reward models and rewards of your own."""
     history: Literal["keep", "drop"] = "keep"
     """Keep a chat's system prompt and earlier turns, for which the template must be ``chat``; or ask the last question
     alone."""
+    system_asks: bool = False
+    """The system prompt holds what is asked about, a text or a problem, so that one question behind two of them is two
+    problems. Else it says how to answer, and the two are never in two parts."""
     language: str = "en"
     """Language of rows that name none, ISO 639-1."""
     dev_share: float = 0.05
@@ -114,6 +121,7 @@ class Data(Task):
             self._main.where,
             first,
             prompts.__getitem__,
+            system_asks=config.system_asks,
             test=tests,
             nothing_to_train_on=same,
             dev_share=config.dev_share,
@@ -166,6 +174,7 @@ class _Source:
 
     def __init__(self, name: str, config: DataConfig, path: str, reading: Reading) -> None:
         self._name, self._language, self._keeps_history = name, config.language, config.history == "keep"
+        self._system_asks = config.system_asks
         wanted: Wanted = "prompts" if config.rule == "none" else "answers"
         self._examples = Examples(open_rows(path, reading), wanted)
         self.where, self.layout = self._examples.rows.where, self._examples.layout
@@ -175,6 +184,8 @@ class _Source:
         """Where such a row has another answer."""
         self._ids: set[int] = set()
         """Hashes alone, as of the questions."""
+        self._other_systems: list[str] = []
+        """Where a question has another answer than behind an earlier system prompt."""
         self._repeated: list[str] = []
         """Where an id stands that an earlier problem has."""
         self._languages: set[str] = set()
@@ -185,17 +196,22 @@ class _Source:
         if self._references:
             self._references.start()
         seen: dict[int, int] = {}  # hashes alone, so that a large source does not fill the memory
+        behind: dict[int, int] = {}
         for example in self._examples:
             if not self._keeps_history:
                 example = replace(example, before=())
-            if self._references and not self._references.keeps(example.where, example.answer):
+            answers = (example.answer or "", *example.also)
+            if self._references and not self._references.keeps(example.where, answers):
                 continue
             asked = _identity(example)
-            answer = seen.setdefault(int(asked, 16), hash(example.answer))
+            earlier = seen.setdefault(int(asked, 16), hash(answers))
             if len(seen) == self.count:
                 self._doubles += 1
-                self._differ += [example.where] * (answer != hash(example.answer))
+                self._differ += [example.where] * (earlier != hash(answers))
                 continue
+            if not self._system_asks and any(turn.role == "system" for turn in example.before):
+                question = int(own_cluster(example.question, example.before), 16)
+                self._other_systems += [example.where] * (behind.setdefault(question, hash(answers)) != hash(answers))
             self.count += 1
             yield self._prompt(self._told_apart(example, asked), asked)
         if self._references:
@@ -223,8 +239,9 @@ class _Source:
             question=example.question,
             history=example.before or None,
             answer=example.answer,
+            also=example.also,
             language=language,
-            cluster=example.cluster or own_cluster(example.question, example.before),
+            cluster=example.cluster or own_cluster(example.question, example.before, self._system_asks),
             facts={**example.facts, **choices},
         )
 
@@ -237,8 +254,9 @@ class _Source:
         """What was skipped, what has two answers, what no answer can meet; a line each."""
         differing = _listed("asked before with another answer", self._differ)
         repeated = _listed("an id that an earlier problem has, now followed by a hash of the question", self._repeated)
+        systems = _listed(OTHER_SYSTEMS, self._other_systems)
         doubted = self._references.doubts() if self._references else ()
-        lines = (str(self._examples.rows.skipped), differing, repeated, *doubted)
+        lines = (str(self._examples.rows.skipped), differing, systems, repeated, *doubted)
         return [line for line in lines if line]
 
     def said(self) -> list[str]:

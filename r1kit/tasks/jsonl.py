@@ -1,4 +1,6 @@
-"""Any JSONL file of ``{"prompt": ..., "answer": ...}`` as a task; ``id``, ``language`` and ``cluster`` are optional."""
+"""Any JSONL file of ``{"prompt": ..., "answer": ...}`` as a task; ``id``, ``language`` and ``cluster`` are optional.
+
+Of a list of answers any is right."""
 
 from __future__ import annotations
 
@@ -8,6 +10,7 @@ from typing import Literal
 
 from r1kit.data.layouts import recognise
 from r1kit.data.settings import Reading
+from r1kit.data.several import several
 from r1kit.errors import InputError
 from r1kit.files import Line, strict_lines
 from r1kit.records import Prompt
@@ -79,7 +82,7 @@ class Jsonl(OfLines):
                 raise InputError(
                     f"{line.where}: id {prompt.id!r} is taken by line {prompts[prompt.id][0]}; ids must differ"
                 )
-            if self.config.rule == "exact" or self._references.keeps(line.where, prompt.answer):
+            if self.config.rule == "exact" or self._references.keeps(line.where, prompt.answers):
                 prompts[prompt.id] = line.number, prompt
         self._references.finish()
         return [prompt for _, prompt in prompts.values()]
@@ -92,8 +95,7 @@ class Jsonl(OfLines):
 
     def grade(self, prompt: Prompt, answer: str) -> Grade:
         """1 or 0 by the rule."""
-        assert prompt.answer is not None
-        return graded(prompt.answer, answer, self.config.rule)
+        return graded(prompt.answers, answer, self.config.rule)
 
 
 def _with_kind(told: str, line: Line) -> str:
@@ -107,11 +109,13 @@ def _with_kind(told: str, line: Line) -> str:
 
 def _prompt(line: Line, identity: str, task: str, language: str) -> Prompt:
     question = line.text("prompt")
+    answer, *also = several(line.table.get("answer")) or [line.text("answer")]
     return Prompt(
         id=line.text("id", default=identity),
         task=task,
         question=question,
-        answer=line.text("answer"),
+        answer=answer,
+        also=tuple(also),
         language=line.text("language", default=language),
         cluster=line.text("cluster", default=digest(question)),
         facts={key: value for key, value in line.table.items() if key not in _KNOWN},

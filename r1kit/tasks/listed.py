@@ -32,6 +32,7 @@ class Listed(Generic[_Item]):
         *,
         test: Iterable[_Item] | None = None,
         nothing_to_train_on: bool = False,
+        system_asks: bool = False,
         dev_share: float,
         test_share: float,
         split_seed: int,
@@ -42,6 +43,7 @@ class Listed(Generic[_Item]):
             where: what errors begin with: the file, or the task.
             test: the test split, where it is given apart; ``items`` then go into train and dev alone.
             nothing_to_train_on: the items are the test split once more, so that an empty training part is no mistake.
+            system_asks: prompts that differ in their system prompts alone ask different things.
             seed: of the training order.
             called: one item, in errors.
 
@@ -52,18 +54,25 @@ class Listed(Generic[_Item]):
         self._parts: dict[Part, list[_Item]] = {"test": [], "dev": [], "train": []}
         if test is not None:
             test_share, self._parts["test"] = 0.0, list(test)
+        clusters, given = set[int](), 0
         for item in items:
-            self._parts[part_of(prompt_of(item).cluster, dev_share, test_share, split_seed)].append(item)
+            cluster = prompt_of(item).cluster
+            clusters.add(hash(cluster))
+            given += 1
+            self._parts[part_of(cluster, dev_share, test_share, split_seed)].append(item)
+        alike = f"; {given} {called}s are {len(clusters)} different problem{'s' * (len(clusters) != 1)}"
+        self._alike = alike * (len(clusters) < given)
         taken: set[str] = set()
         for part, kept in self._parts.items():
-            kept = [item for item in kept if taken.isdisjoint(_meets(prompt_of(item)))]
+            kept = [item for item in kept if taken.isdisjoint(_meets(prompt_of(item), system_asks))]
             self._parts[part] = kept
             if part != "train":  # the last
-                taken.update(key for item in kept for key in _holds(prompt_of(item)))
+                taken.update(key for item in kept for key in _holds(prompt_of(item), system_asks))
         self._order: tuple[tuple[int, int], list[int]] = ((-1, -1), [])
         if not self._parts["train"] and not nothing_to_train_on:
             raise InputError(
-                f"{where}: no {called} is left to train on; add {called}s or lower dev_share and test_share"
+                f"{where}: no {called} is left to train on{self._alike}; add {called}s or lower dev_share and "
+                "test_share"
             )
 
     def __iter__(self) -> Iterator[_Item]:
@@ -93,22 +102,22 @@ class Listed(Generic[_Item]):
         """The split's items in the order they came. Raises InputError for a split without one."""
         if not self._parts[split]:
             raise InputError(
-                f"{self.where}: no {self._called} falls into the {split} split; raise {split}_share or "
+                f"{self.where}: no {self._called} falls into the {split} split{self._alike}; raise {split}_share or "
                 f"add {self._called}s"
             )
         return self._parts[split][:limit]
 
 
-def _holds(prompt: Prompt) -> list[str]:
+def _holds(prompt: Prompt, system_asks: bool) -> list[str]:
     """What a part that holds this prompt keeps from the others, short where there are many: its cluster, its question,
     and where earlier turns stand before it the same question asked alone."""
-    whole, alone = own_cluster(prompt.question, prompt.history), digest(prompt.question)
+    whole, alone = own_cluster(prompt.question, prompt.history, system_asks), digest(prompt.question)
     return [f"cluster {prompt.cluster}", f"question {whole}", *([f"last {alone}"] if whole != alone else [])]
 
 
-def _meets(prompt: Prompt) -> list[str]:
+def _meets(prompt: Prompt, system_asks: bool) -> list[str]:
     """What another part must not keep for it: a question that is asked alone there is the same behind any turns."""
-    whole, alone = own_cluster(prompt.question, prompt.history), digest(prompt.question)
+    whole, alone = own_cluster(prompt.question, prompt.history, system_asks), digest(prompt.question)
     return [
         f"cluster {prompt.cluster}",
         f"question {whole}",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 from r1kit.errors import InputError
 
@@ -31,19 +32,24 @@ class References:
         self._hopeless: list[tuple[str, str]] = []
         self._doubted: list[tuple[str, str]] = []
         """Where and why."""
+        self._numbers: list[tuple[str, str]] = []
+        """Where several numbers are each right, and the numbers."""
 
-    def keeps(self, where: str, answer: str | None) -> bool:
-        """Whether a row with this answer is to be used."""
+    def keeps(self, where: str, answers: Sequence[str]) -> bool:
+        """Whether a row with these answers, any of which is right, is to be used: one that can be met is enough."""
         self._count += 1
-        if answer is None or _PLAIN.fullmatch(answer):
+        plain = [answer for answer in answers if _PLAIN.fullmatch(answer)]
+        if len(answers) == len(plain) > 1:
+            self._numbers.append((where, ", ".join(answers)))
+        if plain or not answers:
             return True
         from r1kit.answers.reference import doubt_about, hopeless
 
-        if why := hopeless(answer):
-            self._hopeless.append((where, why))
+        if all(map(hopeless, answers)):
+            self._hopeless.append((where, hopeless(answers[0])))
             return False
-        if self._count <= LOOKED_AT and (why := doubt_about(answer)):
-            self._doubted.append((where, why))
+        if self._count <= LOOKED_AT and all(map(doubt_about, answers)):
+            self._doubted.append((where, doubt_about(answers[0])))
         return True
 
     def finish(self) -> None:
@@ -56,7 +62,9 @@ class References:
         looked = f" (of the first {LOOKED_AT:,})" if self._count > LOOKED_AT else ""
         left_out = f"left out: {self._told(self._hopeless, 'no answer')}" if self._hopeless else ""
         doubted = f"{self._told(self._doubted, 'the same text alone')}{looked}" if self._doubted else ""
-        return [line for line in (left_out, doubted) if line]
+        either = "any one of several numbers (where all are asked for, write them as one text, '1, 2')"
+        numbers = self._told(self._numbers, either) if self._numbers else ""
+        return [line for line in (left_out, doubted, numbers) if line]
 
     def _told(self, found: list[tuple[str, str]], by: str) -> str:
         """``2 of 100 reference answers can be met by no answer: f.jsonl:4: NaN stands for a missing answer; ...``."""

@@ -16,7 +16,7 @@ from r1kit.tasks.task import Grade
 
 __all__ = ["Rule", "chosen_letter", "grade_by"]
 
-Rule = Literal["math", "exact", "choice", "countdown"]
+Rule = Literal["math", "exact", "words", "choice", "countdown"]
 _LETTER = re.compile(r"\(?([A-Z])\)?(?:[.):]*|[.):]+\s*(.*))", re.DOTALL | re.IGNORECASE)
 _ANOTHER = re.compile(r"(?<![\w'])(?![AI]\s+(?!or\b|and\b)[a-z])([A-Z])(?![\w'])|(?<![\w.])([a-z])(?:[).:](?!\w)|\Z)")
 """A letter that stands as a choice's in what follows one; "A hen" and "I think" are words."""
@@ -40,7 +40,7 @@ def grade_by(rule: Rule, prompt: Prompt, answer: str) -> Grade:
     if rule == "choice":
         letter = chosen_letter(answer, prompt.facts.get("choices", ()))
         return Grade(correct=float(letter == prompt.answer), canonical=letter or plain_text(answer))
-    return graded(prompt.answer, answer, rule)
+    return graded(prompt.answers, answer, rule)
 
 
 def chosen_letter(answer: str, choices: Sequence[str]) -> str | None:

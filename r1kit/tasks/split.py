@@ -27,10 +27,11 @@ def digest(text: str) -> str:
     return hashlib.blake2b(evened(text).encode(), digest_size=8).hexdigest()
 
 
-def own_cluster(question: str, history: Sequence[Message] | None = None) -> str:
+def own_cluster(question: str, history: Sequence[Message] | None = None, system_asks: bool = False) -> str:
     """The digest of a question and of what its user said before: ``And twice that?`` asks something else behind other
-    turns. A system prompt alone makes no other question."""
-    return digest("\n".join([*(turn.content for turn in history or () if turn.role == "user"), question]))
+    turns. A system prompt makes no other question, unless it ``system_asks``: holds what the question is about."""
+    told = ("user", "system") if system_asks else ("user",)
+    return digest("\n".join([*(turn.content for turn in history or () if turn.role in told), question]))
 
 
 def fraction(text: str, seed: int) -> float:

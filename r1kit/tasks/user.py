@@ -19,6 +19,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar
 
+from r1kit.data.several import several
 from r1kit.errors import InputError, R1Error
 from r1kit.records import Labelled, Pair, Prompt, Sample, with_own_facts
 from r1kit.registry import blame, short, split_reference
@@ -169,7 +170,7 @@ def as_prompt(given: Any, task: str, identity: str, where: str) -> Prompt:
     elif isinstance(given, Mapping):
         prompt = _from_mapping(given, where)
     elif isinstance(given, (tuple, list)) and len(given) == 2:
-        prompt = Prompt(question=given[0], answer=_answer(given[1]))
+        prompt = Prompt(question=given[0], **_answers(given[1]))
     else:
         raise InputError(
             f"{where} gave {spelled(given)}; a prompt is a Prompt, a mapping with 'prompt' and 'answer', or a pair "
@@ -198,18 +199,20 @@ def _from_mapping(table: Mapping[Any, Any], where: str) -> Prompt:
     return Prompt(
         id=named.get("id", ""),
         question=question,
-        answer=_answer(table.get("answer")),
+        **_answers(table.get("answer")),
         language=named.get("language", "en"),
         cluster=named.get("cluster", ""),
         facts={str(key): value for key, value in table.items() if key not in _PROMPT_KEYS},
     )
 
 
-def _answer(value: Any) -> Any:
-    """Numbers count as text, numpy's too."""
+def _answers(value: Any) -> dict[str, Any]:
+    """``answer`` and ``also`` of a prompt: any of a list of texts is right. Numbers count as text, numpy's too."""
+    if found := several(value):
+        return {"answer": found[0], "also": found[1:]}
     value = scalar(value)
     is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    return str(value) if is_number else value
+    return {"answer": str(value) if is_number else value}
 
 
 def as_grade(given: Any, answer: str, where: str) -> Grade:
@@ -232,7 +235,7 @@ def equal_to_reference(prompt: Prompt, answer: str, where: str) -> Grade:
             f"{where} has no grade, and prompt {prompt.id} no reference answer; write one, or leave accuracy out of "
             f"the reward"
         )
-    return graded(prompt.answer, answer)
+    return graded(prompt.answers, answer)
 
 
 def spelled(value: Any) -> str:

@@ -82,7 +82,7 @@ class YieldedPrompts(Task):
         """Raises InputError for reference answers that no answer can meet."""
         self._references = References(skip=False)
         for prompt in prompts:
-            self._references.keeps(f"prompt {prompt.id}", prompt.answer)
+            self._references.keeps(f"prompt {prompt.id}", prompt.answers)
         self._references.finish()
 
     def doubts(self) -> list[str]:
@@ -115,5 +115,5 @@ class YieldedPrompts(Task):
     def grade(self, prompt: Prompt, answer: str) -> Grade:
         """1 or 0 by the rule."""
         if self._rule == "exact" and prompt.answer is not None:
-            return graded(prompt.answer, answer, "exact")
+            return graded(prompt.answers, answer, "exact")
         return equal_to_reference(prompt, answer, self._where)

@@ -109,6 +109,7 @@ def test_choices_of_common_sense(tmp_path: Path, row: dict[str, Any], question: 
 
 
 ABCD, NAMED = ["w", "x", "y", "z"], {"opa": "w", "opb": "x", "opc": "y", "opd": "z"}
+OPTIONS = {f"option_{letter}": text for letter, text in zip("abcd", ABCD, strict=True)}
 NUMBERED = {"answer0": "w", "answer1": "x", "answer2": "y", "answer3": "z"}
 
 
@@ -126,14 +127,62 @@ NUMBERED = {"answer0": "w", "answer1": "x", "answer2": "y", "answer3": "z"}
           "gold": [1]}, "Q: Why?"),
         ({"context": "It rains.", "question": "Why?", **NUMBERED, "label": 1}, "It rains.\nWhy?"),
         ({"Problem": "Why?", "options": "a ) w , b ) x , c ) y , d ) z", "correct": "b"}, "Why?"),
+        ({"question": "Why?", **OPTIONS, "answer": "B", "subject": "s"}, "Why?"),
+        ({"question": "Why?", **dict(zip("ABCD", ABCD, strict=True)), "answer": 2, "Category": "c"}, "Why?"),
+        ({"narrative": "It rains.", "question": "Why?", "choices": str(ABCD), "answer_index": 1, "answer_choice": "x"},
+         "It rains.\n\nWhy?"),
         ({"question": "Why?", "options": [{"key": text, "value": text} for text in ABCD], "answer": "x"}, "Why?"),
     ],
 )  # fmt: skip
 def test_choices_of_more_data_sets(tmp_path: Path, row: dict[str, Any], question: str) -> None:
-    """MedMCQA, LogiQA, ReClor, RACE, AGIEval, Cosmos QA, MathQA, MedQA: what a question is about stands before it."""
+    """MedMCQA, LogiQA, ReClor, RACE, AGIEval, Cosmos QA, MathQA, MedQA, Global-MMLU, KMMLU, which counts from 1, MuSR:
+    what a question is about stands before it."""
     example = read(tmp_path, row, "answers")[1]
     assert example.question.startswith(f"{question}\n\nA. w\n")
     assert ("".join(example.choices), example.answer) == ("wxyz", "B")
+
+
+def test_choices_with_labels_are_shuffled(tmp_path: Path) -> None:
+    """TruthfulQA has the right choice first."""
+    right = set()
+    for question in "abcdef":
+        targets = {"choices": ["hen", "cow", "pig"], "labels": [1, 0, 0]}
+        example = read(tmp_path, {"question": question, "mc1_targets": targets, "mc2_targets": {}})[1]
+        assert sorted(example.choices) == ["cow", "hen", "pig"]
+        assert example.choices["ABC".index(example.answer or "")] == "hen"
+        right.add(example.answer)
+    assert right == set("ABC")
+    with pytest.raises(InputError, match="'mc1_targets' must have choices with labels, one of them 1"):
+        read(tmp_path, {"question": "q", "mc1_targets": {"choices": ["a", "b"], "labels": [1, 1]}}, "answers")
+
+
+HOTPOT = [["T", ["a. ", "b."]], ["U", ["c."]]]
+
+
+@pytest.mark.parametrize(
+    ("row", "question", "answer"),
+    [
+        ({"pubid": 1, "question": "q", "context": {"contexts": ["a.", "b."], "labels": ["X", "Y"]}, "long_answer": "l",
+          "final_decision": "maybe"}, "a.\n\nb.\n\nq", "maybe"),
+        ({"question": "q", "passage": "p", "idx": 0, "label": 1}, "p\n\nq", "yes"),
+        ({"question": "q", "passage": "p", "idx": 0, "label": 0}, "p\n\nq", "no"),
+        ({"question": "q", "passage": "p", "idx": 0, "label": -1}, "", "'label' is -1, which stands for a missing"),
+        ({"question": "q", "passage": "p", "label": 1}, "", "no column for the answer"),
+        ({"question": "q", "answer": "d", "context": HOTPOT}, "T: a. b.\n\nU: c.\n\nq", "d"),
+        ({"question": "q", "answer": "d", "context": {"title": ["T"], "sentences": [["a."]]}}, "T: a.\n\nq", "d"),
+        ({"question": "q", "answer": "d", "context": ["a", "b"]}, "a\n\nb\n\nq", "d"),
+        ({"question": "q", "answer": "d", "context": [1, 2]}, "q", "d"),
+        ({"question": "q", "answer": "d", "context": []}, "q", "d"),
+    ],
+)  # fmt: skip
+def test_paragraphs_and_verdicts(tmp_path: Path, row: dict[str, Any], question: str, answer: str) -> None:
+    """PubMedQA, SuperGLUE's BoolQ, HotpotQA as its file and as the hub have it."""
+    if not question:
+        with pytest.raises(InputError, match=answer):
+            read(tmp_path, row, "answers")
+        return
+    example = read(tmp_path, row)[1]
+    assert (example.question, example.answer) == (question, answer)
 
 
 def test_what_a_question_is_about_stands_before_it(tmp_path: Path) -> None:
@@ -151,7 +200,45 @@ def test_what_a_question_is_about_stands_before_it(tmp_path: Path) -> None:
     ]  # fmt: skip
     assert [first.answer, third.answer] == ["yes", "no"]
     with pytest.raises(InputError, match=r"name one, as answer\.value"):
-        read(tmp_path, {"question": "q", "answer": {"aliases": ["a", "b"], "value": "a"}}, "answers")
+        read(tmp_path, {"question": "q", "answer": {"value": "5", "unit": "m"}}, "answers")
+    assert read(tmp_path, asked, "responses")[1].response == "yes"
+
+
+@pytest.mark.parametrize(
+    ("row", "right"),
+    [
+        ({"question": "q", "answer": ["a", " b ", "a"]}, "ab"),  # NQ-open
+        ({"question": "q", "answer": ["a"]}, "a"),
+        (
+            {"question": "q", "question_source": "x", "search_results": {"rank": []}, "answer": {
+                "aliases": ["A", "b"], "normalized_aliases": ["a", "b"], "type": "x", "value": "a",
+            }}, "aAb",
+        ),  # TriviaQA
+        ({"title": "t", "question": "q", "answers": {"text": ["a", "a", "b"], "answer_start": [1]}}, "ab"),  # SQuAD
+        ({"url": "u", "question": "q", "answers": ["a", "b"]}, "ab"),  # WebQuestions
+        ({"subj": "s", "obj": "a", "question": "q", "possible_answers": '["a", "b"]'}, "ab"),  # PopQA
+        ({"question": "q", "golden_answers": ["a", "b"], "metadata": {}}, "ab"),  # FlashRAG
+        ({"prompt": [{**USER, "content": "q"}], "reward_model": {"ground_truth": {"target": ["a", "b"]}}}, "ab"),
+        ({"question": "q", "answer": "a", "answer_aliases": ["b"], "paragraphs": []}, "ab"),  # MuSiQue
+        ({"question": "q", "answers": [{"text": "a", "tokens": ["a"]}, {"text": "b"}]}, "ab"),  # NarrativeQA
+        ({"question": "q", "answer": "['a', 'b']"}, ["['a', 'b']"]),  # a text, as a program may print it
+    ],
+)  # fmt: skip
+def test_any_of_several_answers(tmp_path: Path, row: dict[str, Any], right: Any) -> None:
+    example = read(tmp_path, row)[1]
+    assert (example.question, [example.answer, *example.also]) == ("q", list(right))
+    if "reward_model" not in row:
+        assert read(tmp_path, row, "responses")[1].response == right[0]
+
+
+def test_a_row_without_any_of_several_answers_is_told_or_left_out(tmp_path: Path) -> None:
+    file = tmp_path / "rows.jsonl"
+    found = [{"text": ["a"]}, {"text": []}, {"text": ["<unk>"]}, {"text": ["b"]}]
+    file.write_text("".join(json.dumps({"question": "q", "answers": each}) + "\n" for each in found))
+    with pytest.raises(InputError, match=r"rows\.jsonl:2: 'answers' holds no answer: .*leaves such lines out$"):
+        list(read_examples(str(file), "answers", Reading()))
+    kept = read_examples(str(file), "answers", Reading(bad_lines="skip"))
+    assert [example.answer for example in kept] == ["a", "b"]
 
 
 @pytest.mark.parametrize(("strength", "chosen"), [(-3, "a"), (2, "b"), (0, None)])
@@ -169,6 +256,56 @@ def test_pairs_whose_better_one_is_told_by_a_sign(tmp_path: Path, strength: int,
 def test_a_number_that_is_no_choice_is_told(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"'answer' must be the right choice, 1, 2; got .0."):
         read(tmp_path, {"sentence": "The _ fell.", "option1": "a", "option2": "b", "answer": "0"})
+
+
+def arena(a: str, b: str, winner: str) -> dict[str, Any]:
+    """Conversations of a letter a turn."""
+    by = [USER, ASSISTANT] * 2
+    first, second = ([{**one, "content": text} for one, text in zip(by, each, strict=False)] for each in (a, b))
+    return {"conversation_a": first, "conversation_b": second, "winner": winner}
+
+
+def lmsys(prompt: list[str], a: list[str], b: list[str], won: tuple[int, int]) -> dict[str, Any]:
+    texts = {"prompt": json.dumps(prompt), "response_a": json.dumps(a), "response_b": json.dumps(b)}
+    return {**texts, "winner_model_a": won[0], "winner_model_b": won[1], "winner_tie": int(won == (0, 0))}
+
+
+RANKED = [{"answer": text, "model": "m", "rank": rank} for text, rank in (("w", 3.0), ("b", 1.0), ("m", 2.0))]
+SCORED = [{"response": text, "overall_score": score} for text, score in (("m", 3.0), ("b", 8.5), ("w", 1.0))]
+
+
+@pytest.mark.parametrize(
+    ("name", "row", "chosen"),
+    [
+        ("UltraFeedback", {"instruction": "q", "models": ["m"], "completions": SCORED}, "b"),
+        ("UltraFeedback", {"instruction": "q", "completions": SCORED[:1] * 2}, "no two responses of which one is"),
+        ("UltraFeedback", {"instruction": "q", "completions": [{}]}, "no two responses of which one is better"),
+        ("Nectar", {"prompt": "\n\nHuman: q\n\nAssistant: ", "answers": RANKED, "num_responses": 3}, "b"),
+        ("Stack Exchange", {"qid": 1, "question": "q", "answers": [
+            {"answer_id": 5, "text": "w", "pm_score": 0}, {"answer_id": 6, "text": "b", "pm_score": 2}]}, "b"),
+        ("Chatbot Arena", arena("qw", "qb", "model_b"), "b"),
+        ("Chatbot Arena", arena("qb", "qw", "model_a"), "b"),
+        ("Chatbot Arena", arena("qb", "qw", "tie"), "'winner' is \"tie\": neither is better"),
+        ("Chatbot Arena", arena("qxrb", "qyrw", "model_a"), "'rejected' answers another conversation"),
+        ("LMSYS", lmsys(["q"], ["b"], ["w"], (1, 0)), "b"),
+        ("LMSYS", lmsys(["q"], ["b"], ["w"], (0, 0)), "neither is better"),
+        ("LMSYS", lmsys(["q", "r"], ["x", "b"], ["y", "w"], (1, 0)), "'response_a' has 2 turns"),
+        ("JudgeBench", {"question": "q", "response_A": "b", "response_B": "w", "label": "A>B"}, "b"),
+        ("JudgeBench", {"question": "q", "response_A": "b", "response_B": "w", "label": "A=B"}, "neither is better"),
+        ("WebGPT", {"question": {"full_text": "q"}, "answer_0": "w", "answer_1": "b", "score_0": 0, "score_1": 1}, "b"),
+        ("preference pairs", {"instruction": "q", "chosen": "b", "rejected": "w", "completions": SCORED[::-1]}, "b"),
+        ("preference pairs", {"instruction": "q", "chosen_response": "b", "rejected_response": "w"}, "b"),
+    ],
+)  # fmt: skip
+def test_pairs_of_more_data_sets(tmp_path: Path, name: str, row: dict[str, Any], chosen: str) -> None:
+    """Of several responses the best and the worst; where none is better, or they stand behind other turns, no pair."""
+    if chosen != "b":
+        with pytest.raises(InputError, match=chosen):
+            read(tmp_path, row, "pairs")
+        return
+    examples, example = read(tmp_path, row)
+    assert (examples.layout.wanted, examples.layout.name) == ("pairs", name)
+    assert (example.question, example.chosen, example.rejected) == ("q", "b", "w")
 
 
 @pytest.mark.parametrize(
@@ -234,6 +371,9 @@ CHAT = {"role": "user", "content": "1 + 1?"}
         ({"problem": "p", "solution": "\\boxed{5}", "gt": "6"}, "p", "5"),  # what was read before
         ({"prompt": "p", "answer": "5", "label": "x", "gt": "6"}, "p", "5"),
         ({"prompt": "p", "answer": "NaN"}, "p", "NaN"),  # of a question about numbers of a machine
+        ({"prompt": "p", "verification_info": '{"ground_truth": "5"}', "task_type": "math"}, "p", "5"),
+        ({"body": "b", "question": "q", "answer": "9 (apples)", "formula": "7+2=9"}, "b\n\nq", "9"),
+        ({"question": "q", "answer": "f (x)"}, "q", "f (x)"),
         ({"prompt": "p", "answer": "None"}, "p", "None"),
         ({"prompt": "p", "solution": "34", "reward_model": {"ground_truth": "34"}, "source_prompt": [CHAT]}, "p", "34"),
     ],
@@ -286,6 +426,7 @@ BOTH = {key: [USER, {"role": "assistant", "content": text}] for key, text in PAI
         {"prompt": USER["content"], **BOTH},
         BOTH,
         {key: f"\n\nHuman: {USER['content']}\n\nAssistant: {text}" for key, text in PAIR.items()},
+        {"prompt": f"\n\nHuman: {USER['content']}\n\nAssistant:", "response": "Maybe.", **PAIR},
         {"conversations": [USER], **{key: turns[1:] for key, turns in BOTH.items()}},
         {
             "conversations": [USER],
@@ -308,6 +449,7 @@ def test_pairs(tmp_path: Path, row: dict[str, Any]) -> None:
         ({"messages": [USER, {**ASSISTANT, "tool_calls": [], "function_call": {"name": None}}]}, "user assistant"),
         ({"conversations": ["q", "a", "q", "a"]}, "user assistant user assistant"),
         ({"system": "s", "conversations": ["q", "a"]}, "system user assistant"),
+        ({"input": [USER], "output": "a", "system_prompt": "s", "category": "math"}, "system user assistant"),
         ({"prompt": [USER], "completion": [ASSISTANT]}, "user assistant"),
         ({"instruction": "i", "context": "c", "response": "r"}, "user assistant"),
         ({"inputs": "i", "targets": "r"}, "user assistant"),
@@ -384,6 +526,22 @@ def test_columns_that_are_called_as_other_things_too_change_no_other_layout(
         ({"prompt": "p", "completion": "c", "label": "5"}, "answers", "no column for the answer"),
         ({"problem": "p", "gt": "5", "ans": "6"}, "answers", "'gt' and 'ans' could each be the answer"),
         ({"inputs": "p"}, "answers", "no column for the prompt"),
+        (
+            {"prompt": "p", "reward_model": {"ground_truth": '{"inputs": ["1"], "outputs": ["2"]}'}},
+            "answers",
+            "tests of a",
+        ),
+        (
+            {"prompt": "p", "reward_model": {"ground_truth": '["assert f(1) == 2"]'}},
+            "answers",
+            "holds tests of a program",
+        ),
+        (
+            {"paragraph": "t", "question": "q", "answer": "a", "idx": {}, "label": 0},
+            "answers",
+            "right or wrong as 'label'",
+        ),
+        ({"question": "q", **dict(zip("ABCD", ABCD, strict=True)), "answer": 0}, "answers", "letter, number from 1"),
         ({"question": "p", "targets": "5"}, "answers", "no column for the answer"),
     ],
 )

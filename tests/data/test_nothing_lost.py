@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from r1kit.data.layouts import read_examples
+from r1kit.data.paths import text_of
 from r1kit.data.settings import Reading
-from r1kit.data.slots import text_of
 from r1kit.data.source import open_rows
 from r1kit.errors import InputError
 from r1kit.factory.sources import samples_from

@@ -224,7 +224,7 @@ BAD: dict[str, tuple[bytes, str]] = {
     "no prompt": (b'{"prompt": null, "answer": 1}\n', "no 'prompt', it is null"),
     "blank": (b'{"prompt": " ", "answer": 1}\n', "'prompt' must be text"),
     "true": (b'{"prompt": "x", "answer": true}\n', "two layouts in one source: .*f.jsonl:1"),
-    "two answers": (b'{"prompt": "x", "answer": ["1", "2"]}\n', "'answer' must be text"),
+    "two numbers": (b'{"prompt": "x", "answer": [1, 2]}\n', "'answer' must be text"),
     "an array": (b"[1]\n", "expected a JSON object"),
     "too long": (b'{"prompt": "' + b"x" * 1000 + b'", "answer": 1}\n', "longer than longest_line = 500 bytes"),
     "too deep": (b'{"prompt": ' + b"[" * 400 + b"\n", "not valid JSON"),

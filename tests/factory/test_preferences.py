@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from r1kit.factory.sources import labels_from, pairs_from
 from r1kit.nano.countdown import Countdown, CountdownConfig
 from r1kit.nano.general import General, GeneralConfig
 from r1kit.nano.general.problems import trains_on
+from r1kit.tasks import build
 from r1kit.text.seen import summary
 
 TASKS = {
@@ -102,6 +104,14 @@ def test_settings_that_cannot_be(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"unsafe_share = 2\.0"):
         check_data(LabelData(options={"unsafe_share": 2.0}), TASKS, where)
     one_sided = written(tmp_path / "pairs.jsonl", {**PAIR, "chosen": "b b"})
+    own = PairData(path=str(one_sided), own_samples=4)
+    with pytest.raises(InputError, match=r"own_samples asks .*\.task = 'helpful', which is none of the recipe's tasks"):
+        check_data(own, {}, where)
+    prompts = str(written(tmp_path / "prompts.jsonl", {"prompt": "a"}))
+    tasks = {"helpful": build("helpful", "data", {"path": prompts, "rule": "none"})}
+    with pytest.raises(InputError, match=r"'helpful', which has no reference answers, by which one beats another"):
+        check_data(own, tasks, where)
+    check_data(replace(own, judge="some/model"), tasks, where)
     with pytest.raises(InputError, match="of 1 pairs none is left once lengths are balanced"):
         pairs_of(PairData(path=str(one_sided)), {}, 0)
     assert len(pairs_of(PairData(path=str(one_sided), balance_lengths=False), {}, 0)) == 1

@@ -171,11 +171,12 @@ def test_a_run_that_was_killed_repeats_what_timing_decided(config: RL, tmp_path:
 def test_what_is_carried_stays_with_the_rank_that_sampled_it(size: int, ranks: list[int], tmp_path: Path) -> None:
     """Of two ranks; where there are others now, it is dealt to them in turn."""
     for rank, numbers in enumerate(([6], [5, 9])):
-        prompt = Prompt(id="p", task="toy", question="q")
+        prompt = Prompt(id="p", task="toy", question="q", answer="a", also=("b",))
         out = [in_flight.Out(number=number, prompt=prompt, step=1, due=2, rank=rank) for number in numbers]
         in_flight.write(tmp_path / f"carried-{rank}.pt", out)
     found = in_flight.read(tmp_path, "carried-", size)
     assert [(one.number, one.rank) for one in found] == list(zip([5, 6, 9], ranks, strict=True))
+    assert {one.prompt.answers for one in found} == {("a", "b")}
 
 
 @pytest.mark.parametrize(

@@ -54,6 +54,19 @@ def test_further_parameters_are_filled_by_name() -> None:
     assert values(f) == [10.0, 1.0]
 
 
+def test_several_answers_come_by_name_and_a_column_of_that_name_before_them() -> None:
+    def f(completion: str, answers: list[str]) -> float:
+        return float("".join(answers))
+
+    def verl(solution_str: str, data_source: str, ground_truth: str, extra_info: dict[str, Any]) -> float:
+        return float(ground_truth + "".join(extra_info["answers"]))
+
+    prompt = replace(PROMPT, also=("6",))
+    assert [UserReward(each, "mine.py:f")(prompt, JOBS)[0].value for each in (f, verl)] == [56, 556]
+    own = replace(prompt, facts={"answers": ["7"]})
+    assert [UserReward(each, "mine.py:f")(own, JOBS)[0].value for each in (f, verl)] == [7, 57]
+
+
 def test_what_a_function_uses_up_is_its_own() -> None:
     prompt = replace(PROMPT, facts={"numbers": [7, 1], "more": {"seen": []}})
 
@@ -75,7 +88,7 @@ def test_any_keyword_gets_all_there_is() -> None:
         return float(len(rest))
 
     names = {"prompt", "answer", "language", "task", "id", "question", "finish", "tokens", "target", "hint"}
-    names |= {"completion_ids"}
+    names |= {"completion_ids", "answers"}
     assert values(f) == [len(names)] * 2
 
 

@@ -133,8 +133,35 @@ def test_the_layout_says_the_rule(tmp_path: Path) -> None:
     assert data(tmp_path, [CHOICE]).rule == "choice"
     assert data(tmp_path, [{"nums": [44, 19, 35], "target": 98}]).rule == "countdown"
     assert data(tmp_path, SUMS[:3]).rule == "math"
+    words = data(tmp_path, [{"prompt": "when", "answer": "The 2010s!"}], rule="words")
+    given = ("2010s", "the 2010's.", "2010", "")
+    assert [words.grade(words.held_out("test")[0], answer).correct for answer in given] == [1, 1, 0, 0]
     exact = data(tmp_path, [{"prompt": "half", "answer": "1/2"}], rule="exact")
     assert [exact.grade(exact.held_out("test")[0], answer).correct for answer in ("1/2", "0.5")] == [1, 0]
+
+
+@pytest.mark.parametrize("rule", ["math", "exact", "words"])
+def test_any_of_several_answers_is_right_and_right_ones_are_one_vote(tmp_path: Path, rule: str) -> None:
+    rows = [{"question": "Which star?", "answer": ["Sun", "Sol"]}, {"question": "Which?", "answer": ["Sun", "Mars"]}]
+    task = data(tmp_path, rows, rule=rule)
+    prompt = task.held_out("test")[0]
+    assert (prompt.answer, prompt.also, prompt.reference) == ("Sun", ("Sol",), "Sun; also: Sol")
+    grades = [task.grade(prompt, answer) for answer in ("sun", "Sol.", "Mars")]
+    assert [grade.correct for grade in grades] == [1, 1, 0]
+    assert grades[0].canonical == grades[1].canonical != grades[2].canonical
+    assert "answer: answer, any of them" in task.about()
+
+
+def test_questions_with_several_answers_that_ask_the_same_or_have_numbers_alone_are_told(tmp_path: Path) -> None:
+    rows = [{"question": "a", "answer": ["x", "y"]}, {"question": "a", "answer": ["x"]}]
+    rows += [{"question": "b", "answer": ["1", "2"]}, {"question": "c", "answer": ["NaN", "y"]}]
+    assert list(data(tmp_path, rows).doubts()) == [
+        f"asked before with another answer: {tmp_path}/rows.jsonl:2",
+        "1 of 4 reference answers can be met by any one of several numbers (where all are asked for, write them as one "
+        f"text, '1, 2'): {tmp_path}/rows.jsonl:3: 1, 2",
+    ]
+    with pytest.raises(InputError, match="met by no answer"):
+        data(tmp_path, [{"question": "a", "answer": ["NaN", "null"]}]).check()
 
 
 @pytest.mark.parametrize(
@@ -249,6 +276,30 @@ def test_conversations_that_end_alike_are_problems_of_their_own(tmp_path: Path) 
     tests = write(tmp_path / "b.jsonl", [talk(number) for number in range(5)])
     task = build("t", "data", {"path": file, "test_path": tests, "dev_share": 0})
     assert len({task.train(index).id for index in range(195)}) == 195
+
+
+def test_a_system_prompt_makes_another_problem_where_it_holds_what_is_asked_about(tmp_path: Path) -> None:
+    """Else all of these were one problem, in one part; what is asked alone there is held out behind any."""
+    rows = [{"system": f"{n} + 1", "question": "Solve it.", "answer": str(n + 1)} for n in range(200)]
+    file = write(tmp_path / "a.jsonl", rows)
+    one = build("t", "data", {"path": file})
+    with pytest.raises(InputError, match=r"no row falls into the dev split; 200 rows are 1 different problem; raise"):
+        one.held_out("dev")
+    assert list(one.doubts()) == [
+        "a question with another answer behind another system prompt, one problem with it (system_asks = true "
+        f"makes two): {file}:2, {file}:3, {file}:4; 196 more"
+    ]
+    task = build("t", "data", {"path": file, "system_asks": True, "dev_share": 0.1, "test_share": 0.2})
+    parts = [task.held_out("dev"), task.held_out("test")]
+    parts.append([task.train(index) for index in range(200 - len(parts[0]) - len(parts[1]))])
+    assert len({prompt.cluster for part in parts for prompt in part}) == 200
+    assert (10 < len(parts[0]) < 30 < len(parts[1]) < 50, list(task.doubts())) == (True, [])
+    ways = [{**row, "system": "Be brief."} for row in SUMS[:50]] + [{**row, "system": "Think."} for row in SUMS[:50]]
+    asked = build("t", "data", {"path": write(tmp_path / "b.jsonl", ways), "dev_share": 0.1, "test_share": 0.2})
+    held = {prompt.question for split in ("dev", "test") for prompt in asked.held_out(split)}  # type: ignore[arg-type]
+    assert held
+    assert held.isdisjoint(asked.train(index).question for index in range(100 - 2 * len(held)))
+    assert list(asked.doubts()) == []
 
 
 @pytest.mark.parametrize("alone_is_tested", [True, False])

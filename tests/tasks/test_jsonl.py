@@ -40,6 +40,13 @@ def test_each_pass_shows_every_line_once_in_an_order_of_its_own(tmp_path: Path) 
     assert task.train(3).id == passes[0][3]
 
 
+def test_any_of_a_list_of_answers_is_right(tmp_path: Path) -> None:
+    path = write(tmp_path / "f.jsonl", {"prompt": "Which star?", "answer": ["Sun", "Sol"]})
+    task = Jsonl("stars", JsonlConfig(path=path, test_path=path))
+    prompt = task.held_out("test")[0]
+    assert [task.grade(prompt, answer).correct for answer in ("the sun", "Sol", "Sun, Sol")] == [1, 1, 0]
+
+
 @pytest.mark.parametrize("seed", [0, 1, 7])
 def test_every_seed_of_a_run_begins_with_a_whole_pass(seed: int, tmp_path: Path) -> None:
     task = Jsonl("sums", JsonlConfig(path=write(tmp_path / "f.jsonl", *numbered(30)), dev_share=0, test_share=0))
@@ -104,7 +111,7 @@ def test_both_rules(tmp_path: Path) -> None:
         ([{"prompt": "a", "answer": None}], "f.jsonl:1: no 'answer'"),
         ([{"prompt": " ", "answer": 1}], "f.jsonl:1: 'prompt' must be text"),
         ([{"prompt": "a", "answer": True}], "f.jsonl:1: 'answer' must be text or a number, got true"),
-        ([{"prompt": "a", "answer": ["x"] * 99}], "f.jsonl:1: 'answer' must be"),
+        ([{"prompt": "a", "answer": [1] * 99}], "f.jsonl:1: 'answer' must be"),
         (
             [{"prompt": "a", "answer": 1, "id": "i"}, {"prompt": "b", "answer": 1, "id": "i"}],
             "f.jsonl:2: id 'i' is taken",

@@ -178,6 +178,13 @@ def test_an_answer_may_be_a_number_of_numpy(kind: Callable[[str, str], str]) -> 
     assert prompt.answer == str(int(prompt.question.split()[0]) + 1)
 
 
+def test_any_of_a_list_of_answers_is_right(kind: Callable[[str, str], str]) -> None:
+    text = "def few():\n    for n in range(40):\n        yield f'Which star? {n}', ['Sun', 'Sol']\n"
+    task = build("mine", kind(text, "few"), {})
+    assert task.train(0).answers == ("Sun", "Sol")
+    assert [task.grade(task.train(0), answer).correct for answer in ("sol", "the Sun", "Mars")] == [1, 1, 0]
+
+
 def test_an_endless_function_is_cut_and_split_by_a_hash(kind: Callable[[str, str], str]) -> None:
     reference = kind(PAIRS, "pairs")
     task = build("mine", reference, {"size": 200, "step": 2, "test_share": 0.2})

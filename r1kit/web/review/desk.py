@@ -131,7 +131,7 @@ class Desk:
             "blind": hidden, "reviewers": item.reviewers, "edited": item.edited, "response": sample.response,
             "question": pieces(sample.prompt), "domain": sample.domain, "language": sample.language, "origin": origin,
             "earlier": [{"role": turn.role, "text": pieces(turn.content)} for turn in sample.history or ()],
-            "reference": pieces(prompt.answer) if prompt and prompt.answer else [],
+            "reference": pieces(prompt.reference) if prompt and prompt.answer else [],
             "facts": {key: clip(str(value), 600) for key, value in (prompt.facts if prompt else {}).items()},
             "sections": {key: pieces(text) for key, text in sections(item.edited or sample.response).items()},
             "raw": visible(item.edited or sample.response),

@@ -11,10 +11,11 @@ from __future__ import annotations
 import ast
 import builtins
 import operator
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from r1kit.sandbox.cases import AssertTest, CallTest
+from r1kit.tasks.code.files.pytests import asked_for, fixtures_in, run_of, without_pytest
 
 __all__ = ["Constant", "asserted_cases", "case_of", "check_cases", "constant", "written_cases"]
 
@@ -210,7 +211,8 @@ def asserted_cases(asserts: Sequence[str], setup: str = "", also: Collection[str
 
 def written_cases(text: str) -> list[CallTest | AssertTest]:
     """Tests written as a program: lines of asserts, or what pytest would run of it, functions ``test_...``, those of
-    classes ``Test...`` and of unittest's. What they import from ``solution`` is the program's.
+    classes ``Test...`` and of unittest's, with their parameters and simple fixtures (``pytests.py``). What they import
+    from ``solution`` is the program's.
 
     Raises:
         SyntaxError: it is not Python, or tests nothing.
@@ -220,20 +222,22 @@ def written_cases(text: str) -> list[CallTest | AssertTest]:
     body, names = [*imports.renamed, *tree.body], imports.names
     if body and all(isinstance(node, ast.Assert) for node in body):
         return [case_of(node.test, "", names) for node in body if isinstance(node, ast.Assert)]
-    calls = [call for node in body for call in _calls(node)]
-    body = [node for node in body if not (calls and _is_main(node))]
+    fixtures = fixtures_in(body)
+    calls = [call for node in body for call in _calls(node, fixtures)]
+    body = without_pytest([node for node in body if not (calls and _is_main(node))])
     own = {node.name for node in body if isinstance(node, (*_FUNCTIONS, ast.ClassDef))}
     asserts = any(map(_is_assert, ast.walk(tree)))
-    if None in calls or not asserts or not (calls or any(_reaches(node, own) for node in body)):
-        raise SyntaxError("it asserts nothing, or nothing that is run, or its tests take arguments")
+    if not asserts or not (any(calls) or any(_reaches(node, own) for node in body)):
+        raise SyntaxError("it asserts nothing, or nothing that is run")
     return [AssertTest.of("\n".join([*map(ast.unparse, body), *filter(None, calls)]), "", names)]
 
 
-def _calls(node: ast.stmt) -> list[str | None]:
-    """What runs the tests of a function or a class, a line each; None for one that cannot be run by itself."""
+def _calls(node: ast.stmt, fixtures: Mapping[str, ast.FunctionDef]) -> list[str]:
+    """What runs each test of a function or a class. Raises SyntaxError for one that cannot be run by itself."""
+    if isinstance(node, _FUNCTIONS) and node.name in ("setup_module", "setup_function", "setUpModule"):
+        raise SyntaxError(f"{node.name} is what only pytest itself calls")
     if isinstance(node, _FUNCTIONS) and node.name.startswith("test"):
-        plain = isinstance(node, ast.FunctionDef) and not _arguments(node)
-        return [f"{node.name}()" if plain else None]
+        return [run_of(_plain(node), node.name, fixtures)]
     if not isinstance(node, ast.ClassDef):
         return []
     inside = {part.name: part for part in node.body if isinstance(part, _FUNCTIONS)}
@@ -241,18 +245,21 @@ def _calls(node: ast.stmt) -> list[str | None]:
     of_unittest = any(ast.unparse(base).endswith("TestCase") for base in node.bases)
     if not (of_unittest or node.name.startswith("Test")):
         return []
-    if any(_arguments(part) != 1 or isinstance(part, ast.AsyncFunctionDef) for part in tests):
-        return [None]
+    first = [f"{node.name}.{name}()" for name in ("setUpClass", "setup_class") if name in inside]
     if of_unittest:
-        return [f"{node.name}({part.name!r}).debug()" for part in tests]
-    before = inside.get("setup_method")
-    first = f"each.setup_method({', '.join(['None'] * (_arguments(before) - 1))}); " if before else ""
-    return [f"each = {node.name}(); {first}each.{part.name}()" for part in tests]
+        if asked := [part.name for part in map(_plain, tests) if asked_for(part, True)]:
+            raise SyntaxError(f"{asked[0]} takes arguments, which unittest gives none")
+        return [*first, *(f"{node.name}({part.name!r}).debug()" for part in tests)]
+    before = [f"each = {node.name}()"]
+    if setup := inside.get("setup_method"):
+        before.append(f"each.setup_method({', '.join(['None'] * len(asked_for(_plain(setup), True)))})")
+    return [*first, *(run_of(_plain(part), f"each.{part.name}", fixtures, before) for part in tests)]
 
 
-def _arguments(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
-    """How many it must be given."""
-    return len(function.args.posonlyargs + function.args.args) - len(function.args.defaults)
+def _plain(function: ast.FunctionDef | ast.AsyncFunctionDef) -> ast.FunctionDef:
+    if isinstance(function, ast.AsyncFunctionDef):
+        raise SyntaxError(f"{function.name} is asynchronous, so that nothing that is run here calls it")
+    return function
 
 
 def _is_main(node: ast.stmt) -> bool:

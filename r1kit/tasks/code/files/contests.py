@@ -9,7 +9,8 @@ columns with the tests                                       known from
 ``public_test_cases``, ``private_test_cases``, ``metadata``  LiveCodeBench: a list of tests, plain or packed
 ``verification_info``                                        open-r1: ``test_cases``
 ``reward_model``                                             verl: ``ground_truth`` as in APPS
-``test_cases``, ``test``                                     AceCode, KodCode: asserts, or what pytest would run
+``test_cases``, ``test``, ``unit_tests``                     AceCode, KodCode, OpenCodeInstruct: asserts, or what
+                                                             pytest would run
 ===========================================================  =========================================================
 
 A test is ``{"stdin", "stdout"}``, ``{"call", "expect"}`` or ``{"input", "output"}``; the last is a call where it or its
@@ -38,12 +39,13 @@ __all__ = ["SOURCES", "question_of", "starter_of", "tests_of"]
 
 SOURCES = (
     "tests", "test_cases", "official_tests", "input_output", "public_tests", "private_tests", "generated_tests",
-    "public_test_cases", "private_test_cases", "verification_info", "reward_model", "test",
+    "public_test_cases", "private_test_cases", "verification_info", "reward_model", "test", "unit_tests",
 )  # fmt: skip
 QUESTIONS = (
     "prompt", "question", "question_content", "problem", "problem_statement", "description", "instruction", "text",
+    "input",
 )  # fmt: skip
-_INPUT, _OUTPUT = ("input", "inputs", "stdin"), ("output", "outputs", "stdout", "expected_output")
+_INPUT, _OUTPUT = ("input", "inputs", "stdin"), ("output", "outputs", "stdout", "expected_output", "expected")
 _ASSERTS = re.compile(r"^\s*(?:assert\b|(?:with\s+)?(?:self\.assert|pytest\.raises\b))", re.MULTILINE)
 _NAMES = ("fn_name", "func_name", "entry_point")
 _PARTS = ("test_cases", "ground_truth", "tests", "input_output")
@@ -96,6 +98,8 @@ def tests_of(line: Line) -> tuple[tuple[Case, ...], str]:
 
 def _written_tests(value: Any) -> list[CallTest | AssertTest] | None:
     """Tests that are Python: a program of them, or a list of asserts; None for anything else."""
+    if isinstance(value, Mapping):
+        return _written_tests(next((value[key] for key in _PARTS if value.get(key) is not None), None))
     texts = [value] if isinstance(value, str) else value
     if not isinstance(texts, (list, tuple)) or not texts or not all(isinstance(text, str) for text in texts):
         return None

@@ -30,6 +30,8 @@ def humaneval(line: Line, task: str, prefix: str) -> FileProblem:
     """``task_id``, ``prompt`` (a signature with its docstring), ``entry_point``, ``test`` (``def check(candidate)``)
     and, where there is one, ``canonical_solution`` (the body)."""
     head, entry, test = line.text("prompt"), line.text("entry_point"), line.text("test")
+    if entry.startswith(METHOD):
+        return _leetcode(line, task, prefix, entry.removeprefix(METHOD), head, test)
     before, defined, _ = head.partition(f"def {entry}(")
     if not defined:
         raise InputError(f"{line.where}: the prompt does not define {entry!r}, its entry_point")
@@ -53,6 +55,32 @@ def humaneval(line: Line, task: str, prefix: str) -> FileProblem:
         before=before,
         entry=entry,
         head=head,
+    )
+
+
+METHOD = "Solution()."
+"""What LeetCodeDataset's entry points begin with."""
+
+
+def _leetcode(line: Line, task: str, prefix: str, method: str, before: str, test: str) -> FileProblem:
+    """LeetCodeDataset: ``problem_description``, ``starter_code``, a method that is tested, and imports and helpers in
+    ``prompt``. Lists and trees of nodes, which the tests would have to give the program, are refused."""
+    try:
+        cases = check_cases(test, method, before)
+    except (SyntaxError, ValueError, RecursionError) as error:
+        raise InputError(f"{line.where}: 'test' cannot be used: {_told(error)}") from None
+    if not cases or not all(isinstance(case, CallTest) for case in cases):
+        raise InputError(f"{line.where}: 'test' holds more than calls with a value to expect; objects cannot be given")
+    question = (
+        f"{line.text('problem_description', 'query').strip()}\n\nBegin with this:\n```python\n{starter_of(line)}\n```"
+    )
+    identity = line.text("task_id", default=f"{prefix}{line.number}")
+    asked = f"{question}\n\nAnswer with a Python program that defines {method}."
+    return FileProblem(
+        prompt=_prompt(line, task, identity, asked, line.text("completion", default="") or None),
+        tests=tuple(cases),
+        before=before,
+        method=method,
     )
 
 

@@ -96,10 +96,10 @@ MAIN = "def main():\n    assert f(1) == 1\nif __name__ == '__main__':\n    main(
 @pytest.mark.parametrize(
     ("text", "runs"),
     [
-        (CLASS.format("TestF", "assert f(1) == 1"), "each = TestF(); each.test_a()"),
+        (CLASS.format("TestF", "assert f(1) == 1"), "each = TestF()\neach.test_a()"),
         (CLASS.format("F(unittest.TestCase)", "self.assertEqual(f(1), 1)"), "F('test_a').debug()"),
         (CLASS.format("TestF", "assert f(1) == 1\n    def setup_method(self, method):\n        pass"),
-         "each = TestF(); each.setup_method(None); each.test_a()"),
+         "each = TestF()\neach.setup_method(None)\neach.test_a()"),
         ("import solution\ndef test_a():\n    assert solution.f(1) == 1", "    assert f(1) == 1\ntest_a()"),
         ("from solution import f as g\ndef test_a():\n    assert g(1) == 1",
          "g = f\ndef test_a():\n    assert g(1) == 1\ntest_a()"),
@@ -119,13 +119,93 @@ def test_what_pytest_would_run_is_run(text: str, runs: str) -> None:
     "text",
     [
         "def check(candidate):\n    assert candidate(1) == 1",
-        "async def test_a():\n    assert f(1) == 1",
         "if True:\n    def test_a():\n        assert f(1) == 1",
         "class F:\n    def test_a(self):\n        assert f(1) == 1",
-        "class TestF:\n    def test_a(self, x):\n        assert f(x) == x",
+        "import pytest\n@pytest.mark.skip(reason='x')\ndef test_a():\n    assert f(1) == 1",
         "import sys\nsys.path.append('.')\ndef a():\n    assert f(1) == 1",
     ],
 )
 def test_tests_that_nothing_runs_are_refused(text: str) -> None:
     with pytest.raises(SyntaxError, match="nothing that is run"):
         written_cases(text)
+
+
+PARAMETERS = """
+import pytest
+from solution import f
+
+@pytest.mark.slow
+@pytest.mark.parametrize("a, b", [(1, 2), pytest.param(2, 3, id="two")], ids=["one", "two"])
+@pytest.mark.parametrize("c", [0, pytest.param(1)])
+def test_a(a, b, c):
+    assert f(a + c) == b + c
+"""
+FIXTURES = """
+import pytest
+import solution
+CASES = ((1, 2), (2, 3))
+
+@pytest.fixture
+def made(given):
+    given.append(0)
+    yield given
+    assert given == [0], "the test's own, and each test's anew"
+
+@pytest.fixture()
+def given():
+    return []
+
+@pytest.mark.parametrize(("a", "b"), CASES)
+def test_a(a, made, b, given):
+    assert made is given and solution.f(a) == b
+
+class TestF:
+    @classmethod
+    def setup_class(cls):
+        cls.one = 1
+
+    @pytest.mark.parametrize("a", [2, 3])
+    def test_b(self, given, a):
+        given.append(a)
+        assert given == [a] and solution.f(a) == a + self.one and not hasattr(self, "seen")
+        self.seen = a
+"""
+
+
+@pytest.mark.parametrize("text", [PARAMETERS, FIXTURES])
+def test_parameters_and_fixtures_are_run_as_pytest_runs_them(text: str) -> None:
+    """Without pytest, which no sandbox needs to have then; each wrong program fails one case alone."""
+    (found,) = written_cases(text)
+    assert isinstance(found, AssertTest)
+    assert (found.names, "import pytest" in found.code) == (("f",), False)
+    exec(found.code, {"f": lambda n: n + 1})
+    for wrong in (1, 2, 3):
+        with pytest.raises(AssertionError):
+            exec(found.code, {"f": lambda n, wrong=wrong: n + 1 + (n == wrong)})
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("async def test_a():\n    assert f(1) == 1", "test_a is asynchronous"),
+        (
+            "class TestF:\n    def test_a(self, x):\n        assert f(x) == x",
+            "test_a asks for 'x', which is no parameter",
+        ),
+        ("def test_a(capsys):\n    assert f(1) == 1", "test_a asks for 'capsys', which is no parameter and no fixture"),
+        ("class F(unittest.TestCase):\n    def test_a(self, x):\n        assert f(x) == x", "test_a takes arguments"),
+        ("def setup_module():\n    pass\ndef test_a():\n    assert f(1) == 1", "setup_module is what only pytest"),
+        ("@pytest.mark.parametrize('a', [1], indirect=True)\n{}", "the parameters of test_a are given in a way"),
+        ("@pytest.mark.parametrize('z', [1])\n{}", "the parameters of test_a are given in a way"),
+        ("@pytest.mark.parametrize(NAMES, [1])\n{}", "the parameters of test_a are given in a way"),
+        ("@pytest.mark.parametrize('a', [pytest.param(1, marks=pytest.mark.xfail)])\n{}", "the parameters of test_a"),
+        ("@pytest.mark.xfail\n{}", "test_a has mark.xfail, which only pytest itself can keep"),
+        ("@pytest.fixture(scope='module')\ndef a():\n    return 1\n{}", "fixture 'a' has settings"),
+        ("@pytest.fixture(autouse=True)\ndef b():\n    return 1\n{}", "fixture 'b' has settings"),
+        ("@pytest.fixture\ndef a(b):\n    return 1\n@pytest.fixture\ndef b(a):\n    return 1\n{}", "b asks for 'a'"),
+        ("class TestF:\n    @pytest.fixture\n    def a(self):\n        return 1\n{}", "class TestF has fixtures"),
+    ],
+)
+def test_what_only_pytest_can_run_is_refused(text: str, told: str) -> None:
+    with pytest.raises(SyntaxError, match=told):
+        written_cases("import pytest\n" + text.format("def test_a(a):\n    assert f(a) == 1"))

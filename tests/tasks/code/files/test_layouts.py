@@ -189,17 +189,55 @@ def test_where_every_value_is_a_list_of_one_either_is_right(tmp_path: Path) -> N
     one.judge.close()
 
 
+LEET = {
+    "task_id": "sum",
+    "problem_description": "Sum.",
+    "starter_code": "class Solution:\n    def total(self, xs: List[int]) -> int:\n        ",
+    "prompt": "from typing import *\n\ndef node(x):\n    return [x]\n",
+    "completion": "class Solution:\n    def total(self, xs: List[int]) -> int:\n        return sum(xs)\n",
+    "entry_point": "Solution().total",
+    "test": "def check(candidate):\n    assert candidate(xs = [1, 2]) == 3\n    assert candidate(xs = []) == 0\n",
+}
+
+
+def test_a_method_of_leetcode_s(tmp_path: Path) -> None:
+    """What gives the program objects would be wrong whatever it does."""
+    one = CodeFile("x", CodeConfig(path=(path := write(tmp_path / "r.jsonl", LEET)), test_path=path))
+    (prompt,) = one.held_out("test")
+    assert prompt.question.startswith("Sum.\n\nBegin with this:\n```python\nclass Solution:\n    def total(self")
+    assert [one.grade(prompt, answer).correct for answer in (prompt.answer or "", "def total(xs):\n    return 3")] == [
+        1,
+        0,
+    ]
+    one.judge.close()
+    nodes = {**LEET, "test": "def check(candidate):\n    assert same(candidate(node(1)), node(1))\n"}
+    with pytest.raises(
+        InputError, match="'test' holds more than calls with a value to expect; objects cannot be given"
+    ):
+        CodeFile("x", CodeConfig(path=(path := write(tmp_path / "n.jsonl", nodes)), test_path=path))
+
+
 @pytest.mark.parametrize(
     "row",
     [
         {"question": "Sum.", "test_cases": ["assert total([1, 2]) == 3", "assert total([]) in (0,)"]},
         {"question": "Sum.", "tests": json.dumps(["assert total([1, 2]) == 3", "assert not total([])"])},
         {"question": "Sum.", "tests": "assert total([1, 2]) == 3\nassert total([]) == 0\n"},
+        {"input": "Sum.", "output": "def total", "unit_tests": json.dumps(["\nassert total([1, 3]) == 4"])},
+        {"prompt": "Sum.", "reward_model": {"ground_truth": json.dumps(["assert total([1, 2, 3]) == 6"])}},
+        {"question": "Sum.", "entry_point": "total", "test_cases": [{"input": [[1, 3]], "expected": 4}]},
         {
             "question": "Sum.",
             "solution": "def total(xs): return sum(xs)",
             "test": "from solution import total\n\ndef test_two():\n    assert total([1, 2]) == 3\n\n"
             "def test_none():\n    assert total([]) == 0\n",
+        },
+        {
+            "question": "Sum.",
+            "solution": "def total(xs): return sum(xs)",
+            "test": "import pytest\nfrom solution import total\n\n@pytest.fixture\ndef none():\n    yield []\n\n"
+            "@pytest.mark.parametrize('xs, wanted', [([1, 2], 3), pytest.param([4], 4)])\n"
+            "def test_sums(xs, wanted, none):\n    assert total(xs) == wanted\n    assert total(none) == 0\n",
         },
     ],
 )
@@ -293,7 +331,7 @@ def test_a_bomb_is_not_unpacked(monkeypatch: pytest.MonkeyPatch) -> None:
         ({"prompt": "p", "tests": 3}, "r.jsonl:1: 'tests' cannot be used: must be a list of tests, got 3"),
         ({"prompt": "p", "tests": ["a"]}, "'tests' cannot be used: a test is an object"),
         ({"prompt": "p", "tests": "assert f(1"}, "'tests' cannot be used: '\\(' was never closed"),
-        ({"prompt": "p", "tests": "def test_a(x):\n    assert f(x)"}, "'tests' cannot be used: it asserts nothing, or"),
+        ({"prompt": "p", "tests": "def test_a(x):\n    assert f(x)"}, "'tests' cannot be used: test_a asks for 'x'"),
         ({"prompt": "p", "tests": "no JSON"}, "'tests' cannot be used: not JSON"),
         (
             {"prompt": "p", "input_output": {"inputs": ["a"], "outputs": []}},

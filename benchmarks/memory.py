@@ -71,7 +71,7 @@ def measured(args: argparse.Namespace) -> None:
     device = DEVICES["h100" if args.device == "cuda" else "cpu"]
     where = Plan(device=device, devices=1, mfu=1, mbu=1, mean_share=1, checkpointing=own.checkpointing)
     reckoned = learner_bytes(OptimiserSettings(), planned, width, where, lora=lora)
-    reckoned += activation_bytes(args.tokens, planned, width, where, lora=lora)
+    reckoned += activation_bytes(args.tokens, planned, width, where, lora=lora, seen=LENGTH)
     print(json.dumps({"weights": planned.parameters, "planned": reckoned, "measured": peak}))
 
 

@@ -14,10 +14,11 @@ from r1kit.checkpoint.streamed import StoredWeights
 from r1kit.model.decoder import Decoder
 from r1kit.model.experts import Experts
 from r1kit.model.families import fresh_family
+from r1kit.model.families.fallback import HubModel
 from r1kit.model.language_model import LanguageModel
 from r1kit.model.layout import DrawnWeights
 from r1kit.model.load import load_model, save_model
-from r1kit.model.weights import NamedWeights, WeightStream
+from r1kit.model.weights import Chosen, NamedWeights, WeightStream
 from r1kit.rollout.streams import stream_seed
 from r1kit.text.ends import as_ids, as_setting
 from r1kit.text.habits import end_of_turn, habits_of, opens_think
@@ -57,8 +58,11 @@ class LoadedModel:
 
     @property
     def weights(self) -> WeightStream:
-        """As it was loaded, or, where ``model`` holds them, as they are now."""
-        return self.stored or NamedWeights(self.model.hub_weights())
+        """As it was loaded, or, where ``model`` holds them, as they are now; under the names of ``model.hub_weights``
+        and no others, whatever a folder holds besides."""
+        if self.stored is None or isinstance(self.model, HubModel):
+            return NamedWeights(self.whole().hub_weights())
+        return Chosen(self.stored, self.model.hub_weights())
 
     def whole(self) -> LanguageModel:
         """``model`` with all of its numbers, read once more where it does not hold them."""
@@ -162,7 +166,7 @@ class LoadedModel:
 
     def save(self, folder: Path) -> None:
         """Write a hub-format folder."""
-        save_model(folder, self.model, self.tokenizer, weights=self.stored)
+        save_model(folder, self.model, self.tokenizer, weights=self.stored and self.weights)
 
 
 def read_model(

@@ -51,5 +51,6 @@ def open_vllm(loaded: LoadedModel, *, dtype: torch.dtype, max_rows: int, setting
         checksums=settings.checksums,
         ranks=ranks.size,
         devices=settings.tensor_parallel,
+        published=loaded.model.published,
         enable_expert_parallel=apart,
     )

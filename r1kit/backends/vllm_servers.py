@@ -56,7 +56,8 @@ def open_servers(loaded: LoadedModel, *, dtype: torch.dtype, settings: VLLM, ran
                 checksums=settings.checksums,
             )
         )
-    pool = Pool(replicas, ranks, tell=_tell, look_every=settings.liveness / 5, patience=settings.patience)
+    look_every, published = settings.liveness / 5, loaded.model.published
+    pool = Pool(replicas, ranks, tell=_tell, look_every=look_every, patience=settings.patience, published=published)
     pool.load_weights(loaded.weights, version=0)
     return pool
 

@@ -148,6 +148,10 @@ class Decoder(nn.Module):
             names["lm_head.weight"] = self.lm_head.weight
         return {name: weight.detach() for name, weight in names.items()}
 
+    def published(self, stream: WeightStream) -> WeightStream:
+        """See ``LanguageModel.published``: its names are the hub's."""
+        return stream
+
     def load_hub_weights(self, stream: WeightStream) -> None:
         """Copy hub-named weights in, in the decoder's own dtype and on its own device.
 

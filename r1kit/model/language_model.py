@@ -115,7 +115,13 @@ class LanguageModel(Protocol):
         ...
 
     def hub_weights(self) -> dict[str, Tensor]:
-        """Every weight under its hub name, detached, views of the model's own memory; a tied weight once."""
+        """All that a checkpoint holds, detached, views of the model's own memory: every weight, a tied one once, and
+        what is stored beside them and no update changes (the bias by which GLM-4.5 chooses experts)."""
+        ...
+
+    def published(self, stream: WeightStream) -> WeightStream:
+        """A stream of ``hub_weights``'s names under those of a folder on the hub, and cut as there, for readers of such
+        folders."""
         ...
 
     def load_hub_weights(self, stream: WeightStream) -> None:

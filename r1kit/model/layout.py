@@ -35,12 +35,15 @@ class Place(NamedTuple):
 
 
 def places_of(model: LanguageModel) -> dict[str, Place]:
-    """Hub name -> its place, those of one parameter one behind the other; before the parameters are shared out."""
+    """Hub name -> its place, those of one parameter one behind the other; before the parameters are shared out.
+
+    What no parameter holds (a buffer) has none.
+    """
     order = {weight.untyped_storage()._cdata: name for name, weight in model.named_parameters()}
     found: dict[str, dict[str, Place]] = {name: {} for name in order.values()}
     for hub, weight in model.hub_weights().items():
-        name = order[weight.untyped_storage()._cdata]
-        found[name][hub] = Place(name, tuple(weight.shape), tuple(weight.stride()), int(weight.storage_offset()))
+        if (name := order.get(weight.untyped_storage()._cdata)) is not None:
+            found[name][hub] = Place(name, tuple(weight.shape), tuple(weight.stride()), int(weight.storage_offset()))
     return {hub: place for places in found.values() for hub, place in places.items()}
 
 

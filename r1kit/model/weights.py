@@ -6,7 +6,7 @@ between them, going through it is a collective: every rank does so, in the strea
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple, Protocol, runtime_checkable
 
@@ -15,7 +15,10 @@ from torch import Tensor, nn
 
 from r1kit.errors import InputError
 
-__all__ = ["NamedWeights", "Sliced", "Weight", "WeightStream", "check_finite", "check_fit", "copy_weights"]
+__all__ = [
+    "Chosen", "NamedWeights", "Renamed", "Sliced", "Weight", "WeightStream", "as_it_is", "check_finite",
+    "check_fit", "copy_weights",
+]  # fmt: skip
 
 
 class Weight(NamedTuple):
@@ -36,6 +39,15 @@ class WeightStream(Protocol):
     def __iter__(self) -> Iterator[tuple[str, Tensor]]:
         """Name and whole tensor, one at a time. A tensor may be the owner's own memory: copy it before the next one."""
         ...
+
+
+Renamed = Callable[[WeightStream], WeightStream]
+"""``LanguageModel.published`` of a model."""
+
+
+def as_it_is(stream: WeightStream) -> WeightStream:
+    """``Renamed`` where names are the hub's already."""
+    return stream
 
 
 @runtime_checkable
@@ -60,6 +72,23 @@ class NamedWeights:
     def __iter__(self) -> Iterator[tuple[str, Tensor]]:
         for name, weight in self._weights.items():
             yield name, weight.full_tensor() if hasattr(weight, "full_tensor") else weight
+
+
+class Chosen:
+    """Some weights of a stream, by name: without the copy of a tied head, say, or tables that old folders hold."""
+
+    def __init__(self, stream: WeightStream, names: Container[str]) -> None:
+        self._stream, self._names = stream, names
+
+    def metadata(self) -> Sequence[Weight]:
+        """See ``WeightStream``."""
+        return [weight for weight in self._stream.metadata() if weight.name in self._names]
+
+    def __iter__(self) -> Iterator[tuple[str, Tensor]]:
+        if isinstance(self._stream, Sliced):  # which reads no others
+            yield from self._stream.rows({weight.name: slice(None) for weight in self.metadata()})
+        else:
+            yield from ((name, weight) for name, weight in self._stream if name in self._names)
 
 
 def copy_weights(

@@ -54,8 +54,10 @@ ASSUMPTIONS = (
 )
 
 
-ADAPTED = {"cpu": 1.3, "gpu": 1.1}
+ADAPTED = {"cpu": 1.2, "gpu": 1.05}
 """Activations where each layer's output has an adapter's product beside it, measured (``docs/benchmarks.md``)."""
+STORED = 1536
+"""``model.decoder.STORED``, numbers a token, query head and layer."""
 STATE = {"adamw": 8.0, "adamw8bit": 2.0 + 8 / 256}
 """Bytes of state a weight; Muon's hidden matrices have 4, its others AdamW's."""
 
@@ -197,7 +199,7 @@ def train(
         flops=flops,
         seconds=plan.computing(flops, width),
         memory=learner_bytes(optimiser, shape, width, plan, lora=lora)
-        + activation_bytes(budget, shape, width, plan, lora),
+        + activation_bytes(budget, shape, width, plan, lora, seen=2 * context),
     )
 
 
@@ -264,13 +266,28 @@ def gather_bytes(shape: Shape, width: int) -> float:
     return shape.expert_parameters * (2.0 * width + 4.0)
 
 
-def activation_bytes(tokens: float, shape: Shape, width: int, plan: Plan, lora: LoRA | None = None) -> float:
-    """What backward needs of every layer, and three chunks of 1,024 rows of logits."""
-    inside = float(shape.activations)
+def activation_bytes(
+    tokens: float, shape: Shape, width: int, plan: Plan, lora: LoRA | None = None, seen: float = 0.0
+) -> float:
+    """What backward needs of every layer, and three chunks of 1,024 rows of logits.
+
+    Args:
+        seen: tokens of a row with its prompt, whose probabilities attention keeps.
+    """
+    inside = float(shape.activations) * width
     if lora is not None and lora.rank:
         inside *= ADAPTED["gpu" if plan.device.memory else "cpu"]
-    each = shape.hidden + inside / shape.layers if plan.checkpointing else inside
-    return tokens * shape.layers * each * width + 3 * 1024 * shape.vocab * 4.0
+    inside += _probability_bytes(seen, shape, width, plan)
+    each = shape.hidden * width + inside / shape.layers if plan.checkpointing else inside
+    return tokens * shape.layers * each + 3 * 1024 * shape.vocab * 4.0
+
+
+def _probability_bytes(seen: float, shape: Shape, width: int, plan: Plan) -> float:
+    """Of a token and layer, in float32, where no fused kernel takes rows of several lengths and rows are short enough
+    for the attention that is written by hand."""
+    fused = bool(plan.device.memory) and width == 2
+    kept = seen + shape.head_dim * (1 + 2 * shape.kv_heads / shape.heads)
+    return 0.0 if fused or kept > STORED else 4.0 * shape.heads * seen
 
 
 def _cache_bytes(draw: Draw, shape: Shape, plan: Plan, width: int) -> float:

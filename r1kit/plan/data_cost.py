@@ -105,5 +105,6 @@ def _scored(config: RewardModels, responses: float, tokens: float, shape: Shape,
         config.held_out_share * responses * tokens * (2 * headed.matrix_parameters + headed.attention_flops(tokens / 2))
     )
     alone = replace(plan, shards=1, checkpointing=False)  # what trains reward models is not shared out
-    memory = learner_bytes(config.optimiser, shape, 4, alone) + activation_bytes(batch, headed, width, alone)
+    memory = learner_bytes(config.optimiser, shape, 4, alone)
+    memory += activation_bytes(batch, headed, width, alone, seen=tokens)
     return replace(trained, memory=memory) + Work(flops=looked, seconds=plan.computing(looked, width))

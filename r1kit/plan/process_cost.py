@@ -47,4 +47,5 @@ def learnt(config: PRM, shape: Shape, sizes: Sizes, plan: Plan, more: float = 0.
     work = train(total, tokens / 2, headed, plan, width_of(config.rl.dtype), config.model.optimiser, batch)
     alone = replace(plan, shards=1, checkpointing=False)  # what trains reward models is not shared out
     memory = learner_bytes(config.model.optimiser, shape, 4, alone)
-    return replace(work, memory=memory + activation_bytes(batch, headed, width_of(config.rl.dtype), alone))
+    memory += activation_bytes(batch, headed, width_of(config.rl.dtype), alone, seen=tokens)
+    return replace(work, memory=memory)

@@ -111,7 +111,8 @@ def _rl_step(config: RL, shape: Shape, sizes: Sizes, plan: Plan) -> Work:
     learnt = responses + config.prompts_per_step * sizes.prompt * min(config.minibatches, config.sampling.n)
     passes = 3 + config.passes  # forward and backward, old, reference
     forward = 2 * shape.matrix_parameters * learnt + responses * shape.attention_flops(sizes.prompt + mean / 2)
-    activations = activation_bytes(min(config.micro_batch_tokens, learnt), shape, width, plan, config.lora)
+    budget, seen = min(config.micro_batch_tokens, learnt), sizes.prompt + mean
+    activations = activation_bytes(budget, shape, width, plan, config.lora, seen)
     reference = config.loss.kl_weight > 0
     learner = learner_bytes(config.optimiser, shape, width, plan, reference=reference, lora=config.lora)
     return Work(

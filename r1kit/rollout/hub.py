@@ -92,7 +92,7 @@ class HubEngine:
         self._version, self._ready = version, True
 
     def release(self) -> None:
-        """Drop the weights; caches live no longer than a call. Buffers, which no stream brings, stay."""
+        """Drop the weights; caches live no longer than a call. Buffers, which few streams bring, stay."""
         if self._model is None:
             return
         for weight in self._model.parameters():

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from r1kit.cluster.dealing import Dealer, Member, Request, Words
 from r1kit.cluster.ranks import Ranks, Solo
 from r1kit.errors import InputError
+from r1kit.model.weights import as_it_is
 from r1kit.records import Completion, Sampling
 from r1kit.rollout.engine import Ended, Telling, all_told
 from r1kit.rollout.hand_over import Handed, HandOver
@@ -26,7 +27,7 @@ from r1kit.rollout.kept import KeptWeights
 from r1kit.rollout.replica import Keeping, Replica, ReplicaLost
 
 if TYPE_CHECKING:
-    from r1kit.model.weights import WeightStream
+    from r1kit.model.weights import Renamed, WeightStream
 
 __all__ = ["Pool"]
 
@@ -38,7 +39,7 @@ class Pool(Dealer[Replica]):
 
     def __init__(
         self, replicas: Sequence[Replica], ranks: Ranks | None = None, *, tell: Callable[[str], None] = print,
-        look_every: float = 2.0, patience: float = 600.0,
+        look_every: float = 2.0, patience: float = 600.0, published: Renamed = as_it_is,
     ) -> None:  # fmt: skip
         """
         Args:
@@ -47,9 +48,10 @@ class Pool(Dealer[Replica]):
             tell: takes a line for the user; rank 0's is used.
             look_every: seconds between two looks at whether a replica lives, or is back.
             patience: seconds without any replica after which what waits fails.
+            published: see ``LanguageModel.published``.
         """
         self._ranks = ranks or Solo()
-        self._over_update = "wait"
+        self._over_update, self._published = "wait", published
         self.handed = Handed()
         """The last hand-over of weights, as rank 0 saw it."""
         self._later: list[Request] | None = None
@@ -173,7 +175,7 @@ class Pool(Dealer[Replica]):
                     self._changed.wait_for(lambda: not self._queue and not any(each.out for each in self._members))
             self._ranks.gather_objects(None)  # the other ranks' requests are done as well
             waited = time.monotonic()
-            sent = self._hand_over(stream, version)
+            sent = self._hand_over(self._published(stream), version)
             self.handed = Handed(waited=waited - began, seconds=time.monotonic() - waited, sent=sent)
         finally:
             with self._changed:

@@ -28,7 +28,7 @@ from r1kit.maths.loss_terms import TokenLoss
 from r1kit.model.language_model import LanguageModel
 from r1kit.model.layout import Place, places_of
 from r1kit.model.segments import Segments
-from r1kit.model.weights import Weight, WeightStream
+from r1kit.model.weights import NamedWeights, Weight, WeightStream
 from r1kit.rollout.engine import Engine
 from r1kit.update.balance import Balance
 from r1kit.update.flat import orders_of, role_of
@@ -58,14 +58,18 @@ _SILENT: list[tuple[slice, Slope]] = [(slice(0, 1), lambda logprobs, entropy: to
 
 
 class ShardedWeights:
-    """fp32 weights under their hub names: each parameter gathered whole on every rank, one at a time."""
+    """fp32 weights under their hub names: each parameter gathered whole on every rank, one at a time; then ``beside``,
+    what each rank holds whole."""
 
-    def __init__(self, shares: Mapping[str, Share], places: Mapping[str, Place], ranks: Ranks) -> None:
-        self._shares, self._places, self._ranks = shares, places, ranks
+    def __init__(
+        self, shares: Mapping[str, Share], places: Mapping[str, Place], ranks: Ranks, beside: Mapping[str, Tensor]
+    ) -> None:
+        self._shares, self._places, self._ranks, self._beside = shares, places, ranks, NamedWeights(beside)
 
     def metadata(self) -> Sequence[Weight]:
         """See ``WeightStream``."""
-        return [Weight(hub, self._shares[p.parameter].weight.dtype, p.shape) for hub, p in self._places.items()]
+        shared = [Weight(hub, self._shares[p.parameter].weight.dtype, p.shape) for hub, p in self._places.items()]
+        return [*shared, *self._beside.metadata()]
 
     def __iter__(self) -> Iterator[tuple[str, Tensor]]:
         for name, places in groupby(self._places.items(), lambda item: item[1].parameter):
@@ -77,6 +81,7 @@ class ShardedWeights:
                 whole = cast(DTensor, share.weight.detach()).full_tensor()
             for hub, place in places:
                 yield hub, place.of(whole)
+        yield from self._beside
 
     def _from_its_rank(self, share: Share, place: Place) -> Tensor:
         """An expert's weight on every rank."""
@@ -122,6 +127,8 @@ class ShardedLearner:
         self.model = model
         cast(nn.Module, model).float()
         self.places, orders = places_of(model), orders_of(model)
+        self.beside = {hub: held for hub, held in model.hub_weights().items() if hub not in self.places}
+        """What a checkpoint holds beside the parameters, before it is cast to compute with."""
         self.together = together(self.ranks, self.own.sequence, model, self.device)
         self.mesh = mesh_of(self.ranks, self.own, self.device)
         with self.ranks.together():
@@ -239,7 +246,7 @@ class ShardedLearner:
 
     def weights(self) -> WeightStream:
         """fp32 master weights under their hub names; a collective, see ``ShardedWeights``."""
-        return ShardedWeights(self.shared, self.places, self.ranks)
+        return ShardedWeights(self.shared, self.places, self.ranks, self.beside)
 
     def publish(self, engine: Engine, version: int) -> None:
         """See ``Learner.publish``: all ranks go through the stream together, each with its own engine."""

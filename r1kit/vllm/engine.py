@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from r1kit.errors import InputError, R1Error, first_line
-from r1kit.model.weights import WeightStream, check_fit
+from r1kit.model.weights import Renamed, WeightStream, as_it_is, check_fit
 from r1kit.records import Completion, Sampling
 from r1kit.rollout.engine import Ended, all_told
 from r1kit.rollout.stopping import Stopping, Tokenizer, check_room, completing_tokens, completion_of
@@ -58,6 +58,7 @@ class VLLMEngine:
         checksums: bool = False,
         ranks: int = 1,
         devices: int = 1,
+        published: Renamed = as_it_is,
         **options: Any,
     ) -> None:
         """
@@ -73,18 +74,18 @@ class VLLMEngine:
             checksums: compare a checksum of every weight of a hand-over.
             ranks: processes of the run, each with an engine of its own.
             devices: that share this one, each driven by a process that vLLM starts; with one rank alone.
+            published: see ``LanguageModel.published``.
             options: further arguments of ``vllm.EngineArgs``.
         """
         if max_rows < 1:
             raise InputError(f"max_rows is {max_rows}; give 1 or more rows to hold in flight.")
         self._tokenizer, self._vocab_size, self.positions = tokenizer, vocab_size, positions
-        self._device, self._dtype, self._checksums = torch.device(device), dtype, checksums
+        self._device, self._checksums, self._published = torch.device(device), checksums, published
         ends = end_ids if end_ids is not None else [tokenizer.eos_token_id]
         self._ends = tuple(end for end in ends if end is not None)
-        self._shapes = {weight.name: weight.shape for weight in weights.metadata()}
+        self._shapes = {weight.name: weight.shape for weight in self._published(weights).metadata()}
         self._completing: dict[tuple[str, ...], Tensor] = {}
-        self._state, self._updating = "without weights", False
-        self._version, self._handed, self._calls = 0, 0, 0
+        self._state, self._updating, self._version, self._handed, self._calls = "without weights", False, 0, 0, 0
         self._solo, self._devices = ranks == 1, devices
         self._engine: Any = start(
             config,
@@ -99,8 +100,7 @@ class VLLMEngine:
             **options,
         )
         self._engine.collective_rpc("init_weight_transfer_engine", kwargs={"init_info": {"kind": "memory"}})
-        self.load_weights(weights, version=0)
-        self._try(config.model_type)
+        self._try(config.model_type, weights)
 
     def generate(
         self, prompts: Sequence[Sequence[int]], sampling: Sampling, seeds: Sequence[int]
@@ -149,6 +149,7 @@ class VLLMEngine:
         """
         assert self._engine is not None, "the engine is closed"
         assert self._state != "released", "the engine is released: resume() comes first"
+        stream = self._published(stream)
         check_fit(self._shapes, stream, "the checkpoint")
         if self._updating:
             self._abort()
@@ -190,9 +191,10 @@ class VLLMEngine:
         if engine is not None:
             stop(engine, self._solo)
 
-    def _try(self, family: str) -> None:
-        """One token: what vLLM's kernels cannot compute shows when they first run."""
+    def _try(self, family: str, weights: WeightStream) -> None:
+        """The first weights and a token: what vLLM cannot take, or its kernels compute, shows only then."""
         try:
+            self.load_weights(weights, version=0)
             self.generate([[0]], Sampling(n=1, max_tokens=1), [0])
         except InputError:
             raise

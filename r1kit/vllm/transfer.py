@@ -24,11 +24,12 @@ from vllm.distributed.weight_transfer.base import (
 )
 from vllm.model_executor.layers.vocab_parallel_embedding import VocabParallelEmbedding
 from vllm.model_executor.model_loader.reload import finalize_layerwise_reload, initialize_layerwise_reload
+from vllm.model_executor.model_loader.reload.layerwise import get_layerwise_info
 from vllm.platforms import current_platform
 
 from r1kit.rollout.gloo import Broadcast, tcp_store
 
-__all__ = ["Receiver", "Update", "Wire", "checksum", "pack_heads"]
+__all__ = ["Receiver", "Update", "Wire", "check_experts", "checksum", "drop_kernels", "pack_heads"]
 
 
 @dataclass
@@ -107,6 +108,7 @@ class Receiver(WeightTransferEngine):  # type: ignore[misc]
         if self._torn:
             finalize_layerwise_reload(self.model, self.model_config)
         self._torn, self._names, self._total = True, [], 0
+        drop_kernels(self.model)
         initialize_layerwise_reload(self.model)
 
     def update_weights(self, update_info: dict[str, Any]) -> None:
@@ -150,6 +152,7 @@ class Receiver(WeightTransferEngine):  # type: ignore[misc]
         """All is here: layers pack what they multiply with."""
         if len(self._names) != self._total or len(set(self._names)) != self._total:
             raise RuntimeError(f"{len(set(self._names))} of {self._total} weights arrived; send all of them again")
+        check_experts(self.model)
         finalize_layerwise_reload(self.model, self.model_config)
         pack_heads(self.model)
         self._torn = False
@@ -159,6 +162,27 @@ class Receiver(WeightTransferEngine):  # type: ignore[misc]
         if self._group is not None:
             self._group.close()
             self._group = None
+
+
+def drop_kernels(model: torch.nn.Module) -> None:
+    """On a CPU a layer's experts are packed where their kernel is made, and a reload makes none where there is one."""
+    if current_platform.is_cpu():
+        for _, experts in _experts(model):
+            experts.quant_method.moe_kernel = None
+
+
+def check_experts(model: torch.nn.Module) -> None:
+    """Raise RuntimeError where a model (GPT-OSS) writes its experts past what a reload watches: they would stay."""
+    for name, experts in _experts(model):
+        info = get_layerwise_info(experts)
+        if info.can_load() and not info.load_numel:
+            raise RuntimeError(f"vLLM takes no new experts of {type(model).__name__} ({name})")
+
+
+def _experts(model: torch.nn.Module) -> list[tuple[str, Any]]:
+    """The layers that hold experts, by name."""
+    found = model.named_modules()
+    return [(name, one) for name, one in found if hasattr(getattr(one, "quant_method", None), "moe_kernel")]
 
 
 def pack_heads(model: torch.nn.Module) -> None:

@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 import torch
-from safetensors.torch import load_file
-from transformers import GPT2Config, GPT2LMHeadModel
+from safetensors.torch import load_file, save_file
+from transformers import GPT2Config, GPT2LMHeadModel, MixtralConfig, MixtralForCausalLM
 
 from r1kit.backends import backend as module
 from r1kit.backends.backend import Backend, backend_of
 from r1kit.backends.device import device_of
-from r1kit.backends.models import LoadedModel
+from r1kit.backends.models import LoadedModel, read_model
 from r1kit.cluster.ranks import Solo
 from r1kit.cluster.settings import EngineChoice, LearnerChoice
 from r1kit.contracts import Model
@@ -47,6 +47,31 @@ def other_kind() -> LoadedModel:
     shape = GPT2Config(vocab_size=40, n_embd=16, n_layer=1, n_head=2, n_positions=32)
     loaded = CPU.draw(SHAPE, build_tokenizer(WORDS), seed=1)
     return replace(loaded, model=HubModel(GPT2LMHeadModel(shape)))
+
+
+def test_a_folder_s_weights_go_by_the_model_s_own_names_and_no_others(tmp_path: Path) -> None:
+    """Where a learner shares them out: Mixtral's go by others on the hub, and a tied head lies there twice."""
+    template, cpu = Template(name="plain"), torch.device("cpu")
+    torch.manual_seed(0)
+    shape = MixtralConfig(
+        vocab_size=40, hidden_size=16, intermediate_size=16, num_hidden_layers=1, num_attention_heads=2,
+        num_key_value_heads=2, num_local_experts=2,
+    )  # fmt: skip
+    save_model(tmp_path / "mixtral", HubModel(MixtralForCausalLM(shape)), build_tokenizer(WORDS))
+    CPU.draw(SHAPE, build_tokenizer(WORDS), seed=1).save(tmp_path / "tied")
+    file = tmp_path / "tied/model.safetensors"
+    held = load_file(file)
+    save_file({**held, "lm_head.weight": held["model.embed_tokens.weight"].clone()}, file, {"format": "pt"})
+    for name in ("mixtral", "tied"):
+        stored = read_model(str(tmp_path / name), cpu, torch.float32, template, stored=True)
+        whole = read_model(str(tmp_path / name), cpu, torch.float32, template).model.hub_weights()
+        assert [one.name for one in stored.weights.metadata()] == [name for name, _ in stored.weights]
+        brought = dict(stored.weights)
+        assert brought.keys() == whole.keys()
+        assert all(torch.equal(weight, whole[name]) for name, weight in brought.items())
+        stored.save(tmp_path / f"{name}_again")
+        again = read_model(str(tmp_path / f"{name}_again"), cpu, torch.float32, template).model.hub_weights()
+        assert all(torch.equal(weight, whole[name]) for name, weight in again.items())
 
 
 # ---- names ----------------------------------------------------------------------------------------------------------

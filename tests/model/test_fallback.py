@@ -18,6 +18,7 @@ from transformers import (
 )
 
 from r1kit.checkpoint.hub import read_config
+from r1kit.checkpoint.streamed import StoredWeights
 from r1kit.errors import InputError
 from r1kit.model.decoder import Decoder
 from r1kit.model.families.fallback import FAMILY, HubModel, select_rows
@@ -103,28 +104,61 @@ def test_a_saved_folder_opens_here_and_there(
     assert all(torch.equal(weight, expected[name]) for name, weight in again.hub_weights().items())
 
 
-@pytest.mark.parametrize("cast", [False, True])
-def test_a_stream_of_weights_is_saved_with_the_buffers_beside_them(
-    tiny_model: Build, byte_tokenizer: PreTrainedTokenizerFast, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
-    cast: bool,
-) -> None:  # fmt: skip
-    """Learners that stream what they export (FSDP, an adapter merged in): GLM-4.5 chooses experts by a buffer."""
-    model = tiny_model(
-        "glm4_moe", num_key_value_heads=2, head_dim=8, n_routed_experts=4, num_experts_per_tok=2,
-        moe_intermediate_size=16, first_k_dense_replace=1, n_group=1, topk_group=1,
-    )  # fmt: skip
+GLM = {
+    "model_type": "glm4_moe", "num_key_value_heads": 2, "head_dim": 8, "n_routed_experts": 4, "num_experts_per_tok": 2,
+    "moe_intermediate_size": 16, "first_k_dense_replace": 1, "n_group": 1, "topk_group": 1,
+}  # fmt: skip
+
+
+def _biased(tiny_model: Build) -> tuple[PreTrainedModel, torch.Tensor]:
+    """GLM-4.5's kind, which chooses experts by a buffer that is stored with the weights; that buffer."""
+    model = tiny_model(**GLM)
     bias = next(buffer for name, buffer in model.named_buffers() if name.endswith("e_score_correction_bias"))
-    bias.copy_(torch.tensor([0.301, -0.2, 0.1003, 0.4]))
+    return model, bias.copy_(torch.tensor([0.301, -0.2, 0.1003, 0.4]))
+
+
+def test_a_stream_of_weights_brings_the_buffers_that_a_checkpoint_holds(
+    tiny_model: Build, byte_tokenizer: PreTrainedTokenizerFast, tmp_path: Path
+) -> None:
+    """To a folder (FSDP and adapters stream what they export), and to an engine that held others."""
+    model, bias = _biased(tiny_model)
     ours, tokens = HubModel(model), _tokens(0, 20)
     expected, weights = _last(model, tokens), {name: weight.clone() for name, weight in ours.hub_weights().items()}
-    if cast:
-        rough = {name: torch.bfloat16 for name, _ in model.named_buffers()}
-        monkeypatch.setattr("r1kit.model.families.fallback.buffer_dtypes", lambda model, dtype: rough)
-        ours.cast_buffers(torch.bfloat16)
-        assert {buffer.dtype for buffer in model.buffers()} == {torch.bfloat16}
+    bias.neg_()
+    assert not torch.allclose(_last(model, tokens), expected)
     save_model(tmp_path / "m", ours, byte_tokenizer, weights=NamedWeights(weights))
-    again = AutoModelForCausalLM.from_pretrained(tmp_path / "m")
-    assert torch.equal(_last(again, tokens), expected)
+    assert torch.equal(_last(AutoModelForCausalLM.from_pretrained(tmp_path / "m"), tokens), expected)
+    ours.load_hub_weights(NamedWeights(weights))
+    assert torch.equal(_last(model, tokens), expected)
+
+
+@pytest.mark.parametrize("kind", [GLM, {"model_type": "mixtral", "num_key_value_heads": 2, "num_local_experts": 4}])
+def test_published_weights_are_those_of_a_folder(
+    kind: dict[str, Any], tiny_model: Build, byte_tokenizer: PreTrainedTokenizerFast, tmp_path: Path
+) -> None:
+    """`transformers` has all experts of a layer in one tensor and renames Mixtral's; vLLM knows the hub's names."""
+    model = tiny_model(**kind)
+    save_model(tmp_path / "m", HubModel(model), byte_tokenizer)
+    expected = dict(StoredWeights(tmp_path / "m"))
+    read = load_model(tmp_path / "m")[0]
+    for ours in (HubModel(model), read):  # built here, and as `transformers` read it
+        stream = ours.published(NamedWeights(ours.hub_weights()))
+        assert [(name, weight.dtype, tuple(weight.shape)) for name, weight in stream] == stream.metadata()
+        found = dict(stream)
+        assert found.keys() == expected.keys() != ours.hub_weights().keys()
+        assert all(torch.equal(weight, expected[name]) for name, weight in found.items())
+
+
+def test_weights_that_are_made_of_several_are_not_handed_over_one_by_one(
+    tiny_model: Build, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def joined(model: Any, weights: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        return weights if len(weights) == 1 else {"all": next(iter(weights.values()))}
+
+    monkeypatch.setattr("transformers.core_model_loading.revert_weight_conversion", joined)
+    ours = HubModel(tiny_model("gpt2"))
+    with pytest.raises(InputError, match="gpt2 has weights that transformers cuts up"):
+        ours.published(NamedWeights(ours.hub_weights())).metadata()
 
 
 def test_weights_are_copied_in_place_and_checked(tiny_model: Build) -> None:

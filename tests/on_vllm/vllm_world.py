@@ -14,6 +14,7 @@ from typing import Any
 import torch
 
 from r1kit.model.decoder import Decoder, DecoderConfig
+from r1kit.model.language_model import LanguageModel
 from r1kit.model.weights import NamedWeights
 from r1kit.records import Completion, Group, Prompt, Sampling
 from r1kit.rollout.scripted import CodePoints
@@ -43,19 +44,19 @@ def decoder(seed: int, **changes: Any) -> Decoder:
     return model.requires_grad_(False)
 
 
-def engine_of(model: Decoder, **options: Any) -> VLLMEngine:
+def engine_of(model: LanguageModel, **options: Any) -> VLLMEngine:
     """Of its present weights."""
     return VLLMEngine(
         model.hub_config(), weights(model), CodePoints(), positions=model.config.max_positions, vocab_size=VOCAB,
-        **({"max_rows": 8, "cache_gb": 0.1, "checksums": True, "end_ids": [END]} | options),
+        published=model.published, **({"max_rows": 8, "cache_gb": 0.1, "checksums": True, "end_ids": [END]} | options),
     )  # fmt: skip
 
 
-def weights(model: Decoder) -> NamedWeights:
+def weights(model: LanguageModel) -> NamedWeights:
     return NamedWeights(model.hub_weights())
 
 
-def learner_of(model: Decoder, temperature: float = 1.0) -> LocalLearner:
+def learner_of(model: LanguageModel, temperature: float = 1.0) -> LocalLearner:
     return LocalLearner(model, LearnerSettings(temperature=temperature))
 
 

@@ -10,9 +10,11 @@ import torch
 
 from r1kit.errors import InputError
 from r1kit.loops.settings import RL
+from r1kit.model import decoder as decoder_module
 from r1kit.model.decoder import Decoder, DecoderConfig
-from r1kit.plan.cost import Plan, gather_bytes, host_bytes, learner_bytes, travel_bytes
-from r1kit.plan.devices import Device
+from r1kit.model.segments import Segments
+from r1kit.plan.cost import STORED, Plan, activation_bytes, gather_bytes, host_bytes, learner_bytes, travel_bytes
+from r1kit.plan.devices import DEVICES, Device
 from r1kit.plan.known import shape_of_hub
 from r1kit.plan.planner import shape_of
 from r1kit.plan.shape import Experts, Shape
@@ -82,6 +84,47 @@ def test_rl_by_hand() -> None:
     assert work.flops == 3 * (forward + 3 * forward)
     moved = 10 * SHAPE.parameters * 4 + responses * 8.5 * SHAPE.cache_bytes(4)
     assert work.seconds == pytest.approx(3 * (max(forward / 1e6, moved / 5e5) + 3 * forward / 1e6))
+
+
+def test_probabilities_that_attention_keeps_by_hand() -> None:
+    """SHAPE's 2 layers of 2 heads, rows of 30: 4 bytes a token, head and token seen; one layer's with checkpointing."""
+    cpu, gpu = replace(PLAN, device=DEVICES["cpu"]), replace(PLAN, device=DEVICES["h100"])
+
+    def more(plan: Plan, seen: float, width: int = 4) -> float:
+        return activation_bytes(10, SHAPE, width, plan, seen=seen) - activation_bytes(10, SHAPE, width, plan)
+
+    layers, heads = SHAPE.layers, SHAPE.heads
+    assert more(cpu, 30) == more(gpu, 30) == more(cpu, 30, width=2) == 10 * layers * 4 * heads * 30
+    assert more(replace(cpu, checkpointing=True), 30) == 10 * 4 * heads * 30
+    assert more(gpu, 30, width=2) == 0  # a fused kernel takes rows of several lengths
+    assert more(cpu, STORED) == 0  # streamed
+
+
+@pytest.mark.parametrize("length", [64, 256])
+def test_activations_are_what_backward_keeps(length: int) -> None:
+    """Counted in the decoder itself, weights aside."""
+    shape = replace(SHAPE, hidden=48, ffn=128, heads=4, kv_heads=4, head_dim=12, vocab=64)
+    decoder = Decoder(
+        DecoderConfig(
+            vocab_size=64, hidden_size=48, intermediate_size=128, num_layers=2, num_heads=4, num_kv_heads=4,
+            head_dim=12,
+        )
+    )  # fmt: skip
+    decoder.initialise(torch.Generator().manual_seed(0))
+    weights = {weight.untyped_storage().data_ptr() for weight in decoder.parameters()}
+    kept: dict[int, int] = {}
+
+    def keep(tensor: torch.Tensor) -> torch.Tensor:
+        kept[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        states = decoder.hidden(Segments.pack([torch.arange(length) % 64 for _ in range(512 // length)]))
+    counted = sum(size for place, size in kept.items() if place not in weights)
+    reckoned = activation_bytes(512, shape, 4, replace(PLAN, device=DEVICES["cpu"]), seen=length) - 3 * 1024 * 64 * 4
+    assert states.requires_grad
+    assert STORED == decoder_module.STORED
+    assert 1.0 <= reckoned / counted < 1.3, reckoned / counted
 
 
 def test_more_devices_take_less_time_and_the_same_work() -> None:

@@ -15,10 +15,20 @@ import pytest
 import torch
 from rollout.fake_vllm import Fake, Words
 from rollout.vllm_site import PROMPTS, SAMPLING, SEEDS, WEIGHTS, Site, hand_over
+from safetensors.torch import load_file
+from transformers import MixtralConfig, MixtralForCausalLM
 
+from r1kit.backends.models import LoadedModel
+from r1kit.backends.vllm_servers import open_servers
+from r1kit.cluster.ranks import Solo
+from r1kit.cluster.settings import VLLM
 from r1kit.errors import R1Error
+from r1kit.model.families.fallback import HubModel
+from r1kit.model.load import save_model
 from r1kit.model.weights import NamedWeights
 from r1kit.rollout.pool import Pool
+from r1kit.text.template import Template
+from r1kit.text.tokenizer import build_tokenizer
 
 # ---- a pool of them ------------------------------------------------------------------------------------------------
 
@@ -155,3 +165,28 @@ def test_ranks_share_a_server(fake: Fake, site: Site, on_ranks: Callable[..., li
             assert found[rank][version - 1] == [alone.generate(prompt, SAMPLING, seed) for prompt, seed in prompts]
     labels = [body["new_version"] for path, body in fake.state.asked if path == "/update_weight_version"]
     assert labels[:2] == ["mine.1.unfinished", "mine.2.unfinished"]
+
+
+def test_servers_are_handed_weights_under_the_hub_s_names(fake: Fake, tmp_path: Path) -> None:
+    """`transformers` renames Mixtral's and has a layer's experts in one tensor; vLLM reads what folders hold."""
+    torch.manual_seed(0)
+    shape = MixtralConfig(
+        vocab_size=60, hidden_size=16, intermediate_size=16, num_hidden_layers=1, num_attention_heads=2,
+        num_key_value_heads=2, num_local_experts=2, max_position_embeddings=64,
+    )  # fmt: skip
+    model = HubModel(MixtralForCausalLM(shape))
+    tokenizer = build_tokenizer(["a"])
+    fake.state.told["config"] = model.hub_config().to_dict()
+    loaded = LoadedModel(model=model, tokenizer=tokenizer, template=Template(name="plain"))
+    settings = VLLM(address=(fake.address,), hand_over="folder", folder=str(tmp_path))
+    pool = open_servers(loaded, dtype=torch.float32, settings=settings, ranks=Solo())
+    try:
+        save_model(tmp_path / "m", model, tokenizer)
+        assert fake.state.weights.keys() == load_file(tmp_path / "m/model.safetensors").keys()
+        with torch.no_grad():
+            model.head.fill_(1.0)
+        pool.load_weights(NamedWeights(model.hub_weights()), 1)
+        assert fake.state.weights["lm_head.weight"].min() == 1.0
+        assert "model.layers.0.block_sparse_moe.experts.1.w2.weight" in fake.state.weights
+    finally:
+        pool.close()

@@ -59,6 +59,17 @@ def hub(kind: str, **more: Any) -> HubModel:
     return HubModel(AutoModelForCausalLM.from_config(AutoConfig.for_model(kind, **HUB, **more)).eval())
 
 
+def biased() -> HubModel:
+    """GLM-4.5's kind, whose experts are chosen by a buffer."""
+    model = hub(
+        "glm4_moe", head_dim=8, n_routed_experts=4, num_experts_per_tok=2, moe_intermediate_size=16,
+        first_k_dense_replace=1, n_group=1, topk_group=1,
+    )  # fmt: skip
+    model.model.get_buffer(BIAS).copy_(torch.tensor([0.301, -0.2, 0.1003, 0.4]))
+    return model
+
+
+BIAS = "model.layers.1.mlp.gate.e_score_correction_bias"
 Case = tuple[str, Callable[[], LanguageModel], LearnerSettings]
 
 
@@ -88,6 +99,7 @@ BY_SIZE: dict[int, dict[str, Case]] = {
         "transformers: sinusoids added, bfloat16": case(
             "sft", lambda: hub("xglm", ffn_dim=48, num_layers=2, attention_heads=4), dtype="bfloat16"
         ),
+        "transformers: a stored bias, bfloat16": case("sft", lambda: biased(), dtype="bfloat16"),
     },
     2: {
         "sft": case("sft"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +21,12 @@ from r1kit.model.weights import NamedWeights
 from r1kit.rollout.local import LocalEngine
 from r1kit.text.template import Template
 from r1kit.text.tokenizer import build_tokenizer
-from r1kit.update.local import LearnerSettings
+from r1kit.update.learner import Learner
+from r1kit.update.local import LearnerSettings, LocalLearner
+from r1kit.update.settings import ExpertSettings
 from r1kit.update.sharded import ShardedLearner
 
-from .ranked_sharded import LR, MUON, OPTIMISER, carrying, case, published
+from .ranked_sharded import DEEPSEEK, LR, MUON, OPTIMISER, carrying, case, published
 from .test_local import LOSS, decoder, rollouts
 
 Steps = list[dict[str, float]]
@@ -33,7 +36,7 @@ def learner_of(ranks: Ranks, kind: str) -> ShardedLearner:
     return ShardedLearner(decoder(), case("grpo", optimiser=MUON if kind == "muon" else OPTIMISER)[2], ranks)
 
 
-def steps(learner: ShardedLearner, first: int, count: int) -> Steps:
+def steps(learner: Learner, first: int, count: int) -> Steps:
     """GRPO with a KL term; the reference is refreshed in the first step of all alone."""
     found = []
     for step in range(first, first + count):
@@ -71,6 +74,26 @@ def gone_on(ranks: Ranks, folder: str) -> dict[str, Any]:
         except InputError as error:
             found[name] = str(error)
     ranks.broadcast_object(None)  # rank 0 holds the store by which the other's groups are still being set up
+    return found
+
+
+LAYOUTS = ({"sequence": 2, "replicate": 2}, {"sequence": 2, "replicate": 2, "expert_parallel": 2})
+
+
+def layouts_gone_on(ranks: Ranks, folder: str) -> list[tuple[tuple[Steps, dict[str, Tensor]], ...]]:
+    """By layout: two steps after a state and the weights behind them, of the learner that wrote it, of one that read it
+    and of the local learner that never stopped. Experts' biases move by .01 a step."""
+    found = []
+    for number, layout in enumerate(LAYOUTS):
+        settings = case("grpo", experts=ExpertSettings(bias_speed=0.01), **layout)[2]
+        before, after = (ShardedLearner(decoder(DEEPSEEK), settings, ranks) for _ in range(2))
+        whole = LocalLearner(decoder(DEEPSEEK), replace(settings, own=None))
+        steps(before, 0, 2)
+        before.save(Path(folder) / str(number))
+        after.load(Path(folder) / str(number))
+        steps(whole, 0, 2)
+        found.append(tuple((steps(one, 2, 2), published(one)) for one in (before, after, whole)))
+    ranks.broadcast_object(None)  # as in ``gone_on``
     return found
 
 

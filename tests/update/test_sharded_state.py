@@ -65,6 +65,18 @@ def test_as_many_ranks_go_on_bit_for_bit(written: list[Any], kind: str) -> None:
         assert all(torch.equal(weight, reread[name]) for name, weight in weights.items())
 
 
+@pytest.mark.slow
+def test_copies_whose_ranks_share_tokens_go_on_bit_for_bit(tmp_path: Path, on_ranks: Callable[..., list[Any]]) -> None:
+    """Four ranks, with experts on their ranks and without; the biases are also those of one rank that never stopped."""
+    for rank in on_ranks(4, "update.ranked_state:layouts_gone_on", str(tmp_path)):
+        for (metrics, weights), (again, reread), (_, alone) in rank:
+            assert metrics == again
+            assert all(torch.equal(weight, reread[name]) for name, weight in weights.items())
+            biases = [name for name in weights if name.endswith("e_score_correction_bias")]
+            assert all(torch.allclose(weights[name], alone[name], atol=1e-6) for name in biases)
+            assert any(alone[name].abs().max() > 0.015 for name in biases)
+
+
 def close_to(found: dict[str, Any], written: list[Any]) -> None:
     for kind in ("adamw", "muon"):
         (metrics, weights), (again, reread) = written[0][0][kind], found[kind]

@@ -20,6 +20,7 @@ from r1kit.checkpoint.context import positions_of, recurrent, refuse_longer, ref
 from r1kit.errors import InputError, first_line
 from r1kit.model.families import Shape
 from r1kit.model.families.fallback_parts import agree, body_of, buffer_dtypes, find_finish, stored_buffers
+from r1kit.model.families.published import Published
 from r1kit.model.finish import Finish
 from r1kit.model.segments import Segments
 from r1kit.model.weights import WeightStream, check_finite, copy_weights
@@ -56,8 +57,6 @@ class HubModel(nn.Module):
         body_of(model)
         self.model = model
         self.generation: dict[str, Any] = {}
-        self._exact: dict[str, Tensor] = {}
-        """Buffers that are saved, as they were before ``cast_buffers``."""
         nn.Module.train(model, False)
         self.positioned = "position_ids" in inspect.signature(body_of(model).forward).parameters
         text = model.config.get_text_config()
@@ -94,7 +93,6 @@ class HubModel(nn.Module):
     def cast_buffers(self, dtype: torch.dtype) -> None:
         """As beside weights of this dtype, for a learner whose weights get it only where they compute."""
         if dtype != self.head.dtype:
-            self._exact = stored_buffers(self.model)
             self._take_buffers(dict(self.model.named_buffers()), dtype)
 
     def _take_buffers(self, buffers: Mapping[str, Tensor], dtype: torch.dtype) -> None:
@@ -167,8 +165,14 @@ class HubModel(nn.Module):
         return (rows,)
 
     def hub_weights(self) -> dict[str, Tensor]:
-        """Every weight under its hub name, detached, aliasing the model's memory; a tied weight once."""
-        return {name: weight.detach() for name, weight in self.model.named_parameters()}
+        """Every weight, detached, aliasing the model's memory, a tied weight once; and the buffers that checkpoints
+        hold. Under their names in `transformers`, see ``published``."""
+        weights = {name: weight.detach() for name, weight in self.model.named_parameters()}
+        return weights | stored_buffers(self.model)
+
+    def published(self, stream: WeightStream) -> WeightStream:
+        """See ``LanguageModel.published``."""
+        return Published(self.model, stream)
 
     def load_hub_weights(self, stream: WeightStream) -> None:
         """Copy weights of these names in; InputError where they do not fit, the model as it was."""
@@ -176,13 +180,11 @@ class HubModel(nn.Module):
             copy_weights(self.hub_weights(), stream, f"{self.config.family}: the checkpoint")
 
     def save(self, folder: Path, tokenizer: PreTrainedTokenizerBase, weights: WeightStream | None = None) -> None:
-        """Config and weights, as `transformers` writes them; a stream brings no buffers, which are the model's own."""
+        """Config and weights, as `transformers` writes them."""
         from transformers import GenerationConfig
 
         self.model.generation_config = GenerationConfig()  # one that came with a model may be refused when written
-        whole = None
-        if weights is not None:
-            whole = (self._exact or stored_buffers(self.model)) | {name: weight.clone() for name, weight in weights}
+        whole = None if weights is None else {name: weight.clone() for name, weight in weights}
         self.model.save_pretrained(folder, state_dict=whole)
 
     def hub_config(self) -> PretrainedConfig:

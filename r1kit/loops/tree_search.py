@@ -46,9 +46,7 @@ RECORDED = 8
 
 def improve(config: MCTS, workspace: Workspace) -> StageResult:
     """The stage, whole."""
-    if workspace.is_writer:  # written again from the parts' results, which are kept
-        for name in ("metrics", "eval"):
-            (workspace.folder / f"{name}.jsonl").unlink(missing_ok=True)
+    workspace.begin()  # its logs are written again from the parts' results, which are kept
     start, name = workspace.start(config.start)
     actor, first = start, workspace.part("value-0", partial(first_value, config, start))
     value = first["checkpoint"]

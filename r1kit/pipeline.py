@@ -18,6 +18,7 @@ from r1kit.cluster.ranks import Ranks
 from r1kit.contracts import Recipe
 from r1kit.depends import changes, former_key, is_taken_over, read_key, written_key
 from r1kit.errors import InputError, MissingError, R1Error, is_file_limit, is_full_disk
+from r1kit.faults import users_told
 from r1kit.files import object_of, write_atomic, write_json
 from r1kit.growth import GROWS, ends_anew, grown
 from r1kit.recipe import fingerprint
@@ -107,7 +108,9 @@ def _run_stage(
         say(f"{name}: {workspace.recipe.about[name].title}")
         workspace.recipe = settle()
         _, run_stage = workspace.recipe.about[name].load()
-        result = workspace.finish(run_stage(workspace.recipe.stages[name], workspace))
+        with users_told(name):
+            made = run_stage(workspace.recipe.stages[name], workspace)
+        result = workspace.finish(made)
     if workspace.is_writer:  # also after a kill right behind result.json
         kept = _let_go(workspace)
         if ran:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import platform
 import shutil
@@ -18,6 +19,7 @@ from r1kit.cluster.ranks import Ranks
 from r1kit.contracts import Recipe
 from r1kit.depends import changes, former_key, is_taken_over, read_key, written_key
 from r1kit.errors import InputError, MissingError, R1Error, is_file_limit, is_full_disk
+from r1kit.faults import users_told
 from r1kit.files import object_of, write_atomic, write_json
 from r1kit.growth import GROWS, ends_anew, grown
 from r1kit.recipe import fingerprint
@@ -26,6 +28,9 @@ from r1kit.update.settings import settled
 from r1kit.workspace import Workspace
 
 __all__ = ["run", "write_manifest"]
+
+REFUSED = (errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO, errno.ESTALE)
+"""What a file system answers that has failed, or whose rights were changed, under a run."""
 
 
 def run(
@@ -107,7 +112,9 @@ def _run_stage(
         say(f"{name}: {workspace.recipe.about[name].title}")
         workspace.recipe = settle()
         _, run_stage = workspace.recipe.about[name].load()
-        result = workspace.finish(run_stage(workspace.recipe.stages[name], workspace))
+        with users_told(name):
+            made = run_stage(workspace.recipe.stages[name], workspace)
+        result = workspace.finish(made)
     if workspace.is_writer:  # also after a kill right behind result.json
         kept = _let_go(workspace)
         if ran:
@@ -136,7 +143,7 @@ def _silent(line: str) -> None:
 @contextmanager
 def _disk_told(folder: Path) -> Iterator[None]:
     """However a writer dresses up a full disk, the user reads the same line and the run can go on; also of a folder
-    that somebody deleted."""
+    that somebody deleted, or that is read-only now."""
     try:
         yield
     except (OSError, RuntimeError, R1Error) as error:
@@ -148,6 +155,11 @@ def _disk_told(folder: Path) -> Iterator[None]:
         if is_full_disk(error):
             raise MissingError(
                 f"no disk space left at {folder}; free some and run the same command to go on"
+            ) from error
+        if isinstance(error, OSError) and error.errno in REFUSED and str(error.filename).startswith(str(folder)):
+            raise InputError(
+                f"{error.filename} cannot be written or read any more ({error.strerror}); mend that and run the same "
+                "command to go on"
             ) from error
         if isinstance(error, (OSError, RuntimeError)) and not (folder / "manifest.json").is_file():
             raise R1Error(

@@ -27,7 +27,7 @@ from r1kit.errors import InputError, R1Error, nearest
 
 __all__ = [
     "FOLDERS", "blame", "code_digests", "compared", "digest", "digests", "find", "guard_imports", "import_only",
-    "is_reference", "short", "sources", "split_reference",
+    "is_reference", "short", "sources", "split_reference", "user_folders",
 ]  # fmt: skip
 
 IMPORT_SECONDS = 120.0
@@ -117,7 +117,7 @@ def _load_file(path: Path, said: str) -> ModuleType:
     folder = str(path.parent)
     if folder not in sys.path:
         sys.path.append(folder)  # last, so that a file there called random.py hides nothing
-    if folder not in (known := _user_folders()):
+    if folder not in (known := user_folders()):
         os.environ[FOLDERS] = os.pathsep.join([*known, folder])
     called = f"r1kit_user_{hashlib.sha256(str(path).encode()).hexdigest()[:8]}_{path.stem}"
     spec = importlib.util.spec_from_file_location(called, path)
@@ -135,7 +135,8 @@ def _load_file(path: Path, said: str) -> ModuleType:
     return module
 
 
-def _user_folders() -> list[str]:
+def user_folders() -> list[str]:
+    """Of the users' files that were imported."""
     return [folder for folder in os.environ.get(FOLDERS, "").split(os.pathsep) if folder]
 
 
@@ -148,7 +149,7 @@ def _check_beside(path: Path, said: str) -> None:
         found = _file_of(".".join(parts)) if parts and file != path else None
         if found is None or not found.is_file() or found.read_bytes() == file.read_bytes():
             continue
-        for base in (Path(folder, *parts) for folder in _user_folders()):
+        for base in (Path(folder, *parts) for folder in user_folders()):
             if found in (base.with_suffix(".py"), base / "__init__.py"):
                 raise InputError(
                     f"{said}{path.name} imports {file} from beside it, but {found}, beside another file of yours, has "

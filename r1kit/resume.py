@@ -21,11 +21,11 @@ from typing import Any, Protocol
 
 from r1kit.cluster.ranks import Ranks
 from r1kit.errors import InputError, first_line
-from r1kit.files import write_atomic
+from r1kit.files import object_of, write_atomic
 
 __all__ = [
     "FOLDER", "Point", "Resumable", "Stateless", "begin", "cut_logs", "drop_learners", "has_point", "keep_last",
-    "learner_files", "log_fault", "log_marks", "more_steps", "newest_point", "points", "restore", "write",
+    "learner_files", "log_fault", "log_marks", "more_steps", "newest_point", "of_part", "points", "restore", "write",
 ]  # fmt: skip
 
 FOLDER, STATE, BEFORE = "resume", "state.json", "before.json"
@@ -176,6 +176,16 @@ def begin(stage: Path) -> None:
     to where it goes on."""
     if not has_point(stage):
         cut_logs(stage, None)
+
+
+def of_part(path: Path) -> dict[str, Any] | None:
+    """What a part that is done left; None where it is not done."""
+    if not path.is_file():
+        return None
+    found = object_of(path.read_text(encoding="utf-8", errors="replace"))
+    if found is None or not {"seconds", "cost"} <= set(found):
+        raise InputError(f"{path} is damaged; copy the run folder again, or delete the file to do this part again")
+    return found
 
 
 def cut_logs(stage: Path, point: Point | None) -> None:

@@ -21,7 +21,7 @@ from r1kit import interrupts, resume
 from r1kit.cluster.ranks import Ranks, Solo
 from r1kit.contracts import BASE, Recipe
 from r1kit.errors import InputError, R1Error
-from r1kit.files import object_of, stage_folder, strict_lines, write_atomic
+from r1kit.files import stage_folder, strict_lines, write_atomic
 from r1kit.records import StageResult
 from r1kit.resume import Point, Resumable
 from r1kit.reward.complaints import Complaints
@@ -71,12 +71,13 @@ class Workspace:
     """Seconds of steps so far, over all sittings that count: what was lost to a kill is not in it."""
     complaints: Complaints = field(default_factory=Complaints)
     """What went wrong in a user's own code; whoever scores adds to it, and the user is told beside the metrics."""
+    _begun: bool = False  # the logs are emptied, so what is in them is of this sitting
     _point: Point | None = None
     """The newest resume point, and the one that was gone on from."""
     _started: float = 0.0
     _saved_at: float = 0.0
     _save_cost: float = 0.0
-    _total: int = 0
+    _total: int = -1
     _said: set[str] = field(default_factory=set)
     _told_at: float = 0.0
 
@@ -114,6 +115,15 @@ class Workspace:
         """Where another stage of the run left its files."""
         return stage_folder(self.run, list(self.recipe.stages).index(stage) + 1, stage)
 
+    def begin(self) -> None:
+        """Empty the logs where no resume point says what stays: all is done, and logged, again. On every rank, first of
+        all, by what logs outside of ``steps`` too."""
+        if self.is_writer:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            resume.begin(self.folder)
+        self._begun = True
+        self.ranks.broadcast_object(None)
+
     # ---- parts ----------------------------------------------------------------------------------------------------
 
     def part(self, name: str, work: Callable[[Workspace], Mapping[str, Any]]) -> dict[str, Any]:
@@ -121,14 +131,12 @@ class Workspace:
 
         It has logs and a resume point of its own in ``NN_STAGE/name``. For stages that train more than one model.
         """
-        inner = replace(self, name=f"{self.name}/{name}" if self.name else name, cursor={})
-        inner.kept, inner.seconds, inner._started, inner._point = {}, 0.0, 0.0, None
+        called = f"{self.name}/{name}" if self.name else name
+        inner = replace(self, name=called, cursor={}, kept={}, seconds=0.0, _started=0.0, _point=None, _total=-1)
         path = inner.folder / "result.json"
-        found: dict[str, Any] | None = self.ranks.broadcast_object(_part_result(path) if self.is_writer else None)
+        found: dict[str, Any] | None = self.ranks.broadcast_object(resume.of_part(path) if self.is_writer else None)
         if found is None:
-            if self.is_writer:
-                inner.folder.mkdir(parents=True, exist_ok=True)
-                resume.begin(inner.folder)
+            inner.begin()
             made = _written({**plain(work(inner)), "seconds": inner.seconds, "cost": inner.cost})
             found = self.ranks.broadcast_object(made)  # what rank 0 read off its logs
             inner.write("result.json", found)
@@ -193,8 +201,10 @@ class Workspace:
 
         Raises:
             Interrupted: a signal came; the step was done to its end and a resume point holds it.
-            InputError: no resume point of those that are there is whole.
+            InputError: no resume point of those that are there is whole, or this is the second loop of the stage.
         """
+        if self._total >= 0:
+            raise InputError(f"{self._called}: workspace.steps is called twice; put each loop in a workspace.part")
         first = self._restore(state)
         if self._point is not None and self._point.of != total:
             self.say(f"{self._called}: {resume.more_steps(self._point, total, rate)}")
@@ -259,7 +269,7 @@ class Workspace:
     def _restore(self, state: Resumable) -> int:
         """Load the newest resume point that is whole, cut the logs to it; the step to go on from."""
         self._point = point = resume.restore(self.folder, self._called, state, self.ranks, self.say)
-        if self.is_writer:
+        if self.is_writer and (point or not self._begun):
             resume.cut_logs(self.folder, point)
         if point is None:
             interrupts.keep(f"{self._called} is at its beginning")
@@ -299,7 +309,7 @@ class Workspace:
         if time.monotonic() - self._told_at >= TELL_SECONDS:
             names = [name for name in TOLD if name in metrics][:2]
             told = ", ".join(f"{name} {metrics[name]:,.3g}" for name in names)
-            of = f" of {self._total}" if self._total else ""
+            of = f" of {self._total}" if self._total > 0 else ""
             (self.stands or self.say)(f"{self.stage}: step {step}{of}{', ' if told else ''}{told}")
             self._told_at = time.monotonic()
 
@@ -325,16 +335,6 @@ class Workspace:
             table = {**_written(plain(written)), "checkpoint": result.checkpoint}
             write_atomic(self.folder / "result.json", json.dumps(table, ensure_ascii=False, indent=1) + "\n")
         return written
-
-
-def _part_result(path: Path) -> dict[str, Any] | None:
-    """What a part that is done left; None where it is not done."""
-    if not path.is_file():
-        return None
-    found = object_of(path.read_text(encoding="utf-8", errors="replace"))
-    if found is None or not {"seconds", "cost"} <= set(found):
-        raise InputError(f"{path} is damaged; copy the run folder again, or delete the file to do this part again")
-    return found
 
 
 def _written(value: Any) -> Any:

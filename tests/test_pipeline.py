@@ -219,6 +219,22 @@ def test_a_full_disk_is_one_line_however_it_is_dressed_and_a_file_that_may_not_g
     assert [name for name, _ in fake.ran] == ["pretrain", "r1_zero", "r1_zero"]
 
 
+@pytest.mark.parametrize(
+    ("place", "error", "told"),
+    [
+        ("", InputError, r"metrics\.jsonl cannot be written or read any more \(Permission denied\); mend that and run"),
+        ("/elsewhere/", PermissionError, "Permission denied"),
+    ],
+)
+def test_a_folder_that_is_read_only_under_way_is_one_line(
+    fake: FakeStages, go: Callable[..., list[str]], tmp_path: Path, place: str, error: type[Exception], told: str
+) -> None:
+    fake.fails["r1_zero"] = PermissionError(errno.EACCES, "Permission denied", f"{place or tmp_path}/metrics.jsonl")
+    with pytest.raises(error, match=told):
+        go(RECIPE)
+    go(RECIPE)
+
+
 def test_a_folder_that_is_deleted_under_way_is_one_line(
     fake: FakeStages, go: Callable[..., list[str]], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -16,7 +16,8 @@ from torch import Tensor
 
 from r1kit.backends.room import Ask, Room
 from r1kit.cluster.wire import Lost, Wire
-from r1kit.errors import InputError, R1Error
+from r1kit.errors import R1Error
+from r1kit.faults import users_told
 from r1kit.model.weights import Weight
 from r1kit.records import Completion
 from r1kit.rollout.engine import Engine, Telling
@@ -42,7 +43,8 @@ class EngineRoom(Room[Engine]):
 
     def open(self, payload: bytes) -> Engine:
         """See ``Room``."""
-        return self._open_from(payload)
+        with users_told("the engine"):
+            return self._open_from(payload)
 
     def close(self, thing: Engine) -> None:
         """See ``Room``."""
@@ -57,15 +59,16 @@ class EngineRoom(Room[Engine]):
             ask.send("lost", "it has no weights yet" if held is None else f"it still has version {held}")
             return
         try:
-            if over_update == "wait" or not isinstance(thing, LocalEngine):
-                _sample(thing, ask)
-                ask.send("done")
-                return
-            check_room(ask.request[0], ask.request[1].max_tokens, thing.positions)  # of all before any is begun
-            if thing not in self._sessions:
-                self._sessions[thing] = Session(thing, recompute=over_update == "recompute")
-            _join(self._sessions[thing], ask)
-        except InputError as error:
+            with users_told("the engine"):
+                if over_update == "wait" or not isinstance(thing, LocalEngine):
+                    _sample(thing, ask)
+                    ask.send("done")
+                    return
+                check_room(ask.request[0], ask.request[1].max_tokens, thing.positions)  # of all before any is begun
+                if thing not in self._sessions:
+                    self._sessions[thing] = Session(thing, recompute=over_update == "recompute")
+                _join(self._sessions[thing], ask)
+        except R1Error as error:
             ask.send("refused", error.exit_code, str(error))
 
     def turn(self) -> bool:
@@ -92,7 +95,8 @@ class EngineRoom(Room[Engine]):
             raise Lost("it was restarted meanwhile")
         kept = self.kept[key]
         try:
-            kept.thing.load_weights(coming, version)
+            with users_told("the engine"):
+                kept.thing.load_weights(coming, version)
             coming.drain()
         except BaseException:
             if coming.begun:

@@ -10,12 +10,13 @@ import torch
 
 from r1kit.backends import AUTO, ENGINES
 from r1kit.backends.device import device_of
+from r1kit.backends.own_engine import looked_at
 from r1kit.cluster.directory import is_directed, where
 from r1kit.cluster.ranks import Ranks, Solo
 from r1kit.cluster.remote import Opened, wait_for
 from r1kit.cluster.settings import Cluster, EngineChoice
 from r1kit.model.skeleton import pack, unpack
-from r1kit.registry import find
+from r1kit.registry import find, is_reference, short
 from r1kit.rollout.engine import Engine
 from r1kit.rollout.pool import Pool
 from r1kit.rollout.remote import Opening, RemoteEngine
@@ -36,6 +37,8 @@ def open_here(loaded: LoadedModel, choice: EngineChoice, dtype: torch.dtype, max
     engine: Engine = find(loaded.native_engine if choice.kind == AUTO else choice.kind, ENGINES, "engine", "engine")(
         loaded, dtype=dtype, max_rows=max_rows, **more
     )
+    if is_reference(choice.kind):
+        return looked_at(engine, short(choice.kind), loaded.model.head.shape[0])
     return engine
 
 

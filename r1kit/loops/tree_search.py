@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from r1kit.backends.backend import backend_of
+from r1kit.errors import InputError
 from r1kit.evals.numbers import numbers
 from r1kit.evals.transcripts import evaluation_lines
 from r1kit.factory.samples import read_samples, write_samples
@@ -24,6 +25,7 @@ from r1kit.loops.searching import Opened, everyones, mine_of, opened, training_p
 from r1kit.loops.value_model import first_value, later_value
 from r1kit.model.reward_model import RewardModel
 from r1kit.records import Group, Prompt, Sample, Score, StageResult
+from r1kit.resume import log_fault, log_marks
 from r1kit.rollout.streams import stream_seed
 from r1kit.search.calibrate import Example, calibration, examples_of_chains
 from r1kit.search.compare import compare, shape_of, summed_up
@@ -46,16 +48,14 @@ RECORDED = 8
 
 def improve(config: MCTS, workspace: Workspace) -> StageResult:
     """The stage, whole."""
-    if workspace.is_writer:  # written again from the parts' results, which are kept
-        for name in ("metrics", "eval"):
-            (workspace.folder / f"{name}.jsonl").unlink(missing_ok=True)
+    workspace.begin()  # its logs are written again from the parts' results, which are kept
     start, name = workspace.start(config.start)
     actor, first = start, workspace.part("value-0", partial(first_value, config, start))
     value = first["checkpoint"]
     found = [_evaluated(config, 0, actor, value, {}, workspace)]
     for number in range(1, config.rounds + 1):
         searched = workspace.part(f"round-{number}/search", partial(_searched, config, number, actor, value))
-        folder = workspace.folder / f"round-{number}" / "search"
+        folder = _whole(workspace.folder / f"round-{number}" / "search", searched.pop("files", {}))
         kept = config.go_on_from == "last"
         learnt = workspace.part(f"round-{number}/actor", partial(_actor, config, folder, actor if kept else start))
         valued = workspace.part(
@@ -111,7 +111,16 @@ def _searched(config: MCTS, number: int, model: str, value: str, inner: Workspac
         "samples": sum(len(chains) for chains, _, _ in both),
         "search_tokens": sum(tokens for _, _, tokens in both) / len(both),
         **shape,
+        "files": log_marks(inner.folder, None) if inner.is_writer else {},
     }
+
+
+def _whole(folder: Path, files: Mapping[str, tuple[int, int]]) -> Path:
+    """The folder of a round's search. Raises InputError where a file is not as it was written."""
+    for name, (size, crc) in files.items():
+        if why := log_fault(folder / name, size, crc):
+            raise InputError(f"{why}; copy the run folder again, or delete {folder} to search again")
+    return folder
 
 
 def _chains_of(tree: Tree, player: Player) -> list[_Chain]:
@@ -156,7 +165,7 @@ def _values(tree: Tree, least: int) -> list[Example]:
 
 def _actor(config: MCTS, data: Path, before: str, inner: Workspace) -> Numbers:
     """What the actor became by a round's right chains; as it was, where there are none."""
-    samples = read_samples(data / "samples.jsonl") if (data / "samples.jsonl").stat().st_size else []
+    samples = read_samples(data / "samples.jsonl")
     loaded = backend_of(inner.recipe, inner.ranks).load(before)
     inner.parameters = loaded.parameters
     if not samples:

@@ -19,6 +19,7 @@ from torch import Tensor
 
 from r1kit.checkpoint.context import positions_of, refuse_longer
 from r1kit.checkpoint.folder import replacing
+from r1kit.checkpoint.headers import read_headers
 from r1kit.checkpoint.hub import open_tokenizer, read_config, save_tokenizer
 from r1kit.errors import InputError, first_line
 from r1kit.records import Message
@@ -266,6 +267,7 @@ def _load(folder: Path, **settings: Any) -> tuple[PreTrainedModel, dict[str, Any
     config = read_config(folder)
     for name, value in settings.items():
         setattr(config, name, value)
+    read_headers(folder)  # a torn file is told here
     try:
         with _quiet():
             model, loading = AutoModelForSequenceClassification.from_pretrained(

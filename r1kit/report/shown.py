@@ -9,9 +9,9 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, Literal, TextIO, cast
 
 from r1kit.errors import InputError, Interrupted, R1Error
 from r1kit.interrupts import Stopped
@@ -20,6 +20,8 @@ __all__ = ["SHOWS", "Shown", "chosen", "present", "say", "shown", "so_far", "sta
 
 SHOWS = "R1KIT_SHOWS"
 Way = Literal["lines", "picture", "quiet", "json"]
+_stdout: TextIO | None = None
+"""Of JSON lines, once ``chosen`` has set it apart."""
 
 
 def chosen(quiet: bool = False, as_json: bool = False, *, parent: bool = True) -> Way:
@@ -37,7 +39,19 @@ def chosen(quiet: bool = False, as_json: bool = False, *, parent: bool = True) -
         raise InputError("--quiet and --json exclude each other; --json prints nothing but JSON lines")
     way: Way = "quiet" if quiet else "json" if as_json else "picture" if parent and _can_draw() else "lines"
     os.environ[SHOWS] = way
+    if way == "json":
+        _keep_stdout()
     return way
+
+
+def _keep_stdout() -> None:
+    """What is printed from here on, by a user's code too, goes to stderr: JSON lines alone have stdout."""
+    global _stdout
+    sys.stdout.flush()
+    with suppress(OSError, ValueError):  # one that is no file: nothing but this process writes there
+        if _stdout is None and sys.stdout.fileno() == 1:
+            _stdout = open(os.dup(1), "w", encoding="utf-8", errors="backslashreplace")  # noqa: SIM115 - to the end
+            os.dup2(2, 1)
 
 
 def _can_draw() -> bool:
@@ -148,7 +162,7 @@ def shown(folder: Path) -> Iterator[Shown]:
         finally:
             picture.close()
         return
-    lines = Lines(folder, sys.stdout)
+    lines = Lines(folder, _stdout or sys.stdout)
     told = Shown(Watch(lines), errors=False)
     try:
         yield told

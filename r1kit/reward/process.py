@@ -95,6 +95,15 @@ class Process:
         os.close(self.receive)
         self.errors.close()
 
+    def was_struck(self) -> bool:
+        """Whether it was ended, or stands still, by a signal that no rule sends itself: somebody, or a machine that ran
+        out of memory, sent it."""
+        if (code := self.process.poll()) is not None:
+            return code in (-signal.SIGKILL, -signal.SIGTERM)
+        with contextlib.suppress(OSError), open(f"/proc/{self.process.pid}/stat", encoding="utf-8") as stat:
+            return stat.read().rpartition(")")[2].split()[0] == "T"
+        return False
+
     def where_it_stands(self) -> str:
         """The line of the user's function that a process hangs in, ``my_rewards.py:12: brevity``, or the function."""
         if not self.doing:

@@ -16,6 +16,8 @@ __all__ = ["BATCHES_PER_WORKER", "Failure", "Round"]
 
 BATCHES_PER_WORKER = 4
 """A call's groups are dealt out in about this many messages a worker, so that a slow one does not hold the others."""
+LOOK_SECONDS = 1.0
+"""Longest wait. One of twice that was itself stopped, as the workers may have been with it: deadlines wait."""
 GATHER_SECONDS = 0.002
 """Pause before replies are read, so that many come at one wake-up and the parent leaves its core to others."""
 
@@ -44,6 +46,9 @@ class Round:
         self.share = max(1, total // (len(workers) * BATCHES_PER_WORKER)) if len(workers) > 1 else total
         self.replies: list[Any] = [None] * total
         self.missing = total
+        self.again: set[int] = set()
+        """Completions that a process was struck over: judged once more, and then no more."""
+        self.seen = time.monotonic()
 
     def run(self) -> list[Any]:
         with selectors.DefaultSelector() as self.selector:
@@ -52,14 +57,17 @@ class Round:
                     self._replace(index, register=False)
                 self.selector.register(self.workers[index].receive, selectors.EVENT_READ, index)
                 self._feed(self.workers[index])
+            self.seen = time.monotonic()
             while self.missing:
                 self._wait()
         return self.replies
 
     def _wait(self) -> None:
-        now = time.monotonic()
-        patience = min(worker.deadline for worker in self.workers if worker.state != "idle") - now
-        events = self.selector.select(max(0.0, patience))
+        until = min(worker.deadline for worker in self.workers if worker.state != "idle")
+        events = self.selector.select(max(0.0, min(LOOK_SECONDS, until - time.monotonic())))
+        if (stood := time.monotonic() - self.seen) > 2 * LOOK_SECONDS:
+            for worker in self.workers:
+                worker.deadline += stood
         if self.closing.is_set():
             raise R1Error("the verifier was closed before everything was scored")
         if events and self.missing > 1:
@@ -68,10 +76,10 @@ class Round:
         answered = {key.data for key, _ in events}
         for index in answered:
             self._take(index)
-        # Only those with nothing to read are late: a parent that was itself stopped for a while blames nobody.
         for index, worker in enumerate(self.workers):
             if index not in answered and worker.state != "idle" and worker.deadline <= now:
                 self._timeout(index)
+        self.seen = time.monotonic()
 
     def _feed(self, worker: Process) -> None:
         if worker.state != "idle" or not self.waiting:
@@ -131,6 +139,8 @@ class Round:
 
     def _timeout(self, index: int) -> None:
         worker = self.workers[index]
+        if self._spared(index):
+            return
         if worker.state == "starting":
             worker.kill()
             raise R1Error(f"a verifier process did not start within {self.warmup:g} s")
@@ -146,6 +156,8 @@ class Round:
     def _died(self, index: int) -> None:
         worker = self.workers[index]
         how = worker.last_words()
+        if self._spared(index):
+            return
         if worker.state == "starting":
             raise R1Error(f"a verifier process could not start: {how}")
         if not worker.owed:
@@ -156,21 +168,32 @@ class Round:
             blamed = f"{worker.doing}: " if worker.doing else ""
             self._give_up(index, Failure("ungradable", f"{blamed}the verifier process ended: {how}"))
 
+    def _spared(self, index: int) -> bool:
+        """Whether what a worker owed is judged again, in another process: it was struck, for the first time there."""
+        worker = self.workers[index]
+        number = worker.owed[0][1].number if worker.owed else -1 - index
+        if number in self.again or not worker.was_struck():
+            return False
+        self.again.add(number)
+        self._give_up(index, None)
+        return True
+
     def _building(self, worker: Process) -> str:
         """What a worker does before a task's first completion."""
         if worker.doing:
             return f"the first call of {worker.doing}"
         return f"building task {worker.owed[0][0].prompt.task!r}"
 
-    def _give_up(self, index: int, failure: Failure) -> None:
+    def _give_up(self, index: int, failure: Failure | None) -> None:
         """Settle the sample in hand, or its whole group; put the rest back first in line, and start a fresh process.
 
-        Where the task was shown a group, nothing of it is settled. Either way it is not shown the rest of it again.
+        Where the task was shown a group, or there is no failure, nothing of it is settled. In every case it is not
+        shown the rest of it again.
         """
         worker = self.workers[index]
-        in_hand = worker.owed[0][0]
+        in_hand = worker.owed[0][0] if worker.owed else None
         lost = sum(owed is in_hand for owed, _ in worker.owed) if worker.doing and worker.grouped else 1
-        for _ in range(0 if worker.preparing else lost):
+        for _ in range(0 if worker.preparing or failure is None else lost):
             self._settle(worker, worker.owed[0][1].number, failure)
         owed = {job.number for _, job in worker.owed}
         rest = dict.fromkeys(id(batch) for batch, _ in worker.owed)

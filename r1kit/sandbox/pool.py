@@ -13,6 +13,9 @@ from r1kit.sandbox.worker import START_SECONDS, Start, Worker
 
 __all__ = ["Pool"]
 
+LOOK_SECONDS = 1.0
+"""Longest wait. One of twice that was itself stopped, as the workers may have been with it: deadlines wait."""
+
 
 class Pool:
     """A sandbox of ``workers`` warm interpreters.
@@ -35,6 +38,9 @@ class Pool:
         self.name = name
         self._start, self._explain = start, explain
         self._workers: list[Worker] = []
+        self._waiting: deque[tuple[int, Run]] = deque()
+        self._again: set[int] = set()
+        """What was killed, program or sandbox: it has one more try, since anybody may have done it."""
         self._selector = selectors.DefaultSelector()
         try:
             for _ in range(workers):
@@ -51,15 +57,15 @@ class Pool:
         for index, worker in enumerate(self._workers):
             if worker.state == "busy":  # a call was broken off
                 self._replace(index)
-        waiting = deque(enumerate(runs))
+        self._waiting, self._again = deque(enumerate(runs)), set()
         outcomes: dict[int, Outcome] = {}
         while len(outcomes) < len(runs):
             for index, worker in enumerate(self._workers):
-                if worker.state == "idle" and waiting:
+                if worker.state == "idle" and self._waiting:
                     if worker.process.poll() is not None:  # it died between two runs
                         self._replace(index)
                         continue
-                    number, run = waiting.popleft()
+                    number, run = self._waiting.popleft()
                     worker.hand(number, run, limits)
                     self._watch(index)
             self._step(outcomes)
@@ -67,8 +73,12 @@ class Pool:
 
     def _step(self, outcomes: dict[int, Outcome]) -> None:
         """Wait for the next thing to happen, and see to it."""
-        patience = min(worker.deadline for worker in self._workers if worker.state != "idle") - time.monotonic()
-        events = self._selector.select(max(0.0, patience))
+        began = time.monotonic()
+        patience = min(worker.deadline for worker in self._workers if worker.state != "idle") - began
+        events = self._selector.select(max(0.0, min(LOOK_SECONDS, patience)))
+        if (stood := time.monotonic() - began) > 2 * LOOK_SECONDS:
+            for worker in self._workers:
+                worker.deadline += stood
         for key, mask in events:
             if mask & selectors.EVENT_WRITE:
                 self._workers[key.data].push()
@@ -77,7 +87,6 @@ class Pool:
                 self._take(key.data, outcomes)
         now = time.monotonic()
         heard = {key.data for key, _ in events}
-        # Only those with nothing to read are late: an owner that was itself stopped for a while blames nobody.
         for index, worker in enumerate(self._workers):
             if index not in heard and worker.state != "idle" and worker.deadline <= now:
                 self._late(index, outcomes)
@@ -87,10 +96,10 @@ class Pool:
         try:
             outcome = worker.take()
         except EOFError:
-            if worker.state == "starting":
+            if worker.state == "starting" and (worker.last_words().strip() or not self._first(-1 - index)):
                 raise self._explain(worker.last_words()) from None
             if worker.state == "busy":
-                outcomes[worker.number] = Outcome(end="killed", detail="its sandbox was killed with it")
+                self._settle(worker, Outcome(end="killed", detail="its sandbox was killed with it"), outcomes)
             self._replace(index)
             return
         except R1Error as error:  # whatever speaks there is not the runner any more
@@ -98,9 +107,22 @@ class Pool:
             self._replace(index)
             return
         if outcome is not None:
-            outcomes[worker.number] = outcome
+            self._settle(worker, outcome, outcomes)
             if worker.used:
                 self._replace(index)
+
+    def _settle(self, worker: Worker, outcome: Outcome, outcomes: dict[int, Outcome]) -> None:
+        assert worker.run is not None
+        if outcome.end == "killed" and self._first(worker.number):
+            self._waiting.appendleft((worker.number, worker.run))
+        else:
+            outcomes[worker.number] = outcome
+
+    def _first(self, number: int) -> bool:
+        """Whether this was not killed before in this call: a run by its number, a start by -1 and less."""
+        first = number not in self._again
+        self._again.add(number)
+        return first
 
     def _late(self, index: int, outcomes: dict[int, Outcome]) -> None:
         worker = self._workers[index]

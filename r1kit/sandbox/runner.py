@@ -39,7 +39,7 @@ WRITABLE = "/tmp"
 DISK_BYTES = 16 << 20
 MAX_FILES = 2048
 CHUNK = 1 << 16
-LOOK_SECONDS = 0.05
+LOOK_SECONDS, STOOD_SECONDS = 0.05, 1.0
 STACK_BYTES = 64 << 20
 KEPT = 60
 """Where descriptors are put while 0, 1, 2 ... may still be in use."""
@@ -151,8 +151,11 @@ def _watch(
         poller.register(descriptor, select.POLLIN)
     reason, running = ITSELF, True
     while running and reason == ITSELF:
-        left = started + patience - time.monotonic()
+        looked = time.monotonic()
+        left = started + patience - looked
         ready = {descriptor for descriptor, _ in poller.poll(1000 * max(0.0, min(left, LOOK_SECONDS)))}
+        stood = time.monotonic() - looked
+        patience += stood if stood > STOOD_SECONDS else 0.0  # all here was stopped for a while, or nearly so
         if 0 in ready:
             os._exit(0)  # process 1 takes all the others with it
         for descriptor in ready & set(pipes):

@@ -161,11 +161,12 @@ def _folder(member: Callable[..., Any]) -> Path:
 
 
 def _run(config: Any, workspace: Any) -> StageResult:
-    """A user's stage gives a ``StageResult``, or its metrics alone, or nothing.
+    """A user's stage gives a ``StageResult``, or its metrics alone, or nothing. It may log where it likes.
 
     Raises:
         R1Error: what it raised, with the line of the user's file.
     """
+    workspace.begin()
     try:
         found = config.run(workspace)
     except (Exception, SystemExit) as error:

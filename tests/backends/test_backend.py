@@ -146,7 +146,7 @@ def test_an_engine_and_a_learner_of_the_user_s_own_take_their_place(tmp_path: Pa
     mine = replace(
         CPU, engine=EngineChoice(f"{tmp_path}/mine.py:engine"), learner=LearnerChoice(f"{tmp_path}/mine.py:learner")
     )
-    loaded = mine.draw(SHAPE, build_tokenizer(WORDS), seed=1)
+    loaded = mine.draw(SHAPE, build_tokenizer([*WORDS, *map(str, range(128))]), seed=1)  # a token for a code point
     engine = mine.open_engine(loaded, dtype="bfloat16", max_rows=5)
     ((completion,),) = engine.generate([[1]], Sampling(n=1, max_tokens=30), [1])
     assert completion.text == "64 5 torch.bfloat16"

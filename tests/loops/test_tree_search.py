@@ -138,6 +138,17 @@ def test_each_seed_searches_prompts_of_its_own_and_the_control_learns_whole_chai
     assert (folder / "values.jsonl").stat().st_size > 0  # the trees' all the same
     first = 2 * SEED_STRIDE + 4  # behind the value model's four
     assert {sample.prompt for sample in samples} <= {f"what is {number % 20}" for number in range(first, first + 6)}
+    for name, kept, told in (("samples", 0, "missing"), ("values", 1, r"cut short \(\d+ of \d+ bytes\)")):
+        (tmp_path / "run/01_mcts/result.json").unlink(missing_ok=True)
+        path = folder / f"{name}.jsonl"
+        whole = path.read_bytes()
+        path.unlink()
+        if kept:
+            path.write_bytes(b"".join(whole.splitlines(keepends=True)[:kept]))
+        with pytest.raises(InputError, match=rf"{name}.jsonl is {told}; copy the run folder again, or delete .*search"):
+            done(recipe, tmp_path / "run")
+        path.write_bytes(whole)
+    assert (done(recipe, tmp_path / "run") / "result.json").is_file()
 
 
 @pytest.mark.parametrize(

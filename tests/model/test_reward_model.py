@@ -237,8 +237,12 @@ def test_folders_that_are_no_reward_model(base: Path, tmp_path: Path) -> None:
         with pytest.raises(InputError, match=told):
             RewardModel.open(tmp_path / "reward")
     settings.write_text("{}")
-    (tmp_path / "reward" / "model.safetensors").unlink()
-    with pytest.raises(InputError, match="cannot become a reward model"):
+    weights = tmp_path / "reward" / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-1])
+    with pytest.raises(InputError, match=r"model.safetensors is damaged or cut short \(\d+ of \d+ bytes\); fetch"):
+        RewardModel.open(tmp_path / "reward")
+    weights.unlink()
+    with pytest.raises(InputError, match=r"reward lacks model\.safetensors"):
         RewardModel.open(tmp_path / "reward")
 
 

@@ -301,7 +301,8 @@ def test_where_no_picture_can_be_drawn_there_are_lines(
 
 
 def test_json_lines_and_nothing_else(mine: Path) -> None:
-    """A run that fails, then goes on with another setting."""
+    """A run that fails, then goes on with another setting; what a user's file prints is no line of ours."""
+    (mine / "mine.py").write_text(f"{MINE}\nimport os\nprint('mine')\nos.write(1, b'and raw')\n")
     failed = subprocess.run(command(mine, "--json", "--set", "mine.fail_at=2"), capture_output=True, text=True)
     rows = [json.loads(line) for line in failed.stdout.splitlines()]
     assert (failed.returncode, rows[-1]["event"], rows[-1]["state"]) == (1, "run", "failed")

@@ -90,7 +90,24 @@ def _recurse() -> str:
     return _recurse()
 
 
+def _struck() -> str:
+    """By a signal, so many times: ``FOLDER NUMBER TIMES``."""
+    folder, number, times = os.environ["STRUCK"].split()
+    done = len(os.listdir(folder))
+    if done < int(times):
+        open(os.path.join(folder, str(done)), "w").close()
+        os.kill(os.getpid(), int(number))
+    return "struck"
+
+
+def _slow() -> str:
+    time.sleep(0.8)
+    return "slow"
+
+
 FAULTS = {
+    "slow": _slow,
+    "struck": _struck,
     "loop": _loop,
     "loop in c": _loop_in_c,
     "raise": _raise,

@@ -11,6 +11,7 @@ import textwrap
 import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -118,6 +119,39 @@ def test_a_worker_killed_between_calls_is_replaced_and_costs_nothing() -> None:
         os.kill(judge._workers[0].process.pid, signal.SIGKILL)
         time.sleep(0.05)
         assert judge.score_groups([group("42")])[0][0].status == "ok"
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGSTOP])
+@pytest.mark.parametrize("times", [1, 2])
+def test_a_worker_that_is_struck_costs_nothing_the_first_time(
+    number: signal.Signals, times: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A machine that is out of memory kills what it likes, and the bits of a run do not hang on that."""
+    monkeypatch.setenv("STRUCK", f"{tmp_path} {int(number)} {times}")
+    with verifier(deadline_seconds=0.7) as judge:
+        (row,) = judge.score_groups([group("42", "struck", "42")])
+    failed = "timeout" if number == signal.SIGSTOP else "ungradable"
+    assert [score.status for score in row] == ["ok", "ok" if times == 1 else failed, "ok"]
+    assert len(list(tmp_path.iterdir())) == times
+
+
+def test_a_worker_that_was_stopped_with_its_parent_is_not_late() -> None:
+    script = (
+        "from reward.test_verifier import *\nwith verifier() as judge:\n    judge.score_groups([group('42')])\n"
+        "    print(judge._workers[0].process.pid, flush=True)\n"
+        "    print(judge.score_groups([group('slow')])[0][0].status)\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True, env=environment) as parent:
+        assert parent.stdout is not None
+        both = (parent.pid, int(parent.stdout.readline()))
+        time.sleep(0.3)
+        for pid in both:
+            os.kill(pid, signal.SIGSTOP)
+        time.sleep(2.5)
+        for pid in both:
+            os.kill(pid, signal.SIGCONT)
+        assert parent.stdout.read() == "ok\n"
 
 
 def test_diagnostics_come_per_completion_and_are_empty_where_they_fail(shared: Verifier) -> None:

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -186,10 +187,24 @@ def test_a_killed_worker_is_replaced() -> None:
         os.kill(one._workers[0].process.pid, signal.SIGKILL)
         time.sleep(0.2)
         assert value(one, "", "40 + 2") == 42  # it died between two runs: nothing is blamed
-        pid = one._workers[0].process.pid
-        with subprocess.Popen(["sh", "-c", f"sleep 0.5; kill -9 {pid}"]):
-            outcome = call(one, "import time\ntime.sleep(8)")
-        assert (outcome.end, outcome.detail) == ("killed", "its sandbox was killed with it")
+
+
+@pytest.mark.parametrize("inside", [False, True])
+def test_what_is_killed_is_run_once_more(inside: bool) -> None:
+    """The sandbox, or the program alone, by whoever may have done it; once it is killed again it is what it did."""
+
+    def victim() -> int:
+        return one._workers[0].process.pid if not inside else deepest(one._workers[0].process.pid)
+
+    with pool(1) as one:
+        for times, end in ((1, "ok"), (2, "killed")):
+            killer = threading.Thread(
+                target=lambda times=times: [(time.sleep(0.6), os.kill(victim(), signal.SIGKILL)) for _ in range(times)]
+            )
+            killer.start()
+            outcome = call(one, "import time\ntime.sleep(1.5)\nx = 42", "x")
+            killer.join()
+            assert outcome.end == end, outcome
         assert value(one, "", "40 + 2") == 42
 
 
@@ -203,6 +218,33 @@ def test_a_sandbox_that_does_not_answer_is_killed_at_the_deadline() -> None:
         assert outcome.end == "timeout"
         assert time.monotonic() - started < 4
         assert value(one, "", "40 + 2") == 42
+
+
+def deepest(pid: int) -> int:
+    """The last of a line of only children."""
+    while found := children(pid):
+        pid = found[0]
+    return pid
+
+
+def test_a_program_that_was_stopped_with_all_of_its_owner_is_not_late() -> None:
+    script = (
+        "from r1kit.sandbox import *; from r1kit.sandbox.protocol import *; box = open_sandbox(SandboxSettings());"
+        "print('here', flush=True);"
+        "print(box.run([Run(program='import time\\ntime.sleep(.8)', calls=())], Limits(seconds=1.2))[0].end)"
+    )
+    with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True) as owner:
+        assert owner.stdout is not None
+        assert owner.stdout.readline() == "here\n"
+        time.sleep(0.4)
+        family = [owner.pid]
+        for pid in family:
+            os.kill(pid, signal.SIGSTOP)
+            family += children(pid)
+        time.sleep(3)
+        for pid in family:
+            os.kill(pid, signal.SIGCONT)
+        assert owner.stdout.read() == "ok\n"
 
 
 def children(pid: int) -> list[int]:

@@ -143,6 +143,54 @@ def test_a_users_stage_runs_with_its_settings_and_is_redone_when_its_file_change
     assert any(line.startswith("count: done again: my_stage.py was edited") for line in said)
 
 
+LOGS = """class Logs:
+    leaves = "nothing"
+    steps: int = 0
+
+    def run(self, workspace):
+        workspace.log(1, {"loss": 0.5})
+        workspace.append("seen", [{"prompt": 1}])
+        workspace.part("half", lambda inner: inner.log(1, {"loss": 0.25}) or {})
+        for step in workspace.steps(self.steps, self) if self.steps else ():
+            workspace.log(2 + step, {"loss": 0.125})
+        workspace.log(9, {"loss": 0.0})
+        if not (workspace.run / "go_on").exists():
+            (workspace.run / "go_on").touch()
+            raise KeyboardInterrupt
+
+    def save(self, folder): ...
+    def load(self, folder): ...
+"""
+
+
+@pytest.mark.parametrize("steps", [0, 2])
+def test_a_users_stage_that_is_killed_logs_each_line_once(steps: int, tmp_path: Path) -> None:
+    """Also what it logs outside ``workspace.steps``, before, after or without them."""
+    (tmp_path / "my_stage.py").write_text(LOGS)
+    stages = f'[stages.logs]\nkind = "{{recipe}}/my_stage.py:Logs"\nsteps = {steps}\n'
+    recipe = recipe_of(tmp_path, stages, "model.name=x")
+    folder = tmp_path / "run"
+    folder.mkdir()
+    write_manifest(recipe, folder)
+    with pytest.raises(KeyboardInterrupt):
+        run(recipe, folder, Solo(), say=lambda line: None)
+    run(recipe, folder, Solo(), say=lambda line: None)
+    logged = [json.loads(line)["step"] for line in (folder / "01_logs/metrics.jsonl").read_text().splitlines()]
+    assert logged == [1, *range(2, 2 + steps), 9]
+    assert (folder / "01_logs/seen.jsonl").read_text() == '{"prompt": 1}\n'
+    assert len((folder / "01_logs/half/metrics.jsonl").read_text().splitlines()) == 1
+
+
+def test_a_second_loop_in_a_users_stage_is_refused_and_not_passed_over(tmp_path: Path) -> None:
+    twice = "list(workspace.steps(1, self))\n" + " " * 8
+    (tmp_path / "my_stage.py").write_text(LOGS.replace("for step", f"{twice}for step"))
+    recipe = recipe_of(tmp_path, '[stages.logs]\nkind = "{recipe}/my_stage.py:Logs"\nsteps = 2\n', "model.name=x")
+    (tmp_path / "run").mkdir()
+    write_manifest(recipe, tmp_path / "run")
+    with pytest.raises(InputError, match=r"^logs: workspace.steps is called twice; put each loop in a workspace.part$"):
+        run(recipe, tmp_path / "run", Solo(), say=lambda line: None)
+
+
 def test_a_project_that_moved_with_its_code_is_done_before(tmp_path: Path) -> None:
     keys = []
     for name in ("here", "there"):

@@ -1,0 +1,98 @@
+"""An engine of the user's own: what it gives that is no completion, and what it raises, is one line."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from r1kit.backends.own_engine import looked_at
+from r1kit.errors import InputError, R1Error
+from r1kit.faults import users_told
+from r1kit.records import Completion, Sampling
+from r1kit.registry import find
+
+GOOD = Completion(token_ids=(3, 0), logprobs=(-0.5, -1.0), text="a", finish="stop", version=2)
+
+
+class Fake:
+    def __init__(self, found: Any) -> None:
+        self.found = found
+
+    def generate(self, prompts: Any, sampling: Sampling, seeds: Any) -> Any:
+        return self.found
+
+    def generate_each(self, prompts: Any, sampling: Sampling, seeds: Any, ended: Any) -> None:
+        for place, group in enumerate(self.found):
+            ended(place, group)
+
+
+def given(found: Any, each: bool = False) -> list[Any]:
+    """What comes through of one prompt's two completions."""
+    engine: Any = looked_at(Fake(found), "my.py:Fake", 4)  # type: ignore[arg-type]
+    told: list[Any] = []
+    arguments = ([[1]], Sampling(n=2, max_tokens=2), [7])
+    if each:
+        engine.generate_each(*arguments, lambda place, group: told.append(group))
+        return told
+    return list(engine.generate(*arguments))
+
+
+@pytest.mark.parametrize("each", [False, True])
+def test_what_is_right_comes_through(each: bool) -> None:
+    assert given([(GOOD, GOOD)], each) == [(GOOD, GOOD)]
+
+
+@pytest.mark.parametrize(
+    ("found", "message"),
+    [
+        (None, "NoneType for 1 prompts"),
+        ([], "0 for 1 prompts"),
+        ([(GOOD,)], r"1 for the completions of a prompt; sampling\.n = 2 of them are due"),
+        ([({"text": "a"}, GOOD)], r"a completion of type dict; it must be an r1kit\.Completion"),
+        *(
+            ([(GOOD, replace(GOOD, **wrong))], f"a completion {message}")
+            for wrong, message in (
+                ({"token_ids": (3, 4)}, "with token 4; the model has 4"),
+                ({"token_ids": (-1, 0)}, "with token -1; the model has 4"),
+                ({"token_ids": ("a", 0)}, "whose token_ids are no tuple of int"),
+                ({"logprobs": (-0.5,)}, "with 1 logprobs for 2 tokens"),
+                ({"logprobs": (-0.5, math.nan)}, "whose logprobs are no finite numbers"),
+                ({"text": None}, "whose text is None"),
+                ({"finish": "eos"}, "with finish = 'eos'; allowed are 'stop', 'length'"),
+                ({"version": None}, "with version = None"),
+            )
+        ),
+    ],
+)
+def test_what_is_wrong_is_a_line(found: Any, message: str) -> None:
+    with pytest.raises(R1Error, match=rf"^my\.py:Fake\.generate gave {message}"):
+        given(found)
+    if found:
+        with pytest.raises(R1Error, match=r"^my\.py:Fake\.generate_each gave "):
+            given(found, each=True)
+
+
+CODE = """import json, sys
+def parsed(text): return json.loads(text)
+def leave(code): sys.exit(code)
+def back(call): return call()
+"""
+
+
+def test_what_a_users_code_raises_is_told_by_its_line_and_what_ours_does_is_not(tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text(CODE)
+    parsed, leave, back = (find(f"{tmp_path}/mine.py:{name}", {}, "thing") for name in ("parsed", "leave", "back"))
+    with pytest.raises(R1Error, match=r"^rl: mine\.py:2: JSONDecodeError: Expecting value"), users_told("rl"):
+        parsed("")
+    with pytest.raises(R1Error, match=r"^rl: mine\.py:3: SystemExit: 0$"), users_told("rl"):
+        leave(0)  # or the run would end as if it were done
+    with pytest.raises(InputError, match=r"^it is ours$"), users_told("rl"):
+        back(lambda: (_ for _ in ()).throw(InputError("it is ours")))
+    with pytest.raises(TypeError), users_told("rl"):
+        back(lambda: find("", None, ""))  # type: ignore[arg-type]
+    with pytest.raises(KeyboardInterrupt), users_told("rl"):
+        back(lambda: (_ for _ in ()).throw(KeyboardInterrupt))

@@ -38,7 +38,8 @@ def test_cores_compute_what_auto_means_on_this_machine_and_gpus_bfloat16(
 
     named = [memory("float32", "--set", f"dtype={dtype}") for dtype in ("float32", "bfloat16")]
     assert [memory("float32"), memory("bfloat16")] == named
-    assert memory("float32", "--gpus", "1") == memory("bfloat16", "--gpus", "1") == named[1]
+    on_gpu = memory("float32", "--gpus", "1", "--set", "dtype=bfloat16")
+    assert memory("float32", "--gpus", "1") == memory("bfloat16", "--gpus", "1") == on_gpu < named[1]
 
 
 def simulated(*arguments: str) -> tuple[int, str]:

@@ -99,7 +99,10 @@ class LoadedModel:
         """
         own = self.tokenizer.eos_token_id
         if self.template.name == "chat":
-            return end_of_turn(self.tokenizer, self.template.arguments) or self._named_ends[:1]
+            return (
+                end_of_turn(self.tokenizer, self.template.arguments, self._texts(self._named_ends))
+                or (self._named_ends[:1])
+            )
         return self._named_ends[:1] if own is None else (own,)
 
     @property
@@ -111,9 +114,17 @@ class LoadedModel:
 
     def until_end(self, response: str) -> str:
         """A response as far as sampling would have gone: up to the first end token that is spelled out in it."""
-        for token in self.stop_ids:
-            response = response.partition(str(self.tokenizer.convert_ids_to_tokens(token)))[0]
+        for end in self.ends:
+            response = response.partition(end)[0]
         return response
+
+    @property
+    def ends(self) -> tuple[str, ...]:
+        """``stop_ids`` as text."""
+        return self._texts(self.stop_ids)
+
+    def _texts(self, ids: Sequence[int]) -> tuple[str, ...]:
+        return tuple(str(self.tokenizer.convert_ids_to_tokens(token)) for token in ids)
 
     def keep_ends(self) -> None:
         """Save every token of ``stop_ids`` as an end from now on: for a model that is taught to close turns."""

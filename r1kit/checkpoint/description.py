@@ -142,6 +142,7 @@ def describe(folder: Path, template: Template) -> Description:
     prompt = prompt_text(template, tokenizer, PROBE)
     chat = template.name == "chat"
     ends = end_sources(folder, tokenizer.eos_token_id)
+    texts = {token: str(tokenizer.convert_ids_to_tokens(token)) for token in ends}
     positions, lengthens = positions_of({**text, "rope_parameters": _rope(text)})
     return Description(
         family=str(config.get("model_type", "")),
@@ -154,8 +155,8 @@ def describe(folder: Path, template: Template) -> Description:
         tokens=len(tokenizer),
         rows=embedding_rows(config, headers),
         ends=ends,
-        texts={token: str(tokenizer.convert_ids_to_tokens(token)) for token in ends},
-        closes=close_of_turn(tokenizer, template.arguments) if chat else "",
+        texts=texts,
+        closes=close_of_turn(tokenizer, template.arguments, list(texts.values())) if chat else "",
         habits=habits_of(tokenizer, template.arguments) if chat else None,
         opens_think=opens_think(prompt),
         tags={tag: len(tokenizer.encode(tag, add_special_tokens=False)) for tag in TAGS},

@@ -15,6 +15,7 @@ from r1kit.records import Prompt, Sampling
 from r1kit.registry import find, is_reference
 from r1kit.reward.extract import thinking
 from r1kit.rollout.engine import Engine
+from r1kit.text.seen import in_tags
 
 __all__ = [
     "REFINERS",
@@ -134,4 +135,6 @@ class EngineRefiner:
         ]
         drawn = self.engine.generate([self.encode(text) for text in asked], replace(self.sampling, n=1), seeds)
         self.written += sum(len(row[0].token_ids) for row in drawn)
-        return [row[0].text.rpartition("</think>")[2].strip() if row[0].finish == "stop" else "" for row in drawn]
+        return [
+            in_tags(row[0].text).rpartition("</think>")[2].strip() if row[0].finish == "stop" else "" for row in drawn
+        ]

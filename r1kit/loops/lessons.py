@@ -78,7 +78,7 @@ def _refuse_none(samples: Sequence[Sample], workspace: Workspace) -> None:
 
 def _teacher(config: SFT, loaded: LoadedModel) -> Teacher:
     end = loaded.turn_end[-1] if loaded.turn_end else None
-    return Teacher(loaded.tokenizer, loaded.template, config.thinking, end=end)
+    return Teacher(loaded.tokenizer, loaded.template, config.thinking, end=end, ends=loaded.ends)
 
 
 def _lessons_of(sample: Sample, loaded: LoadedModel, teacher: Teacher) -> list[Lesson]:

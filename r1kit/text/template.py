@@ -9,6 +9,7 @@ from typing import Any
 from r1kit.errors import InputError, nearest
 from r1kit.records import Message
 from r1kit.text.habits import ChatTokenizer, habits_of, template_text
+from r1kit.text.seen import in_tags
 
 __all__ = ["NAMED", "Template", "chat_text", "ids_of", "prompt_text", "render"]
 
@@ -112,6 +113,9 @@ def chat_text(template: Template, tokenizer: ChatTokenizer, messages: Sequence[M
                 f"template.arguments.{name}: the model's chat template never looks at it; those that it does: {known}."
                 f"{nearest(name, habits.reads)}"
             )
+    messages = [
+        replace(one, content=in_tags(one.content, habits.marks)) if one.role == "assistant" else one for one in messages
+    ]
     if template.drop_thinking:
         messages = _answers_alone(messages)
     written = [

@@ -1,0 +1,102 @@
+"""What is learnt is what is sampled, token for token, under chat templates of the field (``field_templates.py``)."""
+
+from __future__ import annotations
+
+import pytest
+from transformers import PreTrainedTokenizerFast
+
+from r1kit.records import Message, Sample
+from r1kit.text.taught import Taught, Teacher, Thinking
+from r1kit.text.template import Template, render
+from tests.text.field_templates import FIELD, Field, tokenizer_of
+
+ASKED = Message(role="user", content="one")
+HISTORIES: dict[str, tuple[Message, ...]] = {
+    "alone": (),
+    "system": (Message(role="system", content="be brief"),),
+    "second turn": (ASKED, Message(role="assistant", content="a")),
+    "both": (Message(role="system", content="be brief"), ASKED, Message(role="assistant", content="a")),
+}
+THOUGHT = Message(role="assistant", content="<think>\nhm\n</think>\n\na")
+
+
+def runs(one: Taught) -> list[tuple[int, list[int]]]:
+    """(where it begins, its tokens) of each run of what is learnt."""
+    found: list[tuple[int, list[int]]] = []
+    for place, (token, own) in enumerate(zip(one.ids, one.learnt, strict=True)):
+        if own and (not place or not one.learnt[place - 1]):
+            found.append((place, []))
+        if own:
+            found[-1][1].append(token)
+    return found
+
+
+def taught(name: str, response: str, history: tuple[Message, ...], thinking: Thinking = "last") -> list[Taught]:
+    own = FIELD[name]
+    teacher = Teacher(tokenizer_of(name), Template(arguments=own.arguments), thinking, ends=own.named.split())
+    return teacher.taught(Sample(id="s", prompt="two", response=response, domain="d", history=history or None))
+
+
+def sampled(tokenizer: PreTrainedTokenizerFast, own: Field, text: str) -> list[int]:
+    """Tokens of an answer as the model draws it, its end included."""
+    return [*tokenizer.encode(text, add_special_tokens=False), tokenizer.convert_tokens_to_ids(own.end)]
+
+
+@pytest.mark.parametrize("history", HISTORIES)
+@pytest.mark.parametrize("name", FIELD)
+def test_a_sample_is_learnt_as_it_was_drawn(name: str, history: str) -> None:
+    """Behind the prompt that it was drawn from; as text in between, as samples are kept."""
+    own, tokenizer = FIELD[name], tokenizer_of(name)
+    prompt = render(Template(arguments=own.arguments), tokenizer, "two", HISTORIES[history])
+    for before in filter(None, (own.thought, own.before + "yes")):
+        drawn = sampled(tokenizer, own, before.removesuffix("yes") + "yes" + own.after)
+        (one,) = taught(name, tokenizer.decode(drawn[:-1]), HISTORIES[history])
+        *earlier, (start, learnt) = runs(one)
+        assert (one.ids[:start], tokenizer.decode(learnt)) == (prompt, tokenizer.decode(drawn))
+        assert learnt == drawn
+        for start, learnt in earlier:
+            asked = render(Template(arguments=own.arguments), tokenizer, "one", HISTORIES[history][:-2])
+            assert one.ids[:start] == asked
+            assert learnt in [sampled(tokenizer, own, text + own.after) for text in (own.before + "a", "a")]
+
+
+REWRITTEN = {"qwen3 without", "deepseek r1", "deepseek v3.1 thinking", "gpt-oss"}
+"""Where earlier turns do not stand as they are drawn, even without thinking."""
+
+
+@pytest.mark.parametrize("name", FIELD)
+def test_earlier_turns_are_learnt_with_their_end_where_they_stand_as_they_were_drawn(name: str) -> None:
+    (one,) = taught(name, "b", HISTORIES["second turn"])
+    assert len(runs(one)) == (1 if name in REWRITTEN else 2)
+
+
+@pytest.mark.parametrize("name", FIELD)
+def test_a_turn_that_the_template_rewrites_is_learnt_as_the_last_of_its_chat(name: str) -> None:
+    """With ``thinking = "every"``: behind its own prompt, as that chat alone is learnt."""
+    _, *lost = taught(name, "b", (ASKED, THOUGHT), "every")
+    own, tokenizer = FIELD[name], tokenizer_of(name)
+    teacher = Teacher(tokenizer, Template(arguments=own.arguments), ends=own.named.split())
+    alone = teacher.taught(Sample(id="s", prompt="one", response=THOUGHT.content, domain="d"))
+    assert lost in ([], alone)
+
+
+def test_thinking_behind_a_prompt_that_has_closed_it_is_left_out() -> None:
+    (one,) = taught("deepseek v3.1", THOUGHT.content, ())
+    tokenizer = tokenizer_of("deepseek v3.1")
+    assert tokenizer.decode(one.ids) == (
+        "<｜begin▁of▁sentence｜><｜User｜>two<｜Assistant｜></think>\n\na<｜end▁of▁sentence｜>"
+    )
+    assert tokenizer.decode(runs(one)[0][1]) == "\n\na<｜end▁of▁sentence｜>"
+
+
+@pytest.mark.parametrize("named", ["", "<|user|> <|observation|>"])
+def test_a_turn_without_a_mark_of_its_own_ends_as_the_model_ends_it(named: str) -> None:
+    """GLM-4.5 writes ``<|user|>`` where its settings name that; else its end token."""
+    tokenizer = tokenizer_of("glm 4.5")
+    teacher = Teacher(tokenizer, Template(), ends=named.split())
+    (one,) = teacher.taught(Sample(id="s", prompt="two", response="b", domain="d", history=HISTORIES["second turn"]))
+    first, last = (tokenizer.decode(learnt) for _, learnt in runs(one))
+    assert (first, last) == (
+        "\n<think></think>\na" + ("<|user|>" if named else ""),
+        "\n<think></think>\nb" + ("<|user|>" if named else "<|endoftext|>"),
+    )

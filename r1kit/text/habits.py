@@ -87,6 +87,8 @@ class Habits:
     """What follows the text of an assistant's turn, up to the end of the chat."""
     going: str = ""
     """The same where a question follows, up to that question."""
+    header: str = ""
+    """What is written before an answer that is not in the prompt, as ``<|channel|>final<|message|>``."""
     reads: tuple[str, ...] = ()
     """Arguments that it looks at, such as ``enable_thinking``."""
 
@@ -260,6 +262,7 @@ def _inspect(source: str, render: Render) -> Habits:
         alternating=told_twice is None and bool(answered),
         dated="strftime_now" in source,
         closing=answered.rpartition(ANSWER)[2] if ANSWER in answered else "",
+        header=answered.removeprefix(alone).partition(ANSWER)[0] if answered.startswith(alone) else "",
         going=further.rpartition(ANSWER)[2].partition(QUESTION)[0] if ANSWER in further else "",
         reads=_reads(source),
     )

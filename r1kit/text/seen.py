@@ -12,7 +12,7 @@ Sees = Literal["summary", "response"]
 
 MARKED = (
     ("<|channel|>analysis<|message|>", "<|end|><|start|>assistant<|channel|>final<|message|>"),
-    ("<|channel>thought\n", "<channel|>"),
+    ("<|channel>thought", "<channel|>"),
     ("<seed:think>", "</seed:think>"),
 )
 """What stands before and behind the thinking of gpt-oss, Gemma 4 and Seed-OSS."""
@@ -28,8 +28,9 @@ def in_tags(text: str, *marked: tuple[str, str]) -> str:
         marked: further marks than those of the models that are known.
     """
     for opening, closing in (*MARKED, *marked):
-        if text.lstrip("\n").startswith(opening):
-            thought, closed, answer = text.lstrip("\n")[len(opening) :].partition(closing)
+        begun = text.lstrip()
+        if begun.startswith(opening.strip()):
+            thought, closed, answer = begun.removeprefix(opening.strip()).partition(closing.strip())
             return f"<think>{thought}</think>{answer}" if closed else f"<think>{thought}"
     return text.removeprefix(FINAL)
 

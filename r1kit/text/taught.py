@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Literal
 
 from r1kit.errors import InputError
 from r1kit.records import Message, Sample
-from r1kit.text.habits import TAGS, close_of_turn, habits_of
+from r1kit.text.habits import TAGS, Habits, close_of_turn, habits_of
 from r1kit.text.seen import in_tags
 from r1kit.text.template import Template, chat_text, prompt_text
 
@@ -26,8 +26,6 @@ __all__ = ["Taught", "Teacher", "Thinking"]
 
 Thinking = Literal["last", "every"]
 OPEN, CLOSE = TAGS
-PROBE = "Nine"
-"""An answer that stands nowhere else in a template."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,9 +105,19 @@ class Teacher:
         return close_of_turn(self.tokenizer, self.template.arguments, self.ends)
 
     @cached_property
+    def habits(self) -> Habits:
+        """What the chat template does beside writing the messages down."""
+        return habits_of(self.tokenizer, self.template.arguments)
+
+    @property
     def marks(self) -> tuple[str, str]:
         """What the model writes around thinking."""
-        return habits_of(self.tokenizer, self.template.arguments).marks
+        return self.habits.marks
+
+    @property
+    def header(self) -> str:
+        """What the template writes before any answer that is not in the prompt."""
+        return "" if self.template.prefill else self.habits.header
 
     # ---- turns ----------------------------------------------------------------------------------------------------
 
@@ -174,16 +182,6 @@ class Teacher:
         is empty, before an answer without."""
         bare = text.replace(OPEN, "").replace(CLOSE, "")
         return not text.strip() or text == self.header or (not bare.strip() and CLOSE not in given)
-
-    @cached_property
-    def header(self) -> str:
-        """What the template writes before any answer that is not in the prompt, as ``<|channel|>final<|message|>``."""
-        asked = [Message(role="user", content="What is four and five?")]
-        prompt = chat_text(self.template, self.tokenizer, asked)
-        whole = chat_text(
-            self.template, self.tokenizer, [*asked, Message(role="assistant", content=PROBE)], answering=False
-        )
-        return whole[len(prompt) :].partition(PROBE)[0] if whole.startswith(prompt) else ""
 
     # ---- tokens ---------------------------------------------------------------------------------------------------
 

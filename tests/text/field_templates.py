@@ -31,7 +31,7 @@ class Field:
     arguments: Mapping[str, Any] = field(default_factory=dict)
     before: str = ""
     """What the model writes before an answer without thinking."""
-    thought: str = "<think>\nso\n</think>\n\n"
+    thought: str = "<think>\nhmm\n</think>\n\n"
     """Thinking as the model writes it, behind the prompt; empty: it writes none."""
     after: str = ""
     """What it writes behind an answer."""
@@ -270,7 +270,7 @@ FIELD: dict[str, Field] = {
         template=QWEN3, marks=IM, eos="<|im_end|>", end="<|im_end|>", arguments={"enable_thinking": False}, thought=""
     ),
     "llama 2": Field(
-        template=LLAMA2, marks="<s> </s>", **S, before=" ", thought=" <think>\nso\n</think>\n\n", after=" "
+        template=LLAMA2, marks="<s> </s>", **S, before=" ", thought=" <think>\nhmm\n</think>\n\n", after=" "
     ),
     "llama 3": Field(
         template=LLAMA3, marks=LLAMA_MARKS, bos="<|begin_of_text|>", eos="<|eot_id|>", end="<|eot_id|>",
@@ -280,7 +280,7 @@ FIELD: dict[str, Field] = {
     "gemma 3": Field(template=GEMMA3, **GEMMA),
     "mistral v3": Field(
         template=MISTRAL.replace("SP", " "), marks="<s> </s> [INST] [/INST]", **S, before=" ",
-        thought=" <think>\nso\n</think>\n\n",
+        thought=" <think>\nhmm\n</think>\n\n",
     ),
     "mistral tekken": Field(template=MISTRAL.replace("SP", ""), marks="<s> </s> [INST] [/INST]", **S),
     "mistral small": Field(
@@ -293,20 +293,20 @@ FIELD: dict[str, Field] = {
     "phi 4": Field(template=PHI4, marks=IM + " <|im_sep|>", eos="<|im_end|>", end="<|im_end|>"),
     "deepseek v3": Field(template=R1.replace("OPEN", ""), **R1_ENDS),
     "deepseek r1": Field(
-        template=R1.replace("OPEN", "<think>\\n"), **R1_ENDS, thought="so\n</think>\n\n", before="\n</think>\n\n"
+        template=R1.replace("OPEN", "<think>\\n"), **R1_ENDS, thought="hmm\n</think>\n\n", before="\n</think>\n\n"
     ),
     "deepseek v3.1": Field(template=V31, **R1_ENDS, thought=""),
     "deepseek v3.1 thinking": Field(
-        template=V31, **R1_ENDS, arguments={"thinking": True}, thought="so</think>", before="</think>"
+        template=V31, **R1_ENDS, arguments={"thinking": True}, thought="hmm</think>", before="</think>"
     ),
-    "glm 4.5": Field(template=GLM45, **GLM, thought="\n<think>so</think>\n", before="\n<think></think>\n"),
+    "glm 4.5": Field(template=GLM45, **GLM, thought="\n<think>hmm</think>\n", before="\n<think></think>\n"),
     "glm 4.5 without": Field(
         template=GLM45, **GLM, arguments={"enable_thinking": False}, thought="", before="\n"
     ),
     "gpt-oss": Field(
         template=HARMONY, marks="<|start|> <|message|> <|end|> <|return|> <|channel|> <|call|> <|endoftext|>",
         eos="<|return|>", end="<|return|>", named="<|endoftext|> <|call|>", before="<|channel|>final<|message|>",
-        thought="<|channel|>analysis<|message|>so<|end|><|start|>assistant<|channel|>final<|message|>",
+        thought="<|channel|>analysis<|message|>hmm<|end|><|start|>assistant<|channel|>final<|message|>",
     ),
     "smollm 3": Field(template=SMOLLM3, marks=IM, eos="<|im_end|>", end="<|im_end|>"),
     "smollm 3 without": Field(

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import cast
+
 import pytest
 from transformers import PreTrainedTokenizerFast
 
-from r1kit.records import Message, Sample
+from r1kit.records import Message, Sample, Sampling
+from r1kit.rollout.piece import Piece
+from r1kit.serving.opening import own_tags
+from r1kit.serving.served import Speaking, Speech
+from r1kit.serving.writing import Tags
 from r1kit.text.taught import Taught, Teacher, Thinking
 from r1kit.text.template import Template, render
 from tests.text.field_templates import FIELD, Field, tokenizer_of
@@ -100,3 +107,27 @@ def test_a_turn_without_a_mark_of_its_own_ends_as_the_model_ends_it(named: str) 
         "\n<think></think>\na" + ("<|user|>" if named else ""),
         "\n<think></think>\nb" + ("<|user|>" if named else "<|endoftext|>"),
     )
+
+
+@pytest.mark.parametrize("name", FIELD)
+def test_a_chat_goes_on_behind_its_own_answer(name: str) -> None:
+    """Thinking and answer are told apart, and the next question stands behind the answer alone, once each."""
+    own, tokenizer = FIELD[name], tokenizer_of(name)
+    template = Template(arguments=own.arguments)
+    speech = Speech(
+        tokenizer=cast(Speaking, tokenizer), template=template, sampling=Sampling(max_tokens=24), positions=4096,
+        ends=frozenset(map(tokenizer.convert_tokens_to_ids, (own.eos, own.end))), vocab_size=len(tokenizer),
+        tags=own_tags(Tags(), tokenizer, template),
+    )  # fmt: skip
+    for before in filter(None, (own.thought, own.before + "yes")):
+        drawn = sampled(tokenizer, own, before.removesuffix("yes") + "yes" + own.after)
+        writer = speech.writer(speech.render([ASKED]))
+        deltas = [writer.feed(Piece(row=0, token_ids=[token], scored=[], finish="")) for token in drawn]
+        deltas.append(writer.feed(Piece(row=0, token_ids=[], scored=[], finish="stop")))
+        thinking, content = "".join(one.thinking for one in deltas), "".join(one.content for one in deltas)
+        assert (thinking, content.strip()) == ("hmm" if before == own.thought else "", "yes")
+        again = tokenizer.decode(
+            speech.render([ASKED, Message(role="assistant", content=content), replace(ASKED, content="two")]).ids
+        )
+        assert (again.count("yes"), again.count("hmm"), again.count("two")) == (1, 0, 1)
+        assert not speech.one_question

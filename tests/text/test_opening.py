@@ -137,7 +137,7 @@ CHANNELS = "<|channel|>analysis<|message|>so<|end|><|start|>assistant<|channel|>
         (CHANNELS + "yes", "<think>so</think>yes"),
         ("<|channel|>analysis<|message|>so", "<think>so"),
         ("<|channel|>final<|message|>yes", "yes"),
-        ("<|channel>thought\nso\n<channel|>yes", "<think>so\n</think>yes"),
+        ("<|channel>thought\nso\n<channel|>yes", "<think>\nso\n</think>yes"),
         ("\n<seed:think>so</seed:think>yes", "<think>so</think>yes"),
         ("so " + CHANNELS, "so " + CHANNELS),
         ("<think>so</think>yes", "<think>so</think>yes"),

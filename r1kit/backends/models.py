@@ -157,8 +157,10 @@ class LoadedModel:
                     "the chat template closes the thinking before it began: a form that asks for <think> is never met; "
                     "template.arguments or reward.format_style can change that"
                 )
-            if habits.dated:
-                found.append("the chat template writes today's date: prompts differ from day to day")
+            if habits.dated and not self.template.date:
+                found.append(
+                    "the chat template writes today's date: prompts differ from day to day; template.date keeps one"
+                )
             if self.template.system and habits.system != "taken":
                 found.append("the chat template takes no system prompt: it goes before the question")
         return found

@@ -7,10 +7,12 @@ turns, some refuse a system prompt or want content in parts; whoever prompts, re
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date
 from typing import Any, Literal, Protocol
+
+from r1kit.text.template_source import as_of, reads
 
 __all__ = [
     "TAGS",
@@ -21,7 +23,6 @@ __all__ = [
     "end_of_turn",
     "habits_of",
     "opens_think",
-    "syntax_fault",
     "template_text",
 ]
 
@@ -82,7 +83,7 @@ class Habits:
     alternating: bool = False
     """Two turns of one role in a row are refused."""
     dated: bool = False
-    """It writes today's date, so that prompts differ from day to day."""
+    """It writes today's date, unless that is given, so that prompts differ from day to day."""
     closing: str = ""
     """What follows the text of an assistant's turn, up to the end of the chat."""
     going: str = ""
@@ -132,11 +133,10 @@ def habits_of(tokenizer: ChatTokenizer, arguments: Mapping[str, Any] | None = No
     key = (template_text(tokenizer), settings, str(tokenizer.eos_token))
     if key not in _known:
 
-        def render(messages: Sequence[Message], prompt: bool) -> str:
+        def render(messages: Sequence[Message], prompt: bool, **more: Any) -> str:
+            told = {**(arguments or {}), **more}
             return str(
-                tokenizer.apply_chat_template(
-                    list(messages), tokenize=False, add_generation_prompt=prompt, **(arguments or {})
-                )
+                tokenizer.apply_chat_template(list(messages), tokenize=False, add_generation_prompt=prompt, **told)
             )
 
         while len(_known) >= _MOST_KNOWN:
@@ -222,6 +222,7 @@ def in_parts(message: Message) -> Message:
 
 SYSTEM, QUESTION, CHAIN, ANSWER = "qsystemx", "qquestionx", "qchainx", "qanswerx"
 """Words that no template writes itself."""
+LONG_AGO = date(1925, 2, 3)
 THOUGHT = f"<think>\n{CHAIN}\n</think>\n\n{ANSWER}"
 
 
@@ -229,10 +230,10 @@ def _turn(role: str, content: str) -> Message:
     return {"role": role, "content": content}
 
 
-def _tried(render: Render, *messages: Message, parts: bool = False, prompt: bool = False) -> str | None:
+def _tried(render: Render, *messages: Message, parts: bool = False, prompt: bool = False, **more: Any) -> str | None:
     """The text, or None where the template raises."""
     try:
-        return render([in_parts(each) for each in messages] if parts else messages, prompt)
+        return render([in_parts(each) for each in messages] if parts else messages, prompt, **more)
     except Exception:  # a template is somebody else's program: it may raise anything
         return None
 
@@ -251,25 +252,27 @@ def _inspect(source: str, render: Render) -> Habits:
     told, told_twice = tried(_turn("system", SYSTEM), asked, prompt=True), tried(asked, asked)
     answered = tried(asked, _turn("assistant", ANSWER)) or ""
     further = tried(asked, _turn("assistant", ANSWER), asked) or ""
+    apart = _apart(tried, alone)
     return Habits(
         opens_think=opens_think(alone),
         closes_think=alone.rstrip().endswith("</think>"),
-        thinking=_thinking(tried),
-        **_apart(tried, alone),
+        thinking=_thinking(tried, apart.get("apart", "")),
+        **apart,
         parts=parts,
         system="refused" if told is None else "taken" if SYSTEM in told else "ignored",
         default_system=_default_system(alone, told or ""),
         alternating=told_twice is None and bool(answered),
-        dated="strftime_now" in source,
+        dated=_tried(render, asked, parts=parts, prompt=True, chat_template=as_of(source, LONG_AGO)) != alone,
         closing=answered.rpartition(ANSWER)[2] if ANSWER in answered else "",
         header=answered.removeprefix(alone).partition(ANSWER)[0] if answered.startswith(alone) else "",
         going=further.rpartition(ANSWER)[2].partition(QUESTION)[0] if ANSWER in further else "",
-        reads=_reads(source),
+        reads=reads(source),
     )
 
 
-def _thinking(tried: Callable[..., str | None]) -> Literal["kept", "dropped earlier", "dropped"]:
+def _thinking(tried: Callable[..., str | None], apart: str) -> Literal["kept", "dropped earlier", "dropped"]:
     asked, thought = _turn("user", QUESTION), _turn("assistant", THOUGHT)
+    thought = _parted(thought, apart) if apart else thought
     if CHAIN not in (tried(asked, thought) or CHAIN):
         return "dropped"
     return "kept" if CHAIN in (tried(asked, thought, asked) or CHAIN) else "dropped earlier"
@@ -306,42 +309,3 @@ def _why(render: Render, asked: Message) -> str:
     except Exception as error:
         return str(error).strip() or type(error).__name__
     return ""
-
-
-GIVEN = {"messages", "tools", "documents", "add_generation_prompt", "raise_exception", "strftime_now", "namespace"}
-"""Names that every template is given."""
-
-
-def syntax_fault(source: str) -> str:
-    """What is wrong with a template as Jinja; empty where it can be parsed."""
-    from jinja2 import Environment, TemplateSyntaxError
-
-    try:
-        Environment(extensions=["jinja2.ext.loopcontrols"]).parse(_plain(source))
-    except TemplateSyntaxError as error:
-        return f"{error.message} (line {error.lineno})"
-    return ""
-
-
-def _plain(source: str) -> str:
-    """Without the marks of ``transformers``, which are not Jinja's."""
-    return re.sub(r"\{%-?\s*(end)?generation\s*-?%\}", "", source)
-
-
-def _reads(source: str) -> tuple[str, ...]:
-    """Names that a template looks up before it sets them, and that are not given to every template."""
-    from jinja2 import Environment, TemplateSyntaxError, meta
-
-    plain = _plain(source)
-    jinja = Environment(extensions=["jinja2.ext.loopcontrols"])
-    try:
-        found = meta.find_undeclared_variables(jinja.parse(plain))
-    except TemplateSyntaxError:
-        return ()
-    words = [text for _, kind, text in jinja.lex(plain) if kind in ("name", "operator")]
-    own = set()
-    for name in found & set(words):
-        first = next(at for at, word in enumerate(words) if word == name and words[at - 1 : at] != ["."])
-        if words[first - 1 : first] == ["set"]:
-            own.add(name)
-    return tuple(sorted(name for name in found - GIVEN - own if not name.endswith("_token")))

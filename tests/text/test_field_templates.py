@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import date
 from typing import cast
 
 import pytest
 from transformers import PreTrainedTokenizerFast
 
+from r1kit.errors import InputError
 from r1kit.records import Message, Sample, Sampling
 from r1kit.rollout.piece import Piece
 from r1kit.serving.opening import own_tags
 from r1kit.serving.served import Speaking, Speech
 from r1kit.serving.writing import Tags
+from r1kit.text.habits import habits_of
 from r1kit.text.taught import Taught, Teacher, Thinking
-from r1kit.text.template import Template, render
+from r1kit.text.template import Template, prompt_text, render
 from tests.text.field_templates import FIELD, Field, tokenizer_of
 
 ASKED = Message(role="user", content="one")
@@ -85,6 +88,33 @@ def test_a_turn_that_the_template_rewrites_is_learnt_as_the_last_of_its_chat(nam
     teacher = Teacher(tokenizer, Template(arguments=own.arguments), ends=own.named.split())
     alone = teacher.taught(Sample(id="s", prompt="one", response=THOUGHT.content, domain="d"))
     assert lost in ([], alone)
+
+
+DATED = {"llama 3": "%d %b %Y", "mistral small": "%Y-%m-%d", "gpt-oss": "%Y-%m-%d", "smollm 3": "%d %B %Y",
+         "smollm 3 without": "%d %B %Y"}  # fmt: skip
+"""How each that writes today's date writes it."""
+
+
+@pytest.mark.parametrize("name", FIELD)
+def test_a_date_of_one_s_own_stands_in_the_place_of_today_s(name: str) -> None:
+    own, tokenizer = FIELD[name], tokenizer_of(name)
+    dated = Template(arguments=own.arguments, date="1999-01-31")
+    assert habits_of(tokenizer, own.arguments).dated is (name in DATED)
+    if name not in DATED:
+        with pytest.raises(InputError, match=r"template.date: the model's chat template writes no date; leave it out"):
+            prompt_text(dated, tokenizer, "two")
+        return
+    assert date(1999, 1, 31).strftime(DATED[name]) in prompt_text(dated, tokenizer, "two")
+    (one,) = Teacher(tokenizer, dated).taught(Sample(id="s", prompt="two", response="b", domain="d"))
+    assert one.ids[: one.prompt] == render(dated, tokenizer, "two")
+
+
+def test_a_date_by_argument_is_one_too() -> None:
+    assert not habits_of(tokenizer_of("llama 3"), {"date_string": "26 Jul 2024"}).dated
+    with pytest.raises(InputError, match=r"template.date = '31.1.1999' is no day; write it as 2025-01-20"):
+        Template(date="31.1.1999")
+    with pytest.raises(InputError, match=r"template.date is for the template 'chat'"):
+        Template(name="plain", date="1999-01-31")
 
 
 def test_thinking_behind_a_prompt_that_has_closed_it_is_left_out() -> None:

@@ -13,7 +13,7 @@ from r1kit.text.habits import ChatTokenizer, habits_of, template_text
 from r1kit.text.seen import in_tags
 from r1kit.text.template_source import as_of
 
-__all__ = ["NAMED", "Template", "chat_text", "ids_of", "prompt_text", "render"]
+__all__ = ["NAMED", "Template", "chat_text", "ids_of", "prompt_text", "render", "suited"]
 
 R1_ZERO = (
     "A conversation between User and Assistant. The user asks a question, and the Assistant solves it. "
@@ -156,6 +156,16 @@ def chat_text(template: Template, tokenizer: ChatTokenizer, messages: Sequence[M
     except (TemplateError, TypeError, ValueError) as error:
         raise InputError(f"the model's chat template refuses the prompt: {error}") from error
     return text + template.prefill if answering else text
+
+
+def suited(template: Template, tokenizer: ChatTokenizer) -> Template:
+    """A recipe's template for a model that is not the recipe's: without the arguments and the date that this one's chat
+    template never looks at."""
+    if template.name != "chat" or not template_text(tokenizer):
+        return template
+    reads = habits_of(tokenizer, template.arguments).reads
+    arguments = {name: value for name, value in template.arguments.items() if name in reads}
+    return replace(template, arguments=arguments, date=template.date if habits_of(tokenizer, arguments).dated else "")
 
 
 def _answers_alone(messages: Sequence[Message]) -> list[Message]:

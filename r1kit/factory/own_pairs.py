@@ -17,7 +17,6 @@ from r1kit.reward.settings import RewardConfig
 from r1kit.rollout.sample import sample_groups
 from r1kit.rollout.streams import stream_seed
 from r1kit.structure import structure
-from r1kit.text.seen import in_tags, with_opening
 from r1kit.update.settings import DtypeSetting
 from r1kit.workspace import Workspace
 
@@ -55,7 +54,7 @@ def own_pairs(config: PairData, start: str, workspace: Workspace, dtype: DtypeSe
             config.sampling,
             lambda place: stream_seed(seed, "sample", numbers[place]),
         )
-    groups = [_whole(group, with_opening if policy.opens else in_tags) for group in groups]
+    groups = [_whole(group, policy.read) for group in groups]
     candidates = [
         Candidate(prompt=group.prompt, first=group.completions[0].text, second=group.completions[1].text)
         for group in groups
@@ -100,4 +99,4 @@ def _judge(
         return
     with open_samplers([config.judge], workspace, dtype, JUDGE_ROWS) as samplers:
         model = samplers[config.judge]
-        yield PairwiseJudge(model.engine, model.encode, config.judge_sampling), model.parameters
+        yield PairwiseJudge(model.engine, model.encode, config.judge_sampling, read=model.read), model.parameters

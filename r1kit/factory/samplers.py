@@ -11,6 +11,7 @@ from r1kit.factory.collection import Collection
 from r1kit.factory.judge import GenerativeJudge
 from r1kit.records import Prompt
 from r1kit.rollout.engine import Engine
+from r1kit.text.seen import in_tags, with_opening
 from r1kit.text.template import suited
 from r1kit.update.settings import DtypeSetting
 from r1kit.workspace import Workspace
@@ -39,6 +40,10 @@ class Sampler:
         """Token ids of a task's prompt; ``asked``: in place of its question."""
         return self.encode(asked or prompt.question, *([prompt.history] if prompt.history else []))
 
+    def read(self, text: str) -> str:
+        """A completion with its thinking in tags, also where the prompt wrote the first."""
+        return with_opening(text) if self.opens else in_tags(text)
+
 
 @contextmanager
 def open_samplers(
@@ -58,7 +63,7 @@ def generative_judge(config: Collection, samplers: Mapping[str, Sampler]) -> Gen
     if not config.judge:
         return None
     sampler = samplers[config.judge]
-    return GenerativeJudge(sampler.engine, sampler.encode, config.judge_sampling)
+    return GenerativeJudge(sampler.engine, sampler.encode, config.judge_sampling, read=sampler.read)
 
 
 def origin(name: str, workspace: Workspace) -> tuple[str, str]:

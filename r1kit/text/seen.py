@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-__all__ = ["Sees", "in_tags", "seen", "summary", "unclosed", "with_opening"]
+__all__ = ["Sees", "in_tags", "seen", "summary", "unclosed", "with_opening", "without_thinking"]
 
 Sees = Literal["summary", "response"]
 """``summary``: what a user reads, so that the thinking is left free; ``response``: all of it."""
@@ -50,6 +50,11 @@ def summary(text: str) -> str:
 def with_opening(text: str) -> str:
     """A completion whose prompt ended in ``<think>``, whole: with the tag that the prompt wrote."""
     return ("<think>" if text.startswith("\n") else "<think>\n") + text
+
+
+def without_thinking(text: str) -> str:
+    """What is said behind the thinking that a text begins with; nothing where that never ends."""
+    return text.partition("</think>")[2] if text.lstrip().startswith("<think>") else text
 
 
 def unclosed(text: str) -> bool:

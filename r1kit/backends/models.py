@@ -99,10 +99,8 @@ class LoadedModel:
         """
         own = self.tokenizer.eos_token_id
         if self.template.name == "chat":
-            return (
-                end_of_turn(self.tokenizer, self.template.arguments, self._texts(self._named_ends))
-                or (self._named_ends[:1])
-            )
+            named = self._named_ends
+            return end_of_turn(self.tokenizer, self.template.arguments, self._texts(named)) or named[:1]
         return self._named_ends[:1] if own is None else (own,)
 
     @property

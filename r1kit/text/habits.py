@@ -262,7 +262,8 @@ def _inspect(source: str, render: Render) -> Habits:
         system="refused" if told is None else "taken" if SYSTEM in told else "ignored",
         default_system=_default_system(alone, told or ""),
         alternating=told_twice is None and bool(answered),
-        dated=_tried(render, asked, parts=parts, prompt=True, chat_template=as_of(source, LONG_AGO)) != alone,
+        dated="strftime_now" in source
+        and _tried(render, asked, parts=parts, prompt=True, chat_template=as_of(source, LONG_AGO)) not in (None, alone),
         closing=answered.rpartition(ANSWER)[2] if ANSWER in answered else "",
         header=answered.removeprefix(alone).partition(ANSWER)[0] if answered.startswith(alone) else "",
         going=further.rpartition(ANSWER)[2].partition(QUESTION)[0] if ANSWER in further else "",

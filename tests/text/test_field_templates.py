@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import date
+from pathlib import Path
 from typing import cast
 
 import pytest
@@ -15,9 +16,11 @@ from r1kit.rollout.piece import Piece
 from r1kit.serving.opening import own_tags
 from r1kit.serving.served import Speaking, Speech
 from r1kit.serving.writing import Tags
+from r1kit.text.chat_template import put_chat_template
 from r1kit.text.habits import habits_of
 from r1kit.text.taught import Taught, Teacher, Thinking
 from r1kit.text.template import Template, prompt_text, render
+from tests.model.scripted import CHAT, Case, write
 from tests.text.field_templates import FIELD, Field, tokenizer_of
 
 ASKED = Message(role="user", content="one")
@@ -115,6 +118,12 @@ def test_a_date_by_argument_is_one_too() -> None:
         Template(date="31.1.1999")
     with pytest.raises(InputError, match=r"template.date is for the template 'chat'"):
         Template(name="plain", date="1999-01-31")
+
+
+def test_an_export_says_the_day_that_its_chat_template_does_not_write(tmp_path: Path) -> None:
+    folder = write(tmp_path, Case(say=("<|im_end|>",), template="{{ strftime_now('%Y') }}" + CHAT))
+    told = put_chat_template(folder, Template(date="1999-01-31"))
+    assert "trained with date '1999-01-31', which the chat template does not write by itself; put that in" in told
 
 
 def test_thinking_behind_a_prompt_that_has_closed_it_is_left_out() -> None:

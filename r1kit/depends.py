@@ -209,6 +209,7 @@ _ADDED: Mapping[str, Any] = {
     "old_logprobs": "trainer",
     "experts": {"bias_speed": 0.001, "balance": 0.0001}, "mtp_weight": 0.3, "keep_mtp": 0.0,
     "review_least": 0, "review_rest": "leave_out", "shorter": [], "true_summary": False, "drop_thinking": False,
+    "date": "",
     "verdicts": {"slow": "wait", "patience": 0.0, "carry_steps": 1},
     "lora": {"rank": 0, "alpha": 0.0, "targets": [], "dropout": 0.0},
     "lapses": 0.0, "korean_share": 0.0, "korean": [0.3, 0.4, 0.3], "language_target": "question",

@@ -99,7 +99,8 @@ class LoadedModel:
         """
         own = self.tokenizer.eos_token_id
         if self.template.name == "chat":
-            return end_of_turn(self.tokenizer, self.template.arguments) or self._named_ends[:1]
+            named = self._named_ends
+            return end_of_turn(self.tokenizer, self.template.arguments, self._texts(named)) or named[:1]
         return self._named_ends[:1] if own is None else (own,)
 
     @property
@@ -111,9 +112,17 @@ class LoadedModel:
 
     def until_end(self, response: str) -> str:
         """A response as far as sampling would have gone: up to the first end token that is spelled out in it."""
-        for token in self.stop_ids:
-            response = response.partition(str(self.tokenizer.convert_ids_to_tokens(token)))[0]
+        for end in self.ends:
+            response = response.partition(end)[0]
         return response
+
+    @property
+    def ends(self) -> tuple[str, ...]:
+        """``stop_ids`` as text."""
+        return self._texts(self.stop_ids)
+
+    def _texts(self, ids: Sequence[int]) -> tuple[str, ...]:
+        return tuple(str(self.tokenizer.convert_ids_to_tokens(token)) for token in ids)
 
     def keep_ends(self) -> None:
         """Save every token of ``stop_ids`` as an end from now on: for a model that is taught to close turns."""
@@ -146,8 +155,10 @@ class LoadedModel:
                     "the chat template closes the thinking before it began: a form that asks for <think> is never met; "
                     "template.arguments or reward.format_style can change that"
                 )
-            if habits.dated:
-                found.append("the chat template writes today's date: prompts differ from day to day")
+            if habits.dated and not self.template.date:
+                found.append(
+                    "the chat template writes today's date: prompts differ from day to day; template.date keeps one"
+                )
             if self.template.system and habits.system != "taken":
                 found.append("the chat template takes no system prompt: it goes before the question")
         return found

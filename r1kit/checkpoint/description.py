@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -140,8 +140,9 @@ def describe(folder: Path, template: Template) -> Description:
     if recurrent(text):
         raise refuse_recurrent(str(config.get("model_type", "")))
     prompt = prompt_text(template, tokenizer, PROBE)
-    chat = template.name == "chat"
+    habits = habits_of(tokenizer, template.arguments) if template.name == "chat" else None
     ends = end_sources(folder, tokenizer.eos_token_id)
+    texts = {token: str(tokenizer.convert_ids_to_tokens(token)) for token in ends}
     positions, lengthens = positions_of({**text, "rope_parameters": _rope(text)})
     return Description(
         family=str(config.get("model_type", "")),
@@ -154,9 +155,9 @@ def describe(folder: Path, template: Template) -> Description:
         tokens=len(tokenizer),
         rows=embedding_rows(config, headers),
         ends=ends,
-        texts={token: str(tokenizer.convert_ids_to_tokens(token)) for token in ends},
-        closes=close_of_turn(tokenizer, template.arguments) if chat else "",
-        habits=habits_of(tokenizer, template.arguments) if chat else None,
+        texts=texts,
+        closes=close_of_turn(tokenizer, template.arguments, list(texts.values())) if habits else "",
+        habits=replace(habits, dated=habits.dated and not template.date) if habits else None,
         opens_think=opens_think(prompt),
         tags={tag: len(tokenizer.encode(tag, add_special_tokens=False)) for tag in TAGS},
         unsupported=_unsupported(config, text),

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
     from r1kit.commands.arguments import Subject
     from r1kit.records import Completion
+    from r1kit.serving.writing import Tags
 
 __all__ = ["chat", "shown"]
 
@@ -46,8 +47,7 @@ def chat(
     subject, tags = open_subject(model, template=template), tags_of(thinking)
     check_model(model)
     if once:
-        close = tags.close if tags else ""
-        _answer_once(_told(subject, system), once, temperature, top_p, max_tokens, seed, close)
+        _answer_once(_told(subject, system), once, temperature, top_p, max_tokens, seed, tags)
         return
     use_cores()
     engine, speech = open_speech(model, subject.recipe, subject.sampling, rows=1, dtype="auto", tags=tags)
@@ -69,7 +69,7 @@ def _told(subject: Subject, system: str) -> Subject:
 
 
 def _answer_once(
-    subject: Subject, question: str, temperature: float, top_p: float, max_tokens: int, seed: int, close: str
+    subject: Subject, question: str, temperature: float, top_p: float, max_tokens: int, seed: int, tags: Tags | None
 ) -> None:  # fmt: skip
     """One question by a closed call of the engine."""
     from dataclasses import replace
@@ -78,13 +78,16 @@ def _answer_once(
 
     from r1kit.commands.arguments import longest_completion, open_model
     from r1kit.rollout.streams import stream_seed
+    from r1kit.serving.opening import own_tags
+    from r1kit.text.light_tokenizer import read_tokenizer
 
     opened = open_model(subject, rows=1)
     sampling = replace(subject.sampling, n=1, temperature=temperature, top_p=top_p)
     prompt = opened.encode(question)
     longest = max_tokens or longest_completion(sampling, opened.positions, [prompt])
     drawn = opened.engine.generate([prompt], replace(sampling, max_tokens=longest), [stream_seed(seed, "chat", 0)])
-    Console(highlight=False, soft_wrap=True).print(shown(drawn[0][0], close))
+    tags = own_tags(tags, read_tokenizer(opened.folder), subject.recipe.model.template)
+    Console(highlight=False, soft_wrap=True).print(shown(drawn[0][0], tags.close if tags else ""))
 
 
 def shown(completion: Completion, close: str = "</think>") -> Text:

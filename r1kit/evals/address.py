@@ -92,6 +92,8 @@ class Address:
         if chat and self._template.prefill:
             begun = f"the template's prefill {self._template.prefill!r} is not sent"
             tell(f"{self.base}: {begun}: in a chat the server says how an answer begins")
+        if chat and self._template.date:
+            tell(f"{self.base}: the template's date {self._template.date} is not sent: the server writes its own")
         self._left_out: set[str] = set()
         self._renamed = False
 

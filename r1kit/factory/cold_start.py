@@ -79,6 +79,7 @@ def _refiner(config: ColdStart, samplers: Mapping[str, Sampler]) -> Refiner:
         encode=sampler.encode,
         sampling=config.refiner_sampling,
         name=sampler.name,
+        read=sampler.read,
     )
 
 

@@ -14,6 +14,7 @@ from r1kit.factory.asking import filled
 from r1kit.factory.verdict import Verdict, read_verdict
 from r1kit.records import Sampling
 from r1kit.rollout.engine import Engine
+from r1kit.text.seen import in_tags
 
 __all__ = ["JUDGE", "GenerativeJudge", "Question", "Tally", "Verdict", "read_verdict"]
 
@@ -55,9 +56,11 @@ class GenerativeJudge:
     """Asks ``engine``; ``encode`` gives the token ids of an instruction, the model's template applied."""
 
     def __init__(
-        self, engine: Engine, encode: Callable[[str], Sequence[int]], sampling: Sampling, prompt: str = JUDGE
-    ) -> None:
-        self._engine, self._encode, self._prompt = engine, encode, prompt
+        self, engine: Engine, encode: Callable[[str], Sequence[int]], sampling: Sampling, prompt: str = JUDGE,
+        read: Callable[[str], str] = in_tags,
+    ) -> None:  # fmt: skip
+        """``read`` puts the thinking of what it wrote into tags."""
+        self._engine, self._encode, self._prompt, self._read = engine, encode, prompt, read
         self._sampling = replace(sampling, n=1)
         self.tally = Tally()
 
@@ -79,7 +82,7 @@ class GenerativeJudge:
         asked = [self._encode(self._filled(question)) for question in questions]
         answers = [row[0] for row in self._engine.generate(asked, self._sampling, seeds)]
         self.tally.written += sum(len(answer.token_ids) for answer in answers)
-        return [read_verdict(answer.text) for answer in answers]
+        return [read_verdict(self._read(answer.text)) for answer in answers]
 
     def _filled(self, question: Question) -> str:
         return filled(self._prompt, question=question.question, reference=question.reference, answer=question.answer)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
@@ -17,7 +17,6 @@ from r1kit.reward.settings import RewardConfig
 from r1kit.rollout.sample import sample_groups
 from r1kit.rollout.streams import stream_seed
 from r1kit.structure import structure
-from r1kit.text.seen import with_opening
 from r1kit.update.settings import DtypeSetting
 from r1kit.workspace import Workspace
 
@@ -55,8 +54,7 @@ def own_pairs(config: PairData, start: str, workspace: Workspace, dtype: DtypeSe
             config.sampling,
             lambda place: stream_seed(seed, "sample", numbers[place]),
         )
-    if policy.opens:
-        groups = [_whole(group) for group in groups]
+    groups = [_whole(group, policy.read) for group in groups]
     candidates = [
         Candidate(prompt=group.prompt, first=group.completions[0].text, second=group.completions[1].text)
         for group in groups
@@ -74,10 +72,9 @@ def own_pairs(config: PairData, start: str, workspace: Workspace, dtype: DtypeSe
     return every
 
 
-def _whole(group: Group) -> Group:
-    """With the ``<think>`` that the prompt wrote."""
-    whole = (replace(completion, text=with_opening(completion.text)) for completion in group.completions)
-    return replace(group, completions=tuple(whole))
+def _whole(group: Group, read: Callable[[str], str]) -> Group:
+    """With the thinking in tags, also where the prompt wrote the first."""
+    return replace(group, completions=tuple(replace(one, text=read(one.text)) for one in group.completions))
 
 
 def _spend(kept: Mapping[str, Any], workspace: Workspace) -> None:
@@ -102,4 +99,4 @@ def _judge(
         return
     with open_samplers([config.judge], workspace, dtype, JUDGE_ROWS) as samplers:
         model = samplers[config.judge]
-        yield PairwiseJudge(model.engine, model.encode, config.judge_sampling), model.parameters
+        yield PairwiseJudge(model.engine, model.encode, config.judge_sampling, read=model.read), model.parameters

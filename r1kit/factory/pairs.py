@@ -13,7 +13,7 @@ from r1kit.factory.asking import spoken
 from r1kit.maths.verdict import VERDICTS, mean_over_orders, verdict_value
 from r1kit.records import Pair, Prompt, Sampling
 from r1kit.rollout.engine import Engine
-from r1kit.text.seen import summary
+from r1kit.text.seen import in_tags, summary, without_thinking
 
 __all__ = [
     "ARENA_HARD", "Candidate", "Comparison", "Construction", "Judge", "PairwiseJudge", "balanced",
@@ -81,10 +81,12 @@ class PairwiseJudge:
     """A judge that is a model; it is shown summaries, as its reward model will be."""
 
     def __init__(
-        self, engine: Engine, encode: Callable[[str], Sequence[int]], sampling: Sampling, prompt: str = ARENA_HARD
-    ) -> None:
-        """``encode`` gives the token ids of an instruction, the judge's own template applied."""
-        self._engine, self._encode, self._prompt = engine, encode, prompt
+        self, engine: Engine, encode: Callable[[str], Sequence[int]], sampling: Sampling, prompt: str = ARENA_HARD,
+        read: Callable[[str], str] = in_tags,
+    ) -> None:  # fmt: skip
+        """``encode`` gives the token ids of an instruction, the judge's own template applied; ``read`` puts what it
+        thinks into tags."""
+        self._engine, self._encode, self._prompt, self._read = engine, encode, prompt, read
         self._sampling = replace(sampling, n=1)
         self.written = 0
         """Tokens, over its life."""
@@ -95,7 +97,7 @@ class PairwiseJudge:
         asked = [self._encode(self._filled(comparison)) for comparison in comparisons]
         answers = [row[0] for row in self._engine.generate(asked, self._sampling, seeds)]
         self.written += sum(len(answer.token_ids) for answer in answers)
-        return [answer.text for answer in answers]
+        return [without_thinking(self._read(answer.text)) for answer in answers]
 
     def _filled(self, comparison: Comparison) -> str:
         """Filled piece by piece, so that nothing a response says is taken for a placeholder."""

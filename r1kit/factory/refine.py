@@ -15,6 +15,7 @@ from r1kit.records import Prompt, Sampling
 from r1kit.registry import find, is_reference
 from r1kit.reward.extract import thinking
 from r1kit.rollout.engine import Engine
+from r1kit.text.seen import in_tags, without_thinking
 
 __all__ = [
     "REFINERS",
@@ -103,6 +104,8 @@ class EngineRefiner:
     encode: Callable[[str], Sequence[int]]
     """Token ids of an instruction, the model's template applied."""
     sampling: Sampling
+    read: Callable[[str], str] = in_tags
+    """Puts the thinking of what it wrote into tags."""
     name: str = "refiner"
     rewrite: str = REWRITE
     """With ``{question}`` and ``{thinking}``."""
@@ -134,4 +137,5 @@ class EngineRefiner:
         ]
         drawn = self.engine.generate([self.encode(text) for text in asked], replace(self.sampling, n=1), seeds)
         self.written += sum(len(row[0].token_ids) for row in drawn)
-        return [row[0].text.rpartition("</think>")[2].strip() if row[0].finish == "stop" else "" for row in drawn]
+        said = (without_thinking(self.read(row[0].text)) if row[0].finish == "stop" else "" for row in drawn)
+        return [text.rpartition("</think>")[2].strip() for text in said]

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from r1kit.backends.backend import backend_of
 from r1kit.factory.collection import Collection
 from r1kit.factory.judge import GenerativeJudge
 from r1kit.records import Prompt
 from r1kit.rollout.engine import Engine
+from r1kit.text.seen import in_tags, with_opening
+from r1kit.text.template import suited
 from r1kit.update.settings import DtypeSetting
 from r1kit.workspace import Workspace
 
@@ -38,6 +40,10 @@ class Sampler:
         """Token ids of a task's prompt; ``asked``: in place of its question."""
         return self.encode(asked or prompt.question, *([prompt.history] if prompt.history else []))
 
+    def read(self, text: str) -> str:
+        """A completion with its thinking in tags, also where the prompt wrote the first."""
+        return with_opening(text) if self.opens else in_tags(text)
+
 
 @contextmanager
 def open_samplers(
@@ -57,19 +63,24 @@ def generative_judge(config: Collection, samplers: Mapping[str, Sampler]) -> Gen
     if not config.judge:
         return None
     sampler = samplers[config.judge]
-    return GenerativeJudge(sampler.engine, sampler.encode, config.judge_sampling)
+    return GenerativeJudge(sampler.engine, sampler.encode, config.judge_sampling, read=sampler.read)
 
 
 def origin(name: str, workspace: Workspace) -> tuple[str, str]:
     """(model to load, what to call it) of a stage of the run, ``base``, or a model by name."""
-    is_stage = name == "base" or name in workspace.recipe.stages
-    return workspace.start(name) if is_stage else (name, name)
+    return workspace.start(name) if _is_own(name, workspace) else (name, name)
+
+
+def _is_own(name: str, workspace: Workspace) -> bool:
+    return name == "base" or name in workspace.recipe.stages
 
 
 def _open(name: str, workspace: Workspace, dtype: DtypeSetting, rows_in_flight: int) -> Sampler:
     path, called = origin(name, workspace)
     backend = backend_of(workspace.recipe, workspace.ranks)
     loaded = backend.load(path, dtype)
+    if not _is_own(name, workspace):
+        loaded = replace(loaded, template=suited(loaded.template, loaded.tokenizer))
     return Sampler(
         name=called,
         version=_version(called, workspace),

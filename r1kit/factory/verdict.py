@@ -13,6 +13,8 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
+from r1kit.text.seen import without_thinking
+
 __all__ = ["Verdict", "read_verdict"]
 
 _TRIES = 200
@@ -42,9 +44,7 @@ def read_verdict(text: str) -> Verdict | None:
     after them say both: of two objects that disagree the later counts if it has an analysis, or if the
     earlier has none and something is said between them.
     """
-    if text.lstrip().startswith("<think>"):
-        text = text.partition("</think>")[2]
-    text = _ESCAPE.sub(lambda match: match[0] if match[1] else "\\\\", text)
+    text = _ESCAPE.sub(lambda match: match[0] if match[1] else "\\\\", without_thinking(text))
     found: Verdict | None = None
     after = 0
     decoder, at, tries = json.JSONDecoder(object_pairs_hook=_Pairs, strict=False), text.find("{"), _TRIES

@@ -78,7 +78,7 @@ def _refuse_none(samples: Sequence[Sample], workspace: Workspace) -> None:
 
 def _teacher(config: SFT, loaded: LoadedModel) -> Teacher:
     end = loaded.turn_end[-1] if loaded.turn_end else None
-    return Teacher(loaded.tokenizer, loaded.template, config.thinking, end=end)
+    return Teacher(loaded.tokenizer, loaded.template, config.thinking, end=end, ends=loaded.ends)
 
 
 def _lessons_of(sample: Sample, loaded: LoadedModel, teacher: Teacher) -> list[Lesson]:
@@ -97,7 +97,8 @@ def told(seen: Counter[str], config: SFT, count: int) -> list[str]:
             if config.thinking == "every"
             else 'those turns are not learnt; thinking = "every" learns each as the answer to what comes before it'
         )
-        found.append(f"the chat template rewrites earlier turns (drops their thinking) in {dropped} of {count}: {does}")
+        how = "drops their thinking, or asks or closes them otherwise"
+        found.append(f"the chat template rewrites earlier turns ({how}) in {dropped} of {count}: {does}")
     if bare := seen["no_thought"]:
         found.append(
             f"the chat template opens <think> and {bare} of {count} responses have no thinking: theirs is empty"

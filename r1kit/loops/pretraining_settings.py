@@ -15,7 +15,7 @@ from r1kit.loops.settings import Evaluated, Schedule, check_least, check_rates
 from r1kit.records import Sampling
 from r1kit.reward.settings import RewardConfig
 from r1kit.tasks.corpora import CorpusConfig, build_corpus, shown
-from r1kit.text.habits import syntax_fault
+from r1kit.text.template_source import syntax_fault
 from r1kit.update.settings import DtypeSetting, ExpertSettings, OptimiserSettings
 
 if TYPE_CHECKING:

@@ -60,7 +60,8 @@ def _parameters_of(stage: str, workspace: Workspace) -> int:
 
 def teach(config: Distill, name: str, student: Student, workspace: Workspace) -> Numbers:
     """Base, distilled and, where asked, RL at equal compute, each a part of the stage: a line of table 6."""
-    asked = replace(workspace.recipe.model.template, arguments=student.model.template.arguments)
+    theirs = student.model.template
+    asked = replace(workspace.recipe.model.template, arguments=theirs.arguments, date=theirs.date)
     recipe = workspace.recipe
     learner, engine = recipe.learner.dense(), recipe.engine.dense()
     own = replace(recipe, model=replace(student.model, template=asked), learner=learner, engine=engine)

@@ -6,6 +6,7 @@ import re
 
 from r1kit.reward.last_number import last_number
 from r1kit.reward.settings import ANSWER_STYLES, AnswerStyle, check_style
+from r1kit.text.seen import in_tags
 
 __all__ = [
     "ANSWER_STYLES", "AnswerStyle", "after_thinking", "extract_answer", "last_boxed", "marked", "survives_truncation",
@@ -103,6 +104,7 @@ def _closing_braces(text: str, start: int) -> dict[int, int]:
 def thinking(text: str) -> str:
     """The chain of thought: inside ``<think>…</think>``; before ``</think>`` when the opening tag was prefilled;
     after ``<think>`` when it was never closed; otherwise everything before ``<answer>``."""
+    text = in_tags(text)
     opened, closed = text.find("<think>"), text.find("</think>")
     start = opened + len("<think>") if opened >= 0 and (closed < 0 or opened < closed) else 0
     if closed >= 0:

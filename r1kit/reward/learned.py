@@ -8,7 +8,7 @@ from typing import Protocol
 
 from r1kit.errors import InputError, nearest
 from r1kit.records import Group, Message
-from r1kit.text.seen import with_opening
+from r1kit.text.seen import in_tags, with_opening
 
 __all__ = ["Judging", "LearnedReward", "Scorer", "check_routes"]
 
@@ -98,7 +98,7 @@ class LearnedReward:
             mine = [place for place, group in enumerate(groups) if self.routes[group.prompt.task] == kind]
             questions = [groups[place].prompt.question for place in mine for _ in groups[place].completions]
             texts = [completion.text for place in mine for completion in groups[place].completions]
-            responses = list(map(with_opening, texts)) if self.opens else texts
+            responses = list(map(with_opening if self.opens else in_tags, texts))
             histories = [groups[place].prompt.history for place in mine for _ in groups[place].completions]
             more = {"histories": histories} if any(histories) else {}
             found = iter(self.models[kind].score(questions, responses, **more))

@@ -11,7 +11,7 @@ from typing import ClassVar, Literal, get_args
 from r1kit.errors import InputError, nearest
 from r1kit.maths.length import LengthRule
 from r1kit.reward.names import MEASURED, PARTS, check_names, logged_names
-from r1kit.text.seen import with_opening
+from r1kit.text.seen import in_tags, with_opening
 
 __all__ = [
     "ANSWER_STYLES",
@@ -107,7 +107,7 @@ class RewardConfig:
 
     def whole(self, text: str) -> str:
         """A completion as it is judged."""
-        return with_opening(text) if self.prefilled is True else text
+        return with_opening(text) if self.prefilled is True else in_tags(text)
 
     @property
     def weights(self) -> dict[str, float]:

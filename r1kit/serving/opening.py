@@ -20,12 +20,14 @@ from r1kit.rollout.session import Session
 from r1kit.rollout.waves import Waves
 from r1kit.serving.served import Speaking, Speech
 from r1kit.serving.writing import Tags
+from r1kit.text.habits import TAGS, ChatTokenizer, habits_of, template_text
+from r1kit.text.template import Template
 
 if TYPE_CHECKING:
     from r1kit.contracts import Recipe
     from r1kit.update.settings import DtypeSetting
 
-__all__ = ["open_speech", "tags_of"]
+__all__ = ["open_speech", "own_tags", "tags_of", "use_cores"]
 
 
 def open_speech(
@@ -57,7 +59,8 @@ def open_speech(
     engine = backend.open_engine(loaded, dtype=dtype, max_rows=rows)
     speech = Speech(
         tokenizer=cast(Speaking, loaded.tokenizer), template=loaded.template, ends=frozenset(loaded.stop_ids),
-        vocab_size=loaded.model.config.vocab_size, positions=loaded.positions, sampling=sampling, tags=tags,
+        vocab_size=loaded.model.config.vocab_size, positions=loaded.positions, sampling=sampling,
+        tags=own_tags(tags, loaded.tokenizer, loaded.template),
         alone=bool(recipe.stages) and not recipe.model.name,
     )  # fmt: skip
     if isinstance(engine, LocalEngine):
@@ -79,6 +82,15 @@ def tags_of(text: str) -> Tags | None:
     if len(tags) != 2 or tags[0] == tags[1]:
         raise InputError(f"--thinking {text!r}: give the two tags around it, as '<think> </think>', or none")
     return Tags(open=tags[0], close=tags[1])
+
+
+def own_tags(tags: Tags | None, tokenizer: ChatTokenizer, template: Template) -> Tags | None:
+    """Those that are asked for; where these are the usual ones, the marks that the chat template has in their place."""
+    if tags != Tags() or template.name != "chat" or not template_text(tokenizer):
+        return tags
+    habits = habits_of(tokenizer, template.arguments)
+    opens, closes = habits.marks
+    return tags if habits.marks == TAGS else Tags(open=opens.strip(), close=closes.strip(), plain=habits.header.strip())
 
 
 def use_cores() -> None:

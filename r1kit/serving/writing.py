@@ -26,6 +26,8 @@ class Tags:
 
     open: str = "<think>"
     close: str = "</think>"
+    plain: str = ""
+    """What it writes before an answer without thinking, which is left out too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,9 +142,11 @@ class Parting:
             begun = held.lstrip()
             if begun.startswith(self._tags.open):
                 self._state, held = "thinking", begun[len(self._tags.open) :]
-            elif not last and self._tags.open.startswith(begun):
+            elif not last and any(mark.startswith(begun) for mark in (self._tags.open, self._tags.plain)):
                 self._held = held
             else:
+                is_plain = bool(self._tags.plain) and begun.startswith(self._tags.plain)
+                held = begun.removeprefix(self._tags.plain) if is_plain else held
                 self._state, self.content_from = "content", self._seen - len(held)
         if self._state == "thinking" and self._tags is not None:
             thought, closed, rest = held.partition(self._tags.close)

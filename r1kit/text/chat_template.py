@@ -52,7 +52,7 @@ def _put_trained(folder: Path, template: Template) -> list[str]:
     if tokenizer.chat_template and _chat_ids(tokenizer) == trained:
         return []
     if template.name == "chat":
-        own = {"system": "system prompt", "suffix": "suffix after the question", "prefill": "prefill"}
+        own = {"system": "system prompt", "suffix": "suffix after the question", "prefill": "prefill", "date": "date"}
         told = [f"{said} {getattr(template, name)!r}" for name, said in own.items() if getattr(template, name)]
         told += [f"chat template argument {name} = {value!r}" for name, value in template.arguments.items()]
         said = ", ".join(told) or "a prompt of its own"

@@ -7,12 +7,15 @@ turns, some refuse a system prompt or want content in parts; whoever prompts, re
 from __future__ import annotations
 
 import json
-import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date
 from typing import Any, Literal, Protocol
 
+from r1kit.text.template_source import as_of, reads
+
 __all__ = [
+    "TAGS",
     "ChatTokenizer",
     "Habits",
     "Message",
@@ -20,10 +23,10 @@ __all__ = [
     "end_of_turn",
     "habits_of",
     "opens_think",
-    "syntax_fault",
     "template_text",
 ]
 
+TAGS = ("<think>", "</think>")
 Message = dict[str, Any]
 """``role`` and ``content``; content is a text, or a list of parts where a template wants that."""
 Render = Callable[..., str]
@@ -67,9 +70,10 @@ class Habits:
     thinking: Literal["kept", "dropped earlier", "dropped"] = "kept"
     """What becomes of ``<think>...</think>`` in an assistant's turn: kept, dropped from turns before the last question,
     or dropped from every turn."""
-    apart: bool = False
-    """Thinking must be given apart, as ``reasoning_content``: in an assistant's text it is taken for the answer, and
-    tags are written twice."""
+    apart: Literal["", "reasoning_content", "thinking"] = ""
+    """Thinking must be given apart, under this key: in an assistant's text it is taken for the answer."""
+    marks: tuple[str, str] = TAGS
+    """What is written before and behind thinking that is given apart, where it is no tags: gpt-oss's channels."""
     parts: bool = False
     """Content must be a list of parts, ``{"type": "text", "text": ...}``; a plain string is lost or refused."""
     system: Literal["taken", "refused", "ignored"] = "taken"
@@ -79,9 +83,13 @@ class Habits:
     alternating: bool = False
     """Two turns of one role in a row are refused."""
     dated: bool = False
-    """It writes today's date, so that prompts differ from day to day."""
+    """It writes today's date, unless that is given, so that prompts differ from day to day."""
     closing: str = ""
     """What follows the text of an assistant's turn, up to the end of the chat."""
+    going: str = ""
+    """The same where a question follows, up to that question."""
+    header: str = ""
+    """What is written before an answer that is not in the prompt, as ``<|channel|>final<|message|>``."""
     reads: tuple[str, ...] = ()
     """Arguments that it looks at, such as ``enable_thinking``."""
 
@@ -91,7 +99,7 @@ class Habits:
         if self.system != "taken" and len(turns) > 1 and turns[0]["role"] == "system" and turns[1]["role"] == "user":
             system, asked, *rest = turns
             turns = [{**asked, "content": f"{system['content']}\n\n{asked['content']}"}, *rest]
-        turns = [_parted(turn) for turn in turns] if self.apart else turns
+        turns = [_parted(turn, self.apart) for turn in turns] if self.apart else turns
         return [in_parts(turn) for turn in turns] if self.parts else turns
 
     def told(self) -> list[str]:
@@ -101,6 +109,9 @@ class Habits:
             "it closes the thinking before it began: a completion is the answer alone": self.closes_think,
             "it drops the thinking from earlier turns": self.thinking == "dropped earlier",
             "it drops the thinking from every turn of an assistant": self.thinking == "dropped",
+            f"it writes thinking behind {self.marks[0]}: rewards, chats and samples have it in <think> tags": (
+                self.marks != TAGS
+            ),
             "it wants content in parts": self.parts,
             "it refuses a system prompt, which goes before the question instead": self.system == "refused",
             "it leaves a system prompt out, which goes before the question instead": self.system == "ignored",
@@ -122,11 +133,10 @@ def habits_of(tokenizer: ChatTokenizer, arguments: Mapping[str, Any] | None = No
     key = (template_text(tokenizer), settings, str(tokenizer.eos_token))
     if key not in _known:
 
-        def render(messages: Sequence[Message], prompt: bool) -> str:
+        def render(messages: Sequence[Message], prompt: bool, **more: Any) -> str:
+            told = {**(arguments or {}), **more}
             return str(
-                tokenizer.apply_chat_template(
-                    list(messages), tokenize=False, add_generation_prompt=prompt, **(arguments or {})
-                )
+                tokenizer.apply_chat_template(list(messages), tokenize=False, add_generation_prompt=prompt, **told)
             )
 
         while len(_known) >= _MOST_KNOWN:
@@ -146,25 +156,41 @@ def opens_think(prompt: str) -> bool:
     return prompt.rstrip().endswith("<think>")
 
 
-def close_of_turn(tokenizer: ChatTokenizer, arguments: Mapping[str, Any] | None = None) -> str:
+def close_of_turn(
+    tokenizer: ChatTokenizer, arguments: Mapping[str, Any] | None = None, ends: Collection[str] = ()
+) -> str:
     """What the chat template closes an assistant's turn with, up to and with the first mark; empty: with no mark.
 
-    A mark is the end token or one that was added to the vocabulary, as ``<|im_end|>`` is.
+    A mark is the end token or one that was added to the vocabulary, as ``<|im_end|>`` is. Where a template closes with
+    none, a turn ends as it does before a further question, if that begins with an end token: GLM-4.5 ends at its
+    ``<|user|>``.
+
+    Args:
+        ends: end tokens besides the tokenizer's, as text.
     """
     if not template_text(tokenizer):
         return ""
-    closing = habits_of(tokenizer, arguments).closing
-    marks = {str(token) for token in (tokenizer.eos_token, *tokenizer.added_tokens_decoder.values()) if token}
-    ends = [closing.index(mark) + len(mark) for mark in marks if mark.strip() and mark in closing]
-    return closing[: min(ends)] if ends else ""
+    habits = habits_of(tokenizer, arguments)
+    ending = {str(token) for token in (tokenizer.eos_token, *ends) if token}
+    marks = ending | {str(token) for token in tokenizer.added_tokens_decoder.values()}
+    going = _to_mark(habits.going, marks)
+    return _to_mark(habits.closing, marks) or (going if going.endswith(tuple(ending)) else "")
 
 
-def end_of_turn(tokenizer: ChatTokenizer, arguments: Mapping[str, Any] | None = None) -> tuple[int, ...]:
+def _to_mark(text: str, marks: Collection[str]) -> str:
+    """Up to and with its first mark; empty: it has none."""
+    ends = [text.index(mark) + len(mark) for mark in marks if mark.strip() and mark in text]
+    return text[: min(ends)] if ends else ""
+
+
+def end_of_turn(
+    tokenizer: ChatTokenizer, arguments: Mapping[str, Any] | None = None, ends: Collection[str] = ()
+) -> tuple[int, ...]:
     """Tokens with which the chat template closes an assistant's turn; the last one is its end.
 
     Where it closes with no mark, or there is no template, the tokenizer's end token; empty where there is none either.
     """
-    if close := close_of_turn(tokenizer, arguments):
+    if close := close_of_turn(tokenizer, arguments, ends):
         return tuple(tokenizer.encode(close, add_special_tokens=False))
     own = tokenizer.eos_token_id
     return () if own is None else (own,)
@@ -178,13 +204,13 @@ def template_text(tokenizer: ChatTokenizer) -> str:
     return found or ""
 
 
-def _parted(message: Message) -> Message:
+def _parted(message: Message, key: str) -> Message:
     """A message whose thinking stands apart."""
     thought, closed, answer = str(message["content"]).partition("</think>")
     if message["role"] != "assistant" or not closed:
         return message
     thought = thought.lstrip().removeprefix("<think>").strip("\n")
-    return {**message, "content": answer.lstrip("\n"), "reasoning_content": thought}
+    return {**message, "content": answer.lstrip("\n"), key: thought}
 
 
 def in_parts(message: Message) -> Message:
@@ -196,6 +222,7 @@ def in_parts(message: Message) -> Message:
 
 SYSTEM, QUESTION, CHAIN, ANSWER = "qsystemx", "qquestionx", "qchainx", "qanswerx"
 """Words that no template writes itself."""
+LONG_AGO = date(1925, 2, 3)
 THOUGHT = f"<think>\n{CHAIN}\n</think>\n\n{ANSWER}"
 
 
@@ -203,10 +230,10 @@ def _turn(role: str, content: str) -> Message:
     return {"role": role, "content": content}
 
 
-def _tried(render: Render, *messages: Message, parts: bool = False, prompt: bool = False) -> str | None:
+def _tried(render: Render, *messages: Message, parts: bool = False, prompt: bool = False, **more: Any) -> str | None:
     """The text, or None where the template raises."""
     try:
-        return render([in_parts(each) for each in messages] if parts else messages, prompt)
+        return render([in_parts(each) for each in messages] if parts else messages, prompt, **more)
     except Exception:  # a template is somebody else's program: it may raise anything
         return None
 
@@ -224,32 +251,47 @@ def _inspect(source: str, render: Render) -> Habits:
         return Habits(refuses=_why(render, asked))
     told, told_twice = tried(_turn("system", SYSTEM), asked, prompt=True), tried(asked, asked)
     answered = tried(asked, _turn("assistant", ANSWER)) or ""
+    further = tried(asked, _turn("assistant", ANSWER), asked) or ""
+    apart = _apart(tried, alone)
     return Habits(
         opens_think=opens_think(alone),
         closes_think=alone.rstrip().endswith("</think>"),
-        thinking=_thinking(tried),
-        apart=_apart(tried),
+        thinking=_thinking(tried, apart.get("apart", "")),
+        **apart,
         parts=parts,
         system="refused" if told is None else "taken" if SYSTEM in told else "ignored",
         default_system=_default_system(alone, told or ""),
         alternating=told_twice is None and bool(answered),
-        dated="strftime_now" in source,
+        dated="strftime_now" in source
+        and _tried(render, asked, parts=parts, prompt=True, chat_template=as_of(source, LONG_AGO)) not in (None, alone),
         closing=answered.rpartition(ANSWER)[2] if ANSWER in answered else "",
-        reads=_reads(source),
+        header=answered.removeprefix(alone).partition(ANSWER)[0] if answered.startswith(alone) else "",
+        going=further.rpartition(ANSWER)[2].partition(QUESTION)[0] if ANSWER in further else "",
+        reads=reads(source),
     )
 
 
-def _thinking(tried: Callable[..., str | None]) -> Literal["kept", "dropped earlier", "dropped"]:
+def _thinking(tried: Callable[..., str | None], apart: str) -> Literal["kept", "dropped earlier", "dropped"]:
     asked, thought = _turn("user", QUESTION), _turn("assistant", THOUGHT)
+    thought = _parted(thought, apart) if apart else thought
     if CHAIN not in (tried(asked, thought) or CHAIN):
         return "dropped"
     return "kept" if CHAIN in (tried(asked, thought, asked) or CHAIN) else "dropped earlier"
 
 
-def _apart(tried: Callable[..., str | None]) -> bool:
+def _apart(tried: Callable[..., str | None], alone: str) -> dict[str, Any]:
+    """``apart`` and ``marks``."""
     asked, given = _turn("user", QUESTION), _turn("assistant", THOUGHT)
-    inside, beside = tried(asked, given) or "", tried(asked, _parted(given)) or ""
-    return inside.count("<think>") > 1 and beside.count("<think>") == 1 and CHAIN in beside
+    inside = tried(asked, given) or ""
+    for key in ("reasoning_content", "thinking"):
+        beside = tried(asked, _parted(given, key)) or ""
+        if CHAIN in beside and inside.count("<think>") > beside.count("<think>") == 1:
+            return {"apart": key}
+        before, _, rest = beside.removeprefix(alone).partition(CHAIN)
+        between, answered, _ = rest.partition(ANSWER)
+        if answered and beside.startswith(alone) and "<think>" not in beside and before.strip() and between.strip():
+            return {"apart": key, "marks": (before, between)}
+    return {}
 
 
 def _default_system(alone: str, told: str) -> str:
@@ -268,42 +310,3 @@ def _why(render: Render, asked: Message) -> str:
     except Exception as error:
         return str(error).strip() or type(error).__name__
     return ""
-
-
-GIVEN = {"messages", "tools", "documents", "add_generation_prompt", "raise_exception", "strftime_now", "namespace"}
-"""Names that every template is given."""
-
-
-def syntax_fault(source: str) -> str:
-    """What is wrong with a template as Jinja; empty where it can be parsed."""
-    from jinja2 import Environment, TemplateSyntaxError
-
-    try:
-        Environment(extensions=["jinja2.ext.loopcontrols"]).parse(_plain(source))
-    except TemplateSyntaxError as error:
-        return f"{error.message} (line {error.lineno})"
-    return ""
-
-
-def _plain(source: str) -> str:
-    """Without the marks of ``transformers``, which are not Jinja's."""
-    return re.sub(r"\{%-?\s*(end)?generation\s*-?%\}", "", source)
-
-
-def _reads(source: str) -> tuple[str, ...]:
-    """Names that a template looks up before it sets them, and that are not given to every template."""
-    from jinja2 import Environment, TemplateSyntaxError, meta
-
-    plain = _plain(source)
-    jinja = Environment(extensions=["jinja2.ext.loopcontrols"])
-    try:
-        found = meta.find_undeclared_variables(jinja.parse(plain))
-    except TemplateSyntaxError:
-        return ()
-    words = [text for _, kind, text in jinja.lex(plain) if kind in ("name", "operator")]
-    own = set()
-    for name in found & set(words):
-        first = next(at for at, word in enumerate(words) if word == name and words[at - 1 : at] != ["."])
-        if words[first - 1 : first] == ["set"]:
-            own.add(name)
-    return tuple(sorted(name for name in found - GIVEN - own if not name.endswith("_token")))

@@ -96,13 +96,13 @@ class LightTokenizer:
 
     def apply_chat_template(
         self, conversation: list[dict[str, Any]], *, tokenize: bool = False, add_generation_prompt: bool = False,
-        **arguments: Any,
+        chat_template: str | None = None, **arguments: Any,
     ) -> str:  # fmt: skip
-        """The chat as text."""
+        """The chat as text; ``chat_template``: in place of the tokenizer's own."""
         assert not tokenize
         from transformers.utils.chat_template_utils import render_jinja_template
 
-        template = self.chat_template
+        template = chat_template or self.chat_template
         rendered: Any = render_jinja_template(
             [conversation],
             chat_template=template.get("default", "") if isinstance(template, Mapping) else template,

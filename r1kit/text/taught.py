@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Literal
 
 from r1kit.errors import InputError
 from r1kit.records import Message, Sample
-from r1kit.text.habits import close_of_turn
+from r1kit.text.habits import TAGS, Habits, close_of_turn, habits_of
+from r1kit.text.seen import in_tags
 from r1kit.text.template import Template, chat_text, prompt_text
 
 if TYPE_CHECKING:
@@ -24,9 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["Taught", "Teacher", "Thinking"]
 
 Thinking = Literal["last", "every"]
-OPEN, CLOSE = "<think>", "</think>"
-PROBE = "Nine"
-"""An answer that stands nowhere else in a template."""
+OPEN, CLOSE = TAGS
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,9 +49,9 @@ class _Turn:
     before: str
     """The prompt that it answers, as it is asked."""
     body: str
-    """What is learnt, what closes the turn included."""
+    """What is learnt, what closes the turn included; empty: it is not asked for."""
     kept: bool
-    """Whether the whole chat has it like that, behind that prompt."""
+    """Whether the chat's last prompt has it like that, behind that prompt."""
 
 
 @dataclass
@@ -70,6 +69,8 @@ class Teacher:
     the prompt closes it, which leaves theirs out."""
     end: int | None = None
     """Ends a response where the template closes it with no such token; None: the tokenizer's end token."""
+    ends: Sequence[str] = ()
+    """End tokens of the model besides the tokenizer's, as text: a turn may end with any."""
 
     def taught(self, sample: Sample) -> list[Taught]:
         """What is learnt from a sample: one run of tokens, more where ``thinking`` is ``every``."""
@@ -101,7 +102,22 @@ class Teacher:
     def close(self) -> str:
         """What the template closes the assistant's turn with, up to the token that ends it; empty: the template has no
         such token, and the tokenizer's end token is learnt."""
-        return close_of_turn(self.tokenizer, self.template.arguments)
+        return close_of_turn(self.tokenizer, self.template.arguments, self.ends)
+
+    @cached_property
+    def habits(self) -> Habits:
+        """What the chat template does beside writing the messages down."""
+        return habits_of(self.tokenizer, self.template.arguments)
+
+    @property
+    def marks(self) -> tuple[str, str]:
+        """What the model writes around thinking."""
+        return self.habits.marks
+
+    @property
+    def header(self) -> str:
+        """What the template writes before any answer that is not in the prompt."""
+        return "" if self.template.prefill else self.habits.header
 
     # ---- turns ----------------------------------------------------------------------------------------------------
 
@@ -110,18 +126,15 @@ class Teacher:
         asked = next(place for place, message in enumerate(messages) if message.role == "user")
         places = [place for place, message in enumerate(messages) if message.role == "assistant" and place > asked]
         prompts = [chat_text(self.template, self.tokenizer, messages[:place]) for place in places]
-        whole = [prompts[-1]] * (len(places) - 1) + [
-            chat_text(self.template, self.tokenizer, messages, answering=False)
-        ]
         found = []
-        for place, before, text in zip(places, prompts, whole, strict=True):
-            content = messages[place].content
-            body = self._written(before, content, text)
+        for place, before in zip(places, prompts, strict=True):
+            content, is_last = in_tags(messages[place].content, self.marks), place == places[-1]
+            body = "" if is_last else self._written(before, content, prompts[-1])
             kept = bool(body)
-            if not body:
-                header = "" if OPEN in self.header else self.header
-                body = header + _behind(before, content) + self.close
-            if place == places[-1]:
+            if not body and (is_last or self.thinking == "every"):
+                whole = chat_text(self.template, self.tokenizer, messages[: place + 1], answering=False)
+                body = self._written(before, content, whole) or self._headed(self._given(before, content)) + self.close
+            if is_last:
                 self.seen["no_thought"] += before.rstrip().endswith(OPEN) and CLOSE not in content
                 self.seen["no_thinking"] += _closed(before) and CLOSE in content
             found.append(_Turn(before, body, kept))
@@ -133,33 +146,42 @@ class Teacher:
         if not text.startswith(before):
             return ""
         rest = text[len(before) :]
-        given = _behind(before, content).strip()
-        close = self.close.strip()
+        given = self._given(before, content).strip()
         at = rest.find(given)
         if given and at >= 0 and self._only_adds(rest[:at], given):
             at += len(given)
         elif (at := _spaced(rest, given)) < 0:
             return ""
-        end = rest[at:]
-        if not end.lstrip().startswith(close):
-            return ""
-        return rest[: at + len(end) - len(end.lstrip()) + len(close)] if close else rest[:at]
+        end = self._end_of(rest[at:])
+        return "" if end is None else rest[:at] + end
+
+    def _end_of(self, behind: str) -> str | None:
+        """What ends a turn, of what the template writes behind its text; None: nothing that ends a response."""
+        text = behind.lstrip()
+        for close in (self.close.strip(), *self.ends):
+            if close and text.startswith(close):
+                return behind[: len(behind) - len(text) + len(close)]
+        return "" if not self.close else None if text else self.close
+
+    def _given(self, before: str, content: str) -> str:
+        """A response behind its prompt, thinking between the marks that the model writes."""
+        text = _behind(before, content)
+        thought, closed, answer = text.partition(CLOSE)
+        if self.marks == TAGS or not closed:
+            return text
+        return self.marks[0] + thought.lstrip().removeprefix(OPEN).strip("\n") + self.marks[1] + answer.lstrip("\n")
+
+    def _headed(self, response: str) -> str:
+        """A response behind the prompt, with what the template puts before any answer."""
+        if OPEN in self.header or (self.marks != TAGS and response.startswith(self.marks[0])):
+            return response
+        return self.header + (response if self.header.strip() or not self.header else response.lstrip())
 
     def _only_adds(self, text: str, given: str) -> bool:
         """Whether what the template puts before an answer is spaces, what it puts before any answer, or thinking that
         is empty, before an answer without."""
         bare = text.replace(OPEN, "").replace(CLOSE, "")
         return not text.strip() or text == self.header or (not bare.strip() and CLOSE not in given)
-
-    @cached_property
-    def header(self) -> str:
-        """What the template writes before any answer that is not in the prompt, as ``<|channel|>final<|message|>``."""
-        asked = [Message(role="user", content="What is four and five?")]
-        prompt = chat_text(self.template, self.tokenizer, asked)
-        whole = chat_text(
-            self.template, self.tokenizer, [*asked, Message(role="assistant", content=PROBE)], answering=False
-        )
-        return whole[len(prompt) :].partition(PROBE)[0] if whole.startswith(prompt) else ""
 
     # ---- tokens ---------------------------------------------------------------------------------------------------
 
@@ -236,9 +258,8 @@ def _behind(before: str, content: str) -> str:
 
 
 def _closed(before: str) -> bool:
-    """Whether a prompt ends in thinking that is empty."""
-    text = before.rstrip()
-    return text.endswith(CLOSE) and text.removesuffix(CLOSE).rstrip().endswith(OPEN)
+    """Whether a prompt ends in the end of the thinking; DeepSeek-V3.1 writes no more than that."""
+    return before.rstrip().endswith(CLOSE)
 
 
 def _spaced(rest: str, given: str) -> int:

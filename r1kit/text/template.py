@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import date
 from typing import Any
 
 from r1kit.errors import InputError, nearest
 from r1kit.records import Message
 from r1kit.text.habits import ChatTokenizer, habits_of, template_text
+from r1kit.text.seen import in_tags
+from r1kit.text.template_source import as_of
 
-__all__ = ["NAMED", "Template", "chat_text", "ids_of", "prompt_text", "render"]
+__all__ = ["NAMED", "Template", "chat_text", "ids_of", "prompt_text", "render", "suited"]
 
 R1_ZERO = (
     "A conversation between User and Assistant. The user asks a question, and the Assistant solves it. "
@@ -42,6 +45,9 @@ class Template:
     ``chat`` only, and for chat templates that would keep it."""
     arguments: Mapping[str, Any] = field(default_factory=dict)
     """Handed to the chat template, for example ``{enable_thinking = false}``; it must look at each of them."""
+    date: str = ""
+    """What a chat template that writes today's date writes instead, as ``2025-01-20``: prompts are then the same on any
+    day. For ``chat`` only."""
 
     def __post_init__(self) -> None:
         if self.name not in NAMED and "{question}" not in self.name:
@@ -53,6 +59,19 @@ class Template:
             raise InputError("template.drop_thinking is for the template 'chat'; a text knows one question alone")
         if self.arguments and self.name != "chat":
             raise InputError("template.arguments are for the template 'chat'; a text takes none")
+        if self.date and self.name != "chat":
+            raise InputError(
+                "template.date is for the template 'chat'; write the date into the template's text instead"
+            )
+        if self.date:
+            _day(self.date)
+
+
+def _day(text: str) -> date:
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise InputError(f"template.date = {text!r} is no day; write it as 2025-01-20") from None
 
 
 def render(
@@ -112,6 +131,11 @@ def chat_text(template: Template, tokenizer: ChatTokenizer, messages: Sequence[M
                 f"template.arguments.{name}: the model's chat template never looks at it; those that it does: {known}."
                 f"{nearest(name, habits.reads)}"
             )
+    if template.date and not habits.dated:
+        raise InputError("template.date: the model's chat template writes no date; leave it out")
+    messages = [
+        replace(one, content=in_tags(one.content, habits.marks)) if one.role == "assistant" else one for one in messages
+    ]
     if template.drop_thinking:
         messages = _answers_alone(messages)
     written = [
@@ -120,15 +144,28 @@ def chat_text(template: Template, tokenizer: ChatTokenizer, messages: Sequence[M
     ]
     if template.system and messages[0].role not in ("system", "developer"):
         written.insert(0, {"role": "system", "content": template.system})
+    more = dict(template.arguments)
+    if template.date:
+        more["chat_template"] = as_of(template_text(tokenizer), _day(template.date))
     try:
         text = str(
             tokenizer.apply_chat_template(
-                habits.taken(written), tokenize=False, add_generation_prompt=answering, **template.arguments
+                habits.taken(written), tokenize=False, add_generation_prompt=answering, **more
             )
         )
     except (TemplateError, TypeError, ValueError) as error:
         raise InputError(f"the model's chat template refuses the prompt: {error}") from error
     return text + template.prefill if answering else text
+
+
+def suited(template: Template, tokenizer: ChatTokenizer) -> Template:
+    """A recipe's template for a model that is not the recipe's: without the arguments and the date that this one's chat
+    template never looks at."""
+    if template.name != "chat" or not template_text(tokenizer):
+        return template
+    reads = habits_of(tokenizer, template.arguments).reads
+    arguments = {name: value for name, value in template.arguments.items() if name in reads}
+    return replace(template, arguments=arguments, date=template.date if habits_of(tokenizer, arguments).dated else "")
 
 
 def _answers_alone(messages: Sequence[Message]) -> list[Message]:

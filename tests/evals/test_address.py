@@ -362,7 +362,7 @@ def test_a_damaged_answer_is_asked_again(tmp_path: Path, line: str) -> None:
 def test_what_the_recipe_tells_a_chat_template_is_sent_and_what_cannot_be_is_said() -> None:
     told: list[str] = []
     with fake(lambda handler, body: send(handler, whole("2"))) as (base, server):
-        template = Template(arguments={"enable_thinking": False}, prefill="<think>")
+        template = Template(arguments={"enable_thinking": False}, prefill="<think>", date="1999-01-31")
         there = Address(base, "m", template=template, tell=told.append)
         there.ask(ASKED, DRAWN, 1)
         Address(base, "m").ask(ASKED, DRAWN, 1)
@@ -370,4 +370,5 @@ def test_what_the_recipe_tells_a_chat_template_is_sent_and_what_cannot_be_is_sai
         assert "chat_template_kwargs" not in server.asked[1]
         assert there.spelled(ASKED) != Address(base, "m").spelled(ASKED), "answers to the one are none to the other"
     words = "the template's prefill '<think>' is not sent: in a chat the server says how an answer begins"
-    assert told == [f"{there.base}: {words}"]
+    dated = "the template's date 1999-01-31 is not sent: the server writes its own"
+    assert told == [f"{there.base}: {words}", f"{there.base}: {dated}"]

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
+
 import pytest
 
 from r1kit.factory.asking import spoken
 from r1kit.factory.judge import GenerativeJudge, Question, Verdict, read_verdict
 from r1kit.factory.pairs import Comparison, PairwiseJudge
 from r1kit.factory.refine import EngineRefiner
+from r1kit.factory.samplers import Sampler
 from r1kit.records import Message, Prompt, Sampling
 from r1kit.rollout.scripted import CodePoints, ScriptedEngine
+from r1kit.text.seen import in_tags, with_opening
 
 RIGHT = 'Both say 4. {"analysis": "same", "correctness": "correct"}'
 
@@ -102,3 +107,42 @@ def test_a_judge_is_shown_the_turns_before_the_question() -> None:
     refiner.refine([prompt], ["<think> 3 + 3 </think> 6"], [1])
     assert len(asked) >= 2
     assert all(spoken(prompt) in text for text in asked)
+
+
+DRAFT = 'so {"correctness": "correct"}, no'
+
+
+@pytest.mark.parametrize(
+    ("read", "written", "correct"),
+    [
+        (with_opening, f"{DRAFT}</think>" + RIGHT.replace('"correct"', '"incorrect"'), False),
+        (with_opening, DRAFT, None),
+        (in_tags, f"<|channel|>analysis<|message|>{DRAFT}", None),
+        (in_tags, DRAFT, True),
+    ],
+)
+def test_what_a_judge_thinks_is_no_verdict(read: Callable[[str], str], written: str, correct: bool | None) -> None:
+    """Also where its prompt opens the thinking, so that it never writes the first tag, and where it never ends."""
+    judge = GenerativeJudge(ScriptedEngine([written]), CodePoints().encode, Sampling(max_tokens=999), read=read)
+    (found,) = judge.verdicts([Question(question="Q", reference="R", answer="A")], [1])
+    assert (found and found.correct) == correct
+
+
+@pytest.mark.parametrize(
+    ("written", "shown"), [("[[A>B]]? no </think>[[B>A]]", "[[B>A]]"), ("[[A>B]]? no", ""), ("</think>same", "same")]
+)
+def test_a_pairwise_judge_and_a_refiner_that_think_behind_their_prompt_say_what_follows(
+    written: str, shown: str
+) -> None:
+    encode, sampling = CodePoints().encode, Sampling(n=1, max_tokens=99)
+    judge = PairwiseJudge(ScriptedEngine([written]), encode, sampling, read=with_opening)
+    prompt = Prompt(id="p", task="t", question="q")
+    assert judge([Comparison(prompt=prompt, a="x", b="y")], [1]) == [shown]
+    refiner = EngineRefiner(engine=ScriptedEngine([written]), encode=encode, sampling=sampling, read=with_opening)
+    (found,) = refiner.refine([prompt], ["<think> a </think> b"], [1])
+    assert found.response == (f"<think> {shown} </think> {shown}" if shown else "")
+
+
+def test_a_sampler_reads_as_its_prompts_begin() -> None:
+    plain = Sampler(name="m", version=0, engine=ScriptedEngine([""]), encode=CodePoints().encode, count=len)
+    assert (plain.read("\nso"), replace(plain, opens=True).read("\nso")) == ("\nso", "<think>\nso")

@@ -15,14 +15,17 @@ import torch
 from evals.evaluating import evaluator_of, place
 from safetensors.torch import save_file
 
+from r1kit.contracts import Model
 from r1kit.evals.settings import EvaluationConfig
 from r1kit.loops import students
 from r1kit.loops.settings import RL
+from r1kit.loops.student_settings import Student
 from r1kit.model.weights import NamedWeights
 from r1kit.recipe import Recipe, parse_recipe
 from r1kit.records import Sampling, StageResult
 from r1kit.rollout.engine import Engine
 from r1kit.stages.distill import Config
+from r1kit.text.template import Template
 from r1kit.update.learner import Batch
 
 STAGES: dict[str, dict[str, Any]] = {
@@ -40,6 +43,28 @@ STAGES: dict[str, dict[str, Any]] = {
 @pytest.fixture
 def recipe() -> Recipe:
     return parse_recipe({"name": "table", "tasks": {"countdown": {}}, "stages": STAGES})
+
+
+def test_a_student_is_asked_as_the_recipe_asks_with_what_its_own_chat_template_is_told(
+    recipe: Recipe, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    theirs = Template(arguments={"thinks": True}, date="1999-01-31", system="unread")
+    student = Student(model=Model(name="small", template=theirs))
+    own = Template(arguments={"enable_thinking": False}, date="2025-01-20", suffix="!")
+    taught: list[Template] = []
+
+    def part(name: str, do: Any) -> Any:
+        do(SimpleNamespace())
+
+    def stop(inner: Any, recipe: Recipe, *more: Any) -> Any:
+        taught.append(recipe.model.template)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(students, "_of", stop)
+    asked = replace(recipe, model=replace(recipe.model, template=own))
+    with pytest.raises(KeyboardInterrupt):
+        students.teach(Config(), "small", student, SimpleNamespace(recipe=asked, part=part))  # type: ignore[arg-type]
+    assert taught == [Template(arguments={"thinks": True}, date="1999-01-31", suffix="!")]
 
 
 def test_the_teacher_cost_every_stage_back_to_the_base_once(recipe: Recipe, tmp_path: Path) -> None:

@@ -156,6 +156,8 @@ def test_no_answer_that_the_style_finds(tmp_path: Path) -> None:
          ["nothing is thought between <think> and </think>", "nothing is answered between <answer> and </answer>"]),
         ("<think> a </think> <answer> 7 </answer>", "stop", "strict",
          ["a tag lacks its line break (the form strict has one around each)"]),
+        ("<|channel|>analysis<|message|> a <|end|><|start|>assistant<|channel|>final<|message|><answer> 7 </answer>",
+         "stop", "think_answer", []),
         ("it is 7", "stop", "boxed", ["no \\boxed{…} with an answer after the thinking"]),
     ],
 )  # fmt: skip

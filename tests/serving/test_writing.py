@@ -248,6 +248,30 @@ def test_tags_of_ones_own() -> None:
     assert joined(written(writer, pieces("[T]hm[/T] <think>", 2))) == ("hm", "<think>")
 
 
+CHANNELS = Tags(
+    open="<|channel|>analysis<|message|>",
+    close="<|end|><|start|>assistant<|channel|>final<|message|>",
+    plain="<|channel|>final<|message|>",
+)
+
+
+@SIZES
+@pytest.mark.parametrize(
+    ("text", "thinking", "content"),
+    [
+        (CHANNELS.open + "hm" + CHANNELS.close + "yes", "hm", "yes"),
+        (CHANNELS.plain + "yes", "", "yes"),
+        (CHANNELS.open + "hm", "hm", ""),
+        (CHANNELS.plain[:15], "", CHANNELS.plain[:15]),
+        ("yes", "", "yes"),
+    ],
+)
+def test_channels_are_told_apart(size: int, text: str, thinking: str, content: str) -> None:
+    """As gpt-oss writes them; an answer without thinking has a mark before it too."""
+    writer = Writer(Bytes(), frozenset({0}), Parting(CHANNELS))
+    assert joined(written(writer, pieces(text, size))) == (thinking, content)
+
+
 @SIZES
 def test_tokens_are_told_with_their_text_and_not_beyond_a_stop_string(size: int) -> None:
     """Not even those whose text was held back as its beginning."""

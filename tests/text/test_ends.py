@@ -14,6 +14,7 @@ import torch
 
 from r1kit.backends.backend import Backend
 from r1kit.backends.models import LoadedModel
+from r1kit.checkpoint.description import describe
 from r1kit.contracts import Recipe
 from r1kit.errors import InputError
 from r1kit.loops.lessons import lessons
@@ -25,7 +26,7 @@ from r1kit.text.habits import end_of_turn
 from r1kit.text.template import Template
 from r1kit.update.settings import OptimiserSettings
 from r1kit.workspace import Workspace
-from tests.model.scripted import CASES, CHAT, tokenizer, write
+from tests.model.scripted import CASES, CHAT, Case, tokenizer, write
 
 GOOD = "<think> plan</think><answer> 41</answer>"
 
@@ -159,6 +160,23 @@ def test_sft_teaches_the_end_that_the_template_writes(made: Path, name: str, end
     model.keep_ends()
     model.save(tmp_path / "saved")
     assert 4 in end_sources(tmp_path / "saved", None)
+
+
+@pytest.mark.parametrize(("named", "end"), [([2, 3], 3), ([2], 2)])
+def test_a_turn_that_is_closed_by_nothing_ends_with_what_begins_the_next(
+    named: list[int], end: int, tmp_path: Path
+) -> None:
+    """As GLM-4.5, where the model names the mark of a turn's begin as an end: sampled, learnt and told alike."""
+    case = Case(
+        say=(" 41", "<|im_start|>"), template=CHAT.replace("<|im_end|>\n", ""), eos="<|eos|>", in_generation=named
+    )
+    folder = write(tmp_path, case)
+    model = loaded(folder)
+    assert model.turn_end == (end,)
+    assert lesson(model, " 41") == [*model.tokenizer.encode(" 41", add_special_tokens=False), end]
+    assert (written(model, 0.0, max_tokens=4).finish == "stop") is (end == 3)
+    told = "<|im_start|>" if end == 3 else "an end token, since the template writes none"
+    assert dict(describe(folder, Template()).lines("float32"))["ends at"].endswith(f"SFT closes a turn with {told}")
 
 
 def test_nothing_after_an_end_is_learnt(made: Path) -> None:

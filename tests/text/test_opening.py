@@ -13,12 +13,13 @@ import torch
 
 from r1kit.backends.backend import Backend
 from r1kit.records import Completion, Group, Prompt
+from r1kit.reward.extract import thinking
 from r1kit.reward.learned import LearnedReward
 from r1kit.reward.rule import score_completion
 from r1kit.reward.settings import RewardConfig
 from r1kit.tasks.task import Grade
 from r1kit.text.light_tokenizer import prompts_open
-from r1kit.text.seen import summary, unclosed, with_opening
+from r1kit.text.seen import in_tags, summary, unclosed, with_opening
 from r1kit.text.template import Template
 from tests.model.scripted import write
 
@@ -123,3 +124,36 @@ def test_reward_models_read_the_summary_alone() -> None:
 )
 def test_the_tag_is_put_back_with_a_line_break(text: str, whole: str) -> None:
     assert with_opening(text) == whole
+
+
+# ---- marks of a model's own ------------------------------------------------------------------------------------------
+
+CHANNELS = "<|channel|>analysis<|message|>so<|end|><|start|>assistant<|channel|>final<|message|>"
+
+
+@pytest.mark.parametrize(
+    ("text", "read"),
+    [
+        (CHANNELS + "yes", "<think>so</think>yes"),
+        ("<|channel|>analysis<|message|>so", "<think>so"),
+        ("<|channel|>final<|message|>yes", "yes"),
+        ("<|channel>thought\nso\n<channel|>yes", "<think>\nso\n</think>yes"),
+        ("\n<seed:think>so</seed:think>yes", "<think>so</think>yes"),
+        ("so " + CHANNELS, "so " + CHANNELS),
+        ("<think>so</think>yes", "<think>so</think>yes"),
+    ],
+)
+def test_thinking_between_marks_of_a_model_s_own_is_read_in_tags(text: str, read: str) -> None:
+    assert in_tags(text) == read
+    assert in_tags(read) == read
+
+
+def test_rewards_and_reward_models_read_channels_as_tags() -> None:
+    config = RewardConfig(format_style="think_answer").settled(False)
+    found = score_completion(Any41(), PROMPT, CHANNELS + "<answer>41</answer>", "stop", config)
+    assert (found.parts["accuracy"], found.parts["format"]) == (1.0, 1.0)
+    last = replace(config, answer_style="last_number", format_style="none")
+    cut = score_completion(Any41(), PROMPT, "<|channel|>analysis<|message|>so 41", "stop", last)
+    assert cut.parts["accuracy"] == 0.0, "only thought"
+    assert (thinking(CHANNELS + "yes"), summary(CHANNELS + "yes")) == ("so", "yes")
+    assert summary("<|channel|>analysis<|message|>so") == ""

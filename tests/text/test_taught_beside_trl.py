@@ -21,8 +21,10 @@ PARTS = {"idefics3", "llava_next", "smolvlm"}
 """Want content in parts, which TRL is not given here."""
 EMPTY = {"deepseek_r1_distill", "deepseekv3", *(name for name in TEMPLATES if name.startswith("nemotron_3"))}
 """The prompt opens the thinking, and TRL learns an answer without any as if it did not."""
-THOUGHTS = {"deepseekv3", "qwen3_8", "qwen3_5_nothink"}
-"""TRL learns thinking not at all, in tags written twice, or behind a prompt that has closed it."""
+CHANNELS = {"gptoss", "diffusion_gemma", "muse_glimmer"}
+"""The model thinks between marks of its own, and TRL learns tags in its answer."""
+THOUGHTS = {"deepseekv3", "qwen3_8", "qwen3_5_nothink", *CHANNELS}
+"""TRL learns thinking not at all, in tags written twice, or behind a prompt that has closed it; or see ``CHANNELS``."""
 
 
 @cache
@@ -81,7 +83,7 @@ def test_what_trl_learns_is_ours_and_what_stands_around_it(template: str, thinks
     ours, theirs, same = both(template, thinks, turns=1)
     if template in (THOUGHTS if thinks else EMPTY):
         assert not same
-        assert ours[0].count("</think>") == (template != "qwen3_5_nothink")
+        assert ours[0].count("</think>") == (template not in {"qwen3_5_nothink", *(CHANNELS if thinks else ())})
         return
     assert same
     ((mine,), (other,)) = ours, theirs

@@ -9,7 +9,7 @@ from r1kit.report.read.illnesses.patient import Patient
 from r1kit.report.read.illnesses.trend import WINDOW
 from r1kit.report.read.values import Row, mapping
 from r1kit.reward.format import FORMAT_STYLES, TAGS, format_reward
-from r1kit.text.seen import with_opening
+from r1kit.text.seen import in_tags, with_opening
 
 __all__ = ["answer_never_found", "format_never_matched", "lacking"]
 
@@ -107,6 +107,7 @@ def _is_opened(patient: Patient, reward: Row) -> bool:
 
 def lacking(text: str, finish: str, style: str, *, blank_thinking: bool = False) -> list[str]:
     """What keeps a completion from its form, a few words each; empty where it has it."""
+    text = in_tags(text)
     if format_reward(text, finish, style, blank_thinking=blank_thinking):  # type: ignore[arg-type]
         return []
     found = ["it was cut before its end"] if finish != "stop" else []

@@ -108,6 +108,8 @@ def _columns(choices: Sequence[str]) -> Callable[[Line, Mapping[str, str]], Aske
     def take(line: Line, named: Mapping[str, str]) -> Asked:
         texts = tuple(text_of(line, named[key]) for key in choices)
         right = column(line, named["answer"])
+        if isinstance(right, str) and right.strip().isdecimal() and right.strip() not in texts:
+            right = int(right)  # as a .csv has it
         if isinstance(right, int) and not isinstance(right, bool):
             if not 0 < right <= len(texts):
                 raise InputError(

@@ -122,7 +122,8 @@ PREFERENCES: Mapping[str, Preference] = {
         "prompt", "better_response_id", ("response_0", "response_1"), _of_two("response_0", "response_1", flag)
     ),
     "Chatbot Arena": Preference(
-        "", "winner", ("conversation_a", "conversation_b"), _of_two("conversation_a", "conversation_b", _won, _last_said)
+        "", "winner", ("conversation_a", "conversation_b"),
+        _of_two("conversation_a", "conversation_b", _won, _last_said),
     ),
     "LMSYS": Preference(
         "prompt", "winner_model_a", ("winner_model_b", "response_a", "response_b"),

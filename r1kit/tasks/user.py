@@ -22,11 +22,12 @@ from typing import Any, TypeVar
 from r1kit.data.several import several
 from r1kit.errors import InputError, R1Error
 from r1kit.records import Labelled, Pair, Prompt, Sample, with_own_facts
-from r1kit.registry import blame, short, split_reference
+from r1kit.registry import short, split_reference
 from r1kit.structure import scalar
 from r1kit.tasks.maths_answer import graded
 from r1kit.tasks.split import own_cluster
 from r1kit.tasks.task import By, Claims, Grade, Offer, Split, Task
+from r1kit.users_code import blame
 
 MOST_HELD_OUT = 1_000_000
 """Prompts of a split; a function that gives so many is taken for one that never ends."""

@@ -181,8 +181,11 @@ def as_prompt(given: Any, task: str, identity: str, where: str) -> Prompt:
         raise InputError(f"{where} gave a prompt whose question is {spelled(prompt.question)}; it must be text")
     if prompt.answer is not None and not isinstance(prompt.answer, str):
         raise InputError(f"{where} gave a prompt whose answer is {spelled(prompt.answer)}; it must be text, or None")
+    if not isinstance(prompt.also, (tuple, list)) or not all(isinstance(each, str) for each in prompt.also):
+        raise InputError(f"{where} gave a prompt whose also is {spelled(prompt.also)}; it must be a tuple of texts")
     return replace(
         prompt,
+        also=tuple(prompt.also),
         id=prompt.id or identity,
         task=task,
         cluster=prompt.cluster or own_cluster(prompt.question, prompt.history),

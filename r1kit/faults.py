@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import sysconfig
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from r1kit.errors import R1Error
-from r1kit.registry import blame, user_folders
+from r1kit.users_code import blame, is_theirs, users_places
 
 __all__ = ["users_told"]
 
-OURS, PYTHONS = Path(__file__).parent, sysconfig.get_path("stdlib")
-PACKAGES = {"site-packages", "dist-packages"}
+OURS = Path(__file__).parent
 
 
 @contextmanager
@@ -46,8 +44,6 @@ def _of_user(error: BaseException) -> str:
         path = Path(frame.filename)
         if path.is_relative_to(OURS):
             return ""
-        if PACKAGES & set(path.parts) or path.is_relative_to(PYTHONS):  # which may lie below a user's folder
-            continue
-        if any(map(path.is_relative_to, user_folders())):
+        if any(is_theirs(path, place) for place in users_places()):
             return blame(error, path.parent)
     return ""

@@ -11,10 +11,8 @@ import ast
 import hashlib
 import importlib
 import importlib.util
-import os
 import re
 import sys
-import traceback
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from importlib.machinery import PathFinder
@@ -24,19 +22,17 @@ from typing import Any
 
 from r1kit import __version__
 from r1kit.errors import InputError, R1Error, nearest
+from r1kit.users_code import INSTALLED, blame, know, users_places
 
 __all__ = [
-    "FOLDERS", "blame", "code_digests", "compared", "digest", "digests", "find", "guard_imports", "import_only",
-    "is_reference", "short", "sources", "split_reference", "user_folders",
+    "code_digests", "compared", "digest", "digests", "find", "guard_imports", "import_only", "is_reference", "short",
+    "sources", "split_reference",
 ]  # fmt: skip
 
 IMPORT_SECONDS = 120.0
-FOLDERS = "R1KIT_USER_FOLDERS"
-"""Environment: folders of users' files, so that a process that inherits their place in ``sys.path`` knows them."""
 _OF = " of "
 """Between a file's name and the setting that it is of."""
 _REFERENCE = re.compile(r"(?P<place>.+\.py|[A-Za-z_]\w*(\.[A-Za-z_]\w*)*):(?P<name>[A-Za-z_]\w*)")
-_INSTALLED = {"site-packages", "dist-packages"}
 _FILES: dict[Path, ModuleType] = {}
 _GUARDS: list[Callable[[Path], object]] = []
 
@@ -117,8 +113,7 @@ def _load_file(path: Path, said: str) -> ModuleType:
     folder = str(path.parent)
     if folder not in sys.path:
         sys.path.append(folder)  # last, so that a file there called random.py hides nothing
-    if folder not in (known := user_folders()):
-        os.environ[FOLDERS] = os.pathsep.join([*known, folder])
+    know(folder)
     called = f"r1kit_user_{hashlib.sha256(str(path).encode()).hexdigest()[:8]}_{path.stem}"
     spec = importlib.util.spec_from_file_location(called, path)
     assert spec is not None
@@ -135,11 +130,6 @@ def _load_file(path: Path, said: str) -> ModuleType:
     return module
 
 
-def user_folders() -> list[str]:
-    """Of the users' files that were imported."""
-    return [folder for folder in os.environ.get(FOLDERS, "").split(os.pathsep) if folder]
-
-
 def _check_beside(path: Path, said: str) -> None:
     """Refuse a user's file that would get another one's helper instead of what it imports from beside it: Python keeps
     one module of a name. Helpers that hold the same are one."""
@@ -149,7 +139,7 @@ def _check_beside(path: Path, said: str) -> None:
         found = _file_of(".".join(parts)) if parts and file != path else None
         if found is None or not found.is_file() or found.read_bytes() == file.read_bytes():
             continue
-        for base in (Path(folder, *parts) for folder in user_folders()):
+        for base in (Path(place, *parts) for place in users_places()):
             if found in (base.with_suffix(".py"), base / "__init__.py"):
                 raise InputError(
                     f"{said}{path.name} imports {file} from beside it, but {found}, beside another file of yours, has "
@@ -171,7 +161,7 @@ def _file_of(module: str) -> Path | None:
 
 def _load_module(name: str, said: str) -> ModuleType:
     try:
-        return importlib.import_module(name)
+        module = importlib.import_module(name)
     except ModuleNotFoundError as error:
         if error.name and (name == error.name or name.startswith(f"{error.name}.")):
             raise InputError(f"{said}no module {error.name!r} is installed here") from None
@@ -180,6 +170,10 @@ def _load_module(name: str, said: str) -> ModuleType:
         found = importlib.util.find_spec(name)
         folder = Path(found.origin).parent if found and found.origin else Path()
         raise _broken(error, folder, said) from error
+    outermost = sys.modules[name.partition(".")[0]]
+    for place in getattr(outermost, "__path__", [outermost.__file__ or ""]):
+        know(place)
+    return module
 
 
 def _broken(error: BaseException, folder: Path, said: str, name: str = "") -> R1Error:
@@ -189,21 +183,6 @@ def _broken(error: BaseException, folder: Path, said: str, name: str = "") -> R1
         return error
     told = blame(error, folder)
     return InputError(said + (told if not name or re.match(r"\S+\.py:\d+: ", told) else f"{name}: {told}"))
-
-
-def blame(error: BaseException, folder: Path) -> str:
-    """``my_rewards.py:12: ZeroDivisionError: division by zero``: the innermost line below ``folder`` that led to it."""
-    if isinstance(error, SyntaxError) and error.filename:
-        return f"{Path(error.filename).name}:{error.lineno}: {type(error).__name__}: {error.msg}"
-    try:
-        words = str(error)
-    except Exception:  # an exception class of the user's own may itself be broken
-        words = ""
-    told = " ".join(f"{type(error).__name__}: {words}".split()).removesuffix(":")
-    for frame in reversed(traceback.extract_tb(error.__traceback__)):
-        if Path(frame.filename).is_relative_to(folder) and "site-packages" not in frame.filename:
-            return f"{Path(frame.filename).name}:{frame.lineno}: {told[:300]}"
-    return told[:300]
 
 
 # ---- what a file consists of --------------------------------------------------------------------------------------
@@ -343,7 +322,7 @@ def _version(reference: str) -> str | None:
     top = place.partition(".")[0]
     if top in sys.stdlib_module_names:
         return sys.version.split()[0]
-    if (found := _file_of(place)) is None or not _INSTALLED & {*found.parts}:
+    if (found := _file_of(place)) is None or not INSTALLED & {*found.parts}:
         return None
     with suppress(metadata.PackageNotFoundError):
         return metadata.version(top)

@@ -18,8 +18,9 @@ from r1kit.cluster.ranks import Solo
 from r1kit.contents import content_of_path, digest_of, place_of
 from r1kit.depends import FORMAT, changes, is_taken_over, stage_keys, written_key
 from r1kit.recipe import fingerprint, load_recipe
-from r1kit.registry import FOLDERS, digest
+from r1kit.registry import digest
 from r1kit.structure import plain
+from r1kit.users_code import PLACES
 
 RECIPE = """
 ranks = 1
@@ -56,7 +57,7 @@ class Sums:
 @pytest.fixture(autouse=True)
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("R1KIT_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setenv(FOLDERS, "")  # another test's project has a helper.py too
+    monkeypatch.setenv(PLACES, "")  # another test's project has a helper.py too
     return tmp_path / "cache"
 
 

@@ -31,7 +31,7 @@ LEVELS = {
     "checkpoint": 1, "tasks": 1, "cluster": 1, "search": 2,
     "suits": 5, "unread": 5,
     "apart": 1, "resume": 1, "growth": 0, "data": 1, "nano": 3, "interrupts": 0, "early": 0, "files": 0, "seeds": 0,
-    "records": 0, "errors": 0, "answers": 0, "faults": 1,
+    "records": 0, "errors": 0, "answers": 0, "faults": 1, "users_code": 0,
 }  # fmt: skip
 """A module may import, at its top, only from its own level or below; what it needs from above it is handed."""
 ALLOWED = {("recipe", "r1kit.stages")}

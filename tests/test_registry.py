@@ -10,7 +10,8 @@ import pytest
 
 from r1kit.apart import try_import
 from r1kit.errors import InputError
-from r1kit.registry import blame, digest, digests, find, is_reference, short, sources
+from r1kit.registry import digest, digests, find, is_reference, short, sources
+from r1kit.users_code import blame
 
 KNOWN = {"sqrt": "math:sqrt", "floor": "math:floor"}
 

@@ -22,8 +22,7 @@ def looked_at(engine: Engine, name: str, vocabulary: int) -> Engine:
         name: for the message.
         vocabulary: tokens that the model has.
     """
-    own: Any = engine
-    generate = own.generate
+    generate = getattr(engine.generate, "looked_into", engine.generate)  # of one that was given out before, its own
 
     def every(prompts: Sequence[Sequence[int]], sampling: Sampling, seeds: Sequence[int]) -> Any:
         found = generate(prompts, sampling, seeds)
@@ -34,9 +33,9 @@ def looked_at(engine: Engine, name: str, vocabulary: int) -> Engine:
             _check(group, sampling.n, f"{name}.generate", vocabulary)
         return found
 
-    own.generate = every
+    _replace(engine, "generate", generate, every)
     if isinstance(engine, Telling):
-        generate_each = own.generate_each
+        generate_each = getattr(engine.generate_each, "looked_into", engine.generate_each)
 
         def each(prompts: Sequence[Sequence[int]], sampling: Sampling, seeds: Sequence[int], ended: Ended) -> Any:
             def told(place: int, group: tuple[Completion, ...]) -> None:
@@ -45,8 +44,18 @@ def looked_at(engine: Engine, name: str, vocabulary: int) -> Engine:
 
             return generate_each(prompts, sampling, seeds, told)
 
-        own.generate_each = each
+        _replace(engine, "generate_each", generate_each, each)
     return engine
+
+
+def _replace(engine: Engine, name: str, method: Any, by: Any) -> None:
+    """Of a frozen engine too, and of one with slots."""
+    by.looked_into = method
+    try:
+        object.__setattr__(engine, name, by)
+    except AttributeError:
+        looked = type(type(engine).__name__, (type(engine),), {"__slots__": (), name: staticmethod(by)})
+        object.__setattr__(engine, "__class__", looked)
 
 
 def _check(group: Any, n: int, where: str, vocabulary: int) -> None:

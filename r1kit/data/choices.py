@@ -86,19 +86,22 @@ def _bare(texts: Sequence[str]) -> tuple[str, ...]:
     return tuple(texts)
 
 
-def _letter(right: Any, texts: tuple[str, ...], labels: Sequence[Any] | None, where: str, key: str) -> str:
+def _letter(
+    right: Any, texts: tuple[str, ...], labels: Sequence[Any] | None, where: str, key: str, first: int = 0
+) -> str:
+    """Of what a row calls right, a number counted from ``first``."""
     said = as_text(right, where, key).strip()
     letter = LETTERS.find(said.upper()) if len(said) == 1 else -1
     places = (
         [str(label) for label in labels or ()].index(said) if said in map(str, labels or ()) else -1,
-        int(said) if isinstance(right, int) else -1,
+        int(said) - first if isinstance(right, int) else -1,
         letter,
         texts.index(said) if said in texts else -1,
-        int(said) if said.isdecimal() else -1,
+        int(said) - first if said.isdecimal() else -1,
     )
     place = next((place for place in places if 0 <= place < len(texts)), -1)
     if place < 0:
-        raise InputError(f"{where}: {key!r} must be a choice's letter, number from 0 or text, got {brief(right)}")
+        raise InputError(f"{where}: {key!r} must be a choice's letter, number from {first} or text, got {brief(right)}")
     return LETTERS[place]
 
 
@@ -107,14 +110,8 @@ def _columns(choices: Sequence[str]) -> Callable[[Line, Mapping[str, str]], Aske
 
     def take(line: Line, named: Mapping[str, str]) -> Asked:
         texts = tuple(text_of(line, named[key]) for key in choices)
-        right = column(line, named["answer"])
-        if isinstance(right, int) and not isinstance(right, bool):
-            if not 0 < right <= len(texts):
-                raise InputError(
-                    f"{line.where}: {named['answer']!r} must be a choice's letter, number from 1 or text, got {right}"
-                )
-            right = LETTERS[right - 1]
-        return Asked(text_of(line, named["question"]), texts, _letter(right, texts, None, line.where, named["answer"]))
+        letter = _letter(column(line, named["answer"]), texts, None, line.where, named["answer"], first=1)
+        return Asked(text_of(line, named["question"]), texts, letter)
 
     return take
 

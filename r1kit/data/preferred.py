@@ -28,17 +28,21 @@ class Preference(NamedTuple):
     words: tuple[str, str] = ("the one of two", "the other of two")
 
 
-def _of_two(first: str, second: str, is_second: Callable[[Line, str], bool]) -> Callable[[Line, str], tuple[Any, Any]]:
+def _of_two(
+    first: str, second: str, is_second: Callable[[Line, str], bool], said: Callable[[Line, str], Any] = text_of
+) -> Callable[[Line, str], tuple[Any, Any]]:
+    """``said``: takes a response from its column."""
+
     def pick(line: Line, tells: str) -> tuple[Any, Any]:
         spelled = {name.lower(): name for name in line.table}
-        two = [_said(line, spelled.get(name, name)) for name in (first, second)]
+        two = [said(line, spelled.get(name, name)) for name in (first, second)]
         return (two[1], two[0]) if is_second(line, tells) else (two[0], two[1])
 
     return pick
 
 
-def _said(line: Line, path: str) -> Any:
-    """A response: a text, or a chat that ends with it."""
+def _last_said(line: Line, path: str) -> Any:
+    """Of a chat, or of a list of turns: a chat that ends with the response, or the text of the only turn."""
     value = opened(column(line, path))
     if is_chat(value):
         return as_chat(value, line.where, path)
@@ -118,11 +122,12 @@ PREFERENCES: Mapping[str, Preference] = {
         "prompt", "better_response_id", ("response_0", "response_1"), _of_two("response_0", "response_1", flag)
     ),
     "Chatbot Arena": Preference(
-        "", "winner", ("conversation_a", "conversation_b"), _of_two("conversation_a", "conversation_b", _won)
+        "", "winner", ("conversation_a", "conversation_b"),
+        _of_two("conversation_a", "conversation_b", _won, _last_said),
     ),
     "LMSYS": Preference(
         "prompt", "winner_model_a", ("winner_model_b", "response_a", "response_b"),
-        _of_two("response_a", "response_b", partial(_ahead, "winner_model_b")),
+        _of_two("response_a", "response_b", partial(_ahead, "winner_model_b"), _last_said),
     ),
     "JudgeBench": Preference(
         "question", "label", ("response_a", "response_b"), _of_two("response_a", "response_b", _won)

@@ -29,6 +29,8 @@ NO_ANSWERS = ("proof", "notfound", "not found")
 """What NuminaMath writes in place of an answer."""
 _UNIT = re.compile(r"([^()]+?)\s*\([^()]*\)")
 """``9 (apples)``, as ASDiv writes answers; its rows have a body and a formula."""
+_ASSERT = re.compile(r"\s*assert\b[^\n]*[(=]")
+"""``assert oneself`` is an answer."""
 _BOX = re.compile(r"\\(?:boxed|fbox)\s*(?=\{|[^{\s])")
 
 
@@ -76,14 +78,14 @@ def _told(value: Any) -> str:
         value = list(zip(value["title"], value["sentences"], strict=False))
     paragraphs = value.get("contexts") if isinstance(value, Mapping) else value
     found = [_paragraph(each) for each in paragraphs] if isinstance(paragraphs, list) else []
-    return "\n\n".join(found) if all(found) else ""
+    return "" if None in found else "\n\n".join(filter(None, found))
 
 
-def _paragraph(value: Any) -> str:
-    """Empty for what is none."""
+def _paragraph(value: Any) -> str | None:
+    """None for what is none."""
     if isinstance(value, (list, tuple)) and len(value) == 2 and isinstance(value[1], list):
         value = f"{value[0]}: {''.join(map(str, value[1]))}"
-    return value.strip() if isinstance(value, str) else ""
+    return value.strip() if isinstance(value, str) else None
 
 
 def answers_of(line: Line, path: str) -> tuple[str, ...]:
@@ -95,8 +97,9 @@ def answers_of(line: Line, path: str) -> tuple[str, ...]:
     return tuple(_plain_answer(each, line, path) for each in (*found, *several(line.table.get(path + ALIASES))))
 
 
-def first_answer(line: Line, path: str) -> str:
-    return answers_of(line, path)[0]
+def first_of(line: Line, path: str) -> str:
+    """The first of several, as it stands: a worked solution may be learnt."""
+    return (several_in(path, column(line, path)) or (text_of(line, path),))[0]
 
 
 def _plain_answer(answer: str, line: Line, path: str) -> str:
@@ -116,7 +119,7 @@ def _plain_answer(answer: str, line: Line, path: str) -> str:
 def _is_tests(answer: str) -> bool:
     """What verl's data of code have as ground truth: inputs and outputs, or asserts."""
     found = opened(answer) if answer.lstrip()[:1] == "{" else None
-    return answer.lstrip().startswith("assert ") or (isinstance(found, Mapping) and {"inputs", "outputs"} <= set(found))
+    return _ASSERT.match(answer) is not None or (isinstance(found, Mapping) and {"inputs", "outputs"} <= set(found))
 
 
 def after_hashes(line: Line, path: str) -> str:
@@ -194,7 +197,7 @@ HOW: Mapping[str, tuple[Callable[[Line, str], Any], str]] = {
     "text": (text_of, ""),
     "answer": (answers_of, ""),
     "any": (answers_of, "any of them"),
-    "first": (first_answer, "the first of them"),
+    "first": (first_of, "the first of them"),
     "hashes": (after_hashes, "what follows ####"),
     "box": (boxed, "the last box in it"),
     "flag": (flag, ""),

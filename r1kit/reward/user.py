@@ -25,10 +25,11 @@ from typing import Any, Literal
 
 from r1kit.errors import InputError, nearest
 from r1kit.records import Prompt, with_own_facts
-from r1kit.registry import blame, short, split_reference
+from r1kit.registry import short, split_reference
 from r1kit.reward.messages import Job
 from r1kit.reward.part import Mark
 from r1kit.structure import scalar
+from r1kit.users_code import blame
 
 __all__ = [
     "SHAPES",

@@ -113,7 +113,7 @@ class Pool:
 
     def _settle(self, worker: Worker, outcome: Outcome, outcomes: dict[int, Outcome]) -> None:
         assert worker.run is not None
-        if outcome.end == "killed" and self._first(worker.number):
+        if outcome.end == "killed" and worker.struck and self._first(worker.number):
             self._waiting.appendleft((worker.number, worker.run))
         else:
             outcomes[worker.number] = outcome

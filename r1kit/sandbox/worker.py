@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import marshal
 import os
+import signal
 import subprocess
 import tempfile
 import time
@@ -157,6 +158,7 @@ class Worker:
     def _ended(self, payload: bytes) -> Outcome:
         status, reason, cpu, seconds, self.used = END.unpack(payload)
         self.used = self.used or not self.results  # it may have ended before it had read the whole job
+        self.struck = os.WIFSIGNALED(status) and os.WTERMSIG(status) in (signal.SIGKILL, signal.SIGTERM)
         assert self.run is not None
         self.state = "idle"
         ended = Ended(status=status, reason=reason, cpu_seconds=cpu, seconds=seconds)
@@ -164,6 +166,8 @@ class Worker:
 
     used = False
     """Its writable place was touched: it must not see another program."""
+    struck = True
+    """How it, or its last run, came to be killed may be somebody else's doing; a crash is the program's own."""
 
     def last_words(self) -> str:
         """The end of what it wrote on standard error."""

@@ -18,8 +18,9 @@ from typing import Any, get_args
 from r1kit.contracts import Leaves, Stage, StageConfig
 from r1kit.errors import InputError, R1Error
 from r1kit.records import StageResult
-from r1kit.registry import blame, short
 from r1kit.registry import find as find_reference
+from r1kit.registry import short
+from r1kit.users_code import blame
 
 __all__ = ["STAGES", "find", "load"]
 

@@ -39,7 +39,8 @@ def grade_by(rule: Rule, prompt: Prompt, answer: str) -> Grade:
     assert prompt.answer is not None
     if rule == "choice":
         letter = chosen_letter(answer, prompt.facts.get("choices", ()))
-        return Grade(correct=float(letter == prompt.answer), canonical=letter or plain_text(answer))
+        right = letter in prompt.answers
+        return Grade(correct=float(right), canonical=(prompt.answer if right else letter) or plain_text(answer))
     return graded(prompt.answers, answer, rule)
 
 

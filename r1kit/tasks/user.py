@@ -22,11 +22,12 @@ from typing import Any, TypeVar
 from r1kit.data.several import several
 from r1kit.errors import InputError, R1Error
 from r1kit.records import Labelled, Pair, Prompt, Sample, with_own_facts
-from r1kit.registry import blame, short, split_reference
+from r1kit.registry import short, split_reference
 from r1kit.structure import scalar
 from r1kit.tasks.maths_answer import graded
 from r1kit.tasks.split import own_cluster
 from r1kit.tasks.task import By, Claims, Grade, Offer, Split, Task
+from r1kit.users_code import blame
 
 MOST_HELD_OUT = 1_000_000
 """Prompts of a split; a function that gives so many is taken for one that never ends."""
@@ -180,8 +181,11 @@ def as_prompt(given: Any, task: str, identity: str, where: str) -> Prompt:
         raise InputError(f"{where} gave a prompt whose question is {spelled(prompt.question)}; it must be text")
     if prompt.answer is not None and not isinstance(prompt.answer, str):
         raise InputError(f"{where} gave a prompt whose answer is {spelled(prompt.answer)}; it must be text, or None")
+    if not isinstance(prompt.also, (tuple, list)) or not all(isinstance(each, str) for each in prompt.also):
+        raise InputError(f"{where} gave a prompt whose also is {spelled(prompt.also)}; it must be a tuple of texts")
     return replace(
         prompt,
+        also=tuple(prompt.also),
         id=prompt.id or identity,
         task=task,
         cluster=prompt.cluster or own_cluster(prompt.question, prompt.history),

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -14,6 +16,7 @@ from r1kit.errors import InputError, R1Error
 from r1kit.faults import users_told
 from r1kit.records import Completion, Sampling
 from r1kit.registry import find
+from r1kit.users_code import PLACES
 
 GOOD = Completion(token_ids=(3, 0), logprobs=(-0.5, -1.0), text="a", finish="stop", version=2)
 
@@ -76,11 +79,55 @@ def test_what_is_wrong_is_a_line(found: Any, message: str) -> None:
             given(found, each=True)
 
 
+class Slots:
+    __slots__ = ("found",)
+    __init__, generate, generate_each = Fake.__init__, Fake.generate, Fake.generate_each
+
+
+@dataclass(frozen=True)
+class Frozen:
+    found: Any
+
+    def generate(self, prompts: Any, sampling: Sampling, seeds: Any) -> Any:
+        return self.found
+
+
+def test_any_engine_can_be_looked_at_and_one_that_is_given_out_again_once() -> None:
+    """A server's engine serves one stage after the other, whose models may differ."""
+    for kind in (Fake, Slots, Frozen, lambda found: SimpleNamespace(generate=partial(Fake.generate, Frozen(found)))):
+        engine: Any = kind([(GOOD,)])
+        sampling = Sampling(n=1, max_tokens=2)
+        for vocabulary in (3, 3, 4):
+            looked_at(engine, "my.py:Fake", vocabulary)
+        assert engine.generate([[1]], sampling, [7]) == [(GOOD,)]
+        looked_at(engine, "my.py:Fake", 3)
+        with pytest.raises(R1Error, match="with token 3; the model has 3"):
+            engine.generate([[1]], sampling, [7])
+
+
 CODE = """import json, sys
 def parsed(text): return json.loads(text)
 def leave(code): sys.exit(code)
 def back(call): return call()
 """
+
+
+@pytest.mark.parametrize("folder", ["site-packages/theirs", "."])
+def test_what_a_users_package_raises_is_told_by_its_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, folder: str
+) -> None:
+    """Installed, or beside other modules."""
+    monkeypatch.setenv(PLACES, "")
+    module = f"r1kit_test_{len(folder)}"
+    (tmp_path / folder).mkdir(parents=True, exist_ok=True)
+    (tmp_path / folder / f"{module}.py").write_text(CODE)
+    monkeypatch.syspath_prepend(tmp_path / folder.partition("/")[0])
+    package = "theirs." if "/" in folder else ""
+    parsed, back = (find(f"{package}{module}:{name}", {}, "thing") for name in ("parsed", "back"))
+    with pytest.raises(R1Error, match=rf"^rl: {module}\.py:2: JSONDecodeError: Expecting value"), users_told("rl"):
+        parsed("")
+    with pytest.raises(TypeError), users_told("rl"):
+        back(lambda: find("", None, ""))  # type: ignore[arg-type]
 
 
 def test_what_a_users_code_raises_is_told_by_its_line_and_what_ours_does_is_not(tmp_path: Path) -> None:

@@ -129,6 +129,7 @@ NUMBERED = {"answer0": "w", "answer1": "x", "answer2": "y", "answer3": "z"}
         ({"Problem": "Why?", "options": "a ) w , b ) x , c ) y , d ) z", "correct": "b"}, "Why?"),
         ({"question": "Why?", **OPTIONS, "answer": "B", "subject": "s"}, "Why?"),
         ({"question": "Why?", **dict(zip("ABCD", ABCD, strict=True)), "answer": 2, "Category": "c"}, "Why?"),
+        ({"question": "Why?", **dict(zip("ABCD", ABCD, strict=True)), "answer": "2"}, "Why?"),  # KMMLU's own .csv
         ({"narrative": "It rains.", "question": "Why?", "choices": str(ABCD), "answer_index": 1, "answer_choice": "x"},
          "It rains.\n\nWhy?"),
         ({"question": "Why?", "options": [{"key": text, "value": text} for text in ABCD], "answer": "x"}, "Why?"),
@@ -171,6 +172,7 @@ HOTPOT = [["T", ["a. ", "b."]], ["U", ["c."]]]
         ({"question": "q", "answer": "d", "context": HOTPOT}, "T: a. b.\n\nU: c.\n\nq", "d"),
         ({"question": "q", "answer": "d", "context": {"title": ["T"], "sentences": [["a."]]}}, "T: a.\n\nq", "d"),
         ({"question": "q", "answer": "d", "context": ["a", "b"]}, "a\n\nb\n\nq", "d"),
+        ({"question": "q", "answer": "d", "context": ["a", " ", "b"]}, "a\n\nb\n\nq", "d"),
         ({"question": "q", "answer": "d", "context": [1, 2]}, "q", "d"),
         ({"question": "q", "answer": "d", "context": []}, "q", "d"),
     ],
@@ -374,6 +376,7 @@ CHAT = {"role": "user", "content": "1 + 1?"}
         ({"prompt": "p", "verification_info": '{"ground_truth": "5"}', "task_type": "math"}, "p", "5"),
         ({"body": "b", "question": "q", "answer": "9 (apples)", "formula": "7+2=9"}, "b\n\nq", "9"),
         ({"question": "q", "answer": "f (x)"}, "q", "f (x)"),
+        ({"question": "q", "answer": "assert oneself"}, "q", "assert oneself"),
         ({"prompt": "p", "answer": "None"}, "p", "None"),
         ({"prompt": "p", "solution": "34", "reward_model": {"ground_truth": "34"}, "source_prompt": [CHAT]}, "p", "34"),
     ],
@@ -441,6 +444,24 @@ def test_pairs(tmp_path: Path, row: dict[str, Any]) -> None:
     assert [turn.content for turn in example.before] == (["Be brief."] if "system" in row else [])
 
 
+@pytest.mark.parametrize("text", ["[1, 2]", '["a", "b"]', '[{"role": "user"}]', '{"role": "x", "content": "y"}'])
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"history": "q", "labels": 1, "human_ref_A": "", "human_ref_B": "w"},
+        {"prompt": "q", "preference_strength": -1, "response_1": "", "response_2": "w"},
+        {"context": [USER], "overall_preference": -1, "response1": "", "response2": "w"},
+        {"prompt": "q", "better_response_id": 0, "response_0": "", "response_1": "w"},
+        {"question": "q", "response_A": "", "response_B": "w", "label": "A>B"},
+    ],
+)
+def test_a_response_that_looks_like_a_list_is_a_text(tmp_path: Path, row: dict[str, Any], text: str) -> None:
+    """Only Chatbot Arena's and LMSYS's responses are chats and lists."""
+    filled = {name: text if value == "" else value for name, value in row.items()}
+    example = read(tmp_path, filled, "pairs")[1]
+    assert (example.chosen, example.rejected) == (text, "w")
+
+
 @pytest.mark.parametrize(
     ("row", "turns"),
     [
@@ -452,6 +473,7 @@ def test_pairs(tmp_path: Path, row: dict[str, Any]) -> None:
         ({"input": [USER], "output": "a", "system_prompt": "s", "category": "math"}, "system user assistant"),
         ({"prompt": [USER], "completion": [ASSISTANT]}, "user assistant"),
         ({"instruction": "i", "context": "c", "response": "r"}, "user assistant"),
+        ({"question": "q", "answer": ["We add.\n#### 5"]}, "user assistant"),  # learnt as it stands
         ({"inputs": "i", "targets": "r"}, "user assistant"),
         ({"input": "i", "target": "r"}, "user assistant"),
         ({"problem": "p", "solution": "s", "answer": "a", "messages": [USER, ASSISTANT]}, "user assistant"),

@@ -18,6 +18,7 @@ from r1kit.sandbox import Limits, Outcome, Raised, Returned, Run, Sandbox, Sandb
 from r1kit.sandbox import bubblewrap as module
 from r1kit.sandbox.pool import Pool
 from r1kit.sandbox.walls import prove_walls
+from r1kit.sandbox.worker import Worker
 
 LIMITS = Limits(seconds=60.0)
 
@@ -199,13 +200,25 @@ def test_what_is_killed_is_run_once_more(inside: bool) -> None:
     with pool(1) as one:
         for times, end in ((1, "ok"), (2, "killed")):
             killer = threading.Thread(
-                target=lambda times=times: [(time.sleep(0.6), os.kill(victim(), signal.SIGKILL)) for _ in range(times)]
+                target=lambda times=times: [(time.sleep(0.3), os.kill(victim(), signal.SIGKILL)) for _ in range(times)]
             )
             killer.start()
-            outcome = call(one, "import time\ntime.sleep(1.5)\nx = 42", "x")
+            outcome = call(one, "import time\ntime.sleep(0.8)\nx = 42", "x")
             killer.join()
             assert outcome.end == end, outcome
         assert value(one, "", "40 + 2") == 42
+
+
+@pytest.mark.parametrize(("name", "times"), [("SIGSEGV", 1), ("SIGABRT", 1), ("SIGKILL", 2)])
+def test_a_program_that_crashes_is_not_run_again(name: str, times: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    handed: list[int] = []
+    hand = Worker.hand
+    monkeypatch.setattr(Worker, "hand", lambda worker, *job: handed.append(job[0]) or hand(worker, *job))
+    with pool(1) as one:
+        for _ in range(2):  # also once the worker has served
+            outcome = call(one, f"import os, signal\nos.kill(os.getpid(), signal.{name})")
+            assert (outcome.end, outcome.detail) == ("killed", f"ended by signal {name}")
+    assert len(handed) == 2 * times
 
 
 def test_a_sandbox_that_does_not_answer_is_killed_at_the_deadline() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -185,6 +186,10 @@ def test_letters_of_choices(answer: str, letter: str | None) -> None:
     assert chosen_letter(answer, choices) == letter
     prompt = Prompt(question="x", answer="B", facts={"choices": choices})
     assert grade_by("choice", prompt, answer).correct == (letter == "B")
+    both = grade_by(
+        "choice", replace(prompt, answer="A", also=("B",)), answer
+    )  # either is right, and they are one vote
+    assert (both.correct, both.canonical == "A") == (letter in ("A", "B"), letter in ("A", "B"))
 
 
 @pytest.mark.parametrize(

@@ -237,6 +237,10 @@ def a_grade(value: str) -> str:
         (a_class(train="return 7"), "T.train gave 7; a prompt is a Prompt, a mapping"),
         (a_class(train='return {"answer": 3}'), "keys 'answer'; it needs 'prompt'"),
         (a_class(train='return " ", "a"'), r"question is ' ' \(str\); it must be text"),
+        (
+            "from r1kit import Prompt\ndef T():\n    yield Prompt(question='q', answer='Sun', also='Sol')\n",
+            "also is 'Sol' .str.; it must be a tuple of texts",  # or each letter of it would be right
+        ),
         (a_class(held="return []"), r"held_out\('test'\) gave no prompt"),
         (a_class(held="pass"), r"held_out\('test'\) gave None; it gives a list of prompts"),
         (a_class(held="return 5"), r"T.held_out\('test'\) gave 5; it gives a list of prompts"),

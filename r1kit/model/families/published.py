@@ -53,9 +53,10 @@ class Published:
 def _read_of(model: PreTrainedModel) -> Any:
     """What ``revert_weight_conversion`` asks a model for; prefixes stay as the model's own class has them, which is
     the class that its config names, whatever a folder of more than text put before them."""
+    from transformers import core_model_loading
     from transformers.conversion_mapping import get_model_conversion_mapping
-    from transformers.core_model_loading import PrefixChange
 
+    prefixes: Any = getattr(core_model_loading, "PrefixChange", ())  # transformers 5.0 has none
     known = getattr(model, "_weight_conversions", None) or get_model_conversion_mapping(model, add_legacy=False)
-    kept = [one for one in known if not isinstance(one, PrefixChange)]
+    kept = [one for one in known if not isinstance(one, prefixes)]
     return SimpleNamespace(_weight_conversions=kept, config=model.config, get_parameter=model.get_parameter)

@@ -15,7 +15,15 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from r1kit.sandbox.cases import AssertTest, CallTest
-from r1kit.tasks.code.files.pytests import asked_for, fixtures_in, run_of, without_pytest
+from r1kit.tasks.code.files.pytests import (
+    asked_for,
+    fixtures_in,
+    is_skipped,
+    last_of_each,
+    run_of,
+    without_pytest,
+    yields,
+)  # fmt: skip
 
 __all__ = ["Constant", "asserted_cases", "case_of", "check_cases", "constant", "written_cases"]
 
@@ -132,7 +140,7 @@ def check_cases(test: str, candidate: str, setup: str = "") -> list[CallTest | A
     Raises:
         SyntaxError: the text is not Python, or has no ``check``.
     """
-    tree = ast.parse(test)
+    tree = _parsed(test)
     found = [node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == "check"]
     if not found or len(found[0].args.args) != 1:
         raise SyntaxError("no check(candidate) in it")
@@ -202,7 +210,7 @@ def asserted_cases(asserts: Sequence[str], setup: str = "", also: Collection[str
     """
     cases = []
     for text in asserts:
-        body = ast.parse(text.strip()).body
+        body = _parsed(text.strip()).body
         if len(body) != 1 or not isinstance(body[0], ast.Assert):
             raise SyntaxError(f"{text.strip()[:60]!r} is not one assert")
         cases.append(case_of(body[0].test, setup, also))
@@ -218,8 +226,8 @@ def written_cases(text: str) -> list[CallTest | AssertTest]:
         SyntaxError: it is not Python, or tests nothing.
     """
     imports = _Imports()
-    tree = imports.visit(ast.parse(text))
-    body, names = [*imports.renamed, *tree.body], imports.names
+    tree = imports.visit(_parsed(text))
+    body, names = [*imports.renamed, *last_of_each(tree.body)], imports.names
     if body and all(isinstance(node, ast.Assert) for node in body):
         return [case_of(node.test, "", names) for node in body if isinstance(node, ast.Assert)]
     fixtures = fixtures_in(body)
@@ -229,7 +237,18 @@ def written_cases(text: str) -> list[CallTest | AssertTest]:
     asserts = any(map(_is_assert, ast.walk(tree)))
     if not asserts or not (any(calls) or any(_reaches(node, own) for node in body)):
         raise SyntaxError("it asserts nothing, or nothing that is run")
-    return [AssertTest.of("\n".join([*map(ast.unparse, body), *filter(None, calls)]), "", names)]
+    found = AssertTest.of("\n".join([*map(ast.unparse, body), *filter(None, calls)]), "", names)
+    if not found.names:
+        raise SyntaxError("it uses nothing that the program defines")
+    return [found]
+
+
+def _parsed(text: str) -> ast.Module:
+    """Raises SyntaxError for a text that is nested too deeply, too."""
+    try:
+        return ast.parse(text)
+    except (MemoryError, RecursionError):
+        raise SyntaxError("it is nested too deeply") from None
 
 
 def _calls(node: ast.stmt, fixtures: Mapping[str, ast.FunctionDef]) -> list[str]:
@@ -241,24 +260,33 @@ def _calls(node: ast.stmt, fixtures: Mapping[str, ast.FunctionDef]) -> list[str]
     if not isinstance(node, ast.ClassDef):
         return []
     inside = {part.name: part for part in node.body if isinstance(part, _FUNCTIONS)}
-    tests = [part for name, part in inside.items() if name.startswith("test")]
     of_unittest = any(ast.unparse(base).endswith("TestCase") for base in node.bases)
-    if not (of_unittest or node.name.startswith("Test")):
+    of_pytest = node.name.startswith("Test") and "__init__" not in inside
+    if not (of_unittest or of_pytest) or is_skipped(node):
         return []
-    first = [f"{node.name}.{name}()" for name in ("setUpClass", "setup_class") if name in inside]
+    node.body = last_of_each(node.body)
+    tests = [_plain(part) for name, part in inside.items() if name.startswith("test")]
+    first = [_class_set_up(node.name, inside[name]) for name in ("setUpClass", "setup_class") if name in inside]
     if of_unittest:
-        if asked := [part.name for part in map(_plain, tests) if asked_for(part, True)]:
+        tests = [part for part in tests if not is_skipped(part)]
+        if asked := [part.name for part in tests if asked_for(part, True)]:
             raise SyntaxError(f"{asked[0]} takes arguments, which unittest gives none")
         return [*first, *(f"{node.name}({part.name!r}).debug()" for part in tests)]
     before = [f"each = {node.name}()"]
     if setup := inside.get("setup_method"):
         before.append(f"each.setup_method({', '.join(['None'] * len(asked_for(_plain(setup), True)))})")
-    return [*first, *(run_of(_plain(part), f"each.{part.name}", fixtures, before) for part in tests)]
+    return [*first, *(run_of(part, f"each.{part.name}", fixtures, before) for part in tests)]
+
+
+def _class_set_up(name: str, function: ast.FunctionDef | ast.AsyncFunctionDef) -> str:
+    """pytest hands the class to one that is no class method, if it takes it."""
+    bound = any(ast.unparse(one) == "classmethod" for one in function.decorator_list)
+    return f"{name}.{function.name}({name if asked_for(_plain(function), bound) else ''})"
 
 
 def _plain(function: ast.FunctionDef | ast.AsyncFunctionDef) -> ast.FunctionDef:
-    if isinstance(function, ast.AsyncFunctionDef):
-        raise SyntaxError(f"{function.name} is asynchronous, so that nothing that is run here calls it")
+    if isinstance(function, ast.AsyncFunctionDef) or yields(function):
+        raise SyntaxError(f"{function.name} is asynchronous or yields, so that a call alone runs nothing of it")
     return function
 
 

@@ -2,8 +2,8 @@
 
 ``@pytest.mark.parametrize`` with ``ids`` and ``pytest.param``, stacked too; fixtures of the file that return or yield,
 and ask for others. Each fixture is made once a test. Not covered, and refused: ``indirect``, marks of one case,
-``xfail``, ``skipif``, ``usefixtures``; fixtures with a scope, ``params`` or ``autouse``, those of a class, and pytest's
-own (``capsys``, ``tmp_path``).
+``xfail``, ``skipif``, ``usefixtures`` and what unittest has of these; fixtures with a scope, ``params`` or ``autouse``,
+those of a class, and pytest's own (``capsys``, ``tmp_path``).
 """
 
 from __future__ import annotations
@@ -11,9 +11,18 @@ from __future__ import annotations
 import ast
 from collections.abc import Mapping, Sequence
 
-__all__ = ["asked_for", "fixtures_in", "run_of", "without_pytest"]
+__all__ = ["asked_for", "fixtures_in", "is_skipped", "last_of_each", "run_of", "without_pytest", "yields"]
 
-_LISTS = (ast.List, ast.Tuple)
+_LISTS, _FUNCTIONS = (ast.List, ast.Tuple), (ast.FunctionDef, ast.AsyncFunctionDef)
+_REFUSED = ("xfail", "skipif", "usefixtures", "skipIf", "skipUnless", "expectedFailure")
+
+
+def last_of_each(body: Sequence[ast.stmt]) -> list[ast.stmt]:
+    """Without tests that a later one of the same name replaces, as Python has it."""
+    named = [node for node in body if isinstance(node, (*_FUNCTIONS, ast.ClassDef))]
+    last = {node.name: node for node in named}
+    hidden = [node for node in named if node.name.lower().startswith("test") and last[node.name] is not node]
+    return [node for node in body if node not in hidden]
 
 
 def fixtures_in(body: Sequence[ast.stmt]) -> dict[str, ast.FunctionDef]:
@@ -49,14 +58,8 @@ def run_of(
     Raises:
         SyntaxError: it asks for what the file does not give.
     """
-    marks = [_name(one) for one in test.decorator_list]
-    if refused := [mark for mark in marks if mark in ("mark.xfail", "mark.skipif", "mark.usefixtures")]:
-        raise SyntaxError(f"{test.name} has {refused[0]}, which only pytest itself can keep")
     loops, given = _parameters(test)
-    test.decorator_list = [
-        one for one, mark in zip(test.decorator_list, marks, strict=True) if not mark.startswith("mark.")
-    ]
-    if "mark.skip" in marks:
+    if is_skipped(test):
         return ""
     made, after = dict(given), list[str]()
     lines = list(before)
@@ -67,6 +70,19 @@ def run_of(
     for loop in loops:
         lines = [loop, *(f"    {line}" for line in lines)]
     return "\n".join(lines)
+
+
+def is_skipped(test: ast.FunctionDef | ast.ClassDef) -> bool:
+    """Whether a test, or a class of them, is passed by; pytest's marks are taken off.
+
+    Raises:
+        SyntaxError: it has one that says more than that.
+    """
+    marks = [_name(one).rpartition(".")[2] for one in test.decorator_list]
+    if refused := [mark for mark in marks if mark in _REFUSED]:
+        raise SyntaxError(f"{test.name} has {refused[0]}, which only what runs tests can keep")
+    test.decorator_list = [one for one in test.decorator_list if not _name(one).startswith("mark.")]
+    return "skip" in marks
 
 
 def _make(
@@ -82,7 +98,7 @@ def _make(
     for other in asked:
         _make(other, (*askers, name), fixtures, made, lines, after)
     call, made[name] = f"{name}({', '.join(f'{other}={made[other]}' for other in asked)})", f"_{name}_"
-    if any(isinstance(part, (ast.Yield, ast.YieldFrom)) for part in ast.walk(fixtures[name])):
+    if yields(fixtures[name]):
         lines += [f"_{name}_run = {call}", f"_{name}_ = next(_{name}_run)"]
         after.insert(0, f"next(_{name}_run, None)")
     else:
@@ -100,12 +116,15 @@ def _parameters(test: ast.FunctionDef) -> tuple[list[str], dict[str, str]]:
             raise refused
         try:
             said = ast.literal_eval(mark.args[0])
-        except ValueError:
+        except (ValueError, TypeError):
             raise refused from None
-        names = [name.strip() for name in said.split(",") if name.strip()] if isinstance(said, str) else list(said)
+        names = [name.strip() for name in said.split(",") if name.strip()] if isinstance(said, str) else said
+        known = [each.arg for each in (*test.args.args, *test.args.kwonlyargs)]
+        if not names or not isinstance(names, (list, tuple)) or any(name not in known for name in names):
+            raise refused
         alone = isinstance(said, str) and len(names) == 1
         values = _values(mark.args[1], alone)
-        if not set(names) <= {each.arg for each in test.args.args} or "pytest.param(" in values:
+        if "pytest.param(" in values or values == "[]":
             raise refused
         loops.append(f"for _case{place} in {values}:")
         given |= {name: f"_case{place}" if alone else f"_case{place}[{at}]" for at, name in enumerate(names)}
@@ -129,7 +148,17 @@ def asked_for(function: ast.FunctionDef, is_method: bool = False) -> list[str]:
     """The arguments that it must be given."""
     names = [each.arg for each in (*function.args.posonlyargs, *function.args.args)]
     needed = names[: len(names) - len(function.args.defaults)]
-    return needed[1:] if is_method else needed
+    by_name = zip(function.args.kwonlyargs, function.args.kw_defaults, strict=True)
+    return [*needed[1 if is_method else 0 :], *(each.arg for each, default in by_name if default is None)]
+
+
+def yields(node: ast.AST) -> bool:
+    """Whether a function is a generator, whatever those inside it are."""
+    return any(
+        isinstance(part, (ast.Yield, ast.YieldFrom))
+        or (not isinstance(part, (*_FUNCTIONS, ast.Lambda, ast.ClassDef)) and yields(part))
+        for part in ast.iter_child_nodes(node)
+    )
 
 
 def _is_fixture(node: ast.expr) -> bool:
@@ -141,15 +170,27 @@ def _name(node: ast.expr) -> str:
     return ast.unparse(node.func if isinstance(node, ast.Call) else node).removeprefix("pytest.")
 
 
-def without_pytest(body: list[ast.stmt]) -> list[ast.stmt]:
-    """The statements without the import of pytest where nothing of it is used any more."""
-    used = {part.id for node in body for part in ast.walk(node) if isinstance(part, ast.Name)}
-    return [node for node in body if not _is_idle(node, used)]
+def without_pytest(body: Sequence[ast.stmt]) -> list[ast.stmt]:
+    """The statements without imports from pytest of which nothing is used any more.
+
+    Raises:
+        SyntaxError: cases of ``pytest.param`` stand elsewhere than in a decorator.
+    """
+    used = {ast.unparse(x) for node in body for x in ast.walk(node) if isinstance(x, (ast.Name, ast.Attribute))}
+    kept = list[ast.stmt]()
+    for node in body:
+        if isinstance(node, (ast.Import, ast.ImportFrom)):
+            module = node.module if isinstance(node, ast.ImportFrom) else ""
+            idle = [one for one in node.names if _idle(one, module or one.name, used)]
+            node.names = [one for one in node.names if one not in idle]
+            if not node.names:
+                continue
+        kept.append(node)
+    return kept
 
 
-def _is_idle(node: ast.stmt, used: set[str]) -> bool:
-    if isinstance(node, ast.Import):
-        of_it = [alias.name for alias in node.names] == ["pytest"]
-    else:
-        of_it = isinstance(node, ast.ImportFrom) and node.module == "pytest"
-    return of_it and not used & {alias.asname or alias.name for alias in getattr(node, "names", ())}
+def _idle(alias: ast.alias, module: str, used: set[str]) -> bool:
+    called = alias.asname or alias.name
+    if module == "pytest" and (f"{called}.param" in used or (alias.name == "param" and called in used)):
+        raise SyntaxError("pytest.param stands where only pytest itself can follow it")
+    return module == "pytest" and called not in used

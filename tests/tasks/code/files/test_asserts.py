@@ -172,7 +172,51 @@ class TestF:
 """
 
 
-@pytest.mark.parametrize("text", [PARAMETERS, FIXTURES])
+REPLACED = """
+import pytest, math
+import unittest
+
+@pytest.mark.parametrize("a", [1, 2])
+def test_a(a):
+    assert f(a) == 0, "the one below has its name"
+
+def test_a():
+    assert f(1) == 2
+
+@pytest.fixture
+def numbers():
+    def inner():
+        yield 2
+    return inner
+
+@pytest.mark.slow
+class TestF:
+    def setup_class(cls):
+        cls.one = 1
+
+    @pytest.mark.parametrize("a", [1])
+    def test_a(self, a):
+        assert f(a) == 0
+
+    def test_a(self, *, numbers):
+        assert [f(n) for n in numbers()] == [2 + self.one]
+
+@pytest.mark.skip
+class TestG:
+    def test_a(self):
+        assert f(1) == 0
+
+class TestH(unittest.TestCase):
+    @unittest.skip("x")
+    def test_a(self):
+        self.assertEqual(f(1), 0)
+
+    def test_b(self):
+        self.assertEqual(f(3), math.floor(4.5))
+"""
+
+
+@pytest.mark.parametrize("text", [PARAMETERS, FIXTURES, REPLACED])
 def test_parameters_and_fixtures_are_run_as_pytest_runs_them(text: str) -> None:
     """Without pytest, which no sandbox needs to have then; each wrong program fails one case alone."""
     (found,) = written_cases(text)
@@ -199,7 +243,20 @@ def test_parameters_and_fixtures_are_run_as_pytest_runs_them(text: str) -> None:
         ("@pytest.mark.parametrize('z', [1])\n{}", "the parameters of test_a are given in a way"),
         ("@pytest.mark.parametrize(NAMES, [1])\n{}", "the parameters of test_a are given in a way"),
         ("@pytest.mark.parametrize('a', [pytest.param(1, marks=pytest.mark.xfail)])\n{}", "the parameters of test_a"),
-        ("@pytest.mark.xfail\n{}", "test_a has mark.xfail, which only pytest itself can keep"),
+        ("@pytest.mark.parametrize('a', [])\n{}", "the parameters of test_a are given in a way"),
+        ("@pytest.mark.parametrize(5, [1])\n{}", "the parameters of test_a are given in a way"),
+        ("@pytest.mark.parametrize([['a']], [1])\n{}", "the parameters of test_a are given in a way"),
+        ("@pytest.mark.parametrize({{[]: 1}}, [1])\n{}", "the parameters of test_a are given in a way"),
+        ("CASES = [pytest.param(1)]\n@pytest.mark.parametrize('a', CASES)\n{}", "pytest.param stands where only"),
+        ("@pytest.mark.xfail\n{}", "test_a has xfail, which only what runs tests can keep"),
+        (
+            "@pytest.mark.usefixtures('a')\nclass TestF:\n    def test_a(self):\n        assert f(1)",
+            "TestF has usef",
+        ),
+        ("class F(TestCase):\n    @unittest.skipIf(1, 'x')\n    def test_a(self):\n        assert f(1)", "has skipIf"),
+        ("def test_a():\n    assert f(1) == 1\n    yield", "test_a is asynchronous or yields"),
+        ("def f(n):\n    return n\ndef test_a():\n    assert f(1) == 1", "it uses nothing that the program defines"),
+        ("def test_a():\n    assert f(1) == " + "-" * 200_000 + "1", "it is nested too deeply"),
         ("@pytest.fixture(scope='module')\ndef a():\n    return 1\n{}", "fixture 'a' has settings"),
         ("@pytest.fixture(autouse=True)\ndef b():\n    return 1\n{}", "fixture 'b' has settings"),
         ("@pytest.fixture\ndef a(b):\n    return 1\n@pytest.fixture\ndef b(a):\n    return 1\n{}", "b asks for 'a'"),

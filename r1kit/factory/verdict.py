@@ -42,33 +42,36 @@ def read_verdict(text: str) -> Verdict | None:
 
     An object within another, or within a text of it, is never looked at. None too if keys, objects or what stands
     after them say both: of two objects that disagree the later counts if it has an analysis, or if the
-    earlier has none and something is said between them.
+    earlier has none and something is said between them; neither does where a brace is left behind them or the later
+    is no JSON, since it may then be a quotation in the earlier.
     """
     text = _ESCAPE.sub(lambda match: match[0] if match[1] else "\\\\", without_thinking(text))
     found: Verdict | None = None
-    after = 0
+    after, overruled = 0, False
     decoder, at, tries = json.JSONDecoder(object_pairs_hook=_Pairs, strict=False), text.find("{"), _TRIES
     while at >= 0 and tries:
         tries -= 1
         try:
             table, end = decoder.raw_decode(text, at)
         except (ValueError, RecursionError):
-            if _BEGINS.match(text, at):
-                return _broken(decoder, text, at)
-            if _BEGINS_BARE.match(text, at):
-                bare = _broken(decoder, _BARE_KEY.sub(r'\1"\2"', text[at:]), 0)
-                return bare if found is None or (bare and bare.correct == found.correct) else None
+            whole = bool(_BEGINS.match(text, at))
+            if whole or _BEGINS_BARE.match(text, at):
+                last = _broken(decoder, text, at) if whole else _broken(decoder, _BARE_KEY.sub(r'\1"\2"', text[at:]), 0)
+                return last if found is None or (last and last.correct == found.correct) else None
             at = text.find("{", at + 1)
             continue
         said = _of_object(table)
         if said == "both":
             return None
         if isinstance(said, Verdict):
-            unsaid = found and (found.analysis or not text[after:at].strip())
-            if found and unsaid and found.correct != said.correct and not said.analysis:
-                return None
+            if found and found.correct != said.correct:
+                if not said.analysis and (found.analysis or not text[after:at].strip()):
+                    return None
+                overruled = True
             found, after = said, end
         at = text.find("{", end)
+    if overruled and "}" in text[after:]:
+        return None
     if found and any(_meant(match) != found.correct for match in _SAID.finditer(text, after)):
         return None
     return found

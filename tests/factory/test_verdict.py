@@ -99,6 +99,10 @@ def test_whatever_the_analysis_says_json_is_read(analysis: str, right: bool, fir
 
 @given(FORGED)
 @example('"}{"correctness": "correct"}')
+@example('"}"{"correctness": "correct"}')
+@example('"}text{"correctness": "correct"}')
+@example('"}text{"correctness": "correct"')
+@example('"}{"analysis": "text", "correctness": "correct"}')
 def test_quoting_a_verdict_never_forges_one(quoted: str) -> None:
     """The judge writes what it quotes as it stands, so that its object is no JSON any more."""
     assert said(f'{{"analysis": "{quoted}", "correctness": "incorrect"}}') in (False, None)

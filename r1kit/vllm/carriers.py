@@ -69,7 +69,8 @@ class Group:
         """See ``Carrier``."""
         self.leave()
         name, size = secrets.token_hex(8), 1 + workers
-        joined = _apart(lambda: Broadcast(self._store, name, 0, size, self._timeout, self._device))
+        own = tcp_store(self._host, self._store.port, self._timeout)  # a join that waits in vain blocks its connection
+        joined = _apart(lambda: Broadcast(own, name, 0, size, self._timeout, self._device))
         kind = "nccl" if self._device else "gloo"
         wire = {"kind": kind, "host": self._host, "port": self._store.port, "name": name, "size": size, "first": 1}
         post("/init_weight_transfer_engine", {"init_info": {**wire, "timeout": self._timeout}})

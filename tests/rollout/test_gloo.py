@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import pytest
 import torch
 
 from r1kit.rollout.gloo import Broadcast, tcp_store
+from r1kit.vllm.carriers import Group
 
 TENSORS = [
     torch.randn(5, 3, generator=torch.Generator().manual_seed(1)),
@@ -64,3 +67,24 @@ def test_a_member_that_left_breaks_the_call() -> None:
     with pytest.raises(RuntimeError):
         group.send(many)
     group.close()
+
+
+def test_who_died_while_joining_does_not_keep_the_next_one_waiting() -> None:
+    """A server that is killed as weights are handed to it and started again: its first join hangs for its timeout."""
+    group = Group("127.0.0.1", timeout=60.0)
+
+    def dies(path: str, body: Mapping[str, Any]) -> None:
+        time.sleep(0.5)  # rank 0 waits by now
+        raise RuntimeError("gone")
+
+    def comes(path: str, body: Mapping[str, Any]) -> None:
+        wire = body["init_info"]
+        Broadcast(tcp_store(wire["host"], wire["port"], 60.0), wire["name"], 1, wire["size"], 60.0)
+
+    with pytest.raises(RuntimeError, match="gone"):
+        group.join(dies, 1)
+    again = threading.Thread(target=group.join, args=(comes, 1), daemon=True)
+    again.start()
+    again.join(20)
+    assert not again.is_alive()
+    group.leave()

@@ -54,9 +54,9 @@ def read_verdict(text: str) -> Verdict | None:
         try:
             table, end = decoder.raw_decode(text, at)
         except (ValueError, RecursionError):
-            whole = bool(_BEGINS.match(text, at))
-            if whole or _BEGINS_BARE.match(text, at):
-                last = _broken(decoder, text, at) if whole else _broken(decoder, _BARE_KEY.sub(r'\1"\2"', text[at:]), 0)
+            bare = _BEGINS_BARE.match(text, at)
+            if bare or _BEGINS.match(text, at):
+                last = _broken(decoder, _BARE_KEY.sub(r'\1"\2"', text[at:]) if bare else text[at:])
                 return last if found is None or (last and last.correct == found.correct) else None
             at = text.find("{", at + 1)
             continue
@@ -99,29 +99,29 @@ def _meant(match: re.Match[str]) -> bool:
     return match[3].lower() == "true" if match[3] else match[2] is None
 
 
-def _broken(decoder: json.JSONDecoder, text: str, at: int) -> Verdict | None:
-    """Of an object that is not JSON, from its brace to the end of the text.
+def _broken(decoder: json.JSONDecoder, text: str) -> Verdict | None:
+    """Of an object that is not JSON, ``text`` from its brace to the end.
 
     What counts is a key before which all is JSON (the text was cut after it), and one that ends the object.
     """
-    matches = list(_SAID.finditer(text, at))
-    counted = [match for match in matches if _leads(decoder, text, at, match)]
-    counted += [match for match in matches[-1:] if _closes(decoder, text, at, match)]
+    matches = list(_SAID.finditer(text))
+    counted = [match for match in matches if _leads(decoder, text, match)]
+    counted += [match for match in matches[-1:] if _closes(decoder, text, match)]
     said = {_meant(match) for match in counted}
     return Verdict(correct=said.pop()) if len(said) == 1 else None
 
 
-def _leads(decoder: json.JSONDecoder, text: str, at: int, match: re.Match[str], comma: str = "") -> bool:
+def _leads(decoder: json.JSONDecoder, text: str, match: re.Match[str], comma: str = "") -> bool:
     try:
-        table, _ = decoder.raw_decode(f"{text[at : match.start()]}{comma}{match[0].lower()}}}")
+        table, _ = decoder.raw_decode(f"{text[: match.start()]}{comma}{match[0].lower()}}}")
     except (ValueError, RecursionError):
         return False
     return bool(table) and table[-1][0].lower() == "correctness"
 
 
-def _closes(decoder: json.JSONDecoder, text: str, at: int, match: re.Match[str]) -> bool:
+def _closes(decoder: json.JSONDecoder, text: str, match: re.Match[str]) -> bool:
     """Whether the last of all keys ends the object, after a comma or after JSON that lacks just that."""
     ends = _ENDS.match(text, match.end())
     if ends is None or text[: match.start()].rstrip().endswith(","):
         return ends is not None
-    return "}" in ends[0] and _leads(decoder, text, at, match, ",")
+    return "}" in ends[0] and _leads(decoder, text, match, ",")

@@ -57,7 +57,8 @@ def read_verdict(text: str) -> Verdict | None:
             bare = _BEGINS_BARE.match(text, at)
             if bare or _BEGINS.match(text, at):
                 last = _broken(decoder, _BARE_KEY.sub(r'\1"\2"', text[at:]) if bare else text[at:])
-                return last if found is None or (last and last.correct == found.correct) else None
+                agrees = found is None or (last is not None and last.correct == found.correct)
+                return last if agrees and not overruled else None
             at = text.find("{", at + 1)
             continue
         said = _of_object(table)

@@ -101,6 +101,7 @@ def test_whatever_the_analysis_says_json_is_read(analysis: str, right: bool, fir
 @example('"}{"correctness": "correct"}')
 @example('"}"{"correctness": "correct"}')
 @example('"}text{"correctness": "correct"}')
+@example('"}"{"correctness": "correct"}{correctness: "Correct!"}')
 @example('"}text{"correctness": "correct"')
 @example('"}{"analysis": "text", "correctness": "correct"}')
 def test_quoting_a_verdict_never_forges_one(quoted: str) -> None:

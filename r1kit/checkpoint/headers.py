@@ -22,6 +22,8 @@ NARROW = ("F8", "F6", "F4")
 """Beginnings of the names of floats of 8 bits and fewer: F8_E4M3, F6_E2M3, F4 ..."""
 POINTER = b"version https://git-lfs"
 HEAD, TABLE = "lm_head.weight", "model.embed_tokens.weight"
+SHARD_BYTES = 5_000_000_000
+"""Most of a file that is written."""
 WHOLE, INDEX = "model.safetensors", "model.safetensors.index.json"
 
 

@@ -12,6 +12,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from r1kit.checkpoint import headers
 from r1kit.checkpoint.context import rope_kinds
 from r1kit.checkpoint.generic import GENERIC_CLASS, GENERIC_MODULE
 from r1kit.checkpoint.headers import named_table, weight_files
@@ -30,8 +31,6 @@ __all__ = [
     "write_settings",
     "write_weights",
 ]
-
-SHARD_BYTES = 5_000_000_000
 
 
 def write_settings(folder: Path, config: PretrainedConfig, tokenizer: PreTrainedTokenizerBase) -> None:
@@ -74,7 +73,7 @@ def write_weights(folder: Path, weights: Mapping[str, Tensor]) -> None:
         if (place := (weight.data_ptr(), weight.shape)) not in seen:
             sizes[name] = torch.empty_like(weight, device="meta")  # a view's own size, not its storage's
         seen.add(place)
-    split = split_torch_state_dict_into_shards(sizes, max_shard_size=SHARD_BYTES)
+    split = split_torch_state_dict_into_shards(sizes, max_shard_size=headers.SHARD_BYTES)
     for file, names in split.filename_to_tensors.items():
         save_file({name: weights[name].contiguous() for name in names}, folder / file, metadata={"format": "pt"})
     if split.is_sharded:

@@ -13,7 +13,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from r1kit.checkpoint import hub
+from r1kit.checkpoint import headers
 from r1kit.checkpoint.headers import named_table, read_header, weight_files
 from r1kit.errors import InputError
 from r1kit.model.weights import Weight, WeightStream
@@ -73,7 +73,7 @@ def write_stream(folder: Path, weights: WeightStream) -> None:
     from huggingface_hub import split_torch_state_dict_into_shards
 
     sizes = {one.name: torch.empty(one.shape, dtype=one.dtype, device="meta") for one in weights.metadata()}
-    split = split_torch_state_dict_into_shards(sizes, max_shard_size=hub.SHARD_BYTES)
+    split = split_torch_state_dict_into_shards(sizes, max_shard_size=headers.SHARD_BYTES)
     places: dict[str, tuple[Path, int]] = {}
     for file, names in split.filename_to_tensors.items():
         path = folder / file

@@ -159,23 +159,35 @@ class CachedDecoder:
     def step(self, tokens: Tensor) -> Tensor:
         """Feed one token a row, int64 [n]; hidden states after the last norm, [n, d]."""
         self._fit(self.column + 1)
-        n, column = len(tokens), self.column
-        at = column - self._starts[:n]
+        column, windows = self.column, {layer.window for layer in self._config.layer_list}
+        until = self._width if self._whole else column + 1
+        seen = {window: self._seen(column, until, window) for window in windows}
+        x = self._token_pass(tokens, column - self._starts[: len(tokens)], seen, until)
+        self.column += 1
+        return x
+
+    def _token_pass(
+        self, tokens: Tensor, at: Tensor, seen: Mapping[int, tuple[int, Tensor | None]], until: int
+    ) -> Tensor:
+        """Tokens [n] at these positions [n] -> hidden states [n, d]; ``seen``: of each window, the first column that is
+        attended to and the mask from there to ``until``."""
+        n = len(tokens)
         turns = {rope: table[at] for rope, table in self._turns.items()}
         x = F.embedding(tokens, self._weights.embedding)
-        until = self._width if self._whole else column + 1
-        seen = {layer.window: self._seen(column, until, layer.window) for layer in self._config.layer_list}
         for block, cache in zip(self._weights.blocks, self._cache, strict=True):
             first, mask = seen[block.layer.window]
             q, kv = self._project(block, x, turns)
             self._diagonal[:n] = q.unflatten(1, (self._sets, -1))
-            cache[:, :n, :, column] = kv.unflatten(-1, (self._sets, -1)).transpose(0, 1)
+            self._write(cache[:, :n], kv.unflatten(-1, (self._sets, -1)).transpose(0, 1))
             parts = cache[:, :n, :, first:until].flatten(1, 2)
             y = self._attend(self._queries[:n].flatten(0, 1), parts[0], parts[-1], mask)
             x = self._attended(block, x, y if block.latent is None else block.latent.values(y))
             x = self._feed_forward(block, x)
-        self.column += 1
         return self._norm(x)
+
+    def _write(self, cache: Tensor, kv: Tensor) -> None:
+        """What is kept of a step's tokens, [2 or 1, n, G, W], into the present column of [2 or 1, n, G, C, W]."""
+        cache[:, :, :, self.column] = kv
 
     def _attend(self, queries: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None) -> Tensor:
         """Diagonal queries [n G, H / G, W], keys and values [n G, T, W], mask [n, 1, T] -> [n, H D]."""

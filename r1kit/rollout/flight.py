@@ -43,6 +43,7 @@ class Flight:
     def __init__(
         self, weights: PackedDecoder, stops: tuple[Stopping, Tensor], prompts: Sequence[Sequence[int]],
         sampling: Sampling, seeds: Sequence[int], *, room: int, slots: int, columns: int, check_every: int,
+        cached: type[CachedDecoder] = CachedDecoder,
     ) -> None:  # fmt: skip
         """
         Args:
@@ -55,9 +56,10 @@ class Flight:
             slots: rows side by side.
             columns: of the cache, each prompt's room included.
             check_every: steps between looks at which rows ended.
+            cached: what runs the steps.
         """
         self._prompts, self._sampling = prompts, sampling
-        self._stopping, self._watched = stops
+        (self._stopping, self._watched), self._kind = stops, cached
         self._check_every, self._longest_prompt, self._slots = check_every, room, slots
         total = len(prompts) * sampling.n
         self._decoder = self._cache(weights, slots, columns, room + sampling.max_tokens)
@@ -77,7 +79,7 @@ class Flight:
         self._limits = torch.tensor([sampling.max_tokens] * total)
 
     def _cache(self, weights: PackedDecoder, slots: int, columns: int, longest: int) -> CachedDecoder:
-        return CachedDecoder(weights, slots, columns, longest)
+        return self._kind(weights, slots, columns, longest)
 
     def limit(self, limits: Sequence[int]) -> None:
         """Longest length of each row, prompt-major, none above ``max_tokens``."""

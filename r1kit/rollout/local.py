@@ -17,9 +17,11 @@ from r1kit.errors import InputError
 from r1kit.model.decoder import Decoder
 from r1kit.model.weights import NamedWeights, WeightStream
 from r1kit.records import Completion, Sampling
+from r1kit.rollout.decode import CachedDecoder
 from r1kit.rollout.drafts import DraftedFlight
 from r1kit.rollout.engine import Ended, all_told
 from r1kit.rollout.flight import SLACK, Flight
+from r1kit.rollout.graphs import GraphedDecoder, graphs_serve
 from r1kit.rollout.packed import PackedDecoder
 from r1kit.rollout.recorded import RecordedFlight
 from r1kit.rollout.stopping import Stopping, Tokenizer, check_room, completing_tokens
@@ -124,7 +126,7 @@ class LocalEngine:
         columns = longest + (SLACK if slots < total else 0)
         return self._kind(
             weights, self.stopping(sampling), prompts, sampling, seeds, room=room, slots=slots, columns=columns,
-            check_every=self.check_every,
+            check_every=self.check_every, cached=self.cached,
         )  # fmt: skip
 
     def load_weights(self, stream: WeightStream, version: int) -> None:
@@ -176,6 +178,11 @@ class LocalEngine:
         watched = completing.clone()
         watched[list(self._ends)] = True
         return Stopping(self._tokenizer, sampling, self._ends, completing), watched
+
+    @property
+    def cached(self) -> type[CachedDecoder]:
+        """What runs the steps of a call."""
+        return GraphedDecoder if graphs_serve(self._config, self._device) else CachedDecoder
 
     @property
     def check_every(self) -> int:

@@ -158,6 +158,7 @@ class _Open(Flight):
         super().__init__(
             weights, engine.stopping(sampling), [], sampling, [], room=room, columns=longest + SLACK,
             slots=engine.rows_in_flight(engine.max_rows, longest), check_every=engine.check_every,
+            cached=engine.cached,
         )  # fmt: skip
         self._held = weights
         self._places: list[Sequence[int]] = []

@@ -19,7 +19,7 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
-from r1kit.checkpoint import hub
+from r1kit.checkpoint import headers
 from r1kit.checkpoint.description import describe
 from r1kit.checkpoint.streamed import StoredWeights
 from r1kit.errors import InputError
@@ -258,7 +258,7 @@ def test_shards_are_written_read_and_missed(
     tiny_model: Build, byte_tokenizer: PreTrainedTokenizerFast, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     decoder = _ours(tiny_model("qwen2", num_key_value_heads=2))
-    monkeypatch.setattr(hub, "SHARD_BYTES", 30_000)
+    monkeypatch.setattr(headers, "SHARD_BYTES", 30_000)
     save_model(tmp_path / "m", decoder, byte_tokenizer)
     shards = sorted((tmp_path / "m").glob("model-*.safetensors"))
     assert len(shards) > 2

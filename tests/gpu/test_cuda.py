@@ -25,6 +25,8 @@ from r1kit.model.segments import Segments
 from r1kit.model.streamed_attention import plan_lengths, streamed_attention, variable_length_attention
 from r1kit.recipe import load_recipe
 from r1kit.records import Sampling
+from r1kit.rollout import graphs
+from r1kit.rollout.graphs import GraphedDecoder
 from r1kit.rollout.local import LocalEngine
 from r1kit.rollout.scripted import CodePoints
 from r1kit.update.learner import Batch
@@ -235,6 +237,25 @@ def test_the_engines_tokens_equal_the_cpus(family: str, temperature: float, top_
     assert texts(found) == texts(expected)
     for one, other in zip(sum(found, ()), sum(expected, ()), strict=True):
         assert one.logprobs == pytest.approx(other.logprobs, abs=1e-3)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_replayed_steps_are_those_that_were_not_captured(dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same kernels at the same shapes, so the same bits; rows are refilled and end one by one."""
+    recorded: list[tuple[int, int]] = []
+    record = GraphedDecoder._record
+
+    def counted(self: GraphedDecoder, shape: Any, rows: int, columns: int) -> None:
+        recorded.append((rows, columns))
+        record(self, shape, rows, columns)
+
+    monkeypatch.setattr(GraphedDecoder, "_record", counted)
+    sampling = Sampling(n=24, max_tokens=100)
+    engine = LocalEngine(engine_decoder(), Words(), max_rows=60, device=DEVICE, dtype=dtype)
+    found = engine.generate(PROMPTS, sampling, SEEDS)
+    assert len(recorded) == len(set(recorded)) >= 3
+    monkeypatch.setattr(graphs, "_BEFORE", 1 << 30)
+    assert engine.generate(PROMPTS, sampling, SEEDS) == found
 
 
 def loop(folder: Path, device: str, dtype: Any) -> tuple[list[dict[str, float]], float]:

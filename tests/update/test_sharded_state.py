@@ -20,7 +20,7 @@ import torch.distributed as dist
 from safetensors.torch import load_file, save_file
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedTokenizerBase
 
-from r1kit.checkpoint import hub
+from r1kit.checkpoint import headers
 from r1kit.checkpoint.hub import write_weights
 from r1kit.checkpoint.streamed import StoredWeights, write_stream
 from r1kit.cluster.ranks import Solo
@@ -222,7 +222,7 @@ def test_no_rank_holds_the_whole_while_it_reads(tmp_path: Path, on_ranks: Callab
 @pytest.mark.parametrize("limit", [5_000_000_000, 20_000])
 def test_what_is_streamed_is_what_is_written_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: int) -> None:
     """To the byte, one file or many, a tensor above the limit in a file of its own."""
-    monkeypatch.setattr(hub, "SHARD_BYTES", limit)
+    monkeypatch.setattr(headers, "SHARD_BYTES", limit)
     for name in ("whole", "streamed"):
         (tmp_path / name).mkdir()
     weights = decoder(UNTIED).hub_weights()

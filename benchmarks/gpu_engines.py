@@ -1,4 +1,4 @@
-"""The local engine and vLLM in turns on one GPU: tokens a second, the gap to the learner, a hand-over, sleep and wake.
+"""The local engine, with and without CUDA graphs, and vLLM in turns on one GPU: tokens a second, gap, hand-over, sleep.
 
     python benchmarks/gpu_engines.py --shape qwen2.5-1.5b-shape --steps 16x16x300 16x16x1000
 
@@ -21,12 +21,19 @@ from r1kit.loops.gap import engine_gaps, read_by
 from r1kit.model.decoder import Decoder
 from r1kit.model.weights import NamedWeights
 from r1kit.records import Completion, Group, Prompt, Sampling
+from r1kit.rollout.decode import CachedDecoder
 from r1kit.rollout.engine import Engine
 from r1kit.rollout.local import LocalEngine
 from r1kit.update.local import LearnerSettings, LocalLearner
 from r1kit.vllm.engine import VLLMEngine
 
 PROMPT, POSITIONS = 40, 2048
+
+
+class WithoutGraphs(LocalEngine):
+    """Every step is launched kernel by kernel."""
+
+    cached = CachedDecoder
 
 
 def main() -> None:
@@ -49,10 +56,13 @@ def main() -> None:
     )  # fmt: skip
     print(f"{given.shape}, torch {torch.__version__}, {torch.cuda.get_device_name()}, ", end="")
     print(f"{given.rows} rows in flight; vLLM was ready after {time.perf_counter() - began:.0f} s\n")
-    local = LocalEngine(model, tokenizer, dtype=torch.bfloat16, device="cuda", max_rows=given.rows, end_ids=[])
+    local, launched = (
+        kind(model, tokenizer, dtype=torch.bfloat16, device="cuda", max_rows=given.rows, end_ids=[])
+        for kind in (LocalEngine, WithoutGraphs)
+    )
     learner = LocalLearner(model, LearnerSettings(dtype="bfloat16"))
-    engines: dict[str, Engine] = {"local": local, "vLLM": vllm}
-    print("| step | engine | tokens/s, median | least to most | vLLM is, median | gap |\n|---|---|---|---|---|---|")
+    engines: dict[str, Engine] = {"local": local, "without graphs": launched, "vLLM": vllm}
+    print("| step | engine | tokens/s, median | least to most | to the local engine | gap |\n|---|---|---|---|---|---|")
     for step in given.steps:
         _compare(engines, learner, step, size, given.repeats)
     _hand_over(vllm, model)
@@ -71,8 +81,8 @@ def _compare(engines: dict[str, Engine], learner: LocalLearner, step: str, size:
             began = time.perf_counter()
             last[name] = engine.generate(questions, sampling, list(seeds))[0]
             took[name].append(time.perf_counter() - began)
-    ratio = statistics.median(slow / fast for slow, fast in zip(took["local"][1:], took["vLLM"][1:], strict=True))
     for name, seconds in took.items():
+        ratio = statistics.median(own / one for own, one in zip(took["local"][1:], seconds[1:], strict=True))
         rates = sorted(prompts * n * new / one for one in seconds[1:])
         asked = Prompt(id="p", task="t", question="q")
         groups = [Group(prompt=asked, prompt_ids=tuple(questions[0]), completions=last[name])]

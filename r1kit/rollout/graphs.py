@@ -21,7 +21,9 @@ __all__ = ["GraphedDecoder", "graphs_serve"]
 
 _BEFORE = 2
 """Steps of a shape that run as they are: a shape that is met so seldom is not worth a capture, which takes two."""
-_LEAST_ROWS, _LEAST_COLUMNS = 8, 64
+_WORTH = 16
+"""Steps of a shape from which on it gets a graph of its own where one of up to twice the rows would do."""
+_LEAST_ROWS, _LEAST_COLUMNS = 8, 256
 
 
 def graphs_serve(config: DecoderConfig, device: torch.device) -> bool:
@@ -33,6 +35,8 @@ def graphs_serve(config: DecoderConfig, device: torch.device) -> bool:
 class _Shape:
     """Steps of so many rows over so many columns."""
 
+    rows: int
+    columns: int
     met: int = 0
     graph: torch.cuda.CUDAGraph | None = None
     hidden: Tensor | None = None
@@ -65,14 +69,11 @@ class GraphedDecoder(CachedDecoder):
         n = len(tokens)
         self._given[:n] = tokens
         self._at.fill_(self.column)
-        rows = min(rounded(n, _LEAST_ROWS), self._rows)
-        columns = min(rounded(self.column + 1, _LEAST_COLUMNS), self._most)
-        shape = self._shapes.setdefault((rows, columns), _Shape())
-        shape.met += 1
+        shape = self._shape(n)
         if self._capture and shape.met > _BEFORE and shape.graph is None:
-            self._record(shape, rows, columns)
+            self._record(shape)
         if shape.graph is None:
-            hidden = self._padded_pass(rows, columns)
+            hidden = self._padded_pass(shape.rows, shape.columns)
         else:
             shape.graph.replay()
             assert shape.hidden is not None
@@ -80,15 +81,27 @@ class GraphedDecoder(CachedDecoder):
         self.column += 1
         return hidden[:n]
 
-    def _record(self, shape: _Shape, rows: int, columns: int) -> None:
+    def _shape(self, n: int) -> _Shape:
+        """The shape for ``n`` rows, or, as rows end and it may not last, a captured one that is somewhat larger."""
+        rows = min(rounded(n, _LEAST_ROWS), self._rows)
+        columns = min(rounded(self.column + 1, _LEAST_COLUMNS), self._most)
+        exact = self._shapes.setdefault((rows, columns), _Shape(rows, columns))
+        exact.met += 1
+        if exact.graph is None and exact.met < _WORTH:
+            for shape in self._shapes.values():
+                if shape.graph is not None and shape.columns == columns and rows < shape.rows <= 2 * rows:
+                    return shape
+        return exact
+
+    def _record(self, shape: _Shape) -> None:
         """Capture, after a pass on the same stream: libraries prepare at their first call. Other threads go on."""
         graph, stream = torch.cuda.CUDAGraph(), torch.cuda.Stream(self.device)
         stream.wait_stream(torch.cuda.current_stream(self.device))
         with torch.cuda.stream(stream):
-            self._padded_pass(rows, columns)
+            self._padded_pass(shape.rows, shape.columns)
             graph.capture_begin(pool=self._pool, capture_error_mode="thread_local")
             try:
-                shape.hidden = self._padded_pass(rows, columns)
+                shape.hidden = self._padded_pass(shape.rows, shape.columns)
             finally:
                 graph.capture_end()
         torch.cuda.current_stream(self.device).wait_stream(stream)

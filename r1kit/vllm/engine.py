@@ -20,7 +20,7 @@ from r1kit.records import Completion, Sampling
 from r1kit.rollout.engine import Ended, all_told
 from r1kit.rollout.stopping import Stopping, Tokenizer, check_room, completing_tokens, completion_of
 from r1kit.rollout.streams import row_seeds
-from r1kit.vllm.process import start, stop
+from r1kit.vllm import process
 
 if TYPE_CHECKING:
     from transformers import PretrainedConfig
@@ -85,21 +85,20 @@ class VLLMEngine:
         self._ends = tuple(end for end in ends if end is not None)
         self._shapes = {weight.name: weight.shape for weight in self._published(weights).metadata()}
         self._completing: dict[tuple[str, ...], Tensor] = {}
-        self._state, self._updating, self._version, self._handed, self._calls = "without weights", False, 0, 0, 0
-        self._solo, self._devices = ranks == 1, devices
-        self._engine: Any = start(
+        self._state, self._updating, self._version = "without weights", False, 0
+        self._running = process.start(
             config,
             self._device,
             cache_gb=cache_gb,
             memory_share=memory_share,
+            ranks=ranks,
+            devices=devices,
             max_num_seqs=max_rows,
             max_model_len=positions,
             dtype=str(dtype).removeprefix("torch."),
-            distributed_executor_backend="mp" if devices > 1 else "uni" if self._solo else "external_launcher",
-            tensor_parallel_size=devices,
             **options,
         )
-        self._engine.collective_rpc("init_weight_transfer_engine", kwargs={"init_info": {"kind": "memory"}})
+        self._engine: Any = self._running.engine
         self._try(config.model_type, weights)
 
     def generate(
@@ -159,37 +158,37 @@ class VLLMEngine:
             if name in self._shapes:
                 self._update(name, tensor.detach())
         self._rpc("finish_weight_update")
-        self._handed += 1
+        self._running.handed += 1
         self._updating, self._version, self._state = False, version, "ready"
 
     def release(self) -> None:
-        """On a GPU vLLM sleeps, its weights and cache dropped; on a CPU, where it cannot, only its weights are void."""
+        """On a GPU vLLM sleeps, its weights and cache dropped; where it cannot, only its weights are void."""
         if self._engine is not None and self._state != "released":
-            if self._device.type == "cuda":
+            if self.sleeps:
                 self._engine.sleep(2)
             self._state = "released"
 
     def resume(self) -> None:
         """Ready for ``load_weights``."""
         if self._engine is not None and self._state == "released":
-            if self._device.type == "cuda":
+            if self.sleeps:
                 self._engine.wake_up()
             self._state = "without weights"
 
     @property
     def sleeps(self) -> bool:
         """See ``Sleeping``: on a GPU, which it shares with the learner of this process."""
-        return self._device.type == "cuda"
+        return self._running.sleeps
 
     @property
     def closed(self) -> bool:
         return self._engine is None
 
     def close(self) -> None:
-        """Give memory back."""
-        engine, self._engine = self._engine, None
-        if engine is not None:
-            stop(engine, self._solo)
+        """Give memory back. On a GPU vLLM may sleep on, for the next engine with the same settings."""
+        if self._engine is not None:
+            self._engine = None
+            process.release(self._running, asleep=self._state == "released", sound=not self._updating)
 
     def _try(self, family: str, weights: WeightStream) -> None:
         """The first weights and a token: what vLLM cannot take, or its kernels compute, shows only then."""
@@ -220,11 +219,11 @@ class VLLMEngine:
         from vllm import SamplingParams
         from vllm.sampling_params import RequestOutputKind
 
-        self._calls += 1
+        self._running.calls += 1
         streams = (row_seeds(seeds, sampling.n) & (2**63 - 1)).tolist()
         for index, seed in enumerate(streams):
             prompt = index // sampling.n
-            name = f"{self._calls}-{index}"
+            name = f"{self._running.calls}-{index}"
             rows[name] = _Row(prompt)
             parameters = SamplingParams(
                 n=1,
@@ -238,7 +237,7 @@ class VLLMEngine:
                 detokenize=False,
                 output_kind=RequestOutputKind.DELTA if sampling.stop else RequestOutputKind.FINAL_ONLY,
             )
-            asked = {"prompt_token_ids": list(prompts[prompt]), "cache_salt": str(self._handed)}
+            asked = {"prompt_token_ids": list(prompts[prompt]), "cache_salt": str(self._running.handed)}
             self._engine.add_request(name, asked, parameters)
 
     def _step(self) -> Any:
@@ -281,7 +280,7 @@ class VLLMEngine:
     # ---- weights --------------------------------------------------------------------------------------------------
 
     def _update(self, name: str, tensor: Tensor) -> None:
-        sent = tensor.cpu() if self._devices > 1 else tensor  # by a pipe, to processes that are on other devices
+        sent = tensor.cpu() if self._running.remote else tensor  # by a pipe
         info: dict[str, Any] = {"names": [name], "tensors": [sent], "total": len(self._shapes)}
         if self._checksums:
             from r1kit.vllm.transfer import checksum

@@ -245,11 +245,12 @@ def test_replayed_steps_are_those_that_were_not_captured(dtype: torch.dtype, mon
     recorded: list[tuple[int, int]] = []
     record = GraphedDecoder._record
 
-    def counted(self: GraphedDecoder, shape: Any, rows: int, columns: int) -> None:
-        recorded.append((rows, columns))
-        record(self, shape, rows, columns)
+    def counted(self: GraphedDecoder, shape: Any) -> None:
+        recorded.append((shape.rows, shape.columns))
+        record(self, shape)
 
     monkeypatch.setattr(GraphedDecoder, "_record", counted)
+    monkeypatch.setattr(graphs, "_WORTH", 0)
     sampling = Sampling(n=24, max_tokens=100)
     engine = LocalEngine(engine_decoder(), Words(), max_rows=60, device=DEVICE, dtype=dtype)
     found = engine.generate(PROMPTS, sampling, SEEDS)

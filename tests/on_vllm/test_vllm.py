@@ -17,6 +17,7 @@ from r1kit.loops.gap import check_gap, engine_gaps, read_by
 from r1kit.model.decoder import Decoder
 from r1kit.model.weights import NamedWeights
 from r1kit.records import Sampling
+from r1kit.vllm import process
 from r1kit.vllm.engine import VLLMEngine
 
 pytestmark = [pytest.mark.vllm, pytest.mark.filterwarnings("ignore")]
@@ -160,7 +161,7 @@ def test_a_folder_brings_the_same_and_a_missing_file_is_told(engine: VLLMEngine,
         phase("finish_weight_update")
     finally:
         phase("init_weight_transfer_engine", init_info={"kind": "memory"})
-    engine._handed += 1
+    engine._running.handed += 1
     assert gap(engine, decoder(NEW)) < 1e-5
 
 
@@ -194,9 +195,9 @@ def test_keys_and_values_of_old_weights_stop_the_run_where_nothing_keeps_them_ap
     engine.generate(LONG, SAMPLING, SEEDS[:1])
     engine.load_weights(weights(decoder(NEW)), version=2)
     assert gap(engine, decoder(NEW), prompts=LONG) < 1e-5
-    engine._handed -= 1
+    engine._running.handed -= 1
     assert "their cache" in stops(engine, decoder(NEW), prompts=LONG)
-    engine._handed += 1
+    engine._running.handed += 1
 
 
 def test_another_temperature_stops_the_run(engine: VLLMEngine) -> None:
@@ -213,6 +214,42 @@ def test_raw_logprobs_stop_the_run() -> None:
         assert "log-probs before it" in stops(engine, decoder(OLD), replace(SAMPLING, temperature=0.5))
     finally:
         engine.close()
+
+
+# ---- more than one engine ------------------------------------------------------------------------------------------
+
+
+def test_one_that_slept_is_taken_again_with_other_weights(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on a GPU; what it kept of the old weights' keys and values is never found."""
+    first = engine_of(decoder(OLD))
+    running = first._running
+    running.sleeps = True
+    for name in ("sleep", "wake_up"):
+        monkeypatch.setattr(running.engine, name, lambda *_: None)
+    assert gap(first, decoder(OLD), prompts=LONG) < 1e-5
+    first.close()
+    second = engine_of(decoder(NEW))
+    assert second._running is running
+    assert gap(second, decoder(NEW), prompts=LONG) < 1e-5
+    running.sleeps = False
+    second.close()
+    assert running not in process._live + process._parked
+
+
+def test_a_second_one_has_a_process_of_its_own_where_the_allocator_is_taken(
+    engine: VLLMEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(process, "_crowded", lambda _: True)
+    beside = engine_of(decoder(NEW))
+    try:
+        assert beside._running.remote
+        engine.load_weights(weights(decoder(OLD)), version=1)
+        assert gap(beside, decoder(NEW)) < 1e-5
+        beside.load_weights(weights(decoder(OLD)), version=1)
+        assert gap(beside, decoder(OLD)) < 1e-5
+    finally:
+        beside.close()
+    assert gap(engine, decoder(OLD)) < 1e-5
 
 
 # ---- what it refuses -----------------------------------------------------------------------------------------------

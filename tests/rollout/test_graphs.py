@@ -60,6 +60,42 @@ def test_a_call_meets_few_shapes(shaped: None, monkeypatch: pytest.MonkeyPatch) 
     assert len(set(met)) <= 12
 
 
+def test_what_is_captured_serves_half_as_many_rows_until_they_are_met_often(
+    shaped: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A graph's stand-in does the work that the graph would. 32 rows are captured when they are met again, 22 and 16
+    after 16 steps in the larger graph, 10 with their last five tokens not at all."""
+    recorded: list[int] = []
+
+    class StandIn:
+        def __init__(self, decoder: GraphedDecoder, shape: graphs._Shape) -> None:
+            self.decoder, self.shape = decoder, shape
+
+        def replay(self) -> None:
+            self.shape.hidden = self.decoder._padded_pass(self.shape.rows, self.shape.columns)
+
+    def record(self: GraphedDecoder, shape: graphs._Shape) -> None:
+        recorded.append(shape.rows)
+        shape.graph = StandIn(self, shape)  # type: ignore[assignment]
+
+    sampling, limits = Sampling(n=8, max_tokens=60), [60] * 10 + [55] * 6 + [30] * 6 + [4] * 10
+    model = decoder()
+    expected = LocalEngine(model, Words(), max_rows=32, end_ids=[]).generate(PROMPTS, sampling, SEEDS, limits)
+    monkeypatch.setattr(GraphedDecoder, "_record", record)
+    monkeypatch.setattr(graphs, "_LEAST_COLUMNS", 256)
+    plain = GraphedDecoder.__init__
+
+    def capturing(self: GraphedDecoder, *arguments: Any) -> None:
+        plain(self, *arguments)
+        self._capture = True
+
+    monkeypatch.setattr(GraphedDecoder, "__init__", capturing)
+    monkeypatch.setattr(torch.cuda, "graph_pool_handle", lambda: None)
+    found = LocalEngine(model, Words(), max_rows=32, end_ids=[]).generate(PROMPTS, sampling, SEEDS, limits)
+    assert texts(found) == texts(expected)
+    assert recorded == [32, 24, 16]
+
+
 def test_rows_go_on_with_new_weights(request: pytest.FixtureRequest) -> None:
     def told() -> list[tuple[int, ...]]:
         model, found = decoder(), list[tuple[int, ...]]()

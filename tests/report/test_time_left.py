@@ -58,6 +58,17 @@ def test_a_running_stage_goes_on_at_its_pace_its_evaluations_counted(
     assert time_left(run, EPOCH + 500).run == pytest.approx(34), "a step that hangs takes no more than its own time off"
 
 
+def test_a_first_step_counts_by_its_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """30 s until it was done, 28.5 of which opened the engine and evaluated: 59 steps more of 1.5 s."""
+    planned(monkeypatch, {"rl": [rl(60, 100.0)]})
+    write(tmp_path / "01_rl", [30.0], evals=(0,))
+    log = tmp_path / "01_rl" / "metrics.jsonl"
+    parts = {"step": 1, "seconds": 30.0, "sample_seconds": 1.2, "score_seconds": 0.1, "update_seconds": 0.2}
+    log.write_text(json.dumps(parts) + "\n")
+    os.utime(log, (EPOCH, EPOCH))
+    assert time_left(run_of(tmp_path, rl=60), EPOCH).run == pytest.approx(59 * 1.5)
+
+
 def test_the_last_evaluation_is_time_left_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     planned(monkeypatch, {"rl": [rl(4, 100.0, look=1.0, ends=1.0, every=5)]})
     write(tmp_path / "01_rl", [8, 10, 12, 14], evals=(0,))

@@ -195,6 +195,11 @@ def _slower(places: Iterable[_Place]) -> dict[Sort | str, float]:
     return {sort: measured[sort] / planned[sort] if planned[sort] else overall for sort in measured}
 
 
+def _own(row: Row) -> float:
+    """Seconds of a step by its parts, without what was opened and evaluated before it; 0: it does not tell."""
+    return sum(number(row, part) or 0.0 for part in ("sample_seconds", "score_seconds", "update_seconds"))
+
+
 def _pace(rows: Sequence[Row], evals: Sequence[Row]) -> _Pace:
     """
     Args:
@@ -205,7 +210,7 @@ def _pace(rows: Sequence[Row], evals: Sequence[Row]) -> _Pace:
     ends = [(0, 0.0), *((int(row["step"]), number(row, "seconds") or 0.0) for row in rows)]
     spans = [(first, last - first, max(0.0, end - begin)) for (first, begin), (last, end) in pairwise(ends)]
     plain = [(steps, took) for first, steps, took in spans if steps and not looked & set(range(first, first + steps))]
-    newest = plain[-max(FEW, round(len(plain) * NEWEST)) :] or [(steps, took) for _, steps, took in spans[-1:]]
+    newest = plain[-max(FEW, round(len(plain) * NEWEST)) :] or [(spans[-1][1], _own(rows[-1]) or spans[-1][2])]
     step = sum(took for _, took in newest) / max(1, sum(steps for steps, _ in newest))
     extra = [
         max(0.0, took - steps * step)

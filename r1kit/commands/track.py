@@ -41,6 +41,7 @@ def track(
     run = RunFolder(folder) if not follow else None
     tables = _tables(run or _waited_for(folder), names, overrides or [])
     check_trackers(tables)
+    failed: list[str] = []
     full = [name for name in names if not follow and place_of(folder, name).is_file() and not left(folder, name)]
     with os.fdopen(os.dup(2), "w") as own:
 
@@ -52,12 +53,13 @@ def track(
                 _quiet(folder)
                 os.nice(5)
                 threading.Thread(target=_end_an_orphan, daemon=True).start()
-            feed(folder, name, table, _until_stdin_ends if follow else (lambda seconds: True), tell)
+            if feed(folder, name, table, _until_stdin_ends if follow else (lambda seconds: True), tell):
+                failed.append(name)
         if follow:
             sys.stdout.flush()
             os._exit(0)  # another's threads may hang
-    if failed := {name: what for name in names if (what := left(folder, name))}:
-        told = ", ".join(f"{name}: {what}" for name, what in failed.items())
+    if failed:  # what a run has logged since is no failure
+        told = ", ".join(f"{name}: {left(folder, name)}" for name in failed)
         raise R1Error(f"not all was sent ({told}); run the same command to send the rest")
     for name in names:
         anew = f"{name} was sent every line before; without {place_of(folder, name)} they are sent again"

@@ -107,7 +107,8 @@ def report_of(folder: Path, state: State) -> Path | None:
 def feed(
     folder: Path, name: str, table: Mapping[str, Any], over: Callable[[float], bool], tell: Callable[[str], None]
 ) -> int:
-    """Send what is there and what comes, until the run is over; the number of lines that could not be sent.
+    """Send what is there and what comes, until the run is over; the number of lines that could not be sent,
+    1 where it is the report alone.
 
     Args:
         over: waits so many seconds, at most, and says whether the run is over.
@@ -158,7 +159,7 @@ class Feed:
                 if self._failures == 1:
                     self._tell(f"tracker {self._name}: {first_line(error)}; it is tried again, the run goes on")
                 if ended and self._failures > LAST_TRIES:
-                    return len(self._queue)
+                    return max(1, len(self._queue))
             ended = over(wait) or ended
 
     def _send(self, ended: bool) -> None:

@@ -12,6 +12,7 @@ from r1kit.checkpoint.fits import Fits
 from r1kit.checkpoint.source import check_model, local_folder
 from r1kit.contracts import BASE, Recipe
 from r1kit.errors import InputError, nearest
+from r1kit.factory.filters import FilterConfig
 from r1kit.factory.sources import check_rows
 from r1kit.loops.settings import RL, SFT
 from r1kit.model.families import fresh_family
@@ -205,6 +206,9 @@ def _trial(recipe: Recipe, name: str) -> Trial:
 
 def _check_languages(stage: str, config: Any, languages: Iterable[str]) -> None:
     """A stage that looks at the language must be able to tell it from others."""
+    for filters in (getattr(config, name, None) for name in ("filters", "refined")):
+        if isinstance(filters, FilterConfig) and filters.language:
+            check_detector(filters.detector)
     for holder in (config, getattr(config, "rl", None)):  # students have an RL of their own
         reward = getattr(holder, "reward", None)
         if not isinstance(reward, RewardConfig):

@@ -41,7 +41,8 @@ def write_atomic(path: Path, text: str) -> None:
             stream.flush()
             os.fsync(stream.fileno())
         os.replace(temporary, path)
-    except OSError:
+    except OSError as error:
+        error.filename = error.filename or str(path)  # a write that fails does not say where
         temporary.unlink(missing_ok=True)
         raise
 

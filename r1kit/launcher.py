@@ -119,8 +119,8 @@ def _seen(folder: Path, trackers: Mapping[str, Any]) -> Iterator[shown.Shown]:
 
 def _to_track(trackers: Sequence[str], name: str, overrides: Sequence[str]) -> list[str]:
     """As settings: those trackers that the recipe does not have, each with its defaults."""
-    known = load_recipe(name, overrides).trackers if trackers else {}
-    return [f"trackers.{json.dumps(tracker)}={{}}" for tracker in trackers if tracker not in known]
+    known = {Path(one).absolute() for one in load_recipe(name, overrides).trackers} if trackers else {}
+    return [f"trackers.{json.dumps(tracker)}={{}}" for tracker in trackers if Path(tracker).absolute() not in known]
 
 
 def _run_on_cluster(name: str, out: Path | None, overrides: Sequence[str], until: str, address: str) -> None:

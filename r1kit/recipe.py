@@ -71,6 +71,8 @@ def load_recipe(name: str, overrides: Sequence[str] = ()) -> Recipe:
         InputError: unknown recipe, key, task, stage or a value of the wrong type; names the nearest allowed.
     """
     path = shipped_recipes().get(name) or Path(name)
+    if name == "-" or (path.exists() and not path.is_file() and not path.is_dir()):
+        raise InputError(f"recipe {name!r}: a recipe is read more than once and cannot come through a pipe; save it")
     if not path.is_file():
         shipped = sorted(shipped_recipes())
         raise InputError(

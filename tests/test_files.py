@@ -60,7 +60,8 @@ def test_write_atomic_leaves_the_old_text_when_it_fails(tmp_path: Path, monkeypa
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(OSError, match="No space left"):
+    with pytest.raises(OSError, match="No space left") as raised:
         write_atomic(target, "new")
+    assert raised.value.filename == str(target), "which the system leaves out where a write fails"
     assert target.read_text() == "old"
     assert list(tmp_path.iterdir()) == [target]

@@ -176,6 +176,8 @@ def test_a_device_a_pipe_and_a_link_are_written_into(tmp_path: Path) -> None:
     ("lacking", "recipe", "override", "told"),
     [
         ("lingua", "nano-zero", "r1_zero.reward.detector=lingua", "pip install 'r1kit[lingua]'"),
+        ("lingua", "nano", "rejection_sampling.filters.detector=lingua", "pip install 'r1kit[lingua]'"),
+        ("lingua", "nano", "cold_start.refined.detector=lingua", "pip install 'r1kit[lingua]'"),
         ("gguf", "smollm2-zero", "seed=1", "need gguf: pip install 'r1kit[gguf]'"),
         ("accelerate", "smollm2-zero", "seed=1", "need accelerate: pip install 'r1kit[gguf]'"),
         ("gguf", "nano", "reward_models.helpfulness.judge=pypi:x", "need gguf: pip install 'r1kit[gguf]'"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from pathlib import Path
 
 import pytest
@@ -154,6 +155,14 @@ def test_what_is_no_recipe(tmp_path: Path) -> None:
             load_recipe(str(broken))
     with pytest.raises(InputError, match=r"neither a shipped recipe .*Did you mean 'nano-zero'\?"):
         load_recipe("nano-zer")
+
+
+def test_a_pipe_is_no_recipe(tmp_path: Path) -> None:
+    """It would be empty at the second look."""
+    os.mkfifo(tmp_path / "pipe.toml")
+    for name in ("-", str(tmp_path / "pipe.toml")):
+        with pytest.raises(InputError, match="cannot come through a pipe; save it"):
+            load_recipe(name)
 
 
 def test_a_fingerprint_sees_every_value_and_no_order() -> None:

@@ -47,7 +47,7 @@ def export(
         raise InputError(f"cannot write {to}: {error.strerror}; choose another --to") from None
     try:
         source = _adapter_of(model) if adapter else resolve_model(model)
-        shutil.copytree(source, new, copy_function=shutil.copyfile, dirs_exist_ok=True)
+        _copy(source, new)
         give_usual_modes(new)
         notes = _finish(new, model, whole=not adapter)
         notes += _put_base(new) if adapter else []
@@ -60,6 +60,15 @@ def export(
     typer.echo(f"{to}: {', '.join(sorted(file.name for file in to.iterdir()))}")
     for note in notes:
         typer.echo(f"note: {note}")
+
+
+def _copy(source: Path, new: Path) -> None:
+    """As ``shutil.copytree``, which tells a full disk as no OSError of that number but as a list of texts."""
+    for folder, _, files in os.walk(source, followlinks=True):
+        there = new / os.path.relpath(folder, source)
+        there.mkdir(exist_ok=True)
+        for file in files:
+            shutil.copyfile(Path(folder, file), there / file)
 
 
 def _held(to: Path) -> str:

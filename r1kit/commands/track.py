@@ -33,7 +33,7 @@ def track(
     from r1kit.errors import InputError, R1Error
     from r1kit.report.read.run_folder import RunFolder
     from r1kit.trackers import check_trackers
-    from r1kit.trackers.feed import feed, place_of, unsent
+    from r1kit.trackers.feed import feed, left, place_of
 
     names = [*dict.fromkeys(name.strip() for name in to.split(",") if name.strip())]
     if not names:
@@ -41,8 +41,8 @@ def track(
     run = RunFolder(folder) if not follow else None
     tables = _tables(run or _waited_for(folder), names, overrides or [])
     check_trackers(tables)
-    left: dict[str, int] = {}
-    full = [name for name in names if not follow and place_of(folder, name).is_file() and not unsent(folder, name)]
+    failed: list[str] = []
+    full = [name for name in names if not follow and place_of(folder, name).is_file() and not left(folder, name)]
     with os.fdopen(os.dup(2), "w") as own:
 
         def tell(line: str) -> None:
@@ -53,12 +53,13 @@ def track(
                 _quiet(folder)
                 os.nice(5)
                 threading.Thread(target=_end_an_orphan, daemon=True).start()
-            left[name] = feed(folder, name, table, _until_stdin_ends if follow else (lambda seconds: True), tell)
+            if feed(folder, name, table, _until_stdin_ends if follow else (lambda seconds: True), tell):
+                failed.append(name)
         if follow:
             sys.stdout.flush()
             os._exit(0)  # another's threads may hang
-    if failed := {name: count for name, count in left.items() if count}:
-        told = ", ".join(f"{name}: {count} lines" for name, count in failed.items())
+    if failed:  # what a run has logged since is no failure
+        told = ", ".join(f"{name}: {left(folder, name)}" for name in failed)
         raise R1Error(f"not all was sent ({told}); run the same command to send the rest")
     for name in names:
         anew = f"{name} was sent every line before; without {place_of(folder, name)} they are sent again"
@@ -78,9 +79,11 @@ def _waited_for(folder: Path) -> Any:
 def _tables(run: Any, names: Sequence[str], overrides: Sequence[str]) -> dict[str, Any]:
     """Name -> its settings: the recipe's, with ``--set KEY=VALUE`` over them."""
     from r1kit.recipe import put_setting
+    from r1kit.registry import short
 
     known = run.recipe.get("trackers")
-    tables: dict[str, Any] = {name: dict(known.get(name, {}) if isinstance(known, dict) else {}) for name in names}
+    own = {short(name): table for name, table in known.items()} if isinstance(known, dict) else {}
+    tables: dict[str, Any] = {name: dict(own.get(short(name), {})) for name in names}
     for table in tables.values():
         for override in overrides:
             put_setting(table, override)

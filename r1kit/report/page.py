@@ -31,6 +31,9 @@ def write_report(path: Path, without_language: Path | None = None) -> Path:
     try:
         temporary.write_text(draw_page(read_run(run, without)), encoding="utf-8")
         os.replace(temporary, target)
+    except OSError as error:
+        error.filename = error.filename or str(target)  # a write that fails does not say where
+        raise
     finally:
         temporary.unlink(missing_ok=True)
     return target

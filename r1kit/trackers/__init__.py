@@ -20,7 +20,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from r1kit.errors import InputError, MissingError
-from r1kit.registry import find
+from r1kit.registry import find, short
 from r1kit.structure import structure
 from r1kit.trackers.sink import Sink, Tracked
 
@@ -47,6 +47,9 @@ def check_trackers(trackers: Mapping[str, Any]) -> None:
         if not isinstance(table, Mapping):
             raise InputError(f"trackers.{name} = {table!r}: expected a table; write {name} = {{}}")
         cls, config = _settings(name, table)
+        if alike := [other for other in trackers if other != name and short(other) == short(name)]:
+            both = f"trackers {name!r} and {alike[0]!r} are both known as {short(name)}"
+            raise InputError(f"{both}; rename one's class or file")
         if name not in KINDS:
             continue
         for package in cls.needs(config) if hasattr(cls, "needs") else (name,):

@@ -16,7 +16,7 @@ from shlex import quote
 from typing import Any
 
 from r1kit.errors import R1Error
-from r1kit.trackers.feed import unsent
+from r1kit.trackers.feed import left
 
 __all__ = ["tracked"]
 
@@ -58,12 +58,10 @@ def tracked(
             for one in beside:
                 one.kill()
         for name in trackers:
-            left = 0
             with suppress(R1Error, OSError):
-                left = unsent(folder, name)
-            if left:
-                sends = f"r1 track {quote(str(folder))} --to {name} sends them"
-                tell(f"warning: tracker {name}: {left} lines were not sent; {sends}")
+                if what := left(folder, name):
+                    again = f"r1 track {quote(str(folder))} --to {quote(name)}"
+                    tell(f"warning: tracker {name} was not sent {what}; {again} does so")
 
 
 def _keep(beside: list[_Beside], over: threading.Event) -> None:

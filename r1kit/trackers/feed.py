@@ -19,13 +19,14 @@ from typing import Any
 
 from r1kit.errors import first_line
 from r1kit.files import object_of, write_atomic
+from r1kit.registry import short
 from r1kit.report.read.follow import Event, Follower, Mark, is_new, take
 from r1kit.report.read.run_folder import RunFolder
 from r1kit.report.read.values import mapping, number, objects
 from r1kit.trackers import open_sink
 from r1kit.trackers.sink import Sink, Tracked
 
-__all__ = ["Feed", "feed", "place_of", "unsent"]
+__all__ = ["Feed", "feed", "left", "place_of", "unsent"]
 
 LOOK_SECONDS = 1.0
 AGAIN_SECONDS = (1.0, 5.0, 30.0)
@@ -38,9 +39,11 @@ BATCH = 100
 
 
 def place_of(folder: Path, name: str) -> Path:
-    """Where a run folder keeps what a tracker was sent: ``DIR/trackers/NAME.json``."""
-    plain = name if name.isidentifier() else f"own-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
-    return folder / "trackers" / f"{plain}.json"
+    """Where a run folder keeps what a tracker was sent: ``DIR/trackers/NAME.json``. One of the user's own is known by
+    its class and its file's name, wherever the project is moved."""
+    own, before = (f"own-{hashlib.sha256(of.encode()).hexdigest()[:8]}" for of in (short(name), name))
+    place, earlier = (folder / "trackers" / f"{of}.json" for of in (name if name.isidentifier() else own, before))
+    return earlier if earlier.is_file() and not place.is_file() else place  # a run of the version before: by its path
 
 
 @dataclass(slots=True)
@@ -89,10 +92,23 @@ def unsent(folder: Path, name: str) -> int:
     return sum(event.kind in KINDS for event in events)
 
 
+def left(folder: Path, name: str) -> str:
+    """What a tracker was not sent, in words; empty where it was sent all."""
+    lines, report = unsent(folder, name), report_of(folder, State.read(place_of(folder, name)))
+    return " and ".join([f"{lines} lines"] * bool(lines) + ["the report"] * bool(report))
+
+
+def report_of(folder: Path, state: State) -> Path | None:
+    """The report, where it was written anew since it was sent; its time may go back, as clocks do."""
+    path = folder / "report.html"
+    return path if path.is_file() and path.stat().st_mtime != state.report else None
+
+
 def feed(
     folder: Path, name: str, table: Mapping[str, Any], over: Callable[[float], bool], tell: Callable[[str], None]
 ) -> int:
-    """Send what is there and what comes, until the run is over; the number of lines that could not be sent.
+    """Send what is there and what comes, until the run is over; the number of lines that could not be sent,
+    1 where it is the report alone.
 
     Args:
         over: waits so many seconds, at most, and says whether the run is over.
@@ -143,12 +159,12 @@ class Feed:
                 if self._failures == 1:
                     self._tell(f"tracker {self._name}: {first_line(error)}; it is tried again, the run goes on")
                 if ended and self._failures > LAST_TRIES:
-                    return len(self._queue)
+                    return max(1, len(self._queue))
             ended = over(wait) or ended
 
     def _send(self, ended: bool) -> None:
         self._queue += [event for event in self._follower.new() if event.kind in KINDS]
-        report = self._report() if ended else None
+        report = report_of(self._folder, self._state) if ended else None
         if self._sink is None:
             if not self._queue and not self._state.pending and report is None:
                 return
@@ -164,7 +180,14 @@ class Feed:
             self._state.report = written
             self._state.write(self._path)
         if ended:
-            self._sink.close()
+            self._close(self._sink)
+
+    def _close(self, sink: Sink) -> None:
+        """Once all was sent."""
+        try:
+            sink.close()
+        except Exception as error:
+            self._tell(f"tracker {self._name}: {first_line(error)}, as it was closed; all had been sent")
 
     def _let_go(self) -> None:
         """Of a sink that has raised; what it still holds arrives now or never, so that the next can be asked for it."""
@@ -172,11 +195,6 @@ class Feed:
             with suppress(Exception):
                 self._sink.flush()
         self._sink = None
-
-    def _report(self) -> Path | None:
-        """The report, where it was written anew since it was sent; its time may go back, as clocks do."""
-        path = self._folder / "report.html"
-        return path if path.is_file() and path.stat().st_mtime != self._state.report else None
 
     def _send_batch(self, sink: Sink, batch: list[Event]) -> None:
         told = [event for event in batch if is_new(event, self._state.marks)]

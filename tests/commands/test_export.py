@@ -3,6 +3,8 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -150,6 +152,14 @@ def test_a_model_in_a_folder_whose_name_is_no_text(run_folder: Path, tmp_path: P
     shutil.copytree(run_folder / "01_pretrain" / "checkpoint", folder)
     CliRunner().invoke(app, ["export", str(folder), "--to", str(to)], catch_exceptions=False)
     assert f"# {tmp_path}/m?\n" in (to / "README.md").read_text(encoding="utf-8")
+
+
+def test_a_file_that_may_not_grow_is_one_line_and_leaves_nothing(run_folder: Path, tmp_path: Path) -> None:
+    words = [sys.executable, "-m", "r1kit", "export", f"{run_folder}:r1_zero", "--to", str(tmp_path / "there" / "out")]
+    done = subprocess.run(["sh", "-c", 'ulimit -f 8; exec "$@"', "sh", *words], capture_output=True, text=True)
+    assert (done.returncode, done.stderr.count("\n")) == (3, 1)
+    assert "a file grew as large as is allowed" in done.stderr
+    assert list((tmp_path / "there").iterdir()) == []
 
 
 def test_a_folder_with_another_model_is_left_alone(run_folder: Path, tmp_path: Path) -> None:

@@ -182,3 +182,17 @@ def test_the_page_can_be_sent_on(write_run: WriteRun, tmp_path: Path) -> None:
     assert "@media print" in text
     assert '<details class="log"><summary>The resolved recipe' in text
     assert "beforeprint" in text
+
+
+def test_a_full_disk_is_told_with_the_name_of_the_report(
+    write_run: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = write_run(tmp_path / "run")
+
+    def full(path: Path, text: str, **more: str) -> int:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_text", full)
+    with pytest.raises(OSError, match="No space left") as raised:
+        write_report(run)
+    assert raised.value.filename == str(run / "report.html")

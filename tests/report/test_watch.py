@@ -227,6 +227,18 @@ def test_parts_and_evaluations_are_told_too(tmp_path: Path) -> None:
     ]  # fmt: skip
 
 
+def test_a_part_that_is_done_does_not_run_though_the_clock_was_set_back(tmp_path: Path) -> None:
+    (tmp_path / "recipe.toml").write_text("[stages.a]\n")
+    base, distilled = (tmp_path / "01_a" / "small" / part for part in ("base", "distilled"))
+    for part in (base, distilled):
+        write_steps(part, 1)
+    (base / "result.json").write_text("{}")
+    os.utime(base / "metrics.jsonl", (time.time() + 86400,) * 2)
+    now = progress_of(RunFolder(tmp_path), time.time()).now
+    assert now is not None
+    assert now.part == "small/distilled"
+
+
 # ---- the command ---------------------------------------------------------------------------------------------------
 
 

@@ -53,7 +53,7 @@ class Kept:
         self._write(table=series, step=step, rows=len(rows))
 
     def artefact(self, path):
-        if self.config.fault == "artefact" and not self.once.exists():
+        if self.config.fault == "no artefact" or (self.config.fault == "artefact" and not self.once.exists()):
             self.once.touch()
             raise ConnectionError("nobody answers")
         self._write(artefact=path.name)
@@ -68,7 +68,8 @@ class Kept:
         return any(row.get("series") == series and row["step"] == step for row in rows)
 
     def close(self):
-        pass
+        if self.config.fault == "close":
+            raise ConnectionError("nobody answers")
 
 
 class Late(Kept):

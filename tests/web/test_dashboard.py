@@ -154,9 +154,13 @@ def test_parts_of_a_stage_have_their_curves(opened: Callable[..., TestClient], r
 def test_runs_are_compared(opened: Callable[..., TestClient], run: Path, tmp_path: Path) -> None:
     other = tmp_path / "b" / "zero"
     shutil.copytree(run, other)
+    recipe = other / "recipe.toml"
+    recipe.write_text(f"kept_longer = true\n{recipe.read_text()}")
     client = opened(run, other)
-    names = [one["name"] for one in asked(client, "/api/runs")]
+    listed = asked(client, "/api/runs")
+    names = [one["name"] for one in listed]
     assert names == [f"{tmp_path.name}/zero", "b/zero"]
+    assert [one["differs"] for one in listed] == [{"kept_longer": "–"}, {"kept_longer": "true"}]
     figures = {one["name"]: one["figure"]["data"] for one in asked(client, "/api/compare?stage=r1_zero")}
     assert [line["name"] for line in figures["accuracy/countdown"]] == names
     assert [line["name"] for line in figures["reward"]] == names

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from r1kit.report.read.replies import Reply
 from r1kit.report.read.run_folder import RunFolder
@@ -87,12 +88,16 @@ def _now(run: RunFolder, status: StageStatus, stage: StageFolder) -> Now:
 
 
 def _running_part(stage: StageFolder) -> str:
-    """The part whose log moved last, if it is not done."""
+    """The part whose log moved last; one that is done only where all are, as a clock may be set back."""
     if (stage.path / "metrics.jsonl").is_file():
         return ""
     logs = [*stage.path.glob("*/metrics.jsonl"), *stage.path.glob("*/*/metrics.jsonl")]
-    newest = max(logs, key=lambda path: path.stat().st_mtime, default=None)
+    newest = max(logs, key=_moved, default=None)
     return str(newest.parent.relative_to(stage.path)) if newest else ""
+
+
+def _moved(log: Path) -> tuple[bool, float]:
+    return not (log.parent / "result.json").is_file(), log.stat().st_mtime
 
 
 def _numbers(row: Row) -> dict[str, str]:

@@ -108,10 +108,18 @@ def _report(request: Request) -> Response:
 
 
 def _runs(request: Request) -> Any:
+    from r1kit.report.read.run_folder import RunFolder
+    from r1kit.report.read.sweep import differing
+
+    runs: Sequence[OpenRun] = request.app.state.runs
+    apart = differing({run.name: RunFolder(run.folder.path) for run in runs})
     return [
-        {"number": number, "name": run.name, "path": str(run.folder.path)}
-        for number, run in enumerate(request.app.state.runs)
-    ]
+        {
+            "number": number, "name": run.name, "path": str(run.folder.path),
+            "differs": {key: values[run.name] for key, values in apart.items()},
+        }
+        for number, run in enumerate(runs)
+    ]  # fmt: skip
 
 
 def _overview(request: Request) -> Any:

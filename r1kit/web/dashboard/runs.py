@@ -16,6 +16,7 @@ from r1kit.report.read.rl_stage import RLStage, rl_stage
 from r1kit.report.read.run_folder import RunFolder
 from r1kit.report.read.run_view import as_json
 from r1kit.report.read.status import Known, run_notes
+from r1kit.report.read.sweep import named
 from r1kit.report.read.time_left import TimeLeft, time_left
 
 __all__ = ["OpenRun", "open_runs"]
@@ -104,17 +105,4 @@ def open_runs(paths: Sequence[Path]) -> list[OpenRun]:
     Raises:
         InputError: one of them is no run folder, or is there twice.
     """
-    found = [path.expanduser().resolve() for path in paths]
-    if twice := [str(path) for path in found if found.count(path) > 1]:
-        raise InputError(f"{twice[0]} is named twice; name each run once")
-    for path, given in zip(found, paths, strict=True):
-        RunFolder(path if path.is_dir() else given)  # the error names the path as it was given
-    names = [path.name for path in found]
-    more = 1
-    while len(set(names)) < len(names):
-        more += 1
-        names = [
-            "/".join(path.parts[-more:]) if names.count(name) > 1 else name
-            for path, name in zip(found, names, strict=True)
-        ]
-    return [OpenRun(path, name) for path, name in zip(found, names, strict=True)]
+    return [OpenRun(path, name) for name, path in named(paths).items()]

@@ -7,6 +7,9 @@ import { address, spaced } from "/static/dashboard/words.js";
 
 const HUES = ["blue", "orange", "green", "purple", "red", "teal"];
 
+// What of a run's settings the others do not have alike.
+const differs = (one) => Object.entries(one.differs).map(([key, value]) => `${key} = ${value}`).join(", ");
+
 export function compare(place, { run, runs, parameters }) {
   const legend = place.appendChild(el("ul", { class: "legend" }));
   const tabs = place.appendChild(el("div", { class: "tabs", role: "navigation", "aria-label": "Stages" }));
@@ -25,7 +28,7 @@ export function compare(place, { run, runs, parameters }) {
       const chosen = names.includes(stage) ? stage
         : names.filter((name) => counts[name] === most).sort((a, b) => b.includes("rl") + b.includes("zero") - a.includes("rl") - a.includes("zero"))[0];
       legend.replaceChildren(...found.map((one, at) => el("li", {}, el("i", { class: HUES[at % HUES.length] }),
-        el("a", { href: address(at, "overview") }, one.name), el("span", {}, one.verdict))));
+        el("a", { href: address(at, "overview") }, one.name), el("span", {}, [differs(runs[at]), one.verdict].filter(Boolean).join(" · ")))));
       tabs.replaceChildren(...names.map((name) => el("a",
         { href: address(run, "compare", { stage: name }), "aria-current": name === chosen ? "page" : null },
         spaced(name), el("small", {}, ` ${counts[name]} of ${runs.length}`))));

@@ -25,11 +25,12 @@ def rounds(exact: str, rounded: str) -> bool:
     """Whether a decimal number is what stands before it, rounded or cut off."""
     node = formula_of(exact)
     value = None if node is None else value_of(node)
-    if value is None or not re.fullmatch(r"-?\d+(?:\.\d+)?", rounded):
+    decimal = re.fullmatch(r"(-?\d+(?:\.(\d+))?)\s*(\\?%)?", rounded)
+    if value is None or decimal is None:
         return False
-    places = len(rounded.partition(".")[2])
+    size, places = 100 if decimal[3] else 1, len(decimal[2] or "")
     try:
-        return bool(abs(float(value) - float(rounded)) <= (10.0**-places if places else 0.5))
+        return bool(abs(size * float(value) - float(decimal[1])) <= (10.0**-places if places else 0.5))
     except (OverflowError, TypeError):  # larger than any float, or complex
         return False
 

@@ -21,7 +21,7 @@ _ANSWER = re.compile(
     r"(?:[是为选有:,\s]|等于|应该|应)*(?P<rest>[^\s].*)",
     re.DOTALL,
 )
-_NAMED = re.compile(r"(?P<name>[A-Za-z])的值(?:[是为]|等于)\s*(?P<rest>\S.*)", re.DOTALL)
+_NAMED = re.compile(r"(?P<name>[A-Za-z]|[A-Z]{2})(?:的值[是为]|(?:的值)?等于)\s*(?P<rest>\S.*)", re.DOTALL)
 _SAID = re.compile(
     r"[^\d\\A-Za-z$({\[,;不非没错假如若比因原约少多至大最能许近几超]{0,12}?"
     r"(?:还剩下|还剩|剩下|剩余|剩|还有|有|还需要|需要|每人|为|是)\s*(?P<rest>[-\d\\$(].*)",

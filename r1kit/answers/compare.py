@@ -10,7 +10,7 @@ import re
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 
-from r1kit.answers.chemistry import same_chemical
+from r1kit.answers.chemistry import same_chemical, same_in_chemistry
 from r1kit.answers.dates import clock
 from r1kit.answers.equations import as_difference, worth
 from r1kit.answers.intervals import as_range
@@ -25,6 +25,9 @@ from r1kit.answers.vectors import coordinates
 from r1kit.answers.words import VERDICTS
 
 __all__ = ["agrees"]
+
+_SLOPES = {"f'(x)", "y'", "y'(x)", r"\fracdydx", r"\fracdfdx"}
+"""Names of one derivative, without spaces and braces."""
 
 
 def agrees(reference: Reading, answer: Reading) -> bool:
@@ -45,6 +48,8 @@ def _choices(reference: Reading, answer: Reading) -> bool:
 
 
 def _bodies(reference: Reading, answer: Reading) -> bool:
+    if same_in_chemistry(reference.text, answer.text):
+        return True
     if not _named_alike(reference, answer):
         return _as_equations(reference, answer)
     kinds = reference.kind, answer.kind
@@ -136,8 +141,9 @@ def _letters(reading: Reading) -> str:
 
 
 def _folded(text: str) -> str:
-    said = re.sub(r"^(?:the|an?) | solutions?$|条件$", "", " ".join(text.replace(".", "").casefold().split()))
-    if re.fullmatch(r"dne|(?:(?:limit|value) )?does not exist", said):
+    plain = " ".join(text.replace(".", "").casefold().split())
+    said = re.sub(r"^(?:the|an?) | solutions?$| wins$| has a winning strategy$|条件$", "", plain)
+    if re.fullmatch(r"dne|undefined|(?:(?:limit|value) )?does not exist", said):
         return "does not exist"
     return VERDICTS.get(said, said)
 
@@ -154,8 +160,12 @@ def _spaceless(reading: Reading) -> str:
 def _named_alike(reference: Reading, answer: Reading) -> bool:
     if not reference.name or not answer.name:
         return True
-    return "".join(reference.name.split()) == "".join(answer.name.split()) or (
-        reference.kind == answer.kind == "formula" and {reference.name, answer.name} == {"y", "f(x)"}
+    mine, its = ("".join(each.name.split()) for each in (reference, answer))
+    if mine == its or {mine, its} <= _SLOPES:
+        return True
+    of = re.fullmatch(r"([a-z])\([a-z]\)", max(mine, its, key=len))
+    return reference.kind == answer.kind == "formula" and (
+        {mine, its} == {"y", "f(x)"} or (of is not None and of[1] in (mine, its))
     )
 
 

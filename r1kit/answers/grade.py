@@ -14,6 +14,7 @@ from functools import lru_cache
 
 from r1kit.answers.compare import agrees
 from r1kit.answers.fingerprints import canonical_reading
+from r1kit.answers.prose import shown
 from r1kit.answers.reading import read
 from r1kit.answers.spelling import LONGEST, respelled
 
@@ -37,6 +38,8 @@ def _equal(reference: str, answer: str) -> bool:
         return True
     if wanted.rounded or given.rounded:
         return agrees(*(read(one.rounded) if one.rounded else one for one in (wanted, given)))
+    if (box := shown(answer)) and _equal(reference, box):
+        return True
     if (renamed := _renamed(reference, answer)) is not None:
         return agrees(wanted, read(renamed))
     if wanted.kind == "formula" and (lakhs := _LAKHS.search(answer)):
@@ -51,6 +54,7 @@ _BOUND = tuple(
     for pattern in (
         r"([a-z])\s*\\in\s*\\mathbb\{Z\}",
         r"^[A-Za-z]\(([a-z])\)\s*=",
+        r"^[A-Za-z]\s*_\s*\{?\s*([a-z])\s*\}?\s*=",
         r"\\(?:sum|prod)\s*_\s*\{\s*([a-z])\s*=",
         r"\\lim\s*_\s*\{\s*([a-z])\s*\\(?:to|rightarrow)",
         r"^\\?\{\s*([a-z])\s*(?:\\in\s*\\mathbb\{[A-Z]\})?\s*[|:]",

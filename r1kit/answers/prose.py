@@ -7,7 +7,7 @@ import re
 from r1kit.answers.chinese import without_chinese_lead
 from r1kit.answers.words import DENIALS, NUMBERS, words
 
-__all__ = ["without_lead"]
+__all__ = ["BOX", "shown", "without_lead"]
 
 _LEAD = re.compile(
     r"(?P<words>(?:[A-Za-z][A-Za-z'-]*,?\s+){0,9}?[A-Za-z][A-Za-z'-]*)\s*"
@@ -32,10 +32,34 @@ _ABOUT = re.compile(
 _LONGEST_LEAD = 80
 """Characters."""
 _BEFORE = re.compile(
-    r"^(?:(?:so|hence|thus|therefore|finally|consequently)\b[,:]?|ans\.:?|exactly|an? (?:grand )?total of)\s+",
+    r"^(?:(?:final\s+)?answer(?=\s*\n)|(?:so|hence|thus|therefore|finally|consequently)\b[,:]?|ans\.:?|exactly"
+    r"|an? (?:grand )?total of|I (?:choose|pick|select)|(?:it|that)['’]s"
+    r"|(?:since|because)\s[^,]{1,60},(?=\s+(?:the|my)\s+(?:final\s+)?answer\s+is\b))\s+",
     re.IGNORECASE,
 )
-_TRAIL = re.compile(r"\s+is (?:(?:the|my) (?:final |correct )?(?:answer|choice|option)|correct)$", re.IGNORECASE)
+_TRAIL = re.compile(
+    r"\s+is (?:(?:the|my) (?:final |correct )?(?:answer|choice|option)"
+    r"|the (?:only |unique )?(?:solution|result)|correct)$",
+    re.IGNORECASE,
+)
+_REASON = re.compile(
+    r"(?P<value>[-$\\(]?[\w$\\{}()^/.%-]{1,40}),?\s+(?:because|since)\s(?!.*\b(?:but|however|answer|instead|actually|or)\b)"
+    r".*|(?P<noted>.{1,60}\S)\s+\((?:because|since|see)\s[^()]*\)"
+    r"|(?P<least>.{1,60}\S),?\s+(?:attained|achieved|reached|occurring|which occurs)\s+(?:at|when|for)\s[^,]*",
+    re.DOTALL | re.IGNORECASE,
+)
+"""Behind a value: why it is so, where it is attained."""
+_BOXED = r"\\(?:boxed|fbox)\s*\{((?:[^{}]|\{(?:[^{}]|\{[^{}]*\})*\})*)\}"
+BOX = re.compile(_BOXED)
+"""A box around a part: ``x = \\boxed{7}``."""
+_LAST = re.compile(rf"(?:[A-Za-z,.)]\s+|[:=$*\n]\s*|\\[(\[]\s*){_BOXED}[\s$.*)\]\\]*$")
+"""The box that ends an explanation."""
+_FALSE = re.compile(
+    r"n['’]t\b|\b(?:not|no|never|neither|nor|wrong|incorrect|false|if|unless|could|might|may|maybe|except|between|than"
+    r"|guess|cannot)\b"
+)
+_LONGEST_EXPLANATION = 1000
+"""Characters."""
 _HOPE = re.compile(r"(?<=\S)[.!]?\s+I hope (?:it|this) (?:is correct|helps)[.!]*$", re.IGNORECASE)
 _SENTENCE = re.compile(
     r"(?P<who>[A-Za-z][A-Za-z'-]*(?:\s+[A-Za-z][A-Za-z'-]*){0,4})\s+"
@@ -47,6 +71,7 @@ _SENTENCE = re.compile(
     re.DOTALL | re.IGNORECASE,
 )
 _TO_DO = re.compile(r"\s+to(?P<what>(?:\s+[A-Za-z][A-Za-z'-]*){1,5})$")
+_DOUBTS = DENIALS | {"could", "might", "may"}
 _UNSURE = DENIALS | frozenset(
     words(
         "than as who which that when before after while twice thrice half double triple times almost nearly barely "
@@ -60,6 +85,8 @@ _UNSURE = DENIALS | frozenset(
 def without_lead(text: str) -> str:
     """What follows words that lead in to it; the text itself where there are none or they deny."""
     text = _TRAIL.sub("", _BEFORE.sub("", _HOPE.sub("", text)))
+    if (reason := _REASON.fullmatch(text)) is not None:
+        return str(reason["value"] or reason["noted"] or reason["least"])
     if (abroad := _ABROAD.fullmatch(text)) is not None:
         return str(abroad["rest"] or abroad["east"])
     if (rest := without_chinese_lead(text)) != text:
@@ -71,14 +98,27 @@ def without_lead(text: str) -> str:
     found = _LEAD.match(text[: _LONGEST_LEAD + 1]) and _LEAD.fullmatch(text)
     if not found or len(text) - len(found["rest"]) > _LONGEST_LEAD:
         return text
-    lead = [word.strip(",").lower() for word in found["words"].split()]
-    if not DENIALS.isdisjoint(lead) or max(map(len, lead)) < (3 if found["colon"] else 2):
+    lead = [word.strip(",").lower() for word in re.sub(r"(?i)\bthe (?:least|most)\b", "the", found["words"]).split()]
+    if not _DOUBTS.isdisjoint(lead) or max(map(len, lead)) < (3 if found["colon"] else 2):
         return text
     if re.match(
-        r"(?:not|never|either|neither|no|between|less|more|at)\b(?! (?:real )?solution)", found["rest"], re.IGNORECASE
+        r"(?:not|never|either|neither|between|less|more|at|no(?!\W*$))\b(?! (?:real )?solution)",
+        found["rest"],
+        re.IGNORECASE,
     ):
         return text
     return str(found["rest"])
+
+
+def shown(text: str) -> str:
+    r"""What stands in the box at the end of an explanation, if all its boxes hold it; empty where there is none, where
+    it is denied, or where it is a part of something larger: ``2\boxed{7}``."""
+    boxes = BOX.findall(text) if len(text) <= _LONGEST_EXPLANATION else []
+    found = _LAST.search(text) if boxes else None
+    if found is None or len(set(boxes)) > 1:
+        return ""
+    said = re.split(r"[.!?\n]\s", text[: found.start()])[-1].lower()
+    return "" if _FALSE.search(said) else str(boxes[-1])
 
 
 def _stated(text: str) -> str | None:

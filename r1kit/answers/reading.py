@@ -15,8 +15,8 @@ from r1kit.answers.cursor import DEEPEST
 from r1kit.answers.intervals import as_range, is_interval, union_of, with_points, without
 from r1kit.answers.kinds import Kind, Reading
 from r1kit.answers.labels import split_label
-from r1kit.answers.nodes import Node, is_number
-from r1kit.answers.numerals import in_digits
+from r1kit.answers.nodes import Node, is_number, symbols
+from r1kit.answers.numerals import in_digits, words_in_digits
 from r1kit.answers.ranges import full_range, overlap, read_range
 from r1kit.answers.relations import is_name, lone_symbol, split_relation
 from r1kit.answers.same import same
@@ -48,6 +48,8 @@ _SHORT_WORD = re.compile(
 _WORDS = re.compile(r"[^\W\d_]+(?:[\s'’-]+[^\W\d_]+)*")
 _GOES_ON = re.compile(r"-?(?:\d|\\frac)(?:[^A-Za-z\\]|\\(?:cdot|frac))*\\ldots(?:[^A-Za-z\\]|\\(?:cdot|frac))*$")
 """A sum or product of numbers that is not written out."""
+_ASKED = re.compile(r"\\i?int(?![A-Za-z])|\\lim(?![A-Za-z])|\\frac\s*\{d\}\s*\{d[a-z]\}")
+"""What begins an integral, a limit, a derivative that is worked out behind an equals sign."""
 _CASES = re.compile(r"(?:\\begin\{cases\}|\\\{\s*\\begin\{array\}\s*\{[lcr]+\})(.*)\\end\{(?:cases|array)\}", re.DOTALL)
 
 
@@ -78,6 +80,8 @@ def _body(text: str) -> Reading:
         return Reading(kind="range", text=text, ranges=(full_range(),))
     if cases := _CASES.fullmatch(text):
         rows = [row.strip().rstrip(",") for row in cases[1].split("\\\\") if row.strip()]
+        if all(row.count("&") == 1 for row in rows):
+            return _of_cases(text, rows)
         return _several("list", text, rows) or Reading(kind="text", text=text)
     if _SHORT_WORD.fullmatch(text) or _SHORT_WORD.fullmatch(text.lower()) or _is_everyday(text):
         return Reading(kind="word", text=re.sub(r"\\text|[{}]", "", text).casefold())
@@ -174,6 +178,16 @@ def _nested(reading: Reading) -> Reading:
     return Reading(kind="formula", text=reading.text, node=matrix)
 
 
+def _of_cases(text: str, rows: list[str]) -> Reading:
+    """``1, & n = 1 \\\\ 2n, & \\text{if } n \\ge 2``: rows of a value and its condition, in any order."""
+    cells = [[cell.strip(" ,") for cell in row.split("&")] for row in rows]
+    read = [[_body(value), _body(re.sub(r"^(?:if|when|for|where)\b\s*", "", condition))] for value, condition in cells]
+    if any(cell.kind == "text" for row in read for cell in row):
+        return Reading(kind="text", text=text)
+    items = tuple(Reading(kind="tuple", text=text, items=tuple(row), brackets="&") for row in read)
+    return Reading(kind="list", text=text, items=items)
+
+
 # ---- one -------------------------------------------------------------------------------------------------------------
 
 
@@ -206,7 +220,8 @@ def _of_relation(text: str) -> Reading | None:
 
 
 def _of_equation(text: str, sides: list[str]) -> Reading | None:
-    """``x = 5`` is a named 5; ``3 + 4 = 7`` is 7 if that is so; other equations are relations."""
+    """``x = 5`` is a named 5; ``3 + 4 = 7`` is 7 if that is so, and ``m + n = 3 + 4 = 7`` is ``m + n = 7``; of what
+    holds always, ``2(x+1) = 2x+2``, the last side counts; other equations are relations."""
     if len(sides) == 2 and (lone_symbol(sides[1]) or _is_product(sides[1])) and not is_name(sides[0]):
         sides = [sides[1], sides[0]]
     name, rest = ("", sides)
@@ -217,12 +232,18 @@ def _of_equation(text: str, sides: list[str]) -> Reading | None:
         name = "" if re.fullmatch(r"[A-Za-z]{4,}(?: [A-Za-z]+)*", name) else re.sub(r"\\text|[\s{}]", "", name)
         return None if inner.kind == "text" else replace(inner, text=text, name=inner.name or name)
     nodes = [formula_of(side) for side in rest]
+    if nodes[0] is None and len(sides) == 2 and _ASKED.match(sides[0]):
+        return replace(_body(sides[1]), text=text, name=re.sub(r"[\s{}]", "", sides[0]))
     if any(node is None for node in nodes):
         chain = read_chain(rest)
         return chain and replace(chain, text=text, name=name)
     known = [node for node in nodes if node is not None]
-    if is_number(known[-1]) and all(same(known[0], node) for node in known[1:]):
-        return Reading(kind="formula", text=text, node=known[-1], name=name)
+    identity = known[-1] if symbols(known[0]) and not name else None
+    value = next((node for node in (known[-1], known[0]) if is_number(node)), identity)
+    if value is not None and all(same(known[0], node) for node in known[1:]):
+        return Reading(kind="formula", text=text, node=value, name=name)
+    if len(known) > 2 and not name and is_number(known[-1]) and all(same(known[1], node) for node in known[2:]):
+        return _of_equation(text, [sides[0], sides[-1]])
     if len(known) != 2 or name:
         return None
     return Reading(kind="relation", text=text, node=difference(*known), sign="=")
@@ -253,8 +274,8 @@ def _of_ratio(text: str) -> Reading | None:
 def _of_formula(text: str) -> Reading | None:
     if ":" in text or " to " in text:
         return _of_ratio(text)
-    percent = re.fullmatch(r"(.+?)\s*(?:percent|per cent|pct)", text)
-    text = f"{percent[1]}\\%" if percent else text
+    percent = re.fullmatch(r"(.+?)\s*(?:percent(?:age points?)?|per cent|pct)", text)
+    text = f"{in_digits(words_in_digits(percent[1]))}\\%" if percent else text
     text = in_digits(text)
     quantity = split_unit(text) or Quantity(text, "")
     node = formula_of(quantity.body)

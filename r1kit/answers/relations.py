@@ -29,6 +29,8 @@ _NAME = re.compile(
     r"|(?:\\complement\s*_\s*\{?\s*[A-Z]\s*\}?\s*)?\(?[A-Z](?:\s*\\c[au]p\s*\(?[A-Z]){1,2}\)?"
     r"|\\complement\s*_\s*\{?\s*[A-Z]\s*\}?\s*\(?[A-Z]\)?"
     r"|(?:m\s*)?\\angle\s*[A-Z]+|\|?\s*(?:\\(?:overline|vec|overrightarrow)\s*\{)?[A-Z]{2,3}\}?\s*\|?"
+    r"|\\frac\s*\{\s*d[a-z]\s*\}\s*\{\s*d[a-z]\s*\}|(?:P|Pr|\\Pr|\\mathbb\{P\})\s*[(\[][^()\[\]]{1,60}[)\]]"
+    r"|pO?H|pK_\{?[abw]\}?"
     r"|S_\{?[^{}]*\}?|(?:\\text\{)?[A-Za-z]{3,}(?: [A-Za-z]+){0,4}\}?"
 )
 

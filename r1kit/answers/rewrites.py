@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from r1kit.answers.dates import DATES
 from r1kit.answers.numerals import in_digits, words_in_digits
+from r1kit.answers.phrases import PHRASES
 from r1kit.answers.units import is_unit
 from r1kit.answers.words import DENOMINATORS, NAMES, NUMBERS, POWERS
 
@@ -32,10 +33,25 @@ def _unit_vectors(found: re.Match[str]) -> str:
     return _MARKED.sub(lambda each: f" {each[1] or each[2]} ", text) if len(named) > 1 else text
 
 
+_ESCAPED = re.compile(
+    r"\\\\(?=(?:[dt]?frac|sqrt|text|boxed|left|right|cdot|times|infty|leq?|geq?|pm|cup|mathrm|mathbb|pi|sin|cos|tan"
+    r"|ln|log)(?![A-Za-z]))"
+)
+
+
+def _once_escaped(found: re.Match[str]) -> str:
+    """A text without rows, where the backslash of a command was escaped once too often."""
+    return _ESCAPED.sub(r"\\", found[0])
+
+
 EVERYWHERE: tuple[Rewrite, ...] = tuple(
     (re.compile(pattern), into)
     for pattern, into in (
         (r"<br\s*/?>|</?answer>", " "),
+        (r"(?s)^(?!.*\\begin).*$", _once_escaped),
+        (r"(?<![A-Za-z\\])([dt]?frac)(?=\{)|\x0crac(?=\{)", r"\\frac"),
+        (r"<sup>([^<>]*)</sup>", r"^{\1}"),
+        (r"<sub>([^<>]*)</sub>", r"_{\1}"),
         (r"\\(?:left|right|middle)(?![A-Za-z])\s*\.?", ""),
         (r"\\(?:[bB]ig{1,2}[lrgm]?|displaystyle|textstyle|scriptstyle|limits|nolimits|rm|bf|it"
          r"|tiny|small|normalsize|[lL]arge|LARGE|[hH]uge)(?![A-Za-z])|\\color\s*\{\w+\}", ""),
@@ -59,6 +75,7 @@ EVERYWHERE: tuple[Rewrite, ...] = tuple(
         (r"\\(?:dots|cdots|dotsc|dotsb)(?![A-Za-z])", r"\\ldots "),
         (r"(?<=[,+\s])\.\.\.(?=\s*[,+])", r"\\ldots "),
         (r"\\var(phi|epsilon)(?![A-Za-z])", r"\\\1 "),
+        (r"\\overrightarrow(?![A-Za-z])", r"\\vec"),
         (r"\\surd(?![A-Za-z])", r"\\sqrt "),
         (r"\\(arc)?(?:tg|(c)tg)(?![A-Za-z])|\\operatorname\*?\s*\{\s*(arc)?(?:tg|(c)tg)\s*\}", _tangent),
         (r"(?<![A-Za-z\\])log(2|10)(?=\()", r"\\log_{\1}"),
@@ -194,6 +211,7 @@ WHOLE: tuple[Rewrite, ...] = tuple(
         (r"\s*\\modulo\s*\{?\s*(\w+)\s*\}?$", r" \\modulo{\1}"),
         (r"^([A-Za-z])\s*\\equiv\s*(\S+?)\s*\\?\bb?mod\s*\{?\s*(\w+)\s*\}?$", r"\1 = \2 \\modulo{\3}"),
         (r"^([A-Za-z])\s*\\equiv(?=.*\\modulo)", r"\1 ="),
+        *PHRASES,
         (r"\+\s*\\text\{C\}$", "+ C"),
         (r"^(\d{1,2})\s*([apAP][mM])$", r"\1:00 \2"),
         (r"^(?:minus|negative)\s+(?=\S)", "-"),

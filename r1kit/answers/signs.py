@@ -2,6 +2,7 @@ r"""Unicode signs in plain LaTeX: ``x² ≤ ½`` is ``x^{2} \le \frac{1}{2}``.""
 
 from __future__ import annotations
 
+import html
 import re
 
 from r1kit.answers.words import words
@@ -48,9 +49,12 @@ _TABLE = {
 _RAISED = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻⁽⁾ⁿⁱˣ", "0123456789+-()nix")
 _LOWERED = str.maketrans("₀₁₂₃₄₅₆₇₈₉₊₋₍₎ₙₓᵢ", "0123456789+-()nxi")
 
+_ENTITY = re.compile(r"&(?:[a-z]{2,6}|#\d{1,5});")
+
 
 def plain_signs(text: str) -> str:
     """With ASCII, and commands of LaTeX, for what Unicode has a sign of its own."""
+    text = _ENTITY.sub(lambda found: html.unescape(found[0]), text)
     text = re.sub(r"(?<=\d)\s*[µμ]([mgsAVCFL])(?![A-Za-z])", r" \\text{u\1}", text)
     text = re.sub("((?:\\d[\u0304\u0305])+)", lambda found: f"\\overline{{{re.sub('[^0-9]', '', found[1])}}}", text)
     text = re.sub("^([A-J])、(?!(?:.*、)?[A-J](?:、|$))", r"\1. ", text)

@@ -10,7 +10,7 @@ from functools import lru_cache
 
 from r1kit.answers.chinese import chinese_digits
 from r1kit.answers.numerals import words_in_digits
-from r1kit.answers.prose import without_lead
+from r1kit.answers.prose import BOX, without_lead
 from r1kit.answers.rewrites import EVERYWHERE, WHOLE
 from r1kit.answers.signs import plain_signs
 from r1kit.answers.units import is_unit
@@ -52,7 +52,7 @@ _WRAPPERS = tuple(
         r"\*([^*]*)\*", r"__(.*)__", r"_([^_]+)_", r"'([^']*)'",
         r"```(.*)```", r"`([^`]*)`", r'"([^"]*)"', r"\\ensuremath\s*\{(.*)\}",
         r"<(?:b|i|u|em|strong|span|p|div|code|sup|mark)>(.*)</\w+>",
-        r"\{([^{},]*)\}", r"\\(?:mathbf|underline)\s*\{(.*)\}", r"\\(?:color|textcolor)\{\w+\}\s*\{?(.*?)\}?",
+        r"\{([^{},|]*)\}", r"\\(?:mathbf|underline)\s*\{(.*)\}", r"\\(?:color|textcolor)\{\w+\}\s*\{?(.*?)\}?",
     )
 )  # fmt: skip
 
@@ -77,7 +77,7 @@ def respelled(text: str, thousands: bool = True) -> str:
     text = _DIGITS.sub(lambda found: found[1].upper(), text)
     text = _SPACING.sub(" ", text).replace(r"\!", "").replace("{,}", ",")
     text = _SUBSCRIPT.sub(lambda found: "_{" + found[1].strip() + "}", text)
-    text = _unwrapped(text)
+    text = _unwrapped(BOX.sub(r" \1 ", _unwrapped(text)))
     text = _dollars(_ROMAN.sub(_roman, text))
     text = _ROMAN.sub(_roman, text)
     text = " ".join(_unwrapped(text).split())
@@ -146,7 +146,7 @@ def _unwrapped(text: str) -> str:
         text = re.sub(r"^([A-Za-z]) (?:is|equals|is equal to) (?=[^A-Za-z])", r"\1 = ", text)
         text = re.sub(r"^\*([A-Za-z ]+:)\*(?=\s*\S)", r"\1", text)
         text = re.sub(
-            r"^(?:=>|->|(?:\\(?:to|[Rr]ightarrow)(?![A-Za-z])|#{1,6}(?=\s))|[:=,;]|\.(?=\s)|\\approx|[Aa]pproximately\b|[Aa]bout(?=\s*-?\d*\.\d)|\\therefore|\\implies|•)\s*",
+            r"^(?:=>|->|(?:\\(?:to|[Rr]ightarrow)(?![A-Za-z])|#{1,6}(?=\s))|[:=,;]|\.(?=\s)|\\approx|[Aa]pproximately\b|[Aa]bout(?=\s*-?\d*\.\d)|\\therefore|\\implies|•|&(?=\s*=))\s*",
             "",
             text,
         )

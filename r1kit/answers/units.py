@@ -27,22 +27,28 @@ __all__ = [
 ]
 
 _SPELLINGS = """
-m meter meters metre metres 米|cm centimeter centimeters centimetre centimetres 厘米|mm millimeter millimeters
-millimetre millimetres 毫米|km kilometer kilometers kilometre kilometres 千米 公里|in inch inches|ft foot feet 英尺|
-yd yard yards|mi mile miles 英里|nm nanometer nanometers|dm decimeter decimeters 分米|g gram grams 克|
+m meter meters metre metres 米|cm centimeter centimeters centimetre centimetres 厘米|
+mm millimeter millimeters millimetre millimetres 毫米|km kilometer kilometers kilometre kilometres 千米 公里|
+in inch inches|ft foot feet 英尺|yd yard yards|mi mile miles 英里|nm nanometer nanometers|
+dm decimeter decimeters 分米|g gram grams 克|
 kg kilogram kilograms kilo kilos 千克 公斤|mg milligram milligrams|lb lbs|pound pounds|oz ounce ounces|
 ton tons tonne tonnes 吨|s sec secs second seconds 秒|min mins minute minutes 分钟|h hr hrs hour hours 小时 时|
-day days 天 日|week weeks 周|month months 月|year years yr yrs 年|L l liter liters litre litres 升|
-mL ml milliliter milliliters millilitre millilitres 毫升|gal gallon gallons|qt quart quarts|pt pint pints|cup cups|
+day days 天 日|week weeks wk wks 周|month months 月|year years yr yrs 年|L l liter liters litre litres 升|
+mL ml milliliter milliliters millilitre millilitres cc 毫升|gal gallon gallons|qt quart quarts|pt pint pints|cup cups|
 dollar dollars usd USD 美元|cent cents|euro euros eur EUR 欧元|gbp GBP|yuan rmb RMB CNY 元 人民币|yen JPY 日元|
-peso pesos Php PHP|rupee rupees Rs|ohm ohms|N newton newtons|J joule joules|kJ|W watt watts|kW kilowatt kilowatts|
-V volt volts|A amp amps ampere amperes|Hz hertz|kHz|MHz|Pa pascal pascals|kPa|K kelvin|mol mole moles|
-rad radian radians|deg degree degrees 度|unit units 单位|sq square 平方|cu cubic 立方|mph|kph|rpm|eV|keV|MeV|GeV|
-C coulomb coulombs|F farad farads|acre acres|ha hectare hectares|T tesla teslas|Wb|kN|MPa|GPa|GHz|mA|mV|kV|MW|kWh|kcal|
-atm|um micron microns micrometer micrometers micrometre micrometres|us|ug|uA|uV|uC|uF|uL
+peso pesos Php PHP|rupee rupees Rs|ohm ohms|N newton newtons|J joule joules|kJ kilojoule kilojoules|W watt watts|
+kW kilowatt kilowatts|V volt volts|A amp amps ampere amperes|Hz hertz|kHz kilohertz|MHz megahertz|Pa pascal pascals|
+kPa kilopascal kilopascals|K kelvin kelvins|mol mole moles|mmol millimole millimoles|rad radian radians|
+deg degree degrees 度|unit units 单位|sq square 平方|cu cubic 立方|mph|kph|rpm|eV|keV|MeV|GeV|C coulomb coulombs|
+F farad farads|acre acres|ha hectare hectares|T tesla teslas|Wb|kN|MPa|GPa|GHz|
+mA milliamp milliamps milliampere milliamperes|mV|kV|MW|kWh|kcal|atm atmosphere atmospheres|
+um micron microns micrometer micrometers micrometre micrometres|us microsecond microseconds|
+ms millisecond milliseconds|ug microgram micrograms|uA|uV|uC microcoulomb microcoulombs|uF microfarad microfarads|uL|
+dB decibel decibels|ly|mmHg|bit bits|byte bytes|KB kilobyte kilobytes|MB megabyte megabytes|GB gigabyte gigabytes|
+TB terabyte terabytes
 """
 _KNOWN = {word: group.split()[0] for group in _SPELLINGS.replace("\n", " ").split("|") for word in group.split()}
-_KNOWN |= {"mph": "mi/h", "kph": "km/h"}
+_KNOWN |= {"mph": "mi/h", "kph": "km/h", "M": "mol/L", "molar": "mol/L", "mpg": "mi/gal"}
 _SIZES = {
     name: (base, Fraction(size))
     for base, sizes in {
@@ -50,7 +56,7 @@ _SIZES = {
         "in": {"ft": "12", "yd": "36", "mi": "63360"},
         "g": {"ug": "1e-6", "mg": "1e-3", "kg": "1e3"},
         "pound": {"lb": "1", "oz": "1/16"},
-        "s": {"us": "1e-6", "min": "60", "h": "3600", "day": "86400", "week": "604800"},
+        "s": {"us": "1e-6", "ms": "1e-3", "min": "60", "h": "3600", "day": "86400", "week": "604800"},
         "year": {"month": "1/12"},
         "L": {"uL": "1e-6", "mL": "1e-3"},
         "gal": {"qt": "1/4", "pt": "1/8", "cup": "1/16"},
@@ -65,6 +71,8 @@ _SIZES = {
         "eV": {"keV": "1e3", "MeV": "1e6", "GeV": "1e9"},
         "C": {"uC": "1e-6"},
         "F": {"uF": "1e-6"},
+        "mol": {"mmol": "1e-3"},
+        "bit": {"byte": "8"},
     }.items()
     for name, size in sizes.items()
 }

@@ -8,6 +8,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from r1kit.checkpoint.agreement import EMBEDDINGS, check_together
 from r1kit.checkpoint.generic import brings_code
 from r1kit.checkpoint.headers import Stored, check_pointer, is_narrow, read_headers
 from r1kit.errors import InputError
@@ -20,11 +21,6 @@ WRITES = ("ForCausalLM", "LMHeadModel")
 """Ends of the class names of models that write tokens."""
 QUANTISED = ("quantization_config", "compression_config", "quantization")
 """Keys of a config that say how; the last is MLX's."""
-EMBEDDINGS = (
-    "embed_tokens.weight", "wte.weight", "word_embeddings.weight", "embed_in.weight", "embeddings.weight",
-    "tok_embeddings.weight",
-)  # fmt: skip
-"""Ends of the names of the matrix with a row for each token."""
 
 
 def check_whole(folder: Path) -> Path:
@@ -42,6 +38,7 @@ def check_whole(folder: Path) -> Path:
     if not any((folder / file).is_file() for file in TOKENIZERS):
         raise InputError(f"{folder} has no tokenizer.json; a model folder holds its tokenizer")
     _check_tokens(folder, config, headers)
+    check_together(folder, text_config(config), headers)
     return folder
 
 

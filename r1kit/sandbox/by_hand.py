@@ -8,6 +8,7 @@ from pathlib import Path
 from r1kit.errors import InputError
 from r1kit.sandbox import Case, LadderSettings, SandboxSettings, Verdict, climb, open_sandbox
 from r1kit.sandbox.extract import find_program
+from r1kit.sandbox.trees import parses
 
 __all__ = ["SETTINGS", "climb_by_hand", "read_program"]
 
@@ -33,7 +34,7 @@ def climb_by_hand(text: str, cases: list[Case], reference: Path | None, packages
 
 
 def read_program(path: Path) -> str:
-    """The text of a file that may hold a program.
+    """The text of a file that may hold a program; of a completion what follows its thinking, as in training.
 
     Raises:
         InputError: it is not there, too long, or no text.
@@ -41,11 +42,17 @@ def read_program(path: Path) -> str:
     try:
         if path.stat().st_size > MAX_BYTES:
             raise InputError(f"{path} is larger than {MAX_BYTES >> 20} MB; a program is shorter")
-        return path.read_text(encoding="utf-8-sig")
+        return _said(path.read_text(encoding="utf-8-sig"))
     except UnicodeDecodeError as error:
         raise InputError(f"{path} is not UTF-8 text (byte {error.start})") from error
     except OSError as error:
         raise InputError(f"{path}: {error.strerror}; name a file with a program") from error
+
+
+def _said(text: str) -> str:
+    if ("<think>" not in text and "</think>" not in text) or parses(text) is not None:
+        return text
+    return text.rpartition("</think>")[2] if "</think>" in text else ""
 
 
 def _reference(path: Path | None) -> str | None:

@@ -10,7 +10,7 @@ from typing import Literal, get_args
 
 from r1kit.sandbox.cases import AssertTest, CallTest, Case, StdinTest
 from r1kit.sandbox.fences import Block, blocks
-from r1kit.sandbox.trees import defined, missing, parsed, reads_input
+from r1kit.sandbox.trees import defined, missing, parsed, reads_input, stubs
 
 __all__ = ["EXTRACTS", "Asked", "Extract", "Found", "asked_by", "bare_program", "find_program"]
 
@@ -34,6 +34,8 @@ _FRAME = re.compile(r"[ \t]*\[(BEGIN|PYTHON|DONE|/PYTHON)\][ \t]*")
 """A line of the marks that MBPP's prompt, and Code Llama's, want around a program."""
 _NO_LANGUAGE = ("code", "tool_code", "codeblock", "code_block", "program", "solution", "source")
 """Marks of a block that name no language."""
+_PROMPT = re.compile(r"^[ \t]*(?:>>>|\.\.\.)(?: |$)(.*)$", re.MULTILINE)
+"""A line of a session with the interpreter; what it printed stands between them."""
 _CUT_TRIES = 8
 _DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 
@@ -70,11 +72,12 @@ def find_program(text: str, extract: Extract = "block", asked: Asked = Asked()) 
     """The program in a completion, None if there is none.
 
     ``block``: of the fenced blocks marked as Python or not marked (``fences.py``), the one to choose is the last among
-    those that come first in this order: it is Python; it defines most of the names that are asked for, or reads
-    standard input where that is asked for; it defines a function or a class, or reads standard input, so that a block
-    of output, of usage or of tests after the program is passed by; it is marked as Python; it was closed. One that was
-    never closed counts only if it is Python, without the prose after it. What the chosen block uses and an earlier
-    one defines is put before it. If every block is marked as another language: the last of those.
+    those that come first in this order: it is Python; it defines most of the names that are asked for and leaves none
+    of them to be written (``...``), or reads standard input where that is asked for; it defines a function or a class,
+    or reads standard input, so that a block of output, of usage or of tests after the program is passed by; it is
+    marked as Python; it was closed. One that was never closed counts only if it is Python, without the prose after it.
+    Of a session with the interpreter (``>>>``) what was typed counts. What the chosen block uses and an earlier one
+    defines is put before it. If every block is marked as another language: the last of those.
     ``whole``: the text as it is, None only if it is blank.
     ``either``: the block if any is fenced, else the whole text, None if no line of it looks like code.
     """
@@ -102,7 +105,7 @@ class _Reading:
         if self.tree is None:
             return (0, 0, 0, self.block.python, self.block.closed)
         reads = reads_input(self.tree)
-        has = reads if asked.stdin else len(asked.names & defined(self.tree))
+        has = reads if asked.stdin else len(asked.names & (defined(self.tree) - stubs(self.tree)))
         does = reads or any(isinstance(node, _DEFINITIONS) for node in ast.walk(self.tree))
         return (1, has, does, self.block.python, self.block.closed)
 
@@ -110,6 +113,9 @@ class _Reading:
 def _readings(block: Block) -> list[_Reading]:
     program = block.program.lstrip("\ufeff")
     found = parsed(program)
+    if found is None and _PROMPT.search(program):
+        program = "".join(f"{line}\n" for line in _PROMPT.findall(program))
+        found = parsed(program)
     if found is None and not block.closed:
         program = bare_program(program)
         found = parsed(program)

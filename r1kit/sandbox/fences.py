@@ -23,7 +23,7 @@ _PLACE = re.compile(r"(?:[ \t>]|[-*+][ \t]|\d{1,9}[.)][ \t]|</?[a-z_]{1,20}>)*")
 _MARK = re.compile(r"[{.\s]*([A-Za-z+#]+)([\d.]*)(?![\w-])")
 _TAGS = re.compile(r"(?:[ \t]*</?[a-z_]{1,20}>)+[ \t]*")
 _QUOTE = re.compile(r"[ \t]{0,3}>[ ]?")
-_PYTHON = ("python", "py", "ipython", "cpython")
+_PYTHON = ("python", "py", "ipython", "cpython", "pycon")
 _LONG_TEXT = re.compile(r'"""|\'\'\'')
 _TRIES = 8
 """Lines that end in a fence which are tried as the last line of a block, and blocks that are looked at for it."""

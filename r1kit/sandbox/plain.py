@@ -23,7 +23,8 @@ class Unfit(Exception):
 def encode(value: Any, left: list[int], held: Callable[[Any], Any] | None = None, depth: int = 0) -> Any:
     """A value as JSON; what JSON lacks is an object with one key: t tuple, s set, d dict, c complex, b bytes, i int.
 
-    Subclasses go as what they are made from, numpy's scalars and arrays as numbers and lists.
+    Subclasses go as what they are made from, numpy's scalars and arrays as numbers and lists; a ``Decimal`` or
+    ``Fraction`` as the number that it equals, where nothing that is not plain data may be held.
 
     Args:
         value: anything.
@@ -64,9 +65,20 @@ def encode(value: Any, left: list[int], held: Callable[[Any], Any] | None = None
         if getattr(value, "size", 1) > left[0]:
             raise Unfit("its value is too large", "too_large")
         return encode(value.tolist(), left, held, depth + 1)
+    if held is None and type(value).__module__ in ("decimal", "fractions"):
+        return encode(_number(value), left, held, depth + 1)
     if held is None:
         raise Unfit(f"its value is a {type(value).__name__}, not plain data", "not_plain")
     return {"h": held(value)}
+
+
+def _number(value: Any) -> int | float:
+    """A whole number, or the nearest float. Raises Unfit for what has none, as an object that only says it is one."""
+    try:
+        near = float(value)
+        return int(value) if near.is_integer() and value == int(value) else near
+    except (ValueError, TypeError, ArithmeticError):
+        raise Unfit(f"its value is a {type(value).__name__} that is no number", "not_plain") from None
 
 
 def decode(tagged: Any, found: Callable[[Any], Any] | None = None, depth: int = 0) -> Any:

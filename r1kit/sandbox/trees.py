@@ -10,7 +10,7 @@ import textwrap
 import warnings
 from collections.abc import Iterator
 
-__all__ = ["defined", "library_imports", "missing", "parsed", "parses", "reads_input"]
+__all__ = ["defined", "library_imports", "missing", "parsed", "parses", "reads_input", "stubs"]
 
 LONGEST = 100_000
 """Characters of a program that is looked at; what is longer counts as no Python."""
@@ -51,6 +51,26 @@ def defined(tree: ast.Module) -> set[str]:
                 part.id for part in ast.walk(node) if isinstance(part, ast.Name) and isinstance(part.ctx, ast.Store)
             )
     return found
+
+
+def stubs(tree: ast.Module) -> set[str]:
+    """Names of functions, and of classes of functions, that a module leaves to be written: ``...``, ``pass``."""
+    return {node.name for node in tree.body if isinstance(node, _DEFINITIONS) and _is_stub(node)}
+
+
+_DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+
+
+def _is_stub(node: ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) -> bool:
+    if isinstance(node, ast.ClassDef):
+        inside = [part for part in node.body if isinstance(part, _DEFINITIONS)]
+        return bool(inside) and all(map(_is_stub, inside))
+    return all(
+        isinstance(part, ast.Pass)
+        or (isinstance(part, ast.Expr) and isinstance(part.value, ast.Constant))
+        or (isinstance(part, ast.Raise) and part.exc is not None and "NotImplementedError" in ast.unparse(part.exc))
+        for part in node.body
+    )
 
 
 def _statements(body: list[ast.stmt]) -> Iterator[ast.stmt]:

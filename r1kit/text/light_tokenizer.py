@@ -49,6 +49,8 @@ class LightTokenizer:
             self._tokenizer = Tokenizer.from_str((folder / "tokenizer.json").read_text(encoding="utf-8-sig"))
         except Exception as error:  # the library raises a bare Exception
             raise InputError(f"{folder / 'tokenizer.json'} is damaged ({first_line(error)}); fetch it again") from None
+        self._tokenizer.no_truncation()  # what it was last used with, which `transformers` takes away too
+        self._tokenizer.no_padding()
         settings = read_json(folder / "special_tokens_map.json") | read_json(folder / "tokenizer_config.json")
         self.tokens: dict[str, str] = {name: _content(settings[name]) for name in NAMED if settings.get(name)}
         """``eos_token`` and its kind, as text."""

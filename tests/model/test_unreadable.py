@@ -12,6 +12,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from r1kit.checkpoint.fits import Fits
+from r1kit.checkpoint.whole import check_whole
 from r1kit.errors import InputError
 from r1kit.model.load import load_model
 from r1kit.records import Prompt
@@ -44,6 +45,57 @@ def test_a_config_that_its_class_refuses(folder: Path, keys: dict[str, Any], tol
         load_model(folder)
     assert str(file) in str(refused.value)
     assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("family", "keys", "told"),
+    [
+        (
+            "llama",
+            {"rope_parameters": {"rope_type": "linear", "factor": "2", "rope_theta": 1e4}},
+            "factor = '2' must be",
+        ),
+        ("llama", {"rope_scaling": {"type": "linear", "factor": 0.0}}, "factor = 0.0 must be a number above 0"),
+        ("gemma3_text", {"rope_parameters": {"full_attention": {"rope_theta": -1.0}}}, "rope_theta = -1.0 must be"),
+        ("llama", {"num_hidden_layers": 3}, "num_hidden_layers = 3, and the weights have 2 layers"),
+        ("gpt2", {"num_hidden_layers": 3}, "num_hidden_layers = 3, and the weights have 2 layers"),
+        ("llama_tied", {"tie_word_embeddings": False}, "tie_word_embeddings is false, and .* and no head"),
+        ("qwen3_moe", {"num_experts_per_tok": 9}, "num_experts_per_tok = 9 of num_local_experts = 4"),
+        ("deepseek_v3", {"n_group": 3}, "n_group = 3 does not divide n_routed_experts = 4"),
+        ("deepseek_v3", {"topk_group": 3}, "topk_group = 3 of n_group = 2 does not hold"),
+        ("smollm3", {"no_rope_layers": [1]}, "no_rope_layers has 1 entries, and num_hidden_layers is 2"),
+    ],
+)
+def test_numbers_that_do_not_go_together_are_told_before_a_weight_is_read(
+    family: str, keys: dict[str, Any], told: str, tmp_path: Path
+) -> None:
+    folder = write(tmp_path, family)
+    assert check_whole(folder) == folder
+    file = folder / "config.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), **keys}))
+    with pytest.raises(InputError, match=told) as refused:
+        check_whole(folder)
+    assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize("family", ["llama", "gpt2"])
+def test_an_activation_that_there_is_not(family: str, tmp_path: Path) -> None:
+    folder = write(tmp_path, family)
+    file = folder / "config.json"
+    name = "hidden_act" if family == "llama" else "activation_function"
+    file.write_text(json.dumps({**json.loads(file.read_text()), name: "swoosh"}))
+    with pytest.raises(InputError, match=r"it knows no 'swoosh', which config\.json names"):
+        load_model(folder)
+
+
+def test_a_tokenizer_that_was_last_used_to_cut_and_to_pad(folder: Path) -> None:
+    before = LightTokenizer(folder).encode("12 + 34 = 46, and 46 + 12 = 58")
+    file = folder / "tokenizer.json"
+    cut = {"direction": "Right", "max_length": 8, "strategy": "LongestFirst", "stride": 0}
+    padded = {"strategy": {"Fixed": 64}, "direction": "Right", "pad_id": 0, "pad_type_id": 0, "pad_token": "<|pad|>"}
+    file.write_text(json.dumps({**json.loads(file.read_text()), "truncation": cut, "padding": padded}))
+    assert LightTokenizer(folder).encode("12 + 34 = 46, and 46 + 12 = 58") == before
+    assert len(before) > 8
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])

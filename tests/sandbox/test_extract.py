@@ -93,6 +93,35 @@ def test_what_is_asked_for_decides() -> None:
     assert asked_by([StdinTest("", "")]) == Asked(stdin=True)
 
 
+FULL, STUB = "def f(x):\n    return x + 1\n", 'def f(x):\n    """Adds one."""\n    ...\n'
+
+
+@pytest.mark.parametrize(
+    "stub",
+    [STUB, "def f(x):\n    pass\n", "def f(x: int) -> int:\n    raise NotImplementedError('later')\n"],
+)
+def test_what_is_left_to_be_written_is_no_program_beside_one_that_is(stub: str) -> None:
+    asked = asked_by([CallTest("f(1)", 2)])
+    for text in (
+        f"```python\n{FULL}```\nIts signature:\n```python\n{stub}```",
+        f"```python\n{stub}```\n```python\n{FULL}```",
+    ):
+        found = find_program(text, asked=asked)
+        assert found is not None
+        assert found.program == FULL
+    alone = find_program(f"```python\n{stub}```", asked=asked)
+    assert alone is not None
+    assert alone.program == stub
+
+
+def test_a_session_with_the_interpreter_is_a_program() -> None:
+    found = find_program("```pycon\n>>> def f(x):\n...     return x + 1\n...\n>>> f(1)\n2\n```")
+    assert found is not None
+    assert found.program == "def f(x):\n    return x + 1\n\nf(1)\n"
+    after = f"```python\n{FULL}```\n```python\n>>> f(1)\n2\n```"
+    assert getattr(find_program(after, asked=asked_by([CallTest("f(1)", 2)])), "program", None) == FULL
+
+
 @pytest.mark.parametrize("inner", ["```\n    f(1)", "```python\n    f(1)", "```\n    >>> f(1)\n    2", "~~~\n    x"])
 @pytest.mark.parametrize("margin", ["  ", "    ", "        "])
 @pytest.mark.parametrize(

@@ -263,8 +263,9 @@ class Fallback:
             loaded: Any = AutoModelForCausalLM.from_pretrained(
                 folder, dtype=dtype, use_safetensors=True, output_loading_info=True, trust_remote_code=False
             )
-        except (ValueError, RuntimeError, OSError) as error:
-            raise InputError(f"transformers cannot load {folder}: {first_line(error)}") from error
+        except Exception as error:  # what its config asks for, each class looks up in a way of its own
+            told = f"it knows no {error}, which config.json names" if isinstance(error, KeyError) else first_line(error)
+            raise InputError(f"transformers cannot load {folder}: {told}") from error
         model, loading = loaded
         if missing := sorted(loading["missing_keys"]):
             raise InputError(f"{folder} is no language model that can write: weight {missing[0]!r} is missing")

@@ -203,17 +203,21 @@ class _Imports(ast.NodeTransformer):
 
 
 def asserted_cases(asserts: Sequence[str], setup: str = "", also: Collection[str] = ()) -> list[CallTest | AssertTest]:
-    """MBPP's ``assert ...`` lines.
+    """MBPP's ``assert ...`` lines; one that prepares something first, ``x = [3, 1]; f(x); assert x == [1, 3]``, runs
+    beside the program.
 
     Raises:
-        SyntaxError: a line that is not one assert.
+        SyntaxError: a text that is not Python, or asserts nothing.
     """
-    cases = []
+    cases: list[CallTest | AssertTest] = []
     for text in asserts:
         body = _parsed(text.strip()).body
-        if len(body) != 1 or not isinstance(body[0], ast.Assert):
-            raise SyntaxError(f"{text.strip()[:60]!r} is not one assert")
-        cases.append(case_of(body[0].test, setup, also))
+        if body and all(isinstance(node, ast.Assert) for node in body):
+            cases += [case_of(node.test, setup, also) for node in body if isinstance(node, ast.Assert)]
+        elif any(_reaches(node, ()) for node in body):
+            cases.append(AssertTest.of(text.strip(), setup, also))
+        else:
+            raise SyntaxError(f"{text.strip()[:60]!r} asserts nothing")
     return cases
 
 

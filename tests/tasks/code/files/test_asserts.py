@@ -84,7 +84,10 @@ def test_assert_lines() -> None:
     assert asserted_cases(["assert f(1) == 2 ", "assert f(2)"]) == [
         CallTest("f(1)", 2, python=True), AssertTest("assert f(2)", ("f",)),
     ]  # fmt: skip
-    for broken in ("f(1) == 2", "assert f(1) == 2; assert f(2)", "assert f(1 =="):
+    assert asserted_cases(["assert f(1) == 2; assert f(2)"]) == asserted_cases(["assert f(1) == 2", "assert f(2)"])
+    (prepared,) = asserted_cases(["x = [3, 1]\nf(x)\nassert x == [1, 3]"])
+    assert prepared == AssertTest("x = [3, 1]\nf(x)\nassert x == [1, 3]", ("f",))
+    for broken in ("f(1) == 2", "x = f(1)", "def g():\n    assert f(1)", "assert f(1 ==", "", "assert 1 == 1 if x"):
         with pytest.raises(SyntaxError):
             asserted_cases([broken])
 

@@ -128,6 +128,28 @@ def test_a_body_alone_completes_a_humaneval_prompt(tmp_path: Path, trusting: lis
     assert one.grade(prompt, "```python\n    return len(xs)\n```").correct == 0
 
 
+@pytest.mark.parametrize(
+    ("test", "right", "wrong"),
+    [
+        ("x = [3, 1]\ngive(x)\nassert x == [1, 3]", "def give(x):\n    x.sort()", "def give(x):\n    return sorted(x)"),
+        (
+            "one = Give()\none.add(3)\nassert one.last() == 3",
+            "class Give:\n    def add(self, x):\n        self.x = x\n    def last(self):\n        return self.x",
+            "class Give:\n    def add(self, x):\n        pass\n    def last(self):\n        return None",
+        ),
+        ("import math\nassert math.isclose(give(2), 1.41421, rel_tol=1e-5)", "def give(x):\n    return x ** .5",
+         "def give(x):\n    return 1.4"),
+    ],
+)  # fmt: skip
+def test_an_assert_may_be_prepared(test: str, right: str, wrong: str, tmp_path: Path) -> None:
+    one = task(
+        write(tmp_path / "f.jsonl", {**MBPP, "test_list": [test], "challenge_test_list": [], "code": right}), "mbpp"
+    )
+    (prompt,) = one.held_out("test")
+    assert [one.grade(prompt, f"```python\n{each}\n```").correct for each in (right, wrong)] == [1, 0]
+    one.judge.close()
+
+
 LOOP = "def check(candidate):\n    for x in ([], [1], [2, 3]):\n        assert candidate(x) == sum(x)\n"
 HEAD = 'from typing import List\n\n\ndef total(xs: List[int], start: int = 0) -> int:\n    """Sum."""\n'
 EQUAL = """```python

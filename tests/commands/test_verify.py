@@ -87,7 +87,9 @@ def test_a_question_far_down_a_list_is_known(tmp_path: Path) -> None:
     """The first thousand of an endless stream are looked through, and all of a list."""
     rows = [json.dumps({"question": f"{n} + 1?", "answer": str(n + 1)}) for n in range(1100)]
     (tmp_path / "stars.jsonl").write_text("\n".join(rows))
-    task = named_task(str(tmp_path / "stars.jsonl"), Recipe(name="none"), ["test_path=", "dev_share=0", "test_share=0"]).build()
+    task = named_task(
+        str(tmp_path / "stars.jsonl"), Recipe(name="none"), ["test_path=", "dev_share=0", "test_share=0"]
+    ).build()
     drawn = {task.train(index).question for index in range(1000)}
     asked = next(f"{n} + 1?" for n in range(1100) if f"{n} + 1?" not in drawn)
     assert problem(task, "", asked).question == asked

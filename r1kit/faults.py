@@ -8,11 +8,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from r1kit.errors import R1Error
-from r1kit.users_code import blame, is_theirs, users_places
+from r1kit.interrupts import Stopped
+from r1kit.users_code import OURS, blame, is_theirs, users_places
 
 __all__ = ["users_told"]
-
-OURS = Path(__file__).parent
 
 
 @contextmanager
@@ -23,13 +22,13 @@ def users_told(where: str) -> Iterator[None]:
         where: the stage, for the line.
 
     Raises:
-        R1Error: what their code raised, ``sys.exit`` among it.
+        R1Error: what their code raised, ``sys.exit`` and a KeyboardInterrupt that no signal raised among it.
     """
     try:
         yield
-    except R1Error:
+    except (R1Error, Stopped):
         raise
-    except (Exception, SystemExit) as error:
+    except (Exception, SystemExit, KeyboardInterrupt) as error:
         line = _of_user(error)
         if not line and isinstance(error, SystemExit):
             line = f"SystemExit: {error.code}"

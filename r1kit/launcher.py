@@ -28,7 +28,9 @@ from r1kit.contracts import Recipe
 from r1kit.errors import InputError, Interrupted, MissingError, PeerLostError, RankError
 from r1kit.files import check_utf8, object_of, write_atomic
 from r1kit.recipe import as_toml, load_recipe, recipe_name
+from r1kit.registry import names_code
 from r1kit.report import shown
+from r1kit.structure import plain
 from r1kit.trackers.beside import tracked
 
 __all__ = ["run", "run_here"]
@@ -91,7 +93,7 @@ def _run_here(name: str, out: Path | None, overrides: Sequence[str], until: str)
     threads = threads_asked() or max(1, cores() // recipe.ranks)
     helpers = helper_jobs(recipe.cluster, threads, recipe.ranks)
     with _seen(folder, recipe.trackers) as show:
-        if recipe.ranks == 1 and not helpers and not show.streams:
+        if recipe.ranks == 1 and not helpers and not show.streams and not names_code(plain(recipe)):
             os.environ["OMP_NUM_THREADS"] = str(threads)  # read when torch is imported
             os.environ["R1KIT_RUN"] = str(folder)  # as a rank of several is told
             _work(folder, Solo(), until)

@@ -14,7 +14,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from r1kit import __version__
+from r1kit import __version__, interrupts
+from r1kit.cluster import last_words
 from r1kit.cluster.ranks import Ranks
 from r1kit.contracts import Recipe
 from r1kit.depends import changes, former_key, is_taken_over, read_key, written_key
@@ -111,6 +112,8 @@ def _run_stage(
         workspace.ranks.broadcast_object(None)  # the folder is there on every rank
         say(f"{name}: {workspace.recipe.about[name].title}")
         workspace.recipe = settle()
+        interrupts.keep(f"{name} was about to {'go on' if has_point(workspace.folder) else 'begin'}")
+        last_words.tell(doing=name)
         _, run_stage = workspace.recipe.about[name].load()
         with users_told(name):
             made = run_stage(workspace.recipe.stages[name], workspace)

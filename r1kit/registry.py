@@ -25,8 +25,8 @@ from r1kit.errors import InputError, R1Error, nearest
 from r1kit.users_code import INSTALLED, blame, know, users_places
 
 __all__ = [
-    "code_digests", "compared", "digest", "digests", "find", "guard_imports", "import_only", "is_reference", "short",
-    "sources", "split_reference",
+    "code_digests", "compared", "digest", "digests", "find", "guard_imports", "import_only", "is_reference",
+    "names_code", "short", "sources", "split_reference",
 ]  # fmt: skip
 
 IMPORT_SECONDS = 120.0
@@ -40,6 +40,13 @@ _GUARDS: list[Callable[[Path], object]] = []
 def is_reference(text: str) -> bool:
     """Whether a text is ``FILE.py:NAME`` or ``package.module:NAME``."""
     return _REFERENCE.fullmatch(text) is not None
+
+
+def names_code(value: Any) -> bool:
+    """Whether plain settings name code of a user's anywhere: it may end the process that it runs in."""
+    if isinstance(value, Mapping):
+        return any(names_code(item) for pair in value.items() for item in pair)
+    return any(map(names_code, value)) if isinstance(value, list) else isinstance(value, str) and is_reference(value)
 
 
 def split_reference(text: str) -> tuple[str, str]:

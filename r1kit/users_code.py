@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import sysconfig
 import traceback
+from collections.abc import Iterable
 from pathlib import Path
 
-__all__ = ["INSTALLED", "PLACES", "blame", "is_theirs", "know", "users_places"]
+__all__ = ["INSTALLED", "PLACES", "blame", "innermost", "is_theirs", "know", "users_places"]
 
+OURS = Path(__file__).parent
 PYTHONS = sysconfig.get_path("stdlib")
 INSTALLED = {"site-packages", "dist-packages"}
 """Folders that packages are installed into."""
@@ -32,6 +34,18 @@ def is_theirs(path: Path, place: str | Path) -> bool:
     if not path.is_relative_to(place) or (path.is_relative_to(PYTHONS) and not Path(place).is_relative_to(PYTHONS)):
         return False
     return INSTALLED.isdisjoint(path.relative_to(place).parts)
+
+
+def innermost(frames: Iterable[tuple[str, int]]) -> str:
+    """``my_stage.py:12``: the innermost of (file, line) that is a user's, or ours; empty where it is ours. Told by the
+    paths alone: who asks may be another process than the one whose frames they are."""
+    for file, line in frames:
+        path = Path(file)
+        if path.is_relative_to(OURS):
+            return ""
+        if path.suffix == ".py" and path.is_absolute() and is_theirs(path, "/"):
+            return f"{path.name}:{line}"
+    return ""
 
 
 def blame(error: BaseException, folder: Path) -> str:

@@ -146,3 +146,61 @@ def test_handlers_are_put_back_and_another_thread_is_left_alone() -> None:
 def test_one_that_comes_behind_the_last_step_is_told_at_the_loop_s_end() -> None:
     with pytest.raises(Interrupted, match="interrupted by SIGINT"), interrupts.heeded(), interrupts.held():
         os.kill(os.getpid(), signal.SIGINT)
+
+
+ENDS = """
+import ctypes, os, signal
+from dataclasses import dataclass
+import r1kit
+
+
+@dataclass(frozen=True)
+class Ends:
+    by: str = ""
+    leaves = "nothing"
+
+    def run(self, workspace):
+        if self.by == "exit":
+            os._exit(0)
+        if self.by == "crash":
+            ctypes.string_at(0)
+        if self.by == "raise":
+            raise KeyboardInterrupt
+        if self.by == "signal":
+            os.kill(os.getpid(), signal.SIGTERM)
+        return r1kit.StageResult(metrics={})
+"""
+RECIPE = """
+ranks = 1
+[model]
+hidden_size = 32
+intermediate_size = 64
+num_layers = 1
+num_heads = 2
+num_kv_heads = 2
+[stages.first]
+kind = "{recipe}/ends.py:Ends"
+[stages.mine]
+kind = "{recipe}/ends.py:Ends"
+by = "%s"
+"""
+
+
+@pytest.mark.parametrize(
+    ("by", "code", "line"),
+    [
+        ("exit", 1, "mine: rank 0 ended with exit code 0 before its work was done at ends.py:14: os._exit(0); run the"),
+        ("crash", 1, "mine: rank 0 was ended by SIGSEGV at ends.py:16; run the same command to go on"),
+        ("raise", 1, "mine: ends.py:18: KeyboardInterrupt"),
+        ("signal", 130, "interrupted by SIGTERM: mine was about to begin; run the same command to go on"),
+    ],
+)
+def test_however_a_users_stage_ends_the_run_one_line_says_what_it_was(
+    by: str, code: int, line: str, tmp_path: Path
+) -> None:
+    """One rank, which without code of a user's would be the command's own process."""
+    (tmp_path / "ends.py").write_text(ENDS)
+    (tmp_path / "ends.toml").write_text(RECIPE.replace("%s", by))
+    command = [sys.executable, "-m", "r1kit", "run", "ends.toml", "--out", "run"]
+    ended = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert (ended.returncode, ended.stderr.splitlines()[-1][4 : 4 + len(line)]) == (code, line)

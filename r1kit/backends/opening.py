@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, cast
 
 import torch
 
@@ -34,17 +38,31 @@ def open_here(loaded: LoadedModel, choice: EngineChoice, dtype: torch.dtype, max
         InputError: it cannot run the model.
     """
     more = {} if choice.settings is None else {"settings": choice.settings, "ranks": ranks}
-    engine: Engine = find(loaded.native_engine if choice.kind == AUTO else choice.kind, ENGINES, "engine", "engine")(
-        loaded, dtype=dtype, max_rows=max_rows, **more
-    )
-    if is_reference(choice.kind):
-        return looked_at(engine, short(choice.kind), loaded.model.head.shape[0])
-    return engine
+    opens = find(loaded.native_engine if choice.kind == AUTO else choice.kind, ENGINES, "engine", "engine")
+    if not is_reference(choice.kind):
+        return cast(Engine, opens(loaded, dtype=dtype, max_rows=max_rows, **more))
+    with _in_a_folder(loaded) as seen:
+        engine = opens(seen, dtype=dtype, max_rows=max_rows, **more)
+    return looked_at(engine, short(choice.kind), loaded.model.head.shape[0])
+
+
+@contextmanager
+def _in_a_folder(loaded: LoadedModel) -> Iterator[LoadedModel]:
+    """The model for an engine of a user's, which may read its folder: the one it was read from where that is here, else
+    one that is written for as long as the engine is opened. In a helper that holds anything for numbers, as the model
+    does: the weights come by ``load_weights``."""
+    if loaded.folder is not None and loaded.folder.is_dir():
+        yield loaded
+        return
+    with TemporaryDirectory(prefix="r1kit-model-") as folder:
+        loaded.save(Path(folder))
+        yield replace(loaded, folder=Path(folder))
 
 
 def open_from(payload: bytes) -> Engine:
     """In a helper: an engine of what ``open_pool`` sent, on the helper's device, without its weights."""
-    choice, dtype, max_rows, device, loaded = unpack(payload)
+    choice, dtype, max_rows, device, loaded, folder = unpack(payload)
+    loaded = replace(loaded, folder=folder)
     loaded.model.to(device_of(device, Solo()))
     return open_here(loaded, choice, dtype, max_rows, Solo())
 
@@ -65,7 +83,7 @@ def open_pool(
         R1Error: none of them is there after ``cluster.wait_minutes``.
     """
     device = "cpu" if loaded.device.type == "cpu" else "auto"
-    payload = pack((choice, dtype, max_rows, device, loaded.bare()))
+    payload = pack((choice, dtype, max_rows, device, loaded.bare(), loaded.folder))
     opened = Opened(kind="engine", key=ranks.broadcast_object(uuid.uuid4().hex), payload=payload)
     opening = Opening(opened=opened, positions=loaded.positions, dtype=dtype)
     replicas = [RemoteEngine(number, opening, ranks.rank, cluster, where) for number in range(cluster.engines)]

@@ -5,13 +5,13 @@ A helper ends in one of two ways: its process does, or it gives no sign of life,
 
 from __future__ import annotations
 
-import json
 import secrets
 import signal
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from r1kit.cluster.directory import DIRECTORY, HOST, LIFE, NAME, Directory
+from r1kit.cluster.last_words import heard
 from r1kit.cluster.processes import Job, Place, Process, Starter
 from r1kit.cluster.wire import TOKEN
 from r1kit.errors import InputError, MissingError, R1Error
@@ -38,14 +38,21 @@ class Ended:
     """Its last line; empty when it could not say."""
     own: bool = False
     """The line is meant for the user as it is (an R1Error), and says all."""
+    doing: str = ""
+    """The stage that it was at."""
+    place: str = ""
+    """The line of a user's file that ended it, and how where that is no signal."""
+    done: bool = False
+    """It has done all its work."""
 
     @property
     def why(self) -> str:
         """How it ended, after its name."""
+        at = f" at {self.place}" if self.place else ""
         if self.code >= 0:
-            return self.words or f"ended with exit code {self.code} before its work was done"
+            return self.words or f"ended with exit code {self.code} before its work was done{at}"
         outside = " (killed from outside, or out of memory)" if self.code == -signal.SIGKILL else ""
-        return f"was ended by {signal.Signals(-self.code).name}{outside}"
+        return f"was ended by {signal.Signals(-self.code).name}{outside}{at}"
 
     @property
     def error(self) -> R1Error:
@@ -138,8 +145,7 @@ class _Helper:
 
 def ended_as(rank: int, process: Process, code: int) -> Ended:
     """How a rank, by its number, or a helper (-1) ended."""
-    words = process.last_words()
-    return Ended(rank=rank, name=process.name, code=code, **(json.loads(words) if words else {}))
+    return Ended(rank=rank, name=process.name, code=code, **heard(process.last_words()))
 
 
 def end(processes: Sequence[Process]) -> None:

@@ -95,27 +95,26 @@ def _meeting(ranks: Sequence[Job], places: Sequence[Place], port: int) -> list[J
 def _watch(ranks: Sequence[Process], helpers: Helpers) -> None:
     """Until all ranks are done, or one is not well. A signal is handed on to them, once."""
     patience, told = 0.0, False
+    ended: list[Ended | None] = [None] * len(ranks)
     while True:
-        codes = [rank.poll() for rank in ranks]
-        if all(code == 0 for code in codes):
+        for number, rank in enumerate(ranks):
+            if ended[number] is None and (code := rank.poll()) is not None:
+                ended[number] = ended_as(number, rank, code)
+        found = [each for each in ended if each]
+        if len(found) == len(ranks) and all(each.code == 0 and each.done for each in found):
             return
         if interrupts.asked() and not told:
             told = True
             for rank in ranks:
                 rank.send_signal(signal.SIGTERM)
-        failed = [code for code in codes if code]
+        failed = [each.code for each in found if each.code or not each.done]
         polite = _STOPPED if told else _STOPPED[:1]
         stopped = any(code in polite for code in failed)
         if failed and not patience:
             patience = time.monotonic() + (GRACE_SECONDS if stopped else SETTLE_SECONDS)
         known = any(code not in (PeerLostError.exit_code, *polite) for code in failed)
-        if failed and (known or all(code is not None for code in codes) or time.monotonic() > patience):
-            ended = [
-                ended_as(number, rank, code)
-                for number, (rank, code) in enumerate(zip(ranks, codes, strict=True))
-                if code is not None
-            ]
-            raise _cause(ended, stopping=told)
+        if failed and (known or len(found) == len(ranks) or time.monotonic() > patience):
+            raise _cause(found, stopping=told)
         helpers.look()
         time.sleep(0.05)
 
@@ -136,9 +135,10 @@ def _cause(found: Sequence[Ended], *, stopping: bool = False) -> R1Error:
     def weight(ended: Ended) -> tuple[int, int]:
         if ended.code < 0:
             return 0, ended.rank
-        return {0: 2, PeerLostError.exit_code: 3}.get(ended.code, 1), ended.rank
+        return 2 if ended.done else 3 if ended.code == PeerLostError.exit_code else 1, ended.rank
 
     first = min(found, key=weight)
     if first.own:
         return first.error
-    return RankError(f"{first.name} {first.why}; run the same command to go on")
+    during = f"{first.doing}: " if first.doing else ""
+    return RankError(f"{during}{first.name} {first.why}; run the same command to go on")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 import traceback
@@ -11,7 +10,8 @@ from typing import NoReturn
 
 from r1kit import interrupts
 from r1kit.apart import die_with
-from r1kit.cluster.processes import PARENT, WORDS
+from r1kit.cluster.last_words import explain_ends, tell
+from r1kit.cluster.processes import PARENT
 from r1kit.errors import Interrupted, PeerLostError, R1Error
 
 __all__ = ["is_launched", "leave", "run_as_rank"]
@@ -25,24 +25,25 @@ def is_launched() -> bool:
 def run_as_rank(work: Callable[[], None]) -> NoReturn:
     """Do a launched process's work and leave at once, whatever happens: peers in a collective must not wait for it."""
     die_with(int(os.environ[PARENT]))
+    explain_ends()
     try:
         with interrupts.heeded(again=False):
             work()
-    except KeyboardInterrupt as stopped:
+    except interrupts.Stopped as stopped:
         leave(Interrupted.exit_code, str(stopped), own=True)
     except R1Error as error:
         leave(error.exit_code, str(error), own=not isinstance(error, PeerLostError))
-    except Exception as error:
+    except BaseException as error:
         traceback.print_exc()
         leave(1, f"failed: {type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}")
+    tell(done=True)
     leave(0)
 
 
 def leave(code: int, line: str = "", own: bool = False) -> NoReturn:
     """End this launched process at once, with its last line; ``own``: the line is the user's as it is."""
     if line:
-        words = json.dumps({"words": " ".join(line.split())[:4000], "own": own})
-        os.write(int(os.environ[WORDS]), words.encode())
+        tell(words=" ".join(line.split())[:4000], own=own)
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(code)

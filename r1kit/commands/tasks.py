@@ -90,7 +90,10 @@ def _show(name: str, show: int, split: Literal["dev", "test", "train"], recipe: 
     ).items():
         typer.echo(f"  {key} = {value!r}")
     typer.echo("".join(f"  {line}\n" for line in task.about()), nl=False)
-    prompts = [task.train(index) for index in range(show)] if split == "train" else task.held_out(split, show or 1)
+    if split == "train":
+        prompts = [task.train(index) for index in range(min(show, len(task.listed()) or show))]
+    else:
+        prompts = task.held_out(split, show or 1)
     for prompt in prompts[:show]:
         judged = "none" if getattr(task, "rule", "") == "none" else "judged by rule only"
         answer = prompt.reference if prompt.answer is not None else judged

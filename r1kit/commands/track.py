@@ -30,6 +30,7 @@ def track(
     follow: Annotated[bool, typer.Option("--follow", hidden=True, help="Until stdin ends.")] = False,
 ) -> None:
     """Send a run's numbers, samples and report to trackers; what they have already is not sent again."""
+    from r1kit.cluster.last_words import explain_ends
     from r1kit.errors import InputError, R1Error
     from r1kit.report.read.run_folder import RunFolder
     from r1kit.trackers import check_trackers
@@ -51,6 +52,7 @@ def track(
         for name, table in tables.items():
             if follow:
                 _quiet(folder)
+                explain_ends()
                 os.nice(5)
                 threading.Thread(target=_end_an_orphan, daemon=True).start()
             if feed(folder, name, table, _until_stdin_ends if follow else (lambda seconds: True), tell):

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -17,12 +18,13 @@ if TYPE_CHECKING:
     from r1kit.records import Prompt, Score
     from r1kit.reward.settings import RewardConfig
     from r1kit.sandbox import Verdict
-    from r1kit.tasks.task import Task
+    from r1kit.tasks.task import Split, Task
 
 __all__ = ["verify"]
 
+SPLITS: tuple[Split, ...] = ("test", "dev")
 TRAINING_LOOKED_AT = 1000
-"""Training prompts that a question is looked for among, after the held-out ones."""
+"""Prompts of an endless training part that a problem is looked for among, after the held-out ones."""
 
 
 def verify(
@@ -77,43 +79,65 @@ def verify(
 
 
 def _prompt(task: Task, prompt_id: str, question: str) -> Prompt:
-    """The problem that was named; the first of the test split if none was."""
+    """The problem that was named; if none was, the first one, of the test split where it has any."""
     if question:
         return _by_question(task, question)
     if not prompt_id:
-        return task.held_out("test", 1)[0]
+        return next(_known(task), None) or task.held_out("test", 1)[0]  # the latter says why there is none
     _, split, number = [*prompt_id.rsplit("/", 2), "", ""][:3]
     if split == "train" and number.isdecimal():
         return task.train(int(number))
-    for prompt in (prompt for part in ("test", "dev") for prompt in _held_out(task, part)):
+    for prompt in _known(task):
         if prompt.id == prompt_id:
             return prompt
-    raise InputError(f"task {task.name!r} has no problem {prompt_id!r}; r1 tasks shows ids, such as {_some_id(task)}")
-
-
-def _held_out(task: Task, split: Any) -> list[Prompt]:
-    try:
-        return task.held_out(split)
-    except InputError:  # a split may be empty
-        return []
+    raise InputError(f"task {task.name!r} has no problem {prompt_id!r}; r1 tasks shows ids{_such_as(task)}")
 
 
 def _by_question(task: Task, question: str) -> Prompt:
     wanted = " ".join(question.split())
-    for prompt in (prompt for part in ("test", "dev") for prompt in _held_out(task, part)):
+    for prompt in _held_out(task):
         if " ".join(prompt.question.split()) == wanted:
             return prompt
     if (own := task.asked(question)) is not None:
         return own
-    with suppress(InputError):  # there may be nothing to train on
-        for prompt in map(task.train, range(TRAINING_LOOKED_AT)):
-            if " ".join(prompt.question.split()) == wanted:
-                return prompt
-    raise InputError(f"no problem of task {task.name!r} asks that; name one with --prompt-id, such as {_some_id(task)}")
+    for prompt in _trained_on(task):
+        if " ".join(prompt.question.split()) == wanted:
+            return prompt
+    raise InputError(f"no problem of task {task.name!r} asks that; name one with --prompt-id{_such_as(task)}")
 
 
-def _some_id(task: Task) -> str:
-    return next((prompt.id for prompt in _held_out(task, "test")), f"{task.name}/test/0")
+def _such_as(task: Task) -> str:
+    first = next(_known(task), None)
+    return f", such as {first.id}" if first else ""
+
+
+def _known(task: Task) -> Iterator[Prompt]:
+    yield from _held_out(task)
+    yield from _trained_on(task)
+
+
+def _held_out(task: Task) -> Iterator[Prompt]:
+    for split in SPLITS:
+        with _may_be_empty():
+            yield from task.held_out(split)
+
+
+def _trained_on(task: Task) -> Iterator[Prompt]:
+    with _may_be_empty():
+        yield from task.listed() or map(task.train, range(TRAINING_LOOKED_AT))
+
+
+@contextmanager
+def _may_be_empty() -> Iterator[None]:
+    """A part without a prompt is no mistake here; code of the user's that raises is."""
+    from r1kit.tasks.user import UserCodeError
+
+    try:
+        yield
+    except UserCodeError:
+        raise
+    except InputError:
+        pass
 
 
 def _completion(answer: str, reward: RewardConfig) -> str:

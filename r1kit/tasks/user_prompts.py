@@ -108,6 +108,9 @@ class YieldedPrompts(Task):
         prompt: Prompt = self._prompts.train(index)
         return prompt
 
+    def listed(self) -> list[Prompt]:
+        return self._prompts.training()
+
     def held_out(self, split: Split, limit: int | None = None) -> list[Prompt]:
         """The split's prompts in the order they were yielded. Raises InputError for a split without one."""
         return self._prompts.held_out(split, limit)

@@ -15,6 +15,9 @@ from pathlib import Path
 from shlex import quote
 from typing import Any
 
+from r1kit.cluster.beside import Ended
+from r1kit.cluster.last_words import heard
+from r1kit.cluster.processes import PARENT, WORDS
 from r1kit.errors import R1Error
 from r1kit.trackers.feed import left
 
@@ -23,7 +26,7 @@ __all__ = ["tracked"]
 FINISH_SECONDS = 15.0
 """How long all trackers have, together, once the run has ended."""
 RESTARTS = 3
-_NOT_THEIRS = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "R1KIT_PARENT", "R1KIT_WORDS", "R1KIT_RUN")
+_NOT_THEIRS = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", PARENT, WORDS, "R1KIT_RUN")
 
 
 @contextmanager
@@ -39,7 +42,7 @@ def tracked(
     if not trackers:
         yield
         return
-    beside = [_Beside(name, folder, errors) for name in trackers]
+    beside = [_Beside(name, folder, errors, tell) for name in trackers]
     over = threading.Event()
     keeper = threading.Thread(target=_keep, args=(beside, over), name="trackers", daemon=True)
     keeper.start()
@@ -71,8 +74,8 @@ def _keep(beside: list[_Beside], over: threading.Event) -> None:
 
 
 class _Beside:
-    def __init__(self, name: str, folder: Path, errors: int | None) -> None:
-        self._name, self._folder, self._errors = name, folder, errors
+    def __init__(self, name: str, folder: Path, errors: int | None, tell: Callable[[str], None]) -> None:
+        self._name, self._folder, self._errors, self._tell = name, folder, errors, tell
         self._starts = 0
         self._start()
 
@@ -80,15 +83,21 @@ class _Beside:
         environment = {name: value for name, value in os.environ.items() if name not in _NOT_THEIRS}
         environment["CUDA_VISIBLE_DEVICES"] = ""
         self._starts += 1
+        self._receive, send = os.pipe()
+        environment[WORDS] = str(send)
         self._process = subprocess.Popen(
             [sys.executable, "-m", "r1kit", "track", str(self._folder), "--to", self._name, "--follow"],
             stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=self._errors, env=environment,
             start_new_session=True,  # a terminal's signals are the run's to answer
+            pass_fds=(send,),
         )  # fmt: skip
+        os.close(send)
 
     def again(self) -> None:
         """Start it again where it has died."""
-        if self._process.poll() not in (None, 0) and self._starts <= RESTARTS:
+        if (code := self._process.poll()) not in (None, 0) and self._starts <= RESTARTS:
+            ended = Ended(rank=-1, name=self._name, code=code or 0, **heard(os.read(self._receive, 1 << 16).decode()))
+            self._tell(f"warning: tracker {ended.name} {ended.why}; it is started again")
             self._close()
             self._start()
 
@@ -110,6 +119,7 @@ class _Beside:
             self._process.wait()
 
     def _close(self) -> None:
+        os.close(self._receive)
         if self._process.stdin:
             with suppress(OSError):
                 self._process.stdin.close()

@@ -10,12 +10,21 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import torch
 
+from r1kit.backends.models import draw_model
+from r1kit.backends.opening import open_from, open_here
 from r1kit.backends.own_engine import looked_at
+from r1kit.cluster.ranks import Solo
+from r1kit.cluster.settings import EngineChoice
 from r1kit.errors import InputError, R1Error
 from r1kit.faults import users_told
+from r1kit.interrupts import Stopped
+from r1kit.model.skeleton import pack
+from r1kit.recipe import load_recipe
 from r1kit.records import Completion, Sampling
 from r1kit.registry import find
+from r1kit.text.tokenizer import build_tokenizer
 from r1kit.users_code import PLACES
 
 GOOD = Completion(token_ids=(3, 0), logprobs=(-0.5, -1.0), text="a", finish="stop", version=2)
@@ -141,5 +150,37 @@ def test_what_a_users_code_raises_is_told_by_its_line_and_what_ours_does_is_not(
         back(lambda: (_ for _ in ()).throw(InputError("it is ours")))
     with pytest.raises(TypeError), users_told("rl"):
         back(lambda: find("", None, ""))  # type: ignore[arg-type]
-    with pytest.raises(KeyboardInterrupt), users_told("rl"):
+    with pytest.raises(Stopped), users_told("rl"):  # a signal
+        back(lambda: (_ for _ in ()).throw(Stopped))
+    with pytest.raises(R1Error, match=r"^rl: mine\.py:4: KeyboardInterrupt$"), users_told("rl"):  # nobody's signal
         back(lambda: (_ for _ in ()).throw(KeyboardInterrupt))
+
+
+READS = """
+from safetensors.torch import load_file
+
+
+class Reads:
+    def __init__(self, loaded, *, dtype, max_rows):
+        self.folder, self.read = loaded.folder, load_file(loaded.folder / "model.safetensors")
+
+    def generate(self, prompts, sampling, seeds):
+        return []
+"""
+
+
+def test_a_model_without_a_folder_has_one_while_a_users_engine_opens(tmp_path: Path) -> None:
+    """One drawn afresh; one of which a helper was sent everything but a folder that it can see."""
+    (tmp_path / "reads.py").write_text(READS)
+    choice, cpu = EngineChoice(kind=f"{tmp_path}/reads.py:Reads"), torch.device("cpu")
+    shape = load_recipe("nano-zero", ["model.num_layers=1"]).model
+    loaded = draw_model(shape, build_tokenizer(["a", "b"]), 1, cpu)
+    engine: Any = open_here(loaded, choice, torch.float32, 4, Solo())
+    assert all(torch.equal(engine.read[name], weight) for name, weight in loaded.weights)
+    assert not engine.folder.exists()
+    payload = pack((choice, torch.float32, 4, "cpu", loaded.bare(), tmp_path / "elsewhere"))
+    beside: Any = open_from(payload)
+    assert {*beside.read} == {*engine.read}
+    loaded.save(tmp_path / "here")
+    seen: Any = open_from(pack((choice, torch.float32, 4, "cpu", loaded.bare(), tmp_path / "here")))
+    assert seen.folder == tmp_path / "here"

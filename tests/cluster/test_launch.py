@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 from collections.abc import Sequence
 
@@ -11,6 +12,7 @@ import pytest
 from r1kit.cluster import launch as module
 from r1kit.cluster.processes import Job, Place
 from r1kit.errors import R1Error, RankError
+from r1kit.users_code import OURS, PYTHONS
 
 
 class Scripted:
@@ -32,7 +34,7 @@ class Scripted:
         pass
 
     def last_words(self) -> str:
-        return self._words
+        return self._words or ('{"done": true}\n' if self.code == 0 else "")
 
     def kill(self) -> None:
         if self.code is None:
@@ -138,6 +140,38 @@ def test_a_rank_that_dies_ends_all() -> None:
     with pytest.raises(RankError, match="rank 1 was ended by SIGSEGV; run the same command to go on"):
         module.launch(RANKS, [ENGINE], starter=cluster)
     assert all(process.waited for _, _, process in cluster.started)
+
+
+CRASH = """{"doing": "mine"}
+Fatal Python error: Segmentation fault
+
+Current thread 0x00007f7d8f4d2740 [python] (most recent call first):
+  File "%s/ctypes/__init__.py", line 519 in string_at
+  File "/home/me/my_stages.py", line 12 in run
+  File "%s/pipeline.py", line 138 in _run_stage
+"""
+
+
+@pytest.mark.parametrize(
+    ("code", "words", "line"),
+    [
+        (0, "", "mine: rank 1 ended with exit code 0 before its work was done"),
+        (
+            7,
+            '{"place": "st.py:6: os._exit(7)"}',
+            "mine: rank 1 ended with exit code 7 before its work was done at st.py:6",
+        ),
+        (-11, CRASH % (PYTHONS, OURS), "mine: rank 1 was ended by SIGSEGV at my_stages.py:12; run"),
+        (-11, CRASH.replace("/home/me", "%s") % (PYTHONS, OURS, OURS), "mine: rank 1 was ended by SIGSEGV; run"),
+    ],
+)
+def test_a_rank_that_ends_without_a_word_is_told_with_its_stage_and_the_users_line(
+    code: int, words: str, line: str
+) -> None:
+    """Exit code 0 too: nobody but the rank itself knows that its work is done."""
+    started = [*well().items(), ("rank 1", [Scripted([None, code], f'{{"doing": "mine"}}\n{words}')])]
+    with pytest.raises(RankError, match=re.escape(line)):
+        module.launch(RANKS, starter=Cluster(HOSTS, dict(started)))
 
 
 def test_what_was_started_is_ended_when_a_start_fails() -> None:

@@ -199,7 +199,8 @@ def said(made: RayStarter) -> list[str]:
     return made.errors.getvalue().splitlines()
 
 
-TELL = "import os; print(*(os.environ.get(n) for n in {names!r}), flush=True)"
+DONE = "os.write(int(os.environ['R1KIT_WORDS']), b'{\"done\": true}')"
+TELL = f"import os; print(*(os.environ.get(n) for n in NAMES), flush=True); {DONE}"
 NAMES = [
     "RANK",
     "LOCAL_RANK",
@@ -215,7 +216,7 @@ def test_ranks_on_two_hosts_are_told_where_they_meet(
     cluster: FakeCluster, capfd: pytest.CaptureFixture[str], tmp_path: Any
 ) -> None:
     made = RayStarter(cluster, QUICK, str(tmp_path), 0, io.StringIO())  # type: ignore[arg-type]
-    launch(ranks(*[TELL.format(names=NAMES)] * 3), starter=made)
+    launch(ranks(*[TELL.replace("NAMES", repr(NAMES))] * 3), starter=made)
     assert capfd.readouterr().out == "0 0 1 10.0.0.1 4711 eth7 4\n"
     assert sorted(said(made)) == [
         "rank 1 @ host-h2: 1 0 2 10.0.0.1 4711 eth7 2",
@@ -228,7 +229,7 @@ def test_ranks_of_one_host_are_told_what_they_are_told_without_a_cluster(
     cluster: FakeCluster, capfd: pytest.CaptureFixture[str], tmp_path: Any
 ) -> None:
     made = RayStarter(cluster, QUICK, str(tmp_path), 3, io.StringIO())  # type: ignore[arg-type]
-    launch(ranks(TELL.format(names=NAMES)), starter=made)
+    launch(ranks(TELL.replace("NAMES", repr(NAMES))), starter=made)
     assert capfd.readouterr().out == "0 0 1 127.0.0.1 4711 lo 3\n"
 
 
@@ -370,7 +371,7 @@ def test_a_helper_that_is_lost_is_started_again_where_there_is_room(
                        f"open({str(mark)!r} + '0', 'w'); time.sleep(60)"),
         environment={"R1KIT_HOST": ""},
     )  # fmt: skip
-    waits = f"import os, time\nwhile not os.path.exists({str(mark)!r}): time.sleep(.02)"
+    waits = f"import os, time\nwhile not os.path.exists({str(mark)!r}): time.sleep(.02)\n{DONE}"
 
     class Dying(RayStarter):
         def hear(self) -> None:

@@ -7,6 +7,9 @@ import pytest
 from typer.testing import CliRunner
 
 from r1kit.cli import app
+from r1kit.commands.arguments import named_task
+from r1kit.commands.verify import _prompt as problem
+from r1kit.contracts import Recipe
 from r1kit.errors import InputError
 
 
@@ -52,6 +55,60 @@ def test_a_question_that_a_file_does_not_ask(tmp_path: Path) -> None:
     file.write_text('{"prompt": "1 + 1", "answer": 2, "id": "a"}\n')
     with pytest.raises(InputError, match=r"no problem of task 'sums' asks that; name one with --prompt-id, such as s"):
         verify(tmp_path, "--task", str(file), "--question", "2 + 2", "--answer", "4")
+
+
+STARS = """
+[model]
+name = "m"
+[tasks.stars]
+kind = "data"
+path = "{recipe}/stars.jsonl"
+[stages.r1_zero]
+"""
+
+
+def test_a_task_of_which_nothing_is_held_out(tmp_path: Path) -> None:
+    """It has the ids that ``r1 tasks --split train`` shows, and no ``stars/test/0``."""
+    (tmp_path / "stars.jsonl").write_text(
+        '{"question": "Which star?", "answer": ["Sun", "Sol"], "id": "a"}\n'
+        '{"question": "Who?", "answer": "Bard", "id": "b"}\n'
+    )
+    (tmp_path / "stars.toml").write_text(STARS)
+    asked = ("--task", "stars", "--recipe", str(tmp_path / "stars.toml"), "--answer", "sol")
+    with pytest.raises(InputError, match=r"has no problem 'c'; r1 tasks shows ids, such as stars/4f2af08d55f71a20$"):
+        verify(tmp_path, *asked, "--prompt-id", "c")
+    with pytest.raises(InputError, match=r"asks that; name one with --prompt-id, such as stars/4f2af08d55f71a20$"):
+        verify(tmp_path, *asked, "--question", "When?")
+    assert verify(tmp_path, *asked)["prompt_id"] == "stars/4f2af08d55f71a20"
+    assert verify(tmp_path, *asked, "--prompt-id", "stars/4f2af08d55f71a20")["reward"] == 1.0
+
+
+def test_a_question_far_down_a_list_is_known(tmp_path: Path) -> None:
+    """The first thousand of an endless stream are looked through, and all of a list."""
+    rows = [json.dumps({"question": f"{n} + 1?", "answer": str(n + 1)}) for n in range(1100)]
+    (tmp_path / "stars.jsonl").write_text("\n".join(rows))
+    task = named_task(
+        str(tmp_path / "stars.jsonl"), Recipe(name="none"), ["test_path=", "dev_share=0", "test_share=0"]
+    ).build()
+    drawn = {task.train(index).question for index in range(1000)}
+    asked = next(f"{n} + 1?" for n in range(1100) if f"{n} + 1?" not in drawn)
+    assert problem(task, "", asked).question == asked
+
+
+OWN = """
+class Own:
+    def train(self, index):
+        return {"prompt": "1 + 1", "answer": 2}
+
+    def held_out(self, split, limit=None):
+        return [] if split == "test" else [][0]
+"""
+
+
+def test_what_a_users_task_raises_is_no_empty_split(tmp_path: Path) -> None:
+    (tmp_path / "own.py").write_text(OWN)
+    with pytest.raises(InputError, match=r"own.py:7: IndexError"):
+        verify(tmp_path, "--task", f"{tmp_path}/own.py:Own", "--answer", "1", "--prompt-id", "nope")
 
 
 @pytest.mark.parametrize("option", ["--answer", "--question"])

@@ -11,6 +11,7 @@ import pytest
 from r1kit.cluster.ranks import Solo
 from r1kit.depends import changes, stage_keys, written_key
 from r1kit.errors import InputError, R1Error
+from r1kit.interrupts import Stopped
 from r1kit.pipeline import run, write_manifest
 from r1kit.recipe import as_toml, load_recipe, parse_recipe
 from r1kit.unread import check_unread
@@ -143,7 +144,10 @@ def test_a_users_stage_runs_with_its_settings_and_is_redone_when_its_file_change
     assert any(line.startswith("count: done again: my_stage.py was edited") for line in said)
 
 
-LOGS = """class Logs:
+LOGS = """from r1kit.interrupts import Stopped
+
+
+class Logs:
     leaves = "nothing"
     steps: int = 0
 
@@ -156,7 +160,7 @@ LOGS = """class Logs:
         workspace.log(9, {"loss": 0.0})
         if not (workspace.run / "go_on").exists():
             (workspace.run / "go_on").touch()
-            raise KeyboardInterrupt
+            raise Stopped
 
     def save(self, folder): ...
     def load(self, folder): ...
@@ -172,7 +176,7 @@ def test_a_users_stage_that_is_killed_logs_each_line_once(steps: int, tmp_path: 
     folder = tmp_path / "run"
     folder.mkdir()
     write_manifest(recipe, folder)
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(Stopped):
         run(recipe, folder, Solo(), say=lambda line: None)
     run(recipe, folder, Solo(), say=lambda line: None)
     logged = [json.loads(line)["step"] for line in (folder / "01_logs/metrics.jsonl").read_text().splitlines()]

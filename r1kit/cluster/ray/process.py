@@ -132,7 +132,7 @@ class RayProcess:
             for stream, line in said["lines"]:
                 self.starter.tell(self, stream, line)
             self.code = said["code"]
-            self._words = json.dumps(said["words"]) if said["words"] else ""
+            self._words = said["words"]
 
     @property
     def is_silent(self) -> bool:

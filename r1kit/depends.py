@@ -20,7 +20,7 @@ from r1kit.files import object_of
 from r1kit.recipe import fingerprint
 from r1kit.registry import code_digests, compared, digest, is_reference, short
 from r1kit.structure import plain
-from r1kit.tasks.environment_code import references_of
+from r1kit.tasks.environment import references_of
 
 __all__ = ["changes", "depends_on", "former_key", "is_taken_over", "read_key", "stage_key", "stage_keys", "written_key"]
 

@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from r1kit.evals.paired import paired_difference
+from r1kit.evals.interval import paired_difference
 from r1kit.recipe import load_recipe
 
 Line = dict[str, Any]

@@ -20,8 +20,7 @@ from pathlib import Path
 
 import numpy as np
 
-from r1kit.evals.interval import mean_interval
-from r1kit.evals.paired import paired_difference
+from r1kit.evals.interval import mean_interval, paired_difference
 from r1kit.recipe import load_recipe, shipped_recipes
 from r1kit.report.read.rivals import Rival, Rivals, rivals
 from r1kit.report.read.run_folder import RunFolder

@@ -19,7 +19,7 @@ from r1kit.tasks import Spec, build
 from r1kit.tasks.task import Split, Task
 from r1kit.text.template import Template
 
-__all__ = ["BASE", "Leaves", "Model", "Recipe", "Stage", "StageConfig"]
+__all__ = ["BASE", "Leaves", "Model", "Recipe", "Stage", "StageConfig", "StartsFrom"]
 
 BASE = "base"
 """What a stage writes to start from the base model: what the first stage of kind ``pretrain`` leaves, or ``model.name``
@@ -89,6 +89,16 @@ class StageConfig(Protocol):
 
     def check(self, stage: str, recipe: Recipe) -> None:
         """Raise InputError for a setting that could not work, before anything loads."""
+
+
+class StartsFrom(StageConfig):
+    """A stage that takes in one earlier stage, whose model it starts from."""
+
+    start: str
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        return (self.start,)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -20,9 +20,9 @@ from r1kit.files import object_of
 from r1kit.recipe import fingerprint
 from r1kit.registry import code_digests, compared, digest, is_reference, short
 from r1kit.structure import plain
-from r1kit.tasks.environment_code import references_of
+from r1kit.tasks.environment import references_of
 
-__all__ = ["changes", "depends_on", "former_key", "is_taken_over", "read_key", "stage_key", "stage_keys", "written_key"]
+__all__ = ["changes", "depends_on", "former_key", "is_taken_over", "read_key", "stage_keys", "written_key"]
 
 FORMAT = 2
 """Of ``key.json``. 1, which does not say so, held paths as they were written, and no contents."""
@@ -153,16 +153,11 @@ def _nameless(value: Any) -> Any:
     return [_nameless(item) for item in value] if isinstance(value, list) else value
 
 
-def stage_key(recipe: Recipe, stage: str, keys: Mapping[str, str]) -> str:
-    """Fingerprint of ``depends_on``."""
-    return str(written_key(recipe, stage, keys)["key"])
-
-
 def stage_keys(recipe: Recipe) -> dict[str, str]:
     """Every stage's key, in the order they run."""
     keys: dict[str, str] = {}
     for stage in recipe.stages:
-        keys[stage] = stage_key(recipe, stage, keys)
+        keys[stage] = str(written_key(recipe, stage, keys)["key"])
     return keys
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from r1kit.factory.collect_plan import Plan
+from r1kit.factory.collection import Plan
 from r1kit.factory.review import Item, write_queue
 from r1kit.recipe import as_toml, load_recipe
 from r1kit.records import Sample

@@ -22,7 +22,8 @@ from loops.toy import CONFIG, VOCABULARY, ToyScorer, ToyTask, policy_of, spell, 
 
 from r1kit.evals.gate import base_gate
 from r1kit.evals.transcripts import rollout_lines
-from r1kit.factory.collect import Plan, collect
+from r1kit.factory.collect import collect
+from r1kit.factory.collection import Plan
 from r1kit.factory.harvest import Harvest
 from r1kit.factory.select import Candidate
 from r1kit.loops import rl, supervised

@@ -10,9 +10,9 @@ import re
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 
+from r1kit.answers.chains import as_difference, worth
 from r1kit.answers.chemistry import same_chemical, same_in_chemistry
 from r1kit.answers.dates import clock
-from r1kit.answers.equations import as_difference, worth
 from r1kit.answers.intervals import as_range
 from r1kit.answers.kinds import Reading
 from r1kit.answers.library import library_agrees

@@ -17,8 +17,7 @@ from r1kit.answers.kinds import Kind, Reading
 from r1kit.answers.labels import split_label
 from r1kit.answers.nodes import Node, is_number, symbols
 from r1kit.answers.numerals import in_digits, words_in_digits
-from r1kit.answers.ranges import full_range, overlap, read_range
-from r1kit.answers.relations import is_name, lone_symbol, split_relation
+from r1kit.answers.ranges import full_range, is_name, lone_symbol, overlap, read_range, split_relation
 from r1kit.answers.same import same
 from r1kit.answers.spelling import LONGEST, respelled
 from r1kit.answers.splitting import bracketed, depths, split_list, split_top

@@ -6,19 +6,46 @@ one line; its requests go to the others or wait until one is back. Nothing that 
 
 from __future__ import annotations
 
+import json
+import os
 import threading
 import time
 from collections.abc import Callable, Hashable, Sequence
 from concurrent.futures import Future, InvalidStateError
 from contextlib import suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar
 
-from r1kit.cluster.helper_log import note
 from r1kit.cluster.wire import Lost
 from r1kit.errors import R1Error
 
-__all__ = ["Answerer", "Dealer", "Member", "Request", "Words"]
+__all__ = ["LOG", "Answerer", "Dealer", "Member", "Request", "Words", "note"]
+
+LOG = "helpers.jsonl"
+
+
+def note(kind: str, number: int, name: str, lost: str = "") -> None:
+    """Append a line: the helper serves, or is lost. Nothing where no run folder is told (``R1KIT_RUN``), or it cannot
+    be written to.
+
+    Args:
+        kind: ``engine`` or ``verifier``.
+        number: its place among its kind, which it keeps wherever it is started again.
+        name: as it is called now.
+        lost: why; empty: it serves.
+    """
+    run = os.environ.get("R1KIT_RUN")
+    if not run:
+        return
+    line = {"at": round(time.time(), 1), "kind": kind, "number": number, "name": name}
+    line |= {"lost": lost} if lost else {}
+    try:
+        with (Path(run) / LOG).open("a", encoding="utf-8") as stream:
+            stream.write(json.dumps(line, ensure_ascii=False) + "\n")
+    except OSError:  # the run itself will say so
+        return
+
 
 AT_ONCE = 128
 """Requests that a helper is given at a time where each is a call of its own."""

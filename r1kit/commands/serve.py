@@ -63,9 +63,7 @@ def serve(
             _opened(model, template, rows, waiting, max_tokens, (temperature, top_p), dtype, tags) for model in models
         ]
         connections = CONNECTIONS + CONNECTIONS_OF_ONE * sum(one.batcher.most for one in served)
-        listen(
-            application(served, rules), bound, what="chat and API (/v1)", rules=rules, connections=connections
-        )  # fmt: skip
+        listen(application(served, rules), bound, what="chat and API (/v1)", rules=rules, connections=connections)
 
 
 def _opened(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Literal
 
 from r1kit.errors import InputError, nearest
@@ -43,6 +43,11 @@ class Reading:
     """Bytes; a longer line is a bad one."""
     sample_by: Literal["line", "paragraph", "document"] = "line"
     """What a row of a plain text file is: a line, what stands between empty lines, or the whole file."""
+
+    @property
+    def reading(self) -> Reading:
+        """This alone, of settings that hold more."""
+        return Reading(**{each.name: getattr(self, each.name) for each in fields(Reading)})
 
     def __post_init__(self) -> None:
         for role in self.columns:

@@ -11,7 +11,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from r1kit.evals.matching import match_scores
+from r1kit.evals.numbers import match_scores
 from r1kit.evals.reflection import REFLECTION
 from r1kit.records import Completion, Group, Score
 from r1kit.reward.extract import thinking

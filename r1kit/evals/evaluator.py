@@ -7,11 +7,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from r1kit.cluster.ranks import Ranks
+from r1kit.evals.interval import paired_difference
 from r1kit.evals.numbers import numbers
-from r1kit.evals.paired import paired_difference
-from r1kit.evals.per_token import Spell
 from r1kit.evals.settings import EvaluationConfig
-from r1kit.evals.transcripts import evaluation_lines
+from r1kit.evals.transcripts import Spell, evaluation_lines
 from r1kit.records import Group, Prompt, Sampling, Score
 from r1kit.rollout.engine import Engine
 from r1kit.rollout.sample import sample_groups, unanswered

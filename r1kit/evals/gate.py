@@ -8,7 +8,7 @@ does not stop a run.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -97,14 +97,10 @@ class Gate:
 
     def as_json(self) -> dict[str, Any]:
         """For ``result.json`` and the report."""
-        rows = [
-            {"style": row.style, "tries": row.tries, "share": row.share, "accuracy": row.accuracy, "tokens": row.tokens}
-            for row in self.styles
-        ]
         return {
             "task": self.task,
             "passed": self.passed,
-            "styles": rows,
+            "styles": [asdict(row) for row in self.styles],
             "by_tries": self.by_tries,
             "measures": self.measures,
             "warnings": list(self.warnings),

@@ -1,14 +1,15 @@
-"""Bootstrap intervals over clusters of problems: problems on the same numbers are not independent."""
+"""Bootstrap intervals over clusters of problems, which are not independent; and of paired differences."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Interval", "bootstrap_means", "mean_interval"]
+__all__ = ["Interval", "bootstrap_means", "mean_interval", "paired_difference"]
 
 Floats = NDArray[np.float64]
 
@@ -53,3 +54,16 @@ def mean_interval(
     return Interval(
         mean=float(np.mean(values)), low=float(low), high=float(high), clusters=len(dict.fromkeys(clusters))
     )
+
+
+def paired_difference(
+    one: Sequence[float], other: Sequence[float], clusters: Sequence[str], resamples: int = 1000, seed: int = 0
+) -> dict[str, Any]:
+    """Mean of ``one - other`` with its 95% interval, clustered.
+
+    Args:
+        one, other: accuracy of each problem, in the same order (``per_problem`` of ``eval.jsonl``).
+        clusters: the cluster of each problem.
+    """
+    found = mean_interval(np.array(one) - np.array(other), clusters, resamples, seed)
+    return {"difference": found.mean, "interval": [found.low, found.high], "problems": len(one)}

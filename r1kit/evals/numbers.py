@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from r1kit.errors import R1Error
 from r1kit.evals.interval import mean_interval
-from r1kit.evals.matching import match_scores
 from r1kit.evals.reflection import count_reflection
 from r1kit.evals.thinking import solved_tokens
 from r1kit.maths.pass_at_k import consensus, pass_at_k
@@ -21,17 +21,25 @@ from r1kit.records import Group, Score
 from r1kit.tasks.task import Claims
 
 __all__ = [
-    "TRY_BINS",
-    "Diagnostics",
-    "Outcomes",
-    "accuracy_by_tries",
-    "answers_right",
-    "correct_given",
-    "diagnostic",
-    "mean_diagnostics",
-    "numbers",
-    "outcomes",
-]
+    "TRY_BINS", "Diagnostics", "Outcomes", "accuracy_by_tries", "answers_right", "correct_given", "diagnostic",
+    "match_scores", "mean_diagnostics", "numbers", "outcomes",
+]  # fmt: skip
+
+
+def match_scores(groups: Sequence[Group], scores: Sequence[Sequence[Score]]) -> None:
+    """Refuse rewards that do not match their samples one to one; nothing is ever broadcast.
+
+    Raises:
+        R1Error: a list of another length, naming the first group where it differs.
+    """
+    if len(groups) != len(scores):
+        raise R1Error(f"rewards were given for {len(scores)} groups, but {len(groups)} were sampled")
+    for group, row in zip(groups, scores, strict=True):
+        if len(group.completions) != len(row):
+            raise R1Error(
+                f"{len(row)} rewards were given for the {len(group.completions)} completions of {group.prompt.id}"
+            )
+
 
 Floats = NDArray[np.float64]
 Diagnostics = Sequence[Sequence[Mapping[str, float]]]

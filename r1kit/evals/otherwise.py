@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from r1kit.evals.evaluator import Evaluation
+from r1kit.evals.interval import paired_difference
 from r1kit.evals.numbers import numbers
-from r1kit.evals.paired import paired_difference
 from r1kit.evals.prompting import sensitivity
 from r1kit.evals.settings import EvaluationConfig
 from r1kit.evals.thinking import easy_tokens, is_easy

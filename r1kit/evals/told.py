@@ -10,9 +10,8 @@ from typing import Any
 
 from r1kit.errors import InputError, first_line
 from r1kit.evals.evaluator import Evaluation
-from r1kit.evals.interval import mean_interval
+from r1kit.evals.interval import mean_interval, paired_difference
 from r1kit.evals.numbers import numbers, outcomes
-from r1kit.evals.paired import paired_difference
 from r1kit.evals.settings import EvaluationConfig
 from r1kit.records import Prompt
 from r1kit.rollout.sample import unanswered

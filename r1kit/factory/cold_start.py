@@ -8,7 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from r1kit.factory.collect import collect, collected
-from r1kit.factory.collect_plan import Plan
+from r1kit.factory.collection import Plan
 from r1kit.factory.decontaminate import EvaluationPrompts
 from r1kit.factory.examples import few_shot_question, worked_examples
 from r1kit.factory.general import general_samples

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from r1kit.errors import InputError
-from r1kit.factory.collect_plan import Plan
+from r1kit.factory.collection import Plan
 from r1kit.factory.harvest import Harvest
 from r1kit.factory.select import Candidate, candidate_of
 from r1kit.files import object_of, strict_lines
@@ -25,8 +25,6 @@ __all__ = ["collect", "collected", "is_collected"]
 LOG = "candidates.jsonl"
 MARK = "collected.json"
 """Present once every step is done. From then on logs are never cut again, so what people write beside them is safe."""
-
-
 Work = Callable[[str, Sequence[tuple[int, Prompt]]], Harvest]
 """Route and this rank's prompts -> what they brought."""
 

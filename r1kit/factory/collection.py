@@ -1,4 +1,4 @@
-"""Settings of the stages that make samples instead of a model. No torch here: ``r1 check`` reads this."""
+"""Settings of the stages that make samples instead of a model, and which prompts they ask. No torch here."""
 
 from __future__ import annotations
 
@@ -11,15 +11,16 @@ from r1kit.errors import InputError, nearest
 from r1kit.factory.filters import FilterConfig
 from r1kit.factory.general import General, check_general
 from r1kit.loops.settings import check_least, check_source
-from r1kit.records import Sampling
+from r1kit.records import Prompt, Sampling
 from r1kit.reward.settings import RewardConfig
-from r1kit.tasks.task import Split
+from r1kit.seeds import training_index
+from r1kit.tasks.task import Split, Task
 from r1kit.update.settings import DtypeSetting
 
 if TYPE_CHECKING:
     from r1kit.contracts import Recipe
 
-__all__ = ["Collection", "named"]
+__all__ = ["Collection", "Plan", "named"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,3 +113,37 @@ class Collection(StageConfig):
 def named(*names: str) -> tuple[str, ...]:
     """Those that are not empty, each once."""
     return tuple(dict.fromkeys(filter(None, names)))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """Which prompts each step asks, and by which route: a pure function of the step."""
+
+    tasks: Mapping[str, Task]
+    """Asked in turn."""
+    routes: Mapping[str, int]
+    """Route -> prompts to ask by it; one route after the other, no prompt number twice."""
+    per_step: int
+    seed: int
+    _steps: list[tuple[str, range]] = field(default_factory=list, init=False)
+
+    def __post_init__(self) -> None:
+        first = 0
+        for route, count in self.routes.items():
+            for begin in range(0, count, self.per_step):
+                self._steps.append((route, range(first + begin, first + min(count, begin + self.per_step))))
+            first += count
+
+    def __len__(self) -> int:
+        return len(self._steps)
+
+    def step(self, number: int, rank: int = 0, ranks: int = 1) -> tuple[str, list[tuple[int, Prompt]]]:
+        """The step's route and a rank's share of its prompts, each with its running number."""
+        route, places = self._steps[number]
+        return route, [(place, self.prompt(place)) for place in places[rank::ranks]]
+
+    def prompt(self, place: int) -> Prompt:
+        """The prompt of a running number."""
+        names = list(self.tasks)
+        task = self.tasks[names[place % len(names)]]
+        return task.train(training_index(self.seed, place // len(names)))

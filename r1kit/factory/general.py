@@ -7,7 +7,6 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 from r1kit.data.settings import Reading
 from r1kit.errors import InputError, MissingError
@@ -79,9 +78,5 @@ def _reading(config: General) -> Reading:
 
 
 def _of_rows(source: str, reading: Reading, route: str) -> list[Sample]:
-    own = _provenance(route)
+    own = {"route": route, "stage": "", "version": 0, "kind": "", "completion": "", "edits": []}
     return [replace(sample, provenance={**own, **sample.provenance}) for sample in samples_from(source, reading)]
-
-
-def _provenance(route: str, kind: str = "") -> dict[str, Any]:
-    return {"route": route, "stage": "", "version": 0, "kind": kind, "completion": "", "edits": []}

@@ -135,7 +135,7 @@ class Harvester:
 
     def _written(self) -> tuple[int, int]:
         """Tokens of the judge and of the refiner, over their lives."""
-        return self.judge.tally.written if self.judge else 0, self.refiner.written if self.refiner else 0
+        return self.judge.written if self.judge else 0, self.refiner.written if self.refiner else 0
 
     def _checked(
         self, drafts: list[_Draft], found: Harvest, prefix: str, form: FormatStyle, filters: FilterConfig, route: Route

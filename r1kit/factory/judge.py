@@ -8,15 +8,16 @@ round.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
-from r1kit.factory.asking import filled
+from r1kit.factory.asking import Asking, filled
 from r1kit.factory.verdict import Verdict, read_verdict
 from r1kit.records import Sampling
 from r1kit.rollout.engine import Engine
 from r1kit.text.seen import in_tags
 
 __all__ = ["JUDGE", "GenerativeJudge", "Question", "Tally", "Verdict", "read_verdict"]
+
 
 JUDGE = (
     "You are given a question, its reference answer and an answer to judge. Analyse first: compare the reasoning and "
@@ -45,30 +46,24 @@ class Tally:
     """Questions whose first answer held no verdict; each was asked once more."""
     left_out: int = 0
     """Questions whose second answer held none either."""
-    written: int = 0
-    """Tokens."""
 
     def as_counts(self) -> dict[str, int]:
         return {"judge_asked": self.asked, "judge_no_json": self.no_json, "judge_left_out": self.left_out}
 
 
-class GenerativeJudge:
-    """Asks ``engine``; ``encode`` gives the token ids of an instruction, the model's template applied."""
-
+class GenerativeJudge(Asking):
     def __init__(
         self, engine: Engine, encode: Callable[[str], Sequence[int]], sampling: Sampling, prompt: str = JUDGE,
         read: Callable[[str], str] = in_tags,
     ) -> None:  # fmt: skip
-        """``read`` puts the thinking of what it wrote into tags."""
-        self._engine, self._encode, self._prompt, self._read = engine, encode, prompt, read
-        self._sampling = replace(sampling, n=1)
-        self.tally = Tally()
+        super().__init__(engine, encode, sampling, read)
+        self._prompt, self.tally = prompt, Tally()
 
     def verdicts(self, questions: Sequence[Question], seeds: Sequence[int]) -> list[Verdict | None]:
         """One verdict a question, in order; None where two answers held no JSON."""
-        found = self._ask(questions, seeds)
+        found = self._verdicts(questions, seeds)
         again = [at for at, verdict in enumerate(found) if verdict is None]
-        second = self._ask([questions[at] for at in again], [seeds[at] ^ 1 for at in again])
+        second = self._verdicts([questions[at] for at in again], [seeds[at] ^ 1 for at in again])
         for at, verdict in zip(again, second, strict=True):
             found[at] = verdict
         self.tally.asked += len(questions)
@@ -76,13 +71,6 @@ class GenerativeJudge:
         self.tally.left_out += sum(verdict is None for verdict in second)
         return found
 
-    def _ask(self, questions: Sequence[Question], seeds: Sequence[int]) -> list[Verdict | None]:
-        if not questions:
-            return []
-        asked = [self._encode(self._filled(question)) for question in questions]
-        answers = [row[0] for row in self._engine.generate(asked, self._sampling, seeds)]
-        self.tally.written += sum(len(answer.token_ids) for answer in answers)
-        return [read_verdict(self._read(answer.text)) for answer in answers]
-
-    def _filled(self, question: Question) -> str:
-        return filled(self._prompt, question=question.question, reference=question.reference, answer=question.answer)
+    def _verdicts(self, questions: Sequence[Question], seeds: Sequence[int]) -> list[Verdict | None]:
+        asked = [filled(self._prompt, question=q.question, reference=q.reference, answer=q.answer) for q in questions]
+        return [read_verdict(answer.text) for answer in self.ask(asked, seeds)]

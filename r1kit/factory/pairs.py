@@ -5,15 +5,14 @@ version, supplement on the helpful reward model). What it does not cover: a judg
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from random import Random
 
 from r1kit.errors import InputError
-from r1kit.factory.asking import spoken
+from r1kit.factory.asking import Asking, filled, spoken
 from r1kit.maths.verdict import VERDICTS, mean_over_orders, verdict_value
-from r1kit.records import Pair, Prompt, Sampling
-from r1kit.rollout.engine import Engine
-from r1kit.text.seen import in_tags, summary, without_thinking
+from r1kit.records import Pair, Prompt
+from r1kit.text.seen import summary, without_thinking
 
 __all__ = [
     "ARENA_HARD", "Candidate", "Comparison", "Construction", "Judge", "PairwiseJudge", "balanced",
@@ -77,35 +76,14 @@ class Construction:
             )
 
 
-class PairwiseJudge:
+class PairwiseJudge(Asking):
     """A judge that is a model; it is shown summaries, as its reward model will be."""
 
-    def __init__(
-        self, engine: Engine, encode: Callable[[str], Sequence[int]], sampling: Sampling, prompt: str = ARENA_HARD,
-        read: Callable[[str], str] = in_tags,
-    ) -> None:  # fmt: skip
-        """``encode`` gives the token ids of an instruction, the judge's own template applied; ``read`` puts what it
-        thinks into tags."""
-        self._engine, self._encode, self._prompt, self._read = engine, encode, prompt, read
-        self._sampling = replace(sampling, n=1)
-        self.written = 0
-        """Tokens, over its life."""
-
     def __call__(self, comparisons: Sequence[Comparison], seeds: Sequence[int]) -> list[str]:
-        if not comparisons:
-            return []
-        asked = [self._encode(self._filled(comparison)) for comparison in comparisons]
-        answers = [row[0] for row in self._engine.generate(asked, self._sampling, seeds)]
-        self.written += sum(len(answer.token_ids) for answer in answers)
-        return [without_thinking(self._read(answer.text)) for answer in answers]
-
-    def _filled(self, comparison: Comparison) -> str:
-        """Filled piece by piece, so that nothing a response says is taken for a placeholder."""
-        before, _, rest = self._prompt.partition("{prompt}")
-        between, _, rest = rest.partition("{a}")
-        middle, _, after = rest.partition("{b}")
-        a, b = summary(comparison.a), summary(comparison.b)
-        return f"{before}{spoken(comparison.prompt)}{between}{a}{middle}{b}{after}"
+        asked = [
+            filled(ARENA_HARD, prompt=spoken(one.prompt), a=summary(one.a), b=summary(one.b)) for one in comparisons
+        ]
+        return [without_thinking(answer.text) for answer in self.ask(asked, seeds)]
 
 
 def rule_judge(score: Callable[[Prompt, str], float]) -> Judge:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import importlib.util
+import os
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from r1kit.checkpoint.hub import open_tokenizer
@@ -13,14 +16,12 @@ from r1kit.factory.decontaminate import EvaluationPrompts, evaluation_prompts, t
 from r1kit.factory.samplers import origin
 from r1kit.factory.samples import write_samples
 from r1kit.factory.select import Candidate
-from r1kit.factory.tables import write_parquet
-from r1kit.factory.yields import yields
 from r1kit.files import write_atomic
 from r1kit.records import Sample
 from r1kit.structure import plain
 from r1kit.workspace import Workspace
 
-__all__ = ["apart_from", "held_out_prompts", "nothing_left", "publish", "token_counter"]
+__all__ = ["apart_from", "held_out_prompts", "nothing_left", "publish", "token_counter", "write_parquet"]
 
 
 def held_out_prompts(tasks: Sequence[str], n: int, workspace: Workspace) -> EvaluationPrompts | None:
@@ -106,3 +107,56 @@ def publish(
         "dropped": dict(dropped),
         **judge,
     }
+
+
+def write_parquet(path: Path, samples: Sequence[Sample]) -> bool:
+    """Replace the file; False, and no file, where pyarrow is missing (``pip install 'r1kit[data]'`` brings it)."""
+    if importlib.util.find_spec("pyarrow") is None:
+        return False
+    import pyarrow as pa  # type: ignore[import-not-found, import-untyped, unused-ignore]
+    import pyarrow.parquet as pq  # type: ignore[import-not-found, import-untyped, unused-ignore]
+
+    text = pa.string()
+    edit = pa.struct([("by", text), ("what", text), ("detail", text)])
+    provenance = pa.struct(
+        [
+            ("route", text), ("stage", text), ("version", pa.int64()), ("kind", text), ("review", text),
+            ("completion", text), ("edits", pa.list_(edit)),
+        ]
+    )  # fmt: skip
+    schema = pa.schema(
+        [
+            ("id", text), ("prompt", text), ("response", text), ("domain", text), ("language", text),
+            ("provenance", provenance),
+        ]
+    )  # fmt: skip
+    chats = any(sample.history for sample in samples)
+    if chats:
+        schema = schema.append(pa.field("history", pa.list_(pa.struct([("role", text), ("content", text)]))))
+    known = [field.name for field in provenance]
+    rows = [
+        {
+            **{name: getattr(sample, name) for name in ("id", "prompt", "response", "domain", "language")},
+            "provenance": {name: sample.provenance.get(name) for name in known},
+            **({"history": [plain(turn) for turn in sample.history or ()]} if chats else {}),
+        }
+        for sample in samples
+    ]
+    temporary = path.with_name(f".{path.name}.new")
+    pq.write_table(pa.Table.from_pylist(rows, schema=schema), temporary)
+    os.replace(temporary, path)
+    return True
+
+
+def yields(workspace: Workspace) -> tuple[dict[str, dict[str, int]], dict[str, int]]:
+    """By route: check -> completions left after it; and what the generative judge did in all."""
+    left: dict[str, dict[str, int]] = {}
+    judge: dict[str, int] = {}
+    for line in workspace.read("metrics"):
+        route = left.setdefault(line["route"], {})
+        for name, count in line["left"].items():
+            route[name] = route.get(name, 0) + count
+        for name in ("judge_asked", "judge_no_json", "judge_left_out"):
+            if name in line:
+                judge[name] = judge.get(name, 0) + int(line[name])
+    return left, judge

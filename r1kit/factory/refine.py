@@ -7,10 +7,10 @@ question's language, then to write the summary. Nothing is trusted: what comes o
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Protocol
 
-from r1kit.factory.asking import filled, spoken
+from r1kit.factory.asking import Asking, filled, spoken
 from r1kit.records import Prompt, Sampling
 from r1kit.registry import find, is_reference
 from r1kit.reward.extract import thinking
@@ -96,26 +96,20 @@ class _Own:
 # ---- a model -----------------------------------------------------------------------------------------------------
 
 
-@dataclass(slots=True, kw_only=True)
-class EngineRefiner:
+class EngineRefiner(Asking):
     """Asks a model for the chain, then for the summary of that chain."""
 
-    engine: Engine
-    encode: Callable[[str], Sequence[int]]
-    """Token ids of an instruction, the model's template applied."""
-    sampling: Sampling
-    read: Callable[[str], str] = in_tags
-    """Puts the thinking of what it wrote into tags."""
-    name: str = "refiner"
-    rewrite: str = REWRITE
-    """With ``{question}`` and ``{thinking}``."""
-    summarise: str = SUMMARISE
-    written: int = 0
+    def __init__(
+        self, engine: Engine, encode: Callable[[str], Sequence[int]], sampling: Sampling,
+        read: Callable[[str], str] = in_tags, name: str = "refiner",
+    ) -> None:  # fmt: skip
+        super().__init__(engine, encode, sampling, read)
+        self.name = name
 
     def refine(self, prompts: Sequence[Prompt], responses: Sequence[str], seeds: Sequence[int]) -> list[Refined]:
         chains = [thinking(response).strip() for response in responses]
-        rewritten = self._ask(self.rewrite, prompts, chains, seeds)
-        summaries = self._ask(self.summarise, prompts, rewritten, [seed ^ 1 for seed in seeds])
+        rewritten = self._chains(REWRITE, prompts, chains, seeds)
+        summaries = self._chains(SUMMARISE, prompts, rewritten, [seed ^ 1 for seed in seeds])
         found = []
         for before, chain, summary in zip(chains, rewritten, summaries, strict=True):
             if not chain or not summary:
@@ -127,7 +121,7 @@ class EngineRefiner:
             found.append(Refined(response=f"<think> {chain} </think> {summary}", edits=tuple(edits)))
         return found
 
-    def _ask(
+    def _chains(
         self, instruction: str, prompts: Sequence[Prompt], chains: Sequence[str], seeds: Sequence[int]
     ) -> list[str]:
         """What the model wrote, its own thinking taken off; empty where it was cut."""
@@ -135,7 +129,6 @@ class EngineRefiner:
             filled(instruction, question=spoken(prompt), thinking=chain)
             for prompt, chain in zip(prompts, chains, strict=True)
         ]
-        drawn = self.engine.generate([self.encode(text) for text in asked], replace(self.sampling, n=1), seeds)
-        self.written += sum(len(row[0].token_ids) for row in drawn)
-        said = (without_thinking(self.read(row[0].text)) if row[0].finish == "stop" else "" for row in drawn)
+        answers = self.ask(asked, seeds)
+        said = (without_thinking(answer.text) if answer.finish == "stop" else "" for answer in answers)
         return [text.rpartition("</think>")[2].strip() for text in said]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from r1kit.factory.collect import collect, collected
-from r1kit.factory.collect_plan import Plan
+from r1kit.factory.collection import Plan
 from r1kit.factory.general import general_samples
 from r1kit.factory.harvest import Route, open_harvester
 from r1kit.factory.mixture import mix

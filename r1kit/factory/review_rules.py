@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from r1kit.contracts import Recipe
 from r1kit.errors import R1Error, first_line
-from r1kit.factory.collect_plan import Plan
+from r1kit.factory.collection import Plan
 from r1kit.factory.filters import failed_filter
 from r1kit.records import Completion, Group, Prompt, Sample, Score
 from r1kit.reward.format import TAGS, FormatStyle, format_reward

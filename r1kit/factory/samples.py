@@ -39,7 +39,7 @@ def write_samples(path: Path, samples: Iterable[Sample]) -> None:
     write_atomic(path, "".join(json.dumps(plain(sample), ensure_ascii=False) + "\n" for sample in samples))
 
 
-def sample_of(where: str, table: Mapping[str, Any], identity: str = "", domain: str = "general") -> Sample:
+def sample_of(where: str, table: Mapping[str, Any], identity: str = "") -> Sample:
     """A sample from its JSON object; only the prompt and the response must be there."""
     provenance = table.get("provenance", {})
     if not isinstance(provenance, Mapping):
@@ -48,7 +48,7 @@ def sample_of(where: str, table: Mapping[str, Any], identity: str = "", domain: 
         id=text_field(where, table, "id", identity),
         prompt=text_field(where, table, "prompt"),
         response=text_field(where, table, "response"),
-        domain=text_field(where, table, "domain", domain),
+        domain=text_field(where, table, "domain", "general"),
         language=text_field(where, table, "language", "en"),
         provenance=provenance,
         history=as_chat(table["history"], where, "history") if table.get("history") else None,

@@ -18,25 +18,20 @@ from dataclasses import dataclass, field
 from functools import partial
 from itertools import groupby
 from operator import itemgetter
-from pathlib import Path
 from typing import cast
 
 from r1kit.errors import InputError
 from r1kit.loops import in_flight
 from r1kit.loops.dealing import Drawn, Scored, in_turn
-from r1kit.loops.in_flight import Out
+from r1kit.loops.in_flight import InFlight, Out
 from r1kit.loops.lag import depth
 from r1kit.loops.rollouts import Numbered, PromptStream, Rollouts
 from r1kit.records import Completion, Group
-from r1kit.resume import Resumable
 from r1kit.rollout.engine import Detached
 from r1kit.rollout.streams import stream_seed
 from r1kit.update.learner import shares
 
 __all__ = ["Ahead"]
-
-IN_FLIGHT = "in_flight-"
-"""Files of a resume point, one a rank."""
 
 
 @dataclass(slots=True)
@@ -56,11 +51,10 @@ class _Seen:
 
 
 @dataclass(frozen=True, slots=True)
-class Ahead(Rollouts):
+class Ahead(InFlight):
     """``Rollouts`` whose prompts are out before the step that learns from them."""
 
-    out: list[Out] = field(default_factory=list)
-    """In the order they were dealt, those of all ranks."""
+    FILES = "in_flight-"
     seen: _Seen = field(default_factory=_Seen)
 
     def __post_init__(self) -> None:
@@ -83,25 +77,12 @@ class Ahead(Rollouts):
         """Before new weights: where runs are to repeat, what was dealt under the old ones is sampled by them."""
         if self.repeats:
             began = time.monotonic()
-            wait([one.asked for one in self._mine(self.out) if one.asked])
+            wait([one.asked for one in self.mine(self.out) if one.asked])
             self.seen.waited += time.monotonic() - began
-
-    def beside(self, learner: Resumable) -> Resumable:
-        """What survives a kill: the learner, and what is out."""
-        return _Beside(self, learner)
-
-    def stop(self, step: int) -> None:
-        """Nothing is waited for any more."""
-        for one in self.out:
-            if one.asked:
-                one.asked.cancel()
-        stopped = [one.number for one in self.out]
-        self.policy.workspace.append("prompts", [{"step": step, "dealt": [], "stopped": stopped}])
-        self.out.clear()
 
     def next(self, step: int) -> Drawn:
         """See ``Rollouts.next``."""
-        self.seen.queue = sum(one.ended for one in self._mine(self.out))
+        self.seen.queue = sum(one.ended for one in self.mine(self.out))
         return Rollouts.next(self, step)
 
     def _round(
@@ -111,7 +92,7 @@ class Ahead(Rollouts):
             taken = [one for one in self.out if one.step == step] if attempt == 0 else []
             taken = taken or self._deal(stream, step, step, self._turns(self.config.prompts_per_step))
             self._ask()
-            mine = self._mine(taken)
+            mine = self.mine(taken)
         else:
             self._top_up(stream, step, missing)
             self._ask()
@@ -133,25 +114,19 @@ class Ahead(Rollouts):
         drawn.metrics |= self._metrics(step, drawn)
         self.seen.clear()
 
+    def before_save(self, mine: Sequence[Out]) -> None:
+        """Where runs are to repeat: the weights that what is out is sampled by are gone at the next step."""
+        if self.repeats:
+            wait([one.scored for one in mine])
+
     # ---- dealing and asking -----------------------------------------------------------------------------------------
 
     def _turns(self, count: int) -> list[int]:
         """Ranks in turn."""
         return [place % self.policy.workspace.ranks.size for place in range(count)]
 
-    def _mine(self, of: Sequence[Out]) -> list[Out]:
-        return [one for one in of if one.rank == self.policy.workspace.ranks.rank]
-
     def _deal(self, stream: PromptStream, now: int, step: int, ranks: Sequence[int]) -> list[Out]:
-        """The next prompts, one for each of the ranks that are named; the same on every rank."""
-        due = now + self.config.max_lag
-        dealt = stream.take(self.tasks_at(step), len(ranks))
-        new = [
-            Out(number=number, prompt=prompt, step=step, due=due, rank=rank)
-            for (number, prompt), rank in zip(dealt, ranks, strict=True)
-        ]
-        self.out.extend(new)
-        return new
+        return self.deal(stream, step, ranks, due=now + self.config.max_lag)
 
     def _top_up(self, stream: PromptStream, step: int, missing: int) -> None:
         """As many out as the step still takes, and as many as are to be out after it, each dealt for the step that
@@ -159,20 +134,17 @@ class Ahead(Rollouts):
         config, size = self.config, self.policy.workspace.ranks.size
         later = min(depth(config), config.steps - 1 - step)
         wanted = self._turns(missing) + self._turns(config.prompts_per_step) * later
-        lacking = [[rank] * (wanted.count(rank) - self._held(rank)) for rank in range(size)]
+        lacking = [self.lacking(rank, wanted.count(rank)) for rank in range(size)]
         ranks = in_turn(lacking) if any(lacking) else []
         places = range(len(self.out), len(self.out) + len(ranks))  # those that are out already come before
         meant = [step + (place - missing + config.prompts_per_step) // config.prompts_per_step for place in places]
         for at, alike in groupby(zip(meant, ranks, strict=True), itemgetter(0)):
             self._deal(stream, step, min(at, config.steps - 1), [rank for _, rank in alike])
 
-    def _held(self, rank: int) -> int:
-        return sum(one.rank == rank for one in self.out)
-
     def _ask(self) -> None:
         """Put this rank's to the engine, those that it has not been asked yet: together, so that which engine gets
         which does not depend on the time between them."""
-        new = [one for one in self._mine(self.out) if one.asked is None and not one.ended]
+        new = [one for one in self.mine(self.out) if one.asked is None and not one.ended]
         workspace, policy = self.policy.workspace, self.policy
         for sampling, alike in groupby(new, lambda one: self.config.sampling_at(one.step)):
             together = list(alike)
@@ -203,7 +175,7 @@ class Ahead(Rollouts):
         count = self._turns(missing).count(ranks.rank)
         began = time.monotonic()
         while len(chosen) < count:
-            left = sorted((one for one in self._mine(self.out) if one not in chosen), key=lambda o: (o.due, o.number))
+            left = sorted((one for one in self.mine(self.out) if one not in chosen), key=lambda o: (o.due, o.number))
             among = left if self.config.late == "drop" else self._must(left, step, count - len(chosen))
             ready = [one for one in among if one.ended]
             if ready:
@@ -230,7 +202,7 @@ class Ahead(Rollouts):
 
     def _agree(self, step: int, mine: Sequence[Out]) -> list[Out]:
         """What all ranks take, in turn; what will be too old is left out where it is not waited for. A collective."""
-        late = self._mine(self.out) if self.config.late == "drop" else []
+        late = self.mine(self.out) if self.config.late == "drop" else []
         old = [one for one in late if one.due <= step and one not in mine]
         told = self.policy.workspace.ranks.gather_objects(([o.number for o in mine], [o.number for o in old]))
         numbered = {one.number: one for one in self.out}
@@ -254,10 +226,7 @@ class Ahead(Rollouts):
         ended = time.monotonic()
         sampled = min(ended, max([began, *(one.sampled for one in mine)]))
         drawn.took(sampling=sampled - began, scoring=ended - sampled)
-        found = [one.scored.result() for one in mine]
-        scores = self.policy.scorer.with_models([group for group, _ in found], [rules for _, rules in found])
-        self.policy.workspace.spend_read(self.policy.scorer.read())
-        return [(group, own) for (group, _), own in zip(found, scores, strict=True)]
+        return self.with_models(mine)
 
     def _metrics(self, step: int, drawn: Drawn) -> dict[str, float]:
         """Of a step, over all ranks: docs/metrics.md. A collective."""
@@ -277,26 +246,6 @@ class Ahead(Rollouts):
             "queue": queue,
             "dropped": len(self.seen.dropped),
         }
-
-
-class _Beside:
-    """A learner and what is out, as one resume point."""
-
-    def __init__(self, ahead: Ahead, learner: Resumable) -> None:
-        self._ahead, self._learner, self._ranks = ahead, learner, ahead.policy.workspace.ranks
-
-    def save(self, folder: Path) -> None:
-        self._learner.save(folder)
-        mine = [one for one in self._ahead.out if one.rank == self._ranks.rank]
-        if self._ahead.repeats:  # the weights that they are sampled by are gone at the next step
-            wait([one.scored for one in mine])
-        self._ranks.broadcast_object(None)  # the folder is there
-        in_flight.write(folder / f"{IN_FLIGHT}{self._ranks.rank}.pt", mine)
-        self._ranks.gather_objects(None)
-
-    def load(self, folder: Path) -> None:
-        self._learner.load(folder)
-        self._ahead.out[:] = in_flight.read(folder, IN_FLIGHT, self._ranks.size)
 
 
 def _oldest(one: Out) -> float:

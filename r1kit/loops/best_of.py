@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from r1kit.evals.evaluator import Evaluation, sample_evaluation
-from r1kit.evals.interval import mean_interval
-from r1kit.evals.paired import paired_difference
+from r1kit.evals.interval import mean_interval, paired_difference
 from r1kit.loops.step_labels import open_labeller
 from r1kit.maths.pass_at_k import consensus
 from r1kit.maths.step_scores import AGGREGATES, Aggregate, of_steps, picked

@@ -1,21 +1,25 @@
-"""What each completion of a step is worth: its group's mean as the measure (GRPO), or a value model (``ppo.py``)."""
+"""What each completion of a step is worth: beside its group's mean (GRPO), by the steps that are paid (DeepSeekMath,
+4.1.3), or by a value model (``ppo.py``)."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import torch
 from torch import Tensor
 
 from r1kit.loops.dealing import Drawn
 from r1kit.loops.settings import RL
-from r1kit.maths.advantage import Advantages, group_relative
+from r1kit.maths.advantage import Advantages, group_relative, process_relative
 from r1kit.records import Score
 from r1kit.resume import Resumable
 from r1kit.update.learner import Weighed
 
-__all__ = ["Credit", "GroupRelative", "advantages_of"]
+if TYPE_CHECKING:
+    from r1kit.cluster.ranks import Ranks
+
+__all__ = ["Credit", "GroupRelative", "StepsPaid", "advantages_of"]
 
 
 class Credit(Protocol):
@@ -65,3 +69,35 @@ def advantages_of(scores: Sequence[Sequence[Score]], config: RL) -> list[Tensor]
         group_relative(torch.tensor([score.total for score in group], dtype=torch.float64), config.loss.std)
         for group in scores
     ]
+
+
+class StepsPaid(GroupRelative):
+    """See ``loops.credit.Credit``: all that is paid are scores of steps, which the scorer left in ``Score.steps``."""
+
+    def __init__(self, config: RL, ranks: Ranks) -> None:
+        super().__init__(config)
+        self._ranks = ranks
+
+    def advantages(self, drawn: Drawn, step: int) -> Advantages:
+        """float32 [n] of every completion; steps are pooled over its group."""
+        return [
+            process_relative(
+                [[value for _, value in score.steps] for score in scores],
+                [[end for end, _ in score.steps] for score in scores],
+                [len(one.token_ids) for one in group.completions],
+                self._config.loss.std,
+            )
+            for group, scores in zip(drawn.groups, drawn.scores, strict=True)
+        ]
+
+    def learn(self, drawn: Drawn, step: int) -> dict[str, float]:
+        """Nothing is learnt here; what the steps earned, over all ranks."""
+        own = [score.steps for scores in drawn.scores for score in scores]
+        values = [value for steps in own for _, value in steps]
+        shares = self._ranks.gather_objects((sum(values), len(values), len(own)))
+        total, steps, completions = (sum(share[place] for share in shares) for place in range(3))
+        return {
+            "process_reward": total / max(1, steps),
+            "process_sum": total / completions,
+            "process_steps": steps / completions,
+        }

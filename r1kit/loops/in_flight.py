@@ -1,4 +1,4 @@
-"""A prompt that is out: dealt, and not learnt from yet. How those that are survive a kill."""
+"""Rollouts of which some are out: dealt, and not learnt from yet. How those survive a kill."""
 
 from __future__ import annotations
 
@@ -6,16 +6,18 @@ from collections.abc import Sequence
 from concurrent.futures import Future
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
 from r1kit.loops.dealing import Scored
+from r1kit.loops.rollouts import PromptStream, Rollouts
 from r1kit.records import Completion, Group, Prompt, Score
+from r1kit.resume import Resumable
 from r1kit.structure import structure
 
-__all__ = ["Out", "read", "settle", "write"]
+__all__ = ["InFlight", "Out", "read", "settle", "write"]
 
 
 @dataclass(eq=False, slots=True, kw_only=True)
@@ -43,6 +45,81 @@ class Out:
     @property
     def ended(self) -> bool:
         return self.scored.done()
+
+
+@dataclass(frozen=True, slots=True)
+class InFlight(Rollouts):
+    """``Rollouts`` of which some outlive the step that they were dealt in."""
+
+    FILES: ClassVar[str]
+    """Of a resume point, one a rank: what their names begin with."""
+
+    out: list[Out] = field(default_factory=list)
+    """Those of all ranks, in the order they were dealt; those of others without their completions."""
+
+    def beside(self, learner: Resumable) -> Resumable:
+        """What survives a kill: the learner, and what is out."""
+        return _Beside(self, learner)
+
+    def stop(self, step: int) -> None:
+        """Nothing is waited for any more."""
+        for one in self.out:
+            if one.asked:
+                one.asked.cancel()
+        stopped = [one.number for one in self.out]
+        self.policy.workspace.append("prompts", [{"step": step, "dealt": [], "stopped": stopped}])
+        self.out.clear()
+
+    def mine(self, of: Sequence[Out]) -> list[Out]:
+        """Those of this rank."""
+        return [one for one in of if one.rank == self.policy.workspace.ranks.rank]
+
+    def lacking(self, rank: int, wanted: int) -> list[int]:
+        """A rank, once for each prompt that it has out too few."""
+        return [rank] * (wanted - sum(one.rank == rank for one in self.out))
+
+    def deal(self, stream: PromptStream, step: int, ranks: Sequence[int], due: int) -> list[Out]:
+        """The next prompts for a step, one for each of the ranks that are named; the same on every rank."""
+        dealt = stream.take(self.tasks_at(step), len(ranks))
+        new = [
+            Out(number=number, prompt=prompt, step=step, due=due, rank=rank)
+            for (number, prompt), rank in zip(dealt, ranks, strict=True)
+        ]
+        self.out.extend(new)
+        return new
+
+    def with_models(self, mine: Sequence[Out]) -> list[Scored]:
+        """The groups of these prompts, which have ended, with all of their scores."""
+        found, scorer = [one.scored.result() for one in mine], self.policy.scorer
+        scores = scorer.with_models([group for group, _ in found], [rules for _, rules in found])
+        self.policy.workspace.spend_read(scorer.read())
+        return [(group, own) for (group, _), own in zip(found, scores, strict=True)]
+
+    def before_save(self, mine: Sequence[Out]) -> None:
+        """What a resume point waits for."""
+
+    def after_load(self, mine: Sequence[Out]) -> None:
+        """What a run that goes on does with what it had out."""
+
+
+class _Beside:
+    """A learner and what is out, as one resume point."""
+
+    def __init__(self, rollouts: InFlight, learner: Resumable) -> None:
+        self._rollouts, self._learner, self._ranks = rollouts, learner, rollouts.policy.workspace.ranks
+
+    def save(self, folder: Path) -> None:
+        self._learner.save(folder)
+        mine = self._rollouts.mine(self._rollouts.out)
+        self._rollouts.before_save(mine)
+        self._ranks.broadcast_object(None)  # the folder is there
+        write(folder / f"{self._rollouts.FILES}{self._ranks.rank}.pt", mine)
+        self._ranks.gather_objects(None)
+
+    def load(self, folder: Path) -> None:
+        self._learner.load(folder)
+        self._rollouts.out[:] = read(folder, self._rollouts.FILES, self._ranks.size)
+        self._rollouts.after_load(self._rollouts.mine(self._rollouts.out))
 
 
 def settle(to: Future[Scored], group: Group, scores: Future[list[Score]]) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
+from r1kit.contracts import StartsFrom
 from r1kit.errors import InputError
 from r1kit.evals.settings import EvaluationConfig
 from r1kit.loops.settings import SFT, Evaluated, Schedule, check_least, check_rates, check_source
@@ -36,7 +37,7 @@ class ValueTraining:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class MCTS(Evaluated):
+class MCTS(StartsFrom, Evaluated):
     """Search, learn what it found, search again (R1 paper, section 4.2; after AlphaZero)."""
 
     start: str = "base"
@@ -74,11 +75,6 @@ class MCTS(Evaluated):
     """Tokens in one forward and backward: bounds memory."""
     rows_in_flight: int = 512
     """Completions that decode side by side on a rank: bounds memory."""
-
-    @property
-    def inputs(self) -> tuple[str, ...]:
-        """Earlier stages that it takes in."""
-        return (self.start,)
 
     def uses(self, recipe: Recipe) -> tuple[str, ...]:
         """Tasks that it searches and is judged by."""

@@ -14,9 +14,9 @@ from r1kit.backends.models import LoadedModel
 from r1kit.backends.verifiers import open_verifier
 from r1kit.checkpoint.source import resolve_model
 from r1kit.evals.evaluator import Evaluator, last_evaluation
-from r1kit.evals.per_token import Spell
 from r1kit.evals.prompting import Paraphrasing
 from r1kit.evals.settings import EvaluationConfig
+from r1kit.evals.transcripts import Spell
 from r1kit.loops.settings import RL, SFT
 from r1kit.records import Prompt, Sampling, StageResult
 from r1kit.reward.learned import Judging, LearnedReward

@@ -17,8 +17,8 @@ from r1kit.evals.evaluator import Evaluation, last_evaluation
 from r1kit.evals.hacking import find_hacking
 from r1kit.loops import rl
 from r1kit.loops.best_of import best_of
+from r1kit.loops.credit import StepsPaid
 from r1kit.loops.policy import open_policy
-from r1kit.loops.process_credit import StepsPaid
 from r1kit.loops.step_labels import label_steps
 from r1kit.loops.step_training import Sees, judge, learnt, read_labels, split, with_replay
 from r1kit.model.reward_model import Outlook, RewardModel

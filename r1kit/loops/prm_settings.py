@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal
 
-from r1kit.contracts import StageConfig
+from r1kit.contracts import StartsFrom
 from r1kit.errors import InputError
 from r1kit.evals.hacking import HackingWatch
 from r1kit.evals.settings import EvaluationConfig
@@ -72,7 +72,7 @@ class BestOf:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PRM(StageConfig):
+class PRM(StartsFrom):
     start: str = "r1_zero"
     """Stage whose model writes the solutions, and which RL starts from; ``base``: the pretrained model."""
     steps: Steps = field(default_factory=Steps)
@@ -97,11 +97,6 @@ class PRM(StageConfig):
     that RL left (DeepSeekMath, 4.1.4)."""
     replay: float = 0.1
     """Share of old solutions among those that a later round learns (DeepSeekMath, 4.1.4: 10%)."""
-
-    @property
-    def inputs(self) -> tuple[str, ...]:
-        """Earlier stages that it takes in."""
-        return (self.start,)
 
     def uses(self, recipe: Recipe) -> tuple[str, ...]:
         """Tasks that it trains on or is judged by."""

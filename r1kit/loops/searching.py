@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
-from typing import Any, TypeVar, cast
+from typing import TypeVar
 
 from r1kit.backends.backend import backend_of
 from r1kit.backends.models import LoadedModel
@@ -41,13 +41,7 @@ def opened(config: MCTS, model: str, inner: Workspace) -> Iterator[Opened]:
         open_verifier(tasks, recipe, config.reward, ranks=inner.ranks, opens=loaded.opens_think) as verifier,
         closing(backend.open_engine(loaded, dtype=config.dtype, max_rows=config.rows_in_flight)) as engine,
     ):
-        player = Player(
-            engine=engine,
-            tokenizer=cast(Any, loaded.tokenizer),
-            ends=frozenset(loaded.stop_ids),
-            render=loaded.render,
-            grade=verifier.score_groups,
-        )
+        player = Player.of(engine, loaded, verifier.score_groups)
         yield Opened(player=player, loaded=loaded, verifier=verifier)
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
-from r1kit.contracts import StageConfig
+from r1kit.contracts import StageConfig, StartsFrom
 from r1kit.data.settings import Reading
 from r1kit.errors import InputError, nearest
 from r1kit.evals.settings import EvaluationConfig
@@ -75,7 +75,7 @@ class Evaluated(StageConfig):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RL(Evaluated):
+class RL(StartsFrom, Evaluated):
     """GRPO on prompts of one or more tasks (R1 paper, section 2.1 and table of hyper-parameters)."""
 
     start: str = "base"
@@ -150,11 +150,6 @@ class RL(Evaluated):
     record_tokens: int = 1
     """Of these, groups whose rollouts are written with the text, log-prob, entropy and gap of each token; 0: none, and
     none of the evaluations'. More than one a step costs a pass of the learner over the others."""
-
-    @property
-    def inputs(self) -> tuple[str, ...]:
-        """Earlier stages that it takes in."""
-        return (self.start,)
 
     def uses(self, recipe: Recipe) -> tuple[str, ...]:
         """Tasks that it trains on or is judged by."""
@@ -244,7 +239,7 @@ class RL(Evaluated):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SFT(Evaluated):
+class SFT(StartsFrom, Evaluated):
     """Supervised fine-tuning on the samples of an earlier stage or of a file (R1 paper v2, appendix B.4.2)."""
 
     start: str = "base"
@@ -283,11 +278,6 @@ class SFT(Evaluated):
     """Length and stop strings of the evaluation."""
     reward: RewardConfig = field(default_factory=RewardConfig)
     """How the evaluation reads an answer."""
-
-    @property
-    def inputs(self) -> tuple[str, ...]:
-        """Earlier stages that it takes in."""
-        return (self.start,)
 
     @property
     def sources(self) -> Mapping[str, Source]:

@@ -1,11 +1,11 @@
-"""The length reward of Kimi k1.5 (2501.12599, section 2.3.3), and the same among right answers alone."""
+"""Rewards of length: Kimi k1.5's (2501.12599, section 2.3.3), the same among right answers alone, and DAPO's."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Literal
 
-__all__ = ["LengthRule", "length_rewards"]
+__all__ = ["LengthRule", "length_rewards", "soft_overlong"]
 
 LengthRule = Literal["right", "kimi"]
 
@@ -31,3 +31,12 @@ def length_rewards(lengths: Sequence[int], right: Sequence[bool], rule: LengthRu
         reward = 0.5 - (length - shortest) / (longest - shortest)
         rewards.append(reward if held else min(0.0, reward) if rule == "kimi" else 0.0)
     return rewards
+
+
+def soft_overlong(length: int, max_length: int, buffer: int) -> float:
+    """DAPO's soft punishment of long completions (2503.14476, equation 13), added to the reward: 0 up to
+    ``max_length - buffer``, falling linearly to -1 at ``max_length``."""
+    start = max_length - buffer
+    if length <= start:
+        return 0.0
+    return max(-1.0, (start - length) / buffer)

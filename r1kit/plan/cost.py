@@ -12,28 +12,48 @@ from typing import Any, Literal, NamedTuple
 
 from r1kit.cluster.settings import FSDP, Cluster, LearnerChoice, Whole
 from r1kit.errors import InputError
-from r1kit.plan.adapter import adapter_parameters
 from r1kit.plan.devices import Device
 from r1kit.plan.shape import Shape
 from r1kit.update.settings import LoRA, OptimiserSettings
 
 __all__ = [
-    "ASSUMPTIONS",
-    "NOTHING",
-    "Draw",
-    "Many",
-    "Plan",
-    "Work",
-    "activation_bytes",
-    "gather_bytes",
-    "host_bytes",
-    "learner_bytes",
-    "sample",
-    "shared_out",
-    "train",
-    "travel_bytes",
-    "width_of",
-]
+    "ASSUMPTIONS", "NOTHING", "Draw", "Many", "Plan", "Work", "activation_bytes", "adapter_parameters",
+    "gather_bytes", "host_bytes", "learner_bytes", "sample", "shared_out", "train", "travel_bytes", "width_of",
+]  # fmt: skip
+
+
+def adapter_parameters(lora: LoRA, shape: Shape) -> int:
+    """``rank (out + in)`` of every chosen matrix; routers and experts have none."""
+    return sum(
+        layers * lora.rank * (rows + columns)
+        for name, layers, rows, columns in _linears(shape)
+        if not lora.targets or any(target.rpartition(".")[2] == name for target in lora.targets)
+    )
+
+
+def _linears(shape: Shape) -> list[tuple[str, int, int, int]]:
+    """End of the hub name, layers that have it, out, in."""
+    d, H, K, D, L = shape.hidden, shape.heads, shape.kv_heads, shape.head_dim, shape.layers
+    if (of := shape.latent) is None:
+        found = [("q_proj", L, H * D, d), ("k_proj", L, K * D, d), ("v_proj", L, K * D, d), ("o_proj", L, d, H * D)]
+    else:
+        asked = H * (D + of.rotary)
+        found = (
+            [("q_a_proj", L, of.query, d), ("q_b_proj", L, asked, of.query)] if of.query else [("q_proj", L, asked, d)]
+        )
+        found += [
+            ("kv_a_proj_with_mqa", L, of.kept + of.rotary, d),
+            ("kv_b_proj", L, H * (D + of.value), of.kept),
+            ("o_proj", L, d, H * of.value),
+        ]
+    mixed = shape.experts
+    widths = [(mixed.dense_layers if mixed else L, shape.ffn)]
+    if mixed and mixed.shared:
+        widths.append((L - mixed.dense_layers, mixed.shared))
+    for layers, width in widths:
+        found += [("gate_proj", layers, width, d)] if shape.gated else []
+        found += [("up_proj", layers, width, d), ("down_proj", layers, d, width)]
+    return found
 
 
 ASSUMPTIONS = (

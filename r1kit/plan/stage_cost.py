@@ -11,8 +11,7 @@ from r1kit.loops.ppo_settings import PPO
 from r1kit.loops.settings import RL, SFT
 from r1kit.plan.cost import NOTHING, Draw, Plan, Work, activation_bytes, learner_bytes, sample, train, width_of
 from r1kit.plan.data_cost import cold_start, rejection_sampling, reward_models
-from r1kit.plan.process_cost import labelled, learnt
-from r1kit.plan.search_cost import tree_search
+from r1kit.plan.experiments_cost import labelled, learnt, tree_search
 
 if TYPE_CHECKING:
     from r1kit.evals.settings import EvaluationConfig

@@ -14,8 +14,10 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal, Protocol, TextIO
 
+from rich.console import Console, RenderableType
+
 from r1kit.errors import InputError
-from r1kit.report.draw.area import Area
+from r1kit.report.draw.ascii import NEAREST, spelled
 from r1kit.report.draw.printing import harmless, is_plain
 from r1kit.report.draw.progress import draw_progress
 from r1kit.report.read.follow import Event, Follower
@@ -23,7 +25,52 @@ from r1kit.report.read.progress import Progress, progress_of
 from r1kit.report.read.run_folder import RunFolder
 from r1kit.report.read.time_left import time_left
 
-__all__ = ["Lines", "Picture", "Watch"]
+__all__ = ["Area", "Lines", "Picture", "Watch"]
+
+
+class Area:
+    """Used by one thread."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self.console = Console(file=stream, force_terminal=True, legacy_windows=False)
+        self._rows = 0
+        """Lines that are there."""
+        self._text = ""
+
+    def draw(self, picture: RenderableType) -> None:
+        """Put a picture in the place of the last one; what does not fit into the window is cut off."""
+        width, height = self.console.size
+        with self.console.capture() as capture:
+            self.console.print(picture, width=max(1, width - 1), no_wrap=True, overflow="ellipsis", crop=True)
+        lines = capture.get().splitlines()[: max(1, height - 2)]
+        text = "".join(line + "\n" for line in lines)
+        if text != self._text:
+            self._write(self._back() + text)
+            self._text, self._rows = text, len(lines)
+
+    def above(self, line: str) -> None:
+        """Print a line above the area."""
+        text, rows = self._text, self._rows
+        self._write(self._back() + line + "\n" + text)
+        self._text, self._rows = text, rows
+
+    def erase(self) -> None:
+        """Leave nothing of it."""
+        self._write(self._back())
+
+    def _back(self) -> str:
+        """To the area's first line, everything from there on cleared. Where a window that was made narrower has broken
+        its lines in two, the upper ones stay: nothing that was said is ever cleared."""
+        rows, self._rows, self._text = self._rows, 0, ""
+        return f"\r\x1b[{rows}A\x1b[J" if rows else ""
+
+    def _write(self, text: str) -> None:
+        text = spelled(text) if is_plain(self.console) else text
+        encoding = self._stream.encoding or "utf-8"
+        self._stream.write(text.encode(encoding, errors=NEAREST).decode(encoding))
+        self._stream.flush()
+
 
 Stream = Literal["out", "err"]
 TICK_SECONDS = 1.0

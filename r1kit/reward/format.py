@@ -11,7 +11,6 @@ from r1kit.reward.messages import Job
 from r1kit.reward.part import Mark, Ours
 from r1kit.reward.settings import FORMAT_STYLES, FormatStyle, RewardConfig, check_style
 from r1kit.tasks.task import Task
-from r1kit.text.seen import with_opening
 
 __all__ = ["FORMAT_STYLES", "TAGS", "Format", "FormatStyle", "format_reward"]
 
@@ -41,7 +40,6 @@ def format_reward(
     finish: str,
     style: FormatStyle,
     *,
-    prefilled: bool = False,
     partial: bool = False,
     blank_thinking: bool = False,
 ) -> float:
@@ -55,10 +53,9 @@ def format_reward(
     ``none``: nothing is asked: always 1.
 
     Args:
-        text: the completion, special tokens kept, end token left out.
+        text: the completion, special tokens kept, end token left out, behind ``<think>`` where the prompt ended in it.
         finish: ``stop`` or ``length``; a completion that did not end by itself has no form (except ``none``).
         style: one of the above.
-        prefilled: the prompt ended in ``<think>``, so the completion starts after it.
         partial: pay 0.25 for each tag that occurs exactly once, in order (open-r1's tag count) instead of all or
             nothing; only for the three tagged styles, cut completions included.
         blank_thinking: nothing but space between ``<think>`` and ``</think>`` is allowed.
@@ -67,16 +64,15 @@ def format_reward(
     if style == "none":
         return 1.0
     if style == "boxed":
-        boxed = extract_answer(with_opening(text) if prefilled else text, "boxed")
+        boxed = extract_answer(text, "boxed")
         return float(finish == "stop" and boxed is not None and _BLANK_BOX.fullmatch(boxed) is None)
-    whole = with_opening(text) if prefilled else text
     blank = _BLANK_ANSWER if blank_thinking else _BLANK
     if partial:
-        return 0.25 * _in_order(blank.sub("", whole), _STRICT_TAGS if style == "strict" else TAGS)
-    if finish != "stop" or any(whole.count(tag) != 1 for tag in TAGS) or blank.search(whole):
+        return 0.25 * _in_order(blank.sub("", text), _STRICT_TAGS if style == "strict" else TAGS)
+    if finish != "stop" or any(text.count(tag) != 1 for tag in TAGS) or blank.search(text):
         return 0.0
     pattern = {"think_answer": _LOOSE, "think_summary": _SUMMARY, "strict": _STRICT}[style]
-    return float(pattern.fullmatch(whole) is not None)
+    return float(pattern.fullmatch(text) is not None)
 
 
 def _in_order(text: str, tags: Sequence[str]) -> int:

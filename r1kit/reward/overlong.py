@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from r1kit.maths.overlong import soft_overlong
+from r1kit.maths.length import soft_overlong
 from r1kit.records import Prompt
 from r1kit.reward.messages import Job
 from r1kit.reward.part import Mark, Ours

@@ -39,9 +39,10 @@ class HubEngine:
         self._model: HubModel | None = copy.deepcopy(model).to(device=device, dtype=dtype).requires_grad_(False)
         self._shapes = {name: weight.shape for name, weight in self._model.named_parameters()}
         self._ready = True
-        self._tokenizer, self._max_rows, self._version = tokenizer, max_rows, version
+        self._tokenizer, self.max_rows, self._version = tokenizer, max_rows, version
         ends = end_ids if end_ids is not None else [tokenizer.eos_token_id]
-        self._ends = tuple(end for end in ends if end is not None)
+        self.ends = tuple(end for end in ends if end is not None)
+        """Tokens that end a completion."""
 
     def generate(
         self, prompts: Sequence[Sequence[int]], sampling: Sampling, seeds: Sequence[int]
@@ -52,12 +53,12 @@ class HubEngine:
         assert len(prompts) == len(seeds)
         assert all(len(prompt) for prompt in prompts)
         check_room(prompts, sampling.max_tokens, self._model.config.max_positions)
-        stopping = Stopping(self._tokenizer, sampling, self._ends)
+        stopping = Stopping(self._tokenizer, sampling, self.ends)
         streams = row_seeds(seeds, sampling.n)
         completions: list[Completion] = []
         with torch.inference_mode():
-            for first in range(0, len(streams), self._max_rows):
-                rows = range(first, min(first + self._max_rows, len(streams)))
+            for first in range(0, len(streams), self.max_rows):
+                rows = range(first, min(first + self.max_rows, len(streams)))
                 wave = [prompts[row // sampling.n] for row in rows]
                 begun = Wave(self._model, wave, streams[rows.start : rows.stop], [sampling] * len(wave))
                 for tokens, logprobs in _whole(begun, len(wave), stopping):
@@ -69,15 +70,6 @@ class HubEngine:
         """What it samples from."""
         assert self._model is not None, "the engine is closed"
         return self._model
-
-    @property
-    def max_rows(self) -> int:
-        return self._max_rows
-
-    @property
-    def ends(self) -> tuple[int, ...]:
-        """Tokens that end a completion."""
-        return self._ends
 
     @property
     def positions(self) -> int:

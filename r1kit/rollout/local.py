@@ -73,11 +73,11 @@ class LocalEngine:
         """Made so far, and hit."""
         if max_rows < 1:
             raise InputError(f"max_rows is {max_rows}; give 1 or more rows to hold in flight.")
-        self._tokenizer = tokenizer
+        self.tokenizer = tokenizer
         self._config, self._device, self._dtype = model.config, torch.device(device), dtype
         self._weights: PackedDecoder | None = self._packed(weights or NamedWeights(model.hub_weights()))
         self._open, self.positions = True, model.config.max_positions
-        self._max_rows, self._max_cache_tokens, self._check_every = max_rows, max_cache_tokens, check_every
+        self.max_rows, self._max_cache_tokens, self.check_every = max_rows, max_cache_tokens, check_every
         ends = end_ids if end_ids is not None else [tokenizer.eos_token_id]
         self._ends = tuple(end for end in ends if end is not None)
         self._version = version
@@ -113,7 +113,7 @@ class LocalEngine:
             if limits is not None:
                 flight.limit(limits)
             for prompt in flight.run():
-                ended(prompt, tuple(flight.completions(prompt, self._tokenizer, self._version)))
+                ended(prompt, tuple(flight.completions(prompt, self.tokenizer, self._version)))
             if isinstance(flight, DraftedFlight):
                 self.drafts = [self.drafts[0] + flight.drafted, self.drafts[1] + flight.hit]
 
@@ -159,7 +159,7 @@ class LocalEngine:
 
     def rows_in_flight(self, rows: int, columns: int) -> int:
         """Slots for a call of ``rows`` rows of at most ``columns`` tokens, prompt included."""
-        allowed = self._max_rows
+        allowed = self.max_rows
         if self._max_cache_tokens is not None:
             allowed = min(allowed, self._max_cache_tokens // (columns + SLACK))
             if allowed < 1:
@@ -173,28 +173,16 @@ class LocalEngine:
         """Where rows end, and bool [V], host: tokens after which a row may have ended."""
         vocab = self._config.vocab_size
         if sampling.stop not in self._completing:
-            self._completing[sampling.stop] = completing_tokens(self._tokenizer, sampling.stop, vocab)
+            self._completing[sampling.stop] = completing_tokens(self.tokenizer, sampling.stop, vocab)
         completing = self._completing[sampling.stop]
         watched = completing.clone()
         watched[list(self._ends)] = True
-        return Stopping(self._tokenizer, sampling, self._ends, completing), watched
+        return Stopping(self.tokenizer, sampling, self._ends, completing), watched
 
     @property
     def cached(self) -> type[CachedDecoder]:
         """What runs the steps of a call."""
         return GraphedDecoder if graphs_serve(self._config, self._device) else CachedDecoder
-
-    @property
-    def check_every(self) -> int:
-        return self._check_every
-
-    @property
-    def max_rows(self) -> int:
-        return self._max_rows
-
-    @property
-    def tokenizer(self) -> Tokenizer:
-        return self._tokenizer
 
     @property
     def held(self) -> tuple[PackedDecoder, int]:

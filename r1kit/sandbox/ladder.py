@@ -6,19 +6,70 @@ expected values never enter the sandbox: the program gives candidate values and 
 
 from __future__ import annotations
 
+import shutil
+import subprocess
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
 from typing import Any, Literal
 
-from r1kit.errors import InputError, nearest
+from r1kit.errors import InputError, MissingError, R1Error, nearest
 from r1kit.sandbox.cases import Case
 from r1kit.sandbox.extract import EXTRACTS, Extract, Found, asked_by, find_program
 from r1kit.sandbox.judge import Cause, Judged, judge_programs
-from r1kit.sandbox.lint import lint_errors
 from r1kit.sandbox.protocol import Limits, Sandbox
 from r1kit.sandbox.speed import speed_of
 
-__all__ = ["Cause", "LadderSettings", "Rungs", "Verdict", "climb", "climb_many"]
+__all__ = ["RULES", "Cause", "LadderSettings", "Rungs", "Verdict", "check_ruff", "climb", "climb_many", "lint_errors"]
+
+RULES = ("E9", "F63", "F7", "F82")
+"""Syntax and I/O errors; comparisons that cannot be meant; statements out of place; names that are not defined."""
+SECONDS = 10.0
+MAX_LINES = 5
+
+
+@cache
+def check_ruff() -> str:
+    """Where ruff is.
+
+    Raises:
+        MissingError: it is not installed.
+    """
+    beside = Path(sys.executable).parent / "ruff"
+    found = str(beside) if beside.is_file() else shutil.which("ruff")
+    if found is None:
+        raise MissingError("ruff is missing, which the ladder's lint rung asks for; run: pip install ruff")
+    return found
+
+
+def lint_errors(program: str) -> list[str]:
+    """What ruff finds, a line each (``line 3: F821 Undefined name ...``); empty where there is nothing.
+
+    Ruff parses the program and does not run it; it gets no configuration but this, and a deadline.
+    """
+    version = f"py3{sys.version_info.minor}"
+    options = ["--isolated", "--no-cache", "--quiet", "--output-format", "concise", "--target-version", version]
+    command = [check_ruff(), "check", *options, "--select", ",".join(RULES), "--stdin-filename", "program.py", "-"]
+    try:
+        done = subprocess.run(
+            command, input=program.encode("utf-8", "replace"), capture_output=True, timeout=SECONDS, check=False, env={}
+        )
+    except subprocess.TimeoutExpired:
+        return [f"ruff took more than {SECONDS:g} s"]
+    if done.returncode == 0:
+        return []
+    found = [_spelled(line) for line in done.stdout.decode(errors="replace").splitlines() if "program.py:" in line]
+    if done.returncode != 1 or not found:
+        raise R1Error(f"ruff failed: {' '.join(done.stderr.decode(errors='replace').split())[:200]}")
+    return found[:MAX_LINES]
+
+
+def _spelled(line: str) -> str:
+    """``program.py:3:5: F821 Undefined name `x``` -> ``line 3: F821 Undefined name `x```."""
+    _, number, _, said = line.split(":", 3)
+    return f"line {number}:{said}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal
 
 from r1kit.errors import InputError, MissingError
 from r1kit.evals.evaluator import Evaluation
@@ -190,13 +190,7 @@ def evaluated(
         open_verifier([task.name], recipe, reward, opens=loaded.opens_think) as verifier,
         closing(backend.open_engine(loaded, dtype=dtype, max_rows=ROWS)) as engine,
     ):
-        player = Player(
-            engine=engine,
-            tokenizer=cast(Any, loaded.tokenizer),
-            ends=frozenset(loaded.stop_ids),
-            render=loaded.render,
-            grade=verifier.score_groups,
-        )
+        player = Player.of(engine, loaded, verifier.score_groups)
         trees = planted(prompts, player.render, lambda place: stream_seed(recipe.seed, "search", prompts[place].id))
         valuer = valuer_of(search, player, reader, ruled=False)
         found = compare(trees, search, config.draws(own), engine, valuer, player.grade, player.decode, player.ends)

@@ -80,15 +80,13 @@ def grow(trees: Sequence[Tree], config: Search, engine: Engine, valuer: Valuer, 
     return True
 
 
-def draw_steps(
-    places: Sequence[Place], config: Search, engine: Engine, n: int, about: str = "step"
-) -> list[tuple[Completion, ...]]:
-    """``n`` next steps behind each place, all in one call; ``about`` names the stream they are drawn from."""
+def draw_steps(places: Sequence[Place], config: Search, engine: Engine, n: int) -> list[tuple[Completion, ...]]:
+    """``n`` next steps behind each place, all in one call."""
     if not places:
         return []
     sampling = Sampling(n=n, max_tokens=config.steps.most, temperature=config.temperature, stop=config.steps.marks)
     prompts = [tree.prompt_ids + node.tokens for tree, node in places]
-    return engine.generate(prompts, sampling, [stream_seed(tree.seed, about, node.name) for tree, node in places])
+    return engine.generate(prompts, sampling, [stream_seed(tree.seed, "step", node.name) for tree, node in places])
 
 
 def child_of(completion: Completion, ends: Collection[int]) -> Child:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 from r1kit.records import Group, Prompt
 from r1kit.rollout.engine import Engine
@@ -14,6 +14,7 @@ from r1kit.search.settings import Search
 from r1kit.search.value import Agreement, Grade, ModelValue, NoValue, RolloutValue, Ruled, is_right
 
 if TYPE_CHECKING:
+    from r1kit.backends.models import LoadedModel
     from r1kit.model.reward_model import RewardModel
 
 __all__ = ["Player", "valuer_of"]
@@ -28,12 +29,18 @@ class Player:
     render: Callable[[Prompt], Sequence[int]]
     grade: Grade
 
+    @classmethod
+    def of(cls, engine: Engine, loaded: LoadedModel, grade: Grade) -> Player:
+        """``loaded``: the model that the engine samples."""
+        ends = frozenset(loaded.stop_ids)
+        return cls(engine=engine, tokenizer=cast(Any, loaded.tokenizer), ends=ends, render=loaded.render, grade=grade)
+
     def decode(self, tokens: Sequence[int]) -> str:
         """A chain's text, as a completion has it: without its end token."""
         return text_of(self.tokenizer, tokens[:-1] if tokens and tokens[-1] in self.ends else tokens)
 
 
-def valuer_of(config: Search, player: Player, model: RewardModel | None, *, ruled: bool, budget: int = 16384) -> Valuer:
+def valuer_of(config: Search, player: Player, model: RewardModel | None, *, ruled: bool) -> Valuer:
     """Of leaves and chains.
 
     Args:
@@ -42,12 +49,11 @@ def valuer_of(config: Search, player: Player, model: RewardModel | None, *, rule
         model: the value model, where there is one.
         ruled: the rule knows the answers and says what an ended chain is worth: in training. Without it chains of a
             rollout are worth the share of the problem's chains that agree with them.
-        budget: most tokens of the value model in one pass.
     """
     found: Valuer = NoValue()
     if config.value == "model":
         assert model is not None, "a search by a value model has one"
-        found = ModelValue(model, budget)
+        found = ModelValue(model)
     elif config.value == "rollouts":
         worth = _by_rule(player.grade) if ruled else Agreement(player.grade)
         found = RolloutValue(player.engine, config, player.ends, player.decode, worth)

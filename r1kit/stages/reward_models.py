@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
-from r1kit.contracts import StageConfig
+from r1kit.contracts import StartsFrom
 from r1kit.data.settings import Reading
 from r1kit.errors import InputError
 from r1kit.factory.collection import named
@@ -35,7 +35,7 @@ FEW = 256
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Config(StageConfig):
+class Config(StartsFrom):
     start: str = "sft"
     """Stage whose model's body both start from."""
     models: tuple[Kind, ...] = ("helpfulness", "safety")
@@ -60,11 +60,6 @@ class Config(StageConfig):
     """Tokens in one forward and backward: bounds memory."""
     log_every: int = 1
     """Updates to a line of metrics."""
-
-    @property
-    def inputs(self) -> tuple[str, ...]:
-        """Earlier stages that it takes in."""
-        return (self.start,)
 
     @property
     def model_sources(self) -> tuple[str, ...]:

@@ -34,11 +34,7 @@ def adapted(thing: Any, reference: str) -> Any:
             f"{short(reference)} has no {' and no '.join(lacking)}; a task has train(self, index), "
             f"held_out(self, split, limit) and grade(self, prompt, answer)"
         )
-    for method, parameters in (
-        ("train", ("index",)),
-        ("held_out", ("split", "limit")),
-        ("grade", ("prompt", "answer")),
-    ):
+    for method, parameters in METHODS.items():
         _check_signature(thing, method, parameters, reference)
     config, make = settings_class(thing, reference), maker(thing)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Literal
 
@@ -15,7 +15,7 @@ from r1kit.data.source import open_rows
 from r1kit.data.spool import Spool
 from r1kit.errors import InputError
 from r1kit.records import Prompt
-from r1kit.tasks.listed import Listed
+from r1kit.tasks.listed import Listed, SplitReading
 from r1kit.tasks.references import References
 from r1kit.tasks.rules import Rule, grade_by
 from r1kit.tasks.split import check_shares, own_cluster
@@ -31,17 +31,9 @@ TOLD = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class DataConfig(Reading):
-    """Its source, what a row is read as (``Reading``), and how it is split and judged."""
+class DataConfig(SplitReading):
+    """Its source and how it is judged."""
 
-    path: str
-    """A file (``.jsonl .json .csv .tsv .parquet .txt``, also with ``.gz`` or ``.zst``), a folder of them, or the name
-    of a hub data set."""
-    test_path: str = ""
-    """A second source that is the test split; rows of ``path`` that ask the same are dropped. The same as ``path``: all
-    of it is the test split, and there is nothing to train on."""
-    test_split: str = ""
-    """The split of ``path`` (or of ``test_path``) that is the test split."""
     rule: Literal["auto", "math", "exact", "words", "choice", "countdown", "none"] = "auto"
     """``math``: equal as mathematics, else as text. ``exact``: equal as text. ``words``: as SQuAD's exact match has it,
     case, punctuation and articles aside. ``choice``: the right letter.
@@ -55,24 +47,12 @@ class DataConfig(Reading):
     problems. Else it says how to answer, and the two are never in two parts."""
     language: str = "en"
     """Language of rows that name none, ISO 639-1."""
-    dev_share: float = 0.05
-    """Share of the questions, by hash, held out for choosing settings."""
-    test_share: float = 0.1
-    """Share of the questions, by hash, held out for the reported result; unused with a test split of its own."""
-    split_seed: int = 0
-    """Decides the parts; the same for every run."""
-    seed: int = 0
-    """Seed of the training order."""
 
     def __post_init__(self) -> None:
         Reading.__post_init__(self)
         if not self.path:
             raise InputError('data: path is empty; write path = "FILE.jsonl" or the name of a hub data set')
         check_shares(f"data {self.path}", self.dev_share, self.test_share)
-
-    @property
-    def reading(self) -> Reading:
-        return Reading(**{field.name: getattr(self, field.name) for field in fields(Reading)})
 
 
 class Data(Task):
@@ -92,13 +72,9 @@ class Data(Task):
         self.graded = self.rule != "none"
 
     def _test_source(self) -> _Source | None:
-        config = self.config
-        if not config.test_path and not config.test_split:
-            return None
-        path = config.test_path or config.path
-        split = config.test_split or (config.split if path == config.path else "")
-        if (path, split) == (config.path, config.split):
-            return self._main
+        config, (path, split) = self.config, self.config.test_source
+        if not path or (path, split) == (config.path, config.split):
+            return self._main if path else None
         return _Source(self.name, config, path, replace(config.reading, split=split))
 
     @property

@@ -14,18 +14,44 @@ from __future__ import annotations
 import asyncio
 import inspect
 import json
+import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from r1kit.errors import InputError, MissingError, first_line
 from r1kit.records import Prompt
-from r1kit.tasks.environment_code import find_here
 from r1kit.tasks.listed import Listed
 from r1kit.tasks.split import check_shares, digest
 from r1kit.tasks.task import Grade, Split, Task
 
-__all__ = ["Environment", "EnvironmentConfig"]
+__all__ = ["Environment", "EnvironmentConfig", "find_here", "references_of"]
+
+FAMILY = "verifiers/"
+
+
+def find_here() -> None:
+    """Modules are looked for in the working folder too, last: one that is being written lies there."""
+    if (here := str(Path.cwd())) not in sys.path:
+        sys.path.append(here)
+
+
+def references_of(kinds: Mapping[str, str]) -> dict[str, str]:
+    """Setting -> reference to the code, of those tasks that are environments.
+
+    Args:
+        kinds: task -> kind.
+    """
+    found = {
+        f"tasks.{name}.kind": f"{kind.rpartition('/')[2].replace('-', '_')}:load_environment"
+        for name, kind in kinds.items()
+        if kind.startswith(FAMILY) and kind != FAMILY
+    }
+    if found:
+        find_here()
+    return found
+
 
 _MONITORS = ("num_turns",)
 """What verifiers adds to every rubric by itself, to count the turns."""

@@ -14,10 +14,10 @@ from r1kit.data.several import several
 from r1kit.errors import InputError
 from r1kit.files import Line, strict_lines
 from r1kit.records import Prompt
-from r1kit.tasks.listed import OfLines, listed_files
-from r1kit.tasks.maths_answer import graded
+from r1kit.tasks.listed import OfFiles, OfLines, listed_files
 from r1kit.tasks.references import References
-from r1kit.tasks.split import check_shares, digest
+from r1kit.tasks.rules import graded
+from r1kit.tasks.split import digest
 from r1kit.tasks.task import Grade
 
 __all__ = ["Jsonl", "JsonlConfig"]
@@ -26,12 +26,10 @@ _KNOWN = ("prompt", "answer", "id", "language", "cluster")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class JsonlConfig:
-    path: str
-    """A file with one JSON object a line. Keys besides the known ones are kept as facts. Empty lines are skipped."""
-    test_path: str = ""
-    """A second file that is the test split; lines of ``path`` that ask the same or share a cluster are dropped.
-    The same file as ``path``: all of it is the test split, and there is nothing to train on."""
+class JsonlConfig(OfFiles):
+    """Keys of a line besides the known ones are kept as facts. Empty lines are skipped."""
+
+    kind = "jsonl"
     rule: Literal["math", "exact"] = "math"
     """``math``: equal as mathematics (``r1kit/answers``), else as text. ``exact``: equal as text."""
     bad_lines: Literal["refuse", "skip"] = "refuse"
@@ -39,23 +37,13 @@ class JsonlConfig:
     left out and counted."""
     language: str = "en"
     """Language of lines that name none, ISO 639-1."""
-    dev_share: float = 0.05
-    """Share of the questions, by hash, held out for choosing settings."""
-    test_share: float = 0.1
-    """Share of the questions, by hash, held out for the reported result; unused with a ``test_path``."""
-    split_seed: int = 0
-    """Decides the parts; the same for every run."""
-    seed: int = 0
-    """Seed of the training order."""
 
     def __post_init__(self) -> None:
-        if not self.path:
-            raise InputError('jsonl: path is empty; write path = "FILE.jsonl"')
+        OfFiles.__post_init__(self)
         if self.rule not in ("math", "exact"):
             raise InputError(f"jsonl: rule = {self.rule!r}; allowed are 'math' and 'exact'")
         if self.bad_lines not in ("refuse", "skip"):
             raise InputError(f"jsonl: bad_lines = {self.bad_lines!r}; allowed are 'refuse' and 'skip'")
-        check_shares(f"jsonl {self.path}", self.dev_share, self.test_share)
 
 
 class Jsonl(OfLines):

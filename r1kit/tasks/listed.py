@@ -7,16 +7,18 @@ whose question is also in a part held out more strictly is dropped.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from random import Random
-from typing import Generic, Protocol, TypeVar
+from typing import ClassVar, Generic, TypeVar
 
+from r1kit.data.settings import Reading
 from r1kit.errors import InputError
 from r1kit.records import Prompt
 from r1kit.seeds import SEED_STRIDE
-from r1kit.tasks.split import Part, digest, own_cluster, part_of
+from r1kit.tasks.split import Part, check_shares, digest, own_cluster, part_of
 from r1kit.tasks.task import Split, Task
 
-__all__ = ["Listed", "OfFiles", "OfLines", "listed_files", "told_apart"]
+__all__ = ["Listed", "OfFiles", "OfLines", "SplitReading", "listed_files", "told_apart"]
 
 _Item = TypeVar("_Item")
 
@@ -125,23 +127,60 @@ def _meets(prompt: Prompt, system_asks: bool) -> list[str]:
     ]
 
 
-class OfFiles(Protocol):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SplitReading(Reading):
+    """Settings of a task whose prompts are the rows of a source: how they are read, and how they are split."""
+
+    path: str
+    """A file (``.jsonl .json .csv .tsv .parquet .txt``, also with ``.gz`` or ``.zst``), a folder of them, or the name
+    of a hub data set."""
+    test_path: str = ""
+    """A second source that is the test split; rows of ``path`` that ask the same are dropped. The same as ``path``: all
+    of it is the test split, and there is nothing to train on."""
+    test_split: str = ""
+    """The split of ``path`` (or of ``test_path``) that is the test split."""
+    dev_share: float = 0.05
+    """Share of the questions, by hash, held out for choosing settings."""
+    test_share: float = 0.1
+    """Share of the questions, by hash, held out for the reported result; unused with a test split of its own."""
+    split_seed: int = 0
+    """Decides the parts; the same for every run."""
+    seed: int = 0
+    """Seed of the training order."""
+
+    @property
+    def test_source(self) -> tuple[str, str]:
+        """(source, split) of the test split; no source: it is a share of the rows."""
+        if not self.test_path and not self.test_split:
+            return "", ""
+        path = self.test_path or self.path
+        return path, self.test_split or (self.split if path == self.path else "")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OfFiles:
     """Settings of a task whose prompts are the lines of a file."""
 
-    @property
-    def path(self) -> str: ...
-    @property
-    def test_path(self) -> str:
-        """The test split; empty: a part of ``path``."""
+    kind: ClassVar[str]
+    """For messages."""
+    path: str
+    """A file with one JSON object a line."""
+    test_path: str = ""
+    """A second file that is the test split; lines of ``path`` that ask the same or share a cluster are dropped.
+    The same file as ``path``: all of it is the test split, and there is nothing to train on."""
+    dev_share: float = 0.05
+    """Share of the questions, by hash, held out for choosing settings."""
+    test_share: float = 0.1
+    """Share of the questions, by hash, held out for the reported result; unused with a ``test_path``."""
+    split_seed: int = 0
+    """Decides the parts; the same for every run."""
+    seed: int = 0
+    """Seed of the training order."""
 
-    @property
-    def dev_share(self) -> float: ...
-    @property
-    def test_share(self) -> float: ...
-    @property
-    def split_seed(self) -> int: ...
-    @property
-    def seed(self) -> int: ...
+    def __post_init__(self) -> None:
+        if not self.path:
+            raise InputError(f'{self.kind}: path is empty; write path = "FILE.jsonl"')
+        check_shares(f"{self.kind} {self.path}", self.dev_share, self.test_share)
 
 
 def listed_files(

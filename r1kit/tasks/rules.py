@@ -10,11 +10,45 @@ from typing import Literal
 
 from r1kit.answers.expression import LONGEST, keeps, read_answer, value_of
 from r1kit.records import Prompt
-from r1kit.tasks.maths_answer import graded, plain_text
 from r1kit.tasks.split import evened
 from r1kit.tasks.task import Grade
 
-__all__ = ["Rule", "chosen_letter", "grade_by"]
+__all__ = ["Rule", "chosen_letter", "grade_by", "graded", "plain_text", "plain_words"]
+
+_MARKS = re.compile(r"\\(?:text|textbf|textit|mathrm|mathbf|boxed)\s*\{([^{}]*)\}|\\[()\[\]]|\$")
+
+_ARTICLES = re.compile(r"\b(?:a|an|the)\b")
+_NO_PUNCTUATION = str.maketrans("", "", string.punctuation)
+
+
+def graded(references: Sequence[str], answer: str, rule: str = "math") -> Grade:
+    """The grade of an answer, which is right if it is any of the references; right ones are one vote.
+
+    Args:
+        rule: ``math``; ``exact``: equal as text, case and spaces aside; ``words``: punctuation and articles aside too.
+    """
+    if rule != "math":
+        plain = plain_text if rule == "exact" else plain_words
+        given = plain(answer)
+        right = given in map(plain, references)
+        return Grade(correct=float(right), canonical=plain(references[0]) if right else given)
+    from r1kit.answers.grade import equal, vote
+
+    right = any(equal(reference, answer) for reference in references)
+    return Grade(correct=float(right), canonical=vote(references[0], answer, right))
+
+
+def plain_text(text: str) -> str:
+    r"""Text for comparison by equality: no ``\text{}`` and dollar signs, NFKC, one space, case folded, no last stop."""
+    return evened(_MARKS.sub(lambda found: found[1] or "", text)).removesuffix(".").rstrip()
+
+
+def plain_words(text: str) -> str:
+    """Text as SQuAD's exact match compares it: no punctuation, no ``a``, ``an`` and ``the`` either (Rajpurkar et al.
+    2016, section 6.1). An answer of nothing else, ``+`` say, is left as it is."""
+    plain = plain_text(text)
+    return " ".join(_ARTICLES.sub(" ", plain.translate(_NO_PUNCTUATION)).split()) or plain
+
 
 Rule = Literal["math", "exact", "words", "choice", "countdown"]
 _LETTER = re.compile(r"\(?([A-Z])\)?(?:[.):]*|[.):]+\s*(.*))", re.DOTALL | re.IGNORECASE)
@@ -26,7 +60,7 @@ _SAID = re.compile(
     re.DOTALL,
 )
 _STOPS = str.maketrans({"。": ".", "、": ". "})
-_MARKS = re.compile(r"\\(?:boxed|fbox|text|textbf|mathrm|mathbf)\s*\{([^{}]*)\}|\*\*|\$|\\[()\[\]]")
+_AROUND = re.compile(r"\\(?:boxed|fbox|text|textbf|mathrm|mathbf)\s*\{([^{}]*)\}|\*\*|\$|\\[()\[\]]")
 
 
 def grade_by(rule: Rule, prompt: Prompt, answer: str) -> Grade:
@@ -72,6 +106,6 @@ def _unmarked(text: str) -> str:
     """Without boxes, dollar signs and bold around it; what is longer than any answer is left as it is."""
     if len(text) > 10 * LONGEST:
         return text
-    while (inside := _MARKS.sub(lambda found: found[1] or "", text)) != text:
+    while (inside := _AROUND.sub(lambda found: found[1] or "", text)) != text:
         text = inside
     return text.strip()

@@ -15,8 +15,8 @@ from r1kit.errors import InputError
 from r1kit.files import Line, strict_lines
 from r1kit.records import Prompt
 from r1kit.tasks.code.answer import final_answer
-from r1kit.tasks.listed import OfLines, listed_files, told_apart
-from r1kit.tasks.split import check_shares, own_cluster
+from r1kit.tasks.listed import OfFiles, OfLines, listed_files, told_apart
+from r1kit.tasks.split import own_cluster
 from r1kit.tasks.task import Grade
 
 __all__ = ["Structured", "StructuredConfig", "grade_json", "judged", "told"]
@@ -25,30 +25,15 @@ NEEDS = "'prompt' and 'schema'"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class StructuredConfig:
-    path: str
-    """A file with one JSON object a line: ``prompt`` (or a chat, ``messages``), ``schema`` and, where they are there,
-    ``expected``, ``id``, ``language`` and ``cluster``."""
-    test_path: str = ""
-    """A second file that is the test split; lines of ``path`` that ask the same or share a cluster are dropped.
-    The same file as ``path``: all of it is the test split, and there is nothing to train on."""
+class StructuredConfig(OfFiles):
+    """A line has ``prompt`` (or a chat, ``messages``), ``schema`` and, where they are there, ``expected``, ``id``,
+    ``language`` and ``cluster``."""
+
+    kind = "structured"
     show_schema: bool = True
     """Whether the schema stands behind the question; otherwise the prompt must say what is asked for."""
     language: str = "en"
     """Language of lines that name none, ISO 639-1."""
-    dev_share: float = 0.05
-    """Share of the questions, by hash, held out for choosing settings."""
-    test_share: float = 0.1
-    """Share of the questions, by hash, held out for the reported result; unused with a ``test_path``."""
-    split_seed: int = 0
-    """Decides the parts; the same for every run."""
-    seed: int = 0
-    """Seed of the training order."""
-
-    def __post_init__(self) -> None:
-        if not self.path:
-            raise InputError('structured: path is empty; write path = "FILE.jsonl"')
-        check_shares(f"structured {self.path}", self.dev_share, self.test_share)
 
 
 class Structured(OfLines):

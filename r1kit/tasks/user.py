@@ -24,7 +24,7 @@ from r1kit.errors import InputError, R1Error
 from r1kit.records import Labelled, Pair, Prompt, Sample, with_own_facts
 from r1kit.registry import short, split_reference
 from r1kit.structure import scalar
-from r1kit.tasks.maths_answer import graded
+from r1kit.tasks.rules import graded
 from r1kit.tasks.split import own_cluster
 from r1kit.tasks.task import By, Claims, Grade, Offer, Split, Task
 from r1kit.users_code import blame

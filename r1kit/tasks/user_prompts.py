@@ -12,8 +12,8 @@ from r1kit.errors import InputError
 from r1kit.records import Prompt
 from r1kit.registry import short
 from r1kit.tasks.listed import Listed
-from r1kit.tasks.maths_answer import graded
 from r1kit.tasks.references import References
+from r1kit.tasks.rules import graded
 from r1kit.tasks.split import check_shares
 from r1kit.tasks.task import Grade, Split, Task
 from r1kit.tasks.user import as_prompt, calling, equal_to_reference, spelled

@@ -143,10 +143,10 @@ class Guard:
         return counted
 
 
-def error_body(message: str, status: int, code: str | None = None, param: str | None = None) -> dict[str, object]:
+def error_body(message: str, status: int, code: str | None = None) -> dict[str, object]:
     """An error as OpenAI's API writes it; our own pages read the same."""
     kind = "invalid_request_error" if status < 500 else "server_error"
-    return {"error": {"message": message, "type": kind, "param": param, "code": code}}
+    return {"error": {"message": message, "type": kind, "param": None, "code": code}}
 
 
 def refuse(scope: Scope, status: int, message: str, code: str | None = None) -> Response:

@@ -120,9 +120,7 @@ def room_for(connections: int) -> int:
     return max(1, open_files(connections + OTHER_FILES) - OTHER_FILES)
 
 
-def listen(
-    app: Guard, bound: socket.socket, *, what: str, rules: Rules, path: str = "/", connections: int = CONNECTIONS
-) -> None:
+def listen(app: Guard, bound: socket.socket, *, what: str, rules: Rules, connections: int = CONNECTIONS) -> None:
     """Serve until Ctrl-C.
 
     Args:
@@ -134,7 +132,7 @@ def listen(
         host = socket.gethostname()
     shown = f"[{host}]" if ":" in host else host
     query = f"?token={quote(rules.token, safe='')}" if rules.token else ""
-    print(f"{what}: http://{shown}:{port}{path}{query}  (Ctrl-C ends it)", flush=True)
+    print(f"{what}: http://{shown}:{port}/{query}  (Ctrl-C ends it)", flush=True)
     config = uvicorn.Config(
         app, log_level="warning", access_log=False, server_header=False, date_header=False, lifespan="auto",
         timeout_graceful_shutdown=3, timeout_keep_alive=30, h11_max_incomplete_event_size=65536,

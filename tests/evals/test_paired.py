@@ -1,4 +1,4 @@
-from r1kit.evals.paired import paired_difference
+from r1kit.evals.interval import paired_difference
 from r1kit.evals.told import asked_of
 from r1kit.records import Message, Prompt
 

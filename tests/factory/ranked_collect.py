@@ -10,7 +10,7 @@ from loops.toy import ToyTask
 from r1kit.cluster.ranks import Ranks
 from r1kit.errors import InputError
 from r1kit.factory.collect import collect, is_collected
-from r1kit.factory.collect_plan import Plan
+from r1kit.factory.collection import Plan
 from r1kit.factory.harvest import Harvest
 from r1kit.factory.select import Candidate
 from r1kit.factory.writer import on_writer

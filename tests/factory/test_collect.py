@@ -17,7 +17,7 @@ from r1kit.answers.expression import written
 from r1kit.cluster.ranks import Solo
 from r1kit.errors import InputError, MissingError
 from r1kit.factory import cold_start, harvest, rejection_sampling
-from r1kit.factory.collect_plan import Plan
+from r1kit.factory.collection import Plan
 from r1kit.factory.review import Decision, read_queue
 from r1kit.factory.review_file import ReviewFile
 from r1kit.factory.samplers import Sampler

@@ -16,11 +16,10 @@ from r1kit.factory.card import card, card_markdown
 from r1kit.factory.decontaminate import EvaluationPrompts, evaluation_prompts
 from r1kit.factory.general import General, check_general, general_samples
 from r1kit.factory.mixture import mix
-from r1kit.factory.publish import apart_from
+from r1kit.factory.publish import apart_from, write_parquet
 from r1kit.factory.samples import read_samples, write_samples
 from r1kit.factory.select import Candidate, select
 from r1kit.factory.sources import samples_from
-from r1kit.factory.tables import write_parquet
 from r1kit.nano.countdown import Countdown, CountdownConfig
 from r1kit.nano.general import General as GeneralTask
 from r1kit.nano.general import GeneralConfig

@@ -14,7 +14,7 @@ import torch
 
 from r1kit.cluster.ranks import Solo
 from r1kit.errors import InputError, R1Error
-from r1kit.evals.per_token import per_token
+from r1kit.evals.transcripts import per_token
 from r1kit.loops import rl
 from r1kit.loops.gap import _Told, check_gap, engine_gaps, read_by
 from r1kit.model.segments import Segments

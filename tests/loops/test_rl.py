@@ -16,10 +16,9 @@ import torch
 from r1kit.cluster.ranks import Solo
 from r1kit.errors import InputError
 from r1kit.loops import rl
-from r1kit.loops.credit import advantages_of
+from r1kit.loops.credit import StepsPaid, advantages_of
 from r1kit.loops.curriculum import Curriculum, Drawing
 from r1kit.loops.dealing import Drawn, is_flat
-from r1kit.loops.process_credit import StepsPaid
 from r1kit.loops.rl import minibatches, over_updates
 from r1kit.loops.rollouts import PromptStream
 from r1kit.loops.settings import RL

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from r1kit.maths.overlong import soft_overlong
+from r1kit.maths.length import soft_overlong
 
 
 @pytest.mark.parametrize(

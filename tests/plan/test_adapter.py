@@ -8,8 +8,7 @@ import torch
 from r1kit.contracts import Model
 from r1kit.model.adapter import Adapter, linears_of
 from r1kit.model.families import fresh_family
-from r1kit.plan.adapter import adapter_parameters
-from r1kit.plan.cost import Plan, learner_bytes
+from r1kit.plan.cost import Plan, adapter_parameters, learner_bytes
 from r1kit.plan.devices import DEVICES
 from r1kit.plan.shape import shape_of_fresh
 from r1kit.update.settings import LoRA, OptimiserSettings

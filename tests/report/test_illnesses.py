@@ -14,7 +14,7 @@ import pytest
 from ill import found, held, real, rollout, written
 from rollout.replicas import Numbered, Server, ServerReplica
 
-from r1kit.report.read.illnesses import tail
+from r1kit.report.read.illnesses import patient as patients
 from r1kit.report.read.illnesses.doctor import Doctor
 from r1kit.report.read.illnesses.form import lacking
 from r1kit.report.read.run_folder import RunFolder
@@ -263,7 +263,7 @@ def test_since_when_a_group_holds_one_completion(tmp_path: Path) -> None:
 
 def test_since_when_in_a_log_that_is_longer_than_what_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """400 steps of eight rollouts, ill from step 101 on, of which 20 kB are read; halving finds it within a piece."""
-    monkeypatch.setattr(tail, "TAIL_BYTES", 20_000)
+    monkeypatch.setattr(patients, "TAIL_BYTES", 20_000)
     rows = (rollout(step, "one" if step > 100 else f"{step} {row}") for step in range(1, 401) for row in range(8))
     ill = found(written(tmp_path, 400, rollouts=rows))["entropy collapse"]
     assert ill.since is not None

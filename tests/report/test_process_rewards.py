@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from r1kit.report.draw.sections import sections
-from r1kit.report.read.process_rewards import process_rewards
+from r1kit.report.read.experiments import process_rewards
 from r1kit.report.read.run_folder import RunFolder
 from r1kit.report.read.run_view import read_run
 from r1kit.report.read.status import run_status

@@ -15,10 +15,9 @@ import pytest
 
 from r1kit.errors import InputError
 from r1kit.report.index import build, rollout_index, store
-from r1kit.report.index.entry import entry_of, language_of
+from r1kit.report.index.entry import entry_of, holds, language_of, words
 from r1kit.report.index.filters import Filter, filter_of
 from r1kit.report.index.rollout_index import PAGE, RolloutIndex
-from r1kit.report.index.words import holds, words
 
 TEXTS = (
     "<think> try 12 + 5 = 17 low wait 12 * 5 = 60 yes </think> <answer> 12*5 </answer>",

@@ -24,13 +24,12 @@ from rich.console import Console
 from rich.text import Text
 from screen import Screen
 
-from r1kit.report.draw.area import Area
 from r1kit.report.draw.progress import draw_progress
 from r1kit.report.read.follow import Follower
 from r1kit.report.read.progress import progress_of
 from r1kit.report.read.run_folder import RunFolder
 from r1kit.report.shown import SHOWS, chosen
-from r1kit.report.watch import Picture, Watch
+from r1kit.report.watch import Area, Picture, Watch
 
 WriteRun = Callable[..., Path]
 MINE = """

@@ -6,6 +6,7 @@ import pytest
 
 from r1kit.errors import InputError
 from r1kit.reward.format import format_reward
+from r1kit.text.seen import with_opening
 
 GOOD = "<think> a </think> <answer> b </answer>"
 STRICT = "<think>\na\n</think>\n<answer>\nb\n</answer>"
@@ -57,15 +58,15 @@ def test_think_summary_ends_in_the_answer(text: str, reward: float) -> None:
 
 
 def test_think_summary_after_a_prefilled_tag() -> None:
-    assert format_reward(" a </think> so b <answer> b </answer>", "stop", "think_summary", prefilled=True) == 1.0
+    assert format_reward(with_opening(" a </think> so b <answer> b </answer>"), "stop", "think_summary") == 1.0
     assert format_reward("<think> a </think> so b", "length", "think_summary", partial=True) == 0.5
 
 
 def test_a_prefilled_opening_tag_is_not_written_twice() -> None:
-    assert format_reward(" a </think> <answer> b </answer>", "stop", "think_answer", prefilled=True) == 1.0
-    assert format_reward(GOOD, "stop", "think_answer", prefilled=True) == 0.0
-    assert format_reward("a\n</think>\n<answer>\nb\n</answer>", "stop", "strict", prefilled=True) == 1.0
-    assert format_reward("\na\n</think>\n<answer>\nb\n</answer>", "stop", "strict", prefilled=True) == 1.0
+    assert format_reward(with_opening(" a </think> <answer> b </answer>"), "stop", "think_answer") == 1.0
+    assert format_reward(with_opening(GOOD), "stop", "think_answer") == 0.0
+    assert format_reward(with_opening("a\n</think>\n<answer>\nb\n</answer>"), "stop", "strict") == 1.0
+    assert format_reward(with_opening("\na\n</think>\n<answer>\nb\n</answer>"), "stop", "strict") == 1.0
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from r1kit.errors import InputError, MissingError, R1Error
-from r1kit.evals.matching import match_scores
+from r1kit.evals.numbers import match_scores
 from r1kit.records import Completion, Group, Prompt, Score
 from r1kit.reward.settings import RewardConfig
 from r1kit.reward.verifier import Verifier

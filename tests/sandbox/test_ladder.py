@@ -21,7 +21,7 @@ from r1kit.sandbox import (
     climb,
     climb_many,
 )
-from r1kit.sandbox.lint import lint_errors
+from r1kit.sandbox.ladder import lint_errors
 from r1kit.sandbox.speed import share_saved, speed_of
 
 CALLS = [CallTest("f([3, 1])", [42, 1, 3]), CallTest("f([])", [42])]

@@ -9,7 +9,7 @@ import pytest
 
 from r1kit.rollout.piece import Piece, Scored
 from r1kit.rollout.stopping import Tokenizer, text_of
-from r1kit.serving.tokens import token_bytes, token_text
+from r1kit.serving.shapes import token_bytes, token_text
 from r1kit.serving.writing import Delta, Detokeniser, Parting, Tags, Writer
 from tests.text.byte_fallback import byte_fallback, random_text
 

@@ -3,7 +3,7 @@ import threading
 
 import pytest
 
-from r1kit.tasks.maths_answer import canonical_maths, equal_maths
+from r1kit.answers import grade
 
 
 @pytest.mark.parametrize(
@@ -32,7 +32,7 @@ from r1kit.tasks.maths_answer import canonical_maths, equal_maths
     ],
 )
 def test_equal_by_hand(reference: str, answer: str, equal: bool) -> None:
-    assert equal_maths(reference, answer) is equal
+    assert grade.equal(reference, answer) is equal
 
 
 @pytest.mark.parametrize(
@@ -40,12 +40,12 @@ def test_equal_by_hand(reference: str, answer: str, equal: bool) -> None:
     [("0.50", "1/2"), ("1,000", "1000"), ("x = 5", "5"), ("+5", "5"), ("$1+x$", "x + 1"), (" The  Cat. ", "the cat")],
 )
 def test_canonical_by_hand(text: str, form: str) -> None:
-    assert canonical_maths(text) == form
+    assert grade.canonical(text) == form
 
 
 def test_it_sets_no_alarm_and_runs_off_the_main_thread() -> None:
     before, found = signal.getsignal(signal.SIGALRM), []
-    thread = threading.Thread(target=lambda: found.append(equal_maths("\\sqrt{8}", "2\\sqrt{2}")))
+    thread = threading.Thread(target=lambda: found.append(grade.equal("\\sqrt{8}", "2\\sqrt{2}")))
     thread.start()
     thread.join()
     assert found == [True]

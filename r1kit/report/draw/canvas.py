@@ -10,7 +10,20 @@ import plotly.graph_objects as go  # type: ignore[import-untyped]
 from r1kit.report.read.series import Series, rolling
 from r1kit.report.read.values import Row, interval_of
 
-__all__ = ["AFTER", "BEFORE", "HUES", "band_of", "canvas", "hue", "interval_band", "smooth", "stroke", "trend"]
+__all__ = [
+    "AFTER",
+    "BEFORE",
+    "HUES",
+    "band_of",
+    "canvas",
+    "hue",
+    "interval_band",
+    "mean_line",
+    "points",
+    "smooth",
+    "stroke",
+    "trend",
+]
 
 HUES = ("var(--blue)", "var(--orange)", "var(--green)", "var(--purple)", "var(--red)", "var(--teal)")
 BEFORE, AFTER = "var(--before)", "var(--blue)"
@@ -72,13 +85,22 @@ def trend(figure: go.Figure, line: Series, pale: dict[str, Any], strong: dict[st
     figure.add_scatter(x=line.steps, y=smooth(line.values), mode="lines", **strong)
 
 
-def interval_band(rows: Sequence[Row], key: str, colour: str) -> go.Scatter | None:
-    """The interval of evaluations as a closed ribbon; None where fewer than two have one."""
+def mean_line(figure: go.Figure, line: Series, name: str, colour: str, **look: Any) -> None:
+    """A line, as its running mean where it is long."""
+    figure.add_scatter(x=line.steps, y=smooth(line.values), mode="lines", **stroke(name, colour, **look))
+
+
+def points(figure: go.Figure, xs: Sequence[Any], ys: Sequence[float], name: str, colour: str, **look: Any) -> None:
+    """A line with a mark at each point."""
+    mark = {"size": 7, "color": colour}
+    figure.add_scatter(x=xs, y=ys, mode="lines+markers", marker=mark, **stroke(name, colour, **look))
+
+
+def interval_band(figure: go.Figure, rows: Sequence[Row], key: str, colour: str) -> None:
+    """The interval of evaluations as a closed ribbon; nothing where fewer than two have one."""
     held = [(row["step"], ends) for row in rows if (ends := interval_of(row, key)) is not None]
-    if len(held) < 2:
-        return None
-    xs = [step for step, _ in held] + [step for step, _ in reversed(held)]
-    ys = [high for _, (_, high) in held] + [low for _, (low, _) in reversed(held)]
-    return go.Scatter(
-        x=xs, y=ys, fill="toself", fillcolor=colour, line={"width": 0}, mode="lines", hoverinfo="skip", showlegend=False
-    )
+    if len(held) > 1:
+        xs = [step for step, _ in held] + [step for step, _ in reversed(held)]
+        ys = [high for _, (_, high) in held] + [low for _, (low, _) in reversed(held)]
+        look = {"fillcolor": band_of(colour), "line": {"width": 0}, "mode": "lines"}
+        figure.add_scatter(x=xs, y=ys, fill="toself", hoverinfo="skip", showlegend=False, **look)

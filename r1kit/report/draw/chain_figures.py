@@ -1,4 +1,4 @@
-"""Figures of what comes after R1-Zero: language consistency, reward models against gold, calibration, students."""
+"""Figures of what comes after R1-Zero (language, reward models, students, rivals) and of the experiments."""
 
 from __future__ import annotations
 
@@ -6,19 +6,23 @@ from collections.abc import Mapping, Sequence
 
 import plotly.graph_objects as go  # type: ignore[import-untyped]
 
-from r1kit.report.draw.canvas import AFTER, BEFORE, band_of, canvas, hue, interval_band, smooth, stroke
+from r1kit.report.draw.canvas import AFTER, BEFORE, canvas, hue, interval_band, mean_line, points, smooth, stroke
 from r1kit.report.read.consistency import Trend
 from r1kit.report.read.distillation import Student
 from r1kit.report.read.evaluations import Curve
+from r1kit.report.read.experiments import BestOf, Course, Probed
 from r1kit.report.read.reward_models import RewardModel
 from r1kit.report.read.rivals import Axis, Rivals
 from r1kit.report.read.series import Series, five, series
 from r1kit.report.read.values import interval_of, mapping, number
 
 __all__ = [
-    "calibration", "consistency_over_steps", "lengths_beside", "lines_over_rounds", "rivals_over", "students",
-    "values_over_steps",
+    "best_of_n", "calibration", "consistency_over_steps", "gaps_along", "hits_along", "lengths_beside",
+    "lines_over_rounds", "process_course", "rivals_over", "steps_a_chain", "students", "values_over_steps",
 ]  # fmt: skip
+
+BOUNDS = ("any of them right", "one at random")
+"""What any way of choosing lies between."""
 
 
 def consistency_over_steps(trends: Sequence[Trend]) -> go.Figure | None:
@@ -27,8 +31,7 @@ def consistency_over_steps(trends: Sequence[Trend]) -> go.Figure | None:
     for index, trend in enumerate(trends):
         colour, dash, line = hue(index), "dash" if trend.elsewhere else "solid", trend.training
         if len(line) > 1:
-            look = stroke(f"{trend.name}, training", colour, dash=dash)
-            figure.add_scatter(x=line.steps, y=smooth(line.values), mode="lines", **look)
+            mean_line(figure, line, f"{trend.name}, training", colour, dash=dash)
         if trend.evaluated:
             mark = {"size": 9, "color": colour, "symbol": "diamond" if trend.elsewhere else "circle"}
             points = {"x": [step for step, _ in trend.evaluated], "y": [five(value) for _, value in trend.evaluated]}
@@ -52,11 +55,9 @@ def values_over_steps(
         line, colour = series(curve.rows, key), hue(index)
         if not len(line):
             continue
-        if ends and (area := interval_band(curve.rows, ends, band_of(colour))) is not None:
-            figure.add_trace(area)
-        mark = {"size": 7, "color": colour}
-        look = stroke(curve.task, colour)
-        figure.add_scatter(x=line.steps, y=line.values, mode="lines+markers", marker=mark, **look)
+        if ends:
+            interval_band(figure, curve.rows, ends, colour)
+        points(figure, line.steps, line.values, curve.task, colour)
     if not figure.data:
         return None
     half_way = max(float(row["step"]) for row in curves[0].rows) / 2
@@ -113,10 +114,8 @@ def lines_over_rounds(lines: Mapping[str, Series], title: str, *, shares: bool =
     figure.update_xaxes(dtick=1)
     for index, (name, line) in enumerate(lines.items()):
         if len(line):
-            look = stroke(name, hue(index), dash="dot" if name.endswith("everything") else "solid")
-            mark = {"size": 7, "color": hue(index)}
-            values = [five(value) for value in line.values]
-            figure.add_scatter(x=line.steps, y=values, mode="lines+markers", marker=mark, **look)
+            dash = "dot" if name.endswith("everything") else "solid"
+            points(figure, line.steps, [five(value) for value in line.values], name, hue(index), dash=dash)
     return figure if figure.data else None
 
 
@@ -152,13 +151,9 @@ def rivals_over(group: Rivals, axis: Axis) -> go.Figure:
     figure = canvas(400, titles[axis], "accuracy", shares=True)
     figure.update_layout(hovermode="closest")
     for index, one in enumerate(group.held):
-        colour = hue(index)
         rows = [{"step": getattr(at, axis), "ends": at.ends} for at in one.points]
-        if (area := interval_band(rows, "ends", band_of(colour))) is not None:
-            figure.add_trace(area)
-        mark = {"size": 7, "color": colour}
-        xs, ys = [row["step"] for row in rows], [five(at.value) for at in one.points]
-        figure.add_scatter(x=xs, y=ys, mode="lines+markers", marker=mark, **stroke(one.name, colour))
+        interval_band(figure, rows, "ends", hue(index))
+        points(figure, [row["step"] for row in rows], [five(at.value) for at in one.points], one.name, hue(index))
     return figure
 
 
@@ -166,6 +161,67 @@ def lengths_beside(group: Rivals) -> go.Figure:
     """Response length of the same stages over their steps."""
     figure = canvas(330, "RL step", "tokens in a training response")
     for index, one in enumerate(group.held):
-        look = stroke(one.name, hue(index))
-        figure.add_scatter(x=one.lengths.steps, y=smooth(one.lengths.values), mode="lines", **look)
+        mean_line(figure, one.lengths, one.name, hue(index))
     return figure
+
+
+def best_of_n(chosen: BestOf) -> go.Figure:
+    """Accuracy over N, a line a way of choosing with its interval."""
+    figure = canvas(400, "samples to choose among", "accuracy", shares=True)
+    counts = sorted({n for choice in chosen.choices for n, _, _ in choice.points})
+    figure.update_xaxes(type="log", tickmode="array", tickvals=counts, ticktext=[str(n) for n in counts])
+    for index, choice in enumerate(choice for choice in chosen.choices if choice.drawn):
+        if choice.name != BOUNDS[0]:
+            rows = [{"step": n, "ends": list(ends)} for n, _, ends in choice.points]
+            interval_band(figure, rows, "ends", hue(index))
+        xs, ys = [n for n, _, _ in choice.points], [five(value) for _, value, _ in choice.points]
+        points(figure, xs, ys, choice.name, hue(index), dash="dot" if choice.name in BOUNDS else "solid")
+    return figure
+
+
+def process_course(courses: Sequence[Course]) -> go.Figure:
+    """Process reward, accuracy and the share that is cut, over steps; RL by rules is dashed."""
+    figure = canvas(400, "RL step", "share of 1", shares=True)
+    names = list(dict.fromkeys(name for one in courses for name in one.lines))
+    for one, dash in zip(courses, ("solid", "dash", "dot", "dashdot"), strict=False):
+        for name, line in one.lines.items():
+            mean_line(figure, line, f"{name}: {one.name}", hue(names.index(name)), dash=dash)
+    return figure
+
+
+def steps_a_chain(courses: Sequence[Course]) -> go.Figure | None:
+    """Steps of a chain over RL steps, where they were counted, and its tokens."""
+    figure = canvas(400, "RL step", "steps a chain, and tokens / 10")
+    for index, one in enumerate(courses):
+        if len(one.steps_a_chain):
+            mean_line(figure, one.steps_a_chain, f"steps: {one.name}", hue(index))
+        look = stroke(f"tokens / 10: {one.name}", hue(index), dash="dot")
+        tens = [five(value / 10) for value in smooth(one.tokens.values)]
+        figure.add_scatter(x=one.tokens.steps, y=tens, mode="lines", **look)
+    return figure if figure.data else None
+
+
+def hits_along(found: Probed) -> go.Figure:
+    """Share of drafts that hit, a line a dtype."""
+    figure = canvas(300, "", "drafts that hit", shares=True)
+    _lines(figure, found, {"draft_hit_share": ""})
+    return figure
+
+
+def gaps_along(found: Probed) -> go.Figure:
+    """Mean distance of a log-prob between engine and learner, a line a dtype, with and without replay."""
+    figure = canvas(340, "", "nats a token")
+    figure.update_yaxes(type="log", rangemode="normal")
+    _lines(figure, found, {"engine_gap": "", "replay_gap": ", with replay"})
+    return figure
+
+
+def _lines(figure: go.Figure, found: Probed, keys: dict[str, str]) -> None:
+    figure.update_xaxes(type="category")
+    for place, dtype in enumerate(found.dtypes):
+        own = [one for one in found.held if one.dtype == dtype]
+        for turn, (key, said) in enumerate(keys.items()):
+            held = {one.checkpoint: five(value) for one in own if (value := number(one.numbers, key)) is not None}
+            if held:
+                dash = ("solid", "dot")[turn]
+                points(figure, tuple(held), list(held.values()), dtype + said, hue(place), dash=dash)

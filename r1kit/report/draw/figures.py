@@ -6,7 +6,19 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import plotly.graph_objects as go  # type: ignore[import-untyped]
 
-from r1kit.report.draw.canvas import AFTER, BEFORE, HUES, band_of, canvas, hue, interval_band, smooth, stroke, trend
+from r1kit.report.draw.canvas import (
+    AFTER,
+    BEFORE,
+    HUES,
+    band_of,
+    canvas,
+    hue,
+    interval_band,
+    points,
+    smooth,
+    stroke,
+    trend,
+)
 from r1kit.report.read.evaluations import Comparison, Curve
 from r1kit.report.read.rl_stage import RUNGS
 from r1kit.report.read.series import Series, five, series
@@ -47,8 +59,7 @@ def accuracy_over_steps(curves: Sequence[Curve], tests: Iterable[Curve] = ()) ->
             line = series(curve.rows, key)
             if key == "cons_at_k" and not any(line.values):
                 continue
-            if (area := interval_band(curve.rows, ends, band_of(colour))) is not None:
-                figure.add_trace(area)
+            interval_band(figure, curve.rows, ends, colour)
             mode = "lines+markers" if len(line) <= 60 else "lines"
             look = stroke(name, colour, dash="dot" if several and key == "cons_at_k" else "solid")
             figure.add_scatter(x=line.steps, y=line.values, mode=mode, marker={"size": 6, "color": colour}, **look)
@@ -81,8 +92,7 @@ def ladder_over_steps(curve: Curve) -> go.Figure:
     figure = canvas(340, "RL step", "share of completions", shares=True)
     for colour, (rung, said) in zip(HUES, RUNGS.items(), strict=False):
         line = series([{"step": row["step"], **mapping(row.get("diagnostics"))} for row in curve.rows], rung)
-        mark = {"size": 7, "color": colour}
-        figure.add_scatter(x=line.steps, y=line.values, mode="lines+markers", marker=mark, **stroke(said, colour))
+        points(figure, line.steps, line.values, said, colour)
     return figure
 
 
@@ -99,10 +109,9 @@ def accuracy_by_budget(comparisons: Sequence[Comparison], sides: tuple[str, str]
         prefix = f"{comparison.curve.task}, " if len(comparisons) > 1 else ""
         dash = ("solid", "dot", "dash", "dashdot")[index % 4]
         for row, colour, side in ((comparison.before, BEFORE, sides[0]), (comparison.after, hue(index % 4), sides[1])):
-            if points := _budget_points(row):
-                xs, ys = [tokens for tokens, _ in points], [value for _, value in points]
-                look = stroke(prefix + side, colour, dash=dash, marker={"size": 7, "color": colour})
-                figure.add_scatter(x=xs, y=ys, mode="lines+markers", **look)
+            if budgets := _budget_points(row):
+                xs, ys = [tokens for tokens, _ in budgets], [value for _, value in budgets]
+                points(figure, xs, ys, prefix + side, colour, dash=dash)
     return figure if figure.data else None
 
 

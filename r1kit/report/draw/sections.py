@@ -18,7 +18,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from r1kit.report.draw import chain_figures, figures, probe_figures, process_figures
+from r1kit.report.draw import chain_figures, figures
 from r1kit.report.draw.filters import FILTERS, visible
 from r1kit.report.read import paper
 from r1kit.report.read.run_view import RunView
@@ -73,7 +73,7 @@ END = (
 )
 
 
-ROOMS = (figures, chain_figures, probe_figures, process_figures)
+ROOMS = (figures, chain_figures)
 """Whose figures templates draw."""
 
 

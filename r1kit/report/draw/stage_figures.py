@@ -10,9 +10,8 @@ import plotly.graph_objects as go  # type: ignore[import-untyped]
 from r1kit.report.draw.canvas import canvas, hue, smooth, stroke
 from r1kit.report.draw.figures import accuracy_over_steps, length_over_steps, loss_over_steps, panel, time_split
 from r1kit.report.read.explained import explain
-from r1kit.report.read.rl_stage import RLStage
+from r1kit.report.read.rl_stage import RLStage, StageLines
 from r1kit.report.read.series import Series
-from r1kit.report.read.stage_lines import StageLines
 
 __all__ = ["Drawn", "overlays", "stage_figures"]
 

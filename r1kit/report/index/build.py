@@ -18,9 +18,8 @@ from pathlib import Path
 from typing import BinaryIO
 
 from r1kit.files import object_of
-from r1kit.report.index.entry import EXCERPT, Entry, entry_of
+from r1kit.report.index.entry import EXCERPT, Entry, entry_of, spaced
 from r1kit.report.index.store import words_table
-from r1kit.report.index.words import spaced
 
 __all__ = ["BATCH", "FoundLog", "advance", "logs_of"]
 

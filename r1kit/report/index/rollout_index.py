@@ -12,9 +12,9 @@ from typing import Any
 
 from r1kit.files import object_of
 from r1kit.report.index.build import LONGEST_LINE, advance, logs_of
+from r1kit.report.index.entry import holds, spaced
 from r1kit.report.index.filters import ORDERS, Filter
 from r1kit.report.index.store import connect, place_for, prepare
-from r1kit.report.index.words import holds, spaced
 
 __all__ = ["PAGE", "Page", "Progress", "RolloutIndex"]
 

@@ -9,10 +9,8 @@ from pathlib import Path
 
 __all__ = ["explain", "explanations"]
 
-PAGE = next(
-    (file for file in (Path(__file__).parent.parent.parent / "_docs" / "metrics.md",) if file.is_file()),
-    Path(__file__).resolve().parent.parent.parent.parent / "docs" / "metrics.md",
-)
+_INSTALLED = Path(__file__).parents[2] / "_docs" / "metrics.md"
+PAGE = _INSTALLED if _INSTALLED.is_file() else Path(__file__).resolve().parents[3] / "docs" / "metrics.md"
 """Inside an installed package, else in the repository that it lies in."""
 SECTIONS = {"metrics": "`metrics.jsonl`", "evals": "`eval.jsonl`", "parts": "Rewards", "rollouts": "`rollouts.jsonl`"}
 """What is explained -> heading of the page."""

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from r1kit.report.read.claims import Claim, claims
 from r1kit.report.read.lineage import Node, lineage
+from r1kit.report.read.logs import stamp
 from r1kit.report.read.run_folder import RunFolder
 from r1kit.report.read.run_verdict import chain_verdict
 from r1kit.report.read.stage_folder import StageFolder
@@ -102,12 +102,4 @@ def stamps(run: RunFolder, *, slow: bool = False) -> tuple[object, ...]:
     files = [run.path / "recipe.toml", run.path / "manifest.json"]
     files += [stage.path / name for stage in run.stages for name in names]
     files += [part.path / "metrics.jsonl" for stage in run.stages for part in stage.parts]
-    return (None if slow else run.is_held, *map(_stamp, files))
-
-
-def _stamp(path: Path) -> tuple[str, int, int] | None:
-    try:
-        found = path.stat()
-    except OSError:
-        return None
-    return str(path), found.st_size, found.st_mtime_ns
+    return (None if slow else run.is_held, *((str(path), stamp(path)) for path in files))

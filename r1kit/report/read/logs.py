@@ -10,7 +10,7 @@ from typing import Any, Generic, Protocol, TypeVar
 from r1kit.files import object_of
 from r1kit.report.read.values import Row, number
 
-__all__ = ["Log", "Rows", "SmallFile", "Steps", "read_object"]
+__all__ = ["Log", "Rows", "SmallFile", "Steps", "read_object", "stamp"]
 
 
 class Collector(Protocol):
@@ -141,6 +141,15 @@ class SmallFile(Generic[Parsed]):
                 self._value = None
             self._seen = stamp
         return self._value
+
+
+def stamp(path: Path) -> tuple[int, int] | None:
+    """Size and time of a file: other ones mean that it was written since; None where it is not there."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_size, found.st_mtime_ns
 
 
 def read_object(file: SmallFile[Any]) -> dict[str, Any]:

@@ -9,11 +9,11 @@ from r1kit.report.read.evaluations import Comparison, Curve, compare, curves, ma
 from r1kit.report.read.replies import Pair
 from r1kit.report.read.run_folder import RunFolder
 from r1kit.report.read.run_verdict import progress
-from r1kit.report.read.series import Series, all_series, constants
+from r1kit.report.read.series import Series, all_series, constants, series
 from r1kit.report.read.stage_folder import StageFolder
 from r1kit.report.read.values import Row, mapping, number
 
-__all__ = ["RLStage", "rl_stage", "words_of"]
+__all__ = ["RLStage", "StageLines", "rl_stage", "stage_lines", "words_of"]
 
 RUNGS = {
     "block": "a program is there",
@@ -101,3 +101,20 @@ def words_of(comparisons: Sequence[Comparison]) -> list[str]:
     """Reflective words that the evaluations count."""
     counted = (mapping(row.get("reflection_words")) for item in comparisons for row in (item.before, item.after))
     return list(dict.fromkeys(str(word) for words in counted for word in words))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StageLines:
+    accuracy: Mapping[str, Series]
+    """Task -> avg@k over evaluations."""
+    metrics: Mapping[str, Series]
+    """Every number that its steps log."""
+
+
+def stage_lines(run: RunFolder, stage: str) -> StageLines | None:
+    """Of a stage, or a part of one, by its name; None where the run has none of it."""
+    found = run.curves(stage)
+    if found is None:
+        return None
+    accuracy = {curve.task: series(curve.rows, "avg_at_k") for curve in main_curves(found.evals)}
+    return StageLines(accuracy=accuracy, metrics=all_series(found.metrics))

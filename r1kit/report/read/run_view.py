@@ -15,12 +15,11 @@ from r1kit.report.read.costs import Cost, costs
 from r1kit.report.read.data_factory import MadeSamples, made_samples
 from r1kit.report.read.distillation import Distilled, distilled
 from r1kit.report.read.evaluations import compare
+from r1kit.report.read.experiments import Probed, ProcessRewards, SearchRounds, probed, process_rewards, search_rounds
 from r1kit.report.read.illnesses.doctor import illnesses
 from r1kit.report.read.illnesses.illness import Illness
 from r1kit.report.read.lineage import Node, lineage
 from r1kit.report.read.plain_stage import PlainStage, plain_stages
-from r1kit.report.read.probes import Probed, probed
-from r1kit.report.read.process_rewards import ProcessRewards, process_rewards
 from r1kit.report.read.replies import Pair, Reply, along, showcase, turned
 from r1kit.report.read.reward_models import AgainstGold, RewardModel, against_gold, reward_models
 from r1kit.report.read.rivals import Rivals, rivals
@@ -30,7 +29,6 @@ from r1kit.report.read.run_verdict import chain_verdict
 from r1kit.report.read.series import Series, all_series, series
 from r1kit.report.read.stage_folder import StageFolder
 from r1kit.report.read.stage_table import StageTable, stage_tables
-from r1kit.report.read.tree_search import SearchRounds, search_rounds
 from r1kit.report.read.values import Row
 from r1kit.stages import STAGES
 

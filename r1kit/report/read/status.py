@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
 from typing import Literal
 
 from r1kit.depends import changes, former_key, is_taken_over, read_key, written_key
 from r1kit.errors import InputError
+from r1kit.factory.review_file import QUEUE, ReviewFile
 from r1kit.growth import ends_anew, grown
 from r1kit.recipe import load_recipe
 from r1kit.report.read.evaluations import compare
 from r1kit.report.read.illnesses.doctor import illnesses
 from r1kit.report.read.illnesses.illness import Illness
-from r1kit.report.read.people import awaited
 from r1kit.report.read.run_folder import RunFolder
 from r1kit.report.read.stage_folder import StageFolder
 from r1kit.report.read.time_left import TimeLeft, time_left
@@ -22,7 +24,7 @@ from r1kit.report.read.wording import share, short
 from r1kit.resume import has_point
 from r1kit.stages import STAGES
 
-__all__ = ["Known", "RunStatus", "StageStatus", "run_notes", "run_status", "stages_of"]
+__all__ = ["Known", "RunStatus", "StageStatus", "awaited", "run_notes", "run_status", "stages_of"]
 
 QUIET_SECONDS = 120
 """A stage whose logs have not moved for so long is called stopped, not running, where no lock tells."""
@@ -201,3 +203,20 @@ def _learned(stage: StageFolder) -> str:
             return f"{key} {short(value)}"
     numbers = {str(key): value for key in stage.numbers if (value := number(stage.numbers, key)) is not None}
     return ", ".join(f"{key.replace('_', ' ')} {short(value)}" for key, value in list(numbers.items())[:2])
+
+
+def awaited(run: RunFolder, stage: StageFolder) -> str:
+    """``698 of 700 samples wait for people: r1 review``; empty where none does."""
+    if stage.done or run.settings(stage.name).get("review") != "human" or not (stage.path / QUEUE).is_file():
+        return ""
+    try:
+        items = _queue(stage.path / QUEUE).items().values()
+    except InputError as error:
+        return f"waits for people, but {error}"
+    return f"{sum(item.open for item in items):,} of {len(items):,} samples wait for people: r1 review"
+
+
+@lru_cache(64)
+def _queue(path: Path) -> ReviewFile:
+    """Kept, so that a page which asks again and again reads a queue only when it has changed."""
+    return ReviewFile(path)

@@ -48,10 +48,6 @@ class BenchmarkConfig(Reading):
         if not self.path:
             raise InputError('benchmark: path is empty; write path = "FILE.jsonl" or the name of a hub data set')
 
-    @property
-    def reading(self) -> Reading:
-        return Reading(**{each.name: getattr(self, each.name) for each in fields(Reading)})
-
 
 class Benchmark(Task):
     """A response is read as a whole, so that no reward's answer style decides where an answer is looked for."""

@@ -15,8 +15,8 @@ from r1kit.sandbox import LadderSettings, SandboxSettings, check_sandbox
 from r1kit.tasks.code.answer import final_answer
 from r1kit.tasks.code.config import programs_ladder
 from r1kit.tasks.code.judge import Judge
-from r1kit.tasks.listed import OfLines, listed_files, told_apart
-from r1kit.tasks.split import check_shares, digest
+from r1kit.tasks.listed import OfFiles, OfLines, listed_files, told_apart
+from r1kit.tasks.split import digest
 from r1kit.tasks.swe.assemble import TestFile, program_of, test_file
 from r1kit.tasks.swe.edits import RefusedError, apply, edits_in, is_path
 from r1kit.tasks.task import Grade
@@ -38,31 +38,17 @@ A whole file in a fenced block under its path replaces that file. Do not edit te
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SweConfig:
-    path: str
-    """A file with one JSON object a line: ``prompt``, ``files`` and ``tests`` (path -> text), ``failing`` (tests as
-    ``path::name``) and, where they are there, ``answer`` (right edits), ``id``, ``language`` and ``cluster``."""
-    test_path: str = ""
-    """A second file that is the test split. The same file as ``path``: all of it is the test split."""
+class SweConfig(OfFiles):
+    """A line has ``prompt``, ``files`` and ``tests`` (path -> text), ``failing`` (tests as ``path::name``) and, where
+    they are there, ``answer`` (right edits), ``id``, ``language`` and ``cluster``."""
+
+    kind = "swe"
     show_tests: bool = True
     """Whether the files of the failing tests are shown; otherwise only their names."""
-    dev_share: float = 0.05
-    """Share of the clusters, by hash, held out for choosing settings."""
-    test_share: float = 0.1
-    """Share of the clusters, by hash, held out for the reported result; unused with a ``test_path``."""
-    split_seed: int = 0
-    """Decides the parts; the same for every run."""
-    seed: int = 0
-    """Seed of the training order."""
     sandbox: SandboxSettings = field(default_factory=SandboxSettings)
     """Where repositories run. There is no way around it: without it nothing is judged."""
     ladder: LadderSettings = field(default_factory=programs_ladder)
     """What a file of tests may take. ``total_seconds`` is of one file; a stage's ``deadline`` must hold them all."""
-
-    def __post_init__(self) -> None:
-        if not self.path:
-            raise InputError('swe: path is empty; write path = "FILE.jsonl"')
-        check_shares(f"swe {self.path}", self.dev_share, self.test_share)
 
 
 @dataclass(frozen=True, slots=True)

@@ -154,7 +154,7 @@ def _compare(request: Request) -> Any:
     from contextlib import ExitStack
 
     from r1kit.report.draw.stage_figures import overlays
-    from r1kit.report.read.stage_lines import stage_lines
+    from r1kit.report.read.rl_stage import stage_lines
 
     stage = request.query_params.get("stage", "")
     runs: Sequence[OpenRun] = request.app.state.runs

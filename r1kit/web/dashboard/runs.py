@@ -40,7 +40,8 @@ class OpenRun:
         self.name = name
         self.index = RolloutIndex(path)
         self._doctor = Doctor(self.folder)
-        self._lock = threading.Lock()
+        self.lock = threading.Lock()
+        """To be held while ``folder`` is read."""
         self._view: LiveView | None = None
         self._seen: tuple[object, ...] = ()
         self._at = 0.0
@@ -51,7 +52,7 @@ class OpenRun:
 
     def view(self) -> LiveView:
         """Notes and times left come with a later one: to plan the recipe and to look through its data takes seconds."""
-        with self._lock:
+        with self.lock:
             now = time.time()
             seen, slow = stamps(self.folder), stamps(self.folder, slow=True)
             if self._view is None or (seen, self._slow) != self._seen or now - self._at >= FRESH_SECONDS:
@@ -76,7 +77,7 @@ class OpenRun:
         Raises:
             InputError: the run has no such stage on the disk.
         """
-        with self._lock:
+        with self.lock:
             stage = self.folder.curves(name)
             if stage is None:
                 there = ", ".join(stage.name for stage in self.folder.stages) or "none yet"
@@ -92,11 +93,6 @@ class OpenRun:
         if self._facets[0] != newest:
             self._facets = newest, self.index.facets()
         return self._facets[1]
-
-    @property
-    def lock(self) -> threading.Lock:
-        """To be held while ``folder`` is read."""
-        return self._lock
 
 
 def open_runs(paths: Sequence[Path]) -> list[OpenRun]:

@@ -19,8 +19,7 @@ from r1kit.factory.review_file import Conflict
 from r1kit.factory.review_rules import Verdict
 from r1kit.web.guard import Guard, Rules, error_body
 from r1kit.web.pages import answer, render
-from r1kit.web.review.desk import Desk, Visitor
-from r1kit.web.review.diff import word_diff
+from r1kit.web.review.desk import Desk, Visitor, word_diff
 from r1kit.web.site import site
 
 __all__ = ["LIMIT", "REASONS", "app"]

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from r1kit.web.review import diff
-from r1kit.web.review.diff import word_diff
+from r1kit.web.review import desk
+from r1kit.web.review.desk import word_diff
 from r1kit.web.review.shown import MOST_PIECES, pieces, sections
 
 
@@ -75,11 +75,11 @@ def test_a_change_is_told_by_words() -> None:
 @settings(max_examples=50, deadline=None)
 @given(st.text(max_size=60), st.text(max_size=60), st.sampled_from([4, 4_000_000]))
 def test_the_pieces_of_a_change_make_both_texts(before: str, after: str, most: int) -> None:
-    old, diff.MOST = diff.MOST, most
+    old, desk.MOST = desk.MOST, most
     try:
         found = word_diff(before, after)
     finally:
-        diff.MOST = old
+        desk.MOST = old
     assert "".join(text for kind, text in found if kind != "new") == before
     assert "".join(text for kind, text in found if kind != "gone") == after
 

@@ -6,8 +6,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from r1kit.report.read.illnesses.illness import Illness
-from r1kit.report.read.illnesses.patient import Patient
-from r1kit.report.read.illnesses.trend import line_of
+from r1kit.report.read.illnesses.patient import Patient, line_of
 from r1kit.report.read.stage_folder import StageFolder
 from r1kit.report.read.values import Row, mapping, number
 from r1kit.report.read.wording import share

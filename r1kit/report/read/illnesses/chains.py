@@ -7,8 +7,7 @@ from functools import lru_cache
 
 from r1kit.report.read.illnesses.arithmetic import equations
 from r1kit.report.read.illnesses.illness import Example, Illness
-from r1kit.report.read.illnesses.patient import Patient
-from r1kit.report.read.illnesses.trend import WINDOW
+from r1kit.report.read.illnesses.patient import WINDOW, Patient
 from r1kit.report.read.values import Row, mapping, number
 from r1kit.report.read.wording import share
 from r1kit.reward.extract import thinking
@@ -44,12 +43,7 @@ def decorative(patient: Patient) -> Iterator[Illness]:
             f"in the {len(right)} right ones of the last {len(rows)} recorded completions {wrong} of {every} equations "
             f"({wrong / every:.0%}) do not hold",
             patient.recent.since(lambda rows: (found := _sums(rows))[1] >= WRONG * max(1, found[2])),
-            Example(
-                completion=worst["completion"],
-                says=f"right, and {faults} of its {steps} equations do not hold",
-                step=int(worst["step"]),
-                prompt_id=str(worst.get("prompt_id", "")),
-            ),
+            Example.of(worst, f"right, and {faults} of its {steps} equations do not hold"),
         )
     elif (diagnosed := _diagnosed(patient)) is not None:
         yield diagnosed

@@ -18,10 +18,10 @@ from r1kit.report.read.illnesses.learning import (
 )
 from r1kit.report.read.illnesses.lengths import length_collapse, repetition, truncation
 from r1kit.report.read.illnesses.machine import dead_engine, full_disk, stalled
-from r1kit.report.read.illnesses.patient import Patient
+from r1kit.report.read.illnesses.patient import Patient, Recent
 from r1kit.report.read.illnesses.rewards import all_right, flat_reward, gamed_parts, hacked_model
-from r1kit.report.read.illnesses.tail import Recent
 from r1kit.report.read.illnesses.verifying import timeouts, ungradable
+from r1kit.report.read.logs import stamp
 from r1kit.report.read.run_folder import RunFolder
 from r1kit.report.read.stage_folder import StageFolder
 
@@ -77,18 +77,10 @@ class Doctor:
     def _examined(self, stage: StageFolder, now: float) -> list[Illness]:
         recent = self._recent.setdefault(stage.path, Recent(stage.path / "rollouts.jsonl"))
         patient = Patient(self.run, stage, recent, now, stage.metrics)
-        stamp = tuple(map(_stamp, (self.run.path / "recipe.toml", *(stage.path / name for name in FILES))))
-        if self._found.get(stage.path, ((),))[0] != stamp:
-            self._found[stage.path] = stamp, [illness for look in WRITTEN for illness in look(patient)]
+        read = tuple(map(stamp, (self.run.path / "recipe.toml", *(stage.path / name for name in FILES))))
+        if self._found.get(stage.path, ((),))[0] != read:
+            self._found[stage.path] = read, [illness for look in WRITTEN for illness in look(patient)]
         return [illness for look in NOW for illness in look(patient)] + self._found[stage.path][1]
-
-
-def _stamp(path: Path) -> tuple[int, int] | None:
-    try:
-        found = path.stat()
-    except OSError:
-        return None
-    return found.st_size, found.st_mtime_ns
 
 
 def illnesses(run: RunFolder, now: float) -> list[Illness]:

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from r1kit.report.read.illnesses.illness import Example, Illness
-from r1kit.report.read.illnesses.patient import Patient
-from r1kit.report.read.illnesses.trend import WINDOW
+from r1kit.report.read.illnesses.patient import WINDOW, Patient
 from r1kit.report.read.values import Row, mapping
 from r1kit.reward.format import FORMAT_STYLES, TAGS, format_reward
 from r1kit.text.seen import in_tags, with_opening
@@ -61,12 +60,7 @@ def answer_never_found(patient: Patient) -> Iterator[Illness]:
         "ask for the form in the prompt (model.template.suffix).",
         setting="reward.answer_style",
         metric="accuracy",
-        example=Example(
-            completion=shown["completion"],
-            says=f'no answer of style "{style}"',
-            step=int(shown["step"]),
-            prompt_id=str(shown.get("prompt_id", "")),
-        ),
+        example=Example.of(shown, f'no answer of style "{style}"'),
     )
 
 
@@ -86,15 +80,7 @@ def _nearest(patient: Patient, style: str) -> Example | None:
         lacks = lacking(text, str(row.get("finish")), style, blank_thinking=bool(told.get("blank_thinking")))
         if lacks and (best is None or len(lacks) < best[0]):
             best = len(lacks), row, lacks
-    if best is None:
-        return None
-    _, row, lacks = best
-    return Example(
-        completion=row["completion"],
-        says=", ".join(lacks),
-        step=int(row["step"]),
-        prompt_id=str(row.get("prompt_id", "")),
-    )
+    return None if best is None else Example.of(best[1], ", ".join(best[2]))
 
 
 def _is_opened(patient: Patient, reward: Row) -> bool:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from r1kit.report.read.values import Row
+
 __all__ = ["Example", "Illness", "Severity"]
 
 Severity = Literal["serious", "warning"]
@@ -21,6 +23,12 @@ class Example:
     """What is to be seen in it: ``</think> is missing``."""
     step: int | None = None
     prompt_id: str = ""
+
+    @classmethod
+    def of(cls, row: Row, says: str) -> Example:
+        """A training rollout."""
+        prompt_id = str(row.get("prompt_id", ""))
+        return cls(completion=row["completion"], says=says, step=int(row["step"]), prompt_id=prompt_id)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,9 +6,7 @@ from collections.abc import Iterator
 from functools import partial
 
 from r1kit.report.read.illnesses.illness import Illness
-from r1kit.report.read.illnesses.patient import Patient
-from r1kit.report.read.illnesses.tail import all_the_same
-from r1kit.report.read.illnesses.trend import WINDOW
+from r1kit.report.read.illnesses.patient import WINDOW, Patient, all_the_same
 from r1kit.report.read.values import mapping, number
 from r1kit.report.read.wording import share, short
 

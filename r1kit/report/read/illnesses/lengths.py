@@ -7,8 +7,7 @@ from functools import lru_cache
 
 from r1kit.factory.filters import repeated_share
 from r1kit.report.read.illnesses.illness import Example, Illness
-from r1kit.report.read.illnesses.patient import Patient
-from r1kit.report.read.illnesses.trend import WINDOW
+from r1kit.report.read.illnesses.patient import WINDOW, Patient
 from r1kit.report.read.values import Row
 from r1kit.report.read.wording import share, short
 
@@ -97,11 +96,8 @@ def repetition(patient: Patient) -> Iterator[Illness]:
         "that the end token is learnt. If it began in RL, lower the learning rate.",
         setting="optimiser.lr",
         metric="response_tokens",
-        example=Example(
-            completion=worst["completion"],
-            says=f"{_repeated(worst['completion']):.0%} of its runs of {LOOP_WORDS} words had been there before",
-            step=int(worst["step"]),
-            prompt_id=str(worst.get("prompt_id", "")),
+        example=Example.of(
+            worst, f"{_repeated(worst['completion']):.0%} of its runs of {LOOP_WORDS} words had been there before"
         ),
     )
 

@@ -6,8 +6,7 @@ from collections import Counter
 from collections.abc import Iterator
 
 from r1kit.report.read.illnesses.illness import Example, Illness
-from r1kit.report.read.illnesses.patient import Patient
-from r1kit.report.read.illnesses.trend import WINDOW
+from r1kit.report.read.illnesses.patient import WINDOW, Patient
 
 __all__ = ["timeouts", "ungradable"]
 
@@ -63,12 +62,5 @@ def _lost(
         helps=helps,
         setting=setting,
         metric=metric,
-        example=Example(
-            completion=rows[-1]["completion"],
-            says=causes[0][0] if causes else status,
-            step=int(rows[-1]["step"]),
-            prompt_id=str(rows[-1].get("prompt_id", "")),
-        )
-        if rows
-        else None,
+        example=Example.of(rows[-1], causes[0][0] if causes else status) if rows else None,
     )

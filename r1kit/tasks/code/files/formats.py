@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -35,10 +36,8 @@ def humaneval(line: Line, task: str, prefix: str) -> FileProblem:
     before, defined, _ = head.partition(f"def {entry}(")
     if not defined:
         raise InputError(f"{line.where}: the prompt does not define {entry!r}, its entry_point")
-    try:
+    with _usable(line, "test"):
         cases = check_cases(test, entry, before)
-    except (SyntaxError, ValueError, RecursionError) as error:
-        raise InputError(f"{line.where}: 'test' cannot be used: {_told(error)}") from None
     if not cases:
         raise InputError(f"{line.where}: 'test' asserts nothing")
     body = line.text("canonical_solution", default="")
@@ -65,10 +64,8 @@ METHOD = "Solution()."
 def _leetcode(line: Line, task: str, prefix: str, method: str, before: str, test: str) -> FileProblem:
     """LeetCodeDataset: ``problem_description``, ``starter_code``, a method that is tested, and imports and helpers in
     ``prompt``. Lists and trees of nodes, which the tests would have to give the program, are refused."""
-    try:
+    with _usable(line, "test"):
         cases = check_cases(test, method, before)
-    except (SyntaxError, ValueError, RecursionError) as error:
-        raise InputError(f"{line.where}: 'test' cannot be used: {_told(error)}") from None
     if not cases or not all(isinstance(case, CallTest) for case in cases):
         raise InputError(f"{line.where}: 'test' holds more than calls with a value to expect; objects cannot be given")
     question = (
@@ -92,10 +89,8 @@ def mbpp(line: Line, task: str, prefix: str) -> FileProblem:
     before = "\n".join((*line.texts("test_imports", ()), line.text("test_setup_code", default=""))).strip()
     code = line.text("code", default="")
     right = parses(code)
-    try:
+    with _usable(line, "test_list"):
         cases = asserted_cases(asserts, *_beside(before, right))
-    except (SyntaxError, ValueError, RecursionError) as error:
-        raise InputError(f"{line.where}: 'test_list' cannot be used: {_told(error)}") from None
     if not cases:
         raise InputError(f"{line.where}: 'test_list' is empty")
     cases += _further(line, before, right)
@@ -126,10 +121,8 @@ def _beside(before: str, right: ast.Module | None) -> tuple[str, set[str]]:
 def _further(line: Line, before: str, right: ast.Module | None) -> list[AssertTest]:
     """MBPP+'s ``test``: a program of asserts."""
     test = line.text("test", default="")
-    try:
+    with _usable(line, "test"):
         return [AssertTest.of(test, *_beside(before, right))] if test else []
-    except (SyntaxError, ValueError, RecursionError) as error:
-        raise InputError(f"{line.where}: 'test' cannot be used: {_told(error)}") from None
 
 
 def contest(line: Line, task: str, prefix: str) -> FileProblem:
@@ -237,5 +230,11 @@ def _spelled(test: Case) -> str:
     return test.code if isinstance(test, AssertTest) else f"input {test.stdin!r} should print {test.stdout!r}"
 
 
-def _told(error: BaseException) -> str:
-    return error.msg if isinstance(error, SyntaxError) else str(error) or type(error).__name__
+@contextmanager
+def _usable(line: Line, key: str) -> Iterator[None]:
+    """Tests of a column are read: what is wrong with them is told with where they stand."""
+    try:
+        yield
+    except (SyntaxError, ValueError, RecursionError) as error:
+        told = error.msg if isinstance(error, SyntaxError) else str(error) or type(error).__name__
+        raise InputError(f"{line.where}: {key!r} cannot be used: {told}") from None

@@ -8,8 +8,8 @@ from r1kit.errors import InputError
 from r1kit.files import Line
 from r1kit.sandbox import CallTest, SandboxSettings, StdinTest
 from r1kit.tasks.code import CodeConfig, CodeFile
-from r1kit.tasks.code.files.assemble import assembled
 from r1kit.tasks.code.files.formats import PARSERS
+from r1kit.tasks.code.files.problem import assembled
 from tests.tasks.code.conftest import Counting
 
 HUMANEVAL = {

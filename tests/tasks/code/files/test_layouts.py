@@ -16,7 +16,7 @@ from r1kit.records import Message
 from r1kit.sandbox import AssertTest, CallTest, StdinTest
 from r1kit.tasks import build, settings
 from r1kit.tasks.code import CodeConfig, CodeFile
-from r1kit.tasks.code.files.encoded import opened_tests
+from r1kit.tasks.code.files.contests import opened_tests
 
 ADD = "a, b = map(int, input().split())\nprint(a + b)"
 PAIRS = [{"input": "1 2\n", "output": "3\n"}, {"input": "5 -5\n", "output": "0\n"}]
@@ -320,7 +320,7 @@ def test_packed_tests_are_opened_without_running_a_pickle(
 
 
 def test_a_bomb_is_not_unpacked(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("r1kit.tasks.code.files.encoded.LARGEST", 1000)
+    monkeypatch.setattr("r1kit.tasks.code.files.contests.LARGEST", 1000)
     with pytest.raises(ValueError, match="more than 0 MB unpacked"):
         opened_tests(base64.b64encode(zlib.compress(bytes(5000))).decode())
 

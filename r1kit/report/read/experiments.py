@@ -1,16 +1,116 @@
-"""The experiment on process rewards: what labels cost, what reward models choose, what RL by them does."""
+"""What the experiments show: stages ``probe`` (drafts, engine against learner), ``mcts`` (tree search), ``prm``."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from r1kit.report.read.reward_models import RewardModel
 from r1kit.report.read.run_folder import RunFolder
 from r1kit.report.read.series import Series, series
 from r1kit.report.read.stage_folder import StageFolder
-from r1kit.report.read.values import Row, interval_of, mapping, number
+from r1kit.report.read.values import Row, interval_of, mapping, number, objects
 
-__all__ = ["BestOf", "Choice", "Course", "ProcessRewards", "StepModel", "process_rewards"]
+__all__ = [
+    "BestOf", "Choice", "Course", "Probe", "Probed", "ProcessRewards", "SearchRounds", "StepModel", "probed",
+    "process_rewards", "search_rounds",
+]  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Probe:
+    """One checkpoint in one dtype."""
+
+    checkpoint: str
+    dtype: str
+    numbers: Row
+
+    @property
+    def speed(self) -> float | None:
+        """Tokens a second with drafts, over those without."""
+        with_drafts, plain = (number(self.numbers, key) for key in ("drafted_tokens_per_second", "tokens_per_second"))
+        return with_drafts / plain if with_drafts and plain else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Probed:
+    """A stage of kind probe."""
+
+    title: str
+    held: Sequence[Probe]
+
+    @property
+    def dtypes(self) -> list[str]:
+        """In the order of the stage."""
+        return list(dict.fromkeys(one.dtype for one in self.held))
+
+    def has(self, key: str) -> bool:
+        """Whether any checkpoint has the field."""
+        return any(number(one.numbers, key) is not None for one in self.held)
+
+
+def probed(run: RunFolder) -> list[Probed]:
+    """Every such stage that is done."""
+    return [
+        Probed(
+            title=run.title(stage.name),
+            held=[
+                Probe(checkpoint=run.alias(str(checkpoint)), dtype=str(dtype), numbers=mapping(row))
+                for checkpoint, found in stage.numbers.items()
+                for dtype, row in mapping(found).items()
+            ],
+        )
+        for stage in run.of_kind("probe")
+        if stage.numbers
+    ]
+
+
+METHODS = {
+    "search_accuracy": "tree search", "majority_accuracy": "majority vote", "best_of_n_accuracy": "best of N by value",
+    "weighted_accuracy": "vote by value", "beam_accuracy": "beam search", "plain_accuracy": "one chain",
+}  # fmt: skip
+"""Field of a round -> what the page calls it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SearchRounds:
+    """One stage."""
+
+    title: str
+    rows: Sequence[Row]
+    """``metrics.jsonl``, a line a round."""
+    values: Sequence[RewardModel]
+    """The value model of the first and of the last round, with its reliability."""
+
+    @property
+    def accuracy(self) -> Mapping[str, Series]:
+        """Method -> held-out accuracy over rounds."""
+        return {name: series(self.rows, key) for key, name in METHODS.items()}
+
+    @property
+    def calibration(self) -> Mapping[str, Series]:
+        """Brier scores over rounds."""
+        names = {"brier": "all prefixes", "brier_whole": "whole chains", "brier_base": "their mean for everything"}
+        return {name: series(self.rows, key) for key, name in names.items()}
+
+
+def search_rounds(run: RunFolder) -> list[SearchRounds]:
+    """Every stage of tree search that has finished a round."""
+    return [
+        SearchRounds(title=run.title(stage.name), rows=stage.metrics, values=_values(stage))
+        for stage in run.of_kind("mcts")
+        if stage.metrics
+    ]
+
+
+def _values(stage: StageFolder) -> list[RewardModel]:
+    rounds = objects(stage.numbers.get("rounds"))
+    found = []
+    for row in rounds[:: max(1, len(rounds) - 1)][:2]:
+        for task, numbers in mapping(row.get("tasks")).items():
+            found.append(RewardModel(name=f"{task}, round {row.get('round')}", numbers=mapping(numbers)))
+    return found
+
 
 MODELS = {"process": "process reward model", "outcome": "outcome reward model"}
 WAYS = {

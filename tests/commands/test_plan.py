@@ -116,3 +116,15 @@ def test_a_sharded_learner_and_an_engine_over_several_devices_hold_their_share(t
     parameters = 671e9
     assert whole - sharded == pytest.approx(parameters * 20 * (1 - 1 / 512), rel=0.2)
     assert memory('learner={kind="fsdp",replicate=2}') > sharded
+
+
+def test_what_does_not_fit_is_told_what_takes_the_most_off() -> None:
+    """A model held whole on each of several devices is first of all to be shared out."""
+    arguments = ["plan", "qwen2.5-7b", "--gpus", "8", "--gpu", "h100"]
+    said = [
+        CliRunner().invoke(app, [*arguments, f"--set=learner={kind}"], catch_exceptions=False).output
+        for kind in ("local", "fsdp")
+    ]
+    assert "does not fit" in said[0]
+    assert 'set learner = "fsdp", which shares weights and optimiser over the 8 devices; lower micro' in said[0]
+    assert 'set learner = "fsdp"' not in said[1]

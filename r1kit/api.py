@@ -19,7 +19,7 @@ from r1kit.commands.arguments import open_subject
 from r1kit.contracts import Recipe
 from r1kit.errors import InputError, nearest
 from r1kit.launcher import run_here
-from r1kit.maths.policy_loss import from_settings as policy_loss
+from r1kit.loops.own import loss_of as policy_loss
 from r1kit.recipe import load_recipe
 from r1kit.records import Group, Prompt, Sampling, Score
 from r1kit.report.draw.ascii import tell

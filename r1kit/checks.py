@@ -14,6 +14,7 @@ from r1kit.contracts import BASE, Recipe
 from r1kit.errors import InputError, nearest
 from r1kit.factory.filters import FilterConfig
 from r1kit.factory.sources import check_rows
+from r1kit.loops.own_trial import try_losses
 from r1kit.loops.settings import RL, SFT
 from r1kit.model.families import fresh_family
 from r1kit.records import Prompt, Sample, Sampling
@@ -49,6 +50,7 @@ def check_recipe(recipe: Recipe) -> list[str]:
     check_stages(recipe)
     check_unread(recipe)
     try_rewards(recipe)
+    try_losses(recipe)
     built = recipe.built(recipe.tasks)
 
     @cache

@@ -201,7 +201,7 @@ def former_key(before: Mapping[str, Any], after: Mapping[str, Any], taken_over: 
 
 _ADDED: Mapping[str, Any] = {
     "max_lag": 0, "over_update": "wait", "order": "in_turn", "late": "wait", "importance_floor": 0.5, "max_gap": 0.2,
-    "old_logprobs": "trainer",
+    "old_logprobs": "trainer", "advantage": "group_relative", "function": "policy_loss", "own": [],
     "experts": {"bias_speed": 0.001, "balance": 0.0001}, "mtp_weight": 0.3, "keep_mtp": 0.0,
     "review_least": 0, "review_rest": "leave_out", "shorter": [], "true_summary": False, "drop_thinking": False,
     "date": "",

@@ -192,15 +192,21 @@ def _check_references(recipe: Recipe) -> None:
                         f"stage {name!r} has no model to start from; set model.name or put [stages.pretrain] first"
                     )
             elif source not in earlier:
+                told = nearest(source, (*earlier, BASE)) or _start(name, config, source)
                 raise InputError(
-                    f"stage {name!r} takes in {source!r}; earlier stages are "
-                    f"{', '.join(earlier) or 'none'}.{nearest(source, (*earlier, BASE))}"
+                    f"stage {name!r} takes in {source!r}; earlier stages are {', '.join(earlier) or 'none'}.{told}"
                 )
         for source in config.model_sources:
             _check_model(source, name, earlier, recipe)
         for source, _ in config.data_sources:
             _check_data(source, name, earlier, recipe)
         earlier.append(name)
+
+
+def _start(name: str, config: Any, source: str) -> str:
+    """What to set where the stage that a kind begins from by default is not there."""
+    found = source == getattr(config, "start", "")
+    return f' Set stages.{name}.start = "base" to begin from the model itself, or name a stage.' if found else ""
 
 
 def _check_model(source: str, name: str, earlier: Sequence[str], recipe: Recipe) -> None:

@@ -45,7 +45,8 @@ def structure(cls: type, table: Mapping[str, Any], where: str, base: Any = None)
             raise InputError(f"{where}.{key} is no setting: {cls.gone[key]}")  # type: ignore[attr-defined]
         if key not in names:
             raise InputError(
-                f"{where or 'recipe'}: unknown key {key!r}; known keys are {', '.join(names)}.{nearest(key, names)}"
+                f"{where or 'recipe'}: unknown key {key!r}; known keys are {', '.join(names)}."
+                f"{_inner(key, hints) or nearest(key, names)}"
             )
     defaults = {f.name: _default(f) if base is None else getattr(base, f.name) for f in dataclasses.fields(cls)}
     if missing := [n for n in names if n not in table and defaults[n] is dataclasses.MISSING]:
@@ -58,6 +59,13 @@ def structure(cls: type, table: Mapping[str, Any], where: str, base: Any = None)
         return cls(**given) if base is None else dataclasses.replace(base, **given)
     except InputError as error:
         raise InputError(_placed(where, str(error))) if type(error) is InputError else error from None
+
+
+def _inner(key: str, hints: Mapping[str, Any]) -> str:
+    """Which of the tables of a table know a key that was written beside them; empty: none."""
+    tables = ((name, kind) for name, kind in hints.items() if dataclasses.is_dataclass(kind))
+    found = [f"{name}.{key}" for name, kind in tables if key in (f.name for f in dataclasses.fields(kind))]
+    return f" There is {' or '.join(found)}." if found else ""
 
 
 def _placed(where: str, said: str) -> str:
@@ -116,7 +124,9 @@ def _value(kind: Any, value: Any, where: str, default: Any = None) -> Any:
         return value
     if kind is str and isinstance(value, (int, float, date, time)):
         raise NotText(where, value)
-    raise InputError(f"{where} = {value!r}: expected {_spelled(kind)}")
+    unread = isinstance(value, str) and value.startswith(("{", "["))
+    told = "; TOML cannot read this text, so it is no more than one: write it as { a = 1, b = 0.5 } or [1, 0.5]"
+    raise InputError(f"{where} = {value!r}: expected {_spelled(kind)}{told if unread else ''}")
 
 
 def _float(value: float, where: str) -> float:

@@ -81,6 +81,11 @@ def test_an_unknown_preset_names_the_nearest() -> None:
         ("r1_zero.evaluation.temperature=-1", "an evaluation's temperature = -1.0 and top_p = 1.0: from 0 on"),
         ("r1_zero.evaluation.top_p=5", r"top_p = 5.0: from 0 on, and in \(0, 1\]"),
         ("r1_zero.start=pretrian", "takes in 'pretrian'; earlier stages are pretrain. Did you mean 'pretrain'?"),
+        ("r1_zero.lr=1e-4", "unknown key 'lr'; .* There is optimiser.lr."),
+        ("r1_zero.top_p=1.0", "unknown key 'top_p'; .* There is (evaluation.top_p or sampling|sampling.top_p or eval)"),
+        ("r1_zero.stepz=1", "unknown key 'stepz'; .* Did you mean 'steps'?"),
+        ("r1_zero.reward.parts={format=.2}", "expected a table; TOML cannot read this text, so it is no more than one"),
+        ("r1_zero.tasks=[countdown]", "expected a list, each a string; TOML cannot read this text"),
         ("r1_zero.start=r1_zero", "stage 'r1_zero' takes in 'r1_zero'; earlier stages are pretrain"),
     ],
 )
@@ -88,6 +93,15 @@ def test_a_wrong_override_is_refused(override: str, message: str) -> None:
     pattern = message.replace("?", r"\?") if message.endswith("?") else message
     with pytest.raises(InputError, match=pattern):
         load_recipe("nano-zero", [override])
+
+
+def test_a_stage_that_begins_from_one_that_is_not_there_is_told_of_the_model(tmp_path: Path) -> None:
+    path = tmp_path / "rm.toml"
+    path.write_text(
+        "model.name = 'somewhere'\n[stages.reward_models]\nmodels = ['helpfulness']\nhelpfulness.path = 'pairs.jsonl'\n"
+    )
+    with pytest.raises(InputError, match=r'earlier stages are none. Set stages.reward_models.start = "base" to begin'):
+        load_recipe(str(path))
 
 
 @pytest.mark.parametrize(("text", "value"), [(".25", 0.25), ("+.5e-1", 0.05), ("0.25", 0.25), ("1e-3", 0.001)])

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from r1kit.checkpoint.source import check_folder
 from r1kit.contracts import Recipe
 from r1kit.errors import InputError, nearest
 from r1kit.files import check_text, is_there
@@ -80,7 +81,9 @@ def open_subject(model: str, recipe: str = "", template: str = "", suffix: str =
     """
     for option, text in {"--template": template, "--suffix": suffix}.items():
         check_text(text, option)
-    stage = split_stage(model)
+    stage, folder = split_stage(model), Path(model).expanduser()
+    if model and (folder / "recipe.toml").is_file():
+        check_folder(folder)  # a run in place of one of its stages is told as that, not by a task that is missing
     if stage and not recipe:
         found = load_recipe(str(stage[0] / "recipe.toml"))
         config = found.stages.get(stage[1].partition("/")[0])

@@ -106,8 +106,7 @@ def _spelled(recipe: Recipe, shape: Shape, works: dict[str, Work | None], where:
     memory = total.memory
     if where.device.memory and memory > 0.9 * where.device.memory:
         lines.append(
-            f"does not fit: {_short(memory)}B on a device of {_short(where.device.memory)}B; lower rows_in_flight or "
-            "micro_batch_tokens, or take a smaller model"
+            f"does not fit: {_short(memory)}B on a device of {_short(where.device.memory)}B; {_remedies(where)}"
         )
     shards, engine = (
         "every device" if n == 1 else f"{n} devices together" for n in (where.shards, where.engine_devices)
@@ -116,6 +115,18 @@ def _spelled(recipe: Recipe, shape: Shape, works: dict[str, Work | None], where:
     spelled = [line.format(mfu=where.mfu, mbu=where.mbu, mean=where.mean_share, **held) for line in ASSUMPTIONS]
     priced = f"a device costs {where.device.price:g} USD an hour (a rough rental price; --price sets yours)"
     return "\n".join([*lines, "", "Assumed, not measured:", *(f"- {line}" for line in [*spelled, priced])])
+
+
+def _remedies(where: Plan) -> str:
+    """What takes less memory, what takes most off first; ``docs/memory.md`` has more."""
+    alone = where.devices > 1 and where.shards == 1
+    shared = (
+        f'set learner = "fsdp", which shares weights and optimiser over the {where.devices} devices; ' if alone else ""
+    )
+    return (
+        f"{shared}lower micro_batch_tokens or rows_in_flight, train an adapter (lora = {{ rank = 16 }}), or take a "
+        f"smaller model (docs/memory.md)"
+    )
 
 
 def _activated(shape: Shape) -> str:

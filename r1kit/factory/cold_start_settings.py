@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 from r1kit.errors import InputError, nearest
 from r1kit.factory.collection import Collection, named
 from r1kit.factory.examples import FewShot, check_room, check_shown, worked_examples
-from r1kit.factory.filters import FilterConfig
+from r1kit.factory.filters import FilterConfig, check_filters
 from r1kit.factory.refine import is_model, rule_refiner
 from r1kit.loops.settings import check_least
 from r1kit.records import Sampling
@@ -76,6 +76,7 @@ class ColdStart(Collection):
     def check(self, stage: str, recipe: Recipe) -> None:
         """Routes and ranges, before anything loads."""
         Collection.check(self, stage, recipe)
+        check_filters(self.refined, f"stages.{stage}.refined")
         if not self.routes or not any(self.routes.values()):
             raise InputError(f"stages.{stage}.routes asks no prompt; set for example routes = {{ r1_zero = 160 }}")
         for route, count in self.routes.items():

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from r1kit.contracts import StageConfig
 from r1kit.errors import InputError, nearest
-from r1kit.factory.filters import FilterConfig
+from r1kit.factory.filters import FilterConfig, check_filters
 from r1kit.factory.general import General, check_general
 from r1kit.loops.settings import check_least, check_source
 from r1kit.records import Prompt, Sampling
@@ -81,6 +81,7 @@ class Collection(StageConfig):
         """Ranges and references, before anything loads."""
         for source in self.model_sources:
             check_source(source, stage, recipe)
+        check_filters(self.filters, f"stages.{stage}.filters")
         check_least(self, stage, 1, "prompts_per_step", "sampling.n", "sampling.max_tokens", "rows_in_flight")
         check_least(self, stage, 0, "verifier_workers", "keep", "limit", "decontaminate", "sampling.temperature")
         if not 0 < self.sampling.top_p <= 1 or not self.deadline > 0:

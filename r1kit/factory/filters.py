@@ -5,19 +5,21 @@ The paper names mixed language, long paragraphs, code blocks and repetition, and
 
 from __future__ import annotations
 
+import inspect
 import re
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from r1kit.answers.expression import equation_holds
-from r1kit.errors import InputError
+from r1kit.errors import InputError, nearest
+from r1kit.registry import find, short
 from r1kit.reward.extract import thinking
 from r1kit.reward.language import Detector, language_consistency
 
 __all__ = [
-    "FilterConfig", "failed_filter", "filter_names", "longest_paragraph", "repeated_lines", "repeated_share",
-    "words_in",
+    "FilterConfig", "check_filters", "failed_filter", "filter_names", "longest_paragraph", "repeated_lines",
+    "repeated_share", "words_in",
 ]  # fmt: skip
 
 
@@ -42,6 +44,9 @@ class FilterConfig:
     """Longest response, in tokens."""
     true_summary: bool = False
     """Whether an equation that the summary between chain and answer states must hold."""
+    own: tuple[str, ...] = ()
+    """``FILE.py:NAME``: functions of your own, ``f(response, ...) -> bool``, which may also ask for ``chain``,
+    ``question``, ``language`` and ``tokens``; true keeps the response. They come last, in this order."""
 
     def __post_init__(self) -> None:
         for name in ("language", "repetition", "lines"):
@@ -58,6 +63,7 @@ Rule = Callable[[FilterConfig, str, str, int], bool]
 """(thresholds, the chain, language of the question, tokens of the response) -> whether it passes; ``true_summary`` is
 given the whole response."""
 
+_GIVEN = ("response", "chain", "question", "language", "tokens")
 _UNSPACED = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3041-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
 """Thai, Lao, Burmese, Khmer, kana, Han: written without spaces."""
 _SIGN, _SIGNS = re.compile(f"[{_UNSPACED}]"), re.compile(f"[{_UNSPACED}]|[^{_UNSPACED}]+")
@@ -89,10 +95,23 @@ _RULES: dict[str, tuple[Callable[[FilterConfig], bool], Rule]] = {
 
 def filter_names(config: FilterConfig) -> list[str]:
     """The filters that are on, in the order they are applied."""
-    return [name for name, (is_on, _) in _RULES.items() if is_on(config)]
+    return [*(name for name, (is_on, _) in _RULES.items() if is_on(config)), *map(short, config.own)]
 
 
-def failed_filter(config: FilterConfig, response: str, language: str, tokens: int) -> str:
+def check_filters(config: FilterConfig, where: str) -> None:
+    """Refuse a filter of a user's own that is not there or asks for what no filter is given.
+
+    Raises:
+        InputError: one line on the first.
+    """
+    for reference in config.own:
+        try:
+            _asked(reference)
+        except InputError as error:
+            raise InputError(f"{where}.own: {error}") from error
+
+
+def failed_filter(config: FilterConfig, response: str, language: str, tokens: int, question: str = "") -> str:
     """Name of the first filter that a response does not pass; empty if it passes all.
 
     Args:
@@ -100,13 +119,34 @@ def failed_filter(config: FilterConfig, response: str, language: str, tokens: in
         response: as written, tags included; all filters but ``length`` and ``true_summary`` look at its thinking part.
         language: of the question, ISO 639-1.
         tokens: length of the response.
+        question: for filters of a user's own.
     """
     chain = thinking(response)
-    for name in filter_names(config):
+    for name, (is_on, passes) in _RULES.items():
         read = response if name == "true_summary" else chain
-        if not _RULES[name][1](config, read, language, tokens):
+        if is_on(config) and not passes(config, read, language, tokens):
             return name
+    given = {"response": response, "chain": chain, "question": question, "language": language, "tokens": tokens}
+    for reference in config.own:
+        function, asked = _asked(reference)
+        if not function(**{name: given[name] for name in asked}):
+            return short(reference)
     return ""
+
+
+def _asked(reference: str) -> tuple[Callable[..., object], list[str]]:
+    """A user's filter and the names of what it is to be given."""
+    function = find(reference, {}, "filter")
+    if not callable(function):
+        raise InputError(f"{short(reference)} is not a function; write f(response)")
+    parameters = inspect.signature(function).parameters
+    for name, each in parameters.items():
+        if name not in _GIVEN and each.default is each.empty:
+            raise InputError(
+                f"{short(reference)} asks for {name!r}; a filter may ask for {', '.join(_GIVEN)}."
+                f"{nearest(name, _GIVEN)}"
+            )
+    return function, [name for name in parameters if name in _GIVEN]
 
 
 def _untrue(response: str) -> bool:

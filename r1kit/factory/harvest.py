@@ -147,7 +147,13 @@ class Harvester:
         drafts = [d for d in drafts if format_reward(d.response, "stop", form, blank_thinking=blank)]
         found.left[f"{prefix}form"] = len(drafts)
         failed = [
-            failed_filter(filters, draft.response, draft.prompt.language, route.sampler.count(draft.response))
+            failed_filter(
+                filters,
+                draft.response,
+                draft.prompt.language,
+                route.sampler.count(draft.response),
+                draft.prompt.question,
+            )
             for draft in drafts
         ]
         left = len(drafts)

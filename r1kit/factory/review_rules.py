@@ -114,8 +114,8 @@ class Rules:
         config = self.config
         if fault := form_fault(text, config.form, blank_thinking=config.reward.blank_thinking):
             return fault
-        failed = failed_filter(replace(config.refined, tokens=0), text, sample.language, 0)
-        return _FILTERS[failed] if failed else ""
+        failed = failed_filter(replace(config.refined, tokens=0), text, sample.language, 0, sample.prompt)
+        return _FILTERS.get(failed, f"{failed} does not keep it") if failed else ""
 
     def judge(self, sample: Sample, text: str) -> Verdict:
         """All that the stage would look at; takes as long as the task's rule does."""

@@ -7,11 +7,12 @@ from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from r1kit.errors import InputError
+from r1kit.maths.settings import PolicyLoss
 
 if TYPE_CHECKING:
     from r1kit.contracts import Recipe
 
-__all__ = ["check_least", "check_source"]
+__all__ = ["check_least", "check_no_own_advantage", "check_source"]
 
 
 def check_least(config: Any, stage: str, least: int, *keys: str) -> None:
@@ -20,6 +21,12 @@ def check_least(config: Any, stage: str, least: int, *keys: str) -> None:
         value = attrgetter(key)(config)
         if value is not None and value < least:
             raise InputError(f"stages.{stage}.{key} = {value}: must be at least {least}")
+
+
+def check_no_own_advantage(loss: PolicyLoss, where: str, instead: str) -> None:
+    """Refuse an advantage of a user's own where none is taken over a group."""
+    if loss.advantage != PolicyLoss().advantage:
+        raise InputError(f"{where}.loss.advantage is not read: {instead}; drop it, or use kind r1_zero or reasoning_rl")
 
 
 def check_source(source: str, stage: str, recipe: Recipe, wanted: str = "a model") -> None:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from r1kit.loops.dealing import Drawn
+from r1kit.loops.own import ADVANTAGES, OwnAdvantage
 from r1kit.loops.settings import RL
 from r1kit.maths.advantage import Advantages, group_relative, process_relative
 from r1kit.records import Score
@@ -44,12 +45,17 @@ class Credit(Protocol):
 
 
 class GroupRelative:
-    """Rewards beside those of the same prompt's other completions (R1 paper, equation 3): nothing has to be learnt."""
+    """Rewards beside those of the same prompt's other completions (R1 paper, equation 3), or what a user's
+    function makes of them: nothing has to be learnt."""
 
     def __init__(self, config: RL) -> None:
         self._config = config
+        named = config.loss.advantage
+        self._own = None if named in ADVANTAGES else OwnAdvantage(named)
 
     def advantages(self, drawn: Drawn, step: int) -> Advantages:
+        if self._own:
+            return [self._own(group, scores, step) for group, scores in zip(drawn.groups, drawn.scores, strict=True)]
         return advantages_of(drawn.scores, self._config)
 
     def learn(self, drawn: Drawn, step: int) -> dict[str, float]:

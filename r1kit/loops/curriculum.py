@@ -14,29 +14,34 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
-from r1kit.errors import InputError
+from r1kit.errors import InputError, R1Error
+from r1kit.faults import users_told
 from r1kit.records import Prompt
+from r1kit.registry import find, short
 from r1kit.seeds import stream
+from r1kit.structure import scalar
 from r1kit.tasks.split import own_cluster
 from r1kit.tasks.task import Task
 
-__all__ = ["Curriculum", "Drawing", "pass_rate", "weight"]
+__all__ = ["Curriculum", "Drawing", "chance", "pass_rate", "weight"]
 
 REMEMBERED = 100_000
 """Prompts of a task whose pass rate is kept; those seen longest ago go first."""
 PATIENCE = 200
 """Prompts passed over in a row before the next one is taken as it comes."""
+_BY = {"turn": "r1kit.loops.curriculum:weight", "pass_rate": "r1kit.loops.curriculum:weight"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Curriculum:
     """Which of a task's prompts RL asks."""
 
-    by: Literal["turn", "pass_rate"] = "turn"
+    by: str = "turn"
     """``turn``: every prompt in its turn. ``pass_rate``: those more often that are sometimes right and sometimes wrong,
-    and a task that has levels goes up and down them."""
+    and a task that has levels goes up and down them. ``FILE.py:NAME``: the same by a function of your own,
+    ``f(rate, seen)``: the chance, 0 to 1, of a prompt of this pass rate, of so many completions that still count."""
     floor: float = 0.1
     """Least chance that a prompt is taken when its turn comes; 1 is ``turn``."""
     decay: float = 0.5
@@ -51,6 +56,12 @@ class Curriculum:
     def check(self, stage: str) -> None:
         """Raise InputError for a value that could not work."""
         where = f"stages.{stage}.curriculum"
+        if self.by != "turn":
+            try:
+                with users_told(f"{where}.by"):
+                    chance(self.by, 0.5, 1.0, self.floor, f"{where}.by: ")
+            except R1Error as error:
+                raise InputError(str(error)) from error
         for name in ("floor", "decay", "raise_above", "lower_below"):
             if not 0 <= getattr(self, name) <= 1:
                 raise InputError(f"{where}.{name} = {getattr(self, name)}: must be between 0 and 1")
@@ -73,6 +84,20 @@ def pass_rate(right: float, seen: float) -> float:
 def weight(rate: float, floor: float) -> float:
     """Chance that a prompt of this pass rate is taken: 4 p (1 - p), 1 where half is right, and at least the floor."""
     return max(floor, 4.0 * rate * (1.0 - rate))
+
+
+def chance(by: str, rate: float, seen: float, floor: float, where: str = "") -> float:
+    """That a prompt which was seen is taken, by ``weight`` or by a function of a user's own, and at least the floor.
+
+    Raises:
+        InputError: there is no such function, or it gave no number from 0 to 1; ``where`` stands before it.
+    """
+    if by == "pass_rate":
+        return weight(rate, floor)
+    found = scalar(find(by, _BY, "curriculum", where.removesuffix(": "))(rate, seen))
+    if isinstance(found, bool) or not isinstance(found, (int, float)) or not 0 <= found <= 1:
+        raise InputError(f"{where}{short(by)} gave {str(found)[:60]!r}; a chance is a number from 0 to 1")
+    return max(floor, float(found))
 
 
 @dataclass(slots=True)
@@ -103,8 +128,8 @@ class Drawing:
         if self.config.by == "turn":
             return True
         found = self._rates(name).get(own_cluster(prompt.question, prompt.history))
-        chance = 1.0 if found is None else weight(pass_rate(*found), self.config.floor)
-        taken = in_a_row >= PATIENCE or stream(self.seed, f"curriculum/{self.stage}/{name}", index).random() < chance
+        likely = 1.0 if found is None else chance(self.config.by, pass_rate(*found), found[1], self.config.floor)
+        taken = in_a_row >= PATIENCE or stream(self.seed, f"curriculum/{self.stage}/{name}", index).random() < likely
         self.passed += not taken
         self.taken += taken
         return taken

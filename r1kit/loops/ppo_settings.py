@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from r1kit.errors import InputError
+from r1kit.loops.checked import check_no_own_advantage
 from r1kit.loops.settings import RL, check_least
 from r1kit.maths.settings import PolicyLoss
 
@@ -48,6 +49,7 @@ class PPO(RL):
     def check(self, stage: str, recipe: Recipe) -> None:
         """Ranges, and what works only with the whole batch on every rank."""
         RL.check(self, stage, recipe)
+        check_no_own_advantage(self.loss, f"stages.{stage}", "PPO's advantage comes from its value model")
         check_least(self, stage, 0, "reward_kl", "value_warmup")
         for name in ("gae_lambda", "discount"):
             if not 0 <= getattr(self, name) <= 1:

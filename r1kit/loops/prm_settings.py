@@ -10,6 +10,7 @@ from r1kit.contracts import StartsFrom
 from r1kit.errors import InputError
 from r1kit.evals.hacking import HackingWatch
 from r1kit.evals.settings import EvaluationConfig
+from r1kit.loops.checked import check_no_own_advantage
 from r1kit.loops.settings import RL, Schedule, check_graded, check_least, check_rates, check_source
 from r1kit.maths.step_scores import Aggregate
 from r1kit.records import Sampling
@@ -133,6 +134,7 @@ class PRM(StartsFrom):
         """Ranges and references, before anything loads."""
         check_source(self.start, stage, recipe)
         replace(self.rl, start=self.start).check(f"{stage}.rl", recipe)
+        check_no_own_advantage(self.rl.loss, f"stages.{stage}.rl", "process rewards have one of their own, by steps")
         check_graded(self.rl, stage, self.rl.tasks or tuple(recipe.tasks), recipe)
         check_least(self, stage, 1, "labels.solutions", "labels.rollouts", "labels.prompts_per_step")
         check_least(self, stage, 2, "labels.prompts")  # one to train on, one held out

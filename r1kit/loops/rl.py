@@ -29,12 +29,12 @@ from r1kit.loops.credit import Credit, GroupRelative
 from r1kit.loops.dealing import Drawn, Part
 from r1kit.loops.gap import Looked, check_gap
 from r1kit.loops.late import Late
+from r1kit.loops.own import loss_of
 from r1kit.loops.rollouts import Rollouts, TasksAt
 from r1kit.loops.settings import RL
 from r1kit.maths.advantage import Advantages
 from r1kit.maths.aggregate import token_weights
 from r1kit.maths.loss_terms import TokenLoss
-from r1kit.maths.policy_loss import from_settings
 from r1kit.records import Completion, Group
 from r1kit.rollout.engine import asleep, drafted_metrics
 from r1kit.rollout.hand_over import handed_metrics
@@ -74,7 +74,7 @@ def train(
         The steps taken: ``config.steps``, or fewer where ``watch`` said to stop.
     """
     workspace, engine, learner, evaluator = policy.workspace, policy.engine, policy.learner, policy.evaluator
-    loss, paying = from_settings(config.loss), credit or GroupRelative(config)
+    loss, paying = loss_of(config.loss), credit or GroupRelative(config)
     rollouts = _drawn_by(config)(config, policy, tasks_at or (lambda step: policy.tasks))
     state, done = paying.beside(rollouts.beside(learner)), config.steps
     for step in workspace.steps(config.steps, state, partial(_rate, config)):

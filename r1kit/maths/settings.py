@@ -18,6 +18,10 @@ KlEstimator = Literal["k1", "k2", "k3"]
 class PolicyLoss:
     """From a group's rewards to the loss of a token. The defaults are the ``modern`` preset."""
 
+    advantage: str = "group_relative"
+    """``FILE.py:NAME``: a function of your own, from a group's rewards to its advantages (``loops.own``)."""
+    function: str = "policy_loss"
+    """``FILE.py:NAME``: a function of your own, from ``LossTerms`` to the loss of each token (``loops.own``)."""
     std: Std = "none"
     """What a centred reward is divided by: the group's sample or population std, or nothing (Dr. GRPO)."""
     clip_low: float = 0.2

@@ -18,7 +18,7 @@ from r1kit.reward.user import UserReward
 from r1kit.tasks import Spec, build_spec
 from r1kit.tasks.task import Task
 
-__all__ = ["Trial", "attempt", "try_rewards"]
+__all__ = ["TASK_SECONDS", "Trial", "attempt", "first_prompt", "try_rewards"]
 
 TASK_SECONDS, CALL_SECONDS = 120.0, 5.0
 """To build a task, to judge one completion."""
@@ -70,13 +70,14 @@ def attempt(trials: list[Trial], announce: Announce) -> None:
                     raise InputError(f"{where}: {error}") from error
     for trial in trials:
         announce(f"building task {trial.task!r}", TASK_SECONDS)
-        prompt = _first_prompt(build_spec(trial.task, trial.spec))
+        prompt = first_prompt(build_spec(trial.task, trial.spec))
         for name in trial.reward.parts:
             if name in rewards:
                 _call(rewards[name], trial, prompt, announce)
 
 
-def _first_prompt(task: Task) -> Prompt:
+def first_prompt(task: Task) -> Prompt:
+    """A training prompt, or a held-out one of a task that is not trained on."""
     try:
         return task.train(0)
     except InputError:  # a task may be there to be judged by alone

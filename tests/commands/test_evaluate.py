@@ -75,6 +75,12 @@ def test_names_of_models_and_tasks(run_folder: Path) -> None:
         named_task("sum", recipe)
 
 
+def test_a_run_in_place_of_a_stage_is_told_as_that(run_folder: Path) -> None:
+    """And not by a task of its recipe that is unknown without it."""
+    with pytest.raises(InputError, match=f"it is a run: write {run_folder}:"):
+        open_subject(str(run_folder))
+
+
 @pytest.mark.slow
 def test_r1_eval_repeats_the_run_s_own_evaluation_digit_for_digit(tmp_path: Path) -> None:
     """Same seeds, same settings: what the stage wrote last is what anyone can measure again."""

@@ -116,3 +116,17 @@ def test_a_sharded_learner_and_an_engine_over_several_devices_hold_their_share(t
     parameters = 671e9
     assert whole - sharded == pytest.approx(parameters * 20 * (1 - 1 / 512), rel=0.2)
     assert memory('learner={kind="fsdp",replicate=2}') > sharded
+
+
+def test_what_does_not_fit_is_told_what_takes_the_most_off(tmp_path: Path) -> None:
+    """A model held whole on each of several devices is first of all to be shared out."""
+    path = tmp_path / "mine.toml"
+    path.write_text("model.name = 'Qwen/Qwen2.5-7B'\n[tasks.countdown]\n[stages.r1_zero]\nsampling.max_tokens = 4096\n")
+    arguments = ["plan", str(path), "--gpus", "8", "--gpu", "h100"]
+    said = [
+        CliRunner().invoke(app, [*arguments, f"--set=learner={kind}"], catch_exceptions=False).output
+        for kind in ("local", "fsdp")
+    ]
+    assert "does not fit" in said[0]
+    assert 'set learner = "fsdp", which shares weights and optimiser over the 8 devices; lower micro' in said[0]
+    assert 'set learner = "fsdp"' not in said[1]

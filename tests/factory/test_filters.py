@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import pytest
 
 from r1kit.errors import InputError
 from r1kit.factory.filters import (
     FilterConfig,
+    check_filters,
     failed_filter,
     filter_names,
     longest_paragraph,
@@ -113,3 +117,21 @@ def test_thresholds_out_of_range_are_refused() -> None:
         FilterConfig(language=1.5)
     with pytest.raises(InputError, match="paragraph = -1"):
         FilterConfig(paragraph=-1)
+
+
+def test_filters_of_a_user_s_own_come_last_under_their_short_name(tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text(
+        "def asked(response, question, note=''): return question in response\n"
+        "def brief(chain, tokens): return tokens < 5 and '<think>' not in chain\n"
+        "def needs(answer): return True\n"
+    )
+    config = FilterConfig(own=(f"{tmp_path}/mine.py:asked", f"{tmp_path}/mine.py:brief"))
+    assert filter_names(config)[-3:] == ["lines", "mine.py:asked", "mine.py:brief"]
+    assert failed_filter(config, wrapped("try 2 + 3"), "en", 4, "2 + 3") == ""
+    assert failed_filter(config, wrapped("try 2 + 3"), "en", 4, "2 + 4") == "mine.py:asked"
+    assert failed_filter(config, wrapped("try 2 + 3"), "en", 5, "2 + 3") == "mine.py:brief"
+    assert failed_filter(config, wrapped("a\na\na\na"), "en", 4, "2 + 4") == "lines"
+    check_filters(config, "stages.x.filters")
+    said = "stages.x.filters.own: mine.py:needs asks for 'answer'; a filter may ask for response, chain, question, "
+    with pytest.raises(InputError, match=re.escape(said)):
+        check_filters(FilterConfig(own=(f"{tmp_path}/mine.py:needs",)), "stages.x.filters")

@@ -14,7 +14,7 @@ import torch
 
 from r1kit.errors import InputError
 from r1kit.loops import curriculum as module
-from r1kit.loops.curriculum import Curriculum, Drawing, pass_rate, weight
+from r1kit.loops.curriculum import Curriculum, Drawing, chance, pass_rate, weight
 from r1kit.loops.rollouts import PromptStream
 from r1kit.records import Message, Prompt
 from r1kit.tasks.task import Task
@@ -183,6 +183,26 @@ def test_killed_and_gone_on_with_it_is_bit_for_bit_as_straight(tmp_path: Path, f
         return [{key: value for key, value in line.items() if key != "tokens_per_second"} for line in lines]
 
     assert timeless(steps_of(tmp_path / "killed")) == timeless(steps_of(tmp_path / "straight"))
+
+
+def test_a_chance_of_a_user_s_own_and_the_floor(tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text(
+        "def hard(rate, seen): return 1 - rate if seen > 2 else 0\ndef many(rate, seen): return 7\n"
+        "def breaks(rate, seen): return 1 / 0\n"
+    )
+    hard, many, breaks = (f"{tmp_path}/mine.py:{name}" for name in ("hard", "many", "breaks"))
+    assert chance(hard, 0.25, 3.0, 0.1) == 0.75
+    assert chance(hard, 0.25, 2.0, 0.1) == 0.1
+    assert chance("pass_rate", 0.25, 3.0, 0.1) == 0.75  # 4 * 1/4 * 3/4
+    Curriculum(by=hard).check("r1_zero")
+    for by, line in (
+        (many, "stages.r1_zero.curriculum.by: mine.py:many gave '7'; a chance is a number from 0 to 1"),
+        (breaks, "stages.r1_zero.curriculum.by: mine.py:3: ZeroDivisionError: division by zero"),
+        ("pass_rat", "stages.r1_zero.curriculum.by: curriculum 'pass_rat' is unknown; known are turn, pass_rate"),
+    ):
+        with pytest.raises(InputError) as caught:
+            Curriculum(by=by).check("r1_zero")
+        assert str(caught.value).startswith(line)
 
 
 @pytest.mark.slow

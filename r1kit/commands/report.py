@@ -24,11 +24,12 @@ def report(
     if len(folders) > 1:
         from r1kit.report.draw.sweep import draw_sweep
         from r1kit.report.read.run_folder import RunFolder
-        from r1kit.report.read.sweep import named
+        from r1kit.report.read.sweep import columns, differing, named
 
         if without_language:
             raise InputError("--without-language is for the report of one run; name one")
-        typer.echo(draw_sweep({name: RunFolder(path) for name, path in named(folders).items()}))
+        runs = {name: RunFolder(path) for name, path in named(folders).items()}
+        typer.echo(draw_sweep(list(runs), differing(runs), columns(runs)))
         return
     from r1kit.report.page import write_report
 

@@ -46,14 +46,14 @@ def last_number(text: str) -> str | None:
 
     A number with letters right behind it counts only if they are a unit or an ordinal's: ``18m`` is 18, ``3x`` none.
     ``5 million`` and ``3万`` keep their words, which are part of the number; ``$5M`` is 5 million, and ``10k`` in prose
-    is 10 thousand.
+    is 10 thousand. ``5M`` alone may be millions as well as a concentration, and is neither.
     """
     text, found = text.translate(_WIDE), None
     for match in _NUMBER.finditer(text):
         letters = match["letters"]
         if scale := _scale(text, match):
             found = f"{match[0].removesuffix(letters)} {scale}"
-        elif not letters or letters.lower() in _ORDINALS or is_unit(letters):
+        elif not letters or letters.lower() in _ORDINALS or (is_unit(letters) and letters != "M"):
             found = match[0].removesuffix(letters)
     if found is None:
         return None

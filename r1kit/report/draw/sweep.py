@@ -4,20 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from r1kit.report.read.run_folder import RunFolder
-from r1kit.report.read.sweep import Column, Seen, columns, differing
+from r1kit.report.read.sweep import Column, Seen
 from r1kit.report.read.wording import bracket, share
 
 __all__ = ["draw_sweep"]
 
 
-def draw_sweep(runs: Mapping[str, RunFolder]) -> str:
+def draw_sweep(runs: Sequence[str], apart: Mapping[str, Mapping[str, str]], held: Sequence[Column]) -> str:
     """What differs between runs, setting by setting, and what each came to.
 
     Args:
-        runs: name -> folder, two or more.
+        runs: their names, two or more.
+        apart: see ``read.sweep.differing``.
+        held: see ``read.sweep.columns``.
     """
-    apart, held = differing(runs), columns(runs)
     settings = [[key, *values.values()] for key, values in apart.items()]
     labels = dict.fromkeys(label for column in held for label in column.found)
     results = [[label, *(_cell(column.found.get(label)) for column in held)] for label in labels]

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from functools import cache
 from itertools import chain
+from pathlib import Path
 from typing import Any
 
 from r1kit.checkpoint.fits import Fits
@@ -28,7 +29,7 @@ from r1kit.tasks.trial import Trial, try_tasks
 from r1kit.text.paraphrases import paraphrased, paraphrases
 from r1kit.text.template import NAMED, Template
 from r1kit.trackers import check_trackers
-from r1kit.unread import check_unread
+from r1kit.unread import check_unread, recipe_of_run
 
 __all__ = ["check_recipe", "check_stage", "check_stages"]
 
@@ -40,15 +41,19 @@ TOLD_WORDS = 5
 """Unknown words that are named."""
 
 
-def check_recipe(recipe: Recipe) -> list[str]:
-    """Warnings, a line each; raises InputError or MissingError, one line, for the first thing that could not work."""
+def check_recipe(recipe: Recipe, folder: Path | None = None) -> list[str]:
+    """Warnings, a line each; raises InputError or MissingError, one line, for the first thing that could not work.
+
+    Args:
+        folder: of the run, which may go on.
+    """
     check_trackers(recipe.trackers)
     check_experts(recipe)
     warnings = check_engine(recipe)
     # first: a stage's own check may ask a task for prompts
     warnings += try_tasks([_trial(recipe, name) for name in recipe.tasks])
     check_stages(recipe)
-    check_unread(recipe)
+    warnings += check_unread(recipe, recipe_of_run(folder) if folder else None)
     try_rewards(recipe)
     try_losses(recipe)
     built = recipe.built(recipe.tasks)

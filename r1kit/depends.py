@@ -204,7 +204,7 @@ _ADDED: Mapping[str, Any] = {
     "old_logprobs": "trainer", "advantage": "group_relative", "function": "policy_loss", "own": [],
     "experts": {"bias_speed": 0.001, "balance": 0.0001}, "mtp_weight": 0.3, "keep_mtp": 0.0,
     "review_least": 0, "review_rest": "leave_out", "shorter": [], "true_summary": False, "drop_thinking": False,
-    "date": "",
+    "date": "", "choices_from": -1,
     "verdicts": {"slow": "wait", "patience": 0.0, "carry_steps": 1},
     "lora": {"rank": 0, "alpha": 0.0, "targets": [], "dropout": 0.0},
     "lapses": 0.0, "korean_share": 0.0, "korean": [0.3, 0.4, 0.3], "language_target": "question",
@@ -216,7 +216,7 @@ _ADDED: Mapping[str, Any] = {
     },
 }  # fmt: skip
 """Setting of a stage -> its default, where it came after runs of format 2: at its default it is no part of the key."""
-_ADDED_TO_TASKS: Mapping[str, Any] = {"korean_share": 0.0, "lapses": 0.0, "system_asks": False}
+_ADDED_TO_TASKS: Mapping[str, Any] = {"korean_share": 0.0, "lapses": 0.0, "system_asks": False, "choices_from": -1}
 """The same of a task."""
 _NO_PART = ("review_wait", "review_twice", "record_tokens")
 """Settings of a stage that decide nothing of its result: how people come to decide, what is kept to look at."""

@@ -84,11 +84,10 @@ def run(
 def _run_here(name: str, out: Path | None, overrides: Sequence[str], until: str) -> None:
     recipe = load_recipe(name, overrides)
     recipe = replace(recipe, ranks=recipe.ranks or default_ranks(recipe))
-    for warning in check_recipe(recipe):
+    for warning in check_recipe(recipe, folder := out or Path("runs") / recipe.name):
         print(warning, file=sys.stderr)
     if until:
         check_stage(recipe, until)
-    folder = out or Path("runs") / recipe.name
     lock = _take(folder, recipe)
     threads = threads_asked() or max(1, cores() // recipe.ranks)
     helpers = helper_jobs(recipe.cluster, threads, recipe.ranks)
@@ -133,7 +132,7 @@ def _run_on_cluster(name: str, out: Path | None, overrides: Sequence[str], until
 
     recipe = load_recipe(name, overrides)
     alone = default_ranks(recipe) if not recipe.ranks else recipe.ranks
-    for warning in check_recipe(replace(recipe, ranks=recipe.ranks or 1)):
+    for warning in check_recipe(replace(recipe, ranks=recipe.ranks or 1), out or Path("runs") / recipe.name):
         print(warning, file=sys.stderr)
     if until:
         check_stage(recipe, until)
@@ -191,7 +190,8 @@ def run_here(recipe: Recipe, folder: Path, until: str, say: Callable[[str], None
 
     recipe = replace(recipe, ranks=1)
     refuse_helpers(recipe.cluster, "in a notebook")
-    check_recipe(recipe)
+    for warning in check_recipe(recipe, folder):
+        say(warning)
     if until:
         check_stage(recipe, until)
     lock = _take(folder, recipe)
@@ -231,10 +231,11 @@ def _as_rank_of_torchrun(name: str, out: Path | None, overrides: Sequence[str], 
             if ranks.rank == 0:
                 recipe = replace(load_recipe(name, overrides), ranks=ranks.size)
                 refuse_helpers(recipe.cluster, "under torchrun")
-                check_recipe(recipe)
+                taken, trackers = out or Path("runs") / recipe.name, recipe.trackers
+                for warning in check_recipe(recipe, taken):
+                    print(warning, file=sys.stderr)
                 if until:
                     check_stage(recipe, until)
-                taken, trackers = out or Path("runs") / recipe.name, recipe.trackers
                 _take(taken, recipe)
         finally:
             taken = ranks.broadcast_object(taken)

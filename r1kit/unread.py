@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import MISSING, fields, is_dataclass
 from operator import attrgetter
+from pathlib import Path
 from typing import Any
 
 from r1kit.contracts import Recipe
 from r1kit.errors import InputError
 from r1kit.evals.settings import EvaluationConfig
 from r1kit.loops.settings import RL, SFT
+from r1kit.recipe import load_recipe
 from r1kit.stages import STAGES
 from r1kit.suits import predicts_further, trained_models
 from r1kit.update.settings import OptimiserSettings
 
-__all__ = ["check_unread"]
+__all__ = ["check_unread", "recipe_of_run"]
 
 INSTEAD: Mapping[str, Mapping[str, str]] = {
     "distill": {
@@ -31,8 +34,28 @@ INSTEAD: Mapping[str, Mapping[str, str]] = {
 """Kind of stage -> setting that it does not read -> the one that it reads in its place; empty: none is."""
 
 
-def check_unread(recipe: Recipe) -> None:
-    """Raise InputError for the first that is set."""
+def check_unread(recipe: Recipe, before: Recipe | None = None) -> list[str]:
+    """Warnings for those that the recipe of a run that goes on, ``before``, set in the same way: nothing that it
+    computed depends on them.
+
+    Raises:
+        InputError: another is set; the first.
+    """
+    known = {str(each) for each in _unread(before)} if before else set()
+    found = list(_unread(recipe))
+    if refused := [each for each in found if str(each) not in known]:
+        raise refused[0]
+    return [f"warning: {each}; this run, which an earlier version began, goes on as it was" for each in found]
+
+
+def recipe_of_run(folder: Path) -> Recipe | None:
+    """The recipe of the run in a folder; None for none that can be read."""
+    with suppress(InputError):
+        return load_recipe(str(folder / "recipe.toml")) if (folder / "recipe.toml").is_file() else None
+    return None
+
+
+def _unread(recipe: Recipe) -> Iterator[InputError]:
     for stage, config in recipe.stages.items():
         kind, where = recipe.kinds[stage], f"stages.{stage}"
         if kind not in STAGES:
@@ -40,12 +63,12 @@ def check_unread(recipe: Recipe) -> None:
         for name, own in INSTEAD.get(kind, {}).items():
             if _is_set(config, name) and not (own and attrgetter(own)(config) == attrgetter(name)(config)):
                 instead = f"takes {where}.{own} in its place; set that, and" if own else "knows it itself;"
-                raise InputError(f"{where}.{name} is not read: the stage {instead} drop this one")
+                yield InputError(f"{where}.{name} is not read: the stage {instead} drop this one")
         for place, settings, learns in _inside(config, where):
             if isinstance(settings, EvaluationConfig) and kind != "evaluate":
-                _check_easy(settings, place)
+                yield from _easy(settings, place)
             if isinstance(settings, OptimiserSettings) and settings.keep_mtp:
-                _check_further(recipe, stage, f"{place}.keep_mtp = {settings.keep_mtp:g}", learns=learns)
+                yield from _further(recipe, stage, f"{place}.keep_mtp = {settings.keep_mtp:g}", learns=learns)
 
 
 def _is_set(config: Any, name: str) -> bool:
@@ -68,23 +91,24 @@ def _inside(value: Any, where: str, learns: bool = False) -> Iterator[tuple[str,
             yield from _inside(getattr(value, one.name), f"{where}.{one.name}", isinstance(value, (SFT, RL)))
 
 
-def _check_easy(settings: EvaluationConfig, where: str) -> None:
+def _easy(settings: EvaluationConfig, where: str) -> Iterator[InputError]:
     for name in ("easy_fact", "easy_most", "easy_rate"):
         if (value := getattr(settings, name)) != getattr(EvaluationConfig(), name):
-            raise InputError(
+            yield InputError(
                 f"{where}.{name} = {value!r} is not read: tokens of solved easy problems are told by stages of kind "
                 f"evaluate alone; set it there, and drop it here"
             )
 
 
-def _check_further(recipe: Recipe, stage: str, told: str, *, learns: bool) -> None:
-    """Refuse to keep what is not there, or where nothing is learnt from responses."""
+def _further(recipe: Recipe, stage: str, told: str, *, learns: bool) -> Iterator[InputError]:
+    """What is kept of what is not there, or where nothing is learnt from responses."""
     if not learns:
-        raise InputError(f"{told} is not read: it is of SFT and RL; drop it")
+        yield InputError(f"{told} is not read: it is of SFT and RL; drop it")
+        return
     for model in trained_models(recipe, stage):
         if predicts_further(model) is False:
             name = model.name or f"a fresh {model.family}"
-            raise InputError(
+            yield InputError(
                 f"{told} is for a model with a layer that predicts a token further, and {name} has none: "
                 + ("drop it" if model.name else "set mtp_layers = 1 (family deepseek_v3), or drop it")
             )

@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 
 __all__ = ["check"]
 
+BEGINS = 60
+"""Characters of a response that are shown."""
+
 
 def check(recipe: RecipeName, overrides: Overrides = None) -> None:
     """Resolve every name, path, batch division and option without loading a model."""
@@ -23,9 +26,28 @@ def check(recipe: RecipeName, overrides: Overrides = None) -> None:
     for warning in check_recipe(found):
         typer.echo(warning, err=True)
     typer.echo(f"{found.name}: ok. Stages: {' -> '.join(found.stages)}. Tasks: {', '.join(found.tasks) or 'none'}.")
+    for line in _learnt(found):
+        typer.echo(line)
     if found.model.name:
         for line in _described(found):
             typer.echo(line)
+
+
+def _learnt(recipe: Recipe) -> list[str]:
+    """Of each source of rows whose responses a stage learns: which columns they are, and how the first one begins."""
+    from r1kit.data.layouts import read_examples
+    from r1kit.loops.settings import SFT
+
+    found = []
+    for stage, config in recipe.stages.items():
+        for source, reading in config.data_sources if isinstance(config, SFT) or hasattr(config, "students") else ():
+            if source not in recipe.stages:
+                examples = read_examples(source, "responses", reading)
+                said = [line for line in examples.layout.said() if line.startswith(("layout:", "prompt:", "response:"))]
+                learnt = next(iter(examples)).response
+                begins = f"the first response learnt begins {learnt[:BEGINS]!r}"
+                found.append(f"{stage} learns {source}: {'; '.join([*said, begins])}")
+    return found
 
 
 def _described(recipe: Recipe) -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 import string
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from random import Random
 from typing import Any, NamedTuple
 
@@ -13,7 +13,7 @@ from r1kit.data.paths import column, opened, text_of
 from r1kit.errors import InputError
 from r1kit.files import Line, as_text, brief
 
-__all__ = ["CHOICES", "CHOICES_NAMED", "Asked", "ChoiceForm", "lettered"]
+__all__ = ["CHOICES", "CHOICES_NAMED", "Asked", "ChoiceForm", "counted", "lettered"]
 
 LETTERS = string.ascii_uppercase
 _LETTERED = re.compile(r"(?:^\s*|\s*,\s*)([a-e]) \) ")
@@ -36,6 +36,8 @@ class ChoiceForm(NamedTuple):
     """From a row and the columns' names as the row spells them."""
     words: tuple[str, str]
     """Where prompt and answer come from, for a person."""
+    columns: tuple[str, ...] = ()
+    """Of the choices, where only the rows tell which number the first one has (``counted``)."""
 
 
 def lettered(asked: Asked) -> str:
@@ -105,15 +107,46 @@ def _letter(
     return LETTERS[place]
 
 
-def _columns(choices: Sequence[str]) -> Callable[[Line, Mapping[str, str]], Asked]:
-    """A column a choice and the right one's letter, or its number from 1, as KMMLU has it."""
+def _columns(choices: Sequence[str], first: int = 1) -> Callable[[Line, Mapping[str, str]], Asked]:
+    """A column a choice and the right one's letter, or its number counted from ``first``."""
 
     def take(line: Line, named: Mapping[str, str]) -> Asked:
         texts = tuple(text_of(line, named[key]) for key in choices)
-        letter = _letter(column(line, named["answer"]), texts, None, line.where, named["answer"], first=1)
+        letter = _letter(column(line, named["answer"]), texts, None, line.where, named["answer"], first)
         return Asked(text_of(line, named["question"]), texts, letter)
 
     return take
+
+
+def counted(form: ChoiceForm, named: Mapping[str, str], lines: Iterable[Line], first: int) -> ChoiceForm:
+    """The form, where its rows have numbers for letters: counted from ``first``, or if that is -1 as the rows tell, of
+    which one has 0, or as many as there are choices.
+
+    Raises:
+        InputError: none has, or both are there.
+    """
+    if not form.columns:
+        return form
+    seen, most, where = set[int](), len(form.columns), ""
+    for line in lines:
+        said = line.table.get(named["answer"])
+        texts = {str(line.table.get(named[key])).strip() for key in form.columns}
+        spelled = str(said).strip()
+        if isinstance(said, bool) or not spelled.isdecimal() or (isinstance(said, str) and spelled in texts):
+            continue
+        seen.add(int(spelled))
+        where = where or line.where
+        if first != -1 or {0, most} & seen:
+            break
+    if not seen:
+        return form
+    if first == -1 and not {0, most} & seen:
+        raise InputError(
+            f"{where}: {named['answer']!r} is {' or '.join(map(str, sorted(seen)))} in all rows, so nothing tells "
+            "whether it counts from 0 or from 1; write choices_from = 0 or choices_from = 1"
+        )
+    from_one = most in seen if first == -1 else first == 1
+    return form._replace(take=_columns(form.columns, int(from_one)))
 
 
 def _apart(
@@ -247,16 +280,24 @@ CHOICES: tuple[ChoiceForm, ...] = (
         ("context and question with answerA to answerC lettered", "label, as a letter"),
     ),
     ChoiceForm(
+        "KMMLU",
+        ("question", *"abcd", "answer", "human accuracy"),
+        _columns("abcd"),
+        ("question with A to D lettered", "answer, counted from 1"),
+    ),
+    ChoiceForm(
         "C-Eval",
         ("question", *"abcd", "answer"),
         _columns("abcd"),
         ("question with A to D lettered", "answer"),
+        tuple("abcd"),
     ),
     ChoiceForm(
         "Global-MMLU",
         ("question", *_OPTION, "answer"),
         _columns(_OPTION),
         ("question with option_a to option_d lettered", "answer"),
+        tuple(_OPTION),
     ),
     _in_a_list("MuSR", "question", "choices", "answer_index", "answer_index, as a letter"),
 )

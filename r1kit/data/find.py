@@ -12,7 +12,7 @@ from r1kit.data.example import Wanted
 from r1kit.data.paths import column, there
 from r1kit.data.preferred import PREFERENCES
 from r1kit.data.several import LISTS, several_in
-from r1kit.data.slots import STORIES, Slot, answer_slot
+from r1kit.data.slots import STORIES, Slot, answer_slot, no_answer
 from r1kit.errors import InputError
 from r1kit.files import Line
 
@@ -31,7 +31,7 @@ SPARE_ANSWERS = ("gt", "ans", "golden", "golden_answer", "final_ans", "final_dec
 """Answers of a row that has no solution, no response and no pair."""
 PAIRED = {"inputs": "targets", "input": "target"}
 """Column of a prompt, where none of the others is there -> that of what is to follow, which must be there."""
-RESPONSES = ("response", "completion", "output", "solution", "generated_solution", "answer")
+RESPONSES = ("response", "completion", "output", "solution", "generated_solution", "answer", "best_answer")
 SUPERGLUE_BOOLQ = {"question", "passage", "idx", "label"}
 """All columns of it; its ``label`` is 1 for yes."""
 MULTIRC = {"paragraph", "question", "answer", "idx", "label"}
@@ -221,7 +221,7 @@ def _answers(line: Line, named: Mapping[str, Slot]) -> dict[str, Slot]:
             found["answer"] = answer_slot(line, path)
         else:
             lacks = _lacks(line, "answer", (*ANSWERS, "solution"))
-            raise InputError(f'{lacks}; rule = "none" takes prompts without an answer')
+            raise InputError(no_answer(line) or f'{lacks}; rule = "none" takes prompts without an answer')
     return found
 
 

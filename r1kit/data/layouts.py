@@ -10,11 +10,11 @@ import json
 import math
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any, Literal
 
-from r1kit.data.choices import ChoiceForm, lettered
+from r1kit.data.choices import ChoiceForm, counted, lettered
 from r1kit.data.example import WANTED, Example, Wanted
 from r1kit.data.find import ANSWERS, Found, find_slots, layout_name
 from r1kit.data.paths import column, there
@@ -235,7 +235,8 @@ def recognise(line: Line, reading: Reading, wanted: Wanted | None = None) -> Lay
 
 def not_a_task(layout: Layout, reading: Reading) -> str:
     """Why a row with a column that is called as answers are is read as something else; empty where it has none."""
-    if not {name.lower() for name in layout.first.table} & set(ANSWERS):
+    may_be = {*ANSWERS, "best_answer", *(["label"] if layout.wanted == "prompts" else [])}
+    if not {name.lower() for name in layout.first.table} & may_be:
         return ""
     try:
         recognise(layout.first, reading, "answers")
@@ -254,7 +255,10 @@ class Examples:
     def __init__(self, rows: Rows, wanted: Wanted | None = None) -> None:
         """Reads the first row that tells its layout. Raises as ``recognise`` does."""
         self.rows = rows
-        self.layout = _first_layout(rows, wanted)
+        self.layout = layout = _first_layout(rows, wanted)
+        if layout.choice is not None:
+            choice = counted(layout.choice, layout.names, rows, rows.reading.choices_from)
+            self.layout = replace(layout, choice=choice)
 
     def __iter__(self) -> Iterator[Example]:
         return self.rows.read(self.layout.take)

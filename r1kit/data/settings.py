@@ -36,6 +36,9 @@ class Reading:
     """Columns that are kept for rewards of your own; empty: all that are not taken and are short in the first row."""
     limit: int = 0
     """At most so many rows, the first; 0: all."""
+    choices_from: int = -1
+    """Where the choices stand in columns A to D and the right one is told by its number: the first one's, 0 or 1; -1:
+    as the rows tell."""
     streaming: bool = False
     """Hold no rows in memory: a hub data set is read as it comes over the network, a task keeps its prompts in a
     temporary file."""
@@ -55,6 +58,8 @@ class Reading:
                 raise InputError(
                     f"columns: no role {role!r}; a column is taken as {', '.join(ROLES)}.{nearest(role, ROLES)}"
                 )
+        if self.choices_from not in (-1, 0, 1):
+            raise InputError(f"choices_from = {self.choices_from}: it is 0, 1 or -1 (as the rows tell)")
         if self.limit < 0 or self.longest_line < 1:
             raise InputError(
                 f"limit = {self.limit}, longest_line = {self.longest_line}: limit is at least 0 (all), the other 1"

@@ -10,12 +10,12 @@ from typing import Any
 from r1kit.data.chats import as_chat, as_turns
 from r1kit.data.paths import column, flag, opened, text_of, there
 from r1kit.data.preferred import PREFERRED
-from r1kit.data.several import several, several_in
+from r1kit.data.several import several, several_in, validated
 from r1kit.errors import InputError
 from r1kit.files import Line, as_text, brief
 from r1kit.records import Message
 
-__all__ = ["HOW", "STORIES", "Slot", "answer_slot", "last_box", "story_of"]
+__all__ = ["HOW", "STORIES", "Slot", "answer_slot", "last_box", "no_answer", "story_of"]
 
 _HASHES = re.compile(r"^[ \t]*####[ \t]*(.*)$", re.MULTILINE)
 MISSING = ("nan", "<NA>", "<unk>")
@@ -94,7 +94,8 @@ def answers_of(line: Line, path: str) -> tuple[str, ...]:
     if value == [] or (isinstance(value, Mapping) and value.get("text") == []):  # SQuAD's, where there is none
         raise InputError(f"{line.where}: {path!r} holds no answer: {brief(value)}")
     found = several_in(path, value) or (text_of(line, path),)
-    return tuple(_plain_answer(each, line, path) for each in (*found, *several(line.table.get(path + ALIASES))))
+    further = (*several(line.table.get(path + ALIASES)), *validated(line.table.get("validated_answers")))
+    return tuple(_plain_answer(each, line, path) for each in (*found, *further))
 
 
 def first_of(line: Line, path: str) -> str:
@@ -224,3 +225,25 @@ def answer_slot(line: Line, path: str) -> Slot:
     if last_box(text) is not None and len(text.split()) > 12:
         return Slot(path, "box")
     return Slot(path, "any" if several_in(path, value) or path + ALIASES in line.table else "answer")
+
+
+def no_answer(line: Line) -> str:
+    """Why a column that a person takes for the answer is none, and what to write; empty where there is no such."""
+    spelled = {name.lower(): name for name in line.table}
+    if best := spelled.get("best_answer"):
+        return (
+            f"{line.where}: {best!r} is a sentence that no rule compares with another (TruthfulQA's open questions); "
+            'rule = "none" asks them for a reward model or a reward of your own, which is given correct_answers and '
+            'incorrect_answers; subset = "multiple_choice" has their choices; columns = {answer = "correct_answers"} '
+            "wants one of them word for word"
+        )
+    label = spelled.get("label", "")
+    value = line.table.get(label)
+    if str(value).lower() not in ("0", "1", "true", "false"):
+        return ""
+    said = "yes or no" if isinstance(value, bool) else "as it stands"
+    return (
+        f"{line.where}: {label!r} is {value}, and nothing says what that stands for; let the prompt say how to answer "
+        f'and write columns = {{answer = "{label}"}}, which wants it {said}; rule = "none" takes prompts without an '
+        "answer"
+    )

@@ -71,9 +71,24 @@ class AssertTest:
         read = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
         names = missing(code) - defined(given) | read & set(also)
         modules = sorted((names - set(also)) & set(sys.stdlib_module_names))
-        return cls(
-            code, tuple(sorted(names.difference(modules))), "\n".join([f"import {name}" for name in modules] + [setup])
-        )
+        errors = sorted(names.difference(modules) & _caught(tree))
+        first = [*(f"import {name}" for name in modules), *(f"class {name}(Exception): pass" for name in errors)]
+        return cls(code, tuple(sorted(names.difference(modules, errors))), "\n".join([*first, setup]))
+
+
+def _caught(tree: ast.Module) -> set[str]:
+    """Names of errors that tests wait for. The program's own cannot cross; classes of their names stand for them."""
+    places: list[ast.expr | None] = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ExceptHandler):
+            places.append(node.type)
+        elif isinstance(node, ast.Call) and ast.unparse(node.func).rpartition(".")[2] in _WAITING:
+            places += [*node.args[:1], *(key.value for key in node.keywords if key.arg == "expected_exception")]
+    parts = [part for place in places for part in (place.elts if isinstance(place, ast.Tuple) else [place])]
+    return {part.id for part in parts if isinstance(part, ast.Name)}
+
+
+_WAITING = ("raises", "assertRaises", "assertRaisesRegex")
 
 
 Case = CallTest | StdinTest | AssertTest

@@ -12,6 +12,7 @@ import json
 import os
 import sys
 import types
+from contextlib import suppress
 from typing import Any
 
 from r1kit.sandbox.plain import Unfit, decode, encode
@@ -138,6 +139,8 @@ def answer(module: types.ModuleType, results: Results) -> None:
             except BaseException as error:
                 types_ = [kind.__name__ for kind in type(error).__mro__]
                 told = {"raised": described(error), "types": types_, "text": str(error)[:300]}
+                with suppress(Unfit):
+                    told["args"] = encode(list(error.args), [results.budget], keep)
             results.tell(told)
 
 

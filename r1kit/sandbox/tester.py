@@ -27,7 +27,9 @@ LARGEST = 16
 _EXCEPTIONS = {
     name: kind
     for name, kind in vars(builtins).items()
-    if isinstance(kind, type) and issubclass(kind, Exception) and kind not in (StopIteration, StopAsyncIteration)
+    if isinstance(kind, type)
+    and issubclass(kind, (Exception, SystemExit))
+    and kind not in (StopIteration, StopAsyncIteration)
 }
 """What a program may raise in the tests' process. Not what ends a loop over ``map(f, ...)`` there without a word."""
 
@@ -42,6 +44,9 @@ class Link:
     def __init__(self, budget: int) -> None:
         self.left = budget * LARGEST
         self.rest = b""
+        self.gone = False
+        self.errors = dict(_EXCEPTIONS)
+        """By name, with those that the tests define or import."""
 
     def receive(self) -> dict[str, Any]:
         """One message."""
@@ -49,7 +54,7 @@ class Link:
             chunk = os.read(ANSWER_FD, 1 << 16)
             self.left -= len(chunk)
             if not chunk or self.left < 0:
-                raise Gone("it ended before its tests were over" if not chunk else "it sent too much")
+                raise self._gone("it ended before its tests were over" if not chunk else "it sent too much")
             self.rest += chunk
         line, _, self.rest = self.rest.partition(b"\n")
         try:
@@ -57,8 +62,12 @@ class Link:
         except (ValueError, RecursionError, MemoryError):
             message = None
         if not isinstance(message, dict):
-            raise Gone("what it sent is no message")
+            raise self._gone("what it sent is no message")
         return message
+
+    def _gone(self, why: str) -> Gone:
+        self.gone = True
+        return Gone(why)
 
     def ask(self, what: str, of: Any, *args: Any, **kwargs: Any) -> Any:
         """What the program says: plain data, or a stand-in; raises what it raised, as the nearest built-in error."""
@@ -68,7 +77,7 @@ class Link:
             while line:
                 line = line[os.write(ASK_FD, line) :]
         except BrokenPipeError:
-            raise Gone("it ended before its tests were over") from None
+            raise self._gone("it ended before its tests were over") from None
         message = self.receive()
         for place, after in message.get("changed") or []:
             _change(args[place], decode(after, self.stand_in))
@@ -77,13 +86,21 @@ class Link:
                 return decode(message["value"], self.stand_in)
             except (ValueError, TypeError, OverflowError):
                 raise TypeError("what it gave is not plain data") from None
-        names = message.get("types") if isinstance(message.get("types"), list) else []
-        kind = next((_EXCEPTIONS[name] for name in names or [] if name in _EXCEPTIONS), RuntimeError)
+        raise self._error(message)
+
+    def _error(self, message: dict[str, Any]) -> BaseException:
+        """The same built-in error; for one of the program's own a class of its name, under all that it is."""
+        text, names = str(message.get("text", "")), message.get("types")
+        names = [name for name in names if isinstance(name, str)] if isinstance(names, list) else []
+        kinds = tuple(self.errors[name] for name in names if name in self.errors)
         try:
-            error = kind(str(message.get("text", "")))
-        except TypeError:  # such as UnicodeDecodeError
-            error = RuntimeError(str(message.get("text", "")))
-        raise error
+            given = decode(message.get("args", [text]), self.stand_in)
+            if names[0] in _EXCEPTIONS:
+                return kinds[0](*given)
+            made: BaseException = type(names[0], kinds, {"__str__": lambda _: text})(*given)
+            return made
+        except (TypeError, ValueError, OverflowError, IndexError):  # not as Python's own would tell it
+            return RuntimeError(text)
 
     def stand_in(self, number: Any) -> StandIn:
         return StandIn(self, int(number))
@@ -147,13 +164,18 @@ def test(job: tuple[str, tuple[str, ...], tuple[str, ...]], results: Results) ->
         sys.modules["__main__"] = module
         try:
             exec(compile(setup, "<setup>", "exec", dont_inherit=True), module.__dict__)
+            link.errors |= {
+                name: kind
+                for name, kind in vars(module).items()
+                if isinstance(kind, type) and issubclass(kind, Exception) and not issubclass(kind, StopIteration)
+            }
             module.__dict__.update({name: StandIn(link, name) for name in names})
         except BaseException as error:
             results.tell({"raised": f"what the question gives fails: {described(error)}", "kind": "error"})
             return
         results.tell({"ran": True})
         for text in tests:
-            _one(text, module.__dict__, results)
+            _one(text, module.__dict__, results, link)
     except Gone as error:
         results.tell({"raised": str(error), "kind": "error"})
 
@@ -174,15 +196,20 @@ def _began(link: Link, results: Results) -> bool:
     return True
 
 
-def _one(text: str, names: dict[str, Any], results: Results) -> None:
+def _one(text: str, names: dict[str, Any], results: Results, link: Link) -> None:
     try:
-        exec(compile(text, "<test>", "exec", dont_inherit=True), names)
+        try:
+            exec(compile(text, "<test>", "exec", dont_inherit=True), names)
+        finally:
+            if link.gone:  # whatever the test caught
+                raise Gone("it ended before its tests were over")
     except AssertionError as error:
         said = str(error)[:200]
         results.tell({"raised": "the assert fails" + (f": {said}" if said else ""), "kind": "wrong"})
     except Gone:
         raise
     except BaseException as error:
-        results.tell({"raised": described(error), "kind": kind_of(error)})
+        failed = type(error).__name__ == "Failed"  # of plain_pytest.py
+        results.tell({"raised": described(error), "kind": "wrong" if failed else kind_of(error)})
     else:
         results.value(True)

@@ -14,8 +14,9 @@ MARKED = (
     ("<|channel|>analysis<|message|>", "<|end|><|start|>assistant<|channel|>final<|message|>"),
     ("<|channel>thought", "<channel|>"),
     ("<seed:think>", "</seed:think>"),
+    ("[THINK]", "[/THINK]"),
 )
-"""What stands before and behind the thinking of gpt-oss, Gemma 4 and Seed-OSS."""
+"""What stands before and behind the thinking of gpt-oss, Gemma 4, Seed-OSS and Magistral."""
 FINAL = "<|channel|>final<|message|>"
 """In front of an answer of gpt-oss without thinking."""
 

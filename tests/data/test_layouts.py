@@ -128,8 +128,8 @@ NUMBERED = {"answer0": "w", "answer1": "x", "answer2": "y", "answer3": "z"}
         ({"context": "It rains.", "question": "Why?", **NUMBERED, "label": 1}, "It rains.\nWhy?"),
         ({"Problem": "Why?", "options": "a ) w , b ) x , c ) y , d ) z", "correct": "b"}, "Why?"),
         ({"question": "Why?", **OPTIONS, "answer": "B", "subject": "s"}, "Why?"),
-        ({"question": "Why?", **dict(zip("ABCD", ABCD, strict=True)), "answer": 2, "Category": "c"}, "Why?"),
-        ({"question": "Why?", **dict(zip("ABCD", ABCD, strict=True)), "answer": "2"}, "Why?"),  # KMMLU's own .csv
+        ({"question": "Why?", **dict(zip("ABCD", ABCD, strict=True)), "answer": 2, "Human Accuracy": 0.4}, "Why?"),
+        ({"question": "Why?", **dict(zip("ABCD", ABCD, strict=True)), "answer": "2", "Human Accuracy": "0.4"}, "Why?"),
         ({"narrative": "It rains.", "question": "Why?", "choices": str(ABCD), "answer_index": 1, "answer_choice": "x"},
          "It rains.\n\nWhy?"),
         ({"question": "Why?", "options": [{"key": text, "value": text} for text in ABCD], "answer": "x"}, "Why?"),
@@ -141,6 +141,76 @@ def test_choices_of_more_data_sets(tmp_path: Path, row: dict[str, Any], question
     example = read(tmp_path, row, "answers")[1]
     assert example.question.startswith(f"{question}\n\nA. w\n")
     assert ("".join(example.choices), example.answer) == ("wxyz", "B")
+
+
+def numbered(tmp_path: Path, *answers: Any) -> str:
+    rows = [{"question": f"Why {n}?", **dict(zip("ABCD", ABCD, strict=True)), "answer": answer}
+            for n, answer in enumerate(answers)]  # fmt: skip
+    (path := tmp_path / "n.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return str(path)
+
+
+@pytest.mark.parametrize(
+    ("answers", "choices_from", "letters"),
+    [
+        ((1, 2, 0, 3), -1, "BCAD"), ((1, 2, 4), -1, "ABD"), (("1", "0"), -1, "BA"), ((1, 2), 0, "BC"),
+        ((1, 2), 1, "AB"), (("B", "A"), -1, "BA"), (("w", "B", 4), -1, "ABD"),
+    ],
+)  # fmt: skip
+def test_numbers_for_letters_count_as_the_rows_tell(
+    tmp_path: Path, answers: tuple[Any, ...], choices_from: int, letters: str
+) -> None:
+    found = read_examples(numbered(tmp_path, *answers), "answers", Reading(choices_from=choices_from))
+    assert "".join(example.answer or "" for example in found) == letters
+
+
+def test_numbers_that_could_count_from_either_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"'answer' is 1 or 2 in all rows, .* choices_from = 0 or choices_from = 1"):
+        read_examples(numbered(tmp_path, 1, 2, 1), "answers")
+    with pytest.raises(InputError, match="must be a choice's letter, number from 0 or text, got 4"):
+        list(read_examples(numbered(tmp_path, 0, 4), "answers"))
+    with pytest.raises(InputError, match="choices_from = 2: it is 0, 1 or -1"):
+        Reading(choices_from=2)
+
+
+DATE = {"day": "5", "month": "May", "year": "1990"}
+NO_DATE = {"day": "", "month": "", "year": ""}
+
+
+@pytest.mark.parametrize(
+    ("row", "answer", "also"),
+    [
+        ({"answers_spans": {"spans": ["4"], "types": ["number"]}}, "4", ()),
+        ({"answers_spans": {"spans": ["a b", "c", "a b"], "types": ["span"] * 3}}, "a b", ("c",)),
+        ({"answer": {"number": "3", "date": NO_DATE, "spans": []}}, "3", ()),
+        ({"answer": {"number": "", "date": DATE, "spans": []}}, "5 May 1990", ()),
+        ({"answer": {"number": "", "date": {**NO_DATE, "year": "1990"}, "spans": []}}, "1990", ()),
+        ({"answer": {"number": "", "date": NO_DATE, "spans": ["a", "b"]}}, "a, b", ("b, a",)),
+        ({"answer": {"number": "3", "date": NO_DATE, "spans": []},
+          "validated_answers": [{"number": "4", "date": NO_DATE, "spans": []}]}, "3", ("4",)),
+        ({"answer": {"number": "3", "date": NO_DATE, "spans": []},
+          "validated_answers": {"number": ["", "3"], "date": [DATE, NO_DATE], "spans": [[], []]}},
+         "3", ("5 May 1990",)),
+    ],
+)  # fmt: skip
+def test_drop(tmp_path: Path, row: dict[str, Any], answer: str, also: tuple[str, ...]) -> None:
+    example = read(tmp_path, {"passage": "They ran.", "question": "Who?", **row}, "answers")[1]
+    assert (example.question, example.answer, example.also) == ("They ran.\n\nWho?", answer, also)
+
+
+def test_labels_and_true_sentences_are_no_answers_and_the_line_says_what_to_write(tmp_path: Path) -> None:
+    for label, wants in ((1, "as it stands"), ("0", "as it stands"), (True, "yes or no")):
+        with pytest.raises(InputError, match=rf"'label' is {label}, .*answer = \"label\"}}, which wants it {wants}"):
+            read(tmp_path, {"question": "Is it?", "label": label}, "answers")
+    open_question = {
+        "question": "q?",
+        "best_answer": "No.",
+        "correct_answers": ["No.", "Never."],
+        "incorrect_answers": [],
+    }
+    with pytest.raises(InputError, match=r"TruthfulQA's open questions.*rule = \"none\".*answer = \"correct_answers\""):
+        read(tmp_path, open_question, "answers")
+    assert read(tmp_path, open_question, "responses")[1].response == "No."
 
 
 def test_choices_with_labels_are_shuffled(tmp_path: Path) -> None:
@@ -168,7 +238,7 @@ HOTPOT = [["T", ["a. ", "b."]], ["U", ["c."]]]
         ({"question": "q", "passage": "p", "idx": 0, "label": 1}, "p\n\nq", "yes"),
         ({"question": "q", "passage": "p", "idx": 0, "label": 0}, "p\n\nq", "no"),
         ({"question": "q", "passage": "p", "idx": 0, "label": -1}, "", "'label' is -1, which stands for a missing"),
-        ({"question": "q", "passage": "p", "label": 1}, "", "no column for the answer"),
+        ({"question": "q", "passage": "p", "label": 1}, "", "'label' is 1, and nothing says"),
         ({"question": "q", "answer": "d", "context": HOTPOT}, "T: a. b.\n\nU: c.\n\nq", "d"),
         ({"question": "q", "answer": "d", "context": {"title": ["T"], "sentences": [["a."]]}}, "T: a.\n\nq", "d"),
         ({"question": "q", "answer": "d", "context": ["a", "b"]}, "a\n\nb\n\nq", "d"),
@@ -542,8 +612,8 @@ def test_columns_that_are_called_as_other_things_too_change_no_other_layout(
         ({"text": "x"}, "pairs", "no column for the chosen"),
         ({"problem": "p", "answer": "nan"}, "answers", "'answer' is the text 'nan', which stands for a missing value"),
         ({"question": "q", "answer": "<NA>"}, "answers", "'answer' is the text '<NA>', which stands for a missing"),
-        ({"prompt": "p", "label": True}, "answers", "no column for the answer"),
-        ({"prompt": "p", "label": 1}, "answers", "no column for the answer"),
+        ({"prompt": "p", "label": True}, "answers", "'label' is True, and nothing says"),
+        ({"prompt": "p", "label": 1}, "answers", "'label' is 1, and nothing says"),
         ({"question": "q", "label": "5"}, "answers", "no column for the answer"),
         ({"prompt": "p", "completion": "c", "label": "5"}, "answers", "no column for the answer"),
         ({"problem": "p", "gt": "5", "ans": "6"}, "answers", "'gt' and 'ans' could each be the answer"),
@@ -563,7 +633,7 @@ def test_columns_that_are_called_as_other_things_too_change_no_other_layout(
             "answers",
             "right or wrong as 'label'",
         ),
-        ({"question": "q", **dict(zip("ABCD", ABCD, strict=True)), "answer": 0}, "answers", "letter, number from 1"),
+        ({"question": "q", **dict(zip("ABCD", ABCD, strict=True)), "answer": 7}, "answers", "'answer' is 7 in all"),
         ({"question": "p", "targets": "5"}, "answers", "no column for the answer"),
     ],
 )

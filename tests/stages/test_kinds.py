@@ -113,6 +113,12 @@ def test_a_setting_that_a_stage_never_reads_is_refused(setting: str, message: st
 
 def test_what_is_not_read_may_say_what_is(tmp_path: Path) -> None:
     check_unread(recipe_of(tmp_path, TRIED, 'prm.start="r1_zero"', 'prm.rl.start="r1_zero"'))
+    old = recipe_of(tmp_path, TRIED, 'prm.start="r1_zero"', 'prm.rl.start="pretrain"')
+    (told,) = check_unread(old, old)
+    assert "stages.prm.rl.start is not read" in told
+    assert "this run, which an earlier version began, goes on" in told
+    with pytest.raises(InputError, match=r"prm\.rl\.start is not read"):
+        check_unread(old, recipe_of(tmp_path, TRIED, 'prm.start="r1_zero"'))
     check_unread(recipe_of(tmp_path, TRIED))
 
 

@@ -139,6 +139,7 @@ CHANNELS = "<|channel|>analysis<|message|>so<|end|><|start|>assistant<|channel|>
         ("<|channel|>final<|message|>yes", "yes"),
         ("<|channel>thought\nso\n<channel|>yes", "<think>\nso\n</think>yes"),
         ("\n<seed:think>so</seed:think>yes", "<think>so</think>yes"),
+        ("[THINK]so[/THINK]yes", "<think>so</think>yes"),
         ("so " + CHANNELS, "so " + CHANNELS),
         ("<think>so</think>yes", "<think>so</think>yes"),
     ],

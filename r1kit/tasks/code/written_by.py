@@ -12,6 +12,7 @@ from r1kit.sandbox import CallTest
 from r1kit.sandbox.extract import find_program
 from r1kit.tasks.code.files.asserts import asserted_cases
 from r1kit.tasks.code.written_tests import Draft, Subject
+from r1kit.text.seen import summary
 
 if TYPE_CHECKING:
     from r1kit.rollout.engine import Engine
@@ -78,8 +79,9 @@ def asking(subject: Subject, kind: str) -> str:
 
 
 def read_drafts(reply: str) -> list[Draft]:
-    """What a reply's last block of Python proposes: checks if it is nothing but asserts, else a generator."""
-    found = find_program(reply, "block")
+    """What a reply's last block of Python behind its thinking proposes: checks if it is nothing but asserts, else a
+    generator; nothing where the thinking never ends."""
+    found = find_program(summary(reply), "block")
     if found is None or not found.python:
         return []
     lines = [line for line in found.program.splitlines() if line.strip() and not line.lstrip().startswith("#")]

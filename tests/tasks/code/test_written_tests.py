@@ -111,6 +111,13 @@ def test_a_model_is_asked_for_every_kind_and_for_checks(sandbox) -> None:  # typ
 
 def test_replies_that_propose_nothing() -> None:
     assert read_drafts("no code") == []
+    block = "```python\nassert f(1) == {}\n```"
+    for begins in ("<think>\n", "", "[THINK]"):
+        closes = "[/THINK]" if "[" in begins else "</think>"
+        written = read_drafts(f"{begins}say {block.format(3)}{closes}\n{block.format(2)}")
+        assert written == [Draft(check=CallTest("f(1)", 2, python=True))]
+        assert read_drafts(f"{begins}say {block.format(3)}{closes} I do not know") == []
+    assert read_drafts(f"<think>say {block.format(3)}") == []
     assert read_drafts("```js\nx\n```") == []
     assert read_drafts("```python\nassert f(1) == 2\n```") == [Draft(check=CallTest("f(1)", 2, python=True))]
     assert read_drafts("```python\nimport x\nassert f(1) == 2\n```") == [

@@ -17,11 +17,12 @@ from typing import Any
 from r1kit.sandbox.cases import AssertTest, CallTest
 from r1kit.tasks.code.files.pytests import (
     asked_for,
+    beside,
     fixtures_in,
     is_skipped,
     last_of_each,
+    plainly_named,
     run_of,
-    without_pytest,
     yields,
 )  # fmt: skip
 
@@ -223,25 +224,27 @@ def asserted_cases(asserts: Sequence[str], setup: str = "", also: Collection[str
 
 def written_cases(text: str) -> list[CallTest | AssertTest]:
     """Tests written as a program: lines of asserts, or what pytest would run of it, functions ``test_...``, those of
-    classes ``Test...`` and of unittest's, with their parameters and simple fixtures (``pytests.py``). What they import
-    from ``solution`` is the program's.
+    classes ``Test...`` and of unittest's, with their parameters and simple fixtures, ``raises`` and ``approx``
+    (``pytests.py``). What they import from ``solution`` is the program's.
 
     Raises:
         SyntaxError: it is not Python, or tests nothing.
     """
     imports = _Imports()
-    tree = imports.visit(_parsed(text))
+    tree = plainly_named(imports.visit(_parsed(text)))
     body, names = [*imports.renamed, *last_of_each(tree.body)], imports.names
     if body and all(isinstance(node, ast.Assert) for node in body):
-        return [case_of(node.test, "", names) for node in body if isinstance(node, ast.Assert)]
+        setup = beside(ast.unparse(tree))
+        return [case_of(node.test, setup, names) for node in body if isinstance(node, ast.Assert)]
     fixtures = fixtures_in(body)
     calls = [call for node in body for call in _calls(node, fixtures)]
-    body = without_pytest([node for node in body if not (calls and _is_main(node))])
+    body = [node for node in body if not (calls and _is_main(node))]
     own = {node.name for node in body if isinstance(node, (*_FUNCTIONS, ast.ClassDef))}
     asserts = any(map(_is_assert, ast.walk(tree)))
     if not asserts or not (any(calls) or any(_reaches(node, own) for node in body)):
         raise SyntaxError("it asserts nothing, or nothing that is run")
-    found = AssertTest.of("\n".join([*map(ast.unparse, body), *filter(None, calls)]), "", names)
+    code = "\n".join([*map(ast.unparse, body), *filter(None, calls)])
+    found = AssertTest.of(code, beside(code), names)
     if not found.names:
         raise SyntaxError("it uses nothing that the program defines")
     return [found]
@@ -303,7 +306,7 @@ def _is_assert(node: ast.AST) -> bool:
     """An assert, or a call of unittest's or pytest's that is one."""
     called = node.func if isinstance(node, ast.Call) else None
     name = called.attr if isinstance(called, ast.Attribute) else ""
-    return isinstance(node, ast.Assert) or name.startswith("assert") or name == "raises"
+    return isinstance(node, ast.Assert) or name.startswith("assert") or name in ("raises", "fail")
 
 
 def _reaches(node: ast.AST, own: Collection[str]) -> bool:

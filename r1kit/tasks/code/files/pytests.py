@@ -1,17 +1,18 @@
 """What pytest would do about parametrised tests and their fixtures, as plain Python: loops and calls.
 
 ``@pytest.mark.parametrize`` with ``ids`` and ``pytest.param``, stacked too; fixtures of the file that return or yield,
-and ask for others. Each fixture is made once a test. Not covered, and refused: ``indirect``, marks of one case,
-``xfail``, ``skipif``, ``usefixtures`` and what unittest has of these; fixtures with a scope, ``params`` or ``autouse``,
-those of a class, and pytest's own (``capsys``, ``tmp_path``).
+and ask for others; ``raises``, ``approx`` and ``fail`` (``plain_pytest.py``). Each fixture is made once a test. Not
+covered, and refused: ``indirect``, marks of one case, ``xfail``, ``skipif``, ``usefixtures`` and what unittest has of
+these; fixtures with a scope, ``params`` or ``autouse``, those of a class, and pytest's own (``capsys``, ``tmp_path``).
 """
 
 from __future__ import annotations
 
 import ast
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
-__all__ = ["asked_for", "fixtures_in", "is_skipped", "last_of_each", "run_of", "without_pytest", "yields"]
+__all__ = ["asked_for", "beside", "fixtures_in", "is_skipped", "last_of_each", "plainly_named", "run_of", "yields"]
 
 _LISTS, _FUNCTIONS = (ast.List, ast.Tuple), (ast.FunctionDef, ast.AsyncFunctionDef)
 _REFUSED = ("xfail", "skipif", "usefixtures", "skipIf", "skipUnless", "expectedFailure")
@@ -170,27 +171,62 @@ def _name(node: ast.expr) -> str:
     return ast.unparse(node.func if isinstance(node, ast.Call) else node).removeprefix("pytest.")
 
 
-def without_pytest(body: Sequence[ast.stmt]) -> list[ast.stmt]:
-    """The statements without imports from pytest of which nothing is used any more.
+def plainly_named(tree: ast.Module) -> ast.Module:
+    """Without imports from pytest, and with what they name as ``pytest.raises``, whatever the file calls it.
 
     Raises:
-        SyntaxError: cases of ``pytest.param`` stand elsewhere than in a decorator.
+        SyntaxError: a name means more than that, or ``pytestmark`` has a mark that only pytest itself can keep.
     """
-    used = {ast.unparse(x) for node in body for x in ast.walk(node) if isinstance(x, (ast.Name, ast.Attribute))}
-    kept = list[ast.stmt]()
-    for node in body:
-        if isinstance(node, (ast.Import, ast.ImportFrom)):
-            module = node.module if isinstance(node, ast.ImportFrom) else ""
-            idle = [one for one in node.names if _idle(one, module or one.name, used)]
-            node.names = [one for one in node.names if one not in idle]
-            if not node.names:
-                continue
-        kept.append(node)
-    return kept
+    found = {
+        alias.asname or alias.name: alias.name if isinstance(node, ast.Import) else f"pytest.{alias.name}"
+        for node in ast.walk(tree)
+        if isinstance(node, (ast.Import, ast.ImportFrom))
+        for alias in node.names
+        if "pytest" in (alias.name if isinstance(node, ast.Import) else "", getattr(node, "module", ""))
+    }
+    if "*" in found:
+        raise SyntaxError("it imports whatever pytest has; name what is used")
+    tree = _Plainly(found).visit(tree)
+    marks = [
+        node for node in tree.body if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "pytestmark"
+    ]
+    for node in marks:
+        told = {x.attr for x in ast.walk(node.value) if isinstance(x, ast.Attribute)}
+        if refused := sorted(told & {*_REFUSED, "skip", "parametrize"}):
+            raise SyntaxError(f"pytestmark has {refused[0]}, which only pytest itself can keep")
+    tree.body = [node for node in tree.body if node not in marks and not isinstance(node, ast.Pass)]
+    return tree
 
 
-def _idle(alias: ast.alias, module: str, used: set[str]) -> bool:
-    called = alias.asname or alias.name
-    if module == "pytest" and (f"{called}.param" in used or (alias.name == "param" and called in used)):
-        raise SyntaxError("pytest.param stands where only pytest itself can follow it")
-    return module == "pytest" and called not in used
+class _Plainly(ast.NodeTransformer):
+    def __init__(self, found: Mapping[str, str]) -> None:
+        self.found = found
+
+    def visit_Name(self, node: ast.Name) -> ast.expr:
+        if node.id not in self.found:
+            return node
+        if not isinstance(node.ctx, ast.Load):
+            raise SyntaxError(f"{node.id!r} is imported from pytest and means something else too")
+        return ast.copy_location(ast.parse(self.found[node.id], mode="eval").body, node)
+
+    def visit_Import(self, node: ast.Import) -> ast.stmt:
+        node.names = [alias for alias in node.names if alias.name != "pytest"]
+        return node if node.names else ast.Pass()
+
+    def visit_ImportFrom(self, node: ast.ImportFrom) -> ast.stmt:
+        return ast.Pass() if node.module == "pytest" else node
+
+
+def beside(code: str) -> str:
+    """What tests that use pytest's names begin with: plain equivalents, or the package's import.
+
+    Raises:
+        SyntaxError: they use what cannot be told, there or here.
+    """
+    nodes = [node for node in ast.walk(ast.parse(code)) if isinstance(node, ast.Attribute)]
+    used = {node.attr for node in nodes if isinstance(node.value, ast.Name) and node.value.id == "pytest"}
+    if refused := sorted(used & {"param", "warns", "deprecated_call"}):
+        raise SyntaxError(f"pytest.{refused[0]} stands where only pytest itself can follow it")
+    if used <= {"raises", "approx", "fail"}:
+        return Path(__file__).with_name("plain_pytest.py").read_text(encoding="utf-8") if used else ""
+    return "import pytest"

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from r1kit.sandbox import AssertTest, CallTest
+from r1kit.tasks.code.files import plain_pytest
 from r1kit.tasks.code.files.asserts import asserted_cases, case_of, check_cases, constant, written_cases
 
 
@@ -231,6 +232,40 @@ def test_parameters_and_fixtures_are_run_as_pytest_runs_them(text: str) -> None:
             exec(found.code, {"f": lambda n, wrong=wrong: n + 1 + (n == wrong)})
 
 
+NUMBERS = [0, 1, -1.0, 1 + 1e-7, 1 + 1e-5, 1e-13, 1e13, True, 2j, None, "1", float("inf"), -float("inf"), float("nan")]
+
+
+@pytest.mark.parametrize("settings", [{}, {"rel": 1e-3}, {"abs": 1e-4}, {"rel": 1e-9, "abs": 1e-5}, {"nan_ok": True}])
+def test_what_is_near_is_what_pytest_calls_near(settings: dict[str, Any]) -> None:
+    values = [*NUMBERS, [1, 2], (1, 2 + 1e-8), [1], {"a": 1}, {"a": 1 + 1e-8}, {"b": 1}, [1, "a"], [], {}]
+    for expected in values:
+        if "rel" in settings and not isinstance(expected, (int, float, complex)):
+            continue  # pytest 9 refuses some
+        ours, theirs = plain_pytest.pytest.approx(expected, **settings), pytest.approx(expected, **settings)
+        for actual in values:
+            assert (actual == ours, actual != ours) == (actual == theirs, actual != theirs), (actual, expected)
+    for refused in ({1, 2}, [[1]], {"a": [1]}):
+        with pytest.raises(TypeError):
+            plain_pytest.pytest.approx(refused)
+    assert plain_pytest.pytest.approx(1, rel=0.1) == 1.09, "by hand: .1 of 1"
+    assert plain_pytest.pytest.approx(1, abs=0.1, rel=0) != 1.2
+
+
+def test_names_of_pytest_under_any_name() -> None:
+    text = "import pytest as pt\nfrom pytest import approx\npytestmark = [pt.mark.slow]\nassert f(1) == approx(2)"
+    (found,) = written_cases(text)
+    assert isinstance(found, AssertTest)
+    assert (found.code, found.names) == ("assert f(1) == pytest.approx(2)", ("f",))
+    exec(found.setup + found.code, {"f": lambda n: n + 1 + 1e-9})
+    (own,) = written_cases("import pytest\ndef test_a():\n    with pytest.raises((Low, KeyError)):\n        f(1)")
+    assert isinstance(own, AssertTest)
+    assert (own.names, own.setup.startswith("class Low(Exception)")) == (("f",), True)
+    for asked in ("pytest.skip('x')", "pytest.importorskip('x')"):
+        (found,) = written_cases(f"import pytest\ndef test_a():\n    {asked}\n    assert f(1) == 1")
+        assert isinstance(found, AssertTest)
+        assert found.setup.strip() == "import pytest", "the package is asked for"
+
+
 @pytest.mark.parametrize(
     ("text", "told"),
     [
@@ -252,6 +287,13 @@ def test_parameters_and_fixtures_are_run_as_pytest_runs_them(text: str) -> None:
         ("@pytest.mark.parametrize({{[]: 1}}, [1])\n{}", "the parameters of test_a are given in a way"),
         ("CASES = [pytest.param(1)]\n@pytest.mark.parametrize('a', CASES)\n{}", "pytest.param stands where only"),
         ("@pytest.mark.xfail\n{}", "test_a has xfail, which only what runs tests can keep"),
+        ("pytestmark = pytest.mark.skipif(1, reason='x')\n{}", "pytestmark has skipif, which only pytest itself"),
+        ("def test_a():\n    with pytest.warns(UserWarning):\n        assert f(1)", "pytest.warns stands where only"),
+        ("from pytest import *\n{}", "it imports whatever pytest has"),
+        (
+            "from pytest import raises\nraises = f(1)\ndef test_a():\n    assert raises",
+            "'raises' is imported from pytest",
+        ),
         (
             "@pytest.mark.usefixtures('a')\nclass TestF:\n    def test_a(self):\n        assert f(1)",
             "TestF has usef",

@@ -239,6 +239,14 @@ def test_a_method_of_leetcode_s(tmp_path: Path) -> None:
             "@pytest.mark.parametrize('xs, wanted', [([1, 2], 3), pytest.param([4], 4)])\n"
             "def test_sums(xs, wanted, none):\n    assert total(xs) == wanted\n    assert total(none) == 0\n",
         },
+        {
+            "question": "Sum.",
+            "solution": "def total(xs): return sum(xs)",
+            "test": "from pytest import approx, raises as waits\nimport pytest as pt\nfrom solution import total\n\n"
+            "def test_sums():\n    assert total([0.1, 0.2]) == approx(0.3)\n    with waits(TypeError, match='int'):\n"
+            "        total(['a'])\n    with pt.raises((KeyError, TypeError)) as caught:\n        total(3)\n"
+            "    assert caught.type is TypeError and 'iterable' in str(caught.value)\n",
+        },
     ],
 )
 def test_tests_written_in_python(row: dict[str, Any], tmp_path: Path) -> None:
@@ -249,6 +257,70 @@ def test_tests_written_in_python(row: dict[str, Any], tmp_path: Path) -> None:
     forged = "class Y(int):\n    __eq__ = lambda *_: True\ntotal = lambda xs: Y()"
     for wrong in ("def total(xs):\n    return 3", forged):
         assert one.grade(prompt, wrong).correct == 0
+    one.judge.close()
+
+
+RAISING = """class Low(ValueError):
+    pass
+
+def f(x):
+    if x < 0:
+        raise Low(f"{x} is low")
+    if x > 9:
+        {"a": 1}["x"]
+    if x == 9:
+        raise SystemExit(3)
+    return x
+"""
+WAITING = """import pytest, unittest
+from solution import f, Low
+
+class TestF(unittest.TestCase):
+    def test_low(self):
+        with self.assertRaisesRegex(Low, "is low"):
+            f(-1)
+
+@pytest.mark.parametrize("error", [ValueError, Exception])
+def test_low(error):
+    with pytest.raises(error, match="-1 is l.w") as caught:
+        f(-1)
+    assert (str(caught.value), caught.typename) == ("-1 is low", "Low")
+    try:
+        f(-2)
+        pytest.fail("it takes what is low")
+    except Low:
+        pass
+
+def test_built_in():
+    with pytest.raises(expected_exception=KeyError) as caught:
+        f(10)
+    assert caught.type is KeyError and caught.value.args == ("x",) and str(caught.value) == "'x'"
+    assert pytest.raises(SystemExit, f, 9).value.code == 3
+"""
+
+
+def test_errors_cross_from_the_program_with_their_names_and_what_they_say(tmp_path: Path) -> None:
+    path = write(tmp_path / "r.jsonl", {"question": "Low.", "solution": RAISING, "test": WAITING})
+    one = CodeFile("x", CodeConfig(path=path, test_path=path))
+    (prompt,) = one.held_out("test")
+    assert one.grade(prompt, RAISING).correct == 1
+    for old, new in (
+        ("is low", "is bad"), ("raise Low", "raise KeyError"), ("raise Low", "return"),
+        ("(ValueError)", "(IndexError)"),
+        ('{"a": 1}["x"]', 'raise KeyError("y")'), ("SystemExit(3)", "SystemExit(4)"), ("raise SystemExit(3)", "pass"),
+        ("raise Low", "import os; os._exit"),
+    ):  # fmt: skip
+        assert one.grade(prompt, RAISING.replace(old, new)).correct == 0, new
+    one.judge.close()
+
+
+def test_a_program_that_ends_its_process_passes_nothing_whatever_a_test_catches(tmp_path: Path) -> None:
+    test = "def test_a():\n    try:\n        f(1)\n    except BaseException:\n        return\n    assert False\n"
+    path = write(tmp_path / "r.jsonl", {"question": "Raise.", "test": test})
+    one = CodeFile("x", CodeConfig(path=path, test_path=path))
+    (prompt,) = one.held_out("test")
+    assert one.grade(prompt, "def f(x):\n    raise ValueError").correct == 1
+    assert one.grade(prompt, "import os\ndef f(x):\n    os._exit(0)").correct == 0
     one.judge.close()
 
 

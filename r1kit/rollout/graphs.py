@@ -130,7 +130,7 @@ class GraphedDecoder(CachedDecoder):
 
 @cache
 def _side_stream(device: torch.device, thread: int) -> torch.cuda.Stream:
-    """One for all captures of a thread: libraries keep tens of MB of memory for each stream that they were called on."""
+    """One for all captures of a thread: libraries keep tens of MB for each stream that they were called on."""
     return torch.cuda.Stream(device)
 
 

@@ -188,7 +188,9 @@ class VLLMEngine:
         """Give memory back. On a GPU vLLM may sleep on, for the next engine with the same settings."""
         if self._engine is not None:
             self._engine = None
-            process.release(self._running, asleep=self._state == "released", sound=not (self._updating or self._stepping))
+            process.release(
+                self._running, asleep=self._state == "released", sound=not (self._updating or self._stepping)
+            )
 
     def _try(self, family: str, weights: WeightStream) -> None:
         """The first weights and a token: what vLLM cannot take, or its kernels compute, shows only then."""

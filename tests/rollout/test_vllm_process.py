@@ -184,7 +184,7 @@ def test_what_broke_off_is_not_kept(broken: str, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(engine, "collective_rpc", lambda phase, **_: engine.do(phase), raising=False)
     monkeypatch.setattr(process, "_started", lambda *_: engine)
     weights = NamedWeights({"a": torch.zeros(2)})
-    with pytest.raises(InputError, match='^engine = "vllm" cannot run llama here: vLLM .*out of memory'):
+    with pytest.raises(InputError, match=r'^engine = "vllm" cannot run llama here: vLLM .*out of memory'):
         VLLMEngine(LlamaConfig(), weights, Words(), positions=8, vocab_size=60, device="cuda")
     assert engine.told[-1] == "shutdown"
     assert process._live == process._parked == []

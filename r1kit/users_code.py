@@ -1,18 +1,14 @@
-"""Where users' code lies, which line of it an exception came out of, what a function of it asks for."""
+"""Where users' code lies, and which line of it an exception came out of."""
 
 from __future__ import annotations
 
-import inspect
 import os
 import sysconfig
 import traceback
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
-from r1kit.errors import InputError
-
-__all__ = ["INSTALLED", "PLACES", "blame", "innermost", "is_theirs", "know", "parameters_of", "users_places"]
+__all__ = ["INSTALLED", "PLACES", "blame", "innermost", "is_theirs", "know", "users_places"]
 
 OURS = Path(__file__).parent
 PYTHONS = sysconfig.get_path("stdlib")
@@ -65,27 +61,3 @@ def blame(error: BaseException, folder: Path) -> str:
         if is_theirs(Path(frame.filename), folder):
             return f"{Path(frame.filename).name}:{frame.lineno}: {told[:300]}"
     return told[:300]
-
-
-def parameters_of(function: Any, where: str, shape: str, *, named: bool = True) -> Mapping[str, inspect.Parameter]:
-    """What a user's function asks for.
-
-    Args:
-        where: it, for messages.
-        shape: how such a function is written: ``f(rewards)``.
-        named: it is called with its parameters' names.
-
-    Raises:
-        InputError: it is no plain function, or does not say its parameters' names.
-    """
-    if not callable(function) or inspect.isclass(function):
-        raise InputError(f"{where} is not a function; write {shape}")
-    if inspect.iscoroutinefunction(function):
-        raise InputError(f"{where} is async; write a plain function {shape}")
-    try:
-        found = inspect.signature(function).parameters
-    except (TypeError, ValueError):
-        raise InputError(f"{where} does not say its parameters; write {shape}") from None
-    if named and (hidden := [name for name, each in found.items() if each.kind is each.POSITIONAL_ONLY]):
-        raise InputError(f"{where} takes {hidden[0]!r} without its name; drop the / from its parameters")
-    return found

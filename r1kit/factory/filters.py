@@ -12,10 +12,10 @@ from dataclasses import dataclass
 
 from r1kit.answers.expression import equation_holds
 from r1kit.errors import InputError, nearest
+from r1kit.faults import parameters_of
 from r1kit.registry import find, short
 from r1kit.reward.extract import thinking
 from r1kit.reward.language import Detector, language_consistency
-from r1kit.users_code import parameters_of
 
 __all__ = [
     "FilterConfig", "check_filters", "failed_filter", "filter_names", "longest_paragraph", "repeated_lines",

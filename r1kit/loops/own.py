@@ -13,12 +13,12 @@ import torch
 from torch import Tensor
 
 from r1kit.errors import InputError, nearest
+from r1kit.faults import parameters_of
 from r1kit.maths.loss_terms import LossTerms, TokenLoss
 from r1kit.maths.policy_loss import from_settings
 from r1kit.maths.settings import PolicyLoss
 from r1kit.records import Group, Score
 from r1kit.registry import find, short
-from r1kit.users_code import parameters_of
 
 __all__ = ["ADVANTAGES", "OwnAdvantage", "loss_of"]
 

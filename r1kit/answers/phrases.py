@@ -16,7 +16,8 @@ _PARTS = frozenset((*NUMBERS, *DENOMINATORS, *MULTIPLES, *POWERS, *NAMES))
 
 def _portion(found: re.Match[str]) -> str:
     """``\\frac{3}{8} of the cake``; of a number it would be another number."""
-    return found[0] if not _PARTS.isdisjoint(found[1].lower().split()) else ""
+    said = found[1].lower().split()
+    return found[0] if not _PARTS.isdisjoint((*said, *(word.removesuffix("s") for word in said))) else ""
 
 
 def _residue(found: re.Match[str]) -> str:

@@ -52,11 +52,14 @@ _REASON = re.compile(
 _BOXED = r"\\(?:boxed|fbox)\s*\{((?:[^{}]|\{(?:[^{}]|\{[^{}]*\})*\})*)\}"
 BOX = re.compile(_BOXED)
 """A box around a part: ``x = \\boxed{7}``."""
-_LAST = re.compile(rf"(?:[A-Za-z,.)]\s+|[:=$*\n]\s*|\\[(\[]\s*){_BOXED}[\s$.*)\]\\]*$")
-"""The box that ends an explanation."""
+_LAST = re.compile(
+    rf"(?P<lead>(?<!\\)\b[A-Za-z]{{2,}}\s+|[,.)]\s+|(?:[:=$\n]|(?<!\d)\*\*)\s*|\\[(\[]\s*){_BOXED}[\s$.*)\]\\]*$"
+)
+"""The box that ends an explanation; behind a command or a letter it is a factor."""
 _FALSE = re.compile(
     r"n['’]t\b|\b(?:not|no|never|neither|nor|wrong|incorrect|false|if|unless|could|might|may|maybe|except|between|than"
-    r"|guess|cannot)\b"
+    r"|guess|cannot|either|rather|instead|hardly|at (?:most|least)|all but|without|excluding)\b"
+    r"|\b(?:minus|plus|times|negative|half|twice|double|triple|opposite)(?: of)?[\s$]*$"
 )
 _LONGEST_EXPLANATION = 1000
 """Characters."""
@@ -117,7 +120,7 @@ def shown(text: str) -> str:
     found = _LAST.search(text) if boxes else None
     if found is None or len(set(boxes)) > 1:
         return ""
-    said = re.split(r"[.!?\n]\s", text[: found.start()])[-1].lower()
+    said = re.split(r"[.!?\n]\s", text[: found.end("lead")])[-1].lower()
     return "" if _FALSE.search(said) else str(boxes[-1])
 
 

@@ -5,7 +5,6 @@ The paper names mixed language, long paragraphs, code blocks and repetition, and
 
 from __future__ import annotations
 
-import inspect
 import re
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -13,6 +12,7 @@ from dataclasses import dataclass
 
 from r1kit.answers.expression import equation_holds
 from r1kit.errors import InputError, nearest
+from r1kit.faults import parameters_of
 from r1kit.registry import find, short
 from r1kit.reward.extract import thinking
 from r1kit.reward.language import Detector, language_consistency
@@ -129,7 +129,10 @@ def failed_filter(config: FilterConfig, response: str, language: str, tokens: in
     given = {"response": response, "chain": chain, "question": question, "language": language, "tokens": tokens}
     for reference in config.own:
         function, asked = _asked(reference)
-        if not function(**{name: given[name] for name in asked}):
+        kept = function(**{name: given[name] for name in asked})
+        if kept is None:
+            raise InputError(f"{short(reference)} gave None; a filter gives true, which keeps the response, or false")
+        if not kept:
             return short(reference)
     return ""
 
@@ -137,11 +140,9 @@ def failed_filter(config: FilterConfig, response: str, language: str, tokens: in
 def _asked(reference: str) -> tuple[Callable[..., object], list[str]]:
     """A user's filter and the names of what it is to be given."""
     function = find(reference, {}, "filter")
-    if not callable(function):
-        raise InputError(f"{short(reference)} is not a function; write f(response)")
-    parameters = inspect.signature(function).parameters
+    parameters = parameters_of(function, short(reference), "f(response)")
     for name, each in parameters.items():
-        if name not in _GIVEN and each.default is each.empty:
+        if name not in _GIVEN and each.default is each.empty and each.kind is not each.VAR_KEYWORD:
             raise InputError(
                 f"{short(reference)} asks for {name!r}; a filter may ask for {', '.join(_GIVEN)}."
                 f"{nearest(name, _GIVEN)}"

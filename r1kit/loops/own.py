@@ -6,8 +6,6 @@ is killed goes on bit for bit, and all ranks learn the same.
 
 from __future__ import annotations
 
-import inspect
-import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -15,6 +13,7 @@ import torch
 from torch import Tensor
 
 from r1kit.errors import InputError, nearest
+from r1kit.faults import parameters_of
 from r1kit.maths.loss_terms import LossTerms, TokenLoss
 from r1kit.maths.policy_loss import from_settings
 from r1kit.maths.settings import PolicyLoss
@@ -24,6 +23,7 @@ from r1kit.registry import find, short
 __all__ = ["ADVANTAGES", "OwnAdvantage", "loss_of"]
 
 ADVANTAGES = {"group_relative": "r1kit.maths.advantage:group_relative"}
+LARGEST = torch.finfo(torch.float32).max
 LOSSES = {"policy_loss": "r1kit.maths.policy_loss:policy_loss"}
 
 
@@ -41,7 +41,7 @@ class OwnAdvantage:
         self.where = short(reference)
         self.function: Callable[..., Any] = find(reference, ADVANTAGES, "advantage")
         there = ("rewards", "group", "scores", "step")
-        parameters = _parameters(self.function, self.where, "f(rewards)")
+        parameters = parameters_of(self.function, self.where, "f(rewards)")
         self.asks = [name for name in parameters if name in there]
         for name, each in parameters.items():
             if name not in there and each.default is each.empty and each.kind is not each.VAR_KEYWORD:
@@ -80,7 +80,7 @@ class OwnAdvantage:
 
     def _number(self, value: Any) -> float:
         value = _listed(value)
-        if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not abs(value) < LARGEST:
             raise InputError(f"{self.where} gave {str(value)[:60]!r}; an advantage is a finite number")
         return float(value)
 
@@ -96,12 +96,14 @@ def loss_of(settings: PolicyLoss) -> TokenLoss:
     if settings.function in LOSSES:
         return from_settings(settings)
     function, where = find(settings.function, LOSSES, "loss"), short(settings.function)
-    if len(_parameters(function, where, "f(terms, settings)")) != 2:
+    if len(parameters_of(function, where, "f(terms, settings)", named=False)) != 2:
         raise InputError(f"{where} is not a loss: write f(terms, settings)")
 
     def own(terms: LossTerms) -> tuple[Tensor, Mapping[str, Tensor]]:
         found = function(terms, settings)
         loss, logged = found if isinstance(found, tuple) and len(found) == 2 else (found, {})
+        if not isinstance(logged, Mapping):
+            raise InputError(f"{where} gave a {type(logged).__name__} beside its loss; give tensors by name to log")
         for name, value in {"": loss, **logged}.items():
             if not isinstance(value, Tensor) or value.shape != terms.logprobs.shape:
                 raise InputError(
@@ -111,12 +113,6 @@ def loss_of(settings: PolicyLoss) -> TokenLoss:
         return loss, {name: value.detach().float() for name, value in logged.items()}
 
     return own
-
-
-def _parameters(function: Any, where: str, shape: str) -> Mapping[str, inspect.Parameter]:
-    if not callable(function) or inspect.isclass(function):
-        raise InputError(f"{where} is not a function; write {shape}")
-    return inspect.signature(function).parameters
 
 
 def _listed(value: Any) -> Any:

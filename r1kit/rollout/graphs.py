@@ -8,6 +8,8 @@ what a row must not see is masked. Rows beyond those in flight compute what nobo
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
+from threading import get_ident
 from typing import Any
 
 import torch
@@ -95,7 +97,7 @@ class GraphedDecoder(CachedDecoder):
 
     def _record(self, shape: _Shape) -> None:
         """Capture, after a pass on the same stream: libraries prepare at their first call. Other threads go on."""
-        graph, stream = torch.cuda.CUDAGraph(), torch.cuda.Stream(self.device)
+        graph, stream = torch.cuda.CUDAGraph(), _side_stream(self.device, get_ident())
         stream.wait_stream(torch.cuda.current_stream(self.device))
         with torch.cuda.stream(stream):
             self._padded_pass(shape.rows, shape.columns)
@@ -109,21 +111,27 @@ class GraphedDecoder(CachedDecoder):
 
     def _padded_pass(self, rows: int, columns: int) -> Tensor:
         """Hidden states [rows, d]."""
-        at = self._at - self._starts[:rows]
+        starts = self._starts[:rows].minimum(self._at)  # a row that nobody reads sees itself, or the cache has NaN
         seen = self._columns[:columns]
-        unseen = (seen < self._starts[:rows, None]) | (seen > self._at)
+        unseen = (seen < starts[:, None]) | (seen > self._at)
         masks: dict[int, tuple[int, Tensor | None]] = {}
         for window in {layer.window for layer in self._config.layer_list}:
             hidden = unseen | (seen <= self._at - window) if window else unseen
             mask = torch.zeros(hidden.shape, dtype=self.dtype, device=self.device)
             masks[window] = 0, mask.masked_fill_(hidden, -torch.inf)[:, None]
-        return self._token_pass(self._given[:rows], at.clamp_(0, self._longest - 1), masks, columns)
+        return self._token_pass(self._given[:rows], (self._at - starts).clamp_(max=self._longest - 1), masks, columns)
 
     def _write(self, cache: Tensor, kv: Tensor) -> None:
         cache.index_copy_(3, self._at, kv[:, :, :, None])
 
     def _remask(self) -> None:
         """Masks are made in the step."""
+
+
+@cache
+def _side_stream(device: torch.device, thread: int) -> torch.cuda.Stream:
+    """One for all captures of a thread: libraries keep tens of MB for each stream that they were called on."""
+    return torch.cuda.Stream(device)
 
 
 def rounded(count: int, least: int) -> int:

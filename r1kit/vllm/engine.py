@@ -85,7 +85,7 @@ class VLLMEngine:
         self._ends = tuple(end for end in ends if end is not None)
         self._shapes = {weight.name: weight.shape for weight in self._published(weights).metadata()}
         self._completing: dict[tuple[str, ...], Tensor] = {}
-        self._state, self._updating, self._version = "without weights", False, 0
+        self._state, self._updating, self._stepping, self._version = "without weights", False, False, 0
         self._running = process.start(
             config,
             self._device,
@@ -172,7 +172,7 @@ class VLLMEngine:
         """Ready for ``load_weights``."""
         if self._engine is not None and self._state == "released":
             if self.sleeps:
-                self._engine.wake_up()
+                process.wake(self._running)
             self._state = "without weights"
 
     @property
@@ -188,17 +188,19 @@ class VLLMEngine:
         """Give memory back. On a GPU vLLM may sleep on, for the next engine with the same settings."""
         if self._engine is not None:
             self._engine = None
-            process.release(self._running, asleep=self._state == "released", sound=not self._updating)
+            process.release(
+                self._running, asleep=self._state == "released", sound=not (self._updating or self._stepping)
+            )
 
     def _try(self, family: str, weights: WeightStream) -> None:
         """The first weights and a token: what vLLM cannot take, or its kernels compute, shows only then."""
         try:
             self.load_weights(weights, version=0)
             self.generate([[0]], Sampling(n=1, max_tokens=1), [0])
-        except InputError:
-            raise
-        except R1Error as error:
+        except BaseException as error:
             self.close()
+            if isinstance(error, InputError) or not isinstance(error, R1Error):
+                raise
             raise InputError(f'engine = "vllm" cannot run {family} here: {error}') from error
 
     # ---- one call of generate -------------------------------------------------------------------------------------
@@ -241,10 +243,14 @@ class VLLMEngine:
             self._engine.add_request(name, asked, parameters)
 
     def _step(self) -> Any:
+        """What a step drew; one that breaks off leaves ``_stepping`` true, and the engine is not kept."""
+        self._stepping = True
         try:
-            return self._engine.step()
+            outputs = self._engine.step()
         except Exception as error:
             raise R1Error(f"vLLM failed: {first_line(error)}") from error
+        self._stepping = False
+        return outputs
 
     def _grow(self, row: _Row, output: Any, stopping: Stopping) -> bool:
         """Add what was drawn; whether the row has ended."""

@@ -26,7 +26,7 @@ from r1kit.vllm.plugin import BACKEND, register
 if TYPE_CHECKING:
     from transformers import PretrainedConfig
 
-__all__ = ["Running", "prepare_environment", "release", "start"]
+__all__ = ["Running", "prepare_environment", "release", "start", "wake"]
 
 GIB = 2**30
 
@@ -94,7 +94,11 @@ def start(
     )
     if _parked and _parked[0].key == key:
         running = _parked.pop()
-        running.engine.wake_up()
+        try:
+            wake(running)
+        except R1Error:
+            _stop(running)
+            raise
         return running
     _stop_parked()
     crowded = _crowded(device)
@@ -110,6 +114,26 @@ def start(
     _stop_at_exit()
     running.engine.collective_rpc("init_weight_transfer_engine", kwargs={"init_info": {"kind": "memory"}})
     return running
+
+
+def wake(running: Running) -> None:
+    """Take the memory back that ``sleep`` gave.
+
+    Raises:
+        R1Error: it is no longer free.
+    """
+    try:
+        running.engine.wake_up()
+    except Exception as error:
+        raise R1Error(f"vLLM did not wake up: {first_line(error)}; lower engine.memory_share") from error
+
+
+def _slept(running: Running) -> bool:
+    try:
+        running.engine.sleep(2)
+    except Exception:  # of a broken engine; the stage that closes it has its result, or an error that says more
+        return False
+    return True
 
 
 def _crowded(device: torch.device) -> bool:
@@ -169,11 +193,10 @@ def release(running: Running, *, asleep: bool, sound: bool) -> None:
     """Nobody uses an engine any more, which is ``asleep`` or awake: it is kept for the next where that costs little.
 
     Args:
-        sound: it is not in the middle of a hand-over.
+        sound: neither a hand-over nor a step broke off in it.
     """
-    if sound and running.sleeps and (not _parked or (_parked[0].remote and not running.remote)):
-        if not asleep:
-            running.engine.sleep(2)
+    wanted = sound and running.sleeps and (not _parked or (_parked[0].remote and not running.remote))
+    if wanted and (asleep or _slept(running)):
         _stop_parked()
         _parked.append(running)
     else:

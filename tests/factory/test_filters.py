@@ -124,6 +124,7 @@ def test_filters_of_a_user_s_own_come_last_under_their_short_name(tmp_path: Path
         "def asked(response, question, note=''): return question in response\n"
         "def brief(chain, tokens): return tokens < 5 and '<think>' not in chain\n"
         "def needs(answer): return True\n"
+        "def forgets(response, **more): response.strip()\n"
     )
     config = FilterConfig(own=(f"{tmp_path}/mine.py:asked", f"{tmp_path}/mine.py:brief"))
     assert filter_names(config)[-3:] == ["lines", "mine.py:asked", "mine.py:brief"]
@@ -135,3 +136,9 @@ def test_filters_of_a_user_s_own_come_last_under_their_short_name(tmp_path: Path
     said = "stages.x.filters.own: mine.py:needs asks for 'answer'; a filter may ask for response, chain, question, "
     with pytest.raises(InputError, match=re.escape(said)):
         check_filters(FilterConfig(own=(f"{tmp_path}/mine.py:needs",)), "stages.x.filters")
+    config = FilterConfig(own=(f"{tmp_path}/mine.py:forgets",))
+    check_filters(config, "stages.x.filters")
+    with pytest.raises(
+        InputError, match=r"^mine\.py:forgets gave None; a filter gives true, which keeps the response, or"
+    ):
+        failed_filter(config, wrapped("try 2 + 3"), "en", 4, "2 + 3")

@@ -53,6 +53,10 @@ def divides(rewards): return [reward / sum(rewards) for reward in rewards]
 def summed(terms, settings): return terms.logprobs.sum()
 def cut_off(terms, settings): return -terms.logprobs.detach()
 def one(terms): return terms.logprobs
+def unnamed(rewards, /): return rewards
+async def later(rewards): return rewards
+def endless(rewards): return [10**400, 1e39]
+def beside(terms, settings, /): return terms.logprobs, None
 """
 GROUP = Group(
     prompt=Prompt(id="p", task="t", question="q"),
@@ -95,6 +99,9 @@ def test_values_by_hand(mine: Callable[[str], str]) -> None:
         ("short_tokens", "mine.py:short_tokens gave 1 advantages for 2 tokens; give each one"),
         ("not_one", "mine.py:not_one gave 'True'; an advantage is a finite number"),
         ("a_number", "mine.py:a_number gave a float; an advantage is a list, a number a completion"),
+        ("unnamed", "mine.py:unnamed takes 'rewards' without its name; drop the / from its parameters"),
+        ("later", "mine.py:later is async; write a plain function f(rewards)"),
+        ("endless", f"mine.py:endless gave '1{'0' * 59}'; an advantage is a finite number"),
         ("lev_one_out", "has no 'lev_one_out'. Did you mean 'leave_one_out'?"),
     ],
 )
@@ -102,6 +109,11 @@ def test_what_is_no_advantage_is_one_line(mine: Callable[[str], str], name: str,
     with pytest.raises(InputError) as caught:
         OwnAdvantage(mine(name))(GROUP, SCORES, 0)
     assert str(caught.value).endswith(said)
+
+
+def test_a_function_that_does_not_say_its_parameters_is_one_line() -> None:
+    with pytest.raises(InputError, match=r"^math:hypot does not say its parameters; write f\(rewards\)$"):
+        OwnAdvantage("math:hypot")
 
 
 def test_ours_written_again_learns_the_same_bits(tmp_path: Path, mine: Callable[[str], str]) -> None:
@@ -129,6 +141,11 @@ def test_ours_written_again_learns_the_same_bits(tmp_path: Path, mine: Callable[
         ("advantage", "", "stages.r1_zero.loss.advantage: advantage 'group_relativ' is unknown; known are group_rel"),
         ("function", "summed", "stages.r1_zero.loss.function: mine.py:summed gave a loss of torch.Size([])"),
         ("function", "cut_off", "stages.r1_zero.loss.function: mine.py:cut_off: its loss has no gradient"),
+        (
+            "function",
+            "beside",
+            "stages.r1_zero.loss.function: mine.py:beside gave a NoneType beside its loss; give ten",
+        ),
         ("function", "one", "stages.r1_zero.loss.function: mine.py:one is not a loss: write f(terms, settings)"),
     ],
 )

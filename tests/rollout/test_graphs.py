@@ -14,6 +14,7 @@ from r1kit.records import Sampling
 from r1kit.rollout import graphs, local
 from r1kit.rollout.graphs import GraphedDecoder, rounded
 from r1kit.rollout.local import LocalEngine
+from r1kit.rollout.piece import Ticket
 from r1kit.rollout.session import Session
 
 SHAPES: dict[str, dict[str, Any]] = FAMILIES | {
@@ -29,8 +30,7 @@ def shaped(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(graphs, "_LEAST_COLUMNS", 8)
 
 
-@pytest.mark.parametrize("family", list(SHAPES))
-@pytest.mark.parametrize("max_rows", [3, 7, 64])
+@pytest.mark.parametrize(("family", "max_rows"), [*((family, 7) for family in SHAPES), ("llama", 3), ("llama", 64)])
 def test_rows_and_columns_beyond_those_in_use_change_no_token(
     family: str, max_rows: int, request: pytest.FixtureRequest
 ) -> None:
@@ -112,6 +112,37 @@ def test_rows_go_on_with_new_weights(request: pytest.FixtureRequest) -> None:
         while session.advance():
             pass
         return sorted(found)
+
+    expected = told()
+    request.getfixturevalue("shaped")
+    assert told() == expected
+
+
+def test_slots_that_were_left_do_not_spoil_the_rows_that_take_them(request: pytest.FixtureRequest) -> None:
+    """A row joins late and leaves; new weights then read the older one again, which ends before where that began."""
+
+    def told() -> list[tuple[int, ...]]:
+        model, found = decoder(), list[tuple[int, ...]]()
+        engine = LocalEngine(model, Words(), max_rows=4, end_ids=[])
+        session, sampling = Session(engine, recompute=True), Sampling(n=1, max_tokens=60)
+
+        def add(seed: int) -> Ticket:
+            session.add(PROMPTS[0], sampling, seed, lambda rows: found.extend(row.token_ids for row in rows))
+            return next(reversed(next(iter(session._flights.values()))._asked.values()))
+
+        add(0)
+        for _ in range(10):
+            session.advance()
+        late = add(1)
+        session.advance()
+        session.cancel(late)
+        engine.load_weights(NamedWeights(model.hub_weights()), 1)
+        for _ in range(2):
+            session.advance()
+        add(2)
+        while session.advance():
+            pass
+        return found
 
     expected = told()
     request.getfixturevalue("shaped")

@@ -9,9 +9,13 @@ from typing import Any
 
 import pytest
 import torch
+from rollout.fake_vllm import Words
 from transformers import LlamaConfig
 
+from r1kit.errors import InputError, R1Error
+from r1kit.model.weights import NamedWeights
 from r1kit.vllm import process
+from r1kit.vllm.engine import VLLMEngine
 from r1kit.vllm.process import Running
 
 GPU, CPU = torch.device("cuda"), torch.device("cpu")
@@ -23,9 +27,17 @@ class StandIn:
 
     settings: dict[str, Any]
     told: list[str] = field(default_factory=list)
+    broken: str = ""
+    """What it raises at, as CUDA and vLLM do."""
 
     def __getattr__(self, name: str) -> Any:
-        return lambda *_, **__: self.told.append(name)
+        return lambda *_, **__: self.do(name)
+
+    def do(self, name: str) -> bool:
+        self.told.append(name)
+        if name == self.broken:
+            raise RuntimeError("CUDA Error: out of memory\nat cumem_allocator.cpp")
+        return True
 
     @property
     def engine_core(self) -> Any:
@@ -52,7 +64,8 @@ class Allocator:
 @pytest.fixture(autouse=True)
 def vllm(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, content in {
-        "vllm": {}, "vllm.distributed": {}, "vllm.v1": {}, "vllm.device_allocator": {},
+        "vllm": {"SamplingParams": SimpleNamespace}, "vllm.distributed": {}, "vllm.v1": {}, "vllm.device_allocator": {},
+        "vllm.sampling_params": {"RequestOutputKind": SimpleNamespace(DELTA=0, FINAL_ONLY=1)},
         "vllm.distributed.parallel_state": {"destroy_model_parallel": None},
         "vllm.v1.engine": {"core": SimpleNamespace(cleanup_dist_env_and_memory=None)},
         "vllm.device_allocator.cumem": {"CuMemAllocator": Allocator},
@@ -141,4 +154,37 @@ def test_on_a_cpu_nothing_sleeps() -> None:
     assert "enable_sleep_mode" not in engine.settings
     release(running)
     assert engine.told == ["collective_rpc", "shutdown"]
+    assert process._live == process._parked == []
+
+
+def test_one_that_finds_no_memory_to_wake_in_is_stopped_and_said_in_one_line() -> None:
+    first = start()
+    engine = first.engine
+    release(first)
+    engine.broken = "wake_up"
+    with pytest.raises(R1Error, match=r"^vLLM did not wake up: .*out of memory; lower engine\.memory_share$"):
+        start()
+    assert engine.told[-1] == "shutdown"
+    assert process._live == process._parked == []
+
+
+def test_one_that_cannot_sleep_is_stopped() -> None:
+    running = start()
+    engine = running.engine
+    engine.broken = "sleep"
+    release(running)
+    assert engine.told[-1] == "shutdown"
+    assert process._live == process._parked == []
+
+
+@pytest.mark.parametrize("broken", ["step", "finish_weight_update"])
+def test_what_broke_off_is_not_kept(broken: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """At the first token, or within the first hand-over."""
+    engine = StandIn({}, broken=broken)
+    monkeypatch.setattr(engine, "collective_rpc", lambda phase, **_: engine.do(phase), raising=False)
+    monkeypatch.setattr(process, "_started", lambda *_: engine)
+    weights = NamedWeights({"a": torch.zeros(2)})
+    with pytest.raises(InputError, match=r'^engine = "vllm" cannot run llama here: vLLM .*out of memory'):
+        VLLMEngine(LlamaConfig(), weights, Words(), positions=8, vocab_size=60, device="cuda")
+    assert engine.told[-1] == "shutdown"
     assert process._live == process._parked == []

@@ -18,6 +18,7 @@ from types import FrameType
 from typing import Any, NoReturn
 
 from r1kit.cluster.processes import WORDS
+from r1kit.files import object_of
 from r1kit.users_code import innermost
 
 __all__ = ["explain_ends", "heard", "tell"]
@@ -37,7 +38,7 @@ def heard(text: str) -> dict[str, Any]:
     crashed: list[tuple[str, int]] = []
     for line in text.splitlines():
         if line.startswith("{"):
-            found.update(json.loads(line))
+            found.update(object_of(line) or {})  # half a line is what a killed process leaves
         elif frame := _CRASHED_IN.match(line):
             crashed.append((frame[1], int(frame[2])))
     return {**found, "place": innermost(crashed)} if crashed else found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import TYPE_CHECKING
 
 import typer
@@ -44,9 +45,9 @@ def _learnt(recipe: Recipe) -> list[str]:
             if source not in recipe.stages:
                 examples = read_examples(source, "responses", reading)
                 said = [line for line in examples.layout.said() if line.startswith(("layout:", "prompt:", "response:"))]
-                learnt = next(iter(examples)).response
-                begins = f"the first response learnt begins {learnt[:BEGINS]!r}"
-                found.append(f"{stage} learns {source}: {'; '.join([*said, begins])}")
+                for example in islice(examples, 1):
+                    said.append(f"the first response learnt begins {example.response[:BEGINS]!r}")
+                found.append(f"{stage} learns {source}: {'; '.join(said)}")
     return found
 
 

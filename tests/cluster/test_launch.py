@@ -10,6 +10,7 @@ from collections.abc import Sequence
 import pytest
 
 from r1kit.cluster import launch as module
+from r1kit.cluster.last_words import heard
 from r1kit.cluster.processes import Job, Place
 from r1kit.errors import R1Error, RankError
 from r1kit.users_code import OURS, PYTHONS
@@ -180,3 +181,7 @@ def test_what_was_started_is_ended_when_a_start_fails() -> None:
         module.launch(RANKS, [ENGINE], starter=cluster)
     assert [job.name for job, _, _ in cluster.started] == ["engine 0", "rank 0"]
     assert all(process.waited for _, _, process in cluster.started)
+
+
+def test_half_a_line_of_a_killed_process_takes_nothing_from_the_lines_before_it() -> None:
+    assert heard('{"doing": "r1_zero"}\n{"doing": "sf') == {"doing": "r1_zero"}

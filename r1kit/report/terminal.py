@@ -20,7 +20,7 @@ __all__ = ["print_status", "print_summary"]
 def print_summary(path: Path, console: Console) -> None:
     """The result of a run: verdict, what each stage bought, two curves, one chain before and after, the report's path.
 
-    Before a stage of kind evaluate, and in a run of R1-Zero alone, base against R1-Zero stands in the stages' place.
+    Before a stage of kind evaluate stages stand by their own evaluations, and one that is alone against its start.
 
     Raises:
         InputError: the path is no run folder.

@@ -40,6 +40,28 @@ def test_the_summary_of_a_finished_run(write_run: WriteRun, tmp_path: Path) -> N
     assert text.rstrip().endswith(str(report))
 
 
+def test_without_a_stage_evaluate_every_stage_that_evaluated_is_in_the_table(
+    write_run: WriteRun, tmp_path: Path
+) -> None:
+    path = write_run(tmp_path / "run")
+    recipe = path / "recipe.toml"
+    recipe.write_text(
+        recipe.read_text() + '[stages.teach]\nkind = "sft"\n[stages.more]\nkind = "r1_zero"\nstart = "teach"\n'
+    )
+    (row,) = [json.loads(line) for line in (path / "02_r1_zero" / "eval.jsonl").read_text().splitlines()][-1:]
+    taught = row | {"split": "dev", "interval": None}
+    for place, name, evals in (
+        (3, "teach", [taught | {"step": 9, "avg_at_k": 0.5}]),
+        (4, "more", [taught | {"step": 0, "avg_at_k": 0.25}, taught | {"step": 7, "avg_at_k": 0.75}]),
+    ):
+        (path / f"0{place}_{name}").mkdir()
+        (path / f"0{place}_{name}" / "eval.jsonl").write_text("".join(json.dumps(one) + "\n" for one in evals))
+    lines = piped(lambda console: print_summary(path, console)).splitlines()
+    at = next(place for place, line in enumerate(lines) if line.startswith("avg@16, dev split"))
+    assert lines[at].split()[3:] == ["base", "r1_zero", "teach", "more"]
+    assert [cell.partition("±")[0] for cell in lines[at + 1].split()] == ["countdown", ".11", ".90", ".50", ".75"]
+
+
 def test_the_summary_of_a_run_that_has_barely_begun(tmp_path: Path) -> None:
     (tmp_path / "recipe.toml").write_text("[stages.pretrain]\nsteps = 10\n")
     assert "Nothing has run yet." in piped(lambda console: print_summary(tmp_path, console))

@@ -32,6 +32,7 @@ def draw_summary(run: RunView, console: Console) -> None:
     console.print(Text(spelled(run.verdict) if ascii_only else run.verdict, "bold"), width=width)
     stage = next((stage for stage in run.learned if stage.name == run.headline), None)
     shown: list[Table | Group | None] = [_stages(view.table, width) for view in run.tables]
+    shown += [_stages(run.own, width)] if run.own is not None else []
     if stage is not None:
         shown += [] if shown else [_comparison(comparison, stage.sides) for comparison in stage.comparisons]
         shown += [_accuracy(stage, width, ascii_only), _length(stage, width, ascii_only)]
@@ -46,7 +47,7 @@ def draw_summary(run: RunView, console: Console) -> None:
 def _stages(table: StageTable, width: int) -> Table:
     """The stage table: accuracy of every task, then what the responses of the first one are like."""
     shown = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False)
-    shown.add_column(f"avg@{table.k}", overflow="fold")
+    shown.add_column(f"avg@{table.k or 'k'}" + (f", {table.split} split" if table.split else ""), overflow="fold")
     for name in table.heads:
         shown.add_column(name, justify="right", no_wrap=True)
     accuracy, *others = table.blocks

@@ -28,7 +28,7 @@ from r1kit.report.read.run_folder import RunFolder
 from r1kit.report.read.run_verdict import chain_verdict
 from r1kit.report.read.series import Series, all_series, series
 from r1kit.report.read.stage_folder import StageFolder
-from r1kit.report.read.stage_table import StageTable, stage_tables
+from r1kit.report.read.stage_table import StageTable, own_table, stage_tables
 from r1kit.report.read.values import Row
 from r1kit.stages import STAGES
 
@@ -61,6 +61,8 @@ class RunView:
     seconds: float
     """Of all stages."""
     tables: Sequence[TableView]
+    own: StageTable | None
+    """What the stages say of themselves, where no stage of kind evaluate has evaluated."""
     learned: Sequence[RLStage]
     """RL stages; in a run of R1-Zero alone the stage that the page is about first, and whatever was evaluated twice."""
     rivals: Sequence[Rivals]
@@ -117,6 +119,7 @@ def read_run(run: RunFolder, without: RunFolder | None = None) -> RunView:
         manifest=run.manifest,
         seconds=sum(stage.seconds or 0.0 for stage in run.stages),
         tables=views,
+        own=None if tables else own_table(run),
         learned=learned,
         rivals=rivals(run),
         headline=headline.name if headline else None,

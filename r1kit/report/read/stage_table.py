@@ -1,4 +1,5 @@
-"""The stage table: every checkpoint of the chain on every benchmark, as a stage of kind evaluate left it."""
+"""The stage table: every checkpoint of the chain on every benchmark, as a stage of kind evaluate left it; without one,
+as the stages evaluated themselves."""
 
 from __future__ import annotations
 
@@ -15,6 +16,7 @@ __all__ = [
     "TableBlock",
     "TableCell",
     "TableLine",
+    "own_table",
     "paired_change",
     "stage_table",
     "stage_tables",
@@ -68,6 +70,8 @@ class StageTable:
     """Checkpoint -> what heads its column."""
     form: str = ""
     """Which form of a response was asked for."""
+    split: str = ""
+    """What the problems are of, where the stages evaluated themselves."""
 
     @property
     def checkpoints(self) -> tuple[str, ...]:
@@ -89,9 +93,9 @@ class StageTable:
 
     @property
     def k(self) -> int:
-        """Samples a problem; 0 where no line says."""
-        found = (number(row, "k") for tasks in self.cells.values() for row in tasks.values())
-        return next((int(k) for k in found if k), 0)
+        """Samples a problem; 0 where no line says, or lines say different numbers."""
+        found = {int(k) for tasks in self.cells.values() for row in tasks.values() if (k := number(row, "k"))}
+        return found.pop() if len(found) == 1 else 0
 
     @property
     def problems(self) -> dict[str, int]:
@@ -158,6 +162,32 @@ def stage_table(run: RunFolder, stage: StageFolder) -> StageTable | None:
         aliases={name: run.alias(name) for name in cells},
         form=str(mapping(run.settings(stage.name).get("reward")).get("format_style", "")),
     )
+
+
+def own_table(run: RunFolder) -> StageTable | None:
+    """Every stage by its own newest evaluation, and what a stage started from by its first one, on the split on which
+    most were evaluated (test where two tie); None where that is not more than one stage before and after."""
+    found: dict[str, dict[str, dict[str, Row]]] = {}
+    """Split -> checkpoint -> task -> numbers."""
+    for stage in run.stages:
+        for row in (row for row in stage.evals if number(row, "avg_at_k") is not None):
+            checkpoint = _started_from(run, stage) if row["step"] == 0 else stage.name
+            held = found.setdefault(str(row.get("split", "")), {}).setdefault(checkpoint, {})
+            if row["step"] or str(row.get("task")) not in held:  # a stage tells better than one that starts from it
+                held[str(row.get("task"))] = row
+    split = max(found, key=lambda split: (len(found[split]), split == "test"), default="")
+    cells = found.get(split, {})
+    if len(cells) < 3:
+        return None
+    aliases = {name: run.alias(name) for name in cells}
+    return StageTable(cells=cells, preference=run.preference_tasks, aliases=aliases, split=split)
+
+
+def _started_from(run: RunFolder, stage: StageFolder) -> str:
+    """The checkpoint that a stage started from; the base is a stage where the run trained it."""
+    start = str(run.settings(stage.name).get("start", "base"))
+    trained = run.of_kind("pretrain")
+    return trained[0].name if start == "base" and trained else start
 
 
 # ---- lines ----------------------------------------------------------------------------------------------------------

@@ -7,8 +7,11 @@ does not stop a run.
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from itertools import takewhile
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -267,7 +270,8 @@ def _style_warnings(styles: dict[str, StyleRow], config: GateConfig) -> list[str
 
 
 def write_gate(found: Mapping[str, Evaluation], workspace: Workspace) -> None:
-    """The tables of every task that was evaluated into ``gate.json`` of the stage, the warnings to the user."""
+    """The tables of every task that was evaluated into ``gate.json`` of the stage; the warnings to the user, each once
+    in a run."""
     recipe = workspace.recipe
     gates = [
         base_gate(
@@ -277,6 +281,21 @@ def write_gate(found: Mapping[str, Evaluation], workspace: Workspace) -> None:
         if recipe.task(name).graded
     ]
     workspace.write("gate.json", [gate.as_json() for gate in gates])
+    told = _told_before(workspace)
     for gate in gates:
         for warning in gate.warnings:
-            workspace.say(f"warning: {workspace.stage}, {gate.task}: {warning}")
+            if (gate.task, _without_numbers(warning)) not in told:
+                workspace.say(f"warning: {workspace.stage}, {gate.task}: {warning}")
+
+
+def _told_before(workspace: Workspace) -> set[tuple[str, str]]:
+    """Task and warning of every gate of an earlier stage, which looked at the same base; a part has one of its own."""
+    earlier = takewhile(lambda stage: stage != workspace.stage, workspace.recipe.stages if not workspace.name else ())
+    paths = [workspace.folder_of(stage) / "gate.json" for stage in earlier]
+    gates = [gate for path in paths if path.is_file() for gate in json.loads(path.read_text(encoding="utf-8"))]
+    return {(gate["task"], _without_numbers(warning)) for gate in gates for warning in gate["warnings"]}
+
+
+def _without_numbers(warning: str) -> str:
+    """What two samples of one base have in common."""
+    return re.sub(r"[0-9.]+%?", "", warning)

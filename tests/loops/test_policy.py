@@ -145,6 +145,13 @@ def test_the_base_is_looked_at_before_the_first_rl_stage_and_no_other_model(reci
     told = [line for line in said if line.startswith("warning: r1_zero, first: only 0% of groups have both right and")]
     assert len(told) == 1
     assert "model.template" in told[0], "a model by name is asked otherwise, not trained longer"
+    second = replace(recipe, stages={**recipe.stages, "again": recipe.stages["r1_zero"]})
+    again = place(tmp_path / "base", recipe=second, stage="again")
+    again.say = said.append
+    with open_policy(config, again) as policy:
+        rl.train(config, policy)
+    assert not [line for line in said if line.startswith("warning: again")], "of the same base it is told once"
+    assert json.loads((again.folder / "gate.json").read_text())[0]["warnings"]
     later = place(tmp_path / "later", recipe=recipe, stage="r1_zero")
     with open_policy(config, later) as policy:
         rl.train(replace(config, start="cold_start_sft"), policy)

@@ -16,7 +16,7 @@ from r1kit.errors import InputError
 from r1kit.plan.cost import Draw, Plan, Work, sample, train, width_of
 from r1kit.plan.known import shape_of_hub, shape_of_named
 from r1kit.plan.shape import Shape, shape_of_fresh
-from r1kit.plan.sizes import Sizes, sizes_of
+from r1kit.plan.sizes import Known, Sizes, sizes_of
 from r1kit.plan.stage_cost import Piece, formula_of, pieces_of
 from r1kit.tasks.corpora import build_corpus
 from r1kit.update.settings import OptimiserSettings
@@ -40,6 +40,8 @@ class Planner:
     """Devices, and what is assumed of them."""
     earlier: Mapping[str, Work | None] = field(default_factory=dict)
     """Work of the stages before it; None: not planned."""
+    known: Known | None = None
+    """What the stages of one plan have looked up."""
 
     @property
     def config(self) -> Any:
@@ -81,14 +83,15 @@ class Planner:
         return formula(config, self.shape, self._sizes(recipe), self.where)
 
     def _sizes(self, recipe: Recipe) -> Sizes:
-        return sizes_of(recipe, self.stage, self.shape, self.where.mean_share)
+        return sizes_of(recipe, self.stage, self.shape, self.where.mean_share, self.known)
 
 
-def plan_recipe(recipe: Recipe, shape: Shape, where: Plan) -> dict[str, Work | None]:
+def plan_recipe(recipe: Recipe, shape: Shape, where: Plan, known: Known | None = None) -> dict[str, Work | None]:
     """Every stage's work, in the order they run; None for a stage of the user's own that brings no formula."""
     works: dict[str, Work | None] = {}
+    known = known or Known(recipe)
     for name, config in recipe.stages.items():
-        planner = Planner(recipe=recipe, stage=name, shape=shape, where=where, earlier=dict(works))
+        planner = Planner(recipe=recipe, stage=name, shape=shape, where=where, earlier=dict(works), known=known)
         own = getattr(config, "plan", None)
         works[name] = _own(own, planner) if callable(own) else _of_kind(planner)
     return works
@@ -107,7 +110,8 @@ def _own(formula: Callable[[Planner], Any], planner: Planner) -> Work:
 def plan_pieces(recipe: Recipe, shape: Shape, where: Plan) -> dict[str, list[Piece] | None]:
     """What every stage does in one go, as ``pieces_of``; a stage of the user's own is one piece."""
     found: dict[str, list[Piece] | None] = {}
-    for name, work in (works := plan_recipe(recipe, shape, where)).items():
+    known = Known(recipe)
+    for name, work in (works := plan_recipe(recipe, shape, where, known)).items():
         config = recipe.stages[name]
         if callable(getattr(config, "plan", None)):
             steps = getattr(config, "steps", None)
@@ -115,7 +119,7 @@ def plan_pieces(recipe: Recipe, shape: Shape, where: Plan) -> dict[str, list[Pie
                 [Piece(sort="learn", work=work, steps=steps if isinstance(steps, int) else None)] if work else None
             )
         else:
-            sizes = _sizes_after(recipe, name, shape, where, works)
+            sizes = _sizes_after(recipe, name, shape, where, works, known)
             found[name] = pieces_of(recipe.kinds[name], config, shape, sizes, where)
     return found
 
@@ -123,13 +127,19 @@ def plan_pieces(recipe: Recipe, shape: Shape, where: Plan) -> dict[str, list[Pie
 def _of_kind(planner: Planner) -> Work | None:
     recipe, name, shape, where = planner.recipe, planner.stage, planner.shape, planner.where
     config, formula = recipe.stages[name], formula_of(recipe.kinds[name], recipe.stages[name])
-    return formula(config, shape, _sizes_after(recipe, name, shape, where, planner.earlier), where) if formula else None
+    return (
+        formula(config, shape, _sizes_after(recipe, name, shape, where, planner.earlier, planner.known), where)
+        if formula
+        else None
+    )
 
 
-def _sizes_after(recipe: Recipe, name: str, shape: Shape, where: Plan, earlier: Mapping[str, Work | None]) -> Sizes:
+def _sizes_after(
+    recipe: Recipe, name: str, shape: Shape, where: Plan, earlier: Mapping[str, Work | None], known: Known | None
+) -> Sizes:
     """Of a stage, its data's cost among them."""
     data = earlier.get(getattr(recipe.stages[name], "data", ""))
-    return replace(sizes_of(recipe, name, shape, where.mean_share), data_flops=data.flops if data else 0.0)
+    return replace(sizes_of(recipe, name, shape, where.mean_share, known), data_flops=data.flops if data else 0.0)
 
 
 def shape_of(recipe: Recipe, config: Path | None = None, vocab: int = 0) -> Shape:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
+from functools import cache, partial
 from itertools import islice
 
 from r1kit.contracts import Recipe
@@ -30,10 +30,11 @@ from r1kit.stages.pretrain import Config as Pretrain
 from r1kit.stages.rejection_sampling import Config as RejectionSampling
 from r1kit.stages.reward_models import Config as RewardModels
 from r1kit.tasks.corpora import build_corpus
+from r1kit.tasks.task import Split
 from r1kit.text.seen import summary
 from r1kit.text.template import NAMED
 
-__all__ = ["Sizes", "sizes_of"]
+__all__ = ["Known", "Sizes", "sizes_of"]
 
 CHARACTERS_A_TOKEN = 3.5
 """Of English text under a large vocabulary."""
@@ -81,9 +82,21 @@ class Sizes:
     """What sampling the students' data took."""
 
 
-def sizes_of(recipe: Recipe, stage: str, shape: Shape, mean_share: float) -> Sizes:
-    """Of one stage; ``mean_share`` is the mean response's share of ``max_tokens``."""
-    config, looked = recipe.stages[stage], _Lookup(recipe)
+class Known:
+    """A recipe's tasks, each built once, and how many problems its splits hold: some draw each problem to tell."""
+
+    def __init__(self, recipe: Recipe) -> None:
+        self.task = cache(recipe.task)
+        self.problems = cache(self._problems)
+
+    def _problems(self, task: str, split: Split, limit: int | None) -> int:
+        return len(self.task(task).held_out(split, limit))
+
+
+def sizes_of(recipe: Recipe, stage: str, shape: Shape, mean_share: float, known: Known | None = None) -> Sizes:
+    """Of one stage; ``mean_share`` is the mean response's share of ``max_tokens``, ``known`` is shared by the stages of
+    one plan."""
+    config, looked = recipe.stages[stage], _Lookup(recipe, known or Known(recipe))
     asked = config.asked(recipe) if isinstance(config, Collection) else recipe.tasks_of(stage)
     sizes = Sizes(prompt=looked.prompt(asked), problems=partial(looked.problems, recipe.tasks_of(stage)))
     if recipe.base_stage:
@@ -114,8 +127,8 @@ def _students(config: Distill, stage: str, shape: Shape) -> dict[str, Shape]:
 
 
 class _Lookup:
-    def __init__(self, recipe: Recipe) -> None:
-        self.recipe = recipe
+    def __init__(self, recipe: Recipe, known: Known) -> None:
+        self.recipe, self.known = recipe, known
         base = recipe.stages.get(recipe.base_stage)
         self._text = base if isinstance(base, Pretrain) and base.data else None
         """Where the base learns text: its tokens are not words, as those of any other fresh model are."""
@@ -123,7 +136,7 @@ class _Lookup:
         self._template = self._template_tokens()
 
     def prompt(self, names: tuple[str, ...]) -> float:
-        tasks = [self.recipe.task(name) for name in names]
+        tasks = [self.known.task(name) for name in names]
         prompts = [task.train(index).question for task in tasks for index in range(LOOKED_AT)]
         return _mean([self._tokens(prompt) for prompt in prompts]) + self._template
 
@@ -140,8 +153,7 @@ class _Lookup:
     def problems(self, own: tuple[str, ...], evaluation: EvaluationConfig) -> int:
         """An evaluation that names no tasks judges its stage's own."""
         names = evaluation.tasks or own
-        tasks = (self.recipe.task(name) for name in names)
-        return sum(len(task.held_out(evaluation.split, evaluation.limit)) for task in tasks)
+        return sum(self.known.problems(name, evaluation.split, evaluation.limit) for name in names)
 
     def template_problems(self, config: Evaluate) -> int:
         asked = config.asked(self.recipe)

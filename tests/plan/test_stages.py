@@ -17,6 +17,7 @@ from r1kit.evals.settings import EvaluationConfig
 from r1kit.factory.preferences import PairData
 from r1kit.loops.caps import Shorter
 from r1kit.loops.settings import RL, SFT
+from r1kit.nano.countdown.task import Countdown
 from r1kit.plan.cost import Many, Plan, Work
 from r1kit.plan.devices import Device
 from r1kit.plan.planner import Planner, plan_recipe
@@ -24,7 +25,7 @@ from r1kit.plan.shape import Shape
 from r1kit.plan.sizes import Sizes, sizes_of
 from r1kit.plan.stage_cost import FORMULAS
 from r1kit.recipe import Model, load_recipe
-from r1kit.records import Sampling
+from r1kit.records import Prompt, Sampling
 from r1kit.stages import STAGES
 from r1kit.stages.cold_start import Config as ColdStart
 from r1kit.stages.distill import Config as Distill
@@ -33,6 +34,7 @@ from r1kit.stages.evaluate import Config as Evaluate
 from r1kit.stages.pretrain import Config as Pretrain
 from r1kit.stages.rejection_sampling import Config as RejectionSampling
 from r1kit.stages.reward_models import Config as RewardModels
+from r1kit.tasks.task import Split
 from r1kit.text.template import Template
 
 SHAPE = Shape(vocab=100, hidden=8, ffn=16, layers=2, heads=2, kv_heads=1, head_dim=4, tied=True)
@@ -261,3 +263,18 @@ def test_the_command_says_what_it_cannot_plan(tmp_path: Path) -> None:
     assert re.search(r"^silent +not planned: own.py:Silent brings no formula$", said.output, re.MULTILINE)
     stages = json.loads(file.read_text())["stages"]
     assert (stages["silent"], stages["rl"]["trained_tokens"] > 0) == (None, True)
+
+
+def test_a_plan_draws_the_problems_of_a_split_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two RL stages evaluate before, under way and after: the same splits, which a generator is slow to draw."""
+    asked: list[tuple[str, str, int | None]] = []
+    held_out = Countdown.held_out
+
+    def counted(task: Countdown, split: Split, limit: int | None = None) -> list[Prompt]:
+        asked.append((task.name, split, limit))
+        return held_out(task, split, limit)
+
+    monkeypatch.setattr(Countdown, "held_out", counted)
+    plan_recipe(load_recipe("nano", ["name=plan"]), SHAPE, PLAN)
+    assert asked
+    assert len(asked) == len(set(asked))

@@ -95,7 +95,17 @@ def check_data(config: PairData | LabelData, tasks: Mapping[str, Task], where: s
         elif len(labels := check_rows(config.path, config.read, "labels", where)) < LOOKED_AT:
             _check_classes(labels, config.path)
         return
-    _ = check_rows(config.path, config.read, "pairs", where) if config.path else _written(config, task, 0, 0, where)
+    if not config.path:
+        _written(config, task, 0, 0, where)
+    elif (
+        not balanced(check_rows(config.path, config.read, "pairs", where))
+        and config.balance_lengths
+        and not config.own_samples
+    ):
+        try:  # all of them are read only where the first ones tell nothing but lengths
+            pairs_of(config, tasks, 0)
+        except InputError as error:
+            raise InputError(f"{where}: {error}") from None
     if config.own_samples and (task is None or not (task.graded or config.judge)):
         why = (
             "is none of the recipe's tasks" if task is None else "has no reference answers, by which one beats another"

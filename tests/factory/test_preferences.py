@@ -112,6 +112,9 @@ def test_settings_that_cannot_be(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"'helpful', which has no reference answers, by which one beats another"):
         check_data(own, tasks, where)
     check_data(replace(own, judge="some/model"), tasks, where)
+    with pytest.raises(InputError, match=r"x\.helpfulness: of 1 pairs none is left once lengths are balanced"):
+        check_data(replace(own, own_samples=0), {}, "x.helpfulness")
+    check_data(replace(own, own_samples=0, balance_lengths=False), {}, "x.helpfulness")
     with pytest.raises(InputError, match="of 1 pairs none is left once lengths are balanced"):
         pairs_of(PairData(path=str(one_sided)), {}, 0)
     assert len(pairs_of(PairData(path=str(one_sided), balance_lengths=False), {}, 0)) == 1

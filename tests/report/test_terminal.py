@@ -62,6 +62,22 @@ def test_without_a_stage_evaluate_every_stage_that_evaluated_is_in_the_table(
     assert [cell.partition("±")[0] for cell in lines[at + 1].split()] == ["countdown", ".11", ".90", ".50", ".75"]
 
 
+def test_a_verdict_without_two_evaluations_says_what_is_missing(write_run: WriteRun, tmp_path: Path) -> None:
+    path = write_run(tmp_path / "run")
+    log = path / "02_r1_zero" / "eval.jsonl"
+    rows = [json.loads(line) for line in log.read_text().splitlines()]
+    last = max(row["step"] for row in rows)
+    for kept, told in (
+        ((), "not evaluated yet"),
+        ((last,), "evaluated once"),
+        ((last - 1, last), "not evaluated before"),
+    ):
+        log.write_text("".join(json.dumps({**rows[0], "step": step}) + "\n" for step in kept))
+        text = " ".join(piped(lambda console: print_summary(path, console)).split())
+        assert f"R1-Zero is done; {told}" in text
+        assert "so there is no before and after." in text
+
+
 def test_the_summary_of_a_run_that_has_barely_begun(tmp_path: Path) -> None:
     (tmp_path / "recipe.toml").write_text("[stages.pretrain]\nsteps = 10\n")
     assert "Nothing has run yet." in piped(lambda console: print_summary(tmp_path, console))

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from itertools import takewhile
 from typing import TYPE_CHECKING, Any
@@ -291,9 +292,12 @@ def write_gate(found: Mapping[str, Evaluation], workspace: Workspace) -> None:
 def _told_before(workspace: Workspace) -> set[tuple[str, str]]:
     """Task and warning of every gate of an earlier stage, which looked at the same base; a part has one of its own."""
     earlier = takewhile(lambda stage: stage != workspace.stage, workspace.recipe.stages if not workspace.name else ())
-    paths = [workspace.folder_of(stage) / "gate.json" for stage in earlier]
-    gates = [gate for path in paths if path.is_file() for gate in json.loads(path.read_text(encoding="utf-8"))]
-    return {(gate["task"], _without_numbers(warning)) for gate in gates for warning in gate["warnings"]}
+    told = set()
+    for stage in earlier:
+        with suppress(OSError, ValueError, KeyError, TypeError):  # there is none, or it is damaged: told once more
+            gates = json.loads((workspace.folder_of(stage) / "gate.json").read_text(encoding="utf-8"))
+            told |= {(gate["task"], _without_numbers(warning)) for gate in gates for warning in gate["warnings"]}
+    return told
 
 
 def _without_numbers(warning: str) -> str:

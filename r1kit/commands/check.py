@@ -45,8 +45,8 @@ def _learnt(recipe: Recipe) -> list[str]:
             if source not in recipe.stages:
                 examples = read_examples(source, "responses", reading)
                 said = [line for line in examples.layout.said() if line.startswith(("layout:", "prompt:", "response:"))]
-                for example in islice(examples, 1):
-                    said.append(f"the first response learnt begins {example.response[:BEGINS]!r}")
+                begins = (f"the first response learnt begins {one.response[:BEGINS]!r}" for one in islice(examples, 1))
+                said.extend(begins)
                 found.append(f"{stage} learns {source}: {'; '.join(said)}")
     return found
 

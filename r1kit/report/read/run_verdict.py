@@ -32,10 +32,8 @@ def stage_verdict(run: RunFolder) -> str:
     found = compare(stage.evals)
     if not found:
         count = len({row["step"] for row in stage.evals})
-        found = (
-            "not evaluated yet" if not count else "evaluated once" if count == 1 else "not evaluated before it began"
-        )
-        return f"{_stands(run, stage)}; {found}, so there is no before and after."
+        lacks = {0: "not evaluated yet", 1: "evaluated once"}.get(count, "not evaluated before it began")
+        return f"{_stands(run, stage)}; {lacks}, so there is no before and after."
     title = run.title(stage.name)
     name = title if stage.done else f"{title}, so far ({progress(run, stage)}),"
     return f"{name} {'; and it '.join(map(lift, found))}."

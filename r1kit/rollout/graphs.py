@@ -19,7 +19,7 @@ from r1kit.model.families.dense import DecoderConfig
 from r1kit.rollout.decode import CachedDecoder
 from r1kit.rollout.packed import PackedDecoder
 
-__all__ = ["GraphedDecoder", "graphs_serve"]
+__all__ = ["GraphedDecoder", "graphs_serve", "rounded"]
 
 _BEFORE = 2
 """Steps of a shape that run as they are: a shape that is met so seldom is not worth a capture, which takes two."""

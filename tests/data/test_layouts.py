@@ -8,48 +8,11 @@ from typing import Any
 
 import pytest
 
-from r1kit.data.example import Example
-from r1kit.data.layouts import Examples, read_examples
+from r1kit.data.layouts import read_examples
 from r1kit.data.settings import Reading
 from r1kit.errors import InputError
 from r1kit.records import Message
-
-USER = {"role": "user", "content": "How many legs have 3 ants?"}
-ASSISTANT = {"role": "assistant", "content": "Six each: 18."}
-SYSTEM = {"role": "system", "content": "Be brief."}
-
-ROWS: dict[str, dict[str, Any]] = {
-    "GSM8K": {"question": "A hen lays 2 eggs a day. A week?", "answer": "2*7=<<2*7=14>>14\n#### 14"},
-    "MATH": {"problem": "Half of 1?", "level": "Level 1", "type": "x", "solution": "It is $\\boxed{\\frac{1}{2}}$."},
-    "NuminaMath": {"source": "x", "problem": "2 + 3?", "solution": "We get \\boxed{5}.", "messages": [USER, ASSISTANT]},
-    "OpenR1-Math": {
-        "problem": "2 + 3?", "solution": "By counting.", "answer": "5", "generations": ["x" * 3000], "uuid": "u1",
-        "messages": [USER, ASSISTANT],
-    },
-    "DeepScaleR": {"problem": "2 + 3?", "answer": "5", "solution": "By counting."},
-    "Big-Math": {"problem": "2 + 3?", "answer": "5", "source": "x", "domain": ["y"], "llama8b_solve_rate": 0.5},
-    "DAPO-Math, verl": {
-        "data_source": "x", "prompt": [USER], "ability": "MATH", "extra_info": {"index": "7"},
-        "reward_model": {"ground_truth": "18", "style": "rule"},
-    },
-    "Countdown-Tasks": {"nums": [44, 19, 35], "target": 98},
-    "MMLU": {"question": "Which is a bird?", "subject": "x", "choices": ["cow", "hen", "pig", "eel"], "answer": 1},
-    "GPQA": {
-        "Question": "Which is a bird?", "Correct Answer": "hen", "Incorrect Answer 1": "cow",
-        "Incorrect Answer 2": "pig", "Incorrect Answer 3": "eel", "Subdomain": "x",
-    },
-    "messages": {"messages": [SYSTEM, USER, ASSISTANT]},
-    "ShareGPT": {"conversations": [{"from": "human", "value": "Hello?"}, {"from": "gpt", "value": "Yes?"}]},
-    "Alpaca": {"instruction": "Add.", "input": "2 and 3", "output": "5"},
-    "text": {"text": "Ants have six legs."},
-}  # fmt: skip
-
-
-def read(path: Path, row: dict[str, Any], wanted: Any = None, **reading: Any) -> tuple[Examples, Example]:
-    file = path / "rows.jsonl"
-    file.write_text(json.dumps(row) + "\n")
-    examples = read_examples(str(file), wanted, Reading(**reading))
-    return examples, next(iter(examples))
+from tests.data.rows import ASSISTANT, ROWS, SYSTEM, USER, read
 
 
 @pytest.mark.parametrize("name", ROWS)
@@ -80,100 +43,8 @@ def test_a_long_column_is_no_fact(tmp_path: Path) -> None:
     assert "generations" not in example.facts
 
 
-def test_choices_are_lettered_and_the_answer_is_the_letter(tmp_path: Path) -> None:
-    example = read(tmp_path, ROWS["MMLU"])[1]
-    assert example.question.startswith("Which is a bird?\n\nA. cow\nB. hen\nC. pig\nD. eel\n")
-    assert example.answer == "B"
-    shuffled = read(tmp_path, ROWS["GPQA"])[1]
-    assert shuffled.choices["ABCD".index(shuffled.answer or "")] == "hen"
-    assert sorted(shuffled.choices) == ["cow", "eel", "hen", "pig"]
-
-
-@pytest.mark.parametrize(
-    ("row", "question", "choices", "answer"),
-    [
-        ({"ctx": "He sits. He", "endings": ["a", "b", "c"], "label": "2"}, "He sits. He", "abc", "C"),
-        ({"goal": "open it", "sol1": "a", "sol2": "b", "label": 1}, "open it", "ab", "B"),
-        ({"sentence": "The _ fell.", "option1": "a", "option2": "b", "answer": "1"}, "The _ fell.", "ab", "A"),
-        (
-            {"context": "It rains.", "question": "Why?", "answerA": "a", "answerB": "b", "answerC": "c", "label": "3"},
-            "It rains.\nWhy?", "abc", "C",
-        ),
-    ],
-)  # fmt: skip
-def test_choices_of_common_sense(tmp_path: Path, row: dict[str, Any], question: str, choices: str, answer: str) -> None:
-    """HellaSwag and PIQA count from 0, WinoGrande and Social IQa from 1."""
-    example = read(tmp_path, row)[1]
-    assert example.question.startswith(f"{question}\n\nA. a\n")
-    assert ("".join(example.choices), example.answer) == (choices, answer)
-
-
-ABCD, NAMED = ["w", "x", "y", "z"], {"opa": "w", "opb": "x", "opc": "y", "opd": "z"}
-OPTIONS = {f"option_{letter}": text for letter, text in zip("abcd", ABCD, strict=True)}
-NUMBERED = {"answer0": "w", "answer1": "x", "answer2": "y", "answer3": "z"}
-
-
-@pytest.mark.parametrize(
-    ("row", "question"),
-    [
-        ({"question": "Why?", **NAMED, "cop": 1, "choice_type": "single", "exp": "Ans. (b)"}, "Why?"),
-        ({"context": "It rains.", "query": "Why?", "options": ABCD, "correct_option": 1}, "It rains.\n\nWhy?"),
-        ({"context": "It rains.", "question": "Why?", "answers": ABCD, "label": 1}, "It rains.\n\nWhy?"),
-        ({"article": "It rains.", "question": "Why?", "options": ABCD, "answer": "B"}, "It rains.\n\nWhy?"),
-        ({"passage": "It rains.", "question": "Why?", "options": ["(A)w", "(B)x", "(C)y", "(D)z"], "label": "B",
-          "answer": None}, "It rains.\n\nWhy?"),
-        ({"passage": None, "question": "Why?", "options": ABCD, "label": "B", "answer": None}, "Why?"),
-        ({"query": "Q: Why? Answer Choices: (A)w (B)x (C)y (D)z\nA:", "choices": ["(A)w", "(B)x", "(C)y", "(D)z"],
-          "gold": [1]}, "Q: Why?"),
-        ({"context": "It rains.", "question": "Why?", **NUMBERED, "label": 1}, "It rains.\nWhy?"),
-        ({"Problem": "Why?", "options": "a ) w , b ) x , c ) y , d ) z", "correct": "b"}, "Why?"),
-        ({"question": "Why?", **OPTIONS, "answer": "B", "subject": "s"}, "Why?"),
-        ({"question": "Why?", **dict(zip("ABCD", ABCD, strict=True)), "answer": 2, "Human Accuracy": 0.4}, "Why?"),
-        ({"question": "Why?", **dict(zip("ABCD", ABCD, strict=True)), "answer": "2", "Human Accuracy": "0.4"}, "Why?"),
-        ({"narrative": "It rains.", "question": "Why?", "choices": str(ABCD), "answer_index": 1, "answer_choice": "x"},
-         "It rains.\n\nWhy?"),
-        ({"question": "Why?", "options": [{"key": text, "value": text} for text in ABCD], "answer": "x"}, "Why?"),
-    ],
-)  # fmt: skip
-def test_choices_of_more_data_sets(tmp_path: Path, row: dict[str, Any], question: str) -> None:
-    """MedMCQA, LogiQA, ReClor, RACE, AGIEval, Cosmos QA, MathQA, MedQA, Global-MMLU, KMMLU, which counts from 1, MuSR:
-    what a question is about stands before it."""
-    example = read(tmp_path, row, "answers")[1]
-    assert example.question.startswith(f"{question}\n\nA. w\n")
-    assert ("".join(example.choices), example.answer) == ("wxyz", "B")
-
-
-def numbered(tmp_path: Path, *answers: Any) -> str:
-    rows = [{"question": f"Why {n}?", **dict(zip("ABCD", ABCD, strict=True)), "answer": answer}
-            for n, answer in enumerate(answers)]  # fmt: skip
-    (path := tmp_path / "n.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    return str(path)
-
-
-@pytest.mark.parametrize(
-    ("answers", "choices_from", "letters"),
-    [
-        ((1, 2, 0, 3), -1, "BCAD"), ((1, 2, 4), -1, "ABD"), (("1", "0"), -1, "BA"), ((1, 2), 0, "BC"),
-        ((1, 2), 1, "AB"), (("B", "A"), -1, "BA"), (("w", "B", 4), -1, "ABD"),
-    ],
-)  # fmt: skip
-def test_numbers_for_letters_count_as_the_rows_tell(
-    tmp_path: Path, answers: tuple[Any, ...], choices_from: int, letters: str
-) -> None:
-    found = read_examples(numbered(tmp_path, *answers), "answers", Reading(choices_from=choices_from))
-    assert "".join(example.answer or "" for example in found) == letters
-
-
-def test_numbers_that_could_count_from_either_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"'answer' is 1 or 2 in all rows, .* choices_from = 0 or choices_from = 1"):
-        read_examples(numbered(tmp_path, 1, 2, 1), "answers")
-    with pytest.raises(InputError, match="must be a choice's letter, number from 0 or text, got 4"):
-        list(read_examples(numbered(tmp_path, 0, 4), "answers"))
-    with pytest.raises(InputError, match="choices_from = 2: it is 0, 1 or -1"):
-        Reading(choices_from=2)
-
-
 DATE = {"day": "5", "month": "May", "year": "1990"}
+
 NO_DATE = {"day": "", "month": "", "year": ""}
 
 
@@ -211,20 +82,6 @@ def test_labels_and_true_sentences_are_no_answers_and_the_line_says_what_to_writ
     with pytest.raises(InputError, match=r"TruthfulQA's open questions.*rule = \"none\".*answer = \"correct_answers\""):
         read(tmp_path, open_question, "answers")
     assert read(tmp_path, open_question, "responses")[1].response == "No."
-
-
-def test_choices_with_labels_are_shuffled(tmp_path: Path) -> None:
-    """TruthfulQA has the right choice first."""
-    right = set()
-    for question in "abcdef":
-        targets = {"choices": ["hen", "cow", "pig"], "labels": [1, 0, 0]}
-        example = read(tmp_path, {"question": question, "mc1_targets": targets, "mc2_targets": {}})[1]
-        assert sorted(example.choices) == ["cow", "hen", "pig"]
-        assert example.choices["ABC".index(example.answer or "")] == "hen"
-        right.add(example.answer)
-    assert right == set("ABC")
-    with pytest.raises(InputError, match="'mc1_targets' must have choices with labels, one of them 1"):
-        read(tmp_path, {"question": "q", "mc1_targets": {"choices": ["a", "b"], "labels": [1, 1]}}, "answers")
 
 
 HOTPOT = [["T", ["a. ", "b."]], ["U", ["c."]]]
@@ -313,88 +170,6 @@ def test_a_row_without_any_of_several_answers_is_told_or_left_out(tmp_path: Path
     assert [example.answer for example in kept] == ["a", "b"]
 
 
-@pytest.mark.parametrize(("strength", "chosen"), [(-3, "a"), (2, "b"), (0, None)])
-def test_pairs_whose_better_one_is_told_by_a_sign(tmp_path: Path, strength: int, chosen: str | None) -> None:
-    row = {"context": [USER], "response1": "a", "response2": "b", "overall_preference": strength}
-    if chosen is None:
-        with pytest.raises(InputError, match="neither is better"):
-            read(tmp_path, row, "pairs")
-    else:
-        example = read(tmp_path, row, "pairs")[1]
-        assert (example.question, example.chosen) == (USER["content"], chosen)
-        assert {example.chosen, example.rejected} == {"a", "b"}
-
-
-def test_a_number_that_is_no_choice_is_told(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"'answer' must be the right choice, 1, 2; got .0."):
-        read(tmp_path, {"sentence": "The _ fell.", "option1": "a", "option2": "b", "answer": "0"})
-
-
-def arena(a: str, b: str, winner: str) -> dict[str, Any]:
-    """Conversations of a letter a turn."""
-    by = [USER, ASSISTANT] * 2
-    first, second = ([{**one, "content": text} for one, text in zip(by, each, strict=False)] for each in (a, b))
-    return {"conversation_a": first, "conversation_b": second, "winner": winner}
-
-
-def lmsys(prompt: list[str], a: list[str], b: list[str], won: tuple[int, int]) -> dict[str, Any]:
-    texts = {"prompt": json.dumps(prompt), "response_a": json.dumps(a), "response_b": json.dumps(b)}
-    return {**texts, "winner_model_a": won[0], "winner_model_b": won[1], "winner_tie": int(won == (0, 0))}
-
-
-RANKED = [{"answer": text, "model": "m", "rank": rank} for text, rank in (("w", 3.0), ("b", 1.0), ("m", 2.0))]
-SCORED = [{"response": text, "overall_score": score} for text, score in (("m", 3.0), ("b", 8.5), ("w", 1.0))]
-
-
-@pytest.mark.parametrize(
-    ("name", "row", "chosen"),
-    [
-        ("UltraFeedback", {"instruction": "q", "models": ["m"], "completions": SCORED}, "b"),
-        ("UltraFeedback", {"instruction": "q", "completions": SCORED[:1] * 2}, "no two responses of which one is"),
-        ("UltraFeedback", {"instruction": "q", "completions": [{}]}, "no two responses of which one is better"),
-        ("Nectar", {"prompt": "\n\nHuman: q\n\nAssistant: ", "answers": RANKED, "num_responses": 3}, "b"),
-        ("Stack Exchange", {"qid": 1, "question": "q", "answers": [
-            {"answer_id": 5, "text": "w", "pm_score": 0}, {"answer_id": 6, "text": "b", "pm_score": 2}]}, "b"),
-        ("Chatbot Arena", arena("qw", "qb", "model_b"), "b"),
-        ("Chatbot Arena", arena("qb", "qw", "model_a"), "b"),
-        ("Chatbot Arena", arena("qb", "qw", "tie"), "'winner' is \"tie\": neither is better"),
-        ("Chatbot Arena", arena("qxrb", "qyrw", "model_a"), "'rejected' answers another conversation"),
-        ("LMSYS", lmsys(["q"], ["b"], ["w"], (1, 0)), "b"),
-        ("LMSYS", lmsys(["q"], ["b"], ["w"], (0, 0)), "neither is better"),
-        ("LMSYS", lmsys(["q", "r"], ["x", "b"], ["y", "w"], (1, 0)), "'response_a' has 2 turns"),
-        ("JudgeBench", {"question": "q", "response_A": "b", "response_B": "w", "label": "A>B"}, "b"),
-        ("JudgeBench", {"question": "q", "response_A": "b", "response_B": "w", "label": "A=B"}, "neither is better"),
-        ("WebGPT", {"question": {"full_text": "q"}, "answer_0": "w", "answer_1": "b", "score_0": 0, "score_1": 1}, "b"),
-        ("preference pairs", {"instruction": "q", "chosen": "b", "rejected": "w", "completions": SCORED[::-1]}, "b"),
-        ("preference pairs", {"instruction": "q", "chosen_response": "b", "rejected_response": "w"}, "b"),
-    ],
-)  # fmt: skip
-def test_pairs_of_more_data_sets(tmp_path: Path, name: str, row: dict[str, Any], chosen: str) -> None:
-    """Of several responses the best and the worst; where none is better, or they stand behind other turns, no pair."""
-    if chosen != "b":
-        with pytest.raises(InputError, match=chosen):
-            read(tmp_path, row, "pairs")
-        return
-    examples, example = read(tmp_path, row)
-    assert (examples.layout.wanted, examples.layout.name) == ("pairs", name)
-    assert (example.question, example.chosen, example.rejected) == ("q", "b", "w")
-
-
-@pytest.mark.parametrize(
-    ("row", "chosen"),
-    [
-        ({"history": "q", "human_ref_A": "a", "human_ref_B": "b", "labels": 1, "score_A": 9}, "a"),
-        ({"history": "q", "human_ref_A": "a", "human_ref_B": "b", "labels": 0}, "b"),
-        ({"prompt": "q", "response_0": "a", "response_1": "b", "better_response_id": 0, "safer_response_id": 1}, "a"),
-        ({"prompt": "q", "response_0": "a", "response_1": "b", "better_response_id": 1, "safer_response_id": 1}, "b"),
-    ],
-)
-def test_pairs_whose_better_one_is_told_by_a_number(tmp_path: Path, row: dict[str, Any], chosen: str) -> None:
-    """SHP says 1 where A is preferred, PKU-SafeRLHF which of 0 and 1 is more helpful."""
-    example = read(tmp_path, row, "pairs")[1]
-    assert (example.question, example.chosen, example.rejected) == ("q", chosen, "b" if chosen == "a" else "a")
-
-
 def test_a_chat_is_what_stands_before_a_question_and_a_response(tmp_path: Path) -> None:
     example = read(tmp_path, ROWS["messages"], "responses")[1]
     assert (example.question, example.response) == (USER["content"], ASSISTANT["content"])
@@ -454,64 +229,6 @@ CHAT = {"role": "user", "content": "1 + 1?"}
 def test_columns_as_people_name_them(tmp_path: Path, row: dict[str, Any], question: str, answer: str) -> None:
     example = read(tmp_path, row, "answers")[1]
     assert (example.question, example.answer) == (question, answer)
-
-
-@pytest.mark.parametrize(
-    ("row", "letter", "choices"),
-    [
-        ({"question": "q", "options": ["A)21", "B)22"], "rationale": "r", "correct": "B"}, "B", ("21", "22")),
-        ({"question": "q", "options": {"A": "x", "B": "y"}, "answer": "y", "answer_idx": "B"}, "B", ("x", "y")),
-        ({"question": "q", "choices": {"text": ["x", "y"], "label": ["1", "2"]}, "answerKey": "2"}, "B", ("x", "y")),
-        (
-            {"question_stem": "q", "choices": {"text": ["x", "y"], "label": ["A", "B"]}, "answerKey": "A"},
-            "A",
-            ("x", "y"),
-        ),
-        ({"question": "q", "A": "1", "B": "2", "C": "3", "D": "4", "answer": "C"}, "C", ("1", "2", "3", "4")),
-        ({"question": "q", "choices": "['x', 'y']", "answer": "1"}, "B", ("x", "y")),  # as pandas writes it to CSV
-        ({"question": "q", "choices": ["3", "2", "1"], "answer": 1}, "B", ("3", "2", "1")),
-        ({"question": "q", "choices": ["3", "2", "1"], "answer": "1"}, "C", ("3", "2", "1")),
-    ],
-)
-def test_choices_as_people_write_them(
-    tmp_path: Path, row: dict[str, Any], letter: str, choices: tuple[str, ...]
-) -> None:
-    example = read(tmp_path, row)[1]
-    assert (example.answer, example.choices) == (letter, choices)
-
-
-def test_choices_in_columns_by_name(tmp_path: Path) -> None:
-    row = {"q": "Which?", "opts": ["x", "y"], "gold": "y"}
-    example = read(tmp_path, row, "answers", columns={"prompt": "q", "choices": "opts", "answer": "gold"})[1]
-    assert (example.question.splitlines()[0], example.answer) == ("Which?", "B")
-
-
-PAIR = {"chosen": "Yes.", "rejected": "No."}
-BOTH = {key: [USER, {"role": "assistant", "content": text}] for key, text in PAIR.items()}
-
-
-@pytest.mark.parametrize(
-    "row",
-    [
-        {"prompt": USER["content"], **PAIR},
-        {"system": "Be brief.", "question": USER["content"], **PAIR},
-        {"prompt": [USER], **{key: turns[1:] for key, turns in BOTH.items()}},
-        {"prompt": USER["content"], **BOTH},
-        BOTH,
-        {key: f"\n\nHuman: {USER['content']}\n\nAssistant: {text}" for key, text in PAIR.items()},
-        {"prompt": f"\n\nHuman: {USER['content']}\n\nAssistant:", "response": "Maybe.", **PAIR},
-        {"conversations": [USER], **{key: turns[1:] for key, turns in BOTH.items()}},
-        {
-            "conversations": [USER],
-            **{key: {"from": "gpt", "value": text} for key, text in PAIR.items()},
-        },  # LLaMA-Factory
-        {"prompt": [USER], **{key: turns[1] for key, turns in BOTH.items()}},
-    ],
-)
-def test_pairs(tmp_path: Path, row: dict[str, Any]) -> None:
-    example = read(tmp_path, row, "pairs")[1]
-    assert (example.question, example.chosen, example.rejected) == (USER["content"], "Yes.", "No.")
-    assert [turn.content for turn in example.before] == (["Be brief."] if "system" in row else [])
 
 
 @pytest.mark.parametrize("text", ["[1, 2]", '["a", "b"]', '[{"role": "user"}]', '{"role": "x", "content": "y"}'])
@@ -633,7 +350,7 @@ def test_columns_that_are_called_as_other_things_too_change_no_other_layout(
             "answers",
             "right or wrong as 'label'",
         ),
-        ({"question": "q", **dict(zip("ABCD", ABCD, strict=True)), "answer": 7}, "answers", "'answer' is 7 in all"),
+        ({"question": "q", **dict(zip("ABCD", "wxyz", strict=True)), "answer": 7}, "answers", "'answer' is 7 in all"),
         ({"question": "p", "targets": "5"}, "answers", "no column for the answer"),
     ],
 )
@@ -708,17 +425,3 @@ def test_countdown_numbers_as_text(tmp_path: Path, numbers: object, target: obje
 def test_what_is_no_countdown(tmp_path: Path, numbers: object) -> None:
     with pytest.raises(InputError):
         read(tmp_path, {"nums": numbers, "target": 98}, "answers")
-
-
-@pytest.mark.parametrize(
-    ("row", "letter"),
-    [
-        (ROWS["MMLU"], "B"),
-        ({"question": "Even?", "choices": {"text": ["3", "4"], "label": ["A", "B"]}, "answerKey": "B"}, "B"),
-    ],
-)
-def test_choices_are_learnt_as_letters(tmp_path: Path, row: dict[str, Any], letter: str) -> None:
-    example = read(tmp_path, row, "responses")[1]
-    assert "A. " in example.question
-    assert example.response == letter
-    assert read(tmp_path, {**row, "response": "By counting."}, "responses")[1].response == "By counting."

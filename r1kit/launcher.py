@@ -83,8 +83,8 @@ def run(
 
 def _run_here(name: str, out: Path | None, overrides: Sequence[str], until: str) -> None:
     recipe = load_recipe(name, overrides)
-    recipe = replace(recipe, ranks=recipe.ranks or default_ranks(recipe))
-    for warning in check_recipe(recipe, folder := out or Path("runs") / recipe.name):
+    recipe, folder = replace(recipe, ranks=recipe.ranks or default_ranks(recipe)), out or Path("runs") / recipe.name
+    for warning in check_recipe(recipe, folder):
         print(warning, file=sys.stderr)
     if until:
         check_stage(recipe, until)

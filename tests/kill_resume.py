@@ -139,7 +139,7 @@ def kill_at(run: Path, ranks: int, moment: Moment | float, single: int | None, r
         code = process.wait(30)  # within seconds, by itself
         how = f"rank {single} killed, exit code {code}"
         last = run.with_suffix(".err").read_text().splitlines()[-1:]
-        if code not in (0, 1) or (code == 1 and not last[0].startswith("r1: rank ")):
+        if code not in (0, 1) or (code == 1 and not re.match(rf"r1: (\w+: )?rank {single} ", last[0])):
             raise SystemExit(f"{how}, last line {last}")
     else:
         process.kill()

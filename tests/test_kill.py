@@ -100,7 +100,8 @@ def stopped(run: Path, ranks: int, number: signal.Signals, moment: Moment, group
     while process.poll() is None and not (said.stat().st_size > before and moment(run)):  # it heeds signals by then
         time.sleep(0.005)
     ranks_of_it = children(process.pid)
-    (os.killpg if group else os.kill)(process.pid, number)
+    if process.poll() is None:
+        (os.killpg if group else os.kill)(process.pid, number)
     assert process.wait(60) in (130, 0)  # 0: it came behind the end
     wait_gone(process.pid, ranks_of_it)
     points = sorted(run.glob("*/resume/state.json"))
